@@ -1,0 +1,44 @@
+import Type from 'typebox'
+import type { Static } from 'typebox'
+import { API_VERSION } from './schema.ts'
+import { ServingOptions } from './serving-options.ts'
+
+/** One version inside an endpoint. */
+export const VariantSpec = Type.Object(
+  {
+    name: Type.String({ minLength: 1, description: 'Name of the variant, unique in the endpoint.' }),
+    model: Type.String({ minLength: 1, description: 'Name of the model.' }),
+    version: Type.String({ minLength: 1, description: 'Version of the model.' }),
+    path: Type.String({ minLength: 1, description: 'File or folder of the model package.' }),
+    weight: Type.Number({ minimum: 0, maximum: 100, description: 'Share of the traffic, in percent.' }),
+    serving: Type.Optional(ServingOptions),
+  },
+  { additionalProperties: false },
+)
+export type VariantSpec = Static<typeof VariantSpec>
+
+/**
+ * An endpoint: the stable address that clients call, as declared state in the Kubernetes shape. A bare
+ * `slipway serve model.onnx` is an implicit endpoint of one variant at generation 1.
+ */
+export const EndpointDocument = Type.Object(
+  {
+    apiVersion: Type.Literal(API_VERSION),
+    kind: Type.Literal('Endpoint'),
+    metadata: Type.Object(
+      {
+        name: Type.String({ minLength: 1 }),
+        environment: Type.Optional(Type.String()),
+        labels: Type.Optional(Type.Record(Type.String(), Type.String())),
+        generation: Type.Integer({ minimum: 1 }),
+      },
+      { additionalProperties: false },
+    ),
+    spec: Type.Object({ variants: Type.Array(VariantSpec, { minItems: 1 }) }, { additionalProperties: false }),
+  },
+  { additionalProperties: false },
+)
+export type EndpointDocument = Static<typeof EndpointDocument>
+
+/** What is true of a variant, reported by the reconciler. */
+export type VariantPhase = 'waiting' | 'loading' | 'ready' | 'failed'

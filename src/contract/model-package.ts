@@ -1,0 +1,119 @@
+import Type from 'typebox'
+import type { Static } from 'typebox'
+import { API_VERSION, oneOf } from './schema.ts'
+import { ServingOptions } from './serving-options.ts'
+
+const scalar = Type.Union([Type.Number(), Type.String(), Type.Boolean()])
+
+/** One column that a person fills in. */
+export const FeatureSpec = Type.Object(
+  {
+    name: Type.String({ minLength: 1, description: 'Name of the key in a row.' }),
+    type: oneOf(['number', 'integer', 'boolean', 'category', 'string'], { description: 'What a value is. A category becomes columns or an index as `encode` says; a string goes to the model as text.' }),
+    input: Type.Optional(Type.String({ description: 'The input tensor that takes this feature. Default: the only input, or the input of the same name.' })),
+    categories: Type.Optional(Type.Array(scalar, { minItems: 1, description: 'The values of a category, in the order of its columns or indices.' })),
+    encode: Type.Optional(oneOf(['onehot', 'index', 'text'], { description: 'How a category becomes numbers: one column for each value, its index, or the text itself. Default: text into a string tensor, else onehot.' })),
+    length: Type.Optional(Type.Integer({ minimum: 1, description: 'The feature is a list of this many numbers. Default: one value.' })),
+    minimum: Type.Optional(Type.Number({ description: 'Smallest value allowed.' })),
+    maximum: Type.Optional(Type.Number({ description: 'Largest value allowed.' })),
+    default: Type.Optional(Type.Union([scalar, Type.Null()], { description: 'Used when the key is absent. null stands for a missing number (NaN).' })),
+    nan: Type.Optional(oneOf(['reject', 'warn', 'off'], { description: 'What to do with NaN, infinity and null. Default: reject.' })),
+    description: Type.Optional(Type.String()),
+    unit: Type.Optional(Type.String()),
+  },
+  { additionalProperties: false },
+)
+export type FeatureSpec = Static<typeof FeatureSpec>
+
+/** How a picture becomes a tensor. */
+export const ImageSpec = Type.Object(
+  {
+    input: Type.Optional(Type.String({ description: 'The input tensor. Default: the only input.' })),
+    width: Type.Integer({ minimum: 1, maximum: 8192 }),
+    height: Type.Integer({ minimum: 1, maximum: 8192 }),
+    channels: Type.Optional(oneOf(['rgb', 'bgr', 'gray'], { description: 'Default: rgb.' })),
+    layout: Type.Optional(oneOf(['nchw', 'nhwc', 'flat'], { description: 'Order of the dimensions. `flat` is one row of height x width x channels. Default: nchw.' })),
+    resize: Type.Optional(oneOf(['stretch', 'cover', 'contain'], { description: 'stretch ignores the aspect ratio, cover crops the middle, contain pads with black. Default: stretch.' })),
+    scale: Type.Optional(Type.Number({ description: 'Multiplies each 0..255 value first. Default: 1/255.' })),
+    mean: Type.Optional(Type.Array(Type.Number(), { description: 'Subtracted per channel after scaling. Default: 0.' })),
+    std: Type.Optional(Type.Array(Type.Number({ exclusiveMinimum: 0 }), { description: 'Divides per channel after the mean. Default: 1.' })),
+  },
+  { additionalProperties: false },
+)
+export type ImageSpec = Static<typeof ImageSpec>
+
+/** How tensors become an answer. */
+export const AnswerSpec = Type.Object(
+  {
+    task: Type.Optional(oneOf(['classification', 'regression', 'ranking', 'tensors'], { description: 'Default: classification where labels or probabilities are found, else regression for one number a row, else tensors.' })),
+    labels: Type.Optional(Type.Array(scalar, { minItems: 1, description: 'Class labels, in the order of the probabilities.' })),
+    probabilities: Type.Optional(Type.String({ description: 'Output with one score per class. Default: the only float output with as many columns as labels.' })),
+    activation: Type.Optional(oneOf(['none', 'softmax', 'sigmoid'], { description: 'Turns raw scores into probabilities. Default: none.' })),
+    threshold: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'Two classes: probability of the second from which it is the prediction. Default: the larger wins.' })),
+    value: Type.Optional(Type.String({ description: 'Regression: the output with the number. Default: the only output.' })),
+    scores: Type.Optional(Type.String({ description: 'Ranking: the output with one score per item.' })),
+    items: Type.Optional(Type.String({ description: 'Ranking: the input that holds the item ids. Default: items are numbered from 0, or named by labels.' })),
+    topK: Type.Optional(Type.Integer({ minimum: 1, description: 'How many classes or items an answer lists. Default: all classes, 10 items.' })),
+  },
+  { additionalProperties: false },
+)
+export type AnswerSpec = Static<typeof AnswerSpec>
+
+const TensorDimension = Type.Union([Type.Integer({ minimum: -1 }), Type.String()])
+
+/** Corrects or completes what the file says of a tensor. */
+export const TensorOverride = Type.Object(
+  {
+    name: Type.String({ minLength: 1 }),
+    shape: Type.Optional(Type.Array(TensorDimension, { description: 'A number, or -1 or a name for a free dimension.' })),
+    minimum: Type.Optional(Type.Number({ description: 'Smallest value allowed, also for raw tensors.' })),
+    maximum: Type.Optional(Type.Number({ description: 'Largest value allowed, also for raw tensors.' })),
+    description: Type.Optional(Type.String()),
+  },
+  { additionalProperties: false },
+)
+export type TensorOverride = Static<typeof TensorOverride>
+
+const Row = Type.Record(Type.String(), Type.Unknown())
+
+export const GoldenExample = Type.Object(
+  {
+    name: Type.Optional(Type.String()),
+    input: Type.Optional(Type.Unknown({ description: 'A row, or a list of rows, as a client would send it.' })),
+    file: Type.Optional(Type.String({ description: 'A picture beside slipway.yaml, instead of `input`.' })),
+    expect: Type.Unknown({ description: 'The answer, or the part of it that is checked.' }),
+    tolerance: Type.Optional(Type.Number({ minimum: 0, description: 'Allowed absolute difference of numbers. Default: 1e-4.' })),
+  },
+  { additionalProperties: false },
+)
+export type GoldenExample = Static<typeof GoldenExample>
+
+/** `slipway.yaml`: what is known of a model. It describes the package only; how it is served is not in its digest. */
+export const ModelPackageDocument = Type.Object(
+  {
+    apiVersion: Type.Optional(Type.Literal(API_VERSION)),
+    kind: Type.Optional(Type.Literal('Model')),
+    name: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$', description: 'Default: the name of the folder.' })),
+    version: Type.Optional(Type.String({ description: 'Default: the number of the version folder, else 1.' })),
+    description: Type.Optional(Type.String()),
+    model: Type.Optional(Type.String({ description: 'The model file. Default: the only .onnx file beside slipway.yaml.' })),
+    features: Type.Optional(Type.Array(FeatureSpec, { description: 'Columns in the order of the input tensor.' })),
+    image: Type.Optional(ImageSpec),
+    inputs: Type.Optional(Type.Array(TensorOverride)),
+    answer: Type.Optional(AnswerSpec),
+    examples: Type.Optional(Type.Array(Row, { description: 'Rows that show what to send; used by /docs, the probe and warm-up.' })),
+    warmup: Type.Optional(
+      Type.Object(
+        {
+          from: Type.Optional(oneOf(['examples', 'zeros', 'random'], { description: 'Default: examples where there are some, else zeros.' })),
+          runs: Type.Optional(Type.Integer({ minimum: 0, maximum: 1000, description: 'Runs of each instance before it is ready. Default: 3.' })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    golden: Type.Optional(Type.Array(GoldenExample, { description: 'Checked at load; a version that fails is not served.' })),
+    serving: Type.Optional(ServingOptions),
+  },
+  { additionalProperties: false, description: 'A model package.' },
+)
+export type ModelPackageDocument = Static<typeof ModelPackageDocument>

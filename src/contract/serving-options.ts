@@ -1,0 +1,80 @@
+import Type from 'typebox'
+import type { Static } from 'typebox'
+import { oneOf } from './schema.ts'
+
+const positive = (description: string) => Type.Optional(Type.Integer({ minimum: 1, description }))
+const natural = (description: string) => Type.Optional(Type.Integer({ minimum: 0, description }))
+
+/**
+ * How a model is served. The same keys stand in a package (`serving:` in slipway.yaml, its defaults), in the server file
+ * (for all models and per model) and in an endpoint document. A package's digest does not cover them.
+ */
+export const ServingOptions = Type.Object(
+  {
+    instances: positive('Loaded copies of the model. Default: the usable cores divided by `threads`.'),
+    threads: positive('Intra-op threads of one instance. Default: 1.'),
+    isolation: Type.Optional(oneOf(['thread', 'process'], { description: 'Where an instance runs. `thread` is fast; `process` also contains native crashes, memory kills and hangs. Default: thread.' })),
+    batching: Type.Optional(oneOf(['auto', 'on', 'off'], { description: '`auto` batches when the probe at load shows that rows are independent. Default: auto.' })),
+    maxBatchSize: positive('Rows in one run; larger requests are split and joined. Default: 32.'),
+    maxDelayUs: natural('How long a request may wait for company, in microseconds. Default: 0, take what is queued when an instance frees.'),
+    preferredBatchSizes: Type.Optional(Type.Array(Type.Integer({ minimum: 1 }), { description: 'Batch sizes that run at once while maxDelayUs still waits. Default: none.' })),
+    queueRequests: positive('Requests that may wait; one more gets 503. Default: 1000.'),
+    queueRows: positive('Rows that may wait. Default: 100000.'),
+    queueBytes: positive('Bytes of tensors that may wait. Default: 268435456 (256 MiB).'),
+    requestTimeoutMs: positive('How long a request may take from arrival to answer. Default: 30000.'),
+    runTimeoutMs: positive('How long one run may take. A process is then ended, a thread left to finish. Default: 30000.'),
+    memoryLimitMb: positive('Memory of one instance with `isolation: process`; beyond it the process is ended. Default: none.'),
+    inlineMaxUs: natural('A lone request whose run is predicted to take less than this runs on the main thread, without a hop. 0 turns it off. Default: 300.'),
+    nanPolicy: Type.Optional(oneOf(['reject', 'warn', 'off'], { description: 'NaN and infinite input values, where a feature does not say. Default: off for tensors, reject for named features.' })),
+  },
+  { additionalProperties: false, description: 'How a model is served.' },
+)
+export type ServingOptions = Static<typeof ServingOptions>
+
+/** {@link ServingOptions} with every default in place. `undefined` stands only where nothing is the default. */
+export interface Serving {
+  readonly instances: number
+  readonly threads: number
+  readonly isolation: 'thread' | 'process'
+  readonly batching: 'auto' | 'on' | 'off'
+  readonly maxBatchSize: number
+  readonly maxDelayUs: number
+  readonly preferredBatchSizes: readonly number[]
+  readonly queueRequests: number
+  readonly queueRows: number
+  readonly queueBytes: number
+  readonly requestTimeoutMs: number
+  readonly runTimeoutMs: number
+  readonly memoryLimitMb: number | undefined
+  readonly inlineMaxUs: number
+  readonly nanPolicy: 'reject' | 'warn' | 'off' | undefined
+}
+
+export const SERVING_DEFAULTS = {
+  threads: 1,
+  isolation: 'thread',
+  batching: 'auto',
+  maxBatchSize: 32,
+  maxDelayUs: 0,
+  preferredBatchSizes: [],
+  queueRequests: 1000,
+  queueRows: 100_000,
+  queueBytes: 256 * 1024 * 1024,
+  requestTimeoutMs: 30_000,
+  runTimeoutMs: 30_000,
+  inlineMaxUs: 300,
+} as const
+
+/** Later sources win; `cores` decides the number of instances where nobody does. */
+export function resolveServing(cores: number, ...sources: readonly (ServingOptions | undefined)[]): Serving {
+  const given: ServingOptions = Object.assign({}, ...sources)
+  const threads = given.threads ?? SERVING_DEFAULTS.threads
+  return {
+    ...SERVING_DEFAULTS,
+    instances: Math.max(1, Math.floor(cores / threads)),
+    memoryLimitMb: undefined,
+    nanPolicy: undefined,
+    ...given,
+    threads,
+  }
+}

@@ -1,0 +1,111 @@
+/** How the world sees one kind of error. `exit` is the exit code of a command that ends with it. */
+export interface ErrorKind {
+  readonly http: number
+  readonly grpc: string
+  /** Whether the same request may succeed later without being changed. */
+  readonly retry: boolean
+  readonly exit: number
+  /** One sentence for the reference: what happened. */
+  readonly meaning: string
+  /** One sentence for the reference: what to do. */
+  readonly cure: string
+}
+
+/**
+ * Every error that Slipway raises on purpose. A code is for ever: programs decide by code, people read the message.
+ * Exit codes: 1 failed, 2 usage or configuration, 3 a check said no, 4 not found, 6 conflict, 7 unreachable,
+ * 10 a model that cannot be served, 124 timed out.
+ */
+export const ERRORS = {
+  SLW_BAD_REQUEST: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false, exit: 1, meaning: 'The request cannot be read.', cure: 'Correct the place that the message names.' },
+  SLW_INPUT_INVALID: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false, exit: 1, meaning: 'The request is well formed, but its values do not fit the signature of the model.', cure: 'Compare with `slipway inspect` or the model metadata; every issue has a path.' },
+  SLW_LIMIT_EXCEEDED: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false, exit: 1, meaning: 'The request is larger than a limit of the server (rows, elements, nesting).', cure: 'Send less in one request, or raise the limit that the message names.' },
+  SLW_RUN_REJECTED: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false, exit: 1, meaning: 'The model itself refused these inputs while it ran (an index out of bounds, say).', cure: 'Check the values; a range in slipway.yaml refuses them earlier and with a better message.' },
+  SLW_BODY_TOO_LARGE: { http: 413, grpc: 'RESOURCE_EXHAUSTED', retry: false, exit: 1, meaning: 'The body is larger than `limits.bodyBytes`.', cure: 'Send fewer rows, use binary tensors, or raise the limit.' },
+  SLW_UNSUPPORTED_MEDIA_TYPE: { http: 415, grpc: 'INVALID_ARGUMENT', retry: false, exit: 1, meaning: 'The Content-Type or Content-Encoding is not one that this route reads.', cure: 'Send one of the types that the message names.' },
+  SLW_ROUTE_NOT_FOUND: { http: 404, grpc: 'UNIMPLEMENTED', retry: false, exit: 4, meaning: 'The server has no such route.', cure: 'See /docs for the routes.' },
+  SLW_METHOD_NOT_ALLOWED: { http: 405, grpc: 'UNIMPLEMENTED', retry: false, exit: 1, meaning: 'The route exists with another method.', cure: 'Use the method in the Allow header.' },
+  SLW_MODEL_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false, exit: 4, meaning: 'No model of this name (or version) is served.', cure: 'POST /v2/repository/index lists what is.' },
+  SLW_MODEL_NOT_READY: { http: 503, grpc: 'UNAVAILABLE', retry: true, exit: 1, meaning: 'The model is known, but has no instance that can run: it loads, failed to load, or is backing off.', cure: '/health says which and why; retry after the time in Retry-After.' },
+  SLW_QUEUE_FULL: { http: 503, grpc: 'UNAVAILABLE', retry: true, exit: 1, meaning: 'The scheduler queue of the model is full.', cure: 'Retry after the time in Retry-After; add instances, or raise the queue limits.' },
+  SLW_DRAINING: { http: 503, grpc: 'UNAVAILABLE', retry: true, exit: 1, meaning: 'The server is shutting down and takes no new work.', cure: 'Retry; another replica answers.' },
+  SLW_INSTANCE_FAILED: { http: 503, grpc: 'UNAVAILABLE', retry: true, exit: 1, meaning: 'The instance that held the request ended (crash, memory limit, kill). It is being replaced.', cure: 'Retry; /health and slipway_instance_failures_total say how often it happens.' },
+  SLW_RUN_TIMEOUT: { http: 504, grpc: 'DEADLINE_EXCEEDED', retry: true, exit: 124, meaning: 'The run took longer than `runTimeoutMs`.', cure: 'Send fewer rows, or raise runTimeoutMs.' },
+  SLW_DEADLINE_EXCEEDED: { http: 504, grpc: 'DEADLINE_EXCEEDED', retry: true, exit: 124, meaning: 'The request waited longer than its time-out before it could run.', cure: 'Retry later, allow more time, or add instances.' },
+  SLW_REQUEST_TIMEOUT: { http: 408, grpc: 'DEADLINE_EXCEEDED', retry: true, exit: 124, meaning: 'The client did not finish sending its request in time.', cure: 'Send the whole body; see limits.bodyTimeoutMs.' },
+  SLW_CANCELLED: { http: 499, grpc: 'CANCELLED', retry: true, exit: 130, meaning: 'The caller went away before its answer was ready.', cure: 'Nothing; the work was dropped.' },
+  SLW_CLOSED: { http: 503, grpc: 'UNAVAILABLE', retry: false, exit: 1, meaning: 'Something was used after it was closed.', cure: 'Keep the model or server open while calls are in flight.' },
+  SLW_RUN_FAILED: { http: 500, grpc: 'INTERNAL', retry: false, exit: 1, meaning: 'The model failed while it ran.', cure: 'The message carries the words of the runtime; try the request with `slipway predict`.' },
+  SLW_INTERNAL: { http: 500, grpc: 'INTERNAL', retry: false, exit: 1, meaning: 'A fault in Slipway.', cure: 'Please report it with the message and the request id.' },
+  SLW_NOT_IMPLEMENTED: { http: 501, grpc: 'UNIMPLEMENTED', retry: false, exit: 1, meaning: 'The protocol has this feature, and this server has not.', cure: 'The message names the feature.' },
+  SLW_MODEL_INVALID: { http: 422, grpc: 'FAILED_PRECONDITION', retry: false, exit: 10, meaning: 'The file is not a model that can be loaded.', cure: 'The message says what was found; `slipway inspect FILE` shows more.' },
+  SLW_MODEL_UNSAFE: { http: 422, grpc: 'FAILED_PRECONDITION', retry: false, exit: 10, meaning: 'The model reaches outside its folder, or claims an absurd size.', cure: 'Do not serve it; if you made it, keep external data beside the model as plain files.' },
+  SLW_MODEL_UNSUPPORTED: { http: 422, grpc: 'UNIMPLEMENTED', retry: false, exit: 10, meaning: 'The model uses a type or operator that the runtime cannot do.', cure: 'Export it without the thing that the message names.' },
+  SLW_PACKAGE_INVALID: { http: 422, grpc: 'FAILED_PRECONDITION', retry: false, exit: 10, meaning: 'slipway.yaml, or the folder around the model, is not a valid model package.', cure: 'The message gives file, line and what was expected; `slipway init` writes a commented example.' },
+  SLW_GOLDEN_FAILED: { http: 422, grpc: 'FAILED_PRECONDITION', retry: false, exit: 10, meaning: 'A golden example of the package did not give its expected answer.', cure: 'The message shows both; correct the model or the example.' },
+  SLW_LOAD_FAILED: { http: 422, grpc: 'FAILED_PRECONDITION', retry: false, exit: 10, meaning: 'The runtime could not load or warm the model.', cure: 'The message carries the words of the runtime.' },
+  SLW_CONFIG_INVALID: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false, exit: 2, meaning: 'A flag, environment variable or line of the server file is wrong.', cure: 'The message names the place and what was expected; `slipway config view --show-origin` shows where values come from.' },
+  SLW_USAGE: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false, exit: 2, meaning: 'The command line is wrong.', cure: 'See `slipway COMMAND --help`.' },
+  SLW_PATH_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false, exit: 4, meaning: 'A file or folder that was named does not exist.', cure: 'Check the path; it is relative to the current folder.' },
+  SLW_PORT_IN_USE: { http: 500, grpc: 'INTERNAL', retry: false, exit: 6, meaning: 'Another process listens on the port.', cure: 'Stop it, or choose another port with --port.' },
+  SLW_HOST_REFUSED: { http: 500, grpc: 'INTERNAL', retry: false, exit: 2, meaning: 'Listening beyond this machine without protection was refused.', cure: 'Listen on 127.0.0.1, or add --insecure if the network is trusted.' },
+  SLW_DEPENDENCY_MISSING: { http: 500, grpc: 'FAILED_PRECONDITION', retry: false, exit: 2, meaning: 'An optional package is needed and not installed.', cure: 'Run the install command in the message.' },
+  SLW_UNREACHABLE: { http: 502, grpc: 'UNAVAILABLE', retry: true, exit: 7, meaning: 'A server that the command talks to does not answer.', cure: 'Check the address and that the server runs.' },
+} as const satisfies Record<string, ErrorKind>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** One thing wrong with data, as a value: where (`inputs[3].plan`) and what. */
+export interface Issue {
+  readonly path: string
+  readonly message: string
+}
+
+export interface ErrorDetails {
+  /** How long a client should wait before it tries again, in milliseconds. */
+  readonly retryAfterMs?: number
+  readonly issues?: readonly Issue[]
+  readonly cause?: unknown
+}
+
+const BRAND = 'SlipwayError'
+
+/** An error of the {@link ERRORS} table. Recognise it with {@link isSlipwayError}, which also works across threads. */
+export class SlipwayError extends Error {
+  override readonly name: string = BRAND
+  readonly code: ErrorCode
+  readonly retryAfterMs: number | undefined
+  readonly issues: readonly Issue[] | undefined
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.retryAfterMs = details.retryAfterMs
+    this.issues = details.issues
+  }
+
+  get kind(): ErrorKind {
+    return ERRORS[this.code]
+  }
+}
+
+export function isSlipwayError(value: unknown): value is SlipwayError {
+  return value instanceof Error && value.name === BRAND && 'code' in value && typeof value.code === 'string' && value.code in ERRORS
+}
+
+/** Whatever was thrown, as a SlipwayError: foreign errors become `fallback` and stay as the cause. */
+export function toSlipwayError(error: unknown, fallback: ErrorCode = 'SLW_INTERNAL'): SlipwayError {
+  if (isSlipwayError(error)) return error
+  return new SlipwayError(fallback, messageOf(error), { cause: error })
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** Data that does not fit: one message from a list of issues, the first few spelled out. */
+export function inputInvalid(issues: readonly Issue[], code: ErrorCode = 'SLW_INPUT_INVALID'): SlipwayError {
+  const shown = issues.slice(0, 5).map((issue) => (issue.path === '' ? issue.message : `${issue.path}: ${issue.message}`))
+  const rest = issues.length - shown.length
+  return new SlipwayError(code, shown.join('; ') + (rest > 0 ? `; and ${rest} more` : ''), { issues })
+}

@@ -1,0 +1,30 @@
+import { unlinkSync } from 'node:fs'
+
+interface FailPoint {
+  readonly action: string
+  /** Fires only while this file exists, and removes it: once for each time a test creates it. */
+  readonly trigger: string | undefined
+}
+
+/**
+ * Fault injection for tests: `SLIPWAY_FAIL_POINTS=run:throw@/tmp/now` arms the place `run` with the action `throw`.
+ * Nothing is armed without the variable, and a place then costs one property read.
+ */
+const armed = new Map<string, FailPoint>()
+for (const entry of (process.env['SLIPWAY_FAIL_POINTS'] ?? '').split(',')) {
+  const match = /^([^:@]+):([^@]+)(?:@(.+))?$/.exec(entry)
+  if (match?.[1] !== undefined && match[2] !== undefined) armed.set(match[1], { action: match[2], trigger: match[3] })
+}
+
+/** The action that is armed at this place and fires now, or undefined. */
+export function failPoint(place: string): string | undefined {
+  if (armed.size === 0) return undefined
+  const point = armed.get(place)
+  if (point?.trigger === undefined) return point?.action
+  try {
+    unlinkSync(point.trigger)
+    return point.action
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,10 @@
+/** What the product needs of a logger; pino fits it. Fields first, message second. */
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** For tests and embedding: says nothing. */
+export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }

@@ -1,0 +1,117 @@
+import { messageOf } from '../core/errors.ts'
+import { isFloat } from '../tensor/datatype.ts'
+import { concatRows, copyTensor, sliceRows, toNumbers } from '../tensor/tensor.ts'
+import { fitCost } from './cost.ts'
+import type { Cost } from './cost.ts'
+import type { Instance } from './instance.ts'
+import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
+
+/** What a few runs at load tell of a model. */
+export interface Probe {
+  /** Whether rows of different requests may share a run, and why or why not. */
+  readonly batchable: boolean
+  readonly reason: string
+  /** Undefined where no run of the probe succeeded. */
+  readonly cost: Cost | undefined
+  /** Shape of one row of each output, by name; known for batchable models. */
+  readonly rowShapes: ReadonlyMap<string, readonly number[]>
+}
+
+export interface ProbeOptions {
+  readonly instance: Pick<Instance, 'run'>
+  readonly inputs: readonly TensorSpec[]
+  readonly outputs: readonly string[]
+  /** One request of `rows` rows, fresh memory at every call; rows differ from one another. */
+  readonly sample: (rows: number) => readonly Tensor[]
+  /** Rows of the larger timing run. */
+  readonly maxBatchSize: number
+}
+
+/** A float of a batched run may differ from the single run by this much, relative to its size, and as much absolutely: kernels sum in another order. */
+export const PROBE_TOLERANCE = { relative: 1e-3, absolute: 1e-4 } as const
+
+/** Timing stops after this much, so that slow models do not start slowly. */
+const TIMING_BUDGET_MS = 60
+const SLOW_ROW_US = 1000
+
+/**
+ * Finds out by running whether a model treats rows independently. Declared output shapes do not decide: the commonest
+ * converters declare them wrong. Dim 0 of every input must be free, and runs with 1, 2 and 3 rows must return that many
+ * rows in every output, equal to single runs.
+ */
+export async function probe(options: ProbeOptions): Promise<Probe> {
+  const { inputs, instance, outputs } = options
+  const run = async (tensors: readonly Tensor[]): Promise<readonly Tensor[]> => (await instance.run(tensors.map(copyTensor), outputs)).outputs
+  const fixed = inputs.length === 0 ? NO_INPUT : inputs.find((input) => input.anyRank !== true && input.shape[0] !== -1)
+  let singles: (readonly Tensor[])[]
+  const sample = options.sample(3)
+  try {
+    singles = fixed === undefined ? [] : [await run(options.sample(1))]
+    if (fixed === undefined) for (let row = 0; row < 3; row++) singles.push(await run(sample.map((tensor) => sliceRows(tensor, row, row + 1))))
+  } catch (error) {
+    return { batchable: false, reason: `the probe with generated inputs failed (${messageOf(error)}); examples in slipway.yaml give it real ones`, cost: undefined, rowShapes: new Map() }
+  }
+  if (fixed !== undefined) {
+    const reason = fixed === NO_INPUT ? 'the model has no inputs' : `dimension 0 of input "${fixed.name}" is fixed${fixed.shape.length === 0 ? ' (a scalar)' : ` at ${fixed.shape[0]}`}`
+    return { batchable: false, reason, cost: await timeRuns(options, false), rowShapes: new Map() }
+  }
+  const reason = await compareBatches(run, sample, singles)
+  return {
+    batchable: reason === undefined,
+    reason: reason ?? 'runs with 1, 2 and 3 rows agree',
+    cost: await timeRuns(options, reason === undefined),
+    rowShapes: new Map(singles[0]?.map((output) => [output.name, output.shape.slice(1)])),
+  }
+}
+
+const NO_INPUT: TensorSpec = { name: '', datatype: 'FP32', shape: [], dimensionNames: [] }
+
+/** Why batches and single runs differ, or undefined when they agree. */
+async function compareBatches(run: (tensors: readonly Tensor[]) => Promise<readonly Tensor[]>, sample: readonly Tensor[], singles: readonly (readonly Tensor[])[]): Promise<string | undefined> {
+  for (const rows of [1, 2, 3]) {
+    let outputs: readonly Tensor[]
+    try {
+      outputs = await run(sample.map((tensor) => sliceRows(tensor, 0, rows)))
+    } catch (error) {
+      return `a run with ${rows} rows failed: ${messageOf(error)}`
+    }
+    for (const [index, output] of outputs.entries()) {
+      if (output.shape[0] !== rows) return `output "${output.name}" has shape [${output.shape.join(', ')}] for ${rows} rows`
+      const parts = singles.slice(0, rows).map((single) => single[index]).filter((part) => part !== undefined)
+      if (parts.some((part) => part.shape[0] !== 1)) return `output "${output.name}" has shape [${parts[0]?.shape.join(', ')}] for 1 row`
+      if (parts.some((part) => part.shape.slice(1).join() !== output.shape.slice(1).join())) return `the row shape of output "${output.name}" changes with the number of rows`
+      if (!close(concatRows(parts), output)) return `output "${output.name}" of ${rows} rows differs from single runs${rows === 1 ? ' (the model answers at random)' : ''}`
+    }
+  }
+  return undefined
+}
+
+function close(a: Tensor, b: Tensor): boolean {
+  if (!isFloat(a.datatype)) return (a.data as string[]).every((value, index) => value === b.data[index])
+  const left = toNumbers(a)
+  const right = toNumbers(b)
+  for (let index = 0; index < left.length; index++) {
+    const x = left[index]!
+    const y = right[index]!
+    if (Object.is(x, y) || x === y) continue
+    if (!(Math.abs(x - y) <= PROBE_TOLERANCE.absolute + PROBE_TOLERANCE.relative * Math.abs(x))) return false
+  }
+  return true
+}
+
+/** Times runs of one row and, for batchable models, of many: the best of a few, as noise only adds. */
+async function timeRuns(options: ProbeOptions, batchable: boolean): Promise<Cost> {
+  const deadline = performance.now() + TIMING_BUDGET_MS
+  const best = async (rows: number): Promise<number> => {
+    let bestUs = Number.POSITIVE_INFINITY
+    for (let attempt = 0; attempt < 10 && (attempt < 2 || performance.now() < deadline); attempt++) {
+      const { computeUs } = await options.instance.run(options.sample(rows), options.outputs)
+      bestUs = Math.min(bestUs, computeUs)
+    }
+    return bestUs
+  }
+  const one = { rows: 1, us: await best(1) }
+  const manyRows = Math.min(options.maxBatchSize, one.us > SLOW_ROW_US ? 4 : 16)
+  if (!batchable || manyRows < 2) return { fixedUs: one.us, perRowUs: 0 }
+  return fitCost(one, { rows: manyRows, us: await best(manyRows) })
+}

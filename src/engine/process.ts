@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { entryUrl } from '../core/entry.ts'
+import { openFrames } from './frames.ts'
+import { RemoteInstance } from './remote-instance.ts'
+import type { Duplex } from 'node:stream'
+import type { Instance, InstanceEnd, InstanceSpec } from './instance.ts'
+import type { FromInstance, ToInstance } from './messages.ts'
+
+const MEMORY_CHECK_MS = 200
+const PAGE_BYTES = 4096
+
+export interface ProcessOptions {
+  readonly runTimeoutMs: number
+  /** Resident memory beyond which the process is killed. */
+  readonly memoryLimitMb: number | undefined
+}
+
+/** Starts an instance in a child process and waits until its model is loaded. */
+export async function openProcess(spec: InstanceSpec, options: ProcessOptions): Promise<Instance> {
+  const child = spawn(process.execPath, [fileURLToPath(entryUrl('engine/worker-process'))], {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+  })
+  const pipe = child.stdio[3] as Duplex
+  let lastWords = ''
+  child.stderr?.on('data', (chunk: Buffer) => {
+    lastWords = (lastWords + chunk.toString('utf8')).slice(-2000)
+  })
+  let killedFor: InstanceEnd | undefined
+  const instance: RemoteInstance = new RemoteInstance(
+    {
+      kind: 'process',
+      send: (message) => send(message),
+      kill: () => child.kill('SIGKILL'),
+      memoryBytes: () => residentBytes(child.pid),
+    },
+    spec,
+    options.runTimeoutMs,
+  )
+  const send = openFrames<FromInstance, ToInstance>(pipe, (message) => instance.receive(message))
+  // Writing to a child that has just died is reported by its exit.
+  pipe.on('error', () => {})
+  const watch = options.memoryLimitMb === undefined ? undefined : setInterval(() => checkMemory(), MEMORY_CHECK_MS)
+  watch?.unref()
+  const checkMemory = (): void => {
+    const bytes = residentBytes(child.pid) ?? 0
+    if (bytes <= (options.memoryLimitMb ?? Number.POSITIVE_INFINITY) * 1024 * 1024) return
+    killedFor = { reason: 'memory limit', message: `held ${Math.round(bytes / 1024 / 1024)} MB, the limit is ${options.memoryLimitMb} MB` }
+    instance.fail(killedFor)
+    child.kill('SIGKILL')
+  }
+  child.on('error', (error) => instance.exited({ reason: 'error', message: error.message }))
+  child.on('exit', (code, signal) => {
+    clearInterval(watch)
+    const said = lastWords.trim().split('\n').at(-1) ?? ''
+    instance.exited(killedFor ?? { reason: signal === null ? 'exited' : 'killed', message: `${signal ?? `code ${code}`}${said === '' ? '' : `: ${said}`}` })
+  })
+  try {
+    await instance.load(spec)
+  } catch (error) {
+    child.kill('SIGKILL')
+    throw error
+  }
+  return instance
+}
+
+/** Resident memory of a process, from the kernel; undefined where there is no /proc. */
+function residentBytes(pid: number | undefined): number | undefined {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * PAGE_BYTES
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,170 @@
+import { SlipwayError } from '../core/errors.ts'
+import { LOAD_TIMEOUT_MS } from './instance.ts'
+import { WIRE_VERSION } from './messages.ts'
+import type { Instance, InstanceEnd, InstanceSpec, RunResult } from './instance.ts'
+import type { FromInstance, ToInstance } from './messages.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+/** How messages reach an instance elsewhere, and how it is made to end. */
+export interface Transport {
+  readonly kind: 'thread' | 'process'
+  send(message: ToInstance): void
+  /** Ends it without waiting. A thread inside the runtime cannot be ended (the process would abort): it is left alone. */
+  kill(): void
+  memoryBytes(): number | undefined
+}
+
+interface Pending {
+  readonly id: number
+  readonly resolve: (result: RunResult) => void
+  readonly reject: (error: SlipwayError) => void
+  timer: NodeJS.Timeout | undefined
+}
+
+/** What an instance in a thread and one in a process have in common: one run at a time, time limits, an end that is told. */
+export class RemoteInstance implements Instance {
+  readonly kind: 'thread' | 'process'
+  readonly ended: Promise<InstanceEnd>
+  readonly #transport: Transport
+  readonly #name: string
+  readonly #runTimeoutMs: number
+  readonly #end = Promise.withResolvers<InstanceEnd>()
+  readonly #loaded = Promise.withResolvers<void>()
+  readonly #gone = Promise.withResolvers<void>()
+  #pending: Pending | undefined
+  /** A run whose caller was given a time-out, still going on. */
+  #overdue: PromiseWithResolvers<void> | undefined
+  #nextId = 1
+  #closing: Promise<void> | undefined
+  #dead = false
+
+  constructor(transport: Transport, spec: InstanceSpec, runTimeoutMs: number) {
+    this.#transport = transport
+    this.#name = spec.name
+    this.#runTimeoutMs = runTimeoutMs
+    this.kind = transport.kind
+    this.ended = this.#end.promise
+    this.#loaded.promise.catch(() => {})
+    const timer = setTimeout(() => {
+      this.fail({ reason: 'hang', message: `loading took longer than ${LOAD_TIMEOUT_MS / 1000} s` })
+      transport.kill()
+    }, LOAD_TIMEOUT_MS)
+    timer.unref()
+    this.#loaded.promise.finally(() => clearTimeout(timer)).catch(() => {})
+  }
+
+  /** Sends the model and waits until it is loaded. */
+  async load(spec: InstanceSpec): Promise<void> {
+    this.#transport.send({ v: WIRE_VERSION, type: 'load', spec })
+    await this.#loaded.promise
+  }
+
+  get busy(): boolean {
+    return this.#pending !== undefined || this.#overdue !== undefined
+  }
+
+  async idle(): Promise<void> {
+    await this.#overdue?.promise
+  }
+
+  run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult> {
+    if (this.#dead || this.#closing !== undefined) {
+      return Promise.reject(new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#name} has ended`, { retryAfterMs: 1000 }))
+    }
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#timeOut(id), this.#runTimeoutMs)
+      this.#pending = { id, resolve, reject, timer }
+      this.#transport.send({ v: WIRE_VERSION, type: 'run', id, inputs, outputs })
+    })
+  }
+
+  #timeOut(id: number): void {
+    const pending = this.#pending
+    if (pending?.id !== id) return
+    this.#pending = undefined
+    const error = new SlipwayError('SLW_RUN_TIMEOUT', `a run of ${this.#name} took longer than ${this.#runTimeoutMs} ms`)
+    if (this.kind === 'process') {
+      this.fail({ reason: 'hang', message: `a run took longer than ${this.#runTimeoutMs} ms; the process was killed` })
+      this.#transport.kill()
+    } else {
+      this.#overdue = Promise.withResolvers<void>()
+    }
+    pending.reject(error)
+  }
+
+  receive(message: FromInstance): void {
+    switch (message.type) {
+      case 'loaded':
+        this.#loaded.resolve()
+        break
+      case 'load-failed':
+        this.#loaded.reject(new SlipwayError(message.error.code, message.error.message))
+        break
+      case 'result':
+        this.#settle(message.id)?.resolve({ outputs: message.outputs, computeUs: message.computeUs })
+        break
+      case 'run-failed':
+        this.#settle(message.id)?.reject(new SlipwayError(message.error.code, message.error.message))
+        break
+      case 'closed':
+        break
+    }
+  }
+
+  #settle(id: number): Pending | undefined {
+    const pending = this.#pending
+    if (pending?.id === id) {
+      this.#pending = undefined
+      clearTimeout(pending.timer)
+      return pending
+    }
+    this.#overdue?.resolve()
+    this.#overdue = undefined
+    return undefined
+  }
+
+  /** The other side is no more, or is given up: whoever waits is told. */
+  fail(end: InstanceEnd): void {
+    if (this.#dead) return
+    this.#dead = true
+    const error = new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#name} ended (${end.reason}: ${end.message}) and is being replaced`, { retryAfterMs: 1000 })
+    this.#loaded.reject(new SlipwayError('SLW_LOAD_FAILED', `the instance ended while it loaded (${end.reason}: ${end.message})`))
+    const pending = this.#pending
+    this.#pending = undefined
+    clearTimeout(pending?.timer)
+    pending?.reject(error)
+    this.#overdue?.resolve()
+    this.#overdue = undefined
+    if (this.#closing === undefined) this.#end.resolve(end)
+  }
+
+  /** The thread or process is really gone. */
+  exited(end: InstanceEnd): void {
+    this.fail(end)
+    this.#gone.resolve()
+  }
+
+  memoryBytes(): number | undefined {
+    return this.#dead ? undefined : this.#transport.memoryBytes()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    if (this.#dead && this.kind === 'thread') return
+    if (!this.#dead) this.#transport.send({ v: WIRE_VERSION, type: 'close' })
+    const patience = this.kind === 'process' ? 5000 : this.#runTimeoutMs + 5000
+    const timer = setTimeout(() => {
+      if (this.kind === 'process') this.#transport.kill()
+      // A thread that never comes back is abandoned: ending it would end the process.
+      else this.#gone.resolve()
+    }, patience)
+    timer.unref()
+    await this.#gone.promise
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,126 @@
+import { createRequire } from 'node:module'
+import { messageOf, SlipwayError } from '../core/errors.ts'
+import { DATATYPES } from '../tensor/datatype.ts'
+import { allocate } from '../tensor/tensor.ts'
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
+import type { InstanceSpec, RunResult } from './instance.ts'
+import type { TypedTensorData } from '../tensor/datatype.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+type Ort = typeof import('onnxruntime-node')
+
+let loaded: Ort | undefined
+
+/** The one place that loads onnxruntime-node. */
+function loadOrt(): Ort {
+  if (loaded !== undefined) return loaded
+  const holder = globalThis as { Float16Array?: unknown }
+  const native = holder.Float16Array
+  // The binding (1.30) takes FP16 as Uint16Array only, but its JavaScript side picks the global Float16Array when it sees
+  // one. It looks once, when the first tensor is made: hide the global until then.
+  delete holder.Float16Array
+  try {
+    const ort = createRequire(import.meta.url)('onnxruntime-node') as Ort
+    ort.env.logLevel = 'error'
+    new ort.Tensor('float16', new Uint16Array(1), [1])
+    loaded = ort
+    return ort
+  } catch (error) {
+    throw new SlipwayError('SLW_DEPENDENCY_MISSING', `onnxruntime-node cannot be loaded (${messageOf(error)}); install it with: npm install --ignore-scripts onnxruntime-node`, { cause: error })
+  } finally {
+    if (native !== undefined) holder.Float16Array = native
+  }
+}
+
+/** A model loaded into ONNX Runtime on the calling thread. */
+export interface Session {
+  run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  close(): Promise<void>
+}
+
+/** @throws SLW_LOAD_FAILED with the words of the runtime */
+export async function openSession(spec: InstanceSpec): Promise<Session> {
+  const ort = loadOrt()
+  const options: InferenceSession.SessionOptions = {
+    intraOpNumThreads: spec.threads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: 'all',
+    executionProviders: ['cpu'],
+    // A model whose declared output shapes are wrong would print a warning at every run.
+    logSeverityLevel: 3,
+    // Idle threads of the pool must not burn the cores that sockets and other instances need.
+    ...(spec.threads > 1 && { extra: { session: { intra_op: { allow_spinning: '0' } } } }),
+  }
+  let session: InferenceSession
+  try {
+    session = await ('path' in spec.source ? ort.InferenceSession.create(spec.source.path, options) : ort.InferenceSession.create(spec.source.bytes, options))
+  } catch (error) {
+    throw new SlipwayError('SLW_LOAD_FAILED', `ONNX Runtime cannot load the model: ${tidy(messageOf(error))}`)
+  }
+  const bfloatOutputs = new Set(spec.outputs.filter((output) => output.datatype === 'BF16').map((output) => output.name))
+  return {
+    async run(inputs, outputs) {
+      const feeds: Record<string, OrtTensor> = {}
+      for (const input of inputs) feeds[input.name] = toOrt(ort, input)
+      const started = performance.now()
+      let results: InferenceSession.OnnxValueMapType
+      try {
+        results = await session.run(feeds, outputs)
+      } catch (error) {
+        throw runError(messageOf(error))
+      }
+      const computeUs = (performance.now() - started) * 1000
+      return { outputs: outputs.map((name) => fromOrt(name, results[name] as OrtTensor, bfloatOutputs.has(name))), computeUs }
+    },
+    close: () => session.release(),
+  }
+}
+
+function toOrt(ort: Ort, tensor: Tensor): OrtTensor {
+  const type = DATATYPES[tensor.datatype].ort
+  const data = tensor.datatype === 'BF16' ? widen(tensor.data as Uint16Array) : tensor.data
+  return new (ort.Tensor as unknown as new (type: string, data: unknown, dims: readonly number[]) => OrtTensor)(type, data, tensor.shape)
+}
+
+const DATATYPE_OF_ORT = new Map(Object.entries(DATATYPES).filter(([name]) => name !== 'BF16').map(([name, info]) => [info.ort as string, name as Tensor['datatype']]))
+
+function fromOrt(name: string, value: OrtTensor, bfloat: boolean): Tensor {
+  const datatype = DATATYPE_OF_ORT.get(value.type)
+  if (datatype === undefined) throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `output "${name}" is a tensor of ${value.type}`)
+  if (bfloat) return { name, datatype: 'BF16', shape: value.dims, data: narrow(value.data as Float32Array) }
+  return { name, datatype, shape: value.dims, data: value.data as TypedTensorData }
+}
+
+/** BF16 is the upper half of FP32, so both directions are exact for values that a Cast produced. */
+function widen(bits: Uint16Array): Float32Array {
+  const words = new Uint32Array(bits.length)
+  for (let index = 0; index < bits.length; index++) words[index] = bits[index]! << 16
+  return new Float32Array(words.buffer)
+}
+
+function narrow(values: Float32Array): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  const bits = allocate('BF16', values.length) as Uint16Array
+  for (let index = 0; index < bits.length; index++) bits[index] = words[index]! >>> 16
+  return bits
+}
+
+/** The words of the runtime without its source paths. */
+function tidy(message: string): string {
+  return message.replaceAll(/\/(?:[\w.@-]+\/)+(?:onnxruntime|include)\/\S+?:\d+ \S+ ?/g, '').trim()
+}
+
+/**
+ * ONNX Runtime for JavaScript passes on the text of an error without its status code. A kernel that fails on inputs which fit
+ * the signature failed because of their values (an index out of bounds, shapes that do not go together): the caller's to
+ * mend, unless it ran out of memory.
+ */
+const ABOUT_INPUTS = /non-zero status code returned|got invalid dimensions|invalid rank|unexpected input data type/i
+const ABOUT_MEMORY = /alloc|out of memory/i
+
+function runError(message: string): SlipwayError {
+  const text = tidy(message)
+  return ABOUT_INPUTS.test(text) && !ABOUT_MEMORY.test(text)
+    ? new SlipwayError('SLW_RUN_REJECTED', `the model refused the inputs: ${text}`)
+    : new SlipwayError('SLW_RUN_FAILED', `the model failed: ${text}`)
+}

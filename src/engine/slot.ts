@@ -1,0 +1,171 @@
+import { messageOf, SlipwayError } from '../core/errors.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Instance, InstanceEnd, RunResult } from './instance.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+const BACKOFF_FIRST_MS = 1000
+const BACKOFF_MAX_MS = 300_000
+/** An instance that worked this long has recovered: the next failure backs off from the start again. */
+const RECOVERED_AFTER_MS = 60_000
+
+/**
+ * - `starting`: the first load goes on.
+ * - `ready`: can run.
+ * - `backing off`: ended by itself; waits before the next attempt, 1 s doubling to 5 min.
+ * - `restarting`: the next attempt goes on.
+ * - `closed`: ended on purpose.
+ */
+export type SlotState = 'starting' | 'ready' | 'backing off' | 'restarting' | 'closed'
+
+export interface SlotOptions {
+  readonly name: string
+  /** Opens and warms an instance. */
+  readonly open: () => Promise<Instance>
+  readonly clock: Clock
+  /** Called whenever the slot may have become able to run. */
+  readonly onAvailable: () => void
+  /** Called once for each end that nobody asked for. */
+  readonly onFailure: (end: InstanceEnd) => void
+}
+
+export interface SlotStatus {
+  readonly name: string
+  readonly state: SlotState
+  readonly failures: number
+  readonly timeouts: number
+  readonly lastFailure: { readonly at: string; readonly reason: string; readonly message: string } | undefined
+  readonly retryAt: string | undefined
+  readonly memoryBytes: number | undefined
+}
+
+/** The place of one instance: keeps one running, replaces one that ends. One state machine. */
+export class InstanceSlot {
+  readonly #options: SlotOptions
+  #state: SlotState = 'starting'
+  #instance: Instance | undefined
+  #failures = 0
+  #timeouts = 0
+  #consecutive = 0
+  #readySince = 0
+  #retryAtMs: number | undefined
+  #lastFailure: { at: string; reason: string; message: string } | undefined
+  #cancelRetry: (() => void) | undefined
+  #running = false
+
+  constructor(options: SlotOptions) {
+    this.#options = options
+  }
+
+  /** The first load. @throws what the model or the runtime says; there is no second attempt */
+  async start(): Promise<void> {
+    await this.#adopt(await this.#options.open())
+  }
+
+  get state(): SlotState {
+    return this.#state
+  }
+
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** Ready, and not running anything. */
+  get available(): boolean {
+    return this.#state === 'ready' && !this.#running
+  }
+
+  get running(): boolean {
+    return this.#running
+  }
+
+  async #adopt(instance: Instance): Promise<void> {
+    if (this.#state === 'closed') {
+      await instance.close()
+      return
+    }
+    this.#instance = instance
+    this.#state = 'ready'
+    this.#readySince = this.#options.clock.monotonicMs()
+    this.#retryAtMs = undefined
+    void instance.ended.then((end) => this.#onEnd(end))
+    this.#options.onAvailable()
+  }
+
+  #onEnd(end: InstanceEnd): void {
+    if (this.#state !== 'ready') return
+    this.#failures++
+    this.#recordFailure(end.reason, end.message)
+    const worked = this.#options.clock.monotonicMs() - this.#readySince
+    this.#consecutive = worked > RECOVERED_AFTER_MS ? 0 : this.#consecutive
+    this.#backOff()
+    this.#options.onFailure(end)
+  }
+
+  #recordFailure(reason: string, message: string): void {
+    this.#lastFailure = { at: new Date(this.#options.clock.epochMs()).toISOString(), reason, message }
+  }
+
+  #backOff(): void {
+    const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#consecutive)
+    this.#consecutive++
+    this.#state = 'backing off'
+    this.#instance = undefined
+    this.#retryAtMs = this.#options.clock.epochMs() + delayMs
+    this.#cancelRetry = this.#options.clock.after(delayMs, () => void this.#restart())
+  }
+
+  async #restart(): Promise<void> {
+    if (this.#state !== 'backing off') return
+    this.#state = 'restarting'
+    try {
+      await this.#adopt(await this.#options.open())
+    } catch (error) {
+      if ((this.#state as SlotState) === 'closed') return
+      this.#recordFailure('restart failed', messageOf(error))
+      this.#backOff()
+    }
+  }
+
+  /** Runs a batch; the caller has checked `available`. Afterwards `onAvailable` is called when the slot is free again. */
+  async run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult> {
+    const instance = this.#instance
+    if (instance === undefined || this.#state !== 'ready') {
+      throw new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#options.name} is ${this.#state}`, { retryAfterMs: BACKOFF_FIRST_MS })
+    }
+    this.#running = true
+    try {
+      return await instance.run(inputs, outputs)
+    } finally {
+      if (instance.busy) this.#awaitIdle(instance)
+      else this.#running = false
+    }
+  }
+
+  /** A run whose caller got a time-out goes on in its thread: the slot takes nothing until it is over. */
+  #awaitIdle(instance: Instance): void {
+    this.#timeouts++
+    this.#recordFailure('run timeout', 'a run exceeded runTimeoutMs; the thread is left to finish it')
+    void instance.idle().then(() => {
+      this.#running = false
+      this.#options.onAvailable()
+    })
+  }
+
+  status(): SlotStatus {
+    return {
+      name: this.#options.name,
+      state: this.#state,
+      failures: this.#failures,
+      timeouts: this.#timeouts,
+      lastFailure: this.#lastFailure,
+      retryAt: this.#retryAtMs === undefined ? undefined : new Date(this.#retryAtMs).toISOString(),
+      memoryBytes: this.#instance?.memoryBytes(),
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#state = 'closed'
+    this.#cancelRetry?.()
+    await this.#instance?.close()
+  }
+}

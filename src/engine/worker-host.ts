@@ -1,0 +1,85 @@
+import { isSlipwayError, messageOf } from '../core/errors.ts'
+import { failPoint } from '../core/fail-point.ts'
+import { WIRE_VERSION } from './messages.ts'
+import { openSession } from './runtime.ts'
+import type { Session } from './runtime.ts'
+import type { WireError } from './instance.ts'
+import type { FromInstance, ToInstance } from './messages.ts'
+
+/** The inside of a thread or process instance: answers messages with one loaded session. */
+export function hostInstance(post: (message: FromInstance) => void, exit: () => void): (message: ToInstance) => void {
+  let session: Session | undefined
+  // Messages are worked off one after the other: a close waits for the run before it.
+  let last: Promise<void> = Promise.resolve()
+  const handle = async (message: ToInstance): Promise<void> => {
+    switch (message.type) {
+      case 'load':
+        try {
+          session = await openSession(message.spec)
+          post({ v: WIRE_VERSION, type: 'loaded' })
+        } catch (error) {
+          post({ v: WIRE_VERSION, type: 'load-failed', error: wireError(error) })
+        }
+        break
+      case 'run':
+        await run(message)
+        break
+      case 'close':
+        await session?.close()
+        post({ v: WIRE_VERSION, type: 'closed' })
+        exit()
+        break
+    }
+  }
+  const run = async (message: Extract<ToInstance, { type: 'run' }>): Promise<void> => {
+    const fault = failPoint('run')
+    if (fault !== undefined) await injectFault(fault)
+    try {
+      if (session === undefined) throw new Error('no model is loaded')
+      const result = await session.run(message.inputs, message.outputs)
+      post({ v: WIRE_VERSION, type: 'result', id: message.id, outputs: result.outputs, computeUs: result.computeUs })
+    } catch (error) {
+      post({ v: WIRE_VERSION, type: 'run-failed', id: message.id, error: wireError(error) })
+    }
+  }
+  return (message) => {
+    if ((message.v as number) !== WIRE_VERSION) throw new Error(`instance speaks version ${WIRE_VERSION}, was sent ${String(message.v)}`)
+    last = last.then(() => handle(message))
+    // An error that no message can carry ends the instance, loudly: the parent sees it as a crash.
+    last.catch((error: unknown) => {
+      setImmediate(() => {
+        throw error
+      })
+    })
+  }
+}
+
+function wireError(error: unknown): WireError {
+  return isSlipwayError(error) ? { code: error.code, message: error.message } : { code: 'SLW_RUN_FAILED', message: messageOf(error) }
+}
+
+/** The faults that tests ask for; see core/fail-point. */
+async function injectFault(fault: string): Promise<void> {
+  switch (fault) {
+    case 'throw':
+      throw new Error('injected: a JavaScript error in the instance')
+    case 'exhaust': {
+      const hoard: number[][] = []
+      for (;;) hoard.push(Array.from({ length: 100_000 }, Math.random))
+    }
+    case 'leak': {
+      const leaked = globalThis as { leaked?: Buffer[] }
+      leaked.leaked ??= []
+      leaked.leaked.push(Buffer.alloc(256 * 1024 * 1024, 1))
+      break
+    }
+    case 'hang':
+      for (const end = Date.now() + 600_000; Date.now() < end; );
+      break
+    case 'slow':
+      for (const end = Date.now() + 1500; Date.now() < end; );
+      break
+    case 'abort':
+      process.abort()
+  }
+}

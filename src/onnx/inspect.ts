@@ -1,0 +1,117 @@
+import { open } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { SlipwayError } from '../core/errors.ts'
+import { graphOf, graphs, readOnnx, tensors, writeOnnx } from './model.ts'
+import { checkSafety } from './safety.ts'
+import { refuseUnsupported, rewriteForRuntime } from './rewrite.ts'
+import { valueType } from './value-type.ts'
+import type { ExternalData } from './safety.ts'
+import type { ModelProto } from './model.ts'
+import type { Rewrite } from './rewrite.ts'
+import type { TensorSpec } from '../tensor/tensor.ts'
+
+/** What an ONNX file says of itself, and how the runtime gets it. */
+export interface OnnxModel {
+  readonly path: string
+  readonly irVersion: number
+  readonly opsets: readonly { readonly domain: string; readonly version: number }[]
+  readonly producer: string
+  readonly graphName: string
+  readonly metadata: Readonly<Record<string, string>>
+  readonly inputs: readonly TensorSpec[]
+  readonly outputs: readonly TensorSpec[]
+  /** Number of nodes per operator, subgraphs counted. */
+  readonly operators: Readonly<Record<string, number>>
+  readonly parameterCount: number
+  readonly externalFiles: readonly string[]
+  readonly rewrite: Rewrite
+  /** Class labels that a classifier node of the graph carries, if any. */
+  readonly classLabels: readonly (string | number)[] | undefined
+  /** The model to load where the file cannot be used as it is. */
+  readonly rewrittenBytes: Uint8Array | undefined
+}
+
+/**
+ * Reads, checks and, where needed, rewrites a model.
+ * @throws SLW_MODEL_INVALID, SLW_MODEL_UNSAFE, SLW_MODEL_UNSUPPORTED
+ */
+export async function inspectOnnx(path: string): Promise<OnnxModel> {
+  const model = await readOnnx(path)
+  const external = await checkSafety(model, path)
+  const bfloat = bfloatEdges(model)
+  const rewrite = rewriteForRuntime(model)
+  refuseUnsupported(model, path)
+  const graph = graphOf(model)
+  const restore = (spec: TensorSpec): TensorSpec => (bfloat.has(spec.name) ? { ...spec, datatype: 'BF16' } : spec)
+  const operators: Record<string, number> = {}
+  for (const inner of graphs(graph)) for (const node of inner.node) operators[node.opType] = (operators[node.opType] ?? 0) + 1
+  let parameterCount = 0
+  for (const tensor of graph.initializer) parameterCount += tensor.dims.reduce((product, dim) => product * Number(dim), 1)
+  const classLabels = classifierLabels(model)
+  let rewrittenBytes: Uint8Array | undefined
+  if (rewrite.changes.length > 0) {
+    await inlineExternal(model, external, path)
+    rewrittenBytes = writeOnnx(model)
+  }
+  return {
+    path,
+    irVersion: Number(model.irVersion),
+    opsets: model.opsetImport.map((opset) => ({ domain: opset.domain === '' ? 'ai.onnx' : opset.domain, version: Number(opset.version) })),
+    producer: [model.producerName, model.producerVersion].filter((part) => part !== '').join(' '),
+    graphName: graph.name,
+    metadata: Object.fromEntries(model.metadataProps.map((entry) => [entry.key, entry.value])),
+    inputs: graph.input.map(specOf).map(restore),
+    outputs: graph.output.map(specOf).map(restore),
+    operators,
+    parameterCount,
+    externalFiles: [...new Set(external.map((part) => part.location))],
+    rewrite,
+    classLabels,
+    rewrittenBytes,
+  }
+}
+
+function specOf(value: Parameters<typeof valueType>[0]): TensorSpec {
+  const type = valueType(value)
+  if ('unsupported' in type) throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `"${value.name}" is ${type.unsupported}`)
+  return type.spec
+}
+
+function bfloatEdges(model: ModelProto): Set<string> {
+  const names = new Set<string>()
+  const graph = graphOf(model)
+  for (const value of [...graph.input, ...graph.output]) {
+    const type = valueType(value)
+    if ('spec' in type && type.spec.datatype === 'BF16') names.add(value.name)
+  }
+  return names
+}
+
+/** Labels in the attributes of the tree, linear and SVM classifiers of ai.onnx.ml. */
+function classifierLabels(model: ModelProto): readonly (string | number)[] | undefined {
+  for (const node of graphOf(model).node) {
+    if (!/Classifier$/.test(node.opType)) continue
+    for (const attribute of node.attribute) {
+      if (!attribute.name.startsWith('classlabels_') && !attribute.name.startsWith('classlabels')) continue
+      if (attribute.strings.length > 0) return attribute.strings.map((bytes) => Buffer.from(bytes).toString('utf8'))
+      if (attribute.ints.length > 0) return attribute.ints.map(Number)
+    }
+  }
+  return undefined
+}
+
+/** A rewritten model is loaded from memory, where the runtime finds no files: its external data moves inside. */
+async function inlineExternal(model: ModelProto, external: readonly ExternalData[], path: string): Promise<void> {
+  const byTensor = new Map(external.map((part) => [part.tensor, part]))
+  for (const tensor of tensors(model)) {
+    const part = byTensor.get(tensor.name)
+    if (part === undefined || (tensor.dataLocation as number) !== 1) continue
+    await using file = await open(join(dirname(path), part.location))
+    const length = part.length ?? (await file.stat()).size - part.offset
+    const bytes = Buffer.alloc(length)
+    await file.read(bytes, 0, length, part.offset)
+    tensor.rawData = bytes
+    tensor.externalData = []
+    tensor.dataLocation = 0
+  }
+}

@@ -1,0 +1,100 @@
+import { readFile, stat } from 'node:fs/promises'
+import { fromBinary, toBinary } from '@bufbuild/protobuf'
+import { messageOf, SlipwayError } from '../core/errors.ts'
+import { formatBytes } from '../core/units.ts'
+import { ModelProtoSchema } from './generated/onnx_pb.js'
+import type { GraphProto, ModelProto, NodeProto, TensorProto } from './generated/onnx_pb.js'
+
+export type { GraphProto, ModelProto, NodeProto, TensorProto } from './generated/onnx_pb.js'
+
+/** Protobuf messages end here; larger models keep their weights in external data. */
+const PROTOBUF_BYTES_MAX = 2 ** 31 - 1
+
+/**
+ * Reads an ONNX file (format: onnx-ml.proto of the ONNX project, IR version 3 and up).
+ * @throws SLW_MODEL_INVALID when the file is not an ONNX model
+ */
+export async function readOnnx(path: string): Promise<ModelProto> {
+  const { size } = await stat(path)
+  if (size > PROTOBUF_BYTES_MAX) {
+    throw new SlipwayError('SLW_MODEL_UNSAFE', `${path}: ${formatBytes(size)} is more than a protobuf message can hold (2 GiB); weights belong in external data`)
+  }
+  return parseOnnx(await readFile(path), path)
+}
+
+/** @param source named in messages */
+export function parseOnnx(bytes: Uint8Array, source: string): ModelProto {
+  if (bytes.length === 0) throw new SlipwayError('SLW_MODEL_INVALID', `${source}: the file is empty`)
+  let model: ModelProto
+  try {
+    model = fromBinary(ModelProtoSchema, bytes, { readUnknownFields: true })
+  } catch (error) {
+    throw new SlipwayError('SLW_MODEL_INVALID', `${source}: not an ONNX model${lookAlike(bytes)} (${messageOf(error)})`)
+  }
+  if (model.graph === undefined || model.opsetImport.length === 0) {
+    throw new SlipwayError('SLW_MODEL_INVALID', `${source}: not an ONNX model${lookAlike(bytes)}: it has no ${model.graph === undefined ? 'graph' : 'opset'}`)
+  }
+  return model
+}
+
+/** What the bytes look like instead, when that is easy to tell. */
+function lookAlike(bytes: Uint8Array): string {
+  const start = Buffer.from(bytes.subarray(0, 64)).toString('latin1')
+  if (start.startsWith('PK')) return ', it looks like a zip archive (PyTorch, Keras)'
+  if (start.startsWith('\u0080')) return ', it looks like a Python pickle'
+  if (start.startsWith('version https://git-lfs')) return ', it is a Git LFS pointer: run `git lfs pull`'
+  if (start.startsWith('\u0089HDF')) return ', it looks like HDF5 (Keras)'
+  if (/^\s*[{[<]/.test(start)) return ', it looks like text'
+  return ''
+}
+
+/** The bytes of the file. */
+export function writeOnnx(model: ModelProto): Uint8Array {
+  return toBinary(ModelProtoSchema, model)
+}
+
+export function graphOf(model: ModelProto): GraphProto {
+  if (model.graph === undefined) throw new SlipwayError('SLW_INTERNAL', 'a model without a graph was let through')
+  return model.graph
+}
+
+/** Every graph of the model: the main one, those inside nodes (If, Loop, Scan), outermost first. */
+export function* graphs(graph: GraphProto): Generator<GraphProto> {
+  yield graph
+  for (const node of graph.node) yield* graphsOfNode(node)
+}
+
+function* graphsOfNode(node: NodeProto): Generator<GraphProto> {
+  for (const attribute of node.attribute) {
+    if (attribute.g !== undefined) yield* graphs(attribute.g)
+    for (const inner of attribute.graphs) yield* graphs(inner)
+  }
+}
+
+/** Every tensor that the file carries: initialisers, sparse ones, and constants in attributes, also of functions. */
+export function* tensors(model: ModelProto): Generator<TensorProto> {
+  for (const graph of graphs(graphOf(model))) {
+    yield* graph.initializer
+    for (const sparse of graph.sparseInitializer) {
+      if (sparse.values !== undefined) yield sparse.values
+      if (sparse.indices !== undefined) yield sparse.indices
+    }
+    for (const node of graph.node) yield* tensorsOfNode(node)
+  }
+  for (const fn of model.functions) {
+    for (const node of fn.node) {
+      yield* tensorsOfNode(node)
+      for (const graph of graphsOfNode(node)) {
+        yield* graph.initializer
+        for (const inner of graph.node) yield* tensorsOfNode(inner)
+      }
+    }
+  }
+}
+
+function* tensorsOfNode(node: NodeProto): Generator<TensorProto> {
+  for (const attribute of node.attribute) {
+    if (attribute.t !== undefined) yield attribute.t
+    yield* attribute.tensors
+  }
+}

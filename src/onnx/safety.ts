@@ -1,0 +1,93 @@
+import { lstat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { SlipwayError } from '../core/errors.ts'
+import { DATATYPES, datatypeOfOnnx } from '../tensor/datatype.ts'
+import { tensors } from './model.ts'
+import type { ModelProto, TensorProto } from './model.ts'
+
+const EXTERNAL = 1
+
+/** A part of a file beside the model that holds the values of a tensor. */
+export interface ExternalData {
+  readonly tensor: string
+  readonly location: string
+  readonly offset: number
+  readonly length: number | undefined
+}
+
+/**
+ * Refuses a model that reaches outside its folder or claims sizes that its data cannot have.
+ * External data must be a plain file below the folder of the model: no absolute path, no "..", no symbolic or hard link
+ * (ONNX Runtime 1.30 refuses most of these itself, but follows hard links).
+ * @returns what the model keeps in external files
+ * @throws SLW_MODEL_UNSAFE
+ */
+export async function checkSafety(model: ModelProto, path: string): Promise<ExternalData[]> {
+  const external: ExternalData[] = []
+  for (const tensor of tensors(model)) {
+    checkSize(tensor, path)
+    if ((tensor.dataLocation as number) === EXTERNAL) external.push(externalOf(tensor, path))
+  }
+  const sizes = new Map<string, number>()
+  for (const part of external) {
+    let size = sizes.get(part.location)
+    if (size === undefined) {
+      size = await plainFileSize(dirname(path), part, path)
+      sizes.set(part.location, size)
+    }
+    if (part.offset + (part.length ?? 0) > size) {
+      throw unsafe(path, part.tensor, `bytes ${part.offset} to ${part.offset + (part.length ?? 0)} lie beyond the end of "${part.location}" (${size} bytes)`)
+    }
+  }
+  return external
+}
+
+function unsafe(path: string, tensor: string, what: string): SlipwayError {
+  return new SlipwayError('SLW_MODEL_UNSAFE', `${path}: tensor "${tensor}": ${what}`)
+}
+
+function checkSize(tensor: TensorProto, path: string): void {
+  let count = 1
+  for (const dim of tensor.dims) {
+    if (dim < 0n) throw unsafe(path, tensor.name, `dimension ${dim} is negative`)
+    count *= Number(dim)
+  }
+  const datatype = datatypeOfOnnx(tensor.dataType)
+  if (datatype === undefined || datatype === 'BYTES') return
+  const expected = count * DATATYPES[datatype].bytes
+  if (expected > Number.MAX_SAFE_INTEGER) throw unsafe(path, tensor.name, `shape [${tensor.dims.join(', ')}] is absurd`)
+  if (tensor.rawData !== undefined && tensor.rawData.length > 0 && tensor.rawData.length !== expected) {
+    throw unsafe(path, tensor.name, `${datatype} [${tensor.dims.join(', ')}] takes ${expected} bytes, the file holds ${tensor.rawData.length}`)
+  }
+}
+
+function externalOf(tensor: TensorProto, path: string): ExternalData {
+  const entries = new Map(tensor.externalData.map((entry) => [entry.key, entry.value]))
+  const location = entries.get('location') ?? ''
+  const parts = location.split('/')
+  if (location === '' || location.startsWith('/') || location.includes('\\') || location.includes('\0') || /^[A-Za-z]:/.test(location) || parts.includes('..')) {
+    throw unsafe(path, tensor.name, `external data at ${JSON.stringify(location)} is outside the folder of the model`)
+  }
+  const offset = Number(entries.get('offset') ?? 0)
+  const length = entries.has('length') ? Number(entries.get('length')) : undefined
+  if (!Number.isSafeInteger(offset) || offset < 0 || (length !== undefined && (!Number.isSafeInteger(length) || length < 0))) {
+    throw unsafe(path, tensor.name, 'offset or length of its external data is not a size')
+  }
+  return { tensor: tensor.name, location, offset, length }
+}
+
+async function plainFileSize(folder: string, part: ExternalData, path: string): Promise<number> {
+  let at = folder
+  const steps = part.location.split('/').filter((step) => step !== '' && step !== '.')
+  for (const [index, step] of steps.entries()) {
+    at = join(at, step)
+    const found = await lstat(at).catch(() => undefined)
+    if (found === undefined) throw new SlipwayError('SLW_MODEL_INVALID', `${path}: tensor "${part.tensor}" needs the file "${part.location}", which is not beside the model`)
+    if (found.isSymbolicLink()) throw unsafe(path, part.tensor, `external data "${part.location}" goes through a symbolic link`)
+    if (index < steps.length - 1) continue
+    if (!found.isFile()) throw unsafe(path, part.tensor, `external data "${part.location}" is not a plain file`)
+    if (found.nlink > 1) throw unsafe(path, part.tensor, `external data "${part.location}" is a hard link; copy the file`)
+    return found.size
+  }
+  throw unsafe(path, part.tensor, 'external data names no file')
+}

@@ -1,0 +1,174 @@
+import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Subject } from '../../serving/observe/events.ts'
+import type { WorkResult } from '../../serving/scheduler/scheduler.ts'
+import type { HttpLimits } from './options.ts'
+
+const JSON_TYPE = 'application/json'
+
+/** What the doors need of the server behind an exchange. */
+export interface ExchangeHost {
+  readonly limits: HttpLimits
+  finished(exchange: Exchange): void
+}
+
+/** One HTTP request and its answer. */
+export class Exchange {
+  readonly request: IncomingMessage
+  readonly requestId: string
+  readonly startedMs: number
+  readonly #response: ServerResponse
+  readonly #host: ExchangeHost
+  /** The client waits for `100 Continue` before it sends the body. */
+  readonly #expectsContinue: boolean
+  #bodyRead = false
+  #cancel: (() => void) | undefined
+
+  /** Filled in on the way, for the one observation at the end. */
+  protocol = 'http'
+  subject: Subject | undefined
+  work: WorkResult | undefined
+  rows = 0
+  status = 0
+  error: SlipwayError | undefined
+  /** Requests for health, metrics and pages are not predictions and are not observed. */
+  observed = false
+
+  constructor(host: ExchangeHost, request: IncomingMessage, response: ServerResponse, given: { requestId: string; startedMs: number; expectsContinue: boolean }) {
+    this.request = request
+    this.#response = response
+    this.#host = host
+    this.requestId = given.requestId
+    this.startedMs = given.startedMs
+    this.#expectsContinue = given.expectsContinue
+  }
+
+  header(name: string): string | undefined {
+    const value = this.request.headers[name]
+    return Array.isArray(value) ? value[0] : value
+  }
+
+  /** Calls back when the client goes away before its answer is complete. */
+  onDisconnect(cancel: () => void): void {
+    this.#cancel = cancel
+    if (this.#response.closed) this.#disconnected()
+  }
+
+  /** The server tells when the response closes. */
+  closed(): void {
+    if (!this.#response.writableFinished) this.#disconnected()
+  }
+
+  #disconnected(): void {
+    const cancel = this.#cancel
+    this.#cancel = undefined
+    cancel?.()
+  }
+
+  get answered(): boolean {
+    return this.status !== 0
+  }
+
+  /**
+   * The whole body.
+   * @throws SLW_BODY_TOO_LARGE by Content-Length before anything is read, or as soon as too much has come
+   */
+  readBody(): Promise<Buffer> {
+    const { request } = this
+    const limit = this.#host.limits.bodyBytes
+    const announced = request.headers['content-length']
+    if (announced !== undefined && Number(announced) > limit) throw this.#tooLarge(Number(announced))
+    this.#bodyRead = true
+    if (this.#expectsContinue) this.#response.writeContinue()
+    return new Promise((resolve, reject) => {
+      let first: Buffer | undefined
+      let rest: Buffer[] | undefined
+      let size = 0
+      request.on('data', (chunk: Buffer) => {
+        size += chunk.length
+        if (size > limit) {
+          this.#bodyRead = false
+          request.removeAllListeners('data')
+          reject(this.#tooLarge(size))
+        } else if (first === undefined) first = chunk
+        else (rest ??= [first]).push(chunk)
+      })
+      request.on('end', () => resolve(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size)))
+      request.on('error', () => reject(new SlipwayError('SLW_CANCELLED', 'the client went away while it sent its request')))
+      request.on('close', () => {
+        if (!request.complete) reject(new SlipwayError('SLW_CANCELLED', 'the client went away while it sent its request'))
+      })
+    })
+  }
+
+  #tooLarge(size: number): SlipwayError {
+    return new SlipwayError('SLW_BODY_TOO_LARGE', `the body has ${size} bytes or more, limits.bodyBytes is ${this.#host.limits.bodyBytes}`)
+  }
+
+  json(status: number, body: string, headers?: Record<string, string>): void {
+    this.send(status, JSON_TYPE, body, headers)
+  }
+
+  send(status: number, type: string, body: string | Buffer, headers?: Record<string, string>): void {
+    if (this.answered) return
+    this.status = status
+    const response = this.#response
+    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+    const head: (string | number)[] = ['content-type', type, 'content-length', length, 'x-request-id', this.requestId]
+    if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
+    if (!this.#bodyRead && this.#hasBody()) this.#discardBody(head)
+    response.writeHead(status, head as string[])
+    response.end(this.request.method === 'HEAD' ? undefined : body)
+    this.#host.finished(this)
+  }
+
+  #hasBody(): boolean {
+    const { headers } = this.request
+    return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+  }
+
+  /** An answer before the body was read: the rest is taken and thrown away, so that the client can read what we say. */
+  #discardBody(head: (string | number)[]): void {
+    const { request } = this
+    if (this.#expectsContinue) {
+      // It never sends the body, or sends it regardless: either way this connection cannot be trusted any more.
+      head.push('connection', 'close')
+      return
+    }
+    const limit = this.#host.limits.discardBytes
+    let left = limit
+    if (Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) > limit) head.push('connection', 'close')
+    request.on('data', (chunk: Buffer) => {
+      left -= chunk.length
+      if (left < 0) request.destroy()
+    })
+    request.on('error', () => {})
+    request.resume()
+  }
+
+  /** Answers with what went wrong, in the shape of the dialect. */
+  fail(thrown: unknown, body: (error: SlipwayError, exchange: Exchange) => string): void {
+    const error = toSlipwayError(thrown)
+    this.error = error
+    const headers: Record<string, string> = {}
+    if (error.retryAfterMs !== undefined) headers['retry-after'] = String(Math.ceil(error.retryAfterMs / 1000))
+    if (this.#response.destroyed || this.#response.closed) {
+      this.status = error.kind.http
+      this.#host.finished(this)
+      return
+    }
+    this.json(error.kind.http, body(error, this), headers)
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
+
+/** The error of the Open Inference Protocol. */
+export function protocolError(error: SlipwayError): string {
+  return JSON.stringify({ error: error.message })
+}
+
+/** The error of our own dialects: the same key, and what programs need. */
+export function fullError(error: SlipwayError, exchange: Exchange): string {
+  return JSON.stringify({ error: error.message, code: error.code, retryable: error.kind.retry, issues: error.issues, request_id: exchange.requestId })
+}

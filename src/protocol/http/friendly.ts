@@ -1,0 +1,42 @@
+import { SlipwayError } from '../../core/errors.ts'
+import { answerOutputs, decodeAnswers } from '../../signature/answer.ts'
+import { encodeRequest, readRequest } from '../../signature/request.ts'
+import { toJson } from '../../tensor/json-writer.ts'
+import { runRequest, soleEndpoint } from './run-request.ts'
+import type { DataPlane } from '../../serving/data-plane.ts'
+import type { PeopleRequest } from '../../signature/request.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { Exchange } from './exchange.ts'
+import type { HttpLimits } from './options.ts'
+import type { Params, Route } from './routes.ts'
+
+/** The friendly dialect: people's rows in, answers out. */
+export function friendlyRoutes(dataPlane: DataPlane, limits: HttpLimits, defaultModel: string | undefined): Route[] {
+  const predict = (exchange: Exchange, params: Params): Promise<void> => {
+    exchange.protocol = 'predict'
+    return predictFor(exchange, dataPlane, limits, { name: params['name'] ?? soleEndpoint(dataPlane, defaultModel), version: params['version'] })
+  }
+  return [
+    { method: 'POST', path: '/predict', handle: predict },
+    { method: 'POST', path: '/models/:name/predict', handle: predict },
+    { method: 'POST', path: '/models/:name/versions/:version/predict', handle: predict },
+  ]
+}
+
+async function predictFor(exchange: Exchange, dataPlane: DataPlane, limits: HttpLimits, target: { name: string; version: string | undefined }): Promise<void> {
+  let people: PeopleRequest | undefined
+  let asked: readonly Tensor[] = []
+  const done = await runRequest(exchange, dataPlane, target, async (body, _variant, { signature }) => {
+    people = readRequest(body, exchange.header('content-type'), signature)
+    const count = people.pictures?.length ?? people.rows.length
+    if (count > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${count} rows, limits.rows is ${limits.rows}`)
+    const encoded = await encodeRequest(signature, people)
+    // The run takes the memory of its inputs away; a ranking still needs the items that were asked about.
+    if (signature.answer.task === 'ranking') asked = encoded.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() }))
+    return { ...encoded, outputs: answerOutputs(signature) }
+  })
+  const { signature } = dataPlane.endpoint(target.name).route(done.subject.version, undefined).requireReady()
+  const answers = decodeAnswers(signature, done.outputs, asked, exchange.rows)
+  const headers = { ...done.headers, 'slipway-model': done.subject.endpoint, 'slipway-version': done.subject.version }
+  exchange.json(200, people?.many === true ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]), headers)
+}

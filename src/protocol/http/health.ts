@@ -1,0 +1,60 @@
+import type { DataPlane } from '../../serving/data-plane.ts'
+import type { Variant } from '../../serving/variant.ts'
+import type { Route } from './routes.ts'
+
+export interface HealthOptions {
+  /** Whether every model counts for readiness, also one that was broken at start; otherwise those that loaded at start. */
+  readonly strict: boolean
+}
+
+/** Live: the process answers. Ready: it should get traffic. The two are never mixed: a busy or draining server is live. */
+export function healthRoutes(dataPlane: DataPlane, options: HealthOptions): Route[] {
+  const live: Route['handle'] = (exchange) => exchange.json(200, '{"live":true}')
+  const ready: Route['handle'] = (exchange) => {
+    const reason = notReadyReason(dataPlane, options)
+    exchange.json(reason === undefined ? 200 : 503, JSON.stringify({ ready: reason === undefined, ...(reason !== undefined && { reason }) }))
+  }
+  return [
+    { method: 'GET', path: '/v2/health/live', handle: live },
+    { method: 'GET', path: '/v2/health/ready', handle: ready },
+    { method: 'GET', path: '/ready', handle: ready },
+    { method: 'GET', path: '/health', handle: (exchange) => exchange.json(200, JSON.stringify(health(dataPlane, options))) },
+  ]
+}
+
+/** Why the server should get no traffic, or undefined when it should. */
+export function notReadyReason(dataPlane: DataPlane, options: HealthOptions): string | undefined {
+  if (dataPlane.draining) return 'the server is shutting down'
+  const variants = [...dataPlane.variants()]
+  if (variants.length === 0) return 'no model is served yet'
+  const loading = variants.find((variant) => variant.phase === 'waiting' || variant.phase === 'loading')
+  if (loading !== undefined) return `model "${loading.subject.endpoint}" version ${loading.subject.version} is ${loading.phase}`
+  const counted = options.strict ? variants : variants.filter((variant) => variant.phase !== 'failed')
+  if (counted.length === 0) return `no model could be loaded: ${variants[0]?.reason}`
+  const down = counted.find((variant) => !variant.ready)
+  return down === undefined ? undefined : `model "${down.subject.endpoint}" version ${down.subject.version}: ${down.reason}`
+}
+
+function health(dataPlane: DataPlane, options: HealthOptions): object {
+  const variants = [...dataPlane.variants()]
+  const reason = notReadyReason(dataPlane, options)
+  const allReady = variants.every((variant) => variant.ready)
+  return {
+    status: reason !== undefined ? 'unavailable' : allReady ? 'ok' : 'degraded',
+    ...(reason !== undefined && { reason }),
+    model_loaded: variants.length > 0 && variants.some((variant) => variant.ready),
+    models: variants.map(modelHealth),
+  }
+}
+
+function modelHealth(variant: Variant): object {
+  const status = variant.status()
+  return {
+    name: status.endpoint,
+    version: status.version,
+    loaded: status.ready,
+    phase: status.phase,
+    reason: status.reason,
+    instances: status.instances.map(({ name, state, failures, timeouts, lastFailure, retryAt }) => ({ name, state, failures, timeouts, last_failure: lastFailure, retry_at: retryAt })),
+  }
+}

@@ -1,0 +1,11 @@
+import type { Exchange } from './exchange.ts'
+
+export type Params = Readonly<Record<string, string | undefined>>
+
+/** One address of the server. */
+export interface Route {
+  readonly method: 'GET' | 'POST'
+  /** Parameters as `:name`. */
+  readonly path: string
+  readonly handle: (exchange: Exchange, params: Params) => Promise<void> | void
+}

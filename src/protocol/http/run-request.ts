@@ -1,0 +1,85 @@
+import { SlipwayError } from '../../core/errors.ts'
+import type { DataPlane } from '../../serving/data-plane.ts'
+import type { RequestContext } from '../../serving/context.ts'
+import type { Subject } from '../../serving/observe/events.ts'
+import type { Loaded, Variant } from '../../serving/variant.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { Exchange } from './exchange.ts'
+
+/** What a dialect makes of a body. */
+export interface Prepared {
+  readonly inputs: readonly Tensor[]
+  readonly rows: number
+  readonly outputs: readonly string[]
+  readonly warnings: readonly string[]
+  readonly timeoutMs?: number | undefined
+}
+
+export interface Done {
+  readonly outputs: readonly Tensor[]
+  readonly subject: Subject
+  /** Of the answer. */
+  readonly headers: Record<string, string> | undefined
+}
+
+/** The context of a request, from its headers. */
+export function contextOf(exchange: Exchange, endpoint: string, version: string | undefined): RequestContext {
+  return {
+    protocol: exchange.protocol,
+    requestId: exchange.requestId,
+    endpoint,
+    version,
+    unitKey: exchange.header('slipway-unit'),
+    deadlineMs: Number.POSITIVE_INFINITY,
+    priority: 0,
+    traceparent: exchange.header('traceparent'),
+    startedMs: exchange.startedMs,
+  }
+}
+
+/**
+ * The way of every inference over HTTP, whatever the dialect: find the variant, hold a place in its queue, take the body
+ * in, let the dialect make tensors of it, run.
+ * @throws what the client is told
+ */
+export async function runRequest(
+  exchange: Exchange,
+  dataPlane: DataPlane,
+  target: { name: string; version: string | undefined },
+  prepare: (body: Buffer, variant: Variant, loaded: Loaded) => Prepared | Promise<Prepared>,
+): Promise<Done> {
+  exchange.observed = true
+  const context = contextOf(exchange, target.name, target.version)
+  const variant = dataPlane.endpoint(context.endpoint).route(context.version, context.unitKey)
+  exchange.subject = variant.subject
+  const loaded = variant.requireReady()
+  // Decided before the body is taken in: a full queue costs the client one round trip and us nothing.
+  const release = loaded.scheduler.reserve()
+  try {
+    const body = await exchange.readBody()
+    const prepared = await prepare(body, variant, loaded)
+    release()
+    return await submit(exchange, variant, prepared, context.startedMs + Math.min(prepared.timeoutMs ?? Number.POSITIVE_INFINITY, loaded.serving.requestTimeoutMs))
+  } finally {
+    release()
+  }
+}
+
+async function submit(exchange: Exchange, variant: Variant, prepared: Prepared, deadlineMs: number): Promise<Done> {
+  const ticket = variant.submit({ inputs: prepared.inputs, rows: prepared.rows, outputs: prepared.outputs, priority: 0, deadlineMs })
+  exchange.onDisconnect(ticket.cancel)
+  const result = await ticket.result
+  exchange.work = result
+  exchange.rows = prepared.rows
+  const headers = prepared.warnings.length === 0 ? undefined : { 'slipway-warnings': prepared.warnings.slice(0, 3).join('; ').replaceAll(/[^\x20-\x7e]/g, '?') }
+  return { outputs: result.outputs, subject: variant.subject, headers }
+}
+
+/** @throws SLW_BAD_REQUEST naming the models, when there are several and none is the default */
+export function soleEndpoint(dataPlane: DataPlane, defaultModel: string | undefined): string {
+  if (defaultModel !== undefined) return defaultModel
+  const names = [...dataPlane.endpoints.keys()]
+  const [only] = names
+  if (names.length === 1 && only !== undefined) return only
+  throw new SlipwayError('SLW_BAD_REQUEST', `${names.length} models are served (${names.slice(0, 10).join(', ')}): POST /models/NAME/predict, or set defaultModel`)
+}

@@ -1,0 +1,85 @@
+import { SlipwayError } from '../../core/errors.ts'
+import { slipwayVersion } from '../../core/version.ts'
+import { checkTensors } from '../../signature/tensors.ts'
+import { parseJson } from '../../tensor/json-reader.ts'
+import { runRequest } from './run-request.ts'
+import { readV2Request } from './v2-request.ts'
+import { writeV2Response } from './v2-response.ts'
+import type { DataPlane } from '../../serving/data-plane.ts'
+import type { Variant } from '../../serving/variant.ts'
+import type { TensorSpec } from '../../tensor/tensor.ts'
+import type { Exchange } from './exchange.ts'
+import type { HttpLimits } from './options.ts'
+import type { Params, Route } from './routes.ts'
+import type { V2Request } from './v2-request.ts'
+
+const HEADER_LENGTH = 'inference-header-content-length'
+
+/** The Open Inference Protocol, version 2, over HTTP, with Triton's binary tensors and repository index. */
+export function v2Routes(dataPlane: DataPlane, limits: HttpLimits): Route[] {
+  const variantOf = (params: Params): Variant => dataPlane.endpoint(params['name'] ?? '').route(params['version'], undefined)
+  const infer = (exchange: Exchange, params: Params): Promise<void> => inferV2(exchange, params, dataPlane, limits)
+  const metadata = (exchange: Exchange, params: Params): void => {
+    const variant = variantOf(params)
+    exchange.json(200, JSON.stringify(modelMetadata(variant, params['version'] === undefined ? dataPlane.endpoint(params['name'] ?? '').variants : [variant])))
+  }
+  const ready = (exchange: Exchange, params: Params): void => {
+    const variant = variantOf(params)
+    exchange.json(variant.ready ? 200 : 503, JSON.stringify({ name: params['name'], version: variant.subject.version, ready: variant.ready, ...(!variant.ready && { error: variant.reason }) }))
+  }
+  return [
+    { method: 'GET', path: '/v2', handle: (exchange) => exchange.json(200, JSON.stringify({ name: 'slipway', version: slipwayVersion(), extensions: ['binary_tensor_data', 'model_repository', 'parameters'] })) },
+    { method: 'GET', path: '/v2/models/:name', handle: metadata },
+    { method: 'GET', path: '/v2/models/:name/versions/:version', handle: metadata },
+    { method: 'GET', path: '/v2/models/:name/ready', handle: ready },
+    { method: 'GET', path: '/v2/models/:name/versions/:version/ready', handle: ready },
+    { method: 'POST', path: '/v2/models/:name/infer', handle: infer },
+    { method: 'POST', path: '/v2/models/:name/versions/:version/infer', handle: infer },
+    { method: 'POST', path: '/v2/repository/index', handle: (exchange) => repositoryIndex(exchange, dataPlane, limits) },
+  ]
+}
+
+async function inferV2(exchange: Exchange, params: Params, dataPlane: DataPlane, limits: HttpLimits): Promise<void> {
+  exchange.protocol = 'v2'
+  let request: V2Request | undefined
+  const done = await runRequest(exchange, dataPlane, { name: params['name'] ?? '', version: params['version'] }, (body, variant, loaded) => {
+    request = readV2Request(body, exchange.header(HEADER_LENGTH), limits, loaded.signature.inputs)
+    const { inputs, rows, warnings } = checkTensors(loaded.signature, request.inputs)
+    if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
+    const timeoutUs = request.parameters['timeout']
+    return { inputs, rows, warnings, outputs: variant.requestedOutputs(request.outputs?.map((output) => output.name)), timeoutMs: typeof timeoutUs === 'number' && timeoutUs > 0 ? timeoutUs / 1000 : undefined }
+  })
+  if (request === undefined) throw new SlipwayError('SLW_INTERNAL', 'an answer without a request')
+  const response = writeV2Response(request, done.subject, done.outputs)
+  if (response.headerLength === undefined) exchange.json(200, response.body as string, done.headers)
+  else exchange.send(200, 'application/octet-stream', response.body, { ...done.headers, [HEADER_LENGTH]: String(response.headerLength) })
+}
+
+/** A shape as the protocol shows it: -1 for free dimensions. */
+function tensorMetadata(spec: TensorSpec): { name: string; datatype: string; shape: readonly number[] } {
+  return { name: spec.name, datatype: spec.datatype, shape: spec.anyRank === true ? [-1] : spec.shape }
+}
+
+function modelMetadata(variant: Variant, versions: readonly Variant[]): object {
+  const { signature } = variant.loaded ?? variant.requireReady()
+  return {
+    name: variant.subject.endpoint,
+    versions: versions.map((version) => version.subject.version),
+    platform: 'onnxruntime_onnx',
+    inputs: signature.inputs.map(tensorMetadata),
+    outputs: signature.outputs.map(tensorMetadata),
+  }
+}
+
+/** States as Triton names them. */
+const STATES = { waiting: 'UNAVAILABLE', loading: 'LOADING', ready: 'READY', failed: 'UNAVAILABLE' } as const
+
+async function repositoryIndex(exchange: Exchange, dataPlane: DataPlane, limits: HttpLimits): Promise<void> {
+  const body = await exchange.readBody()
+  const filter = body.length === 0 ? {} : parseJson(body, { nesting: limits.jsonNesting })
+  const readyOnly = filter !== null && typeof filter === 'object' && !Array.isArray(filter) && filter['ready'] === true
+  const models = [...dataPlane.variants()]
+    .filter((variant) => !readyOnly || variant.ready)
+    .map((variant) => ({ name: variant.subject.endpoint, version: variant.subject.version, state: STATES[variant.phase], reason: variant.reason ?? '' }))
+  exchange.json(200, JSON.stringify(models))
+}

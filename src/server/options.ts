@@ -1,0 +1,88 @@
+import Type from 'typebox'
+import { oneOf } from '../contract/schema.ts'
+import { ServingOptions } from '../contract/serving-options.ts'
+import { HttpLimitsOptions, HTTP_LIMIT_DEFAULTS } from '../protocol/http/options.ts'
+import type { Static } from 'typebox'
+import type { HttpLimits } from '../protocol/http/options.ts'
+
+const ModelEntry = Type.Object(
+  {
+    path: Type.String({ minLength: 1, description: 'File or folder, relative to the current folder.' }),
+    name: Type.Optional(Type.String({ description: 'Default: the name of the file or folder.' })),
+    serving: Type.Optional(ServingOptions),
+  },
+  { additionalProperties: false },
+)
+
+/** `slipway.server.yaml`: how this server runs. */
+export const ServerOptions = Type.Object(
+  {
+    host: Type.Optional(Type.String({ description: 'Address to listen on. Default: 127.0.0.1.' })),
+    port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535, description: 'Port to listen on; 0 takes a free one. Default: 8470.' })),
+    insecure: Type.Optional(Type.Boolean({ description: 'Allow listening beyond this machine without keys and TLS. Default: false.' })),
+    models: Type.Optional(Type.Array(ModelEntry, { description: 'What to serve, beside what the command line names.' })),
+    defaultModel: Type.Optional(Type.String({ description: 'Model that POST /predict means. Default: the only one.' })),
+    versions: Type.Optional(Type.String({ pattern: '^(latest|all|\\d+(,\\d+)*)$', description: 'Numbered versions to serve: latest, all, or a list such as 1,3. Default: latest.' })),
+    strictReadiness: Type.Optional(Type.Boolean({ description: 'A model that could not be loaded at start keeps the server unready. Default: false.' })),
+    device: Type.Optional(oneOf(['cpu'], { description: 'Where models run. Default: cpu.' })),
+    serving: Type.Optional(ServingOptions),
+    limits: Type.Optional(HttpLimitsOptions),
+    log: Type.Optional(
+      Type.Object(
+        {
+          level: Type.Optional(oneOf(['debug', 'info', 'warn', 'error', 'silent'], { description: 'Default: info.' })),
+          access: Type.Optional(Type.Boolean({ description: 'One line per request. Default: false.' })),
+          slowMs: Type.Optional(Type.Integer({ minimum: 1, description: 'Requests slower than this are told. Default: 1000.' })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    metrics: Type.Optional(Type.Object({ guideNames: Type.Optional(Type.Boolean({ description: 'Also expose predictions_total, prediction_latency_seconds, request_count, request_latency_seconds. Default: false.' })) }, { additionalProperties: false })),
+    shutdown: Type.Optional(
+      Type.Object(
+        {
+          pauseMs: Type.Optional(Type.Integer({ minimum: 0, description: 'After SIGTERM: how long to go on answering while readiness is already 503, so that load balancers notice. Default: 2000.' })),
+          graceMs: Type.Optional(Type.Integer({ minimum: 0, description: 'Then: how long requests in flight may take to finish. Default: 25000.' })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false, description: 'How a Slipway server runs.' },
+)
+export type ServerOptions = Static<typeof ServerOptions>
+
+/** {@link ServerOptions} with every default in place. */
+export interface ServerConfig {
+  readonly host: string
+  readonly port: number
+  /** Whether somebody chose the port; a default that is taken may be explained differently. */
+  readonly insecure: boolean
+  readonly models: readonly { readonly path: string; readonly name?: string; readonly serving?: ServingOptions }[]
+  readonly defaultModel: string | undefined
+  readonly versions: 'latest' | 'all' | readonly string[]
+  readonly strictReadiness: boolean
+  readonly serving: ServingOptions
+  readonly limits: HttpLimits
+  readonly log: { readonly level: string; readonly access: boolean; readonly slowMs: number }
+  readonly metrics: { readonly guideNames: boolean }
+  readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
+}
+
+export function resolveServer(options: ServerOptions): ServerConfig {
+  const versions = options.versions ?? 'latest'
+  return {
+    host: options.host ?? '127.0.0.1',
+    port: options.port ?? 8470,
+    insecure: options.insecure ?? false,
+    models: options.models ?? [],
+    defaultModel: options.defaultModel,
+    versions: versions === 'latest' || versions === 'all' ? versions : versions.split(','),
+    strictReadiness: options.strictReadiness ?? false,
+    serving: options.serving ?? {},
+    limits: { ...HTTP_LIMIT_DEFAULTS, ...options.limits },
+    log: { level: 'info', access: false, slowMs: 1000, ...options.log },
+    metrics: { guideNames: false, ...options.metrics },
+    shutdown: { pauseMs: 2000, graceMs: 25_000, ...options.shutdown },
+  }
+}

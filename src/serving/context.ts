@@ -1,0 +1,19 @@
+/** What is known of one request while it is served, made at the door. */
+export interface RequestContext {
+  /** Which door: `v2`, `predict`, `library`, ... */
+  readonly protocol: string
+  readonly requestId: string
+  readonly endpoint: string
+  /** Version asked for by name; otherwise the weights decide. */
+  readonly version: string | undefined
+  /** Whoever shares a key gets the same variant; undefined: each request is its own unit. */
+  readonly unitKey: string | undefined
+  /** Monotonic milliseconds after which nobody waits any more. */
+  readonly deadlineMs: number
+  /** Smaller is more urgent; 0 is the default. */
+  readonly priority: number
+  /** The caller's W3C trace context, passed through. */
+  readonly traceparent: string | undefined
+  /** Monotonic milliseconds at arrival. */
+  readonly startedMs: number
+}

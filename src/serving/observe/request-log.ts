@@ -1,0 +1,40 @@
+import type { Logger } from '../../core/log.ts'
+import type { Observer, RequestEvent } from './events.ts'
+
+export interface RequestLogOptions {
+  /** One line per request. */
+  readonly access: boolean
+  /** Requests slower than this are told. Milliseconds. */
+  readonly slowMs: number
+}
+
+/** Tells the log of server errors, slow requests and, when asked, every request. */
+export function requestLog(log: Logger, options: RequestLogOptions): Observer {
+  return {
+    request(event: RequestEvent) {
+      const serverError = event.status >= 500
+      const slow = event.durationMs > options.slowMs
+      if (!serverError && !slow && !options.access) return
+      const fields = {
+        requestId: event.requestId,
+        protocol: event.protocol,
+        ...event.subject,
+        status: event.status,
+        code: event.errorCode,
+        durationMs: round(event.durationMs),
+        queueMs: round(event.queueMs),
+        computeMs: round(event.computeMs),
+        rows: event.rows,
+      }
+      // Refusing what is too much is the server working as meant; it is a warning, not a fault.
+      if (event.status === 503) log.warn(fields, event.errorMessage ?? 'refused')
+      else if (serverError) log.error(fields, event.errorMessage ?? 'failed')
+      else if (slow) log.warn(fields, 'slow request')
+      else log.info(fields, 'request')
+    },
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000
+}

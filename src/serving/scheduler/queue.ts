@@ -1,0 +1,166 @@
+import type { Tensor } from '../../tensor/tensor.ts'
+
+/** Rows to run, and who waits for them. */
+export interface QueuedWork {
+  readonly inputs: readonly Tensor[]
+  readonly outputs: readonly string[]
+  readonly rows: number
+  readonly bytes: number
+  /** Works with the same key may share a run: shapes, requested outputs, parameters. */
+  readonly key: string
+  readonly priority: number
+  /** Monotonic milliseconds. */
+  readonly deadlineMs: number
+  readonly enqueuedMs: number
+  readonly resolve: (result: WorkResult) => void
+  readonly reject: (error: Error) => void
+  /** Settled or given up: skipped when its turn comes. */
+  done: boolean
+  /** Counted in the queue; not yet taken. */
+  queued: boolean
+}
+
+export interface WorkResult {
+  readonly outputs: readonly Tensor[]
+  readonly queueMs: number
+  /** The part of `queueMs` during which an instance was free and company was waited for. */
+  readonly batchWaitMs: number
+  readonly computeMs: number
+}
+
+export interface QueueLimits {
+  readonly queueRequests: number
+  readonly queueRows: number
+  readonly queueBytes: number
+}
+
+/** Works of one key and priority, first come first served. */
+export interface Lane {
+  readonly key: string
+  readonly priority: number
+  works: QueuedWork[]
+  head: number
+}
+
+/** The scheduler queue of one variant: lanes by key, counted and bounded by requests, rows and bytes. */
+export class SchedulerQueue {
+  readonly #limits: QueueLimits
+  readonly #lanes = new Map<string, Lane>()
+  #requests = 0
+  #rows = 0
+  #bytes = 0
+
+  constructor(limits: QueueLimits) {
+    this.#limits = limits
+  }
+
+  get requests(): number {
+    return this.#requests
+  }
+
+  get rows(): number {
+    return this.#rows
+  }
+
+  /** Which limit one more request of this size would break, or undefined. `reserved` requests are on their way. */
+  overflow(rows: number, bytes: number, reserved: number): string | undefined {
+    const limits = this.#limits
+    if (this.#requests + reserved >= limits.queueRequests) return `${limits.queueRequests} requests waiting`
+    // A request larger than a limit must still be able to run alone, or it never could.
+    if (this.#rows > 0 && this.#rows + rows > limits.queueRows) return `${this.#rows} of ${limits.queueRows} rows waiting`
+    if (this.#bytes > 0 && this.#bytes + bytes > limits.queueBytes) return `${this.#bytes} of ${limits.queueBytes} bytes waiting`
+    return undefined
+  }
+
+  push(work: QueuedWork): void {
+    const name = work.priority === 0 ? work.key : `${work.priority} ${work.key}`
+    let lane = this.#lanes.get(name)
+    if (lane === undefined) {
+      lane = { key: name, priority: work.priority, works: [], head: 0 }
+      this.#lanes.set(name, lane)
+    }
+    lane.works.push(work)
+    work.queued = true
+    this.#requests++
+    this.#rows += work.rows
+    this.#bytes += work.bytes
+  }
+
+  /** The lane whose first work is next: the most urgent, then the oldest. Drops what is done on the way. */
+  next(): Lane | undefined {
+    let best: Lane | undefined
+    for (const lane of this.#lanes.values()) {
+      if (!this.#trim(lane)) continue
+      const work = lane.works[lane.head]!
+      const rival = best?.works[best.head]
+      if (rival === undefined || work.priority < rival.priority || (work.priority === rival.priority && work.enqueuedMs < rival.enqueuedMs)) best = lane
+    }
+    return best
+  }
+
+  /** Whether the lane still has a work to run; an empty one is forgotten. */
+  #trim(lane: Lane): boolean {
+    const { works } = lane
+    while (lane.head < works.length && works[lane.head]!.done) lane.head++
+    if (lane.head === works.length) {
+      this.#lanes.delete(lane.key)
+      return false
+    }
+    if (lane.head > 256 && lane.head * 2 > works.length) {
+      works.splice(0, lane.head)
+      lane.head = 0
+    }
+    return true
+  }
+
+  /** Rows that wait in the lane, counted up to `enough`. */
+  rowsIn(lane: Lane, enough: number): number {
+    let rows = 0
+    for (let index = lane.head; index < lane.works.length && rows < enough; index++) {
+      const work = lane.works[index]!
+      if (!work.done) rows += work.rows
+    }
+    return rows
+  }
+
+  /** Takes works from the front, at least one and at most `rowsMax` rows. */
+  take(lane: Lane, rowsMax: number): QueuedWork[] {
+    const batch: QueuedWork[] = []
+    let rows = 0
+    while (lane.head < lane.works.length) {
+      const work = lane.works[lane.head]!
+      if (!work.done) {
+        if (batch.length > 0 && rows + work.rows > rowsMax) break
+        batch.push(work)
+        rows += work.rows
+        this.#forget(work)
+      }
+      lane.head++
+    }
+    this.#trim(lane)
+    return batch
+  }
+
+  /** A work that is given up, before its turn or while it runs. */
+  drop(work: QueuedWork): void {
+    work.done = true
+    this.#forget(work)
+  }
+
+  #forget(work: QueuedWork): void {
+    if (!work.queued) return
+    work.queued = false
+    this.#requests--
+    this.#rows -= work.rows
+    this.#bytes -= work.bytes
+  }
+
+  *waiting(): Generator<QueuedWork> {
+    for (const lane of this.#lanes.values()) {
+      for (let index = lane.head; index < lane.works.length; index++) {
+        const work = lane.works[index]!
+        if (!work.done) yield work
+      }
+    }
+  }
+}

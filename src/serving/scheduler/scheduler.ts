@@ -1,0 +1,345 @@
+import { SlipwayError, isSlipwayError, toSlipwayError } from '../../core/errors.ts'
+import { concatRows, copyTensor, sliceRows, tensorBytes } from '../../tensor/tensor.ts'
+import { predictUs } from '../../engine/cost.ts'
+import { SchedulerQueue } from './queue.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { Serving } from '../../contract/serving-options.ts'
+import type { Cost } from '../../engine/cost.ts'
+import type { RunResult } from '../../engine/instance.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { Lane, QueuedWork, WorkResult } from './queue.ts'
+
+export type { WorkResult } from './queue.ts'
+
+/** What the scheduler needs of an instance: its slot. */
+export interface Runner {
+  readonly available: boolean
+  run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+}
+
+export interface SchedulerOptions {
+  /** `endpoint/variant`, for messages. */
+  readonly name: string
+  readonly runners: readonly Runner[]
+  /** An instance on this thread for lone, short runs. */
+  readonly inline: Runner | undefined
+  readonly batchable: boolean
+  readonly cost: Cost | undefined
+  readonly serving: Pick<Serving, 'maxBatchSize' | 'maxDelayUs' | 'preferredBatchSizes' | 'inlineMaxUs' | 'queueRequests' | 'queueRows' | 'queueBytes'>
+  readonly clock: Clock
+  readonly onBatch: (batch: { rows: number; requests: number; computeMs: number; instance: 'inline' | 'pool'; failed: boolean }) => void
+}
+
+export interface WorkRequest {
+  /** In the order of the model's inputs; their memory belongs to the scheduler from here on. */
+  readonly inputs: readonly Tensor[]
+  readonly outputs: readonly string[]
+  readonly rows: number
+  readonly key: string
+  readonly priority: number
+  readonly deadlineMs: number
+}
+
+/** A work in the queue or running. */
+export interface Ticket {
+  readonly result: Promise<WorkResult>
+  /** The caller has gone: leaves the queue; a run in progress is not disturbed, its rows are thrown away. */
+  cancel(): void
+}
+
+/** What a message to a thread and back costs; a batch is divided among free instances only if each part is worth it. */
+const HOP_US = 150
+const SWEEP_MS = 50
+
+/**
+ * Forms batches for the instances of one variant. It takes what is queued the moment an instance is free; with
+ * `maxDelayUs` it waits that long for company first. One bounded queue; every work is settled exactly once.
+ */
+export class Scheduler {
+  readonly #options: SchedulerOptions
+  readonly #queue: SchedulerQueue
+  readonly #runners: readonly Runner[]
+  #inline: Runner | undefined
+  #reserved = 0
+  #inFlight = 0
+  #pumpScheduled = false
+  #cancelDelay: (() => void) | undefined
+  #cancelSweep: (() => void) | undefined
+  #freeSinceMs = 0
+  #closed: SlipwayError | undefined
+  #drained: PromiseWithResolvers<void> | undefined
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options
+    this.#queue = new SchedulerQueue(options.serving)
+    this.#runners = options.runners
+    this.#inline = options.inline
+  }
+
+  /** Requests that wait, and those that run. */
+  get queued(): number {
+    return this.#queue.requests
+  }
+
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  /** An instance of this model has crashed: it never runs on the server's own thread again. */
+  dropInline(): void {
+    this.#inline = undefined
+  }
+
+  /**
+   * Holds a place in the queue for a request whose body is still to be read, so that a full queue is told before the body
+   * is taken in. The place is given back by the returned function, which may be called twice.
+   * @throws SLW_QUEUE_FULL
+   */
+  reserve(): () => void {
+    this.#refuseWhenFull(0, 0)
+    this.#reserved++
+    let held = true
+    return () => {
+      if (held) this.#reserved--
+      held = false
+    }
+  }
+
+  #refuseWhenFull(rows: number, bytes: number): void {
+    if (this.#closed !== undefined) throw this.#closed
+    const limit = this.#queue.overflow(rows, bytes, this.#reserved)
+    if (limit === undefined) return
+    throw new SlipwayError('SLW_QUEUE_FULL', `the queue of "${this.#options.name}" is full (${limit})`, { retryAfterMs: this.#retryAfterMs() })
+  }
+
+  /** How long the queue takes to empty, by the measured cost; at least a second, as the header counts in seconds. */
+  #retryAfterMs(): number {
+    const { cost, serving } = this.#options
+    if (cost === undefined) return 1000
+    const batches = Math.ceil(this.#queue.rows / serving.maxBatchSize)
+    return Math.min(30_000, Math.max(1000, (batches * predictUs(cost, serving.maxBatchSize)) / this.#runners.length / 1000))
+  }
+
+  /**
+   * Puts work into the queue. Requests with more rows than a batch may have are split here and joined again.
+   * @throws SLW_QUEUE_FULL, SLW_CLOSED at once; everything later comes through the ticket
+   */
+  enqueue(request: WorkRequest): Ticket {
+    const bytes = request.inputs.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+    this.#refuseWhenFull(request.rows, bytes)
+    const rowsMax = this.#options.serving.maxBatchSize
+    const ticket = this.#options.batchable && request.rows > rowsMax ? this.#enqueueParts(request, bytes) : this.#enqueueWhole(request, bytes)
+    this.#schedulePump()
+    this.#armSweep()
+    return ticket
+  }
+
+  #enqueueWhole(request: WorkRequest, bytes: number): Ticket {
+    const { promise, resolve, reject } = Promise.withResolvers<WorkResult>()
+    const work: QueuedWork = { ...request, bytes, enqueuedMs: this.#options.clock.monotonicMs(), resolve, reject, done: false, queued: false }
+    this.#queue.push(work)
+    this.#inFlight++
+    return { result: promise, cancel: () => this.#cancel(work) }
+  }
+
+  #enqueueParts(request: WorkRequest, bytes: number): Ticket {
+    const rowsMax = this.#options.serving.maxBatchSize
+    const tickets: Ticket[] = []
+    for (let start = 0; start < request.rows; start += rowsMax) {
+      const end = Math.min(request.rows, start + rowsMax)
+      const part = { ...request, rows: end - start, inputs: request.inputs.map((tensor) => sliceRows(tensor, start, end)) }
+      tickets.push(this.#enqueueWhole(part, (bytes * part.rows) / request.rows))
+    }
+    const cancel = (): void => tickets.forEach((ticket) => ticket.cancel())
+    const result = Promise.all(tickets.map((ticket) => ticket.result)).then(joinResults, (error: unknown) => {
+      cancel()
+      throw error
+    })
+    return { result, cancel }
+  }
+
+  #cancel(work: QueuedWork): void {
+    if (work.done) return
+    this.#queue.drop(work)
+    this.#settle(() => work.reject(new SlipwayError('SLW_CANCELLED', 'the caller went away')))
+  }
+
+  #settle(act: () => void): void {
+    this.#inFlight--
+    act()
+    if (this.#inFlight === 0) this.#drained?.resolve()
+  }
+
+  /** An instance became free, or may have. */
+  wake(): void {
+    this.#freeSinceMs = this.#options.clock.monotonicMs()
+    this.#schedulePump()
+  }
+
+  /** Requests that arrive in one turn of the event loop are looked at together. */
+  #schedulePump(): void {
+    if (this.#pumpScheduled) return
+    this.#pumpScheduled = true
+    setImmediate(() => {
+      this.#pumpScheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    for (;;) {
+      const lane = this.#queue.next()
+      if (lane === undefined) return
+      const runner = this.#pickRunner(lane)
+      if (runner === undefined) return
+      const rowsMax = this.#batchRows(lane)
+      if (rowsMax === 0) return
+      const works = this.#queue.take(lane, rowsMax)
+      void this.#run(runner, works)
+    }
+  }
+
+  /** Inline only when nothing else waits, no instance is busy, and this very run is predicted to be short. */
+  #pickRunner(lane: Lane): Runner | undefined {
+    const { cost, serving } = this.#options
+    const inline = this.#inline
+    if (inline?.available === true && cost !== undefined && this.#queue.requests === 1 && this.#runners.every((runner) => runner.available)) {
+      if (predictUs(cost, lane.works[lane.head]!.rows) < serving.inlineMaxUs) return inline
+    }
+    return this.#runners.find((runner) => runner.available)
+  }
+
+  /** How many rows to take from the lane now; 0: wait for company. */
+  #batchRows(lane: Lane): number {
+    const { serving, batchable, cost } = this.#options
+    if (!batchable) return 1
+    const rows = this.#queue.rowsIn(lane, serving.maxBatchSize * this.#runners.length)
+    if (serving.maxDelayUs > 0 && rows < serving.maxBatchSize) {
+      const preferred = serving.preferredBatchSizes.findLast((size) => size <= rows)
+      if (preferred !== undefined) return preferred
+      const waitMs = lane.works[lane.head]!.enqueuedMs + serving.maxDelayUs / 1000 - this.#options.clock.monotonicMs()
+      if (waitMs > 0) {
+        this.#cancelDelay?.()
+        this.#cancelDelay = this.#options.clock.after(waitMs, () => this.#pump())
+        return 0
+      }
+    }
+    const free = this.#runners.reduce((count, runner) => count + (runner.available ? 1 : 0), 0)
+    const share = Math.ceil(rows / Math.max(1, free))
+    if (free > 1 && cost !== undefined && cost.perRowUs * share > HOP_US) return Math.min(serving.maxBatchSize, share)
+    return serving.maxBatchSize
+  }
+
+  async #run(runner: Runner, works: readonly QueuedWork[]): Promise<void> {
+    const dispatchedMs = this.#options.clock.monotonicMs()
+    const inline = runner === this.#inline
+    let rows = 0
+    for (const work of works) rows += work.rows
+    try {
+      const result = await runner.run(joinInputs(works), works[0]!.outputs)
+      const computeMs = result.computeUs / 1000
+      this.#options.onBatch({ rows, requests: works.length, computeMs, instance: inline ? 'inline' : 'pool', failed: false })
+      this.#deliver(works, result, dispatchedMs)
+    } catch (error) {
+      this.#options.onBatch({ rows, requests: works.length, computeMs: 0, instance: inline ? 'inline' : 'pool', failed: true })
+      await this.#fail(runner, works, error)
+    }
+    this.wake()
+  }
+
+  #deliver(works: readonly QueuedWork[], result: RunResult, dispatchedMs: number): void {
+    const alone = works.length === 1
+    let row = 0
+    for (const work of works) {
+      const start = row
+      row += work.rows
+      if (work.done) continue
+      work.done = true
+      const outputs = alone ? result.outputs : result.outputs.map((tensor) => sliceRows(tensor, start, start + work.rows))
+      const queueMs = dispatchedMs - work.enqueuedMs
+      const batchWaitMs = this.#options.serving.maxDelayUs === 0 ? 0 : Math.max(0, dispatchedMs - Math.max(work.enqueuedMs, this.#freeSinceMs))
+      this.#settle(() => work.resolve({ outputs, queueMs, batchWaitMs, computeMs: result.computeUs / 1000 }))
+    }
+  }
+
+  /** When the model refuses a batch, its works run one by one, so that a bad one fails alone. */
+  async #fail(runner: Runner, works: readonly QueuedWork[], error: unknown): Promise<void> {
+    const divisible = isSlipwayError(error) && (error.code === 'SLW_RUN_REJECTED' || error.code === 'SLW_RUN_FAILED')
+    if (divisible && works.length > 1) {
+      for (const work of works) if (!work.done && runner.available) await this.#runAlone(runner, work)
+      // The instance may have ended meanwhile.
+      for (const work of works) this.#reject(work, new SlipwayError('SLW_INSTANCE_FAILED', 'the instance ended', { retryAfterMs: 1000 }))
+      return
+    }
+    for (const work of works) this.#reject(work, toSlipwayError(error))
+  }
+
+  async #runAlone(runner: Runner, work: QueuedWork): Promise<void> {
+    const dispatchedMs = this.#options.clock.monotonicMs()
+    try {
+      this.#deliver([work], await runner.run(joinInputs([work]), work.outputs), dispatchedMs)
+    } catch (error) {
+      this.#reject(work, toSlipwayError(error))
+    }
+  }
+
+  #reject(work: QueuedWork, error: SlipwayError): void {
+    if (work.done) return
+    work.done = true
+    this.#settle(() => work.reject(error))
+  }
+
+  /** Waiting works whose time is over are told so, also while every instance is busy. */
+  #armSweep(): void {
+    if (this.#cancelSweep !== undefined) return
+    this.#cancelSweep = this.#options.clock.after(SWEEP_MS, () => {
+      this.#cancelSweep = undefined
+      const nowMs = this.#options.clock.monotonicMs()
+      for (const work of this.#queue.waiting()) {
+        if (work.deadlineMs > nowMs) continue
+        this.#queue.drop(work)
+        const waitedMs = Math.round(nowMs - work.enqueuedMs)
+        this.#settle(() => work.reject(new SlipwayError('SLW_DEADLINE_EXCEEDED', `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`)))
+      }
+      if (this.#queue.requests > 0) this.#armSweep()
+    })
+  }
+
+  /** Takes nothing new, and resolves when everything accepted is settled. */
+  async drain(): Promise<void> {
+    this.#closed ??= new SlipwayError('SLW_DRAINING', `"${this.#options.name}" takes no new requests`, { retryAfterMs: 1000 })
+    if (this.#inFlight === 0) return
+    this.#drained ??= Promise.withResolvers<void>()
+    await this.#drained.promise
+  }
+
+  /** Gives up what still waits. */
+  close(): void {
+    this.#closed ??= new SlipwayError('SLW_CLOSED', `"${this.#options.name}" is closed`)
+    this.#cancelDelay?.()
+    this.#cancelSweep?.()
+    for (const work of [...this.#queue.waiting()]) {
+      this.#queue.drop(work)
+      this.#settle(() => work.reject(new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, { retryAfterMs: 1000 })))
+    }
+  }
+}
+
+/** One set of tensors in memory of its own: joined, or copied where a view would drag a larger buffer along. */
+function joinInputs(works: readonly QueuedWork[]): Tensor[] {
+  const first = works[0]!
+  if (works.length === 1) {
+    return first.inputs.map((tensor) => (Array.isArray(tensor.data) || tensor.data.byteLength === tensor.data.buffer.byteLength ? tensor : copyTensor(tensor)))
+  }
+  return first.inputs.map((_, index) => concatRows(works.map((work) => work.inputs[index]!)))
+}
+
+function joinResults(parts: readonly WorkResult[]): WorkResult {
+  const first = parts[0]!
+  return {
+    outputs: first.outputs.map((_, index) => concatRows(parts.map((part) => part.outputs[index]!))),
+    queueMs: Math.max(...parts.map((part) => part.queueMs)),
+    batchWaitMs: Math.max(...parts.map((part) => part.batchWaitMs)),
+    computeMs: parts.reduce((sum, part) => sum + part.computeMs, 0),
+  }
+}

@@ -1,0 +1,286 @@
+import { closest } from '../contract/schema.ts'
+import { datatypeInfo, isFloat, isWide } from '../tensor/datatype.ts'
+import { allocate, copyTensor, elementCount, setNumber } from '../tensor/tensor.ts'
+import { Issues, show } from './issues.ts'
+import type { Feature, Signature } from './signature.ts'
+import type { TensorData } from '../tensor/datatype.ts'
+import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
+
+/** People's rows as tensors, and what a guard only warns of. */
+export interface Encoded {
+  readonly inputs: readonly Tensor[]
+  readonly rows: number
+  readonly warnings: readonly string[]
+}
+
+/**
+ * Turns rows into the input tensors of a model. A row is an object of features, a list of feature values in order, or,
+ * where no features are declared, an object of one value per input tensor (a lone value for a model with one input).
+ * @param path where the rows stand in the request, e.g. `inputs`; row 3 is then `inputs[3]`
+ * @throws SLW_INPUT_INVALID with every issue; nothing is run when one row is wrong
+ */
+export function encodeRows(signature: Signature, rows: readonly unknown[], path: string): Encoded {
+  const issues = new Issues()
+  const warnings: string[] = []
+  if (!signature.hasRows && rows.length !== 1) issues.add(path, `this model takes one set of inputs at a time, found ${rows.length}`)
+  issues.throwIfAny()
+  const inputs = signature.features === undefined ? encodeTensors(signature, rows, path, issues) : encodeFeatures(signature, signature.features, rows, { path, issues, warnings })
+  issues.throwIfAny()
+  return { inputs, rows: rows.length, warnings }
+}
+
+interface Place {
+  readonly path: string
+  readonly issues: Issues
+  readonly warnings: string[]
+}
+
+function encodeFeatures(signature: Signature, features: readonly Feature[], rows: readonly unknown[], place: Place): Tensor[] {
+  const inputs = signature.inputs.map((spec, index) => {
+    const width = features.reduce((sum, feature) => sum + (feature.input === index ? feature.width : 0), 0)
+    const row = spec.shape.slice(1)
+    const shape = [rows.length, ...(row.includes(-1) || spec.anyRank === true ? [width] : row)]
+    return { name: spec.name, datatype: spec.datatype, shape, data: allocate(spec.datatype, rows.length * width), width }
+  })
+  const names = new Set(features.map((feature) => feature.spec.name))
+  for (const [index, row] of rows.entries()) {
+    const path = `${place.path}[${index}]`
+    const values = valuesOf(row, features, names, { ...place, path })
+    if (values === undefined) continue
+    for (const [position, feature] of features.entries()) {
+      const tensor = inputs[feature.input]!
+      const target: Target = { data: tensor.data, spec: signature.inputs[feature.input]!, offset: index * tensor.width + feature.start }
+      encodeFeature(feature, values[position], target, { ...place, path: `${path}.${feature.spec.name}` })
+    }
+  }
+  return inputs.map(({ name, datatype, shape, data }) => ({ name, datatype, shape, data }))
+}
+
+/** The values of a row in the order of the features. */
+function valuesOf(row: unknown, features: readonly Feature[], names: ReadonlySet<string>, place: Place): unknown[] | undefined {
+  if (Array.isArray(row)) {
+    if (row.length === features.length) return row
+    place.issues.add(place.path, `expected ${features.length} values (${features.map((feature) => feature.spec.name).join(', ')}), found ${row.length}`)
+    return undefined
+  }
+  if (row === null || typeof row !== 'object') {
+    place.issues.add(place.path, `expected an object with ${features.map((feature) => feature.spec.name).join(', ')}; found ${show(row)}`)
+    return undefined
+  }
+  for (const key of Object.keys(row)) {
+    if (names.has(key)) continue
+    const near = closest(key, [...names])
+    place.issues.add(`${place.path}.${key}`, `the model has no such feature${near === undefined ? '' : `; did you mean "${near}"?`}`)
+  }
+  return features.map((feature) => (row as Record<string, unknown>)[feature.spec.name])
+}
+
+interface Target {
+  readonly data: TensorData
+  readonly spec: TensorSpec
+  readonly offset: number
+}
+
+function encodeFeature(feature: Feature, given: unknown, target: Target, place: Place): void {
+  const { spec } = feature
+  const value = given === undefined ? spec.default : given
+  if (value === undefined) {
+    place.issues.add(place.path, `missing; expected ${expectation(feature)}`)
+    return
+  }
+  const length = spec.length
+  if (length === undefined) {
+    encodeValue(feature, value, target, place)
+    return
+  }
+  if (!Array.isArray(value) || value.length !== length) {
+    place.issues.add(place.path, `expected a list of ${length} values, found ${show(value)}`)
+    return
+  }
+  const step = feature.width / length
+  for (const [index, element] of value.entries()) encodeValue(feature, element, { ...target, offset: target.offset + index * step }, { ...place, path: `${place.path}[${index}]` })
+}
+
+function encodeValue(feature: Feature, value: unknown, target: Target, place: Place): void {
+  const { spec } = feature
+  const { data, offset } = target
+  if (spec.type === 'category') {
+    const index = spec.categories?.findIndex((category) => category === value || String(category) === String(value)) ?? -1
+    if (index < 0 || value === null || typeof value === 'object') {
+      place.issues.add(place.path, `${show(value)} is not one of ${spec.categories?.map((category) => show(category)).join(', ')}`)
+    } else if (feature.encode === 'text') (data as string[])[offset] = String(spec.categories?.[index])
+    else if (feature.encode === 'index') setNumber(data, target.spec.datatype, offset, index)
+    else setNumber(data, target.spec.datatype, offset + index, 1)
+    return
+  }
+  if (feature.encode === 'text') {
+    if (typeof value === 'string') (data as string[])[offset] = value
+    else place.issues.add(place.path, `expected a text, found ${show(value)}`)
+    return
+  }
+  const number = numberOf(feature, value, place)
+  if (number !== undefined && fitsDatatype(number, target.spec, place)) writeNumber(target, number)
+}
+
+function expectation(feature: Feature): string {
+  const { spec } = feature
+  if (spec.type === 'category') return `one of ${spec.categories?.map((category) => show(category)).join(', ')}`
+  return spec.type === 'string' ? 'a text' : `a${spec.type === 'integer' ? 'n' : ''} ${spec.type}`
+}
+
+/** The number that a value stands for, its guard applied; undefined when an issue was added. */
+function numberOf(feature: Feature, value: unknown, place: Place): number | bigint | undefined {
+  const { spec } = feature
+  if (spec.type === 'boolean') {
+    if (value === true || value === 1 || value === 'true') return 1
+    if (value === false || value === 0 || value === 'false') return 0
+    place.issues.add(place.path, `expected true or false, found ${show(value)}`)
+    return undefined
+  }
+  const number = value === null ? Number.NaN : value
+  if (typeof number !== 'number' && typeof number !== 'bigint') {
+    place.issues.add(place.path, `expected ${expectation(feature)}, found ${show(value)}`)
+    return undefined
+  }
+  if (typeof number === 'number' && !Number.isFinite(number)) {
+    const policy = spec.nan ?? 'reject'
+    if (policy === 'reject') {
+      place.issues.add(place.path, `expected a finite number, found ${value === null ? 'null' : number}`)
+      return undefined
+    }
+    if (policy === 'warn') place.warnings.push(`${place.path}: ${number}`)
+    return number
+  }
+  if (spec.type === 'integer' && typeof number === 'number' && !Number.isInteger(number)) {
+    place.issues.add(place.path, `expected an integer, found ${number}`)
+    return undefined
+  }
+  if ((spec.minimum !== undefined && number < spec.minimum) || (spec.maximum !== undefined && number > spec.maximum)) {
+    place.issues.add(place.path, `${number} is outside ${spec.minimum ?? '-infinity'} to ${spec.maximum ?? 'infinity'}${spec.unit === undefined ? '' : ` ${spec.unit}`}`)
+    return undefined
+  }
+  return number
+}
+
+function fitsDatatype(value: number | bigint, spec: TensorSpec, place: Place): boolean {
+  if (isFloat(spec.datatype)) return true
+  if (typeof value === 'number' && !Number.isInteger(value)) {
+    place.issues.add(place.path, `expected an integer, found ${value}`)
+    return false
+  }
+  const [low, high] = datatypeInfo(spec.datatype).range ?? [0n, 1n]
+  if (BigInt(value) >= low && BigInt(value) <= high) return true
+  place.issues.add(place.path, `${value} is outside ${spec.datatype}`)
+  return false
+}
+
+function writeNumber(target: Target, value: number | bigint): void {
+  const { datatype } = target.spec
+  if (typeof value === 'bigint' && isWide(datatype)) (target.data as BigInt64Array)[target.offset] = value
+  else setNumber(target.data, datatype, target.offset, Number(value))
+}
+
+/** Rows as objects of one value per input tensor. */
+function encodeTensors(signature: Signature, rows: readonly unknown[], path: string, issues: Issues): Tensor[] {
+  const { inputs, hasRows } = signature
+  const perInput: { values: unknown[]; paths: string[] }[] = inputs.map(() => ({ values: [], paths: [] }))
+  for (const [index, row] of rows.entries()) {
+    const rowPath = hasRows ? `${path}[${index}]` : path
+    for (const [position, spec] of inputs.entries()) {
+      const [value, valuePath] = pick(row, spec, inputs, rowPath)
+      if (value === undefined && !signature.defaults.has(spec.name)) issues.add(valuePath, `missing; expected ${describeTensor(spec, hasRows)}`)
+      perInput[position]!.values.push(value)
+      perInput[position]!.paths.push(valuePath)
+    }
+    if (isObject(row)) refuseUnknownInputs(row, inputs, rowPath, issues)
+  }
+  issues.throwIfAny()
+  return inputs.map((spec, position) => {
+    const given = perInput[position]!
+    const fallback = given.values.every((value) => value === undefined) ? signature.defaults.get(spec.name) : undefined
+    return fallback === undefined ? stackValues(spec, given, hasRows, issues) : copyTensor(fallback)
+  })
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+function refuseUnknownInputs(row: Record<string, unknown>, inputs: readonly TensorSpec[], path: string, issues: Issues): void {
+  const names = inputs.map((input) => input.name)
+  for (const key of Object.keys(row)) {
+    if (names.includes(key)) continue
+    const near = closest(key, names)
+    issues.add(`${path}.${key}`, `the model has no such input${near === undefined ? `; it has ${names.join(', ')}` : `; did you mean "${near}"?`}`)
+  }
+}
+
+function pick(row: unknown, spec: TensorSpec, inputs: readonly TensorSpec[], path: string): [value: unknown, path: string] {
+  if (isObject(row)) return [row[spec.name], `${path}.${spec.name}`]
+  return [inputs.length === 1 ? row : undefined, inputs.length === 1 ? path : `${path}.${spec.name}`]
+}
+
+function describeTensor(spec: TensorSpec, hasRows: boolean): string {
+  const shape = hasRows ? spec.shape.slice(1) : spec.shape
+  const kind = spec.datatype === 'BYTES' ? 'text' : spec.datatype
+  return shape.length === 0 || (shape.length === 1 && shape[0] === 1) ? `a value (${kind})` : `an array of ${kind} [${shape.map((dim) => (dim === -1 ? 'any' : dim)).join(', ')}]`
+}
+
+/** One tensor from the values of all rows, which must agree in shape. */
+function stackValues(spec: TensorSpec, { values, paths }: { values: unknown[]; paths: string[] }, hasRows: boolean, issues: Issues): Tensor {
+  const declared = hasRows ? spec.shape.slice(1) : [...spec.shape]
+  let shape: number[] | undefined
+  const flat: unknown[] = []
+  for (const [index, value] of values.entries()) {
+    const path = paths[index]!
+    const own = shapeOf(value, declared)
+    const fits = spec.anyRank === true || (own.length === declared.length && own.every((dim, axis) => declared[axis] === -1 || declared[axis] === dim))
+    if (!fits) issues.add(path, `expected ${describeTensor(spec, hasRows)}, found ${Array.isArray(value) ? `shape [${own.join(', ')}]` : show(value)}`)
+    else if (shape !== undefined && shape.join() !== own.join()) issues.add(path, `shape [${own.join(', ')}] differs from [${shape.join(', ')}] of the first row; rows of one request have one shape`)
+    shape ??= own
+    flatten(value, own, 0, flat, path, issues)
+  }
+  const rowShape = shape ?? declared.map((dim) => Math.max(0, dim))
+  const full = hasRows ? [values.length, ...rowShape] : rowShape
+  issues.throwIfAny()
+  const data = allocate(spec.datatype, elementCount(full))
+  for (const [index, value] of flat.entries()) writeElement({ data, spec, offset: index }, value, paths[Math.floor(index / Math.max(1, elementCount(rowShape)))] ?? '', issues)
+  return { name: spec.name, datatype: spec.datatype, shape: full, data }
+}
+
+/** The shape of nested lists; a bare value fills a shape of ones. */
+function shapeOf(value: unknown, declared: readonly number[]): number[] {
+  if (!Array.isArray(value) && declared.every((dim) => dim === 1 || dim === -1)) return declared.map(() => 1)
+  const shape: number[] = []
+  for (let at: unknown = value; Array.isArray(at); at = at[0]) shape.push(at.length)
+  return shape
+}
+
+function flatten(value: unknown, shape: readonly number[], level: number, into: unknown[], path: string, issues: Issues): void {
+  if (!Array.isArray(value)) {
+    into.push(value)
+    return
+  }
+  if (value.length !== shape[level]) {
+    issues.add(path, `the lists inside have different lengths (${shape[level] ?? 'a value'} and ${value.length})`)
+    return
+  }
+  for (const element of value) flatten(element, shape, level + 1, into, path, issues)
+}
+
+function writeElement(target: Target, value: unknown, path: string, issues: Issues): void {
+  const { datatype } = target.spec
+  if (datatype === 'BYTES') {
+    if (typeof value === 'string') (target.data as string[])[target.offset] = value
+    else issues.add(path, `expected a text, found ${show(value)}`)
+    return
+  }
+  if (datatype === 'BOOL' && typeof value === 'boolean') {
+    setNumber(target.data, datatype, target.offset, value ? 1 : 0)
+    return
+  }
+  const number = value === null && isFloat(datatype) ? Number.NaN : value
+  if (typeof number !== 'number' && typeof number !== 'bigint') issues.add(path, `expected a number (${datatype}), found ${show(value)}`)
+  else if (fitsDatatype(number, target.spec, { path, issues, warnings: [] })) writeNumber(target, number)
+}
+

@@ -1,0 +1,99 @@
+import { SlipwayError } from '../core/errors.ts'
+import { parseJson } from '../tensor/json-reader.ts'
+import { rowsFromCsv } from './csv.ts'
+import { encodeRows } from './encode.ts'
+import { encodeImages } from './image.ts'
+import { answerOutputs, decodeAnswers } from './answer.ts'
+import type { Answer } from './answer.ts'
+import type { Encoded } from './encode.ts'
+import type { Picture } from './image.ts'
+import type { Signature } from './signature.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+/** What a person sent: one thing or many, as rows or pictures. */
+export interface PeopleRequest {
+  readonly rows: readonly unknown[]
+  readonly pictures: readonly Picture[] | undefined
+  /** Whether a list was sent, so that a list is answered. */
+  readonly many: boolean
+  /** Where the rows stand, for messages. */
+  readonly path: string
+}
+
+export const REQUEST_TYPES: readonly string[] = ['application/json', 'text/csv', 'image/png', 'image/jpeg', 'application/octet-stream']
+
+/**
+ * Reads a request body in the friendly dialect:
+ * JSON (a row, a list of rows, or either under `inputs`), CSV with a header line, or a picture as the raw body.
+ * @throws SLW_UNSUPPORTED_MEDIA_TYPE, SLW_BAD_REQUEST
+ */
+export function readRequest(body: Buffer, contentType: string | undefined, signature: Signature): PeopleRequest {
+  const type = (contentType ?? 'application/json').split(';')[0]!.trim().toLowerCase()
+  if (type === 'text/csv') return { rows: rowsFromCsv(body.toString('utf8'), signature), pictures: undefined, many: true, path: 'rows' }
+  if (type.startsWith('image/') || (type === 'application/octet-stream' && signature.image !== undefined)) {
+    return { rows: [], pictures: [{ bytes: body, path: 'body' }], many: false, path: 'body' }
+  }
+  // curl sends this type unless told otherwise; the body says what it is.
+  if (type !== 'application/json' && type !== 'application/x-www-form-urlencoded') {
+    throw new SlipwayError('SLW_UNSUPPORTED_MEDIA_TYPE', `Content-Type "${type}" is not one of ${REQUEST_TYPES.join(', ')}`)
+  }
+  if (body.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'the body is empty; expected JSON, e.g. {"inputs": [...]}')
+  return requestOf(parseJson(body), signature)
+}
+
+/** The same for a value that is already parsed: the library and the command line. */
+export function requestOf(value: unknown, signature: Signature): PeopleRequest {
+  const wrapped = isObject(value) && 'inputs' in value && !namesInput(signature, 'inputs')
+  if (wrapped) {
+    const unknown = Object.keys(value).find((key) => !['inputs', 'model', 'id', 'parameters'].includes(key))
+    if (unknown !== undefined) throw new SlipwayError('SLW_BAD_REQUEST', `unknown key "${unknown}" beside "inputs"`, { issues: [{ path: unknown, message: 'unknown key' }] })
+  }
+  const content: unknown = wrapped ? value['inputs'] : value
+  const many = Array.isArray(content) && !isSingleRow(content, signature)
+  const rows: readonly unknown[] = many ? (content as unknown[]) : [content]
+  const path = 'inputs'
+  if (signature.image === undefined) return { rows, pictures: undefined, many, path }
+  return { rows, pictures: rows.map((row, index) => pictureOf(row, `${path}[${index}]`, signature.image!.input)), many, path }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+function namesInput(signature: Signature, name: string): boolean {
+  return signature.features?.some((feature) => feature.spec.name === name) ?? signature.inputs.some((input) => input.name === name)
+}
+
+/** A flat list of values is one row where a row has several values; otherwise a list is a list of rows. */
+function isSingleRow(list: readonly unknown[], signature: Signature): boolean {
+  if (!signature.hasRows) return true
+  if (list.length === 0 || signature.image !== undefined || list.some((element) => Array.isArray(element) || isObject(element))) return false
+  if (signature.features !== undefined) return signature.features.length > 1
+  const [only] = signature.inputs
+  return signature.inputs.length === 1 && only !== undefined && only.shape.length > 1 && !(only.shape.length === 2 && only.shape[1] === 1)
+}
+
+function pictureOf(row: unknown, path: string, input: string): Picture {
+  const value = isObject(row) ? (row['image'] ?? row['b64'] ?? row[input]) : row
+  const text = typeof value === 'string' ? value.replace(/^data:image\/\w+;base64,/, '') : undefined
+  const place = isObject(row) ? `${path}.image` : path
+  if (text === undefined || !/^[A-Za-z0-9+/_-]+={0,2}\s*$/.test(text)) {
+    throw new SlipwayError('SLW_INPUT_INVALID', `${place}: expected a picture as base64 text`, { issues: [{ path: place, message: 'expected a picture as base64 text' }] })
+  }
+  return { bytes: Buffer.from(text, 'base64'), path: place }
+}
+
+/** The request as tensors. */
+export async function encodeRequest(signature: Signature, request: PeopleRequest): Promise<Encoded> {
+  if (request.pictures === undefined) return encodeRows(signature, request.rows, request.path)
+  return { inputs: await encodeImages(signature, request.pictures), rows: request.pictures.length, warnings: [] }
+}
+
+/** Runs a people's request through whatever runs tensors: the one path that server, library and command line share. */
+export async function predict(signature: Signature, request: PeopleRequest, run: (inputs: readonly Tensor[], rows: number, outputs: readonly string[]) => Promise<readonly Tensor[]>): Promise<{ answers: Answer[]; warnings: readonly string[]; rows: number }> {
+  const encoded = await encodeRequest(signature, request)
+  // A ranking's answer needs the items that were asked about; the run may take the memory of its inputs away.
+  const kept = signature.answer.task === 'ranking' ? encoded.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() })) : []
+  const outputs = await run(encoded.inputs, encoded.rows, answerOutputs(signature))
+  return { answers: decodeAnswers(signature, outputs, kept, encoded.rows), warnings: encoded.warnings, rows: encoded.rows }
+}
