@@ -21,7 +21,8 @@ def customers(rows: int, seed: int) -> pd.DataFrame:
     contract = rng.choice(len(CONTRACTS), rows, p=[0.55, 0.25, 0.20])
     # Long contracts are signed by customers who stay long.
     tenure = np.clip(rng.gamma(1.6, 14 + 8 * contract), 0, 72).astype(int)
-    charges = np.clip(np.array([29.0, 54.0, 84.0])[plan] + rng.normal(0, 9, rows), 15, 150).round(2)
+    # Prices in quarters are exact in float32, so that no rounding decides on which side of a threshold a customer falls.
+    charges = (np.clip(np.array([29.0, 54.0, 84.0])[plan] + rng.normal(0, 9, rows), 15, 150) * 4).round() / 4
     calls = np.minimum(rng.poisson(0.9 + 0.012 * charges), 15)
     paperless = rng.random(rows) < 0.6
 

@@ -1,6 +1,6 @@
 """Trains the churn model on synthetic customers and writes model.onnx, customers.csv and requests.json beside this file.
 
-The same versions of the packages (scripts/python/train.txt) give the same bytes.
+The same versions of the packages (scripts/python/train.txt) on the same kind of processor give the same bytes.
 """
 
 import json
@@ -55,6 +55,13 @@ def export(model: lightgbm.LGBMClassifier, columns: int) -> onnx.ModelProto:
         target_opset=15,
     )
     converted.ir_version = min(converted.ir_version, 9)
+    # The converter lists the operator sets in an order that changes from run to run.
+    opsets = sorted(converted.opset_import, key=lambda opset: opset.domain)
+    del converted.opset_import[:]
+    converted.opset_import.extend(opsets)
+    # It also declares a single label where there is one a row, of which the runtime would warn at every run.
+    for output in converted.graph.output:
+        output.type.tensor_type.shape.dim[0].dim_param = "N"
     onnx.checker.check_model(converted)
     return converted
 

@@ -1,28 +1,33 @@
 import type { InstanceSpec, WireError } from './instance.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { TensorData } from '../tensor/datatype.ts'
 
-/** Both ends must speak the same version; a worker of another release is refused at its first message. */
+/** Both ends must speak the same version; a worker of another release refuses to load. */
 export const WIRE_VERSION = 1
 
-/** From the server to an instance in a thread or process. */
+/**
+ * From the server to an instance in a thread or process. Runs come thousands of times a second, so they carry bare arrays:
+ * names and datatypes are those of the spec, in its order.
+ */
 export type ToInstance =
-  | { readonly v: typeof WIRE_VERSION; readonly type: 'load'; readonly spec: InstanceSpec }
-  | { readonly v: typeof WIRE_VERSION; readonly type: 'run'; readonly id: number; readonly inputs: readonly Tensor[]; readonly outputs: readonly string[] }
-  | { readonly v: typeof WIRE_VERSION; readonly type: 'close' }
+  | { readonly type: 'load'; readonly v: typeof WIRE_VERSION; readonly spec: InstanceSpec }
+  | { readonly type: 'run'; readonly id: number; readonly data: readonly TensorData[]; readonly shapes: readonly (readonly number[])[]; readonly outputs: readonly number[] | undefined }
+  | { readonly type: 'close' }
 
 /** From an instance back. */
 export type FromInstance =
-  | { readonly v: typeof WIRE_VERSION; readonly type: 'loaded' }
-  | { readonly v: typeof WIRE_VERSION; readonly type: 'load-failed'; readonly error: WireError }
-  | { readonly v: typeof WIRE_VERSION; readonly type: 'result'; readonly id: number; readonly outputs: readonly Tensor[]; readonly computeUs: number }
-  | { readonly v: typeof WIRE_VERSION; readonly type: 'run-failed'; readonly id: number; readonly error: WireError }
-  | { readonly v: typeof WIRE_VERSION; readonly type: 'closed' }
+  | { readonly type: 'loaded' }
+  | { readonly type: 'load-failed'; readonly error: WireError }
+  | { readonly type: 'result'; readonly id: number; readonly data: readonly TensorData[]; readonly shapes: readonly (readonly number[])[]; readonly computeUs: number }
+  | { readonly type: 'run-failed'; readonly id: number; readonly error: WireError }
+  | { readonly type: 'closed' }
 
 /** The memory of tensors that can move to another thread instead of being copied: each buffer once. */
-export function transferList(tensors: readonly Tensor[]): ArrayBuffer[] {
-  const buffers = new Set<ArrayBuffer>()
-  for (const { data } of tensors) {
-    if (!Array.isArray(data) && data.buffer instanceof ArrayBuffer && data.byteLength === data.buffer.byteLength) buffers.add(data.buffer)
+export function transferList(tensors: readonly TensorData[]): ArrayBuffer[] {
+  const buffers: ArrayBuffer[] = []
+  for (const data of tensors) {
+    if (Array.isArray(data)) continue
+    const { buffer } = data
+    if (buffer instanceof ArrayBuffer && data.byteLength === buffer.byteLength && !buffers.includes(buffer)) buffers.push(buffer)
   }
-  return [...buffers]
+  return buffers
 }

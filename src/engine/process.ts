@@ -57,7 +57,7 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
     instance.exited(killedFor ?? { reason: signal === null ? 'exited' : 'killed', message: `${signal ?? `code ${code}`}${said === '' ? '' : `: ${said}`}` })
   })
   try {
-    await instance.load(spec)
+    await instance.load()
   } catch (error) {
     child.kill('SIGKILL')
     throw error

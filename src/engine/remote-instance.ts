@@ -16,6 +16,7 @@ export interface Transport {
 
 interface Pending {
   readonly id: number
+  readonly outputs: readonly string[]
   readonly resolve: (result: RunResult) => void
   readonly reject: (error: SlipwayError) => void
   timer: NodeJS.Timeout | undefined
@@ -26,7 +27,8 @@ export class RemoteInstance implements Instance {
   readonly kind: 'thread' | 'process'
   readonly ended: Promise<InstanceEnd>
   readonly #transport: Transport
-  readonly #name: string
+  readonly #spec: InstanceSpec
+  readonly #outputNames: readonly string[]
   readonly #runTimeoutMs: number
   readonly #end = Promise.withResolvers<InstanceEnd>()
   readonly #loaded = Promise.withResolvers<void>()
@@ -40,7 +42,8 @@ export class RemoteInstance implements Instance {
 
   constructor(transport: Transport, spec: InstanceSpec, runTimeoutMs: number) {
     this.#transport = transport
-    this.#name = spec.name
+    this.#spec = spec
+    this.#outputNames = spec.outputs.map((output) => output.name)
     this.#runTimeoutMs = runTimeoutMs
     this.kind = transport.kind
     this.ended = this.#end.promise
@@ -54,8 +57,8 @@ export class RemoteInstance implements Instance {
   }
 
   /** Sends the model and waits until it is loaded. */
-  async load(spec: InstanceSpec): Promise<void> {
-    this.#transport.send({ v: WIRE_VERSION, type: 'load', spec })
+  async load(): Promise<void> {
+    this.#transport.send({ type: 'load', v: WIRE_VERSION, spec: this.#spec })
     await this.#loaded.promise
   }
 
@@ -69,13 +72,27 @@ export class RemoteInstance implements Instance {
 
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult> {
     if (this.#dead || this.#closing !== undefined) {
-      return Promise.reject(new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#name} has ended`, { retryAfterMs: 1000 }))
+      return Promise.reject(new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#spec.name} has ended`, { retryAfterMs: 1000 }))
     }
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#timeOut(id), this.#runTimeoutMs)
-      this.#pending = { id, resolve, reject, timer }
-      this.#transport.send({ v: WIRE_VERSION, type: 'run', id, inputs, outputs })
+      this.#pending = { id, outputs, resolve, reject, timer }
+      this.#transport.send({ type: 'run', id, data: inputs.map((input) => input.data), shapes: inputs.map((input) => input.shape), outputs: this.#outputIndices(outputs) })
+    })
+  }
+
+  /** Undefined, the shorter message, where all outputs are asked for in order. */
+  #outputIndices(outputs: readonly string[]): readonly number[] | undefined {
+    const names = this.#outputNames
+    if (outputs.length === names.length && outputs.every((name, index) => name === names[index])) return undefined
+    return outputs.map((name) => names.indexOf(name))
+  }
+
+  #toTensors(names: readonly string[], message: Extract<FromInstance, { type: 'result' }>): Tensor[] {
+    return names.map((name, index) => {
+      const { datatype } = this.#spec.outputs[this.#outputNames.indexOf(name)]!
+      return { name, datatype, shape: message.shapes[index]!, data: message.data[index]! }
     })
   }
 
@@ -83,7 +100,7 @@ export class RemoteInstance implements Instance {
     const pending = this.#pending
     if (pending?.id !== id) return
     this.#pending = undefined
-    const error = new SlipwayError('SLW_RUN_TIMEOUT', `a run of ${this.#name} took longer than ${this.#runTimeoutMs} ms`)
+    const error = new SlipwayError('SLW_RUN_TIMEOUT', `a run of ${this.#spec.name} took longer than ${this.#runTimeoutMs} ms`)
     if (this.kind === 'process') {
       this.fail({ reason: 'hang', message: `a run took longer than ${this.#runTimeoutMs} ms; the process was killed` })
       this.#transport.kill()
@@ -102,7 +119,10 @@ export class RemoteInstance implements Instance {
         this.#loaded.reject(new SlipwayError(message.error.code, message.error.message))
         break
       case 'result':
-        this.#settle(message.id)?.resolve({ outputs: message.outputs, computeUs: message.computeUs })
+        {
+          const pending = this.#settle(message.id)
+          pending?.resolve({ outputs: this.#toTensors(pending.outputs, message), computeUs: message.computeUs })
+        }
         break
       case 'run-failed':
         this.#settle(message.id)?.reject(new SlipwayError(message.error.code, message.error.message))
@@ -128,7 +148,7 @@ export class RemoteInstance implements Instance {
   fail(end: InstanceEnd): void {
     if (this.#dead) return
     this.#dead = true
-    const error = new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#name} ended (${end.reason}: ${end.message}) and is being replaced`, { retryAfterMs: 1000 })
+    const error = new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#spec.name} ended (${end.reason}: ${end.message}) and is being replaced`, { retryAfterMs: 1000 })
     this.#loaded.reject(new SlipwayError('SLW_LOAD_FAILED', `the instance ended while it loaded (${end.reason}: ${end.message})`))
     const pending = this.#pending
     this.#pending = undefined
@@ -156,7 +176,7 @@ export class RemoteInstance implements Instance {
 
   async #close(): Promise<void> {
     if (this.#dead && this.kind === 'thread') return
-    if (!this.#dead) this.#transport.send({ v: WIRE_VERSION, type: 'close' })
+    if (!this.#dead) this.#transport.send({ type: 'close' })
     const patience = this.kind === 'process' ? 5000 : this.#runTimeoutMs + 5000
     const timer = setTimeout(() => {
       if (this.kind === 'process') this.#transport.kill()

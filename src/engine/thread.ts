@@ -17,7 +17,7 @@ export async function openThread(spec: InstanceSpec, runTimeoutMs: number): Prom
   const instance = new RemoteInstance(
     {
       kind: 'thread',
-      send: (message) => worker.postMessage(message, message.type === 'run' ? transferList(message.inputs) : []),
+      send: (message) => worker.postMessage(message, message.type === 'run' ? transferList(message.data) : []),
       kill() {},
       memoryBytes: () => undefined,
     },
@@ -31,6 +31,6 @@ export async function openThread(spec: InstanceSpec, runTimeoutMs: number): Prom
     instance.fail(crash)
   })
   worker.on('exit', (code) => instance.exited(crash ?? { reason: 'exited', message: `the thread ended with code ${code}` }))
-  await instance.load(spec)
+  await instance.load()
   return instance
 }

@@ -3,22 +3,25 @@ import { failPoint } from '../core/fail-point.ts'
 import { WIRE_VERSION } from './messages.ts'
 import { openSession } from './runtime.ts'
 import type { Session } from './runtime.ts'
-import type { WireError } from './instance.ts'
+import type { InstanceSpec, WireError } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
 
 /** The inside of a thread or process instance: answers messages with one loaded session. */
 export function hostInstance(post: (message: FromInstance) => void, exit: () => void): (message: ToInstance) => void {
   let session: Session | undefined
+  let spec: InstanceSpec | undefined
   // Messages are worked off one after the other: a close waits for the run before it.
   let last: Promise<void> = Promise.resolve()
   const handle = async (message: ToInstance): Promise<void> => {
     switch (message.type) {
       case 'load':
         try {
-          session = await openSession(message.spec)
-          post({ v: WIRE_VERSION, type: 'loaded' })
+          if ((message.v as number) !== WIRE_VERSION) throw new Error(`the instance speaks version ${WIRE_VERSION}, was sent ${String(message.v)}`)
+          spec = message.spec
+          session = await openSession(spec)
+          post({ type: 'loaded' })
         } catch (error) {
-          post({ v: WIRE_VERSION, type: 'load-failed', error: wireError(error) })
+          post({ type: 'load-failed', error: wireError(error) })
         }
         break
       case 'run':
@@ -26,7 +29,7 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
         break
       case 'close':
         await session?.close()
-        post({ v: WIRE_VERSION, type: 'closed' })
+        post({ type: 'closed' })
         exit()
         break
     }
@@ -35,15 +38,16 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
     const fault = failPoint('run')
     if (fault !== undefined) await injectFault(fault)
     try {
-      if (session === undefined) throw new Error('no model is loaded')
-      const result = await session.run(message.inputs, message.outputs)
-      post({ v: WIRE_VERSION, type: 'result', id: message.id, outputs: result.outputs, computeUs: result.computeUs })
+      if (session === undefined || spec === undefined) throw new Error('no model is loaded')
+      const inputs = spec.inputs.map(({ name, datatype }, index) => ({ name, datatype, shape: message.shapes[index]!, data: message.data[index]! }))
+      const names = spec.outputs.map((output) => output.name)
+      const result = await session.run(inputs, message.outputs?.map((index) => names[index]!) ?? names)
+      post({ type: 'result', id: message.id, data: result.outputs.map((output) => output.data), shapes: result.outputs.map((output) => output.shape), computeUs: result.computeUs })
     } catch (error) {
-      post({ v: WIRE_VERSION, type: 'run-failed', id: message.id, error: wireError(error) })
+      post({ type: 'run-failed', id: message.id, error: wireError(error) })
     }
   }
   return (message) => {
-    if ((message.v as number) !== WIRE_VERSION) throw new Error(`instance speaks version ${WIRE_VERSION}, was sent ${String(message.v)}`)
     last = last.then(() => handle(message))
     // An error that no message can carry ends the instance, loudly: the parent sees it as a crash.
     last.catch((error: unknown) => {

@@ -7,7 +7,7 @@ import type { ToInstance } from './messages.ts'
 const port = parentPort
 if (port === null) throw new Error('worker-thread runs in a worker thread only')
 const receive = hostInstance(
-  (message) => port.postMessage(message, message.type === 'result' ? transferList(message.outputs) : []),
+  (message) => port.postMessage(message, message.type === 'result' ? transferList(message.data) : []),
   () => port.close(),
 )
 port.on('message', (message: ToInstance) => receive(message))

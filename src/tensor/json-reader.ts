@@ -1,7 +1,7 @@
 import { SlipwayError } from '../core/errors.ts'
 import { DATATYPES, datatypeInfo, isFloat, isWide } from './datatype.ts'
 import { numberToBfloat, numberToHalf } from './half.ts'
-import { allocate, elementCount, formatShape } from './tensor.ts'
+import { allocate, allocateRequestFloats, elementCount, formatShape } from './tensor.ts'
 import type { Datatype, TensorData } from './datatype.ts'
 
 export interface JsonLimits {
@@ -162,7 +162,7 @@ export class JsonReader {
       at++
     }
     this.#at = at + 1
-    if (plain) return latin1(bytes, start, at)
+    if (plain) return internedText(bytes, start, at)
     try {
       const text = strictUtf8.decode(bytes.subarray(start - 1, at + 1))
       return JSON.parse(text) as string
@@ -340,7 +340,7 @@ export class JsonReader {
     if (count > (this.#bytes.length - this.#at) / 2 + 1) {
       throw this.fail(`shape ${formatShape(shape)} asks for ${count} values, more than the body can hold`)
     }
-    const data = allocate(datatype, count)
+    const data = datatype === 'FP32' ? allocateRequestFloats(count) : allocate(datatype, count)
     if (shape.length === 0 && this.#peek() !== OPEN_BRACKET) {
       this.#elements(data, datatype, 0, 1)
       return data
@@ -505,6 +505,25 @@ export class JsonReader {
     }
     throw this.fail('expected true or false')
   }
+}
+
+/** Keys, names and datatypes repeat from request to request: the last text of each length and outer letters is kept. */
+const interned: (string | undefined)[] = Array.from({ length: 1024 })
+const INTERNED_LENGTH_MAX = 32
+
+function internedText(bytes: Buffer, start: number, end: number): string {
+  const length = end - start
+  if (length === 0 || length > INTERNED_LENGTH_MAX) return latin1(bytes, start, end)
+  const slot = (bytes[start]! * 7 + bytes[end - 1]! * 31 + length * 131) & 1023
+  const known = interned[slot]
+  if (known !== undefined && known.length === length) {
+    let index = 0
+    while (index < length && known.charCodeAt(index) === bytes[start + index]) index++
+    if (index === length) return known
+  }
+  const text = latin1(bytes, start, end)
+  interned[slot] = text
+  return text
 }
 
 /** Text of ASCII bytes; the cheapest way Node has. */

@@ -40,6 +40,24 @@ export function tensorBytes(tensor: Tensor): number {
   return bytes
 }
 
+/** Small tensors of one request are cut from a shared piece of memory: an allocation of its own costs more than reading it. */
+const SLAB_ELEMENTS = 65_536
+const SLAB_SHARE = 2048
+let slab = new Float32Array(0)
+let slabUsed = 0
+
+/** FP32 storage for short-lived request data; may be a view, so it is copied before its memory is given away. */
+export function allocateRequestFloats(count: number): Float32Array {
+  if (count > SLAB_SHARE) return new Float32Array(count)
+  if (slabUsed + count > slab.length) {
+    slab = new Float32Array(SLAB_ELEMENTS)
+    slabUsed = 0
+  }
+  const start = slabUsed
+  slabUsed += count
+  return slab.subarray(start, slabUsed)
+}
+
 export function formatShape(shape: readonly (number | string)[]): string {
   return `[${shape.join(', ')}]`
 }

@@ -23,6 +23,7 @@ export class Exchange {
   readonly #expectsContinue: boolean
   #bodyRead = false
   #cancel: (() => void) | undefined
+  #abandonBody: ((error: Error) => void) | undefined
 
   /** Filled in on the way, for the one observation at the end. */
   protocol = 'http'
@@ -60,6 +61,7 @@ export class Exchange {
   }
 
   #disconnected(): void {
+    this.#abandonBody?.(new SlipwayError('SLW_CANCELLED', 'the client went away while it sent its request'))
     const cancel = this.#cancel
     this.#cancel = undefined
     cancel?.()
@@ -80,25 +82,25 @@ export class Exchange {
     if (announced !== undefined && Number(announced) > limit) throw this.#tooLarge(Number(announced))
     this.#bodyRead = true
     if (this.#expectsContinue) this.#response.writeContinue()
-    return new Promise((resolve, reject) => {
-      let first: Buffer | undefined
-      let rest: Buffer[] | undefined
-      let size = 0
-      request.on('data', (chunk: Buffer) => {
-        size += chunk.length
-        if (size > limit) {
-          this.#bodyRead = false
-          request.removeAllListeners('data')
-          reject(this.#tooLarge(size))
-        } else if (first === undefined) first = chunk
-        else (rest ??= [first]).push(chunk)
-      })
-      request.on('end', () => resolve(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size)))
-      request.on('error', () => reject(new SlipwayError('SLW_CANCELLED', 'the client went away while it sent its request')))
-      request.on('close', () => {
-        if (!request.complete) reject(new SlipwayError('SLW_CANCELLED', 'the client went away while it sent its request'))
-      })
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
+    this.#abandonBody = reject
+    let first: Buffer | undefined
+    let rest: Buffer[] | undefined
+    let size = 0
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size > limit) {
+        this.#bodyRead = false
+        request.removeAllListeners('data')
+        reject(this.#tooLarge(size))
+      } else if (first === undefined) first = chunk
+      else (rest ??= [first]).push(chunk)
     })
+    request.on('end', () => {
+      this.#abandonBody = undefined
+      resolve(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size))
+    })
+    return promise
   }
 
   #tooLarge(size: number): SlipwayError {
@@ -113,7 +115,7 @@ export class Exchange {
     if (this.answered) return
     this.status = status
     const response = this.#response
-    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+    const length = Buffer.byteLength(body)
     const head: (string | number)[] = ['content-type', type, 'content-length', length, 'x-request-id', this.requestId]
     if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
     if (!this.#bodyRead && this.#hasBody()) this.#discardBody(head)

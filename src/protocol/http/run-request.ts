@@ -57,22 +57,23 @@ export async function runRequest(
   const release = loaded.scheduler.reserve()
   try {
     const body = await exchange.readBody()
-    const prepared = await prepare(body, variant, loaded)
+    const preparing = prepare(body, variant, loaded)
+    const prepared = preparing instanceof Promise ? await preparing : preparing
     release()
-    return await submit(exchange, variant, prepared, context.startedMs + Math.min(prepared.timeoutMs ?? Number.POSITIVE_INFINITY, loaded.serving.requestTimeoutMs))
+    const deadlineMs = context.startedMs + Math.min(prepared.timeoutMs ?? Number.POSITIVE_INFINITY, loaded.serving.requestTimeoutMs)
+    const ticket = variant.submit({ inputs: prepared.inputs, rows: prepared.rows, outputs: prepared.outputs, priority: context.priority, deadlineMs })
+    exchange.onDisconnect(ticket.cancel)
+    const result = await ticket.result
+    exchange.work = result
+    exchange.rows = prepared.rows
+    return { outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }
   } finally {
     release()
   }
 }
 
-async function submit(exchange: Exchange, variant: Variant, prepared: Prepared, deadlineMs: number): Promise<Done> {
-  const ticket = variant.submit({ inputs: prepared.inputs, rows: prepared.rows, outputs: prepared.outputs, priority: 0, deadlineMs })
-  exchange.onDisconnect(ticket.cancel)
-  const result = await ticket.result
-  exchange.work = result
-  exchange.rows = prepared.rows
-  const headers = prepared.warnings.length === 0 ? undefined : { 'slipway-warnings': prepared.warnings.slice(0, 3).join('; ').replaceAll(/[^\x20-\x7e]/g, '?') }
-  return { outputs: result.outputs, subject: variant.subject, headers }
+function warningHeader(warnings: readonly string[]): Record<string, string> | undefined {
+  return warnings.length === 0 ? undefined : { 'slipway-warnings': warnings.slice(0, 3).join('; ').replaceAll(/[^\x20-\x7e]/g, '?') }
 }
 
 /** @throws SLW_BAD_REQUEST naming the models, when there are several and none is the default */

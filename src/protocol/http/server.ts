@@ -33,8 +33,10 @@ export class HttpServer {
   readonly #options: HttpServerOptions
   readonly #server: Server
   readonly #router: ReturnType<typeof findMyWay>
-  readonly #methods = new Map<string, Set<string>>()
   #closing = false
+  /** Bytes that had moved on each connection when it was last looked at. */
+  readonly #moved = new Map<Socket, number>()
+  readonly #stallSweep: NodeJS.Timeout
   readonly limits: HttpLimits
 
   private constructor(options: HttpServerOptions) {
@@ -52,7 +54,9 @@ export class HttpServer {
       noDelay: true,
     })
     this.#server.maxConnections = limits.connections
-    this.#server.timeout = limits.stallMs
+    this.#server.on('connection', (socket: Socket) => this.#watch(socket))
+    this.#stallSweep = setInterval(() => this.#endStalled(), limits.stallMs / 2)
+    this.#stallSweep.unref()
     this.#server.on('request', (request, response) => this.#handle(request, response, false))
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => this.#handle(request, response, true))
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseSocket(error, socket))
@@ -109,6 +113,23 @@ export class HttpServer {
     return new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${path} does not take ${method}; it takes ${allowed.join(', ')}`)
   }
 
+  #watch(socket: Socket): void {
+    this.#moved.set(socket, -1)
+    socket.once('close', () => this.#moved.delete(socket))
+  }
+
+  /**
+   * Ends connections that have data to write and did not move for `stallMs`: a reader that stopped reading. A timer per
+   * socket would be re-armed at every read and write, which costs more than everything else we do for a small request.
+   */
+  #endStalled(): void {
+    for (const [socket, before] of this.#moved) {
+      const now = socket.bytesRead + socket.bytesWritten
+      if (now === before && socket.writableLength > 0) socket.destroy()
+      else this.#moved.set(socket, now)
+    }
+  }
+
   /** Called once by each exchange that has been answered. */
   finished(exchange: Exchange): void {
     if (!exchange.observed) return
@@ -136,6 +157,7 @@ export class HttpServer {
   /** Stops listening and ends idle connections; resolves when the last one is closed. Closing twice is fine. */
   async close(): Promise<void> {
     this.#closing = true
+    clearInterval(this.#stallSweep)
     if (!this.#server.listening) return
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()

@@ -1,5 +1,5 @@
 import { SlipwayError, isSlipwayError, toSlipwayError } from '../../core/errors.ts'
-import { concatRows, copyTensor, sliceRows, tensorBytes } from '../../tensor/tensor.ts'
+import { concatRows, copyTensor, elementCount, sliceRows, tensorBytes } from '../../tensor/tensor.ts'
 import { predictUs } from '../../engine/cost.ts'
 import { SchedulerQueue } from './queue.ts'
 import type { Clock } from '../../core/clock.ts'
@@ -47,7 +47,7 @@ export interface Ticket {
   cancel(): void
 }
 
-/** What a message to a thread and back costs; a batch is divided among free instances only if each part is worth it. */
+/** What a message to a thread and back costs the machine, measured (docs/benchmarks.md). */
 const HOP_US = 150
 const SWEEP_MS = 50
 
@@ -161,12 +161,12 @@ export class Scheduler {
   #cancel(work: QueuedWork): void {
     if (work.done) return
     this.#queue.drop(work)
-    this.#settle(() => work.reject(new SlipwayError('SLW_CANCELLED', 'the caller went away')))
+    this.#settled()
+    work.reject(new SlipwayError('SLW_CANCELLED', 'the caller went away'))
   }
 
-  #settle(act: () => void): void {
+  #settled(): void {
     this.#inFlight--
-    act()
     if (this.#inFlight === 0) this.#drained?.resolve()
   }
 
@@ -224,9 +224,10 @@ export class Scheduler {
         return 0
       }
     }
+    // Divided among the free instances where each part is worth its own run: on busy cores a run too many is only a loss.
     const free = this.#runners.reduce((count, runner) => count + (runner.available ? 1 : 0), 0)
     const share = Math.ceil(rows / Math.max(1, free))
-    if (free > 1 && cost !== undefined && cost.perRowUs * share > HOP_US) return Math.min(serving.maxBatchSize, share)
+    if (free > 1 && cost !== undefined && cost.perRowUs * share > 2 * (cost.fixedUs + HOP_US)) return Math.min(serving.maxBatchSize, share)
     return serving.maxBatchSize
   }
 
@@ -248,17 +249,21 @@ export class Scheduler {
   }
 
   #deliver(works: readonly QueuedWork[], result: RunResult, dispatchedMs: number): void {
+    const { outputs } = result
+    const computeMs = result.computeUs / 1000
     const alone = works.length === 1
+    const widths = alone ? [] : outputs.map((tensor) => elementCount(tensor.shape) / tensor.shape[0]!)
+    const singleRowShapes = alone ? [] : outputs.map((tensor) => [1, ...tensor.shape.slice(1)])
     let row = 0
     for (const work of works) {
       const start = row
       row += work.rows
       if (work.done) continue
       work.done = true
-      const outputs = alone ? result.outputs : result.outputs.map((tensor) => sliceRows(tensor, start, start + work.rows))
-      const queueMs = dispatchedMs - work.enqueuedMs
+      const own = alone ? outputs : outputs.map((tensor, index) => cutRows(tensor, start, work.rows, widths[index]!, work.rows === 1 ? singleRowShapes[index] : undefined))
       const batchWaitMs = this.#options.serving.maxDelayUs === 0 ? 0 : Math.max(0, dispatchedMs - Math.max(work.enqueuedMs, this.#freeSinceMs))
-      this.#settle(() => work.resolve({ outputs, queueMs, batchWaitMs, computeMs: result.computeUs / 1000 }))
+      this.#settled()
+      work.resolve({ outputs: own, queueMs: dispatchedMs - work.enqueuedMs, batchWaitMs, computeMs })
     }
   }
 
@@ -286,7 +291,8 @@ export class Scheduler {
   #reject(work: QueuedWork, error: SlipwayError): void {
     if (work.done) return
     work.done = true
-    this.#settle(() => work.reject(error))
+    this.#settled()
+    work.reject(error)
   }
 
   /** Waiting works whose time is over are told so, also while every instance is busy. */
@@ -299,7 +305,8 @@ export class Scheduler {
         if (work.deadlineMs > nowMs) continue
         this.#queue.drop(work)
         const waitedMs = Math.round(nowMs - work.enqueuedMs)
-        this.#settle(() => work.reject(new SlipwayError('SLW_DEADLINE_EXCEEDED', `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`)))
+        this.#settled()
+    work.reject(new SlipwayError('SLW_DEADLINE_EXCEEDED', `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`))
       }
       if (this.#queue.requests > 0) this.#armSweep()
     })
@@ -320,9 +327,18 @@ export class Scheduler {
     this.#cancelSweep?.()
     for (const work of [...this.#queue.waiting()]) {
       this.#queue.drop(work)
-      this.#settle(() => work.reject(new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, { retryAfterMs: 1000 })))
+      this.#settled()
+    work.reject(new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, { retryAfterMs: 1000 }))
     }
   }
+}
+
+/** Rows of an output as a view; the shape of a single row is made once per batch. */
+function cutRows(tensor: Tensor, start: number, rows: number, width: number, shape: readonly number[] | undefined): Tensor {
+  const { data, name, datatype } = tensor
+  const from = start * width
+  const to = from + rows * width
+  return { name, datatype, shape: shape ?? [rows, ...tensor.shape.slice(1)], data: Array.isArray(data) ? data.slice(from, to) : data.subarray(from, to) }
 }
 
 /** One set of tensors in memory of its own: joined, or copied where a view would drag a larger buffer along. */
