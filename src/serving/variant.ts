@@ -25,7 +25,7 @@ import type { Sample } from '../signature/example.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Observer, Subject } from './observe/events.ts'
-import type { Ticket, WorkResult } from './scheduler/scheduler.ts'
+import type { Cancel, Settle, WorkResult } from './scheduler/scheduler.ts'
 
 export interface VariantOptions {
   readonly endpoint: string
@@ -208,8 +208,8 @@ export class Variant {
     const { document, folder } = loaded.package
     await checkGolden(document.golden ?? [], loaded.signature, folder, async (request) => {
       const { answers } = await predict(loaded.signature, request, async (inputs, rows, outputs) => {
-        const ticket = this.#submit(loaded, { inputs, rows, outputs, priority: 0, deadlineMs: Number.POSITIVE_INFINITY })
-        return (await ticket.result).outputs
+        const result = await settled((settle) => this.#submit(loaded, { inputs, rows, outputs, priority: 0, deadlineMs: Number.POSITIVE_INFINITY }, settle))
+        return result.outputs
       })
       return answers
     })
@@ -256,21 +256,26 @@ export class Variant {
     return names
   }
 
-  /** @throws SLW_MODEL_NOT_READY, SLW_QUEUE_FULL at once; the rest comes through the ticket */
-  submit(request: InferRequest): Ticket {
-    return this.#submit(this.requireReady(), request)
+  /** @throws SLW_MODEL_NOT_READY, SLW_QUEUE_FULL at once; the rest goes to `settle` */
+  submit(request: InferRequest, settle: Settle): Cancel {
+    return this.#submit(this.requireReady(), request, settle)
   }
 
-  #submit(loaded: Loaded, request: InferRequest): Ticket {
-    if (request.rows === 0 && loaded.probe.batchable) return { result: Promise.resolve(emptyResult(loaded, request.outputs)), cancel() {} }
-    return loaded.scheduler.enqueue({
-      inputs: request.inputs,
-      outputs: request.outputs,
-      rows: request.rows,
-      key: this.#batchKey(request, loaded.signature.hasRows),
-      priority: request.priority,
-      deadlineMs: request.deadlineMs,
+  /** The same as a promise. */
+  infer(request: InferRequest, signal?: AbortSignal): Promise<WorkResult> {
+    return settled((settle) => {
+      const cancel = this.submit(request, settle)
+      signal?.addEventListener('abort', cancel, { once: true })
     })
+  }
+
+  #submit(loaded: Loaded, request: InferRequest, settle: Settle): Cancel {
+    if (request.rows === 0 && loaded.probe.batchable) {
+      settle(undefined, emptyResult(loaded, request.outputs))
+      return () => {}
+    }
+    const { inputs, outputs, rows, priority, deadlineMs } = request
+    return loaded.scheduler.enqueue({ inputs, outputs, rows, key: this.#batchKey(request, loaded.signature.hasRows), priority, deadlineMs }, settle)
   }
 
   #batchKey(request: InferRequest, hasRows: boolean): string {
@@ -298,6 +303,13 @@ export class Variant {
     })()
     return this.#closing
   }
+}
+
+/** A callback's end as a promise. */
+function settled(start: (settle: Settle) => unknown): Promise<WorkResult> {
+  return new Promise((resolve, reject) => {
+    start((error, result) => (result === undefined ? reject(error ?? new SlipwayError('SLW_INTERNAL', 'a work ended with nothing')) : resolve(result)))
+  })
 }
 
 function inlineRunner(instance: Instance): { readonly available: boolean; run: Instance['run'] } {

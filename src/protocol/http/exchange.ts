@@ -12,6 +12,8 @@ export interface ExchangeHost {
   finished(exchange: Exchange): void
 }
 
+export type ErrorBody = (error: SlipwayError, exchange: Exchange) => string
+
 /** One HTTP request and its answer. */
 export class Exchange {
   readonly request: IncomingMessage
@@ -23,7 +25,7 @@ export class Exchange {
   readonly #expectsContinue: boolean
   #bodyRead = false
   #cancel: (() => void) | undefined
-  #abandonBody: ((error: Error) => void) | undefined
+  #abandonBody: ((error: SlipwayError) => void) | undefined
 
   /** Filled in on the way, for the one observation at the end. */
   protocol = 'http'
@@ -32,6 +34,8 @@ export class Exchange {
   rows = 0
   status = 0
   error: SlipwayError | undefined
+  /** How this dialect words an error. */
+  errorBody: ErrorBody = fullError
   /** Requests for health, metrics and pages are not predictions and are not observed. */
   observed = false
 
@@ -61,7 +65,9 @@ export class Exchange {
   }
 
   #disconnected(): void {
-    this.#abandonBody?.(new SlipwayError('SLW_CANCELLED', 'the client went away while it sent its request'))
+    const abandon = this.#abandonBody
+    this.#abandonBody = undefined
+    abandon?.(new SlipwayError('SLW_CANCELLED', 'the client went away while it sent its request'))
     const cancel = this.#cancel
     this.#cancel = undefined
     cancel?.()
@@ -71,19 +77,23 @@ export class Exchange {
     return this.status !== 0
   }
 
-  /**
-   * The whole body.
-   * @throws SLW_BODY_TOO_LARGE by Content-Length before anything is read, or as soon as too much has come
-   */
+  /** The whole body. @throws as `collectBody` */
   readBody(): Promise<Buffer> {
+    return new Promise((resolve, reject) => this.collectBody((error, body) => (error === undefined ? resolve(body) : reject(error))))
+  }
+
+  /**
+   * Takes the body in and calls back once.
+   * @throws SLW_BODY_TOO_LARGE by Content-Length, before anything is read; to the callback, as soon as too much has come
+   */
+  collectBody(done: (error: SlipwayError | undefined, body: Buffer) => void): void {
     const { request } = this
     const limit = this.#host.limits.bodyBytes
     const announced = request.headers['content-length']
     if (announced !== undefined && Number(announced) > limit) throw this.#tooLarge(Number(announced))
     this.#bodyRead = true
     if (this.#expectsContinue) this.#response.writeContinue()
-    const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
-    this.#abandonBody = reject
+    this.#abandonBody = (error) => done(error, EMPTY)
     let first: Buffer | undefined
     let rest: Buffer[] | undefined
     let size = 0
@@ -91,16 +101,17 @@ export class Exchange {
       size += chunk.length
       if (size > limit) {
         this.#bodyRead = false
+        this.#abandonBody = undefined
         request.removeAllListeners('data')
-        reject(this.#tooLarge(size))
+        request.removeAllListeners('end')
+        done(this.#tooLarge(size), EMPTY)
       } else if (first === undefined) first = chunk
       else (rest ??= [first]).push(chunk)
     })
     request.on('end', () => {
       this.#abandonBody = undefined
-      resolve(rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size))
+      done(undefined, rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size))
     })
-    return promise
   }
 
   #tooLarge(size: number): SlipwayError {
@@ -149,7 +160,8 @@ export class Exchange {
   }
 
   /** Answers with what went wrong, in the shape of the dialect. */
-  fail(thrown: unknown, body: (error: SlipwayError, exchange: Exchange) => string): void {
+  fail(thrown: unknown): void {
+    if (this.answered) return
     const error = toSlipwayError(thrown)
     this.error = error
     const headers: Record<string, string> = {}
@@ -159,7 +171,7 @@ export class Exchange {
       this.#host.finished(this)
       return
     }
-    this.json(error.kind.http, body(error, this), headers)
+    this.json(error.kind.http, this.errorBody(error, this), headers)
   }
 }
 

@@ -12,9 +12,9 @@ import type { Params, Route } from './routes.ts'
 
 /** The friendly dialect: people's rows in, answers out. */
 export function friendlyRoutes(dataPlane: DataPlane, limits: HttpLimits, defaultModel: string | undefined): Route[] {
-  const predict = (exchange: Exchange, params: Params): Promise<void> => {
+  const predict = (exchange: Exchange, params: Params): void => {
     exchange.protocol = 'predict'
-    return predictFor(exchange, dataPlane, limits, { name: params['name'] ?? soleEndpoint(dataPlane, defaultModel), version: params['version'] })
+    predictFor(exchange, dataPlane, limits, { name: params['name'] ?? soleEndpoint(dataPlane, defaultModel), version: params['version'] })
   }
   return [
     { method: 'POST', path: '/predict', handle: predict },
@@ -23,20 +23,23 @@ export function friendlyRoutes(dataPlane: DataPlane, limits: HttpLimits, default
   ]
 }
 
-async function predictFor(exchange: Exchange, dataPlane: DataPlane, limits: HttpLimits, target: { name: string; version: string | undefined }): Promise<void> {
-  let people: PeopleRequest | undefined
+function predictFor(exchange: Exchange, dataPlane: DataPlane, limits: HttpLimits, target: { name: string; version: string | undefined }): void {
+  let people: PeopleRequest
   let asked: readonly Tensor[] = []
-  const done = await runRequest(exchange, dataPlane, target, async (body, _variant, { signature }) => {
-    people = readRequest(body, exchange.header('content-type'), signature)
-    const count = people.pictures?.length ?? people.rows.length
-    if (count > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${count} rows, limits.rows is ${limits.rows}`)
-    const encoded = await encodeRequest(signature, people)
-    // The run takes the memory of its inputs away; a ranking still needs the items that were asked about.
-    if (signature.answer.task === 'ranking') asked = encoded.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() }))
-    return { ...encoded, outputs: answerOutputs(signature) }
+  runRequest(exchange, dataPlane, target, {
+    async prepare(body, _variant, { signature }) {
+      people = readRequest(body, exchange.header('content-type'), signature)
+      const count = people.pictures?.length ?? people.rows.length
+      if (count > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${count} rows, limits.rows is ${limits.rows}`)
+      const encoded = await encodeRequest(signature, people)
+      // The run takes the memory of its inputs away; a ranking still needs the items that were asked about.
+      if (signature.answer.task === 'ranking') asked = encoded.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() }))
+      return { ...encoded, outputs: answerOutputs(signature) }
+    },
+    respond(done, { signature }) {
+      const answers = decodeAnswers(signature, done.outputs, asked, exchange.rows)
+      const headers = { ...done.headers, 'slipway-model': done.subject.endpoint, 'slipway-version': done.subject.version }
+      exchange.json(200, people.many ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]), headers)
+    },
   })
-  const { signature } = dataPlane.endpoint(target.name).route(done.subject.version, undefined).requireReady()
-  const answers = decodeAnswers(signature, done.outputs, asked, exchange.rows)
-  const headers = { ...done.headers, 'slipway-model': done.subject.endpoint, 'slipway-version': done.subject.version }
-  exchange.json(200, people?.many === true ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]), headers)
 }

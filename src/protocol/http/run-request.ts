@@ -37,17 +37,21 @@ export function contextOf(exchange: Exchange, endpoint: string, version: string 
   }
 }
 
+/** What is special to a dialect on the way of a request. */
+export interface Dialect {
+  /** Makes tensors of the body. @throws what the client is told */
+  prepare(body: Buffer, variant: Variant, loaded: Loaded): Prepared | Promise<Prepared>
+  /** Answers. */
+  respond(done: Done, loaded: Loaded): void
+}
+
 /**
  * The way of every inference over HTTP, whatever the dialect: find the variant, hold a place in its queue, take the body
- * in, let the dialect make tensors of it, run.
- * @throws what the client is told
+ * in, let the dialect make tensors of it, run, let the dialect answer. In callbacks: five promises per request were a
+ * tenth of the time of a small one.
+ * @throws what goes wrong before the body is read; everything later is answered here
  */
-export async function runRequest(
-  exchange: Exchange,
-  dataPlane: DataPlane,
-  target: { name: string; version: string | undefined },
-  prepare: (body: Buffer, variant: Variant, loaded: Loaded) => Prepared | Promise<Prepared>,
-): Promise<Done> {
+export function runRequest(exchange: Exchange, dataPlane: DataPlane, target: { name: string; version: string | undefined }, dialect: Dialect): void {
   exchange.observed = true
   const context = contextOf(exchange, target.name, target.version)
   const variant = dataPlane.endpoint(context.endpoint).route(context.version, context.unitKey)
@@ -55,20 +59,50 @@ export async function runRequest(
   const loaded = variant.requireReady()
   // Decided before the body is taken in: a full queue costs the client one round trip and us nothing.
   const release = loaded.scheduler.reserve()
-  try {
-    const body = await exchange.readBody()
-    const preparing = prepare(body, variant, loaded)
-    const prepared = preparing instanceof Promise ? await preparing : preparing
+  const submit = (prepared: Prepared): void => {
     release()
     const deadlineMs = context.startedMs + Math.min(prepared.timeoutMs ?? Number.POSITIVE_INFINITY, loaded.serving.requestTimeoutMs)
-    const ticket = variant.submit({ inputs: prepared.inputs, rows: prepared.rows, outputs: prepared.outputs, priority: context.priority, deadlineMs })
-    exchange.onDisconnect(ticket.cancel)
-    const result = await ticket.result
-    exchange.work = result
-    exchange.rows = prepared.rows
-    return { outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }
-  } finally {
+    const { inputs, rows, outputs } = prepared
+    const cancel = variant.submit({ inputs, rows, outputs, priority: context.priority, deadlineMs }, (error, result) => {
+      if (result === undefined) {
+        exchange.fail(error)
+        return
+      }
+      exchange.work = result
+      exchange.rows = rows
+      guarded(exchange, () => dialect.respond({ outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }, loaded))
+    })
+    exchange.onDisconnect(cancel)
+  }
+  const fail = (error: unknown): void => {
     release()
+    exchange.fail(error)
+  }
+  try {
+    exchange.collectBody((error, body) => {
+      if (error !== undefined) {
+        fail(error)
+        return
+      }
+      try {
+        const prepared = dialect.prepare(body, variant, loaded)
+        if (prepared instanceof Promise) prepared.then(submit).catch(fail)
+        else submit(prepared)
+      } catch (thrown) {
+        fail(thrown)
+      }
+    })
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+function guarded(exchange: Exchange, act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    exchange.fail(error)
   }
 }
 

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import findMyWay from 'find-my-way'
 import { SlipwayError } from '../../core/errors.ts'
-import { Exchange, fullError, protocolError } from './exchange.ts'
+import { Exchange, protocolError } from './exchange.ts'
 import type { AddressInfo, Socket } from 'node:net'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
@@ -94,15 +94,15 @@ export class HttpServer {
     const target = request.url ?? '/'
     const query = target.indexOf('?')
     const path = query < 0 ? target : target.slice(0, query)
-    const errorBody = path.startsWith('/v2') ? protocolError : fullError
+    if (path.startsWith('/v2')) exchange.errorBody = protocolError
     try {
       // The handler of the router is a stand-in: what is wanted is stored beside it.
       const found = this.#router.find(request.method === 'HEAD' ? 'GET' : (request.method as 'GET'), path)
       if (found === null) throw this.#notFound(request.method ?? '', path, response)
       const handled = (found.store as Route['handle'])(exchange, found.params as Params)
-      if (handled instanceof Promise) handled.catch((error: unknown) => exchange.fail(error, errorBody))
+      if (handled instanceof Promise) handled.catch((error: unknown) => exchange.fail(error))
     } catch (error) {
-      exchange.fail(error, errorBody)
+      exchange.fail(error)
     }
   }
 

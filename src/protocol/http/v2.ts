@@ -18,7 +18,7 @@ const HEADER_LENGTH = 'inference-header-content-length'
 /** The Open Inference Protocol, version 2, over HTTP, with Triton's binary tensors and repository index. */
 export function v2Routes(dataPlane: DataPlane, limits: HttpLimits): Route[] {
   const variantOf = (params: Params): Variant => dataPlane.endpoint(params['name'] ?? '').route(params['version'], undefined)
-  const infer = (exchange: Exchange, params: Params): Promise<void> => inferV2(exchange, params, dataPlane, limits)
+  const infer = (exchange: Exchange, params: Params): void => inferV2(exchange, params, dataPlane, limits)
   const metadata = (exchange: Exchange, params: Params): void => {
     const variant = variantOf(params)
     exchange.json(200, JSON.stringify(modelMetadata(variant, params['version'] === undefined ? dataPlane.endpoint(params['name'] ?? '').variants : [variant])))
@@ -39,20 +39,23 @@ export function v2Routes(dataPlane: DataPlane, limits: HttpLimits): Route[] {
   ]
 }
 
-async function inferV2(exchange: Exchange, params: Params, dataPlane: DataPlane, limits: HttpLimits): Promise<void> {
+function inferV2(exchange: Exchange, params: Params, dataPlane: DataPlane, limits: HttpLimits): void {
   exchange.protocol = 'v2'
-  let request: V2Request | undefined
-  const done = await runRequest(exchange, dataPlane, { name: params['name'] ?? '', version: params['version'] }, (body, variant, loaded) => {
-    request = readV2Request(body, exchange.header(HEADER_LENGTH), limits, loaded.signature.inputs)
-    const { inputs, rows, warnings } = checkTensors(loaded.signature, request.inputs)
-    if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
-    const timeoutUs = request.parameters['timeout']
-    return { inputs, rows, warnings, outputs: variant.requestedOutputs(request.outputs?.map((output) => output.name)), timeoutMs: typeof timeoutUs === 'number' && timeoutUs > 0 ? timeoutUs / 1000 : undefined }
+  let request: V2Request
+  runRequest(exchange, dataPlane, { name: params['name'] ?? '', version: params['version'] }, {
+    prepare(body, variant, { signature }) {
+      request = readV2Request(body, exchange.header(HEADER_LENGTH), limits, signature.inputs)
+      const { inputs, rows, warnings } = checkTensors(signature, request.inputs)
+      if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
+      const timeoutUs = request.parameters['timeout']
+      return { inputs, rows, warnings, outputs: variant.requestedOutputs(request.outputs?.map((output) => output.name)), timeoutMs: typeof timeoutUs === 'number' && timeoutUs > 0 ? timeoutUs / 1000 : undefined }
+    },
+    respond(done) {
+      const response = writeV2Response(request, done.subject, done.outputs)
+      if (response.headerLength === undefined) exchange.json(200, response.body as string, done.headers)
+      else exchange.send(200, 'application/octet-stream', response.body, { ...done.headers, [HEADER_LENGTH]: String(response.headerLength) })
+    },
   })
-  if (request === undefined) throw new SlipwayError('SLW_INTERNAL', 'an answer without a request')
-  const response = writeV2Response(request, done.subject, done.outputs)
-  if (response.headerLength === undefined) exchange.json(200, response.body as string, done.headers)
-  else exchange.send(200, 'application/octet-stream', response.body, { ...done.headers, [HEADER_LENGTH]: String(response.headerLength) })
 }
 
 /** A shape as the protocol shows it: -1 for free dimensions. */

@@ -1,3 +1,4 @@
+import type { SlipwayError } from '../../core/errors.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 
 /** Rows to run, and who waits for them. */
@@ -12,13 +13,16 @@ export interface QueuedWork {
   /** Monotonic milliseconds. */
   readonly deadlineMs: number
   readonly enqueuedMs: number
-  readonly resolve: (result: WorkResult) => void
-  readonly reject: (error: Error) => void
+  /** Called exactly once. */
+  readonly settle: Settle
   /** Settled or given up: skipped when its turn comes. */
   done: boolean
   /** Counted in the queue; not yet taken. */
   queued: boolean
 }
+
+/** How a work ends: with an error, or with a result. A callback and not a promise, as it is called for every request. */
+export type Settle = (error: SlipwayError | undefined, result: WorkResult | undefined) => void
 
 export interface WorkResult {
   readonly outputs: readonly Tensor[]
@@ -38,7 +42,8 @@ export interface QueueLimits {
 export interface Lane {
   readonly key: string
   readonly priority: number
-  works: QueuedWork[]
+  /** Taken places are emptied at once: whatever an old array still points to, the garbage collector takes for alive. */
+  works: (QueuedWork | undefined)[]
   head: number
 }
 
@@ -101,7 +106,7 @@ export class SchedulerQueue {
   /** Whether the lane still has a work to run; an empty one is forgotten. */
   #trim(lane: Lane): boolean {
     const { works } = lane
-    while (lane.head < works.length && works[lane.head]!.done) lane.head++
+    while (lane.head < works.length && works[lane.head]?.done !== false) works[lane.head++] = undefined
     if (lane.head === works.length) {
       this.#lanes.delete(lane.key)
       return false
@@ -117,8 +122,8 @@ export class SchedulerQueue {
   rowsIn(lane: Lane, enough: number): number {
     let rows = 0
     for (let index = lane.head; index < lane.works.length && rows < enough; index++) {
-      const work = lane.works[index]!
-      if (!work.done) rows += work.rows
+      const work = lane.works[index]
+      if (work?.done === false) rows += work.rows
     }
     return rows
   }
@@ -128,14 +133,14 @@ export class SchedulerQueue {
     const batch: QueuedWork[] = []
     let rows = 0
     while (lane.head < lane.works.length) {
-      const work = lane.works[lane.head]!
-      if (!work.done) {
+      const work = lane.works[lane.head]
+      if (work?.done === false) {
         if (batch.length > 0 && rows + work.rows > rowsMax) break
         batch.push(work)
         rows += work.rows
         this.#forget(work)
       }
-      lane.head++
+      lane.works[lane.head++] = undefined
     }
     this.#trim(lane)
     return batch
@@ -158,8 +163,8 @@ export class SchedulerQueue {
   *waiting(): Generator<QueuedWork> {
     for (const lane of this.#lanes.values()) {
       for (let index = lane.head; index < lane.works.length; index++) {
-        const work = lane.works[index]!
-        if (!work.done) yield work
+        const work = lane.works[index]
+        if (work?.done === false) yield work
       }
     }
   }

@@ -7,9 +7,9 @@ import type { Serving } from '../../contract/serving-options.ts'
 import type { Cost } from '../../engine/cost.ts'
 import type { RunResult } from '../../engine/instance.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { Lane, QueuedWork, WorkResult } from './queue.ts'
+import type { Lane, QueuedWork, Settle, WorkResult } from './queue.ts'
 
-export type { WorkResult } from './queue.ts'
+export type { Settle, WorkResult } from './queue.ts'
 
 /** What the scheduler needs of an instance: its slot. */
 export interface Runner {
@@ -40,12 +40,8 @@ export interface WorkRequest {
   readonly deadlineMs: number
 }
 
-/** A work in the queue or running. */
-export interface Ticket {
-  readonly result: Promise<WorkResult>
-  /** The caller has gone: leaves the queue; a run in progress is not disturbed, its rows are thrown away. */
-  cancel(): void
-}
+/** The caller has gone: the work leaves the queue; a run in progress is not disturbed, its rows are thrown away. */
+export type Cancel = () => void
 
 /** What a message to a thread and back costs the machine, measured (docs/benchmarks.md). */
 const HOP_US = 150
@@ -122,47 +118,59 @@ export class Scheduler {
 
   /**
    * Puts work into the queue. Requests with more rows than a batch may have are split here and joined again.
-   * @throws SLW_QUEUE_FULL, SLW_CLOSED at once; everything later comes through the ticket
+   * @throws SLW_QUEUE_FULL, SLW_CLOSED at once; everything later goes to `settle`
    */
-  enqueue(request: WorkRequest): Ticket {
-    const bytes = request.inputs.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+  enqueue(request: WorkRequest, settle: Settle): Cancel {
+    let bytes = 0
+    for (const tensor of request.inputs) bytes += tensorBytes(tensor)
     this.#refuseWhenFull(request.rows, bytes)
     const rowsMax = this.#options.serving.maxBatchSize
-    const ticket = this.#options.batchable && request.rows > rowsMax ? this.#enqueueParts(request, bytes) : this.#enqueueWhole(request, bytes)
+    const cancel = this.#options.batchable && request.rows > rowsMax ? this.#enqueueParts(request, bytes, settle) : this.#enqueueWhole(request, bytes, settle)
     this.#schedulePump()
     this.#armSweep()
-    return ticket
+    return cancel
   }
 
-  #enqueueWhole(request: WorkRequest, bytes: number): Ticket {
-    const { promise, resolve, reject } = Promise.withResolvers<WorkResult>()
-    const work: QueuedWork = { ...request, bytes, enqueuedMs: this.#options.clock.monotonicMs(), resolve, reject, done: false, queued: false }
+  #enqueueWhole(request: WorkRequest, bytes: number, settle: Settle): Cancel {
+    const { inputs, outputs, rows, key, priority, deadlineMs } = request
+    const work: QueuedWork = { inputs, outputs, rows, bytes, key, priority, deadlineMs, enqueuedMs: this.#options.clock.monotonicMs(), settle, done: false, queued: false }
     this.#queue.push(work)
     this.#inFlight++
-    return { result: promise, cancel: () => this.#cancel(work) }
+    return () => this.#cancel(work)
   }
 
-  #enqueueParts(request: WorkRequest, bytes: number): Ticket {
+  #enqueueParts(request: WorkRequest, bytes: number, settle: Settle): Cancel {
     const rowsMax = this.#options.serving.maxBatchSize
-    const tickets: Ticket[] = []
-    for (let start = 0; start < request.rows; start += rowsMax) {
+    const cancels: Cancel[] = []
+    const cancel = (): void => cancels.forEach((cancelPart) => cancelPart())
+    const parts: (WorkResult | undefined)[] = Array.from({ length: Math.ceil(request.rows / rowsMax) })
+    let missing = parts.length
+    let ended = false
+    for (const index of parts.keys()) {
+      const start = index * rowsMax
       const end = Math.min(request.rows, start + rowsMax)
       const part = { ...request, rows: end - start, inputs: request.inputs.map((tensor) => sliceRows(tensor, start, end)) }
-      tickets.push(this.#enqueueWhole(part, (bytes * part.rows) / request.rows))
+      const settlePart: Settle = (error, result) => {
+        if (ended) return
+        parts[index] = result
+        missing--
+        if (error === undefined && missing > 0) return
+        ended = true
+        // The first part that fails decides; the others are not worth running any more.
+        if (error === undefined) settle(undefined, joinResults(parts as WorkResult[]))
+        else settle(error, undefined)
+        if (error !== undefined) cancel()
+      }
+      cancels.push(this.#enqueueWhole(part, (bytes * part.rows) / request.rows, settlePart))
     }
-    const cancel = (): void => tickets.forEach((ticket) => ticket.cancel())
-    const result = Promise.all(tickets.map((ticket) => ticket.result)).then(joinResults, (error: unknown) => {
-      cancel()
-      throw error
-    })
-    return { result, cancel }
+    return cancel
   }
 
   #cancel(work: QueuedWork): void {
     if (work.done) return
     this.#queue.drop(work)
     this.#settled()
-    work.reject(new SlipwayError('SLW_CANCELLED', 'the caller went away'))
+    work.settle(new SlipwayError('SLW_CANCELLED', 'the caller went away'), undefined)
   }
 
   #settled(): void {
@@ -195,7 +203,7 @@ export class Scheduler {
       const rowsMax = this.#batchRows(lane)
       if (rowsMax === 0) return
       const works = this.#queue.take(lane, rowsMax)
-      void this.#run(runner, works)
+      this.#run(runner, works)
     }
   }
 
@@ -231,21 +239,23 @@ export class Scheduler {
     return serving.maxBatchSize
   }
 
-  async #run(runner: Runner, works: readonly QueuedWork[]): Promise<void> {
+  #run(runner: Runner, works: readonly QueuedWork[]): void {
     const dispatchedMs = this.#options.clock.monotonicMs()
-    const inline = runner === this.#inline
+    const instance = runner === this.#inline ? 'inline' : 'pool'
     let rows = 0
     for (const work of works) rows += work.rows
-    try {
-      const result = await runner.run(joinInputs(works), works[0]!.outputs)
-      const computeMs = result.computeUs / 1000
-      this.#options.onBatch({ rows, requests: works.length, computeMs, instance: inline ? 'inline' : 'pool', failed: false })
-      this.#deliver(works, result, dispatchedMs)
-    } catch (error) {
-      this.#options.onBatch({ rows, requests: works.length, computeMs: 0, instance: inline ? 'inline' : 'pool', failed: true })
-      await this.#fail(runner, works, error)
-    }
-    this.wake()
+    runner.run(joinInputs(works), works[0]!.outputs).then(
+      (result) => {
+        this.#options.onBatch({ rows, requests: works.length, computeMs: result.computeUs / 1000, instance, failed: false })
+        this.#deliver(works, result, dispatchedMs)
+        this.wake()
+      },
+      async (error: unknown) => {
+        this.#options.onBatch({ rows, requests: works.length, computeMs: 0, instance, failed: true })
+        await this.#fail(runner, works, error)
+        this.wake()
+      },
+    )
   }
 
   #deliver(works: readonly QueuedWork[], result: RunResult, dispatchedMs: number): void {
@@ -263,7 +273,7 @@ export class Scheduler {
       const own = alone ? outputs : outputs.map((tensor, index) => cutRows(tensor, start, work.rows, widths[index]!, work.rows === 1 ? singleRowShapes[index] : undefined))
       const batchWaitMs = this.#options.serving.maxDelayUs === 0 ? 0 : Math.max(0, dispatchedMs - Math.max(work.enqueuedMs, this.#freeSinceMs))
       this.#settled()
-      work.resolve({ outputs: own, queueMs: dispatchedMs - work.enqueuedMs, batchWaitMs, computeMs })
+      work.settle(undefined, { outputs: own, queueMs: dispatchedMs - work.enqueuedMs, batchWaitMs, computeMs })
     }
   }
 
@@ -292,7 +302,7 @@ export class Scheduler {
     if (work.done) return
     work.done = true
     this.#settled()
-    work.reject(error)
+    work.settle(error, undefined)
   }
 
   /** Waiting works whose time is over are told so, also while every instance is busy. */
@@ -306,7 +316,7 @@ export class Scheduler {
         this.#queue.drop(work)
         const waitedMs = Math.round(nowMs - work.enqueuedMs)
         this.#settled()
-    work.reject(new SlipwayError('SLW_DEADLINE_EXCEEDED', `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`))
+    work.settle(new SlipwayError('SLW_DEADLINE_EXCEEDED', `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`), undefined)
       }
       if (this.#queue.requests > 0) this.#armSweep()
     })
@@ -328,7 +338,7 @@ export class Scheduler {
     for (const work of [...this.#queue.waiting()]) {
       this.#queue.drop(work)
       this.#settled()
-    work.reject(new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, { retryAfterMs: 1000 }))
+    work.settle(new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, { retryAfterMs: 1000 }), undefined)
     }
   }
 }
