@@ -100,13 +100,16 @@ async function removeAbandoned(): Promise<void> {
 async function systemPython(): Promise<string> {
   const needed = `Python ${OLDEST_PYTHON.join('.')} or newer is needed as python3`
   const question = 'import sys; print(sys.executable, *sys.version_info[:3], sep="\\n"); import venv, ensurepip'
-  const { stdout, stderr } = await promisify(execFile)('python3', ['-c', question]).catch((error: NodeJS.ErrnoException & { stdout?: string; stderr?: string }) => {
-    if (error.code === 'ENOENT') throw new Error(`${needed}, and there is no python3 on the PATH`)
-    return { stdout: error.stdout ?? '', stderr: error.stderr ?? error.message }
-  })
+  const { stdout, stderr } = await promisify(execFile)('python3', ['-c', question]).catch(
+    (error: NodeJS.ErrnoException & { stdout?: string; stderr?: string }) => {
+      if (error.code === 'ENOENT') throw new Error(`${needed}, and there is no python3 on the PATH`)
+      return { stdout: error.stdout ?? '', stderr: error.stderr ?? error.message }
+    },
+  )
   const [executable = '', major, minor] = stdout.split('\n')
   if (executable === '') throw new Error(`${needed}, and the one on the PATH does not run: ${stderr.trim()}`)
-  if (Number(major) !== OLDEST_PYTHON[0] || Number(minor) < OLDEST_PYTHON[1]) throw new Error(`${needed}, and ${executable} is ${major}.${minor}`)
+  if (Number(major) !== OLDEST_PYTHON[0] || Number(minor) < OLDEST_PYTHON[1])
+    throw new Error(`${needed}, and ${executable} is ${major}.${minor}`)
   if (stderr !== '') throw new Error(`${executable} has no venv module (on Debian: apt-get install python3-venv): ${stderr.trim()}`)
   return executable
 }

@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { API_VERSION } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'

@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { API_VERSION, oneOf } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'
@@ -9,14 +9,27 @@ const scalar = Type.Union([Type.Number(), Type.String(), Type.Boolean()])
 export const FeatureSpec = Type.Object(
   {
     name: Type.String({ minLength: 1, description: 'Name of the key in a row.' }),
-    type: oneOf(['number', 'integer', 'boolean', 'category', 'string'], { description: 'What a value is. A category becomes columns or an index as `encode` says; a string goes to the model as text.' }),
-    input: Type.Optional(Type.String({ description: 'The input tensor that takes this feature. Default: the only input, or the input of the same name.' })),
-    categories: Type.Optional(Type.Array(scalar, { minItems: 1, description: 'The values of a category, in the order of its columns or indices.' })),
-    encode: Type.Optional(oneOf(['onehot', 'index', 'text'], { description: 'How a category becomes numbers: one column for each value, its index, or the text itself. Default: text into a string tensor, else onehot.' })),
+    type: oneOf(['number', 'integer', 'boolean', 'category', 'string'], {
+      description: 'What a value is. A category becomes columns or an index as `encode` says; a string goes to the model as text.',
+    }),
+    input: Type.Optional(
+      Type.String({ description: 'The input tensor that takes this feature. Default: the only input, or the input of the same name.' }),
+    ),
+    categories: Type.Optional(
+      Type.Array(scalar, { minItems: 1, description: 'The values of a category, in the order of its columns or indices.' }),
+    ),
+    encode: Type.Optional(
+      oneOf(['onehot', 'index', 'text'], {
+        description:
+          'How a category becomes numbers: one column for each value, its index, or the text itself. Default: text into a string tensor, else onehot.',
+      }),
+    ),
     length: Type.Optional(Type.Integer({ minimum: 1, description: 'The feature is a list of this many numbers. Default: one value.' })),
     minimum: Type.Optional(Type.Number({ description: 'Smallest value allowed.' })),
     maximum: Type.Optional(Type.Number({ description: 'Largest value allowed.' })),
-    default: Type.Optional(Type.Union([scalar, Type.Null()], { description: 'Used when the key is absent. null stands for a missing number (NaN).' })),
+    default: Type.Optional(
+      Type.Union([scalar, Type.Null()], { description: 'Used when the key is absent. null stands for a missing number (NaN).' }),
+    ),
     nan: Type.Optional(oneOf(['reject', 'warn', 'off'], { description: 'What to do with NaN, infinity and null. Default: reject.' })),
     description: Type.Optional(Type.String()),
     unit: Type.Optional(Type.String()),
@@ -32,11 +45,21 @@ export const ImageSpec = Type.Object(
     width: Type.Integer({ minimum: 1, maximum: 8192 }),
     height: Type.Integer({ minimum: 1, maximum: 8192 }),
     channels: Type.Optional(oneOf(['rgb', 'bgr', 'gray'], { description: 'Default: rgb.' })),
-    layout: Type.Optional(oneOf(['nchw', 'nhwc', 'flat'], { description: 'Order of the dimensions. `flat` is one row of height x width x channels. Default: nchw.' })),
-    resize: Type.Optional(oneOf(['stretch', 'cover', 'contain'], { description: 'stretch ignores the aspect ratio, cover crops the middle, contain pads with black. Default: stretch.' })),
+    layout: Type.Optional(
+      oneOf(['nchw', 'nhwc', 'flat'], {
+        description: 'Order of the dimensions. `flat` is one row of height x width x channels. Default: nchw.',
+      }),
+    ),
+    resize: Type.Optional(
+      oneOf(['stretch', 'cover', 'contain'], {
+        description: 'stretch ignores the aspect ratio, cover crops the middle, contain pads with black. Default: stretch.',
+      }),
+    ),
     scale: Type.Optional(Type.Number({ description: 'Multiplies each 0..255 value first. Default: 1/255.' })),
     mean: Type.Optional(Type.Array(Type.Number(), { description: 'Subtracted per channel after scaling. Default: 0.' })),
-    std: Type.Optional(Type.Array(Type.Number({ exclusiveMinimum: 0 }), { description: 'Divides per channel after the mean. Default: 1.' })),
+    std: Type.Optional(
+      Type.Array(Type.Number({ exclusiveMinimum: 0 }), { description: 'Divides per channel after the mean. Default: 1.' }),
+    ),
   },
   { additionalProperties: false },
 )
@@ -45,15 +68,33 @@ export type ImageSpec = Static<typeof ImageSpec>
 /** How tensors become an answer. */
 export const AnswerSpec = Type.Object(
   {
-    task: Type.Optional(oneOf(['classification', 'regression', 'ranking', 'tensors'], { description: 'Default: classification where labels or probabilities are found, else regression for one number a row, else tensors.' })),
+    task: Type.Optional(
+      oneOf(['classification', 'regression', 'ranking', 'tensors'], {
+        description: 'Default: classification where labels or probabilities are found, else regression for one number a row, else tensors.',
+      }),
+    ),
     labels: Type.Optional(Type.Array(scalar, { minItems: 1, description: 'Class labels, in the order of the probabilities.' })),
-    probabilities: Type.Optional(Type.String({ description: 'Output with one score per class. Default: the only float output with as many columns as labels.' })),
-    activation: Type.Optional(oneOf(['none', 'softmax', 'sigmoid'], { description: 'Turns raw scores into probabilities. Default: none.' })),
-    threshold: Type.Optional(Type.Number({ minimum: 0, maximum: 1, description: 'Two classes: probability of the second from which it is the prediction. Default: the larger wins.' })),
+    probabilities: Type.Optional(
+      Type.String({ description: 'Output with one score per class. Default: the only float output with as many columns as labels.' }),
+    ),
+    activation: Type.Optional(
+      oneOf(['none', 'softmax', 'sigmoid'], { description: 'Turns raw scores into probabilities. Default: none.' }),
+    ),
+    threshold: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 1,
+        description: 'Two classes: probability of the second from which it is the prediction. Default: the larger wins.',
+      }),
+    ),
     value: Type.Optional(Type.String({ description: 'Regression: the output with the number. Default: the only output.' })),
     scores: Type.Optional(Type.String({ description: 'Ranking: the output with one score per item.' })),
-    items: Type.Optional(Type.String({ description: 'Ranking: the input that holds the item ids. Default: items are numbered from 0, or named by labels.' })),
-    topK: Type.Optional(Type.Integer({ minimum: 1, description: 'How many classes or items an answer lists. Default: all classes, 10 items.' })),
+    items: Type.Optional(
+      Type.String({ description: 'Ranking: the input that holds the item ids. Default: items are numbered from 0, or named by labels.' }),
+    ),
+    topK: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'How many classes or items an answer lists. Default: all classes, 10 items.' }),
+    ),
   },
   { additionalProperties: false },
 )
@@ -105,8 +146,12 @@ export const ModelPackageDocument = Type.Object(
     warmup: Type.Optional(
       Type.Object(
         {
-          from: Type.Optional(oneOf(['examples', 'zeros', 'random'], { description: 'Default: examples where there are some, else zeros.' })),
-          runs: Type.Optional(Type.Integer({ minimum: 0, maximum: 1000, description: 'Runs of each instance before it is ready. Default: 3.' })),
+          from: Type.Optional(
+            oneOf(['examples', 'zeros', 'random'], { description: 'Default: examples where there are some, else zeros.' }),
+          ),
+          runs: Type.Optional(
+            Type.Integer({ minimum: 0, maximum: 1000, description: 'Runs of each instance before it is ready. Default: 3.' }),
+          ),
         },
         { additionalProperties: false },
       ),

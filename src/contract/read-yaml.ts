@@ -37,7 +37,13 @@ export function readYaml<T extends TSchema>(text: string, schema: T): { value: S
 
 /** Where the value at a dotted path stands: at its key in a map, so that the line is the one people look for. */
 function offsetOf(document: ReturnType<typeof parseDocument>, path: string): number {
-  const keys = path === '' ? [] : path.replaceAll(/\[(\d+)\]/g, '.$1').split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part))
+  const keys =
+    path === ''
+      ? []
+      : path
+          .replaceAll(/\[(\d+)\]/g, '.$1')
+          .split('.')
+          .map((part) => (/^\d+$/.test(part) ? Number(part) : part))
   for (let depth = keys.length; depth > 0; depth--) {
     const parent = depth === 1 ? document.contents : document.getIn(keys.slice(0, depth - 1), true)
     if (isMap(parent)) {
@@ -53,5 +59,7 @@ function offsetOf(document: ReturnType<typeof parseDocument>, path: string): num
 
 /** `FILE:LINE:COLUMN: path: message`, one line for each issue. */
 export function formatFileIssues(file: string, issues: readonly FileIssue[]): string {
-  return issues.map((issue) => `${file}:${issue.line}:${issue.column}: ${issue.path === '' ? '' : `${issue.path}: `}${issue.message}`).join('\n')
+  return issues
+    .map((issue) => `${file}:${issue.line}:${issue.column}: ${issue.path === '' ? '' : `${issue.path}: `}${issue.message}`)
+    .join('\n')
 }

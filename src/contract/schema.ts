@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import { Type } from 'typebox'
 import { Errors } from 'typebox/value'
 import type { Static, TSchema, TUnsafe } from 'typebox'
 import type { Issue } from '../core/errors.ts'
@@ -24,7 +24,10 @@ export function check<T extends TSchema>(schema: T, value: unknown): { value: St
   return issues.size === 0 ? { value: value as Static<T> } : { issues: [...issues.values()] }
 }
 
-function explain(error: { keyword: string; instancePath: string; message: string; params: Record<string, unknown> }, schema: TSchema): string {
+function explain(
+  error: { keyword: string; instancePath: string; message: string; params: Record<string, unknown> },
+  schema: TSchema,
+): string {
   if (error.keyword === 'boolean') return `unknown key${suggestion(error.instancePath, schema)}`
   if (error.keyword === 'enum') return `must be one of ${JSON.stringify(error.params['allowedValues'])}`
   return error.message

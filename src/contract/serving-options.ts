@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { oneOf } from './schema.ts'
 
@@ -13,19 +13,40 @@ export const ServingOptions = Type.Object(
   {
     instances: positive('Loaded copies of the model. Default: the usable cores divided by `threads`.'),
     threads: positive('Intra-op threads of one instance. Default: 1.'),
-    isolation: Type.Optional(oneOf(['thread', 'process'], { description: 'Where an instance runs. `thread` is fast; `process` also contains native crashes, memory kills and hangs. Default: thread.' })),
-    batching: Type.Optional(oneOf(['auto', 'on', 'off'], { description: '`auto` batches when the probe at load shows that rows are independent. Default: auto.' })),
+    isolation: Type.Optional(
+      oneOf(['thread', 'process'], {
+        description:
+          'Where an instance runs. `thread` is fast; `process` also contains native crashes, memory kills and hangs. Default: thread.',
+      }),
+    ),
+    batching: Type.Optional(
+      oneOf(['auto', 'on', 'off'], {
+        description: '`auto` batches when the probe at load shows that rows are independent. Default: auto.',
+      }),
+    ),
     maxBatchSize: positive('Rows in one run; larger requests are split and joined. Default: 32.'),
-    maxDelayUs: natural('How long a request may wait for company, in microseconds. Default: 0, take what is queued when an instance frees.'),
-    preferredBatchSizes: Type.Optional(Type.Array(Type.Integer({ minimum: 1 }), { description: 'Batch sizes that run at once while maxDelayUs still waits. Default: none.' })),
+    maxDelayUs: natural(
+      'How long a request may wait for company, in microseconds. Default: 0, take what is queued when an instance frees.',
+    ),
+    preferredBatchSizes: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 1 }), {
+        description: 'Batch sizes that run at once while maxDelayUs still waits. Default: none.',
+      }),
+    ),
     queueRequests: positive('Requests that may wait; one more gets 503. Default: 1000.'),
     queueRows: positive('Rows that may wait. Default: 100000.'),
     queueBytes: positive('Bytes of tensors that may wait. Default: 268435456 (256 MiB).'),
     requestTimeoutMs: positive('How long a request may take from arrival to answer. Default: 30000.'),
     runTimeoutMs: positive('How long one run may take. A process is then ended, a thread left to finish. Default: 30000.'),
     memoryLimitMb: positive('Memory of one instance with `isolation: process`; beyond it the process is ended. Default: none.'),
-    inlineMaxUs: natural('A lone request whose run is predicted to take less than this runs on the main thread, without a hop. 0 turns it off. Default: 300.'),
-    nanPolicy: Type.Optional(oneOf(['reject', 'warn', 'off'], { description: 'NaN and infinite input values, where a feature does not say. Default: off for tensors, reject for named features.' })),
+    inlineMaxUs: natural(
+      'A lone request whose run is predicted to take less than this runs on the main thread, without a hop. 0 turns it off. Default: 300.',
+    ),
+    nanPolicy: Type.Optional(
+      oneOf(['reject', 'warn', 'off'], {
+        description: 'NaN and infinite input values, where a feature does not say. Default: off for tensors, reject for named features.',
+      }),
+    ),
   },
   { additionalProperties: false, description: 'How a model is served.' },
 )

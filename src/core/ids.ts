@@ -15,7 +15,12 @@ export function createIds(epochMs: () => number = Date.now): () => string {
     if (++low > 65_535) {
       low = 0
       high = (high + 1) & 65_535
-      prefix = Math.floor(epochMs() / 1000).toString(16).padStart(8, '0') + boot + HEX[high]!
+      prefix =
+        Math.floor(epochMs() / 1000)
+          .toString(16)
+          .padStart(8, '0') +
+        boot +
+        HEX[high]!
     }
     return prefix + HEX[low]!
   }

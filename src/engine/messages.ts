@@ -10,14 +10,26 @@ export const WIRE_VERSION = 1
  */
 export type ToInstance =
   | { readonly type: 'load'; readonly v: typeof WIRE_VERSION; readonly spec: InstanceSpec }
-  | { readonly type: 'run'; readonly id: number; readonly data: readonly TensorData[]; readonly shapes: readonly (readonly number[])[]; readonly outputs: readonly number[] | undefined }
+  | {
+      readonly type: 'run'
+      readonly id: number
+      readonly data: readonly TensorData[]
+      readonly shapes: readonly (readonly number[])[]
+      readonly outputs: readonly number[] | undefined
+    }
   | { readonly type: 'close' }
 
 /** From an instance back. */
 export type FromInstance =
   | { readonly type: 'loaded' }
   | { readonly type: 'load-failed'; readonly error: WireError }
-  | { readonly type: 'result'; readonly id: number; readonly data: readonly TensorData[]; readonly shapes: readonly (readonly number[])[]; readonly computeUs: number }
+  | {
+      readonly type: 'result'
+      readonly id: number
+      readonly data: readonly TensorData[]
+      readonly shapes: readonly (readonly number[])[]
+      readonly computeUs: number
+    }
   | { readonly type: 'run-failed'; readonly id: number; readonly error: WireError }
   | { readonly type: 'closed' }
 

@@ -41,18 +41,28 @@ const SLOW_ROW_US = 1000
  */
 export async function probe(options: ProbeOptions): Promise<Probe> {
   const { inputs, instance, outputs } = options
-  const run = async (tensors: readonly Tensor[]): Promise<readonly Tensor[]> => (await instance.run(tensors.map(copyTensor), outputs)).outputs
+  const run = async (tensors: readonly Tensor[]): Promise<readonly Tensor[]> =>
+    (await instance.run(tensors.map(copyTensor), outputs)).outputs
   const fixed = inputs.length === 0 ? NO_INPUT : inputs.find((input) => input.anyRank !== true && input.shape[0] !== -1)
   let singles: (readonly Tensor[])[]
   const sample = options.sample(3)
   try {
     singles = fixed === undefined ? [] : [await run(options.sample(1))]
-    if (fixed === undefined) for (let row = 0; row < 3; row++) singles.push(await run(sample.map((tensor) => sliceRows(tensor, row, row + 1))))
+    if (fixed === undefined)
+      for (let row = 0; row < 3; row++) singles.push(await run(sample.map((tensor) => sliceRows(tensor, row, row + 1))))
   } catch (error) {
-    return { batchable: false, reason: `the probe with generated inputs failed (${messageOf(error)}); examples in slipway.yaml give it real ones`, cost: undefined, rowShapes: new Map() }
+    return {
+      batchable: false,
+      reason: `the probe with generated inputs failed (${messageOf(error)}); examples in slipway.yaml give it real ones`,
+      cost: undefined,
+      rowShapes: new Map(),
+    }
   }
   if (fixed !== undefined) {
-    const reason = fixed === NO_INPUT ? 'the model has no inputs' : `dimension 0 of input "${fixed.name}" is fixed${fixed.shape.length === 0 ? ' (a scalar)' : ` at ${fixed.shape[0]}`}`
+    const reason =
+      fixed === NO_INPUT
+        ? 'the model has no inputs'
+        : `dimension 0 of input "${fixed.name}" is fixed${fixed.shape.length === 0 ? ' (a scalar)' : ` at ${fixed.shape[0]}`}`
     return { batchable: false, reason, cost: await timeRuns(options, false), rowShapes: new Map() }
   }
   const reason = await compareBatches(run, sample, singles)
@@ -67,7 +77,11 @@ export async function probe(options: ProbeOptions): Promise<Probe> {
 const NO_INPUT: TensorSpec = { name: '', datatype: 'FP32', shape: [], dimensionNames: [] }
 
 /** Why batches and single runs differ, or undefined when they agree. */
-async function compareBatches(run: (tensors: readonly Tensor[]) => Promise<readonly Tensor[]>, sample: readonly Tensor[], singles: readonly (readonly Tensor[])[]): Promise<string | undefined> {
+async function compareBatches(
+  run: (tensors: readonly Tensor[]) => Promise<readonly Tensor[]>,
+  sample: readonly Tensor[],
+  singles: readonly (readonly Tensor[])[],
+): Promise<string | undefined> {
   for (const rows of [1, 2, 3]) {
     let outputs: readonly Tensor[]
     try {
@@ -77,10 +91,15 @@ async function compareBatches(run: (tensors: readonly Tensor[]) => Promise<reado
     }
     for (const [index, output] of outputs.entries()) {
       if (output.shape[0] !== rows) return `output "${output.name}" has shape [${output.shape.join(', ')}] for ${rows} rows`
-      const parts = singles.slice(0, rows).map((single) => single[index]).filter((part) => part !== undefined)
+      const parts = singles
+        .slice(0, rows)
+        .map((single) => single[index])
+        .filter((part) => part !== undefined)
       if (parts.some((part) => part.shape[0] !== 1)) return `output "${output.name}" has shape [${parts[0]?.shape.join(', ')}] for 1 row`
-      if (parts.some((part) => part.shape.slice(1).join() !== output.shape.slice(1).join())) return `the row shape of output "${output.name}" changes with the number of rows`
-      if (!close(concatRows(parts), output)) return `output "${output.name}" of ${rows} rows differs from single runs${rows === 1 ? ' (the model answers at random)' : ''}`
+      if (parts.some((part) => part.shape.slice(1).join() !== output.shape.slice(1).join()))
+        return `the row shape of output "${output.name}" changes with the number of rows`
+      if (!close(concatRows(parts), output))
+        return `output "${output.name}" of ${rows} rows differs from single runs${rows === 1 ? ' (the model answers at random)' : ''}`
     }
   }
   return undefined

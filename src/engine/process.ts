@@ -54,7 +54,12 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
   child.on('exit', (code, signal) => {
     clearInterval(watch)
     const said = lastWords.trim().split('\n').at(-1) ?? ''
-    instance.exited(killedFor ?? { reason: signal === null ? 'exited' : 'killed', message: `${signal ?? `code ${code}`}${said === '' ? '' : `: ${said}`}` })
+    instance.exited(
+      killedFor ?? {
+        reason: signal === null ? 'exited' : 'killed',
+        message: `${signal ?? `code ${code}`}${said === '' ? '' : `: ${said}`}`,
+      },
+    )
   })
   try {
     await instance.load()

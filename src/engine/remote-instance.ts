@@ -78,7 +78,13 @@ export class RemoteInstance implements Instance {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#timeOut(id), this.#runTimeoutMs)
       this.#pending = { id, outputs, resolve, reject, timer }
-      this.#transport.send({ type: 'run', id, data: inputs.map((input) => input.data), shapes: inputs.map((input) => input.shape), outputs: this.#outputIndices(outputs) })
+      this.#transport.send({
+        type: 'run',
+        id,
+        data: inputs.map((input) => input.data),
+        shapes: inputs.map((input) => input.shape),
+        outputs: this.#outputIndices(outputs),
+      })
     })
   }
 
@@ -148,7 +154,11 @@ export class RemoteInstance implements Instance {
   fail(end: InstanceEnd): void {
     if (this.#dead) return
     this.#dead = true
-    const error = new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#spec.name} ended (${end.reason}: ${end.message}) and is being replaced`, { retryAfterMs: 1000 })
+    const error = new SlipwayError(
+      'SLW_INSTANCE_FAILED',
+      `instance ${this.#spec.name} ended (${end.reason}: ${end.message}) and is being replaced`,
+      { retryAfterMs: 1000 },
+    )
     this.#loaded.reject(new SlipwayError('SLW_LOAD_FAILED', `the instance ended while it loaded (${end.reason}: ${end.message})`))
     const pending = this.#pending
     this.#pending = undefined

@@ -22,11 +22,16 @@ function loadOrt(): Ort {
   try {
     const ort = createRequire(import.meta.url)('onnxruntime-node') as Ort
     ort.env.logLevel = 'error'
-    new ort.Tensor('float16', new Uint16Array(1), [1])
+    const first = new ort.Tensor('float16', new Uint16Array(1), [1])
+    first.dispose()
     loaded = ort
     return ort
   } catch (error) {
-    throw new SlipwayError('SLW_DEPENDENCY_MISSING', `onnxruntime-node cannot be loaded (${messageOf(error)}); install it with: npm install --ignore-scripts onnxruntime-node`, { cause: error })
+    throw new SlipwayError(
+      'SLW_DEPENDENCY_MISSING',
+      `onnxruntime-node cannot be loaded (${messageOf(error)}); install it with: npm install --ignore-scripts onnxruntime-node`,
+      { cause: error },
+    )
   } finally {
     if (native !== undefined) holder.Float16Array = native
   }
@@ -53,7 +58,9 @@ export async function openSession(spec: InstanceSpec): Promise<Session> {
   }
   let session: InferenceSession
   try {
-    session = await ('path' in spec.source ? ort.InferenceSession.create(spec.source.path, options) : ort.InferenceSession.create(spec.source.bytes, options))
+    session = await ('path' in spec.source
+      ? ort.InferenceSession.create(spec.source.path, options)
+      : ort.InferenceSession.create(spec.source.bytes, options))
   } catch (error) {
     throw new SlipwayError('SLW_LOAD_FAILED', `ONNX Runtime cannot load the model: ${tidy(messageOf(error))}`)
   }
@@ -82,7 +89,11 @@ function toOrt(ort: Ort, tensor: Tensor): OrtTensor {
   return new (ort.Tensor as unknown as new (type: string, data: unknown, dims: readonly number[]) => OrtTensor)(type, data, tensor.shape)
 }
 
-const DATATYPE_OF_ORT = new Map(Object.entries(DATATYPES).filter(([name]) => name !== 'BF16').map(([name, info]) => [info.ort as string, name as Tensor['datatype']]))
+const DATATYPE_OF_ORT = new Map(
+  Object.entries(DATATYPES)
+    .filter(([name]) => name !== 'BF16')
+    .map(([name, info]) => [info.ort as string, name as Tensor['datatype']]),
+)
 
 function fromOrt(name: string, value: OrtTensor, bfloat: boolean): Tensor {
   const datatype = DATATYPE_OF_ORT.get(value.type)

@@ -16,7 +16,8 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
     switch (message.type) {
       case 'load':
         try {
-          if ((message.v as number) !== WIRE_VERSION) throw new Error(`the instance speaks version ${WIRE_VERSION}, was sent ${String(message.v)}`)
+          if ((message.v as number) !== WIRE_VERSION)
+            throw new Error(`the instance speaks version ${WIRE_VERSION}, was sent ${String(message.v)}`)
           spec = message.spec
           session = await openSession(spec)
           post({ type: 'loaded' })
@@ -39,10 +40,21 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
     if (fault !== undefined) await injectFault(fault)
     try {
       if (session === undefined || spec === undefined) throw new Error('no model is loaded')
-      const inputs = spec.inputs.map(({ name, datatype }, index) => ({ name, datatype, shape: message.shapes[index]!, data: message.data[index]! }))
+      const inputs = spec.inputs.map(({ name, datatype }, index) => ({
+        name,
+        datatype,
+        shape: message.shapes[index]!,
+        data: message.data[index]!,
+      }))
       const names = spec.outputs.map((output) => output.name)
       const result = await session.run(inputs, message.outputs?.map((index) => names[index]!) ?? names)
-      post({ type: 'result', id: message.id, data: result.outputs.map((output) => output.data), shapes: result.outputs.map((output) => output.shape), computeUs: result.computeUs })
+      post({
+        type: 'result',
+        id: message.id,
+        data: result.outputs.map((output) => output.data),
+        shapes: result.outputs.map((output) => output.shape),
+        computeUs: result.computeUs,
+      })
     } catch (error) {
       post({ type: 'run-failed', id: message.id, error: wireError(error) })
     }
@@ -78,10 +90,10 @@ async function injectFault(fault: string): Promise<void> {
       break
     }
     case 'hang':
-      for (const end = Date.now() + 600_000; Date.now() < end; );
+      for (const end = Date.now() + 600_000; Date.now() < end;);
       break
     case 'slow':
-      for (const end = Date.now() + 1500; Date.now() < end; );
+      for (const end = Date.now() + 1500; Date.now() < end;);
       break
     case 'abort':
       process.abort()

@@ -26,7 +26,8 @@ export async function findPackages(options: LayoutOptions): Promise<PackageLocat
   const found = await stat(path).catch(() => undefined)
   if (found === undefined) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${options.path}: no such file or folder`)
   if (found.isFile()) {
-    if (!path.endsWith('.onnx')) throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: not an .onnx file; a file to serve ends in .onnx`)
+    if (!path.endsWith('.onnx'))
+      throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: not an .onnx file; a file to serve ends in .onnx`)
     return [{ name: checkName(options.name ?? basename(path, '.onnx'), options.path), version: '1', path }]
   }
   const own = await modelFolder(path, options.name ?? basename(path), options.versions)
@@ -38,7 +39,11 @@ export async function findPackages(options: LayoutOptions): Promise<PackageLocat
     if (!(await stat(child)).isDirectory()) continue
     models.push(...((await modelFolder(child, entry.name, options.versions)) ?? []))
   }
-  if (models.length === 0) throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: no model here; ${await describe(path)}. Expected an .onnx file, a folder with ${PACKAGE_FILE} or exactly one .onnx, numbered versions (1/model.onnx), or a folder of such folders`)
+  if (models.length === 0)
+    throw new SlipwayError(
+      'SLW_MODEL_INVALID',
+      `${options.path}: no model here; ${await describe(path)}. Expected an .onnx file, a folder with ${PACKAGE_FILE} or exactly one .onnx, numbered versions (1/model.onnx), or a folder of such folders`,
+    )
   if (options.name !== undefined && new Set(models.map((model) => model.name)).size > 1) {
     throw new SlipwayError('SLW_CONFIG_INVALID', `${options.path} holds several models, so the name "${options.name}" fits none of them`)
   }
@@ -50,7 +55,8 @@ async function modelFolder(path: string, name: string, policy: VersionPolicy): P
   const names = await readdir(path)
   const versions: string[] = []
   for (const entry of names) if (/^\d+$/.test(entry) && (await holdsModel(join(path, entry)))) versions.push(entry)
-  if (versions.length > 0) return choose(versions, policy, name).map((version) => ({ name: checkName(name, path), version, path: join(path, version) }))
+  if (versions.length > 0)
+    return choose(versions, policy, name).map((version) => ({ name: checkName(name, path), version, path: join(path, version) }))
   if (await holdsModel(path)) return [{ name: checkName(name, path), version: '1', path }]
   return undefined
 }
@@ -66,14 +72,18 @@ function choose(versions: readonly string[], policy: VersionPolicy, name: string
   if (policy === 'all') return sorted
   if (policy === 'latest') return sorted.slice(-1)
   for (const wanted of policy) {
-    if (!sorted.includes(wanted)) throw new SlipwayError('SLW_CONFIG_INVALID', `model "${name}" has no version ${wanted}; found ${sorted.join(', ')}`)
+    if (!sorted.includes(wanted))
+      throw new SlipwayError('SLW_CONFIG_INVALID', `model "${name}" has no version ${wanted}; found ${sorted.join(', ')}`)
   }
   return sorted.filter((version) => policy.includes(version))
 }
 
 function checkName(name: string, path: string): string {
   if (NAME.test(name)) return name
-  throw new SlipwayError('SLW_CONFIG_INVALID', `${path}: "${name}" cannot be the name of a model (letters, digits, ".", "_", "-"); give one with NAME=PATH`)
+  throw new SlipwayError(
+    'SLW_CONFIG_INVALID',
+    `${path}: "${name}" cannot be the name of a model (letters, digits, ".", "_", "-"); give one with NAME=PATH`,
+  )
 }
 
 async function describe(path: string): Promise<string> {

@@ -72,13 +72,23 @@ async function readDocument(folder: string): Promise<ModelPackageDocument> {
 async function modelFile(folder: string, document: ModelPackageDocument): Promise<string> {
   if (document.model !== undefined) {
     const path = join(folder, document.model)
-    if (relative(folder, path).startsWith('..')) throw new SlipwayError('SLW_PACKAGE_INVALID', `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is outside the package`)
-    if ((await stat(path).catch(() => undefined))?.isFile() !== true) throw new SlipwayError('SLW_PACKAGE_INVALID', `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is not a file of the package`)
+    if (relative(folder, path).startsWith('..'))
+      throw new SlipwayError('SLW_PACKAGE_INVALID', `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is outside the package`)
+    if ((await stat(path).catch(() => undefined))?.isFile() !== true)
+      throw new SlipwayError(
+        'SLW_PACKAGE_INVALID',
+        `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is not a file of the package`,
+      )
     return path
   }
   const found = (await readdir(folder)).filter((name) => name.endsWith('.onnx') && !name.startsWith('.'))
   if (found.length === 1 && found[0] !== undefined) return join(folder, found[0])
-  throw new SlipwayError('SLW_PACKAGE_INVALID', found.length === 0 ? `${folder}: no .onnx file` : `${folder}: ${found.length} .onnx files (${found.join(', ')}); name one with "model:" in ${PACKAGE_FILE}`)
+  throw new SlipwayError(
+    'SLW_PACKAGE_INVALID',
+    found.length === 0
+      ? `${folder}: no .onnx file`
+      : `${folder}: ${found.length} .onnx files (${found.join(', ')}); name one with "model:" in ${PACKAGE_FILE}`,
+  )
 }
 
 /**

@@ -90,9 +90,9 @@ function bfloatEdges(model: ModelProto): Set<string> {
 /** Labels in the attributes of the tree, linear and SVM classifiers of ai.onnx.ml. */
 function classifierLabels(model: ModelProto): readonly (string | number)[] | undefined {
   for (const node of graphOf(model).node) {
-    if (!/Classifier$/.test(node.opType)) continue
+    if (!node.opType.endsWith('Classifier')) continue
     for (const attribute of node.attribute) {
-      if (!attribute.name.startsWith('classlabels_') && !attribute.name.startsWith('classlabels')) continue
+      if (!attribute.name.startsWith('classlabels')) continue
       if (attribute.strings.length > 0) return attribute.strings.map((bytes) => Buffer.from(bytes).toString('utf8'))
       if (attribute.ints.length > 0) return attribute.ints.map(Number)
     }

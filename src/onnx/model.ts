@@ -17,7 +17,10 @@ const PROTOBUF_BYTES_MAX = 2 ** 31 - 1
 export async function readOnnx(path: string): Promise<ModelProto> {
   const { size } = await stat(path)
   if (size > PROTOBUF_BYTES_MAX) {
-    throw new SlipwayError('SLW_MODEL_UNSAFE', `${path}: ${formatBytes(size)} is more than a protobuf message can hold (2 GiB); weights belong in external data`)
+    throw new SlipwayError(
+      'SLW_MODEL_UNSAFE',
+      `${path}: ${formatBytes(size)} is more than a protobuf message can hold (2 GiB); weights belong in external data`,
+    )
   }
   return parseOnnx(await readFile(path), path)
 }
@@ -32,7 +35,10 @@ export function parseOnnx(bytes: Uint8Array, source: string): ModelProto {
     throw new SlipwayError('SLW_MODEL_INVALID', `${source}: not an ONNX model${lookAlike(bytes)} (${messageOf(error)})`)
   }
   if (model.graph === undefined || model.opsetImport.length === 0) {
-    throw new SlipwayError('SLW_MODEL_INVALID', `${source}: not an ONNX model${lookAlike(bytes)}: it has no ${model.graph === undefined ? 'graph' : 'opset'}`)
+    throw new SlipwayError(
+      'SLW_MODEL_INVALID',
+      `${source}: not an ONNX model${lookAlike(bytes)}: it has no ${model.graph === undefined ? 'graph' : 'opset'}`,
+    )
   }
   return model
 }

@@ -1,7 +1,13 @@
 import { create } from '@bufbuild/protobuf'
 import { SlipwayError } from '../core/errors.ts'
 import { datatypeOfOnnx } from '../tensor/datatype.ts'
-import { AttributeProto_AttributeType, AttributeProtoSchema, NodeProtoSchema, TensorProto_DataType, TypeProtoSchema } from './generated/onnx_pb.js'
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  NodeProtoSchema,
+  TensorProto_DataType,
+  TypeProtoSchema,
+} from './generated/onnx_pb.js'
 import { graphOf, graphs } from './model.ts'
 import { tensorOfProto } from './tensor-proto.ts'
 import { valueType } from './value-type.ts'
@@ -75,7 +81,10 @@ function exposeInitialisedInputs(model: ModelProto, graph: GraphProto, changes: 
   const initialised = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]))
   const both = graph.input.filter((input) => initialised.has(input.name))
   if (both.length === 0) return defaults
-  const values = both.reduce((sum, input) => sum + (initialised.get(input.name)?.dims ?? []).reduce((product, dim) => product * Number(dim), 1), 0)
+  const values = both.reduce(
+    (sum, input) => sum + (initialised.get(input.name)?.dims ?? []).reduce((product, dim) => product * Number(dim), 1),
+    0,
+  )
   const areWeights = model.irVersion < 4n || (both.length === graph.initializer.length && values > DEFAULT_VALUES_MAX)
   for (const input of both) {
     const tensor = initialised.get(input.name)
@@ -156,11 +165,17 @@ function castNode(input: string, output: string, to: TensorProto_DataType): Node
 /** Refuses by name what is left and cannot be carried. */
 export function refuseUnsupported(model: ModelProto, path: string): void {
   const graph = graphOf(model)
-  for (const [kind, values] of [['input', graph.input], ['output', graph.output]] as const) {
+  for (const [kind, values] of [
+    ['input', graph.input],
+    ['output', graph.output],
+  ] as const) {
     for (const value of values) {
       const type = valueType(value)
       if ('unsupported' in type) {
-        throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `${path}: ${kind} "${value.name}" is ${type.unsupported}; only tensors of the types of the Open Inference Protocol can be served`)
+        throw new SlipwayError(
+          'SLW_MODEL_UNSUPPORTED',
+          `${path}: ${kind} "${value.name}" is ${type.unsupported}; only tensors of the types of the Open Inference Protocol can be served`,
+        )
       }
     }
   }

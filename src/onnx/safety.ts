@@ -36,7 +36,11 @@ export async function checkSafety(model: ModelProto, path: string): Promise<Exte
       sizes.set(part.location, size)
     }
     if (part.offset + (part.length ?? 0) > size) {
-      throw unsafe(path, part.tensor, `bytes ${part.offset} to ${part.offset + (part.length ?? 0)} lie beyond the end of "${part.location}" (${size} bytes)`)
+      throw unsafe(
+        path,
+        part.tensor,
+        `bytes ${part.offset} to ${part.offset + (part.length ?? 0)} lie beyond the end of "${part.location}" (${size} bytes)`,
+      )
     }
   }
   return external
@@ -57,7 +61,11 @@ function checkSize(tensor: TensorProto, path: string): void {
   const expected = count * DATATYPES[datatype].bytes
   if (expected > Number.MAX_SAFE_INTEGER) throw unsafe(path, tensor.name, `shape [${tensor.dims.join(', ')}] is absurd`)
   if (tensor.rawData !== undefined && tensor.rawData.length > 0 && tensor.rawData.length !== expected) {
-    throw unsafe(path, tensor.name, `${datatype} [${tensor.dims.join(', ')}] takes ${expected} bytes, the file holds ${tensor.rawData.length}`)
+    throw unsafe(
+      path,
+      tensor.name,
+      `${datatype} [${tensor.dims.join(', ')}] takes ${expected} bytes, the file holds ${tensor.rawData.length}`,
+    )
   }
 }
 
@@ -65,7 +73,14 @@ function externalOf(tensor: TensorProto, path: string): ExternalData {
   const entries = new Map(tensor.externalData.map((entry) => [entry.key, entry.value]))
   const location = entries.get('location') ?? ''
   const parts = location.split('/')
-  if (location === '' || location.startsWith('/') || location.includes('\\') || location.includes('\0') || /^[A-Za-z]:/.test(location) || parts.includes('..')) {
+  if (
+    location === '' ||
+    location.startsWith('/') ||
+    location.includes('\\') ||
+    location.includes('\0') ||
+    /^[A-Za-z]:/.test(location) ||
+    parts.includes('..')
+  ) {
     throw unsafe(path, tensor.name, `external data at ${JSON.stringify(location)} is outside the folder of the model`)
   }
   const offset = Number(entries.get('offset') ?? 0)
@@ -82,7 +97,11 @@ async function plainFileSize(folder: string, part: ExternalData, path: string): 
   for (const [index, step] of steps.entries()) {
     at = join(at, step)
     const found = await lstat(at).catch(() => undefined)
-    if (found === undefined) throw new SlipwayError('SLW_MODEL_INVALID', `${path}: tensor "${part.tensor}" needs the file "${part.location}", which is not beside the model`)
+    if (found === undefined)
+      throw new SlipwayError(
+        'SLW_MODEL_INVALID',
+        `${path}: tensor "${part.tensor}" needs the file "${part.location}", which is not beside the model`,
+      )
     if (found.isSymbolicLink()) throw unsafe(path, part.tensor, `external data "${part.location}" goes through a symbolic link`)
     if (index < steps.length - 1) continue
     if (!found.isFile()) throw unsafe(path, part.tensor, `external data "${part.location}" is not a plain file`)

@@ -9,11 +9,13 @@ import type { Tensor } from '../tensor/tensor.ts'
 /** A TensorProto as a tensor; values may stand in `raw_data` or in the typed field of their datatype. Not external data. */
 export function tensorOfProto(proto: TensorProto): Tensor {
   const datatype = datatypeOfOnnx(proto.dataType)
-  if (datatype === undefined) throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `tensor "${proto.name}" has datatype ${proto.dataType}, which the protocol has not`)
+  if (datatype === undefined)
+    throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `tensor "${proto.name}" has datatype ${proto.dataType}, which the protocol has not`)
   const shape = proto.dims.map(Number)
   const base = { name: proto.name, datatype, shape }
   if (datatype === 'BYTES') return { ...base, data: proto.stringData.map((bytes) => Buffer.from(bytes).toString('utf8')) }
-  if (proto.rawData !== undefined && proto.rawData.length > 0) return { ...base, data: decodeBinary(proto.rawData, proto.name, datatype, shape) }
+  if (proto.rawData !== undefined && proto.rawData.length > 0)
+    return { ...base, data: decodeBinary(proto.rawData, proto.name, datatype, shape) }
   const data = allocate(datatype, elementCount(shape)) as TypedTensorData
   const values = typedValues(proto, DATATYPES[datatype].onnx)
   for (let index = 0; index < data.length; index++) {

@@ -11,7 +11,8 @@ export function valueType(value: ValueInfoProto): ValueType {
   const type = value.type?.value
   if (type?.case === 'tensorType') {
     const datatype = datatypeOfOnnx(type.value.elemType)
-    if (datatype === undefined) return { unsupported: `a tensor of ${TensorProto_DataType[type.value.elemType] ?? `type ${type.value.elemType}`}` }
+    if (datatype === undefined)
+      return { unsupported: `a tensor of ${TensorProto_DataType[type.value.elemType] ?? `type ${type.value.elemType}`}` }
     const dims = type.value.shape?.dim
     const shape: number[] = []
     const dimensionNames: (string | undefined)[] = []

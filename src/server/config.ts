@@ -50,7 +50,10 @@ export function settings(): ReadonlyMap<string, TSchema & { type?: string; enum?
 
 /** `serving.maxBatchSize` as SLIPWAY_SERVING_MAX_BATCH_SIZE. */
 export function variableOf(key: string): string {
-  return `SLIPWAY_${key.replaceAll('.', '_').replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()}`
+  return `SLIPWAY_${key
+    .replaceAll('.', '_')
+    .replaceAll(/([a-z])([A-Z])/g, '$1_$2')
+    .toUpperCase()}`
 }
 
 /**
@@ -61,7 +64,8 @@ export function variableOf(key: string): string {
 export function readConfig(sources: ConfigSources): ReadConfig {
   const origins = new Map<string, Origin>()
   const fromFile = readFile(sources.file)
-  if (fromFile !== undefined) for (const [key, value] of flatten(fromFile.options)) origins.set(key, { key, value, origin: `file ${fromFile.path}` })
+  if (fromFile !== undefined)
+    for (const [key, value] of flatten(fromFile.options)) origins.set(key, { key, value, origin: `file ${fromFile.path}` })
   const warnings = readEnvironment(sources.environment, origins)
   const known = settings()
   for (const [key, value] of Object.entries(sources.flags)) {

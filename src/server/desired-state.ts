@@ -17,7 +17,8 @@ export async function desiredState(config: Pick<ServerConfig, 'models' | 'versio
     const byName = Map.groupBy(found, (location) => location.name)
     for (const [name, locations] of byName) {
       const other = sources.get(name)
-      if (other !== undefined) throw new SlipwayError('SLW_CONFIG_INVALID', `two models are named "${name}": ${other} and ${entry.path}; name one with NAME=PATH`)
+      if (other !== undefined)
+        throw new SlipwayError('SLW_CONFIG_INVALID', `two models are named "${name}": ${other} and ${entry.path}; name one with NAME=PATH`)
       sources.set(name, entry.path)
       const newest = locations.at(-1)
       const variants: VariantSpec[] = locations.map((location) => ({

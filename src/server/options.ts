@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import { Type } from 'typebox'
 import { oneOf } from '../contract/schema.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
 import { HttpLimitsOptions, HTTP_LIMIT_DEFAULTS } from '../protocol/http/options.ts'
@@ -18,12 +18,21 @@ const ModelEntry = Type.Object(
 export const ServerOptions = Type.Object(
   {
     host: Type.Optional(Type.String({ description: 'Address to listen on. Default: 127.0.0.1.' })),
-    port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535, description: 'Port to listen on; 0 takes a free one. Default: 8470.' })),
+    port: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 65_535, description: 'Port to listen on; 0 takes a free one. Default: 8470.' }),
+    ),
     insecure: Type.Optional(Type.Boolean({ description: 'Allow listening beyond this machine without keys and TLS. Default: false.' })),
     models: Type.Optional(Type.Array(ModelEntry, { description: 'What to serve, beside what the command line names.' })),
     defaultModel: Type.Optional(Type.String({ description: 'Model that POST /predict means. Default: the only one.' })),
-    versions: Type.Optional(Type.String({ pattern: '^(latest|all|\\d+(,\\d+)*)$', description: 'Numbered versions to serve: latest, all, or a list such as 1,3. Default: latest.' })),
-    strictReadiness: Type.Optional(Type.Boolean({ description: 'A model that could not be loaded at start keeps the server unready. Default: false.' })),
+    versions: Type.Optional(
+      Type.String({
+        pattern: '^(latest|all|\\d+(,\\d+)*)$',
+        description: 'Numbered versions to serve: latest, all, or a list such as 1,3. Default: latest.',
+      }),
+    ),
+    strictReadiness: Type.Optional(
+      Type.Boolean({ description: 'A model that could not be loaded at start keeps the server unready. Default: false.' }),
+    ),
     device: Type.Optional(oneOf(['cpu'], { description: 'Where models run. Default: cpu.' })),
     serving: Type.Optional(ServingOptions),
     limits: Type.Optional(HttpLimitsOptions),
@@ -37,12 +46,32 @@ export const ServerOptions = Type.Object(
         { additionalProperties: false },
       ),
     ),
-    metrics: Type.Optional(Type.Object({ guideNames: Type.Optional(Type.Boolean({ description: 'Also expose predictions_total, prediction_latency_seconds, request_count, request_latency_seconds. Default: false.' })) }, { additionalProperties: false })),
+    metrics: Type.Optional(
+      Type.Object(
+        {
+          guideNames: Type.Optional(
+            Type.Boolean({
+              description:
+                'Also expose predictions_total, prediction_latency_seconds, request_count, request_latency_seconds. Default: false.',
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+    ),
     shutdown: Type.Optional(
       Type.Object(
         {
-          pauseMs: Type.Optional(Type.Integer({ minimum: 0, description: 'After SIGTERM: how long to go on answering while readiness is already 503, so that load balancers notice. Default: 2000.' })),
-          graceMs: Type.Optional(Type.Integer({ minimum: 0, description: 'Then: how long requests in flight may take to finish. Default: 25000.' })),
+          pauseMs: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              description:
+                'After SIGTERM: how long to go on answering while readiness is already 503, so that load balancers notice. Default: 2000.',
+            }),
+          ),
+          graceMs: Type.Optional(
+            Type.Integer({ minimum: 0, description: 'Then: how long requests in flight may take to finish. Default: 25000.' }),
+          ),
         },
         { additionalProperties: false },
       ),

@@ -52,7 +52,10 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
   refuseOpenHost(config)
   const desired = await desiredState(config)
   if (config.defaultModel !== undefined && !desired.some((document) => document.metadata.name === config.defaultModel)) {
-    throw new SlipwayError('SLW_CONFIG_INVALID', `defaultModel "${config.defaultModel}" is not among the models: ${desired.map((document) => document.metadata.name).join(', ')}`)
+    throw new SlipwayError(
+      'SLW_CONFIG_INVALID',
+      `defaultModel "${config.defaultModel}" is not among the models: ${desired.map((document) => document.metadata.name).join(', ')}`,
+    )
   }
   await using opened = new AsyncDisposableStack()
   const cores = usableCores()
@@ -60,7 +63,9 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
   const metrics = new Metrics(config.metrics)
   const processMetrics = new ProcessMetrics()
   opened.defer(() => processMetrics.close())
-  const dataPlane = opened.use(new DataPlane({ cores: cores.count, clock, log, observers: [metrics, requestLog(log, config.log)], servingFor: () => config.serving }))
+  const dataPlane = opened.use(
+    new DataPlane({ cores: cores.count, clock, log, observers: [metrics, requestLog(log, config.log)], servingFor: () => config.serving }),
+  )
   const http = opened.use(
     await listen(config, {
       host: config.host,
@@ -74,7 +79,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
         ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
         ...healthRoutes(dataPlane, { strict: config.strictReadiness }),
         metricsRoute(dataPlane, metrics, processMetrics),
-        ...docsRoutes(dataPlane, config.defaultModel),
+        ...docsRoutes(dataPlane),
       ],
     }),
   )
@@ -120,7 +125,10 @@ function delay(ms: number): Promise<void> {
 function refuseOpenHost({ host, insecure }: ServerConfig): void {
   const loopback = host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
   if (loopback || insecure) return
-  throw new SlipwayError('SLW_HOST_REFUSED', `--host ${host} would let anyone who reaches this machine use the models: this release has neither keys nor TLS. Listen on 127.0.0.1 behind a proxy, or add --insecure on a network you trust`)
+  throw new SlipwayError(
+    'SLW_HOST_REFUSED',
+    `--host ${host} would let anyone who reaches this machine use the models: this release has neither keys nor TLS. Listen on 127.0.0.1 behind a proxy, or add --insecure on a network you trust`,
+  )
 }
 
 async function listen(config: ServerConfig, options: Parameters<typeof HttpServer.listen>[0]): Promise<HttpServer> {
@@ -128,7 +136,11 @@ async function listen(config: ServerConfig, options: Parameters<typeof HttpServe
     return await HttpServer.listen(options)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') throw new SlipwayError('SLW_PORT_IN_USE', `port ${config.port} on ${config.host} is taken${holderOf(config.port)}; choose another with --port`)
+    if (code === 'EADDRINUSE')
+      throw new SlipwayError(
+        'SLW_PORT_IN_USE',
+        `port ${config.port} on ${config.host} is taken${holderOf(config.port)}; choose another with --port`,
+      )
     throw new SlipwayError('SLW_CONFIG_INVALID', `cannot listen on ${config.host}:${config.port}: ${message}`)
   }
 }
@@ -142,7 +154,8 @@ function holderOf(port: number): string {
     for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
       for (const line of readFileSync(table, 'utf8').split('\n').slice(1)) {
         const fields = line.trim().split(/\s+/)
-        if (fields[3] === listening && fields[1]?.endsWith(`:${hexPort}`) === true && fields[9] !== undefined) inodes.add(`socket:[${fields[9]}]`)
+        if (fields[3] === listening && fields[1]?.endsWith(`:${hexPort}`) === true && fields[9] !== undefined)
+          inodes.add(`socket:[${fields[9]}]`)
       }
     }
     for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {

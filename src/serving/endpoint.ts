@@ -30,7 +30,10 @@ export class Endpoint {
     if (version !== undefined) {
       const found = variants.find((variant) => variant.spec.version === version)
       if (found !== undefined) return found
-      throw new SlipwayError('SLW_MODEL_NOT_FOUND', `model "${this.name}" has no version "${version}"; served: ${variants.map((variant) => variant.spec.version).join(', ')}`)
+      throw new SlipwayError(
+        'SLW_MODEL_NOT_FOUND',
+        `model "${this.name}" has no version "${version}"; served: ${variants.map((variant) => variant.spec.version).join(', ')}`,
+      )
     }
     const weighted = variants.filter((variant) => variant.spec.weight > 0)
     const only = weighted.length === 1 ? weighted[0] : undefined

@@ -116,13 +116,21 @@ export class Variant {
     const sample = sampleOf(signature)
     const instanceSpec = this.#instanceSpec(model, serving)
     const wakers: (() => void)[] = []
-    const slots = Array.from({ length: serving.instances }, (_, index) => this.#slot(index, { model, serving, signature, sample, instanceSpec, wakers }))
+    const slots = Array.from({ length: serving.instances }, (_, index) =>
+      this.#slot(index, { model, serving, signature, sample, instanceSpec, wakers }),
+    )
     await using opened = new AsyncDisposableStack()
     for (const slot of slots) opened.defer(() => slot.close())
     await Promise.all(slots.map((slot) => slot.start()))
     const first = slots[0]!
     const outputs = signature.outputs.map((output) => output.name)
-    const found = await probe({ instance: first, inputs: signature.inputs, outputs, sample: sample.rows, maxBatchSize: serving.maxBatchSize })
+    const found = await probe({
+      instance: first,
+      inputs: signature.inputs,
+      outputs,
+      sample: sample.rows,
+      maxBatchSize: serving.maxBatchSize,
+    })
     const batchable = serving.batching === 'on' || (serving.batching === 'auto' && found.batchable)
     const inline = await this.#openInline(instanceSpec, serving, found)
     if (inline !== undefined) opened.defer(() => inline.close())
@@ -139,7 +147,16 @@ export class Variant {
     wakers.push(() => scheduler.wake())
     this.#allOutputs = outputs
     this.#shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
-    const loaded: Loaded = { package: model, signature, serving, probe: found, scheduler, slots, inline: inline !== undefined, loadMs: clock.monotonicMs() - started }
+    const loaded: Loaded = {
+      package: model,
+      signature,
+      serving,
+      probe: found,
+      scheduler,
+      slots,
+      inline: inline !== undefined,
+      loadMs: clock.monotonicMs() - started,
+    }
     await this.#checkGolden(loaded)
     const held = opened.move()
     this.#release = () => held.disposeAsync()
@@ -159,7 +176,17 @@ export class Variant {
     }
   }
 
-  #slot(index: number, parts: { model: ModelPackage; serving: Serving; signature: Signature; sample: Sample; instanceSpec: InstanceSpec; wakers: readonly (() => void)[] }): InstanceSlot {
+  #slot(
+    index: number,
+    parts: {
+      model: ModelPackage
+      serving: Serving
+      signature: Signature
+      sample: Sample
+      instanceSpec: InstanceSpec
+      wakers: readonly (() => void)[]
+    },
+  ): InstanceSlot {
     const { clock, log, observer } = this.#options
     const { serving } = parts
     const spec = { ...parts.instanceSpec, name: `${parts.instanceSpec.name}#${index}` }
@@ -181,7 +208,10 @@ export class Variant {
   }
 
   /** Runs before the first request, so that no client pays for lazy initialisation. */
-  async #warm(instance: Instance, { model, signature, sample }: { model: ModelPackage; signature: Signature; sample: Sample }): Promise<void> {
+  async #warm(
+    instance: Instance,
+    { model, signature, sample }: { model: ModelPackage; signature: Signature; sample: Sample },
+  ): Promise<void> {
     const runs = model.document.warmup?.runs ?? 3
     const from = model.document.warmup?.from
     const outputs = signature.outputs.map((output) => output.name)
@@ -192,8 +222,12 @@ export class Variant {
         await instance.run(inputs, outputs)
       } catch (error) {
         // Values made up for warm-up may be nonsense to the model; its own examples may not.
-        if (sample.trusted || !isSlipwayError(error) || error.code === 'SLW_INSTANCE_FAILED') throw new SlipwayError('SLW_LOAD_FAILED', `warm-up failed: ${toSlipwayError(error).message}`)
-        this.#options.log.warn({ ...this.subject }, `warm-up with generated inputs was refused (${error.message}); "examples" in slipway.yaml give it real ones`)
+        if (sample.trusted || !isSlipwayError(error) || error.code === 'SLW_INSTANCE_FAILED')
+          throw new SlipwayError('SLW_LOAD_FAILED', `warm-up failed: ${toSlipwayError(error).message}`)
+        this.#options.log.warn(
+          { ...this.subject },
+          `warm-up with generated inputs was refused (${error.message}); "examples" in slipway.yaml give it real ones`,
+        )
         return
       }
     }
@@ -208,7 +242,9 @@ export class Variant {
     const { document, folder } = loaded.package
     await checkGolden(document.golden ?? [], loaded.signature, folder, async (request) => {
       const { answers } = await predict(loaded.signature, request, async (inputs, rows, outputs) => {
-        const result = await settled((settle) => this.#submit(loaded, { inputs, rows, outputs, priority: 0, deadlineMs: Number.POSITIVE_INFINITY }, settle))
+        const result = await settled((settle) =>
+          this.#submit(loaded, { inputs, rows, outputs, priority: 0, deadlineMs: Number.POSITIVE_INFINITY }, settle),
+        )
         return result.outputs
       })
       return answers
@@ -237,7 +273,9 @@ export class Variant {
   requireReady(): Loaded {
     if (this.#loaded !== undefined && this.ready) return this.#loaded
     const { endpoint, version } = this.subject
-    throw new SlipwayError('SLW_MODEL_NOT_READY', `model "${endpoint}" version ${version} is not ready: ${this.reason}`, { retryAfterMs: this.#retryAfterMs() })
+    throw new SlipwayError('SLW_MODEL_NOT_READY', `model "${endpoint}" version ${version} is not ready: ${this.reason}`, {
+      retryAfterMs: this.#retryAfterMs(),
+    })
   }
 
   #retryAfterMs(): number {
@@ -250,7 +288,11 @@ export class Variant {
   requestedOutputs(names: readonly string[] | undefined): readonly string[] {
     if (names === undefined || names.length === 0) return this.#allOutputs
     for (const [index, name] of names.entries()) {
-      if (!this.#allOutputs.includes(name)) throw new SlipwayError('SLW_BAD_REQUEST', `outputs[${index}]: the model has no output "${name}"; it has ${this.#allOutputs.join(', ')}`)
+      if (!this.#allOutputs.includes(name))
+        throw new SlipwayError(
+          'SLW_BAD_REQUEST',
+          `outputs[${index}]: the model has no output "${name}"; it has ${this.#allOutputs.join(', ')}`,
+        )
       if (names.indexOf(name) !== index) throw new SlipwayError('SLW_BAD_REQUEST', `outputs[${index}]: "${name}" is asked for twice`)
     }
     return names
@@ -275,18 +317,29 @@ export class Variant {
       return () => {}
     }
     const { inputs, outputs, rows, priority, deadlineMs } = request
-    return loaded.scheduler.enqueue({ inputs, outputs, rows, key: this.#batchKey(request, loaded.signature.hasRows), priority, deadlineMs }, settle)
+    return loaded.scheduler.enqueue(
+      { inputs, outputs, rows, key: this.#batchKey(request, loaded.signature.hasRows), priority, deadlineMs },
+      settle,
+    )
   }
 
   #batchKey(request: InferRequest, hasRows: boolean): string {
     let key = request.parametersKey ?? ''
     if (request.outputs !== this.#allOutputs) key += `|${request.outputs.join()}`
-    if (this.#shapesVary) for (const tensor of request.inputs) key += `|${hasRows ? tensor.shape.slice(1).join('x') : tensor.shape.join('x')}`
+    if (this.#shapesVary)
+      for (const tensor of request.inputs) key += `|${hasRows ? tensor.shape.slice(1).join('x') : tensor.shape.join('x')}`
     return key
   }
 
   status(): VariantStatus {
-    return { ...this.subject, weight: this.spec.weight, phase: this.#phase, ready: this.ready, reason: this.reason, instances: this.#loaded?.slots.map((slot) => slot.status()) ?? [] }
+    return {
+      ...this.subject,
+      weight: this.spec.weight,
+      phase: this.#phase,
+      ready: this.ready,
+      reason: this.reason,
+      instances: this.#loaded?.slots.map((slot) => slot.status()) ?? [],
+    }
   }
 
   /** Takes no new requests and resolves when those accepted are answered. */
@@ -308,7 +361,9 @@ export class Variant {
 /** A callback's end as a promise. */
 function settled(start: (settle: Settle) => unknown): Promise<WorkResult> {
   return new Promise((resolve, reject) => {
-    start((error, result) => (result === undefined ? reject(error ?? new SlipwayError('SLW_INTERNAL', 'a work ended with nothing')) : resolve(result)))
+    start((error, result) =>
+      result === undefined ? reject(error ?? new SlipwayError('SLW_INTERNAL', 'a work ended with nothing')) : resolve(result),
+    )
   })
 }
 

@@ -17,13 +17,13 @@ export function answerOutputs(signature: Signature): readonly string[] {
     case 'ranking':
       return [answer.scores]
     case 'tensors':
-      return outputs.map((output) => output.name)
+      return outputs.map(({ name }) => name)
   }
 }
 
 /** Tensors as one answer per row. `inputs` are needed for rankings, whose items the caller chose. */
 export function decodeAnswers(signature: Signature, outputs: readonly Tensor[], inputs: readonly Tensor[], rows: number): Answer[] {
-  const byName = new Map(outputs.map((output) => [output.name, output]))
+  const byName = new Map(outputs.map((tensor) => [tensor.name, tensor]))
   const plan = signature.answer
   switch (plan.task) {
     case 'classification':
@@ -33,7 +33,12 @@ export function decodeAnswers(signature: Signature, outputs: readonly Tensor[], 
       return Array.from({ length: rows }, (_, row) => ({ prediction: rowValue(value, row, rows) }))
     }
     case 'ranking':
-      return rank(plan, output(byName, plan.scores), inputs.find((input) => input.name === plan.items), rows)
+      return rank(
+        plan,
+        output(byName, plan.scores),
+        inputs.find((input) => input.name === plan.items),
+        rows,
+      )
     case 'tensors':
       return Array.from({ length: rows }, (_, row) => tensorAnswer(outputs, row, rows, signature.hasRows))
   }
@@ -73,19 +78,28 @@ type ClassificationPlan = Extract<AnswerPlan, { task: 'classification' }>
 function classify(plan: ClassificationPlan, byName: ReadonlyMap<string, Tensor>, rows: number): Answer[] {
   const label = plan.label === undefined ? undefined : byName.get(plan.label)
   if (plan.probabilities === undefined) {
-    return Array.from({ length: rows }, (_, row) => ({ prediction: label === undefined ? null : named(rowValue(label, row, rows), plan.labels) }))
+    return Array.from({ length: rows }, (_, row) => ({
+      prediction: label === undefined ? null : named(rowValue(label, row, rows), plan.labels),
+    }))
   }
   const scores = output(byName, plan.probabilities)
   const width = perRow(scores, rows)
   const values = toNumbers(scores)
   return Array.from({ length: rows }, (_, row) => {
-    const probabilities = activate(Array.from({ length: width }, (_, index) => values[row * width + index]!), plan)
+    const probabilities = activate(
+      Array.from({ length: width }, (__, index) => values[row * width + index]!),
+      plan,
+    )
     const labels = labelsFor(probabilities.length, plan.labels)
     const best = pickBest(probabilities, plan)
     // The model's own choice counts where it makes one: its threshold need not be one half.
     const own = plan.threshold === undefined && label !== undefined ? ownIndex(rowValue(label, row, rows), labels) : -1
     const chosen = own >= 0 ? own : best
-    return { prediction: labels[chosen] ?? null, confidence: tidy(probabilities[chosen] ?? Number.NaN), probabilities: byLabel(probabilities, labels, plan.topK) }
+    return {
+      prediction: labels[chosen] ?? null,
+      confidence: tidy(probabilities[chosen] ?? Number.NaN),
+      probabilities: byLabel(probabilities, labels, plan.topK),
+    }
   })
 }
 
@@ -142,9 +156,12 @@ function rank(plan: Extract<AnswerPlan, { task: 'ranking' }>, scores: Tensor, it
   const values = toNumbers(scores)
   return Array.from({ length: rows }, (_, row) => {
     const start = row * width
-    const order = Array.from({ length: width }, (_, index) => index).toSorted((a, b) => values[start + b]! - values[start + a]! || a - b)
+    const order = Array.from({ length: width }, (__, index) => index).toSorted((a, b) => values[start + b]! - values[start + a]! || a - b)
     const prediction = order.slice(0, plan.topK).map((index) => ({
-      item: items === undefined ? (plan.labels?.[index] ?? index) : named(elementAt(items, items.data.length === width ? index : start + index), plan.labels),
+      item:
+        items === undefined
+          ? (plan.labels?.[index] ?? index)
+          : named(elementAt(items, items.data.length === width ? index : start + index), plan.labels),
       score: tidy(values[start + index]!),
     }))
     return { prediction }

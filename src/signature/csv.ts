@@ -13,12 +13,17 @@ export function rowsFromCsv(text: string, signature: Signature): Record<string, 
   } catch (error) {
     throw new SlipwayError('SLW_BAD_REQUEST', `CSV: ${messageOf(error)}`)
   }
-  const textual = new Set(signature.features?.filter((feature) => feature.spec.type === 'category' || feature.spec.type === 'string').map((feature) => feature.spec.name))
+  const textual = new Set(
+    signature.features
+      ?.filter((feature) => feature.spec.type === 'category' || feature.spec.type === 'string')
+      .map((feature) => feature.spec.name),
+  )
   if (signature.features === undefined) for (const input of signature.inputs) if (input.datatype === 'BYTES') textual.add(input.name)
   const only = signature.features === undefined && signature.inputs.length === 1 ? signature.inputs[0] : undefined
   return records.map((record) => {
     // One input of several columns and no names of features: the cells in their order are the row.
-    if (only !== undefined && !Object.hasOwn(record, only.name)) return Object.values(record).map((cell) => cellValue(cell, textual.has(only.name))) as unknown as Record<string, unknown>
+    if (only !== undefined && !Object.hasOwn(record, only.name))
+      return Object.values(record).map((cell) => cellValue(cell, textual.has(only.name))) as unknown as Record<string, unknown>
     const row: Record<string, unknown> = {}
     for (const [name, cell] of Object.entries(record)) if (cell !== '') row[name] = cellValue(cell, textual.has(name))
     return row

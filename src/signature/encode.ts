@@ -24,7 +24,10 @@ export function encodeRows(signature: Signature, rows: readonly unknown[], path:
   const warnings: string[] = []
   if (!signature.hasRows && rows.length !== 1) issues.add(path, `this model takes one set of inputs at a time, found ${rows.length}`)
   issues.throwIfAny()
-  const inputs = signature.features === undefined ? encodeTensors(signature, rows, path, issues) : encodeFeatures(signature, signature.features, rows, { path, issues, warnings })
+  const inputs =
+    signature.features === undefined
+      ? encodeTensors(signature, rows, path, issues)
+      : encodeFeatures(signature, signature.features, rows, { path, issues, warnings })
   issues.throwIfAny()
   return { inputs, rows: rows.length, warnings }
 }
@@ -60,7 +63,10 @@ function encodeFeatures(signature: Signature, features: readonly Feature[], rows
 function valuesOf(row: unknown, features: readonly Feature[], names: ReadonlySet<string>, place: Place): unknown[] | undefined {
   if (Array.isArray(row)) {
     if (row.length === features.length) return row
-    place.issues.add(place.path, `expected ${features.length} values (${features.map((feature) => feature.spec.name).join(', ')}), found ${row.length}`)
+    place.issues.add(
+      place.path,
+      `expected ${features.length} values (${features.map((feature) => feature.spec.name).join(', ')}), found ${row.length}`,
+    )
     return undefined
   }
   if (row === null || typeof row !== 'object') {
@@ -98,7 +104,8 @@ function encodeFeature(feature: Feature, given: unknown, target: Target, place: 
     return
   }
   const step = feature.width / length
-  for (const [index, element] of value.entries()) encodeValue(feature, element, { ...target, offset: target.offset + index * step }, { ...place, path: `${place.path}[${index}]` })
+  for (const [index, element] of value.entries())
+    encodeValue(feature, element, { ...target, offset: target.offset + index * step }, { ...place, path: `${place.path}[${index}]` })
 }
 
 function encodeValue(feature: Feature, value: unknown, target: Target, place: Place): void {
@@ -156,7 +163,10 @@ function numberOf(feature: Feature, value: unknown, place: Place): number | bigi
     return undefined
   }
   if ((spec.minimum !== undefined && number < spec.minimum) || (spec.maximum !== undefined && number > spec.maximum)) {
-    place.issues.add(place.path, `${number} is outside ${spec.minimum ?? '-infinity'} to ${spec.maximum ?? 'infinity'}${spec.unit === undefined ? '' : ` ${spec.unit}`}`)
+    place.issues.add(
+      place.path,
+      `${number} is outside ${spec.minimum ?? '-infinity'} to ${spec.maximum ?? 'infinity'}${spec.unit === undefined ? '' : ` ${spec.unit}`}`,
+    )
     return undefined
   }
   return number
@@ -188,7 +198,8 @@ function encodeTensors(signature: Signature, rows: readonly unknown[], path: str
     const rowPath = hasRows ? `${path}[${index}]` : path
     for (const [position, spec] of inputs.entries()) {
       const [value, valuePath] = pick(row, spec, inputs, rowPath)
-      if (value === undefined && !signature.defaults.has(spec.name)) issues.add(valuePath, `missing; expected ${describeTensor(spec, hasRows)}`)
+      if (value === undefined && !signature.defaults.has(spec.name))
+        issues.add(valuePath, `missing; expected ${describeTensor(spec, hasRows)}`)
       perInput[position]!.values.push(value)
       perInput[position]!.paths.push(valuePath)
     }
@@ -211,7 +222,10 @@ function refuseUnknownInputs(row: Record<string, unknown>, inputs: readonly Tens
   for (const key of Object.keys(row)) {
     if (names.includes(key)) continue
     const near = closest(key, names)
-    issues.add(`${path}.${key}`, `the model has no such input${near === undefined ? `; it has ${names.join(', ')}` : `; did you mean "${near}"?`}`)
+    issues.add(
+      `${path}.${key}`,
+      `the model has no such input${near === undefined ? `; it has ${names.join(', ')}` : `; did you mean "${near}"?`}`,
+    )
   }
 }
 
@@ -223,28 +237,43 @@ function pick(row: unknown, spec: TensorSpec, inputs: readonly TensorSpec[], pat
 function describeTensor(spec: TensorSpec, hasRows: boolean): string {
   const shape = hasRows ? spec.shape.slice(1) : spec.shape
   const kind = spec.datatype === 'BYTES' ? 'text' : spec.datatype
-  return shape.length === 0 || (shape.length === 1 && shape[0] === 1) ? `a value (${kind})` : `an array of ${kind} [${shape.map((dim) => (dim === -1 ? 'any' : dim)).join(', ')}]`
+  return shape.length === 0 || (shape.length === 1 && shape[0] === 1)
+    ? `a value (${kind})`
+    : `an array of ${kind} [${shape.map((dim) => (dim === -1 ? 'any' : dim)).join(', ')}]`
 }
 
 /** One tensor from the values of all rows, which must agree in shape. */
-function stackValues(spec: TensorSpec, { values, paths }: { values: unknown[]; paths: string[] }, hasRows: boolean, issues: Issues): Tensor {
+function stackValues(
+  spec: TensorSpec,
+  { values, paths }: { values: unknown[]; paths: string[] },
+  hasRows: boolean,
+  issues: Issues,
+): Tensor {
   const declared = hasRows ? spec.shape.slice(1) : [...spec.shape]
   let shape: number[] | undefined
   const flat: unknown[] = []
   for (const [index, value] of values.entries()) {
     const path = paths[index]!
     const own = shapeOf(value, declared)
-    const fits = spec.anyRank === true || (own.length === declared.length && own.every((dim, axis) => declared[axis] === -1 || declared[axis] === dim))
-    if (!fits) issues.add(path, `expected ${describeTensor(spec, hasRows)}, found ${Array.isArray(value) ? `shape [${own.join(', ')}]` : show(value)}`)
-    else if (shape !== undefined && shape.join() !== own.join()) issues.add(path, `shape [${own.join(', ')}] differs from [${shape.join(', ')}] of the first row; rows of one request have one shape`)
+    const fits =
+      spec.anyRank === true || (own.length === declared.length && own.every((dim, axis) => declared[axis] === -1 || declared[axis] === dim))
+    if (!fits)
+      issues.add(
+        path,
+        `expected ${describeTensor(spec, hasRows)}, found ${Array.isArray(value) ? `shape [${own.join(', ')}]` : show(value)}`,
+      )
+    else if (shape !== undefined && shape.join() !== own.join())
+      issues.add(path, `shape [${own.join(', ')}] differs from [${shape.join(', ')}] of the first row; rows of one request have one shape`)
     shape ??= own
-    flatten(value, own, 0, flat, path, issues)
+    if (!flatten(value, own, 0, flat))
+      issues.add(path, `the lists inside have different lengths; expected ${describeTensor(spec, hasRows)}`)
   }
   const rowShape = shape ?? declared.map((dim) => Math.max(0, dim))
   const full = hasRows ? [values.length, ...rowShape] : rowShape
   issues.throwIfAny()
   const data = allocate(spec.datatype, elementCount(full))
-  for (const [index, value] of flat.entries()) writeElement({ data, spec, offset: index }, value, paths[Math.floor(index / Math.max(1, elementCount(rowShape)))] ?? '', issues)
+  for (const [index, value] of flat.entries())
+    writeElement({ data, spec, offset: index }, value, paths[Math.floor(index / Math.max(1, elementCount(rowShape)))] ?? '', issues)
   return { name: spec.name, datatype: spec.datatype, shape: full, data }
 }
 
@@ -256,16 +285,13 @@ function shapeOf(value: unknown, declared: readonly number[]): number[] {
   return shape
 }
 
-function flatten(value: unknown, shape: readonly number[], level: number, into: unknown[], path: string, issues: Issues): void {
+/** Appends the values of nested lists; false where the lists are not as the shape, taken from the first of each, says. */
+function flatten(value: unknown, shape: readonly number[], level: number, into: unknown[]): boolean {
   if (!Array.isArray(value)) {
     into.push(value)
-    return
+    return level === shape.length || level === 0
   }
-  if (value.length !== shape[level]) {
-    issues.add(path, `the lists inside have different lengths (${shape[level] ?? 'a value'} and ${value.length})`)
-    return
-  }
-  for (const element of value) flatten(element, shape, level + 1, into, path, issues)
+  return value.length === shape[level] && value.every((element) => flatten(element, shape, level + 1, into))
 }
 
 function writeElement(target: Target, value: unknown, path: string, issues: Issues): void {
@@ -283,4 +309,3 @@ function writeElement(target: Target, value: unknown, path: string, issues: Issu
   if (typeof number !== 'number' && typeof number !== 'bigint') issues.add(path, `expected a number (${datatype}), found ${show(value)}`)
   else if (fitsDatatype(number, target.spec, { path, issues, warnings: [] })) writeNumber(target, number)
 }
-

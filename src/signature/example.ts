@@ -19,7 +19,7 @@ function exampleValue({ spec, encode }: Feature, index: number): unknown {
     if (encode === 'text') return `text ${index + offset}`
     const low = spec.minimum ?? 0
     const high = spec.maximum ?? low + 10
-    const middle = low + (high - low) * (0.3 + (0.2 * (index + offset)) % 0.7)
+    const middle = low + (high - low) * (0.3 + ((0.2 * (index + offset)) % 0.7))
     return spec.type === 'integer' || high - low > 10 ? Math.round(middle) : Number(middle.toPrecision(3))
   }
   return spec.length === undefined ? one(0) : Array.from({ length: spec.length }, (_, offset) => one(offset))
@@ -28,7 +28,8 @@ function exampleValue({ spec, encode }: Feature, index: number): unknown {
 function exampleTensor(spec: TensorSpec, hasRows: boolean, value: number): unknown {
   const shape = (hasRows ? spec.shape.slice(1) : spec.shape).map((dim) => (dim === -1 ? 2 : dim))
   const element = spec.datatype === 'BYTES' ? 'text' : spec.datatype === 'BOOL' ? false : Number.isFinite(value) ? value : 0
-  const build = (level: number): unknown => (level === shape.length ? element : Array.from({ length: shape[level]! }, () => build(level + 1)))
+  const build = (level: number): unknown =>
+    level === shape.length ? element : Array.from({ length: shape[level]! }, () => build(level + 1))
   return shape.length === 1 && shape[0] === 1 ? element : build(0)
 }
 
@@ -45,12 +46,15 @@ export function sampleOf(signature: Signature): Sample {
   if (signature.image === undefined && (signature.examples.length > 0 || signature.features !== undefined)) {
     const distinct = signature.examples.length > 0 ? signature.examples.length : 3
     const encoded = Array.from({ length: distinct }, (_, index) => encodeRows(signature, [exampleRow(signature, index)], 'examples').inputs)
-    const sameShape = encoded.every((inputs) => inputs.every((tensor, position) => tensor.shape.join() === encoded[0]![position]!.shape.join()))
+    const sameShape = encoded.every((inputs) =>
+      inputs.every((tensor, position) => tensor.shape.join() === encoded[0]![position]!.shape.join()),
+    )
     if (signature.hasRows && sameShape) {
       const joined = signature.inputs.map((_, position) => concatRows(encoded.map((inputs) => inputs[position]!)))
       return { rows: (count) => joined.map((tensor) => cycle(tensor, distinct, count)), trusted: signature.examples.length > 0 }
     }
-    if (!signature.hasRows) return { rows: () => encoded[0]!.map((tensor) => ({ ...tensor, data: tensor.data.slice() })), trusted: signature.examples.length > 0 }
+    if (!signature.hasRows)
+      return { rows: () => encoded[0]!.map((tensor) => ({ ...tensor, data: tensor.data.slice() })), trusted: signature.examples.length > 0 }
   }
   return { rows: (count) => generateSample(signature.inputs, count, signature.ranges), trusted: false }
 }

@@ -14,10 +14,18 @@ const DEFAULT_TOLERANCE = 1e-4
  * Runs the golden examples of a package.
  * @throws SLW_GOLDEN_FAILED naming the example, the place, and both values
  */
-export async function checkGolden(golden: readonly GoldenExample[], signature: Signature, folder: string, run: (request: PeopleRequest) => Promise<readonly Answer[]>): Promise<void> {
+export async function checkGolden(
+  golden: readonly GoldenExample[],
+  signature: Signature,
+  folder: string,
+  run: (request: PeopleRequest) => Promise<readonly Answer[]>,
+): Promise<void> {
   for (const [index, example] of golden.entries()) {
     const name = example.name ?? example.file ?? `golden[${index}]`
-    const request = example.file === undefined ? requestOf(example.input, signature) : { rows: [], pictures: [{ bytes: await readFile(join(folder, example.file)), path: example.file }], many: false, path: 'file' }
+    const request =
+      example.file === undefined
+        ? requestOf(example.input, signature)
+        : { rows: [], pictures: [{ bytes: await readFile(join(folder, example.file)), path: example.file }], many: false, path: 'file' }
     const answers = await run(request)
     const difference = compare(request.many ? answers : answers[0], example.expect, example.tolerance ?? DEFAULT_TOLERANCE, '')
     if (difference !== undefined) throw new SlipwayError('SLW_GOLDEN_FAILED', `golden example "${name}": ${difference}`)
@@ -28,7 +36,9 @@ export async function checkGolden(golden: readonly GoldenExample[], signature: S
 function compare(actual: unknown, expected: unknown, tolerance: number, path: string): string | undefined {
   const place = path === '' ? 'the answer' : path
   if (typeof expected === 'number' && (typeof actual === 'number' || typeof actual === 'bigint')) {
-    return Math.abs(Number(actual) - expected) <= tolerance ? undefined : `${place} is ${actual}, expected ${expected} (tolerance ${tolerance})`
+    return Math.abs(Number(actual) - expected) <= tolerance
+      ? undefined
+      : `${place} is ${actual}, expected ${expected} (tolerance ${tolerance})`
   }
   if (Array.isArray(expected)) {
     if (!Array.isArray(actual) || actual.length < expected.length) return `${place} is ${show(actual)}, expected ${show(expected)}`
@@ -40,7 +50,12 @@ function compare(actual: unknown, expected: unknown, tolerance: number, path: st
   }
   if (expected !== null && typeof expected === 'object') {
     for (const [key, member] of Object.entries(expected)) {
-      const difference = compare((actual as Record<string, unknown> | undefined)?.[key], member, tolerance, path === '' ? key : `${path}.${key}`)
+      const difference = compare(
+        (actual as Record<string, unknown> | undefined)?.[key],
+        member,
+        tolerance,
+        path === '' ? key : `${path}.${key}`,
+      )
       if (difference !== undefined) return difference
     }
     return undefined

@@ -17,7 +17,10 @@ async function loadSharp(): Promise<SharpModule> {
     sharp ??= (await import('sharp')).default as unknown as SharpModule
     return sharp
   } catch (error) {
-    throw new SlipwayError('SLW_DEPENDENCY_MISSING', `reading pictures needs the package sharp (${messageOf(error)}); install it with: npm install sharp`)
+    throw new SlipwayError(
+      'SLW_DEPENDENCY_MISSING',
+      `reading pictures needs the package sharp (${messageOf(error)}); install it with: npm install sharp`,
+    )
   }
 }
 
@@ -52,7 +55,9 @@ export async function encodeImages(signature: Signature, pictures: readonly Pict
     for (let pixel = 0; pixel < image.width * image.height; pixel++) {
       for (let channel = 0; channel < channels; channel++) {
         const source = image.channels === 'bgr' ? channels - 1 - channel : channel
-        const value = (raw[pixel * channels + source]! * scale - (image.mean?.[channel] ?? image.mean?.[0] ?? 0)) / (image.std?.[channel] ?? image.std?.[0] ?? 1)
+        const value =
+          (raw[pixel * channels + source]! * scale - (image.mean?.[channel] ?? image.mean?.[0] ?? 0)) /
+          (image.std?.[channel] ?? image.std?.[0] ?? 1)
         const place = layout === 'nchw' ? channel * image.width * image.height + pixel : pixel * channels + channel
         setNumber(data, spec.datatype, index * size + place, value)
       }
@@ -62,7 +67,8 @@ export async function encodeImages(signature: Signature, pictures: readonly Pict
 }
 
 async function readPixels(picture: Picture, image: NonNullable<Signature['image']>, channels: number): Promise<Uint8Array> {
-  const fail = (message: string): SlipwayError => new SlipwayError('SLW_INPUT_INVALID', `${picture.path}: ${message}`, { issues: [{ path: picture.path, message }] })
+  const fail = (message: string): SlipwayError =>
+    new SlipwayError('SLW_INPUT_INVALID', `${picture.path}: ${message}`, { issues: [{ path: picture.path, message }] })
   if (!isPicture(picture.bytes)) throw fail('not a PNG or JPEG picture')
   const decode = await loadSharp()
   try {

@@ -46,7 +46,10 @@ export function requestOf(value: unknown, signature: Signature): PeopleRequest {
   const wrapped = isObject(value) && 'inputs' in value && !namesInput(signature, 'inputs')
   if (wrapped) {
     const unknown = Object.keys(value).find((key) => !['inputs', 'model', 'id', 'parameters'].includes(key))
-    if (unknown !== undefined) throw new SlipwayError('SLW_BAD_REQUEST', `unknown key "${unknown}" beside "inputs"`, { issues: [{ path: unknown, message: 'unknown key' }] })
+    if (unknown !== undefined)
+      throw new SlipwayError('SLW_BAD_REQUEST', `unknown key "${unknown}" beside "inputs"`, {
+        issues: [{ path: unknown, message: 'unknown key' }],
+      })
   }
   const content: unknown = wrapped ? value['inputs'] : value
   const many = Array.isArray(content) && !isSingleRow(content, signature)
@@ -67,7 +70,8 @@ function namesInput(signature: Signature, name: string): boolean {
 /** A flat list of values is one row where a row has several values; otherwise a list is a list of rows. */
 function isSingleRow(list: readonly unknown[], signature: Signature): boolean {
   if (!signature.hasRows) return true
-  if (list.length === 0 || signature.image !== undefined || list.some((element) => Array.isArray(element) || isObject(element))) return false
+  if (list.length === 0 || signature.image !== undefined || list.some((element) => Array.isArray(element) || isObject(element)))
+    return false
   if (signature.features !== undefined) return signature.features.length > 1
   const [only] = signature.inputs
   return signature.inputs.length === 1 && only !== undefined && only.shape.length > 1 && !(only.shape.length === 2 && only.shape[1] === 1)
@@ -78,7 +82,9 @@ function pictureOf(row: unknown, path: string, input: string): Picture {
   const text = typeof value === 'string' ? value.replace(/^data:image\/\w+;base64,/, '') : undefined
   const place = isObject(row) ? `${path}.image` : path
   if (text === undefined || !/^[A-Za-z0-9+/_-]+={0,2}\s*$/.test(text)) {
-    throw new SlipwayError('SLW_INPUT_INVALID', `${place}: expected a picture as base64 text`, { issues: [{ path: place, message: 'expected a picture as base64 text' }] })
+    throw new SlipwayError('SLW_INPUT_INVALID', `${place}: expected a picture as base64 text`, {
+      issues: [{ path: place, message: 'expected a picture as base64 text' }],
+    })
   }
   return { bytes: Buffer.from(text, 'base64'), path: place }
 }
@@ -90,7 +96,11 @@ export async function encodeRequest(signature: Signature, request: PeopleRequest
 }
 
 /** Runs a people's request through whatever runs tensors: the one path that server, library and command line share. */
-export async function predict(signature: Signature, request: PeopleRequest, run: (inputs: readonly Tensor[], rows: number, outputs: readonly string[]) => Promise<readonly Tensor[]>): Promise<{ answers: Answer[]; warnings: readonly string[]; rows: number }> {
+export async function predict(
+  signature: Signature,
+  request: PeopleRequest,
+  run: (inputs: readonly Tensor[], rows: number, outputs: readonly string[]) => Promise<readonly Tensor[]>,
+): Promise<{ answers: Answer[]; warnings: readonly string[]; rows: number }> {
   const encoded = await encodeRequest(signature, request)
   // A ranking's answer needs the items that were asked about; the run may take the memory of its inputs away.
   const kept = signature.answer.task === 'ranking' ? encoded.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() })) : []

@@ -19,9 +19,23 @@ export interface Feature {
 
 /** How tensors become an answer; `undefined` parts do not apply to the task. */
 export type AnswerPlan =
-  | { readonly task: 'classification'; readonly probabilities: string | undefined; readonly label: string | undefined; readonly labels: readonly Label[] | undefined; readonly activation: 'none' | 'softmax' | 'sigmoid'; readonly threshold: number | undefined; readonly topK: number | undefined }
+  | {
+      readonly task: 'classification'
+      readonly probabilities: string | undefined
+      readonly label: string | undefined
+      readonly labels: readonly Label[] | undefined
+      readonly activation: 'none' | 'softmax' | 'sigmoid'
+      readonly threshold: number | undefined
+      readonly topK: number | undefined
+    }
   | { readonly task: 'regression'; readonly value: string }
-  | { readonly task: 'ranking'; readonly scores: string; readonly items: string | undefined; readonly labels: readonly Label[] | undefined; readonly topK: number }
+  | {
+      readonly task: 'ranking'
+      readonly scores: string
+      readonly items: string | undefined
+      readonly labels: readonly Label[] | undefined
+      readonly topK: number
+    }
   | { readonly task: 'tensors' }
 
 /** Allowed values of one input tensor, whoever sends them. */
@@ -69,9 +83,11 @@ export function buildSignature(options: SignatureOptions): Signature {
   }
   const ranges = new Map<string, InputRange>()
   for (const { name, minimum, maximum } of document.inputs ?? []) {
-    if (minimum !== undefined || maximum !== undefined) ranges.set(name, { minimum: minimum ?? Number.NEGATIVE_INFINITY, maximum: maximum ?? Number.POSITIVE_INFINITY })
+    if (minimum !== undefined || maximum !== undefined)
+      ranges.set(name, { minimum: minimum ?? Number.NEGATIVE_INFINITY, maximum: maximum ?? Number.POSITIVE_INFINITY })
   }
-  const image = document.image === undefined ? undefined : { ...document.image, input: document.image.input ?? onlyInput(inputs, source, 'image') }
+  const image =
+    document.image === undefined ? undefined : { ...document.image, input: document.image.input ?? onlyInput(inputs, source, 'image') }
   return {
     inputs,
     outputs: onnx.outputs,
@@ -92,15 +108,24 @@ function invalid(source: string, message: string): SlipwayError {
 
 function onlyInput(inputs: readonly TensorSpec[], source: string, what: string): string {
   if (inputs.length === 1 && inputs[0] !== undefined) return inputs[0].name
-  throw invalid(source, `${what}: the model has ${inputs.length} inputs (${inputs.map((input) => input.name).join(', ')}); say which with "input:"`)
+  throw invalid(
+    source,
+    `${what}: the model has ${inputs.length} inputs (${inputs.map((input) => input.name).join(', ')}); say which with "input:"`,
+  )
 }
 
 function override(spec: TensorSpec, overrides: readonly TensorOverride[], source: string): TensorSpec {
   const given = overrides.find((candidate) => candidate.name === spec.name)
   if (given?.shape === undefined) return spec
   const shape = given.shape.map((dim) => (typeof dim === 'number' ? dim : -1))
-  const fits = spec.anyRank === true || (shape.length === spec.shape.length && shape.every((dim, index) => dim === -1 || spec.shape[index] === -1 || spec.shape[index] === dim))
-  if (!fits) throw invalid(source, `inputs: shape [${given.shape.join(', ')}] of "${spec.name}" does not fit the file, which says [${spec.shape.join(', ')}]`)
+  const fits =
+    spec.anyRank === true ||
+    (shape.length === spec.shape.length && shape.every((dim, index) => dim === -1 || spec.shape[index] === -1 || spec.shape[index] === dim))
+  if (!fits)
+    throw invalid(
+      source,
+      `inputs: shape [${given.shape.join(', ')}] of "${spec.name}" does not fit the file, which says [${spec.shape.join(', ')}]`,
+    )
   const { anyRank: _anyRank, ...known } = spec
   return { ...known, shape, dimensionNames: given.shape.map((dim) => (typeof dim === 'string' ? dim : undefined)) }
 }
@@ -110,7 +135,11 @@ function placeFeatures(specs: readonly FeatureSpec[], inputs: readonly TensorSpe
   const features = specs.map((spec) => {
     const name = spec.input ?? (inputs.length === 1 ? inputs[0]?.name : spec.name)
     const input = inputs.findIndex((candidate) => candidate.name === name)
-    if (input < 0) throw invalid(source, `features: "${spec.name}" has no input to go to; the model has ${inputs.map((candidate) => candidate.name).join(', ')}: say which with "input:"`)
+    if (input < 0)
+      throw invalid(
+        source,
+        `features: "${spec.name}" has no input to go to; the model has ${inputs.map((candidate) => candidate.name).join(', ')}: say which with "input:"`,
+      )
     const text = inputs[input]?.datatype === 'BYTES'
     const encode = encodingOf(spec, text, source)
     const width = (encode === 'onehot' ? (spec.categories?.length ?? 1) : 1) * (spec.length ?? 1)
@@ -121,14 +150,17 @@ function placeFeatures(specs: readonly FeatureSpec[], inputs: readonly TensorSpe
   for (const [index, input] of inputs.entries()) {
     const row = input.shape.slice(1)
     const expected = row.includes(-1) || input.anyRank === true ? filled[index] : elementCount(row)
-    if (expected !== filled[index]) throw invalid(source, `features fill ${filled[index]} columns of input "${input.name}", which has ${expected}`)
+    if (expected !== filled[index])
+      throw invalid(source, `features fill ${filled[index]} columns of input "${input.name}", which has ${expected}`)
   }
   return features
 }
 
 function encodingOf(spec: FeatureSpec, text: boolean, source: string): Feature['encode'] {
-  if (spec.type === 'string' && !text) throw invalid(source, `features: "${spec.name}" is a string, but its input takes numbers; make it a category`)
-  if (spec.type === 'category' && spec.categories === undefined) throw invalid(source, `features: category "${spec.name}" lists no categories`)
+  if (spec.type === 'string' && !text)
+    throw invalid(source, `features: "${spec.name}" is a string, but its input takes numbers; make it a category`)
+  if (spec.type === 'category' && spec.categories === undefined)
+    throw invalid(source, `features: category "${spec.name}" lists no categories`)
   if (text) return 'text'
   if (spec.type !== 'category') return 'number'
   if (spec.encode === 'text') throw invalid(source, `features: "${spec.name}" is encoded as text, but its input takes numbers`)
@@ -138,7 +170,8 @@ function encodingOf(spec: FeatureSpec, text: boolean, source: string): Feature['
 function planAnswer(spec: AnswerSpec, onnx: OnnxModel, source: string): AnswerPlan {
   const outputs = new Map(onnx.outputs.map((output) => [output.name, output]))
   for (const name of [spec.probabilities, spec.value, spec.scores]) {
-    if (name !== undefined && !outputs.has(name)) throw invalid(source, `answer: the model has no output "${name}"; it has ${[...outputs.keys()].join(', ')}`)
+    if (name !== undefined && !outputs.has(name))
+      throw invalid(source, `answer: the model has no output "${name}"; it has ${[...outputs.keys()].join(', ')}`)
   }
   const task = spec.task ?? guessTask(spec, onnx)
   switch (task) {
@@ -152,7 +185,8 @@ function planAnswer(spec: AnswerSpec, onnx: OnnxModel, source: string): AnswerPl
     case 'ranking': {
       const scores = spec.scores ?? onnx.outputs[0]?.name
       if (scores === undefined) throw invalid(source, 'answer: the model has no output')
-      if (spec.items !== undefined && !onnx.inputs.some((input) => input.name === spec.items)) throw invalid(source, `answer: items: the model has no input "${spec.items}"`)
+      if (spec.items !== undefined && !onnx.inputs.some((input) => input.name === spec.items))
+        throw invalid(source, `answer: items: the model has no input "${spec.items}"`)
       return { task, scores, items: spec.items, labels: spec.labels, topK: spec.topK ?? 10 }
     }
     case 'tensors':
@@ -162,10 +196,18 @@ function planAnswer(spec: AnswerSpec, onnx: OnnxModel, source: string): AnswerPl
 
 function guessTask(spec: AnswerSpec, onnx: OnnxModel): AnswerPlan['task'] {
   if (spec.scores !== undefined) return 'ranking'
-  if (spec.labels !== undefined || spec.probabilities !== undefined || onnx.classLabels !== undefined || onnx.rewrite.labels.size > 0) return 'classification'
+  if (spec.labels !== undefined || spec.probabilities !== undefined || onnx.classLabels !== undefined || onnx.rewrite.labels.size > 0)
+    return 'classification'
   const only = onnx.outputs.length === 1 ? onnx.outputs[0] : undefined
   if (spec.value !== undefined) return 'regression'
-  if (only !== undefined && isFloat(only.datatype) && only.shape.length > 0 && only.shape[0] === -1 && only.shape.slice(1).every((dim) => dim === 1)) return 'regression'
+  if (
+    only !== undefined &&
+    isFloat(only.datatype) &&
+    only.shape.length > 0 &&
+    only.shape[0] === -1 &&
+    only.shape.slice(1).every((dim) => dim === 1)
+  )
+    return 'regression'
   return 'tensors'
 }
 
@@ -174,6 +216,15 @@ function planClassification(spec: AnswerSpec, onnx: OnnxModel, source: string): 
   const labels = spec.labels ?? zipped?.[1] ?? onnx.classLabels
   const probabilities = spec.probabilities ?? zipped?.[0] ?? onnx.outputs.find((output) => isFloat(output.datatype))?.name
   const label = onnx.outputs.find((output) => !isFloat(output.datatype) && output.shape.length <= 2)?.name
-  if (probabilities === undefined && label === undefined) throw invalid(source, 'answer: a classification needs an output with probabilities or labels')
-  return { task: 'classification', probabilities, label, labels, activation: spec.activation ?? 'none', threshold: spec.threshold, topK: spec.topK }
+  if (probabilities === undefined && label === undefined)
+    throw invalid(source, 'answer: a classification needs an output with probabilities or labels')
+  return {
+    task: 'classification',
+    probabilities,
+    label,
+    labels,
+    activation: spec.activation ?? 'none',
+    threshold: spec.threshold,
+    topK: spec.topK,
+  }
 }

@@ -27,7 +27,8 @@ export function checkTensors(signature: Signature, given: readonly Tensor[]): Ch
   const rows = signature.hasRows ? (inputs[0]!.shape[0] ?? 1) : 1
   if (signature.hasRows) {
     for (const tensor of inputs) {
-      if ((tensor.shape[0] ?? 1) !== rows) issues.add(`inputs.${tensor.name}`, `has ${tensor.shape[0]} rows, "${inputs[0]!.name}" has ${rows}`)
+      if ((tensor.shape[0] ?? 1) !== rows)
+        issues.add(`inputs.${tensor.name}`, `has ${tensor.shape[0]} rows, "${inputs[0]!.name}" has ${rows}`)
     }
     issues.throwIfAny()
   }

@@ -89,7 +89,10 @@ export class JsonReader {
 
   #enter(): void {
     if (++this.#depth > this.#limits.nesting) {
-      throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${this.path === '' ? 'body' : this.path}: nested deeper than ${this.#limits.nesting} levels at byte ${this.#at}`)
+      throw new SlipwayError(
+        'SLW_LIMIT_EXCEEDED',
+        `${this.path === '' ? 'body' : this.path}: nested deeper than ${this.#limits.nesting} levels at byte ${this.#at}`,
+      )
     }
   }
 
@@ -346,7 +349,7 @@ export class JsonReader {
       return data
     }
     this.enterArray()
-    if (count > 0 && shape.length > 1 && this.#peek() === OPEN_BRACKET) this.#nested(data, datatype, shape, 0, 0)
+    if (count > 0 && shape.length > 1 && this.#peek() === OPEN_BRACKET) this.#nested({ data, datatype, shape }, 0, 0)
     else if (count === 0) this.#emptyNest(shape, 0)
     else {
       this.#elements(data, datatype, 0, count)
@@ -362,7 +365,8 @@ export class JsonReader {
   }
 
   /** Reads the rest of the array at `level`, whose bracket is open; returns where the next element goes. */
-  #nested(data: TensorData, datatype: Datatype, shape: readonly number[], level: number, start: number): number {
+  #nested(target: { data: TensorData; datatype: Datatype; shape: readonly number[] }, level: number, start: number): number {
+    const { data, datatype, shape } = target
     const length = shape[level]!
     const inner = level + 1
     let index = start
@@ -374,7 +378,7 @@ export class JsonReader {
     for (let i = 0; i < length; i++) {
       if (i > 0) this.#expect(COMMA)
       this.enterArray()
-      index = this.#nested(data, datatype, shape, inner, index)
+      index = this.#nested(target, inner, index)
     }
     this.#close(length)
     return index
@@ -440,8 +444,12 @@ export class JsonReader {
       }
       const digits = at - digitsStart - (point < 0 ? 0 : 1)
       const plain =
-        digits > 0 && digits <= 9 && (digit === COMMA - ZERO || digit === CLOSE_BRACKET - ZERO) &&
-        point !== digitsStart && point !== at - 1 && (bytes[digitsStart]! !== ZERO || point === digitsStart + 1 || digits === 1)
+        digits > 0 &&
+        digits <= 9 &&
+        (digit === COMMA - ZERO || digit === CLOSE_BRACKET - ZERO) &&
+        point !== digitsStart &&
+        point !== at - 1 &&
+        (bytes[digitsStart]! !== ZERO || point === digitsStart + 1 || digits === 1)
       if (plain) {
         const value = point < 0 ? mantissa : mantissa / POWERS_OF_TEN[at - point - 1]!
         data[index] = sign < 0 ? -value : value

@@ -27,11 +27,65 @@ export interface OnnxCase {
 /** What the runner of the suite allows where a case says nothing (onnx/backend/test/loader). */
 const DEFAULT_TOLERANCE = { rtol: 1e-3, atol: 1e-7 }
 
+/** Why a case is not served, and the words the server refuses it with. */
+export interface Refusal {
+  readonly reason: string
+  readonly refusal: RegExp
+}
+
+/** Most models of the suite are of opset 6. ONNX Runtime promises opset 7 and later, and has kept some older kernels only. */
+const tooOld = (operator: string, version: number): Refusal => ({
+  reason: `ONNX Runtime 1.30 has no kernel for version ${version} of ${operator}, which opset 6 means`,
+  refusal: new RegExp(`find an implementation for ${operator}\\(${version}\\)`),
+})
+
+const training: Refusal = {
+  reason: 'the operator Gradient of ai.onnx.preview.training is not in ONNX Runtime 1.30',
+  refusal: /ai\.onnx\.preview\.training:Gradient\(-1\) is not a registered function/,
+}
+
 /**
- * Cases that this server cannot serve, why, and the words it refuses them with. An entry is a promise too: the suite
- * fails as soon as a listed case works, or is refused for another reason.
+ * Cases that this server cannot serve. An entry is a promise too: the suite fails as soon as a listed case works, or is
+ * refused for another reason.
  */
-export const UNSUPPORTED: Readonly<Record<string, { readonly reason: string; readonly refusal: RegExp }>> = {}
+export const UNSUPPORTED: Readonly<Record<string, Refusal>> = {
+  test_AvgPool1d: tooOld('AveragePool', 1),
+  test_AvgPool1d_stride: tooOld('AveragePool', 1),
+  test_AvgPool2d: tooOld('AveragePool', 1),
+  test_AvgPool2d_stride: tooOld('AveragePool', 1),
+  test_AvgPool3d: tooOld('AveragePool', 1),
+  test_AvgPool3d_stride: tooOld('AveragePool', 1),
+  test_AvgPool3d_stride1_pad0_gpu_input: tooOld('AveragePool', 1),
+  test_BatchNorm1d_3d_input_eval: tooOld('BatchNormalization', 6),
+  test_BatchNorm2d_eval: tooOld('BatchNormalization', 6),
+  test_BatchNorm2d_momentum_eval: tooOld('BatchNormalization', 6),
+  test_BatchNorm3d_eval: tooOld('BatchNormalization', 6),
+  test_BatchNorm3d_momentum_eval: tooOld('BatchNormalization', 6),
+  test_GLU: tooOld('Mul', 6),
+  test_GLU_dim: tooOld('Mul', 6),
+  test_Linear: tooOld('Gemm', 6),
+  test_PReLU_1d: tooOld('PRelu', 6),
+  test_PReLU_1d_multiparam: tooOld('PRelu', 6),
+  test_PReLU_2d: tooOld('PRelu', 6),
+  test_PReLU_2d_multiparam: tooOld('PRelu', 6),
+  test_PReLU_3d: tooOld('PRelu', 6),
+  test_PReLU_3d_multiparam: tooOld('PRelu', 6),
+  test_PoissonNLLLLoss_no_reduce: tooOld('Mul', 6),
+  test_Softsign: tooOld('Add', 6),
+  test_gradient_of_add: training,
+  test_gradient_of_add_and_mul: training,
+  test_operator_add_broadcast: tooOld('Add', 6),
+  test_operator_add_size1_broadcast: tooOld('Add', 6),
+  test_operator_add_size1_right_broadcast: tooOld('Add', 6),
+  test_operator_add_size1_singleton_broadcast: tooOld('Add', 6),
+  test_operator_addconstant: tooOld('Add', 6),
+  test_operator_addmm: tooOld('Gemm', 6),
+  test_operator_basic: tooOld('Add', 6),
+  test_operator_mm: tooOld('Gemm', 6),
+  test_operator_non_float_params: tooOld('Add', 6),
+  test_operator_params: tooOld('Add', 6),
+  test_operator_pow: tooOld('Pow', 1),
+}
 
 /** @param onnxFolder the folder of the installed Python package */
 export async function findCases(onnxFolder: string): Promise<OnnxCase[]> {

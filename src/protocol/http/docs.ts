@@ -1,6 +1,72 @@
+import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { SlipwayError } from '../../core/errors.ts'
+import { packageRoot } from '../../core/entry.ts'
+import { openApi } from './openapi.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
+import type { Exchange } from './exchange.ts'
 import type { Route } from './routes.ts'
 
-export function docsRoutes(_dataPlane: DataPlane, _defaultModel: string | undefined): Route[] {
-  return []
+const ASSETS: Readonly<Record<string, string>> = { 'swagger-ui.css': 'text/css', 'swagger-ui-bundle.js': 'text/javascript' }
+
+/** Swagger UI, served from this package: the page asks no other host for anything. */
+export function docsRoutes(dataPlane: DataPlane): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/openapi.json',
+      handle: (exchange) => exchange.json(200, JSON.stringify(openApi(dataPlane, addressOf(exchange)))),
+    },
+    {
+      method: 'GET',
+      path: '/docs',
+      handle: (exchange) =>
+        exchange.send(200, 'text/html; charset=utf-8', PAGE, {
+          'content-security-policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; script-src 'self'",
+        }),
+    },
+    { method: 'GET', path: '/docs/start.js', handle: (exchange) => exchange.send(200, 'text/javascript', START) },
+    { method: 'GET', path: '/docs/:asset', handle: (exchange, params) => sendAsset(exchange, params['asset'] ?? '') },
+  ]
 }
+
+/** The address the client used, so that its examples work from where it is. */
+function addressOf(exchange: Exchange): string {
+  const host = exchange.header('host') ?? 'localhost'
+  return /^[\w.:[\]-]+$/.test(host) ? `http://${host}` : '/'
+}
+
+async function sendAsset(exchange: Exchange, name: string): Promise<void> {
+  const type = ASSETS[name]
+  if (type === undefined) throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `no route GET /docs/${name}`)
+  exchange.send(200, type, await readFile(join(assetFolder(), name)), { 'cache-control': 'max-age=3600' })
+}
+
+/** In the published package the files lie in dist; in the repository the development dependency has them. */
+function assetFolder(): string {
+  const published = join(packageRoot(), 'dist', 'assets', 'swagger-ui')
+  return existsSync(published) ? published : dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+}
+
+const PAGE = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light">
+<title>Slipway</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<style>body { margin: 0 } .topbar { display: none }</style>
+</head>
+<body>
+<div id="docs"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+`
+
+const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs', deepLinking: true, tryItOutEnabled: true, requestSnippetsEnabled: true, validatorUrl: null })
+`

@@ -39,7 +39,12 @@ export class Exchange {
   /** Requests for health, metrics and pages are not predictions and are not observed. */
   observed = false
 
-  constructor(host: ExchangeHost, request: IncomingMessage, response: ServerResponse, given: { requestId: string; startedMs: number; expectsContinue: boolean }) {
+  constructor(
+    host: ExchangeHost,
+    request: IncomingMessage,
+    response: ServerResponse,
+    given: { requestId: string; startedMs: number; expectsContinue: boolean },
+  ) {
     this.request = request
     this.#response = response
     this.#host = host
@@ -184,5 +189,11 @@ export function protocolError(error: SlipwayError): string {
 
 /** The error of our own dialects: the same key, and what programs need. */
 export function fullError(error: SlipwayError, exchange: Exchange): string {
-  return JSON.stringify({ error: error.message, code: error.code, retryable: error.kind.retry, issues: error.issues, request_id: exchange.requestId })
+  return JSON.stringify({
+    error: error.message,
+    code: error.code,
+    retryable: error.kind.retry,
+    issues: error.issues,
+    request_id: exchange.requestId,
+  })
 }

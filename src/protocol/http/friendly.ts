@@ -2,6 +2,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import { answerOutputs, decodeAnswers } from '../../signature/answer.ts'
 import { encodeRequest, readRequest } from '../../signature/request.ts'
 import { toJson } from '../../tensor/json-writer.ts'
+import { exampleBody } from './examples.ts'
 import { runRequest, soleEndpoint } from './run-request.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { PeopleRequest } from '../../signature/request.ts'
@@ -20,10 +21,29 @@ export function friendlyRoutes(dataPlane: DataPlane, limits: HttpLimits, default
     { method: 'POST', path: '/predict', handle: predict },
     { method: 'POST', path: '/models/:name/predict', handle: predict },
     { method: 'POST', path: '/models/:name/versions/:version/predict', handle: predict },
+    {
+      method: 'GET',
+      path: '/models/:name/example',
+      handle: (exchange, params) =>
+        exchange.json(
+          200,
+          exampleBody(
+            dataPlane
+              .endpoint(params['name'] ?? '')
+              .route(undefined, undefined)
+              .requireReady().signature,
+          ),
+        ),
+    },
   ]
 }
 
-function predictFor(exchange: Exchange, dataPlane: DataPlane, limits: HttpLimits, target: { name: string; version: string | undefined }): void {
+function predictFor(
+  exchange: Exchange,
+  dataPlane: DataPlane,
+  limits: HttpLimits,
+  target: { name: string; version: string | undefined },
+): void {
   let people: PeopleRequest
   let asked: readonly Tensor[] = []
   runRequest(exchange, dataPlane, target, {

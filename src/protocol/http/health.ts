@@ -12,7 +12,10 @@ export function healthRoutes(dataPlane: DataPlane, options: HealthOptions): Rout
   const live: Route['handle'] = (exchange) => exchange.json(200, '{"live":true}')
   const ready: Route['handle'] = (exchange) => {
     const reason = notReadyReason(dataPlane, options)
-    exchange.json(reason === undefined ? 200 : 503, JSON.stringify({ ready: reason === undefined, ...(reason !== undefined && { reason }) }))
+    exchange.json(
+      reason === undefined ? 200 : 503,
+      JSON.stringify({ ready: reason === undefined, ...(reason !== undefined && { reason }) }),
+    )
   }
   return [
     { method: 'GET', path: '/v2/health/live', handle: live },
@@ -42,7 +45,7 @@ function health(dataPlane: DataPlane, options: HealthOptions): object {
   return {
     status: reason !== undefined ? 'unavailable' : allReady ? 'ok' : 'degraded',
     ...(reason !== undefined && { reason }),
-    model_loaded: variants.length > 0 && variants.some((variant) => variant.ready),
+    model_loaded: variants.some((variant) => variant.ready),
     models: variants.map(modelHealth),
   }
 }
@@ -55,6 +58,13 @@ function modelHealth(variant: Variant): object {
     loaded: status.ready,
     phase: status.phase,
     reason: status.reason,
-    instances: status.instances.map(({ name, state, failures, timeouts, lastFailure, retryAt }) => ({ name, state, failures, timeouts, last_failure: lastFailure, retry_at: retryAt })),
+    instances: status.instances.map(({ name, state, failures, timeouts, lastFailure, retryAt }) => ({
+      name,
+      state,
+      failures,
+      timeouts,
+      last_failure: lastFailure,
+      retry_at: retryAt,
+    })),
   }
 }

@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import { Type } from 'typebox'
 import type { Static } from 'typebox'
 
 const positive = (description: string, minimum = 1) => Type.Optional(Type.Integer({ minimum, description }))
@@ -7,7 +7,10 @@ const positive = (description: string, minimum = 1) => Type.Optional(Type.Intege
 export const HttpLimitsOptions = Type.Object(
   {
     bodyBytes: positive('Largest request body. Default: 67108864 (64 MiB).'),
-    discardBytes: positive('How much of a refused body is read and thrown away, so that the client can read the answer, before the connection is closed. Default: 67108864 (64 MiB).', 0),
+    discardBytes: positive(
+      'How much of a refused body is read and thrown away, so that the client can read the answer, before the connection is closed. Default: 67108864 (64 MiB).',
+      0,
+    ),
     rows: positive('Most rows of one request. Default: 100000.'),
     elements: positive('Most elements of one tensor. Default: 16777216.'),
     jsonNesting: positive('How deep JSON may nest. Default: 64.'),

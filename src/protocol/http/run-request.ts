@@ -51,7 +51,12 @@ export interface Dialect {
  * tenth of the time of a small one.
  * @throws what goes wrong before the body is read; everything later is answered here
  */
-export function runRequest(exchange: Exchange, dataPlane: DataPlane, target: { name: string; version: string | undefined }, dialect: Dialect): void {
+export function runRequest(
+  exchange: Exchange,
+  dataPlane: DataPlane,
+  target: { name: string; version: string | undefined },
+  dialect: Dialect,
+): void {
   exchange.observed = true
   const context = contextOf(exchange, target.name, target.version)
   const variant = dataPlane.endpoint(context.endpoint).route(context.version, context.unitKey)
@@ -70,7 +75,9 @@ export function runRequest(exchange: Exchange, dataPlane: DataPlane, target: { n
       }
       exchange.work = result
       exchange.rows = rows
-      guarded(exchange, () => dialect.respond({ outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }, loaded))
+      guarded(exchange, () =>
+        dialect.respond({ outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }, loaded),
+      )
     })
     exchange.onDisconnect(cancel)
   }
@@ -107,7 +114,14 @@ function guarded(exchange: Exchange, act: () => void): void {
 }
 
 function warningHeader(warnings: readonly string[]): Record<string, string> | undefined {
-  return warnings.length === 0 ? undefined : { 'slipway-warnings': warnings.slice(0, 3).join('; ').replaceAll(/[^\x20-\x7e]/g, '?') }
+  return warnings.length === 0
+    ? undefined
+    : {
+        'slipway-warnings': warnings
+          .slice(0, 3)
+          .join('; ')
+          .replaceAll(/[^\x20-\x7e]/g, '?'),
+      }
 }
 
 /** @throws SLW_BAD_REQUEST naming the models, when there are several and none is the default */
@@ -116,5 +130,8 @@ export function soleEndpoint(dataPlane: DataPlane, defaultModel: string | undefi
   const names = [...dataPlane.endpoints.keys()]
   const [only] = names
   if (names.length === 1 && only !== undefined) return only
-  throw new SlipwayError('SLW_BAD_REQUEST', `${names.length} models are served (${names.slice(0, 10).join(', ')}): POST /models/NAME/predict, or set defaultModel`)
+  throw new SlipwayError(
+    'SLW_BAD_REQUEST',
+    `${names.length} models are served (${names.slice(0, 10).join(', ')}): POST /models/NAME/predict, or set defaultModel`,
+  )
 }

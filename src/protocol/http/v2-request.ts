@@ -49,14 +49,18 @@ class BinaryParts {
 
   take(size: number, name: string): Buffer {
     if (this.#at + size > this.#bytes.length) {
-      throw new SlipwayError('SLW_BAD_REQUEST', `input "${name}" announces ${size} bytes of binary data, ${this.#bytes.length - this.#at} are left in the body`)
+      throw new SlipwayError(
+        'SLW_BAD_REQUEST',
+        `input "${name}" announces ${size} bytes of binary data, ${this.#bytes.length - this.#at} are left in the body`,
+      )
     }
     this.#at += size
     return this.#bytes.subarray(this.#at - size, this.#at)
   }
 
   end(): void {
-    if (this.#at < this.#bytes.length) throw new SlipwayError('SLW_BAD_REQUEST', `${this.#bytes.length - this.#at} bytes of binary data belong to no input`)
+    if (this.#at < this.#bytes.length)
+      throw new SlipwayError('SLW_BAD_REQUEST', `${this.#bytes.length - this.#at} bytes of binary data belong to no input`)
   }
 }
 
@@ -77,7 +81,8 @@ function parse(json: Buffer, binary: BinaryParts | undefined, limits: HttpLimits
     reader.path = ''
   }
   reader.end()
-  if (inputs === undefined) throw new SlipwayError('SLW_BAD_REQUEST', 'the request has no "inputs"; expected {"inputs": [{"name", "shape", "datatype", "data"}]}')
+  if (inputs === undefined)
+    throw new SlipwayError('SLW_BAD_REQUEST', 'the request has no "inputs"; expected {"inputs": [{"name", "shape", "datatype", "data"}]}')
   binary?.end()
   return { id, parameters, inputs, outputs }
 }
@@ -150,7 +155,11 @@ function readInput(reader: JsonReader, binary: BinaryParts | undefined, limits: 
   return { name, datatype, shape, data }
 }
 
-function readBinary(reader: JsonReader, binary: BinaryParts | undefined, input: { name: string; datatype: Datatype; shape: readonly number[]; size: Parameters[string] }): Tensor['data'] {
+function readBinary(
+  reader: JsonReader,
+  binary: BinaryParts | undefined,
+  input: { name: string; datatype: Datatype; shape: readonly number[]; size: Parameters[string] },
+): Tensor['data'] {
   const { name, datatype, shape, size } = input
   if (typeof size !== 'number' || !Number.isInteger(size) || size < 0) throw reader.fail('"binary_data_size" must be a size in bytes')
   if (binary === undefined) throw reader.fail('"binary_data_size" needs the header Inference-Header-Content-Length')
@@ -171,7 +180,11 @@ function readShape(reader: JsonReader, limits: HttpLimits): number[] {
     if (!Number.isInteger(dim) || dim < 0) throw reader.fail(`dimension ${dim} is not a size`)
     shape.push(dim)
   }
-  if (elementCount(shape) > limits.elements) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${reader.path}: ${formatShape(shape)} has ${elementCount(shape)} elements, limits.elements is ${limits.elements}`)
+  if (elementCount(shape) > limits.elements)
+    throw new SlipwayError(
+      'SLW_LIMIT_EXCEEDED',
+      `${reader.path}: ${formatShape(shape)} has ${elementCount(shape)} elements, limits.elements is ${limits.elements}`,
+    )
   return shape
 }
 
@@ -190,7 +203,11 @@ function readOutputs(reader: JsonReader): RequestedOutput[] {
       else reader.skipValue()
     }
     if (name === undefined) throw reader.fail('"name" is missing')
-    if (parameters['classification'] !== undefined) throw new SlipwayError('SLW_NOT_IMPLEMENTED', `${path}: the classification extension is not offered; POST /models/{name}/predict answers with labels`)
+    if (parameters['classification'] !== undefined)
+      throw new SlipwayError(
+        'SLW_NOT_IMPLEMENTED',
+        `${path}: the classification extension is not offered; POST /models/{name}/predict answers with labels`,
+      )
     outputs.push({ name, parameters })
   }
   return outputs
@@ -199,7 +216,8 @@ function readOutputs(reader: JsonReader): RequestedOutput[] {
 /** Header value 0: the whole body is the one input, as raw bytes. */
 function rawRequest(body: Buffer, specs: readonly TensorSpec[]): V2Request {
   const [spec] = specs
-  if (specs.length !== 1 || spec === undefined) throw new SlipwayError('SLW_BAD_REQUEST', `a raw body needs a model with one input, this one has ${specs.length}`)
+  if (specs.length !== 1 || spec === undefined)
+    throw new SlipwayError('SLW_BAD_REQUEST', `a raw body needs a model with one input, this one has ${specs.length}`)
   const inputs = [{ name: spec.name, datatype: spec.datatype, ...rawTensor(body, spec) }]
   return { id: undefined, parameters: { binary_data_output: true }, inputs, outputs: undefined }
 }
@@ -207,13 +225,15 @@ function rawRequest(body: Buffer, specs: readonly TensorSpec[]): V2Request {
 function rawTensor(body: Buffer, spec: TensorSpec): Pick<Tensor, 'shape' | 'data'> {
   if (spec.datatype === 'BYTES') {
     const shape = spec.shape.map((dim) => (dim === -1 ? 1 : dim))
-    if (elementCount(shape) !== 1) throw new SlipwayError('SLW_BAD_REQUEST', `a raw body holds one BYTES element, input "${spec.name}" has ${formatShape(spec.shape)}`)
+    if (elementCount(shape) !== 1)
+      throw new SlipwayError('SLW_BAD_REQUEST', `a raw body holds one BYTES element, input "${spec.name}" has ${formatShape(spec.shape)}`)
     return { shape, data: [body.toString('utf8')] }
   }
   // The first free dimension is the batch, of one; at most one other may be free and follows from the size of the body.
   const shape = spec.shape.map((dim, index) => (index === 0 && dim === -1 ? 1 : dim))
   const free = shape.filter((dim) => dim === -1).length
-  if (free > 1 || spec.anyRank === true) throw new SlipwayError('SLW_BAD_REQUEST', `a raw body leaves the shape of input "${spec.name}" open: ${formatShape(spec.shape)}`)
+  if (free > 1 || spec.anyRank === true)
+    throw new SlipwayError('SLW_BAD_REQUEST', `a raw body leaves the shape of input "${spec.name}" open: ${formatShape(spec.shape)}`)
   const elements = body.length / DATATYPES[spec.datatype].bytes
   const known = elementCount(shape.filter((dim) => dim !== -1))
   const filled = shape.map((dim) => (dim === -1 ? Math.floor(elements / known) : dim))

@@ -21,14 +21,39 @@ export function v2Routes(dataPlane: DataPlane, limits: HttpLimits): Route[] {
   const infer = (exchange: Exchange, params: Params): void => inferV2(exchange, params, dataPlane, limits)
   const metadata = (exchange: Exchange, params: Params): void => {
     const variant = variantOf(params)
-    exchange.json(200, JSON.stringify(modelMetadata(variant, params['version'] === undefined ? dataPlane.endpoint(params['name'] ?? '').variants : [variant])))
+    exchange.json(
+      200,
+      JSON.stringify(
+        modelMetadata(variant, params['version'] === undefined ? dataPlane.endpoint(params['name'] ?? '').variants : [variant]),
+      ),
+    )
   }
   const ready = (exchange: Exchange, params: Params): void => {
     const variant = variantOf(params)
-    exchange.json(variant.ready ? 200 : 503, JSON.stringify({ name: params['name'], version: variant.subject.version, ready: variant.ready, ...(!variant.ready && { error: variant.reason }) }))
+    exchange.json(
+      variant.ready ? 200 : 503,
+      JSON.stringify({
+        name: params['name'],
+        version: variant.subject.version,
+        ready: variant.ready,
+        ...(!variant.ready && { error: variant.reason }),
+      }),
+    )
   }
   return [
-    { method: 'GET', path: '/v2', handle: (exchange) => exchange.json(200, JSON.stringify({ name: 'slipway', version: slipwayVersion(), extensions: ['binary_tensor_data', 'model_repository', 'parameters'] })) },
+    {
+      method: 'GET',
+      path: '/v2',
+      handle: (exchange) =>
+        exchange.json(
+          200,
+          JSON.stringify({
+            name: 'slipway',
+            version: slipwayVersion(),
+            extensions: ['binary_tensor_data', 'model_repository', 'parameters'],
+          }),
+        ),
+    },
     { method: 'GET', path: '/v2/models/:name', handle: metadata },
     { method: 'GET', path: '/v2/models/:name/versions/:version', handle: metadata },
     { method: 'GET', path: '/v2/models/:name/ready', handle: ready },
@@ -42,20 +67,32 @@ export function v2Routes(dataPlane: DataPlane, limits: HttpLimits): Route[] {
 function inferV2(exchange: Exchange, params: Params, dataPlane: DataPlane, limits: HttpLimits): void {
   exchange.protocol = 'v2'
   let request: V2Request
-  runRequest(exchange, dataPlane, { name: params['name'] ?? '', version: params['version'] }, {
-    prepare(body, variant, { signature }) {
-      request = readV2Request(body, exchange.header(HEADER_LENGTH), limits, signature.inputs)
-      const { inputs, rows, warnings } = checkTensors(signature, request.inputs)
-      if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
-      const timeoutUs = request.parameters['timeout']
-      return { inputs, rows, warnings, outputs: variant.requestedOutputs(request.outputs?.map((output) => output.name)), timeoutMs: typeof timeoutUs === 'number' && timeoutUs > 0 ? timeoutUs / 1000 : undefined }
+  runRequest(
+    exchange,
+    dataPlane,
+    { name: params['name'] ?? '', version: params['version'] },
+    {
+      prepare(body, variant, { signature }) {
+        request = readV2Request(body, exchange.header(HEADER_LENGTH), limits, signature.inputs)
+        const { inputs, rows, warnings } = checkTensors(signature, request.inputs)
+        if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
+        const timeoutUs = request.parameters['timeout']
+        return {
+          inputs,
+          rows,
+          warnings,
+          outputs: variant.requestedOutputs(request.outputs?.map((output) => output.name)),
+          timeoutMs: typeof timeoutUs === 'number' && timeoutUs > 0 ? timeoutUs / 1000 : undefined,
+        }
+      },
+      respond(done) {
+        const response = writeV2Response(request, done.subject, done.outputs)
+        if (response.headerLength === undefined) exchange.json(200, response.body as string, done.headers)
+        else
+          exchange.send(200, 'application/octet-stream', response.body, { ...done.headers, [HEADER_LENGTH]: String(response.headerLength) })
+      },
     },
-    respond(done) {
-      const response = writeV2Response(request, done.subject, done.outputs)
-      if (response.headerLength === undefined) exchange.json(200, response.body as string, done.headers)
-      else exchange.send(200, 'application/octet-stream', response.body, { ...done.headers, [HEADER_LENGTH]: String(response.headerLength) })
-    },
-  })
+  )
 }
 
 /** A shape as the protocol shows it: -1 for free dimensions. */
@@ -83,6 +120,11 @@ async function repositoryIndex(exchange: Exchange, dataPlane: DataPlane, limits:
   const readyOnly = filter !== null && typeof filter === 'object' && !Array.isArray(filter) && filter['ready'] === true
   const models = [...dataPlane.variants()]
     .filter((variant) => !readyOnly || variant.ready)
-    .map((variant) => ({ name: variant.subject.endpoint, version: variant.subject.version, state: STATES[variant.phase], reason: variant.reason ?? '' }))
+    .map((variant) => ({
+      name: variant.subject.endpoint,
+      version: variant.subject.version,
+      state: STATES[variant.phase],
+      reason: variant.reason ?? '',
+    }))
   exchange.json(200, JSON.stringify(models))
 }

@@ -31,7 +31,8 @@ export function exposeText(families: readonly Family[], openMetrics: boolean): s
     // A counter without the suffix (a guide's `request_count`) has no legal name in OpenMetrics: it goes as unknown.
     const type = openMetrics && counter && base === name ? 'unknown' : info.type
     text += `# HELP ${base} ${info.help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}\n# TYPE ${base} ${type}\n`
-    for (const { labels, value } of samples) text += typeof value === 'number' ? `${name}${braces(labels)} ${number(value)}\n` : histogramLines(name, labels, value)
+    for (const { labels, value } of samples)
+      text += typeof value === 'number' ? `${name}${braces(labels)} ${number(value)}\n` : histogramLines(name, labels, value)
   }
   return openMetrics ? `${text}# EOF\n` : text
 }
@@ -59,7 +60,9 @@ function number(value: number): string {
 }
 
 function braces(labels: Labels, le?: string): string {
-  const parts = Object.entries(labels).map(([name, value]) => `${name}="${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`)
+  const parts = Object.entries(labels).map(
+    ([name, value]) => `${name}="${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`,
+  )
   if (le !== undefined) parts.push(`le="${le}"`)
   return parts.length === 0 ? '' : `{${parts.join(',')}}`
 }

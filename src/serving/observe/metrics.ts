@@ -120,27 +120,59 @@ export class Metrics implements Observer {
   /** Current values; gauges of variants are read from the variants themselves. */
   families(variants: Iterable<Variant>): Family[] {
     const all = [...this.#series.values()]
-    const per = <T extends Family['samples'][number]['value']>(value: (series: Series) => T): Family['samples'] => all.map((series) => ({ labels: series.labels, value: value(series) }))
+    const per = <T extends Family['samples'][number]['value']>(value: (series: Series) => T): Family['samples'] =>
+      all.map((series) => ({ labels: series.labels, value: value(series) }))
     const families: Family[] = [
       family('slipway_request_duration_seconds', all.flatMap(requestSamples)),
-      family('slipway_queue_duration_seconds', per((series) => series.queue.snapshot())),
-      family('slipway_batch_wait_seconds', per((series) => series.batchWait.snapshot())),
-      family('slipway_compute_duration_seconds', per((series) => series.compute.snapshot())),
-      family('slipway_batch_rows', per((series) => series.batchRows.snapshot())),
-      family('slipway_runs_total', all.flatMap((series) => [
-        { labels: { ...series.labels, instance: 'inline' }, value: series.inlineRuns },
-        { labels: { ...series.labels, instance: 'pool' }, value: series.poolRuns },
-      ])),
-      family('slipway_rows_total', per((series) => series.rows)),
-      family('slipway_rejected_total', [...all.flatMap((series) => countSamples(series.labels, series.rejected)), ...countSamples(NO_MODEL, this.#unrouted)]),
-      family('slipway_instance_failures_total', all.flatMap((series) => countSamples(series.labels, series.failures))),
+      family(
+        'slipway_queue_duration_seconds',
+        per((series) => series.queue.snapshot()),
+      ),
+      family(
+        'slipway_batch_wait_seconds',
+        per((series) => series.batchWait.snapshot()),
+      ),
+      family(
+        'slipway_compute_duration_seconds',
+        per((series) => series.compute.snapshot()),
+      ),
+      family(
+        'slipway_batch_rows',
+        per((series) => series.batchRows.snapshot()),
+      ),
+      family(
+        'slipway_runs_total',
+        all.flatMap((series) => [
+          { labels: { ...series.labels, instance: 'inline' }, value: series.inlineRuns },
+          { labels: { ...series.labels, instance: 'pool' }, value: series.poolRuns },
+        ]),
+      ),
+      family(
+        'slipway_rows_total',
+        per((series) => series.rows),
+      ),
+      family('slipway_rejected_total', [
+        ...all.flatMap((series) => countSamples(series.labels, series.rejected)),
+        ...countSamples(NO_MODEL, this.#unrouted),
+      ]),
+      family(
+        'slipway_instance_failures_total',
+        all.flatMap((series) => countSamples(series.labels, series.failures)),
+      ),
       ...variantGauges(variants),
     ]
     return this.#options.guideNames ? [...families, ...this.#guideFamilies(all)] : families
   }
 
   #guideFamilies(all: readonly Series[]): Family[] {
-    const predictions = all.flatMap((series) => [...series.requests.values()].flatMap((byStatus) => [...byStatus].map(([status, histogram]) => ({ labels: { model: series.labels['model'] ?? '', status: status < 400 ? 'success' : 'error' }, value: histogram.count }))))
+    const predictions = all.flatMap((series) =>
+      [...series.requests.values()].flatMap((byStatus) =>
+        [...byStatus].map(([status, histogram]) => ({
+          labels: { model: series.labels['model'] ?? '', status: status < 400 ? 'success' : 'error' },
+          value: histogram.count,
+        })),
+      ),
+    )
     const sums = new Map<string, { labels: Labels; value: number }>()
     for (const sample of predictions) {
       const key = JSON.stringify(sample.labels)
@@ -149,8 +181,16 @@ export class Metrics implements Observer {
     return [
       { name: 'predictions_total', info: GUIDE_METRICS.predictions_total, samples: [...sums.values()] },
       { name: 'prediction_latency_seconds', info: GUIDE_METRICS.prediction_latency_seconds, samples: mergeByModel(all) },
-      { name: 'request_count', info: GUIDE_METRICS.request_count, samples: [...this.#guideRequests].map(([code, value]) => ({ labels: { code: String(code) }, value })) },
-      { name: 'request_latency_seconds', info: GUIDE_METRICS.request_latency_seconds, samples: [{ labels: {}, value: this.#guideLatency.snapshot() }] },
+      {
+        name: 'request_count',
+        info: GUIDE_METRICS.request_count,
+        samples: [...this.#guideRequests].map(([code, value]) => ({ labels: { code: String(code) }, value })),
+      },
+      {
+        name: 'request_latency_seconds',
+        info: GUIDE_METRICS.request_latency_seconds,
+        samples: [{ labels: {}, value: this.#guideLatency.snapshot() }],
+      },
     ]
   }
 }
@@ -162,7 +202,12 @@ function family(name: keyof typeof METRICS, samples: Family['samples']): Family 
 }
 
 function requestSamples(series: Series): { labels: Labels; value: ReturnType<Histogram['snapshot']> }[] {
-  return [...series.requests].flatMap(([protocol, byStatus]) => [...byStatus].map(([status, histogram]) => ({ labels: { ...series.labels, protocol, code: String(status) }, value: histogram.snapshot() })))
+  return [...series.requests].flatMap(([protocol, byStatus]) =>
+    [...byStatus].map(([status, histogram]) => ({
+      labels: { ...series.labels, protocol, code: String(status) },
+      value: histogram.snapshot(),
+    })),
+  )
 }
 
 /** One latency histogram per model, whatever the version, protocol and status. */

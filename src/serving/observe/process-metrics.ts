@@ -19,7 +19,11 @@ export class ProcessMetrics {
     this.#delay.reset()
     const cpu = keyValues('/sys/fs/cgroup/cpu.stat')
     return [
-      { name: 'slipway_build_info', info: METRICS.slipway_build_info, samples: [{ labels: { version: slipwayVersion(), node: process.version }, value: 1 }] },
+      {
+        name: 'slipway_build_info',
+        info: METRICS.slipway_build_info,
+        samples: [{ labels: { version: slipwayVersion(), node: process.version }, value: 1 }],
+      },
       one('process_cpu_seconds_total', (user + system) / 1e6),
       one('process_resident_memory_bytes', process.memoryUsage.rss()),
       one('process_start_time_seconds', this.#startSeconds),
@@ -68,5 +72,10 @@ function readNumber(path: string): number | undefined {
 }
 
 function keyValues(path: string): Map<string, number> {
-  return new Map((readText(path) ?? '').split('\n').map((line) => line.split(' ')).map(([key = '', value]) => [key, Number(value)]))
+  return new Map(
+    (readText(path) ?? '')
+      .split('\n')
+      .map((line) => line.split(' '))
+      .map(([key = '', value]) => [key, Number(value)]),
+  )
 }

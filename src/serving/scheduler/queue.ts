@@ -98,7 +98,8 @@ export class SchedulerQueue {
       if (!this.#trim(lane)) continue
       const work = lane.works[lane.head]!
       const rival = best?.works[best.head]
-      if (rival === undefined || work.priority < rival.priority || (work.priority === rival.priority && work.enqueuedMs < rival.enqueuedMs)) best = lane
+      if (rival === undefined || work.priority < rival.priority || (work.priority === rival.priority && work.enqueuedMs < rival.enqueuedMs))
+        best = lane
     }
     return best
   }

@@ -25,7 +25,10 @@ export interface SchedulerOptions {
   readonly inline: Runner | undefined
   readonly batchable: boolean
   readonly cost: Cost | undefined
-  readonly serving: Pick<Serving, 'maxBatchSize' | 'maxDelayUs' | 'preferredBatchSizes' | 'inlineMaxUs' | 'queueRequests' | 'queueRows' | 'queueBytes'>
+  readonly serving: Pick<
+    Serving,
+    'maxBatchSize' | 'maxDelayUs' | 'preferredBatchSizes' | 'inlineMaxUs' | 'queueRequests' | 'queueRows' | 'queueBytes'
+  >
   readonly clock: Clock
   readonly onBatch: (batch: { rows: number; requests: number; computeMs: number; instance: 'inline' | 'pool'; failed: boolean }) => void
 }
@@ -105,7 +108,9 @@ export class Scheduler {
     if (this.#closed !== undefined) throw this.#closed
     const limit = this.#queue.overflow(rows, bytes, this.#reserved)
     if (limit === undefined) return
-    throw new SlipwayError('SLW_QUEUE_FULL', `the queue of "${this.#options.name}" is full (${limit})`, { retryAfterMs: this.#retryAfterMs() })
+    throw new SlipwayError('SLW_QUEUE_FULL', `the queue of "${this.#options.name}" is full (${limit})`, {
+      retryAfterMs: this.#retryAfterMs(),
+    })
   }
 
   /** How long the queue takes to empty, by the measured cost; at least a second, as the header counts in seconds. */
@@ -125,7 +130,10 @@ export class Scheduler {
     for (const tensor of request.inputs) bytes += tensorBytes(tensor)
     this.#refuseWhenFull(request.rows, bytes)
     const rowsMax = this.#options.serving.maxBatchSize
-    const cancel = this.#options.batchable && request.rows > rowsMax ? this.#enqueueParts(request, bytes, settle) : this.#enqueueWhole(request, bytes, settle)
+    const cancel =
+      this.#options.batchable && request.rows > rowsMax
+        ? this.#enqueueParts(request, bytes, settle)
+        : this.#enqueueWhole(request, bytes, settle)
     this.#schedulePump()
     this.#armSweep()
     return cancel
@@ -133,7 +141,19 @@ export class Scheduler {
 
   #enqueueWhole(request: WorkRequest, bytes: number, settle: Settle): Cancel {
     const { inputs, outputs, rows, key, priority, deadlineMs } = request
-    const work: QueuedWork = { inputs, outputs, rows, bytes, key, priority, deadlineMs, enqueuedMs: this.#options.clock.monotonicMs(), settle, done: false, queued: false }
+    const work: QueuedWork = {
+      inputs,
+      outputs,
+      rows,
+      bytes,
+      key,
+      priority,
+      deadlineMs,
+      enqueuedMs: this.#options.clock.monotonicMs(),
+      settle,
+      done: false,
+      queued: false,
+    }
     this.#queue.push(work)
     this.#inFlight++
     return () => this.#cancel(work)
@@ -211,7 +231,12 @@ export class Scheduler {
   #pickRunner(lane: Lane): Runner | undefined {
     const { cost, serving } = this.#options
     const inline = this.#inline
-    if (inline?.available === true && cost !== undefined && this.#queue.requests === 1 && this.#runners.every((runner) => runner.available)) {
+    if (
+      inline?.available === true &&
+      cost !== undefined &&
+      this.#queue.requests === 1 &&
+      this.#runners.every((runner) => runner.available)
+    ) {
       if (predictUs(cost, lane.works[lane.head]!.rows) < serving.inlineMaxUs) return inline
     }
     return this.#runners.find((runner) => runner.available)
@@ -270,8 +295,13 @@ export class Scheduler {
       row += work.rows
       if (work.done) continue
       work.done = true
-      const own = alone ? outputs : outputs.map((tensor, index) => cutRows(tensor, start, work.rows, widths[index]!, work.rows === 1 ? singleRowShapes[index] : undefined))
-      const batchWaitMs = this.#options.serving.maxDelayUs === 0 ? 0 : Math.max(0, dispatchedMs - Math.max(work.enqueuedMs, this.#freeSinceMs))
+      const own = alone
+        ? outputs
+        : outputs.map((tensor, index) =>
+            cutRows(tensor, { start, rows: work.rows, width: widths[index]!, shape: work.rows === 1 ? singleRowShapes[index] : undefined }),
+          )
+      const batchWaitMs =
+        this.#options.serving.maxDelayUs === 0 ? 0 : Math.max(0, dispatchedMs - Math.max(work.enqueuedMs, this.#freeSinceMs))
       this.#settled()
       work.settle(undefined, { outputs: own, queueMs: dispatchedMs - work.enqueuedMs, batchWaitMs, computeMs })
     }
@@ -316,7 +346,13 @@ export class Scheduler {
         this.#queue.drop(work)
         const waitedMs = Math.round(nowMs - work.enqueuedMs)
         this.#settled()
-    work.settle(new SlipwayError('SLW_DEADLINE_EXCEEDED', `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`), undefined)
+        work.settle(
+          new SlipwayError(
+            'SLW_DEADLINE_EXCEEDED',
+            `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`,
+          ),
+          undefined,
+        )
       }
       if (this.#queue.requests > 0) this.#armSweep()
     })
@@ -335,27 +371,38 @@ export class Scheduler {
     this.#closed ??= new SlipwayError('SLW_CLOSED', `"${this.#options.name}" is closed`)
     this.#cancelDelay?.()
     this.#cancelSweep?.()
-    for (const work of [...this.#queue.waiting()]) {
+    for (const work of this.#queue.waiting()) {
       this.#queue.drop(work)
       this.#settled()
-    work.settle(new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, { retryAfterMs: 1000 }), undefined)
+      work.settle(
+        new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, { retryAfterMs: 1000 }),
+        undefined,
+      )
     }
   }
 }
 
 /** Rows of an output as a view; the shape of a single row is made once per batch. */
-function cutRows(tensor: Tensor, start: number, rows: number, width: number, shape: readonly number[] | undefined): Tensor {
+function cutRows(tensor: Tensor, cut: { start: number; rows: number; width: number; shape: readonly number[] | undefined }): Tensor {
   const { data, name, datatype } = tensor
+  const { start, rows, width, shape } = cut
   const from = start * width
   const to = from + rows * width
-  return { name, datatype, shape: shape ?? [rows, ...tensor.shape.slice(1)], data: Array.isArray(data) ? data.slice(from, to) : data.subarray(from, to) }
+  return {
+    name,
+    datatype,
+    shape: shape ?? [rows, ...tensor.shape.slice(1)],
+    data: Array.isArray(data) ? data.slice(from, to) : data.subarray(from, to),
+  }
 }
 
 /** One set of tensors in memory of its own: joined, or copied where a view would drag a larger buffer along. */
 function joinInputs(works: readonly QueuedWork[]): Tensor[] {
   const first = works[0]!
   if (works.length === 1) {
-    return first.inputs.map((tensor) => (Array.isArray(tensor.data) || tensor.data.byteLength === tensor.data.buffer.byteLength ? tensor : copyTensor(tensor)))
+    return first.inputs.map((tensor) =>
+      Array.isArray(tensor.data) || tensor.data.byteLength === tensor.data.buffer.byteLength ? tensor : copyTensor(tensor),
+    )
   }
   return first.inputs.map((_, index) => concatRows(works.map((work) => work.inputs[index]!)))
 }

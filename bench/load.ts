@@ -1,0 +1,94 @@
+/** Closed-loop load with wrk: every connection sends its next request when it has the answer to the last. */
+import { execFileSync } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { run } from './children.ts'
+import { CpuWatch, processTree } from './machine.ts'
+import type { RequestBody } from './models.ts'
+
+export interface Load {
+  readonly requests: number
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  /** Answers other than 2xx and 3xx, and requests without an answer. */
+  readonly errors: number
+  /** CPU time of the server for each request, microseconds: it is disturbed less by other programs than throughput is. */
+  readonly cpuUs: number
+  /** Share of the machine that other programs took meanwhile. */
+  readonly othersShare: number
+}
+
+/** Installs wrk where that is possible without asking. @throws how to get it */
+export async function requireWrk(): Promise<void> {
+  if (hasWrk()) return
+  const advice = 'wrk sends the load and is not installed; on Debian and Ubuntu: apt-get install wrk'
+  if (process.getuid?.() !== 0) throw new Error(advice)
+  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  try {
+    await run('apt-get', ['install', '-y', '-qq', 'wrk'], { env: environment }).catch(async () => {
+      await run('apt-get', ['update', '-qq'], { env: environment })
+      await run('apt-get', ['install', '-y', '-qq', 'wrk'], { env: environment })
+    })
+  } catch (error) {
+    throw new Error(`${advice} (tried: ${error instanceof Error ? error.message : String(error)})`)
+  }
+  if (!hasWrk()) throw new Error(advice)
+}
+
+function hasWrk(): boolean {
+  try {
+    execFileSync('wrk', ['--version'], { stdio: 'ignore' })
+    return true
+  } catch (error) {
+    // It prints its version and ends with 1.
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT'
+  }
+}
+
+const MARK = 'MEASURED '
+
+function script(body: RequestBody): string {
+  const headers = Object.entries(body.headers).map(([name, value]) => `wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`)
+  return `local file = assert(io.open(${JSON.stringify(body.file)}, "rb"))
+wrk.method = "POST"
+wrk.body = file:read("*a")
+${headers.join('\n')}
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format("${MARK}%d %d %.1f %.1f %d\\n", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+end
+`
+}
+
+export interface LoadOptions {
+  readonly url: string
+  readonly body: RequestBody
+  readonly connections: number
+  readonly seconds: number
+  /** Process whose CPU time is counted, with its children. */
+  readonly pid: number
+  readonly scratch: string
+}
+
+export async function measureLoad(options: LoadOptions): Promise<Load> {
+  const { url, body, connections, seconds, pid, scratch } = options
+  const file = join(scratch, 'request.lua')
+  await writeFile(file, script(body))
+  const watch = new CpuWatch(processTree(pid))
+  const printed = await run('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', file, url])
+  const { serverMs, othersShare } = watch.stop()
+  const line = printed.split('\n').find((candidate) => candidate.startsWith(MARK))
+  if (line === undefined) throw new Error(`wrk said nothing that can be read:\n${printed}`)
+  const [requests = 0, durationUs = 1, p50 = 0, p99 = 0, errors = 0] = line.slice(MARK.length).split(' ').map(Number)
+  return {
+    requests,
+    perSecond: (requests / durationUs) * 1e6,
+    p50Ms: p50 / 1000,
+    p99Ms: p99 / 1000,
+    errors,
+    cpuUs: (serverMs * 1000) / Math.max(1, requests),
+    othersShare,
+  }
+}

@@ -1,0 +1,19 @@
+/** Builds what is published: JavaScript and declarations in dist/, and the files that go with them. */
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+
+const root = new URL('..', import.meta.url).pathname
+const dist = join(root, 'dist')
+
+rmSync(dist, { recursive: true, force: true })
+const compiler = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], {
+  stdio: 'inherit',
+})
+if (compiler.status !== 0) process.exit(compiler.status ?? 1)
+cpSync(join(root, 'src/onnx/generated'), join(dist, 'onnx/generated'), { recursive: true })
+const swagger = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+const assets = join(dist, 'assets/swagger-ui')
+mkdirSync(assets, { recursive: true })
+for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js', 'LICENSE']) cpSync(join(swagger, file), join(assets, file))

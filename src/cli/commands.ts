@@ -1,0 +1,19 @@
+import type { Command } from 'commander'
+
+/** A module that adds arguments, options and the action of one command. */
+export interface CommandModule {
+  define(command: Command): void
+}
+
+/** All commands, in the order of the help. */
+export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<CommandModule> }>> = {
+  serve: { summary: 'serve models over HTTP', load: () => import('./serve.ts') },
+  predict: { summary: 'answer rows with a model, without a server', load: () => import('./predict.ts') },
+  inspect: { summary: 'show what a model takes, gives and costs', load: () => import('./inspect.ts') },
+  bench: { summary: 'measure a server or a model', load: () => import('./bench.ts') },
+  init: { summary: 'write a commented slipway.yaml for a model', load: () => import('./init.ts') },
+  demo: { summary: 'serve an example and send it real requests', load: () => import('./demo.ts') },
+  doctor: { summary: 'check that this machine can serve', load: () => import('./doctor.ts') },
+  config: { summary: 'show the configuration and where it comes from', load: () => import('./config.ts') },
+  version: { summary: 'print versions', load: () => import('./version.ts') },
+}

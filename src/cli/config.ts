@@ -1,0 +1,47 @@
+import { resolveServing } from '../contract/serving-options.ts'
+import { usableCores } from '../core/cores.ts'
+import { readConfig, settings } from '../server/config.ts'
+import { resolveServer } from '../server/options.ts'
+import { addSettingFlags, flagValues } from './serve.ts'
+import { note, print, table } from './output.ts'
+import type { Command } from 'commander'
+
+export function define(command: Command): void {
+  const view = command
+    .command('view')
+    .description('print the resolved configuration')
+    .option('--show-origin', 'say where each value comes from')
+    .option('--config <file>', 'server file')
+    .option('--json', 'print JSON')
+  addSettingFlags(view)
+  view
+    .addHelpText('after', '\nOrder: flag > environment > server file > package (serving: in slipway.yaml) > built in.')
+    .action((options: Record<string, unknown>) => {
+      const read = readConfig({ flags: flagValues(options), environment: process.env, file: options['config'] as string | undefined })
+      for (const warning of read.warnings) note(`warning: ${warning}`)
+      const origins = new Map(read.origins.map((origin) => [origin.key, origin.origin]))
+      const resolved = { ...resolveServer(read.options), serving: resolveServing(usableCores().count, read.options.serving) }
+      const rows = [...settings().keys()].map((key) => ({
+        key,
+        value: valueAt(resolved, key),
+        origin: origins.get(key) ?? (key.startsWith('serving.') ? 'built in (a package may say otherwise)' : 'built in'),
+      }))
+      if (options['json'] === true) print(JSON.stringify(options['showOrigin'] === true ? rows : resolved))
+      else
+        print(
+          table(
+            rows.map(({ key, value, origin }) => [
+              key,
+              value === undefined ? '-' : String(value),
+              ...(options['showOrigin'] === true ? [origin] : []),
+            ]),
+          ),
+        )
+    })
+}
+
+function valueAt(config: object, key: string): unknown {
+  let at: unknown = config
+  for (const part of key.split('.')) at = (at as Record<string, unknown> | undefined)?.[part]
+  return Array.isArray(at) ? at.join(',') : at
+}

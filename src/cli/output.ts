@@ -1,0 +1,49 @@
+import { styleText } from 'node:util'
+import { isSlipwayError, messageOf } from '../core/errors.ts'
+
+/** Results go to standard output. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+/** Everything that is not a result goes to standard error. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+/** Emphasis where a person looks on; plain text in pipes and with NO_COLOR. */
+export function style(format: 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan', text: string): string {
+  return styleText(format, text, { stream: process.stdout })
+}
+
+/** Columns with two spaces between them; numbers to the right. */
+export function table(rows: readonly (readonly string[])[], header?: readonly string[]): string {
+  const all = header === undefined ? rows : [header, ...rows]
+  const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
+  const numeric = widths.map((_, column) => rows.length > 0 && rows.every((row) => /^[\d.,]+ ?\S{0,5}$|^-?$/.test(row[column] ?? '')))
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => (numeric[column] === true ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+      .join('  ')
+      .trimEnd()
+  return all.map(line).join('\n')
+}
+
+/** Says what went wrong and returns the exit code. */
+export function reportError(error: unknown, json: boolean): number {
+  if (!isSlipwayError(error)) {
+    note(
+      json
+        ? JSON.stringify({ code: 'SLW_INTERNAL', message: messageOf(error) })
+        : `slipway: a fault in slipway: ${error instanceof Error ? error.stack : messageOf(error)}`,
+    )
+    return 1
+  }
+  const { code, kind, message, issues } = error
+  if (json) note(JSON.stringify({ apiVersion: 'slipway/v1', kind: 'Error', code, message, hint: kind.cure, issues }))
+  else
+    note(
+      `${styleText('red', 'error:', { stream: process.stderr })} ${message}\n${styleText('dim', `${code}: ${kind.cure}`, { stream: process.stderr })}`,
+    )
+  return kind.exit
+}

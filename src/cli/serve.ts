@@ -1,0 +1,177 @@
+import { pino } from 'pino'
+import { messageOf, SlipwayError } from '../core/errors.ts'
+import { formatBytes, formatMs, parseDurationMs } from '../core/units.ts'
+import { predictUs } from '../engine/cost.ts'
+import { curlLine } from '../protocol/http/examples.ts'
+import { desiredState } from '../server/desired-state.ts'
+import { flagOf, readConfig, settings } from '../server/config.ts'
+import { resolveServer } from '../server/options.ts'
+import { startServer } from '../server/start-server.ts'
+import { tuneV8 } from '../server/tune-v8.ts'
+import { describeSpec } from '../serving/variant.ts'
+import { note, print, style } from './output.ts'
+import type { Command } from 'commander'
+import type { ServerOptions } from '../server/options.ts'
+import type { SlipwayServer } from '../server/start-server.ts'
+
+/** Flags that are given as durations. */
+const DURATIONS = new Set(['shutdown.pauseMs', 'shutdown.graceMs'])
+
+export function define(command: Command): void {
+  command
+    .argument('[paths...]', 'model files or folders; NAME=PATH gives a name. Default: $MODEL_PATH, or the models of the server file')
+    .option('--name <name>', 'name of the model, where one path is given')
+    .option('--config <file>', 'server file. Default: slipway.server.yaml, if there is one')
+    .option('--dry-run', 'check models and configuration, then end without serving')
+  addSettingFlags(command)
+  command
+    .addHelpText(
+      'after',
+      '\nExamples:\n  slipway serve model.onnx\n  slipway serve churn=models/churn digits=models/digits --port 9000\n  slipway serve models/ --versions all --isolation process',
+    )
+    .action(async (paths: string[], options: Record<string, unknown>) => serve(paths, options))
+}
+
+/** One flag for each scalar setting of the server file. */
+export function addSettingFlags(command: Command): void {
+  for (const [key, schema] of settings()) {
+    const flag = flagOf(key)
+    const value =
+      schema.type === 'boolean'
+        ? ''
+        : ` <${schema.enum?.join('|') ?? (DURATIONS.has(key) ? 'duration' : schema.type === 'integer' ? 'n' : 'text')}>`
+    command.option(`--${flag}${value}`, firstSentence(schema.description ?? ''))
+  }
+}
+
+function firstSentence(description: string): string {
+  return description.replace(/\.$/, '')
+}
+
+/** The flags that were given, by dotted key. */
+export function flagValues(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const flags: Record<string, unknown> = {}
+  for (const key of settings().keys()) {
+    const name = flagOf(key).replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
+    const value = options[name]
+    if (value !== undefined) flags[key] = DURATIONS.has(key) ? parseDurationMs(String(value), `--${flagOf(key)}`) : value
+  }
+  return flags
+}
+
+/** Paths of the command line, or what the environment says where it names none. */
+export function modelEntries(
+  paths: readonly string[],
+  name: string | undefined,
+  fromFile: ServerOptions['models'],
+): NonNullable<ServerOptions['models']> {
+  const named = paths.map((path) => {
+    const match = /^([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)$/.exec(path)
+    return match?.[1] !== undefined && match[2] !== undefined ? { name: match[1], path: match[2] } : { path }
+  })
+  if (name !== undefined) {
+    const [only] = named
+    if (named.length !== 1 || only === undefined)
+      throw new SlipwayError('SLW_USAGE', `--name fits one path, ${named.length} are given; write NAME=PATH`)
+    return [{ path: only.path, name }]
+  }
+  if (named.length > 0) return [...(fromFile ?? []), ...named]
+  if (fromFile !== undefined && fromFile.length > 0) return fromFile
+  const environment = process.env['MODEL_PATH']
+  if (environment !== undefined && environment !== '') return [{ path: environment }]
+  throw new SlipwayError('SLW_USAGE', 'nothing to serve: name a model file or folder, e.g. slipway serve model.onnx')
+}
+
+async function serve(paths: readonly string[], options: Record<string, unknown>): Promise<void> {
+  const { device } = options
+  if (device !== undefined && device !== 'cpu')
+    throw new SlipwayError('SLW_CONFIG_INVALID', `--device ${String(device)}: this release runs models on the CPU only`)
+  const config = readConfig({ flags: flagValues(options), environment: process.env, file: options['config'] as string | undefined })
+  for (const warning of config.warnings) note(`warning: ${warning}`)
+  const server = { ...config.options, models: modelEntries(paths, options['name'] as string | undefined, config.options.models) }
+  if (options['dryRun'] === true) {
+    await dryRun(server)
+    return
+  }
+  tuneV8()
+  const level = server.log?.level ?? (process.stderr.isTTY ? 'warn' : 'info')
+  const logger = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: true }))
+  const running = await startServer({ ...server, logger })
+  for (const failure of running.failures) note(`warning: not served: ${failure.message}`)
+  print(banner(running))
+  await untilStopped(running)
+}
+
+async function dryRun(server: ServerOptions): Promise<void> {
+  const config = resolveServer(server)
+  const documents = await desiredState(config)
+  const { readPackage } = await import('../model/package.ts')
+  const { buildSignature } = await import('../signature/signature.ts')
+  for (const document of documents) {
+    for (const variant of document.spec.variants) {
+      const model = await readPackage({ name: variant.model, version: variant.version, path: variant.path })
+      buildSignature({ onnx: model.onnx, document: model.document, source: variant.path })
+      print(`ok  ${document.metadata.name} version ${variant.version}  ${variant.path}`)
+    }
+  }
+  print(`ok  configuration for http://${config.host}:${config.port}`)
+}
+
+/** What a newcomer wants to see first: what is served, where, and one line that works. */
+function banner(server: SlipwayServer): string {
+  const lines: string[] = []
+  for (const variant of server.dataPlane.variants()) {
+    const { loaded } = variant
+    if (loaded === undefined) continue
+    const { serving, signature, probe } = loaded
+    lines.push(`${style('bold', variant.subject.endpoint)} version ${variant.subject.version}  ready in ${formatMs(loaded.loadMs)}`)
+    lines.push(
+      `  in   ${signature.features === undefined ? signature.inputs.map(describeSpec).join(', ') : signature.features.map((feature) => `${feature.spec.name} (${feature.spec.type})`).join(', ')}`,
+    )
+    lines.push(`  out  ${signature.outputs.map(describeSpec).join(', ')}  as ${signature.answer.task}`)
+    lines.push(
+      `  run  ${serving.instances} ${serving.isolation}${serving.instances === 1 ? '' : serving.isolation === 'process' ? 'es' : 's'} x ${serving.threads} thread${serving.threads === 1 ? '' : 's'} on CPU, ${probe.batchable ? `batches up to ${serving.maxBatchSize}` : `not batched: ${probe.reason}`}${probe.cost === undefined ? '' : `, about ${formatMs(predictUs(probe.cost, 1) / 1000)} a row`}`,
+    )
+  }
+  const { cores, url } = server
+  lines.push(
+    '',
+    `Predict  ${url}/predict`,
+    `V2       ${url}/v2`,
+    `Docs     ${url}/docs`,
+    `Health   ${url}/health   Metrics  ${url}/metrics`,
+  )
+  lines.push(
+    style(
+      'dim',
+      `${cores.count} core${cores.count === 1 ? '' : 's'} (${cores.limitedBy}), ${formatBytes(process.memoryUsage.rss())} resident, no state is kept on disk. Ctrl-C stops.`,
+    ),
+  )
+  const first = [...server.dataPlane.variants()].find((variant) => variant.loaded !== undefined)
+  if (first?.loaded !== undefined) lines.push('', 'Try it:', style('cyan', curlLine(url, first.subject.endpoint, first.loaded.signature)))
+  return lines.join('\n')
+}
+
+/** Waits for a signal, ends politely, and at a second signal at once. */
+async function untilStopped(server: SlipwayServer): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  let stopping = false
+  const onSignal = (signal: string): void => {
+    if (stopping) process.exit(130)
+    stopping = true
+    resolve(signal)
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  const signal = await promise
+  const { pauseMs, graceMs } = server.config.shutdown
+  // At a terminal nobody balances load: the pause is for orchestrators.
+  note(`${signal}: finishing what is in flight (pause ${formatMs(pauseMs)}, then at most ${formatMs(graceMs)}); again to end now`)
+  const clean = await server.drain().catch((error: unknown) => {
+    note(`warning: ${messageOf(error)}`)
+    return false
+  })
+  if (!clean) note('warning: some requests did not finish in time')
+  await server.close()
+  process.exit(clean ? 0 : 1)
+}

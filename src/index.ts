@@ -1,0 +1,12 @@
+/** The library: what applications import from `slipway`. */
+export { ERRORS, isSlipwayError, SlipwayError } from './core/errors.ts'
+export { loadModel } from './library/load-model.ts'
+export { startServer } from './server/start-server.ts'
+export type { ErrorCode, ErrorKind, Issue } from './core/errors.ts'
+export type { Logger } from './core/log.ts'
+export type { Answer } from './signature/answer.ts'
+export type { Signature } from './signature/signature.ts'
+export type { Datatype, TensorData } from './tensor/datatype.ts'
+export type { Tensor, TensorSpec } from './tensor/tensor.ts'
+export type { CallOptions, LoadModelOptions, Model } from './library/load-model.ts'
+export type { SlipwayServer, StartServerOptions } from './server/start-server.ts'

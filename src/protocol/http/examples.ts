@@ -1,0 +1,48 @@
+import { exampleRow } from '../../signature/example.ts'
+import { toJson } from '../../tensor/json-writer.ts'
+import type { Signature } from '../../signature/signature.ts'
+
+/** A body that the friendly dialect accepts for a model. */
+export function exampleBody(signature: Signature): string {
+  if (signature.image !== undefined && signature.examples.length === 0) return `{"image":"${PIXEL_PNG}"}`
+  return toJson(exampleRow(signature))
+}
+
+/** One grey pixel: a valid picture for a curl line. */
+const PIXEL_PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=='
+
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`
+}
+
+/** Longer bodies would fill a screen: the line then fetches its example from the server. */
+const BODY_SHOWN_MAX = 600
+
+/** A line that works when pasted into a shell. */
+export function curlLine(url: string, endpoint: string, signature: Signature): string {
+  if (exampleBody(signature).length > BODY_SHOWN_MAX) {
+    return `curl -s ${url}/models/${endpoint}/example | curl -s ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d @-`
+  }
+  return `curl -s ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d ${shellQuoted(exampleBody(signature))}`
+}
+
+/** A Python program with nothing but the standard library. */
+export function pythonSnippet(url: string, endpoint: string, signature: Signature): string {
+  return `import json, urllib.request
+
+body = json.dumps(json.loads(r'''${exampleBody(signature)}''')).encode()
+request = urllib.request.Request("${url}/models/${endpoint}/predict", body, {"content-type": "application/json"})
+print(json.load(urllib.request.urlopen(request)))
+`
+}
+
+/** TypeScript for Node and browsers. */
+export function typescriptSnippet(url: string, endpoint: string, signature: Signature): string {
+  return `const response = await fetch('${url}/models/${endpoint}/predict', {
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(${exampleBody(signature)}),
+})
+console.log(await response.json())
+`
+}

@@ -1,0 +1,292 @@
+import { slipwayVersion } from '../../core/version.ts'
+import { DATATYPES, isFloat } from '../../tensor/datatype.ts'
+import { exampleBody, pythonSnippet, curlLine, typescriptSnippet } from './examples.ts'
+import type { DataPlane } from '../../serving/data-plane.ts'
+import type { Feature, Signature } from '../../signature/signature.ts'
+import type { TensorSpec } from '../../tensor/tensor.ts'
+
+type Json = Record<string, unknown>
+
+/** OpenAPI 3.1 of this server as it is: a schema for each model from its signature, with examples that work. */
+export function openApi(dataPlane: DataPlane, url: string): Json {
+  const paths: Json = {
+    '/predict': { post: anyPredict() },
+    '/health': { get: plain('Health', 'What is loaded and, where something is not, why.', 'health') },
+    '/ready': { get: ready('Readiness', 'health') },
+    '/metrics': {
+      get: {
+        tags: ['operations'],
+        summary: 'Metrics',
+        description: 'Prometheus text, or OpenMetrics where the Accept header asks for it.',
+        responses: { 200: { description: 'Metrics.', content: { 'text/plain': { schema: { type: 'string' } } } } },
+      },
+    },
+    '/v2': { get: plain('Server metadata', 'Name, version and extensions.', 'Open Inference Protocol') },
+    '/v2/health/live': { get: plain('Liveness', 'The process answers.', 'Open Inference Protocol') },
+    '/v2/health/ready': { get: ready('Readiness', 'Open Inference Protocol') },
+    '/v2/repository/index': {
+      post: {
+        tags: ['Open Inference Protocol'],
+        summary: 'Models',
+        requestBody: {
+          content: {
+            'application/json': {
+              schema: { type: 'object', properties: { ready: { type: 'boolean', description: 'Only models that can answer.' } } },
+            },
+          },
+        },
+        responses: {
+          200: ok({ type: 'array', items: { type: 'object', properties: { name: text, version: text, state: text, reason: text } } }),
+          default: errorResponse,
+        },
+      },
+    },
+  }
+  for (const endpoint of dataPlane.endpoints.values()) {
+    const variant = endpoint.variants.find((candidate) => candidate.loaded !== undefined)
+    if (variant?.loaded === undefined) continue
+    const { signature, package: source } = variant.loaded
+    const name = endpoint.name
+    paths[`/models/${name}/predict`] = { post: predictOperation(name, signature, source.document.description, url) }
+    paths[`/models/${name}/example`] = {
+      get: { ...plain(`A body that ${name} accepts`, '', name), responses: { 200: ok({ type: 'object' }), 503: errorResponse } },
+    }
+    paths[`/v2/models/${name}`] = {
+      get: { ...plain(`Metadata of ${name}`, '', name), responses: { 200: ok({ type: 'object' }), 503: errorResponse } },
+    }
+    paths[`/v2/models/${name}/ready`] = { get: ready(`Readiness of ${name}`, name) }
+    paths[`/v2/models/${name}/infer`] = { post: inferOperation(name, signature) }
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Slipway',
+      version: slipwayVersion(),
+      description: 'Predictions over the friendly dialect (rows in, answers out) and the Open Inference Protocol (tensors).',
+    },
+    servers: [{ url }],
+    paths,
+    components: { schemas: { Error: errorSchema } },
+  }
+}
+
+const text = { type: 'string' }
+const errorSchema = {
+  type: 'object',
+  required: ['error'],
+  properties: {
+    error: text,
+    code: text,
+    retryable: { type: 'boolean' },
+    issues: { type: 'array', items: { type: 'object', properties: { path: text, message: text } } },
+    request_id: text,
+  },
+}
+const errorResponse = {
+  description: 'What was wrong, where, and what was expected.',
+  content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
+}
+
+function ok(schema: Json, type = 'application/json'): Json {
+  return { description: 'The answer.', content: { [type]: { schema } } }
+}
+
+function plain(summary: string, description: string, tag: string): Json {
+  return { tags: [tag], summary, description, responses: { 200: ok({ type: 'object' }) } }
+}
+
+function ready(summary: string, tag: string): Json {
+  return {
+    tags: [tag],
+    summary,
+    description: '503 while models load, and while the server shuts down.',
+    responses: { 200: ok({ type: 'object' }), 503: ok({ type: 'object' }) },
+  }
+}
+
+const predictionErrors = {
+  400: errorResponse,
+  408: errorResponse,
+  413: errorResponse,
+  415: errorResponse,
+  503: errorResponse,
+  504: errorResponse,
+}
+
+function anyPredict(): Json {
+  return {
+    tags: ['predict'],
+    summary: 'Predict with the only model, or the default one',
+    requestBody: { required: true, content: { 'application/json': { schema: {} }, 'text/csv': { schema: text } } },
+    responses: { 200: ok({ type: 'object' }), ...predictionErrors },
+  }
+}
+
+function predictOperation(name: string, signature: Signature, description: string | undefined, url: string): Json {
+  const row = rowSchema(signature)
+  const answer = answerSchema(signature)
+  return {
+    tags: [name],
+    summary: `Predict with ${name}`,
+    description: description ?? '',
+    requestBody: {
+      required: true,
+      content: {
+        'application/json': {
+          schema: {
+            anyOf: [
+              { type: 'object', required: ['inputs'], properties: { inputs: { anyOf: [row, { type: 'array', items: row }] } } },
+              row,
+              { type: 'array', items: row },
+            ],
+          },
+          example: JSON.parse(exampleBody(signature)) as unknown,
+        },
+        ...(signature.image === undefined
+          ? { 'text/csv': { schema: text } }
+          : {
+              'image/png': { schema: { type: 'string', contentMediaType: 'image/png' } },
+              'image/jpeg': { schema: { type: 'string', contentMediaType: 'image/jpeg' } },
+            }),
+      },
+    },
+    responses: {
+      200: ok({
+        anyOf: [answer, { type: 'object', required: ['predictions'], properties: { predictions: { type: 'array', items: answer } } }],
+      }),
+      ...predictionErrors,
+    },
+    'x-codeSamples': [
+      { lang: 'Shell', label: 'curl', source: curlLine(url, name, signature) },
+      { lang: 'Python', label: 'Python', source: pythonSnippet(url, name, signature) },
+      { lang: 'TypeScript', label: 'TypeScript', source: typescriptSnippet(url, name, signature) },
+    ],
+  }
+}
+
+function rowSchema(signature: Signature): Json {
+  if (signature.image !== undefined)
+    return {
+      type: 'object',
+      required: ['image'],
+      properties: { image: { type: 'string', contentEncoding: 'base64', description: 'PNG or JPEG.' } },
+    }
+  if (signature.features !== undefined) {
+    return {
+      type: 'object',
+      additionalProperties: false,
+      required: signature.features.filter(({ spec }) => spec.default === undefined).map(({ spec }) => spec.name),
+      properties: Object.fromEntries(signature.features.map((feature) => [feature.spec.name, featureSchema(feature)])),
+    }
+  }
+  return {
+    type: 'object',
+    properties: Object.fromEntries(signature.inputs.map((spec) => [spec.name, valueSchema(spec, signature.hasRows)])),
+  }
+}
+
+function featureSchema({ spec }: Feature): Json {
+  const described = {
+    ...(spec.description !== undefined && { description: `${spec.description}${spec.unit === undefined ? '' : ` (${spec.unit})`}` }),
+    ...(spec.default !== undefined && { default: spec.default }),
+  }
+  let one: Json
+  if (spec.type === 'category') one = { enum: spec.categories }
+  else if (spec.type === 'string' || spec.type === 'boolean') one = { type: spec.type }
+  else
+    one = {
+      type: spec.type,
+      ...(spec.minimum !== undefined && { minimum: spec.minimum }),
+      ...(spec.maximum !== undefined && { maximum: spec.maximum }),
+    }
+  return spec.length === undefined
+    ? { ...one, ...described }
+    : { type: 'array', items: one, minItems: spec.length, maxItems: spec.length, ...described }
+}
+
+function elementSchema(datatype: TensorSpec['datatype']): Json {
+  if (datatype === 'BYTES') return { type: 'string' }
+  if (datatype === 'BOOL') return { type: 'boolean' }
+  return isFloat(datatype) ? { type: 'number' } : { type: 'integer' }
+}
+
+function valueSchema(spec: TensorSpec, hasRows: boolean): Json {
+  const shape = hasRows ? spec.shape.slice(1) : spec.shape
+  let schema = elementSchema(spec.datatype)
+  if (spec.anyRank === true) return {}
+  for (const dim of shape.toReversed()) schema = { type: 'array', items: schema, ...(dim >= 0 && { minItems: dim, maxItems: dim }) }
+  return shape.length === 1 && shape[0] === 1 ? { anyOf: [elementSchema(spec.datatype), schema] } : schema
+}
+
+function answerSchema(signature: Signature): Json {
+  switch (signature.answer.task) {
+    case 'classification':
+      return {
+        type: 'object',
+        properties: {
+          prediction: {},
+          confidence: { type: ['number', 'null'], description: 'Probability of the prediction.' },
+          probabilities: { type: 'object', additionalProperties: { type: ['number', 'null'] } },
+        },
+      }
+    case 'regression':
+      return { type: 'object', properties: { prediction: {} } }
+    case 'ranking':
+      return {
+        type: 'object',
+        properties: {
+          prediction: { type: 'array', items: { type: 'object', properties: { item: {}, score: { type: ['number', 'null'] } } } },
+        },
+      }
+    case 'tensors':
+      return { type: 'object', properties: { prediction: {} } }
+  }
+}
+
+function inferOperation(name: string, signature: Signature): Json {
+  const tensor = {
+    type: 'object',
+    required: ['name', 'datatype', 'shape'],
+    properties: {
+      name: { enum: signature.inputs.map((spec) => spec.name) },
+      datatype: { enum: Object.keys(DATATYPES) },
+      shape: { type: 'array', items: { type: 'integer', minimum: 0 } },
+      data: { type: 'array' },
+      parameters: { type: 'object' },
+    },
+  }
+  return {
+    tags: [name],
+    summary: `Infer with ${name} (tensors)`,
+    description: `Inputs: ${signature.inputs.map((spec) => `${spec.name} ${spec.datatype} [${spec.shape.join(', ')}]`).join('; ')}. Outputs: ${signature.outputs.map((spec) => `${spec.name} ${spec.datatype}`).join('; ')}.`,
+    requestBody: {
+      required: true,
+      content: {
+        'application/json': {
+          schema: {
+            type: 'object',
+            required: ['inputs'],
+            properties: {
+              id: text,
+              parameters: { type: 'object' },
+              inputs: { type: 'array', items: tensor },
+              outputs: {
+                type: 'array',
+                items: { type: 'object', required: ['name'], properties: { name: { enum: signature.outputs.map((spec) => spec.name) } } },
+              },
+            },
+          },
+        },
+      },
+    },
+    responses: {
+      200: ok({
+        type: 'object',
+        required: ['model_name', 'outputs'],
+        properties: { model_name: text, model_version: text, id: text, outputs: { type: 'array' } },
+      }),
+      ...predictionErrors,
+      501: errorResponse,
+    },
+  }
+}
