@@ -33,7 +33,10 @@ interface Answered {
 }
 
 const python = await pythonEnv('conformance')
-const { stdout } = await promisify(execFile)(python, ['-c', 'import importlib.util as u; print(u.find_spec("onnx").submodule_search_locations[0])'])
+const { stdout } = await promisify(execFile)(python, [
+  '-c',
+  'import importlib.util as u; print(u.find_spec("onnx").submodule_search_locations[0])',
+])
 const cases = await findCases(stdout.trim())
 const passed = { json: 0, binary: 0, refused: 0 }
 const locales = await mkdtemp(join(tmpdir(), 'slipway-locales-'))
@@ -43,13 +46,18 @@ for (const group of groups(cases)) {
   describe(`ONNX cases ${group[0]?.name} and ${group.length - 1} more`, () => {
     let server: SlipwayServer
     before(async () => {
-      server = await startServer({ models: group.map(({ modelPath, name }) => ({ path: modelPath, name })), port: 0, serving: { instances: 1 } })
+      server = await startServer({
+        models: group.map(({ modelPath, name }) => ({ path: modelPath, name })),
+        port: 0,
+        serving: { instances: 1 },
+      })
     })
     after(() => server?.close())
 
     for (const found of group) {
       const known = UNSUPPORTED[found.name]
-      if (known === undefined) it(`${found.name} gives its recorded outputs over JSON and over binary tensors`, () => checkCase(server.url, found))
+      if (known === undefined)
+        it(`${found.name} gives its recorded outputs over JSON and over binary tensors`, () => checkCase(server.url, found))
       else it(`${found.name} is refused: ${known.reason}`, () => checkRefusal(server.url, found.name, known.refusal))
     }
   })
@@ -60,9 +68,15 @@ describe('the ONNX backend test suite as a whole', () => {
 
   it('every case was found, and passed through both encodings or is in the table of what is not supported', (t) => {
     const refused = Object.keys(UNSUPPORTED)
-    t.diagnostic(`${cases.length} cases: ${passed.json} passed over JSON, ${passed.binary} over binary tensors, ${passed.refused} are refused as the table says`)
+    t.diagnostic(
+      `${cases.length} cases: ${passed.json} passed over JSON, ${passed.binary} over binary tensors, ${passed.refused} are refused as the table says`,
+    )
     assert.ok(cases.length >= CASES_MIN, `${cases.length} cases were found`)
-    assert.deepEqual(refused.filter((name) => !cases.some((found) => found.name === name)), [], 'the table names cases that the suite has not')
+    assert.deepEqual(
+      refused.filter((name) => !cases.some((found) => found.name === name)),
+      [],
+      'the table names cases that the suite has not',
+    )
     assert.deepEqual(passed, { json: cases.length - refused.length, binary: cases.length - refused.length, refused: refused.length })
   })
 })
@@ -124,7 +138,10 @@ async function checkRefusal(url: string, name: string, refusal: RegExp): Promise
 
 /** As `assert_similar_outputs` of the suite's own runner compares: names and shapes equal, values as numpy's allclose. */
 function compare(answer: readonly Answered[], { outputs }: DataSet, names: readonly string[], { rtol, atol }: OnnxCase): void {
-  assert.deepEqual(answer.map((output) => output.name), names)
+  assert.deepEqual(
+    answer.map((output) => output.name),
+    names,
+  )
   assert.equal(answer.length, outputs.length)
   for (const [index, expected] of outputs.entries()) {
     const { datatype, shape, values } = answer[index]!
@@ -134,7 +151,11 @@ function compare(answer: readonly Answered[], { outputs }: DataSet, names: reado
     for (const [at, value] of values.entries()) {
       const wanted = valueAt(expected, at)
       if (Object.is(value, wanted) || value === wanted) continue
-      const close = typeof value === 'number' && typeof wanted === 'number' && Number.isFinite(wanted) && Math.abs(value - wanted) <= atol + rtol * Math.abs(wanted)
+      const close =
+        typeof value === 'number' &&
+        typeof wanted === 'number' &&
+        Number.isFinite(wanted) &&
+        Math.abs(value - wanted) <= atol + rtol * Math.abs(wanted)
       assert.ok(close, `output "${names[index]}", element ${at}: ${value} is not ${wanted} within rtol ${rtol}, atol ${atol}`)
     }
   }
@@ -153,11 +174,22 @@ async function inferJson(base: string, { inputs }: DataSet, names: readonly stri
     const values = Array.from({ length: data.length }, (_, at) => jsonValue(inputs[index]!, at))
     return `{"name":${JSON.stringify(names[index])},"datatype":"${datatype}","shape":[${shape.join(',')}],"data":[${values.join(',')}]}`
   })
-  const response = await fetch(`${base}/infer`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: `{"inputs":[${written.join(',')}]}` })
+  const response = await fetch(`${base}/infer`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: `{"inputs":[${written.join(',')}]}`,
+  })
   const text = await response.text()
   assert.equal(response.status, 200, text)
-  const { outputs } = parseExact(text) as { outputs: { name: string; datatype: string; shape: Exact[]; data: (Exact | string | boolean)[] }[] }
-  return outputs.map(({ name, datatype, shape, data }) => ({ name, datatype, shape: shape.map(({ digits }) => Number(digits)), values: data.map((value) => storedValue(value, datatype)) }))
+  const { outputs } = parseExact(text) as {
+    outputs: { name: string; datatype: string; shape: Exact[]; data: (Exact | string | boolean)[] }[]
+  }
+  return outputs.map(({ name, datatype, shape, data }) => ({
+    name,
+    datatype,
+    shape: shape.map(({ digits }) => Number(digits)),
+    values: data.map((value) => storedValue(value, datatype)),
+  }))
 }
 
 function jsonValue(tensor: Tensor, index: number): string {
@@ -174,7 +206,9 @@ interface Exact {
 
 /** JSON with each number as its digits; also the bare words NaN and Infinity, which JSON.parse does not know. */
 function parseExact(text: string): unknown {
-  const quoted = text.replaceAll(/"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity|\d[\d.eE+-]*)/g, (token) => (token.startsWith('"') ? token : `{"digits":"${token}"}`))
+  const quoted = text.replaceAll(/"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity|\d[\d.eE+-]*)/g, (token) =>
+    token.startsWith('"') ? token : `{"digits":"${token}"}`,
+  )
   return JSON.parse(quoted)
 }
 
@@ -189,18 +223,31 @@ function storedValue(value: Exact | string | boolean, datatype: string): Value {
 }
 
 async function inferBinary(base: string, { inputs }: DataSet, names: readonly string[]): Promise<Answered[]> {
-  const raw = inputs.map(({ data }) => (Array.isArray(data) ? Buffer.concat(data.map(lengthPrefixed)) : Buffer.from(data.buffer, data.byteOffset, data.byteLength)))
+  const raw = inputs.map(({ data }) =>
+    Array.isArray(data) ? Buffer.concat(data.map(lengthPrefixed)) : Buffer.from(data.buffer, data.byteOffset, data.byteLength),
+  )
   const header = Buffer.from(
     JSON.stringify({
-      inputs: inputs.map(({ datatype, shape }, index) => ({ name: names[index], datatype, shape, parameters: { binary_data_size: raw[index]!.length } })),
+      inputs: inputs.map(({ datatype, shape }, index) => ({
+        name: names[index],
+        datatype,
+        shape,
+        parameters: { binary_data_size: raw[index]!.length },
+      })),
       parameters: { binary_data_output: true },
     }),
   )
-  const response = await fetch(`${base}/infer`, { method: 'POST', headers: { 'inference-header-content-length': String(header.length) }, body: Buffer.concat([header, ...raw]) })
+  const response = await fetch(`${base}/infer`, {
+    method: 'POST',
+    headers: { 'inference-header-content-length': String(header.length) },
+    body: Buffer.concat([header, ...raw]),
+  })
   const body = Buffer.from(await response.arrayBuffer())
   assert.equal(response.status, 200, body.toString())
   const length = Number(response.headers.get('inference-header-content-length'))
-  const { outputs } = JSON.parse(body.toString('utf8', 0, length)) as { outputs: { name: string; datatype: string; shape: number[]; parameters: { binary_data_size: number } }[] }
+  const { outputs } = JSON.parse(body.toString('utf8', 0, length)) as {
+    outputs: { name: string; datatype: string; shape: number[]; parameters: { binary_data_size: number } }[]
+  }
   let at = length
   const answered = outputs.map(({ name, datatype, shape, parameters }) => {
     const part = body.subarray(at, (at += parameters.binary_data_size))
@@ -220,7 +267,7 @@ function lengthPrefixed(text: string): Buffer {
 function binaryValues(bytes: Buffer, datatype: string): Value[] {
   if (datatype === 'BYTES') {
     const texts: string[] = []
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const end = at + 4 + bytes.readUInt32LE(at)
       texts.push(bytes.toString('utf8', at + 4, end))
       at = end

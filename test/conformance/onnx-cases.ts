@@ -101,7 +101,9 @@ export async function findCases(onnxFolder: string): Promise<OnnxCase[]> {
 }
 
 async function readCase(onnxFolder: string, folder: string, name: string): Promise<OnnxCase> {
-  const given = existsSync(join(folder, 'data.json')) ? (JSON.parse(await readFile(join(folder, 'data.json'), 'utf8')) as { rtol?: number; atol?: number; url?: string }) : {}
+  const given = existsSync(join(folder, 'data.json'))
+    ? (JSON.parse(await readFile(join(folder, 'data.json'), 'utf8')) as { rtol?: number; atol?: number; url?: string })
+    : {}
   const tolerance = { rtol: given.rtol ?? DEFAULT_TOLERANCE.rtol, atol: given.atol ?? DEFAULT_TOLERANCE.atol }
   const own = join(folder, 'model.onnx')
   if (existsSync(own)) return { name, modelPath: own, ...tolerance, heavy: false, load: () => recordedSets(folder) }
@@ -112,12 +114,18 @@ async function readCase(onnxFolder: string, folder: string, name: string): Promi
 
 async function recordedSets(folder: string): Promise<DataSet[]> {
   const sets = (await readdir(folder)).filter((entry) => entry.startsWith('test_data_set')).toSorted()
-  return await Promise.all(sets.map(async (set) => ({ inputs: await readTensors(join(folder, set), 'input'), outputs: await readTensors(join(folder, set), 'output') })))
+  return await Promise.all(
+    sets.map(async (set) => ({
+      inputs: await readTensors(join(folder, set), 'input'),
+      outputs: await readTensors(join(folder, set), 'output'),
+    })),
+  )
 }
 
 async function readTensors(folder: string, kind: 'input' | 'output'): Promise<Tensor[]> {
   const tensors: Tensor[] = []
-  for (let path = join(folder, `${kind}_0.pb`); existsSync(path); path = join(folder, `${kind}_${tensors.length}.pb`)) tensors.push(await readTensor(path))
+  for (let path = join(folder, `${kind}_0.pb`); existsSync(path); path = join(folder, `${kind}_${tensors.length}.pb`))
+    tensors.push(await readTensor(path))
   return tensors
 }
 
@@ -129,13 +137,15 @@ async function readTensor(path: string): Promise<Tensor> {
 async function lightSet(modelPath: string): Promise<DataSet> {
   const graph = graphOf(await readOnnx(modelPath))
   const weights = new Set(graph.initializer.map((tensor) => tensor.name))
-  const inputs = graph.input.filter((input) => !weights.has(input.name)).map((input): Tensor => {
-    const type = input.type?.value
-    if (type?.case !== 'tensorType') throw new Error(`${modelPath}: input "${input.name}" is not a tensor`)
-    const shape = (type.value.shape?.dim ?? []).map((dim) => (dim.value.case === 'dimValue' ? Number(dim.value.value) : 1))
-    const count = shape.reduce((product, dim) => product * dim, 1)
-    return { name: input.name, datatype: 'FP32', shape, data: Float32Array.from({ length: count }, (_, index) => index / count) }
-  })
+  const inputs = graph.input
+    .filter((input) => !weights.has(input.name))
+    .map((input): Tensor => {
+      const type = input.type?.value
+      if (type?.case !== 'tensorType') throw new Error(`${modelPath}: input "${input.name}" is not a tensor`)
+      const shape = (type.value.shape?.dim ?? []).map((dim) => (dim.value.case === 'dimValue' ? Number(dim.value.value) : 1))
+      const count = shape.reduce((product, dim) => product * dim, 1)
+      return { name: input.name, datatype: 'FP32', shape, data: Float32Array.from({ length: count }, (_, index) => index / count) }
+    })
   const outputs = await Promise.all(graph.output.map((_, index) => readTensor(modelPath.replace(/\.onnx$/, `_output_${index}.pb`))))
   return { inputs, outputs }
 }

@@ -35,24 +35,38 @@ after(() => rm(folder, { recursive: true }))
 describe('tritonclient.http, unmodified', () => {
   it('finds the server to be as Triton is', async (t) => {
     const files = (await readdir(folder)).filter((file) => file !== 'slow.onnx')
-    await using server = await startServer({ models: files.map((file) => ({ path: join(folder, file) })), port: 0, serving: { instances: 1 } })
+    await using server = await startServer({
+      models: files.map((file) => ({ path: join(folder, file) })),
+      port: 0,
+      serving: { instances: 1 },
+    })
     await told(t, await run('check', new URL(server.url).host), 23)
   })
 
   it('and requests are told to come back when the queue is full', async (t) => {
-    await using server = await startServer({ models: [{ path: join(folder, 'slow.onnx') }], port: 0, serving: { queueRequests: 1, instances: 1, inlineMaxUs: 0 } })
+    await using server = await startServer({
+      models: [{ path: join(folder, 'slow.onnx') }],
+      port: 0,
+      serving: { queueRequests: 1, instances: 1, inlineMaxUs: 0 },
+    })
     await told(t, await run('full', new URL(server.url).host), 4)
   })
 })
 
 async function run(command: string, argument: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(python, [SCRIPT, command, argument], { timeout: CHECKS_TIMEOUT_MS, env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' } })
+  const { stdout } = await promisify(execFile)(python, [SCRIPT, command, argument], {
+    timeout: CHECKS_TIMEOUT_MS,
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+  })
   return stdout
 }
 
 /** One test for each line of the script; `count` guards against a script that ended early. */
 async function told(t: TestContext, lines: string, count: number): Promise<void> {
-  const checks = lines.trim().split('\n').map((line) => JSON.parse(line) as Checked)
+  const checks = lines
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Checked)
   for (const { fact, note, error } of checks) {
     await t.test(fact, (inner) => {
       if (note !== null) inner.diagnostic(note)

@@ -7,6 +7,8 @@ export interface QueuedWork {
   readonly outputs: readonly string[]
   readonly rows: number
   readonly bytes: number
+  /** 1, or 0 for the further parts of a request that was split: limits count requests. */
+  readonly requests: number
   /** Works with the same key may share a run: shapes, requested outputs, parameters. */
   readonly key: string
   readonly priority: number
@@ -51,6 +53,7 @@ export interface Lane {
 export class SchedulerQueue {
   readonly #limits: QueueLimits
   readonly #lanes = new Map<string, Lane>()
+  #works = 0
   #requests = 0
   #rows = 0
   #bytes = 0
@@ -61,6 +64,11 @@ export class SchedulerQueue {
 
   get requests(): number {
     return this.#requests
+  }
+
+  /** Works that wait: requests, and parts of requests. */
+  get works(): number {
+    return this.#works
   }
 
   get rows(): number {
@@ -86,7 +94,8 @@ export class SchedulerQueue {
     }
     lane.works.push(work)
     work.queued = true
-    this.#requests++
+    this.#works++
+    this.#requests += work.requests
     this.#rows += work.rows
     this.#bytes += work.bytes
   }
@@ -156,7 +165,8 @@ export class SchedulerQueue {
   #forget(work: QueuedWork): void {
     if (!work.queued) return
     work.queued = false
-    this.#requests--
+    this.#works--
+    this.#requests -= work.requests
     this.#rows -= work.rows
     this.#bytes -= work.bytes
   }

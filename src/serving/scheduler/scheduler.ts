@@ -133,19 +133,20 @@ export class Scheduler {
     const cancel =
       this.#options.batchable && request.rows > rowsMax
         ? this.#enqueueParts(request, bytes, settle)
-        : this.#enqueueWhole(request, bytes, settle)
+        : this.#enqueueWhole(request, { bytes, requests: 1 }, settle)
     this.#schedulePump()
     this.#armSweep()
     return cancel
   }
 
-  #enqueueWhole(request: WorkRequest, bytes: number, settle: Settle): Cancel {
+  #enqueueWhole(request: WorkRequest, size: { bytes: number; requests: number }, settle: Settle): Cancel {
     const { inputs, outputs, rows, key, priority, deadlineMs } = request
     const work: QueuedWork = {
       inputs,
       outputs,
       rows,
-      bytes,
+      bytes: size.bytes,
+      requests: size.requests,
       key,
       priority,
       deadlineMs,
@@ -181,7 +182,7 @@ export class Scheduler {
         else settle(error, undefined)
         if (error !== undefined) cancel()
       }
-      cancels.push(this.#enqueueWhole(part, (bytes * part.rows) / request.rows, settlePart))
+      cancels.push(this.#enqueueWhole(part, { bytes: (bytes * part.rows) / request.rows, requests: index === 0 ? 1 : 0 }, settlePart))
     }
     return cancel
   }
@@ -234,7 +235,7 @@ export class Scheduler {
     if (
       inline?.available === true &&
       cost !== undefined &&
-      this.#queue.requests === 1 &&
+      this.#queue.works === 1 &&
       this.#runners.every((runner) => runner.available)
     ) {
       if (predictUs(cost, lane.works[lane.head]!.rows) < serving.inlineMaxUs) return inline
@@ -354,7 +355,7 @@ export class Scheduler {
           undefined,
         )
       }
-      if (this.#queue.requests > 0) this.#armSweep()
+      if (this.#queue.works > 0) this.#armSweep()
     })
   }
 

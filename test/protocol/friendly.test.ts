@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, before, describe, it } from 'node:test'
+import { CUSTOMER, example, post, serveExamples } from '../fixtures.ts'
+import type { SlipwayServer } from '../../src/server/start-server.ts'
+
+describe('the friendly dialect', () => {
+  let server: SlipwayServer
+  before(async () => {
+    server = await serveExamples(['churn', 'digits', 'recommend'], { defaultModel: 'churn', serving: { instances: 1 } })
+  })
+  after(() => server.close())
+
+  it('answers one row with one object', async () => {
+    const { status, body, headers } = await post(`${server.url}/predict`, CUSTOMER)
+    assert.equal(status, 200)
+    assert.deepEqual(Object.keys(body), ['prediction', 'confidence', 'probabilities'])
+    assert.ok(body['prediction'] === 'churn' || body['prediction'] === 'stays')
+    assert.equal(headers.get('slipway-model'), 'churn')
+    assert.ok((headers.get('x-request-id') ?? '').length > 10)
+  })
+
+  it('answers a list with a list, in its order', async () => {
+    const calm = { ...CUSTOMER, tenure_months: 70, support_calls: 0, contract: 'two-year' }
+    const { body } = await post(`${server.url}/predict`, { inputs: [CUSTOMER, calm, CUSTOMER] })
+    const predictions = body['predictions'] as { confidence: number; prediction: string }[]
+    assert.equal(predictions.length, 3)
+    assert.deepEqual(predictions[0], predictions[2])
+    assert.notDeepEqual(predictions[0], predictions[1])
+  })
+
+  it('names every wrong value of one bad row and runs nothing', async () => {
+    const before = await (await fetch(`${server.url}/metrics`)).text()
+    const { status, body } = await post(`${server.url}/predict`, { inputs: [CUSTOMER, CUSTOMER, CUSTOMER, { ...CUSTOMER, plan: 'gold', tenure_months: 9999 }] })
+    assert.equal(status, 400)
+    assert.equal(body['code'], 'SLW_INPUT_INVALID')
+    assert.deepEqual((body['issues'] as { path: string }[]).map((issue) => issue.path), ['inputs[3].tenure_months', 'inputs[3].plan'])
+    const runs = (text: string): string[] => text.split('\n').filter((line) => line.startsWith('slipway_runs_total{endpoint="churn"'))
+    assert.deepEqual(runs(await (await fetch(`${server.url}/metrics`)).text()), runs(before))
+  })
+
+  it('takes CSV', async () => {
+    const { status, body } = await post(`${server.url}/models/churn/predict`, await readFile(`${example('churn')}/customers.csv`), { 'content-type': 'text/csv' })
+    assert.equal(status, 200)
+    assert.ok((body['predictions'] as unknown[]).length >= 10)
+  })
+
+  it('takes a picture as the body, and pictures as base64', async () => {
+    const png = await readFile(`${example('digits')}/digit-3.png`)
+    const raw = await post(`${server.url}/models/digits/predict`, png, { 'content-type': 'image/png' })
+    assert.equal(String(raw.body['prediction']), '3')
+    const seven = (await readFile(`${example('digits')}/digit-7.png`)).toString('base64')
+    const many = await post(`${server.url}/models/digits/predict`, { inputs: [{ image: png.toString('base64') }, { image: seven }] })
+    assert.deepEqual((many.body['predictions'] as { prediction: unknown }[]).map((answer) => String(answer.prediction)), ['3', '7'])
+  })
+
+  it('names the picture that cannot be read', async () => {
+    const { status, body } = await post(`${server.url}/models/digits/predict`, { inputs: [{ image: Buffer.from('no picture').toString('base64') }] })
+    assert.equal(status, 400)
+    assert.match(String(body['error']), /inputs\[0\]\.image: not a PNG or JPEG/)
+  })
+
+  it('ranks the candidates of a recommender, best first', async () => {
+    const { body } = await post(`${server.url}/models/recommend/predict`, { user: 3, items: [1, 2, 3, 4, 5, 6, 7] })
+    const ranking = body['prediction'] as { item: number; score: number }[]
+    assert.equal(ranking.length, 5)
+    assert.ok(ranking.every((entry, index) => index === 0 || entry.score <= ranking[index - 1]!.score))
+    const outside = await post(`${server.url}/models/recommend/predict`, { user: 1_000_000, items: [1] })
+    assert.equal(outside.status, 400)
+  })
+
+  it('refuses another content type, an empty body and broken JSON, each with what was expected', async () => {
+    assert.equal((await post(`${server.url}/predict`, 'x', { 'content-type': 'application/xml' })).status, 415)
+    assert.match(String((await post(`${server.url}/predict`, '')).body['error']), /the body is empty/)
+    const broken = await post(`${server.url}/predict`, '{"inputs": [}')
+    assert.equal(broken.status, 400)
+    assert.match(String(broken.body['error']), /at byte 12/)
+  })
+
+  it('gives an example that works, for each model', async () => {
+    for (const name of ['churn', 'digits', 'recommend']) {
+      const body = await (await fetch(`${server.url}/models/${name}/example`)).text()
+      assert.equal((await post(`${server.url}/models/${name}/predict`, body)).status, 200, name)
+    }
+  })
+})
+
+it('without a default model, /predict on several models names them', async () => {
+  await using server = await serveExamples(['churn', 'recommend'], { serving: { instances: 1 } })
+  const { status, body } = await post(`${server.url}/predict`, CUSTOMER)
+  assert.equal(status, 400)
+  assert.match(String(body['error']), /churn, recommend/)
+})
