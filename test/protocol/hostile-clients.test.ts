@@ -105,7 +105,7 @@ describe('a client that misbehaves', () => {
 })
 
 it('a reader that stops reading is let go, and others are answered meanwhile', async () => {
-  await using server = await serveExamples(['churn'], { serving: { instances: 1 }, limits: { stallMs: 1000 } })
+  await using server = await serveExamples(['churn'], { serving: { instances: 1, queueRows: 1_000_000 }, limits: { stallMs: 1000 } })
   const row = [2, 95.5, 6, 1, 0, 0, 1, 0, 0, 1]
   const rows = 90_000
   const body = `{"inputs":[{"name":"customers","datatype":"FP32","shape":[${rows},10],"data":[${Array.from({ length: rows }, () => row.join()).join()}]}]}`

@@ -136,7 +136,9 @@ export class Exchange {
     if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
     if (!this.#bodyRead && this.#hasBody()) this.#discardBody(head)
     response.writeHead(status, head as string[])
-    response.end(this.request.method === 'HEAD' ? undefined : body)
+    if (this.request.method === 'HEAD') response.end()
+    else if (length > PIECE_BYTES) endInPieces(response, typeof body === "string" ? Buffer.from(body) : body)
+    else response.end(body)
     this.#host.finished(this)
   }
 
@@ -181,6 +183,13 @@ export class Exchange {
 }
 
 const EMPTY = Buffer.alloc(0)
+/** A large answer goes out in pieces of this size, so that a slow reader can be told from one that stopped. */
+const PIECE_BYTES = 256 * 1024
+
+function endInPieces(response: ServerResponse, body: Buffer): void {
+  for (let start = 0; start < body.length; start += PIECE_BYTES) response.write(body.subarray(start, start + PIECE_BYTES))
+  response.end()
+}
 
 /** The error of the Open Inference Protocol. */
 export function protocolError(error: SlipwayError): string {

@@ -34,7 +34,7 @@ export class HttpServer {
   readonly #server: Server
   readonly #router: ReturnType<typeof findMyWay>
   #closing = false
-  /** Bytes that had moved on each connection when it was last looked at. */
+  /** Bytes that had gone out on each connection when it was last looked at; -1 where nothing waited. */
   readonly #moved = new Map<Socket, number>()
   readonly #stallSweep: NodeJS.Timeout
   readonly limits: HttpLimits
@@ -55,7 +55,7 @@ export class HttpServer {
     })
     this.#server.maxConnections = limits.connections
     this.#server.on('connection', (socket: Socket) => this.#watch(socket))
-    this.#stallSweep = setInterval(() => this.#endStalled(), limits.stallMs / 2)
+    this.#stallSweep = setInterval(() => this.#endStalled(), limits.stallMs)
     this.#stallSweep.unref()
     this.#server.on('request', (request, response) => this.#handle(request, response, false))
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => this.#handle(request, response, true))
@@ -119,14 +119,16 @@ export class HttpServer {
   }
 
   /**
-   * Ends connections that have data to write and did not move for `stallMs`: a reader that stopped reading. A timer per
-   * socket would be re-armed at every read and write, which costs more than everything else we do for a small request.
+   * Ends connections on which an answer waits and nothing of it has gone out for `stallMs`: a reader that stopped reading,
+   * whatever else it sends. A timer per socket would be re-armed at every read and write, which costs more than everything
+   * else we do for a small request.
    */
   #endStalled(): void {
     for (const [socket, before] of this.#moved) {
-      const now = socket.bytesRead + socket.bytesWritten
-      if (now === before && socket.writableLength > 0) socket.destroy()
-      else this.#moved.set(socket, now)
+      const waiting = socket.writableLength
+      const gone = socket.bytesWritten - waiting
+      if (waiting > 0 && gone === before) socket.destroy()
+      else this.#moved.set(socket, waiting > 0 ? gone : -1)
     }
   }
 
