@@ -21,7 +21,7 @@ function loadOrt(): Ort {
   delete holder.Float16Array
   try {
     const ort = createRequire(import.meta.url)('onnxruntime-node') as Ort
-    ort.env.logLevel = 'error'
+    ort.env.logLevel = 'fatal'
     const first = new ort.Tensor('float16', new Uint16Array(1), [1])
     first.dispose()
     loaded = ort
@@ -51,8 +51,8 @@ export async function openSession(spec: InstanceSpec): Promise<Session> {
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
     executionProviders: ['cpu'],
-    // A model whose declared output shapes are wrong would print a warning at every run.
-    logSeverityLevel: 3,
+    // A model whose declared output shapes are wrong would print a warning at every run, and errors are thrown anyway.
+    logSeverityLevel: 4,
     // Idle threads of the pool must not burn the cores that sockets and other instances need.
     ...(spec.threads > 1 && { extra: { session: { intra_op: { allow_spinning: '0' } } } }),
   }

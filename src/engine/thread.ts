@@ -31,6 +31,12 @@ export async function openThread(spec: InstanceSpec, runTimeoutMs: number): Prom
     instance.fail(crash)
   })
   worker.on('exit', (code) => instance.exited(crash ?? { reason: 'exited', message: `the thread ended with code ${code}` }))
-  await instance.load()
+  try {
+    await instance.load()
+  } catch (error) {
+    // The thread waits for messages and would keep the process alive.
+    await instance.close()
+    throw error
+  }
   return instance
 }

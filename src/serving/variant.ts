@@ -103,7 +103,9 @@ export class Variant {
     } catch (error) {
       this.#phase = 'failed'
       this.#reason = toSlipwayError(error, 'SLW_LOAD_FAILED').message
-      throw toSlipwayError(error, 'SLW_LOAD_FAILED')
+      const failure = toSlipwayError(error, 'SLW_LOAD_FAILED')
+      const { endpoint, version } = this.subject
+      throw new SlipwayError(failure.code, `model "${endpoint}" version ${version}: ${failure.message}`, { cause: failure, ...(failure.issues !== undefined && { issues: failure.issues }) })
     }
   }
 
@@ -195,7 +197,12 @@ export class Variant {
       clock,
       open: async () => {
         const instance = serving.isolation === 'process' ? await openProcess(spec, serving) : await openThread(spec, serving.runTimeoutMs)
-        await this.#warm(instance, parts)
+        try {
+          await this.#warm(instance, parts)
+        } catch (error) {
+          await instance.close()
+          throw error
+        }
         return instance
       },
       onAvailable: () => parts.wakers.forEach((wake) => wake()),

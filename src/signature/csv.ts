@@ -13,6 +13,7 @@ export function rowsFromCsv(text: string, signature: Signature): Record<string, 
   } catch (error) {
     throw new SlipwayError('SLW_BAD_REQUEST', `CSV: ${messageOf(error)}`)
   }
+  if (records.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'CSV: expected a header line and at least one row')
   const textual = new Set(
     signature.features
       ?.filter((feature) => feature.spec.type === 'category' || feature.spec.type === 'string')

@@ -121,8 +121,8 @@ function encodeValue(feature: Feature, value: unknown, target: Target, place: Pl
     return
   }
   if (feature.encode === 'text') {
-    if (typeof value === 'string') (data as string[])[offset] = value
-    else place.issues.add(place.path, `expected a text, found ${show(value)}`)
+    if (isText(value)) (data as string[])[offset] = value
+    else place.issues.add(place.path, `expected a text without NUL characters, found ${show(value)}`)
     return
   }
   const number = numberOf(feature, value, place)
@@ -188,6 +188,11 @@ function writeNumber(target: Target, value: number | bigint): void {
   const { datatype } = target.spec
   if (typeof value === 'bigint' && isWide(datatype)) (target.data as BigInt64Array)[target.offset] = value
   else setNumber(target.data, datatype, target.offset, Number(value))
+}
+
+/** ONNX Runtime cuts a text off at its first NUL. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && !value.includes('\0')
 }
 
 /** Rows as objects of one value per input tensor. */
@@ -297,8 +302,8 @@ function flatten(value: unknown, shape: readonly number[], level: number, into: 
 function writeElement(target: Target, value: unknown, path: string, issues: Issues): void {
   const { datatype } = target.spec
   if (datatype === 'BYTES') {
-    if (typeof value === 'string') (target.data as string[])[target.offset] = value
-    else issues.add(path, `expected a text, found ${show(value)}`)
+    if (isText(value)) (target.data as string[])[target.offset] = value
+    else issues.add(path, `expected a text without NUL characters, found ${show(value)}`)
     return
   }
   if (datatype === 'BOOL' && typeof value === 'boolean') {

@@ -43,8 +43,10 @@ function decodeText(bytes: Uint8Array, name: string, count: number): string[] {
     if (at + length > bytes.byteLength) {
       throw new SlipwayError('SLW_BAD_REQUEST', `input "${name}": element ${index} says ${length} bytes, ${bytes.byteLength - at} are left`)
     }
+    const content = bytes.subarray(at, at + length)
+    if (content.includes(0)) throw new SlipwayError('SLW_BAD_REQUEST', `input "${name}": element ${index} has a NUL character, where ONNX Runtime would cut it off`)
     try {
-      data.push(strictUtf8.decode(bytes.subarray(at, at + length)))
+      data.push(strictUtf8.decode(content))
     } catch {
       throw new SlipwayError('SLW_BAD_REQUEST', `input "${name}": element ${index} is not UTF-8; ONNX strings are text`)
     }

@@ -478,7 +478,9 @@ export class JsonReader {
 
   #element(data: TensorData, datatype: Datatype, index: number): void {
     if (datatype === 'BYTES') {
-      ;(data as string[])[index] = this.readString()
+      const text = this.readString()
+      if (text.includes('\0')) throw this.fail('a text with a NUL character, which ONNX Runtime would cut off there')
+      ;(data as string[])[index] = text
     } else if (datatype === 'BOOL') {
       ;(data as Uint8Array)[index] = this.#boolean()
     } else if (isWide(datatype)) {

@@ -96,6 +96,10 @@ export class Exchange {
     const limit = this.#host.limits.bodyBytes
     const announced = request.headers['content-length']
     if (announced !== undefined && Number(announced) > limit) throw this.#tooLarge(Number(announced))
+    const encoding = request.headers['content-encoding']
+    if (encoding !== undefined && encoding !== 'identity') {
+      throw new SlipwayError('SLW_UNSUPPORTED_MEDIA_TYPE', `Content-Encoding "${encoding}" is not read; send the body uncompressed`)
+    }
     this.#bodyRead = true
     if (this.#expectsContinue) this.#response.writeContinue()
     this.#abandonBody = (error) => done(error, EMPTY)

@@ -1,5 +1,7 @@
 import { slipwayVersion } from '../../core/version.ts'
 import { DATATYPES, isFloat } from '../../tensor/datatype.ts'
+import { sampleOf } from '../../signature/example.ts'
+import { elementAt } from '../../tensor/tensor.ts'
 import { exampleBody, pythonSnippet, curlLine, typescriptSnippet } from './examples.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { Feature, Signature } from '../../signature/signature.ts'
@@ -10,7 +12,7 @@ type Json = Record<string, unknown>
 /** OpenAPI 3.1 of this server as it is: a schema for each model from its signature, with examples that work. */
 export function openApi(dataPlane: DataPlane, url: string): Json {
   const paths: Json = {
-    '/predict': { post: anyPredict() },
+    ...(dataPlane.endpoints.size === 1 && { '/predict': { post: anyPredict() } }),
     '/health': { get: plain('Health', 'What is loaded and, where something is not, why.', 'health') },
     '/ready': { get: ready('Readiness', 'health') },
     '/metrics': {
@@ -181,6 +183,7 @@ function rowSchema(signature: Signature): Json {
   }
   return {
     type: 'object',
+    required: signature.inputs.filter((spec) => !signature.defaults.has(spec.name)).map((spec) => spec.name),
     properties: Object.fromEntries(signature.inputs.map((spec) => [spec.name, valueSchema(spec, signature.hasRows)])),
   }
 }
@@ -243,6 +246,22 @@ function answerSchema(signature: Signature): Json {
   }
 }
 
+/** Larger examples would make the page slow. */
+const EXAMPLE_ELEMENTS_MAX = 2000
+
+/** A request that the model accepts, where it is small enough to show. */
+function inferExample(signature: Signature): Json {
+  const tensors = sampleOf(signature).rows(1)
+  if (tensors.reduce((sum, tensor) => sum + tensor.data.length, 0) > EXAMPLE_ELEMENTS_MAX) return {}
+  const inputs = tensors.map((tensor) => ({
+    name: tensor.name,
+    datatype: tensor.datatype,
+    shape: tensor.shape,
+    data: Array.from({ length: tensor.data.length }, (_, index) => elementAt(tensor, index)),
+  }))
+  return { example: { inputs } }
+}
+
 function inferOperation(name: string, signature: Signature): Json {
   const tensor = {
     type: 'object',
@@ -263,13 +282,14 @@ function inferOperation(name: string, signature: Signature): Json {
       required: true,
       content: {
         'application/json': {
+          ...inferExample(signature),
           schema: {
             type: 'object',
             required: ['inputs'],
             properties: {
               id: text,
               parameters: { type: 'object' },
-              inputs: { type: 'array', items: tensor },
+              inputs: { type: 'array', minItems: 1, items: tensor },
               outputs: {
                 type: 'array',
                 items: { type: 'object', required: ['name'], properties: { name: { enum: signature.outputs.map((spec) => spec.name) } } },

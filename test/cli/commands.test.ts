@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { cp, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { example, ROOT, serveExamples, temporaryFolder } from '../fixtures.ts'
+
+interface Run {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function slipway(args: readonly string[], input?: string): Promise<Run> {
+  return new Promise((resolve) => {
+    const child = execFile(join(ROOT, 'bin/slipway'), args, (error, stdout, stderr) => resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }))
+    child.stdin?.end(input ?? '')
+  })
+}
+
+describe('the command line', () => {
+  it('helps, with examples, on standard output', async () => {
+    const { code, stdout, stderr } = await slipway(['--help'])
+    assert.deepEqual([code, stderr], [0, ''])
+    for (const command of ['serve', 'predict', 'inspect', 'bench', 'init', 'demo', 'doctor', 'config', 'version']) assert.match(stdout, new RegExp(`^ {2}${command}`, 'm'))
+    assert.match((await slipway(['serve', '--help'])).stdout, /--max-batch-size <n>/)
+  })
+
+  it('a misspelt command or flag is refused with the nearest, exit code 2', async () => {
+    const command = await slipway(['serv'])
+    assert.equal(command.code, 2)
+    assert.match(command.stderr, /Did you mean serve/)
+    const flag = await slipway(['serve', '--prot', '1'])
+    assert.equal(flag.code, 2)
+    assert.match(flag.stderr, /Did you mean --port/)
+  })
+
+  it('predict answers JSON from standard input, CSV line by line, and a picture', async () => {
+    const ranking = await slipway(['predict', example('recommend')], '{"user": 3, "items": [1, 2, 3]}')
+    assert.equal(ranking.code, 0, ranking.stderr)
+    assert.equal((JSON.parse(ranking.stdout) as { prediction: unknown[] }).prediction.length, 3)
+    const csv = await slipway(['predict', example('churn'), '--input', join(example('churn'), 'customers.csv')])
+    assert.ok(csv.stdout.trim().split('\n').every((line) => typeof (JSON.parse(line) as { confidence: number }).confidence === 'number'))
+    const picture = await slipway(['predict', example('digits'), '--input', join(example('digits'), 'digit-3.png'), '--json'])
+    assert.equal(String((JSON.parse(picture.stdout) as { prediction: unknown }).prediction), '3')
+  })
+
+  it('predict names a wrong value, as JSON when asked, and exits with 1', async () => {
+    const { code, stdout, stderr } = await slipway(['predict', example('churn'), '--json'], '{"plan": "gold"}')
+    assert.deepEqual([code, stdout], [1, ''])
+    const error = JSON.parse(stderr) as { code: string; issues: { path: string }[] }
+    assert.equal(error.code, 'SLW_INPUT_INVALID')
+    assert.ok(error.issues.some((issue) => issue.path === 'inputs[0].plan'))
+  })
+
+  it('inspect shows signature, cost and advice', async () => {
+    const { stdout } = await slipway(['inspect', example('churn'), '--json'])
+    const report = JSON.parse(stdout) as { inputs: string[]; batchable: string; advice: string[]; digest: string }
+    assert.deepEqual(report.inputs, ['customers FP32 [-1, 10]'])
+    assert.match(report.batchable, /^yes/)
+    assert.match(report.digest, /^sha256:[0-9a-f]{64}$/)
+    assert.ok(report.advice.length > 0)
+  })
+
+  it('init writes a document that the server accepts, and does not overwrite one', async () => {
+    await using folder = await temporaryFolder()
+    await cp(join(example('churn'), 'model.onnx'), join(folder.path, 'model.onnx'))
+    assert.equal((await slipway(['init', folder.path])).code, 0)
+    assert.match(await readFile(join(folder.path, 'slipway.yaml'), 'utf8'), /customers: FP32/)
+    assert.equal((await slipway(['serve', `fresh=${folder.path}`, '--dry-run'])).code, 0)
+    assert.equal((await slipway(['init', folder.path])).code, 2)
+  })
+
+  it('bench measures a server, closed loop and open, without errors', async () => {
+    await using server = await serveExamples(['churn'], { serving: { instances: 1 } })
+    for (const extra of [['--connections', '1,4'], ['--rate', '100']]) {
+      const { code, stdout, stderr } = await slipway(['bench', server.url, '--duration', '0.5', '--json', ...extra])
+      assert.equal(code, 0, stderr)
+      const { results } = JSON.parse(stdout) as { results: { requestsPerSecond: number; errors: number; p50Ms: number; p99Ms: number }[] }
+      for (const result of results) {
+        assert.equal(result.errors, 0)
+        assert.ok(result.requestsPerSecond > 0 && result.p50Ms <= result.p99Ms)
+      }
+    }
+    assert.equal((await slipway(['bench', 'http://127.0.0.1:9'])).code, 7)
+  })
+
+  it('config view shows where a value comes from', async () => {
+    const { stdout } = await slipway(['config', 'view', '--show-origin', '--port', '9', '--json'])
+    const port = (JSON.parse(stdout) as { key: string; value: unknown; origin: string }[]).find((row) => row.key === 'port')
+    assert.deepEqual(port, { key: 'port', value: 9, origin: 'flag --port' })
+  })
+
+  it('doctor finds this machine able to serve', async () => {
+    const { code, stdout } = await slipway(['doctor', '--json'])
+    assert.equal(code, 0, stdout)
+    assert.ok((JSON.parse(stdout) as { check: string }[]).some((finding) => finding.check === 'ONNX Runtime'))
+  })
+
+  it('demo shows answers and metrics, and ends by itself', async () => {
+    const { code, stdout, stderr } = await slipway(['demo'])
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /"prediction":"(churn|stays)"/)
+    assert.match(stdout, /slipway_batch_rows_count +\d+/)
+  })
+})
