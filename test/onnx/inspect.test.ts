@@ -106,7 +106,7 @@ describe('reading an ONNX file', () => {
           assert.ok(isSlipwayError(error), String((error as Error).stack))
         }
       }),
-      { numRuns: 1500 },
+      { numRuns: 500 },
     )
   })
 })
