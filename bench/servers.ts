@@ -1,5 +1,4 @@
 /** The servers that are compared, each on a free port of the loopback interface. */
-import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { request } from 'node:http'
 import { createServer } from 'node:net'
@@ -50,7 +49,7 @@ export function fastapiServer(models: string, python: string): Launch {
   return {
     name: 'FastAPI',
     command: python,
-    args: (port) => ['-m', 'uvicorn', 'fastapi_app:app', '--workers', '2', '--app-dir', YARDSTICKS, '--host', HOST, '--port', String(port), '--no-access-log', '--log-level', 'warning'],
+    args: (port) => [join(import.meta.dirname, 'uvicorn_nodelay.py'), 'fastapi_app:app', '--workers', '2', '--app-dir', YARDSTICKS, '--host', HOST, '--port', String(port), '--no-access-log', '--log-level', 'warning'],
     // Compiled Python is kept between starts, and out of the repository.
     env: { MODELS: models, PYTHONPYCACHEPREFIX: join(cacheFolder(), 'bench-pycache') },
   }
@@ -155,8 +154,4 @@ export async function scratchFolder(): Promise<string> {
   const folder = join(tmpdir(), `slipway-bench-files-${process.pid}`)
   await mkdir(folder, { recursive: true })
   return folder
-}
-
-export function canPack(): boolean {
-  return existsSync(join(ROOT, 'scripts', 'build.ts'))
 }

@@ -76,15 +76,29 @@ for (const [kind, open] of kinds) {
       await using _ = folder
       await using instance = closing(await open(spec))
       const run = (at: bigint): ReturnType<Instance['run']> =>
-        instance.run([{ name: 'table', datatype: 'FP32', shape: [2], data: Float32Array.of(5, 6) }, { name: 'at', datatype: 'INT64', shape: [1], data: BigInt64Array.of(at) }], ['y'])
-      await assert.rejects(run(9n), (error: unknown) => isSlipwayError(error) && error.code === 'SLW_RUN_REJECTED' && /out of data bounds|idx=9/.test(error.message))
+        instance.run(
+          [
+            { name: 'table', datatype: 'FP32', shape: [2], data: Float32Array.of(5, 6) },
+            { name: 'at', datatype: 'INT64', shape: [1], data: BigInt64Array.of(at) },
+          ],
+          ['y'],
+        )
+      await assert.rejects(
+        run(9n),
+        (error: unknown) => isSlipwayError(error) && error.code === 'SLW_RUN_REJECTED' && /out of data bounds|idx=9/.test(error.message),
+      )
       assert.deepEqual([...((await run(1n)).outputs[0]!.data as Float32Array)], [6])
     })
 
     it('a model that the runtime cannot load is refused in its words', async () => {
-      const { folder, ...spec } = await load(buildModel({ input: [value('x', 'FP32', [1])], output: [value('y', 'FP32', [1])], node: [node('NoSuchOperator', ['x'], ['y'])] }))
+      const { folder, ...spec } = await load(
+        buildModel({ input: [value('x', 'FP32', [1])], output: [value('y', 'FP32', [1])], node: [node('NoSuchOperator', ['x'], ['y'])] }),
+      )
       await using _ = folder
-      await assert.rejects(open(spec), (error: unknown) => isSlipwayError(error) && error.code === 'SLW_LOAD_FAILED' && /NoSuchOperator/.test(error.message))
+      await assert.rejects(
+        open(spec),
+        (error: unknown) => isSlipwayError(error) && error.code === 'SLW_LOAD_FAILED' && /NoSuchOperator/.test(error.message),
+      )
     })
 
     it('a closed instance runs nothing, and may be closed again', async () => {
@@ -92,7 +106,10 @@ for (const [kind, open] of kinds) {
       await using _ = folder
       const instance = await open(spec)
       await Promise.all([instance.close(), instance.close()])
-      await assert.rejects(instance.run(inputsOf([1]), ['FP32_out']), (error: unknown) => isSlipwayError(error) && ['SLW_CLOSED', 'SLW_INSTANCE_FAILED'].includes(error.code))
+      await assert.rejects(
+        instance.run(inputsOf([1]), ['FP32_out']),
+        (error: unknown) => isSlipwayError(error) && ['SLW_CLOSED', 'SLW_INSTANCE_FAILED'].includes(error.code),
+      )
     })
   })
 }

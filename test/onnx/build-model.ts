@@ -1,30 +1,40 @@
 import { create } from '@bufbuild/protobuf'
-import { AttributeProto_AttributeType, ModelProtoSchema, TensorProtoSchema, ValueInfoProtoSchema } from '../../src/onnx/generated/onnx_pb.js'
+import {
+  AttributeProto_AttributeType,
+  ModelProtoSchema,
+  TensorProtoSchema,
+  ValueInfoProtoSchema,
+} from '../../src/onnx/generated/onnx_pb.js'
 import { writeOnnx } from '../../src/onnx/model.ts'
 import { DATATYPES } from '../../src/tensor/datatype.ts'
 import { encodeBinary } from '../../src/tensor/binary.ts'
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { AttributeProtoSchema, GraphProtoSchema, NodeProtoSchema, TensorProto, ValueInfoProto } from '../../src/onnx/generated/onnx_pb.js'
+import type { AttributeProtoSchema, NodeProtoSchema, TensorProto, ValueInfoProto } from '../../src/onnx/generated/onnx_pb.js'
 import type { Datatype, TensorData } from '../../src/tensor/datatype.ts'
-import type { Instance } from '../../src/engine/instance.ts'
-import type { InstanceSpec } from '../../src/engine/instance.ts'
+import type { Instance, InstanceSpec } from '../../src/engine/instance.ts'
 import type { OnnxModel } from '../../src/onnx/inspect.ts'
-import type { TemporaryFolder } from '../temporary-folder.ts'
 
 export type NodeInit = MessageInitShape<typeof NodeProtoSchema>
-export type GraphInit = MessageInitShape<typeof GraphProtoSchema>
 type AttributeInit = MessageInitShape<typeof AttributeProtoSchema>
 
 /** A number is a FLOAT, a bigint an INT; lists likewise. */
-export type AttributeValue = number | bigint | string | readonly number[] | readonly bigint[] | readonly string[]
+export type AttributeValue = number | bigint | string | readonly number[] | readonly bigint[] | readonly string[] | TensorProto
 
 /** An input or output. A dimension is a size, a name, or -1; without a shape the rank is unknown. */
 export function value(name: string, datatype: Datatype | number, shape?: readonly (number | string)[]): ValueInfoProto {
   const dim = shape?.map((size) => ({
-    value: size === -1 ? { case: undefined } : typeof size === 'string' ? { case: 'dimParam' as const, value: size } : { case: 'dimValue' as const, value: BigInt(size) },
+    value:
+      size === -1
+        ? { case: undefined }
+        : typeof size === 'string'
+          ? { case: 'dimParam' as const, value: size }
+          : { case: 'dimValue' as const, value: BigInt(size) },
   }))
   const elemType = typeof datatype === 'number' ? datatype : DATATYPES[datatype].onnx
-  return create(ValueInfoProtoSchema, { name, type: { value: { case: 'tensorType', value: { elemType, ...(dim !== undefined && { shape: { dim } }) } } } })
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: 'tensorType', value: { elemType, ...(dim !== undefined && { shape: { dim } }) } } },
+  })
 }
 
 /** An initialiser with its values as raw data, or as text. */
@@ -44,8 +54,18 @@ export function external(name: string, shape: readonly number[], entries: Readon
   return create(TensorProtoSchema, { name, dataType: DATATYPES.FP32.onnx, dims: shape.map(BigInt), dataLocation: 1, externalData })
 }
 
-export function node(opType: string, input: readonly string[], output: readonly string[], attributes: Readonly<Record<string, AttributeValue>> = {}): NodeInit {
-  return { opType, input: [...input], output: [...output], attribute: Object.entries(attributes).map(([name, given]) => attribute(name, given)) }
+export function node(
+  opType: string,
+  input: readonly string[],
+  output: readonly string[],
+  attributes: Readonly<Record<string, AttributeValue>> = {},
+): NodeInit {
+  return {
+    opType,
+    input: [...input],
+    output: [...output],
+    attribute: Object.entries(attributes).map(([name, given]) => attribute(name, given)),
+  }
 }
 
 function attribute(name: string, given: AttributeValue): AttributeInit {
@@ -53,12 +73,17 @@ function attribute(name: string, given: AttributeValue): AttributeInit {
   if (typeof given === 'number') return { name, type: type.FLOAT, f: given }
   if (typeof given === 'bigint') return { name, type: type.INT, i: given }
   if (typeof given === 'string') return { name, type: type.STRING, s: new TextEncoder().encode(given) }
-  if (given.every((element) => typeof element === 'bigint')) return { name, type: type.INTS, ints: given }
-  if (given.every((element) => typeof element === 'number')) return { name, type: type.FLOATS, floats: given }
-  return { name, type: type.STRINGS, strings: given.map((element) => new TextEncoder().encode(String(element))) }
+  if ('$typeName' in given) return { name, type: type.TENSOR, t: given }
+  if (given.every((element) => typeof element === 'bigint')) return { name, type: type.INTS, ints: [...given] }
+  if (given.every((element) => typeof element === 'number')) return { name, type: type.FLOATS, floats: [...given] }
+  return { name, type: type.STRINGS, strings: given.map((element) => new TextEncoder().encode(element)) }
 }
 
-export interface ModelInit extends GraphInit {
+export interface ModelInit {
+  readonly input: ValueInfoProto[]
+  readonly output: ValueInfoProto[]
+  readonly node: NodeInit[]
+  readonly initializer?: TensorProto[]
   readonly opset?: number
   readonly irVersion?: number
   readonly metadata?: Readonly<Record<string, string>>
@@ -111,8 +136,4 @@ export function instanceSpec(model: OnnxModel): InstanceSpec {
 /** `await using` for an instance. */
 export function closing<T extends Instance>(instance: T): T & AsyncDisposable {
   return Object.assign(instance, { [Symbol.asyncDispose]: () => instance.close() })
-}
-
-export async function saveModel(folder: TemporaryFolder, bytes: Uint8Array, name = 'model.onnx'): Promise<string> {
-  return folder.write(name, bytes)
 }

@@ -32,17 +32,30 @@ async function inspect(bytes: Uint8Array): Promise<OnnxModel> {
 /** One run of the model as the server would load it. */
 async function run(model: OnnxModel, inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
   await using instance = closing(await openInline(instanceSpec(model)))
-  return (await instance.run(inputs, model.outputs.map(({ name }) => name))).outputs
+  return (
+    await instance.run(
+      inputs,
+      model.outputs.map(({ name }) => name),
+    )
+  ).outputs
 }
 
-const fp32 = (name: string, shape: readonly number[], ...values: number[]): Tensor => ({ name, datatype: 'FP32', shape, data: Float32Array.from(values) })
+const fp32 = (name: string, shape: readonly number[], ...values: number[]): Tensor => ({
+  name,
+  datatype: 'FP32',
+  shape,
+  data: Float32Array.from(values),
+})
 
 describe('reading an ONNX file', () => {
   it('tells what the file says of itself', async () => {
-    const model = await inspect(linearModel({ opset: 17, metadata: { author: 'ü' }, doc: '' } as object))
+    const model = await inspect(linearModel({ opset: 17, metadata: { author: 'ü' } }))
     assert.deepEqual(model.inputs, [{ name: 'x', datatype: 'FP32', shape: [-1, 2], dimensionNames: ['batch', undefined] }])
     assert.deepEqual(model.outputs, [{ name: 'y', datatype: 'FP32', shape: [-1, 1], dimensionNames: ['batch', undefined] }])
-    assert.deepEqual(model.opsets, [{ domain: 'ai.onnx', version: 17 }, { domain: 'ai.onnx.ml', version: 3 }])
+    assert.deepEqual(model.opsets, [
+      { domain: 'ai.onnx', version: 17 },
+      { domain: 'ai.onnx.ml', version: 3 },
+    ])
     assert.deepEqual([model.producer, model.graphName, model.irVersion, model.metadata], ['slipway-test 1', 'g', 8, { author: 'ü' }])
     assert.deepEqual([model.operators, model.parameterCount], [{ MatMul: 1, Add: 1 }, 3])
     assert.deepEqual([model.rewrite.changes, model.rewrittenBytes, model.externalFiles], [[], undefined, []])
@@ -50,7 +63,12 @@ describe('reading an ONNX file', () => {
 
   it('a dimension is a size, a name or free, and a shape may be left open altogether', async () => {
     const { inputs } = await inspect(identityModel('FP32', ['rows', -1, 3, 0]))
-    assert.deepEqual(inputs[0], { name: 'x', datatype: 'FP32', shape: [-1, -1, 3, 0], dimensionNames: ['rows', undefined, undefined, undefined] })
+    assert.deepEqual(inputs[0], {
+      name: 'x',
+      datatype: 'FP32',
+      shape: [-1, -1, 3, 0],
+      dimensionNames: ['rows', undefined, undefined, undefined],
+    })
     const open = await inspect(identityModel('FP32'))
     assert.deepEqual(open.inputs[0], { name: 'x', datatype: 'FP32', shape: [], dimensionNames: [], anyRank: true })
     const scalar = await inspect(identityModel('INT8', []))
@@ -60,7 +78,10 @@ describe('reading an ONNX file', () => {
   it('weights listed as inputs are not inputs', async () => {
     const listed = (irVersion: number): Uint8Array =>
       linearModel({ irVersion, input: [value('x', 'FP32', [-1, 2]), value('w', 'FP32', [2, 1]), value('b', 'FP32', [1])] })
-    assert.deepEqual((await inspect(listed(3))).inputs.map(({ name }) => name), ['x'])
+    assert.deepEqual(
+      (await inspect(listed(3))).inputs.map(({ name }) => name),
+      ['x'],
+    )
     const wide = buildModel({
       input: [value('x', 'FP32', [-1, 100]), value('w', 'FP32', [100, 1])],
       output: [value('y', 'FP32', [-1, 1])],
@@ -68,7 +89,10 @@ describe('reading an ONNX file', () => {
       initializer: [floats('w', [100, 1], ...Array.from({ length: 100 }, () => 1))],
     })
     const model = await inspect(wide)
-    assert.deepEqual(model.inputs.map(({ name }) => name), ['x'])
+    assert.deepEqual(
+      model.inputs.map(({ name }) => name),
+      ['x'],
+    )
   })
 
   it('files that are no ONNX models are refused, and the message says what they look like', async () => {
@@ -84,14 +108,19 @@ describe('reading an ONNX file', () => {
       ['half a model', linearModel().subarray(0, 60), /not an ONNX model/],
       ['no graph', Buffer.from([0x08, 0x08]), /not an ONNX model.*: it has no graph/],
     ]
-    for (const [name, content, message] of cases) await assert.rejects(inspect(Buffer.from(content as string)), refused('SLW_MODEL_INVALID', message), name)
+    for (const [name, content, message] of cases)
+      await assert.rejects(inspect(Buffer.from(content as string)), refused('SLW_MODEL_INVALID', message), name)
   })
 
   it('whatever happens to its bytes, a model is read or refused', async () => {
     const valid = buildModel({
       input: [value('x', 'BF16', [-1, 2]), value('d', 'FP32', [1])],
       output: [value('y', 'BF16', [-1, 2]), value('p', 'FP32', [-1, 2])],
-      node: [node('Identity', ['x'], ['y']), node('Add', ['d', 'w'], ['q'], { axis: 1n, list: [1, 2] }), { ...node('ZipMap', ['q'], ['p'], { classlabels_strings: ['a', 'b'] }), domain: 'ai.onnx.ml' }],
+      node: [
+        node('Identity', ['x'], ['y']),
+        node('Add', ['d', 'w'], ['q'], { axis: 1n, list: [1, 2] }),
+        { ...node('ZipMap', ['q'], ['p'], { classlabels_strings: ['a', 'b'] }), domain: 'ai.onnx.ml' },
+      ],
       initializer: [floats('w', [2], 1, 2), floats('d', [1], 3), external('e', [2], { location: 'model.onnx', offset: 0, length: 8 })],
     })
     await using folder = await temporaryFolder()
@@ -121,7 +150,22 @@ describe('rewriting for the runtime', () => {
         buildModel({
           input: [value('x', 'FP32', [-1, 2])],
           output: [
-            create(ValueInfoProtoSchema, { name: 'p', type: { value: { case: 'sequenceType', value: { elemType: { value: { case: 'mapType', value: { keyType: 8, valueType: { value: { case: 'tensorType', value: { elemType: 1 } } } } } } } } } }),
+            create(ValueInfoProtoSchema, {
+              name: 'p',
+              type: {
+                value: {
+                  case: 'sequenceType',
+                  value: {
+                    elemType: {
+                      value: {
+                        case: 'mapType',
+                        value: { keyType: 8, valueType: { value: { case: 'tensorType', value: { elemType: 1 } } } },
+                      },
+                    },
+                  },
+                },
+              },
+            }),
           ],
           node: [node('Softmax', ['x'], ['scores'], { axis: 1n }), { ...node('ZipMap', ['scores'], ['p'], labels), domain: 'ai.onnx.ml' }],
         }),
@@ -139,7 +183,9 @@ describe('rewriting for the runtime', () => {
       buildModel({
         input: [value('x', 'FP32', [-1, 2])],
         output: [value('label', 'BYTES', [-1]), value('scores', 'FP32', [-1, 2])],
-        node: [{ ...node('LinearClassifier', ['x'], ['label', 'scores'], { ...labels, coefficients: [1, 0, 0, 1] }), domain: 'ai.onnx.ml' }],
+        node: [
+          { ...node('LinearClassifier', ['x'], ['label', 'scores'], { ...labels, coefficients: [1, 0, 0, 1] }), domain: 'ai.onnx.ml' },
+        ],
       })
     assert.deepEqual((await inspect(classifier({ classlabels_strings: ['a', 'ü'] }))).classLabels, ['a', 'ü'])
     assert.deepEqual((await inspect(classifier({ classlabels_ints: [4n, 2n] }))).classLabels, [4, 2])
@@ -148,9 +194,20 @@ describe('rewriting for the runtime', () => {
 
   it('BF16 crosses the edge as FP32 and stays BF16 inside and in the contract', async () => {
     const model = await inspect(
-      buildModel({ input: [value('x', 'BF16', [-1])], output: [value('y', 'BF16', [-1]), value('z', 'BF16', [-1])], node: [node('Identity', ['x'], ['y']), node('Identity', ['y'], ['z'])] }),
+      buildModel({
+        input: [value('x', 'BF16', [-1])],
+        output: [value('y', 'BF16', [-1]), value('z', 'BF16', [-1])],
+        node: [node('Identity', ['x'], ['y']), node('Identity', ['y'], ['z'])],
+      }),
     )
-    assert.deepEqual([...model.inputs, ...model.outputs].map(({ datatype, name }) => [name, datatype]), [['x', 'BF16'], ['y', 'BF16'], ['z', 'BF16']])
+    assert.deepEqual(
+      [...model.inputs, ...model.outputs].map(({ datatype, name }) => [name, datatype]),
+      [
+        ['x', 'BF16'],
+        ['y', 'BF16'],
+        ['z', 'BF16'],
+      ],
+    )
     assert.equal(model.rewrite.changes.length, 3)
     const x: Tensor = { name: 'x', datatype: 'BF16', shape: [3], data: Uint16Array.of(0x3f80, 0xc2f7, 0x7f80) }
     for (const output of await run(model, [x])) assert.deepEqual(contents(output), { ...(contents(x) as object), name: output.name })
@@ -165,7 +222,10 @@ describe('rewriting for the runtime', () => {
         initializer: [floats('k', [1], 3), floats('b', [1], 1)],
       }),
     )
-    assert.deepEqual(model.inputs.map(({ name }) => name), ['x', 'k'])
+    assert.deepEqual(
+      model.inputs.map(({ name }) => name),
+      ['x', 'k'],
+    )
     assert.deepEqual(contents(model.rewrite.defaults.get('k')!), { name: 'k', datatype: 'FP32', shape: [1], values: [3] })
     const [y] = await run(model, [fp32('x', [2], 1, 2), fp32('k', [1], 10)])
     assert.deepEqual([...(y!.data as Float32Array)], [11, 21])
@@ -181,7 +241,10 @@ describe('rewriting for the runtime', () => {
       })
     const typed = { ...weights('k', 'INT64', [2], new BigInt64Array(0)), int64Data: [5n, -6n] }
     assert.deepEqual((await inspect(withDefault(typed, 'INT64'))).rewrite.defaults.get('k')!.data, BigInt64Array.of(5n, -6n))
-    assert.deepEqual((await inspect(withDefault(weights('k', 'BYTES', [2], ['a', 'ü']), 'BYTES'))).rewrite.defaults.get('k')!.data, ['a', 'ü'])
+    assert.deepEqual((await inspect(withDefault(weights('k', 'BYTES', [2], ['a', 'ü']), 'BYTES'))).rewrite.defaults.get('k')!.data, [
+      'a',
+      'ü',
+    ])
     await using folder = await temporaryFolder()
     await folder.write('k.bin', new Uint8Array(Float32Array.of(7, 8).buffer))
     const path = await folder.write('model.onnx', withDefault(external('k', [2], { location: 'k.bin' }), 'FP32'))
@@ -189,7 +252,8 @@ describe('rewriting for the runtime', () => {
   })
 
   it('what cannot be carried is refused by name', async () => {
-    const typed = (name: string, type: object): ReturnType<typeof value> => create(ValueInfoProtoSchema, { name, type: { value: type as never } })
+    const typed = (name: string, type: object): ReturnType<typeof value> =>
+      create(ValueInfoProtoSchema, { name, type: { value: type as never } })
     const tensor = { value: { case: 'tensorType' as const, value: { elemType: 1 } } }
     const cases: [ReturnType<typeof value>, RegExp][] = [
       [value('v', 14, [-1]), /output "v" is a tensor of COMPLEX64/],
@@ -211,11 +275,16 @@ describe('rewriting for the runtime', () => {
 })
 
 describe('data outside the model file', () => {
-  const beside = (entries: Readonly<Record<string, string | number>>): Uint8Array => linearModel({ initializer: [external('w', [2, 1], entries), floats('b', [1], 0.5)] })
+  const beside = (entries: Readonly<Record<string, string | number>>): Uint8Array =>
+    linearModel({ initializer: [external('w', [2, 1], entries), floats('b', [1], 0.5)] })
   const values = new Uint8Array(Float32Array.of(9, 9, 1, 10).buffer)
 
   it('a file beside the model, or below its folder, is used', async () => {
-    for (const [location, more] of [['weights.bin', { offset: 8, length: 8 }], ['data/weights.bin', { offset: '8' }], ['./weights.bin', { offset: 8, length: 8 }]] as const) {
+    for (const [location, more] of [
+      ['weights.bin', { offset: 8, length: 8 }],
+      ['data/weights.bin', { offset: '8' }],
+      ['./weights.bin', { offset: 8, length: 8 }],
+    ] as const) {
       await using folder = await temporaryFolder()
       await folder.write(location, values)
       const model = await inspectOnnx(await folder.write('model.onnx', beside({ location, ...more })))
@@ -289,9 +358,13 @@ describe('data outside the model file', () => {
       [{ ...floats('w', [2, 1]), dims: [2n ** 40n, 2n ** 40n] }, /\[1099511627776, 1099511627776\] is absurd/],
       [{ ...floats('w', [2, 1], 1, 10), dims: [-2n, -1n] }, /dimension -2 is negative/],
     ]
-    for (const [w, message] of cases) await assert.rejects(inspect(linearModel({ initializer: [w, floats('b', [1], 0.5)] })), refused('SLW_MODEL_UNSAFE', message))
-    const constant = { ...node('Constant', [], ['w']), attribute: [{ name: 'value', type: 4, t: { ...floats('inner', [1], 1), dims: [2n] } }] }
-    await assert.rejects(inspect(buildModel({ input: [], output: [value('w', 'FP32', [2])], node: [constant] })), refused('SLW_MODEL_UNSAFE', /tensor "inner"/))
+    for (const [w, message] of cases)
+      await assert.rejects(inspect(linearModel({ initializer: [w, floats('b', [1], 0.5)] })), refused('SLW_MODEL_UNSAFE', message))
+    const constant = node('Constant', [], ['w'], { value: { ...floats('inner', [1], 1), dims: [2n] } })
+    await assert.rejects(
+      inspect(buildModel({ input: [], output: [value('w', 'FP32', [2])], node: [constant] })),
+      refused('SLW_MODEL_UNSAFE', /tensor "inner"/),
+    )
   })
 
   it('a default that claims more values than the file gives is refused, and takes no memory', async () => {
@@ -300,7 +373,11 @@ describe('data outside the model file', () => {
         input: [value('x', 'FP32', [-1, 2]), value('b', 'FP32', [-1])],
         initializer: [floats('w', [2, 1], 1, 10), { ...floats('b', [1]), dims: [size], floatData: [1] }],
       })
-      await assert.rejects(inspect(bytes), (error: unknown) => isSlipwayError(error) && error.code.startsWith('SLW_MODEL_') && error.message.includes('"b"'), String(size))
+      await assert.rejects(
+        inspect(bytes),
+        (error: unknown) => isSlipwayError(error) && error.code.startsWith('SLW_MODEL_') && error.message.includes('"b"'),
+        String(size),
+      )
     }
   })
 

@@ -30,7 +30,9 @@ export function compute(inputs: readonly Tensor[], outputs: readonly string[], m
   assert.equal(t.data.length, rows)
   if (values.includes(POISON)) throw new SlipwayError('SLW_RUN_REJECTED', 'a poisoned row')
   const total = mixesRows ? values.reduce((sum, value) => sum + value, rows) : 0
-  const sums = Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width).reduce((sum, value) => sum + value, 0))
+  const sums = Array.from({ length: rows }, (_, row) =>
+    values.subarray(row * width, (row + 1) * width).reduce((sum, value) => sum + value, 0),
+  )
   const all: Record<string, Tensor> = {
     y: { name: 'y', datatype: 'FP32', shape: [rows, width], data: values.map((value) => 2 * value + total) },
     sum: { name: 'sum', datatype: 'INT64', shape: [rows], data: BigInt64Array.from(sums, BigInt) },

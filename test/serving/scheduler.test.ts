@@ -43,7 +43,15 @@ function request(rows: number, more: Partial<WorkRequest> & { readonly width?: n
   const { poisonedRow, width = 2, ...rest } = more
   nextValue %= 1000
   const values = Array.from({ length: rows }, (_, row) => Array.from({ length: width }, () => (row === poisonedRow ? POISON : nextValue++)))
-  return { inputs: rowsOf(values, width), outputs: OUTPUTS, rows, key: String(width), priority: 0, deadlineMs: Number.POSITIVE_INFINITY, ...rest }
+  return {
+    inputs: rowsOf(values, width),
+    outputs: OUTPUTS,
+    rows,
+    key: String(width),
+    priority: 0,
+    deadlineMs: Number.POSITIVE_INFINITY,
+    ...rest,
+  }
 }
 
 function submit(scheduler: Scheduler, work: WorkRequest): Outcome & { cancel: () => void } {
@@ -100,7 +108,7 @@ describe('whoever shares a run', () => {
     noise: fc.infiniteStream(fc.nat(99)),
   })
 
-  it("every caller gets exactly its own rows, once, whatever is joined, split, refused, cancelled or fails around it", () =>
+  it('every caller gets exactly its own rows, once, whatever is joined, split, refused, cancelled or fails around it', () =>
     fc.assert(
       fc.asyncProperty(requests, settings, async (asked, { batchable, cost, failures, inline, noise, runners, ...serving }) => {
         const random = (): number => noise.next().value as number
@@ -115,7 +123,13 @@ describe('whoever shares a run', () => {
         const sent = asked.map((one) => {
           const poisonedRow = one.poisoned === undefined || one.rows === 0 ? undefined : one.poisoned % one.rows
           const key = `${one.width} ${one.outputs.join()}`
-          const work = request(one.rows, { width: one.width, outputs: one.outputs, priority: one.priority, key, ...(poisonedRow !== undefined && { poisonedRow }) })
+          const work = request(one.rows, {
+            width: one.width,
+            outputs: one.outputs,
+            priority: one.priority,
+            key,
+            ...(poisonedRow !== undefined && { poisonedRow }),
+          })
           // What the runner is given is its own: the answer is compared with a copy that nobody touches.
           const copy = { ...work, inputs: work.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() })) }
           return { ...one, poisonedRow, work, copy, outcome: undefined as ReturnType<typeof submit> | undefined, gaveUp: false }
@@ -186,7 +200,10 @@ describe('whoever shares a run', () => {
     const outcome = submit(scheduler, work)
     await turns()
     assertAnswered(outcome, work)
-    assert.deepEqual(runners.flatMap(({ runs }) => runs).toSorted(), [3, 4, 4])
+    assert.deepEqual(
+      runners.flatMap(({ runs }) => runs).toSorted((a, b) => a - b),
+      [3, 4, 4],
+    )
   })
 
   it('once a part of a request has failed, its other parts are not run', async () => {
@@ -205,13 +222,17 @@ describe('whoever shares a run', () => {
     const outcomes = works.map((work) => submit(scheduler, work))
     await turns()
     assert.deepEqual(runner.runs, [0, 1, 0, 3])
-    for (const [index, work] of works.entries()) assert.deepEqual(plain(outcomes[index]!.result!.outputs), plain(compute(work.inputs, work.outputs, true)))
+    for (const [index, work] of works.entries())
+      assert.deepEqual(plain(outcomes[index]!.result!.outputs), plain(compute(work.inputs, work.outputs, true)))
   })
 
   it('a batch whose outputs have another number of rows is not dealt out: its requests run one by one', async () => {
     const firstRowOnly = (inputs: readonly Tensor[], outputs: readonly string[]): Tensor[] => {
       const [x, t] = inputs
-      return compute([{ ...x!, shape: [1, 2], data: (x!.data as Float32Array).slice(0, 2) }, { ...t!, shape: [1], data: t!.data.slice(0, 1) } as Tensor], outputs)
+      return compute(
+        [{ ...x!, shape: [1, 2], data: (x!.data as Float32Array).slice(0, 2) }, { ...t!, shape: [1], data: t!.data.slice(0, 1) } as Tensor],
+        outputs,
+      )
     }
     const { scheduler } = setUp({ runners: [new FakeRunner({ answer: firstRowOnly })] })
     const works = [request(1), request(1), request(1)]
@@ -229,7 +250,11 @@ describe('the queue of a scheduler', () => {
 
   it('one request more than may wait is refused with the time after which to come again', async () => {
     const { runner, open } = busy()
-    const { scheduler } = setUp({ runners: [runner], cost: { fixedUs: 1_000_000, perRowUs: 0 }, serving: { queueRequests: 2, inlineMaxUs: 0, maxBatchSize: 1 } })
+    const { scheduler } = setUp({
+      runners: [runner],
+      cost: { fixedUs: 1_000_000, perRowUs: 0 },
+      serving: { queueRequests: 2, inlineMaxUs: 0, maxBatchSize: 1 },
+    })
     const first = submit(scheduler, request(1))
     await turns()
     const waiting = [submit(scheduler, request(1)), submit(scheduler, request(1))]
@@ -240,7 +265,14 @@ describe('the queue of a scheduler', () => {
     )
     open()
     await turns()
-    assert.deepEqual([first, ...waiting].map(({ error, settled }) => [settled, error]), [[1, undefined], [1, undefined], [1, undefined]])
+    assert.deepEqual(
+      [first, ...waiting].map(({ error, settled }) => [settled, error]),
+      [
+        [1, undefined],
+        [1, undefined],
+        [1, undefined],
+      ],
+    )
   })
 
   it('a request larger than a limit runs alone, and does not get in behind others', async () => {
@@ -296,7 +328,13 @@ describe('the queue of a scheduler', () => {
     assert.equal(scheduler.inFlight, 0)
     open()
     await turns()
-    assert.deepEqual([running, waiting].map(({ error, settled }) => [settled, error?.code]), [[1, 'SLW_CANCELLED'], [1, 'SLW_CANCELLED']])
+    assert.deepEqual(
+      [running, waiting].map(({ error, settled }) => [settled, error?.code]),
+      [
+        [1, 'SLW_CANCELLED'],
+        [1, 'SLW_CANCELLED'],
+      ],
+    )
     assert.deepEqual(runner.runs, [1])
   })
 
@@ -305,7 +343,12 @@ describe('the queue of a scheduler', () => {
     const { scheduler, clock } = setUp({ runners: [runner] })
     submit(scheduler, request(7))
     await turns()
-    for (const [rows, priority] of [[1, 1], [2, 0], [3, 1], [4, 0]] as const) {
+    for (const [rows, priority] of [
+      [1, 1],
+      [2, 0],
+      [3, 1],
+      [4, 0],
+    ] as const) {
       submit(scheduler, request(rows, { priority, key: `alone ${rows}` }))
       clock.advance(1)
     }
@@ -386,7 +429,12 @@ describe('when a batch starts', () => {
   it('requests of different keys never share a run', async () => {
     const runner = new FakeRunner()
     const { scheduler } = setUp({ runners: [runner] })
-    const works = [request(1, { width: 1 }), request(1, { width: 2 }), request(1, { width: 1 }), request(1, { outputs: ['sum'], key: 'sum' })]
+    const works = [
+      request(1, { width: 1 }),
+      request(1, { width: 2 }),
+      request(1, { width: 1 }),
+      request(1, { outputs: ['sum'], key: 'sum' }),
+    ]
     const outcomes = works.map((work) => submit(scheduler, work))
     await turns()
     assert.deepEqual(runner.runs, [2, 1, 1])
@@ -402,7 +450,10 @@ describe('when a batch starts', () => {
       const { scheduler } = setUp({ runners, cost: { fixedUs: 10, perRowUs } })
       for (let count = 0; count < 8; count++) submit(scheduler, request(1))
       await turns()
-      assert.deepEqual(runners.map((runner) => runner.runs), runs)
+      assert.deepEqual(
+        runners.map((runner) => runner.runs),
+        runs,
+      )
     }
   })
 
@@ -411,7 +462,12 @@ describe('when a batch starts', () => {
     const gate = Promise.withResolvers<void>()
     const pool = [new FakeRunner(), new FakeRunner()]
     const long = new FakeRunner({ gate: () => gate.promise })
-    const { scheduler, batches } = setUp({ runners: [...pool, long], inline, cost: { fixedUs: 100, perRowUs: 50 }, serving: { inlineMaxUs: 300 } })
+    const { scheduler, batches } = setUp({
+      runners: [...pool, long],
+      inline,
+      cost: { fixedUs: 100, perRowUs: 50 },
+      serving: { inlineMaxUs: 300 },
+    })
     const runs = (): unknown => [inline.runs, ...pool.map((runner) => runner.runs)]
     submit(scheduler, request(3))
     await turns()
@@ -433,6 +489,9 @@ describe('when a batch starts', () => {
     submit(scheduler, request(1))
     await turns()
     assert.deepEqual(runs(), [[3], [4, 1, 1, 1], [2]])
-    assert.deepEqual(batches.map(({ instance }) => instance), ['inline', 'pool', 'pool', 'pool', 'pool', 'pool'])
+    assert.deepEqual(
+      batches.map(({ instance }) => instance),
+      ['inline', 'pool', 'pool', 'pool', 'pool', 'pool'],
+    )
   })
 })

@@ -39,9 +39,16 @@ describe('16-bit floats', () => {
 
   it('any number becomes the FP16 that Float16Array rounds it to', () =>
     fc.assert(
-      fc.property(fc.oneof(fc.double({ noNaN: true }), fc.double({ min: -70_000, max: 70_000, noNaN: true }), fc.double({ min: -1e-4, max: 1e-4, noNaN: true })), (value) => {
-        assert.equal(numberToHalf(value), new Uint16Array(Float16Array.of(value).buffer)[0])
-      }),
+      fc.property(
+        fc.oneof(
+          fc.double({ noNaN: true }),
+          fc.double({ min: -70_000, max: 70_000, noNaN: true }),
+          fc.double({ min: -1e-4, max: 1e-4, noNaN: true }),
+        ),
+        (value) => {
+          assert.equal(numberToHalf(value), new Uint16Array(Float16Array.of(value).buffer)[0])
+        },
+      ),
       { numRuns: 2000 },
     ))
 
@@ -57,9 +64,16 @@ describe('16-bit floats', () => {
   it('any float32 becomes the nearest BF16, and one in the middle the even one', () => {
     const middles = fc.nat(0x7f7f).map((bits) => new Float32Array(Uint32Array.of((bits << 16) | 0x8000).buffer)[0]!)
     fc.assert(
-      fc.property(fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true }), middles, middles.map((value) => -value)), (value) => {
-        assert.equal(numberToBfloat(value), nearestBfloat(value))
-      }),
+      fc.property(
+        fc.oneof(
+          fc.float({ noNaN: true, noDefaultInfinity: true }),
+          middles,
+          middles.map((value) => -value),
+        ),
+        (value) => {
+          assert.equal(numberToBfloat(value), nearestBfloat(value))
+        },
+      ),
       { numRuns: 500 },
     )
     assert.equal(bfloatToNumber(numberToBfloat(3.4e38)), Infinity)

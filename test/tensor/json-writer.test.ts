@@ -9,11 +9,17 @@ const write = (datatype: Datatype, data: TensorData): string => tensorDataToJson
 describe('tensors written as JSON', () => {
   it('a float is written with the digits that read back as its very bits', () =>
     fc.assert(
-      fc.property(fc.float({ noNaN: true, noDefaultInfinity: true }), fc.double({ noNaN: true, noDefaultInfinity: true }), (single, double) => {
-        const [readSingle, readDouble] = [write('FP32', Float32Array.of(single)), write('FP64', Float64Array.of(double))].map((text) => (JSON.parse(text) as number[])[0])
-        assert.ok(Object.is(readSingle, single))
-        assert.ok(Object.is(readDouble, double))
-      }),
+      fc.property(
+        fc.float({ noNaN: true, noDefaultInfinity: true }),
+        fc.double({ noNaN: true, noDefaultInfinity: true }),
+        (single, double) => {
+          const [readSingle, readDouble] = [write('FP32', Float32Array.of(single)), write('FP64', Float64Array.of(double))].map(
+            (text) => (JSON.parse(text) as number[])[0],
+          )
+          assert.ok(Object.is(readSingle, single))
+          assert.ok(Object.is(readDouble, double))
+        },
+      ),
     ))
 
   it('16-bit floats are written as their values', () => {
@@ -30,7 +36,8 @@ describe('tensors written as JSON', () => {
     assert.equal(write('INT64', BigInt64Array.of(-(2n ** 63n), 2n ** 63n - 1n)), '[-9223372036854775808,9223372036854775807]')
     assert.equal(write('UINT64', BigUint64Array.of(2n ** 64n - 1n)), '[18446744073709551615]')
     assert.equal(write('BYTES', ['ü"\n', '🚀']), String.raw`["ü\"\n","🚀"]`)
-    for (const datatype of ['FP32', 'BOOL', 'INT8', 'BYTES'] as const) assert.equal(write(datatype, datatype === 'BYTES' ? [] : new Float32Array(0)), '[]')
+    for (const datatype of ['FP32', 'BOOL', 'INT8', 'BYTES'] as const)
+      assert.equal(write(datatype, datatype === 'BYTES' ? [] : new Float32Array(0)), '[]')
   })
 })
 
@@ -43,6 +50,9 @@ describe('answers written as JSON', () => {
     ))
 
   it('an answer is strict JSON: bigint in full, null for NaN and infinities, nothing for undefined members', () => {
-    assert.equal(toJson({ a: 2n ** 64n, b: [Number.NaN, Infinity, -Infinity], c: undefined, d: null, 'e"': { f: [undefined, true, 'ü'] } }), String.raw`{"a":18446744073709551616,"b":[null,null,null],"d":null,"e\"":{"f":[null,true,"ü"]}}`)
+    assert.equal(
+      toJson({ a: 2n ** 64n, b: [Number.NaN, Infinity, -Infinity], c: undefined, d: null, 'e"': { f: [undefined, true, 'ü'] } }),
+      String.raw`{"a":18446744073709551616,"b":[null,null,null],"d":null,"e\"":{"f":[null,true,"ü"]}}`,
+    )
   })
 })

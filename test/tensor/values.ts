@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { allocate, elementAt, elementCount } from '../../src/tensor/tensor.ts'
 import { DATATYPES, isFloat } from '../../src/tensor/datatype.ts'
 import { numberToBfloat, numberToHalf } from '../../src/tensor/half.ts'
-import type { Datatype, TypedTensorData } from '../../src/tensor/datatype.ts'
+import type { Datatype } from '../../src/tensor/datatype.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 
 export const ALL_DATATYPES = Object.keys(DATATYPES) as Datatype[]
@@ -37,7 +37,12 @@ export function tensorOf(datatype: Datatype, shape: readonly number[], name = 'x
 
 /** What the tensor holds, so that two can be compared whatever memory they are in: NaN is NaN, -0 is not 0. */
 export function contents(tensor: Tensor): unknown {
-  return { name: tensor.name, datatype: tensor.datatype, shape: [...tensor.shape], values: Array.from(tensor.data as TypedTensorData, (_, index) => elementAt(tensor, index)) }
+  return {
+    name: tensor.name,
+    datatype: tensor.datatype,
+    shape: [...tensor.shape],
+    values: Array.from({ length: tensor.data.length }, (_, index) => elementAt(tensor, index)),
+  }
 }
 
 /** Shapes with few elements, zero sizes among them. */

@@ -127,10 +127,15 @@ function anyPredict(): Json {
 function predictOperation(name: string, signature: Signature, description: string | undefined, url: string): Json {
   const row = rowSchema(signature)
   const answer = answerSchema(signature)
+  const samples = [
+    { lang: 'Shell', label: 'curl', fence: 'sh', source: curlLine(url, name, signature) },
+    { lang: 'Python', label: 'Python', fence: 'python', source: pythonSnippet(url, name, signature) },
+    { lang: 'TypeScript', label: 'TypeScript', fence: 'ts', source: typescriptSnippet(url, name, signature) },
+  ]
   return {
     tags: [name],
     summary: `Predict with ${name}`,
-    description: description ?? '',
+    description: `${description ?? ''}\n\n${samples.map(({ label, fence, source }) => `**${label}**\n\n\`\`\`${fence}\n${source.trimEnd()}\n\`\`\``).join('\n\n')}`,
     requestBody: {
       required: true,
       content: {
@@ -158,11 +163,7 @@ function predictOperation(name: string, signature: Signature, description: strin
       }),
       ...predictionErrors,
     },
-    'x-codeSamples': [
-      { lang: 'Shell', label: 'curl', source: curlLine(url, name, signature) },
-      { lang: 'Python', label: 'Python', source: pythonSnippet(url, name, signature) },
-      { lang: 'TypeScript', label: 'TypeScript', source: typescriptSnippet(url, name, signature) },
-    ],
+    'x-codeSamples': samples.map(({ lang, label, source }) => ({ lang, label, source })),
   }
 }
 

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { symlink } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { describe, it } from 'node:test'
+import { isSlipwayError } from '../../src/core/errors.ts'
+import { findPackages } from '../../src/model/layout.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import type { ErrorCode } from '../../src/core/errors.ts'
+import type { VersionPolicy } from '../../src/model/layout.ts'
+import type { TemporaryFolder } from '../temporary-folder.ts'
+
+async function folderWith(...files: string[]): Promise<TemporaryFolder> {
+  const folder = await temporaryFolder()
+  for (const file of files) await folder.write(file, '')
+  return folder
+}
+
+/** Name, version and place of every model that is found. */
+async function found(folder: TemporaryFolder, path = '.', more: { name?: string; versions?: VersionPolicy } = {}): Promise<string[]> {
+  const packages = await findPackages({ path: join(folder.path, path), versions: 'latest', ...more })
+  return packages.map((location) => `${location.name} ${location.version} ${relative(folder.path, location.path)}`)
+}
+
+const refused =
+  (code: ErrorCode, message: RegExp) =>
+  (error: unknown): boolean => {
+    assert.ok(isSlipwayError(error), String(error))
+    assert.equal(error.code, code)
+    assert.match(error.message, message)
+    return true
+  }
+
+describe('models at a path', () => {
+  it('a file is a model named after itself', async () => {
+    await using folder = await folderWith('churn-v2.onnx')
+    assert.deepEqual(await found(folder, 'churn-v2.onnx'), ['churn-v2 1 churn-v2.onnx'])
+    assert.deepEqual(await found(folder, 'churn-v2.onnx', { name: 'churn' }), ['churn 1 churn-v2.onnx'])
+  })
+
+  it('a folder with slipway.yaml, or with exactly one model, is a package', async () => {
+    await using folder = await folderWith('a/slipway.yaml', 'a/one.onnx', 'a/two.onnx', 'b/only.onnx', 'b/.hidden.onnx', 'b/readme.md')
+    assert.deepEqual([...(await found(folder, 'a')), ...(await found(folder, 'b', { name: 'B' }))], ['a 1 a', 'B 1 b'])
+  })
+
+  it('of numbered versions the latest by number is served, or all, or those that are listed', async () => {
+    await using folder = await folderWith(
+      'm/2/model.onnx',
+      'm/10/model.onnx',
+      'm/9/model.onnx',
+      'm/notes/x.txt',
+      'm/11/empty.txt',
+      'm/slipway.yaml',
+    )
+    assert.deepEqual(await found(folder, 'm'), ['m 10 m/10'])
+    assert.deepEqual(await found(folder, 'm', { versions: 'all' }), ['m 2 m/2', 'm 9 m/9', 'm 10 m/10'])
+    assert.deepEqual(await found(folder, 'm', { versions: ['9', '2'] }), ['m 2 m/2', 'm 9 m/9'])
+    await assert.rejects(
+      found(folder, 'm', { versions: ['2', '3'] }),
+      refused('SLW_CONFIG_INVALID', /model "m" has no version 3; found 2, 9, 10/),
+    )
+  })
+
+  it('a repository is a folder of models; what holds none, hidden folders and dangling links are passed over', async () => {
+    await using folder = await folderWith(
+      'b/model.onnx',
+      'a/1/model.onnx',
+      'a/2/model.onnx',
+      'docs/readme.md',
+      '.git/model.onnx',
+      'file.txt',
+    )
+    await symlink(join(folder.path, 'nowhere'), join(folder.path, 'dangling'))
+    assert.deepEqual(await found(folder), ['a 2 a/2', 'b 1 b'])
+    await assert.rejects(
+      found(folder, '.', { name: 'x' }),
+      refused('SLW_CONFIG_INVALID', /holds several models, so the name "x" fits none of them/),
+    )
+  })
+
+  it('nothing to serve says what was found instead', async () => {
+    await using folder = await folderWith(
+      'two/a.onnx',
+      'two/b.onnx',
+      'other/readme.md',
+      'weights.pt',
+      'many/1',
+      ...Array.from({ length: 12 }, (_, index) => `many/f${index}`),
+    )
+    await folder.write('empty/.keep', '')
+    const cases: [string, ErrorCode, RegExp][] = [
+      ['missing', 'SLW_PATH_NOT_FOUND', /missing: no such file or folder/],
+      ['weights.pt', 'SLW_MODEL_INVALID', /weights\.pt: not an \.onnx file/],
+      ['empty', 'SLW_MODEL_INVALID', /no model here; the folder is empty\. Expected an \.onnx file/],
+      ['two', 'SLW_MODEL_INVALID', /found 2 \.onnx files \(a\.onnx, b\.onnx\): which one\?/],
+      ['other', 'SLW_MODEL_INVALID', /found readme\.md\. Expected/],
+      ['many', 'SLW_MODEL_INVALID', /and 5 more/],
+    ]
+    for (const [path, code, message] of cases) await assert.rejects(found(folder, path), refused(code, message), path)
+  })
+
+  it('a name that no URL could carry is refused, and the cure is told', async () => {
+    await using folder = await folderWith('my model.onnx', 'good/model.onnx', 'sub/bad name/model.onnx')
+    await assert.rejects(
+      found(folder, 'my model.onnx'),
+      refused('SLW_CONFIG_INVALID', /"my model" cannot be the name of a model .*NAME=PATH/),
+    )
+    await assert.rejects(found(folder, 'good', { name: '../x' }), refused('SLW_CONFIG_INVALID', /"\.\.\/x" cannot be the name/))
+    await assert.rejects(found(folder, 'sub'), refused('SLW_CONFIG_INVALID', /"bad name" cannot be the name/))
+    assert.deepEqual(await found(folder, 'my model.onnx', { name: 'my-model' }), ['my-model 1 my model.onnx'])
+  })
+})
