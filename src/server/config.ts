@@ -79,7 +79,15 @@ export function readConfig(sources: ConfigSources): ReadConfig {
     const lines = checked.issues.map((issue) => `${origins.get(issue.path)?.origin ?? issue.path}: ${issue.message}`)
     throw new SlipwayError('SLW_CONFIG_INVALID', lines.join('\n'), { issues: checked.issues })
   }
-  return { options: checked.value, origins: [...origins.values()], warnings }
+  return { options: withStrongerServing(checked.value, origins), origins: [...origins.values()], warnings }
+}
+
+/** What the server file says of one model is over what it says of all, and under flags and environment. */
+function withStrongerServing(options: ServerOptions, origins: ReadonlyMap<string, Origin>): ServerOptions {
+  const stronger: Record<string, unknown> = {}
+  for (const { key, value, origin } of origins.values()) if (key.startsWith('serving.') && !origin.startsWith('file ')) stronger[key.slice('serving.'.length)] = value
+  if (options.models === undefined) return options
+  return { ...options, models: options.models.map((entry) => (entry.serving === undefined ? entry : { ...entry, serving: { ...entry.serving, ...stronger } })) }
 }
 
 /** `serving.maxBatchSize` as max-batch-size: flags of nested settings carry the last name. */

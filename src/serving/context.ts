@@ -2,7 +2,10 @@
 export interface RequestContext {
   /** Which door: `v2`, `predict`, `library`, ... */
   readonly protocol: string
+  /** The caller's own id, or ours. */
   readonly requestId: string
+  /** Ours, unique: what later feedback refers to. */
+  readonly predictionId: string
   readonly endpoint: string
   /** Version asked for by name; otherwise the weights decide. */
   readonly version: string | undefined

@@ -11,6 +11,7 @@ import { buildSignature } from '../signature/signature.ts'
 import { checkGolden } from '../signature/golden.ts'
 import { predict } from '../signature/request.ts'
 import { sampleOf } from '../signature/example.ts'
+import { generateSample } from '../tensor/sample.ts'
 import { allocate, elementCount, formatShape } from '../tensor/tensor.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
 import type { VariantPhase, VariantSpec } from '../contract/endpoint.ts'
@@ -71,7 +72,7 @@ export interface InferRequest {
   readonly priority: number
   readonly deadlineMs: number
   /** Request parameters that change a run; requests with different ones never share it. */
-  readonly parametersKey?: string
+  readonly parametersKey?: string | undefined
 }
 
 /** One version inside an endpoint: loads it, keeps its instances, and runs requests through its scheduler. */
@@ -113,7 +114,7 @@ export class Variant {
     const { spec, cores, clock, observer } = this.#options
     const started = clock.monotonicMs()
     const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
-    const serving = resolveServing(cores, model.document.serving, spec.serving, this.#options.servingOverrides)
+    const serving = resolveServing(cores, model.document.serving, this.#options.servingOverrides, spec.serving)
     const signature = buildSignature({ onnx: model.onnx, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
     const sample = sampleOf(signature)
     const instanceSpec = this.#instanceSpec(model, serving)
@@ -223,13 +224,13 @@ export class Variant {
     const from = model.document.warmup?.from
     const outputs = signature.outputs.map((output) => output.name)
     for (let run = 0; run < runs; run++) {
-      const inputs = sample.rows(1)
+      const inputs = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
       if (from === 'zeros') for (const tensor of inputs) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
       try {
         await instance.run(inputs, outputs)
       } catch (error) {
         // Values made up for warm-up may be nonsense to the model; its own examples may not.
-        if (sample.trusted || !isSlipwayError(error) || error.code === 'SLW_INSTANCE_FAILED')
+        if ((sample.trusted && from !== 'random' && from !== 'zeros') || !isSlipwayError(error) || error.code === 'SLW_INSTANCE_FAILED')
           throw new SlipwayError('SLW_LOAD_FAILED', `warm-up failed: ${toSlipwayError(error).message}`)
         this.#options.log.warn(
           { ...this.subject },

@@ -20,6 +20,14 @@ it('a flag wins over the environment, which wins over the file, and each value s
   })
 })
 
+it('what the file says of one model is over what it says of all, and under flags', async () => {
+  await using folder = await temporaryFolder()
+  const file = join(folder.path, 'server.yaml')
+  await writeFile(file, 'serving: { instances: 1, threads: 1 }\nmodels:\n  - { path: a, serving: { threads: 2, maxBatchSize: 3 } }\n')
+  const { options } = readConfig({ file, environment: {}, flags: { 'serving.maxBatchSize': '9' } })
+  assert.deepEqual(options.models?.[0]?.serving, { threads: 2, maxBatchSize: 9 })
+})
+
 it('a value out of range names its origin', () => {
   assert.throws(() => readConfig({ file: undefined, environment: { PORT: '99999' }, flags: {} }), /environment PORT: must be <= 65535/)
   assert.throws(() => readConfig({ file: undefined, environment: {}, flags: { 'serving.isolation': 'vm' } }), /flag --isolation: must be one of \["thread","process"\]/)

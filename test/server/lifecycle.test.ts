@@ -137,6 +137,23 @@ describe('starting', () => {
   })
 })
 
+describe('a client that goes away', () => {
+  it('leaves the queue: its work is not run', async () => {
+    await using server = await serveExamples(['digits'], { serving: { instances: 1, inlineMaxUs: 0, maxBatchSize: 1 } })
+    const rows = 300
+    const body = JSON.stringify({ inputs: [{ name: 'pixels', datatype: 'FP32', shape: [rows, 64], data: Array.from({ length: rows * 64 }, () => 1) }] })
+    const callers = Array.from({ length: 20 }, () => new AbortController())
+    const calls = callers.map(({ signal }) => fetch(`${server.url}/v2/models/digits/infer`, { method: 'POST', body, signal }).then((response) => response.arrayBuffer()).catch(() => 'gone'))
+    const scheduler = server.dataPlane.endpoint('digits').route(undefined, undefined).requireReady().scheduler
+    await until(() => scheduler.inFlight > rows, 'the requests wait')
+    for (const caller of callers) caller.abort()
+    await Promise.all(calls)
+    await until(() => scheduler.inFlight === 0 && scheduler.queued === 0, 'nothing waits any more')
+    const runs = /slipway_batch_rows_count\{[^}]*\} (\d+)/.exec(await (await fetch(`${server.url}/metrics`)).text())?.[1]
+    assert.ok(Number(runs ?? 0) < 20 * rows, `${runs} runs`)
+  })
+})
+
 describe('overload', () => {
   it('a full queue is refused with 503 and Retry-After, and what was accepted is answered', async () => {
     await using server = await serveExamples(['digits'], { serving: { instances: 1, queueRequests: 2, inlineMaxUs: 0, maxBatchSize: 1 } })

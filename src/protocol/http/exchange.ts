@@ -18,6 +18,7 @@ export type ErrorBody = (error: SlipwayError, exchange: Exchange) => string
 export class Exchange {
   readonly request: IncomingMessage
   readonly requestId: string
+  readonly predictionId: string
   readonly startedMs: number
   readonly #response: ServerResponse
   readonly #host: ExchangeHost
@@ -43,12 +44,13 @@ export class Exchange {
     host: ExchangeHost,
     request: IncomingMessage,
     response: ServerResponse,
-    given: { requestId: string; startedMs: number; expectsContinue: boolean },
+    given: { requestId: string; predictionId: string; startedMs: number; expectsContinue: boolean },
   ) {
     this.request = request
     this.#response = response
     this.#host = host
     this.requestId = given.requestId
+    this.predictionId = given.predictionId
     this.startedMs = given.startedMs
     this.#expectsContinue = given.expectsContinue
   }

@@ -13,6 +13,8 @@ export interface Prepared {
   readonly outputs: readonly string[]
   readonly warnings: readonly string[]
   readonly timeoutMs?: number | undefined
+  /** Of request parameters that change a run. */
+  readonly parametersKey?: string | undefined
 }
 
 export interface Done {
@@ -27,6 +29,7 @@ export function contextOf(exchange: Exchange, endpoint: string, version: string 
   return {
     protocol: exchange.protocol,
     requestId: exchange.requestId,
+    predictionId: exchange.predictionId,
     endpoint,
     version,
     unitKey: exchange.header('slipway-unit'),
@@ -68,7 +71,7 @@ export function runRequest(
     release()
     const deadlineMs = context.startedMs + Math.min(prepared.timeoutMs ?? Number.POSITIVE_INFINITY, loaded.serving.requestTimeoutMs)
     const { inputs, rows, outputs } = prepared
-    const cancel = variant.submit({ inputs, rows, outputs, priority: context.priority, deadlineMs }, (error, result) => {
+    const cancel = variant.submit({ inputs, rows, outputs, priority: context.priority, deadlineMs, parametersKey: prepared.parametersKey }, (error, result) => {
       if (result === undefined) {
         exchange.fail(error)
         return

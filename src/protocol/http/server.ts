@@ -87,8 +87,9 @@ export class HttpServer {
   #handle(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     const { clock, nextId } = this.#options
     const given = request.headers['x-request-id']
-    const requestId = typeof given === 'string' && REQUEST_ID.test(given) ? given : nextId()
-    const exchange = new Exchange(this, request, response, { requestId, startedMs: clock.monotonicMs(), expectsContinue })
+    const predictionId = nextId()
+    const requestId = typeof given === 'string' && REQUEST_ID.test(given) ? given : predictionId
+    const exchange = new Exchange(this, request, response, { requestId, predictionId, startedMs: clock.monotonicMs(), expectsContinue })
     response.once('close', () => exchange.closed())
     if (this.#closing) response.setHeader('connection', 'close')
     const target = request.url ?? '/'
@@ -148,6 +149,7 @@ export class HttpServer {
       batchWaitMs: work?.batchWaitMs ?? 0,
       computeMs: work?.computeMs ?? 0,
       rows: exchange.rows,
+      traceparent: exchange.header('traceparent'),
     })
   }
 

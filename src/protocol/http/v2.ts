@@ -76,8 +76,9 @@ function inferV2(exchange: Exchange, params: Params, dataPlane: DataPlane, limit
         request = readV2Request(body, exchange.header(HEADER_LENGTH), limits, signature.inputs)
         const { inputs, rows, warnings } = checkTensors(signature, request.inputs)
         if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
-        const timeoutUs = request.parameters['timeout']
+        const { timeout: timeoutUs, parametersKey } = readParameters(request.parameters)
         return {
+          parametersKey,
           inputs,
           rows,
           warnings,
@@ -93,6 +94,18 @@ function inferV2(exchange: Exchange, params: Params, dataPlane: DataPlane, limit
       },
     },
   )
+}
+
+/** Parameters that say how to answer, not what to run. */
+const OF_THE_ANSWER = new Set(['timeout', 'priority', 'binary_data_output'])
+
+/** Requests with other parameters than these never share a run. */
+function readParameters(parameters: V2Request['parameters']): { timeout: unknown; parametersKey: string | undefined } {
+  let parametersKey: string | undefined
+  for (const name of Object.keys(parameters)) {
+    if (!OF_THE_ANSWER.has(name)) parametersKey = `${parametersKey ?? ''}${name}=${String(parameters[name])};`
+  }
+  return { timeout: parameters['timeout'], parametersKey }
 }
 
 /** A shape as the protocol shows it: -1 for free dimensions. */

@@ -24,6 +24,8 @@ export interface RequestEvent {
   readonly batchWaitMs: number
   readonly computeMs: number
   readonly rows: number
+  /** W3C trace context of the caller, passed through. */
+  readonly traceparent: string | undefined
 }
 
 /** One run of an instance. */

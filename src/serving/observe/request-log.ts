@@ -8,8 +8,27 @@ export interface RequestLogOptions {
   readonly slowMs: number
 }
 
+/** Refusals told in a second. */
+const REFUSALS_TOLD_PER_SECOND = 5
+
 /** Tells the log of server errors, slow requests and, when asked, every request. */
-export function requestLog(log: Logger, options: RequestLogOptions): Observer {
+export function requestLog(log: Logger, options: RequestLogOptions, epochMs: () => number = Date.now): Observer {
+  let second = 0
+  let told = 0
+  let untold = 0
+  /** An overload must not become one of the log: refusals beyond so many a second are counted, not told. */
+  const tellRefusal = (): boolean => {
+    const now = Math.floor(epochMs() / 1000)
+    if (now !== second) {
+      if (untold > 0) log.warn({ count: untold }, 'more refusals, not told one by one')
+      second = now
+      told = 0
+      untold = 0
+    }
+    if (++told <= REFUSALS_TOLD_PER_SECOND) return true
+    untold++
+    return false
+  }
   return {
     request(event: RequestEvent) {
       const serverError = event.status >= 500
@@ -25,10 +44,12 @@ export function requestLog(log: Logger, options: RequestLogOptions): Observer {
         queueMs: round(event.queueMs),
         computeMs: round(event.computeMs),
         rows: event.rows,
+        traceparent: event.traceparent,
       }
       // Refusing what is too much is the server working as meant; it is a warning, not a fault.
-      if (event.status === 503) log.warn(fields, event.errorMessage ?? 'refused')
-      else if (serverError) log.error(fields, event.errorMessage ?? 'failed')
+      if (event.status === 503) {
+        if (options.access || tellRefusal()) log.warn(fields, event.errorMessage ?? 'refused')
+      } else if (serverError) log.error(fields, event.errorMessage ?? 'failed')
       else if (slow) log.warn(fields, 'slow request')
       else log.info(fields, 'request')
     },
