@@ -31,7 +31,7 @@ export async function requireWrk(): Promise<void> {
       await run('apt-get', ['install', '-y', '-qq', 'wrk'], { env: environment })
     })
   } catch (error) {
-    throw new Error(`${advice} (tried: ${error instanceof Error ? error.message : String(error)})`)
+    throw new Error(`${advice} (tried: ${error instanceof Error ? error.message : String(error)})`, { cause: error })
   }
   if (!hasWrk()) throw new Error(advice)
 }

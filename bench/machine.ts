@@ -103,7 +103,9 @@ function sum(pids: readonly number[]): number {
 /** The memory of a process by what it is, MiB of Pss (a page that n processes share counts 1/n). */
 export interface Memory {
   readonly pss: number
-  readonly parts: Readonly<Record<'node binary' | 'ONNX Runtime' | 'other files' | 'heap (malloc)' | 'anonymous (V8, arenas, stacks)', number>>
+  readonly parts: Readonly<
+    Record<'node binary' | 'ONNX Runtime' | 'other files' | 'heap (malloc)' | 'anonymous (V8, arenas, stacks)', number>
+  >
 }
 
 export function memoryOf(pids: readonly number[]): Memory {
@@ -124,6 +126,6 @@ export function memoryOf(pids: readonly number[]): Memory {
 function partOf(path: string): keyof Memory['parts'] {
   if (path === '[heap]') return 'heap (malloc)'
   if (path === '' || path.startsWith('[')) return 'anonymous (V8, arenas, stacks)'
-  if (/\/node$/.test(path)) return 'node binary'
+  if (path.endsWith('/node')) return 'node binary'
   return /onnxruntime/.test(path) ? 'ONNX Runtime' : 'other files'
 }

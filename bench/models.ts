@@ -40,7 +40,11 @@ export async function requestBody(models: string, model: ModelName, encoding: En
   const [input] = (JSON.parse(await readFile(jsonFile, 'utf8')) as JsonRequest).inputs
   if (input === undefined) throw new Error(`${jsonFile} has no input`)
   const raw = await readFile(join(models, `${model}.bin`))
-  const header = Buffer.from(JSON.stringify({ inputs: [{ name: input.name, datatype: input.datatype, shape: input.shape, parameters: { binary_data_size: raw.length } }] }))
+  const header = Buffer.from(
+    JSON.stringify({
+      inputs: [{ name: input.name, datatype: input.datatype, shape: input.shape, parameters: { binary_data_size: raw.length } }],
+    }),
+  )
   const file = join(scratch, `${model}.binary-request`)
   await mkdir(scratch, { recursive: true })
   await writeFile(file, Buffer.concat([header, raw]))

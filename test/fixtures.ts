@@ -12,7 +12,14 @@ export function example(name: string): string {
 }
 
 /** A row that the churn example accepts. */
-export const CUSTOMER = { tenure_months: 2, monthly_charges: 95.5, support_calls: 6, plan: 'basic', contract: 'month-to-month', paperless: true } as const
+export const CUSTOMER = {
+  tenure_months: 2,
+  monthly_charges: 95.5,
+  support_calls: 6,
+  plan: 'basic',
+  contract: 'month-to-month',
+  paperless: true,
+} as const
 
 /** A server on a free loopback port; `await using` ends it. */
 export function serveExamples(names: readonly string[], options: StartServerOptions = {}): Promise<SlipwayServer> {
@@ -26,7 +33,11 @@ export interface Answer {
 }
 
 export async function post(url: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer> {
-  const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body) })
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+  })
   return { status: response.status, headers: response.headers, body: (await response.json()) as Record<string, unknown> }
 }
 

@@ -19,7 +19,9 @@ console.log(`${model.name} version ${model.version}: ${customers.length} custome
 const answers = await Promise.all(customers.map((customer) => model.predict(customer)))
 for (const [index, answer] of answers.entries()) {
   const { prediction, confidence } = answer as { prediction: string; confidence: number }
-  console.log(`customer ${index + 1}: ${prediction === 'churn' ? 'call' : 'leave in peace'} (${prediction}, ${(confidence * 100).toFixed(0)} %)`)
+  console.log(
+    `customer ${index + 1}: ${prediction === 'churn' ? 'call' : 'leave in peace'} (${prediction}, ${(confidence * 100).toFixed(0)} %)`,
+  )
 }
 
 try {

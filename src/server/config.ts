@@ -85,9 +85,13 @@ export function readConfig(sources: ConfigSources): ReadConfig {
 /** What the server file says of one model is over what it says of all, and under flags and environment. */
 function withStrongerServing(options: ServerOptions, origins: ReadonlyMap<string, Origin>): ServerOptions {
   const stronger: Record<string, unknown> = {}
-  for (const { key, value, origin } of origins.values()) if (key.startsWith('serving.') && !origin.startsWith('file ')) stronger[key.slice('serving.'.length)] = value
+  for (const { key, value, origin } of origins.values())
+    if (key.startsWith('serving.') && !origin.startsWith('file ')) stronger[key.slice('serving.'.length)] = value
   if (options.models === undefined) return options
-  return { ...options, models: options.models.map((entry) => (entry.serving === undefined ? entry : { ...entry, serving: { ...entry.serving, ...stronger } })) }
+  return {
+    ...options,
+    models: options.models.map((entry) => (entry.serving === undefined ? entry : { ...entry, serving: { ...entry.serving, ...stronger } })),
+  }
 }
 
 /** `serving.maxBatchSize` as max-batch-size: flags of nested settings carry the last name. */

@@ -106,7 +106,10 @@ export class Variant {
       this.#reason = toSlipwayError(error, 'SLW_LOAD_FAILED').message
       const failure = toSlipwayError(error, 'SLW_LOAD_FAILED')
       const { endpoint, version } = this.subject
-      throw new SlipwayError(failure.code, `model "${endpoint}" version ${version}: ${failure.message}`, { cause: failure, ...(failure.issues !== undefined && { issues: failure.issues }) })
+      throw new SlipwayError(failure.code, `model "${endpoint}" version ${version}: ${failure.message}`, {
+        cause: failure,
+        ...(failure.issues !== undefined && { issues: failure.issues }),
+      })
     }
   }
 

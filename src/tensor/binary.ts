@@ -44,7 +44,11 @@ function decodeText(bytes: Uint8Array, name: string, count: number): string[] {
       throw new SlipwayError('SLW_BAD_REQUEST', `input "${name}": element ${index} says ${length} bytes, ${bytes.byteLength - at} are left`)
     }
     const content = bytes.subarray(at, at + length)
-    if (content.includes(0)) throw new SlipwayError('SLW_BAD_REQUEST', `input "${name}": element ${index} has a NUL character, where ONNX Runtime would cut it off`)
+    if (content.includes(0))
+      throw new SlipwayError(
+        'SLW_BAD_REQUEST',
+        `input "${name}": element ${index} has a NUL character, where ONNX Runtime would cut it off`,
+      )
     try {
       data.push(strictUtf8.decode(content))
     } catch {

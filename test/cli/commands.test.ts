@@ -13,7 +13,9 @@ interface Run {
 
 function slipway(args: readonly string[], input?: string): Promise<Run> {
   return new Promise((resolve) => {
-    const child = execFile(join(ROOT, 'bin/slipway'), args, (error, stdout, stderr) => resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }))
+    const child = execFile(join(ROOT, 'bin/slipway'), args, (error, stdout, stderr) =>
+      resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
+    )
     child.stdin?.end(input ?? '')
   })
 }
@@ -22,7 +24,8 @@ describe('the command line', () => {
   it('helps, with examples, on standard output', async () => {
     const { code, stdout, stderr } = await slipway(['--help'])
     assert.deepEqual([code, stderr], [0, ''])
-    for (const command of ['serve', 'predict', 'inspect', 'bench', 'init', 'demo', 'doctor', 'config', 'version']) assert.match(stdout, new RegExp(`^ {2}${command}`, 'm'))
+    for (const command of ['serve', 'predict', 'inspect', 'bench', 'init', 'demo', 'doctor', 'config', 'version'])
+      assert.match(stdout, new RegExp(`^ {2}${command}`, 'm'))
     assert.match((await slipway(['serve', '--help'])).stdout, /--max-batch-size <n>/)
   })
 
@@ -40,7 +43,12 @@ describe('the command line', () => {
     assert.equal(ranking.code, 0, ranking.stderr)
     assert.equal((JSON.parse(ranking.stdout) as { prediction: unknown[] }).prediction.length, 3)
     const csv = await slipway(['predict', example('churn'), '--input', join(example('churn'), 'customers.csv')])
-    assert.ok(csv.stdout.trim().split('\n').every((line) => typeof (JSON.parse(line) as { confidence: number }).confidence === 'number'))
+    assert.ok(
+      csv.stdout
+        .trim()
+        .split('\n')
+        .every((line) => typeof (JSON.parse(line) as { confidence: number }).confidence === 'number'),
+    )
     const picture = await slipway(['predict', example('digits'), '--input', join(example('digits'), 'digit-3.png'), '--json'])
     assert.equal(String((JSON.parse(picture.stdout) as { prediction: unknown }).prediction), '3')
   })
@@ -73,7 +81,10 @@ describe('the command line', () => {
 
   it('bench measures a server, closed loop and open, without errors', async () => {
     await using server = await serveExamples(['churn'], { serving: { instances: 1 } })
-    for (const extra of [['--connections', '1,4'], ['--rate', '100']]) {
+    for (const extra of [
+      ['--connections', '1,4'],
+      ['--rate', '100'],
+    ]) {
       const { code, stdout, stderr } = await slipway(['bench', server.url, '--duration', '0.5', '--json', ...extra])
       assert.equal(code, 0, stderr)
       const { results } = JSON.parse(stdout) as { results: { requestsPerSecond: number; errors: number; p50Ms: number; p99Ms: number }[] }

@@ -11,7 +11,10 @@ function commands(markdown: string): string[] {
   return [...markdown.matchAll(/^```sh\n([\s\S]*?)^```/gm)]
     .flatMap((block) => block[1]?.split('\n') ?? [])
     .map((line) => line.replace(/\s+#.*$/, '').trim())
-    .filter((line) => /^(bin\/)?slipway |^curl |^scripts\/node (?!scripts\/python-env|bench)|^[A-Z_]+=\S+ .*slipway /.test(line) && !line.includes('$('))
+    .filter(
+      (line) =>
+        /^(bin\/)?slipway |^curl |^scripts\/node (?!scripts\/python-env|bench)|^[A-Z_]+=\S+ .*slipway /.test(line) && !line.includes('$('),
+    )
 }
 
 async function pages(): Promise<string[]> {
@@ -26,7 +29,8 @@ describe('what the pages tell people to type works', () => {
   before(async () => {
     folder = await temporaryFolder()
     await cp(join(example('churn'), 'model.onnx'), join(folder.path, 'model.onnx'))
-    for (const name of ['examples', 'scripts', 'bin', 'src', 'node_modules', 'package.json']) await symlink(join(ROOT, name), join(folder.path, name))
+    for (const name of ['examples', 'scripts', 'bin', 'src', 'node_modules', 'package.json'])
+      await symlink(join(ROOT, name), join(folder.path, name))
     await symlink(join(ROOT, 'bin/slipway'), join(folder.path, 'slipway'))
     server = await serveExamples(['churn', 'digits', 'recommend'], { defaultModel: 'churn', serving: { instances: 1 } })
   })
@@ -40,8 +44,14 @@ describe('what the pages tell people to type works', () => {
     for (const page of await pages()) {
       for (const command of commands(await readFile(join(ROOT, page), 'utf8'))) {
         // A server would not end: it is checked without serving. The port of the page is that of the test's own server.
-        const line = command.replace(/(slipway serve(?!.*--dry-run).*)$/, '$1 --dry-run').replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict/g, () => pageUrl(page, server.url))
-        const { code, output } = await run('sh', ['-c', line.startsWith('curl') ? line.replace('curl', 'curl --fail-with-body') : line], folder.path)
+        const line = command
+          .replace(/(slipway serve(?!.*--dry-run).*)$/, '$1 --dry-run')
+          .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict/g, () => pageUrl(page, server.url))
+        const { code, output } = await run(
+          'sh',
+          ['-c', line.startsWith('curl') ? line.replace('curl', 'curl --fail-with-body') : line],
+          folder.path,
+        )
         assert.equal(code, 0, `${page}: ${line}\n${output}`)
         count++
       }
@@ -50,10 +60,16 @@ describe('what the pages tell people to type works', () => {
   })
 
   it('the snippets of /docs work when they are pasted', async () => {
-    const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as { paths: Record<string, { post?: { 'x-codeSamples'?: { lang: string; source: string }[] } }> }
+    const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
+      paths: Record<string, { post?: { 'x-codeSamples'?: { lang: string; source: string }[] } }>
+    }
     for (const [path, { post }] of Object.entries(paths)) {
       for (const { lang, source } of post?.['x-codeSamples'] ?? []) {
-        const [command, args] = { Shell: ['sh', ['-c', source]] as const, Python: ['python3', ['-c', source]] as const, TypeScript: [process.execPath, ['--input-type=module-typescript', '-e', source]] as const }[lang] ?? ['false', []]
+        const [command, args] = {
+          Shell: ['sh', ['-c', source]] as const,
+          Python: ['python3', ['-c', source]] as const,
+          TypeScript: [process.execPath, ['--input-type=module-typescript', '-e', source]] as const,
+        }[lang] ?? ['false', []]
         const { output } = await run(command, args, folder.path)
         assert.match(output, /prediction/, `${path} ${lang}`)
       }
@@ -65,7 +81,9 @@ describe('what the pages tell people to type works', () => {
 function run(command: string, args: readonly string[], cwd: string): Promise<{ code: number; output: string }> {
   const env = { ...process.env, PATH: `${cwd}:${process.env['PATH']}` }
   return new Promise((resolve) => {
-    execFile(command, args, { cwd, env, timeout: 60_000 }, (error, stdout, stderr) => resolve({ code: error === null ? 0 : 1, output: stdout + stderr }))
+    execFile(command, args, { cwd, env, timeout: 60_000 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : 1, output: stdout + stderr }),
+    )
   })
 }
 

@@ -16,10 +16,26 @@ interface Running extends AsyncDisposable {
 async function serveWithFault(fault: string, flags: readonly string[]): Promise<Running> {
   const folder = await temporaryFolder()
   const triggerFile = join(folder.path, 'now')
-  const child = spawn('sh', [join(ROOT, 'scripts/node'), join(ROOT, 'bin/slipway'), 'serve', example('churn'), '--port', '0', '--drain-pause', '0ms', '--inline-max-us', '0', ...flags], {
-    env: { ...process.env, SLIPWAY_FAIL_POINTS: `run:${fault}@${triggerFile}` },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    'sh',
+    [
+      join(ROOT, 'scripts/node'),
+      join(ROOT, 'bin/slipway'),
+      'serve',
+      example('churn'),
+      '--port',
+      '0',
+      '--drain-pause',
+      '0ms',
+      '--inline-max-us',
+      '0',
+      ...flags,
+    ],
+    {
+      env: { ...process.env, SLIPWAY_FAIL_POINTS: `run:${fault}@${triggerFile}` },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   let said = ''
   child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
@@ -52,7 +68,11 @@ async function instances(url: string): Promise<InstanceHealth[]> {
 
 async function expectRecovery(server: Running, reason: RegExp): Promise<void> {
   const failed = await instances(server.url)
-  assert.equal(failed.reduce((sum, instance) => sum + instance.failures, 0), 1, JSON.stringify(failed))
+  assert.equal(
+    failed.reduce((sum, instance) => sum + instance.failures, 0),
+    1,
+    JSON.stringify(failed),
+  )
   assert.match(failed.find((instance) => instance.failures > 0)?.last_failure?.reason ?? '', reason)
   // The other instance goes on; the failed one comes back by itself.
   assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
@@ -76,7 +96,8 @@ describe('an instance that fails takes only what it held with it', () => {
       assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
       server.trigger()
       const answer = await post(`${server.url}/predict`, CUSTOMER)
-      if (fault === 'leak') await until(async () => (await instances(server.url)).some((instance) => instance.failures > 0), 'the leak is noticed')
+      if (fault === 'leak')
+        await until(async () => (await instances(server.url)).some((instance) => instance.failures > 0), 'the leak is noticed')
       else assert.equal(answer.status, status, JSON.stringify(answer.body))
       if (status === 503) assert.ok(Number(answer.headers.get('retry-after')) >= 1)
       await expectRecovery(server, reason)
@@ -119,7 +140,11 @@ function children(pid: number): number[] {
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue
     try {
-      const parent = Number(readFileSync(`/proc/${name}/stat`, 'utf8').replace(/^.*\) \S /, '').split(' ')[0])
+      const parent = Number(
+        readFileSync(`/proc/${name}/stat`, 'utf8')
+          .replace(/^.*\) \S /, '')
+          .split(' ')[0],
+      )
       if (parent === pid) found.push(Number(name))
     } catch {
       // It has just ended.

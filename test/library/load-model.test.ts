@@ -26,7 +26,9 @@ describe('the library', () => {
 
   it('takes tensors, pictures and candidates', async () => {
     await using churn = await loadModel(join(example('churn'), 'model.onnx'), { instances: 1 })
-    const [probabilities] = await churn.infer([{ name: 'customers', datatype: 'FP32', shape: [2, 10], data: new Float32Array(20) }], { outputs: ['probabilities'] })
+    const [probabilities] = await churn.infer([{ name: 'customers', datatype: 'FP32', shape: [2, 10], data: new Float32Array(20) }], {
+      outputs: ['probabilities'],
+    })
     assert.deepEqual(probabilities?.shape, [2, 2])
     await using digits = await loadModel(example('digits'), { instances: 1 })
     assert.equal(String((await digits.predict(await readFile(join(example('digits'), 'digit-3.png'))))['prediction']), '3')
@@ -34,7 +36,10 @@ describe('the library', () => {
 
   it('a wrong value is a SlipwayError with a code and a place', async () => {
     await using model = await loadModel(example('churn'), { instances: 1 })
-    await assert.rejects(model.predict({ ...CUSTOMER, plan: 'gold' }), (error) => isSlipwayError(error) && error.code === 'SLW_INPUT_INVALID' && error.issues?.[0]?.path === 'inputs[0].plan')
+    await assert.rejects(
+      model.predict({ ...CUSTOMER, plan: 'gold' }),
+      (error) => isSlipwayError(error) && error.code === 'SLW_INPUT_INVALID' && error.issues?.[0]?.path === 'inputs[0].plan',
+    )
   })
 
   it('after close it refuses, closing twice is fine, and an aborted call is given up', async () => {

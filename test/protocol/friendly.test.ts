@@ -31,16 +31,23 @@ describe('the friendly dialect', () => {
 
   it('names every wrong value of one bad row and runs nothing', async () => {
     const before = await (await fetch(`${server.url}/metrics`)).text()
-    const { status, body } = await post(`${server.url}/predict`, { inputs: [CUSTOMER, CUSTOMER, CUSTOMER, { ...CUSTOMER, plan: 'gold', tenure_months: 9999 }] })
+    const { status, body } = await post(`${server.url}/predict`, {
+      inputs: [CUSTOMER, CUSTOMER, CUSTOMER, { ...CUSTOMER, plan: 'gold', tenure_months: 9999 }],
+    })
     assert.equal(status, 400)
     assert.equal(body['code'], 'SLW_INPUT_INVALID')
-    assert.deepEqual((body['issues'] as { path: string }[]).map((issue) => issue.path), ['inputs[3].tenure_months', 'inputs[3].plan'])
+    assert.deepEqual(
+      (body['issues'] as { path: string }[]).map((issue) => issue.path),
+      ['inputs[3].tenure_months', 'inputs[3].plan'],
+    )
     const runs = (text: string): string[] => text.split('\n').filter((line) => line.startsWith('slipway_runs_total{endpoint="churn"'))
     assert.deepEqual(runs(await (await fetch(`${server.url}/metrics`)).text()), runs(before))
   })
 
   it('takes CSV', async () => {
-    const { status, body } = await post(`${server.url}/models/churn/predict`, await readFile(`${example('churn')}/customers.csv`), { 'content-type': 'text/csv' })
+    const { status, body } = await post(`${server.url}/models/churn/predict`, await readFile(`${example('churn')}/customers.csv`), {
+      'content-type': 'text/csv',
+    })
     assert.equal(status, 200)
     assert.ok((body['predictions'] as unknown[]).length >= 10)
   })
@@ -51,11 +58,16 @@ describe('the friendly dialect', () => {
     assert.equal(String(raw.body['prediction']), '3')
     const seven = (await readFile(`${example('digits')}/digit-7.png`)).toString('base64')
     const many = await post(`${server.url}/models/digits/predict`, { inputs: [{ image: png.toString('base64') }, { image: seven }] })
-    assert.deepEqual((many.body['predictions'] as { prediction: unknown }[]).map((answer) => String(answer.prediction)), ['3', '7'])
+    assert.deepEqual(
+      (many.body['predictions'] as { prediction: unknown }[]).map((answer) => String(answer.prediction)),
+      ['3', '7'],
+    )
   })
 
   it('names the picture that cannot be read', async () => {
-    const { status, body } = await post(`${server.url}/models/digits/predict`, { inputs: [{ image: Buffer.from('no picture').toString('base64') }] })
+    const { status, body } = await post(`${server.url}/models/digits/predict`, {
+      inputs: [{ image: Buffer.from('no picture').toString('base64') }],
+    })
     assert.equal(status, 400)
     assert.match(String(body['error']), /inputs\[0\]\.image: not a PNG or JPEG/)
   })

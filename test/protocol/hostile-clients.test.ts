@@ -27,14 +27,19 @@ function converse(port: number, send: (socket: Socket) => void, limitMs = 8000):
 describe('a client that misbehaves', () => {
   let server: SlipwayServer
   before(async () => {
-    server = await serveExamples(['churn'], { serving: { instances: 1 }, limits: { bodyBytes: 1_000_000, discardBytes: 2_000_000, bodyTimeoutMs: 1000 } })
+    server = await serveExamples(['churn'], {
+      serving: { instances: 1 },
+      limits: { bodyBytes: 1_000_000, discardBytes: 2_000_000, bodyTimeoutMs: 1000 },
+    })
   })
   after(() => server.close())
 
   const stillServes = async (): Promise<void> => assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
 
   it('that sends half a body and falls silent gets a 408, and holds no place in the queue', async () => {
-    const heard = await converse(server.port, (socket) => socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"a":'))
+    const heard = await converse(server.port, (socket) =>
+      socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"a":'),
+    )
     assert.match(heard, /^HTTP\/1\.1 408/)
     await stillServes()
   })
@@ -55,21 +60,32 @@ describe('a client that misbehaves', () => {
   })
 
   it('that sends a header larger than the limit gets a 431', async () => {
-    assert.match(await converse(server.port, (socket) => socket.write(`GET /health HTTP/1.1\r\nhost: x\r\nx-long: ${'a'.repeat(40_000)}\r\n\r\n`)), /^HTTP\/1\.1 431/)
+    assert.match(
+      await converse(server.port, (socket) => socket.write(`GET /health HTTP/1.1\r\nhost: x\r\nx-long: ${'a'.repeat(40_000)}\r\n\r\n`)),
+      /^HTTP\/1\.1 431/,
+    )
     await stillServes()
   })
 
   it('that announces too large a body gets a 413 before it has sent it', async () => {
-    const heard = await converse(server.port, (socket) => socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000000\r\n\r\n'), 3000)
+    const heard = await converse(
+      server.port,
+      (socket) => socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000000\r\n\r\n'),
+      3000,
+    )
     assert.match(heard, /^HTTP\/1\.1 413/)
     await stillServes()
   })
 
   it('that sends more than it may, in chunks, gets a 413', async () => {
-    const heard = await converse(server.port, (socket) => {
-      socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n')
-      for (let index = 0; index < 30; index++) socket.write(`10000\r\n${'x'.repeat(65_536)}\r\n`)
-    }, 3000)
+    const heard = await converse(
+      server.port,
+      (socket) => {
+        socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n')
+        for (let index = 0; index < 30; index++) socket.write(`10000\r\n${'x'.repeat(65_536)}\r\n`)
+      },
+      3000,
+    )
     assert.match(heard, /^HTTP\/1\.1 413/)
     await stillServes()
   })
@@ -77,18 +93,35 @@ describe('a client that misbehaves', () => {
   it('that expects 100-continue is told to go on, or refused before it sends', async () => {
     const body = JSON.stringify(CUSTOMER)
     const taken = await converse(server.port, (socket) => {
-      socket.write(`POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: ${body.length}\r\n\r\n`)
+      socket.write(
+        `POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: ${body.length}\r\n\r\n`,
+      )
       socket.once('data', () => socket.write(body))
     })
     assert.match(taken, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200/)
-    const refused = await converse(server.port, (socket) => socket.write('POST /predict HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5000000\r\n\r\n'), 3000)
+    const refused = await converse(
+      server.port,
+      (socket) => socket.write('POST /predict HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5000000\r\n\r\n'),
+      3000,
+    )
     assert.match(refused, /^HTTP\/1\.1 413/)
     await stillServes()
   })
 
   it('that sends malformed paths gets an answer and harms nobody', async () => {
-    for (const path of ['/%', '/v2/models/%00/infer', '/v2/models/%E0%A4%A/infer', `/v2/models/${'a'.repeat(4000)}`, '/models/..%2f..%2fetc/predict', '//predict']) {
-      const heard = await converse(server.port, (socket) => socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`), 3000)
+    for (const path of [
+      '/%',
+      '/v2/models/%00/infer',
+      '/v2/models/%E0%A4%A/infer',
+      `/v2/models/${'a'.repeat(4000)}`,
+      '/models/..%2f..%2fetc/predict',
+      '//predict',
+    ]) {
+      const heard = await converse(
+        server.port,
+        (socket) => socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`),
+        3000,
+      )
       assert.match(heard, /^HTTP\/1\.1 4\d\d/, path)
     }
     await stillServes()
@@ -100,7 +133,10 @@ describe('a client that misbehaves', () => {
       return `POST /predict HTTP/1.1\r\nhost: x\r\nx-request-id: ${id}\r\ncontent-type: application/json\r\n${id === 'c' ? 'connection: close\r\n' : ''}content-length: ${body.length}\r\n\r\n${body}`
     }
     const heard = await converse(server.port, (socket) => socket.write(one('a') + one('b') + one('c')))
-    assert.deepEqual([...heard.matchAll(/x-request-id: (\w)/g)].map((match) => match[1]), ['a', 'b', 'c'])
+    assert.deepEqual(
+      [...heard.matchAll(/x-request-id: (\w)/g)].map((match) => match[1]),
+      ['a', 'b', 'c'],
+    )
   })
 })
 
@@ -113,7 +149,8 @@ it('a reader that stops reading is let go, and others are answered meanwhile', a
   const socket = connect(server.port, '127.0.0.1', () => {
     socket.pause()
     // More answers than the buffers of the kernel hold.
-    for (let request = 0; request < 5; request++) socket.write(`POST /v2/models/churn/infer HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
+    for (let request = 0; request < 5; request++)
+      socket.write(`POST /v2/models/churn/infer HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
   })
   socket.on('close', () => {
     closed = true
@@ -121,8 +158,12 @@ it('a reader that stops reading is let go, and others are answered meanwhile', a
   socket.on('error', () => {})
   assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
   // A paused socket hears nothing of the reset until it writes.
-  await until(() => {
-    if (!socket.destroyed) socket.write('\r\n')
-    return closed
-  }, 'the stalled connection is closed', 15_000)
+  await until(
+    () => {
+      if (!socket.destroyed) socket.write('\r\n')
+      return closed
+    },
+    'the stalled connection is closed',
+    15_000,
+  )
 })

@@ -9,7 +9,11 @@ it('a flag wins over the environment, which wins over the file, and each value s
   await using folder = await temporaryFolder()
   const file = join(folder.path, 'server.yaml')
   await writeFile(file, 'port: 1\nserving: { instances: 1, threads: 1, maxBatchSize: 7 }\n')
-  const { options, origins } = readConfig({ file, environment: { SLIPWAY_SERVING_INSTANCES: '2', SLIPWAY_PORT: '2', PORT: '9' }, flags: { port: '3' } })
+  const { options, origins } = readConfig({
+    file,
+    environment: { SLIPWAY_SERVING_INSTANCES: '2', SLIPWAY_PORT: '2', PORT: '9' },
+    flags: { port: '3' },
+  })
   assert.equal(options.port, 3)
   assert.deepEqual(options.serving, { instances: 2, threads: 1, maxBatchSize: 7 })
   assert.deepEqual(Object.fromEntries(origins.map(({ key, origin }) => [key, origin])), {
@@ -30,7 +34,10 @@ it('what the file says of one model is over what it says of all, and under flags
 
 it('a value out of range names its origin', () => {
   assert.throws(() => readConfig({ file: undefined, environment: { PORT: '99999' }, flags: {} }), /environment PORT: must be <= 65535/)
-  assert.throws(() => readConfig({ file: undefined, environment: {}, flags: { 'serving.isolation': 'vm' } }), /flag --isolation: must be one of \["thread","process"\]/)
+  assert.throws(
+    () => readConfig({ file: undefined, environment: {}, flags: { 'serving.isolation': 'vm' } }),
+    /flag --isolation: must be one of \["thread","process"\]/,
+  )
 })
 
 it('every setting has a flag and a variable of its own', () => {

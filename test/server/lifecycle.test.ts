@@ -33,11 +33,16 @@ describe('stopping', () => {
     const server = slipway(['serve', example('churn'), '--port', '0', '--drain-pause', '700ms', '--grace', '10s'])
     const url = await started(server)
     const agent = new Agent({ keepAlive: true })
-    const ask = (): Promise<number> => new Promise((resolve, reject) => {
-      const request = httpRequest(`${url}/predict`, { method: 'POST', agent, headers: { 'content-type': 'application/json' } }, (response) => response.resume().on('end', () => resolve(response.statusCode ?? 0)))
-      request.on('error', reject)
-      request.end(JSON.stringify(CUSTOMER))
-    })
+    const ask = (): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const request = httpRequest(
+          `${url}/predict`,
+          { method: 'POST', agent, headers: { 'content-type': 'application/json' } },
+          (response) => response.resume().on('end', () => resolve(response.statusCode ?? 0)),
+        )
+        request.on('error', reject)
+        request.end(JSON.stringify(CUSTOMER))
+      })
     assert.equal(await ask(), 200)
     server.child.kill('SIGTERM')
     await until(async () => (await fetch(`${url}/ready`)).status === 503, 'readiness is off')
@@ -68,7 +73,10 @@ describe('starting', () => {
     await using server = await startServer({ models: [{ path: folder.path }], port: 0, serving: { instances: 1 } })
     assert.equal((await post(`${server.url}/models/churn/predict`, CUSTOMER)).status, 200)
     assert.equal((await fetch(`${server.url}/ready`)).status, 200)
-    const health = (await (await fetch(`${server.url}/health`)).json()) as { status: string; models: { name: string; loaded: boolean; reason?: string }[] }
+    const health = (await (await fetch(`${server.url}/health`)).json()) as {
+      status: string
+      models: { name: string; loaded: boolean; reason?: string }[]
+    }
     assert.equal(health.status, 'degraded')
     assert.match(health.models.find((model) => model.name === 'broken')?.reason ?? '', /not an ONNX model/)
     assert.equal((await post(`${server.url}/v2/models/broken/infer`, { inputs: [] })).status, 503)
@@ -79,14 +87,26 @@ describe('starting', () => {
   it('a golden example that does not hold keeps the model from being served, and shows both values', async () => {
     await using folder = await temporaryFolder()
     await cp(join(example('churn'), 'model.onnx'), join(folder.path, 'model.onnx'))
-    await writeFile(join(folder.path, 'slipway.yaml'), 'golden:\n  - name: first\n    input: [0,0,0,0,0,0,0,0,0,0]\n    expect: { confidence: 2 }\n')
-    await assert.rejects(startServer({ models: [{ path: folder.path, name: 'x' }], port: 0 }), (error) => isSlipwayError(error) && error.code === 'SLW_GOLDEN_FAILED' && /"first": confidence is 0\.\d+, expected 2/.test(error.message))
+    await writeFile(
+      join(folder.path, 'slipway.yaml'),
+      'golden:\n  - name: first\n    input: [0,0,0,0,0,0,0,0,0,0]\n    expect: { confidence: 2 }\n',
+    )
+    await assert.rejects(
+      startServer({ models: [{ path: folder.path, name: 'x' }], port: 0 }),
+      (error) =>
+        isSlipwayError(error) && error.code === 'SLW_GOLDEN_FAILED' && /"first": confidence is 0\.\d+, expected 2/.test(error.message),
+    )
   })
 
   it('numbered versions: the highest answers, all answer by name', async () => {
     await using folder = await temporaryFolder()
     for (const version of ['1', '2', '10']) await cp(example('churn'), join(folder.path, 'm', version), { recursive: true })
-    await using server = await startServer({ models: [{ path: join(folder.path, 'm') }], versions: 'all', port: 0, serving: { instances: 1 } })
+    await using server = await startServer({
+      models: [{ path: join(folder.path, 'm') }],
+      versions: 'all',
+      port: 0,
+      serving: { instances: 1 },
+    })
     assert.equal((await post(`${server.url}/predict`, CUSTOMER)).headers.get('slipway-version'), '10')
     assert.equal((await post(`${server.url}/models/m/versions/2/predict`, CUSTOMER)).headers.get('slipway-version'), '2')
     assert.equal((await post(`${server.url}/models/m/versions/3/predict`, CUSTOMER)).status, 404)
@@ -96,16 +116,28 @@ describe('starting', () => {
     const holder = createServer()
     await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', () => resolve()))
     const { port } = holder.address() as { port: number }
-    await assert.rejects(serveExamples(['churn'], { port }), (error) => isSlipwayError(error) && error.code === 'SLW_PORT_IN_USE' && (process.platform !== 'linux' || error.message.includes(`process ${process.pid}`)))
+    await assert.rejects(
+      serveExamples(['churn'], { port }),
+      (error) =>
+        isSlipwayError(error) &&
+        error.code === 'SLW_PORT_IN_USE' &&
+        (process.platform !== 'linux' || error.message.includes(`process ${process.pid}`)),
+    )
     holder.close()
   })
 
   it('another host than loopback is refused without --insecure', async () => {
-    await assert.rejects(serveExamples(['churn'], { host: '0.0.0.0' }), (error) => isSlipwayError(error) && error.code === 'SLW_HOST_REFUSED')
+    await assert.rejects(
+      serveExamples(['churn'], { host: '0.0.0.0' }),
+      (error) => isSlipwayError(error) && error.code === 'SLW_HOST_REFUSED',
+    )
   })
 
   it('two models of one name are an error that names both', async () => {
-    await assert.rejects(startServer({ models: [{ path: example('churn') }, { path: join(example('churn'), 'model.onnx'), name: 'churn' }], port: 0 }), /two models are named "churn"/)
+    await assert.rejects(
+      startServer({ models: [{ path: example('churn') }, { path: join(example('churn'), 'model.onnx'), name: 'churn' }], port: 0 }),
+      /two models are named "churn"/,
+    )
   })
 
   it('exit codes tell a bad model (10), a bad configuration (2) and a missing file (4) apart', async () => {
@@ -128,7 +160,13 @@ describe('starting', () => {
   })
 
   it('MODEL_PATH, PORT and HOST of container images are understood, and a variable misspelt is told', async () => {
-    const server = slipway(['serve'], { MODEL_PATH: example('churn'), PORT: '0', HOST: '127.0.0.1', SLIPWAY_SERVING_INSTANCE: '1', SLIPWAY_SHUTDOWN_PAUSE_MS: '0' })
+    const server = slipway(['serve'], {
+      MODEL_PATH: example('churn'),
+      PORT: '0',
+      HOST: '127.0.0.1',
+      SLIPWAY_SERVING_INSTANCE: '1',
+      SLIPWAY_SHUTDOWN_PAUSE_MS: '0',
+    })
     const url = await started(server)
     assert.match(server.said(), /unknown environment variable SLIPWAY_SERVING_INSTANCE; did you mean SLIPWAY_SERVING_INSTANCES\?/)
     assert.equal((await fetch(`${url}/ready`)).status, 200)
@@ -141,9 +179,15 @@ describe('a client that goes away', () => {
   it('leaves the queue: its work is not run', async () => {
     await using server = await serveExamples(['digits'], { serving: { instances: 1, inlineMaxUs: 0, maxBatchSize: 1 } })
     const rows = 300
-    const body = JSON.stringify({ inputs: [{ name: 'pixels', datatype: 'FP32', shape: [rows, 64], data: Array.from({ length: rows * 64 }, () => 1) }] })
+    const body = JSON.stringify({
+      inputs: [{ name: 'pixels', datatype: 'FP32', shape: [rows, 64], data: Array.from({ length: rows * 64 }, () => 1) }],
+    })
     const callers = Array.from({ length: 20 }, () => new AbortController())
-    const calls = callers.map(({ signal }) => fetch(`${server.url}/v2/models/digits/infer`, { method: 'POST', body, signal }).then((response) => response.arrayBuffer()).catch(() => 'gone'))
+    const calls = callers.map(({ signal }) =>
+      fetch(`${server.url}/v2/models/digits/infer`, { method: 'POST', body, signal })
+        .then((response) => response.arrayBuffer())
+        .catch(() => 'gone'),
+    )
     const scheduler = server.dataPlane.endpoint('digits').route(undefined, undefined).requireReady().scheduler
     await until(() => scheduler.inFlight > rows, 'the requests wait')
     for (const caller of callers) caller.abort()

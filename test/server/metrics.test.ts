@@ -5,7 +5,10 @@ import { CUSTOMER, post, serveExamples } from '../fixtures.ts'
 
 /** Sample lines of a metric: labels and value. */
 function samples(text: string, name: string): { labels: string; value: number }[] {
-  return text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `)).map((line) => ({ labels: line.slice(name.length, line.lastIndexOf(' ')), value: Number(line.slice(line.lastIndexOf(' ') + 1)) }))
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .map((line) => ({ labels: line.slice(name.length, line.lastIndexOf(' ')), value: Number(line.slice(line.lastIndexOf(' ') + 1)) }))
 }
 
 it('metrics count what happened: requests by code, rows, batches, rejections by reason', async () => {
@@ -22,10 +25,22 @@ it('metrics count what happened: requests by code, rows, batches, rejections by 
   assert.deepEqual(samples(text, 'slipway_rows_total'), [{ labels: `{${subject}}`, value: 10 }])
   assert.deepEqual(samples(text, 'slipway_rejected_total'), [{ labels: `{${subject},reason="input_invalid"}`, value: 1 }])
   assert.deepEqual(samples(text, 'slipway_model_ready'), [{ labels: `{${subject}}`, value: 1 }])
-  assert.deepEqual(samples(text, 'predictions_total').map(({ labels, value }) => [labels, value]), [['{model="churn",status="success"}', 5], ['{model="churn",status="error"}', 1]])
-  assert.deepEqual(samples(text, 'request_count').reduce((sum, { value }) => sum + value, 0), 6)
+  assert.deepEqual(
+    samples(text, 'predictions_total').map(({ labels, value }) => [labels, value]),
+    [
+      ['{model="churn",status="success"}', 5],
+      ['{model="churn",status="error"}', 1],
+    ],
+  )
+  assert.deepEqual(
+    samples(text, 'request_count').reduce((sum, { value }) => sum + value, 0),
+    6,
+  )
   const buckets = samples(text, 'slipway_request_duration_seconds_bucket').filter(({ labels }) => labels.includes('code="200"'))
-  assert.ok(buckets.every(({ value }, index) => index === 0 || value >= buckets[index - 1]!.value), 'buckets are cumulative')
+  assert.ok(
+    buckets.every(({ value }, index) => index === 0 || value >= buckets[index - 1]!.value),
+    'buckets are cumulative',
+  )
   assert.equal(buckets.at(-1)?.value, 5)
 })
 
@@ -37,5 +52,6 @@ it('every metric that is exposed is in the catalog, and OpenMetrics ends as it m
   const text = await response.text()
   assert.ok(text.endsWith('# EOF\n'))
   const names = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map((match) => [match[1], match[2]])
-  for (const [name, type] of names) assert.ok(Object.hasOwn(METRICS, name ?? '') || Object.hasOwn(METRICS, `${name}_total`), `${name} (${type})`)
+  for (const [name, type] of names)
+    assert.ok(Object.hasOwn(METRICS, name ?? '') || Object.hasOwn(METRICS, `${name}_total`), `${name} (${type})`)
 })

@@ -3,9 +3,26 @@ import { it } from 'node:test'
 import { requestLog } from '../../src/serving/observe/request-log.ts'
 import type { RequestEvent } from '../../src/serving/observe/events.ts'
 
-const event: RequestEvent = { requestId: 'r', protocol: 'v2', subject: undefined, status: 200, errorCode: undefined, errorMessage: undefined, durationMs: 1, queueMs: 0, batchWaitMs: 0, computeMs: 0, rows: 1, traceparent: undefined }
+const event: RequestEvent = {
+  requestId: 'r',
+  protocol: 'v2',
+  subject: undefined,
+  status: 200,
+  errorCode: undefined,
+  errorMessage: undefined,
+  durationMs: 1,
+  queueMs: 0,
+  batchWaitMs: 0,
+  computeMs: 0,
+  rows: 1,
+  traceparent: undefined,
+}
 
-function record(options: { access: boolean; slowMs: number }): { told: [string, string][]; tell: (change: Partial<RequestEvent>) => void; tick: () => void } {
+function record(options: { access: boolean; slowMs: number }): {
+  told: [string, string][]
+  tell: (change: Partial<RequestEvent>) => void
+  tick: () => void
+} {
   const told: [string, string][] = []
   let now = 1_000_000
   const at = (level: string) => (_fields: object, message: string) => void told.push([level, message])
@@ -19,7 +36,10 @@ it('tells errors and slow requests, and nothing of the others', () => {
   tell({ status: 400, errorMessage: 'wrong' })
   tell({ durationMs: 200 })
   tell({ status: 500, errorMessage: 'broken' })
-  assert.deepEqual(told, [['warn', 'slow request'], ['error', 'broken']])
+  assert.deepEqual(told, [
+    ['warn', 'slow request'],
+    ['error', 'broken'],
+  ])
 })
 
 it('an overload is told a few times a second, and the rest is counted', () => {
@@ -27,5 +47,8 @@ it('an overload is told a few times a second, and the rest is counted', () => {
   for (let index = 0; index < 1000; index++) tell({ status: 503, errorMessage: 'full' })
   tick()
   tell({ status: 503, errorMessage: 'full' })
-  assert.deepEqual(told.map(([, message]) => message), ['full', 'full', 'full', 'full', 'full', 'more refusals, not told one by one', 'full'])
+  assert.deepEqual(
+    told.map(([, message]) => message),
+    ['full', 'full', 'full', 'full', 'full', 'more refusals, not told one by one', 'full'],
+  )
 })

@@ -187,6 +187,7 @@ describe('rows where no features are declared', () => {
       refused('SLW_INPUT_INVALID', {
         'inputs[0].a': 'expected an array of FP32 \\[2\\], found shape \\[3\\]',
         'inputs[2].a': 'expected an array of FP32 \\[2\\], found shape \\[2, 1\\]',
+        'inputs[1].b': 'expected an integer, found 1.5',
       }),
     )
     assert.throws(

@@ -143,7 +143,7 @@ export class Exchange {
     if (!this.#bodyRead && this.#hasBody()) this.#discardBody(head)
     response.writeHead(status, head as string[])
     if (this.request.method === 'HEAD') response.end()
-    else if (length > PIECE_BYTES) endInPieces(response, typeof body === "string" ? Buffer.from(body) : body)
+    else if (length > PIECE_BYTES) endInPieces(response, typeof body === 'string' ? Buffer.from(body) : body)
     else response.end(body)
     this.#host.finished(this)
   }

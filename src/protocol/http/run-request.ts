@@ -71,17 +71,20 @@ export function runRequest(
     release()
     const deadlineMs = context.startedMs + Math.min(prepared.timeoutMs ?? Number.POSITIVE_INFINITY, loaded.serving.requestTimeoutMs)
     const { inputs, rows, outputs } = prepared
-    const cancel = variant.submit({ inputs, rows, outputs, priority: context.priority, deadlineMs, parametersKey: prepared.parametersKey }, (error, result) => {
-      if (result === undefined) {
-        exchange.fail(error)
-        return
-      }
-      exchange.work = result
-      exchange.rows = rows
-      guarded(exchange, () =>
-        dialect.respond({ outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }, loaded),
-      )
-    })
+    const cancel = variant.submit(
+      { inputs, rows, outputs, priority: context.priority, deadlineMs, parametersKey: prepared.parametersKey },
+      (error, result) => {
+        if (result === undefined) {
+          exchange.fail(error)
+          return
+        }
+        exchange.work = result
+        exchange.rows = rows
+        guarded(exchange, () =>
+          dialect.respond({ outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }, loaded),
+        )
+      },
+    )
     exchange.onDisconnect(cancel)
   }
   const fail = (error: unknown): void => {

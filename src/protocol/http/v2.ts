@@ -130,7 +130,8 @@ const STATES = { waiting: 'UNAVAILABLE', loading: 'LOADING', ready: 'READY', fai
 async function repositoryIndex(exchange: Exchange, dataPlane: DataPlane, limits: HttpLimits): Promise<void> {
   const body = await exchange.readBody()
   const filter = body.length === 0 ? {} : parseJson(body, { nesting: limits.jsonNesting })
-  if (filter !== null && typeof filter === 'object' && !Array.isArray(filter) && typeof (filter['ready'] ?? false) !== 'boolean') throw new SlipwayError('SLW_BAD_REQUEST', 'ready: expected true or false')
+  if (filter !== null && typeof filter === 'object' && !Array.isArray(filter) && typeof (filter['ready'] ?? false) !== 'boolean')
+    throw new SlipwayError('SLW_BAD_REQUEST', 'ready: expected true or false')
   const readyOnly = filter !== null && typeof filter === 'object' && !Array.isArray(filter) && filter['ready'] === true
   const models = [...dataPlane.variants()]
     .filter((variant) => !readyOnly || variant.ready)

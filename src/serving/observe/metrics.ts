@@ -1,7 +1,8 @@
 import { Histogram, LATENCY_EDGES, mergeHistograms, ROWS_EDGES } from '../../contract/histogram.ts'
+import { API_VERSION } from '../../contract/schema.ts'
 import { GUIDE_METRICS, METRICS } from './catalog.ts'
 import type { HistogramData } from '../../contract/histogram.ts'
-import type { Statistic } from '../../contract/observation-window.ts'
+import type { ObservationWindow, Statistic, WindowKey } from '../../contract/observation-window.ts'
 import type { Variant } from '../variant.ts'
 import type { BatchEvent, InstanceFailureEvent, Observer, RequestEvent, Subject } from './events.ts'
 import type { Family, Labels } from './exposition.ts'
@@ -100,8 +101,8 @@ export class Metrics implements Observer {
     increment(this.#of(event.subject).failures, event.reason.replaceAll(' ', '_'))
   }
 
-  /** The statistics of one variant in the mergeable form of an observation window. */
-  statistics(subject: Subject): Record<string, Statistic> {
+  /** What was seen of one variant so far, in the form that merges with what other servers saw. */
+  window(subject: Subject, key: WindowKey): ObservationWindow {
     const series = this.#of(subject)
     const statistics: Record<string, Statistic> = {
       queue_seconds: series.queue.snapshot(),
@@ -114,7 +115,7 @@ export class Metrics implements Observer {
       for (const [status, histogram] of byStatus) statistics[`request_seconds{protocol=${protocol},code=${status}}`] = histogram.snapshot()
     }
     for (const [reason, value] of series.rejected) statistics[`rejected{reason=${reason}}`] = { kind: 'count', value }
-    return statistics
+    return { apiVersion: API_VERSION, key, statistics }
   }
 
   /** Current values; gauges of variants are read from the variants themselves. */

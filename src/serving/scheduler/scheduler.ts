@@ -232,12 +232,7 @@ export class Scheduler {
   #pickRunner(lane: Lane): Runner | undefined {
     const { cost, serving } = this.#options
     const inline = this.#inline
-    if (
-      inline?.available === true &&
-      cost !== undefined &&
-      this.#queue.works === 1 &&
-      this.#runners.every((runner) => runner.available)
-    ) {
+    if (inline?.available === true && cost !== undefined && this.#queue.works === 1 && this.#runners.every((runner) => runner.available)) {
       if (predictUs(cost, lane.works[lane.head]!.rows) < serving.inlineMaxUs) return inline
     }
     return this.#runners.find((runner) => runner.available)
