@@ -21,10 +21,10 @@ function event(index: number): RequestEvent {
     errorCode: failed ? 'SLW_QUEUE_FULL' : undefined,
     errorMessage: undefined,
     // Powers of two add without rounding, so that sums in another order are the same.
-    durationMs: 2 ** (index % 12),
-    queueMs: 0.5,
+    durationMs: 1000 * 2 ** -(index % 12),
+    queueMs: 500,
     batchWaitMs: 0,
-    computeMs: 0.25,
+    computeMs: 250,
     rows: 1 + (index % 3),
     traceparent: undefined,
   }
