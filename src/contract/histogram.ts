@@ -20,7 +20,7 @@ export interface HistogramData {
   readonly native: readonly (readonly [index: number, count: number])[]
 }
 
-/** 0.5 ms to 32 s by factors of two, with the round figures people set goals at. Seconds. */
+/** 0.1 ms to 30 s, with the round figures people set goals at. Seconds. */
 export const LATENCY_EDGES: readonly number[] = [
   0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.005, 0.008, 0.01, 0.016, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ]

@@ -1,6 +1,7 @@
-import { isMap, LineCounter, parseDocument } from 'yaml'
+import { isMap, isSeq, LineCounter, parseDocument } from 'yaml'
 import { check } from './schema.ts'
 import type { Static, TSchema } from 'typebox'
+import { messageOf } from '../core/errors.ts'
 import type { Issue } from '../core/errors.ts'
 
 /** One thing wrong in a file, and where. */
@@ -24,7 +25,13 @@ export function readYaml<T extends TSchema>(text: string, schema: T): { value: S
       }),
     }
   }
-  const value: unknown = document.toJS() ?? {}
+  let value: unknown
+  try {
+    value = document.toJS() ?? {}
+  } catch (error) {
+    // Aliases: unknown ones, and too many of them.
+    return { issues: [{ path: '', message: messageOf(error), line: 1, column: 1 }] }
+  }
   const checked = check(schema, value)
   if ('value' in checked) return checked
   return {
@@ -37,24 +44,35 @@ export function readYaml<T extends TSchema>(text: string, schema: T): { value: S
 
 /** Where the value at a dotted path stands: at its key in a map, so that the line is the one people look for. */
 function offsetOf(document: ReturnType<typeof parseDocument>, path: string): number {
-  const keys =
-    path === ''
-      ? []
-      : path
-          .replaceAll(/\[(\d+)\]/g, '.$1')
-          .split('.')
-          .map((part) => (/^\d+$/.test(part) ? Number(part) : part))
-  for (let depth = keys.length; depth > 0; depth--) {
-    const parent = depth === 1 ? document.contents : document.getIn(keys.slice(0, depth - 1), true)
-    if (isMap(parent)) {
-      const pair = parent.items.find((item) => String(item.key) === String(keys[depth - 1]))
+  let at: unknown = document.contents
+  let rest = path
+  let offset = 0
+  while (rest !== '') {
+    if (isMap(at)) {
+      // Keys may hold dots themselves: the longest that fits is meant.
+      const fits = (key: string): boolean => rest === key || rest.startsWith(`${key}.`) || rest.startsWith(`${key}[`)
+      const pair = at.items.filter((item) => fits(keyText(item.key))).toSorted((x, y) => keyText(y.key).length - keyText(x.key).length)[0]
       const range = (pair?.key as { range?: [number, number, number] } | undefined)?.range
-      if (range !== undefined) return range[0]
-    }
-    const node = document.getIn(keys.slice(0, depth), true) as { range?: [number, number, number] } | undefined
-    if (node?.range !== undefined) return node.range[0]
+      if (pair === undefined || range === undefined) break
+      offset = range[0]
+      rest = rest.slice(keyText(pair.key).length).replace(/^\./, '')
+      at = pair.value
+    } else if (isSeq(at)) {
+      const index = /^\[(\d+)\]\.?/.exec(rest)
+      const item = at.items[Number(index?.[1])] as { range?: [number, number, number] } | undefined
+      if (index === null || item?.range === undefined) break
+      offset = item.range[0]
+      rest = rest.slice(index[0].length)
+      at = item
+    } else break
   }
-  return 0
+  return offset
+}
+
+/** A key as it stands in a dotted path. */
+function keyText(key: unknown): string {
+  const text = String(key)
+  return /^\d+$/.test(text) ? `[${text}]` : text
 }
 
 /** `FILE:LINE:COLUMN: path: message`, one line for each issue. */

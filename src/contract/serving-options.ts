@@ -96,6 +96,7 @@ export function resolveServing(cores: number, ...sources: readonly (ServingOptio
     memoryLimitMb: undefined,
     nanPolicy: undefined,
     ...given,
+    preferredBatchSizes: (given.preferredBatchSizes ?? []).toSorted((a, b) => a - b),
     threads,
   }
 }

@@ -132,5 +132,7 @@ async function timeRuns(options: ProbeOptions, batchable: boolean): Promise<Cost
   const one = { rows: 1, us: await best(1) }
   const manyRows = Math.min(options.maxBatchSize, one.us > SLOW_ROW_US ? 4 : 16)
   if (!batchable || manyRows < 2) return { fixedUs: one.us, perRowUs: 0 }
-  return fitCost(one, { rows: manyRows, us: await best(manyRows) })
+  // Rows beyond those of the probe may be refused: then only a single row is known.
+  const many = await best(manyRows).catch(() => undefined)
+  return many === undefined ? { fixedUs: one.us, perRowUs: 0 } : fitCost(one, { rows: manyRows, us: many })
 }

@@ -36,7 +36,7 @@ export async function findPackages(options: LayoutOptions): Promise<PackageLocat
   const entries = (await readdir(path, { withFileTypes: true })).filter((entry) => !entry.name.startsWith('.'))
   for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const child = join(path, entry.name)
-    if (!(await stat(child)).isDirectory()) continue
+    if ((await stat(child).catch(() => undefined))?.isDirectory() !== true) continue
     models.push(...((await modelFolder(child, entry.name, options.versions)) ?? []))
   }
   if (models.length === 0)

@@ -39,6 +39,7 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
   const model = await readOnnx(path)
   const external = await checkSafety(model, path)
   const bfloat = bfloatEdges(model)
+  await inlineExternal(model, external, path, initialisedInputs(model))
   const rewrite = rewriteForRuntime(model)
   refuseUnsupported(model, path)
   const graph = graphOf(model)
@@ -71,6 +72,14 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
   }
 }
 
+/** Initialisers that are also inputs: their values are wanted here. */
+function initialisedInputs(model: ModelProto): Set<string> {
+  const names = new Set(graphOf(model).input.map((input) => input.name))
+  return model.irVersion < 4n
+    ? new Set()
+    : new Set([...names].filter((name) => graphOf(model).initializer.some((tensor) => tensor.name === name)))
+}
+
 function specOf(value: Parameters<typeof valueType>[0]): TensorSpec {
   const type = valueType(value)
   if ('unsupported' in type) throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `"${value.name}" is ${type.unsupported}`)
@@ -101,11 +110,16 @@ function classifierLabels(model: ModelProto): readonly (string | number)[] | und
 }
 
 /** A rewritten model is loaded from memory, where the runtime finds no files: its external data moves inside. */
-async function inlineExternal(model: ModelProto, external: readonly ExternalData[], path: string): Promise<void> {
+async function inlineExternal(
+  model: ModelProto,
+  external: readonly ExternalData[],
+  path: string,
+  only?: ReadonlySet<string>,
+): Promise<void> {
   const byTensor = new Map(external.map((part) => [part.tensor, part]))
   for (const tensor of tensors(model)) {
     const part = byTensor.get(tensor.name)
-    if (part === undefined || (tensor.dataLocation as number) !== 1) continue
+    if (part === undefined || (tensor.dataLocation as number) !== 1 || only?.has(tensor.name) === false) continue
     await using file = await open(join(dirname(path), part.location))
     const length = part.length ?? (await file.stat()).size - part.offset
     const bytes = Buffer.alloc(length)

@@ -13,6 +13,18 @@ export function tensorOfProto(proto: TensorProto): Tensor {
     throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `tensor "${proto.name}" has datatype ${proto.dataType}, which the protocol has not`)
   const shape = proto.dims.map(Number)
   const base = { name: proto.name, datatype, shape }
+  const count = elementCount(shape)
+  const given =
+    proto.rawData !== undefined && proto.rawData.length > 0
+      ? count
+      : datatype === 'BYTES'
+        ? proto.stringData.length
+        : typedValues(proto, DATATYPES[datatype].onnx).length
+  if (given !== count)
+    throw new SlipwayError(
+      'SLW_MODEL_INVALID',
+      `tensor "${proto.name}": shape [${shape.join(', ')}] takes ${count} values, the file holds ${given}`,
+    )
   if (datatype === 'BYTES') return { ...base, data: proto.stringData.map((bytes) => Buffer.from(bytes).toString('utf8')) }
   if (proto.rawData !== undefined && proto.rawData.length > 0)
     return { ...base, data: decodeBinary(proto.rawData, proto.name, datatype, shape) }

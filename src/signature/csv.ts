@@ -7,13 +7,14 @@ import type { Signature } from './signature.ts'
  * an absent value, so that defaults and the NaN policy apply.
  */
 export function rowsFromCsv(text: string, signature: Signature): Record<string, unknown>[] {
-  let records: Record<string, string>[]
+  let records: string[][]
   try {
-    records = parse(text, { columns: true, skip_empty_lines: true, trim: true, bom: true }) as Record<string, string>[]
+    records = parse(text, { skip_empty_lines: true, trim: true, bom: true }) as string[][]
   } catch (error) {
     throw new SlipwayError('SLW_BAD_REQUEST', `CSV: ${messageOf(error)}`)
   }
-  if (records.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'CSV: expected a header line and at least one row')
+  const [header = [], ...lines] = records
+  if (lines.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'CSV: expected a header line and at least one row')
   const textual = new Set(
     signature.features
       ?.filter((feature) => feature.spec.type === 'category' || feature.spec.type === 'string')
@@ -21,12 +22,15 @@ export function rowsFromCsv(text: string, signature: Signature): Record<string, 
   )
   if (signature.features === undefined) for (const input of signature.inputs) if (input.datatype === 'BYTES') textual.add(input.name)
   const only = signature.features === undefined && signature.inputs.length === 1 ? signature.inputs[0] : undefined
-  return records.map((record) => {
-    // One input of several columns and no names of features: the cells in their order are the row.
-    if (only !== undefined && !Object.hasOwn(record, only.name))
-      return Object.values(record).map((cell) => cellValue(cell, textual.has(only.name))) as unknown as Record<string, unknown>
-    const row: Record<string, unknown> = {}
-    for (const [name, cell] of Object.entries(record)) if (cell !== '') row[name] = cellValue(cell, textual.has(name))
+  // One input of several columns and no names of features: the cells in their order are the row.
+  if (only !== undefined && !header.includes(only.name)) {
+    return lines.map((cells) => cells.map((cell) => cellValue(cell, textual.has(only.name))) as unknown as Record<string, unknown>)
+  }
+  const twice = header.find((name, index) => header.indexOf(name) !== index)
+  if (twice !== undefined) throw new SlipwayError('SLW_BAD_REQUEST', `CSV: the column "${twice}" stands twice in the header line`)
+  return lines.map((cells) => {
+    const row: Record<string, unknown> = Object.create(null)
+    for (const [index, cell] of cells.entries()) if (cell !== '') row[header[index]!] = cellValue(cell, textual.has(header[index]!))
     return row
   })
 }
@@ -36,6 +40,6 @@ function cellValue(cell: string, textual: boolean): unknown {
   if (cell === '') return null
   if (cell === 'true' || cell === 'false') return cell === 'true'
   const number = Number(cell)
-  if (Number.isInteger(number) && !Number.isSafeInteger(number)) return BigInt(cell)
+  if (Number.isInteger(number) && !Number.isSafeInteger(number) && /^[+-]?\d+$/.test(cell)) return BigInt(cell.replace('+', ''))
   return Number.isNaN(number) && !/^nan$/i.test(cell) ? cell : number
 }

@@ -2,6 +2,7 @@ import { closest } from '../contract/schema.ts'
 import { datatypeInfo, isFloat, isWide } from '../tensor/datatype.ts'
 import { allocate, copyTensor, elementCount, setNumber } from '../tensor/tensor.ts'
 import { Issues, show } from './issues.ts'
+import { guard } from './tensors.ts'
 import type { Feature, Signature } from './signature.ts'
 import type { TensorData } from '../tensor/datatype.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
@@ -29,7 +30,13 @@ export function encodeRows(signature: Signature, rows: readonly unknown[], path:
       ? encodeTensors(signature, rows, path, issues)
       : encodeFeatures(signature, signature.features, rows, { path, issues, warnings })
   issues.throwIfAny()
-  return { inputs, rows: rows.length, warnings }
+  const { features } = signature
+  const guarded = guard(
+    { ...signature, features: undefined, nanPolicy: features === undefined ? signature.nanPolicy : 'off' },
+    inputs,
+    rows.length,
+  )
+  return { inputs, rows: rows.length, warnings: [...warnings, ...guarded] }
 }
 
 interface Place {
@@ -255,6 +262,7 @@ function stackValues(
   issues: Issues,
 ): Tensor {
   const declared = hasRows ? spec.shape.slice(1) : [...spec.shape]
+  const before = issues.count
   let shape: number[] | undefined
   const flat: unknown[] = []
   for (const [index, value] of values.entries()) {
@@ -269,13 +277,14 @@ function stackValues(
       )
     else if (shape !== undefined && shape.join() !== own.join())
       issues.add(path, `shape [${own.join(', ')}] differs from [${shape.join(', ')}] of the first row; rows of one request have one shape`)
-    shape ??= own
+    if (fits) shape ??= own
     if (!flatten(value, own, 0, flat))
       issues.add(path, `the lists inside have different lengths; expected ${describeTensor(spec, hasRows)}`)
   }
   const rowShape = shape ?? declared.map((dim) => Math.max(0, dim))
   const full = hasRows ? [values.length, ...rowShape] : rowShape
-  issues.throwIfAny()
+  // Every input has its say before the request is refused.
+  if (issues.count > before) return { name: spec.name, datatype: spec.datatype, shape: full, data: [] }
   const data = allocate(spec.datatype, elementCount(full))
   for (const [index, value] of flat.entries())
     writeElement({ data, spec, offset: index }, value, paths[Math.floor(index / Math.max(1, elementCount(rowShape)))] ?? '', issues)

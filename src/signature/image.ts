@@ -76,10 +76,15 @@ async function readPixels(picture: Picture, image: NonNullable<Signature['image'
     const decoded = decode(picture.bytes, { limitInputPixels: PIXELS_MAX, failOn: 'error' })
       .rotate()
       .flatten({ background: '#000' })
-      .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+      .toColourspace('srgb')
       .resize(image.width, image.height, { fit: fit[image.resize ?? 'stretch'], background: '#000' })
     const { data, info } = await decoded.raw().toBuffer({ resolveWithObject: true })
     if (info.channels === channels) return data
+    if (channels === 1 && info.channels === 3)
+      return Uint8Array.from(
+        { length: data.length / 3 },
+        (_, pixel) => (data[3 * pixel]! * 19_595 + data[3 * pixel + 1]! * 38_470 + data[3 * pixel + 2]! * 7471 + 32_768) >> 16,
+      )
     throw new Error(`decoded to ${info.channels} channels, expected ${channels}`)
   } catch (error) {
     throw fail(`the picture cannot be read: ${messageOf(error)}`)

@@ -12,7 +12,14 @@ export class Issues {
     return this.#list.length > 0
   }
 
+  #count = 0
+
+  get count(): number {
+    return this.#count
+  }
+
   add(path: string, message: string): void {
+    this.#count++
     if (this.#list.length < ISSUES_MAX) this.#list.push({ path, message })
   }
 

@@ -88,10 +88,25 @@ export function buildSignature(options: SignatureOptions): Signature {
   }
   const image =
     document.image === undefined ? undefined : { ...document.image, input: document.image.input ?? onlyInput(inputs, source, 'image') }
+  if (image !== undefined && !known.has(image.input))
+    throw invalid(source, `image: the model has no input "${image.input}"; it has ${[...known].join(', ')}`)
+  if (image !== undefined)
+    checkImageShape(
+      image,
+      inputs.find((input) => input.name === image.input)!,
+      source,
+    )
   return {
     inputs,
     outputs: onnx.outputs,
-    features: document.features === undefined ? undefined : placeFeatures(document.features, inputs, source),
+    features:
+      document.features === undefined
+        ? undefined
+        : placeFeatures(
+            document.features.map((feature) => ({ ...feature, nan: feature.nan ?? options.nanPolicy ?? 'reject' })),
+            inputs,
+            source,
+          ),
     image,
     answer: planAnswer(document.answer ?? {}, onnx, source),
     ranges,
@@ -104,6 +119,20 @@ export function buildSignature(options: SignatureOptions): Signature {
 
 function invalid(source: string, message: string): SlipwayError {
   return new SlipwayError('SLW_PACKAGE_INVALID', `${source}: ${message}`)
+}
+
+/** The tensor that the pictures become must fit the input. */
+function checkImageShape(image: ImageSpec, input: TensorSpec, source: string): void {
+  const channels = image.channels === 'gray' ? 1 : 3
+  const { width, height, layout = 'nchw' } = image
+  const row = { nchw: [channels, height, width], nhwc: [height, width, channels], flat: [channels * height * width] }[layout]
+  const expected = input.shape.slice(1)
+  const fits = input.anyRank === true || (expected.length === row.length && expected.every((dim, axis) => dim === -1 || dim === row[axis]))
+  if (!fits)
+    throw invalid(
+      source,
+      `image: ${layout} ${width} x ${height} gives rows of [${row.join(', ')}], input "${input.name}" takes [${expected.join(', ')}]`,
+    )
 }
 
 function onlyInput(inputs: readonly TensorSpec[], source: string, what: string): string {

@@ -1,5 +1,5 @@
 import { isFloat } from '../tensor/datatype.ts'
-import { copyTensor, formatShape, toNumbers } from '../tensor/tensor.ts'
+import { copyTensor, elementCount, formatShape, toNumbers } from '../tensor/tensor.ts'
 import { Issues } from './issues.ts'
 import type { Feature, Signature } from './signature.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
@@ -55,6 +55,9 @@ function arrange(signature: Signature, given: readonly Tensor[], issues: Issues)
 }
 
 function checkTensor(spec: TensorSpec, tensor: Tensor, issues: Issues): void {
+  const count = elementCount(tensor.shape)
+  if (tensor.data.length !== count)
+    issues.add(`inputs.${spec.name}`, `has ${tensor.data.length} values, its shape ${formatShape(tensor.shape)} asks for ${count}`)
   if (tensor.datatype !== spec.datatype) issues.add(`inputs.${spec.name}`, `is ${tensor.datatype}, expected ${spec.datatype}`)
   if (spec.anyRank === true) return
   const { shape } = spec
@@ -64,7 +67,7 @@ function checkTensor(spec: TensorSpec, tensor: Tensor, issues: Issues): void {
 }
 
 /** What the guards of a signature ask of raw tensors; most signatures ask nothing. */
-function guard(signature: Signature, inputs: readonly Tensor[], rows: number): string[] {
+export function guard(signature: Signature, inputs: readonly Tensor[], rows: number): string[] {
   const { features, nanPolicy, ranges } = signature
   if (ranges.size === 0 && nanPolicy === 'off' && features === undefined) return []
   const issues = new Issues()

@@ -20,7 +20,12 @@ export function bfloatToNumber(bits: number): number {
 /** Rounds to nearest, ties to even; NaN stays NaN. */
 export function numberToBfloat(value: number): number {
   view.setFloat32(0, value)
-  const bits = view.getUint32(0)
+  let bits = view.getUint32(0)
   if (Number.isNaN(value)) return 0x7fc0
+  // Rounded to float32 into the very middle of two: the digits lost there decide.
+  if ((bits & 0xffff) === 0x8000) {
+    const lost = Math.abs(value) - Math.abs(view.getFloat32(0))
+    if (lost !== 0) bits += lost > 0 ? 1 : -1
+  }
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff
 }

@@ -235,9 +235,9 @@ export class JsonReader {
     if (exponent >= -22 && exponent <= 22) {
       const value = exponent < 0 ? mantissa / POWERS_OF_TEN[-exponent]! : mantissa * POWERS_OF_TEN[exponent]!
       if (digits <= EXACT_DIGITS) return negative ? -value : value
-      // The dropped digits change the value by less than 2^-49 of it: harmless unless float32 rounding sits on that edge.
+      // The dropped digits change the value by less than 2^-46 of it: harmless unless float32 rounding sits on that edge.
       const rounded = Math.fround(value)
-      if (single && rounded === Math.fround(value * (1 - 2 ** -49)) && rounded === Math.fround(value * (1 + 2 ** -49))) {
+      if (single && rounded === Math.fround(value * (1 - 2 ** -46)) && rounded === Math.fround(value * (1 + 2 ** -46))) {
         return negative ? -rounded : rounded
       }
     }
@@ -269,10 +269,14 @@ export class JsonReader {
     if (at === first || next === DOT || next === 0x65 || next === 0x45) {
       const number = this.#number(false)
       if (!Number.isInteger(number)) throw this.fail(`expected an integer, found ${number}`)
+      // Beyond 2^53 a double may have lost digits.
+      if (!Number.isSafeInteger(number)) throw this.fail('an integer beyond 2^53 must be written without point and exponent')
       return BigInt(number)
     }
     if (at - first > 1 && bytes[first] === ZERO) throw this.fail('a number must not start with 0')
     this.#at = at
+    // No 64-bit integer has more, and reading millions of digits takes seconds.
+    if (at - first > 20) throw this.fail(`an integer of ${at - first} digits is outside INT64 and UINT64`)
     if (at - first <= EXACT_DIGITS) return BigInt(bytes[start] === MINUS ? -value : value)
     return BigInt(latin1(bytes, start, at))
   }
@@ -307,7 +311,8 @@ export class JsonReader {
         const number = this.#number(false)
         if (Number.isInteger(number) && !Number.isSafeInteger(number)) {
           const text = latin1(this.#bytes, start, this.#at)
-          if (/^-?\d+$/.test(text)) return BigInt(text)
+          // Nothing that is asked for has more digits than a 64-bit integer, and reading millions takes seconds.
+          if (text.length <= 21 && /^-?\d+$/.test(text)) return BigInt(text)
         }
         return number
       }
@@ -340,7 +345,7 @@ export class JsonReader {
   readTensorData(datatype: Datatype, shape: readonly number[]): TensorData {
     const count = elementCount(shape)
     // Each element takes at least two bytes of text, so a shape cannot claim more memory than the body could fill.
-    if (count > (this.#bytes.length - this.#at) / 2 + 1) {
+    if (!(count <= (this.#bytes.length - this.#at) / 2 + 1)) {
       throw this.fail(`shape ${formatShape(shape)} asks for ${count} values, more than the body can hold`)
     }
     const data = datatype === 'FP32' ? allocateRequestFloats(count) : allocate(datatype, count)

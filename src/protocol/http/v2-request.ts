@@ -177,7 +177,7 @@ function readShape(reader: JsonReader, limits: HttpLimits): number[] {
   reader.enterArray()
   while (reader.nextElement(shape.length === 0)) {
     const dim = reader.readNumber()
-    if (!Number.isInteger(dim) || dim < 0) throw reader.fail(`dimension ${dim} is not a size`)
+    if (!Number.isSafeInteger(dim) || dim < 0) throw reader.fail(`dimension ${dim} is not a size`)
     shape.push(dim)
   }
   if (elementCount(shape) > limits.elements)

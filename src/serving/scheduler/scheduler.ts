@@ -241,7 +241,8 @@ export class Scheduler {
   /** How many rows to take from the lane now; 0: wait for company. */
   #batchRows(lane: Lane): number {
     const { serving, batchable, cost } = this.#options
-    if (!batchable) return 1
+    // Fewer than none: a batch of exactly one work, also where works have no rows.
+    if (!batchable) return -1
     const rows = this.#queue.rowsIn(lane, serving.maxBatchSize * this.#runners.length)
     if (serving.maxDelayUs > 0 && rows < serving.maxBatchSize) {
       const preferred = serving.preferredBatchSizes.findLast((size) => size <= rows)
@@ -267,9 +268,16 @@ export class Scheduler {
     for (const work of works) rows += work.rows
     runner.run(joinInputs(works), works[0]!.outputs).then(
       (result) => {
-        this.#options.onBatch({ rows, requests: works.length, computeMs: result.computeUs / 1000, instance, failed: false })
-        this.#deliver(works, result, dispatchedMs)
-        this.wake()
+        // A model that gives other rows than it got cannot be divided among its callers: each runs alone.
+        const odd = works.length > 1 ? result.outputs.find((output) => output.shape[0] !== rows) : undefined
+        this.#options.onBatch({ rows, requests: works.length, computeMs: result.computeUs / 1000, instance, failed: odd !== undefined })
+        if (odd === undefined) {
+          this.#deliver(works, result, dispatchedMs)
+          this.wake()
+        } else {
+          const error = new SlipwayError('SLW_RUN_FAILED', `output "${odd.name}" has shape [${odd.shape.join(', ')}] for ${rows} rows`)
+          void this.#fail(runner, works, error).then(() => this.wake())
+        }
       },
       async (error: unknown) => {
         this.#options.onBatch({ rows, requests: works.length, computeMs: 0, instance, failed: true })
