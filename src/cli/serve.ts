@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { pino } from 'pino'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { formatBytes, formatMs, parseDurationMs } from '../core/units.ts'
@@ -99,6 +100,8 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
   const running = await startServer({ ...server, logger })
   for (const failure of running.failures) note(`warning: not served: ${failure.message}`)
   print(banner(running))
+  // Node writes the cache when a process ends; one that is killed, as in a container, would leave the next start without.
+  flushCompileCache()
   await untilStopped(running)
 }
 
