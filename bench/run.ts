@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pythonEnv } from '../scripts/python-env.ts'
 import { measureLoad, requireWrk } from './load.ts'
-import { memoryOf, processTree, reportMachine } from './machine.ts'
+import { memoryOf, paceMs, processTree, reportMachine } from './machine.ts'
 import { MODELS, obtainModels, requestBody } from './models.ts'
 import { fastapiServer, floorServer, launch, packSlipway, scratchFolder, slipwayServer, timeHelp } from './servers.ts'
 import { formatTable, median, rangeOf } from './table.ts'
@@ -130,6 +130,7 @@ const MIB_TO_MB = 1.048576
 /** Beyond these the machine is not quiet. */
 const BUSY_BEFORE = 0.1
 const OTHERS_BUSY = 0.1
+const PACE_SLOWER = 1.15
 
 interface Options {
   readonly rounds: number
@@ -274,7 +275,7 @@ async function measureHelp({ packed }: Bench): Promise<Row> {
 }
 
 /** Measures every point in every round; within a round the sides of a row follow one another. */
-async function measureLoads(bench: Bench, rows: readonly LoadRow[]): Promise<Map<string, Load[]>> {
+async function measureLoads(bench: Bench, rows: readonly LoadRow[]): Promise<{ loads: Map<string, Load[]>; paces: number[] }> {
   const { options, models, python, packed, scratch } = bench
   // Sorted by what is sent, so that the sides of each comparison are neighbours in time.
   const points = [...new Map(rows.flatMap((row) => row.points).map((point) => [keyOf(point), point])).values()].toSorted((a, b) =>
@@ -296,6 +297,7 @@ async function measureLoads(bench: Bench, rows: readonly LoadRow[]): Promise<Map
     'batching-off': () => batching('off'),
   }
   const servers = new Map<ServerName, RunningServer>()
+  const paces: number[] = []
   const found = new Map<string, Load[]>(points.map((point) => [keyOf(point), []]))
   try {
     for (const name of new Set(points.map((point) => point.server))) {
@@ -308,6 +310,7 @@ async function measureLoads(bench: Bench, rows: readonly LoadRow[]): Promise<Map
         if (server === undefined) continue
         const body = await requestBody(models, point.model, point.encoding, scratch)
         const load = { url: server.url(point.model), body, connections: point.connections, pid: server.pid, scratch }
+        paces.push(paceMs())
         await measureLoad({ ...load, seconds: round === 0 ? options.warmUp : WARM_UP_AGAIN_SECONDS })
         const measured = await measureLoad({ ...load, seconds: options.seconds })
         found.get(keyOf(point))?.push(measured)
@@ -317,7 +320,7 @@ async function measureLoads(bench: Bench, rows: readonly LoadRow[]): Promise<Map
   } finally {
     await Promise.all([...servers.values()].map((server) => server.stop()))
   }
-  return found
+  return { loads: found, paces }
 }
 
 function orderOf(point: Point): string {
@@ -363,16 +366,23 @@ function describeMachine(machine: MachineReport): string {
   return `Node ${machine.node}, ${machine.cores} x ${machine.cpu}\nload average before the start: ${load}; ${percent(machine.busyBefore)} of the machine busy`
 }
 
-function quietness(machine: MachineReport, loads: readonly Load[]): string {
+function quietness(machine: MachineReport, loads: readonly Load[], paces: readonly number[]): string {
   const shares = loads.map((load) => load.othersShare)
-  const worst = Math.max(0, ...shares)
-  const typical = shares.length === 0 ? 0 : median(shares)
-  const quiet = machine.busyBefore < BUSY_BEFORE && typical < OTHERS_BUSY
-  const others =
-    shares.length === 0
-      ? ''
-      : `; during the measurements other programs took ${percent(typical)} of the machine (median), ${percent(worst)} at most`
-  return `The machine was ${quiet ? 'quiet' : 'NOT QUIET: read single figures with care, ratios less so'}${others}.`
+  const typicalShare = shares.length === 0 ? 0 : median(shares)
+  const best = Math.min(...paces)
+  const slower = paces.map((pace) => pace / best)
+  const typicalPace = paces.length === 0 ? 1 : median(slower)
+  const quiet = machine.busyBefore < BUSY_BEFORE && typicalShare < OTHERS_BUSY && typicalPace < PACE_SLOWER
+  const lines = [`The machine was ${quiet ? 'quiet' : 'NOT QUIET: single figures say little, ratios more'}.`]
+  if (loads.length > 0) {
+    lines.push(
+      `Other programs took ${percent(typicalShare)} of it during the measurements (median), ${percent(Math.max(...shares))} at most.`,
+    )
+    lines.push(
+      `A fixed piece of work took ${typicalPace.toFixed(2)} times its best (median), ${Math.max(...slower).toFixed(2)} times at most: what neighbours on the same hardware cost.`,
+    )
+  }
+  return lines.join('\n')
 }
 
 function describeMemory(name: string, memory: Memory): string {
@@ -408,7 +418,7 @@ async function main(): Promise<void> {
     const memory = options.wanted('memory') ? await measureMemory(bench) : undefined
     const help = options.wanted('help') ? await measureHelp(bench) : undefined
     const loadRows = LOAD_ROWS.filter((row) => options.wanted(row.id))
-    const loads = await measureLoads(bench, loadRows)
+    const { loads, paces } = await measureLoads(bench, loadRows)
     for (const row of loadRows) rows.push(loadRow(row, loads))
     if (start !== undefined) rows.push(...start.rows)
     if (memory !== undefined) rows.push(memory.row)
@@ -422,11 +432,11 @@ async function main(): Promise<void> {
         `Memory:\n${describeMemory('Slipway', memory.slipway)}\n${describeMemory('floor', memory.floor)}\n${describeMemory('FastAPI', memory.fastapi)}\n`,
       )
     if (loads.size > 0) console.log(`${describeCpu(loads)}\n`)
-    console.log(quietness(machine, [...loads.values()].flat()))
+    console.log(quietness(machine, [...loads.values()].flat(), paces))
     if (options.json !== undefined)
       await writeFile(
         options.json,
-        `${JSON.stringify({ machine, options: { rounds: options.rounds, seconds: options.seconds, fromSource: options.fromSource }, rows, loads: Object.fromEntries(loads), start: start?.raw, memory }, undefined, 2)}\n`,
+        `${JSON.stringify({ machine, options: { rounds: options.rounds, seconds: options.seconds, fromSource: options.fromSource }, rows, loads: Object.fromEntries(loads), paces, start: start?.raw, memory }, undefined, 2)}\n`,
       )
   } finally {
     await packed.remove()

@@ -52,6 +52,8 @@ export function closest(word: string, candidates: readonly string[]): string | u
   let best: string | undefined
   let bestDistance = word.length <= 3 ? 2 : 3
   for (const candidate of candidates) {
+    // The distance is at least the difference in length: a client's long key costs nothing.
+    if (Math.abs(word.length - candidate.length) >= bestDistance) continue
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase())
     if (distance < bestDistance) {
       bestDistance = distance

@@ -8,14 +8,19 @@ const FRAME_BYTES_MAX = 2 ** 31 - 1
 /**
  * Messages over a pipe between processes: a 4-byte little-endian length, then the message in V8's serialisation, which
  * carries typed arrays as raw bytes.
+ * @param onBroken told when the stream holds no messages
  * @returns a function that sends
  */
-export function openFrames<In, Out>(pipe: Duplex, receive: (message: In) => void): (message: Out) => void {
+export function openFrames<In, Out>(
+  pipe: Duplex,
+  receive: (message: In) => void,
+  onBroken: (error: unknown) => void,
+): (message: Out) => void {
   let chunks: Buffer[] = []
   let buffered = 0
   let needed = HEADER_BYTES
   let length = -1
-  pipe.on('data', (chunk: Buffer) => {
+  const take = (chunk: Buffer): void => {
     chunks.push(chunk)
     buffered += chunk.length
     while (buffered >= needed) {
@@ -33,6 +38,13 @@ export function openFrames<In, Out>(pipe: Duplex, receive: (message: In) => void
         needed = HEADER_BYTES
         receive(deserialize(frame) as In)
       }
+    }
+  }
+  pipe.on('data', (chunk: Buffer) => {
+    try {
+      take(chunk)
+    } catch (error) {
+      onBroken(error)
     }
   })
   return (message) => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { entryUrl } from '../core/entry.ts'
+import { messageOf, SlipwayError } from '../core/errors.ts'
 import { openFrames } from './frames.ts'
 import { RemoteInstance } from './remote-instance.ts'
 import type { Duplex } from 'node:stream'
@@ -22,6 +23,16 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
   const child = spawn(process.execPath, [fileURLToPath(entryUrl('engine/worker-process'))], {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
   })
+  const spawned = Promise.withResolvers<void>()
+  child.once('error', (error) => spawned.reject(error))
+  // Without descriptors to spare, Node tells so later and has opened no pipes.
+  if ((child.stdio as unknown) === undefined) {
+    child.once('spawn', () => spawned.resolve())
+    await spawned.promise.catch((error: unknown) => {
+      throw new SlipwayError('SLW_LOAD_FAILED', `a process for ${spec.name} cannot be started: ${messageOf(error)}`, { cause: error })
+    })
+  }
+  spawned.promise.catch(() => {})
   const pipe = child.stdio[3] as Duplex
   let lastWords = ''
   child.stderr?.on('data', (chunk: Buffer) => {
@@ -38,7 +49,14 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
     spec,
     options.runTimeoutMs,
   )
-  const send = openFrames<FromInstance, ToInstance>(pipe, (message) => instance.receive(message))
+  const send = openFrames<FromInstance, ToInstance>(
+    pipe,
+    (message) => instance.receive(message),
+    (error) => {
+      instance.fail({ reason: 'error', message: `it sent what cannot be read: ${messageOf(error)}` })
+      child.kill('SIGKILL')
+    },
+  )
   // Writing to a child that has just died is reported by its exit.
   pipe.on('error', () => {})
   const watch = options.memoryLimitMb === undefined ? undefined : setInterval(() => checkMemory(), MEMORY_CHECK_MS)

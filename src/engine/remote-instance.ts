@@ -1,4 +1,4 @@
-import { SlipwayError } from '../core/errors.ts'
+import { messageOf, SlipwayError } from '../core/errors.ts'
 import { LOAD_TIMEOUT_MS } from './instance.ts'
 import { WIRE_VERSION } from './messages.ts'
 import type { Instance, InstanceEnd, InstanceSpec, RunResult } from './instance.ts'
@@ -78,13 +78,20 @@ export class RemoteInstance implements Instance {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#timeOut(id), this.#runTimeoutMs)
       this.#pending = { id, outputs, resolve, reject, timer }
-      this.#transport.send({
-        type: 'run',
-        id,
-        data: inputs.map((input) => input.data),
-        shapes: inputs.map((input) => input.shape),
-        outputs: this.#outputIndices(outputs),
-      })
+      try {
+        this.#transport.send({
+          type: 'run',
+          id,
+          data: inputs.map((input) => input.data),
+          shapes: inputs.map((input) => input.shape),
+          outputs: this.#outputIndices(outputs),
+        })
+      } catch (error) {
+        // What cannot be sent was never started: the instance is free.
+        clearTimeout(timer)
+        this.#pending = undefined
+        reject(new SlipwayError('SLW_INTERNAL', `the inputs cannot be sent to the instance: ${messageOf(error)}`, { cause: error }))
+      }
     })
   }
 

@@ -15,4 +15,6 @@ const receive = hostInstance(
   (message) => send(message),
   () => pipe.end(),
 )
-const send = openFrames<ToInstance, FromInstance>(pipe, receive)
+const send = openFrames<ToInstance, FromInstance>(pipe, receive, (error) => {
+  throw error
+})

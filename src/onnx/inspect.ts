@@ -116,14 +116,16 @@ async function inlineExternal(
   path: string,
   only?: ReadonlySet<string>,
 ): Promise<void> {
-  const byTensor = new Map(external.map((part) => [part.tensor, part]))
+  const byTensor = new Map(external.map((part) => [part.proto, part]))
   for (const tensor of tensors(model)) {
-    const part = byTensor.get(tensor.name)
+    const part = byTensor.get(tensor)
     if (part === undefined || (tensor.dataLocation as number) !== 1 || only?.has(tensor.name) === false) continue
     await using file = await open(join(dirname(path), part.location))
     const length = part.length ?? (await file.stat()).size - part.offset
     const bytes = Buffer.alloc(length)
-    await file.read(bytes, 0, length, part.offset)
+    const { bytesRead } = await file.read(bytes, 0, length, part.offset)
+    if (bytesRead !== length)
+      throw new SlipwayError('SLW_MODEL_INVALID', `${path}: "${part.location}" ended after ${bytesRead} of ${length} bytes`)
     tensor.rawData = bytes
     tensor.externalData = []
     tensor.dataLocation = 0

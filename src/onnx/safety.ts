@@ -10,6 +10,8 @@ const EXTERNAL = 1
 /** A part of a file beside the model that holds the values of a tensor. */
 export interface ExternalData {
   readonly tensor: string
+  /** Names are unique in their graph only: this is the tensor meant. */
+  readonly proto: TensorProto
   readonly location: string
   readonly offset: number
   readonly length: number | undefined
@@ -88,7 +90,7 @@ function externalOf(tensor: TensorProto, path: string): ExternalData {
   if (!Number.isSafeInteger(offset) || offset < 0 || (length !== undefined && (!Number.isSafeInteger(length) || length < 0))) {
     throw unsafe(path, tensor.name, 'offset or length of its external data is not a size')
   }
-  return { tensor: tensor.name, location, offset, length }
+  return { tensor: tensor.name, proto: tensor, location, offset, length }
 }
 
 async function plainFileSize(folder: string, part: ExternalData, path: string): Promise<number> {

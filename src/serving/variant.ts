@@ -138,7 +138,8 @@ export class Variant {
       maxBatchSize: serving.maxBatchSize,
     })
     const batchable = serving.batching === 'on' || (serving.batching === 'auto' && found.batchable)
-    const inline = await this.#openInline(instanceSpec, serving, found)
+    this.#shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
+    const inline = await this.#openInline(instanceSpec, { serving, signature, found })
     if (inline !== undefined) opened.defer(() => inline.close())
     const scheduler = new Scheduler({
       name: `${this.subject.endpoint}/${this.subject.variant}`,
@@ -152,7 +153,6 @@ export class Variant {
     })
     wakers.push(() => scheduler.wake())
     this.#allOutputs = outputs
-    this.#shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
     const loaded: Loaded = {
       package: model,
       signature,
@@ -244,8 +244,15 @@ export class Variant {
     }
   }
 
-  async #openInline(spec: InstanceSpec, serving: Serving, found: Probe): Promise<Instance | undefined> {
+  /**
+   * Only where the measured cost tells the cost of every request: it knows rows, not other sizes. An inline run has no time
+   * limit and blocks the server.
+   */
+  async #openInline(spec: InstanceSpec, known: { serving: Serving; signature: Signature; found: Probe }): Promise<Instance | undefined> {
+    const { serving, signature, found } = known
     if (serving.isolation === 'process' || serving.inlineMaxUs === 0 || found.cost === undefined) return undefined
+    const sizesVary = this.#shapesVary || signature.inputs.some((input) => input.datatype === 'BYTES')
+    if (sizesVary || (signature.hasRows && !found.batchable)) return undefined
     return predictUs(found.cost, 1) < serving.inlineMaxUs ? openInline(spec) : undefined
   }
 
@@ -316,10 +323,12 @@ export class Variant {
 
   /** The same as a promise. */
   infer(request: InferRequest, signal?: AbortSignal): Promise<WorkResult> {
+    let cancel: Cancel | undefined
+    const abort = (): void => cancel?.()
     return settled((settle) => {
-      const cancel = this.submit(request, settle)
-      signal?.addEventListener('abort', cancel, { once: true })
-    })
+      cancel = this.submit(request, settle)
+      signal?.addEventListener('abort', abort, { once: true })
+    }).finally(() => signal?.removeEventListener('abort', abort))
   }
 
   #submit(loaded: Loaded, request: InferRequest, settle: Settle): Cancel {

@@ -55,6 +55,12 @@ function perRow(tensor: Tensor, rows: number): number {
 }
 
 function rowValue(tensor: Tensor, row: number, rows: number): unknown {
+  if (rows > 1 && tensor.shape[0] !== rows) {
+    throw new SlipwayError(
+      'SLW_RUN_FAILED',
+      `output "${tensor.name}" has shape [${tensor.shape.join(', ')}] for ${rows} rows: the model answers for all rows together; send one at a time`,
+    )
+  }
   const width = perRow(tensor, rows)
   if (width === 1) return elementAt(tensor, row)
   return nest(tensor, tensor.shape.length > 0 && tensor.shape[0] === rows ? tensor.shape.slice(1) : [width], row * width)
@@ -108,7 +114,7 @@ function activate(scores: number[], plan: ClassificationPlan): number[] {
   let values = scores
   if (plan.activation === 'sigmoid') values = scores.map((score) => 1 / (1 + Math.exp(-score)))
   if (plan.activation === 'softmax') {
-    const largest = Math.max(...scores)
+    const largest = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY)
     const powers = scores.map((score) => Math.exp(score - largest))
     const sum = powers.reduce((total, power) => total + power, 0)
     values = powers.map((power) => power / sum)

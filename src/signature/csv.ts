@@ -26,7 +26,8 @@ export function rowsFromCsv(text: string, signature: Signature): Record<string, 
   if (only !== undefined && !header.includes(only.name)) {
     return lines.map((cells) => cells.map((cell) => cellValue(cell, textual.has(only.name))) as unknown as Record<string, unknown>)
   }
-  const twice = header.find((name, index) => header.indexOf(name) !== index)
+  const seen = new Set<string>()
+  const twice = header.find((name) => seen.size === seen.add(name).size)
   if (twice !== undefined) throw new SlipwayError('SLW_BAD_REQUEST', `CSV: the column "${twice}" stands twice in the header line`)
   return lines.map((cells) => {
     const row: Record<string, unknown> = Object.create(null)

@@ -82,7 +82,7 @@ function valuesOf(row: unknown, features: readonly Feature[], names: ReadonlySet
   }
   for (const key of Object.keys(row)) {
     if (names.has(key)) continue
-    const near = closest(key, [...names])
+    const near = place.issues.full ? undefined : closest(key, [...names])
     place.issues.add(`${place.path}.${key}`, `the model has no such feature${near === undefined ? '' : `; did you mean "${near}"?`}`)
   }
   return features.map((feature) => (row as Record<string, unknown>)[feature.spec.name])
@@ -119,8 +119,10 @@ function encodeValue(feature: Feature, value: unknown, target: Target, place: Pl
   const { spec } = feature
   const { data, offset } = target
   if (spec.type === 'category') {
-    const index = spec.categories?.findIndex((category) => category === value || String(category) === String(value)) ?? -1
-    if (index < 0 || value === null || typeof value === 'object') {
+    const scalar = value !== null && typeof value !== 'object'
+    const found = scalar ? spec.categories?.findIndex((category) => category === value || String(category) === String(value)) : undefined
+    const index = found ?? -1
+    if (index < 0) {
       place.issues.add(place.path, `${show(value)} is not one of ${spec.categories?.map((category) => show(category)).join(', ')}`)
     } else if (feature.encode === 'text') (data as string[])[offset] = String(spec.categories?.[index])
     else if (feature.encode === 'index') setNumber(data, target.spec.datatype, offset, index)
@@ -233,7 +235,7 @@ function refuseUnknownInputs(row: Record<string, unknown>, inputs: readonly Tens
   const names = inputs.map((input) => input.name)
   for (const key of Object.keys(row)) {
     if (names.includes(key)) continue
-    const near = closest(key, names)
+    const near = issues.full ? undefined : closest(key, names)
     issues.add(
       `${path}.${key}`,
       `the model has no such input${near === undefined ? `; it has ${names.join(', ')}` : `; did you mean "${near}"?`}`,

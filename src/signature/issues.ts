@@ -18,6 +18,11 @@ export class Issues {
     return this.#count
   }
 
+  /** Further issues are only counted: their messages need not be made. */
+  get full(): boolean {
+    return this.#list.length >= ISSUES_MAX
+  }
+
   add(path: string, message: string): void {
     this.#count++
     if (this.#list.length < ISSUES_MAX) this.#list.push({ path, message })

@@ -127,6 +127,23 @@ describe('a client that misbehaves', () => {
     await stillServes()
   })
 
+  it('that names a datatype twice cannot bring a batch down', async () => {
+    const body = '{"inputs":[{"name":"customers","shape":[1,10],"datatype":"INT64","data":[1,2,3,4,5,6,7,8,9,10],"datatype":"FP32"}]}'
+    const one = `POST /v2/models/churn/infer HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+    const heard = await converse(server.port, (socket) => socket.write(one + one), 1500)
+    assert.deepEqual(
+      [...heard.matchAll(/HTTP\/1\.1 (\d+)/g)].map((match) => match[1]),
+      ['400', '400'],
+    )
+    await stillServes()
+  })
+
+  it('that asks for what every object has by nature finds nothing', async () => {
+    for (const path of ['/docs/constructor', '/docs/__proto__', '/models/__proto__/example'])
+      assert.equal((await fetch(server.url + path)).status, 404)
+    assert.equal((await post(`${server.url}/predict`, { ...CUSTOMER, plan: {} })).status, 400)
+  })
+
   it('that pipelines requests gets its answers in order', async () => {
     const one = (id: string): string => {
       const body = JSON.stringify(CUSTOMER)

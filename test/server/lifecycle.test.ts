@@ -54,6 +54,31 @@ describe('stopping', () => {
     agent.destroy()
   })
 
+  it('a keep-alive request that was in flight does not hold the end up', async () => {
+    const server = await serveExamples(['digits'], {
+      serving: { instances: 1, inlineMaxUs: 0, maxBatchSize: 1 },
+      shutdown: { pauseMs: 0, graceMs: 20_000 },
+    })
+    const rows = 2000
+    const body = JSON.stringify({
+      inputs: [{ name: 'pixels', datatype: 'FP32', shape: [rows, 64], data: Array.from({ length: rows * 64 }, () => 1) }],
+    })
+    const agent = new Agent({ keepAlive: true })
+    const answer = new Promise<string | undefined>((resolve, reject) => {
+      const request = httpRequest(`${server.url}/v2/models/digits/infer`, { method: 'POST', agent }, (response) =>
+        response.resume().on('end', () => resolve(response.headers.connection)),
+      )
+      request.on('error', reject)
+      request.end(body)
+    })
+    const { scheduler } = server.dataPlane.endpoint('digits').route(undefined, undefined).requireReady()
+    await until(() => scheduler.inFlight > 0, 'the request runs')
+    assert.equal(await server.drain(), true)
+    assert.equal(await answer, 'close')
+    agent.destroy()
+    await server.close()
+  })
+
   it('a second signal ends it now', async () => {
     const server = slipway(['serve', example('churn'), '--port', '0', '--drain-pause', '20s'])
     await started(server)

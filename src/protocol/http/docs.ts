@@ -39,7 +39,7 @@ function addressOf(exchange: Exchange): string {
 }
 
 async function sendAsset(exchange: Exchange, name: string): Promise<void> {
-  const type = ASSETS[name]
+  const type = Object.hasOwn(ASSETS, name) ? ASSETS[name] : undefined
   if (type === undefined) throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `no route GET /docs/${name}`)
   exchange.send(200, type, await readFile(join(assetFolder(), name)), { 'cache-control': 'max-age=3600' })
 }

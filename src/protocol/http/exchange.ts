@@ -9,6 +9,8 @@ const JSON_TYPE = 'application/json'
 /** What the doors need of the server behind an exchange. */
 export interface ExchangeHost {
   readonly limits: HttpLimits
+  /** Answers tell the client to open another connection next time. */
+  readonly closing: boolean
   finished(exchange: Exchange): void
 }
 
@@ -140,6 +142,7 @@ export class Exchange {
     const length = Buffer.byteLength(body)
     const head: (string | number)[] = ['content-type', type, 'content-length', length, 'x-request-id', this.requestId]
     if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
+    if (this.#host.closing) head.push('connection', 'close')
     if (!this.#bodyRead && this.#hasBody()) this.#discardBody(head)
     response.writeHead(status, head as string[])
     if (this.request.method === 'HEAD') response.end()

@@ -6,6 +6,7 @@ import { exampleBody } from './examples.ts'
 import { runRequest, soleEndpoint } from './run-request.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { PeopleRequest } from '../../signature/request.ts'
+import type { Signature } from '../../signature/signature.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpLimits } from './options.ts'
@@ -51,6 +52,9 @@ function predictFor(
       people = readRequest(body, exchange.header('content-type'), signature)
       const count = people.pictures?.length ?? people.rows.length
       if (count > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${count} rows, limits.rows is ${limits.rows}`)
+      const elements = count * elementsPerRow(signature)
+      if (elements > limits.elements)
+        throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${count} rows make ${elements} elements, limits.elements is ${limits.elements}`)
       const encoded = await encodeRequest(signature, people)
       // The run takes the memory of its inputs away; a ranking still needs the items that were asked about.
       if (signature.answer.task === 'ranking') asked = encoded.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() }))
@@ -62,4 +66,10 @@ function predictFor(
       exchange.json(200, people.many ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]), headers)
     },
   })
+}
+
+/** What a row takes once it is a tensor, which can be far more than it takes as text: pictures, one-hot columns. */
+function elementsPerRow({ image, features }: Signature): number {
+  if (image !== undefined) return image.width * image.height * (image.channels === 'gray' ? 1 : 3)
+  return features?.reduce((sum, feature) => sum + feature.width, 0) ?? 1
 }

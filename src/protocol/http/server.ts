@@ -91,7 +91,6 @@ export class HttpServer {
     const requestId = typeof given === 'string' && REQUEST_ID.test(given) ? given : predictionId
     const exchange = new Exchange(this, request, response, { requestId, predictionId, startedMs: clock.monotonicMs(), expectsContinue })
     response.once('close', () => exchange.closed())
-    if (this.#closing) response.setHeader('connection', 'close')
     const target = request.url ?? '/'
     const query = target.indexOf('?')
     const path = query < 0 ? target : target.slice(0, query)
@@ -131,6 +130,11 @@ export class HttpServer {
       if (waiting > 0 && gone === before) socket.destroy()
       else this.#moved.set(socket, waiting > 0 ? gone : -1)
     }
+  }
+
+  /** Decided when answering, as a request may have come before the server began to close. */
+  get closing(): boolean {
+    return this.#closing
   }
 
   /** Called once by each exchange that has been answered. */

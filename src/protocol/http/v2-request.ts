@@ -126,9 +126,14 @@ function readInput(reader: JsonReader, binary: BinaryParts | undefined, limits: 
   for (let key = reader.nextKey(true); key !== undefined; key = reader.nextKey(false)) {
     reader.path = `${path}.${key}`
     if (key === 'name') name = reader.readString()
-    else if (key === 'datatype') datatype = readDatatype(reader)
-    else if (key === 'shape') shape = readShape(reader, limits)
-    else if (key === 'parameters') parameters = readParameters(reader)
+    else if (key === 'datatype') {
+      // Data that was read as one datatype must not be taken for another.
+      if (datatype !== undefined) throw reader.fail('given twice')
+      datatype = readDatatype(reader)
+    } else if (key === 'shape') {
+      if (shape !== undefined) throw reader.fail('given twice')
+      shape = readShape(reader, limits)
+    } else if (key === 'parameters') parameters = readParameters(reader)
     else if (key === 'data') {
       if (datatype !== undefined && shape !== undefined) data = reader.readTensorData(datatype, shape)
       else {

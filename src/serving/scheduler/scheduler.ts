@@ -6,6 +6,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { Serving } from '../../contract/serving-options.ts'
 import type { Cost } from '../../engine/cost.ts'
 import type { RunResult } from '../../engine/instance.ts'
+import type { TypedTensorData } from '../../tensor/datatype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Lane, QueuedWork, Settle, WorkResult } from './queue.ts'
 
@@ -266,7 +267,15 @@ export class Scheduler {
     const instance = runner === this.#inline ? 'inline' : 'pool'
     let rows = 0
     for (const work of works) rows += work.rows
-    runner.run(joinInputs(works), works[0]!.outputs).then(
+    let inputs: Tensor[]
+    try {
+      inputs = joinInputs(works)
+    } catch (error) {
+      // Nothing may leave the pump: whatever is wrong with these works is theirs alone.
+      for (const work of works) this.#reject(work, toSlipwayError(error))
+      return
+    }
+    runner.run(inputs, works[0]!.outputs).then(
       (result) => {
         // A model that gives other rows than it got cannot be divided among its callers: each runs alone.
         const odd = works.length > 1 ? result.outputs.find((output) => output.shape[0] !== rows) : undefined
@@ -400,13 +409,16 @@ function cutRows(tensor: Tensor, cut: { start: number; rows: number; width: numb
   }
 }
 
+/** Views of nothing may share their empty buffer, which can be given away only once. */
+function ownsItsMemory(data: TypedTensorData): boolean {
+  return data.byteLength > 0 && data.byteLength === data.buffer.byteLength
+}
+
 /** One set of tensors in memory of its own: joined, or copied where a view would drag a larger buffer along. */
 function joinInputs(works: readonly QueuedWork[]): Tensor[] {
   const first = works[0]!
   if (works.length === 1) {
-    return first.inputs.map((tensor) =>
-      Array.isArray(tensor.data) || tensor.data.byteLength === tensor.data.buffer.byteLength ? tensor : copyTensor(tensor),
-    )
+    return first.inputs.map((tensor) => (Array.isArray(tensor.data) || ownsItsMemory(tensor.data) ? tensor : copyTensor(tensor)))
   }
   return first.inputs.map((_, index) => concatRows(works.map((work) => work.inputs[index]!)))
 }
