@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startServer } from '../src/server/start-server.ts'
@@ -39,12 +37,6 @@ export async function post(url: string, body: unknown, headers: Record<string, s
     body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
   })
   return { status: response.status, headers: response.headers, body: (await response.json()) as Record<string, unknown> }
-}
-
-/** A folder that is gone when the block ends. */
-export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
-  const path = await mkdtemp(join(tmpdir(), 'slipway-test-'))
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
 /** Waits until a fact holds; fails after `limitMs`. */

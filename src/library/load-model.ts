@@ -4,15 +4,13 @@ import { SlipwayError } from '../core/errors.ts'
 import { silentLogger } from '../core/log.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { findPackages } from '../model/layout.ts'
-import { answerOutputs, decodeAnswers } from '../signature/answer.ts'
-import { encodeRequest, requestOf } from '../signature/request.ts'
+import { pictureRequest, prepareQuestion, requestOf } from '../signature/request.ts'
 import { isPicture } from '../signature/image.ts'
 import { checkTensors } from '../signature/tensors.ts'
 import { DataPlane } from '../serving/data-plane.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Logger } from '../core/log.ts'
 import type { Answer } from '../signature/answer.ts'
-import type { PeopleRequest } from '../signature/request.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { Loaded, Variant } from '../serving/variant.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -103,11 +101,9 @@ class LoadedModel implements Model {
   predict(row: unknown, options?: CallOptions): Promise<Answer>
   async predict(value: unknown, options: CallOptions = {}): Promise<Answer | Answer[]> {
     const { signature } = this
-    const request = value instanceof Uint8Array && isPicture(value) ? pictureRequest(value) : requestOf(value, signature)
-    const encoded = await encodeRequest(signature, request)
-    const asked = signature.answer.task === 'ranking' ? encoded.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() })) : []
-    const outputs = await this.#run(encoded.inputs, encoded.rows, answerOutputs(signature), options)
-    const answers = decodeAnswers(signature, outputs, asked, encoded.rows)
+    const request = value instanceof Uint8Array && isPicture(value) ? pictureRequest(value, 'picture') : requestOf(value, signature)
+    const question = await prepareQuestion(signature, request)
+    const answers = question.answer(await this.#run(question.inputs, question.rows, question.outputs, options))
     return request.many ? answers : answers[0]!
   }
 
@@ -135,8 +131,4 @@ class LoadedModel implements Model {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
-}
-
-function pictureRequest(bytes: Uint8Array): PeopleRequest {
-  return { rows: [], pictures: [{ bytes, path: 'picture' }], many: false, path: 'picture' }
 }

@@ -9,7 +9,7 @@ import { resolveServing } from '../contract/serving-options.ts'
 import { readPackage } from '../model/package.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { checkGolden } from '../signature/golden.ts'
-import { predict } from '../signature/request.ts'
+import { prepareQuestion } from '../signature/request.ts'
 import { sampleOf } from '../signature/example.ts'
 import { generateSample } from '../tensor/sample.ts'
 import { allocate, elementCount, formatShape } from '../tensor/tensor.ts'
@@ -103,8 +103,8 @@ export class Variant {
       this.#phase = 'ready'
     } catch (error) {
       this.#phase = 'failed'
-      this.#reason = toSlipwayError(error, 'SLW_LOAD_FAILED').message
       const failure = toSlipwayError(error, 'SLW_LOAD_FAILED')
+      this.#reason = failure.message
       const { endpoint, version } = this.subject
       throw new SlipwayError(failure.code, `model "${endpoint}" version ${version}: ${failure.message}`, {
         cause: failure,
@@ -259,13 +259,11 @@ export class Variant {
   async #checkGolden(loaded: Loaded): Promise<void> {
     const { document, folder } = loaded.package
     await checkGolden(document.golden ?? [], loaded.signature, folder, async (request) => {
-      const { answers } = await predict(loaded.signature, request, async (inputs, rows, outputs) => {
-        const result = await settled((settle) =>
-          this.#submit(loaded, { inputs, rows, outputs, priority: 0, deadlineMs: Number.POSITIVE_INFINITY }, settle),
-        )
-        return result.outputs
-      })
-      return answers
+      const question = await prepareQuestion(loaded.signature, request)
+      const result = await settled((settle) =>
+        this.#submit(loaded, { ...question, priority: 0, deadlineMs: Number.POSITIVE_INFINITY }, settle),
+      )
+      return question.answer(result.outputs)
     })
   }
 

@@ -30,9 +30,10 @@ export function encodeRows(signature: Signature, rows: readonly unknown[], path:
       ? encodeTensors(signature, rows, path, issues)
       : encodeFeatures(signature, signature.features, rows, { path, issues, warnings })
   issues.throwIfAny()
-  const { features } = signature
+  // Features have been guarded value by value, with better names than a tensor has.
+  const { features, ranges } = signature
   const guarded = guard(
-    { ...signature, features: undefined, nanPolicy: features === undefined ? signature.nanPolicy : 'off' },
+    { features: undefined, ranges, nanPolicy: features === undefined ? signature.nanPolicy : 'off' },
     inputs,
     rows.length,
   )

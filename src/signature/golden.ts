@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
-import { requestOf } from './request.ts'
+import { pictureRequest, requestOf } from './request.ts'
 import { show } from './issues.ts'
 import type { GoldenExample } from '../contract/model-package.ts'
 import type { Answer } from './answer.ts'
@@ -25,7 +25,7 @@ export async function checkGolden(
     const request =
       example.file === undefined
         ? requestOf(example.input, signature)
-        : { rows: [], pictures: [{ bytes: await readFile(join(folder, example.file)), path: example.file }], many: false, path: 'file' }
+        : pictureRequest(await readFile(join(folder, example.file)), example.file)
     const answers = await run(request)
     const difference = compare(request.many ? answers : answers[0], example.expect, example.tolerance ?? DEFAULT_TOLERANCE, '')
     if (difference !== undefined) throw new SlipwayError('SLW_GOLDEN_FAILED', `golden example "${name}": ${difference}`)

@@ -1,5 +1,6 @@
 import { messageOf, SlipwayError } from '../core/errors.ts'
-import { allocate, setNumber } from '../tensor/tensor.ts'
+import { allocate, elementCount, setNumber } from '../tensor/tensor.ts'
+import { imageChannels, imageRowShape } from './signature.ts'
 import type { Signature } from './signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Sharp } from 'sharp'
@@ -44,10 +45,10 @@ export async function encodeImages(signature: Signature, pictures: readonly Pict
   if (image === undefined) throw new SlipwayError('SLW_INPUT_INVALID', 'this model declares no image input; send tensors or rows')
   const spec = signature.inputs.find((input) => input.name === image.input)
   if (spec === undefined) throw new SlipwayError('SLW_INTERNAL', `image input "${image.input}" is missing`)
-  const channels = image.channels === 'gray' ? 1 : 3
+  const channels = imageChannels(image)
   const layout = image.layout ?? 'nchw'
-  const size = image.width * image.height * channels
-  const rowShape = { nchw: [channels, image.height, image.width], nhwc: [image.height, image.width, channels], flat: [size] }[layout]
+  const rowShape = imageRowShape(image)
+  const size = elementCount(rowShape)
   const data = allocate(spec.datatype, pictures.length * size)
   const pixels = await Promise.all(pictures.map((picture) => readPixels(picture, image, channels)))
   const scale = image.scale ?? 1 / 255

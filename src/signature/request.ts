@@ -3,6 +3,7 @@ import { parseJson } from '../tensor/json-reader.ts'
 import { rowsFromCsv } from './csv.ts'
 import { encodeRows } from './encode.ts'
 import { encodeImages } from './image.ts'
+import { copyTensor } from '../tensor/tensor.ts'
 import { answerOutputs, decodeAnswers } from './answer.ts'
 import type { Answer } from './answer.ts'
 import type { Encoded } from './encode.ts'
@@ -31,7 +32,7 @@ export function readRequest(body: Buffer, contentType: string | undefined, signa
   const type = (contentType ?? 'application/json').split(';')[0]!.trim().toLowerCase()
   if (type === 'text/csv') return { rows: rowsFromCsv(body.toString('utf8'), signature), pictures: undefined, many: true, path: 'rows' }
   if (type.startsWith('image/') || (type === 'application/octet-stream' && signature.image !== undefined)) {
-    return { rows: [], pictures: [{ bytes: body, path: 'body' }], many: false, path: 'body' }
+    return pictureRequest(body, 'body')
   }
   // curl sends this type unless told otherwise; the body says what it is.
   if (type !== 'application/json' && type !== 'application/x-www-form-urlencoded') {
@@ -39,6 +40,11 @@ export function readRequest(body: Buffer, contentType: string | undefined, signa
   }
   if (body.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'the body is empty; expected JSON, e.g. {"inputs": [...]}')
   return requestOf(parseJson(body), signature)
+}
+
+/** One picture as it is. */
+export function pictureRequest(bytes: Uint8Array, path: string): PeopleRequest {
+  return { rows: [], pictures: [{ bytes, path }], many: false, path }
 }
 
 /** The same for a value that is already parsed: the library and the command line. */
@@ -90,20 +96,22 @@ function pictureOf(row: unknown, path: string, input: string): Picture {
 }
 
 /** The request as tensors. */
-export async function encodeRequest(signature: Signature, request: PeopleRequest): Promise<Encoded> {
+async function encodeRequest(signature: Signature, request: PeopleRequest): Promise<Encoded> {
   if (request.pictures === undefined) return encodeRows(signature, request.rows, request.path)
   return { inputs: await encodeImages(signature, request.pictures), rows: request.pictures.length, warnings: [] }
 }
 
-/** Runs a people's request through whatever runs tensors: the one path that server, library and command line share. */
-export async function predict(
-  signature: Signature,
-  request: PeopleRequest,
-  run: (inputs: readonly Tensor[], rows: number, outputs: readonly string[]) => Promise<readonly Tensor[]>,
-): Promise<{ answers: Answer[]; warnings: readonly string[]; rows: number }> {
+/** A people's request on its way: what to run, and what to make of the results. */
+export interface Question extends Encoded {
+  /** Names of the outputs that the answers are made of. */
+  readonly outputs: readonly string[]
+  readonly answer: (results: readonly Tensor[]) => Answer[]
+}
+
+/** The one path that server, library and command line share; whoever runs tensors comes between. */
+export async function prepareQuestion(signature: Signature, request: PeopleRequest): Promise<Question> {
   const encoded = await encodeRequest(signature, request)
   // A ranking's answer needs the items that were asked about; the run may take the memory of its inputs away.
-  const kept = signature.answer.task === 'ranking' ? encoded.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() })) : []
-  const outputs = await run(encoded.inputs, encoded.rows, answerOutputs(signature))
-  return { answers: decodeAnswers(signature, outputs, kept, encoded.rows), warnings: encoded.warnings, rows: encoded.rows }
+  const asked = signature.answer.task === 'ranking' ? encoded.inputs.map(copyTensor) : []
+  return { ...encoded, outputs: answerOutputs(signature), answer: (results) => decodeAnswers(signature, results, asked, encoded.rows) }
 }

@@ -121,11 +121,21 @@ function invalid(source: string, message: string): SlipwayError {
   return new SlipwayError('SLW_PACKAGE_INVALID', `${source}: ${message}`)
 }
 
+export function imageChannels(image: ImageSpec): 1 | 3 {
+  return image.channels === 'gray' ? 1 : 3
+}
+
+/** The shape of one picture as a row of the input tensor. */
+export function imageRowShape(image: ImageSpec): number[] {
+  const channels = imageChannels(image)
+  const { width, height, layout = 'nchw' } = image
+  return { nchw: [channels, height, width], nhwc: [height, width, channels], flat: [channels * height * width] }[layout]
+}
+
 /** The tensor that the pictures become must fit the input. */
 function checkImageShape(image: ImageSpec, input: TensorSpec, source: string): void {
-  const channels = image.channels === 'gray' ? 1 : 3
   const { width, height, layout = 'nchw' } = image
-  const row = { nchw: [channels, height, width], nhwc: [height, width, channels], flat: [channels * height * width] }[layout]
+  const row = imageRowShape(image)
   const expected = input.shape.slice(1)
   const fits = input.anyRank === true || (expected.length === row.length && expected.every((dim, axis) => dim === -1 || dim === row[axis]))
   if (!fits)

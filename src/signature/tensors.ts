@@ -67,7 +67,7 @@ function checkTensor(spec: TensorSpec, tensor: Tensor, issues: Issues): void {
 }
 
 /** What the guards of a signature ask of raw tensors; most signatures ask nothing. */
-export function guard(signature: Signature, inputs: readonly Tensor[], rows: number): string[] {
+export function guard(signature: Pick<Signature, 'features' | 'nanPolicy' | 'ranges'>, inputs: readonly Tensor[], rows: number): string[] {
   const { features, nanPolicy, ranges } = signature
   if (ranges.size === 0 && nanPolicy === 'off' && features === undefined) return []
   const issues = new Issues()

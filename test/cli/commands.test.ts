@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process'
 import { cp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { example, ROOT, serveExamples, temporaryFolder } from '../fixtures.ts'
+import { example, ROOT, serveExamples } from '../fixtures.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 interface Run {
   readonly code: number

@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process'
 import { cp, readdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { example, ROOT, serveExamples, temporaryFolder } from '../fixtures.ts'
+import { example, ROOT, serveExamples } from '../fixtures.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 import type { SlipwayServer } from '../../src/server/start-server.ts'
 
 /** Lines of the shell blocks of a page. What npm and Python do has tests of its own. */

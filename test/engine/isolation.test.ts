@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { CUSTOMER, example, post, ROOT, temporaryFolder, until } from '../fixtures.ts'
+import { CUSTOMER, example, post, ROOT, until } from '../fixtures.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 interface Running extends AsyncDisposable {
   readonly url: string

@@ -4,7 +4,8 @@ import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync 
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { cacheFolder } from '../../scripts/python-env.ts'
-import { CUSTOMER, example, post, ROOT, temporaryFolder, until } from '../fixtures.ts'
+import { CUSTOMER, example, post, ROOT, until } from '../fixtures.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 const NODE_26 = '26.10.0'
 

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { flagOf, readConfig, settings, variableOf } from '../../src/server/config.ts'
-import { temporaryFolder } from '../fixtures.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 it('a flag wins over the environment, which wins over the file, and each value says where it comes from', async () => {
   await using folder = await temporaryFolder()

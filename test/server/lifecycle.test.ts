@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { startServer } from '../../src/server/start-server.ts'
 import { isSlipwayError } from '../../src/core/errors.ts'
-import { CUSTOMER, example, post, ROOT, serveExamples, temporaryFolder, until } from '../fixtures.ts'
+import { CUSTOMER, example, post, ROOT, serveExamples, until } from '../fixtures.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 
 interface Process {
   readonly child: ReturnType<typeof spawn>

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import sharp from 'sharp'
 import { encodeImages } from '../../src/signature/image.ts'
-import { encodeRequest, readRequest, requestOf } from '../../src/signature/request.ts'
+import { prepareQuestion, readRequest, requestOf } from '../../src/signature/request.ts'
 import { refused, signatureOf, spec } from './signature-of.ts'
 import type { ImageSpec } from '../../src/contract/model-package.ts'
 import type { Signature } from '../../src/signature/signature.ts'
@@ -119,19 +119,19 @@ describe('a picture', () => {
     for (const [body, many] of bodies) {
       const request = requestOf(body, signature)
       assert.equal(request.many, many)
-      const { inputs, rows } = await encodeRequest(signature, request)
+      const { inputs, rows } = await prepareQuestion(signature, request)
       assert.deepEqual(inputs[0]!.shape, [rows, 6])
       assert.deepEqual([...(inputs[0]!.data as Float32Array).subarray(0, 6)], [...PIXELS])
     }
     for (const type of ['image/png', 'application/octet-stream'])
-      assert.equal((await encodeRequest(signature, readRequest(png, type, signature))).rows, 1)
+      assert.equal((await prepareQuestion(signature, readRequest(png, type, signature))).rows, 1)
   })
 
   it('that cannot be read is refused with its place', async () => {
     const signature = reading()
     const broken = Buffer.from(png)
     broken.fill(0, 20, 40)
-    const encoded = async (body: unknown): Promise<unknown> => encodeRequest(signature, requestOf(body, signature))
+    const encoded = async (body: unknown): Promise<unknown> => prepareQuestion(signature, requestOf(body, signature))
     await assert.rejects(
       encodeImages(signature, [{ bytes: broken, path: 'body' }]),
       refused('SLW_INPUT_INVALID', { body: 'the picture cannot be read' }),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { rowsFromCsv } from '../../src/signature/csv.ts'
 import { checkGolden } from '../../src/signature/golden.ts'
-import { predict, readRequest, requestOf } from '../../src/signature/request.ts'
+import { prepareQuestion, readRequest, requestOf } from '../../src/signature/request.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { fp32, refused, signatureOf, spec } from './signature-of.ts'
 import type { Signature } from '../../src/signature/signature.ts'
@@ -123,12 +123,11 @@ describe('one path from a request to its answers', () => {
       { inputs: [ids], outputs: [spec('s', 'FP32', [-1, 2]), spec('other', 'FP32', [-1])] },
       { answer: { scores: 's', items: 'ids' } },
     )
-    const { answers, rows } = await predict(signature, requestOf([[7, 8]], signature), (inputs, count, outputs) => {
-      assert.deepEqual([count, outputs], [1, ['s']])
-      // A run takes the memory of its inputs away.
-      structuredClone(0, { transfer: [(inputs[0]!.data as BigInt64Array).buffer as ArrayBuffer] })
-      return Promise.resolve([fp32('s', [1, 2], 0.25, 0.5)])
-    })
+    const { inputs, rows, outputs, answer } = await prepareQuestion(signature, requestOf([[7, 8]], signature))
+    assert.deepEqual([rows, outputs], [1, ['s']])
+    // A run takes the memory of its inputs away.
+    structuredClone(0, { transfer: [(inputs[0]!.data as BigInt64Array).buffer as ArrayBuffer] })
+    const answers = answer([fp32('s', [1, 2], 0.25, 0.5)])
     assert.deepEqual(
       [answers, rows],
       [

@@ -1,13 +1,13 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { answerOutputs, decodeAnswers } from '../../signature/answer.ts'
-import { encodeRequest, readRequest } from '../../signature/request.ts'
+import { prepareQuestion, readRequest } from '../../signature/request.ts'
+import { imageRowShape } from '../../signature/signature.ts'
+import { elementCount } from '../../tensor/tensor.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import { exampleBody } from './examples.ts'
 import { runRequest, soleEndpoint } from './run-request.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
-import type { PeopleRequest } from '../../signature/request.ts'
+import type { PeopleRequest, Question } from '../../signature/request.ts'
 import type { Signature } from '../../signature/signature.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpLimits } from './options.ts'
 import type { Params, Route } from './routes.ts'
@@ -46,7 +46,7 @@ function predictFor(
   target: { name: string; version: string | undefined },
 ): void {
   let people: PeopleRequest
-  let asked: readonly Tensor[] = []
+  let question: Question
   runRequest(exchange, dataPlane, target, {
     async prepare(body, _variant, { signature }) {
       people = readRequest(body, exchange.header('content-type'), signature)
@@ -55,13 +55,11 @@ function predictFor(
       const elements = count * elementsPerRow(signature)
       if (elements > limits.elements)
         throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${count} rows make ${elements} elements, limits.elements is ${limits.elements}`)
-      const encoded = await encodeRequest(signature, people)
-      // The run takes the memory of its inputs away; a ranking still needs the items that were asked about.
-      if (signature.answer.task === 'ranking') asked = encoded.inputs.map((tensor) => ({ ...tensor, data: tensor.data.slice() }))
-      return { ...encoded, outputs: answerOutputs(signature) }
+      question = await prepareQuestion(signature, people)
+      return question
     },
-    respond(done, { signature }) {
-      const answers = decodeAnswers(signature, done.outputs, asked, exchange.rows)
+    respond(done) {
+      const answers = question.answer(done.outputs)
       const headers = { ...done.headers, 'slipway-model': done.subject.endpoint, 'slipway-version': done.subject.version }
       exchange.json(200, people.many ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]), headers)
     },
@@ -70,6 +68,6 @@ function predictFor(
 
 /** What a row takes once it is a tensor, which can be far more than it takes as text: pictures, one-hot columns. */
 function elementsPerRow({ image, features }: Signature): number {
-  if (image !== undefined) return image.width * image.height * (image.channels === 'gray' ? 1 : 3)
+  if (image !== undefined) return elementCount(imageRowShape(image))
   return features?.reduce((sum, feature) => sum + feature.width, 0) ?? 1
 }

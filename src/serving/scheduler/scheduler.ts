@@ -158,7 +158,7 @@ export class Scheduler {
     }
     this.#queue.push(work)
     this.#inFlight++
-    return () => this.#cancel(work)
+    return () => this.#reject(work, new SlipwayError('SLW_CANCELLED', 'the caller went away'))
   }
 
   #enqueueParts(request: WorkRequest, bytes: number, settle: Settle): Cancel {
@@ -186,13 +186,6 @@ export class Scheduler {
       cancels.push(this.#enqueueWhole(part, { bytes: (bytes * part.rows) / request.rows, requests: index === 0 ? 1 : 0 }, settlePart))
     }
     return cancel
-  }
-
-  #cancel(work: QueuedWork): void {
-    if (work.done) return
-    this.#queue.drop(work)
-    this.#settled()
-    work.settle(new SlipwayError('SLW_CANCELLED', 'the caller went away'), undefined)
   }
 
   #settled(): void {
@@ -341,9 +334,10 @@ export class Scheduler {
     }
   }
 
+  /** Ends a work without a result, whether it waits or runs; one that has ended stays as it is. */
   #reject(work: QueuedWork, error: SlipwayError): void {
     if (work.done) return
-    work.done = true
+    this.#queue.drop(work)
     this.#settled()
     work.settle(error, undefined)
   }
@@ -356,16 +350,9 @@ export class Scheduler {
       const nowMs = this.#options.clock.monotonicMs()
       for (const work of this.#queue.waiting()) {
         if (work.deadlineMs > nowMs) continue
-        this.#queue.drop(work)
         const waitedMs = Math.round(nowMs - work.enqueuedMs)
-        this.#settled()
-        work.settle(
-          new SlipwayError(
-            'SLW_DEADLINE_EXCEEDED',
-            `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`,
-          ),
-          undefined,
-        )
+        const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`
+        this.#reject(work, new SlipwayError('SLW_DEADLINE_EXCEEDED', message))
       }
       if (this.#queue.works > 0) this.#armSweep()
     })
@@ -384,14 +371,10 @@ export class Scheduler {
     this.#closed ??= new SlipwayError('SLW_CLOSED', `"${this.#options.name}" is closed`)
     this.#cancelDelay?.()
     this.#cancelSweep?.()
-    for (const work of this.#queue.waiting()) {
-      this.#queue.drop(work)
-      this.#settled()
-      work.settle(
-        new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, { retryAfterMs: 1000 }),
-        undefined,
-      )
-    }
+    const error = new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, {
+      retryAfterMs: 1000,
+    })
+    for (const work of this.#queue.waiting()) this.#reject(work, error)
   }
 }
 
