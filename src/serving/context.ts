@@ -7,8 +7,8 @@ export interface RequestContext {
   /** Ours, unique: what later feedback refers to. */
   readonly predictionId: string
   readonly endpoint: string
-  /** Version asked for by name; otherwise the weights decide. */
-  readonly version: string | undefined
+  /** The variant that was chosen: by the version asked for, else by weight. */
+  readonly variant: string
   /** Whoever shares a key gets the same variant; undefined: each request is its own unit. */
   readonly unitKey: string | undefined
   /** Monotonic milliseconds after which nobody waits any more. */

@@ -1,5 +1,6 @@
 import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { RequestContext } from '../../serving/context.ts'
 import type { Subject } from '../../serving/observe/events.ts'
 import type { WorkResult } from '../../serving/scheduler/scheduler.ts'
 import type { HttpLimits } from './options.ts'
@@ -33,6 +34,7 @@ export class Exchange {
   /** Filled in on the way, for the one observation at the end. */
   protocol = 'http'
   subject: Subject | undefined
+  context: RequestContext | undefined
   work: WorkResult | undefined
   rows = 0
   status = 0

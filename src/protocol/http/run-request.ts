@@ -24,19 +24,20 @@ export interface Done {
   readonly headers: Record<string, string> | undefined
 }
 
-/** The context of a request, from its headers. */
-export function contextOf(exchange: Exchange, endpoint: string, version: string | undefined): RequestContext {
+/** The context of a request, from its headers and the variant it goes to. */
+function contextOf(exchange: Exchange, variant: Variant, timeoutMs: number, unitKey: string | undefined): RequestContext {
+  const { startedMs } = exchange
   return {
     protocol: exchange.protocol,
     requestId: exchange.requestId,
     predictionId: exchange.predictionId,
-    endpoint,
-    version,
-    unitKey: exchange.header('slipway-unit'),
-    deadlineMs: Number.POSITIVE_INFINITY,
+    endpoint: variant.subject.endpoint,
+    variant: variant.subject.variant,
+    unitKey,
+    deadlineMs: startedMs + timeoutMs,
     priority: 0,
     traceparent: exchange.header('traceparent'),
-    startedMs: exchange.startedMs,
+    startedMs,
   }
 }
 
@@ -61,15 +62,17 @@ export function runRequest(
   dialect: Dialect,
 ): void {
   exchange.observed = true
-  const context = contextOf(exchange, target.name, target.version)
-  const variant = dataPlane.endpoint(context.endpoint).route(context.version, context.unitKey)
+  const unitKey = exchange.header('slipway-unit')
+  const variant = dataPlane.endpoint(target.name).route(target.version, unitKey)
   exchange.subject = variant.subject
   const loaded = variant.requireReady()
+  const context = contextOf(exchange, variant, loaded.serving.requestTimeoutMs, unitKey)
+  exchange.context = context
   // Decided before the body is taken in: a full queue costs the client one round trip and us nothing.
   const release = loaded.scheduler.reserve()
   const submit = (prepared: Prepared): void => {
     release()
-    const deadlineMs = context.startedMs + Math.min(prepared.timeoutMs ?? Number.POSITIVE_INFINITY, loaded.serving.requestTimeoutMs)
+    const deadlineMs = Math.min(context.deadlineMs, context.startedMs + (prepared.timeoutMs ?? Number.POSITIVE_INFINITY))
     const { inputs, rows, outputs } = prepared
     const cancel = variant.submit(
       { inputs, rows, outputs, priority: context.priority, deadlineMs, parametersKey: prepared.parametersKey },

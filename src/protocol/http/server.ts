@@ -153,7 +153,7 @@ export class HttpServer {
       batchWaitMs: work?.batchWaitMs ?? 0,
       computeMs: work?.computeMs ?? 0,
       rows: exchange.rows,
-      traceparent: exchange.header('traceparent'),
+      traceparent: exchange.context?.traceparent,
     })
   }
 
