@@ -5,6 +5,10 @@ import type { RequestEvent } from '../../src/serving/observe/events.ts'
 
 const event: RequestEvent = {
   requestId: 'r',
+  predictionId: 'p',
+  startedMs: 0,
+  receiveMs: 0,
+  prepareMs: 0,
   protocol: 'v2',
   subject: undefined,
   status: 200,

@@ -15,6 +15,10 @@ function event(index: number): RequestEvent {
   const failed = index % 7 === 0
   return {
     requestId: String(index),
+    predictionId: String(index),
+    startedMs: 0,
+    receiveMs: 0,
+    prepareMs: 0,
     protocol: index % 2 === 0 ? 'v2' : 'predict',
     subject,
     status: failed ? 503 : 200,

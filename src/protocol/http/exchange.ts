@@ -37,6 +37,9 @@ export class Exchange {
   context: RequestContext | undefined
   work: WorkResult | undefined
   rows = 0
+  /** Monotonic milliseconds at which the body was there, and at which it had become tensors; 0 before. */
+  receivedMs = 0
+  preparedMs = 0
   status = 0
   error: SlipwayError | undefined
   /** How this dialect words an error. */

@@ -70,8 +70,10 @@ export function runRequest(
   exchange.context = context
   // Decided before the body is taken in: a full queue costs the client one round trip and us nothing.
   const release = loaded.scheduler.reserve()
+  const { clock } = dataPlane
   const submit = (prepared: Prepared): void => {
     release()
+    exchange.preparedMs = clock.monotonicMs()
     const deadlineMs = Math.min(context.deadlineMs, context.startedMs + (prepared.timeoutMs ?? Number.POSITIVE_INFINITY))
     const { inputs, rows, outputs } = prepared
     const cancel = variant.submit(
@@ -100,6 +102,7 @@ export function runRequest(
         fail(error)
         return
       }
+      exchange.receivedMs = clock.monotonicMs()
       try {
         const prepared = dialect.prepare(body, variant, loaded)
         if (prepared instanceof Promise) prepared.then(submit).catch(fail)

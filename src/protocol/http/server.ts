@@ -140,15 +140,19 @@ export class HttpServer {
   /** Called once by each exchange that has been answered. */
   finished(exchange: Exchange): void {
     if (!exchange.observed) return
-    const { work, error } = exchange
+    const { work, error, startedMs, receivedMs, preparedMs } = exchange
     this.#options.observer.request({
       requestId: exchange.requestId,
+      predictionId: exchange.predictionId,
       protocol: exchange.protocol,
       subject: exchange.subject,
       status: exchange.status,
       errorCode: error?.code,
       errorMessage: error?.message,
-      durationMs: this.#options.clock.monotonicMs() - exchange.startedMs,
+      startedMs,
+      durationMs: this.#options.clock.monotonicMs() - startedMs,
+      receiveMs: Math.max(0, receivedMs - startedMs),
+      prepareMs: Math.max(0, preparedMs - receivedMs),
       queueMs: work?.queueMs ?? 0,
       batchWaitMs: work?.batchWaitMs ?? 0,
       computeMs: work?.computeMs ?? 0,

@@ -11,6 +11,7 @@ export interface Subject {
 /** One finished request: the single thing that the data plane tells of it. */
 export interface RequestEvent {
   readonly requestId: string
+  readonly predictionId: string
   readonly protocol: string
   /** Undefined when no model was reached (an unknown name, say): such a request makes no series of its own. */
   readonly subject: Subject | undefined
@@ -18,8 +19,14 @@ export interface RequestEvent {
   readonly status: number
   readonly errorCode: ErrorCode | undefined
   readonly errorMessage: string | undefined
-  /** Milliseconds; the parts are 0 where the request never came so far. */
+  /** Monotonic milliseconds at arrival. */
+  readonly startedMs: number
+  /** Milliseconds; the parts are 0 where the request never came so far. What is left after the run is the answer's making. */
   readonly durationMs: number
+  /** From arrival until the body was there. */
+  readonly receiveMs: number
+  /** Making tensors of the body. */
+  readonly prepareMs: number
   readonly queueMs: number
   readonly batchWaitMs: number
   readonly computeMs: number
