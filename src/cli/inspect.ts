@@ -29,7 +29,7 @@ interface Report {
 }
 
 async function inspect(model: Model): Promise<Report> {
-  const { package: source, probe, loadMs } = model.details
+  const { package: source, probe, times } = model.details
   const { onnx, modelBytes, modelPath } = source
   const { signature } = model
   return {
@@ -56,7 +56,7 @@ async function inspect(model: Model): Promise<Report> {
     changes: onnx.rewrite.changes.length === 0 ? undefined : onnx.rewrite.changes,
     batchable: probe.batchable ? `yes: ${probe.reason}` : `no: ${probe.reason}`,
     cost: probe.cost === undefined ? 'unknown' : `${Math.round(probe.cost.fixedUs)} us + ${probe.cost.perRowUs.toFixed(1)} us a row`,
-    load: formatMs(loadMs),
+    load: formatMs(times.loadMs + times.warmUpMs),
     example: signature.image === undefined ? exampleRow(signature) : undefined,
     advice: advise(probe.cost, probe.batchable),
   }

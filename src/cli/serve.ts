@@ -1,10 +1,11 @@
 import { flushCompileCache } from 'node:module'
 import { pino } from 'pino'
+import { systemClock } from '../core/clock.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
+import { silentLogger } from '../core/log.ts'
 import { formatBytes, formatMs, parseDurationMs } from '../core/units.ts'
 import { predictUs } from '../engine/cost.ts'
 import { curlLine } from '../protocol/http/examples.ts'
-import { desiredState } from '../server/desired-state.ts'
 import { flagOf, readConfig, settings } from '../server/config.ts'
 import { resolveServer } from '../server/options.ts'
 import { startServer } from '../server/start-server.ts'
@@ -107,7 +108,15 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
 
 async function dryRun(server: ServerOptions): Promise<void> {
   const config = resolveServer(server)
-  const documents = await desiredState(config)
+  const { Repository } = await import('../serving/repository/repository.ts')
+  const documents = await new Repository({
+    sources: config.models,
+    versions: config.versions,
+    modelRoots: [],
+    apply: () => Promise.resolve({ failures: [], switches: [] }),
+    clock: systemClock,
+    log: silentLogger,
+  }).read()
   const { readPackage } = await import('../model/package.ts')
   const { buildSignature } = await import('../signature/signature.ts')
   for (const document of documents) {
@@ -127,7 +136,9 @@ function banner(server: SlipwayServer): string {
     const { loaded } = variant
     if (loaded === undefined) continue
     const { serving, signature, probe } = loaded
-    lines.push(`${style('bold', variant.subject.endpoint)} version ${variant.subject.version}  ready in ${formatMs(loaded.loadMs)}`)
+    lines.push(
+      `${style('bold', variant.subject.endpoint)} version ${variant.subject.version}  ready in ${formatMs(loaded.times.loadMs + loaded.times.warmUpMs)}`,
+    )
     lines.push(
       `  in   ${signature.features === undefined ? signature.inputs.map(describeSpec).join(', ') : signature.features.map((feature) => `${feature.spec.name} (${feature.spec.type})`).join(', ')}`,
     )

@@ -10,6 +10,9 @@ export const VariantSpec = Type.Object(
     model: Type.String({ minLength: 1, description: 'Name of the model.' }),
     version: Type.String({ minLength: 1, description: 'Version of the model.' }),
     path: Type.String({ minLength: 1, description: 'File or folder of the model package.' }),
+    fingerprint: Type.Optional(
+      Type.String({ description: 'Tells one content of the path from the next: another fingerprint is another version, and is loaded.' }),
+    ),
     weight: Type.Number({ minimum: 0, maximum: 100, description: 'Share of the traffic, in percent.' }),
     serving: Type.Optional(ServingOptions),
   },
@@ -40,5 +43,5 @@ export const EndpointDocument = Type.Object(
 )
 export type EndpointDocument = Static<typeof EndpointDocument>
 
-/** What is true of a variant, reported by the reconciler. */
-export type VariantPhase = 'waiting' | 'loading' | 'ready' | 'failed'
+/** What is true of a variant, reported by the reconciler. `unloaded`: gave its memory back; a request loads it again. */
+export type VariantPhase = 'waiting' | 'loading' | 'ready' | 'unloaded' | 'failed'

@@ -36,6 +36,12 @@ export const ServingOptions = Type.Object(
     queueRequests: positive('Requests that may wait; one more gets 503. Default: 1000.'),
     queueRows: positive('Rows that may wait. Default: 100000.'),
     queueBytes: positive('Bytes of tensors that may wait. Default: 268435456 (256 MiB).'),
+    priorityAgingMs: positive(
+      'How much waiting a level of priority is worth: a request one level less urgent runs at most this much later. Default: 1000.',
+    ),
+    latencyGoalMs: positive(
+      'Requests that would be answered later than this, by the measured cost of what waits before them, get 503 at once. Default: none.',
+    ),
     requestTimeoutMs: positive('How long a request may take from arrival to answer. Default: 30000.'),
     runTimeoutMs: positive('How long one run may take. A process is then ended, a thread left to finish. Default: 30000.'),
     memoryLimitMb: positive('Memory of one instance with `isolation: process`; beyond it the process is ended. Default: none.'),
@@ -64,6 +70,8 @@ export interface Serving {
   readonly queueRequests: number
   readonly queueRows: number
   readonly queueBytes: number
+  readonly priorityAgingMs: number
+  readonly latencyGoalMs: number | undefined
   readonly requestTimeoutMs: number
   readonly runTimeoutMs: number
   readonly memoryLimitMb: number | undefined
@@ -81,6 +89,7 @@ export const SERVING_DEFAULTS = {
   queueRequests: 1000,
   queueRows: 100_000,
   queueBytes: 256 * 1024 * 1024,
+  priorityAgingMs: 1000,
   requestTimeoutMs: 30_000,
   runTimeoutMs: 30_000,
   inlineMaxUs: 300,
@@ -94,6 +103,7 @@ export function resolveServing(cores: number, ...sources: readonly (ServingOptio
     ...SERVING_DEFAULTS,
     instances: Math.max(1, Math.floor(cores / threads)),
     memoryLimitMb: undefined,
+    latencyGoalMs: undefined,
     nanPolicy: undefined,
     ...given,
     preferredBatchSizes: (given.preferredBatchSizes ?? []).toSorted((a, b) => a - b),

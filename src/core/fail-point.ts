@@ -28,3 +28,24 @@ export function failPoint(place: string): string | undefined {
     return undefined
   }
 }
+
+/** Every step of a change of what is served at which a test may end the process or make it fail. */
+export const CHANGE_STEPS = [
+  'load.begin',
+  'load.read',
+  'load.warmed',
+  'load.checked',
+  'switch.begin',
+  'switch.done',
+  'drain.done',
+  'unload.begin',
+  'unload.done',
+] as const
+
+/** A step of a change: `kill` ends the process as the kernel would, `throw` fails the step, `pause` makes it long. */
+export async function faultPoint(step: (typeof CHANGE_STEPS)[number]): Promise<void> {
+  const action = failPoint(step)
+  if (action === 'kill') process.kill(process.pid, 'SIGKILL')
+  else if (action === 'throw') throw new Error(`injected: ${step} failed`)
+  else if (action === 'pause') await new Promise((resolve) => setTimeout(resolve, 1000))
+}

@@ -1,5 +1,7 @@
 /** What the product needs of a logger; pino fits it. Fields first, message second. */
 export interface Logger {
+  /** Where it can be changed while the program runs. */
+  level?: string
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
   warn(fields: object, message: string): void

@@ -13,3 +13,60 @@ export function fitCost(one: { rows: number; us: number }, many: { rows: number;
   const perRowUs = Math.max(0, (many.us - one.us) / Math.max(1, many.rows - one.rows))
   return { fixedUs: Math.max(0, one.us - perRowUs * one.rows), perRowUs }
 }
+
+/** Weight that a run keeps when the next one comes: the model looks back about fifty runs. */
+const DECAY = 0.98
+/** The probe counts as this many runs, so that a first odd one does not decide. */
+const PROBE_WEIGHT = 5
+
+/**
+ * Learns the cost of a run from the runs themselves: the least-squares line through rows and time, recent runs weighing
+ * more. Starts from what the probe measured.
+ */
+export class CostModel {
+  #weight = 0
+  #rows = 0
+  #us = 0
+  #rowsRows = 0
+  #rowsUs = 0
+  #cost: Cost | undefined
+
+  constructor(probed: Cost | undefined) {
+    this.#cost = probed
+    if (probed === undefined) return
+    for (const rows of [1, 16]) this.#add(rows, predictUs(probed, rows), PROBE_WEIGHT)
+  }
+
+  get cost(): Cost | undefined {
+    return this.#cost
+  }
+
+  /** A run of so many rows took so long, all in all. */
+  observe(rows: number, us: number): void {
+    this.#weight *= DECAY
+    this.#rows *= DECAY
+    this.#us *= DECAY
+    this.#rowsRows *= DECAY
+    this.#rowsUs *= DECAY
+    this.#add(rows, us, 1)
+    this.#fit()
+  }
+
+  #add(rows: number, us: number, weight: number): void {
+    this.#weight += weight
+    this.#rows += weight * rows
+    this.#us += weight * us
+    this.#rowsRows += weight * rows * rows
+    this.#rowsUs += weight * rows * us
+  }
+
+  #fit(): void {
+    const meanRows = this.#rows / this.#weight
+    const meanUs = this.#us / this.#weight
+    const spread = this.#rowsRows / this.#weight - meanRows * meanRows
+    // Runs of one size tell nothing of the slope: the last one known is kept.
+    const slope = spread > 0.01 ? (this.#rowsUs / this.#weight - meanRows * meanUs) / spread : (this.#cost?.perRowUs ?? 0)
+    const perRowUs = Math.min(Math.max(0, slope), meanUs / Math.max(1, meanRows))
+    this.#cost = { fixedUs: Math.max(0, meanUs - perRowUs * meanRows), perRowUs }
+  }
+}

@@ -36,7 +36,7 @@ export interface Model extends AsyncDisposable {
   readonly version: string
   readonly signature: Signature
   /** What was found out at load: package, probe, resolved serving options. */
-  readonly details: Pick<Loaded, 'package' | 'probe' | 'serving' | 'loadMs'>
+  readonly details: Pick<Loaded, 'package' | 'probe' | 'serving' | 'times'>
   /**
    * Answers people's rows: one row in, one answer out; a list in, a list out. PNG or JPEG bytes for models of pictures.
    * Concurrent calls share batches.
@@ -66,10 +66,12 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     )
   const dataPlane = new DataPlane({ cores: usableCores().count, clock: systemClock, log: logger, observers: [], servingFor: () => serving })
   const variantSpec = { name: `v${location.version}`, model: location.name, version: location.version, path: location.path, weight: 100 }
-  const [failure] = await dataPlane.apply([
+  const {
+    failures: [failure],
+  } = await dataPlane.apply([
     { apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name: location.name, generation: 1 }, spec: { variants: [variantSpec] } },
   ])
-  if (failure !== undefined) throw failure
+  if (failure !== undefined) throw failure.error
   return new LoadedModel(dataPlane, dataPlane.endpoint(location.name).route(undefined, undefined))
 }
 
@@ -93,7 +95,7 @@ class LoadedModel implements Model {
     return this.#loaded.signature
   }
 
-  get details(): Pick<Loaded, 'package' | 'probe' | 'serving' | 'loadMs'> {
+  get details(): Pick<Loaded, 'package' | 'probe' | 'serving' | 'times'> {
     return this.#loaded
   }
 

@@ -56,7 +56,11 @@ async function modelFolder(path: string, name: string, policy: VersionPolicy): P
   const versions: string[] = []
   for (const entry of names) if (/^\d+$/.test(entry) && (await holdsModel(join(path, entry)))) versions.push(entry)
   if (versions.length > 0)
-    return choose(versions, policy, name).map((version) => ({ name: checkName(name, path), version, path: join(path, version) }))
+    return chooseVersions(
+      versions.map((version) => ({ name: checkName(name, path), version, path: join(path, version) })),
+      policy,
+      name,
+    )
   if (await holdsModel(path)) return [{ name: checkName(name, path), version: '1', path }]
   return undefined
 }
@@ -67,15 +71,23 @@ async function holdsModel(path: string): Promise<boolean> {
   return names.filter((name) => name.endsWith('.onnx') && !name.startsWith('.')).length === 1
 }
 
-function choose(versions: readonly string[], policy: VersionPolicy, name: string): string[] {
-  const sorted = versions.toSorted((a, b) => Number(a) - Number(b))
-  if (policy === 'all') return sorted
+/**
+ * The versions that a policy wants, oldest first. What is in no numbered folder has no versions to choose from.
+ * @param lenient passes over what a list names and is not there
+ * @throws SLW_CONFIG_INVALID naming what is there
+ */
+export function chooseVersions<T extends PackageLocation>(all: readonly T[], policy: VersionPolicy, name: string, lenient = false): T[] {
+  const sorted = all.toSorted((a, b) => Number(a.version) - Number(b.version))
+  if (policy === 'all' || !sorted.some((location) => basename(location.path) === location.version)) return sorted
   if (policy === 'latest') return sorted.slice(-1)
   for (const wanted of policy) {
-    if (!sorted.includes(wanted))
-      throw new SlipwayError('SLW_CONFIG_INVALID', `model "${name}" has no version ${wanted}; found ${sorted.join(', ')}`)
+    if (!lenient && !sorted.some((location) => location.version === wanted))
+      throw new SlipwayError(
+        'SLW_CONFIG_INVALID',
+        `model "${name}" has no version ${wanted}; found ${sorted.map((location) => location.version).join(', ')}`,
+      )
   }
-  return sorted.filter((version) => policy.includes(version))
+  return sorted.filter((location) => policy.includes(location.version))
 }
 
 function checkName(name: string, path: string): string {

@@ -30,6 +30,28 @@ export const ServerOptions = Type.Object(
         description: 'Numbered versions to serve: latest, all, or a list such as 1,3. Default: latest.',
       }),
     ),
+    pollMs: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description:
+          'How often the folders of models are looked at for new, changed and removed versions; a version is loaded when it has been still for two looks. 0: never. Default: 0.',
+      }),
+    ),
+    watch: Type.Optional(
+      Type.Boolean({ description: 'For development: looks at the folders three times a second and tells what it does. Default: false.' }),
+    ),
+    modelRoots: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: 'Folders, beside those of the models served, that a switch may take models from.',
+      }),
+    ),
+    memoryBudgetMb: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          'Memory that all models may hold together, as measured when each is loaded. Beyond it the longest unused ones are unloaded, and loaded again by the next request. Default: no limit.',
+      }),
+    ),
     strictReadiness: Type.Optional(
       Type.Boolean({ description: 'A model that could not be loaded at start keeps the server unready. Default: false.' }),
     ),
@@ -90,6 +112,11 @@ export interface ServerConfig {
   readonly models: readonly { readonly path: string; readonly name?: string; readonly serving?: ServingOptions }[]
   readonly defaultModel: string | undefined
   readonly versions: 'latest' | 'all' | readonly string[]
+  /** 0: the folders are never looked at again. */
+  readonly pollMs: number
+  readonly watch: boolean
+  readonly modelRoots: readonly string[]
+  readonly memoryBudgetMb: number | undefined
   readonly strictReadiness: boolean
   readonly serving: ServingOptions
   readonly limits: HttpLimits
@@ -97,6 +124,9 @@ export interface ServerConfig {
   readonly metrics: { readonly guideNames: boolean }
   readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
 }
+
+/** How often `watch` looks at the folders. */
+const WATCH_MS = 300
 
 export function resolveServer(options: ServerOptions): ServerConfig {
   const versions = options.versions ?? 'latest'
@@ -107,6 +137,10 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     models: options.models ?? [],
     defaultModel: options.defaultModel,
     versions: versions === 'latest' || versions === 'all' ? versions : versions.split(','),
+    pollMs: options.pollMs ?? (options.watch === true ? WATCH_MS : 0),
+    watch: options.watch ?? false,
+    modelRoots: options.modelRoots ?? [],
+    memoryBudgetMb: options.memoryBudgetMb,
     strictReadiness: options.strictReadiness ?? false,
     serving: options.serving ?? {},
     limits: { ...HTTP_LIMIT_DEFAULTS, ...options.limits },

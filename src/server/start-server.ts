@@ -5,16 +5,18 @@ import { SlipwayError } from '../core/errors.ts'
 import { createIds } from '../core/ids.ts'
 import { silentLogger } from '../core/log.ts'
 import { DataPlane } from '../serving/data-plane.ts'
+import { Repository } from '../serving/repository/repository.ts'
 import { Metrics } from '../serving/observe/metrics.ts'
 import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
 import { friendlyRoutes } from '../protocol/http/friendly.ts'
+import { adminRoutes } from '../protocol/http/admin.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
 import { HttpServer } from '../protocol/http/server.ts'
 import { v2Routes } from '../protocol/http/v2.ts'
-import { desiredState } from './desired-state.ts'
+import { administer } from './administration.ts'
 import { resolveServer } from './options.ts'
 import type { Cores } from '../core/cores.ts'
 import type { Logger } from '../core/log.ts'
@@ -32,6 +34,7 @@ export interface SlipwayServer extends AsyncDisposable {
   readonly cores: Cores
   readonly dataPlane: DataPlane
   readonly metrics: Metrics
+  readonly repository: Repository
   /** What could not be loaded at start. */
   readonly failures: readonly SlipwayError[]
   /**
@@ -39,6 +42,8 @@ export interface SlipwayServer extends AsyncDisposable {
    * `shutdown.graceMs`, then closes. @returns whether everything in flight was answered
    */
   drain(): Promise<boolean>
+  /** Reads anew what may change while the server runs, as SIGHUP asks: keys, tokens, certificates, folders of models. */
+  reload(): Promise<void>
   close(): Promise<void>
 }
 
@@ -50,7 +55,16 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
   const { logger: log = silentLogger, ...given } = options
   const config = resolveServer(given)
   refuseOpenHost(config)
-  const desired = await desiredState(config)
+  const clock = systemClock
+  const repository = new Repository({
+    sources: config.models,
+    versions: config.versions,
+    modelRoots: config.modelRoots,
+    apply: (desired) => dataPlane.apply(desired),
+    clock,
+    log,
+  })
+  const desired = await repository.read()
   if (config.defaultModel !== undefined && !desired.some((document) => document.metadata.name === config.defaultModel)) {
     throw new SlipwayError(
       'SLW_CONFIG_INVALID',
@@ -59,13 +73,21 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
   }
   await using opened = new AsyncDisposableStack()
   const cores = usableCores()
-  const clock = systemClock
   const metrics = new Metrics(config.metrics)
   const processMetrics = new ProcessMetrics()
   opened.defer(() => processMetrics.close())
   const dataPlane = opened.use(
-    new DataPlane({ cores: cores.count, clock, log, observers: [metrics, requestLog(log, config.log)], servingFor: () => config.serving }),
+    new DataPlane({
+      cores: cores.count,
+      clock,
+      log,
+      observers: [metrics, requestLog(log, config.log)],
+      servingFor: () => config.serving,
+      memoryBudgetBytes: config.memoryBudgetMb === undefined ? undefined : config.memoryBudgetMb * 1024 * 1024,
+      drainTimeoutMs: config.shutdown.graceMs,
+    }),
   )
+  opened.defer(() => repository.close())
   const http = opened.use(
     await listen(config, {
       host: config.host,
@@ -78,14 +100,16 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
         ...v2Routes(dataPlane, config.limits),
         ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
         ...healthRoutes(dataPlane, { strict: config.strictReadiness }),
+        ...adminRoutes(administer(repository, log)),
         metricsRoute(dataPlane, metrics, processMetrics),
         ...docsRoutes(dataPlane),
       ],
     }),
   )
-  const failures = await dataPlane.apply(desired)
+  const failures = (await repository.start()).map((failed) => failed.error)
   const [failure] = failures
   if (failure !== undefined && ![...dataPlane.variants()].some((variant) => variant.ready)) throw failure
+  if (config.pollMs > 0) repository.poll(config.pollMs)
   const held = opened.move()
   return {
     url: http.url,
@@ -94,7 +118,9 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     cores,
     dataPlane,
     metrics,
+    repository,
     failures,
+    reload: () => repository.rescan(true),
     drain: () => drain(dataPlane, http, config.shutdown),
     close: () => held.disposeAsync(),
     [Symbol.asyncDispose]: () => held.disposeAsync(),

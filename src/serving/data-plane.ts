@@ -8,6 +8,8 @@ import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { Observer } from './observe/events.ts'
+import type { Applied, Change } from './reconciler.ts'
+import type { Residency } from './residency.ts'
 import type { Variant } from './variant.ts'
 
 export interface DataPlaneOptions {
@@ -17,7 +19,14 @@ export interface DataPlaneOptions {
   readonly observers: readonly Observer[]
   /** What the server says of a model, over what its package says. */
   readonly servingFor?: (endpoint: string) => ServingOptions
+  /** Bytes that all models may hold together. Default: no limit. */
+  readonly memoryBudgetBytes?: number | undefined
+  /** How long the requests of a replaced version may take to finish. Default: 25000. */
+  readonly drainTimeoutMs?: number
 }
+
+/** Requests that may wait for models to be loaded. */
+const LOAD_WAITERS_MAX = 1000
 
 /** What answers predictions: endpoints, their variants, and the one place that changes them. Knows no protocol. */
 export class DataPlane {
@@ -25,6 +34,7 @@ export class DataPlane {
   readonly observer: Required<Observer>
   readonly #reconciler: Reconciler
   #draining = false
+  #waitingForLoads = 0
 
   constructor(options: DataPlaneOptions) {
     this.clock = options.clock
@@ -35,12 +45,47 @@ export class DataPlane {
       log: options.log,
       observer: this.observer,
       servingFor: options.servingFor ?? (() => ({})),
+      memoryBudgetBytes: options.memoryBudgetBytes,
+      drainTimeoutMs: options.drainTimeoutMs ?? 25_000,
     })
   }
 
-  /** Sets what is to be served. @returns what could not be */
-  apply(desired: readonly EndpointDocument[]): Promise<SlipwayError[]> {
+  /** Sets what is to be served. @returns what changed, and what could not be loaded */
+  apply(desired: readonly EndpointDocument[]): Promise<Applied> {
     return this.#reconciler.apply(desired)
+  }
+
+  /** The same in two steps, for whoever must know first whether it can be done. */
+  prepare(desired: readonly EndpointDocument[]): Promise<Change> {
+    return this.#reconciler.prepare(desired)
+  }
+
+  get memory(): Pick<Residency, 'usedBytes' | 'budgetBytes'> {
+    return this.#reconciler.residency
+  }
+
+  /**
+   * Has an unloaded variant loaded.
+   * @throws SLW_MEMORY_EXCEEDED, the model's own error; SLW_QUEUE_FULL when as many wait for it as its queue would hold;
+   *   SLW_DEADLINE_EXCEEDED when it takes longer than the request can wait (the load goes on)
+   */
+  async activate(variant: Variant, deadlineMs: number): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<'late'>()
+    if (this.#waitingForLoads >= LOAD_WAITERS_MAX)
+      throw new SlipwayError('SLW_QUEUE_FULL', `${LOAD_WAITERS_MAX} requests wait for models to be loaded`, { retryAfterMs: 1000 })
+    const cancel = this.clock.after(deadlineMs - this.clock.monotonicMs(), () => resolve('late'))
+    this.#waitingForLoads++
+    try {
+      const end = await Promise.race([this.#reconciler.activate(variant), late])
+      if (end !== 'late') return
+    } finally {
+      this.#waitingForLoads--
+      cancel()
+    }
+    const { endpoint } = variant.subject
+    throw new SlipwayError('SLW_DEADLINE_EXCEEDED', `model "${endpoint}" was not loaded in time for this request; the load goes on`, {
+      retryAfterMs: 1000,
+    })
   }
 
   get endpoints(): ReadonlyMap<string, Endpoint> {
@@ -77,7 +122,7 @@ export class DataPlane {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.variants()].map((variant) => variant.close()))
+    await this.#reconciler.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

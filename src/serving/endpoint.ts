@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
-import type { Variant } from './variant.ts'
+import type { Variant, VariantStatus } from './variant.ts'
+
+/** Failed versions that an endpoint remembers. */
+const FAILURES_MAX = 5
 
 /** A stable name that clients call, and the variants behind it. */
 export class Endpoint {
   readonly name: string
   #variants: readonly Variant[]
+  #failures: readonly VariantStatus[] = []
+  /** Versions that are being loaded beside those that serve. */
+  loading: readonly Variant[] = []
 
   constructor(name: string, variants: readonly Variant[]) {
     this.name = name
@@ -18,6 +24,21 @@ export class Endpoint {
 
   replace(variants: readonly Variant[]): void {
     this.#variants = variants
+    this.#forget(variants.filter((variant) => variant.phase === 'ready').map((variant) => variant.subject.version))
+  }
+
+  /** Versions that could not be loaded and did not take the place of those that serve, the latest last. */
+  get failures(): readonly VariantStatus[] {
+    return this.#failures
+  }
+
+  keepFailures(failed: readonly Variant[]): void {
+    this.#forget(failed.map((variant) => variant.subject.version))
+    this.#failures = [...this.#failures, ...failed.map((variant) => variant.status())].slice(-FAILURES_MAX)
+  }
+
+  #forget(versions: readonly string[]): void {
+    this.#failures = this.#failures.filter((failure) => !versions.includes(failure.version))
   }
 
   /**

@@ -1,90 +1,308 @@
 import { toSlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
 import { Endpoint } from './endpoint.ts'
+import { Residency } from './residency.ts'
 import { Variant } from './variant.ts'
 import type { EndpointDocument, VariantSpec } from '../contract/endpoint.ts'
 import type { SlipwayError } from '../core/errors.ts'
+import type { LoadTimes } from './load.ts'
 import type { VariantOptions } from './variant.ts'
 
 export type ReconcilerOptions = Omit<VariantOptions, 'endpoint' | 'spec' | 'servingOverrides'> & {
   /** Server-side settings of a model, over those of its package. */
   readonly servingFor: (endpoint: string) => VariantOptions['servingOverrides']
+  readonly memoryBudgetBytes: number | undefined
+  /** How long the requests of a replaced version may take to finish. */
+  readonly drainTimeoutMs: number
+}
+
+/** A version that could not be loaded. */
+export interface FailedLoad {
+  readonly endpoint: string
+  readonly spec: VariantSpec
+  readonly error: SlipwayError
+}
+
+/** What became of one endpoint. Times in milliseconds. */
+export interface SwitchReport extends LoadTimes {
+  readonly endpoint: string
+  readonly from: readonly VariantSpec[]
+  readonly to: readonly VariantSpec[]
+  /** Until every new request went to the new version. */
+  readonly switchMs: number
+  /** Until the last request of the old version was answered and its instances had ended. */
+  readonly drainMs: number
+}
+
+export interface Applied {
+  readonly failures: readonly FailedLoad[]
+  readonly switches: readonly SwitchReport[]
+}
+
+/** A desired state that is loaded beside the present one, and not yet in use. Must be ended by one of its two functions. */
+export interface Change {
+  readonly failures: readonly FailedLoad[]
+  /** Puts it into use. Endpoints named in `except` stay as they were. */
+  commit(except?: ReadonlySet<string>): Promise<Applied>
+  abort(): Promise<void>
+}
+
+/** One endpoint of a change. */
+interface Step {
+  readonly endpoint: Endpoint
+  readonly isNew: boolean
+  readonly specs: readonly VariantSpec[]
+  readonly kept: readonly Variant[]
+  readonly added: readonly Variant[]
+  readonly removed: readonly Variant[]
+  readonly failed: FailedLoad[]
+  loadMs: number
+  warmUpMs: number
 }
 
 /**
- * Makes what runs equal to what is desired. Whoever wants a change (command line, later folder polls, admin calls, the
- * control plane) writes the one desired state; only this loads and ends variants.
+ * Makes what runs equal to what is desired. Whoever wants a change (command line, folder poll, admin calls, the control
+ * plane) writes the one desired state; only this loads and ends variants.
+ *
+ * A version is loaded beside the one it replaces. Where one that is to carry traffic cannot be loaded, its endpoint stays
+ * as it was.
  */
 export class Reconciler {
   readonly endpoints = new Map<string, Endpoint>()
+  readonly residency: Residency
   readonly #options: ReconcilerOptions
+  /** Loaded or being loaded, and not yet in an endpoint. */
+  readonly #beside = new Set<Variant>()
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(options: ReconcilerOptions) {
+    const { log, observer, memoryBudgetBytes } = options
     this.#options = options
+    this.residency = new Residency({ budgetBytes: memoryBudgetBytes, log, observer, variants: () => [...this.variants(), ...this.#beside] })
+  }
+
+  /** Sets the desired state and resolves when it is reached. Calls are worked off one after the other. */
+  async apply(desired: readonly EndpointDocument[]): Promise<Applied> {
+    return (await this.prepare(desired)).commit()
+  }
+
+  /** Loads what is desired and not there, and changes nothing yet. The next change waits until this one has ended. */
+  async prepare(desired: readonly EndpointDocument[]): Promise<Change> {
+    const before = this.#last
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+    this.#last = ended
+    await before
+    try {
+      const gone = new Set(this.endpoints.keys())
+      const steps: Step[] = []
+      for (const document of desired) {
+        gone.delete(document.metadata.name)
+        steps.push(this.#plan(document))
+      }
+      // New endpoints are listed at once, so that they can be seen loading.
+      for (const { endpoint, isNew, added } of steps) {
+        if (isNew) {
+          endpoint.replace(added)
+          this.endpoints.set(endpoint.name, endpoint)
+        }
+      }
+      for (const step of steps) await this.#load(step)
+      return {
+        failures: steps.flatMap((step) => step.failed),
+        commit: (except = new Set()) => this.#commit(steps, gone, except).finally(end),
+        abort: () => this.#abort(steps).finally(end),
+      }
+    } catch (error) {
+      end()
+      throw error
+    }
+  }
+
+  #plan({ metadata: { name }, spec: { variants: specs } }: EndpointDocument): Step {
+    const present = this.endpoints.get(name)
+    const endpoint = present ?? new Endpoint(name, [])
+    const kept: Variant[] = []
+    const added: Variant[] = []
+    const rest = new Map(endpoint.variants.map((variant) => [identity(variant.spec), variant]))
+    for (const spec of specs) {
+      const existing = rest.get(identity(spec))
+      rest.delete(identity(spec))
+      if (existing !== undefined) kept.push(existing)
+      else added.push(new Variant({ ...this.#options, endpoint: name, spec, servingOverrides: this.#options.servingFor(name) }))
+    }
+    return { endpoint, isNew: present === undefined, specs, kept, added, removed: [...rest.values()], failed: [], loadMs: 0, warmUpMs: 0 }
+  }
+
+  async #load(step: Step): Promise<void> {
+    const { log } = this.#options
+    const { endpoint, isNew } = step
+    for (const variant of step.added) {
+      // At start what does not fit is left for the request that wants it, rather than put in the place of what fits.
+      if (isNew && !this.residency.hasRoomFor(variant)) {
+        await variant.unload()
+        continue
+      }
+      if (!isNew) {
+        this.#beside.add(variant)
+        endpoint.loading = [...endpoint.loading, variant]
+      }
+      try {
+        const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: this.#servesAnything() })
+        step.loadMs += loadMs
+        step.warmUpMs += warmUpMs
+        const { probe } = variant.loaded ?? {}
+        log.info(
+          { ...variant.subject, loadMs: Math.round(loadMs + warmUpMs), batchable: probe?.batchable, cost: probe?.cost },
+          'model ready',
+        )
+      } catch (thrown) {
+        const error = toSlipwayError(thrown)
+        log.error({ ...variant.subject, code: error.code }, `model not served: ${error.message}`)
+        step.failed.push({ endpoint: endpoint.name, spec: variant.spec, error })
+      }
+      endpoint.loading = endpoint.loading.filter((other) => other !== variant)
+    }
+  }
+
+  #servesAnything(): boolean {
+    for (const variant of this.variants()) if (variant.loaded !== undefined) return true
+    return false
+  }
+
+  async #commit(steps: readonly Step[], gone: ReadonlySet<string>, except: ReadonlySet<string>): Promise<Applied> {
+    const ended: Promise<void>[] = []
+    const switches: Promise<SwitchReport>[] = []
+    for (const step of steps) {
+      if (except.has(step.endpoint.name)) ended.push(this.#undo(step))
+      else if (step.added.length > 0 || step.removed.length > 0) switches.push(this.#switch(step))
+      else reweigh(step)
+    }
+    for (const name of gone) {
+      const endpoint = this.endpoints.get(name)
+      this.endpoints.delete(name)
+      for (const variant of endpoint?.variants ?? []) ended.push(this.#end(variant, 'removed'))
+    }
+    const reports = await Promise.all(switches)
+    await Promise.all(ended)
+    return { failures: steps.flatMap((step) => step.failed), switches: reports.filter((report) => report.to.length > 0) }
+  }
+
+  async #abort(steps: readonly Step[]): Promise<void> {
+    await Promise.all(steps.map((step) => this.#undo(step)))
+  }
+
+  /** The endpoint stays as it was; what was loaded for it is closed. */
+  async #undo({ endpoint, isNew, added, failed }: Step): Promise<void> {
+    if (isNew) this.endpoints.delete(endpoint.name)
+    const refused = new Set(failed.map((failure) => failure.spec))
+    endpoint.keepFailures(added.filter((variant) => refused.has(variant.spec)))
+    for (const variant of added) {
+      this.#beside.delete(variant)
+      await variant.close()
+    }
   }
 
   /**
-   * Sets the desired state and resolves when it is reached, with what failed on the way. Calls are worked off one after
-   * the other. New variants are listed at once, so that they can be seen loading.
+   * Puts the new set of variants into use between two requests. Without the version that was to carry the traffic, the
+   * present ones keep it, and of the new ones those that loaded only join them.
    */
-  apply(desired: readonly EndpointDocument[]): Promise<SlipwayError[]> {
-    const turn = this.#last.then(() => this.#reconcile(desired))
-    this.#last = turn.catch(() => {})
-    return turn
+  async #switch(step: Step): Promise<SwitchReport> {
+    const { log, clock, observer } = this.#options
+    const { endpoint, specs, kept, added, isNew } = step
+    const from = endpoint.variants.map((variant) => variant.spec)
+    const refused = new Set(step.failed.map((failure) => failure.spec))
+    const good = added.filter((variant) => !refused.has(variant.spec))
+    const bad = added.filter((variant) => refused.has(variant.spec))
+    const served = endpoint.variants.some((variant) => variant.loaded !== undefined || variant.phase === 'unloaded')
+    const holdsBack = !isNew && served && bad.some((variant) => variant.spec.weight > 0)
+    await faultPoint('switch.begin')
+    const started = clock.monotonicMs()
+    const removed = holdsBack ? [] : step.removed
+    if (holdsBack) {
+      for (const variant of good) variant.weight = 0
+      endpoint.replace([...endpoint.variants, ...good])
+    } else {
+      reweigh(step)
+      // Where nothing can answer, what failed stays listed: requests are told why.
+      const next = specs
+        .map((spec) => [...kept, ...added].find((variant) => identity(variant.spec) === identity(spec)))
+        .filter((variant) => variant !== undefined)
+        .filter((variant) => isNew || !bad.includes(variant) || good.length + kept.length === 0)
+      endpoint.replace(next)
+    }
+    endpoint.keepFailures(isNew ? [] : bad)
+    for (const variant of added) this.#beside.delete(variant)
+    for (const variant of removed) variant.retire()
+    const switchMs = clock.monotonicMs() - started
+    await faultPoint('switch.done')
+    const draining = clock.monotonicMs()
+    for (const variant of removed) await this.#end(variant, 'replaced')
+    if (!isNew) for (const variant of bad) if (!endpoint.variants.includes(variant)) await variant.close()
+    const drainMs = clock.monotonicMs() - draining
+    const report: SwitchReport = {
+      endpoint: endpoint.name,
+      from,
+      to: good.map((variant) => variant.spec),
+      loadMs: step.loadMs,
+      warmUpMs: step.warmUpMs,
+      switchMs,
+      drainMs,
+    }
+    if (!isNew && from.length > 0) {
+      const ok = !holdsBack
+      observer.change({ endpoint: endpoint.name, ok, switchMs, drainMs })
+      const versions = { from: from.map(versionOf), to: specs.map(versionOf) }
+      const times = { loadMs: round(step.loadMs), warmUpMs: round(step.warmUpMs), switchMs: round(switchMs), drainMs: round(drainMs) }
+      if (ok) log.info({ endpoint: endpoint.name, ...versions, ...times }, 'switched')
+      else log.error({ endpoint: endpoint.name, ...versions }, 'not switched: the new version cannot be served, the old one goes on')
+    }
+    return report
   }
 
-  async #reconcile(desired: readonly EndpointDocument[]): Promise<SlipwayError[]> {
-    const wanted = new Map(desired.map((document) => [document.metadata.name, document.spec.variants]))
-    const removed: Variant[] = []
-    const added: Variant[] = []
-    for (const [name, endpoint] of this.endpoints) {
-      if (wanted.has(name)) continue
-      removed.push(...endpoint.variants)
-      this.endpoints.delete(name)
-    }
-    for (const [name, specs] of wanted) {
-      const endpoint = this.endpoints.get(name) ?? new Endpoint(name, [])
-      const kept = new Map(endpoint.variants.map((variant) => [identity(variant.spec), variant]))
-      const variants = specs.map((spec) => {
-        const existing = kept.get(identity(spec))
-        kept.delete(identity(spec))
-        if (existing !== undefined) return existing
-        const variant = new Variant({ ...this.#options, endpoint: name, spec, servingOverrides: this.#options.servingFor(name) })
-        added.push(variant)
-        return variant
-      })
-      removed.push(...kept.values())
-      endpoint.replace(variants)
-      this.endpoints.set(name, endpoint)
-    }
-    const failures = await this.#load(added)
-    for (const variant of removed) {
-      await variant.drain()
-      await variant.close()
-    }
-    return failures
+  /** Answers what the variant has accepted, then gives its memory back. */
+  async #end(variant: Variant, reason: 'removed' | 'replaced'): Promise<void> {
+    const { log, observer, clock, drainTimeoutMs } = this.#options
+    variant.retire()
+    const { promise: late, resolve } = Promise.withResolvers<'late'>()
+    const cancel = clock.after(drainTimeoutMs, () => resolve('late'))
+    const end = await Promise.race([variant.drain(), late])
+    cancel()
+    if (end === 'late') log.warn({ ...variant.subject, drainTimeoutMs }, 'requests of the old version did not finish in time')
+    await faultPoint('drain.done')
+    const wasLoaded = variant.loaded !== undefined
+    await variant.close()
+    if (wasLoaded) observer.unload({ subject: variant.subject, reason })
   }
 
-  async #load(variants: readonly Variant[]): Promise<SlipwayError[]> {
-    const { log } = this.#options
-    const failures: SlipwayError[] = []
-    for (const variant of variants) {
-      try {
-        await variant.load()
-        const { loadMs = 0, probe } = variant.loaded ?? {}
-        log.info({ ...variant.subject, loadMs: Math.round(loadMs), batchable: probe?.batchable, cost: probe?.cost }, 'model ready')
-      } catch (error) {
-        const failure = toSlipwayError(error)
-        log.error({ ...variant.subject, code: failure.code }, `model not served: ${failure.message}`)
-        failures.push(failure)
-      }
-    }
-    return failures
+  /** Has an unloaded variant loaded for a request. Those who ask at once wait for one load. */
+  async activate(variant: Variant): Promise<void> {
+    if (variant.loaded !== undefined && variant.phase === 'ready') return
+    const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: true })
+    this.#options.log.info({ ...variant.subject, loadMs: round(loadMs + warmUpMs) }, 'model loaded on demand')
+  }
+
+  /** Ends everything, also what is being loaded. */
+  async close(): Promise<void> {
+    await Promise.all([...this.variants(), ...this.#beside].map((variant) => variant.close()))
   }
 
   *variants(): Generator<Variant> {
     for (const endpoint of this.endpoints.values()) yield* endpoint.variants
   }
+}
+
+/** Weights of variants that stay. */
+function reweigh({ specs, kept }: Step): void {
+  const weights = new Map(specs.map((spec) => [identity(spec), spec.weight]))
+  for (const variant of kept) variant.weight = weights.get(identity(variant.spec)) ?? 0
+}
+
+function versionOf(spec: VariantSpec): string {
+  return spec.weight > 0 ? spec.version : `${spec.version} (no traffic)`
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10
 }
 
 /** A variant is replaced when anything but its weight changes. */

@@ -1,30 +1,18 @@
-import { SlipwayError, isSlipwayError, toSlipwayError } from '../core/errors.ts'
-import { predictUs } from '../engine/cost.ts'
-import { openInline } from '../engine/inline.ts'
-import { openProcess } from '../engine/process.ts'
-import { probe } from '../engine/probe.ts'
-import { InstanceSlot } from '../engine/slot.ts'
-import { openThread } from '../engine/thread.ts'
-import { resolveServing } from '../contract/serving-options.ts'
-import { readPackage } from '../model/package.ts'
-import { buildSignature } from '../signature/signature.ts'
+import { SlipwayError, toSlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
 import { checkGolden } from '../signature/golden.ts'
 import { prepareQuestion } from '../signature/request.ts'
-import { sampleOf } from '../signature/example.ts'
-import { generateSample } from '../tensor/sample.ts'
 import { allocate, elementCount, formatShape } from '../tensor/tensor.ts'
+import { openModel } from './load.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
 import type { VariantPhase, VariantSpec } from '../contract/endpoint.ts'
-import type { Serving, ServingOptions } from '../contract/serving-options.ts'
+import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
-import type { Instance, InstanceSpec } from '../engine/instance.ts'
-import type { Probe } from '../engine/probe.ts'
+import type { Instance, InstanceEnd } from '../engine/instance.ts'
 import type { SlotStatus } from '../engine/slot.ts'
-import type { ModelPackage } from '../model/package.ts'
-import type { Sample } from '../signature/example.ts'
-import type { Signature } from '../signature/signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { LoadTimes, OpenModel } from './load.ts'
 import type { Observer, Subject } from './observe/events.ts'
 import type { Cancel, Settle, WorkResult } from './scheduler/scheduler.ts'
 
@@ -39,16 +27,18 @@ export interface VariantOptions {
   readonly observer: Required<Observer>
 }
 
-/** A model that runs, with everything that was found out about it. */
-export interface Loaded {
-  readonly package: ModelPackage
-  readonly signature: Signature
-  readonly serving: Serving
-  readonly probe: Probe
+/** A model that runs, and the queue in front of it. */
+export interface Loaded extends Omit<OpenModel, typeof Symbol.asyncDispose | 'inline'> {
   readonly scheduler: Scheduler
-  readonly slots: readonly InstanceSlot[]
   readonly inline: boolean
-  readonly loadMs: number
+}
+
+/** Why a load did not succeed, and when. */
+export interface LoadFailure {
+  readonly code: SlipwayError['code']
+  readonly message: string
+  /** ISO 8601. */
+  readonly at: string
 }
 
 export interface VariantStatus {
@@ -56,11 +46,15 @@ export interface VariantStatus {
   readonly variant: string
   readonly model: string
   readonly version: string
+  readonly path: string
   readonly weight: number
   readonly phase: VariantPhase
   readonly ready: boolean
   /** Why it is not ready. */
   readonly reason: string | undefined
+  readonly failure: LoadFailure | undefined
+  /** Bytes that loading it took, as measured. */
+  readonly memoryBytes: number | undefined
   readonly instances: readonly SlotStatus[]
 }
 
@@ -75,185 +69,121 @@ export interface InferRequest {
   readonly parametersKey?: string | undefined
 }
 
+/** After a load on demand has failed, requests are refused this long before the next attempt, doubling. */
+const RELOAD_FIRST_MS = 1000
+const RELOAD_MAX_MS = 300_000
+
 /** One version inside an endpoint: loads it, keeps its instances, and runs requests through its scheduler. */
 export class Variant {
   readonly subject: Subject
-  readonly spec: VariantSpec
   readonly #options: VariantOptions
+  #spec: VariantSpec
   #phase: VariantPhase = 'waiting'
-  #reason: string | undefined
+  #failure: LoadFailure | undefined
   #loaded: Loaded | undefined
+  #release: () => Promise<void> = () => Promise.resolve()
   #closing: Promise<void> | undefined
+  #retired = false
+  /** It has been unloaded before: whatever it is now, a request may load it. */
+  #onDemand = false
+  #loadFailures = 0
+  #retryAtMs = 0
   /** Requested outputs, all of them, in order: the usual case needs no list of its own. */
   #allOutputs: readonly string[] = []
-  #shapesVary = true
+  /** Bytes that loading it took, measured by whoever had it loaded. */
+  memoryBytes: number | undefined
 
   constructor(options: VariantOptions) {
     const { spec, endpoint } = options
     this.#options = options
-    this.spec = spec
+    this.#spec = spec
     this.subject = { endpoint, variant: spec.name, model: spec.model, version: spec.version }
   }
 
-  /** Reads, loads, probes, warms and checks the model. @throws why it cannot be served; `status` then says so too */
-  async load(): Promise<void> {
+  get spec(): VariantSpec {
+    return this.#spec
+  }
+
+  /** The one thing that changes while a variant runs. */
+  set weight(weight: number) {
+    this.#spec = { ...this.#spec, weight }
+  }
+
+  /**
+   * Reads, loads, warms, probes and checks the model. A variant that was unloaded can be loaded again.
+   * @throws why it cannot be served; `status` then says so too
+   */
+  async load(how: { readonly gentle: boolean }): Promise<LoadTimes> {
+    const { subject } = this
+    const { clock, observer } = this.#options
     this.#phase = 'loading'
     try {
-      this.#loaded = await this.#open()
+      const times = await this.#open(how.gentle)
       this.#phase = 'ready'
+      this.#failure = undefined
+      this.#loadFailures = 0
+      observer.load({ subject, error: undefined, ...times })
+      return times
     } catch (error) {
       this.#phase = 'failed'
       const failure = toSlipwayError(error, 'SLW_LOAD_FAILED')
-      this.#reason = failure.message
-      const { endpoint, version } = this.subject
-      throw new SlipwayError(failure.code, `model "${endpoint}" version ${version}: ${failure.message}`, {
+      const { code, message, issues } = failure
+      this.#failure = { code, message, at: new Date(clock.epochMs()).toISOString() }
+      this.#retryAtMs = clock.monotonicMs() + Math.min(RELOAD_MAX_MS, RELOAD_FIRST_MS * 2 ** this.#loadFailures++)
+      observer.load({ subject, error: code, loadMs: 0, warmUpMs: 0 })
+      throw new SlipwayError(code, `model "${subject.endpoint}" version ${subject.version}: ${message}`, {
         cause: failure,
-        ...(failure.issues !== undefined && { issues: failure.issues }),
+        ...(issues !== undefined && { issues }),
       })
     }
   }
 
-  async #open(): Promise<Loaded> {
-    const { spec, cores, clock, observer } = this.#options
-    const started = clock.monotonicMs()
-    const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
-    const serving = resolveServing(cores, model.document.serving, this.#options.servingOverrides, spec.serving)
-    const signature = buildSignature({ onnx: model.onnx, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
-    const sample = sampleOf(signature)
-    const instanceSpec = this.#instanceSpec(model, serving)
-    const wakers: (() => void)[] = []
-    const slots = Array.from({ length: serving.instances }, (_, index) =>
-      this.#slot(index, { model, serving, signature, sample, instanceSpec, wakers }),
-    )
+  async #open(gentle: boolean): Promise<LoadTimes> {
+    const { spec, observer, clock, log, cores, servingOverrides } = this.#options
+    let scheduler: Scheduler | undefined
     await using opened = new AsyncDisposableStack()
-    for (const slot of slots) opened.defer(() => slot.close())
-    await Promise.all(slots.map((slot) => slot.start()))
-    const first = slots[0]!
-    const outputs = signature.outputs.map((output) => output.name)
-    const found = await probe({
-      instance: first,
-      inputs: signature.inputs,
-      outputs,
-      sample: sample.rows,
-      maxBatchSize: serving.maxBatchSize,
-    })
-    const batchable = serving.batching === 'on' || (serving.batching === 'auto' && found.batchable)
-    this.#shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
-    const inline = await this.#openInline(instanceSpec, { serving, signature, found })
-    if (inline !== undefined) opened.defer(() => inline.close())
-    const scheduler = new Scheduler({
+    const model = opened.use(
+      await openModel({
+        subject: this.subject,
+        spec,
+        servingOverrides,
+        cores,
+        clock,
+        log,
+        gentle,
+        onAvailable: () => scheduler?.wake(),
+        onInstanceFailure: (instance, end) => this.#onInstanceFailure(instance, end),
+      }),
+    )
+    const { serving, signature, probe, inline } = model
+    scheduler = new Scheduler({
       name: `${this.subject.endpoint}/${this.subject.variant}`,
-      runners: slots,
+      runners: model.slots,
       inline: inline === undefined ? undefined : inlineRunner(inline),
-      batchable,
-      cost: found.cost,
+      batchable: serving.batching === 'on' || (serving.batching === 'auto' && probe.batchable),
+      cost: probe.cost,
       serving,
       clock,
       onBatch: (batch) => observer.batch({ subject: this.subject, ...batch }),
     })
-    wakers.push(() => scheduler.wake())
-    this.#allOutputs = outputs
-    const loaded: Loaded = {
-      package: model,
-      signature,
-      serving,
-      probe: found,
-      scheduler,
-      slots,
-      inline: inline !== undefined,
-      loadMs: clock.monotonicMs() - started,
-    }
+    this.#allOutputs = signature.outputs.map((output) => output.name)
+    const loaded: Loaded = { ...model, inline: inline !== undefined, scheduler }
+    const checking = clock.monotonicMs()
     await this.#checkGolden(loaded)
+    await faultPoint('load.checked')
+    if (this.#closing !== undefined) throw new SlipwayError('SLW_CLOSED', 'it was closed while it loaded')
     const held = opened.move()
     this.#release = () => held.disposeAsync()
-    return { ...loaded, loadMs: clock.monotonicMs() - started }
+    const times = { loadMs: model.times.loadMs, warmUpMs: model.times.warmUpMs + clock.monotonicMs() - checking }
+    this.#loaded = { ...loaded, times }
+    return times
   }
 
-  #release: () => Promise<void> = () => Promise.resolve()
-
-  #instanceSpec(model: ModelPackage, serving: Serving): InstanceSpec {
-    const { onnx } = model
-    return {
-      name: `${this.subject.endpoint}/${this.subject.variant}`,
-      source: onnx.rewrittenBytes === undefined ? { path: model.modelPath } : { bytes: onnx.rewrittenBytes },
-      inputs: onnx.inputs,
-      outputs: onnx.outputs,
-      threads: serving.threads,
-    }
-  }
-
-  #slot(
-    index: number,
-    parts: {
-      model: ModelPackage
-      serving: Serving
-      signature: Signature
-      sample: Sample
-      instanceSpec: InstanceSpec
-      wakers: readonly (() => void)[]
-    },
-  ): InstanceSlot {
-    const { clock, log, observer } = this.#options
-    const { serving } = parts
-    const spec = { ...parts.instanceSpec, name: `${parts.instanceSpec.name}#${index}` }
-    return new InstanceSlot({
-      name: spec.name,
-      clock,
-      open: async () => {
-        const instance = serving.isolation === 'process' ? await openProcess(spec, serving) : await openThread(spec, serving.runTimeoutMs)
-        try {
-          await this.#warm(instance, parts)
-        } catch (error) {
-          await instance.close()
-          throw error
-        }
-        return instance
-      },
-      onAvailable: () => parts.wakers.forEach((wake) => wake()),
-      onFailure: (end) => {
-        log.error({ ...this.subject, instance: spec.name, reason: end.reason }, `instance ended: ${end.message}`)
-        this.#loaded?.scheduler.dropInline()
-        observer.instanceFailure({ subject: this.subject, reason: end.reason, message: end.message })
-      },
-    })
-  }
-
-  /** Runs before the first request, so that no client pays for lazy initialisation. */
-  async #warm(
-    instance: Instance,
-    { model, signature, sample }: { model: ModelPackage; signature: Signature; sample: Sample },
-  ): Promise<void> {
-    const runs = model.document.warmup?.runs ?? 3
-    const from = model.document.warmup?.from
-    const outputs = signature.outputs.map((output) => output.name)
-    for (let run = 0; run < runs; run++) {
-      const inputs = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
-      if (from === 'zeros') for (const tensor of inputs) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
-      try {
-        await instance.run(inputs, outputs)
-      } catch (error) {
-        // Values made up for warm-up may be nonsense to the model; its own examples may not.
-        if ((sample.trusted && from !== 'random' && from !== 'zeros') || !isSlipwayError(error) || error.code === 'SLW_INSTANCE_FAILED')
-          throw new SlipwayError('SLW_LOAD_FAILED', `warm-up failed: ${toSlipwayError(error).message}`)
-        this.#options.log.warn(
-          { ...this.subject },
-          `warm-up with generated inputs was refused (${error.message}); "examples" in slipway.yaml give it real ones`,
-        )
-        return
-      }
-    }
-  }
-
-  /**
-   * Only where the measured cost tells the cost of every request: it knows rows, not other sizes. An inline run has no time
-   * limit and blocks the server.
-   */
-  async #openInline(spec: InstanceSpec, known: { serving: Serving; signature: Signature; found: Probe }): Promise<Instance | undefined> {
-    const { serving, signature, found } = known
-    if (serving.isolation === 'process' || serving.inlineMaxUs === 0 || found.cost === undefined) return undefined
-    const sizesVary = this.#shapesVary || signature.inputs.some((input) => input.datatype === 'BYTES')
-    if (sizesVary || (signature.hasRows && !found.batchable)) return undefined
-    return predictUs(found.cost, 1) < serving.inlineMaxUs ? openInline(spec) : undefined
+  #onInstanceFailure(instance: string, end: InstanceEnd): void {
+    const { log, observer } = this.#options
+    log.error({ ...this.subject, instance, reason: end.reason }, `instance ended: ${end.message}`)
+    this.#loaded?.scheduler.dropInline()
+    observer.instanceFailure({ subject: this.subject, reason: end.reason, message: end.message })
   }
 
   async #checkGolden(loaded: Loaded): Promise<void> {
@@ -267,7 +197,9 @@ export class Variant {
     })
   }
 
+  /** Whether a request would be answered: an instance is ready, or the model would be loaded for it. */
   get ready(): boolean {
+    if (this.#phase === 'unloaded') return true
     return this.#phase === 'ready' && this.#loaded !== undefined && this.#loaded.slots.some((slot) => slot.state === 'ready')
   }
 
@@ -276,13 +208,36 @@ export class Variant {
   }
 
   get reason(): string | undefined {
-    if (this.#phase !== 'ready') return this.#reason ?? `the model is ${this.#phase}`
+    if (this.#phase === 'unloaded') return 'unloaded to save memory: the next request loads it'
+    if (this.#phase !== 'ready') return this.#failure?.message ?? `the model is ${this.#phase}`
     return this.ready ? undefined : 'no instance is ready: each has ended and is backing off'
   }
 
-  /** Undefined until the model has loaded. */
+  /** Undefined until the model has loaded, and after it was unloaded. */
   get loaded(): Loaded | undefined {
     return this.#loaded
+  }
+
+  /** Not in memory, and a request may have it loaded. */
+  get dormant(): boolean {
+    if (!this.#onDemand || this.#phase === 'ready') return false
+    return this.#phase !== 'failed' || this.#options.clock.monotonicMs() >= this.#retryAtMs
+  }
+
+  /** Another version has taken its place, or none: what it accepted is still answered, new requests go elsewhere. */
+  get retired(): boolean {
+    return this.#retired
+  }
+
+  /** Neither runs nor expects anything. */
+  get idle(): boolean {
+    const scheduler = this.#loaded?.scheduler
+    return scheduler === undefined || (scheduler.inFlight === 0 && scheduler.reserved === 0)
+  }
+
+  /** Monotonic milliseconds of the last request. */
+  get lastUsedMs(): number {
+    return this.#loaded?.scheduler.lastUsedMs ?? 0
   }
 
   /** @throws SLW_MODEL_NOT_READY with the reason */
@@ -335,29 +290,34 @@ export class Variant {
       return () => {}
     }
     const { inputs, outputs, rows, priority, deadlineMs } = request
-    return loaded.scheduler.enqueue(
-      { inputs, outputs, rows, key: this.#batchKey(request, loaded.signature.hasRows), priority, deadlineMs },
-      settle,
-    )
+    return loaded.scheduler.enqueue({ inputs, outputs, rows, key: this.#batchKey(request, loaded), priority, deadlineMs }, settle)
   }
 
-  #batchKey(request: InferRequest, hasRows: boolean): string {
+  #batchKey(request: InferRequest, { shapesVary, signature }: Loaded): string {
     let key = request.parametersKey ?? ''
     if (request.outputs !== this.#allOutputs) key += `|${request.outputs.join()}`
-    if (this.#shapesVary)
-      for (const tensor of request.inputs) key += `|${hasRows ? tensor.shape.slice(1).join('x') : tensor.shape.join('x')}`
+    if (shapesVary)
+      for (const tensor of request.inputs) key += `|${signature.hasRows ? tensor.shape.slice(1).join('x') : tensor.shape.join('x')}`
     return key
   }
 
   status(): VariantStatus {
     return {
       ...this.subject,
-      weight: this.spec.weight,
+      path: this.#spec.path,
+      weight: this.#spec.weight,
       phase: this.#phase,
       ready: this.ready,
       reason: this.reason,
+      failure: this.#failure,
+      memoryBytes: this.memoryBytes,
       instances: this.#loaded?.slots.map((slot) => slot.status()) ?? [],
     }
+  }
+
+  /** New requests go to whoever has taken its place. */
+  retire(): void {
+    this.#retired = true
   }
 
   /** Takes no new requests and resolves when those accepted are answered. */
@@ -365,12 +325,30 @@ export class Variant {
     await this.#loaded?.scheduler.drain()
   }
 
+  /** Answers what it has accepted and gives its memory back; the next request has it loaded again. */
+  async unload(): Promise<void> {
+    this.#phase = 'unloaded'
+    this.#onDemand = true
+    await this.drain()
+    await this.#end()
+  }
+
+  async #end(): Promise<void> {
+    const loaded = this.#loaded
+    const release = this.#release
+    this.#loaded = undefined
+    this.#release = () => Promise.resolve()
+    loaded?.scheduler.close()
+    await faultPoint('unload.begin')
+    await release()
+    await faultPoint('unload.done')
+  }
+
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      this.#loaded?.scheduler.close()
-      await this.#release()
-      this.#phase = 'waiting'
-      this.#reason = 'closed'
+      this.#retired = true
+      if (this.#phase !== 'failed') this.#phase = 'waiting'
+      await this.#end()
     })()
     return this.#closing
   }

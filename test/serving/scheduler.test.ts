@@ -25,7 +25,7 @@ function setUp(settings: Settings & { readonly runners: readonly FakeRunner[] })
     clock,
     onBatch: (batch) => batches.push(batch),
     ...settings,
-    serving: { ...SERVING_DEFAULTS, ...settings.serving },
+    serving: { ...SERVING_DEFAULTS, latencyGoalMs: undefined, ...settings.serving },
   })
   return { scheduler, clock, batches }
 }

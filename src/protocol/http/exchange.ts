@@ -109,6 +109,10 @@ export class Exchange {
     if (encoding !== undefined && encoding !== 'identity') {
       throw new SlipwayError('SLW_UNSUPPORTED_MEDIA_TYPE', `Content-Encoding "${encoding}" is not read; send the body uncompressed`)
     }
+    if (this.#response.closed) {
+      done(new SlipwayError('SLW_CANCELLED', 'the client went away before its request was read'), EMPTY)
+      return
+    }
     this.#bodyRead = true
     if (this.#expectsContinue) this.#response.writeContinue()
     this.#abandonBody = (error) => done(error, EMPTY)

@@ -7,5 +7,7 @@ export interface Route {
   readonly method: 'GET' | 'POST'
   /** Parameters as `:name`. */
   readonly path: string
+  /** What a caller must be allowed. Default: predict. */
+  readonly access?: 'open' | 'predict' | 'metrics' | 'admin'
   readonly handle: (exchange: Exchange, params: Params) => Promise<void> | void
 }

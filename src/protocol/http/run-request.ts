@@ -13,6 +13,8 @@ export interface Prepared {
   readonly outputs: readonly string[]
   readonly warnings: readonly string[]
   readonly timeoutMs?: number | undefined
+  /** Over that of the header. */
+  readonly priority?: number | undefined
   /** Of request parameters that change a run. */
   readonly parametersKey?: string | undefined
 }
@@ -24,23 +26,6 @@ export interface Done {
   readonly headers: Record<string, string> | undefined
 }
 
-/** The context of a request, from its headers and the variant it goes to. */
-function contextOf(exchange: Exchange, variant: Variant, timeoutMs: number, unitKey: string | undefined): RequestContext {
-  const { startedMs } = exchange
-  return {
-    protocol: exchange.protocol,
-    requestId: exchange.requestId,
-    predictionId: exchange.predictionId,
-    endpoint: variant.subject.endpoint,
-    variant: variant.subject.variant,
-    unitKey,
-    deadlineMs: startedMs + timeoutMs,
-    priority: 0,
-    traceparent: exchange.header('traceparent'),
-    startedMs,
-  }
-}
-
 /** What is special to a dialect on the way of a request. */
 export interface Dialect {
   /** Makes tensors of the body. @throws what the client is told */
@@ -49,72 +34,197 @@ export interface Dialect {
   respond(done: Done, loaded: Loaded): void
 }
 
+export interface Target {
+  readonly name: string
+  readonly version: string | undefined
+}
+
 /**
  * The way of every inference over HTTP, whatever the dialect: find the variant, hold a place in its queue, take the body
  * in, let the dialect make tensors of it, run, let the dialect answer. In callbacks: five promises per request were a
  * tenth of the time of a small one.
  * @throws what goes wrong before the body is read; everything later is answered here
  */
-export function runRequest(
-  exchange: Exchange,
-  dataPlane: DataPlane,
-  target: { name: string; version: string | undefined },
-  dialect: Dialect,
-): void {
+export function runRequest(exchange: Exchange, dataPlane: DataPlane, target: Target, dialect: Dialect): void {
   exchange.observed = true
-  const unitKey = exchange.header('slipway-unit')
-  const variant = dataPlane.endpoint(target.name).route(target.version, unitKey)
-  exchange.subject = variant.subject
-  const loaded = variant.requireReady()
-  const context = contextOf(exchange, variant, loaded.serving.requestTimeoutMs, unitKey)
-  exchange.context = context
-  // Decided before the body is taken in: a full queue costs the client one round trip and us nothing.
-  const release = loaded.scheduler.reserve()
-  const { clock } = dataPlane
-  const submit = (prepared: Prepared): void => {
-    release()
-    exchange.preparedMs = clock.monotonicMs()
-    const deadlineMs = Math.min(context.deadlineMs, context.startedMs + (prepared.timeoutMs ?? Number.POSITIVE_INFINITY))
-    const { inputs, rows, outputs } = prepared
-    const cancel = variant.submit(
-      { inputs, rows, outputs, priority: context.priority, deadlineMs, parametersKey: prepared.parametersKey },
-      (error, result) => {
-        if (result === undefined) {
-          exchange.fail(error)
+  new Inference(exchange, dataPlane, target, dialect).start()
+}
+
+/** One request on its way. */
+class Inference {
+  readonly #exchange: Exchange
+  readonly #dataPlane: DataPlane
+  readonly #target: Target
+  readonly #dialect: Dialect
+  readonly #unitKey: string | undefined
+  readonly #priority: number
+  readonly #timeoutMs: number
+  #variant: Variant
+  #loaded: Loaded | undefined
+  #release: (() => void) | undefined
+
+  /** @throws what a header says wrongly; SLW_MODEL_NOT_FOUND */
+  constructor(exchange: Exchange, dataPlane: DataPlane, target: Target, dialect: Dialect) {
+    this.#exchange = exchange
+    this.#dataPlane = dataPlane
+    this.#target = target
+    this.#dialect = dialect
+    this.#unitKey = exchange.header('slipway-unit')
+    this.#priority = priorityOf(exchange.header('slipway-priority'), 'header slipway-priority')
+    this.#timeoutMs = timeoutOf(exchange.header('slipway-timeout-ms'))
+    this.#variant = this.#route()
+  }
+
+  #route(): Variant {
+    const variant = this.#dataPlane.endpoint(this.#target.name).route(this.#target.version, this.#unitKey)
+    this.#exchange.subject = variant.subject
+    return variant
+  }
+
+  start(): void {
+    if (this.#variant.dormant) {
+      this.#wake(() => this.#begin())
+      return
+    }
+    this.#begin()
+  }
+
+  /** The model gave its memory back: it is loaded again, and the request waits for it as it would wait in a queue. */
+  #wake(then: () => void): void {
+    const deadlineMs = this.#exchange.startedMs + Math.min(this.#timeoutMs, LOAD_WAIT_MS)
+    this.#dataPlane
+      .activate(this.#variant, deadlineMs)
+      .then(then)
+      .catch((error: unknown) => this.#fail(error))
+  }
+
+  /** Decided before the body is taken in: a full queue costs the client one round trip and us nothing. */
+  #begin(): void {
+    const exchange = this.#exchange
+    const loaded = this.#variant.requireReady()
+    this.#loaded = loaded
+    this.#release = loaded.scheduler.reserve()
+    exchange.context = this.#context(loaded)
+    try {
+      exchange.collectBody((error, body) => {
+        if (error !== undefined) {
+          this.#fail(error)
           return
         }
-        exchange.work = result
-        exchange.rows = rows
-        guarded(exchange, () =>
-          dialect.respond({ outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }, loaded),
-        )
-      },
-    )
-    exchange.onDisconnect(cancel)
+        exchange.receivedMs = this.#dataPlane.clock.monotonicMs()
+        this.#prepare(body)
+      })
+    } catch (error) {
+      this.#release()
+      throw error
+    }
   }
-  const fail = (error: unknown): void => {
-    release()
-    exchange.fail(error)
+
+  #context(loaded: Loaded): RequestContext {
+    const exchange = this.#exchange
+    const { startedMs } = exchange
+    return {
+      protocol: exchange.protocol,
+      requestId: exchange.requestId,
+      predictionId: exchange.predictionId,
+      endpoint: this.#variant.subject.endpoint,
+      variant: this.#variant.subject.variant,
+      unitKey: this.#unitKey,
+      deadlineMs: startedMs + Math.min(loaded.serving.requestTimeoutMs, this.#timeoutMs),
+      priority: this.#priority,
+      traceparent: exchange.header('traceparent'),
+      startedMs,
+    }
   }
-  try {
-    exchange.collectBody((error, body) => {
-      if (error !== undefined) {
-        fail(error)
+
+  #prepare(body: Buffer): void {
+    try {
+      const variant = this.#variant
+      const loaded = this.#loaded
+      if (loaded === undefined || variant.loaded !== loaded || variant.retired) {
+        this.#again(body)
         return
       }
-      exchange.receivedMs = clock.monotonicMs()
-      try {
-        const prepared = dialect.prepare(body, variant, loaded)
-        if (prepared instanceof Promise) prepared.then(submit).catch(fail)
-        else submit(prepared)
-      } catch (thrown) {
-        fail(thrown)
-      }
-    })
-  } catch (error) {
-    release()
-    throw error
+      const prepared = this.#dialect.prepare(body, variant, loaded)
+      if (prepared instanceof Promise) prepared.then((later) => this.#submit(later, body)).catch((error: unknown) => this.#fail(error))
+      else this.#submit(prepared, body)
+    } catch (error) {
+      this.#fail(error)
+    }
   }
+
+  #submit(prepared: Prepared, body: Buffer): void {
+    const variant = this.#variant
+    const loaded = this.#loaded!
+    const exchange = this.#exchange
+    if (variant.loaded !== loaded || variant.retired) {
+      this.#again(body)
+      return
+    }
+    this.#release?.()
+    exchange.preparedMs = this.#dataPlane.clock.monotonicMs()
+    const { startedMs, deadlineMs: latestMs } = exchange.context!
+    const { inputs, rows, outputs, parametersKey, timeoutMs, priority = this.#priority } = prepared
+    const deadlineMs = timeoutMs === undefined ? latestMs : Math.min(latestMs, startedMs + timeoutMs)
+    const cancel = variant.submit({ inputs, rows, outputs, priority, deadlineMs, parametersKey }, (error, result) => {
+      if (result === undefined) {
+        exchange.fail(error)
+        return
+      }
+      exchange.work = result
+      exchange.rows = rows
+      guarded(exchange, () =>
+        this.#dialect.respond({ outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }, loaded),
+      )
+    })
+    exchange.onDisconnect(cancel)
+  }
+
+  /**
+   * While the body came in, another version took the place of the one the request was meant for, or it gave its memory
+   * back. Nothing has run yet: the request goes to whoever is there now.
+   */
+  #again(body: Buffer): void {
+    this.#release?.()
+    this.#release = undefined
+    this.#variant = this.#route()
+    const resume = (): void => {
+      const loaded = this.#variant.requireReady()
+      this.#loaded = loaded
+      this.#release = loaded.scheduler.reserve()
+      this.#exchange.context = this.#context(loaded)
+      this.#prepare(body)
+    }
+    if (this.#variant.dormant) this.#wake(resume)
+    else resume()
+  }
+
+  #fail(error: unknown): void {
+    this.#release?.()
+    this.#exchange.fail(error)
+  }
+}
+
+/** How long a request may wait for its model to be loaded where it says nothing itself. */
+const LOAD_WAIT_MS = 30_000
+const PRIORITY_DEFAULT = 5
+
+/**
+ * A level from 1, the most urgent, to 9 as the scheduler wants it: 0 is the default. 0 and absent mean the default, as in
+ * the Open Inference Protocol.
+ */
+export function priorityOf(value: unknown, where: string): number {
+  if (value === undefined || value === 0) return 0
+  const level = typeof value === 'string' && value !== '' ? Number(value) : value
+  if (typeof level === 'number' && Number.isInteger(level) && level >= 0 && level <= 9) return level === 0 ? 0 : level - PRIORITY_DEFAULT
+  throw new SlipwayError('SLW_BAD_REQUEST', `${where}: expected a whole number from 1 (most urgent) to 9, got ${JSON.stringify(value)}`)
+}
+
+function timeoutOf(header: string | undefined): number {
+  if (header === undefined) return Number.POSITIVE_INFINITY
+  const ms = Number(header)
+  if (header !== '' && ms > 0) return ms
+  throw new SlipwayError('SLW_BAD_REQUEST', `header slipway-timeout-ms: expected milliseconds above 0, got "${header}"`)
 }
 
 function guarded(exchange: Exchange, act: () => void): void {

@@ -2,7 +2,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import { slipwayVersion } from '../../core/version.ts'
 import { checkTensors } from '../../signature/tensors.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
-import { runRequest } from './run-request.ts'
+import { priorityOf, runRequest } from './run-request.ts'
 import { readV2Request } from './v2-request.ts'
 import { writeV2Response } from './v2-response.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
@@ -76,9 +76,10 @@ function inferV2(exchange: Exchange, params: Params, dataPlane: DataPlane, limit
         request = readV2Request(body, exchange.header(HEADER_LENGTH), limits, signature.inputs)
         const { inputs, rows, warnings } = checkTensors(signature, request.inputs)
         if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
-        const { timeout: timeoutUs, parametersKey } = readParameters(request.parameters)
+        const { timeout: timeoutUs, priority, parametersKey } = readParameters(request.parameters)
         return {
           parametersKey,
+          priority: priority === undefined ? undefined : priorityOf(priority, 'parameters.priority'),
           inputs,
           rows,
           warnings,
@@ -100,12 +101,16 @@ function inferV2(exchange: Exchange, params: Params, dataPlane: DataPlane, limit
 const OF_THE_ANSWER = new Set(['timeout', 'priority', 'binary_data_output'])
 
 /** Requests with other parameters than these never share a run. */
-function readParameters(parameters: V2Request['parameters']): { timeout: unknown; parametersKey: string | undefined } {
+function readParameters(parameters: V2Request['parameters']): {
+  timeout: unknown
+  priority: unknown
+  parametersKey: string | undefined
+} {
   let parametersKey: string | undefined
   for (const name of Object.keys(parameters)) {
     if (!OF_THE_ANSWER.has(name)) parametersKey = `${parametersKey ?? ''}${name}=${String(parameters[name])};`
   }
-  return { timeout: parameters['timeout'], parametersKey }
+  return { timeout: parameters['timeout'], priority: parameters['priority'], parametersKey }
 }
 
 /** A shape as the protocol shows it: -1 for free dimensions. */
@@ -125,7 +130,7 @@ function modelMetadata(variant: Variant, versions: readonly Variant[]): object {
 }
 
 /** States as Triton names them. */
-const STATES = { waiting: 'UNAVAILABLE', loading: 'LOADING', ready: 'READY', failed: 'UNAVAILABLE' } as const
+const STATES = { waiting: 'UNAVAILABLE', loading: 'LOADING', ready: 'READY', unloaded: 'UNAVAILABLE', failed: 'UNAVAILABLE' } as const
 
 async function repositoryIndex(exchange: Exchange, dataPlane: DataPlane, limits: HttpLimits): Promise<void> {
   const body = await exchange.readBody()

@@ -52,11 +52,37 @@ export interface InstanceFailureEvent {
   readonly message: string
 }
 
+/** A version was loaded, or could not be. */
+export interface LoadEvent {
+  readonly subject: Subject
+  /** Undefined when it succeeded. */
+  readonly error: ErrorCode | undefined
+  readonly loadMs: number
+  readonly warmUpMs: number
+}
+
+/** A version gave its memory back: because another took its place, because nobody wants it, or because memory was short. */
+export interface UnloadEvent {
+  readonly subject: Subject
+  readonly reason: 'replaced' | 'removed' | 'evicted'
+}
+
+/** The versions of an endpoint changed, or were to and did not. */
+export interface ChangeEvent {
+  readonly endpoint: string
+  readonly ok: boolean
+  readonly switchMs: number
+  readonly drainMs: number
+}
+
 /** Who wants to know. Called on the hot path: an observer does little and never throws. */
 export interface Observer {
   request?(event: RequestEvent): void
   batch?(event: BatchEvent): void
   instanceFailure?(event: InstanceFailureEvent): void
+  load?(event: LoadEvent): void
+  unload?(event: UnloadEvent): void
+  change?(event: ChangeEvent): void
 }
 
 /** One observer that tells all of them. */
@@ -65,5 +91,8 @@ export function observeAll(observers: readonly Observer[]): Required<Observer> {
     request: (event) => observers.forEach((observer) => observer.request?.(event)),
     batch: (event) => observers.forEach((observer) => observer.batch?.(event)),
     instanceFailure: (event) => observers.forEach((observer) => observer.instanceFailure?.(event)),
+    load: (event) => observers.forEach((observer) => observer.load?.(event)),
+    unload: (event) => observers.forEach((observer) => observer.unload?.(event)),
+    change: (event) => observers.forEach((observer) => observer.change?.(event)),
   }
 }

@@ -240,7 +240,7 @@ function variantGauges(variants: Iterable<Variant>): Family[] {
     if (loaded === undefined) continue
     queued.push({ labels, value: loaded.scheduler.queued })
     inflight.push({ labels, value: loaded.scheduler.inFlight })
-    load.push({ labels, value: loaded.loadMs / 1000 })
+    load.push({ labels, value: (loaded.times.loadMs + loaded.times.warmUpMs) / 1000 })
     const states = new Map<string, number>()
     for (const slot of loaded.slots) increment(states, slot.state.replaceAll(' ', '_'))
     for (const [state, value] of states) instances.push({ labels: { ...labels, state }, value })

@@ -15,12 +15,15 @@ export interface QueuedWork {
   /** Monotonic milliseconds. */
   readonly deadlineMs: number
   readonly enqueuedMs: number
+  /** It came to an instance that had nothing to do: it runs, whatever the cost model says, and the model learns from it. */
+  readonly unhindered: boolean
   /** Called exactly once. */
   readonly settle: Settle
   /** Settled or given up: skipped when its turn comes. */
   done: boolean
   /** Counted in the queue; not yet taken. */
   queued: boolean
+  lane: Lane | undefined
 }
 
 /** How a work ends: with an error, or with a result. A callback and not a promise, as it is called for every request. */
@@ -38,12 +41,16 @@ export interface QueueLimits {
   readonly queueRequests: number
   readonly queueRows: number
   readonly queueBytes: number
+  readonly priorityAgingMs: number
 }
 
 /** Works of one key and priority, first come first served. */
 export interface Lane {
+  readonly name: string
   readonly key: string
   readonly priority: number
+  /** Rows that wait. */
+  rows: number
   /** Taken places are emptied at once: whatever an old array still points to, the garbage collector takes for alive. */
   works: (QueuedWork | undefined)[]
   head: number
@@ -89,10 +96,12 @@ export class SchedulerQueue {
     const name = work.priority === 0 ? work.key : `${work.priority} ${work.key}`
     let lane = this.#lanes.get(name)
     if (lane === undefined) {
-      lane = { key: name, priority: work.priority, works: [], head: 0 }
+      lane = { name, key: work.key, priority: work.priority, rows: 0, works: [], head: 0 }
       this.#lanes.set(name, lane)
     }
     lane.works.push(work)
+    lane.rows += work.rows
+    work.lane = lane
     work.queued = true
     this.#works++
     this.#requests += work.requests
@@ -100,17 +109,29 @@ export class SchedulerQueue {
     this.#bytes += work.bytes
   }
 
-  /** The lane whose first work is next: the most urgent, then the oldest. Drops what is done on the way. */
-  next(): Lane | undefined {
+  /**
+   * The lane whose first work is next. A level of priority is worth so many milliseconds of waiting, so that what is less
+   * urgent is late and never forgotten. Drops what is done on the way.
+   */
+  next(waiting?: ReadonlySet<Lane>, key?: string): Lane | undefined {
     let best: Lane | undefined
+    let bestTurn = Number.POSITIVE_INFINITY
     for (const lane of this.#lanes.values()) {
-      if (!this.#trim(lane)) continue
-      const work = lane.works[lane.head]!
-      const rival = best?.works[best.head]
-      if (rival === undefined || work.priority < rival.priority || (work.priority === rival.priority && work.enqueuedMs < rival.enqueuedMs))
+      if (!this.#trim(lane) || waiting?.has(lane) === true || (key !== undefined && lane.key !== key)) continue
+      const turn = lane.works[lane.head]!.enqueuedMs + lane.priority * this.#limits.priorityAgingMs
+      if (turn < bestTurn) {
         best = lane
+        bestTurn = turn
+      }
     }
     return best
+  }
+
+  /** Rows that run before a new work of this priority would. */
+  rowsBefore(priority: number): number {
+    let rows = 0
+    for (const lane of this.#lanes.values()) if (lane.priority <= priority) rows += lane.rows
+    return rows
   }
 
   /** Whether the lane still has a work to run; an empty one is forgotten. */
@@ -118,7 +139,7 @@ export class SchedulerQueue {
     const { works } = lane
     while (lane.head < works.length && works[lane.head]?.done !== false) works[lane.head++] = undefined
     if (lane.head === works.length) {
-      this.#lanes.delete(lane.key)
+      this.#lanes.delete(lane.name)
       return false
     }
     if (lane.head > 256 && lane.head * 2 > works.length) {
@@ -138,9 +159,22 @@ export class SchedulerQueue {
     return rows
   }
 
-  /** Takes works from the front, at least one and at most `rowsMax` rows. */
-  take(lane: Lane, rowsMax: number): QueuedWork[] {
+  /** Takes works from the front, at least one and at most `rowsMax` rows; other priorities fill what is left. */
+  take(first: Lane, rowsMax: number): QueuedWork[] {
     const batch: QueuedWork[] = []
+    let rows = this.#takeFrom(first, rowsMax, batch)
+    while (this.#lanes.size > 1 && rows < rowsMax) {
+      const lane = this.next(undefined, first.key)
+      if (lane === undefined) break
+      const before = batch.length
+      rows += this.#takeFrom(lane, rowsMax - rows, batch)
+      if (batch.length === before) break
+    }
+    return batch
+  }
+
+  /** @returns the rows taken; the first work of a batch is taken whatever its size */
+  #takeFrom(lane: Lane, rowsMax: number, batch: QueuedWork[]): number {
     let rows = 0
     while (lane.head < lane.works.length) {
       const work = lane.works[lane.head]
@@ -153,7 +187,7 @@ export class SchedulerQueue {
       lane.works[lane.head++] = undefined
     }
     this.#trim(lane)
-    return batch
+    return rows
   }
 
   /** A work that is given up, before its turn or while it runs. */
@@ -165,6 +199,7 @@ export class SchedulerQueue {
   #forget(work: QueuedWork): void {
     if (!work.queued) return
     work.queued = false
+    work.lane!.rows -= work.rows
     this.#works--
     this.#requests -= work.requests
     this.#rows -= work.rows

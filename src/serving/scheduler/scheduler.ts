@@ -1,6 +1,6 @@
 import { SlipwayError, isSlipwayError, toSlipwayError } from '../../core/errors.ts'
 import { concatRows, copyTensor, elementCount, sliceRows, tensorBytes } from '../../tensor/tensor.ts'
-import { predictUs } from '../../engine/cost.ts'
+import { CostModel, predictUs } from '../../engine/cost.ts'
 import { SchedulerQueue } from './queue.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Serving } from '../../contract/serving-options.ts'
@@ -28,7 +28,15 @@ export interface SchedulerOptions {
   readonly cost: Cost | undefined
   readonly serving: Pick<
     Serving,
-    'maxBatchSize' | 'maxDelayUs' | 'preferredBatchSizes' | 'inlineMaxUs' | 'queueRequests' | 'queueRows' | 'queueBytes'
+    | 'maxBatchSize'
+    | 'maxDelayUs'
+    | 'preferredBatchSizes'
+    | 'inlineMaxUs'
+    | 'queueRequests'
+    | 'queueRows'
+    | 'queueBytes'
+    | 'latencyGoalMs'
+    | 'priorityAgingMs'
   >
   readonly clock: Clock
   readonly onBatch: (batch: { rows: number; requests: number; computeMs: number; instance: 'inline' | 'pool'; failed: boolean }) => void
@@ -59,8 +67,12 @@ export class Scheduler {
   readonly #options: SchedulerOptions
   readonly #queue: SchedulerQueue
   readonly #runners: readonly Runner[]
+  readonly #learned: CostModel
+  /** When the run of each busy instance should be over, monotonic milliseconds. */
+  readonly #busyUntil = new Map<Runner, number>()
   #inline: Runner | undefined
   #reserved = 0
+  #lastUsedMs = 0
   #inFlight = 0
   #pumpScheduled = false
   #cancelDelay: (() => void) | undefined
@@ -74,6 +86,7 @@ export class Scheduler {
     this.#queue = new SchedulerQueue(options.serving)
     this.#runners = options.runners
     this.#inline = options.inline
+    this.#learned = new CostModel(options.cost)
   }
 
   /** Requests that wait, and those that run. */
@@ -83,6 +96,21 @@ export class Scheduler {
 
   get inFlight(): number {
     return this.#inFlight
+  }
+
+  /** Places held for requests whose bodies are still to come. */
+  get reserved(): number {
+    return this.#reserved
+  }
+
+  /** When the last work came, monotonic milliseconds. */
+  get lastUsedMs(): number {
+    return this.#lastUsedMs
+  }
+
+  /** What a run costs, as learned. */
+  get cost(): Cost | undefined {
+    return this.#learned.cost
   }
 
   /** An instance of this model has crashed: it never runs on the server's own thread again. */
@@ -116,7 +144,8 @@ export class Scheduler {
 
   /** How long the queue takes to empty, by the measured cost; at least a second, as the header counts in seconds. */
   #retryAfterMs(): number {
-    const { cost, serving } = this.#options
+    const { serving } = this.#options
+    const { cost } = this.#learned
     if (cost === undefined) return 1000
     const batches = Math.ceil(this.#queue.rows / serving.maxBatchSize)
     return Math.min(30_000, Math.max(1000, (batches * predictUs(cost, serving.maxBatchSize)) / this.#runners.length / 1000))
@@ -130,18 +159,60 @@ export class Scheduler {
     let bytes = 0
     for (const tensor of request.inputs) bytes += tensorBytes(tensor)
     this.#refuseWhenFull(request.rows, bytes)
+    const unhindered = this.#queue.works === 0 && this.#runners.some((runner) => runner.available)
+    if (!unhindered) this.#refuseWhenLate(request)
     const rowsMax = this.#options.serving.maxBatchSize
     const cancel =
       this.#options.batchable && request.rows > rowsMax
-        ? this.#enqueueParts(request, bytes, settle)
-        : this.#enqueueWhole(request, { bytes, requests: 1 }, settle)
+        ? this.#enqueueParts(request, { bytes, unhindered }, settle)
+        : this.#enqueueWhole(request, { bytes, requests: 1, unhindered }, settle)
     this.#schedulePump()
     this.#armSweep()
     return cancel
   }
 
-  #enqueueWhole(request: WorkRequest, size: { bytes: number; requests: number }, settle: Settle): Cancel {
+  /**
+   * What cannot be answered in time is told so now, not after it has waited, and takes no time from what can. Only where
+   * something waits or runs already: a lone request runs, however long its run is thought to take.
+   */
+  #refuseWhenLate({ rows, priority, deadlineMs }: WorkRequest): void {
+    const expectedMs = this.#expectedMs(rows, priority)
+    if (expectedMs === undefined) return
+    const { latencyGoalMs } = this.#options.serving
+    if (latencyGoalMs !== undefined && expectedMs > latencyGoalMs)
+      throw new SlipwayError(
+        'SLW_LATENCY_GOAL',
+        `"${this.#options.name}" would answer in about ${Math.ceil(expectedMs)} ms, latencyGoalMs is ${latencyGoalMs}`,
+        { retryAfterMs: this.#retryAfterMs() },
+      )
+    const leftMs = deadlineMs - this.#options.clock.monotonicMs()
+    if (expectedMs > leftMs)
+      throw new SlipwayError(
+        'SLW_DEADLINE_EXCEEDED',
+        `"${this.#options.name}" would answer in about ${Math.ceil(expectedMs)} ms, the request has ${Math.max(0, Math.floor(leftMs))} ms left`,
+        { retryAfterMs: this.#retryAfterMs() },
+      )
+  }
+
+  /** From now until a new work of so many rows would be answered, by the learned cost. */
+  #expectedMs(rows: number, priority: number): number | undefined {
+    const { cost } = this.#learned
+    if (cost === undefined) return undefined
+    const { serving, batchable, clock } = this.#options
+    const nowMs = clock.monotonicMs()
+    let runningMs = 0
+    for (const untilMs of this.#busyUntil.values()) runningMs += Math.max(0, untilMs - nowMs)
+    const before = this.#queue.rowsBefore(priority)
+    const batches = batchable ? Math.floor(before / serving.maxBatchSize) : this.#queue.works
+    const beforeUs = batches * cost.fixedUs + before * cost.perRowUs
+    const ownRows = batchable ? Math.min(serving.maxBatchSize, rows) : rows
+    return runningMs / this.#runners.length + (beforeUs / this.#runners.length + predictUs(cost, ownRows)) / 1000
+  }
+
+  #enqueueWhole(request: WorkRequest, size: { bytes: number; requests: number; unhindered: boolean }, settle: Settle): Cancel {
     const { inputs, outputs, rows, key, priority, deadlineMs } = request
+    const enqueuedMs = this.#options.clock.monotonicMs()
+    this.#lastUsedMs = enqueuedMs
     const work: QueuedWork = {
       inputs,
       outputs,
@@ -151,17 +222,19 @@ export class Scheduler {
       key,
       priority,
       deadlineMs,
-      enqueuedMs: this.#options.clock.monotonicMs(),
+      enqueuedMs,
+      unhindered: size.unhindered,
       settle,
       done: false,
       queued: false,
+      lane: undefined,
     }
     this.#queue.push(work)
     this.#inFlight++
     return () => this.#reject(work, new SlipwayError('SLW_CANCELLED', 'the caller went away'))
   }
 
-  #enqueueParts(request: WorkRequest, bytes: number, settle: Settle): Cancel {
+  #enqueueParts(request: WorkRequest, { bytes, unhindered }: { bytes: number; unhindered: boolean }, settle: Settle): Cancel {
     const rowsMax = this.#options.serving.maxBatchSize
     const cancels: Cancel[] = []
     const cancel = (): void => cancels.forEach((cancelPart) => cancelPart())
@@ -183,7 +256,8 @@ export class Scheduler {
         else settle(error, undefined)
         if (error !== undefined) cancel()
       }
-      cancels.push(this.#enqueueWhole(part, { bytes: (bytes * part.rows) / request.rows, requests: index === 0 ? 1 : 0 }, settlePart))
+      const size = { bytes: (bytes * part.rows) / request.rows, requests: index === 0 ? 1 : 0, unhindered }
+      cancels.push(this.#enqueueWhole(part, size, settlePart))
     }
     return cancel
   }
@@ -210,16 +284,47 @@ export class Scheduler {
   }
 
   #pump(): void {
+    let waiting: Set<Lane> | undefined
     for (;;) {
-      const lane = this.#queue.next()
+      const lane = this.#queue.next(waiting)
       if (lane === undefined) return
       const runner = this.#pickRunner(lane)
       if (runner === undefined) return
       const rowsMax = this.#batchRows(lane)
-      if (rowsMax === 0) return
-      const works = this.#queue.take(lane, rowsMax)
-      this.#run(runner, works)
+      if (rowsMax === 0) {
+        // It waits for company; what else there is need not wait with it.
+        ;(waiting ??= new Set()).add(lane)
+        continue
+      }
+      const works = this.#inTime(this.#queue.take(lane, rowsMax))
+      if (works.length > 0) this.#run(runner, works)
     }
+  }
+
+  /** Without those that would be answered too late: nobody would read the answer. */
+  #inTime(works: readonly QueuedWork[]): readonly QueuedWork[] {
+    const { cost } = this.#learned
+    const nowMs = this.#options.clock.monotonicMs()
+    const goalMs = this.#options.serving.latencyGoalMs ?? Number.POSITIVE_INFINITY
+    let late = 0
+    for (const work of works) {
+      const runMs = cost === undefined || work.unhindered ? 0 : predictUs(cost, work.rows) / 1000
+      if (nowMs + runMs <= work.deadlineMs && (work.unhindered || nowMs - work.enqueuedMs <= goalMs)) continue
+      late++
+      this.#reject(work, this.#lateError(work, nowMs, runMs))
+    }
+    return late === 0 ? works : works.filter((work) => !work.done)
+  }
+
+  #lateError(work: QueuedWork, nowMs: number, runMs: number): SlipwayError {
+    const waitedMs = Math.round(nowMs - work.enqueuedMs)
+    if (nowMs + runMs > work.deadlineMs) {
+      const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}"`
+      const rest = nowMs >= work.deadlineMs ? 'longer than its time-out' : `and a run takes ${Math.ceil(runMs)} ms more: past its time-out`
+      return new SlipwayError('SLW_DEADLINE_EXCEEDED', `${message}, ${rest}`)
+    }
+    const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than latencyGoalMs`
+    return new SlipwayError('SLW_LATENCY_GOAL', message, { retryAfterMs: this.#retryAfterMs() })
   }
 
   /** Inline only when nothing else waits, no instance is busy, and this very run is predicted to be short. */
@@ -268,8 +373,14 @@ export class Scheduler {
       for (const work of works) this.#reject(work, toSlipwayError(error))
       return
     }
+    const { cost } = this.#learned
+    if (instance === 'pool' && cost !== undefined) this.#busyUntil.set(runner, dispatchedMs + predictUs(cost, rows) / 1000)
     runner.run(inputs, works[0]!.outputs).then(
       (result) => {
+        if (instance === 'pool') {
+          this.#busyUntil.delete(runner)
+          this.#learned.observe(rows, (this.#options.clock.monotonicMs() - dispatchedMs) * 1000)
+        }
         // A model that gives other rows than it got cannot be divided among its callers: each runs alone.
         const odd = works.length > 1 ? result.outputs.find((output) => output.shape[0] !== rows) : undefined
         this.#options.onBatch({ rows, requests: works.length, computeMs: result.computeUs / 1000, instance, failed: odd !== undefined })
@@ -282,6 +393,7 @@ export class Scheduler {
         }
       },
       async (error: unknown) => {
+        this.#busyUntil.delete(runner)
         this.#options.onBatch({ rows, requests: works.length, computeMs: 0, instance, failed: true })
         await this.#fail(runner, works, error)
         this.wake()
@@ -349,10 +461,7 @@ export class Scheduler {
       this.#cancelSweep = undefined
       const nowMs = this.#options.clock.monotonicMs()
       for (const work of this.#queue.waiting()) {
-        if (work.deadlineMs > nowMs) continue
-        const waitedMs = Math.round(nowMs - work.enqueuedMs)
-        const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than its time-out`
-        this.#reject(work, new SlipwayError('SLW_DEADLINE_EXCEEDED', message))
+        if (work.deadlineMs <= nowMs) this.#reject(work, this.#lateError(work, nowMs, 0))
       }
       if (this.#queue.works > 0) this.#armSweep()
     })

@@ -1,0 +1,132 @@
+import { Type } from 'typebox'
+import { check } from '../../contract/schema.ts'
+import { inputInvalid, SlipwayError } from '../../core/errors.ts'
+import { parseJson } from '../../tensor/json-reader.ts'
+import { toJson } from '../../tensor/json-writer.ts'
+import type { Static, TSchema } from 'typebox'
+import type { KnownModel, Switched, SwitchTarget } from '../../serving/repository/repository.ts'
+import type { Exchange } from './exchange.ts'
+import type { Route } from './routes.ts'
+
+/** What an administrator may ask of a server. */
+export interface Administration {
+  models(): Promise<readonly KnownModel[]>
+  switchTo(model: string, target: SwitchTarget): Promise<Switched>
+  load(model: string): Promise<Switched>
+  unload(model: string): Promise<void>
+  logLevel(): Promise<string>
+  setLogLevel(level: string): Promise<void>
+}
+
+const SwitchModel = Type.Object(
+  { model: Type.Optional(Type.String()), model_path: Type.String({ minLength: 1 }) },
+  { additionalProperties: false },
+)
+const SwitchNamed = Type.Object(
+  { model_path: Type.Optional(Type.String({ minLength: 1 })), version: Type.Optional(Type.String({ minLength: 1 })) },
+  { additionalProperties: false },
+)
+const LogLevel = Type.Object(
+  { level: Type.Unsafe<string>({ type: 'string', enum: ['debug', 'info', 'warn', 'error', 'silent'] }) },
+  { additionalProperties: false },
+)
+
+/** Changing what a running server serves. They are there only where an admin token is set. */
+export function adminRoutes(administration: Administration): Route[] {
+  const post = (path: string, handle: Route['handle']): Route => ({ method: 'POST', path, access: 'admin', handle })
+  return [
+    {
+      method: 'GET',
+      path: '/admin/models',
+      access: 'admin',
+      handle: async (exchange) => exchange.json(200, toJson({ models: await administration.models() })),
+    },
+    post('/admin/switch_model', async (exchange) => {
+      const { model, model_path: path } = await readBody(exchange, SwitchModel)
+      const switched = await administration.switchTo(model ?? (await onlyModel(administration)), { path })
+      exchange.json(200, toJson(report(switched)))
+    }),
+    post('/admin/models/:name/switch', async (exchange, params) => {
+      const target = switchTarget(await readBody(exchange, SwitchNamed))
+      exchange.json(200, toJson(report(await administration.switchTo(params['name'] ?? '', target))))
+    }),
+    {
+      method: 'GET',
+      path: '/admin/log',
+      access: 'admin',
+      handle: async (exchange) => exchange.json(200, toJson({ level: await administration.logLevel() })),
+    },
+    post('/admin/log', async (exchange) => {
+      const { level } = await readBody(exchange, LogLevel)
+      await administration.setLogLevel(level)
+      exchange.json(200, toJson({ level }))
+    }),
+    // The model repository extension of the Open Inference Protocol: an empty answer is success.
+    post('/v2/repository/models/:name/load', async (exchange, params) => {
+      await refuseParameters(exchange)
+      await administration.load(params['name'] ?? '')
+      exchange.json(200, '')
+    }),
+    post('/v2/repository/models/:name/unload', async (exchange, params) => {
+      await refuseParameters(exchange)
+      await administration.unload(params['name'] ?? '')
+      exchange.json(200, '')
+    }),
+  ]
+}
+
+async function readBody<T extends TSchema>(exchange: Exchange, schema: T): Promise<Static<T>> {
+  const checked = check(schema, parseJson(await exchange.readBody(), { nesting: 8 }))
+  if ('issues' in checked) throw inputInvalid(checked.issues, 'SLW_BAD_REQUEST')
+  return checked.value
+}
+
+/** Triton can take a configuration or the files of a model with a load: neither is taken here, and never passed over in silence. */
+async function refuseParameters(exchange: Exchange): Promise<void> {
+  const body = await exchange.readBody()
+  const value = body.length === 0 ? {} : parseJson(body, { nesting: 8 })
+  const parameters = value !== null && typeof value === 'object' && !Array.isArray(value) ? (value['parameters'] ?? {}) : undefined
+  if (parameters === undefined || parameters === null || typeof parameters !== 'object')
+    throw new SlipwayError('SLW_BAD_REQUEST', 'expected an empty body or {"parameters": {...}}')
+  const name = Object.keys(parameters).find((key) => key !== 'unload_dependents')
+  if (name !== undefined)
+    throw new SlipwayError('SLW_NOT_IMPLEMENTED', `parameter "${name}" is not offered: models are loaded from their folder as it is`)
+}
+
+function switchTarget({ model_path: path, version }: Static<typeof SwitchNamed>): SwitchTarget {
+  if (path !== undefined && version === undefined) return { path }
+  if (version !== undefined && path === undefined) return { version }
+  throw new SlipwayError('SLW_BAD_REQUEST', 'expected {"model_path": PATH}, {"version": VERSION} or {"version": "policy"}')
+}
+
+async function onlyModel(administration: Administration): Promise<string> {
+  const names = (await administration.models()).map((model) => model.name)
+  const [only] = names
+  if (names.length === 1 && only !== undefined) return only
+  throw new SlipwayError('SLW_BAD_REQUEST', `"model" is missing: ${names.length} models are served (${names.slice(0, 10).join(', ')})`)
+}
+
+/** The answer to a switch, in the names that guides use. */
+function report({ model, old, new: now, pinned, times }: Switched): object {
+  const named = (specs: Switched['old']): object | null => {
+    const [first] = specs
+    return first === undefined ? null : { version: first.version, path: first.path }
+  }
+  return {
+    status: 'switched',
+    model,
+    old: named(old),
+    new: named(now),
+    pinned,
+    times: {
+      load_ms: round(times.loadMs),
+      warm_up_ms: round(times.warmUpMs),
+      switch_ms: round(times.switchMs),
+      drain_ms: round(times.drainMs),
+    },
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000
+}

@@ -1,0 +1,20 @@
+import { SlipwayError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import type { Administration } from '../protocol/http/admin.ts'
+import type { Repository } from '../serving/repository/repository.ts'
+
+/** What an administrator may ask of a server that is one process. */
+export function administer(repository: Repository, log: Logger): Administration {
+  return {
+    models: () => Promise.resolve(repository.models()),
+    switchTo: (model, target) => repository.switchTo(model, target),
+    load: (model) => repository.load(model),
+    unload: (model) => repository.unload(model),
+    logLevel: () => Promise.resolve(log.level ?? 'info'),
+    setLogLevel(level) {
+      if (log.level === undefined) return Promise.reject(new SlipwayError('SLW_NOT_IMPLEMENTED', 'the logger of this server has no level'))
+      log.level = level
+      return Promise.resolve()
+    },
+  }
+}

@@ -1,0 +1,202 @@
+import { SlipwayError, isSlipwayError, toSlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
+import { resolveServing } from '../contract/serving-options.ts'
+import { predictUs } from '../engine/cost.ts'
+import { openInline } from '../engine/inline.ts'
+import { openProcess } from '../engine/process.ts'
+import { probe } from '../engine/probe.ts'
+import { InstanceSlot } from '../engine/slot.ts'
+import { openThread } from '../engine/thread.ts'
+import { readPackage } from '../model/package.ts'
+import { buildSignature } from '../signature/signature.ts'
+import { sampleOf } from '../signature/example.ts'
+import { generateSample } from '../tensor/sample.ts'
+import type { VariantSpec } from '../contract/endpoint.ts'
+import type { Serving, ServingOptions } from '../contract/serving-options.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Logger } from '../core/log.ts'
+import type { Instance, InstanceEnd, InstanceSpec } from '../engine/instance.ts'
+import type { Probe } from '../engine/probe.ts'
+import type { ModelPackage } from '../model/package.ts'
+import type { Sample } from '../signature/example.ts'
+import type { Signature } from '../signature/signature.ts'
+import type { Subject } from './observe/events.ts'
+
+export interface LoadOptions {
+  readonly subject: Subject
+  readonly spec: VariantSpec
+  /** What the server file, environment and flags say: over those of the package. */
+  readonly servingOverrides: ServingOptions
+  readonly cores: number
+  readonly clock: Clock
+  readonly log: Logger
+  /** Others serve meanwhile: the instances are opened one after the other instead of all at once. */
+  readonly gentle: boolean
+  /** An instance may have become able to run. */
+  readonly onAvailable: () => void
+  readonly onInstanceFailure: (instance: string, end: InstanceEnd) => void
+}
+
+/** How long the parts of a load took, milliseconds. */
+export interface LoadTimes {
+  /** Reading the package and opening the instances. */
+  readonly loadMs: number
+  /** First runs of every instance, and the probe. */
+  readonly warmUpMs: number
+}
+
+/** A model that runs: its instances, and everything that was found out about it. Whoever opens it closes it. */
+export interface OpenModel extends AsyncDisposable {
+  readonly package: ModelPackage
+  readonly signature: Signature
+  readonly serving: Serving
+  readonly probe: Probe
+  readonly slots: readonly InstanceSlot[]
+  /** An instance on this thread, for runs that are known to be short. */
+  readonly inline: Instance | undefined
+  /** Whether a request's shapes beyond its rows are free, so that requests of one model may not fit into one batch. */
+  readonly shapesVary: boolean
+  readonly times: LoadTimes
+}
+
+/**
+ * Reads a model package, opens and warms its instances, and finds out by running what it is like. When a step fails,
+ * everything that was opened is closed again.
+ * @throws what is wrong with the package, or what the runtime says
+ */
+export async function openModel(options: LoadOptions): Promise<OpenModel> {
+  const { spec, cores, clock } = options
+  const started = clock.monotonicMs()
+  await faultPoint('load.begin')
+  const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
+  const serving = resolveServing(cores, model.document.serving, options.servingOverrides, spec.serving)
+  const signature = buildSignature({ onnx: model.onnx, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
+  const opening = new Opening(options, { model, serving, signature, sample: sampleOf(signature) })
+  await faultPoint('load.read')
+  await using opened = new AsyncDisposableStack()
+  const slots = Array.from({ length: serving.instances }, (_, index) => opening.slot(index))
+  for (const slot of slots) opened.defer(() => slot.close())
+  if (options.gentle) for (const slot of slots) await slot.start()
+  else await Promise.all(slots.map((slot) => slot.start()))
+  await faultPoint('load.warmed')
+  const probing = clock.monotonicMs()
+  const found = await probe({
+    instance: slots[0]!,
+    inputs: signature.inputs,
+    outputs: opening.outputs,
+    sample: opening.parts.sample.rows,
+    maxBatchSize: serving.maxBatchSize,
+  })
+  opening.warmUpMs += clock.monotonicMs() - probing
+  const shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
+  const inline = await opening.openInline(found, shapesVary)
+  if (inline !== undefined) opened.defer(() => inline.close())
+  const held = opened.move()
+  const { warmUpMs } = opening
+  return {
+    package: model,
+    signature,
+    serving,
+    probe: found,
+    slots,
+    inline,
+    shapesVary,
+    times: { loadMs: clock.monotonicMs() - started - warmUpMs, warmUpMs },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+interface Parts {
+  readonly model: ModelPackage
+  readonly serving: Serving
+  readonly signature: Signature
+  readonly sample: Sample
+}
+
+/** A larger model would hold up every request while it is loaded a second time, on the thread that serves them. */
+const INLINE_MODEL_BYTES_MAX = 16 * 1024 * 1024
+
+/** What the steps of one load share. */
+class Opening {
+  readonly parts: Parts
+  readonly outputs: readonly string[]
+  readonly #options: LoadOptions
+  readonly #spec: InstanceSpec
+  warmUpMs = 0
+
+  constructor(options: LoadOptions, parts: Parts) {
+    const { subject } = options
+    const { onnx, modelPath } = parts.model
+    this.#options = options
+    this.parts = parts
+    this.outputs = parts.signature.outputs.map((output) => output.name)
+    this.#spec = {
+      name: `${subject.endpoint}/${subject.variant}`,
+      source: onnx.rewrittenBytes === undefined ? { path: modelPath } : { bytes: onnx.rewrittenBytes },
+      inputs: onnx.inputs,
+      outputs: onnx.outputs,
+      threads: parts.serving.threads,
+    }
+  }
+
+  slot(index: number): InstanceSlot {
+    const { clock, onAvailable, onInstanceFailure } = this.#options
+    const { serving } = this.parts
+    const spec = { ...this.#spec, name: `${this.#spec.name}#${index}` }
+    return new InstanceSlot({
+      name: spec.name,
+      clock,
+      open: async () => {
+        const instance = serving.isolation === 'process' ? await openProcess(spec, serving) : await openThread(spec, serving.runTimeoutMs)
+        const started = clock.monotonicMs()
+        try {
+          await this.#warm(instance)
+        } catch (error) {
+          await instance.close()
+          throw error
+        }
+        const tookMs = clock.monotonicMs() - started
+        this.warmUpMs = this.#options.gentle ? this.warmUpMs + tookMs : Math.max(this.warmUpMs, tookMs)
+        return instance
+      },
+      onAvailable,
+      onFailure: (end) => onInstanceFailure(spec.name, end),
+    })
+  }
+
+  /** Runs before the first request, so that no client pays for lazy initialisation. */
+  async #warm(instance: Instance): Promise<void> {
+    const { model, signature, sample } = this.parts
+    const runs = model.document.warmup?.runs ?? 3
+    const from = model.document.warmup?.from
+    for (let run = 0; run < runs; run++) {
+      const inputs = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
+      if (from === 'zeros') for (const tensor of inputs) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
+      try {
+        await instance.run(inputs, this.outputs)
+      } catch (error) {
+        // Values made up for warm-up may be nonsense to the model; its own examples may not.
+        if ((sample.trusted && from !== 'random' && from !== 'zeros') || !isSlipwayError(error) || error.code === 'SLW_INSTANCE_FAILED')
+          throw new SlipwayError('SLW_LOAD_FAILED', `warm-up failed: ${toSlipwayError(error).message}`)
+        this.#options.log.warn(
+          { ...this.#options.subject },
+          `warm-up with generated inputs was refused (${error.message}); "examples" in slipway.yaml give it real ones`,
+        )
+        return
+      }
+    }
+  }
+
+  /**
+   * Only where the measured cost tells the cost of every request: it knows rows, not other sizes. An inline run has no time
+   * limit and blocks the server.
+   */
+  async openInline(found: Probe, shapesVary: boolean): Promise<Instance | undefined> {
+    const { serving, signature } = this.parts
+    if (serving.isolation === 'process' || serving.inlineMaxUs === 0 || found.cost === undefined) return undefined
+    const sizesVary = shapesVary || signature.inputs.some((input) => input.datatype === 'BYTES')
+    if (sizesVary || (signature.hasRows && !found.batchable)) return undefined
+    if (this.parts.model.modelBytes > INLINE_MODEL_BYTES_MAX) return undefined
+    return predictUs(found.cost, 1) < serving.inlineMaxUs ? openInline(this.#spec) : undefined
+  }
+}

@@ -1,0 +1,381 @@
+import { realpath } from 'node:fs/promises'
+import { basename, dirname, isAbsolute, relative, resolve } from 'node:path'
+import { API_VERSION, closest } from '../../contract/schema.ts'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
+import { chooseVersions, findPackages } from '../../model/layout.ts'
+import { fingerprintOf, scan } from './scan.ts'
+import type { EndpointDocument, VariantSpec } from '../../contract/endpoint.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { Logger } from '../../core/log.ts'
+import type { VersionPolicy } from '../../model/layout.ts'
+import type { Applied, FailedLoad, SwitchReport } from '../reconciler.ts'
+import type { FoundVersion, ModelSource } from './scan.ts'
+
+export interface RepositoryOptions {
+  readonly sources: readonly ModelSource[]
+  readonly versions: VersionPolicy
+  /** Further folders that a switch may take models from. */
+  readonly modelRoots: readonly string[]
+  /** Makes a desired state true. */
+  readonly apply: (desired: readonly EndpointDocument[]) => Promise<Applied>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** What a switch is to: a path, a version of the model's own folder, or what the policy says. */
+export type SwitchTarget = { readonly path: string } | { readonly version: string }
+
+export interface Switched {
+  readonly model: string
+  readonly old: readonly VariantSpec[]
+  readonly new: readonly VariantSpec[]
+  readonly pinned: boolean
+  readonly times: Pick<SwitchReport, 'loadMs' | 'warmUpMs' | 'switchMs' | 'drainMs'>
+}
+
+/** A model that the repository knows, whether it is served or not. */
+export interface KnownModel {
+  readonly name: string
+  readonly versions: readonly string[]
+  /** The path it was switched to, until the policy decides again. */
+  readonly pinned: string | undefined
+  /** Unloaded on request. */
+  readonly unloaded: boolean
+}
+
+const SERVED_NOTHING: Switched['times'] = { loadMs: 0, warmUpMs: 0, switchMs: 0, drainMs: 0 }
+
+/**
+ * Turns files and wishes into the desired state: which versions there are, which of them the policy wants, which one was
+ * pinned by a switch, which model was unloaded. Keeps all of it in memory: after a restart the policy decides.
+ */
+export class Repository {
+  readonly #options: RepositoryOptions
+  /** What is known to be complete, by model name. */
+  #settled = new Map<string, readonly FoundVersion[]>()
+  /** Fingerprints of the scan before: what is the same in two scans is still. */
+  #previous = new Map<string, string>()
+  /** Models that the last scan did not find although their source could be read. */
+  #missing = new Set<string>()
+  readonly #pins = new Map<string, VariantSpec>()
+  readonly #unloaded = new Set<string>()
+  /** Versions that could not be loaded: not tried again until their files change. */
+  readonly #refused = new Map<string, FailedLoad>()
+  readonly #warned = new Set<string>()
+  #last: Promise<unknown> = Promise.resolve()
+  #cancelPoll: (() => void) | undefined
+  #closed = false
+
+  constructor(options: RepositoryOptions) {
+    this.#options = options
+  }
+
+  /** Serves what was read, as the policy wants it; where that cannot be loaded, the next older version. */
+  start(): Promise<readonly FailedLoad[]> {
+    return this.#exclusive(() => this.#reconcile())
+  }
+
+  /** Reads the sources, and changes nothing yet. @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_CONFIG_INVALID */
+  async read(): Promise<EndpointDocument[]> {
+    const { sources, versions } = this.#options
+    const owner = new Map<string, string>()
+    for (const source of sources) {
+      const found = await scan(source)
+      for (const [name, all] of Map.groupBy(found, (version) => version.name)) {
+        const other = owner.get(name)
+        if (other !== undefined)
+          throw new SlipwayError(
+            'SLW_CONFIG_INVALID',
+            `two models are named "${name}": ${other} and ${source.path}; name one with NAME=PATH`,
+          )
+        owner.set(name, source.path)
+        chooseVersions(all, versions, name)
+        this.#settled.set(name, all)
+      }
+      for (const version of found) this.#previous.set(version.path, version.fingerprint)
+    }
+    return this.documents()
+  }
+
+  /** The present desired state. */
+  documents(): EndpointDocument[] {
+    const documents: EndpointDocument[] = []
+    for (const name of new Set([...this.#settled.keys(), ...this.#pins.keys()])) {
+      const variants = this.#unloaded.has(name) ? [] : this.#variants(name)
+      if (variants.length > 0)
+        documents.push({ apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name, generation: 1 }, spec: { variants } })
+    }
+    return documents
+  }
+
+  #variants(name: string): VariantSpec[] {
+    const all = this.#settled.get(name) ?? []
+    const usable = all.filter((version) => this.#refused.get(version.path)?.spec.fingerprint !== version.fingerprint)
+    // When none is usable, the first choice stays desired, so that requests are told what is wrong with it.
+    const chosen = chooseVersions(usable.length > 0 ? usable : all, this.#options.versions, name, true)
+    const newest = chosen.at(-1)
+    const specs = chosen.map((version) => specOf(version, version === newest ? 100 : 0))
+    const pin = this.#pins.get(name)
+    if (pin === undefined) return specs
+    if (this.#options.versions === 'latest') return [pin]
+    return [...specs.filter((spec) => spec.version !== pin.version).map((spec) => ({ ...spec, weight: 0 })), pin]
+  }
+
+  models(): KnownModel[] {
+    return [...new Set([...this.#settled.keys(), ...this.#pins.keys()])].map((name) => ({
+      name,
+      versions: (this.#settled.get(name) ?? []).map((version) => version.version),
+      pinned: this.#pins.get(name)?.path,
+      unloaded: this.#unloaded.has(name),
+    }))
+  }
+
+  /**
+   * Serves another version of a model and keeps it, whatever the folder says, until it is switched to `policy`. Resolves
+   * when the new one serves and the old one has ended; when the new one cannot be served, the old one goes on.
+   * @throws SLW_MODEL_NOT_FOUND, SLW_PATH_REFUSED, SLW_PATH_NOT_FOUND, and what is wrong with the new version
+   */
+  switchTo(name: string, target: SwitchTarget): Promise<Switched> {
+    return this.#exclusive(async () => {
+      if ('version' in target && target.version === 'policy') return this.#change(name, () => this.#toPolicy(name))
+      const pin = 'path' in target ? await this.#pinPath(name, target.path) : this.#pinVersion(name, target.version)
+      return this.#change(name, () => {
+        this.#pins.set(name, pin)
+        this.#unloaded.delete(name)
+        this.#refused.delete(pin.path)
+      })
+    })
+  }
+
+  /** Takes a model out of service. */
+  async unload(name: string): Promise<void> {
+    await this.#exclusive(async () => {
+      this.#requireKnown(name)
+      await this.#change(name, () => this.#unloaded.add(name))
+    })
+  }
+
+  /** Puts a model into service again, or reads its folder anew. */
+  load(name: string): Promise<Switched> {
+    return this.#exclusive(async () => {
+      this.#requireKnown(name)
+      await this.#rescan(true)
+      return this.#change(name, () => this.#toPolicy(name))
+    })
+  }
+
+  /** What could not be loaded before is tried again. */
+  #toPolicy(name: string): void {
+    this.#requireKnown(name)
+    this.#pins.delete(name)
+    this.#unloaded.delete(name)
+    for (const version of this.#settled.get(name) ?? []) this.#refused.delete(version.path)
+  }
+
+  #requireKnown(name: string): void {
+    if (this.#settled.has(name) || this.#pins.has(name)) return
+    const names = [...this.#settled.keys()]
+    const near = closest(name, names)
+    throw new SlipwayError(
+      'SLW_MODEL_NOT_FOUND',
+      `no model "${name}" is known${near === undefined ? `; known: ${names.slice(0, 10).join(', ')}` : `; did you mean "${near}"?`}`,
+    )
+  }
+
+  async #pinPath(name: string, given: string): Promise<VariantSpec> {
+    this.#requireKnown(name)
+    const path = await this.#insideRoots(given)
+    const found = await findPackages({ path, name, versions: 'latest' })
+    const [location] = found
+    if (location === undefined || found.length > 1)
+      throw new SlipwayError('SLW_MODEL_INVALID', `${given} holds ${found.length} models; name the folder or file of one`)
+    const own = this.#settled.get(name)?.find((version) => version.path === location.path)
+    // A bare file or folder has no number: its own name tells it from the version before.
+    const version = own?.version ?? (/^\d+$/.test(basename(location.path)) ? location.version : basename(location.path, '.onnx'))
+    const serving = this.#settled.get(name)?.[0]?.source.serving
+    return {
+      name: `v${version}`,
+      model: name,
+      version,
+      path: location.path,
+      fingerprint: await fingerprintOf(location.path),
+      weight: 100,
+      ...(serving !== undefined && { serving }),
+    }
+  }
+
+  #pinVersion(name: string, version: string): VariantSpec {
+    this.#requireKnown(name)
+    const all = this.#settled.get(name) ?? []
+    const found = all.find((candidate) => candidate.version === version)
+    if (found !== undefined) return specOf(found, 100)
+    throw new SlipwayError(
+      'SLW_MODEL_NOT_FOUND',
+      `model "${name}" has no version "${version}"; found: ${all.map((candidate) => candidate.version).join(', ')}, or "policy"`,
+    )
+  }
+
+  /** The real path of what is inside a served folder or a model root, links followed. */
+  async #insideRoots(given: string): Promise<string> {
+    const { sources, modelRoots } = this.#options
+    const folders = sources.map((source) => (source.path.endsWith('.onnx') ? dirname(source.path) : source.path))
+    const roots = [...folders, ...modelRoots]
+    const path = await realpath(resolve(given)).catch(() => undefined)
+    const tried = path ?? resolve(given)
+    for (const root of roots) {
+      const real = await realpath(root).catch(() => resolve(root))
+      if (within(real, tried)) {
+        if (path === undefined) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${given}: no such file or folder`)
+        return path
+      }
+    }
+    throw new SlipwayError(
+      'SLW_PATH_REFUSED',
+      `${given} is outside the served folders (${roots.join(', ')}); start the server with --model-root to allow another`,
+    )
+  }
+
+  /** Makes one wish part of the desired state; it is taken back when its model cannot be served. */
+  async #change(name: string, wish: () => void): Promise<Switched> {
+    const pin = this.#pins.get(name)
+    const unloaded = this.#unloaded.has(name)
+    const old = this.documents().find((document) => document.metadata.name === name)?.spec.variants ?? []
+    wish()
+    const { failures, switches } = await this.#options.apply(this.documents())
+    const failure = failures.find((failed) => failed.endpoint === name && failed.spec.weight > 0)
+    this.#note(failures)
+    if (failure !== undefined) {
+      if (pin === undefined) this.#pins.delete(name)
+      else this.#pins.set(name, pin)
+      if (unloaded) this.#unloaded.add(name)
+      await this.#options.apply(this.documents())
+      throw failure.error
+    }
+    const report = switches.find((candidate) => candidate.endpoint === name) ?? SERVED_NOTHING
+    const now = this.documents().find((document) => document.metadata.name === name)?.spec.variants ?? []
+    return {
+      model: name,
+      old: old.filter((spec) => spec.weight > 0),
+      new: now.filter((spec) => spec.weight > 0),
+      pinned: this.#pins.has(name),
+      times: { loadMs: report.loadMs, warmUpMs: report.warmUpMs, switchMs: report.switchMs, drainMs: report.drainMs },
+    }
+  }
+
+  /** Applies the desired state; what cannot be loaded gives its place to the next older version. */
+  async #reconcile(): Promise<FailedLoad[]> {
+    const all: FailedLoad[] = []
+    for (;;) {
+      const { failures } = await this.#options.apply(this.documents())
+      const before = JSON.stringify(this.documents())
+      this.#note(failures)
+      all.push(...failures)
+      if (failures.length === 0 || JSON.stringify(this.documents()) === before) return all
+    }
+  }
+
+  #note(failures: readonly FailedLoad[]): void {
+    for (const failure of failures) this.#refused.set(failure.spec.path, failure)
+  }
+
+  /** Looks at the folders every `intervalMs` and serves what the policy then wants. */
+  poll(intervalMs: number): void {
+    const { clock, log } = this.#options
+    if (this.#closed) return
+    this.#cancelPoll = clock.after(intervalMs, () => {
+      this.rescan()
+        .catch((error: unknown) => log.error({}, `the folders of models could not be read: ${messageOf(error)}`))
+        .finally(() => this.poll(intervalMs))
+        .catch(() => {})
+    })
+  }
+
+  /** One look at the folders. `trustNow`: what is there counts, also if it was not there before. */
+  async rescan(trustNow = false): Promise<void> {
+    await this.#exclusive(async () => {
+      if (await this.#rescan(trustNow)) await this.#reconcile()
+    })
+  }
+
+  /** @returns whether the desired state may have changed */
+  async #rescan(trustNow: boolean): Promise<boolean> {
+    const before = JSON.stringify(this.documents())
+    const seen = new Map<string, string>()
+    const missing = new Set<string>()
+    for (const source of this.#options.sources) {
+      let found: readonly FoundVersion[]
+      try {
+        found = await scan(source)
+        this.#warned.delete(source.path)
+      } catch (error) {
+        // A folder that cannot be read, or is empty for now, is no reason to stop serving what came from it.
+        this.#warn(source.path, `${messageOf(error)}; what is loaded goes on being served`)
+        continue
+      }
+      for (const version of found) seen.set(version.path, version.fingerprint)
+      const byName = Map.groupBy(found, (version) => version.name)
+      for (const [name, all] of byName) this.#settle(name, all, trustNow)
+      for (const [name, known] of this.#settled) if (known[0]?.source === source && !byName.has(name)) missing.add(name)
+    }
+    // As with what comes, what goes must be gone twice.
+    for (const name of missing) if (trustNow || this.#missing.has(name)) this.#settled.delete(name)
+    this.#missing = missing
+    this.#previous = seen
+    return JSON.stringify(this.documents()) !== before
+  }
+
+  /** Takes over what has not changed since the scan before; what still changes stays as it was known. */
+  #settle(name: string, found: readonly FoundVersion[], trustNow: boolean): void {
+    const known = new Map(this.#settled.get(name)?.map((version) => [version.path, version]))
+    if (known.size > 0 && this.#settled.get(name)?.[0]?.source !== found[0]?.source) {
+      this.#warn(name, `two models are named "${name}"; the one of ${found[0]?.source.path} is not served`)
+      return
+    }
+    const next: FoundVersion[] = []
+    for (const version of found) {
+      const still = trustNow || this.#previous.get(version.path) === version.fingerprint
+      const before = known.get(version.path)
+      if (still) next.push(version)
+      else if (before !== undefined) next.push(before)
+    }
+    if (next.length > 0) this.#settled.set(name, next)
+  }
+
+  #warn(key: string, message: string): void {
+    if (this.#warned.has(key)) return
+    this.#warned.add(key)
+    this.#options.log.warn({ path: key }, message)
+  }
+
+  /** One change at a time: each sees the state that the one before it left. */
+  #exclusive<T>(act: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(act)
+    this.#last = turn.catch(() => {})
+    return turn
+  }
+
+  /** Resolves when the change that goes on has ended. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#cancelPoll?.()
+    await this.#last
+  }
+}
+
+function specOf(version: FoundVersion, weight: number): VariantSpec {
+  const { serving } = version.source
+  return {
+    name: `v${version.version}`,
+    model: version.name,
+    version: version.version,
+    path: version.path,
+    fingerprint: version.fingerprint,
+    weight,
+    ...(serving !== undefined && { serving }),
+  }
+}
+
+function within(folder: string, path: string): boolean {
+  const way = relative(folder, path)
+  return way === '' || (!way.startsWith('..') && !isAbsolute(way))
+}

@@ -1,0 +1,147 @@
+import { readFileSync } from 'node:fs'
+import { SlipwayError } from '../core/errors.ts'
+import { formatBytes } from '../core/units.ts'
+import type { Logger } from '../core/log.ts'
+import type { LoadTimes } from './load.ts'
+import type { Observer } from './observe/events.ts'
+import type { Variant } from './variant.ts'
+
+export interface ResidencyOptions {
+  /** Bytes that all models may hold together; undefined: as many as are served. */
+  readonly budgetBytes: number | undefined
+  readonly log: Logger
+  readonly observer: Required<Observer>
+  readonly variants: () => Iterable<Variant>
+}
+
+const PAGE_BYTES = 4096
+
+/**
+ * Decides which models are in memory. Loads one at a time, measures what each takes, and unloads the longest unused ones
+ * where a budget would be exceeded.
+ */
+export class Residency {
+  readonly #options: ResidencyOptions
+  /** What a version took when it was last loaded, by path and fingerprint. */
+  readonly #sizes = new Map<string, number>()
+  readonly #loading = new Map<Variant, Promise<LoadTimes>>()
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(options: ResidencyOptions) {
+    this.#options = options
+  }
+
+  get budgetBytes(): number | undefined {
+    return this.#options.budgetBytes
+  }
+
+  /** Bytes of the models that are loaded. */
+  get usedBytes(): number {
+    let sum = 0
+    for (const variant of this.#options.variants()) if (variant.loaded !== undefined) sum += variant.memoryBytes ?? 0
+    return sum
+  }
+
+  /** Whether a further model is likely to fit without another being unloaded. */
+  hasRoomFor(variant: Variant): boolean {
+    const { budgetBytes } = this.#options
+    return budgetBytes === undefined || this.usedBytes + this.#expected(variant) <= budgetBytes
+  }
+
+  /**
+   * Loads a variant, after those that wait to be loaded before it; whoever asks for the same one waits for the same load.
+   * @throws SLW_MEMORY_EXCEEDED when it cannot fit, however much is unloaded; the model's own error
+   */
+  load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {
+    const going = this.#loading.get(variant)
+    if (going !== undefined) return going
+    const turn = this.#last.then(() => this.#load(variant, how)).finally(() => this.#loading.delete(variant))
+    this.#loading.set(variant, turn)
+    this.#last = turn.catch(() => {})
+    return turn
+  }
+
+  async #load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {
+    await this.#makeRoom(variant, this.#expected(variant))
+    const before = anonymousBytes()
+    const times = await variant.load(how)
+    const loaded = variant.loaded
+    if (loaded === undefined) return times
+    const { serving, slots } = loaded
+    const weights = loaded.package.modelBytes * serving.instances
+    const measured =
+      serving.isolation === 'process'
+        ? slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), 0)
+        : Math.max(anonymousBytes() - before, this.#sizes.get(keyOf(variant)) ?? 0)
+    // Memory that an earlier model has left behind is used again and not seen; the weights are there in any case.
+    variant.memoryBytes = Math.max(measured, weights)
+    this.#sizes.set(keyOf(variant), variant.memoryBytes)
+    try {
+      await this.#makeRoom(variant, 0)
+    } catch (error) {
+      await variant.unload()
+      throw error
+    }
+    return times
+  }
+
+  /** What it took last time; else what models here take on average. */
+  #expected(variant: Variant): number {
+    const known = this.#sizes.get(keyOf(variant))
+    if (known !== undefined) return known
+    let sum = 0
+    for (const size of this.#sizes.values()) sum += size
+    return this.#sizes.size === 0 ? 0 : sum / this.#sizes.size
+  }
+
+  async #makeRoom(variant: Variant, needed: number): Promise<void> {
+    const { budgetBytes } = this.#options
+    if (budgetBytes === undefined) return
+    while (this.usedBytes + needed > budgetBytes) {
+      const victim = this.#leastRecentlyUsed(variant)
+      if (victim === undefined) {
+        const { endpoint, version } = variant.subject
+        const size = needed === 0 ? (variant.memoryBytes ?? 0) : needed
+        throw new SlipwayError(
+          'SLW_MEMORY_EXCEEDED',
+          `model "${endpoint}" version ${version} takes ${formatBytes(size)} and does not fit into memoryBudgetMb (${formatBytes(budgetBytes)}, ${formatBytes(this.usedBytes)} in use by what cannot be unloaded)`,
+        )
+      }
+      await this.evict(victim)
+    }
+  }
+
+  /** Idle ones first. Versions of the same endpoint stay: one of them is what the other is to replace. */
+  #leastRecentlyUsed(wanted: Variant): Variant | undefined {
+    let oldest: Variant | undefined
+    for (const variant of this.#options.variants()) {
+      if (variant.loaded === undefined || variant.phase !== 'ready' || variant.subject.endpoint === wanted.subject.endpoint) continue
+      const better =
+        oldest === undefined || (variant.idle && !oldest.idle) || (variant.idle === oldest.idle && variant.lastUsedMs < oldest.lastUsedMs)
+      if (better) oldest = variant
+    }
+    return oldest
+  }
+
+  /** Unloads a variant; what it has accepted is answered first. */
+  async evict(variant: Variant): Promise<void> {
+    const { log, observer } = this.#options
+    await variant.unload()
+    log.info({ ...variant.subject, memoryBytes: variant.memoryBytes }, 'model unloaded, its memory is needed')
+    observer.unload({ subject: variant.subject, reason: 'evicted' })
+  }
+}
+
+function keyOf({ spec }: Variant): string {
+  return `${spec.path}\0${spec.fingerprint ?? ''}`
+}
+
+/** Memory of this process that no file stands behind; elsewhere than on Linux, all that is resident. */
+function anonymousBytes(): number {
+  try {
+    const [, resident = '0', shared = '0'] = readFileSync('/proc/self/statm', 'utf8').split(' ')
+    return (Number(resident) - Number(shared)) * PAGE_BYTES
+  } catch {
+    return process.memoryUsage.rss()
+  }
+}
