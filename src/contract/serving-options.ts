@@ -45,6 +45,10 @@ export const ServingOptions = Type.Object(
     requestTimeoutMs: positive('How long a request may take from arrival to answer. Default: 30000.'),
     runTimeoutMs: positive('How long one run may take. A process is then ended, a thread left to finish. Default: 30000.'),
     memoryLimitMb: positive('Memory of one instance with `isolation: process`; beyond it the process is ended. Default: none.'),
+    cacheMb: natural(
+      'Memory for answers that are given again to equal requests, without a run. For models whose answer depends on nothing but the request. Default: 0, no cache.',
+    ),
+    cacheTtlMs: positive('How long an answer may be given again. Default: 600000 (10 minutes).'),
     inlineMaxUs: natural(
       'A lone request whose run is predicted to take less than this runs on the main thread, without a hop. 0 turns it off. Default: 300.',
     ),
@@ -75,6 +79,9 @@ export interface Serving {
   readonly requestTimeoutMs: number
   readonly runTimeoutMs: number
   readonly memoryLimitMb: number | undefined
+  /** 0: no cache. */
+  readonly cacheMb: number
+  readonly cacheTtlMs: number
   readonly inlineMaxUs: number
   readonly nanPolicy: 'reject' | 'warn' | 'off' | undefined
 }
@@ -92,6 +99,8 @@ export const SERVING_DEFAULTS = {
   priorityAgingMs: 1000,
   requestTimeoutMs: 30_000,
   runTimeoutMs: 30_000,
+  cacheMb: 0,
+  cacheTtlMs: 600_000,
   inlineMaxUs: 300,
 } as const
 

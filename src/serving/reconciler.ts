@@ -230,7 +230,7 @@ export class Reconciler {
         .filter((variant) => isNew || !bad.includes(variant) || good.length + kept.length === 0)
       endpoint.replace(next)
     }
-    endpoint.keepFailures(isNew ? [] : bad)
+    endpoint.keepFailures(isNew ? [] : [...removed.filter((variant) => variant.phase === 'failed'), ...bad])
     for (const variant of added) this.#beside.delete(variant)
     for (const variant of removed) variant.retire()
     const switchMs = clock.monotonicMs() - started

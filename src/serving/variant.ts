@@ -3,15 +3,18 @@ import { faultPoint } from '../core/fail-point.ts'
 import { checkGolden } from '../signature/golden.ts'
 import { prepareQuestion } from '../signature/request.ts'
 import { allocate, elementCount, formatShape } from '../tensor/tensor.ts'
+import { ResponseCache } from './cache/response-cache.ts'
+import { MemoryStore } from './cache/store.ts'
 import { openModel } from './load.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
 import type { VariantPhase, VariantSpec } from '../contract/endpoint.ts'
-import type { ServingOptions } from '../contract/serving-options.ts'
+import type { Serving, ServingOptions } from '../contract/serving-options.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
 import type { Instance, InstanceEnd } from '../engine/instance.ts'
 import type { SlotStatus } from '../engine/slot.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { CacheStore } from './cache/store.ts'
 import type { LoadTimes, OpenModel } from './load.ts'
 import type { Observer, Subject } from './observe/events.ts'
 import type { Cancel, Settle, WorkResult } from './scheduler/scheduler.ts'
@@ -31,6 +34,7 @@ export interface VariantOptions {
 export interface Loaded extends Omit<OpenModel, typeof Symbol.asyncDispose | 'inline'> {
   readonly scheduler: Scheduler
   readonly inline: boolean
+  readonly cache: CacheStore | undefined
 }
 
 /** Why a load did not succeed, and when. */
@@ -82,6 +86,7 @@ export class Variant {
   #failure: LoadFailure | undefined
   #loaded: Loaded | undefined
   #release: () => Promise<void> = () => Promise.resolve()
+  #cache: ResponseCache<InferRequest> | undefined
   #closing: Promise<void> | undefined
   #retired = false
   /** It has been unloaded before: whatever it is now, a request may load it. */
@@ -167,7 +172,7 @@ export class Variant {
       onBatch: (batch) => observer.batch({ subject: this.subject, ...batch }),
     })
     this.#allOutputs = signature.outputs.map((output) => output.name)
-    const loaded: Loaded = { ...model, inline: inline !== undefined, scheduler }
+    const loaded: Loaded = { ...model, inline: inline !== undefined, scheduler, cache: this.#openCache(serving) }
     const checking = clock.monotonicMs()
     await this.#checkGolden(loaded)
     await faultPoint('load.checked')
@@ -177,6 +182,15 @@ export class Variant {
     const times = { loadMs: model.times.loadMs, warmUpMs: model.times.warmUpMs + clock.monotonicMs() - checking }
     this.#loaded = { ...loaded, times }
     return times
+  }
+
+  #openCache({ cacheMb, cacheTtlMs }: Serving): CacheStore | undefined {
+    this.#cache = undefined
+    if (cacheMb === 0) return undefined
+    const { clock } = this.#options
+    const store = new MemoryStore({ maxBytes: cacheMb * 1024 * 1024, ttlMs: cacheTtlMs, clock })
+    this.#cache = new ResponseCache(store, clock, (request, settle) => this.#enqueue(this.requireReady(), request, settle))
+    return store
   }
 
   #onInstanceFailure(instance: string, end: InstanceEnd): void {
@@ -289,6 +303,12 @@ export class Variant {
       settle(undefined, emptyResult(loaded, request.outputs))
       return () => {}
     }
+    // Golden examples are asked before the version is ready: they are to be answered by runs.
+    if (this.#cache !== undefined && this.#phase === 'ready') return this.#cache.submit(request, settle)
+    return this.#enqueue(loaded, request, settle)
+  }
+
+  #enqueue(loaded: Loaded, request: InferRequest, settle: Settle): Cancel {
     const { inputs, outputs, rows, priority, deadlineMs } = request
     return loaded.scheduler.enqueue({ inputs, outputs, rows, key: this.#batchKey(request, loaded), priority, deadlineMs }, settle)
   }
@@ -337,6 +357,7 @@ export class Variant {
     const loaded = this.#loaded
     const release = this.#release
     this.#loaded = undefined
+    this.#cache = undefined
     this.#release = () => Promise.resolve()
     loaded?.scheduler.close()
     await faultPoint('unload.begin')

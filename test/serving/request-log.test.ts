@@ -19,6 +19,7 @@ const event: RequestEvent = {
   batchWaitMs: 0,
   computeMs: 0,
   rows: 1,
+  cache: undefined,
   traceparent: undefined,
 }
 

@@ -30,6 +30,7 @@ function event(index: number): RequestEvent {
     batchWaitMs: 0,
     computeMs: 250,
     rows: 1 + (index % 3),
+    cache: undefined,
     traceparent: undefined,
   }
 }

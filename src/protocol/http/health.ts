@@ -1,5 +1,6 @@
 import type { DataPlane } from '../../serving/data-plane.ts'
-import type { Variant } from '../../serving/variant.ts'
+import type { Variant, VariantStatus } from '../../serving/variant.ts'
+import type { Endpoint } from '../../serving/endpoint.ts'
 import type { Route } from './routes.ts'
 
 export interface HealthOptions {
@@ -46,12 +47,14 @@ function health(dataPlane: DataPlane, options: HealthOptions): object {
     status: reason !== undefined ? 'unavailable' : allReady ? 'ok' : 'degraded',
     ...(reason !== undefined && { reason }),
     model_loaded: variants.some((variant) => variant.ready),
-    models: variants.map(modelHealth),
+    models: variants.map((variant) => modelHealth(variant, dataPlane.endpoint(variant.subject.endpoint))),
   }
 }
 
-function modelHealth(variant: Variant): object {
+/** The versions that an endpoint failed to load are told with the one that carries its traffic. */
+function modelHealth(variant: Variant, endpoint: Endpoint): object {
   const status = variant.status()
+  const carries = endpoint.route(undefined, undefined) === variant || endpoint.variants.length === 1
   return {
     name: status.endpoint,
     version: status.version,
@@ -66,5 +69,13 @@ function modelHealth(variant: Variant): object {
       last_failure: lastFailure,
       retry_at: retryAt,
     })),
+    ...(carries && {
+      failures: endpoint.failures.map(failedLoad),
+      loading: endpoint.loading.map((other) => other.subject.version),
+    }),
   }
+}
+
+function failedLoad({ version, path, failure }: VariantStatus): object {
+  return { version, path, ...failure }
 }

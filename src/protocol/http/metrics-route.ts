@@ -10,7 +10,7 @@ export function metricsRoute(dataPlane: DataPlane, metrics: Metrics, processMetr
     path: '/metrics',
     handle(exchange) {
       const openMetrics = prefersOpenMetrics(exchange.header('accept'))
-      const families = [...metrics.families(dataPlane.variants()), ...processMetrics.families()]
+      const families = [...metrics.families(dataPlane), ...processMetrics.families()]
       exchange.send(200, openMetrics ? OPENMETRICS_TYPE : TEXT_TYPE, exposeText(families, openMetrics))
     },
   }

@@ -174,7 +174,10 @@ class Inference {
       exchange.work = result
       exchange.rows = rows
       guarded(exchange, () =>
-        this.#dialect.respond({ outputs: result.outputs, subject: variant.subject, headers: warningHeader(prepared.warnings) }, loaded),
+        this.#dialect.respond(
+          { outputs: result.outputs, subject: variant.subject, headers: answerHeaders(prepared.warnings, result.cache) },
+          loaded,
+        ),
       )
     })
     exchange.onDisconnect(cancel)
@@ -235,15 +238,16 @@ function guarded(exchange: Exchange, act: () => void): void {
   }
 }
 
-function warningHeader(warnings: readonly string[]): Record<string, string> | undefined {
-  return warnings.length === 0
-    ? undefined
-    : {
-        'slipway-warnings': warnings
-          .slice(0, 3)
-          .join('; ')
-          .replaceAll(/[^\x20-\x7e]/g, '?'),
-      }
+function answerHeaders(warnings: readonly string[], cache: string | undefined): Record<string, string> | undefined {
+  if (warnings.length === 0 && cache === undefined) return undefined
+  const headers: Record<string, string> = {}
+  if (cache !== undefined) headers['slipway-cache'] = cache
+  if (warnings.length > 0)
+    headers['slipway-warnings'] = warnings
+      .slice(0, 3)
+      .join('; ')
+      .replaceAll(/[^\x20-\x7e]/g, '?')
+  return headers
 }
 
 /** @throws SLW_BAD_REQUEST naming the models, when there are several and none is the default */

@@ -157,6 +157,7 @@ export class HttpServer {
       batchWaitMs: work?.batchWaitMs ?? 0,
       computeMs: work?.computeMs ?? 0,
       rows: exchange.rows,
+      cache: work?.cache,
       traceparent: exchange.context?.traceparent,
     })
   }

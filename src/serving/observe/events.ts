@@ -8,6 +8,9 @@ export interface Subject {
   readonly version: string
 }
 
+/** From memory; together with an equal request that was running; by a run of its own. */
+export type CacheResult = 'hit' | 'shared' | 'miss'
+
 /** One finished request: the single thing that the data plane tells of it. */
 export interface RequestEvent {
   readonly requestId: string
@@ -31,6 +34,8 @@ export interface RequestEvent {
   readonly batchWaitMs: number
   readonly computeMs: number
   readonly rows: number
+  /** How the cache of the model served it; undefined where it has none, or the request never came to it. */
+  readonly cache: CacheResult | undefined
   /** W3C trace context of the caller, passed through. */
   readonly traceparent: string | undefined
 }

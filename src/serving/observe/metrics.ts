@@ -3,8 +3,9 @@ import { API_VERSION } from '../../contract/schema.ts'
 import { GUIDE_METRICS, METRICS } from './catalog.ts'
 import type { HistogramData } from '../../contract/histogram.ts'
 import type { ObservationWindow, Statistic, WindowKey } from '../../contract/observation-window.ts'
+import type { DataPlane } from '../data-plane.ts'
 import type { Variant } from '../variant.ts'
-import type { BatchEvent, InstanceFailureEvent, Observer, RequestEvent, Subject } from './events.ts'
+import type { BatchEvent, ChangeEvent, InstanceFailureEvent, LoadEvent, Observer, RequestEvent, Subject, UnloadEvent } from './events.ts'
 import type { Family, Labels } from './exposition.ts'
 
 export interface MetricsOptions {
@@ -22,6 +23,9 @@ class Series {
   readonly batchRows = new Histogram(ROWS_EDGES)
   readonly rejected = new Map<string, number>()
   readonly failures = new Map<string, number>()
+  readonly cached = new Map<string, number>()
+  /** When it was last seen to be served, epoch milliseconds. */
+  servedMs = Date.now()
   inlineRuns = 0
   poolRuns = 0
   rows = 0
@@ -51,7 +55,14 @@ function reasonOf(code: string): string {
 /** Counts what the data plane tells. Labels come only from what is served, never from what a client names. */
 export class Metrics implements Observer {
   readonly #options: MetricsOptions
-  readonly #series = new Map<Subject, Series>()
+  readonly #series = new Map<string, Series>()
+  /** The same by the object that events carry: the way of every request. */
+  readonly #bySubject = new WeakMap<Subject, Series>()
+  /** By endpoint and result, reason, or nothing. */
+  readonly #loads = new Map<string, number>()
+  readonly #unloads = new Map<string, number>()
+  readonly #switches = new Map<string, number>()
+  readonly #drains = new Map<string, number>()
   /** Rejections that reached no model. */
   readonly #unrouted = new Map<string, number>()
   readonly #guideRequests = new Map<number, number>()
@@ -62,8 +73,13 @@ export class Metrics implements Observer {
   }
 
   #of(subject: Subject): Series {
-    let series = this.#series.get(subject)
-    if (series === undefined) this.#series.set(subject, (series = new Series(subject)))
+    const known = this.#bySubject.get(subject)
+    if (known !== undefined) return known
+    // A version that is loaded again counts on where it was.
+    const key = keyOf(subject)
+    let series = this.#series.get(key)
+    if (series === undefined) this.#series.set(key, (series = new Series(subject)))
+    this.#bySubject.set(subject, series)
     return series
   }
 
@@ -83,6 +99,7 @@ export class Metrics implements Observer {
       increment(series.rejected, reasonOf(event.errorCode))
       return
     }
+    if (event.cache !== undefined) increment(series.cached, event.cache)
     series.queue.observe(event.queueMs / 1000)
     series.batchWait.observe(event.batchWaitMs / 1000)
     series.rows += event.rows
@@ -99,6 +116,19 @@ export class Metrics implements Observer {
 
   instanceFailure(event: InstanceFailureEvent): void {
     increment(this.#of(event.subject).failures, event.reason.replaceAll(' ', '_'))
+  }
+
+  load(event: LoadEvent): void {
+    increment(this.#loads, `${event.subject.endpoint}\0${event.error === undefined ? 'ok' : reasonOf(event.error)}`)
+  }
+
+  unload(event: UnloadEvent): void {
+    increment(this.#unloads, `${event.subject.endpoint}\0${event.reason}`)
+  }
+
+  change(event: ChangeEvent): void {
+    increment(this.#switches, `${event.endpoint}\0${event.ok ? 'ok' : 'failed'}`)
+    if (event.ok) this.#drains.set(event.endpoint, event.drainMs / 1000)
   }
 
   /** What was seen of one variant so far, in the form that merges with what other servers saw. */
@@ -118,8 +148,20 @@ export class Metrics implements Observer {
     return { apiVersion: API_VERSION, key, statistics }
   }
 
+  /** Series of versions that are gone are kept for the next scrapes, and not for ever. */
+  #sweep(variants: readonly Variant[]): void {
+    const now = Date.now()
+    for (const { subject } of variants) {
+      const series = this.#series.get(keyOf(subject))
+      if (series !== undefined) series.servedMs = now
+    }
+    for (const [key, series] of this.#series) if (now - series.servedMs > KEEP_GONE_MS) this.#series.delete(key)
+  }
+
   /** Current values; gauges of variants are read from the variants themselves. */
-  families(variants: Iterable<Variant>): Family[] {
+  families(dataPlane: DataPlane): Family[] {
+    const variants = [...dataPlane.variants()]
+    this.#sweep(variants)
     const all = [...this.#series.values()]
     const per = <T extends Family['samples'][number]['value']>(value: (series: Series) => T): Family['samples'] =>
       all.map((series) => ({ labels: series.labels, value: value(series) }))
@@ -161,6 +203,18 @@ export class Metrics implements Observer {
         all.flatMap((series) => countSamples(series.labels, series.failures)),
       ),
       ...variantGauges(variants),
+      family('slipway_model_loads_total', pairSamples(this.#loads, 'result')),
+      family('slipway_model_unloads_total', pairSamples(this.#unloads, 'reason')),
+      family('slipway_switches_total', pairSamples(this.#switches, 'result')),
+      family(
+        'slipway_switch_drain_seconds',
+        [...this.#drains].map(([endpoint, value]) => ({ labels: { endpoint }, value })),
+      ),
+      family(
+        'slipway_cache_requests_total',
+        all.flatMap((series) => [...series.cached].map(([result, value]) => ({ labels: { ...series.labels, result }, value }))),
+      ),
+      ...memoryGauges(dataPlane),
     ]
     return this.#options.guideNames ? [...families, ...this.#guideFamilies(all)] : families
   }
@@ -196,6 +250,25 @@ export class Metrics implements Observer {
   }
 }
 
+/** How long the series of a version that is no longer served are exposed. */
+const KEEP_GONE_MS = 10 * 60 * 1000
+
+function keyOf({ endpoint, variant, model, version }: Subject): string {
+  return `${endpoint}\0${variant}\0${model}\0${version}`
+}
+
+function pairSamples(counts: ReadonlyMap<string, number>, label: string): Family['samples'] {
+  return [...counts].map(([key, value]) => {
+    const [endpoint = '', second = ''] = key.split('\0')
+    return { labels: { endpoint, [label]: second }, value }
+  })
+}
+
+function memoryGauges({ memory }: DataPlane): Family[] {
+  const one = (value: number | undefined): Family['samples'] => (value === undefined ? [] : [{ labels: {}, value }])
+  return [family('slipway_memory_used_bytes', one(memory.usedBytes)), family('slipway_memory_budget_bytes', one(memory.budgetBytes))]
+}
+
 const NO_MODEL: Labels = { endpoint: '', variant: '', model: '', version: '' }
 
 function family(name: keyof typeof METRICS, samples: Family['samples']): Family {
@@ -226,12 +299,21 @@ function countSamples(labels: Labels, counts: ReadonlyMap<string, number>): { la
   return [...counts].map(([reason, value]) => ({ labels: { ...labels, reason }, value }))
 }
 
+/** What a cache tells of itself. */
+export interface CacheCounts {
+  readonly entries: number
+  readonly bytes: number
+  readonly evictions: number
+}
+
 function variantGauges(variants: Iterable<Variant>): Family[] {
   const queued: Family['samples'][number][] = []
   const inflight: Family['samples'][number][] = []
   const ready: Family['samples'][number][] = []
   const load: Family['samples'][number][] = []
   const instances: Family['samples'][number][] = []
+  const memory: Family['samples'][number][] = []
+  const caches: { labels: Labels; cache: CacheCounts }[] = []
   for (const variant of variants) {
     const { endpoint, variant: name, model, version } = variant.subject
     const labels = { endpoint, variant: name, model, version }
@@ -240,6 +322,8 @@ function variantGauges(variants: Iterable<Variant>): Family[] {
     if (loaded === undefined) continue
     queued.push({ labels, value: loaded.scheduler.queued })
     inflight.push({ labels, value: loaded.scheduler.inFlight })
+    if (variant.memoryBytes !== undefined) memory.push({ labels, value: variant.memoryBytes })
+    if (loaded.cache !== undefined) caches.push({ labels, cache: loaded.cache })
     load.push({ labels, value: (loaded.times.loadMs + loaded.times.warmUpMs) / 1000 })
     const states = new Map<string, number>()
     for (const slot of loaded.slots) increment(states, slot.state.replaceAll(' ', '_'))
@@ -251,5 +335,18 @@ function variantGauges(variants: Iterable<Variant>): Family[] {
     family('slipway_model_ready', ready),
     family('slipway_model_load_seconds', load),
     family('slipway_instances', instances),
+    family('slipway_model_memory_bytes', memory),
+    family(
+      'slipway_cache_entries',
+      caches.map(({ labels, cache }) => ({ labels, value: cache.entries })),
+    ),
+    family(
+      'slipway_cache_bytes',
+      caches.map(({ labels, cache }) => ({ labels, value: cache.bytes })),
+    ),
+    family(
+      'slipway_cache_evictions_total',
+      caches.map(({ labels, cache }) => ({ labels, value: cache.evictions })),
+    ),
   ]
 }

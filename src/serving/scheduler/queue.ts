@@ -1,4 +1,5 @@
 import type { SlipwayError } from '../../core/errors.ts'
+import type { CacheResult } from '../observe/events.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 
 /** Rows to run, and who waits for them. */
@@ -35,6 +36,8 @@ export interface WorkResult {
   /** The part of `queueMs` during which an instance was free and company was waited for. */
   readonly batchWaitMs: number
   readonly computeMs: number
+  /** Where the model has a cache. */
+  readonly cache?: CacheResult
 }
 
 export interface QueueLimits {

@@ -1,0 +1,197 @@
+import { hash } from 'node:crypto'
+import { SlipwayError } from '../../core/errors.ts'
+import { copyTensor, tensorBytes } from '../../tensor/tensor.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { Cancel, Settle, WorkResult } from '../scheduler/scheduler.ts'
+import type { CachedAnswer, CacheStore } from './store.ts'
+
+/** What decides an answer, and until when it is wanted. */
+export interface CacheableRequest {
+  readonly inputs: readonly Tensor[]
+  readonly outputs: readonly string[]
+  readonly parametersKey?: string | undefined
+  readonly deadlineMs: number
+}
+
+/** Runs a request whose answer is not there. @throws what a full queue says */
+export type Run<R> = (request: R, settle: Settle) => Cancel
+
+/** One who waits for an answer that is on its way. */
+interface Waiter<R> {
+  readonly request: R
+  readonly settle: Settle
+  readonly joinedMs: number
+  /** Undefined for the one whose request runs: the scheduler watches over its time. */
+  cancelTimer: (() => void) | undefined
+}
+
+/** One run, and all who wait for its answer. */
+interface Flight<R> {
+  readonly key: Buffer
+  readonly waiters: Set<Waiter<R>>
+  /** Whose request runs; it may have gone away since. */
+  leader: Waiter<R>
+  cancel: Cancel
+}
+
+/** Ends that say something of the one who asked, and nothing of the answer. */
+const OF_THE_LEADER: ReadonlySet<string> = new Set(['SLW_DEADLINE_EXCEEDED', 'SLW_LATENCY_GOAL', 'SLW_CANCELLED'])
+
+/**
+ * Answers of one version of one model. Equal requests that come while the first one runs wait for its answer; when the first
+ * caller goes away, its run goes on for the others. Errors are never kept. It goes with its version.
+ */
+export class ResponseCache<R extends CacheableRequest> {
+  readonly #store: CacheStore
+  readonly #clock: Clock
+  readonly #run: Run<R>
+  readonly #flights = new Map<string, Flight<R>>()
+
+  constructor(store: CacheStore, clock: Clock, run: Run<R>) {
+    this.#store = store
+    this.#clock = clock
+    this.#run = run
+  }
+
+  get store(): CacheStore {
+    return this.#store
+  }
+
+  /** @throws what `run` throws, where this request is the one to run */
+  submit(request: R, settle: Settle): Cancel {
+    const key = keyOf(request)
+    const digest = hash('sha256', key, 'base64')
+    const found = this.#store.get(digest, key)
+    if (!(found instanceof Promise)) return this.#answer({ request, settle, key, digest }, found)
+    let cancel: Cancel | undefined
+    let gone = false
+    found
+      .catch(() => undefined)
+      .then((later) => {
+        if (!gone) cancel = this.#answer({ request, settle, key, digest }, later)
+      })
+      .catch((error: unknown) => settle(error as SlipwayError, undefined))
+    return () => {
+      gone = true
+      cancel?.()
+    }
+  }
+
+  #answer(asked: { request: R; settle: Settle; key: Buffer; digest: string }, found: CachedAnswer | undefined): Cancel {
+    const { request, settle, key, digest } = asked
+    if (found !== undefined) {
+      settle(undefined, { outputs: found.outputs, queueMs: 0, batchWaitMs: 0, computeMs: 0, cache: 'hit' })
+      return () => {}
+    }
+    const waiter: Waiter<R> = { request, settle, joinedMs: this.#clock.monotonicMs(), cancelTimer: undefined }
+    const flight = this.#flights.get(digest)
+    if (flight === undefined) return this.#lead(digest, key, waiter)
+    // Two requests with one digest: this has never been seen, and is no reason to give a wrong answer.
+    if (!flight.key.equals(key)) return this.#run(request, settle)
+    return this.#join(digest, flight, waiter)
+  }
+
+  #lead(digest: string, key: Buffer, waiter: Waiter<R>): Cancel {
+    const flight: Flight<R> = { key, waiters: new Set([waiter]), leader: waiter, cancel: () => {} }
+    this.#flights.set(digest, flight)
+    try {
+      this.#start(digest, flight)
+    } catch (error) {
+      this.#flights.delete(digest)
+      throw error
+    }
+    return () => this.#leave(digest, flight, waiter)
+  }
+
+  #start(digest: string, flight: Flight<R>): void {
+    flight.cancel = this.#run(flight.leader.request, (error, result) => this.#land(digest, flight, error, result))
+  }
+
+  #join(digest: string, flight: Flight<R>, waiter: Waiter<R>): Cancel {
+    flight.waiters.add(waiter)
+    const leftMs = waiter.request.deadlineMs - waiter.joinedMs
+    if (Number.isFinite(leftMs))
+      waiter.cancelTimer = this.#clock.after(leftMs, () => {
+        this.#leave(digest, flight, waiter)
+        const message = `waited ${Math.round(leftMs)} ms for an equal request to be answered, longer than its time-out`
+        waiter.settle(new SlipwayError('SLW_DEADLINE_EXCEEDED', message), undefined)
+      })
+    return () => {
+      if (!flight.waiters.has(waiter)) return
+      this.#leave(digest, flight, waiter)
+      waiter.settle(new SlipwayError('SLW_CANCELLED', 'the caller went away'), undefined)
+    }
+  }
+
+  /** The run goes on for the others; without others it is given up. */
+  #leave(digest: string, flight: Flight<R>, waiter: Waiter<R>): void {
+    if (!flight.waiters.delete(waiter)) return
+    waiter.cancelTimer?.()
+    if (flight.waiters.size > 0) {
+      if (waiter === flight.leader) waiter.settle(new SlipwayError('SLW_CANCELLED', 'the caller went away'), undefined)
+      return
+    }
+    if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
+    // Its end comes back as that of a run: whoever led is told there.
+    if (waiter === flight.leader) flight.waiters.add(waiter)
+    flight.cancel()
+  }
+
+  #land(digest: string, flight: Flight<R>, error: SlipwayError | undefined, result: WorkResult | undefined): void {
+    if (result === undefined) {
+      this.#fail(digest, flight, error ?? new SlipwayError('SLW_INTERNAL', 'a run ended with nothing'))
+      return
+    }
+    if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
+    // A view would keep the answers of a whole batch alive.
+    const outputs = result.outputs.map(copyTensor)
+    let bytes = 0
+    for (const tensor of outputs) bytes += tensorBytes(tensor)
+    this.#store.set(digest, flight.key, { outputs }, bytes)
+    const nowMs = this.#clock.monotonicMs()
+    for (const waiter of flight.waiters) {
+      waiter.cancelTimer?.()
+      if (waiter === flight.leader) waiter.settle(undefined, { ...result, outputs, cache: 'miss' })
+      else waiter.settle(undefined, { outputs, queueMs: nowMs - waiter.joinedMs, batchWaitMs: 0, computeMs: 0, cache: 'shared' })
+    }
+  }
+
+  #fail(digest: string, flight: Flight<R>, error: SlipwayError): void {
+    const { leader, waiters } = flight
+    if (OF_THE_LEADER.has(error.code)) {
+      if (waiters.delete(leader)) leader.settle(error, undefined)
+      const [next] = waiters
+      if (next !== undefined) {
+        next.cancelTimer?.()
+        next.cancelTimer = undefined
+        flight.leader = next
+        try {
+          this.#start(digest, flight)
+          return
+        } catch (thrown) {
+          error = thrown as SlipwayError
+        }
+      }
+    }
+    if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
+    for (const waiter of waiters) {
+      waiter.cancelTimer?.()
+      waiter.settle(error, undefined)
+    }
+  }
+}
+
+/** Everything that decides the answer, as bytes: outputs asked for, parameters, and each input with its type and shape. */
+function keyOf(request: CacheableRequest): Buffer {
+  const parts: Buffer[] = []
+  let head = `${JSON.stringify(request.outputs)}${request.parametersKey ?? ''}`
+  for (const { datatype, shape, data } of request.inputs) {
+    head += `|${datatype}[${shape.join()}]`
+    parts.push(Array.isArray(data) ? Buffer.from(JSON.stringify(data)) : Buffer.from(data.buffer, data.byteOffset, data.byteLength))
+  }
+  const header = Buffer.from(head)
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(header.length)
+  return Buffer.concat([length, header, ...parts])
+}
