@@ -34,6 +34,8 @@ export interface Instance {
    * @throws SLW_INSTANCE_FAILED when the instance ended: see `ended`
    */
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  /** Loading and warming are over, requests will come: whatever was held back for the sake of others no longer is. */
+  serve(): void
   /** Whether a run is in progress, including one whose caller has already been given a time-out. */
   readonly busy: boolean
   /** Settles when a run that had timed out has come to its end; at once when none has. */

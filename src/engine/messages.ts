@@ -17,6 +17,8 @@ export type ToInstance =
       readonly shapes: readonly (readonly number[])[]
       readonly outputs: readonly number[] | undefined
     }
+  /** Loading and warming are over: from here on it works at the priority of the process. */
+  | { readonly type: 'serve'; readonly nice: number }
   | { readonly type: 'close' }
 
 /** From an instance back. */

@@ -44,6 +44,7 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
       kind: 'process',
       send: (message) => send(message),
       kill: () => child.kill('SIGKILL'),
+      serve() {},
       memoryBytes: () => residentBytes(child.pid),
     },
     spec,

@@ -11,6 +11,8 @@ export interface Transport {
   send(message: ToInstance): void
   /** Ends it without waiting. A thread inside the runtime cannot be ended (the process would abort): it is left alone. */
   kill(): void
+  /** Loading and warming are over. */
+  serve(): void
   memoryBytes(): number | undefined
 }
 
@@ -60,6 +62,10 @@ export class RemoteInstance implements Instance {
   async load(): Promise<void> {
     this.#transport.send({ type: 'load', v: WIRE_VERSION, spec: this.#spec })
     await this.#loaded.promise
+  }
+
+  serve(): void {
+    this.#transport.serve()
   }
 
   get busy(): boolean {

@@ -1,6 +1,7 @@
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { failPoint } from '../core/fail-point.ts'
 import { WIRE_VERSION } from './messages.ts'
+import { restoreThreadPriority } from './priority.ts'
 import { openSession } from './runtime.ts'
 import type { Session } from './runtime.ts'
 import type { InstanceSpec, WireError } from './instance.ts'
@@ -27,6 +28,9 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
         break
       case 'run':
         await run(message)
+        break
+      case 'serve':
+        restoreThreadPriority(message.nice)
         break
       case 'close':
         await session?.close()

@@ -142,12 +142,15 @@ class Opening {
   slot(index: number): InstanceSlot {
     const { clock, onAvailable, onInstanceFailure } = this.#options
     const { serving } = this.parts
+    // One that is started again is wanted at once.
+    let { gentle } = this.#options
     const spec = { ...this.#spec, name: `${this.#spec.name}#${index}` }
     return new InstanceSlot({
       name: spec.name,
       clock,
       open: async () => {
-        const instance = serving.isolation === 'process' ? await openProcess(spec, serving) : await openThread(spec, serving.runTimeoutMs)
+        const instance =
+          serving.isolation === 'process' ? await openProcess(spec, serving) : await openThread(spec, serving.runTimeoutMs, gentle)
         const started = clock.monotonicMs()
         try {
           await this.#warm(instance)
@@ -155,6 +158,8 @@ class Opening {
           await instance.close()
           throw error
         }
+        instance.serve()
+        gentle = false
         const tookMs = clock.monotonicMs() - started
         this.warmUpMs = this.#options.gentle ? this.warmUpMs + tookMs : Math.max(this.warmUpMs, tookMs)
         return instance

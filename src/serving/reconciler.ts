@@ -277,7 +277,7 @@ export class Reconciler {
   /** Has an unloaded variant loaded for a request. Those who ask at once wait for one load. */
   async activate(variant: Variant): Promise<void> {
     if (variant.loaded !== undefined && variant.phase === 'ready') return
-    const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: true })
+    const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: false })
     this.#options.log.info({ ...variant.subject, loadMs: round(loadMs + warmUpMs) }, 'model loaded on demand')
   }
 

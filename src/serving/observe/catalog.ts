@@ -3,6 +3,8 @@ export interface MetricInfo {
   readonly type: 'counter' | 'gauge' | 'histogram'
   readonly help: string
   readonly labels: readonly string[]
+  /** How the values of several processes of one server become one. Default: sum. */
+  readonly merge?: 'sum' | 'max' | 'min'
 }
 
 const SUBJECT = ['endpoint', 'variant', 'model', 'version'] as const
@@ -35,8 +37,13 @@ export const METRICS = {
     help: 'Requests that were not answered with a prediction, by reason.',
     labels: [...SUBJECT, 'reason'],
   },
-  slipway_model_ready: { type: 'gauge', help: '1 when the version can answer.', labels: SUBJECT },
-  slipway_model_load_seconds: { type: 'gauge', help: 'Time the last load took: read, load, probe, warm up, check.', labels: SUBJECT },
+  slipway_model_ready: { type: 'gauge', help: '1 when the version can answer.', labels: SUBJECT, merge: 'min' },
+  slipway_model_load_seconds: {
+    type: 'gauge',
+    help: 'Time the last load took: read, load, probe, warm up, check.',
+    labels: SUBJECT,
+    merge: 'max',
+  },
   slipway_instances: { type: 'gauge', help: 'Instances by state.', labels: [...SUBJECT, 'state'] },
   slipway_instance_failures_total: {
     type: 'counter',
@@ -57,11 +64,13 @@ export const METRICS = {
     type: 'counter',
     help: 'Changes of the version that an endpoint serves; `failed`: the new one could not be served and the old one goes on.',
     labels: ['endpoint', 'result'],
+    merge: 'max',
   },
   slipway_switch_drain_seconds: {
     type: 'gauge',
     help: 'Last switch: time until the old version had answered its last request and had ended.',
     labels: ['endpoint'],
+    merge: 'max',
   },
   slipway_model_memory_bytes: { type: 'gauge', help: 'Memory that a loaded version takes, as measured at its load.', labels: SUBJECT },
   slipway_memory_used_bytes: { type: 'gauge', help: 'Memory of all loaded versions, as measured at their loads.', labels: [] },
@@ -78,21 +87,38 @@ export const METRICS = {
     help: 'Answers that left the cache to make room, or because they were too old.',
     labels: SUBJECT,
   },
-  slipway_build_info: { type: 'gauge', help: 'Always 1; the labels say which build runs.', labels: ['version', 'node'] },
+  slipway_processes: { type: 'gauge', help: 'Processes that serve (`processes`); absent where the server is one process.', labels: [] },
+  slipway_process_restarts_total: {
+    type: 'counter',
+    help: 'Serving processes that ended by themselves and were started again.',
+    labels: [],
+  },
+  slipway_build_info: { type: 'gauge', help: 'Always 1; the labels say which build runs.', labels: ['version', 'node'], merge: 'max' },
   process_cpu_seconds_total: { type: 'counter', help: 'CPU time of the process, user and system.', labels: [] },
   process_resident_memory_bytes: { type: 'gauge', help: 'Resident memory of the process.', labels: [] },
-  process_start_time_seconds: { type: 'gauge', help: 'Start of the process, seconds since the Unix epoch.', labels: [] },
+  process_start_time_seconds: { type: 'gauge', help: 'Start of the process, seconds since the Unix epoch.', labels: [], merge: 'min' },
   process_open_fds: { type: 'gauge', help: 'Open file descriptors.', labels: [] },
   slipway_heap_bytes: { type: 'gauge', help: 'JavaScript heap of the main thread in use.', labels: [] },
   slipway_event_loop_delay_seconds: {
     type: 'gauge',
     help: 'How late the event loop of the main thread was, 99th percentile since the last scrape.',
     labels: [],
+    merge: 'max',
   },
-  slipway_cgroup_cpu_seconds_total: { type: 'counter', help: 'CPU time of the cgroup (container).', labels: [] },
-  slipway_cgroup_cpu_throttled_seconds_total: { type: 'counter', help: 'Time the cgroup was held back by its CPU quota.', labels: [] },
-  slipway_cgroup_memory_bytes: { type: 'gauge', help: 'Memory of the cgroup (container).', labels: [] },
-  slipway_cgroup_memory_limit_bytes: { type: 'gauge', help: 'Memory limit of the cgroup; absent where there is none.', labels: [] },
+  slipway_cgroup_cpu_seconds_total: { type: 'counter', help: 'CPU time of the cgroup (container).', labels: [], merge: 'max' },
+  slipway_cgroup_cpu_throttled_seconds_total: {
+    type: 'counter',
+    help: 'Time the cgroup was held back by its CPU quota.',
+    labels: [],
+    merge: 'max',
+  },
+  slipway_cgroup_memory_bytes: { type: 'gauge', help: 'Memory of the cgroup (container).', labels: [], merge: 'max' },
+  slipway_cgroup_memory_limit_bytes: {
+    type: 'gauge',
+    help: 'Memory limit of the cgroup; absent where there is none.',
+    labels: [],
+    merge: 'max',
+  },
 } as const satisfies Record<string, MetricInfo>
 
 /** The names that published guides use, behind the option `metrics.guideNames`. */

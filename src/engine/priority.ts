@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { getPriority, setPriority } from 'node:os'
+
+/** CAP_SYS_NICE of capabilities(7). */
+const CAP_SYS_NICE = 1n << 23n
+
+/**
+ * A tenth of the weight of the usual 0, see sched(7): enough to get on with the work where the cores are never idle.
+ */
+const LOW_NICE = 10
+
+let restorable: boolean | undefined
+
+/**
+ * Whether a thread that has lowered its priority may raise it again: on Linux that takes CAP_SYS_NICE, or a limit of "nice"
+ * that allows it. Elsewhere a priority is that of the whole process.
+ */
+export function canLowerPriority(): boolean {
+  restorable ??= process.platform === 'linux' && mayRaise()
+  return restorable
+}
+
+function mayRaise(): boolean {
+  try {
+    const capabilities = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'
+    if ((BigInt(`0x${capabilities}`) & CAP_SYS_NICE) !== 0n) return true
+    const limit = /^Max nice priority\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? '0'
+    // getrlimit(2): the ceiling of the nice value is 20 - limit.
+    return 20 - Number(limit) <= getPriority()
+  } catch {
+    return false
+  }
+}
+
+/** Lets every other thread go before the calling one. On Linux, process 0 means the calling thread, see setpriority(2). */
+export function lowerThreadPriority(): void {
+  setPriority(0, LOW_NICE)
+}
+
+/** Ends what {@link lowerThreadPriority} began, also for threads that were started meanwhile and took it over. */
+export function restoreThreadPriority(nice: number): void {
+  setPriority(0, nice)
+  for (const task of readdirSync('/proc/self/task')) {
+    try {
+      if (niceOf(Number(task)) === LOW_NICE) setPriority(Number(task), nice)
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+/** Field 19 of /proc/[pid]/stat, see proc(5). */
+function niceOf(task: number): number {
+  const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8')
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+}
