@@ -1,12 +1,14 @@
 import { flushCompileCache } from 'node:module'
 import { pino } from 'pino'
 import { messageOf, SlipwayError } from '../core/errors.ts'
+import { silentLogger } from '../core/log.ts'
 import { formatBytes, formatMs, parseDurationMs } from '../core/units.ts'
 import { predictUs } from '../engine/cost.ts'
 import { curlLine } from '../protocol/http/examples.ts'
 import { desiredState } from '../server/desired-state.ts'
 import { flagOf, readConfig, settings } from '../server/config.ts'
 import { resolveServer } from '../server/options.ts'
+import { openSecurity } from '../server/security.ts'
 import { startServer } from '../server/start-server.ts'
 import { tuneV8 } from '../server/tune-v8.ts'
 import { describeSpec } from '../serving/variant.ts'
@@ -107,6 +109,8 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
 
 async function dryRun(server: ServerOptions): Promise<void> {
   const config = resolveServer(server)
+  const logger = { ...silentLogger, warn: (_: object, message: string) => note(`warning: ${message}`) }
+  using security = await openSecurity(config, process.env, logger)
   const documents = await desiredState(config)
   const { readPackage } = await import('../model/package.ts')
   const { buildSignature } = await import('../signature/signature.ts')
@@ -117,7 +121,7 @@ async function dryRun(server: ServerOptions): Promise<void> {
       print(`ok  ${document.metadata.name} version ${variant.version}  ${variant.path}`)
     }
   }
-  print(`ok  configuration for http://${config.host}:${config.port}`)
+  print(`ok  configuration for http${security.certificates === undefined ? '' : 's'}://${config.host}:${config.port}`)
 }
 
 /** What a newcomer wants to see first: what is served, where, and one line that works. */
@@ -151,8 +155,14 @@ function banner(server: SlipwayServer): string {
     ),
   )
   const first = [...server.dataPlane.variants()].find((variant) => variant.loaded !== undefined)
-  if (first?.loaded !== undefined) lines.push('', 'Try it:', style('cyan', curlLine(url, first.subject.endpoint, first.loaded.signature)))
+  if (first?.loaded !== undefined)
+    lines.push('', 'Try it:', style('cyan', curlLine(url, first.subject.endpoint, first.loaded.signature, keyHeader(server))))
   return lines.join('\n')
+}
+
+/** For the line to try: the shell puts the key in. */
+function keyHeader(server: SlipwayServer): string | undefined {
+  return server.security.keys === undefined ? undefined : '"authorization: Bearer $KEY"'
 }
 
 /** Waits for a signal, ends politely, and at a second signal at once. */

@@ -1,9 +1,11 @@
 import { Type } from 'typebox'
+import { DOOR_SETTINGS, resolveDoors } from './door-options.ts'
 import { oneOf } from '../contract/schema.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
 import { HttpLimitsOptions, HTTP_LIMIT_DEFAULTS } from '../protocol/http/options.ts'
 import type { Static } from 'typebox'
 import type { HttpLimits } from '../protocol/http/options.ts'
+import type { DoorsConfig } from './door-options.ts'
 
 const ModelEntry = Type.Object(
   {
@@ -22,6 +24,7 @@ export const ServerOptions = Type.Object(
       Type.Integer({ minimum: 0, maximum: 65_535, description: 'Port to listen on; 0 takes a free one. Default: 8470.' }),
     ),
     insecure: Type.Optional(Type.Boolean({ description: 'Allow listening beyond this machine without keys and TLS. Default: false.' })),
+    ...DOOR_SETTINGS,
     models: Type.Optional(Type.Array(ModelEntry, { description: 'What to serve, beside what the command line names.' })),
     defaultModel: Type.Optional(Type.String({ description: 'Model that POST /predict means. Default: the only one.' })),
     versions: Type.Optional(
@@ -82,7 +85,7 @@ export const ServerOptions = Type.Object(
 export type ServerOptions = Static<typeof ServerOptions>
 
 /** {@link ServerOptions} with every default in place. */
-export interface ServerConfig {
+export interface ServerConfig extends DoorsConfig {
   readonly host: string
   readonly port: number
   /** Whether somebody chose the port; a default that is taken may be explained differently. */
@@ -104,6 +107,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 8470,
     insecure: options.insecure ?? false,
+    ...resolveDoors(options),
     models: options.models ?? [],
     defaultModel: options.defaultModel,
     versions: versions === 'latest' || versions === 'all' ? versions : versions.split(','),

@@ -1,4 +1,3 @@
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { usableCores } from '../core/cores.ts'
 import { systemClock } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
@@ -12,16 +11,21 @@ import { docsRoutes } from '../protocol/http/docs.ts'
 import { friendlyRoutes } from '../protocol/http/friendly.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
-import { HttpServer } from '../protocol/http/server.ts'
 import { v2Routes } from '../protocol/http/v2.ts'
 import { desiredState } from './desired-state.ts'
+import { listen } from './listen.ts'
 import { resolveServer } from './options.ts'
+import { openSecurity } from './security.ts'
 import type { Cores } from '../core/cores.ts'
 import type { Logger } from '../core/log.ts'
+import type { HttpServer } from '../protocol/http/server.ts'
 import type { ServerConfig, ServerOptions } from './options.ts'
+import type { Security } from './security.ts'
 
 export interface StartServerOptions extends ServerOptions {
   readonly logger?: Logger
+  /** Where SLIPWAY_API_KEYS and SLIPWAY_ADMIN_TOKEN are looked for. Default: the environment of the process. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
 /** A running server. `await using` closes it. */
@@ -32,6 +36,8 @@ export interface SlipwayServer extends AsyncDisposable {
   readonly cores: Cores
   readonly dataPlane: DataPlane
   readonly metrics: Metrics
+  /** Keys, admin token and certificates, which can be read again. */
+  readonly security: Security
   /** What could not be loaded at start. */
   readonly failures: readonly SlipwayError[]
   /**
@@ -47,9 +53,10 @@ export interface SlipwayServer extends AsyncDisposable {
  * @throws SLW_CONFIG_INVALID, SLW_HOST_REFUSED, SLW_PORT_IN_USE, SLW_PATH_NOT_FOUND; the model's own error when none could be loaded
  */
 export async function startServer(options: StartServerOptions): Promise<SlipwayServer> {
-  const { logger: log = silentLogger, ...given } = options
+  const { logger: log = silentLogger, environment = process.env, ...given } = options
   const config = resolveServer(given)
-  refuseOpenHost(config)
+  await using opened = new AsyncDisposableStack()
+  const security = opened.use(await openSecurity(config, environment, log))
   const desired = await desiredState(config)
   if (config.defaultModel !== undefined && !desired.some((document) => document.metadata.name === config.defaultModel)) {
     throw new SlipwayError(
@@ -57,7 +64,6 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
       `defaultModel "${config.defaultModel}" is not among the models: ${desired.map((document) => document.metadata.name).join(', ')}`,
     )
   }
-  await using opened = new AsyncDisposableStack()
   const cores = usableCores()
   const clock = systemClock
   const metrics = new Metrics(config.metrics)
@@ -67,10 +73,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     new DataPlane({ cores: cores.count, clock, log, observers: [metrics, requestLog(log, config.log)], servingFor: () => config.serving }),
   )
   const http = opened.use(
-    await listen(config, {
-      host: config.host,
-      port: config.port,
-      limits: config.limits,
+    await listen(config, security, {
       clock,
       nextId: createIds(),
       observer: dataPlane.observer,
@@ -94,6 +97,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     cores,
     dataPlane,
     metrics,
+    security,
     failures,
     drain: () => drain(dataPlane, http, config.shutdown),
     close: () => held.disposeAsync(),
@@ -120,64 +124,4 @@ async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerCon
 
 function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
-}
-
-function refuseOpenHost({ host, insecure }: ServerConfig): void {
-  const loopback = host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
-  if (loopback || insecure) return
-  throw new SlipwayError(
-    'SLW_HOST_REFUSED',
-    `--host ${host} would let anyone who reaches this machine use the models: this release has neither keys nor TLS. Listen on 127.0.0.1 behind a proxy, or add --insecure on a network you trust`,
-  )
-}
-
-async function listen(config: ServerConfig, options: Parameters<typeof HttpServer.listen>[0]): Promise<HttpServer> {
-  try {
-    return await HttpServer.listen(options)
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE')
-      throw new SlipwayError(
-        'SLW_PORT_IN_USE',
-        `port ${config.port} on ${config.host} is taken${holderOf(config.port)}; choose another with --port`,
-      )
-    throw new SlipwayError('SLW_CONFIG_INVALID', `cannot listen on ${config.host}:${config.port}: ${message}`)
-  }
-}
-
-/** Which process listens on a port, where the kernel tells us. */
-function holderOf(port: number): string {
-  try {
-    const hexPort = port.toString(16).toUpperCase().padStart(4, '0')
-    const listening = '0A'
-    const inodes = new Set<string>()
-    for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
-      for (const line of readFileSync(table, 'utf8').split('\n').slice(1)) {
-        const fields = line.trim().split(/\s+/)
-        if (fields[3] === listening && fields[1]?.endsWith(`:${hexPort}`) === true && fields[9] !== undefined)
-          inodes.add(`socket:[${fields[9]}]`)
-      }
-    }
-    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-      const holds = readLinks(`/proc/${pid}/fd`).some((link) => inodes.has(link))
-      if (holds) return ` by process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`
-    }
-  } catch {
-    // Not Linux, or not allowed to look: the message does without.
-  }
-  return ''
-}
-
-function readLinks(folder: string): string[] {
-  try {
-    return readdirSync(folder).map((name) => {
-      try {
-        return readlinkSync(`${folder}/${name}`)
-      } catch {
-        return ''
-      }
-    })
-  } catch {
-    return []
-  }
 }

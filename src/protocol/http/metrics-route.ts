@@ -8,6 +8,7 @@ export function metricsRoute(dataPlane: DataPlane, metrics: Metrics, processMetr
   return {
     method: 'GET',
     path: '/metrics',
+    access: 'metrics',
     handle(exchange) {
       const openMetrics = prefersOpenMetrics(exchange.header('accept'))
       const families = [...metrics.families(dataPlane.variants()), ...processMetrics.families()]

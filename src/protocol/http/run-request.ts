@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
+import { requireModel } from './access.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { RequestContext } from '../../serving/context.ts'
 import type { Subject } from '../../serving/observe/events.ts'
@@ -62,6 +63,7 @@ export function runRequest(
   dialect: Dialect,
 ): void {
   exchange.observed = true
+  if (exchange.caller !== undefined) requireModel(exchange.caller, target.name)
   const unitKey = exchange.header('slipway-unit')
   const variant = dataPlane.endpoint(target.name).route(target.version, unitKey)
   exchange.subject = variant.subject
