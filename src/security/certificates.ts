@@ -73,7 +73,7 @@ export class Certificates implements Disposable {
       await this.reload()
       this.#log.info({ cert: this.#files.cert }, 'the TLS certificate was re-read')
     } catch (error) {
-      this.#log.error({ cert: this.#files.cert }, `the old TLS certificate stays in use: ${messageOf(error)}`)
+      this.#log.error({ cert: this.#files.cert }, `going on with the old TLS certificate: ${messageOf(error)}`)
     } finally {
       this.#looking = false
     }

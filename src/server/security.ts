@@ -53,7 +53,7 @@ export async function openSecurity(
           await part?.reload()
         } catch (thrown) {
           const error = toSlipwayError(thrown)
-          log.error({ code: error.code }, `the old ${name} stays in use: ${error.message}`)
+          log.error({ code: error.code }, `going on with the old ${name}: ${error.message}`)
           failures.push(error)
         }
       }

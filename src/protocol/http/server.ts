@@ -60,7 +60,12 @@ export class HttpServer {
   }
 
   get url(): string {
-    return this.#listeners[0]?.url ?? ''
+    return this.urls[0] ?? ''
+  }
+
+  /** Of every listener that has one, in their order. */
+  get urls(): string[] {
+    return this.#listeners.flatMap((listener) => listener.url ?? [])
   }
 
   #handle(listener: Listener, request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
