@@ -127,14 +127,13 @@ describe('a server with a certificate', () => {
   })
 
   it('is not held up in closing by a client that never began to speak', async () => {
-    const server = await serve(first, { shutdown: { pauseMs: 0, graceMs: 20_000 } })
+    await using server = await serve(first, { shutdown: { pauseMs: 0, graceMs: 20_000 } })
     const silent = connect(server.port, '127.0.0.1')
     await new Promise((resolve) => silent.once('connect', resolve))
     silent.on('error', () => {})
     // So that the server knows of it for certain.
     assert.equal((await ask(`${server.url}/ready`, { ca })).status, 200)
     assert.equal(await server.drain(), true)
-    await server.close()
     silent.destroy()
   })
 
