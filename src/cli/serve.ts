@@ -1,20 +1,17 @@
 import { flushCompileCache } from 'node:module'
 import { pino } from 'pino'
-import { systemClock } from '../core/clock.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { silentLogger } from '../core/log.ts'
 import { formatBytes, formatMs, parseDurationMs } from '../core/units.ts'
-import { predictUs } from '../engine/cost.ts'
-import { curlLine } from '../protocol/http/examples.ts'
 import { flagOf, readConfig, settings } from '../server/config.ts'
 import { resolveServer } from '../server/options.ts'
-import { startServer } from '../server/start-server.ts'
+import { openSecurity } from '../server/security.ts'
+import { openRepository, startServer } from '../server/start-server.ts'
 import { tuneV8 } from '../server/tune-v8.ts'
-import { describeSpec } from '../serving/variant.ts'
 import { note, print, style } from './output.ts'
 import type { Command } from 'commander'
 import type { ServerOptions } from '../server/options.ts'
-import type { SlipwayServer } from '../server/start-server.ts'
+import type { RunningServer, StartServerOptions } from '../server/start-server.ts'
 
 /** Flags that are given as durations. */
 const DURATIONS = new Set(['shutdown.pauseMs', 'shutdown.graceMs'])
@@ -98,25 +95,32 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
   tuneV8()
   const level = server.log?.level ?? (process.stderr.isTTY ? 'warn' : 'info')
   const logger = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: true }))
-  const running = await startServer({ ...server, logger })
+  const running =
+    server.processes !== undefined && server.processes > 1
+      ? await startSeveral({ ...server, logger })
+      : await startServer({ ...server, logger })
+  process.on('SIGHUP', () => {
+    running.reload().catch((error: unknown) => logger.error({}, `reload: ${messageOf(error)}`))
+  })
+  const stopped = listenForStop()
   for (const failure of running.failures) note(`warning: not served: ${failure.message}`)
-  print(banner(running))
+  print(await banner(running))
   // Node writes the cache when a process ends; one that is killed, as in a container, would leave the next start without.
   flushCompileCache()
-  await untilStopped(running)
+  await stop(running, await stopped)
+}
+
+/** Loaded only where it is wanted. */
+async function startSeveral(options: StartServerOptions): Promise<RunningServer> {
+  const { startCluster } = await import('../server/cluster/primary.ts')
+  return startCluster(options)
 }
 
 async function dryRun(server: ServerOptions): Promise<void> {
   const config = resolveServer(server)
-  const { Repository } = await import('../serving/repository/repository.ts')
-  const documents = await new Repository({
-    sources: config.models,
-    versions: config.versions,
-    modelRoots: [],
-    apply: () => Promise.resolve({ failures: [], switches: [] }),
-    clock: systemClock,
-    log: silentLogger,
-  }).read()
+  const logger = { ...silentLogger, warn: (_: object, message: string) => note(`warning: ${message}`) }
+  using security = await openSecurity(config, process.env, logger)
+  const documents = (await openRepository(config, logger, () => Promise.resolve({ failures: [], switches: [] }))).documents()
   const { readPackage } = await import('../model/package.ts')
   const { buildSignature } = await import('../signature/signature.ts')
   for (const document of documents) {
@@ -126,28 +130,18 @@ async function dryRun(server: ServerOptions): Promise<void> {
       print(`ok  ${document.metadata.name} version ${variant.version}  ${variant.path}`)
     }
   }
-  print(`ok  configuration for http://${config.host}:${config.port}`)
+  print(`ok  configuration for http${security.certificates === undefined ? '' : 's'}://${config.host}:${config.port}`)
 }
 
 /** What a newcomer wants to see first: what is served, where, and one line that works. */
-function banner(server: SlipwayServer): string {
+async function banner(server: RunningServer): Promise<string> {
   const lines: string[] = []
-  for (const variant of server.dataPlane.variants()) {
-    const { loaded } = variant
-    if (loaded === undefined) continue
-    const { serving, signature, probe } = loaded
-    lines.push(
-      `${style('bold', variant.subject.endpoint)} version ${variant.subject.version}  ready in ${formatMs(loaded.times.loadMs + loaded.times.warmUpMs)}`,
-    )
-    lines.push(
-      `  in   ${signature.features === undefined ? signature.inputs.map(describeSpec).join(', ') : signature.features.map((feature) => `${feature.spec.name} (${feature.spec.type})`).join(', ')}`,
-    )
-    lines.push(`  out  ${signature.outputs.map(describeSpec).join(', ')}  as ${signature.answer.task}`)
-    lines.push(
-      `  run  ${serving.instances} ${serving.isolation}${serving.instances === 1 ? '' : serving.isolation === 'process' ? 'es' : 's'} x ${serving.threads} thread${serving.threads === 1 ? '' : 's'} on CPU, ${probe.batchable ? `batches up to ${serving.maxBatchSize}` : `not batched: ${probe.reason}`}${probe.cost === undefined ? '' : `, about ${formatMs(predictUs(probe.cost, 1) / 1000)} a row`}`,
-    )
+  const models = await server.served()
+  for (const { endpoint, version, loadMs, inputs, outputs, runs } of models) {
+    lines.push(`${style('bold', endpoint)} version ${version}  ready in ${formatMs(loadMs)}`)
+    lines.push(`  in   ${inputs}`, `  out  ${outputs}`, `  run  ${runs}`)
   }
-  const { cores, url } = server
+  const { cores, url, config } = server
   lines.push(
     '',
     `Predict  ${url}/predict`,
@@ -155,19 +149,20 @@ function banner(server: SlipwayServer): string {
     `Docs     ${url}/docs`,
     `Health   ${url}/health   Metrics  ${url}/metrics`,
   )
+  const processes = config.processes === 1 ? '' : `${config.processes} processes, `
   lines.push(
     style(
       'dim',
-      `${cores.count} core${cores.count === 1 ? '' : 's'} (${cores.limitedBy}), ${formatBytes(process.memoryUsage.rss())} resident, no state is kept on disk. Ctrl-C stops.`,
+      `${cores.count} core${cores.count === 1 ? '' : 's'} (${cores.limitedBy}), ${processes}${formatBytes(process.memoryUsage.rss())} resident, no state is kept on disk. Ctrl-C stops.`,
     ),
   )
-  const first = [...server.dataPlane.variants()].find((variant) => variant.loaded !== undefined)
-  if (first?.loaded !== undefined) lines.push('', 'Try it:', style('cyan', curlLine(url, first.subject.endpoint, first.loaded.signature)))
+  const [first] = models
+  if (first !== undefined) lines.push('', 'Try it:', style('cyan', first.curl))
   return lines.join('\n')
 }
 
-/** Waits for a signal, ends politely, and at a second signal at once. */
-async function untilStopped(server: SlipwayServer): Promise<void> {
+/** Ends politely at a signal, and at a second one at once. Heard from the moment it is made. */
+function listenForStop(): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   let stopping = false
   const onSignal = (signal: string): void => {
@@ -177,7 +172,10 @@ async function untilStopped(server: SlipwayServer): Promise<void> {
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
-  const signal = await promise
+  return promise
+}
+
+async function stop(server: RunningServer, signal: string): Promise<void> {
   const { pauseMs, graceMs } = server.config.shutdown
   // At a terminal nobody balances load: the pause is for orchestrators.
   note(`${signal}: finishing what is in flight (pause ${formatMs(pauseMs)}, then at most ${formatMs(graceMs)}); again to end now`)

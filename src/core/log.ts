@@ -6,6 +6,8 @@ export interface Logger {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
+  /** A logger for a purpose of its own, with a level of its own. */
+  child?(fields: object, options: { readonly level: string }): Logger
 }
 
 /** For tests and embedding: says nothing. */

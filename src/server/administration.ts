@@ -4,7 +4,7 @@ import type { Administration } from '../protocol/http/admin.ts'
 import type { Repository } from '../serving/repository/repository.ts'
 
 /** What an administrator may ask of a server that is one process. */
-export function administer(repository: Repository, log: Logger): Administration {
+export function administer(repository: Repository, log: Pick<Logger, 'level'>): Administration {
   return {
     models: () => Promise.resolve(repository.models()),
     switchTo: (model, target) => repository.switchTo(model, target),

@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { closest, check } from '../contract/schema.ts'
 import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
 import { SlipwayError } from '../core/errors.ts'
+import { ADMIN_TOKEN_VARIABLE } from '../security/admin-token.ts'
+import { API_KEYS_VARIABLE } from '../security/api-keys.ts'
 import { ServerOptions } from './options.ts'
 import type { TSchema } from 'typebox'
 
@@ -31,7 +33,14 @@ export interface ConfigSources {
 /** Names that published container guides set. */
 const GUIDE_VARIABLES: Readonly<Record<string, string>> = { PORT: 'port', HOST: 'host' }
 /** Variables of ours that are no settings. */
-const OTHER_VARIABLES = new Set(['SLIPWAY_FAIL_POINTS', 'SLIPWAY_CACHE', 'SLIPWAY_HOME', 'SLIPWAY_CONFIG'])
+const OTHER_VARIABLES = new Set([
+  API_KEYS_VARIABLE,
+  ADMIN_TOKEN_VARIABLE,
+  'SLIPWAY_FAIL_POINTS',
+  'SLIPWAY_CACHE',
+  'SLIPWAY_HOME',
+  'SLIPWAY_CONFIG',
+])
 
 /** Every scalar setting: its dotted key and schema. */
 export function settings(): ReadonlyMap<string, TSchema & { type?: string; enum?: readonly string[]; description?: string }> {
@@ -97,7 +106,13 @@ function withStrongerServing(options: ServerOptions, origins: ReadonlyMap<string
 /** `serving.maxBatchSize` as max-batch-size: flags of nested settings carry the last name. */
 export function flagOf(key: string): string {
   const last = key.split('.').at(-1) ?? key
-  const prefix = key.startsWith('shutdown.') ? (last === 'pauseMs' ? 'drainPause' : 'grace') : key.startsWith('log.') ? `log-${last}` : last
+  const prefix = key.startsWith('shutdown.')
+    ? last === 'pauseMs'
+      ? 'drainPause'
+      : 'grace'
+    : /^(log|tls)\./.test(key)
+      ? key.replace('.', '-')
+      : last
   return prefix.replaceAll(/([a-z])([A-Z])/g, '$1-$2').toLowerCase()
 }
 
@@ -126,7 +141,7 @@ function readEnvironment(environment: ConfigSources['environment'], origins: Map
   for (const [variable, key] of byVariable) take(variable, key)
   for (const variable of Object.keys(environment)) {
     if (!variable.startsWith('SLIPWAY_') || byVariable.has(variable) || OTHER_VARIABLES.has(variable)) continue
-    const near = closest(variable, [...byVariable.keys()])
+    const near = closest(variable, [...byVariable.keys(), ...OTHER_VARIABLES])
     warnings.push(`unknown environment variable ${variable}${near === undefined ? '' : `; did you mean ${near}?`}`)
   }
   return warnings

@@ -1,9 +1,11 @@
 import { Type } from 'typebox'
+import { DOOR_SETTINGS, resolveDoors } from './door-options.ts'
 import { oneOf } from '../contract/schema.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
 import { HttpLimitsOptions, HTTP_LIMIT_DEFAULTS } from '../protocol/http/options.ts'
 import type { Static } from 'typebox'
 import type { HttpLimits } from '../protocol/http/options.ts'
+import type { DoorsConfig } from './door-options.ts'
 
 const ModelEntry = Type.Object(
   {
@@ -22,12 +24,27 @@ export const ServerOptions = Type.Object(
       Type.Integer({ minimum: 0, maximum: 65_535, description: 'Port to listen on; 0 takes a free one. Default: 8470.' }),
     ),
     insecure: Type.Optional(Type.Boolean({ description: 'Allow listening beyond this machine without keys and TLS. Default: false.' })),
+    ...DOOR_SETTINGS,
     models: Type.Optional(Type.Array(ModelEntry, { description: 'What to serve, beside what the command line names.' })),
     defaultModel: Type.Optional(Type.String({ description: 'Model that POST /predict means. Default: the only one.' })),
     versions: Type.Optional(
       Type.String({
         pattern: '^(latest|all|\\d+(,\\d+)*)$',
         description: 'Numbered versions to serve: latest, all, or a list such as 1,3. Default: latest.',
+      }),
+    ),
+    adminPort: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 65_535,
+        description: 'Port of its own for the routes of administration. Default: they are beside the others.',
+      }),
+    ),
+    processes: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          'Serving processes that share the port, for machines on which one main thread is the bottleneck. Each loads the models. Default: 1.',
       }),
     ),
     pollMs: Type.Optional(
@@ -104,7 +121,7 @@ export const ServerOptions = Type.Object(
 export type ServerOptions = Static<typeof ServerOptions>
 
 /** {@link ServerOptions} with every default in place. */
-export interface ServerConfig {
+export interface ServerConfig extends DoorsConfig {
   readonly host: string
   readonly port: number
   /** Whether somebody chose the port; a default that is taken may be explained differently. */
@@ -112,6 +129,8 @@ export interface ServerConfig {
   readonly models: readonly { readonly path: string; readonly name?: string; readonly serving?: ServingOptions }[]
   readonly defaultModel: string | undefined
   readonly versions: 'latest' | 'all' | readonly string[]
+  readonly adminPort: number | undefined
+  readonly processes: number
   /** 0: the folders are never looked at again. */
   readonly pollMs: number
   readonly watch: boolean
@@ -134,9 +153,12 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 8470,
     insecure: options.insecure ?? false,
+    ...resolveDoors(options),
     models: options.models ?? [],
     defaultModel: options.defaultModel,
     versions: versions === 'latest' || versions === 'all' ? versions : versions.split(','),
+    adminPort: options.adminPort,
+    processes: options.processes ?? 1,
     pollMs: options.pollMs ?? (options.watch === true ? WATCH_MS : 0),
     watch: options.watch ?? false,
     modelRoots: options.modelRoots ?? [],

@@ -1,42 +1,39 @@
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { usableCores } from '../core/cores.ts'
 import { systemClock } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
-import { createIds } from '../core/ids.ts'
 import { silentLogger } from '../core/log.ts'
-import { DataPlane } from '../serving/data-plane.ts'
 import { Repository } from '../serving/repository/repository.ts'
-import { Metrics } from '../serving/observe/metrics.ts'
-import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
-import { requestLog } from '../serving/observe/request-log.ts'
-import { docsRoutes } from '../protocol/http/docs.ts'
-import { friendlyRoutes } from '../protocol/http/friendly.ts'
-import { adminRoutes } from '../protocol/http/admin.ts'
-import { healthRoutes } from '../protocol/http/health.ts'
-import { metricsRoute } from '../protocol/http/metrics-route.ts'
-import { HttpServer } from '../protocol/http/server.ts'
-import { v2Routes } from '../protocol/http/v2.ts'
 import { administer } from './administration.ts'
 import { resolveServer } from './options.ts'
+import { openSecurity } from './security.ts'
+import { describeServed } from './served.ts'
+import { openServingProcess } from './serving-process.ts'
 import type { Cores } from '../core/cores.ts'
 import type { Logger } from '../core/log.ts'
+import type { DataPlane } from '../serving/data-plane.ts'
+import type { Metrics } from '../serving/observe/metrics.ts'
 import type { ServerConfig, ServerOptions } from './options.ts'
+import type { Security } from './security.ts'
+import type { ServedModel } from './served.ts'
 
 export interface StartServerOptions extends ServerOptions {
   readonly logger?: Logger
+  /** Where SLIPWAY_API_KEYS and SLIPWAY_ADMIN_TOKEN are looked for. Default: the environment of the process. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
-/** A running server. `await using` closes it. */
-export interface SlipwayServer extends AsyncDisposable {
+/** A running server, of one process or of several. `await using` closes it. */
+export interface RunningServer extends AsyncDisposable {
   readonly url: string
   readonly port: number
   readonly config: ServerConfig
   readonly cores: Cores
-  readonly dataPlane: DataPlane
-  readonly metrics: Metrics
+  /** Which versions are served, and what may change them. */
   readonly repository: Repository
   /** What could not be loaded at start. */
   readonly failures: readonly SlipwayError[]
+  /** What is served now. */
+  served(): Promise<readonly ServedModel[]>
   /**
    * Ends politely: unready at once, goes on answering for `shutdown.pauseMs`, finishes what is in flight within
    * `shutdown.graceMs`, then closes. @returns whether everything in flight was answered
@@ -47,67 +44,41 @@ export interface SlipwayServer extends AsyncDisposable {
   close(): Promise<void>
 }
 
+/** A server in this process. */
+export interface SlipwayServer extends RunningServer {
+  readonly dataPlane: DataPlane
+  readonly metrics: Metrics
+  /** Keys, admin token and certificates, which can be read again. */
+  readonly security: Security
+}
+
 /**
- * Starts a server: the composition root of the serving process. Listens first, so that health can be asked while models load.
+ * Starts a server in this process. Listens first, so that health can be asked while models load.
  * @throws SLW_CONFIG_INVALID, SLW_HOST_REFUSED, SLW_PORT_IN_USE, SLW_PATH_NOT_FOUND; the model's own error when none could be loaded
  */
 export async function startServer(options: StartServerOptions): Promise<SlipwayServer> {
-  const { logger: log = silentLogger, ...given } = options
+  const { logger: log = silentLogger, environment = process.env, ...given } = options
   const config = resolveServer(given)
-  refuseOpenHost(config)
-  const clock = systemClock
-  const repository = new Repository({
-    sources: config.models,
-    versions: config.versions,
-    modelRoots: config.modelRoots,
-    apply: (desired) => dataPlane.apply(desired),
-    clock,
-    log,
-  })
-  const desired = await repository.read()
-  if (config.defaultModel !== undefined && !desired.some((document) => document.metadata.name === config.defaultModel)) {
-    throw new SlipwayError(
-      'SLW_CONFIG_INVALID',
-      `defaultModel "${config.defaultModel}" is not among the models: ${desired.map((document) => document.metadata.name).join(', ')}`,
-    )
-  }
+  if (config.processes > 1)
+    throw new SlipwayError('SLW_CONFIG_INVALID', 'processes: startServer serves in this process; startCluster starts several')
   await using opened = new AsyncDisposableStack()
+  const security = opened.use(await openSecurity(config, environment, log))
+  const repository = await openRepository(config, log, (desired) => serving.dataPlane.apply(desired))
   const cores = usableCores()
-  const metrics = new Metrics(config.metrics)
-  const processMetrics = new ProcessMetrics()
-  opened.defer(() => processMetrics.close())
-  const dataPlane = opened.use(
-    new DataPlane({
-      cores: cores.count,
-      clock,
+  const serving = opened.use(
+    await openServingProcess({
+      config,
+      security,
       log,
-      observers: [metrics, requestLog(log, config.log)],
-      servingFor: () => config.serving,
-      memoryBudgetBytes: config.memoryBudgetMb === undefined ? undefined : config.memoryBudgetMb * 1024 * 1024,
-      drainTimeoutMs: config.shutdown.graceMs,
+      cores: cores.count,
+      memoryBudgetBytes: budgetBytes(config, 1),
+      administration: administer(repository, log),
     }),
   )
   opened.defer(() => repository.close())
-  const http = opened.use(
-    await listen(config, {
-      host: config.host,
-      port: config.port,
-      limits: config.limits,
-      clock,
-      nextId: createIds(),
-      observer: dataPlane.observer,
-      routes: [
-        ...v2Routes(dataPlane, config.limits),
-        ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
-        ...healthRoutes(dataPlane, { strict: config.strictReadiness }),
-        ...adminRoutes(administer(repository, log)),
-        metricsRoute(dataPlane, metrics, processMetrics),
-        ...docsRoutes(dataPlane),
-      ],
-    }),
-  )
   const failures = (await repository.start()).map((failed) => failed.error)
   const [failure] = failures
+  const { dataPlane, metrics, http } = serving
   if (failure !== undefined && ![...dataPlane.variants()].some((variant) => variant.ready)) throw failure
   if (config.pollMs > 0) repository.poll(config.pollMs)
   const held = opened.move()
@@ -118,92 +89,34 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     cores,
     dataPlane,
     metrics,
+    security,
     repository,
     failures,
-    reload: () => repository.rescan(true),
-    drain: () => drain(dataPlane, http, config.shutdown),
+    served: () => Promise.resolve(describeServed(dataPlane, http.url)),
+    drain: () => serving.drain(),
+    async reload() {
+      await security.reload()
+      await repository.rescan(true)
+    },
     close: () => held.disposeAsync(),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }
 
-async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerConfig['shutdown']): Promise<boolean> {
-  dataPlane.announceDrain()
-  http.announceClose()
-  await delay(shutdown.pauseMs)
-  let timedOut = false
-  const finished = Promise.all([dataPlane.drain(), http.close()])
-  const { promise: late, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(() => {
-    timedOut = true
-    resolve()
-  }, shutdown.graceMs)
-  await Promise.race([finished, late])
-  clearTimeout(timer)
-  if (timedOut) http.abort()
-  return !timedOut
+/** The repository of a server, its sources read. @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_CONFIG_INVALID */
+export async function openRepository(
+  config: ServerConfig,
+  log: Logger,
+  apply: ConstructorParameters<typeof Repository>[0]['apply'],
+): Promise<Repository> {
+  const { models: sources, versions, modelRoots, defaultModel } = config
+  const repository = new Repository({ sources, versions, modelRoots, apply, clock: systemClock, log })
+  const names = (await repository.read()).map((document) => document.metadata.name)
+  if (defaultModel === undefined || names.includes(defaultModel)) return repository
+  throw new SlipwayError('SLW_CONFIG_INVALID', `defaultModel "${defaultModel}" is not among the models: ${names.join(', ')}`)
 }
 
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
-}
-
-function refuseOpenHost({ host, insecure }: ServerConfig): void {
-  const loopback = host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
-  if (loopback || insecure) return
-  throw new SlipwayError(
-    'SLW_HOST_REFUSED',
-    `--host ${host} would let anyone who reaches this machine use the models: this release has neither keys nor TLS. Listen on 127.0.0.1 behind a proxy, or add --insecure on a network you trust`,
-  )
-}
-
-async function listen(config: ServerConfig, options: Parameters<typeof HttpServer.listen>[0]): Promise<HttpServer> {
-  try {
-    return await HttpServer.listen(options)
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE')
-      throw new SlipwayError(
-        'SLW_PORT_IN_USE',
-        `port ${config.port} on ${config.host} is taken${holderOf(config.port)}; choose another with --port`,
-      )
-    throw new SlipwayError('SLW_CONFIG_INVALID', `cannot listen on ${config.host}:${config.port}: ${message}`)
-  }
-}
-
-/** Which process listens on a port, where the kernel tells us. */
-function holderOf(port: number): string {
-  try {
-    const hexPort = port.toString(16).toUpperCase().padStart(4, '0')
-    const listening = '0A'
-    const inodes = new Set<string>()
-    for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
-      for (const line of readFileSync(table, 'utf8').split('\n').slice(1)) {
-        const fields = line.trim().split(/\s+/)
-        if (fields[3] === listening && fields[1]?.endsWith(`:${hexPort}`) === true && fields[9] !== undefined)
-          inodes.add(`socket:[${fields[9]}]`)
-      }
-    }
-    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-      const holds = readLinks(`/proc/${pid}/fd`).some((link) => inodes.has(link))
-      if (holds) return ` by process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`
-    }
-  } catch {
-    // Not Linux, or not allowed to look: the message does without.
-  }
-  return ''
-}
-
-function readLinks(folder: string): string[] {
-  try {
-    return readdirSync(folder).map((name) => {
-      try {
-        return readlinkSync(`${folder}/${name}`)
-      } catch {
-        return ''
-      }
-    })
-  } catch {
-    return []
-  }
+/** What one of so many processes may use of the memory budget. */
+export function budgetBytes({ memoryBudgetMb }: ServerConfig, processes: number): number | undefined {
+  return memoryBudgetMb === undefined ? undefined : Math.floor((memoryBudgetMb * 1024 * 1024) / processes)
 }

@@ -14,7 +14,8 @@ function commands(markdown: string): string[] {
     .map((line) => line.replace(/\s+#.*$/, '').trim())
     .filter(
       (line) =>
-        /^(bin\/)?slipway |^curl |^scripts\/node (?!scripts\/python-env|bench)|^[A-Z_]+=\S+ .*slipway /.test(line) && !line.includes('$('),
+        /^(bin\/)?slipway |^curl |^openssl |^printf |^scripts\/node (?!scripts\/python-env|bench)|^[A-Z_]+=\S+ .*slipway /.test(line) &&
+        !/\$\((?!openssl )/.test(line),
     )
 }
 

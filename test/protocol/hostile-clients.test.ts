@@ -38,7 +38,7 @@ describe('a client that misbehaves', () => {
 
   it('that sends half a body and falls silent gets a 408, and holds no place in the queue', async () => {
     const heard = await converse(server.port, (socket) =>
-      socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"a":'),
+      socket.write('POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"a":'),
     )
     assert.match(heard, /^HTTP\/1\.1 408/)
     await stillServes()
@@ -47,7 +47,7 @@ describe('a client that misbehaves', () => {
   it('that goes away in the middle of its body is forgotten', async () => {
     for (let index = 0; index < 20; index++) {
       await converse(server.port, (socket) => {
-        socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"a":')
+        socket.write('POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 500\r\n\r\n{"a":')
         setTimeout(() => socket.destroy(), 10)
       })
     }
@@ -61,7 +61,9 @@ describe('a client that misbehaves', () => {
 
   it('that sends a header larger than the limit gets a 431', async () => {
     assert.match(
-      await converse(server.port, (socket) => socket.write(`GET /health HTTP/1.1\r\nhost: x\r\nx-long: ${'a'.repeat(40_000)}\r\n\r\n`)),
+      await converse(server.port, (socket) =>
+        socket.write(`GET /health HTTP/1.1\r\nhost: localhost\r\nx-long: ${'a'.repeat(40_000)}\r\n\r\n`),
+      ),
       /^HTTP\/1\.1 431/,
     )
     await stillServes()
@@ -70,7 +72,7 @@ describe('a client that misbehaves', () => {
   it('that announces too large a body gets a 413 before it has sent it', async () => {
     const heard = await converse(
       server.port,
-      (socket) => socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000000\r\n\r\n'),
+      (socket) => socket.write('POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5000000000\r\n\r\n'),
       3000,
     )
     assert.match(heard, /^HTTP\/1\.1 413/)
@@ -81,7 +83,7 @@ describe('a client that misbehaves', () => {
     const heard = await converse(
       server.port,
       (socket) => {
-        socket.write('POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n')
+        socket.write('POST /predict HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n')
         for (let index = 0; index < 30; index++) socket.write(`10000\r\n${'x'.repeat(65_536)}\r\n`)
       },
       3000,
@@ -94,14 +96,14 @@ describe('a client that misbehaves', () => {
     const body = JSON.stringify(CUSTOMER)
     const taken = await converse(server.port, (socket) => {
       socket.write(
-        `POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: ${body.length}\r\n\r\n`,
+        `POST /predict HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: ${body.length}\r\n\r\n`,
       )
       socket.once('data', () => socket.write(body))
     })
     assert.match(taken, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200/)
     const refused = await converse(
       server.port,
-      (socket) => socket.write('POST /predict HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5000000\r\n\r\n'),
+      (socket) => socket.write('POST /predict HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 5000000\r\n\r\n'),
       3000,
     )
     assert.match(refused, /^HTTP\/1\.1 413/)
@@ -119,7 +121,7 @@ describe('a client that misbehaves', () => {
     ]) {
       const heard = await converse(
         server.port,
-        (socket) => socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`),
+        (socket) => socket.write(`POST ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`),
         3000,
       )
       assert.match(heard, /^HTTP\/1\.1 4\d\d/, path)
@@ -129,7 +131,7 @@ describe('a client that misbehaves', () => {
 
   it('that names a datatype twice cannot bring a batch down', async () => {
     const body = '{"inputs":[{"name":"customers","shape":[1,10],"datatype":"INT64","data":[1,2,3,4,5,6,7,8,9,10],"datatype":"FP32"}]}'
-    const one = `POST /v2/models/churn/infer HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+    const one = `POST /v2/models/churn/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n${body}`
     const heard = await converse(server.port, (socket) => socket.write(one + one), 1500)
     assert.deepEqual(
       [...heard.matchAll(/HTTP\/1\.1 (\d+)/g)].map((match) => match[1]),
@@ -147,7 +149,7 @@ describe('a client that misbehaves', () => {
   it('that pipelines requests gets its answers in order', async () => {
     const one = (id: string): string => {
       const body = JSON.stringify(CUSTOMER)
-      return `POST /predict HTTP/1.1\r\nhost: x\r\nx-request-id: ${id}\r\ncontent-type: application/json\r\n${id === 'c' ? 'connection: close\r\n' : ''}content-length: ${body.length}\r\n\r\n${body}`
+      return `POST /predict HTTP/1.1\r\nhost: localhost\r\nx-request-id: ${id}\r\ncontent-type: application/json\r\n${id === 'c' ? 'connection: close\r\n' : ''}content-length: ${body.length}\r\n\r\n${body}`
     }
     const heard = await converse(server.port, (socket) => socket.write(one('a') + one('b') + one('c')))
     assert.deepEqual(
@@ -167,7 +169,7 @@ it('a reader that stops reading is let go, and others are answered meanwhile', a
     socket.pause()
     // More answers than the buffers of the kernel hold.
     for (let request = 0; request < 5; request++)
-      socket.write(`POST /v2/models/churn/infer HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
+      socket.write(`POST /v2/models/churn/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
   })
   socket.on('close', () => {
     closed = true

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { flagOf, readConfig, settings, variableOf } from '../../src/server/config.ts'
+import { resolveServer } from '../../src/server/options.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 
 it('a flag wins over the environment, which wins over the file, and each value says where it comes from', async () => {
@@ -44,4 +45,29 @@ it('every setting has a flag and a variable of its own', () => {
   const keys = [...settings().keys()]
   assert.equal(new Set(keys.map(flagOf)).size, keys.length)
   assert.equal(new Set(keys.map(variableOf)).size, keys.length)
+})
+
+it('the doors have flags and variables as everything else, and what they cannot be is told', () => {
+  const { options } = readConfig({
+    file: undefined,
+    environment: { SLIPWAY_TLS_KEY: 'k.pem', SLIPWAY_ALLOWED_HOSTS: 'a.example, b.example', SLIPWAY_BEHIND_PROXY: 'yes' },
+    flags: { 'tls.cert': 'c.pem', cors: 'https://a.example, http://localhost:3000' },
+  })
+  assert.equal(flagOf('tls.cert'), 'tls-cert')
+  assert.equal(flagOf('tls.clientCa'), 'tls-client-ca')
+  const resolved = resolveServer(options)
+  assert.deepEqual(resolved.tls, { cert: 'c.pem', key: 'k.pem' })
+  assert.deepEqual(resolved.allowedHosts, ['a.example', 'b.example'])
+  assert.deepEqual(resolved.cors, ['https://a.example', 'http://localhost:3000'])
+  assert.equal(resolved.behindProxy, true)
+  for (const cors of ['a.example', 'https://a.example/', '*,https://a.example', 'https://a.example,'])
+    assert.throws(() => readConfig({ file: undefined, environment: {}, flags: { cors } }), /flag --cors/, cors)
+})
+
+it('the variables that hold secrets are known, are no settings, and are suggested to who misspells them', () => {
+  const secrets = { SLIPWAY_API_KEYS: 'a=a-key', SLIPWAY_ADMIN_TOKEN: 'a-token' }
+  const { warnings, origins } = readConfig({ file: undefined, environment: secrets, flags: {} })
+  assert.deepEqual([warnings, origins], [[], []])
+  const misspelt = readConfig({ file: undefined, environment: { SLIPWAY_API_KEY: 'a=a-key' }, flags: {} })
+  assert.match(misspelt.warnings.join(), /unknown environment variable SLIPWAY_API_KEY; did you mean SLIPWAY_API_KEYS\?/)
 })

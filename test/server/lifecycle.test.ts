@@ -176,6 +176,7 @@ describe('starting', () => {
       [[example('churn'), '--port', 'many'], 2, /flag --port: "many" is not a number/],
       [[example('churn'), '--config', config], 2, /server\.yaml:1:1: prot: unknown key; did you mean "port"\?/],
       [[example('churn'), '--device', 'cuda'], 2, /CPU only/],
+      [[example('churn'), '--host', '0.0.0.0', '--dry-run'], 2, /no API keys.*no TLS.*Three ways out/s],
       [[join(folder.path, 'nowhere')], 4, /no such file or folder/],
     ]
     for (const [args, code, says] of cases) {

@@ -11,37 +11,49 @@ import type { Route } from './routes.ts'
 
 const ASSETS: Readonly<Record<string, string>> = { 'swagger-ui.css': 'text/css', 'swagger-ui-bundle.js': 'text/javascript' }
 
+/** A page is what its type says, is shown in no frame of another, and tells nobody where a link was followed. */
+const PAGE_HEADERS = { 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer' }
+
 /** Swagger UI, served from this package: the page asks no other host for anything. */
 export function docsRoutes(dataPlane: DataPlane): Route[] {
   return [
     {
       method: 'GET',
       path: '/openapi.json',
-      handle: (exchange) => exchange.json(200, JSON.stringify(openApi(dataPlane, addressOf(exchange)))),
+      access: 'predict',
+      handle: (exchange) => exchange.json(200, JSON.stringify(openApi(dataPlane, addressOf(exchange), exchange.caller)), PAGE_HEADERS),
     },
     {
       method: 'GET',
       path: '/docs',
+      access: 'predict',
       handle: (exchange) =>
         exchange.send(200, 'text/html; charset=utf-8', PAGE, {
-          'content-security-policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; script-src 'self'",
+          ...PAGE_HEADERS,
+          'content-security-policy':
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; script-src 'self'; frame-ancestors 'none'",
         }),
     },
-    { method: 'GET', path: '/docs/start.js', handle: (exchange) => exchange.send(200, 'text/javascript', START) },
-    { method: 'GET', path: '/docs/:asset', handle: (exchange, params) => sendAsset(exchange, params['asset'] ?? '') },
+    {
+      method: 'GET',
+      path: '/docs/start.js',
+      access: 'predict',
+      handle: (exchange) => exchange.send(200, 'text/javascript', START, PAGE_HEADERS),
+    },
+    { method: 'GET', path: '/docs/:asset', access: 'predict', handle: (exchange, params) => sendAsset(exchange, params['asset'] ?? '') },
   ]
 }
 
 /** The address the client used, so that its examples work from where it is. */
 function addressOf(exchange: Exchange): string {
   const host = exchange.header('host') ?? 'localhost'
-  return /^[\w.:[\]-]+$/.test(host) ? `http://${host}` : '/'
+  return /^[\w.:[\]-]+$/.test(host) ? `${exchange.secure ? 'https' : 'http'}://${host}` : '/'
 }
 
 async function sendAsset(exchange: Exchange, name: string): Promise<void> {
   const type = Object.hasOwn(ASSETS, name) ? ASSETS[name] : undefined
   if (type === undefined) throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `no route GET /docs/${name}`)
-  exchange.send(200, type, await readFile(join(assetFolder(), name)), { 'cache-control': 'max-age=3600' })
+  exchange.send(200, type, await readFile(join(assetFolder(), name)), { ...PAGE_HEADERS, 'cache-control': 'max-age=3600' })
 }
 
 /** In the published package the files lie in dist; in the repository the development dependency has them. */

@@ -18,12 +18,16 @@ function shellQuoted(text: string): string {
 /** Longer bodies would fill a screen: the line then fetches its example from the server. */
 const BODY_SHOWN_MAX = 600
 
-/** A line that works when pasted into a shell. */
-export function curlLine(url: string, endpoint: string, signature: Signature): string {
+/**
+ * A line that works when pasted into a shell.
+ * @param header one more, quoted as the shell wants it, for each request
+ */
+export function curlLine(url: string, endpoint: string, signature: Signature, header?: string): string {
+  const curl = header === undefined ? 'curl -s' : `curl -s -H ${header}`
   if (exampleBody(signature).length > BODY_SHOWN_MAX) {
-    return `curl -s ${url}/models/${endpoint}/example | curl -s ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d @-`
+    return `${curl} ${url}/models/${endpoint}/example | ${curl} ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d @-`
   }
-  return `curl -s ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d ${shellQuoted(exampleBody(signature))}`
+  return `${curl} ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d ${shellQuoted(exampleBody(signature))}`
 }
 
 /** A Python program with nothing but the standard library. */

@@ -1,8 +1,12 @@
 import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
+import { decompress, isGzip } from './gzip.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { TLSSocket } from 'node:tls'
+import type { Caller } from '../../security/api-keys.ts'
 import type { RequestContext } from '../../serving/context.ts'
 import type { Subject } from '../../serving/observe/events.ts'
 import type { WorkResult } from '../../serving/scheduler/scheduler.ts'
+import type { Cors } from './cors.ts'
 import type { HttpLimits } from './options.ts'
 
 const JSON_TYPE = 'application/json'
@@ -10,6 +14,8 @@ const JSON_TYPE = 'application/json'
 /** What the doors need of the server behind an exchange. */
 export interface ExchangeHost {
   readonly limits: HttpLimits
+  /** Undefined: pages of other origins may not read answers. */
+  readonly cors: Cors | undefined
   /** Answers tell the client to open another connection next time. */
   readonly closing: boolean
   finished(exchange: Exchange): void
@@ -33,6 +39,12 @@ export class Exchange {
 
   /** Filled in on the way, for the one observation at the end. */
   protocol = 'http'
+  /** Whose API key it came with; undefined where no keys are set, and on open routes. */
+  caller: Caller | undefined
+  /** It asked for administration, and is told to whoever keeps the record of that. */
+  administers = false
+  /** What it wants changed, for that record. */
+  wish: unknown
   subject: Subject | undefined
   context: RequestContext | undefined
   work: WorkResult | undefined
@@ -67,6 +79,11 @@ export class Exchange {
     return Array.isArray(value) ? value[0] : value
   }
 
+  /** Whether it came over TLS to this server. */
+  get secure(): boolean {
+    return (this.request.socket as Partial<TLSSocket>).encrypted === true
+  }
+
   /** Calls back when the client goes away before its answer is complete. */
   onDisconnect(cancel: () => void): void {
     this.#cancel = cancel
@@ -98,7 +115,8 @@ export class Exchange {
 
   /**
    * Takes the body in and calls back once.
-   * @throws SLW_BODY_TOO_LARGE by Content-Length, before anything is read; to the callback, as soon as too much has come
+   * @throws SLW_BODY_TOO_LARGE by Content-Length and SLW_UNSUPPORTED_MEDIA_TYPE by Content-Encoding, before anything is
+   * read; to the callback, as soon as too much has come, also out of gzip
    */
   collectBody(done: (error: SlipwayError | undefined, body: Buffer) => void): void {
     const { request } = this
@@ -106,9 +124,7 @@ export class Exchange {
     const announced = request.headers['content-length']
     if (announced !== undefined && Number(announced) > limit) throw this.#tooLarge(Number(announced))
     const encoding = request.headers['content-encoding']
-    if (encoding !== undefined && encoding !== 'identity') {
-      throw new SlipwayError('SLW_UNSUPPORTED_MEDIA_TYPE', `Content-Encoding "${encoding}" is not read; send the body uncompressed`)
-    }
+    const zipped = encoding !== undefined && this.#isZipped(encoding)
     if (this.#response.closed) {
       done(new SlipwayError('SLW_CANCELLED', 'the client went away before its request was read'), EMPTY)
       return
@@ -132,8 +148,21 @@ export class Exchange {
     })
     request.on('end', () => {
       this.#abandonBody = undefined
-      done(undefined, rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size))
+      const body = rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size)
+      if (zipped) decompress(body, limit, done)
+      else done(undefined, body)
     })
+  }
+
+  /** @throws SLW_UNSUPPORTED_MEDIA_TYPE for what is neither gzip nor plain; the answer then says what is read (RFC 9110, section 12.5.3) */
+  #isZipped(encoding: string): boolean {
+    if (isGzip(encoding)) return true
+    if (encoding.trim().toLowerCase() === 'identity') return false
+    this.#response.setHeader('accept-encoding', 'gzip')
+    throw new SlipwayError(
+      'SLW_UNSUPPORTED_MEDIA_TYPE',
+      `Content-Encoding "${encoding}" is not read; send the body as gzip, or uncompressed`,
+    )
   }
 
   #tooLarge(size: number): SlipwayError {
@@ -146,18 +175,30 @@ export class Exchange {
 
   send(status: number, type: string, body: string | Buffer, headers?: Record<string, string>): void {
     if (this.answered) return
-    this.status = status
     const response = this.#response
     const length = Buffer.byteLength(body)
-    const head: (string | number)[] = ['content-type', type, 'content-length', length, 'x-request-id', this.requestId]
-    if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
-    if (this.#host.closing) head.push('connection', 'close')
-    if (!this.#bodyRead && this.#hasBody()) this.#discardBody(head)
-    response.writeHead(status, head as string[])
+    this.#writeHead(status, ['content-type', type, 'content-length', length, 'x-request-id', this.requestId], headers)
     if (this.request.method === 'HEAD') response.end()
     else if (length > PIECE_BYTES) endInPieces(response, typeof body === 'string' ? Buffer.from(body) : body)
     else response.end(body)
     this.#host.finished(this)
+  }
+
+  /** An answer that has no body at all, not even one of length 0: 204. */
+  empty(status: number, headers?: Record<string, string>): void {
+    if (this.answered) return
+    this.#writeHead(status, ['x-request-id', this.requestId], headers)
+    this.#response.end()
+    this.#host.finished(this)
+  }
+
+  #writeHead(status: number, head: (string | number)[], headers: Record<string, string> | undefined): void {
+    this.status = status
+    if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
+    this.#host.cors?.addHeaders(head, this.header('origin'), headers)
+    if (this.#host.closing) head.push('connection', 'close')
+    if (!this.#bodyRead && this.#hasBody()) this.#discardBody(head)
+    this.#response.writeHead(status, head as string[])
   }
 
   #hasBody(): boolean {
@@ -191,6 +232,7 @@ export class Exchange {
     this.error = error
     const headers: Record<string, string> = {}
     if (error.retryAfterMs !== undefined) headers['retry-after'] = String(Math.ceil(error.retryAfterMs / 1000))
+    if (error.code === 'SLW_UNAUTHENTICATED') headers['www-authenticate'] = 'Bearer realm="slipway"'
     if (this.#response.destroyed || this.#response.closed) {
       this.status = error.kind.http
       this.#host.finished(this)

@@ -19,12 +19,13 @@ export function friendlyRoutes(dataPlane: DataPlane, limits: HttpLimits, default
     predictFor(exchange, dataPlane, limits, { name: params['name'] ?? soleEndpoint(dataPlane, defaultModel), version: params['version'] })
   }
   return [
-    { method: 'POST', path: '/predict', handle: predict },
-    { method: 'POST', path: '/models/:name/predict', handle: predict },
-    { method: 'POST', path: '/models/:name/versions/:version/predict', handle: predict },
+    { method: 'POST', path: '/predict', access: 'predict', handle: predict },
+    { method: 'POST', path: '/models/:name/predict', access: 'predict', handle: predict },
+    { method: 'POST', path: '/models/:name/versions/:version/predict', access: 'predict', handle: predict },
     {
       method: 'GET',
       path: '/models/:name/example',
+      access: 'predict',
       handle: (exchange, params) =>
         exchange.json(
           200,

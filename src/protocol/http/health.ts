@@ -19,10 +19,15 @@ export function healthRoutes(dataPlane: DataPlane, options: HealthOptions): Rout
     )
   }
   return [
-    { method: 'GET', path: '/v2/health/live', handle: live },
-    { method: 'GET', path: '/v2/health/ready', handle: ready },
-    { method: 'GET', path: '/ready', handle: ready },
-    { method: 'GET', path: '/health', handle: (exchange) => exchange.json(200, JSON.stringify(health(dataPlane, options))) },
+    { method: 'GET', path: '/v2/health/live', access: 'open', handle: live },
+    { method: 'GET', path: '/v2/health/ready', access: 'open', handle: ready },
+    { method: 'GET', path: '/ready', access: 'open', handle: ready },
+    {
+      method: 'GET',
+      path: '/health',
+      access: 'open',
+      handle: (exchange) => exchange.json(200, JSON.stringify(health(dataPlane, options))),
+    },
   ]
 }
 

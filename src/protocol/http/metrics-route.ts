@@ -1,17 +1,16 @@
 import { exposeText, OPENMETRICS_TYPE, prefersOpenMetrics, TEXT_TYPE } from '../../serving/observe/exposition.ts'
-import type { DataPlane } from '../../serving/data-plane.ts'
-import type { Metrics } from '../../serving/observe/metrics.ts'
-import type { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
+import type { Family } from '../../serving/observe/exposition.ts'
 import type { Route } from './routes.ts'
 
-export function metricsRoute(dataPlane: DataPlane, metrics: Metrics, processMetrics: ProcessMetrics): Route {
+/** @param families current values, of all processes of the server */
+export function metricsRoute(families: () => Promise<readonly Family[]>): Route {
   return {
     method: 'GET',
     path: '/metrics',
-    handle(exchange) {
+    access: 'metrics',
+    async handle(exchange) {
       const openMetrics = prefersOpenMetrics(exchange.header('accept'))
-      const families = [...metrics.families(dataPlane), ...processMetrics.families()]
-      exchange.send(200, openMetrics ? OPENMETRICS_TYPE : TEXT_TYPE, exposeText(families, openMetrics))
+      exchange.send(200, openMetrics ? OPENMETRICS_TYPE : TEXT_TYPE, exposeText(await families(), openMetrics))
     },
   }
 }

@@ -2,15 +2,20 @@ import { slipwayVersion } from '../../core/version.ts'
 import { DATATYPES, isFloat } from '../../tensor/datatype.ts'
 import { sampleOf } from '../../signature/example.ts'
 import { elementAt } from '../../tensor/tensor.ts'
+import { permits } from './access.ts'
 import { exampleBody, pythonSnippet, curlLine, typescriptSnippet } from './examples.ts'
+import type { Caller } from '../../security/api-keys.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { Feature, Signature } from '../../signature/signature.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
 
 type Json = Record<string, unknown>
 
-/** OpenAPI 3.1 of this server as it is: a schema for each model from its signature, with examples that work. */
-export function openApi(dataPlane: DataPlane, url: string): Json {
+/**
+ * OpenAPI 3.1 of this server as it is: a schema for each model from its signature, with examples that work.
+ * @param caller who asks, where keys are set: models that are not for them are left out
+ */
+export function openApi(dataPlane: DataPlane, url: string, caller?: Caller): Json {
   const paths: Json = {
     ...(dataPlane.endpoints.size === 1 && { '/predict': { post: anyPredict() } }),
     '/health': { get: plain('Health', 'What is loaded and, where something is not, why.', 'health') },
@@ -46,7 +51,7 @@ export function openApi(dataPlane: DataPlane, url: string): Json {
   }
   for (const endpoint of dataPlane.endpoints.values()) {
     const variant = endpoint.variants.find((candidate) => candidate.loaded !== undefined)
-    if (variant?.loaded === undefined) continue
+    if (variant?.loaded === undefined || !permits(caller, endpoint.name)) continue
     const { signature, package: source } = variant.loaded
     const name = endpoint.name
     paths[`/models/${name}/predict`] = { post: predictOperation(name, signature, source.document.description, url) }
@@ -68,7 +73,11 @@ export function openApi(dataPlane: DataPlane, url: string): Json {
     },
     servers: [{ url }],
     paths,
-    components: { schemas: { Error: errorSchema } },
+    components: {
+      schemas: { Error: errorSchema },
+      ...(caller !== undefined && { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } }),
+    },
+    ...(caller !== undefined && { security: [{ apiKey: [] }] }),
   }
 }
 

@@ -1,13 +1,41 @@
+import findMyWay from 'find-my-way'
 import type { Exchange } from './exchange.ts'
 
 export type Params = Readonly<Record<string, string | undefined>>
 
+/** What a caller needs to use a route: nothing, a key with that scope (where keys are set at all), or the admin token. */
+export type RouteAccess = 'open' | 'predict' | 'metrics' | 'admin'
+
 /** One address of the server. */
 export interface Route {
   readonly method: 'GET' | 'POST'
-  /** Parameters as `:name`. */
+  /** Parameters as `:name`; a parameter `name` is that of an endpoint, and keys for some models only are held to it. */
   readonly path: string
-  /** What a caller must be allowed. Default: predict. */
-  readonly access?: 'open' | 'predict' | 'metrics' | 'admin'
+  readonly access: RouteAccess
   readonly handle: (exchange: Exchange, params: Params) => Promise<void> | void
 }
+
+/** The routes of one listener. */
+export class RouteTable {
+  readonly #router: ReturnType<typeof findMyWay>
+  readonly #methods: ReadonlySet<Route['method']>
+
+  constructor(routes: readonly Route[]) {
+    this.#router = findMyWay({ ignoreTrailingSlash: true, maxParamLength: 500 })
+    // The handler of the router is a stand-in: what is wanted is stored beside it.
+    for (const route of routes) this.#router.on(route.method, route.path, noHandler, route)
+    this.#methods = new Set(routes.map((route) => route.method))
+  }
+
+  /** @returns what the router found: the route is its `store` */
+  find(method: string, path: string): { readonly store: Route; readonly params: Params } | null {
+    return this.#router.find(method === 'HEAD' ? 'GET' : (method as 'GET'), path) as { store: Route; params: Params } | null
+  }
+
+  /** The methods that a path takes. */
+  methodsOf(path: string): string[] {
+    return [...this.#methods].filter((method) => this.#router.find(method, path) !== null)
+  }
+}
+
+function noHandler(): void {}

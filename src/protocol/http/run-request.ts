@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
+import { requireModel } from './access.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { RequestContext } from '../../serving/context.ts'
 import type { Subject } from '../../serving/observe/events.ts'
@@ -47,6 +48,7 @@ export interface Target {
  */
 export function runRequest(exchange: Exchange, dataPlane: DataPlane, target: Target, dialect: Dialect): void {
   exchange.observed = true
+  if (exchange.caller !== undefined) requireModel(exchange.caller, target.name)
   new Inference(exchange, dataPlane, target, dialect).start()
 }
 

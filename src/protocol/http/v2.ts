@@ -2,6 +2,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import { slipwayVersion } from '../../core/version.ts'
 import { checkTensors } from '../../signature/tensors.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
+import { permits } from './access.ts'
 import { priorityOf, runRequest } from './run-request.ts'
 import { readV2Request } from './v2-request.ts'
 import { writeV2Response } from './v2-response.ts'
@@ -44,6 +45,7 @@ export function v2Routes(dataPlane: DataPlane, limits: HttpLimits): Route[] {
     {
       method: 'GET',
       path: '/v2',
+      access: 'predict',
       handle: (exchange) =>
         exchange.json(
           200,
@@ -54,13 +56,13 @@ export function v2Routes(dataPlane: DataPlane, limits: HttpLimits): Route[] {
           }),
         ),
     },
-    { method: 'GET', path: '/v2/models/:name', handle: metadata },
-    { method: 'GET', path: '/v2/models/:name/versions/:version', handle: metadata },
-    { method: 'GET', path: '/v2/models/:name/ready', handle: ready },
-    { method: 'GET', path: '/v2/models/:name/versions/:version/ready', handle: ready },
-    { method: 'POST', path: '/v2/models/:name/infer', handle: infer },
-    { method: 'POST', path: '/v2/models/:name/versions/:version/infer', handle: infer },
-    { method: 'POST', path: '/v2/repository/index', handle: (exchange) => repositoryIndex(exchange, dataPlane, limits) },
+    { method: 'GET', path: '/v2/models/:name', access: 'predict', handle: metadata },
+    { method: 'GET', path: '/v2/models/:name/versions/:version', access: 'predict', handle: metadata },
+    { method: 'GET', path: '/v2/models/:name/ready', access: 'predict', handle: ready },
+    { method: 'GET', path: '/v2/models/:name/versions/:version/ready', access: 'predict', handle: ready },
+    { method: 'POST', path: '/v2/models/:name/infer', access: 'predict', handle: infer },
+    { method: 'POST', path: '/v2/models/:name/versions/:version/infer', access: 'predict', handle: infer },
+    { method: 'POST', path: '/v2/repository/index', access: 'predict', handle: (exchange) => repositoryIndex(exchange, dataPlane, limits) },
   ]
 }
 
@@ -139,7 +141,7 @@ async function repositoryIndex(exchange: Exchange, dataPlane: DataPlane, limits:
     throw new SlipwayError('SLW_BAD_REQUEST', 'ready: expected true or false')
   const readyOnly = filter !== null && typeof filter === 'object' && !Array.isArray(filter) && filter['ready'] === true
   const models = [...dataPlane.variants()]
-    .filter((variant) => !readyOnly || variant.ready)
+    .filter((variant) => (!readyOnly || variant.ready) && permits(exchange.caller, variant.subject.endpoint))
     .map((variant) => ({
       name: variant.subject.endpoint,
       version: variant.subject.version,

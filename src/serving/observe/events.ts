@@ -38,6 +38,8 @@ export interface RequestEvent {
   readonly cache: CacheResult | undefined
   /** W3C trace context of the caller, passed through. */
   readonly traceparent: string | undefined
+  /** Name of the API key it came with. */
+  readonly caller?: string | undefined
 }
 
 /** One run of an instance. */

@@ -45,6 +45,7 @@ export function requestLog(log: Logger, options: RequestLogOptions, epochMs: () 
         computeMs: round(event.computeMs),
         rows: event.rows,
         traceparent: event.traceparent,
+        caller: event.caller,
       }
       // Refusing what is too much is the server working as meant; it is a warning, not a fault.
       if (event.status === 503) {

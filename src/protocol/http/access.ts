@@ -1,0 +1,71 @@
+import { SlipwayError } from '../../core/errors.ts'
+import { bearerOf } from '../../security/bearer.ts'
+import type { ApiKeys, Caller, Scope } from '../../security/api-keys.ts'
+import type { Exchange } from './exchange.ts'
+import type { Params, RouteAccess } from './routes.ts'
+
+/** Checks the token of whoever administers the server. */
+export interface AdminGuard {
+  /** @param authorization the header as it came. @throws SLW_UNAUTHENTICATED, SLW_FORBIDDEN */
+  check(authorization: string | undefined): void
+}
+
+/** Who may come in. */
+export interface AccessOptions {
+  /** Undefined: whoever reaches the server may predict and read metrics. */
+  readonly keys?: Pick<ApiKeys, 'caller'> | undefined
+  /** Undefined: nobody may administer. */
+  readonly adminGuard?: AdminGuard | undefined
+}
+
+/**
+ * Lets a request in, before anything of its body is read, and tells the exchange whose key it has.
+ * @throws SLW_UNAUTHENTICATED, SLW_FORBIDDEN
+ */
+export function requireAccess(options: AccessOptions, exchange: Exchange, needed: RouteAccess, params: Params): void {
+  if (needed === 'open') return
+  if (needed === 'admin') {
+    exchange.administers = true
+    if (options.adminGuard === undefined)
+      throw new SlipwayError('SLW_FORBIDDEN', 'administration is off: set SLIPWAY_ADMIN_TOKEN or adminTokenFile (--admin-token-file)')
+    options.adminGuard.check(exchange.header('authorization'))
+    return
+  }
+  if (options.keys === undefined) return
+  const caller = callerOf(options.keys, exchange)
+  exchange.caller = caller
+  requireScope(caller, needed)
+  const model = params['name']
+  if (model !== undefined) requireModel(caller, model)
+}
+
+function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Exchange): Caller {
+  const key = bearerOf(exchange.header('authorization')) ?? exchange.header('x-api-key')
+  if (key === undefined)
+    throw new SlipwayError('SLW_UNAUTHENTICATED', 'this server wants an API key: send Authorization: Bearer KEY, or X-API-Key: KEY')
+  const caller = keys.caller(key)
+  if (caller === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', 'the API key is not one that this server knows')
+  return caller
+}
+
+function requireScope(caller: Caller, scope: Scope): void {
+  if (caller.scopes.has(scope)) return
+  throw new SlipwayError(
+    'SLW_FORBIDDEN',
+    `the API key "${caller.name}" has not the scope ${scope}; it has ${[...caller.scopes].join(', ')}`,
+  )
+}
+
+/**
+ * Holds a key for some models only to them. The answer is the same whether there is such a model or not.
+ * @throws SLW_FORBIDDEN
+ */
+export function requireModel(caller: Caller | undefined, model: string): void {
+  if (permits(caller, model)) return
+  throw new SlipwayError('SLW_FORBIDDEN', `the API key "${caller?.name}" is not for the model "${model}"`)
+}
+
+/** Whether a caller may know of a model. */
+export function permits(caller: Caller | undefined, model: string): boolean {
+  return caller?.models === undefined || caller.models.has(model)
+}

@@ -1,0 +1,62 @@
+import { SlipwayError } from '../../core/errors.ts'
+import type { Exchange } from './exchange.ts'
+
+/** How long a browser may keep the answer to a preflight, seconds. */
+const PREFLIGHT_KEPT_SECONDS = '600'
+/** Headers of answers that scripts of other origins may read, beside those that begin with `slipway-`. */
+const EXPOSED = 'x-request-id, inference-header-content-length, retry-after, www-authenticate'
+/** Names of headers, as a browser lists them. */
+const HEADER_LIST = /^[\w!#$%&'*+.^`|~, -]{1,1000}$/
+
+/**
+ * Lets web pages of other origins use the server (Fetch standard, section 3.2, "CORS protocol"). Cookies are never
+ * involved: keys come in headers that the page itself sets.
+ */
+export class Cors {
+  readonly #origins: '*' | ReadonlySet<string>
+
+  constructor(origins: '*' | readonly string[]) {
+    this.#origins = origins === '*' ? '*' : new Set(origins)
+  }
+
+  #allows(origin: string): boolean {
+    return this.#origins === '*' || this.#origins.has(origin)
+  }
+
+  /** What every answer carries. An origin that is not allowed gets an answer that its browser does not let it read. */
+  addHeaders(head: (string | number)[], origin: string | undefined, headers: Record<string, string> | undefined): void {
+    head.push('vary', 'origin')
+    if (origin === undefined || !this.#allows(origin)) return
+    const ours = Object.keys(headers ?? {}).filter((name) => name.startsWith('slipway-'))
+    head.push('access-control-allow-origin', this.#origins === '*' ? '*' : origin)
+    head.push('access-control-expose-headers', [EXPOSED, ...ours].join(', '))
+  }
+
+  /**
+   * Answers a browser that asks what it may send. No key is needed: browsers send none with this question.
+   * @throws SLW_FORBIDDEN for an origin that is not allowed
+   */
+  answerPreflight(exchange: Exchange, methods: readonly string[]): void {
+    const origin = exchange.header('origin') ?? ''
+    if (!this.#allows(origin))
+      throw new SlipwayError(
+        'SLW_FORBIDDEN',
+        `pages of the origin "${origin}" may not use this server; allow them with --cors ${origin} (cors)`,
+      )
+    const asked = exchange.header('access-control-request-headers')
+    exchange.empty(204, {
+      'access-control-allow-methods': methods.join(', '),
+      ...(asked !== undefined && HEADER_LIST.test(asked) && { 'access-control-allow-headers': asked }),
+      'access-control-max-age': PREFLIGHT_KEPT_SECONDS,
+    })
+  }
+}
+
+/** Whether a request is a preflight. */
+export function isPreflight(exchange: Exchange): boolean {
+  return (
+    exchange.request.method === 'OPTIONS' &&
+    exchange.header('origin') !== undefined &&
+    exchange.header('access-control-request-method') !== undefined
+  )
+}

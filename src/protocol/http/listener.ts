@@ -1,0 +1,194 @@
+import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { chmod } from 'node:fs/promises'
+import { HostCheck, isLoopback } from './host-check.ts'
+import { RouteTable } from './routes.ts'
+import { clearSocketPath, SOCKET_MODE } from './unix-socket.ts'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { SecureContextOptions } from 'node:tls'
+import type { HttpLimits } from './options.ts'
+import type { Route } from './routes.ts'
+
+/** Where a listener gets its certificate from, and hears of another. */
+export interface TlsSource {
+  readonly context: SecureContextOptions
+  /** Clients need a certificate too. */
+  readonly mutual: boolean
+  onChange(listener: (context: SecureContextOptions) => void): void
+}
+
+/** One address to listen on, and what is found there. */
+export interface ListenerOptions {
+  /** A port of a host (0 takes any free one), or the path of a Unix socket. */
+  readonly address: { readonly host: string; readonly port: number } | { readonly socket: string }
+  readonly routes: readonly Route[]
+  readonly tls?: TlsSource | undefined
+  /** Names that a listener on loopback answers to, beside those of this machine. */
+  readonly allowedHosts?: readonly string[]
+}
+
+export type HandleRequest = (listener: Listener, request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void
+
+/** How often Node looks for clients that are too slow in sending. */
+const TIMEOUT_CHECK_MS = 2000
+
+/** One open address: its sockets, and the limits of each. Several share one server, each with routes of its own. */
+export class Listener {
+  readonly #options: ListenerOptions
+  readonly #server: Server
+  /** Bytes that had gone out on each connection when it was last looked at; -1 where nothing waited. */
+  readonly #moved = new Map<Socket, number>()
+  /** Connections whose TLS handshake is not done, by address and port of the client: Node does not count them as its own. */
+  readonly #handshaking = new Map<string, Socket>()
+  readonly #stallSweep: NodeJS.Timeout
+  readonly routes: RouteTable
+  /** Undefined where the Host header does not matter: beyond loopback, and on Unix sockets, which no browser reaches. */
+  readonly hosts: HostCheck | undefined
+
+  private constructor(options: ListenerOptions, limits: HttpLimits, handle: HandleRequest) {
+    const { address, tls } = options
+    this.#options = options
+    this.routes = new RouteTable(options.routes)
+    this.hosts = 'host' in address && isLoopback(address.host) ? new HostCheck(options.allowedHosts ?? []) : undefined
+    this.#server = createFor(tls, limits)
+    this.#server.maxConnections = limits.connections
+    if (tls === undefined) this.#server.on('connection', (socket: Socket) => this.#watch(socket))
+    else {
+      this.#server.on('connection', (socket: Socket) => this.#watchHandshake(socket))
+      this.#server.on('secureConnection', (socket: Socket) => {
+        this.#handshaking.delete(clientOf(socket))
+        this.#watch(socket)
+      })
+    }
+    this.#server.on('request', (request, response) => handle(this, request, response, false))
+    this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => handle(this, request, response, true))
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseSocket(error, socket))
+    this.#stallSweep = setInterval(() => this.#endStalled(), limits.stallMs)
+    this.#stallSweep.unref()
+  }
+
+  /** @throws what listen says: EADDRINUSE and the like; of a Unix socket what `clearSocketPath` says */
+  static async open(options: ListenerOptions, limits: HttpLimits, handle: HandleRequest): Promise<Listener> {
+    const { address } = options
+    if ('socket' in address) await clearSocketPath(address.socket)
+    const listener = new Listener(options, limits, handle)
+    try {
+      await listener.#listen()
+    } catch (error) {
+      await listener.close()
+      throw error
+    }
+    return listener
+  }
+
+  async #listen(): Promise<void> {
+    const { address } = this.#options
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#server.once('error', reject)
+    this.#server.listen({ ...('socket' in address ? { path: address.socket } : address), backlog: 1024 }, resolve)
+    await promise
+    this.#server.off('error', reject)
+    if ('socket' in address) await chmod(address.socket, SOCKET_MODE)
+  }
+
+  /** Undefined on a Unix socket. */
+  get port(): number | undefined {
+    return 'socket' in this.#options.address ? undefined : (this.#server.address() as AddressInfo).port
+  }
+
+  /** Undefined on a Unix socket. */
+  get url(): string | undefined {
+    const { address, tls } = this.#options
+    if ('socket' in address) return undefined
+    return `${tls === undefined ? 'http' : 'https'}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${this.port}`
+  }
+
+  #watch(socket: Socket): void {
+    this.#moved.set(socket, -1)
+    socket.once('close', () => this.#moved.delete(socket))
+  }
+
+  #watchHandshake(socket: Socket): void {
+    const client = clientOf(socket)
+    this.#handshaking.set(client, socket)
+    socket.once('close', () => this.#handshaking.delete(client))
+  }
+
+  /**
+   * Ends connections on which an answer waits and nothing of it has gone out for `stallMs`: a reader that stopped reading,
+   * whatever else it sends. A timer per socket would be re-armed at every read and write, which costs more than everything
+   * else we do for a small request.
+   */
+  #endStalled(): void {
+    for (const [socket, before] of this.#moved) {
+      const waiting = socket.writableLength
+      const gone = socket.bytesWritten - waiting
+      if (waiting > 0 && gone === before) socket.destroy()
+      else this.#moved.set(socket, waiting > 0 ? gone : -1)
+    }
+  }
+
+  /** Stops listening and ends idle connections; resolves when the last one is closed. Closing twice is fine. */
+  async close(): Promise<void> {
+    clearInterval(this.#stallSweep)
+    if (!this.#server.listening) return
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#server.closeIdleConnections()
+    this.#endHandshakes()
+    await closed
+  }
+
+  /** Ends every connection, whatever goes on. */
+  abort(): void {
+    this.#server.closeAllConnections()
+    this.#endHandshakes()
+  }
+
+  #endHandshakes(): void {
+    for (const socket of this.#handshaking.values()) socket.destroy()
+  }
+}
+
+function createFor(tls: TlsSource | undefined, limits: HttpLimits): Server {
+  const options = {
+    keepAliveTimeout: limits.keepAliveMs,
+    requestTimeout: limits.bodyTimeoutMs,
+    headersTimeout: limits.bodyTimeoutMs,
+    connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, limits.bodyTimeoutMs),
+    maxHeaderSize: limits.headerBytes,
+    noDelay: true,
+  }
+  if (tls === undefined) return createServer(options)
+  const server = createTlsServer({
+    ...options,
+    ...tls.context,
+    handshakeTimeout: limits.bodyTimeoutMs,
+    requestCert: tls.mutual,
+    rejectUnauthorized: tls.mutual,
+  })
+  tls.onChange((context) => server.setSecureContext(context))
+  return server
+}
+
+function clientOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`
+}
+
+const SOCKET_ERRORS: Readonly<Record<string, readonly [status: string, message: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request did not arrive in time (limits.bodyTimeoutMs)'],
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the header is larger than limits.headerBytes'],
+}
+
+/** What is not HTTP gets one readable answer, and the connection ends. */
+function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, message] = SOCKET_ERRORS[error.code ?? ''] ?? ['400 Bad Request', 'the request is not valid HTTP']
+  const body = JSON.stringify({ error: message })
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}

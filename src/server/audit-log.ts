@@ -1,0 +1,24 @@
+import type { Logger } from '../core/log.ts'
+import type { Exchange } from '../protocol/http/exchange.ts'
+
+/**
+ * The record of administration: one line for each call, also for those that were refused. It stands in the log at every
+ * level of it.
+ */
+export function auditLog(log: Logger): (exchange: Exchange) => void {
+  const record = log.child?.({ audit: true }, { level: 'info' }) ?? log
+  return (exchange) => {
+    const { request, requestId, status, error, wish } = exchange
+    const fields = {
+      method: request.method,
+      url: request.url,
+      from: request.socket.remoteAddress ?? 'Unix socket',
+      status,
+      code: error?.code,
+      reason: error?.message,
+      wish,
+      requestId,
+    }
+    record.info(fields, status < 400 ? 'administration' : 'administration refused')
+  }
+}

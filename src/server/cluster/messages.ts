@@ -1,0 +1,30 @@
+import type { EndpointDocument } from '../../contract/endpoint.ts'
+import type { FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
+import type { ServerConfig } from '../options.ts'
+import type { WireFailure } from './channel.ts'
+
+/** What a serving process is told at its start. */
+export interface StartCall {
+  readonly config: ServerConfig
+  readonly logLevel: string
+  /** Its share of the cores. */
+  readonly cores: number
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+export interface StartedAnswer {
+  readonly port: number
+  readonly url: string
+}
+
+export interface PrepareCall {
+  readonly documents: readonly EndpointDocument[]
+}
+
+/** {@link FailedLoad} between processes. */
+export type FailedLoadWire = Omit<FailedLoad, 'error'> & { readonly error: WireFailure }
+
+export interface AppliedWire {
+  readonly failures: readonly FailedLoadWire[]
+  readonly switches: readonly SwitchReport[]
+}

@@ -1,0 +1,98 @@
+/** Entry of a serving process of a server that has several: it serves what the primary says. */
+import { pino } from 'pino'
+import { mergeFamilies } from '../../serving/observe/merge.ts'
+import { openServingProcess } from '../serving-process.ts'
+import { openSecurity } from '../security.ts'
+import { tuneV8 } from '../tune-v8.ts'
+import { budgetBytes } from '../start-server.ts'
+import { Channel, toWire } from './channel.ts'
+import { describeServed } from '../served.ts'
+import type { Logger } from '../../core/log.ts'
+import type { Administration } from '../../protocol/http/admin.ts'
+import type { Family } from '../../serving/observe/exposition.ts'
+import type { Change } from '../../serving/reconciler.ts'
+import type { ServingProcess } from '../serving-process.ts'
+import type { AppliedWire, PrepareCall, StartCall, StartedAnswer } from './messages.ts'
+
+const channel = new Channel(process)
+// A terminal sends Ctrl-C to the whole group; the primary drains first and ends us itself.
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
+process.on('SIGHUP', () => {})
+// Without the primary nobody says what to serve.
+process.on('disconnect', () => process.exit(0))
+
+let serving: ServingProcess | undefined
+let change: Change | undefined
+
+function running(): ServingProcess {
+  if (serving === undefined) throw new Error('the process has not been started')
+  return serving
+}
+
+/** Administration is the primary's: what is asked of us is passed on. */
+function remoteAdministration(): Administration {
+  return {
+    models: () => channel.call('admin.models'),
+    switchTo: (model, target) => channel.call('admin.switchTo', { model, target }),
+    load: (model) => channel.call('admin.load', { model }),
+    unload: (model) => channel.call('admin.unload', { model }),
+    logLevel: () => channel.call('admin.logLevel'),
+    setLogLevel: (level) => channel.call('admin.setLogLevel', { level }),
+  }
+}
+
+/** The metrics of all processes; when the primary does not answer in time, our own. */
+async function families(): Promise<readonly Family[]> {
+  return channel.call<readonly Family[]>('metrics').catch(() => mergeFamilies([running().families()]))
+}
+
+let log: Logger | undefined
+
+channel.handle('start', async ({ config, logLevel, cores, environment }: StartCall): Promise<StartedAnswer> => {
+  tuneV8()
+  log = pino(
+    { level: logLevel, base: { process: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ fd: 2, sync: true }),
+  )
+  const security = await openSecurity(config, environment, log)
+  serving = await openServingProcess({
+    config,
+    security,
+    log,
+    cores,
+    memoryBudgetBytes: budgetBytes(config, config.processes),
+    administration: remoteAdministration(),
+    families,
+  })
+  channel.handle('reload', async () => (await security.reload()).map(toWire))
+  return { port: serving.http.port, url: serving.http.url }
+})
+
+channel.handle('prepare', async ({ documents }: PrepareCall) => {
+  change = await running().dataPlane.prepare(documents)
+  return change.failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) }))
+})
+channel.handle('commit', async ({ except }: { except: readonly string[] }): Promise<AppliedWire> => {
+  const ending = change
+  change = undefined
+  const { failures, switches } = (await ending?.commit(new Set(except))) ?? { failures: [], switches: [] }
+  return { failures: failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) })), switches }
+})
+channel.handle('abort', async () => {
+  const ending = change
+  change = undefined
+  await ending?.abort()
+})
+channel.handle('families', () => running().families())
+channel.handle('served', () => describeServed(running().dataPlane, running().http.url))
+channel.handle('anyReady', () => [...running().dataPlane.variants()].some((variant) => variant.ready))
+channel.handle('setLogLevel', ({ level }: { level: string }) => {
+  if (log !== undefined) log.level = level
+})
+channel.handle('drain', () => running().drain())
+channel.handle('close', async () => {
+  await serving?.[Symbol.asyncDispose]()
+  // The answer goes out first.
+  setImmediate(() => process.exit(0))
+})

@@ -1,0 +1,56 @@
+import { messageOf, isSlipwayError, SlipwayError } from '../core/errors.ts'
+import { Cors } from '../protocol/http/cors.ts'
+import { HttpServer } from '../protocol/http/server.ts'
+import { holderOf } from './port-holder.ts'
+import type { HttpServerOptions } from '../protocol/http/server.ts'
+import type { Route } from '../protocol/http/routes.ts'
+import type { ServerConfig } from './options.ts'
+import type { Security } from './security.ts'
+
+/** What the doors show and whom they tell. */
+export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'observer' | 'audit'> {
+  readonly routes: readonly Route[]
+  /** On a port of their own where the configuration names one, else beside the others. */
+  readonly adminRoutes: readonly Route[]
+}
+
+/**
+ * Opens the doors that the configuration names: a port, and a Unix socket beside it, with the same routes. TLS is for the
+ * port: whoever reaches a socket file is on this machine.
+ * @throws SLW_PORT_IN_USE, SLW_CONFIG_INVALID
+ */
+export async function listen(
+  config: ServerConfig,
+  security: Security,
+  { routes: open, adminRoutes, ...behind }: Behind,
+): Promise<HttpServer> {
+  const { host, port, adminPort, socket, allowedHosts, cors, limits } = config
+  const routes = adminPort === undefined ? [...open, ...adminRoutes] : open
+  try {
+    return await HttpServer.listen({
+      ...behind,
+      limits,
+      cors: cors === undefined ? undefined : new Cors(cors),
+      access: { keys: security.keys, adminGuard: security.adminToken },
+      listeners: [
+        { address: { host, port }, routes, tls: security.certificates, allowedHosts },
+        ...(socket === undefined ? [] : [{ address: { socket }, routes }]),
+        ...(adminPort === undefined
+          ? []
+          : [{ address: { host, port: adminPort }, routes: adminRoutes, tls: security.certificates, allowedHosts }]),
+      ],
+    })
+  } catch (error) {
+    if (isSlipwayError(error)) throw error
+    const { code, address } = error as NodeJS.ErrnoException & { address?: string }
+    const where = socket !== undefined && address === socket ? `the socket ${socket}` : `${host}:${port}`
+    if (code === 'EADDRINUSE')
+      throw new SlipwayError(
+        'SLW_PORT_IN_USE',
+        where.startsWith('the socket')
+          ? `${where} is taken; choose another with --socket`
+          : `port ${port} on ${host} is taken${holderOf(port)}; choose another with --port`,
+      )
+    throw new SlipwayError('SLW_CONFIG_INVALID', `cannot listen on ${where}: ${messageOf(error)}`, { cause: error })
+  }
+}

@@ -1,0 +1,43 @@
+import { formatMs } from '../core/units.ts'
+import { predictUs } from '../engine/cost.ts'
+import { curlLine } from '../protocol/http/examples.ts'
+import { describeSpec } from '../serving/variant.ts'
+import type { DataPlane } from '../serving/data-plane.ts'
+
+/** What people want to know of a model that is served. Plain text and numbers: it crosses processes. */
+export interface ServedModel {
+  readonly endpoint: string
+  readonly version: string
+  readonly loadMs: number
+  readonly inputs: string
+  readonly outputs: string
+  /** How it runs. */
+  readonly runs: string
+  /** A command that asks it something. */
+  readonly curl: string
+}
+
+export function describeServed(dataPlane: DataPlane, url: string): ServedModel[] {
+  const models: ServedModel[] = []
+  for (const { loaded, subject } of dataPlane.variants()) {
+    if (loaded === undefined) continue
+    const { serving, signature, probe, times } = loaded
+    const { instances, isolation, threads, maxBatchSize } = serving
+    const places = `${instances} ${isolation}${instances === 1 ? '' : isolation === 'process' ? 'es' : 's'}`
+    const batches = probe.batchable ? `batches up to ${maxBatchSize}` : `not batched: ${probe.reason}`
+    const cost = probe.cost === undefined ? '' : `, about ${formatMs(predictUs(probe.cost, 1) / 1000)} a row`
+    models.push({
+      endpoint: subject.endpoint,
+      version: subject.version,
+      loadMs: times.loadMs + times.warmUpMs,
+      inputs:
+        signature.features === undefined
+          ? signature.inputs.map(describeSpec).join(', ')
+          : signature.features.map((feature) => `${feature.spec.name} (${feature.spec.type})`).join(', '),
+      outputs: `${signature.outputs.map(describeSpec).join(', ')}  as ${signature.answer.task}`,
+      runs: `${places} x ${threads} thread${threads === 1 ? '' : 's'} on CPU, ${batches}${cost}`,
+      curl: curlLine(url, subject.endpoint, signature),
+    })
+  }
+  return models
+}

@@ -1,0 +1,111 @@
+import { systemClock } from '../core/clock.ts'
+import { createIds } from '../core/ids.ts'
+import { DataPlane } from '../serving/data-plane.ts'
+import { Metrics } from '../serving/observe/metrics.ts'
+import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
+import { requestLog } from '../serving/observe/request-log.ts'
+import { adminRoutes } from '../protocol/http/admin.ts'
+import { docsRoutes } from '../protocol/http/docs.ts'
+import { friendlyRoutes } from '../protocol/http/friendly.ts'
+import { healthRoutes } from '../protocol/http/health.ts'
+import { metricsRoute } from '../protocol/http/metrics-route.ts'
+import { v2Routes } from '../protocol/http/v2.ts'
+import { auditLog } from './audit-log.ts'
+import { listen } from './listen.ts'
+import type { Logger } from '../core/log.ts'
+import type { Family } from '../serving/observe/exposition.ts'
+import type { Administration } from '../protocol/http/admin.ts'
+import type { HttpServer } from '../protocol/http/server.ts'
+import type { ServerConfig } from './options.ts'
+import type { Security } from './security.ts'
+
+export interface ServingProcessOptions {
+  readonly config: ServerConfig
+  readonly security: Security
+  readonly log: Logger
+  /** Of this process: where there are several, their share. */
+  readonly cores: number
+  readonly memoryBudgetBytes: number | undefined
+  readonly administration: Administration
+  /** The metrics of the whole server. Default: those of this process. */
+  readonly families?: () => Promise<readonly Family[]>
+}
+
+/** What one process needs to answer predictions: the data plane, what observes it, and the open doors. Serves nothing yet. */
+export interface ServingProcess extends AsyncDisposable {
+  readonly dataPlane: DataPlane
+  readonly metrics: Metrics
+  readonly http: HttpServer
+  /** Metrics of this process. */
+  families(): Family[]
+  /** Ends politely. @returns whether everything in flight was answered in time */
+  drain(): Promise<boolean>
+}
+
+/** @throws SLW_PORT_IN_USE, SLW_CONFIG_INVALID */
+export async function openServingProcess(options: ServingProcessOptions): Promise<ServingProcess> {
+  const { config, security, log, cores, memoryBudgetBytes, administration } = options
+  await using opened = new AsyncDisposableStack()
+  const clock = systemClock
+  const metrics = new Metrics(config.metrics)
+  const processMetrics = new ProcessMetrics()
+  opened.defer(() => processMetrics.close())
+  const dataPlane = opened.use(
+    new DataPlane({
+      cores,
+      clock,
+      log,
+      observers: [metrics, requestLog(log, config.log)],
+      servingFor: () => config.serving,
+      memoryBudgetBytes,
+      drainTimeoutMs: config.shutdown.graceMs,
+    }),
+  )
+  const families = (): Family[] => [...metrics.families(dataPlane), ...processMetrics.families()]
+  const http = opened.use(
+    await listen(config, security, {
+      clock,
+      nextId: createIds(),
+      observer: dataPlane.observer,
+      audit: auditLog(log),
+      routes: [
+        ...v2Routes(dataPlane, config.limits),
+        ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
+        ...healthRoutes(dataPlane, { strict: config.strictReadiness }),
+        metricsRoute(options.families ?? (() => Promise.resolve(families()))),
+        ...docsRoutes(dataPlane),
+      ],
+      adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
+    }),
+  )
+  const held = opened.move()
+  return {
+    dataPlane,
+    metrics,
+    http,
+    families,
+    drain: () => drain(dataPlane, http, config.shutdown),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerConfig['shutdown']): Promise<boolean> {
+  dataPlane.announceDrain()
+  http.announceClose()
+  await delay(shutdown.pauseMs)
+  let timedOut = false
+  const finished = Promise.all([dataPlane.drain(), http.close()])
+  const { promise: late, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(() => {
+    timedOut = true
+    resolve()
+  }, shutdown.graceMs)
+  await Promise.race([finished, late])
+  clearTimeout(timer)
+  if (timedOut) http.abort()
+  return !timedOut
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
