@@ -1,11 +1,11 @@
 import { flushCompileCache } from 'node:module'
-import { pino } from 'pino'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { silentLogger } from '../core/log.ts'
 import { formatBytes, formatMs, parseDurationMs } from '../core/units.ts'
 import { flagOf, readConfig, settings } from '../server/config.ts'
 import { resolveServer } from '../server/options.ts'
 import { openSecurity } from '../server/security.ts'
+import { LogOutput, openLogger } from '../server/log-output.ts'
 import { openRepository, startServer } from '../server/start-server.ts'
 import { tuneV8 } from '../server/tune-v8.ts'
 import { note, print, style } from './output.ts'
@@ -21,6 +21,7 @@ export function define(command: Command): void {
     .argument('[paths...]', 'model files or folders; NAME=PATH gives a name. Default: $MODEL_PATH, or the models of the server file')
     .option('--name <name>', 'name of the model, where one path is given')
     .option('--config <file>', 'server file. Default: slipway.server.yaml, if there is one')
+    .option('--model-root <folder...>', 'folders, beside those served, that a switch may take models from')
     .option('--dry-run', 'check models and configuration, then end without serving')
   addSettingFlags(command)
   command
@@ -87,18 +88,22 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
     throw new SlipwayError('SLW_CONFIG_INVALID', `--device ${String(device)}: this release runs models on the CPU only`)
   const config = readConfig({ flags: flagValues(options), environment: process.env, file: options['config'] as string | undefined })
   for (const warning of config.warnings) note(`warning: ${warning}`)
-  const server = { ...config.options, models: modelEntries(paths, options['name'] as string | undefined, config.options.models) }
+  const modelRoots = [...(config.options.modelRoots ?? []), ...((options['modelRoot'] as string[] | undefined) ?? [])]
+  const server = {
+    ...config.options,
+    modelRoots,
+    models: modelEntries(paths, options['name'] as string | undefined, config.options.models),
+  }
   if (options['dryRun'] === true) {
     await dryRun(server)
     return
   }
   tuneV8()
   const level = server.log?.level ?? (process.stderr.isTTY ? 'warn' : 'info')
-  const logger = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: true }))
-  const running =
-    server.processes !== undefined && server.processes > 1
-      ? await startSeveral({ ...server, logger })
-      : await startServer({ ...server, logger })
+  const output = new LogOutput(server.log?.file)
+  const logger = openLogger(output, level)
+  const start = { ...server, logger, logOutput: output }
+  const running = server.processes !== undefined && server.processes > 1 ? await startSeveral(start) : await startServer(start)
   process.on('SIGHUP', () => {
     running.reload().catch((error: unknown) => logger.error({}, `reload: ${messageOf(error)}`))
   })

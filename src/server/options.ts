@@ -79,6 +79,13 @@ export const ServerOptions = Type.Object(
       Type.Object(
         {
           level: Type.Optional(oneOf(['debug', 'info', 'warn', 'error', 'silent'], { description: 'Default: info.' })),
+          file: Type.Optional(
+            Type.String({
+              minLength: 1,
+              description:
+                'File that log lines are added to; it may be moved away, and SIGHUP then begins a new one. Default: standard error.',
+            }),
+          ),
           access: Type.Optional(Type.Boolean({ description: 'One line per request. Default: false.' })),
           slowMs: Type.Optional(Type.Integer({ minimum: 1, description: 'Requests slower than this are told. Default: 1000.' })),
         },
@@ -139,7 +146,7 @@ export interface ServerConfig extends DoorsConfig {
   readonly strictReadiness: boolean
   readonly serving: ServingOptions
   readonly limits: HttpLimits
-  readonly log: { readonly level: string; readonly access: boolean; readonly slowMs: number }
+  readonly log: { readonly level: string; readonly file: string | undefined; readonly access: boolean; readonly slowMs: number }
   readonly metrics: { readonly guideNames: boolean }
   readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
 }
@@ -166,7 +173,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     strictReadiness: options.strictReadiness ?? false,
     serving: options.serving ?? {},
     limits: { ...HTTP_LIMIT_DEFAULTS, ...options.limits },
-    log: { level: 'info', access: false, slowMs: 1000, ...options.log },
+    log: { level: 'info', file: undefined, access: false, slowMs: 1000, ...options.log },
     metrics: { guideNames: false, ...options.metrics },
     shutdown: { pauseMs: 2000, graceMs: 25_000, ...options.shutdown },
   }

@@ -1,6 +1,7 @@
 import { systemClock } from '../core/clock.ts'
 import { createIds } from '../core/ids.ts'
 import { DataPlane } from '../serving/data-plane.ts'
+import { METRICS } from '../serving/observe/catalog.ts'
 import { Metrics } from '../serving/observe/metrics.ts'
 import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
@@ -16,6 +17,7 @@ import type { Logger } from '../core/log.ts'
 import type { Family } from '../serving/observe/exposition.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
+import type { LogOutput } from './log-output.ts'
 import type { ServerConfig } from './options.ts'
 import type { Security } from './security.ts'
 
@@ -27,6 +29,7 @@ export interface ServingProcessOptions {
   readonly cores: number
   readonly memoryBudgetBytes: number | undefined
   readonly administration: Administration
+  readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
   /** The metrics of the whole server. Default: those of this process. */
   readonly families?: () => Promise<readonly Family[]>
 }
@@ -44,7 +47,7 @@ export interface ServingProcess extends AsyncDisposable {
 
 /** @throws SLW_PORT_IN_USE, SLW_CONFIG_INVALID */
 export async function openServingProcess(options: ServingProcessOptions): Promise<ServingProcess> {
-  const { config, security, log, cores, memoryBudgetBytes, administration } = options
+  const { config, security, log, cores, memoryBudgetBytes, administration, logOutput } = options
   await using opened = new AsyncDisposableStack()
   const clock = systemClock
   const metrics = new Metrics(config.metrics)
@@ -61,7 +64,15 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       drainTimeoutMs: config.shutdown.graceMs,
     }),
   )
-  const families = (): Family[] => [...metrics.families(dataPlane), ...processMetrics.families()]
+  const families = (): Family[] => [
+    ...metrics.families(dataPlane),
+    ...processMetrics.families(),
+    {
+      name: 'slipway_log_dropped_total',
+      info: METRICS.slipway_log_dropped_total,
+      samples: [{ labels: {}, value: logOutput?.dropped ?? 0 }],
+    },
+  ]
   const http = opened.use(
     await listen(config, security, {
       clock,

@@ -10,6 +10,7 @@ import { describeServed } from './served.ts'
 import { openServingProcess } from './serving-process.ts'
 import type { Cores } from '../core/cores.ts'
 import type { Logger } from '../core/log.ts'
+import type { LogOutput } from './log-output.ts'
 import type { DataPlane } from '../serving/data-plane.ts'
 import type { Metrics } from '../serving/observe/metrics.ts'
 import type { ServerConfig, ServerOptions } from './options.ts'
@@ -18,6 +19,8 @@ import type { ServedModel } from './served.ts'
 
 export interface StartServerOptions extends ServerOptions {
   readonly logger?: Logger
+  /** Where `logger` writes, so that it can be reopened and its losses be told. */
+  readonly logOutput?: LogOutput
   /** Where SLIPWAY_API_KEYS and SLIPWAY_ADMIN_TOKEN are looked for. Default: the environment of the process. */
   readonly environment?: Readonly<Record<string, string | undefined>>
 }
@@ -57,7 +60,7 @@ export interface SlipwayServer extends RunningServer {
  * @throws SLW_CONFIG_INVALID, SLW_HOST_REFUSED, SLW_PORT_IN_USE, SLW_PATH_NOT_FOUND; the model's own error when none could be loaded
  */
 export async function startServer(options: StartServerOptions): Promise<SlipwayServer> {
-  const { logger: log = silentLogger, environment = process.env, ...given } = options
+  const { logger: log = silentLogger, logOutput, environment = process.env, ...given } = options
   const config = resolveServer(given)
   if (config.processes > 1)
     throw new SlipwayError('SLW_CONFIG_INVALID', 'processes: startServer serves in this process; startCluster starts several')
@@ -73,6 +76,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
       cores: cores.count,
       memoryBudgetBytes: budgetBytes(config, 1),
       administration: administer(repository, log),
+      logOutput,
     }),
   )
   opened.defer(() => repository.close())
@@ -95,6 +99,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     served: () => Promise.resolve(describeServed(dataPlane, http.url)),
     drain: () => serving.drain(),
     async reload() {
+      logOutput?.reopen()
       await security.reload()
       await repository.rescan(true)
     },

@@ -37,6 +37,8 @@ interface Member {
   readonly startedMs: number
   /** It has been told what to serve. */
   follows: boolean
+  /** What it told of its metrics last. */
+  families: readonly Family[]
 }
 
 /**
@@ -45,7 +47,7 @@ interface Member {
  * @throws as `startServer`
  */
 export async function startCluster(options: StartServerOptions): Promise<RunningServer> {
-  const { logger: log = silentLogger, environment = process.env, ...given } = options
+  const { logger: log = silentLogger, logOutput, environment = process.env, ...given } = options
   const config = resolveServer(given)
   // What is wrong with keys and certificates is told here, once.
   ;(await openSecurity(config, environment, log))[Symbol.dispose]()
@@ -68,7 +70,10 @@ export async function startCluster(options: StartServerOptions): Promise<Running
     failures,
     served: () => primary.served(),
     drain: () => primary.drain(),
-    reload: () => primary.reload(repository),
+    async reload() {
+      logOutput?.reopen()
+      await primary.reload(repository)
+    },
     close: () => held.disposeAsync(),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
@@ -86,6 +91,8 @@ class Primary implements AsyncDisposable {
   #last: Promise<unknown> = Promise.resolve()
   #consecutive = 0
   #restarts = 0
+  /** Counters and histograms of processes that have ended, as last told: a counter never goes back. */
+  #ended: Family[] = []
   #closing = false
 
   constructor(config: ServerConfig, log: Logger, environment: StartCall['environment']) {
@@ -107,7 +114,7 @@ class Primary implements AsyncDisposable {
   async #startMember(): Promise<StartedAnswer> {
     const worker = cluster.fork()
     const channel = new Channel(worker)
-    const member: Member = { worker, channel, startedMs: performance.now(), follows: false }
+    const member: Member = { worker, channel, startedMs: performance.now(), follows: false, families: [] }
     this.#members.add(member)
     this.#serveCalls(channel)
     worker.once('exit', (code, signal) => this.#onExit(member, signal ?? `code ${code}`))
@@ -184,6 +191,7 @@ class Primary implements AsyncDisposable {
     this.#members.delete(member)
     member.channel.close()
     if (this.#closing) return
+    this.#ended = mergeFamilies([this.#ended, member.families.filter((family) => family.info.type !== 'gauge')])
     this.#restarts++
     if (performance.now() - member.startedMs > RECOVERED_AFTER_MS) this.#consecutive = 0
     const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#consecutive++)
@@ -222,7 +230,8 @@ class Primary implements AsyncDisposable {
       [...this.#members].map((member) => {
         const { promise: late, resolve } = Promise.withResolvers<readonly Family[]>()
         const timer = setTimeout(() => resolve([]), METRICS_TIMEOUT_MS)
-        return Promise.race([member.channel.call<readonly Family[]>('families').catch(() => []), late]).finally(() => clearTimeout(timer))
+        const told = member.channel.call<readonly Family[]>('families').then((families) => (member.families = families))
+        return Promise.race([told.catch(() => []), late]).finally(() => clearTimeout(timer))
       }),
     )
     const own: Family[] = [
@@ -234,7 +243,7 @@ class Primary implements AsyncDisposable {
         samples: [{ labels: {}, value: this.#restarts }],
       },
     ]
-    return mergeFamilies([...answers, own])
+    return mergeFamilies([...answers, this.#ended, own])
   }
 
   async reload(repository: Repository): Promise<void> {

@@ -1,7 +1,7 @@
 /** Entry of a serving process of a server that has several: it serves what the primary says. */
-import { pino } from 'pino'
 import { mergeFamilies } from '../../serving/observe/merge.ts'
 import { openServingProcess } from '../serving-process.ts'
+import { LogOutput, openLogger } from '../log-output.ts'
 import { openSecurity } from '../security.ts'
 import { tuneV8 } from '../tune-v8.ts'
 import { budgetBytes } from '../start-server.ts'
@@ -51,10 +51,8 @@ let log: Logger | undefined
 
 channel.handle('start', async ({ config, logLevel, cores, environment }: StartCall): Promise<StartedAnswer> => {
   tuneV8()
-  log = pino(
-    { level: logLevel, base: { process: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ fd: 2, sync: true }),
-  )
+  const output = new LogOutput(config.log.file)
+  log = openLogger(output, logLevel, { process: process.pid })
   const security = await openSecurity(config, environment, log)
   serving = await openServingProcess({
     config,
@@ -64,8 +62,12 @@ channel.handle('start', async ({ config, logLevel, cores, environment }: StartCa
     memoryBudgetBytes: budgetBytes(config, config.processes),
     administration: remoteAdministration(),
     families,
+    logOutput: output,
   })
-  channel.handle('reload', async () => (await security.reload()).map(toWire))
+  channel.handle('reload', async () => {
+    output.reopen()
+    return (await security.reload()).map(toWire)
+  })
   return { port: serving.http.port, url: serving.http.url }
 })
 

@@ -87,6 +87,7 @@ export const METRICS = {
     help: 'Answers that left the cache to make room, or because they were too old.',
     labels: SUBJECT,
   },
+  slipway_log_dropped_total: { type: 'counter', help: 'Log lines that could not be written, as on a full disk.', labels: [] },
   slipway_processes: { type: 'gauge', help: 'Processes that serve (`processes`); absent where the server is one process.', labels: [] },
   slipway_process_restarts_total: {
     type: 'counter',
