@@ -80,7 +80,9 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       observer: dataPlane.observer,
       audit: auditLog(log),
       routes: [
-        ...v2Routes(dataPlane, config.limits),
+        ...v2Routes(dataPlane, config.limits, async () =>
+          (await administration.models()).filter((model) => model.unloaded).map((model) => model.name),
+        ),
         ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
         ...healthRoutes(dataPlane, { strict: config.strictReadiness }),
         metricsRoute(options.families ?? (() => Promise.resolve(families()))),

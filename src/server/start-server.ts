@@ -28,6 +28,8 @@ export interface StartServerOptions extends ServerOptions {
 /** A running server, of one process or of several. `await using` closes it. */
 export interface RunningServer extends AsyncDisposable {
   readonly url: string
+  /** Of every address that it listens on, in the order port, port of administration. */
+  readonly urls: readonly string[]
   readonly port: number
   readonly config: ServerConfig
   readonly cores: Cores
@@ -88,6 +90,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
   const held = opened.move()
   return {
     url: http.url,
+    urls: http.urls,
     port: http.port,
     config,
     cores,

@@ -16,8 +16,11 @@ import type { V2Request } from './v2-request.ts'
 
 const HEADER_LENGTH = 'inference-header-content-length'
 
-/** The Open Inference Protocol, version 2, over HTTP, with Triton's binary tensors and repository index. */
-export function v2Routes(dataPlane: DataPlane, limits: HttpLimits): Route[] {
+/**
+ * The Open Inference Protocol, version 2, over HTTP, with Triton's binary tensors and repository index.
+ * @param unloaded names of the models that an administrator has taken out of service
+ */
+export function v2Routes(dataPlane: DataPlane, limits: HttpLimits, unloaded: () => Promise<readonly string[]>): Route[] {
   const variantOf = (params: Params): Variant => dataPlane.endpoint(params['name'] ?? '').route(params['version'], undefined)
   const infer = (exchange: Exchange, params: Params): void => inferV2(exchange, params, dataPlane, limits)
   const metadata = (exchange: Exchange, params: Params): void => {
@@ -62,7 +65,12 @@ export function v2Routes(dataPlane: DataPlane, limits: HttpLimits): Route[] {
     { method: 'GET', path: '/v2/models/:name/versions/:version/ready', access: 'predict', handle: ready },
     { method: 'POST', path: '/v2/models/:name/infer', access: 'predict', handle: infer },
     { method: 'POST', path: '/v2/models/:name/versions/:version/infer', access: 'predict', handle: infer },
-    { method: 'POST', path: '/v2/repository/index', access: 'predict', handle: (exchange) => repositoryIndex(exchange, dataPlane, limits) },
+    {
+      method: 'POST',
+      path: '/v2/repository/index',
+      access: 'predict',
+      handle: (exchange) => repositoryIndex(exchange, { dataPlane, limits, unloaded }),
+    },
   ]
 }
 
@@ -134,7 +142,13 @@ function modelMetadata(variant: Variant, versions: readonly Variant[]): object {
 /** States as Triton names them. */
 const STATES = { waiting: 'UNAVAILABLE', loading: 'LOADING', ready: 'READY', unloaded: 'UNAVAILABLE', failed: 'UNAVAILABLE' } as const
 
-async function repositoryIndex(exchange: Exchange, dataPlane: DataPlane, limits: HttpLimits): Promise<void> {
+interface Index {
+  readonly dataPlane: DataPlane
+  readonly limits: HttpLimits
+  readonly unloaded: () => Promise<readonly string[]>
+}
+
+async function repositoryIndex(exchange: Exchange, { dataPlane, limits, unloaded }: Index): Promise<void> {
   const body = await exchange.readBody()
   const filter = body.length === 0 ? {} : parseJson(body, { nesting: limits.jsonNesting })
   if (filter !== null && typeof filter === 'object' && !Array.isArray(filter) && typeof (filter['ready'] ?? false) !== 'boolean')
@@ -148,5 +162,6 @@ async function repositoryIndex(exchange: Exchange, dataPlane: DataPlane, limits:
       state: STATES[variant.phase],
       reason: variant.reason ?? '',
     }))
-  exchange.json(200, JSON.stringify(models))
+  const gone = readyOnly ? [] : (await unloaded()).filter((name) => permits(exchange.caller, name))
+  exchange.json(200, JSON.stringify([...models, ...gone.map((name) => ({ name, version: '', state: 'UNAVAILABLE', reason: 'unloaded' }))]))
 }

@@ -15,6 +15,7 @@ export interface StartCall {
 export interface StartedAnswer {
   readonly port: number
   readonly url: string
+  readonly urls: readonly string[]
 }
 
 export interface PrepareCall {

@@ -54,7 +54,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   await using opened = new AsyncDisposableStack()
   const primary = opened.use(new Primary(config, log, environment))
   const repository = await openRepository(config, log, (desired) => primary.apply(desired))
-  const { url, port } = await primary.start(repository)
+  const { url, urls, port } = await primary.start(repository)
   opened.defer(() => repository.close())
   const failures = (await repository.start()).map((failed) => failed.error)
   const [failure] = failures
@@ -63,6 +63,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   const held = opened.move()
   return {
     url,
+    urls,
     port,
     config,
     cores: usableCores(),

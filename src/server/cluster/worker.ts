@@ -68,7 +68,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment }: StartCa
     output.reopen()
     return (await security.reload()).map(toWire)
   })
-  return { port: serving.http.port, url: serving.http.url }
+  return { port: serving.http.port, url: serving.http.url, urls: serving.http.urls }
 })
 
 channel.handle('prepare', async ({ documents }: PrepareCall) => {
