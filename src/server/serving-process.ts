@@ -30,6 +30,8 @@ export interface ServingProcessOptions {
   readonly memoryBudgetBytes: number | undefined
   readonly administration: Administration
   readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
+  /** Done before the doors open. Default: they open at once, so that health can be asked while models load. */
+  readonly beforeListening?: (dataPlane: DataPlane) => Promise<unknown>
   /** The metrics of the whole server. Default: those of this process. */
   readonly families?: () => Promise<readonly Family[]>
 }
@@ -73,6 +75,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       samples: [{ labels: {}, value: logOutput?.dropped ?? 0 }],
     },
   ]
+  await options.beforeListening?.(dataPlane)
   const http = opened.use(
     await listen(config, security, {
       clock,

@@ -75,7 +75,7 @@ describe('a server of two processes', () => {
     assert.ok((await metric(server, ROWS)) >= before + 12, 'what the ended process had counted still counts')
 
     server.signal('SIGTERM')
-    assert.equal(await server.exit, 0)
+    assert.equal(await server.exit, 0, server.said().slice(-1500))
   })
 
   it('ends when its primary is killed', async () => {

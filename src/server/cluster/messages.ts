@@ -9,6 +9,8 @@ export interface StartCall {
   readonly logLevel: string
   /** Its share of the cores. */
   readonly cores: number
+  /** Of one that takes the place of another: it serves this before it listens. */
+  readonly documents: readonly EndpointDocument[] | undefined
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 

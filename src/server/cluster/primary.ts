@@ -35,8 +35,6 @@ interface Member {
   readonly worker: Worker
   readonly channel: Channel
   readonly startedMs: number
-  /** It has been told what to serve. */
-  follows: boolean
   /** What it told of its metrics last. */
   families: readonly Family[]
 }
@@ -105,6 +103,9 @@ class Primary implements AsyncDisposable {
   /** Starts all processes; they listen, and serve nothing yet. */
   async start(repository: Repository): Promise<StartedAnswer> {
     this.#repository = repository
+    // All processes accept from one socket. Handed out by the primary, a connection on its way to a process that has just
+    // ended would never be answered and never be closed.
+    cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.setupPrimary({ exec: fileURLToPath(entryUrl('server/cluster/worker')), serialization: 'advanced', silent: false })
     // The first one finds a port where none was chosen; the others take the same.
     const first = await this.#startMember()
@@ -112,10 +113,10 @@ class Primary implements AsyncDisposable {
     return first
   }
 
-  async #startMember(): Promise<StartedAnswer> {
+  async #startMember(documents?: StartCall['documents']): Promise<StartedAnswer> {
     const worker = cluster.fork()
     const channel = new Channel(worker)
-    const member: Member = { worker, channel, startedMs: performance.now(), follows: false, families: [] }
+    const member: Member = { worker, channel, startedMs: performance.now(), families: [] }
     this.#members.add(member)
     this.#serveCalls(channel)
     worker.once('exit', (code, signal) => this.#onExit(member, signal ?? `code ${code}`))
@@ -125,6 +126,7 @@ class Primary implements AsyncDisposable {
       logLevel: this.#log.level ?? 'info',
       cores,
       environment: this.#environment,
+      documents,
     }
     return channel.call<StartedAnswer>('start', call)
   }
@@ -177,7 +179,6 @@ class Primary implements AsyncDisposable {
       present.every((member) => prepared.get(member)?.some((failure) => failure.endpoint === name))
     const except = [...names].filter((name) => !everywhere(name))
     const committed = await this.#ask<AppliedWire>('commit', { except }, present)
-    for (const member of present) member.follows = true
     const all = [...committed.values()]
     return { failures: distinct([...failures, ...all.flatMap((applied) => applied.failures)]), switches: slowest(all) }
   }
@@ -203,14 +204,7 @@ class Primary implements AsyncDisposable {
   async #restart(): Promise<void> {
     if (this.#closing) return
     try {
-      await this.#exclusive(async () => {
-        const before = new Set(this.#members)
-        await this.#startMember()
-        await this.#applyTo(
-          [...this.#members].filter((member) => !before.has(member)),
-          this.#documents,
-        )
-      })
+      await this.#exclusive(() => this.#startMember(this.#documents))
     } catch (error) {
       this.#log.error({}, `a serving process could not be started: ${messageOf(error)}`)
     }
@@ -221,8 +215,8 @@ class Primary implements AsyncDisposable {
   }
 
   async served(): Promise<readonly ServedModel[]> {
-    const [first] = (await this.#ask<readonly ServedModel[]>('served')).values()
-    return first ?? []
+    const told = await this.#ask<readonly ServedModel[]>('served')
+    return [...told.values()].find((models) => models.length > 0) ?? []
   }
 
   /** Of all processes, this one among them. */

@@ -49,7 +49,7 @@ async function families(): Promise<readonly Family[]> {
 
 let log: Logger | undefined
 
-channel.handle('start', async ({ config, logLevel, cores, environment }: StartCall): Promise<StartedAnswer> => {
+channel.handle('start', async ({ config, logLevel, cores, environment, documents }: StartCall): Promise<StartedAnswer> => {
   tuneV8()
   const output = new LogOutput(config.log.file)
   log = openLogger(output, logLevel, { process: process.pid })
@@ -63,6 +63,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment }: StartCa
     administration: remoteAdministration(),
     families,
     logOutput: output,
+    ...(documents !== undefined && { beforeListening: (dataPlane) => dataPlane.apply(documents) }),
   })
   channel.handle('reload', async () => {
     output.reopen()
@@ -86,13 +87,14 @@ channel.handle('abort', async () => {
   change = undefined
   await ending?.abort()
 })
-channel.handle('families', () => running().families())
-channel.handle('served', () => describeServed(running().dataPlane, running().http.url))
-channel.handle('anyReady', () => [...running().dataPlane.variants()].some((variant) => variant.ready))
+channel.handle('families', () => serving?.families() ?? [])
+channel.handle('served', () => (serving === undefined ? [] : describeServed(serving.dataPlane, serving.http.url)))
+channel.handle('anyReady', () => [...(serving?.dataPlane.variants() ?? [])].some((variant) => variant.ready))
 channel.handle('setLogLevel', ({ level }: { level: string }) => {
   if (log !== undefined) log.level = level
 })
-channel.handle('drain', () => running().drain())
+// One that is still starting has accepted nothing.
+channel.handle('drain', () => serving?.drain() ?? true)
 channel.handle('close', async () => {
   await serving?.[Symbol.asyncDispose]()
   // The answer goes out first.
