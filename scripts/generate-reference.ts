@@ -66,8 +66,8 @@ function metrics(): string {
       .join('\n')
   return `${GENERATED}# Metrics
 
-\`GET /metrics\` answers Prometheus text, or OpenMetrics where the Accept header asks for it. Labels come only from what is served: a name that a client
-makes up creates no series.
+\`GET /metrics\` answers Prometheus text, OpenMetrics, or Prometheus protobuf, as the Accept header asks; histograms are native in protobuf (beside classic buckets) and
+classic in the texts. Labels come only from what is served: a name that a client makes up creates no series.
 
 | Name | Type | Labels | Meaning |
 |---|---|---|---|

@@ -78,7 +78,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
         ...v2Routes(dataPlane, config.limits),
         ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
         ...healthRoutes(dataPlane, { strict: config.strictReadiness }),
-        metricsRoute(dataPlane, metrics, processMetrics),
+        metricsRoute(dataPlane, metrics, [processMetrics]),
         ...docsRoutes(dataPlane),
       ],
     }),
