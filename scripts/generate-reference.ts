@@ -44,7 +44,8 @@ function configuration(): string {
 
 One setting has one key. It may be given, strongest first, as a flag, as an environment variable, in the server file (\`slipway.server.yaml\`, or \`--config FILE\`),
 and, for the keys under \`serving\`, in the package (\`serving:\` in \`slipway.yaml\`). \`slipway config view --show-origin\` shows where each value comes from.
-The variables \`PORT\`, \`HOST\` and \`MODEL_PATH\` of published container images are understood too. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 a check said no,
+The variables \`PORT\`, \`HOST\` and \`MODEL_PATH\` of published container images are understood too, and below the server file those of OpenTelemetry
+([Observing](../guides/observing.md)). Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 a check said no,
 4 not found, 6 conflict, 7 unreachable, 10 a model that cannot be served, 124 timed out, 130 interrupted.
 
 | Key | Flag | Environment | Meaning |

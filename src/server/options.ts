@@ -2,8 +2,10 @@ import { Type } from 'typebox'
 import { oneOf } from '../contract/schema.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
 import { HttpLimitsOptions, HTTP_LIMIT_DEFAULTS } from '../protocol/http/options.ts'
+import { resolveTracing, TracingOptions } from '../serving/observe/tracing/options.ts'
 import type { Static } from 'typebox'
 import type { HttpLimits } from '../protocol/http/options.ts'
+import type { TracingConfig } from '../serving/observe/tracing/options.ts'
 
 const ModelEntry = Type.Object(
   {
@@ -59,6 +61,7 @@ export const ServerOptions = Type.Object(
         { additionalProperties: false },
       ),
     ),
+    tracing: Type.Optional(TracingOptions),
     shutdown: Type.Optional(
       Type.Object(
         {
@@ -95,9 +98,11 @@ export interface ServerConfig {
   readonly limits: HttpLimits
   readonly log: { readonly level: string; readonly access: boolean; readonly slowMs: number }
   readonly metrics: { readonly guideNames: boolean }
+  readonly tracing: TracingConfig
   readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
 }
 
+/** @throws SLW_CONFIG_INVALID for what a schema cannot say */
 export function resolveServer(options: ServerOptions): ServerConfig {
   const versions = options.versions ?? 'latest'
   return {
@@ -112,6 +117,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     limits: { ...HTTP_LIMIT_DEFAULTS, ...options.limits },
     log: { level: 'info', access: false, slowMs: 1000, ...options.log },
     metrics: { guideNames: false, ...options.metrics },
+    tracing: resolveTracing(options.tracing),
     shutdown: { pauseMs: 2000, graceMs: 25_000, ...options.shutdown },
   }
 }

@@ -8,6 +8,7 @@ import { DataPlane } from '../serving/data-plane.ts'
 import { Metrics } from '../serving/observe/metrics.ts'
 import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
+import { startTracing } from '../serving/observe/tracing/tracing.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
 import { friendlyRoutes } from '../protocol/http/friendly.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
@@ -63,9 +64,11 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
   const metrics = new Metrics(config.metrics)
   const processMetrics = new ProcessMetrics()
   opened.defer(() => processMetrics.close())
-  const dataPlane = opened.use(
-    new DataPlane({ cores: cores.count, clock, log, observers: [metrics, requestLog(log, config.log)], servingFor: () => config.serving }),
-  )
+  // Opened before what it hears of, so that it is closed after: then it sends what is left.
+  const tracing = opened.use(startTracing(config.tracing, { clock, log }))
+  const traced = tracing === undefined ? [] : [tracing]
+  const observers = [metrics, requestLog(log, config.log), ...traced]
+  const dataPlane = opened.use(new DataPlane({ cores: cores.count, clock, log, observers, servingFor: () => config.serving }))
   const http = opened.use(
     await listen(config, {
       host: config.host,
@@ -78,7 +81,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
         ...v2Routes(dataPlane, config.limits),
         ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
         ...healthRoutes(dataPlane, { strict: config.strictReadiness }),
-        metricsRoute(dataPlane, metrics, [processMetrics]),
+        metricsRoute(dataPlane, metrics, [processMetrics, ...traced]),
         ...docsRoutes(dataPlane),
       ],
     }),

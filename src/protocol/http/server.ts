@@ -157,7 +157,8 @@ export class HttpServer {
       batchWaitMs: work?.batchWaitMs ?? 0,
       computeMs: work?.computeMs ?? 0,
       rows: exchange.rows,
-      traceparent: exchange.context?.traceparent,
+      // Not of the context: a request that found no model has none, and has its place in the caller's trace all the same.
+      traceparent: exchange.header('traceparent'),
     })
   }
 
