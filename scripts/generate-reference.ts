@@ -44,7 +44,8 @@ function configuration(): string {
 
 One setting has one key. It may be given, strongest first, as a flag, as an environment variable, in the server file (\`slipway.server.yaml\`, or \`--config FILE\`),
 and, for the keys under \`serving\`, in the package (\`serving:\` in \`slipway.yaml\`). \`slipway config view --show-origin\` shows where each value comes from.
-The variables \`PORT\`, \`HOST\` and \`MODEL_PATH\` of published container images are understood too. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 a check said no,
+The variables \`PORT\`, \`HOST\` and \`MODEL_PATH\` of published container images are understood too, and below the server file those of OpenTelemetry
+([Observing](../guides/observing.md)). Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 a check said no,
 4 not found, 6 conflict, 7 unreachable, 10 a model that cannot be served, 124 timed out, 130 interrupted.
 
 | Key | Flag | Environment | Meaning |
@@ -66,8 +67,8 @@ function metrics(): string {
       .join('\n')
   return `${GENERATED}# Metrics
 
-\`GET /metrics\` answers Prometheus text, or OpenMetrics where the Accept header asks for it. Labels come only from what is served: a name that a client
-makes up creates no series.
+\`GET /metrics\` answers Prometheus text, OpenMetrics, or Prometheus protobuf, as the Accept header asks; histograms are native in protobuf (beside classic buckets) and
+classic in the texts. Labels come only from what is served: a name that a client makes up creates no series.
 
 | Name | Type | Labels | Meaning |
 |---|---|---|---|

@@ -60,13 +60,13 @@ async function uvTool(python: string): Promise<string> {
  * The `file` in `folder`, which `build` fills if need be. It is filled under another name and renamed when complete: a
  * killed build leaves nothing that looks whole, and of two builds at once the first to finish gives both their result.
  */
-async function obtain(folder: string, file: string, build: (folder: string) => Promise<void>): Promise<string> {
+export async function obtain(folder: string, file: string, build: (folder: string) => Promise<void>): Promise<string> {
   const wanted = join(folder, file)
   if (existsSync(wanted)) return wanted
   await mkdir(cacheFolder(), { recursive: true })
   await removeAbandoned()
   const own = join(cacheFolder(), `${BUILDING}${process.pid}-${randomBytes(4).toString('hex')}`)
-  console.error(`python-env: making ${folder}`)
+  console.error(`making ${folder}`)
   try {
     // There without its file: a venv whose Python was since removed from the system. It stands in the way of the new one.
     if (existsSync(folder) && !existsSync(wanted)) await rename(folder, `${own}-old`).catch(ignore('ENOENT'))
@@ -115,7 +115,7 @@ async function systemPython(): Promise<string> {
 }
 
 /** Runs a command; all it says goes to stderr, because stdout is for the answer. */
-async function runTool(command: string, args: readonly string[]): Promise<void> {
+export async function runTool(command: string, args: readonly string[]): Promise<void> {
   const child = spawn(command, args, { stdio: ['ignore', 2, 2] })
   const end = await new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
     child.once('error', reject)

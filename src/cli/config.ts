@@ -6,6 +6,9 @@ import { addSettingFlags, flagValues } from './serve.ts'
 import { note, print, table } from './output.ts'
 import type { Command } from 'commander'
 
+/** In the place of what is nobody's business. */
+const SECRET = '***'
+
 export function define(command: Command): void {
   const view = command
     .command('view')
@@ -20,7 +23,10 @@ export function define(command: Command): void {
       const read = readConfig({ flags: flagValues(options), environment: process.env, file: options['config'] as string | undefined })
       for (const warning of read.warnings) note(`warning: ${warning}`)
       const origins = new Map(read.origins.map((origin) => [origin.key, origin.origin]))
-      const resolved = { ...resolveServer(read.options), serving: resolveServing(usableCores().count, read.options.serving) }
+      const server = resolveServer(read.options)
+      const headers = Object.fromEntries(Object.keys(server.tracing.headers).map((name) => [name, SECRET]))
+      const serving = resolveServing(usableCores().count, read.options.serving)
+      const resolved = { ...server, serving, tracing: { ...server.tracing, headers } }
       const rows = [...settings().keys()].map((key) => ({
         key,
         value: valueAt(resolved, key),

@@ -39,7 +39,7 @@ export function addSettingFlags(command: Command): void {
     const value =
       schema.type === 'boolean'
         ? ''
-        : ` <${schema.enum?.join('|') ?? (DURATIONS.has(key) ? 'duration' : schema.type === 'integer' ? 'n' : 'text')}>`
+        : ` <${schema.enum?.join('|') ?? (DURATIONS.has(key) ? 'duration' : schema.type === 'integer' || schema.type === 'number' ? 'n' : 'text')}>`
     command.option(`--${flag}${value}`, firstSentence(schema.description ?? ''))
   }
 }

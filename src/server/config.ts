@@ -4,6 +4,7 @@ import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { ADMIN_TOKEN_VARIABLE } from '../security/admin-token.ts'
 import { API_KEYS_VARIABLE } from '../security/api-keys.ts'
+import { readOtelEnvironment } from './otel-environment.ts'
 import { ServerOptions } from './options.ts'
 import type { TSchema } from 'typebox'
 
@@ -66,16 +67,17 @@ export function variableOf(key: string): string {
 }
 
 /**
- * Puts the configuration together: flag over environment over server file. What a package says of serving comes below,
- * when it is loaded; built-in defaults last.
+ * Puts the configuration together: flag over environment over server file over the variables of OpenTelemetry. What a
+ * package says of serving comes below, when it is loaded; built-in defaults last.
  * @throws SLW_CONFIG_INVALID naming the flag, variable, or line
  */
 export function readConfig(sources: ConfigSources): ReadConfig {
-  const origins = new Map<string, Origin>()
+  const standard = readOtelEnvironment(sources.environment)
+  const origins = new Map<string, Origin>(standard.origins.map((origin) => [origin.key, origin]))
   const fromFile = readFile(sources.file)
   if (fromFile !== undefined)
     for (const [key, value] of flatten(fromFile.options)) origins.set(key, { key, value, origin: `file ${fromFile.path}` })
-  const warnings = readEnvironment(sources.environment, origins)
+  const warnings = [...standard.warnings, ...readEnvironment(sources.environment, origins)]
   const known = settings()
   for (const [key, value] of Object.entries(sources.flags)) {
     if (value === undefined) continue
@@ -106,13 +108,15 @@ function withStrongerServing(options: ServerOptions, origins: ReadonlyMap<string
 /** `serving.maxBatchSize` as max-batch-size: flags of nested settings carry the last name. */
 export function flagOf(key: string): string {
   const last = key.split('.').at(-1) ?? key
-  const prefix = key.startsWith('shutdown.')
-    ? last === 'pauseMs'
-      ? 'drainPause'
-      : 'grace'
-    : /^(log|tls)\./.test(key)
-      ? key.replace('.', '-')
-      : last
+  const [section] = key.split('.')
+  const prefix =
+    section === 'shutdown'
+      ? last === 'pauseMs'
+        ? 'drainPause'
+        : 'grace'
+      : section === 'log' || section === 'tls' || section === 'tracing'
+        ? `${section}-${last}`
+        : last
   return prefix.replaceAll(/([a-z])([A-Z])/g, '$1-$2').toLowerCase()
 }
 

@@ -3,9 +3,11 @@ import { DOOR_SETTINGS, resolveDoors } from './door-options.ts'
 import { oneOf } from '../contract/schema.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
 import { HttpLimitsOptions, HTTP_LIMIT_DEFAULTS } from '../protocol/http/options.ts'
+import { resolveTracing, TracingOptions } from '../serving/observe/tracing/options.ts'
 import type { Static } from 'typebox'
 import type { HttpLimits } from '../protocol/http/options.ts'
 import type { DoorsConfig } from './door-options.ts'
+import type { TracingConfig } from '../serving/observe/tracing/options.ts'
 
 const ModelEntry = Type.Object(
   {
@@ -105,6 +107,7 @@ export const ServerOptions = Type.Object(
         { additionalProperties: false },
       ),
     ),
+    tracing: Type.Optional(TracingOptions),
     shutdown: Type.Optional(
       Type.Object(
         {
@@ -148,12 +151,14 @@ export interface ServerConfig extends DoorsConfig {
   readonly limits: HttpLimits
   readonly log: { readonly level: string; readonly file: string | undefined; readonly access: boolean; readonly slowMs: number }
   readonly metrics: { readonly guideNames: boolean }
+  readonly tracing: TracingConfig
   readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
 }
 
 /** How often `watch` looks at the folders. */
 const WATCH_MS = 300
 
+/** @throws SLW_CONFIG_INVALID for what a schema cannot say */
 export function resolveServer(options: ServerOptions): ServerConfig {
   const versions = options.versions ?? 'latest'
   return {
@@ -175,6 +180,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     limits: { ...HTTP_LIMIT_DEFAULTS, ...options.limits },
     log: { level: 'info', file: undefined, access: false, slowMs: 1000, ...options.log },
     metrics: { guideNames: false, ...options.metrics },
+    tracing: resolveTracing(options.tracing),
     shutdown: { pauseMs: 2000, graceMs: 25_000, ...options.shutdown },
   }
 }

@@ -5,6 +5,7 @@ import { METRICS } from '../serving/observe/catalog.ts'
 import { Metrics } from '../serving/observe/metrics.ts'
 import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
+import { startTracing } from '../serving/observe/tracing/tracing.ts'
 import { adminRoutes } from '../protocol/http/admin.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
 import { friendlyRoutes } from '../protocol/http/friendly.ts'
@@ -55,12 +56,15 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
   const metrics = new Metrics(config.metrics)
   const processMetrics = new ProcessMetrics()
   opened.defer(() => processMetrics.close())
+  // Opened before what it hears of, so that it is closed after: then it sends what is left.
+  const tracing = opened.use(startTracing(config.tracing, { clock, log }))
+  const traced = tracing === undefined ? [] : [tracing]
   const dataPlane = opened.use(
     new DataPlane({
       cores,
       clock,
       log,
-      observers: [metrics, requestLog(log, config.log)],
+      observers: [metrics, requestLog(log, config.log), ...traced],
       servingFor: () => config.serving,
       memoryBudgetBytes,
       drainTimeoutMs: config.shutdown.graceMs,
@@ -69,6 +73,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
   const families = (): Family[] => [
     ...metrics.families(dataPlane),
     ...processMetrics.families(),
+    ...traced.flatMap((source) => source.families()),
     {
       name: 'slipway_log_dropped_total',
       info: METRICS.slipway_log_dropped_total,

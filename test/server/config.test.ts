@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { it } from 'node:test'
+import { describe, it } from 'node:test'
 import { flagOf, readConfig, settings, variableOf } from '../../src/server/config.ts'
 import { resolveServer } from '../../src/server/options.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
+import type { TracingConfig } from '../../src/serving/observe/tracing/options.ts'
 
 it('a flag wins over the environment, which wins over the file, and each value says where it comes from', async () => {
   await using folder = await temporaryFolder()
@@ -39,6 +40,59 @@ it('a value out of range names its origin', () => {
     () => readConfig({ file: undefined, environment: {}, flags: { 'serving.isolation': 'vm' } }),
     /flag --isolation: must be one of \["thread","process"\]/,
   )
+})
+
+describe('the standard variables of OpenTelemetry', () => {
+  const read = (environment: Record<string, string>): TracingConfig =>
+    resolveServer(readConfig({ file: undefined, environment, flags: {} }).options).tracing
+
+  it('stand for settings of tracing, below every setting of ours', () => {
+    const environment = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
+      OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20a%3Db, X-Team = shop',
+      OTEL_SERVICE_NAME: 'shop',
+      OTEL_TRACES_SAMPLER_ARG: '0.5',
+    }
+    assert.deepEqual(read(environment), {
+      endpoint: 'http://collector:4318/v1/traces',
+      protocol: 'http',
+      sampleRatio: 0.5,
+      serviceName: 'shop',
+      headers: { authorization: 'Bearer a=b', 'x-team': 'shop' },
+    })
+    const ours = { ...environment, SLIPWAY_TRACING_SAMPLE_RATIO: '1', SLIPWAY_TRACING_ENDPOINT: 'https://mine/otlp' }
+    assert.deepEqual([read(ours).endpoint, read(ours).sampleRatio, read(ours).serviceName], ['https://mine/otlp', 1, 'shop'])
+  })
+
+  it('name the address of traces as the specification says', () => {
+    const endpoint = (environment: Record<string, string>): string | undefined => read(environment).endpoint
+    assert.equal(endpoint({ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://vendor/otlp/' }), 'https://vendor/otlp/v1/traces')
+    const both = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://all', OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://traces/here' }
+    assert.equal(endpoint(both), 'http://traces/here')
+    assert.equal(endpoint({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4317', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }), 'http://c:4317')
+    assert.equal(endpoint({ ...both, OTEL_SDK_DISABLED: 'true' }), undefined)
+    assert.equal(endpoint({ ...both, OTEL_TRACES_EXPORTER: 'none' }), undefined)
+  })
+
+  it('are ignored with a warning where they say nothing that is understood, without telling secrets', () => {
+    const environment = { OTEL_TRACES_SAMPLER_ARG: '7', OTEL_EXPORTER_OTLP_PROTOCOL: 'smoke', OTEL_EXPORTER_OTLP_HEADERS: 'secret' }
+    const { warnings, options } = readConfig({ file: undefined, environment, flags: {} })
+    assert.equal(warnings.length, 3)
+    assert.doesNotMatch(warnings.join(), /secret/)
+    assert.equal(options.tracing, undefined)
+  })
+})
+
+it('an address of a collector that is no URL, and a header that HTTP cannot carry, are refused', () => {
+  for (const tracing of [{ endpoint: 'localhost:4317' }, { headers: { 'a b': '1' } }, { headers: { a: 'x\r\ny' } }])
+    assert.throws(() => resolveServer({ tracing }), { code: 'SLW_CONFIG_INVALID' })
+})
+
+it('headers of the server file reach tracing', async () => {
+  await using folder = await temporaryFolder()
+  const file = await folder.write('server.yaml', 'tracing: { endpoint: "http://c:4318", headers: { authorization: Bearer x } }\n')
+  const { options } = readConfig({ file, environment: { OTEL_EXPORTER_OTLP_HEADERS: 'authorization=weaker,team=shop' }, flags: {} })
+  assert.deepEqual(resolveServer(options).tracing.headers, { authorization: 'Bearer x', team: 'shop' })
 })
 
 it('every setting has a flag and a variable of its own', () => {

@@ -1,4 +1,4 @@
-import { exposeText, OPENMETRICS_TYPE, prefersOpenMetrics, TEXT_TYPE } from '../../serving/observe/exposition.ts'
+import { chooseFormat } from '../../serving/observe/exposition-format.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
 import type { Route } from './routes.ts'
 
@@ -9,8 +9,8 @@ export function metricsRoute(families: () => Promise<readonly Family[]>): Route 
     path: '/metrics',
     access: 'metrics',
     async handle(exchange) {
-      const openMetrics = prefersOpenMetrics(exchange.header('accept'))
-      exchange.send(200, openMetrics ? OPENMETRICS_TYPE : TEXT_TYPE, exposeText(await families(), openMetrics))
+      const { contentType, expose } = chooseFormat(exchange.header('accept'))
+      exchange.send(200, contentType, expose(await families()))
     },
   }
 }

@@ -139,8 +139,9 @@ export class HttpServer {
       computeMs: work?.computeMs ?? 0,
       rows: exchange.rows,
       cache: work?.cache,
-      traceparent: exchange.context?.traceparent,
       caller: exchange.caller?.name,
+      // Not of the context: a request that found no model has none, and has its place in the caller's trace all the same.
+      traceparent: exchange.header('traceparent'),
     })
   }
 

@@ -95,6 +95,12 @@ export const METRICS = {
     labels: [],
   },
   slipway_build_info: { type: 'gauge', help: 'Always 1; the labels say which build runs.', labels: ['version', 'node'], merge: 'max' },
+  slipway_trace_spans_exported_total: { type: 'counter', help: 'Spans that the trace collector took.', labels: [] },
+  slipway_trace_spans_dropped_total: {
+    type: 'counter',
+    help: 'Spans that were lost: `buffer_full` too many waited, `rejected` the collector refused them, `undeliverable` it was away too long, `shutdown` it did not take them at the end.',
+    labels: ['reason'],
+  },
   process_cpu_seconds_total: { type: 'counter', help: 'CPU time of the process, user and system.', labels: [] },
   process_resident_memory_bytes: { type: 'gauge', help: 'Resident memory of the process.', labels: [] },
   process_start_time_seconds: { type: 'gauge', help: 'Start of the process, seconds since the Unix epoch.', labels: [], merge: 'min' },

@@ -10,14 +10,6 @@ export interface Family {
   readonly samples: readonly { readonly labels: Labels; readonly value: number | HistogramData }[]
 }
 
-export const TEXT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
-export const OPENMETRICS_TYPE = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
-
-/** Whether a scraper prefers OpenMetrics, by its Accept header. */
-export function prefersOpenMetrics(accept: string | undefined): boolean {
-  return accept?.includes('application/openmetrics-text') ?? false
-}
-
 /**
  * Metrics as text: Prometheus exposition format 0.0.4, or OpenMetrics 1.0 (which ends in `# EOF` and names counters
  * without `_total` in their TYPE line).

@@ -1,0 +1,82 @@
+/**
+ * Debian packages for the tests that need somebody else's program: installed when it is missing and we are root.
+ *
+ *     prometheus=$(scripts/node scripts/debian-package.ts prometheus)
+ */
+import { accessSync, chmodSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { runTool } from './python-env.ts'
+
+/** Where servers of Debian live; not always on the PATH. */
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+/** What maintainer scripts call to start and enable services. */
+const SERVICE_TOOLS = ['invoke-rc.d', 'update-rc.d', 'deb-systemd-invoke', 'deb-systemd-helper', 'systemctl']
+/** Another installation may be running: waits this long for it. */
+const LOCK_SECONDS = 300
+
+/**
+ * Makes sure that a program is there.
+ * @param packageName the Debian package that brings it; default: of the same name
+ * @returns the path of the program
+ * @throws when it is missing and cannot be installed, naming the command that would
+ */
+export async function debianBinary(name: string, packageName: string = name): Promise<string> {
+  const found = find(name)
+  if (found !== undefined) return found
+  const byHand = `apt-get install --no-install-recommends ${packageName}`
+  if (find('apt-get') === undefined) throw new Error(`${name} is not installed, and this is no Debian that could install it: ${byHand}`)
+  if (process.getuid?.() !== 0) throw new Error(`${name} is not installed, and only root can: ${byHand}`)
+  console.error(`debian-package: installing ${packageName}`)
+  await install(packageName)
+  const installed = find(name)
+  if (installed === undefined) throw new Error(`the package ${packageName} was installed and brought no ${name}`)
+  return installed
+}
+
+/** Installs without starting or enabling what the package brings as a service: the tools that would are covered meanwhile. */
+async function install(packageName: string): Promise<void> {
+  const covers = mkdtempSync(join(tmpdir(), 'slipway-apt-'))
+  try {
+    for (const tool of SERVICE_TOOLS) {
+      writeFileSync(join(covers, tool), '#!/bin/sh\nexit 0\n')
+      chmodSync(join(covers, tool), 0o755)
+    }
+    const settings = ['-o', `DPkg::Lock::Timeout=${LOCK_SECONDS}`, '-o', `DPkg::Path=${[covers, ...SYSTEM_FOLDERS].join(delimiter)}`]
+    const args = ['install', '--yes', '--quiet', '--no-install-recommends', ...settings, packageName]
+    const apt = (...rest: readonly string[]): Promise<void> => runTool('env', ['DEBIAN_FRONTEND=noninteractive', 'apt-get', ...rest])
+    // The lists may be missing or older than the archive: then, and only then, they are fetched.
+    await apt(...args).catch(async () => {
+      await apt('update', '--quiet')
+      await apt(...args)
+    })
+  } finally {
+    rmSync(covers, { recursive: true, force: true })
+  }
+}
+
+function find(name: string): string | undefined {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SYSTEM_FOLDERS]
+  return folders
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, name))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK)
+        return true
+      } catch {
+        return false
+      }
+    })
+}
+
+if (import.meta.main) {
+  const [name, packageName, ...rest] = process.argv.slice(2)
+  try {
+    if (name === undefined || rest.length > 0) throw new Error('give the name of a program, and of its package where that is another')
+    console.log(await debianBinary(name, packageName))
+  } catch (error) {
+    console.error(`debian-package: ${error instanceof Error ? error.message : String(error)}`)
+    process.exitCode = 1
+  }
+}
