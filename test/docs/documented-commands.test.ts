@@ -48,6 +48,7 @@ describe('what the pages tell people to type works', () => {
         const line = command
           .replace(/(slipway serve(?!.*--dry-run).*)$/, '$1 --dry-run')
           .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict/g, () => pageUrl(page, server.url))
+          .replace(/^(slipway inspect) http:\S+/, (_, inspect: string) => `${inspect} ${server.url}`)
         const { code, output } = await run(
           'sh',
           ['-c', line.startsWith('curl') ? line.replace('curl', 'curl --fail-with-body') : line],
