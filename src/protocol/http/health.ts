@@ -1,3 +1,4 @@
+import { adviceFor } from '../../serving/advice.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { Variant } from '../../serving/variant.ts'
 import type { Route } from './routes.ts'
@@ -58,12 +59,14 @@ function modelHealth(variant: Variant): object {
     loaded: status.ready,
     phase: status.phase,
     reason: status.reason,
+    advice: status.phase === 'failed' ? adviceFor('load failed') : undefined,
     instances: status.instances.map(({ name, state, failures, timeouts, lastFailure, retryAt }) => ({
       name,
       state,
       failures,
       timeouts,
       last_failure: lastFailure,
+      advice: adviceFor(lastFailure?.reason),
       retry_at: retryAt,
     })),
   }
