@@ -32,7 +32,9 @@ interface Round {
   readonly clients: number
   readonly predicted: Figures
   readonly served: Figures
-  /** What neighbours on the same hardware cost: the pace before tuning against that before serving. */
+  /** Share of the machine that other programs took while tuning. */
+  readonly others: number
+  /** How much longer a fixed piece of work took before serving than before tuning: what neighbours on the same hardware cost. */
   readonly pace: number
 }
 
@@ -90,13 +92,14 @@ async function measure(models: string, model: ModelName): Promise<Round> {
     clients: predicted.clients,
     predicted: { perSecond: predicted.requestsPerSecond, p99Ms: predicted.p99Ms },
     served,
+    others: found.othersShare ?? Number.NaN,
     pace: after / before,
   }
 }
 
-function describeRound({ flags, clients, predicted, served, pace }: Round): string {
+function describeRound({ flags, clients, predicted, served, others, pace }: Round): string {
   const ratio = (of: keyof Figures): string => (served[of] / predicted[of]).toFixed(2)
-  return `${flags}, ${clients} clients: predicted ${predicted.perSecond.toFixed(0)} req/s, p99 ${predicted.p99Ms.toFixed(1)} ms; served ${served.perSecond.toFixed(0)} req/s (${ratio('perSecond')}), p99 ${served.p99Ms.toFixed(1)} ms (${ratio('p99Ms')}); pace ${pace.toFixed(2)}`
+  return `${flags}, ${clients} clients: predicted ${predicted.perSecond.toFixed(0)} req/s, p99 ${predicted.p99Ms.toFixed(1)} ms; served ${served.perSecond.toFixed(0)} req/s (${ratio('perSecond')}), p99 ${served.p99Ms.toFixed(1)} ms (${ratio('p99Ms')}); others ${(others * 100).toFixed(0)}%, pace ${pace.toFixed(2)}`
 }
 
 /** Served against predicted, the median of the rounds' own ratios: what disturbs the machine for minutes disturbs both sides of a round. */

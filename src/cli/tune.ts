@@ -9,6 +9,7 @@ import { readPackage } from '../model/package.ts'
 import { readConfig } from '../server/config.ts'
 import { note, print } from './output.ts'
 import { candidatesFor, flagsOf } from './tune/candidates.ts'
+import { watchOthers } from './tune/others-share.ts'
 import { Progress } from './tune/progress.ts'
 import { doubts, gainOf, resultTable, verdict } from './tune/report.ts'
 import { Search } from './tune/search.ts'
@@ -42,10 +43,12 @@ interface Job {
   readonly budgetMs: number
   readonly body: string | undefined
   readonly startedAtMs: number
+  /** Share of the machine that other programs have taken, when all trial servers have ended. */
+  readonly othersShare: () => number | undefined
 }
 
 /** A server that does not start, or a run that hangs, must not hold the command for ever: past this it ends. */
-const HARD_LIMIT = { factor: 2, leastExtraMs: 30_000 }
+const HARD_LIMIT = { factor: 2, leastExtraMs: 60_000 }
 
 export function define(command: Command): void {
   command
@@ -91,6 +94,7 @@ async function tune(path: string, options: TuneOptions): Promise<void> {
 
 async function prepare(path: string, options: TuneOptions): Promise<Job> {
   const startedAtMs = performance.now()
+  const othersShare = watchOthers()
   const goalMs = options.latencyGoal === undefined ? undefined : duration(options.latencyGoal, '--latency-goal')
   const budgetMs = duration(options.budget, '--budget')
   const body = options.body === undefined ? undefined : readBody(options.body)
@@ -105,7 +109,7 @@ async function prepare(path: string, options: TuneOptions): Promise<Job> {
   const { document } = await readPackage(location)
   const cores = usableCores().count
   const { instances, threads, maxBatchSize } = resolveServing(cores, document.serving, config.options.serving)
-  return { location, config, present: { instances, threads, maxBatchSize }, cores, goalMs, budgetMs, body, startedAtMs }
+  return { location, config, present: { instances, threads, maxBatchSize }, cores, goalMs, budgetMs, body, startedAtMs, othersShare }
 }
 
 function duration(text: string, flag: string): number {
@@ -180,12 +184,14 @@ function finish(job: Job, options: TuneOptions, { search, facts, failure }: { se
     latencyGoalMs: goalMs,
     budgetMs,
     tookMs: Math.round(performance.now() - startedAtMs),
+    othersShare: job.othersShare(),
     outcome,
     present,
     best: best?.candidate,
     flags: best === undefined ? undefined : flagsOf(best.candidate),
     predicted: best?.score.point,
     confirmed: search.confirmation,
+    rejected: search.rejected,
     candidates: search.rows.map((row) => ({ ...row, gain: gainOf(row, search.row(present)) })),
     written: file,
   }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { cp, readdir, readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { parseDocument } from 'yaml'
+import { watchOthers } from '../../src/cli/tune/others-share.ts'
 import { scoreOf } from '../../src/cli/tune/point.ts'
 import { processTree, treeMemoryBytes } from '../../src/cli/tune/process-memory.ts'
 import { withServing } from '../../src/cli/tune/write-serving.ts'
@@ -184,6 +186,22 @@ describe('what tuning chooses among', () => {
     const gone = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGKILL')
     await gone
+  })
+})
+
+describe('what disturbs a tuning', () => {
+  it('is told as the share of the machine that programs took which are not its own', async () => {
+    const others = watchOthers()
+    assert.equal(others(), undefined, 'too early to tell')
+    const busy = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' })
+    const gone = new Promise((resolve) => busy.once('exit', resolve))
+    await until(() => others() !== undefined, 'there is something to tell')
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    const share = others() ?? 0
+    busy.kill('SIGKILL')
+    await gone
+    // One core, less what a crowded machine leaves of it.
+    assert.ok(share > 0.2 / availableParallelism() && share <= 1, String(share))
   })
 })
 

@@ -7,6 +7,8 @@ import type { Confirmation, Row, Search } from './search.ts'
 
 /** How far a fresh server may be from what was predicted. */
 export const PROMISE = 0.15
+/** From here on what others do is worth a word. */
+const BUSY = 0.1
 
 /** What a tuning found, as a document. */
 export interface TuneResult {
@@ -20,6 +22,8 @@ export interface TuneResult {
   readonly latencyGoalMs: number | undefined
   readonly budgetMs: number
   readonly tookMs: number
+  /** Share of the machine (0 to 1) that other programs took meanwhile; undefined where the kernel does not tell. */
+  readonly othersShare: number | undefined
   /** `unfinished`: interrupted, or out of time before a winner was confirmed; nothing is written then. */
   readonly outcome: 'found' | 'goal not met' | 'unfinished'
   readonly present: Candidate
@@ -30,6 +34,8 @@ export interface TuneResult {
   /** Medians of the repeats, of which none is the confirmation. */
   readonly predicted: Point | undefined
   readonly confirmed: Confirmation | undefined
+  /** What looked better than the present settings, and was not when both were measured afresh. */
+  readonly rejected: Candidate | undefined
   readonly candidates: readonly (Row & { readonly gain: number | undefined })[]
   /** The file that was changed. */
   readonly written: string | undefined
@@ -77,7 +83,7 @@ function describePoint({ requestsPerSecond, p50Ms, p99Ms, clients }: Point): str
 
 /** The verdict below the table. */
 export function verdict(result: TuneResult): string {
-  const { best, predicted, confirmed, latencyGoalMs } = result
+  const { best, predicted, confirmed, latencyGoalMs, rejected } = result
   if (best === undefined || predicted === undefined) return 'nothing was measured'
   const name = style('bold', flagsOf(best))
   if (result.outcome === 'goal not met')
@@ -91,21 +97,23 @@ export function verdict(result: TuneResult): string {
   )
   lines.push(
     present === undefined
-      ? 'gain       none: the present settings are the best, or nothing is better by more than noise'
+      ? `gain       none: ${rejected === undefined ? 'nothing is better than the present settings by more than noise' : `${flagsOf(rejected)} looked better, and was not when both were measured afresh`}`
       : `gain       ${(again.requestsPerSecond / present.requestsPerSecond).toFixed(2)}x the present settings, measured in turns with them: ${describePoint(present)}`,
   )
   return lines.join('\n')
 }
 
 /** What a reader should know before relying on the figures. */
-export function doubts({ predicted, confirmed, latencyGoalMs }: TuneResult): string[] {
-  if (predicted === undefined || confirmed === undefined) return []
-  const { best } = confirmed
+export function doubts({ predicted, confirmed, latencyGoalMs, othersShare = 0 }: TuneResult): string[] {
   const found: string[] = []
+  if (othersShare > BUSY)
+    found.push(`other programs took ${(othersShare * 100).toFixed(0)} % of the machine meanwhile: it can do more than these figures`)
+  if (predicted === undefined || confirmed === undefined) return found
+  const { best } = confirmed
   const far = (['requestsPerSecond', 'p99Ms'] as const).filter((of) => Math.abs(best[of] / predicted[of] - 1) > PROMISE)
   if (far.length > 0)
     found.push(
-      `the confirmation differs from the prediction by more than ${PROMISE * 100} % in ${far.map((of) => (of === 'p99Ms' ? 'p99' : 'throughput')).join(' and ')}: other programs use this machine; try again with a larger --budget`,
+      `the confirmation differs from the prediction by more than ${PROMISE * 100} % in ${far.map((of) => (of === 'p99Ms' ? 'p99' : 'throughput')).join(' and ')}: the machine was not equally free; try again with a larger --budget`,
     )
   if (latencyGoalMs !== undefined && best.p99Ms > latencyGoalMs)
     found.push(`in the confirmation the p99 was over the goal of ${formatMs(latencyGoalMs)}; allow fewer clients at once`)

@@ -63,6 +63,8 @@ export class Search {
   readonly #options: SearchOptions
   readonly #rows: Map<string, Row>
   confirmation: Confirmation | undefined
+  /** What looked better than the present settings, and was not when both were fresh. */
+  rejected: Candidate | undefined
 
   constructor(options: SearchOptions) {
     this.#options = options
@@ -97,6 +99,7 @@ export class Search {
     const { ranking } = this
     const [best] = ranking
     const present = ranking.find((row) => row.candidate === this.#present)
+    if (this.rejected !== undefined) return present
     if (best === undefined || present === undefined || !present.score.met || best.state !== present.state) return best
     return best.score.point.requestsPerSecond < present.score.point.requestsPerSecond * WORTH_A_CHANGE ? present : best
   }
@@ -270,8 +273,20 @@ export class Search {
         samples.get(side)?.push(await this.#level(trial, this.row(side).score?.point.clients ?? 1, seconds))
       }
     }
-    const [own = [], present] = [...samples.values()]
-    this.confirmation = { best: medianPoint(own), present: present === undefined ? undefined : medianPoint(present) }
+    const [own, present] = [...samples.values()].map(medianPoint)
+    if (own === undefined) return
+    if (present === undefined || this.#stillBetter(own, present)) this.confirmation = { best: own, present }
+    else {
+      this.confirmation = { best: present, present: undefined }
+      this.rejected = best
+    }
+  }
+
+  /** Whether the winner is also better when both are fresh. Present settings that miss the goal are no measure. */
+  #stillBetter(own: Point, present: Point): boolean {
+    if (this.row(this.#present).score?.met !== true) return true
+    const { met } = scoreOf([own], this.#options.goalMs) ?? { met: false }
+    return own.requestsPerSecond > present.requestsPerSecond && (met || present.p99Ms > this.#goalMs)
   }
 }
 
