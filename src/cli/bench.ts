@@ -45,7 +45,15 @@ async function bench(target: string, options: BenchOptions): Promise<void> {
   else
     for (const connections of options.connections.split(','))
       results.push(await closedLoop(aim.shoot, positive(connections, '--connections'), seconds))
-  if (options.json === true) print(JSON.stringify({ apiVersion: 'slipway/v1', kind: 'BenchResult', target, results }))
+  if (options.json === true)
+    print(
+      JSON.stringify({
+        apiVersion: 'slipway/v1',
+        kind: 'BenchResult',
+        target,
+        results: results.map(({ latency: _latency, ...row }) => row),
+      }),
+    )
   else
     print(
       table(

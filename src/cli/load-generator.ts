@@ -2,6 +2,7 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { Histogram, LATENCY_EDGES, quantile } from '../contract/histogram.ts'
 import { authorization } from './server-client.ts'
+import type { HistogramData } from '../contract/histogram.ts'
 
 /** One request; false when it was not answered with success. */
 export type Shot = () => Promise<boolean>
@@ -23,6 +24,8 @@ export interface LoadResult {
   readonly p90Ms: number
   readonly p99Ms: number
   readonly maxMs: number
+  /** All latencies in seconds, so that several measurements can be put together. */
+  readonly latency: HistogramData
 }
 
 /** Latencies and errors of one measurement. */
@@ -49,6 +52,7 @@ class Tally {
       p90Ms: at(0.9),
       p99Ms: at(0.99),
       maxMs: this.#maxMs,
+      latency: data,
     }
   }
 }

@@ -6,16 +6,17 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { parseDocument } from 'yaml'
 import { watchOthers } from '../../src/cli/tune/others-share.ts'
-import { scoreOf } from '../../src/cli/tune/point.ts'
+import { pointOf, scoreOf } from '../../src/cli/tune/point.ts'
 import { processTree, treeMemoryBytes } from '../../src/cli/tune/process-memory.ts'
 import { withServing } from '../../src/cli/tune/write-serving.ts'
+import { Histogram, LATENCY_EDGES } from '../../src/contract/histogram.ts'
 import { usableCores } from '../../src/core/cores.ts'
 import { candidatesFor, keyOf } from '../../src/cli/tune/candidates.ts'
 import { example, ROOT, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { slipway } from './slipway.ts'
 import type { Candidate } from '../../src/cli/tune/candidates.ts'
-import type { Point } from '../../src/cli/tune/point.ts'
+import type { Point, Sample } from '../../src/cli/tune/point.ts'
 import type { TuneResult } from '../../src/cli/tune/report.ts'
 import type { TemporaryFolder } from '../temporary-folder.ts'
 
@@ -169,6 +170,18 @@ describe('what tuning chooses among', () => {
     assert.deepEqual(scoreOf(points, 20), { point: points[1], met: true })
     assert.deepEqual(scoreOf(points, undefined), { point: points[3], met: true })
     assert.deepEqual(scoreOf(points, 3), { point: points[0], met: false })
+  })
+
+  it('repeats are one point: the median throughput, and the p99 of all requests together', () => {
+    const sample = (requestsPerSecond: number, slow: number): Sample => {
+      const latency = new Histogram(LATENCY_EDGES)
+      for (let request = 0; request < 100; request++) latency.observe(request < slow ? 0.5 : 0.01)
+      return { clients: 4, requestsPerSecond, errors: 1, latency: latency.snapshot() }
+    }
+    const { p50Ms, p99Ms, ...rest } = pointOf([sample(90, 0), sample(100, 0), sample(10, 30)])
+    assert.deepEqual(rest, { clients: 4, requestsPerSecond: 90, errors: 3, repeats: 3 })
+    // Two repeats of three saw nothing slow; a tenth of all requests was.
+    assert.ok(p50Ms < 12 && p99Ms > 400, `${p50Ms} ${p99Ms}`)
   })
 
   it('a level with errors does not count', () => {

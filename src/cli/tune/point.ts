@@ -1,6 +1,8 @@
+import { mergeHistograms, quantile } from '../../contract/histogram.ts'
+import type { HistogramData } from '../../contract/histogram.ts'
 import type { LoadResult } from '../load-generator.ts'
 
-/** What so many clients got; with several repeats the median of each figure. */
+/** What so many clients got. */
 export interface Point {
   readonly clients: number
   readonly requestsPerSecond: number
@@ -13,27 +15,38 @@ export interface Point {
 /** A level that answers less than this times more than one with fewer clients does not answer more: it only waits longer. */
 export const GROWTH = 1.05
 
-export function pointOf(result: LoadResult): Point {
-  const { connections: clients, requestsPerSecond, p50Ms, p99Ms, errors } = result
-  return { clients, requestsPerSecond, p50Ms, p99Ms, errors, repeats: 1 }
+/** One repeat, with its latencies. */
+export interface Sample {
+  readonly clients: number
+  readonly requestsPerSecond: number
+  readonly errors: number
+  readonly latency: HistogramData
 }
 
-export function median(values: readonly number[]): number {
+export function sampleOf({ connections: clients, requestsPerSecond, errors, latency }: LoadResult): Sample {
+  return { clients, requestsPerSecond, errors, latency }
+}
+
+function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** Repeats of one level as one point. What disturbs the machine for a while then disturbs no figure. */
-export function medianPoint(points: readonly Point[]): Point {
-  const of = (name: 'requestsPerSecond' | 'p50Ms' | 'p99Ms'): number => median(points.map((point) => point[name]))
+/**
+ * Repeats of one level as one point: the median of the throughput, so that what disturbs the machine for a while disturbs
+ * no figure; the percentiles of all requests together, as what is rare falls into few short repeats, and their median would
+ * promise a p99 that hours of serving do not keep.
+ */
+export function pointOf(samples: readonly [Sample, ...Sample[]]): Point {
+  const latency = samples.map((sample) => sample.latency).reduce(mergeHistograms)
   return {
-    clients: points[0]!.clients,
-    requestsPerSecond: of('requestsPerSecond'),
-    p50Ms: of('p50Ms'),
-    p99Ms: of('p99Ms'),
-    errors: points.reduce((sum, point) => sum + point.errors, 0),
-    repeats: points.length,
+    clients: samples[0].clients,
+    requestsPerSecond: median(samples.map((sample) => sample.requestsPerSecond)),
+    p50Ms: quantile(latency, 0.5) * 1000,
+    p99Ms: quantile(latency, 0.99) * 1000,
+    errors: samples.reduce((sum, sample) => sum + sample.errors, 0),
+    repeats: samples.length,
   }
 }
 

@@ -31,7 +31,7 @@ export interface TuneResult {
   readonly best: Candidate | undefined
   /** Flags of `slipway serve` that mean the best. */
   readonly flags: string | undefined
-  /** Medians of the repeats, of which none is the confirmation. */
+  /** Of the repeats in turns, of which none is the confirmation. */
   readonly predicted: Point | undefined
   readonly confirmed: Confirmation | undefined
   /** What looked better than the present settings, and was not when both were measured afresh. */
@@ -88,7 +88,7 @@ export function verdict(result: TuneResult): string {
   const name = style('bold', flagsOf(best))
   if (result.outcome === 'goal not met')
     return `no configuration meets p99 <= ${formatMs(latencyGoalMs ?? 0)}; the nearest is ${name}\n           ${describePoint(predicted)}`
-  const lines = [`best       ${name}`, `predicted  ${describePoint(predicted)} (median of ${predicted.repeats})`]
+  const lines = [`best       ${name}`, `predicted  ${describePoint(predicted)} (${predicted.repeats} repeats)`]
   if (confirmed === undefined) return [...lines, 'not confirmed: it ended before'].join('\n')
   const { best: again, present } = confirmed
   const deviation = (of: 'requestsPerSecond' | 'p99Ms'): number => again[of] / predicted[of]

@@ -1,9 +1,9 @@
 import { messageOf } from '../../core/errors.ts'
 import { closedLoop } from '../load-generator.ts'
 import { describeCandidate, keyOf } from './candidates.ts'
-import { compareScores, GROWTH, medianPoint, pointOf, scoreOf } from './point.ts'
+import { compareScores, GROWTH, pointOf, sampleOf, scoreOf } from './point.ts'
 import type { Candidate } from './candidates.ts'
-import type { Point, Score } from './point.ts'
+import type { Point, Sample, Score } from './point.ts'
 import type { Progress } from './progress.ts'
 import type { TrialPool } from './trial-pool.ts'
 import type { Trial } from './trial.ts'
@@ -23,6 +23,9 @@ const FINALISTS = 3
 const HOPELESS = 0.5
 /** Whoever is less than this times better than the present settings does not replace them. */
 const WORTH_A_CHANGE = 1.03
+
+/** What so many clients got, each time. */
+type Repeats = readonly [Sample, ...Sample[]]
 
 /** What is known of one candidate. */
 export interface Row {
@@ -148,7 +151,7 @@ export class Search {
     const { pool, goalMs, signal } = this.#options
     try {
       const trial = await pool.acquire(candidate, warmUp)
-      const points = await this.#ladder(trial, seconds)
+      const points = (await this.#ladder(trial, seconds)).map((sample) => pointOf([sample]))
       const score = scoreOf(points, goalMs)
       const before = this.row(candidate).score
       if (before !== undefined && (score === undefined || compareScores(before, score) < 0)) return
@@ -163,33 +166,36 @@ export class Search {
    * Levels until the goal is missed, or until more clients only wait longer; twice, as once may be noise. A small model
    * answers less at the few clients where runs begin to leave the main thread, and then more again: it is given all up to 32.
    */
-  async #ladder(trial: Trial, seconds: number): Promise<Point[]> {
-    const points: Point[] = []
+  async #ladder(trial: Trial, seconds: number): Promise<Sample[]> {
+    const samples: Sample[] = []
+    let waitedMs = 0
     let highest = 0
     let flat = 0
     let missed = 0
     for (const clients of CLIENTS) {
       // Twice the clients wait twice as long at most; a level needs several requests of each.
-      const enough = ((points.at(-1)?.p50Ms ?? 0) * 2 * 8) / 1000
-      const point = await this.#level(trial, clients, within(seconds, enough, seconds * 4))
-      points.push(point)
+      const enough = (waitedMs * 2 * 8) / 1000
+      const sample = await this.#level(trial, clients, within(seconds, enough, seconds * 4))
+      samples.push(sample)
+      const point = pointOf([sample])
+      waitedMs = point.p50Ms
       flat = point.requestsPerSecond > highest * GROWTH ? 0 : flat + 1
       missed = point.p99Ms > this.#goalMs ? missed + 1 : 0
       highest = Math.max(highest, point.requestsPerSecond)
       const full = flat > 1 && (clients >= FEW_CLIENTS || point.p50Ms > SLOW_MS)
       if (full || missed > 1 || point.p50Ms > this.#goalMs || point.errors > 0) break
     }
-    return points
+    return samples
   }
 
-  async #level(trial: Trial, clients: number, seconds: number): Promise<Point> {
+  async #level(trial: Trial, clients: number, seconds: number): Promise<Sample> {
     const { progress, signal } = this.#options
     progress.detail(`${clients} client${clients === 1 ? '' : 's'}`)
     // The first requests at a new level open connections.
     await closedLoop(trial.shoot, clients, Math.min(0.1, seconds / 5), signal)
     const result = await closedLoop(trial.shoot, clients, seconds, signal)
     signal.throwIfAborted()
-    return pointOf(result)
+    return sampleOf(result)
   }
 
   /** Why other batch sizes cannot save a shape, or undefined where they may. */
@@ -219,7 +225,7 @@ export class Search {
    */
   async #repeatBest(): Promise<void> {
     const { pool, progress } = this.#options
-    const finalists = this.#finalists().map((candidate) => ({ candidate, samples: new Map<number, Point[]>() }))
+    const finalists = this.#finalists().map((candidate) => ({ candidate, samples: new Map<number, Repeats>() }))
     const leftSeconds = this.#leftMs(REPEATS_UNTIL) / 1000 / finalists.length / 1.15
     const levelsIn = (rounds: number): number => TYPICAL_LEVELS + 3 * (rounds - 1)
     const rounds = leftSeconds / levelsIn(5) > 0.3 ? 5 : 3
@@ -230,22 +236,22 @@ export class Search {
       for (const { candidate, samples } of order) {
         progress.step(`round ${round + 1} of ${rounds} of the best ${finalists.length}: ${describeCandidate(candidate)}`)
         const trial = await pool.acquire(candidate, within(0.1, seconds * 2, 2))
-        const points = round === 0 ? await this.#ladder(trial, seconds) : await this.#aroundBest(trial, samples, seconds)
-        for (const point of points) samples.set(point.clients, [...(samples.get(point.clients) ?? []), point])
+        const found = round === 0 ? await this.#ladder(trial, seconds) : await this.#aroundBest(trial, samples, seconds)
+        for (const sample of found) samples.set(sample.clients, [...(samples.get(sample.clients) ?? []), sample])
       }
     }
     for (const { candidate, samples } of finalists) {
-      const all = [...samples.values()].map(medianPoint)
+      const all = [...samples.values()].map(pointOf)
       const often = all.filter((point) => point.repeats > rounds / 2)
       const points = often.length > 0 ? often : all
       this.#set(candidate, { ...this.row(candidate), state: 'repeated', points, score: scoreOf(points, this.#options.goalMs) })
     }
   }
 
-  async #aroundBest(trial: Trial, samples: ReadonlyMap<number, readonly Point[]>, seconds: number): Promise<Point[]> {
-    const points = [...samples.values()].map(medianPoint)
+  async #aroundBest(trial: Trial, samples: ReadonlyMap<number, Repeats>, seconds: number): Promise<Sample[]> {
+    const points = [...samples.values()].map(pointOf)
     const best = scoreOf(points, this.#options.goalMs)?.point
-    const found: Point[] = []
+    const found: Sample[] = []
     for (const clients of CLIENTS) {
       const near = best !== undefined && clients >= best.clients / 2 && clients <= best.clients * 2
       const before = points.find((point) => point.clients === clients)
@@ -265,15 +271,16 @@ export class Search {
     const warmUp = within(0.3, this.#leftMs(1) / 1000 / 6, 3)
     const startAndWarm = sides.length * (pool.startMs / 1000 + warmUp)
     const seconds = within(0.15, (this.#leftMs(1) / 1000 - startAndWarm) / (rounds * sides.length) / 1.1, 3)
-    const samples = new Map(sides.map((side) => [side, [] as Point[]]))
+    const samples = new Map<Candidate, Repeats>()
     for (let round = 0; round < rounds; round++) {
       for (const side of sides) {
         progress.step(`confirming in fresh processes, round ${round + 1} of ${rounds}: ${describeCandidate(side)}`)
         const trial = await pool.acquire(side, warmUp)
-        samples.get(side)?.push(await this.#level(trial, this.row(side).score?.point.clients ?? 1, seconds))
+        const sample = await this.#level(trial, this.row(side).score?.point.clients ?? 1, seconds)
+        samples.set(side, [...(samples.get(side) ?? []), sample])
       }
     }
-    const [own, present] = [...samples.values()].map(medianPoint)
+    const [own, present] = [...samples.values()].map(pointOf)
     if (own === undefined) return
     if (present === undefined || this.#stillBetter(own, present)) this.confirmation = { best: own, present }
     else {
