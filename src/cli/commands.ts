@@ -9,8 +9,9 @@ export interface CommandModule {
 export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<CommandModule> }>> = {
   serve: { summary: 'serve models over HTTP', load: () => import('./serve.ts') },
   predict: { summary: 'answer rows with a model, without a server', load: () => import('./predict.ts') },
-  inspect: { summary: 'show what a model takes, gives and costs', load: () => import('./inspect.ts') },
+  inspect: { summary: 'show what a model takes, gives and costs, or how a server is', load: () => import('./inspect.ts') },
   bench: { summary: 'measure a server or a model', load: () => import('./bench.ts') },
+  tune: { summary: 'find the best instances, threads and batch size for this machine', load: () => import('./tune.ts') },
   init: { summary: 'write a commented slipway.yaml for a model', load: () => import('./init.ts') },
   demo: { summary: 'serve an example and send it real requests', load: () => import('./demo.ts') },
   doctor: { summary: 'check that this machine can serve', load: () => import('./doctor.ts') },

@@ -6,6 +6,7 @@ import { packageDigest } from '../model/package.ts'
 import { exampleRow } from '../signature/example.ts'
 import { describeSpec } from '../serving/variant.ts'
 import { toJson } from '../tensor/json-writer.ts'
+import { inspectServer } from './inspect-server.ts'
 import { print, table } from './output.ts'
 import type { Command } from 'commander'
 import type { Model } from '../library/load-model.ts'
@@ -13,10 +14,18 @@ import type { Cost } from '../engine/cost.ts'
 
 export function define(command: Command): void {
   command
-    .argument('<model>', 'model file or folder')
+    .argument('<model>', 'model file or folder, or URL of a running server (http://127.0.0.1:8470)')
+    .option('--api-key <key>', 'key that the server asks for, sent as Authorization: Bearer')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nLoads the model and runs it a few times, as a server would.')
-    .action(async (path: string, options: { json?: boolean }) => {
+    .addHelpText(
+      'after',
+      '\nLoads the model and runs it a few times, as a server would. Of a server it shows the health: what happened last to each\ninstance, when, how often, and what to do.',
+    )
+    .action(async (path: string, options: { json?: boolean; apiKey?: string }) => {
+      if (/^https?:\/\//.test(path)) {
+        await inspectServer(path, options)
+        return
+      }
       await using model = await loadModel(path, { instances: 1 })
       const report = await inspect(model)
       print(options.json === true ? toJson(report) : text(report))

@@ -1,31 +1,16 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { cp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { example, ROOT, serveExamples } from '../fixtures.ts'
+import { example, serveExamples } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
-
-interface Run {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function slipway(args: readonly string[], input?: string): Promise<Run> {
-  return new Promise((resolve) => {
-    const child = execFile(join(ROOT, 'bin/slipway'), args, (error, stdout, stderr) =>
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
-    )
-    child.stdin?.end(input ?? '')
-  })
-}
+import { slipway } from './slipway.ts'
 
 describe('the command line', () => {
   it('helps, with examples, on standard output', async () => {
     const { code, stdout, stderr } = await slipway(['--help'])
     assert.deepEqual([code, stderr], [0, ''])
-    for (const command of ['serve', 'predict', 'inspect', 'bench', 'init', 'demo', 'doctor', 'config', 'version'])
+    for (const command of ['serve', 'predict', 'inspect', 'bench', 'tune', 'init', 'demo', 'doctor', 'config', 'version'])
       assert.match(stdout, new RegExp(`^ {2}${command}`, 'm'))
     assert.match((await slipway(['serve', '--help'])).stdout, /--max-batch-size <n>/)
   })

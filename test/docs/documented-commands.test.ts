@@ -48,7 +48,9 @@ describe('what the pages tell people to type works', () => {
         // A server would not end: it is checked without serving. The port of the page is that of the test's own server.
         const line = command
           .replace(/(slipway serve(?!.*--dry-run).*)$/, '$1 --dry-run')
+          .replace(/(slipway tune(?!.*--budget).*)$/, '$1 --budget 1s')
           .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict/g, () => pageUrl(page, server.url))
+          .replace(/^(slipway inspect) http:\S+/, (_, inspect: string) => `${inspect} ${server.url}`)
         const { code, output } = await run(
           'sh',
           ['-c', line.startsWith('curl') ? line.replace('curl', 'curl --fail-with-body') : line],

@@ -1,3 +1,4 @@
+import { adviceFor } from '../../serving/advice.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { Variant, VariantStatus } from '../../serving/variant.ts'
 import type { Endpoint } from '../../serving/endpoint.ts'
@@ -59,19 +60,22 @@ function health(dataPlane: DataPlane, options: HealthOptions): object {
 /** The versions that an endpoint failed to load are told with the one that carries its traffic. */
 function modelHealth(variant: Variant, endpoint: Endpoint): object {
   const status = variant.status()
-  const carries = endpoint.route(undefined, undefined) === variant || endpoint.variants.length === 1
+  const carries = (endpoint.variants.find((other) => other.spec.weight > 0) ?? endpoint.variants[0]) === variant
   return {
     name: status.endpoint,
     version: status.version,
     loaded: status.ready,
+    memory_bytes: status.memoryBytes,
     phase: status.phase,
     reason: status.reason,
+    advice: status.phase === 'failed' ? adviceFor('load failed') : undefined,
     instances: status.instances.map(({ name, state, failures, timeouts, lastFailure, retryAt }) => ({
       name,
       state,
       failures,
       timeouts,
       last_failure: lastFailure,
+      advice: adviceFor(lastFailure?.reason),
       retry_at: retryAt,
     })),
     ...(carries && {
@@ -82,5 +86,5 @@ function modelHealth(variant: Variant, endpoint: Endpoint): object {
 }
 
 function failedLoad({ version, path, failure }: VariantStatus): object {
-  return { version, path, ...failure }
+  return { version, path, ...failure, advice: adviceFor('load failed') }
 }

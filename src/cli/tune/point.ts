@@ -1,0 +1,78 @@
+import { mergeHistograms, quantile } from '../../contract/histogram.ts'
+import type { HistogramData } from '../../contract/histogram.ts'
+import type { LoadResult } from '../load-generator.ts'
+
+/** What so many clients got. */
+export interface Point {
+  readonly clients: number
+  readonly requestsPerSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly errors: number
+  readonly repeats: number
+}
+
+/** A level that answers less than this times more than one with fewer clients does not answer more: it only waits longer. */
+export const GROWTH = 1.05
+
+/** One repeat, with its latencies. */
+export interface Sample {
+  readonly clients: number
+  readonly requestsPerSecond: number
+  readonly errors: number
+  readonly latency: HistogramData
+}
+
+export function sampleOf({ connections: clients, requestsPerSecond, errors, latency }: LoadResult): Sample {
+  return { clients, requestsPerSecond, errors, latency }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+/**
+ * Repeats of one level as one point: the median of the throughput, so that what disturbs the machine for a while disturbs
+ * no figure; the percentiles of all requests together, as what is rare falls into few short repeats, and their median would
+ * promise a p99 that hours of serving do not keep.
+ */
+export function pointOf(samples: readonly [Sample, ...Sample[]]): Point {
+  const latency = samples.map((sample) => sample.latency).reduce(mergeHistograms)
+  return {
+    clients: samples[0].clients,
+    requestsPerSecond: median(samples.map((sample) => sample.requestsPerSecond)),
+    p50Ms: quantile(latency, 0.5) * 1000,
+    p99Ms: quantile(latency, 0.99) * 1000,
+    errors: samples.reduce((sum, sample) => sum + sample.errors, 0),
+    repeats: samples.length,
+  }
+}
+
+/** Where a configuration works best, and whether that is within the goal. */
+export interface Score {
+  readonly point: Point
+  readonly met: boolean
+}
+
+/**
+ * The highest throughput whose p99 is within the goal, at the fewest clients that reach it; where no level meets the goal,
+ * the level with the lowest p99. Undefined where every level had errors.
+ */
+export function scoreOf(points: readonly Point[], goalMs: number | undefined): Score | undefined {
+  const clean = points.filter((point) => point.errors === 0 && point.requestsPerSecond > 0).toSorted((a, b) => a.clients - b.clients)
+  const within = clean.filter((point) => goalMs === undefined || point.p99Ms <= goalMs)
+  if (within.length === 0) {
+    const nearest = clean.toSorted((a, b) => a.p99Ms - b.p99Ms)[0]
+    return nearest === undefined ? undefined : { point: nearest, met: false }
+  }
+  const highest = Math.max(...within.map((point) => point.requestsPerSecond))
+  return { point: within.find((point) => point.requestsPerSecond * GROWTH >= highest)!, met: true }
+}
+
+/** Negative where `a` is the better: it meets the goal, then throughput; where neither does, the lower p99. */
+export function compareScores(a: Score, b: Score): number {
+  if (a.met !== b.met) return a.met ? -1 : 1
+  return a.met ? b.point.requestsPerSecond - a.point.requestsPerSecond : a.point.p99Ms - b.point.p99Ms
+}

@@ -1,0 +1,303 @@
+import { messageOf } from '../../core/errors.ts'
+import { closedLoop } from '../load-generator.ts'
+import { describeCandidate, keyOf } from './candidates.ts'
+import { compareScores, GROWTH, pointOf, sampleOf, scoreOf } from './point.ts'
+import type { Candidate } from './candidates.ts'
+import type { Point, Sample, Score } from './point.ts'
+import type { Progress } from './progress.ts'
+import type { TrialPool } from './trial-pool.ts'
+import type { Trial } from './trial.ts'
+
+/** Rising numbers of clients. */
+const CLIENTS = [1, 2, 4, 8, 16, 32, 64, 128, 256] as const
+/** Parts of the budget that are over when all are measured shortly, and when the best are measured repeatedly. */
+const SHORT_UNTIL = 0.45
+const REPEATS_UNTIL = 0.72
+/** A ladder takes about so many levels before it is flat. */
+const TYPICAL_LEVELS = 7
+/** Up to here a dip in throughput may be passed over, where requests are quick. */
+const FEW_CLIENTS = 32
+const SLOW_MS = 20
+const FINALISTS = 3
+/** A shape that reaches less than this part of the best is not measured with other batch sizes. */
+const HOPELESS = 0.5
+/** Whoever is less than this times better than the present settings does not replace them. */
+const WORTH_A_CHANGE = 1.03
+
+/** What so many clients got, each time. */
+type Repeats = readonly [Sample, ...Sample[]]
+
+/** What is known of one candidate. */
+export interface Row {
+  readonly candidate: Candidate
+  readonly state: 'waiting' | 'left out' | 'failed' | 'measured' | 'repeated'
+  /** Why it was left out or failed. */
+  readonly why?: string
+  readonly points: readonly Point[]
+  readonly score?: Score | undefined
+  readonly memoryBytes?: number | undefined
+}
+
+/** A fresh server of the winner, and one of the present settings beside it, measured in turns. */
+export interface Confirmation {
+  readonly best: Point
+  /** Undefined where the present settings are the best. */
+  readonly present: Point | undefined
+}
+
+export interface SearchOptions {
+  readonly pool: TrialPool
+  /** The first is what is served at present. */
+  readonly candidates: readonly [Candidate, ...Candidate[]]
+  readonly goalMs: number | undefined
+  /** On the clock of `performance.now()`. */
+  readonly startedAtMs: number
+  readonly budgetMs: number
+  readonly signal: AbortSignal
+  readonly progress: Progress
+}
+
+/**
+ * Successive halving: all candidates are measured shortly, the best three (and what is served at present) longer and in
+ * turns, so that what disturbs a shared machine for a while disturbs all of them, and the winner once more in a fresh
+ * process. What was found so far can be read at any time.
+ */
+export class Search {
+  readonly #options: SearchOptions
+  readonly #rows: Map<string, Row>
+  confirmation: Confirmation | undefined
+  /** What looked better than the present settings, and was not when both were fresh. */
+  rejected: Candidate | undefined
+
+  constructor(options: SearchOptions) {
+    this.#options = options
+    this.#rows = new Map(options.candidates.map((candidate) => [keyOf(candidate), { candidate, state: 'waiting', points: [] }]))
+  }
+
+  get rows(): readonly Row[] {
+    return [...this.#rows.values()]
+  }
+
+  row(candidate: Candidate): Row {
+    return this.#rows.get(keyOf(candidate))!
+  }
+
+  get #present(): Candidate {
+    return this.#options.candidates[0]
+  }
+
+  get #goalMs(): number {
+    return this.#options.goalMs ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Candidates with a score, the best first. */
+  get ranking(): (Row & { readonly score: Score })[] {
+    return this.rows
+      .filter((row): row is Row & { readonly score: Score } => row.score !== undefined)
+      .toSorted((a, b) => Number(b.state === 'repeated') - Number(a.state === 'repeated') || compareScores(a.score, b.score))
+  }
+
+  /** The best so far; the present settings where nothing is clearly better. */
+  get best(): (Row & { readonly score: Score }) | undefined {
+    const { ranking } = this
+    const [best] = ranking
+    const present = ranking.find((row) => row.candidate === this.#present)
+    if (this.rejected !== undefined) return present
+    if (best === undefined || present === undefined || !present.score.met || best.state !== present.state) return best
+    return best.score.point.requestsPerSecond < present.score.point.requestsPerSecond * WORTH_A_CHANGE ? present : best
+  }
+
+  /** @throws the reason of the signal; what the present settings fail with */
+  async run(): Promise<void> {
+    await this.#measureAll()
+    await this.#repeatBest()
+    if (this.best?.score.met === true) await this.#confirm(this.best.candidate)
+  }
+
+  /** Milliseconds until a part of the budget is over. */
+  #leftMs(part: number): number {
+    const { startedAtMs, budgetMs } = this.#options
+    return Math.max(0, startedAtMs + budgetMs * part - performance.now())
+  }
+
+  #set(candidate: Candidate, row: Omit<Row, 'candidate'>): void {
+    this.#rows.set(keyOf(candidate), { candidate, ...row })
+  }
+
+  async #measureAll(): Promise<void> {
+    const { candidates, pool, progress, signal, budgetMs } = this.#options
+    const warmUp = within(0.1, budgetMs / 100_000, 1)
+    // The load generator is new, too: what it needs to become fast must not count against the first candidate.
+    await closedLoop((await pool.acquire(this.#present, warmUp)).shoot, 8, warmUp * 2, signal)
+    const each = this.#leftMs(SHORT_UNTIL) / candidates.length - pool.startMs
+    const seconds = within(0.06, (each / 1000 - warmUp) / TYPICAL_LEVELS, 0.8)
+    const shapes = candidates.filter((candidate) => candidate.maxBatchSize === this.#present.maxBatchSize)
+    // Shapes decide which batch sizes are measured at all, and what disturbs a machine only takes away: the better of two.
+    const order = [...shapes, ...shapes, ...candidates.slice(shapes.length)]
+    for (const [index, candidate] of order.entries()) {
+      signal.throwIfAborted()
+      const again = this.row(candidate).state === 'measured'
+      const late = index > 1 && this.#leftMs(SHORT_UNTIL) === 0
+      const why = again ? undefined : (this.#hopeless(candidate) ?? (late ? 'no time left' : undefined))
+      if (why !== undefined) this.#set(candidate, { state: 'left out', why, points: [] })
+      if (why !== undefined || (again && late) || (index >= shapes.length && this.row(candidate).state === 'failed')) continue
+      progress.step(`${index + 1} of ${order.length}: ${describeCandidate(candidate)}`)
+      await this.#measure(candidate, warmUp, seconds)
+      await pool.keepOnly(this.#finalists())
+    }
+  }
+
+  async #measure(candidate: Candidate, warmUp: number, seconds: number): Promise<void> {
+    const { pool, goalMs, signal } = this.#options
+    try {
+      const trial = await pool.acquire(candidate, warmUp)
+      const points = (await this.#ladder(trial, seconds)).map((sample) => pointOf([sample]))
+      const score = scoreOf(points, goalMs)
+      const before = this.row(candidate).score
+      if (before !== undefined && (score === undefined || compareScores(before, score) < 0)) return
+      this.#set(candidate, { state: 'measured', points, score, memoryBytes: trial.memoryBytes() })
+    } catch (error) {
+      if (signal.aborted || candidate === this.#present) throw error
+      this.#set(candidate, { state: 'failed', why: messageOf(error), points: [] })
+    }
+  }
+
+  /**
+   * Levels until the goal is missed, or until more clients only wait longer; twice, as once may be noise. A small model
+   * answers less at the few clients where runs begin to leave the main thread, and then more again: it is given all up to 32.
+   */
+  async #ladder(trial: Trial, seconds: number): Promise<Sample[]> {
+    const samples: Sample[] = []
+    let waitedMs = 0
+    let highest = 0
+    let flat = 0
+    let missed = 0
+    for (const clients of CLIENTS) {
+      // Twice the clients wait twice as long at most; a level needs several requests of each.
+      const enough = (waitedMs * 2 * 8) / 1000
+      const sample = await this.#level(trial, clients, within(seconds, enough, seconds * 4))
+      samples.push(sample)
+      const point = pointOf([sample])
+      waitedMs = point.p50Ms
+      flat = point.requestsPerSecond > highest * GROWTH ? 0 : flat + 1
+      missed = point.p99Ms > this.#goalMs ? missed + 1 : 0
+      highest = Math.max(highest, point.requestsPerSecond)
+      const full = flat > 1 && (clients >= FEW_CLIENTS || point.p50Ms > SLOW_MS)
+      if (full || missed > 1 || point.p50Ms > this.#goalMs || point.errors > 0) break
+    }
+    return samples
+  }
+
+  async #level(trial: Trial, clients: number, seconds: number): Promise<Sample> {
+    const { progress, signal } = this.#options
+    progress.detail(`${clients} client${clients === 1 ? '' : 's'}`)
+    // The first requests at a new level open connections.
+    await closedLoop(trial.shoot, clients, Math.min(0.1, seconds / 5), signal)
+    const result = await closedLoop(trial.shoot, clients, seconds, signal)
+    signal.throwIfAborted()
+    return sampleOf(result)
+  }
+
+  /** Why other batch sizes cannot save a shape, or undefined where they may. */
+  #hopeless(candidate: Candidate): string | undefined {
+    const shape = { ...candidate, maxBatchSize: this.#present.maxBatchSize }
+    const own = this.#rows.get(keyOf(shape))
+    const [best] = this.ranking
+    if (best === undefined || own === undefined || own.state === 'waiting' || keyOf(shape) === keyOf(candidate)) return undefined
+    if (own.score === undefined) return own.why ?? 'errors'
+    const part =
+      own.score.met === best.score.met
+        ? own.score.met
+          ? own.score.point.requestsPerSecond / best.score.point.requestsPerSecond
+          : best.score.point.p99Ms / own.score.point.p99Ms
+        : 0
+    return part < HOPELESS ? 'cannot win' : undefined
+  }
+
+  #finalists(): Candidate[] {
+    const best = this.ranking.slice(0, FINALISTS).map((row) => row.candidate)
+    return best.includes(this.#present) ? best : [...best, this.#present]
+  }
+
+  /**
+   * In turns: first all levels again, as a short measurement is easily led astray, then the best level so far and its
+   * neighbours.
+   */
+  async #repeatBest(): Promise<void> {
+    const { pool, progress } = this.#options
+    const finalists = this.#finalists().map((candidate) => ({ candidate, samples: new Map<number, Repeats>() }))
+    const leftSeconds = this.#leftMs(REPEATS_UNTIL) / 1000 / finalists.length / 1.15
+    const levelsIn = (rounds: number): number => TYPICAL_LEVELS + 3 * (rounds - 1)
+    const rounds = leftSeconds / levelsIn(5) > 0.3 ? 5 : 3
+    const seconds = within(0.08, leftSeconds / levelsIn(rounds), 3)
+    for (let round = 0; round < rounds; round++) {
+      // Whoever is measured first is another in each round.
+      const order = finalists.map((_, index) => finalists[(index + round) % finalists.length]!)
+      for (const { candidate, samples } of order) {
+        progress.step(`round ${round + 1} of ${rounds} of the best ${finalists.length}: ${describeCandidate(candidate)}`)
+        const trial = await pool.acquire(candidate, within(0.1, seconds * 2, 2))
+        const found = round === 0 ? await this.#ladder(trial, seconds) : await this.#aroundBest(trial, samples, seconds)
+        for (const sample of found) samples.set(sample.clients, [...(samples.get(sample.clients) ?? []), sample])
+      }
+    }
+    for (const { candidate, samples } of finalists) {
+      const all = [...samples.values()].map(pointOf)
+      const often = all.filter((point) => point.repeats > rounds / 2)
+      const points = often.length > 0 ? often : all
+      this.#set(candidate, { ...this.row(candidate), state: 'repeated', points, score: scoreOf(points, this.#options.goalMs) })
+    }
+  }
+
+  async #aroundBest(trial: Trial, samples: ReadonlyMap<number, Repeats>, seconds: number): Promise<Sample[]> {
+    const points = [...samples.values()].map(pointOf)
+    const best = scoreOf(points, this.#options.goalMs)?.point
+    const found: Sample[] = []
+    for (const clients of CLIENTS) {
+      const near = best !== undefined && clients >= best.clients / 2 && clients <= best.clients * 2
+      const before = points.find((point) => point.clients === clients)
+      if (!near || (before !== undefined && before.p50Ms > this.#goalMs)) continue
+      const enough = (best.p50Ms * 2 * 8) / 1000
+      found.push(await this.#level(trial, clients, within(seconds, enough, seconds * 2)))
+    }
+    return found
+  }
+
+  async #confirm(best: Candidate): Promise<void> {
+    const { pool, progress } = this.#options
+    // Fresh processes: what was measured so far may have been the luck of one.
+    await pool.keepOnly([])
+    const sides = best === this.#present ? [best] : [best, this.#present]
+    const rounds = 3
+    const warmUp = within(0.3, this.#leftMs(1) / 1000 / 6, 3)
+    const startAndWarm = sides.length * (pool.startMs / 1000 + warmUp)
+    const seconds = within(0.15, (this.#leftMs(1) / 1000 - startAndWarm) / (rounds * sides.length) / 1.1, 3)
+    const samples = new Map<Candidate, Repeats>()
+    for (let round = 0; round < rounds; round++) {
+      for (const side of sides) {
+        progress.step(`confirming in fresh processes, round ${round + 1} of ${rounds}: ${describeCandidate(side)}`)
+        const trial = await pool.acquire(side, warmUp)
+        const sample = await this.#level(trial, this.row(side).score?.point.clients ?? 1, seconds)
+        samples.set(side, [...(samples.get(side) ?? []), sample])
+      }
+    }
+    const [own, present] = [...samples.values()].map(pointOf)
+    if (own === undefined) return
+    if (present === undefined || this.#stillBetter(own, present)) this.confirmation = { best: own, present }
+    else {
+      this.confirmation = { best: present, present: undefined }
+      this.rejected = best
+    }
+  }
+
+  /** Whether the winner is also better when both are fresh. Present settings that miss the goal are no measure. */
+  #stillBetter(own: Point, present: Point): boolean {
+    if (this.row(this.#present).score?.met !== true) return true
+    const { met } = scoreOf([own], this.#options.goalMs) ?? { met: false }
+    return own.requestsPerSecond > present.requestsPerSecond && (met || present.p99Ms > this.#goalMs)
+  }
+}
+
+/** `value`, but not under `least` nor over `most`. */
+function within(least: number, value: number, most: number): number {
+  return Math.max(least, Math.min(most, value))
+}

@@ -1,0 +1,74 @@
+import { closedLoop } from '../load-generator.ts'
+import { keyOf } from './candidates.ts'
+import { openTrial } from './trial.ts'
+import type { Candidate } from './candidates.ts'
+import type { Trial, TrialOptions } from './trial.ts'
+
+/** Clients of the warm-up: enough that every instance runs and that requests share runs. */
+const WARM_UP_CLIENTS = 16
+/** Memory that must be free before one more server starts, in sizes of the largest so far. */
+const SPARE = 2
+
+export type TrialPoolOptions = Omit<TrialOptions, 'server'> & {
+  /** The server of a candidate. */
+  readonly server: (candidate: Candidate) => TrialOptions['server']
+}
+
+/**
+ * The servers that are open. Those that are measured again stay open, as far as memory goes, so that measurements can be
+ * interleaved; idle ones take no CPU.
+ */
+export class TrialPool implements AsyncDisposable {
+  readonly #options: TrialPoolOptions
+  /** Least recently used first. */
+  readonly #open = new Map<string, Trial>()
+  #largestBytes = 0
+  /** Time from the start of a process to its address, the slowest so far. */
+  startMs = 0
+
+  constructor(options: TrialPoolOptions) {
+    this.#options = options
+  }
+
+  /** The open server of a candidate, or a new one that was asked for `warmUpSeconds`. */
+  async acquire(candidate: Candidate, warmUpSeconds: number): Promise<Trial> {
+    const key = keyOf(candidate)
+    const found = this.#open.get(key)
+    if (found !== undefined) {
+      this.#open.delete(key)
+      this.#open.set(key, found)
+      return found
+    }
+    await this.#makeRoom()
+    const startedAt = performance.now()
+    const { server, ...rest } = this.#options
+    const trial = await openTrial({ ...rest, server: server(candidate) })
+    this.#open.set(key, trial)
+    this.startMs = Math.max(this.startMs, performance.now() - startedAt)
+    await closedLoop(trial.shoot, WARM_UP_CLIENTS, warmUpSeconds, rest.signal)
+    this.#largestBytes = Math.max(this.#largestBytes, trial.memoryBytes() ?? 0)
+    return trial
+  }
+
+  async #makeRoom(): Promise<void> {
+    for (const [key, trial] of this.#open) {
+      if (process.availableMemory() > SPARE * this.#largestBytes) return
+      this.#open.delete(key)
+      await trial[Symbol.asyncDispose]()
+    }
+  }
+
+  /** Ends all servers but those of these candidates. */
+  async keepOnly(candidates: readonly Candidate[]): Promise<void> {
+    const kept = new Set(candidates.map(keyOf))
+    for (const [key, trial] of this.#open) {
+      if (kept.has(key)) continue
+      this.#open.delete(key)
+      await trial[Symbol.asyncDispose]()
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.keepOnly([])
+  }
+}

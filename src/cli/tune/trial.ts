@@ -1,0 +1,107 @@
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { entryUrl } from '../../core/entry.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { aimAtPredict } from '../load-generator.ts'
+import { exampleBody } from '../server-client.ts'
+import { processTree, treeMemoryBytes } from './process-memory.ts'
+import type { ChildProcess } from 'node:child_process'
+import type { ErrorCode } from '../../core/errors.ts'
+import type { StartServerOptions } from '../../server/start-server.ts'
+import type { Aim, Shot } from '../load-generator.ts'
+import type { Candidate } from './candidates.ts'
+
+/** What a server that runs tells of its model. */
+export interface TrialFacts {
+  readonly url: string
+  readonly model: string
+  readonly version: string
+  /** What is served after all defaults. */
+  readonly serving: Candidate
+  readonly batchable: boolean
+  readonly batchingReason: string
+}
+
+/** What the child process sends. */
+export type FromTrial =
+  | ({ readonly type: 'ready' } & TrialFacts)
+  | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string }
+
+/** A server in a process of its own, and somebody who asks it. Disposing ends the process and its descendants at once. */
+export interface Trial extends AsyncDisposable {
+  readonly facts: TrialFacts
+  readonly shoot: Shot
+  memoryBytes(): number | undefined
+}
+
+export interface TrialOptions {
+  readonly server: StartServerOptions
+  /** JSON to send. Default: the example of the model. */
+  readonly body: string | undefined
+  /** Ends the process at once. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Starts a server for one candidate.
+ * @throws what the server says at start; SLW_LOAD_FAILED where it ends without a word; the reason of the signal
+ */
+export async function openTrial({ server, body, signal }: TrialOptions): Promise<Trial> {
+  signal.throwIfAborted()
+  const child = fork(fileURLToPath(entryUrl('cli/tune/trial-server')), [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] })
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve())
+    child.once('error', () => resolve())
+  })
+  const end = (): void => endTree(child)
+  signal.addEventListener('abort', end, { once: true })
+  await using opened = new AsyncDisposableStack()
+  opened.defer(async () => {
+    signal.removeEventListener('abort', end)
+    end()
+    await exited
+  })
+  const facts = await started(child, server, signal)
+  const aim: Aim = opened.use(
+    aimAtPredict({ base: facts.url, model: facts.model, body: body ?? (await exampleBody(facts.url, facts.model)) }),
+  )
+  const held = opened.move()
+  return {
+    facts,
+    shoot: aim.shoot,
+    memoryBytes: () => (child.pid === undefined ? undefined : treeMemoryBytes(child.pid)),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+function started(child: ChildProcess, server: StartServerOptions, signal: AbortSignal): Promise<TrialFacts> {
+  let lastWords = ''
+  child.stderr?.on('data', (chunk: Buffer) => (lastWords = (lastWords + chunk.toString('utf8')).slice(-2000)))
+  return new Promise((resolve, reject) => {
+    child.once('message', (message: FromTrial) => {
+      if (message.type === 'ready') resolve(message)
+      else reject(new SlipwayError(message.code, message.message))
+    })
+    child.once('error', (error) => reject(new SlipwayError('SLW_LOAD_FAILED', `a trial server cannot be started: ${error.message}`)))
+    child.once('exit', (code, how) => {
+      reject(
+        signal.aborted
+          ? (signal.reason as Error)
+          : new SlipwayError('SLW_LOAD_FAILED', `a trial server ended at its start with ${how ?? `code ${code}`}: ${lastWords.trim()}`),
+      )
+    })
+    child.send(server)
+  })
+}
+
+/** Nothing to be kept is held: the quickest end is the surest. */
+function endTree(child: ChildProcess): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  for (const pid of processTree(child.pid)) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}
