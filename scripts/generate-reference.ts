@@ -9,6 +9,7 @@ import { HTTP_LIMIT_DEFAULTS } from '../src/protocol/http/options.ts'
 import { flagOf, settings, variableOf } from '../src/server/config.ts'
 import { ServerOptions } from '../src/server/options.ts'
 import { GUIDE_METRICS, METRICS } from '../src/serving/observe/catalog.ts'
+import { metricPages } from './metric-pages.ts'
 import type { Command } from 'commander'
 
 const folder = new URL('../docs/reference/', import.meta.url).pathname
@@ -63,7 +64,9 @@ ${defaults.join('\n')}
 function metrics(): string {
   const rows = (table: typeof METRICS | typeof GUIDE_METRICS): string =>
     Object.entries(table)
-      .map(([name, { type, labels, help }]) => row(`\`${name}\``, type, labels.join(', '), help))
+      .map(([name, { type, labels, help }]) =>
+        row(table === METRICS ? `[\`${name}\`](metrics/${name}.md)` : `\`${name}\``, type, labels.join(', '), help),
+      )
       .join('\n')
   return `${GENERATED}# Metrics
 
@@ -107,6 +110,7 @@ async function references(): Promise<Map<string, string>> {
     ['errors.md', errors()],
     ['configuration.md', configuration()],
     ['metrics.md', metrics()],
+    ...metricPages(GENERATED),
     ['commands.md', await commands()],
     ['slipway.schema.json', jsonSchema(ModelPackageDocument, 'slipway.yaml')],
     ['slipway.server.schema.json', jsonSchema(ServerOptions, 'slipway.server.yaml')],
@@ -129,6 +133,6 @@ export async function checkReferences(): Promise<string[]> {
 }
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
-  mkdirSync(folder, { recursive: true })
+  mkdirSync(join(folder, 'metrics'), { recursive: true })
   for (const [name, text] of await references()) writeFileSync(join(folder, name), text)
 }
