@@ -1,4 +1,7 @@
-import { readFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { Agent, request as httpRequest } from 'node:http'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { packageRoot } from '../core/entry.ts'
 import { formatMs } from '../core/units.ts'
@@ -14,23 +17,39 @@ export function define(command: Command): void {
     .action(async (options: { port: string }) => demo(Number(options.port)))
 }
 
-/** Serves the churn example on a real socket, asks it real questions, shows answers and metrics, and ends. */
+/** Serves the churn example on a real socket, asks it real questions, changes it under load, shows metrics, and ends. */
 async function demo(port: number): Promise<void> {
   tuneV8()
   const example = join(packageRoot(), 'examples', 'churn')
+  const folder = await mkdtemp(join(tmpdir(), 'slipway-demo-'))
+  await using cleanUp = new AsyncDisposableStack()
+  cleanUp.defer(() => rm(folder, { recursive: true, force: true }))
+  await cp(example, join(folder, 'churn', '1'), { recursive: true })
   const started = performance.now()
-  note(style('dim', `slipway serve ${example}`))
-  await using server = await startServer({ models: [{ path: example, name: 'churn' }], port })
+  note(style('dim', 'slipway serve churn (a copy of examples/churn as version 1)'))
+  const server = cleanUp.use(
+    await startServer({
+      models: [{ path: join(folder, 'churn'), name: 'churn' }],
+      port,
+      environment: { SLIPWAY_ADMIN_TOKEN: ADMIN_TOKEN },
+      shutdown: { pauseMs: 300, graceMs: 10_000 },
+    }),
+  )
   print(`${style('bold', 'churn')} is served on ${server.url}, ready after ${formatMs(performance.now() - started)}\n`)
   await askRows(server, join(example, 'requests.json'))
   await askWrongly(server)
   await askCsv(server, join(example, 'customers.csv'))
-  await burst(server)
+  await cp(example, join(folder, 'churn', '2'), { recursive: true })
+  await changeUnderLoad(server, join(folder, 'churn', '2'))
   await showMetrics(server)
+  await stopUnderLoad(server)
   print(
-    `\nNext:\n  bin/slipway serve examples/churn        the same server, until Ctrl-C\n  open ${style('cyan', 'http://127.0.0.1:8470/docs')}   every route, to try in the browser\n  bin/slipway predict examples/digits --input examples/digits/digit-3.png`,
+    `\nNext:\n  bin/slipway serve examples/churn        the same server, until Ctrl-C\n  open ${style('cyan', 'http://127.0.0.1:8470/docs')}   every route, to try in the browser\n  docs/guides/years.md                    versions, switches, memory, overload, logs, metrics`,
   )
 }
+
+/** Of this run only. */
+const ADMIN_TOKEN = randomBytes(16).toString('hex')
 
 function heading(text: string): void {
   print(style('bold', text))
@@ -74,20 +93,117 @@ async function askCsv(server: SlipwayServer, file: string): Promise<void> {
   print(`  ${predictions.length} rows: ${leaving} expected to leave, ${predictions.length - leaving} to stay\n`)
 }
 
-/** Many clients at once, so that batches form and the metrics have something to show. */
-async function burst(server: SlipwayServer): Promise<void> {
+/** Clients that ask without a pause until they are stopped, or the server says that it is going. */
+class Crowd {
+  readonly #stopped = new AbortController()
+  readonly #clients: Promise<void>[]
+  readonly statuses = new Map<number, number>()
+  readonly versions = new Map<string, number>()
+  readonly #started = performance.now()
+
+  constructor(server: SlipwayServer, body: string, clients: number) {
+    const agent = new Agent({ keepAlive: true, maxSockets: clients })
+    this.#clients = Array.from({ length: clients }, async () => {
+      while (!this.#stopped.signal.aborted) {
+        const { status, version, closes } = await shoot(agent, `${server.url}/predict`, body)
+        count(this.statuses, status)
+        if (version !== undefined) count(this.versions, version)
+        // Told to open another connection next time: a load balancer would choose another server.
+        if (closes) return
+      }
+    })
+    void Promise.all(this.#clients).finally(() => agent.destroy())
+  }
+
+  get requests(): number {
+    return [...this.statuses.values()].reduce((sum, value) => sum + value, 0)
+  }
+
+  get perSecond(): number {
+    return Math.round(this.requests / ((performance.now() - this.#started) / 1000))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    await Promise.all(this.#clients)
+  }
+
+  async left(): Promise<void> {
+    await Promise.all(this.#clients)
+  }
+}
+
+function count<K>(counts: Map<K, number>, key: K): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+function shoot(agent: Agent, url: string, body: string): Promise<{ status: number; version: string | undefined; closes: boolean }> {
+  return new Promise((resolve) => {
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+    const request = httpRequest(url, { method: 'POST', agent, headers }, (response) => {
+      const version = response.headers['slipway-version']
+      response.resume()
+      response.once('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          version: typeof version === 'string' ? version : undefined,
+          closes: response.headers.connection === 'close',
+        }),
+      )
+    })
+    request.once('error', () => resolve({ status: 0, version: undefined, closes: true }))
+    request.end(body)
+  })
+}
+
+/** Many clients at once, and another version in the middle of it. */
+async function changeUnderLoad(server: SlipwayServer, path: string): Promise<void> {
   const clients = 32
-  const requestsEach = 25
-  const body = await (await fetch(`${server.url}/models/churn/example`)).text()
+  heading(`POST /admin/switch_model, while ${clients} clients ask`)
+  const crowd = new Crowd(server, await (await fetch(`${server.url}/models/churn/example`)).text(), clients)
+  await pause(700)
+  const response = await fetch(`${server.url}/admin/switch_model`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
+    body: JSON.stringify({ model: 'churn', model_path: path }),
+  })
+  const { old, new: now, times } = (await response.json()) as SwitchAnswer
+  await pause(700)
+  await crowd.stop()
+  const parts = Object.entries(times).map(([name, ms]) => `${name.replace(/_ms$/, '').replace('_', '-')} ${formatMs(ms)}`)
+  print(`  version ${old.version} to ${now.version}: ${style('green', parts.join(', '))}`)
+  const answered = [...crowd.versions].map(([version, n]) => `${n} by version ${version}`).join(', ')
+  const failed = crowd.requests - (crowd.statuses.get(200) ?? 0)
+  print(`  ${crowd.requests} requests, ${crowd.perSecond} a second (client and server in one process): ${answered}, ${failed} failed\n`)
+}
+
+interface SwitchAnswer {
+  readonly old: { readonly version: string }
+  readonly new: { readonly version: string }
+  readonly times: Readonly<Record<string, number>>
+}
+
+/** What SIGTERM does: unready at once, every accepted request is answered, connections are told to close. */
+async function stopUnderLoad(server: SlipwayServer): Promise<void> {
+  const clients = 16
+  print('')
+  heading(`Stopping, while ${clients} clients ask`)
+  const crowd = new Crowd(server, await (await fetch(`${server.url}/models/churn/example`)).text(), clients)
+  await pause(300)
   const started = performance.now()
-  await Promise.all(
-    Array.from({ length: clients }, async () => {
-      for (let request = 0; request < requestsEach; request++) await post(server, body, 'application/json')
-    }),
+  const clean = server.drain()
+  await pause(50)
+  const ready = (await fetch(`${server.url}/ready`)).status
+  const all = await clean
+  await crowd.left()
+  const failed = crowd.requests - (crowd.statuses.get(200) ?? 0)
+  print(
+    `  /ready ${ready} at once; ${crowd.requests} requests answered, ${failed} failed; ${all ? 'all in flight finished' : 'some were cut off'} in ${formatMs(performance.now() - started)}`,
   )
-  const seconds = (performance.now() - started) / 1000
-  heading(`${clients} clients, ${clients * requestsEach} requests`)
-  print(`  ${Math.round((clients * requestsEach) / seconds)} requests a second, this process being client and server alike\n`)
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 async function showMetrics(server: SlipwayServer): Promise<void> {
@@ -100,6 +216,7 @@ async function showMetrics(server: SlipwayServer): Promise<void> {
     'slipway_request_duration_seconds_count',
     'slipway_rejected_total',
     'slipway_model_load_seconds',
+    'slipway_switches_total',
   ]
   const lines = text.split('\n').filter((line) => wanted.some((name) => line.startsWith(`${name}{`)))
   print(
@@ -109,7 +226,7 @@ async function showMetrics(server: SlipwayServer): Promise<void> {
         return [
           `  ${line
             .slice(0, end)
-            .replace(/\{endpoint="churn",variant="v1",model="churn",version="1",?/, '{')
+            .replace(/\{endpoint="churn",(variant="v\d+",model="churn",)?/, '{')
             .replace('{}', '')}`,
           line.slice(end + 1),
         ]

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
-import { formatMs } from '../core/units.ts'
+import { formatBytes, formatMs } from '../core/units.ts'
 import { adviceFor } from '../serving/advice.ts'
 import { print, style, table } from './output.ts'
 import { askServer } from './server-client.ts'
@@ -18,7 +18,19 @@ interface ModelHealth {
   readonly loaded?: boolean
   readonly reason?: string
   readonly advice?: string
+  readonly memory_bytes?: number
   readonly instances?: readonly InstanceHealth[]
+  /** Versions that could not be loaded and did not take the place of this one. */
+  readonly failures?: readonly FailedVersion[]
+  /** Versions that are being loaded beside it. */
+  readonly loading?: readonly string[]
+}
+
+interface FailedVersion {
+  readonly version?: string
+  readonly message?: string
+  readonly at?: string
+  readonly advice?: string
 }
 
 interface InstanceHealth {
@@ -68,7 +80,8 @@ function describeModel(model: ModelHealth, nowMs: number): string[] {
   const ready = instances.filter((instance) => instance.state === 'ready').length
   const state = model.phase === 'ready' && model.loaded === false ? 'not ready' : (model.phase ?? 'unknown')
   const title = `${style('bold', model.name ?? '?')} version ${model.version ?? '?'}  ${coloured(state)}`
-  const lines = [instances.length === 0 ? title : `${title}, ${ready} of ${instances.length} instances ready`]
+  const memory = model.memory_bytes === undefined ? '' : `, ${formatBytes(model.memory_bytes)}`
+  const lines = [instances.length === 0 ? title : `${title}, ${ready} of ${instances.length} instances ready${memory}`]
   if (model.reason !== undefined) lines.push(`  why     ${model.reason}`)
   const advice = model.advice ?? (model.phase === 'failed' ? adviceFor('load failed') : undefined)
   if (advice !== undefined) lines.push(`  advice  ${advice}`)
@@ -82,6 +95,15 @@ function describeModel(model: ModelHealth, nowMs: number): string[] {
     lines.push(...table(rows).split('\n'))
   }
   for (const instance of instances) lines.push(...describeTrouble(instance, nowMs))
+  for (const version of model.loading ?? []) lines.push(`  version ${version} ${style('yellow', 'is being loaded')}`)
+  for (const failed of model.failures ?? []) lines.push(...describeFailed(failed, nowMs))
+  return lines
+}
+
+function describeFailed({ version, message, at, advice }: FailedVersion, nowMs: number): string[] {
+  const ago = at === undefined ? '' : ` at ${at}${distance(nowMs - Date.parse(at), ' (', ' ago)')}`
+  const lines = [`  version ${version ?? '?'} ${style('yellow', 'could not be loaded')}${ago}: ${message ?? 'no reason was given'}`]
+  if (advice !== undefined) lines.push(`    advice  ${advice}`)
   return lines
 }
 

@@ -20,7 +20,8 @@ function commands(markdown: string): string[] {
 }
 
 async function pages(): Promise<string[]> {
-  const guides = (await readdir(join(ROOT, 'docs/guides'))).map((name) => `docs/guides/${name}`)
+  // The guide to running a server for years has a test of its own: its commands need one another.
+  const guides = (await readdir(join(ROOT, 'docs/guides'))).filter((name) => name !== 'years.md').map((name) => `docs/guides/${name}`)
   const examples = ['churn', 'digits', 'recommend'].map((name) => `examples/${name}/README.md`)
   return ['README.md', 'docs/start.md', ...guides, ...examples]
 }
