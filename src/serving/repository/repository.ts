@@ -190,8 +190,8 @@ export class Repository {
     if (location === undefined || found.length > 1)
       throw new SlipwayError('SLW_MODEL_INVALID', `${given} holds ${found.length} models; name the folder or file of one`)
     const own = this.#settled.get(name)?.find((version) => version.path === location.path)
-    // A bare file or folder has no number: its own name tells it from the version before.
-    const version = own?.version ?? (/^\d+$/.test(basename(location.path)) ? location.version : basename(location.path, '.onnx'))
+    // The name of the folder is its number; a bare file or another folder is told from the version before by its own name.
+    const version = own?.version ?? basename(location.path, '.onnx')
     const serving = this.#settled.get(name)?.[0]?.source.serving
     return {
       name: `v${version}`,
