@@ -99,7 +99,8 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
     return
   }
   tuneV8()
-  const level = server.log?.level ?? (process.stderr.isTTY ? 'warn' : 'info')
+  // Whoever watches wants to see what happens.
+  const level = server.log?.level ?? (process.stderr.isTTY && server.watch !== true ? 'warn' : 'info')
   const output = new LogOutput(server.log?.file)
   const logger = openLogger(output, level)
   const start = { ...server, logger, logOutput: output }

@@ -150,6 +150,18 @@ describe('polling a folder of versions', () => {
     assert.match(String(await added(server, '/v2/models/a/infer')), /^404/)
   })
 
+  it('watch: an edited slipway.yaml is served within a moment', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('m/model.onnx', addingModel(1))
+    const yaml = (first: number): string => `examples:\n  - { x: [${first}, 2, 3, 4] }\n`
+    await folder.write('m/slipway.yaml', yaml(1))
+    await using server = await serve(folder, { watch: true })
+    const example = async (): Promise<string> => (await fetch(`${server.url}/models/m/example`)).text()
+    assert.match(await example(), /\[1,2,3,4\]/)
+    await folder.write('m/slipway.yaml', yaml(77))
+    await until(async () => /\[77,2,3,4\]/.test(await example()), 'the example is the new one')
+  })
+
   it('a bare file that is replaced in place is loaded anew', async () => {
     await using folder = await temporaryFolder()
     const file = await folder.write('m.onnx', addingModel(1))
