@@ -88,6 +88,7 @@ export class Scheduler {
     this.#runners = options.runners
     this.#inline = options.inline
     this.#learned = new CostModel(options.cost)
+    this.#lastUsedMs = options.clock.monotonicMs()
   }
 
   /** Requests that wait, and those that run. */
@@ -104,7 +105,7 @@ export class Scheduler {
     return this.#reserved
   }
 
-  /** When the last work came, monotonic milliseconds. */
+  /** When the last work came, or it was made, monotonic milliseconds. */
   get lastUsedMs(): number {
     return this.#lastUsedMs
   }
