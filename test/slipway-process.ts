@@ -12,10 +12,10 @@ export interface SlipwayProcess extends AsyncDisposable {
   said(): string
 }
 
-/** Starts it on a free port and waits until it serves. */
-export async function slipwayServe(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<SlipwayProcess> {
+/** Starts it on a free port and waits until it serves. `environment` is all that it gets. */
+export async function slipwayServe(args: readonly string[], environment: NodeJS.ProcessEnv = process.env): Promise<SlipwayProcess> {
   const child = spawn('sh', [join(ROOT, 'scripts/node'), join(ROOT, 'bin/slipway'), 'serve', ...args, '--port', '0'], {
-    env: { ...process.env, ...environment },
+    env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let said = ''

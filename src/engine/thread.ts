@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { entryUrl } from '../core/entry.ts'
 import { transferList } from './messages.ts'
 import { RemoteInstance } from './remote-instance.ts'
+import { forbidTelemetry } from './telemetry.ts'
 import type { Instance, InstanceEnd, InstanceSpec } from './instance.ts'
 import type { FromInstance } from './messages.ts'
 
@@ -10,6 +11,7 @@ const HEAP_LIMIT_MB = 512
 
 /** Starts an instance in a worker thread and waits until its model is loaded. */
 export async function openThread(spec: InstanceSpec, runTimeoutMs: number): Promise<Instance> {
+  forbidTelemetry()
   const worker = new Worker(entryUrl('engine/worker-thread'), {
     name: spec.name,
     resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB },
