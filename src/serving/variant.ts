@@ -376,8 +376,11 @@ export class Variant {
     this.#cache = undefined
     this.#release = () => Promise.resolve()
     loaded?.scheduler.close()
-    await faultPoint('unload.begin')
-    await release()
+    {
+      await using held = new AsyncDisposableStack()
+      held.defer(release)
+      await faultPoint('unload.begin')
+    }
     await faultPoint('unload.done')
   }
 
