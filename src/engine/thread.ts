@@ -5,6 +5,7 @@ import { entryUrl } from '../core/entry.ts'
 import { transferList } from './messages.ts'
 import { canLowerPriority } from './priority.ts'
 import { RemoteInstance } from './remote-instance.ts'
+import { forbidTelemetry } from './telemetry.ts'
 import type { Instance, InstanceEnd, InstanceSpec } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
 
@@ -25,6 +26,7 @@ export interface ThreadData {
  *   been told to serve
  */
 export async function openThread(spec: InstanceSpec, runTimeoutMs: number, gentle = false): Promise<Instance> {
+  forbidTelemetry()
   const data: ThreadData = { gentle: gentle && canLowerPriority(), compileCache: getCompileCacheDir() }
   const worker = new Worker(entryUrl('engine/worker-thread'), {
     name: spec.name,

@@ -6,6 +6,7 @@ import type { EndpointDocument } from '../contract/endpoint.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
+import type { Signature } from '../signature/signature.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { Observer } from './observe/events.ts'
 import type { Applied, Change } from './reconciler.ts'
@@ -25,6 +26,8 @@ export interface DataPlaneOptions {
   readonly drainTimeoutMs?: number
 }
 
+/** How long a request may wait for its model to be loaded where it says nothing itself. */
+export const LOAD_WAIT_MS = 30_000
 /** Requests that may wait for models to be loaded. */
 const LOAD_WAITERS_MAX = 1000
 
@@ -86,6 +89,15 @@ export class DataPlane {
     throw new SlipwayError('SLW_DEADLINE_EXCEEDED', `model "${endpoint}" was not loaded in time for this request; the load goes on`, {
       retryAfterMs: 1000,
     })
+  }
+
+  /**
+   * What a model takes and gives. One that gave its memory back is still known; one that was never loaded is loaded.
+   * @throws what `activate` throws, SLW_MODEL_NOT_READY
+   */
+  async signatureOf(variant: Variant): Promise<Signature> {
+    if (variant.signature === undefined && variant.dormant) await this.activate(variant, this.clock.monotonicMs() + LOAD_WAIT_MS)
+    return variant.signature ?? variant.requireReady().signature
   }
 
   get endpoints(): ReadonlyMap<string, Endpoint> {

@@ -209,13 +209,13 @@ export class Reconciler {
   async #switch(step: Step): Promise<SwitchReport> {
     const { log, clock, observer } = this.#options
     const { endpoint, specs, kept, added, isNew } = step
+    await faultPoint('switch.begin').catch((error: unknown) => this.#refuse(step, toSlipwayError(error)))
     const from = endpoint.variants.map((variant) => variant.spec)
     const refused = new Set(step.failed.map((failure) => failure.spec))
     const good = added.filter((variant) => !refused.has(variant.spec))
     const bad = added.filter((variant) => refused.has(variant.spec))
     const served = endpoint.variants.some((variant) => variant.loaded !== undefined || variant.phase === 'unloaded')
     const holdsBack = !isNew && served && bad.some((variant) => variant.spec.weight > 0)
-    await faultPoint('switch.begin')
     const started = clock.monotonicMs()
     const removed = holdsBack ? [] : step.removed
     if (holdsBack) {
@@ -233,10 +233,13 @@ export class Reconciler {
     endpoint.keepFailures(isNew ? [] : [...removed.filter((variant) => variant.phase === 'failed'), ...bad])
     for (const variant of added) this.#beside.delete(variant)
     for (const variant of removed) variant.retire()
+    // Each is ended, whatever goes wrong with another.
+    await using ended = new AsyncDisposableStack()
+    for (const variant of removed.toReversed()) ended.defer(() => this.#end(variant, 'replaced'))
     const switchMs = clock.monotonicMs() - started
     await faultPoint('switch.done')
     const draining = clock.monotonicMs()
-    for (const variant of removed) await this.#end(variant, 'replaced')
+    await ended.disposeAsync()
     if (!isNew) for (const variant of bad) if (!endpoint.variants.includes(variant)) await variant.close()
     const drainMs = clock.monotonicMs() - draining
     const report: SwitchReport = {
@@ -259,9 +262,20 @@ export class Reconciler {
     return report
   }
 
+  /** What was loaded counts as if it could not be. */
+  async #refuse({ endpoint, added, failed }: Step, error: SlipwayError): Promise<void> {
+    for (const variant of added) {
+      this.#options.log.error({ ...variant.subject, code: error.code }, `model not served: ${error.message}`)
+      failed.push({ endpoint: endpoint.name, spec: variant.spec, error })
+      await variant.unload(error)
+    }
+  }
+
   /** Answers what the variant has accepted, then gives its memory back. */
   async #end(variant: Variant, reason: 'removed' | 'replaced'): Promise<void> {
     const { log, observer, clock, drainTimeoutMs } = this.#options
+    await using closing = new AsyncDisposableStack()
+    closing.defer(() => variant.close())
     variant.retire()
     const { promise: late, resolve } = Promise.withResolvers<'late'>()
     const cancel = clock.after(drainTimeoutMs, () => resolve('late'))
@@ -270,7 +284,7 @@ export class Reconciler {
     if (end === 'late') log.warn({ ...variant.subject, drainTimeoutMs }, 'requests of the old version did not finish in time')
     await faultPoint('drain.done')
     const wasLoaded = variant.loaded !== undefined
-    await variant.close()
+    await closing.disposeAsync()
     if (wasLoaded) observer.unload({ subject: variant.subject, reason })
   }
 

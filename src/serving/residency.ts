@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SlipwayError } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
 import type { Logger } from '../core/log.ts'
@@ -57,12 +60,13 @@ export class Residency {
     if (going !== undefined) return going
     const turn = this.#last.then(() => this.#load(variant, how)).finally(() => this.#loading.delete(variant))
     this.#loading.set(variant, turn)
-    this.#last = turn.catch(() => {})
+    // Those who waited for this one take their places in its queue before the next load may unload it.
+    this.#last = turn.then(nextTurn, nextTurn)
     return turn
   }
 
   async #load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {
-    await this.#makeRoom(variant, this.#expected(variant))
+    await this.#makeRoom(variant, Math.max(this.#expected(variant), await weightsOnDisk(variant.spec.path)))
     const before = anonymousBytes()
     const times = await variant.load(how)
     const loaded = variant.loaded
@@ -72,17 +76,20 @@ export class Residency {
     const measured =
       serving.isolation === 'process'
         ? slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), 0)
-        : Math.max(anonymousBytes() - before, this.#sizes.get(keyOf(variant)) ?? 0)
+        : this.#settle(anonymousBytes() - before, this.#sizes.get(keyOf(variant)))
     // Memory that an earlier model has left behind is used again and not seen; the weights are there in any case.
     variant.memoryBytes = Math.max(measured, weights)
     this.#sizes.set(keyOf(variant), variant.memoryBytes)
-    try {
-      await this.#makeRoom(variant, 0)
-    } catch (error) {
-      await variant.unload()
-      throw error
-    }
+    await this.#makeRoom(variant, 0)
     return times
+  }
+
+  /**
+   * A single measurement is off by what lay around or was used again, either way: the mean with those before, so that what
+   * a model is thought to take neither grows with every load nor falls to nothing.
+   */
+  #settle(measured: number, known: number | undefined): number {
+    return known === undefined ? measured : (measured + known) / 2
   }
 
   /** What it took last time; else what models here take on average. */
@@ -94,28 +101,41 @@ export class Residency {
     return this.#sizes.size === 0 ? 0 : sum / this.#sizes.size
   }
 
+  /** @throws SLW_MEMORY_EXCEEDED; the variant is then unloaded, and says why */
   async #makeRoom(variant: Variant, needed: number): Promise<void> {
     const { budgetBytes } = this.#options
     if (budgetBytes === undefined) return
     while (this.usedBytes + needed > budgetBytes) {
       const victim = this.#leastRecentlyUsed(variant)
-      if (victim === undefined) {
+      const fixedBytes = this.#fixedBytes(variant)
+      const size = needed === 0 ? (variant.memoryBytes ?? 0) : needed
+      // For what would not fit even then, nobody is unloaded.
+      if (victim === undefined || fixedBytes + size > budgetBytes) {
         const { endpoint, version } = variant.subject
-        const size = needed === 0 ? (variant.memoryBytes ?? 0) : needed
-        throw new SlipwayError(
+        const refusal = new SlipwayError(
           'SLW_MEMORY_EXCEEDED',
-          `model "${endpoint}" version ${version} takes ${formatBytes(size)} and does not fit into memoryBudgetMb (${formatBytes(budgetBytes)}, ${formatBytes(this.usedBytes)} in use by what cannot be unloaded)`,
+          `model "${endpoint}" version ${version} takes ${formatBytes(size)} and does not fit into memoryBudgetMb (${formatBytes(budgetBytes)}, ${formatBytes(fixedBytes)} in use by what cannot be unloaded)`,
         )
+        await variant.unload(refusal)
+        throw refusal
       }
       await this.evict(victim)
     }
   }
 
-  /** Idle ones first. Versions of the same endpoint stay: one of them is what the other is to replace. */
+  /** Bytes of what stays loaded, beside the wanted one, whatever is unloaded for it. */
+  #fixedBytes(wanted: Variant): number {
+    let sum = 0
+    for (const variant of this.#options.variants())
+      if (variant !== wanted && variant.loaded !== undefined && !mayGiveWay(variant, wanted)) sum += variant.memoryBytes ?? 0
+    return sum
+  }
+
+  /** Idle ones first. */
   #leastRecentlyUsed(wanted: Variant): Variant | undefined {
     let oldest: Variant | undefined
     for (const variant of this.#options.variants()) {
-      if (variant.loaded === undefined || variant.phase !== 'ready' || variant.subject.endpoint === wanted.subject.endpoint) continue
+      if (!mayGiveWay(variant, wanted)) continue
       const better =
         oldest === undefined || (variant.idle && !oldest.idle) || (variant.idle === oldest.idle && variant.lastUsedMs < oldest.lastUsedMs)
       if (better) oldest = variant
@@ -130,6 +150,21 @@ export class Residency {
     log.info({ ...variant.subject, memoryBytes: variant.memoryBytes }, 'model unloaded, its memory is needed')
     observer.unload({ subject: variant.subject, reason: 'evicted' })
   }
+}
+
+/** Versions of the same endpoint stay: one of them is what the other is to replace. */
+function mayGiveWay(variant: Variant, wanted: Variant): boolean {
+  return variant.loaded !== undefined && variant.phase === 'ready' && variant.subject.endpoint !== wanted.subject.endpoint
+}
+
+/** Bytes of a package's ONNX files and of the data beside them: at least this much is needed. */
+async function weightsOnDisk(path: string): Promise<number> {
+  const found = await stat(path).catch(() => undefined)
+  if (found?.isDirectory() !== true) return found?.size ?? 0
+  let sum = 0
+  for (const name of await readdir(path).catch(() => []))
+    if (name.includes('.onnx') && !name.startsWith('.')) sum += (await stat(join(path, name)).catch(() => undefined))?.size ?? 0
+  return sum
 }
 
 function keyOf({ spec }: Variant): string {

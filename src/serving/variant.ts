@@ -13,6 +13,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
 import type { Instance, InstanceEnd } from '../engine/instance.ts'
 import type { SlotStatus } from '../engine/slot.ts'
+import type { Signature } from '../signature/signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { CacheStore } from './cache/store.ts'
 import type { LoadTimes, OpenModel } from './load.ts'
@@ -91,6 +92,7 @@ export class Variant {
   #retired = false
   /** It has been unloaded before: whatever it is now, a request may load it. */
   #onDemand = false
+  #signature: Signature | undefined
   #loadFailures = 0
   #retryAtMs = 0
   /** Requested outputs, all of them, in order: the usual case needs no list of its own. */
@@ -133,7 +135,7 @@ export class Variant {
       this.#phase = 'failed'
       const failure = toSlipwayError(error, 'SLW_LOAD_FAILED')
       const { code, message, issues } = failure
-      this.#failure = { code, message, at: new Date(clock.epochMs()).toISOString() }
+      this.#failure = this.#failureOf(failure)
       this.#retryAtMs = clock.monotonicMs() + Math.min(RELOAD_MAX_MS, RELOAD_FIRST_MS * 2 ** this.#loadFailures++)
       observer.load({ subject, error: code, loadMs: 0, warmUpMs: 0 })
       throw new SlipwayError(code, `model "${subject.endpoint}" version ${subject.version}: ${message}`, {
@@ -141,6 +143,10 @@ export class Variant {
         ...(issues !== undefined && { issues }),
       })
     }
+  }
+
+  #failureOf({ code, message }: SlipwayError): LoadFailure {
+    return { code, message, at: new Date(this.#options.clock.epochMs()).toISOString() }
   }
 
   async #open(gentle: boolean): Promise<LoadTimes> {
@@ -181,6 +187,7 @@ export class Variant {
     this.#release = () => held.disposeAsync()
     const times = { loadMs: model.times.loadMs, warmUpMs: model.times.warmUpMs + clock.monotonicMs() - checking }
     this.#loaded = { ...loaded, times }
+    this.#signature = signature
     return times
   }
 
@@ -222,9 +229,14 @@ export class Variant {
   }
 
   get reason(): string | undefined {
-    if (this.#phase === 'unloaded') return 'unloaded to save memory: the next request loads it'
+    if (this.#phase === 'unloaded') return this.#failure?.message ?? 'unloaded to save memory: the next request loads it'
     if (this.#phase !== 'ready') return this.#failure?.message ?? `the model is ${this.#phase}`
     return this.ready ? undefined : 'no instance is ready: each has ended and is backing off'
+  }
+
+  /** Also of one that was unloaded; undefined until it has been loaded, and where that failed. */
+  get signature(): Signature | undefined {
+    return this.#loaded?.signature ?? (this.#phase === 'unloaded' ? this.#signature : undefined)
   }
 
   /** Undefined until the model has loaded, and after it was unloaded. */
@@ -345,9 +357,13 @@ export class Variant {
     await this.#loaded?.scheduler.drain()
   }
 
-  /** Answers what it has accepted and gives its memory back; the next request has it loaded again. */
-  async unload(): Promise<void> {
+  /**
+   * Answers what it has accepted and gives its memory back; the next request has it loaded again.
+   * @param refusal why it cannot be in memory, where it is not for others that it leaves
+   */
+  async unload(refusal?: SlipwayError): Promise<void> {
     this.#phase = 'unloaded'
+    if (refusal !== undefined) this.#failure = this.#failureOf(refusal)
     this.#onDemand = true
     await this.drain()
     await this.#end()
@@ -360,8 +376,11 @@ export class Variant {
     this.#cache = undefined
     this.#release = () => Promise.resolve()
     loaded?.scheduler.close()
-    await faultPoint('unload.begin')
-    await release()
+    {
+      await using held = new AsyncDisposableStack()
+      held.defer(release)
+      await faultPoint('unload.begin')
+    }
     await faultPoint('unload.done')
   }
 

@@ -26,16 +26,10 @@ export function friendlyRoutes(dataPlane: DataPlane, limits: HttpLimits, default
       method: 'GET',
       path: '/models/:name/example',
       access: 'predict',
-      handle: (exchange, params) =>
-        exchange.json(
-          200,
-          exampleBody(
-            dataPlane
-              .endpoint(params['name'] ?? '')
-              .route(undefined, undefined)
-              .requireReady().signature,
-          ),
-        ),
+      handle: async (exchange, params) => {
+        const variant = dataPlane.endpoint(params['name'] ?? '').route(undefined, undefined)
+        exchange.json(200, exampleBody(await dataPlane.signatureOf(variant)))
+      },
     },
   ]
 }

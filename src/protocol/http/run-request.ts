@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
+import { LOAD_WAIT_MS } from '../../serving/data-plane.ts'
 import { requireModel } from './access.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { RequestContext } from '../../serving/context.ts'
@@ -143,7 +144,7 @@ class Inference {
     try {
       const variant = this.#variant
       const loaded = this.#loaded
-      if (loaded === undefined || variant.loaded !== loaded || variant.retired) {
+      if (loaded === undefined || hasMoved(variant, loaded)) {
         this.#again(body)
         return
       }
@@ -159,7 +160,7 @@ class Inference {
     const variant = this.#variant
     const loaded = this.#loaded!
     const exchange = this.#exchange
-    if (variant.loaded !== loaded || variant.retired) {
+    if (hasMoved(variant, loaded)) {
       this.#again(body)
       return
     }
@@ -210,8 +211,11 @@ class Inference {
   }
 }
 
-/** How long a request may wait for its model to be loaded where it says nothing itself. */
-const LOAD_WAIT_MS = 30_000
+/** Whether what a request was prepared for gives way, or has. */
+function hasMoved(variant: Variant, loaded: Loaded): boolean {
+  return variant.loaded !== loaded || variant.retired || variant.dormant
+}
+
 const PRIORITY_DEFAULT = 5
 
 /**

@@ -8,6 +8,7 @@ import { readV2Request } from './v2-request.ts'
 import { writeV2Response } from './v2-response.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { Variant } from '../../serving/variant.ts'
+import type { Signature } from '../../signature/signature.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpLimits } from './options.ts'
@@ -23,12 +24,13 @@ const HEADER_LENGTH = 'inference-header-content-length'
 export function v2Routes(dataPlane: DataPlane, limits: HttpLimits, unloaded: () => Promise<readonly string[]>): Route[] {
   const variantOf = (params: Params): Variant => dataPlane.endpoint(params['name'] ?? '').route(params['version'], undefined)
   const infer = (exchange: Exchange, params: Params): void => inferV2(exchange, params, dataPlane, limits)
-  const metadata = (exchange: Exchange, params: Params): void => {
+  const metadata = async (exchange: Exchange, params: Params): Promise<void> => {
     const variant = variantOf(params)
+    const signature = await dataPlane.signatureOf(variant)
     exchange.json(
       200,
       JSON.stringify(
-        modelMetadata(variant, params['version'] === undefined ? dataPlane.endpoint(params['name'] ?? '').variants : [variant]),
+        modelMetadata(variant, signature, params['version'] === undefined ? dataPlane.endpoint(params['name'] ?? '').variants : [variant]),
       ),
     )
   }
@@ -128,8 +130,7 @@ function tensorMetadata(spec: TensorSpec): { name: string; datatype: string; sha
   return { name: spec.name, datatype: spec.datatype, shape: spec.anyRank === true ? [-1] : spec.shape }
 }
 
-function modelMetadata(variant: Variant, versions: readonly Variant[]): object {
-  const { signature } = variant.loaded ?? variant.requireReady()
+function modelMetadata(variant: Variant, signature: Signature, versions: readonly Variant[]): object {
   return {
     name: variant.subject.endpoint,
     versions: versions.map((version) => version.subject.version),

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { SlipwayError } from '../../core/errors.ts'
+import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
 import { copyTensor, tensorBytes } from '../../tensor/tensor.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -26,13 +26,21 @@ interface Waiter<R> {
   cancelTimer: (() => void) | undefined
 }
 
-/** One run, and all who wait for its answer. */
+/** One run, and all who wait for its answer: whoever has been told has left. */
 interface Flight<R> {
   readonly key: Buffer
   readonly waiters: Set<Waiter<R>>
   /** Whose request runs; it may have gone away since. */
   leader: Waiter<R>
   cancel: Cancel
+}
+
+/** A request, and where its answer would be kept. */
+interface Asked<R> {
+  readonly request: R
+  readonly settle: Settle
+  readonly key: Buffer
+  readonly digest: string
 }
 
 /** Ends that say something of the one who asked, and nothing of the answer. */
@@ -46,40 +54,72 @@ export class ResponseCache<R extends CacheableRequest> {
   readonly #store: CacheStore
   readonly #clock: Clock
   readonly #run: Run<R>
+  readonly #digestOf: (key: Buffer) => string
   readonly #flights = new Map<string, Flight<R>>()
 
-  constructor(store: CacheStore, clock: Clock, run: Run<R>) {
+  constructor(store: CacheStore, clock: Clock, run: Run<R>, digestOf: (key: Buffer) => string = sha256) {
     this.#store = store
     this.#clock = clock
     this.#run = run
+    this.#digestOf = digestOf
   }
 
   get store(): CacheStore {
     return this.#store
   }
 
-  /** @throws what `run` throws, where this request is the one to run */
+  /** Runs that somebody waits for. */
+  get flights(): number {
+    return this.#flights.size
+  }
+
+  /** @throws what `run` throws, where this request is the one to run and the store answers at once */
   submit(request: R, settle: Settle): Cancel {
     const key = keyOf(request)
-    const digest = hash('sha256', key, 'base64')
+    const digest = this.#digestOf(key)
     const found = this.#store.get(digest, key)
-    if (!(found instanceof Promise)) return this.#answer({ request, settle, key, digest }, found)
+    const asked = { request, settle, key, digest }
+    return found instanceof Promise ? this.#lookUp(asked, found) : this.#answer(asked, found)
+  }
+
+  /** Waits for the store, and no longer than the request can wait. A store that fails knows nothing. */
+  #lookUp(asked: Asked<R>, found: Promise<CachedAnswer | undefined>): Cancel {
+    const { request, settle } = asked
     let cancel: Cancel | undefined
-    let gone = false
-    found
+    let waiting = true
+    const giveUp = (error: SlipwayError): void => {
+      waiting = false
+      cancelTimer?.()
+      settle(error, undefined)
+    }
+    const cancelTimer = this.#atDeadline(request, () =>
+      giveUp(new SlipwayError('SLW_DEADLINE_EXCEEDED', 'the cache did not answer in time')),
+    )
+    void found
       .catch(() => undefined)
       .then((later) => {
-        if (!gone) cancel = this.#answer({ request, settle, key, digest }, later)
+        if (!waiting) return
+        try {
+          cancel = this.#answer(asked, later)
+          waiting = false
+          cancelTimer?.()
+        } catch (error) {
+          giveUp(toSlipwayError(error))
+        }
       })
-      .catch((error: unknown) => settle(error as SlipwayError, undefined))
     return () => {
-      gone = true
-      cancel?.()
+      if (waiting) giveUp(new SlipwayError('SLW_CANCELLED', GONE))
+      else cancel?.()
     }
   }
 
-  #answer(asked: { request: R; settle: Settle; key: Buffer; digest: string }, found: CachedAnswer | undefined): Cancel {
-    const { request, settle, key, digest } = asked
+  /** @returns what takes the timer back; undefined where the request can wait for ever */
+  #atDeadline(request: R, act: () => void): (() => void) | undefined {
+    const leftMs = request.deadlineMs - this.#clock.monotonicMs()
+    return Number.isFinite(leftMs) ? this.#clock.after(leftMs, act) : undefined
+  }
+
+  #answer({ request, settle, key, digest }: Asked<R>, found: CachedAnswer | undefined): Cancel {
     if (found !== undefined) {
       settle(undefined, { outputs: found.outputs, queueMs: 0, batchWaitMs: 0, computeMs: 0, cache: 'hit' })
       return () => {}
@@ -110,32 +150,23 @@ export class ResponseCache<R extends CacheableRequest> {
 
   #join(digest: string, flight: Flight<R>, waiter: Waiter<R>): Cancel {
     flight.waiters.add(waiter)
-    const leftMs = waiter.request.deadlineMs - waiter.joinedMs
-    if (Number.isFinite(leftMs))
-      waiter.cancelTimer = this.#clock.after(leftMs, () => {
-        this.#leave(digest, flight, waiter)
-        const message = `waited ${Math.round(leftMs)} ms for an equal request to be answered, longer than its time-out`
-        waiter.settle(new SlipwayError('SLW_DEADLINE_EXCEEDED', message), undefined)
-      })
-    return () => {
-      if (!flight.waiters.has(waiter)) return
-      this.#leave(digest, flight, waiter)
-      waiter.settle(new SlipwayError('SLW_CANCELLED', 'the caller went away'), undefined)
-    }
+    waiter.cancelTimer = this.#atDeadline(waiter.request, () => {
+      const waitedMs = Math.round(this.#clock.monotonicMs() - waiter.joinedMs)
+      const message = `waited ${waitedMs} ms for an equal request to be answered, longer than its time-out`
+      this.#leave(digest, flight, waiter, new SlipwayError('SLW_DEADLINE_EXCEEDED', message))
+    })
+    return () => this.#leave(digest, flight, waiter)
   }
 
   /** The run goes on for the others; without others it is given up. */
-  #leave(digest: string, flight: Flight<R>, waiter: Waiter<R>): void {
+  #leave(digest: string, flight: Flight<R>, waiter: Waiter<R>, error = new SlipwayError('SLW_CANCELLED', GONE)): void {
     if (!flight.waiters.delete(waiter)) return
     waiter.cancelTimer?.()
-    if (flight.waiters.size > 0) {
-      if (waiter === flight.leader) waiter.settle(new SlipwayError('SLW_CANCELLED', 'the caller went away'), undefined)
-      return
+    if (flight.waiters.size === 0) {
+      if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
+      flight.cancel()
     }
-    if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
-    // Its end comes back as that of a run: whoever led is told there.
-    if (waiter === flight.leader) flight.waiters.add(waiter)
-    flight.cancel()
+    waiter.settle(error, undefined)
   }
 
   #land(digest: string, flight: Flight<R>, error: SlipwayError | undefined, result: WorkResult | undefined): void {
@@ -151,35 +182,44 @@ export class ResponseCache<R extends CacheableRequest> {
     this.#store.set(digest, flight.key, { outputs }, bytes)
     const nowMs = this.#clock.monotonicMs()
     for (const waiter of flight.waiters) {
+      flight.waiters.delete(waiter)
       waiter.cancelTimer?.()
       if (waiter === flight.leader) waiter.settle(undefined, { ...result, outputs, cache: 'miss' })
       else waiter.settle(undefined, { outputs, queueMs: nowMs - waiter.joinedMs, batchWaitMs: 0, computeMs: 0, cache: 'shared' })
     }
   }
 
-  #fail(digest: string, flight: Flight<R>, error: SlipwayError): void {
-    const { leader, waiters } = flight
-    if (OF_THE_LEADER.has(error.code)) {
+  #fail(digest: string, flight: Flight<R>, ended: SlipwayError): void {
+    const { waiters } = flight
+    let error = ended
+    while (OF_THE_LEADER.has(error.code)) {
+      const { leader } = flight
       if (waiters.delete(leader)) leader.settle(error, undefined)
       const [next] = waiters
-      if (next !== undefined) {
-        next.cancelTimer?.()
-        next.cancelTimer = undefined
-        flight.leader = next
-        try {
-          this.#start(digest, flight)
-          return
-        } catch (thrown) {
-          error = thrown as SlipwayError
-        }
+      if (next === undefined) break
+      next.cancelTimer?.()
+      next.cancelTimer = undefined
+      flight.leader = next
+      try {
+        this.#start(digest, flight)
+        return
+      } catch (thrown) {
+        error = toSlipwayError(thrown)
       }
     }
     if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
     for (const waiter of waiters) {
+      waiters.delete(waiter)
       waiter.cancelTimer?.()
       waiter.settle(error, undefined)
     }
   }
+}
+
+const GONE = 'the caller went away'
+
+function sha256(key: Buffer): string {
+  return hash('sha256', key, 'base64')
 }
 
 /** Everything that decides the answer, as bytes: outputs asked for, parameters, and each input with its type and shape. */

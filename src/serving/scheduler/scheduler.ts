@@ -76,6 +76,7 @@ export class Scheduler {
   #inFlight = 0
   #pumpScheduled = false
   #cancelDelay: (() => void) | undefined
+  #delayUntilMs = 0
   #cancelSweep: (() => void) | undefined
   #freeSinceMs = 0
   #closed: SlipwayError | undefined
@@ -87,6 +88,7 @@ export class Scheduler {
     this.#runners = options.runners
     this.#inline = options.inline
     this.#learned = new CostModel(options.cost)
+    this.#lastUsedMs = options.clock.monotonicMs()
   }
 
   /** Requests that wait, and those that run. */
@@ -103,7 +105,7 @@ export class Scheduler {
     return this.#reserved
   }
 
-  /** When the last work came, monotonic milliseconds. */
+  /** When the last work came, or it was made, monotonic milliseconds. */
   get lastUsedMs(): number {
     return this.#lastUsedMs
   }
@@ -348,8 +350,7 @@ export class Scheduler {
       if (preferred !== undefined) return preferred
       const waitMs = lane.works[lane.head]!.enqueuedMs + serving.maxDelayUs / 1000 - this.#options.clock.monotonicMs()
       if (waitMs > 0) {
-        this.#cancelDelay?.()
-        this.#cancelDelay = this.#options.clock.after(waitMs, () => this.#pump())
+        this.#pumpIn(waitMs)
         return 0
       }
     }
@@ -358,6 +359,18 @@ export class Scheduler {
     const share = Math.ceil(rows / Math.max(1, free))
     if (free > 1 && cost !== undefined && cost.perRowUs * share > 2 * (cost.fixedUs + HOP_US)) return Math.min(serving.maxBatchSize, share)
     return serving.maxBatchSize
+  }
+
+  /** Several lanes may wait for company: the timer is that of the first whose time is over. */
+  #pumpIn(waitMs: number): void {
+    const atMs = this.#options.clock.monotonicMs() + waitMs
+    if (this.#cancelDelay !== undefined && this.#delayUntilMs <= atMs) return
+    this.#cancelDelay?.()
+    this.#delayUntilMs = atMs
+    this.#cancelDelay = this.#options.clock.after(waitMs, () => {
+      this.#cancelDelay = undefined
+      this.#pump()
+    })
   }
 
   #run(runner: Runner, works: readonly QueuedWork[]): void {
@@ -377,10 +390,9 @@ export class Scheduler {
     if (instance === 'pool' && cost !== undefined) this.#busyUntil.set(runner, dispatchedMs + predictUs(cost, rows) / 1000)
     runner.run(inputs, works[0]!.outputs).then(
       (result) => {
-        if (instance === 'pool') {
-          this.#busyUntil.delete(runner)
-          this.#learned.observe(rows, (this.#options.clock.monotonicMs() - dispatchedMs) * 1000)
-        }
+        if (instance === 'pool') this.#busyUntil.delete(runner)
+        // Inline runs too: while what comes beside them is refused they are the only ones, and a slow spell must be forgotten.
+        this.#learned.observe(rows, (this.#options.clock.monotonicMs() - dispatchedMs) * 1000)
         // A model that gives other rows than it got cannot be divided among its callers: each runs alone.
         const odd = works.length > 1 ? result.outputs.find((output) => output.shape[0] !== rows) : undefined
         this.#options.onBatch({ rows, requests: works.length, computeMs: result.computeUs / 1000, instance, failed: odd !== undefined })

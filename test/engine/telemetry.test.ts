@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict'
+import { mkdir, readdir } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { CUSTOMER, example, post } from '../fixtures.ts'
+import { slipwayServe } from '../slipway-process.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+
+describe('ONNX Runtime', { concurrency: 2 }, () => {
+  for (const isolation of ['thread', 'process'])
+    it(`keeps no id and no reports, and leaves no files in the home folder or the temporary one (${isolation})`, async () => {
+      await using folder = await temporaryFolder()
+      const [home, temporary] = [join(folder.path, 'home'), join(folder.path, 'tmp')]
+      for (const path of [home, temporary]) await mkdir(path)
+      const { ORT_DISABLE_TELEMETRY: _, XDG_CACHE_HOME: __, ...environment } = process.env
+      await using server = await slipwayServe([example('churn'), '--isolation', isolation], {
+        ...environment,
+        HOME: home,
+        TMPDIR: temporary,
+        NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'),
+      })
+      for (let left = 3; left > 0; left--) assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
+      assert.deepEqual(await readdir(folder.path, { recursive: true }), ['home', 'tmp'])
+    })
+})
