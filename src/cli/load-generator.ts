@@ -78,6 +78,41 @@ export async function closedLoop(shoot: Shot, connections: number, seconds: numb
   return tally.result('closed', connections, (performance.now() - started) / 1000)
 }
 
+export interface SteadyLoad {
+  readonly connections: number
+  /** Load before anything counts. */
+  readonly settleSeconds: number
+  /** Least time that counts; longer until there are as many answers as clients. */
+  readonly seconds: number
+  readonly signal: AbortSignal
+}
+
+/**
+ * A closed loop of which only the steady middle counts: the answers of a window, without the rush in which all clients
+ * start and the calm in which the last requests are answered. Both flatter short measurements of many clients.
+ */
+export async function steadyLoop(shoot: Shot, { connections, settleSeconds, seconds, signal }: SteadyLoad): Promise<LoadResult> {
+  const tally = new Tally()
+  const from = performance.now() + settleSeconds * 1000
+  const least = from + seconds * 1000
+  let answers = 0
+  let endedAt: number | undefined
+  await Promise.all(
+    Array.from({ length: connections }, async () => {
+      while (endedAt === undefined && !signal.aborted) {
+        const shotAt = performance.now()
+        const ok = await shoot()
+        const now = performance.now()
+        if (now < from || endedAt !== undefined) continue
+        tally.add(now - shotAt, ok)
+        answers++
+        if (now >= least && answers >= connections) endedAt = now
+      }
+    }),
+  )
+  return tally.result('closed', connections, ((endedAt ?? performance.now()) - from) / 1000)
+}
+
 /** Requests start on a schedule. Latency counts from the moment a request should have started. */
 export async function openLoop(shoot: Shot, rate: number, seconds: number): Promise<LoadResult> {
   const tally = new Tally()

@@ -23,6 +23,9 @@ export interface Sample {
   readonly latency: HistogramData
 }
 
+/** What so many clients got, each time. */
+export type Repeats = readonly [Sample, ...Sample[]]
+
 export function sampleOf({ connections: clients, requestsPerSecond, errors, latency }: LoadResult): Sample {
   return { clients, requestsPerSecond, errors, latency }
 }
@@ -38,7 +41,7 @@ function median(values: readonly number[]): number {
  * no figure; the percentiles of all requests together, as what is rare falls into few short repeats, and their median would
  * promise a p99 that hours of serving do not keep.
  */
-export function pointOf(samples: readonly [Sample, ...Sample[]]): Point {
+export function pointOf(samples: Repeats): Point {
   const latency = samples.map((sample) => sample.latency).reduce(mergeHistograms)
   return {
     clients: samples[0].clients,

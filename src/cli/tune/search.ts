@@ -1,31 +1,25 @@
 import { messageOf } from '../../core/errors.ts'
 import { closedLoop } from '../load-generator.ts'
 import { describeCandidate, keyOf } from './candidates.ts'
-import { compareScores, GROWTH, pointOf, sampleOf, scoreOf } from './point.ts'
+import { Meter, TYPICAL_LEVELS, within } from './meter.ts'
+import { compareScores, pointOf, scoreOf } from './point.ts'
 import type { Candidate } from './candidates.ts'
-import type { Point, Sample, Score } from './point.ts'
-import type { Progress } from './progress.ts'
-import type { TrialPool } from './trial-pool.ts'
-import type { Trial } from './trial.ts'
+import type { MeterOptions, Side } from './meter.ts'
+import type { Point, Repeats, Score } from './point.ts'
 
-/** Rising numbers of clients. */
-const CLIENTS = [1, 2, 4, 8, 16, 32, 64, 128, 256] as const
-/** Parts of the budget that are over when all are measured shortly, and when the best are measured repeatedly. */
-const SHORT_UNTIL = 0.45
-const REPEATS_UNTIL = 0.72
-/** A ladder takes about so many levels before it is flat. */
-const TYPICAL_LEVELS = 7
-/** Up to here a dip in throughput may be passed over, where requests are quick. */
-const FEW_CLIENTS = 32
-const SLOW_MS = 20
+/** Parts of the budget that are over when all are measured shortly, when the best are repeated, and when the winner is. */
+const SHORT_UNTIL = 0.4
+const REPEATS_UNTIL = 0.6
+const PREDICTED_UNTIL = 0.75
+/** Rounds of the prediction and of the confirmation. */
+const TURNS = 3
+/** How often a winner may turn out to miss the goal when it is measured longer. */
+const ATTEMPTS = 3
 const FINALISTS = 3
 /** A shape that reaches less than this part of the best is not measured with other batch sizes. */
 const HOPELESS = 0.5
 /** Whoever is less than this times better than the present settings does not replace them. */
 const WORTH_A_CHANGE = 1.03
-
-/** What so many clients got, each time. */
-type Repeats = readonly [Sample, ...Sample[]]
 
 /** What is known of one candidate. */
 export interface Row {
@@ -45,16 +39,12 @@ export interface Confirmation {
   readonly present: Point | undefined
 }
 
-export interface SearchOptions {
-  readonly pool: TrialPool
+export interface SearchOptions extends MeterOptions {
   /** The first is what is served at present. */
   readonly candidates: readonly [Candidate, ...Candidate[]]
-  readonly goalMs: number | undefined
   /** On the clock of `performance.now()`. */
   readonly startedAtMs: number
   readonly budgetMs: number
-  readonly signal: AbortSignal
-  readonly progress: Progress
 }
 
 /**
@@ -65,12 +55,15 @@ export interface SearchOptions {
 export class Search {
   readonly #options: SearchOptions
   readonly #rows: Map<string, Row>
+  readonly #meter: Meter
+  #chosen: Candidate | undefined
   confirmation: Confirmation | undefined
   /** What looked better than the present settings, and was not when both were fresh. */
   rejected: Candidate | undefined
 
   constructor(options: SearchOptions) {
     this.#options = options
+    this.#meter = new Meter(options)
     this.#rows = new Map(options.candidates.map((candidate) => [keyOf(candidate), { candidate, state: 'waiting', points: [] }]))
   }
 
@@ -86,10 +79,6 @@ export class Search {
     return this.#options.candidates[0]
   }
 
-  get #goalMs(): number {
-    return this.#options.goalMs ?? Number.POSITIVE_INFINITY
-  }
-
   /** Candidates with a score, the best first. */
   get ranking(): (Row & { readonly score: Score })[] {
     return this.rows
@@ -102,7 +91,8 @@ export class Search {
     const { ranking } = this
     const [best] = ranking
     const present = ranking.find((row) => row.candidate === this.#present)
-    if (this.rejected !== undefined) return present
+    const chosen = ranking.find((row) => row.candidate === this.#chosen)
+    if (chosen !== undefined) return chosen
     if (best === undefined || present === undefined || !present.score.met || best.state !== present.state) return best
     return best.score.point.requestsPerSecond < present.score.point.requestsPerSecond * WORTH_A_CHANGE ? present : best
   }
@@ -111,6 +101,7 @@ export class Search {
   async run(): Promise<void> {
     await this.#measureAll()
     await this.#repeatBest()
+    await this.#predict()
     if (this.best?.score.met === true) await this.#confirm(this.best.candidate)
   }
 
@@ -151,7 +142,7 @@ export class Search {
     const { pool, goalMs, signal } = this.#options
     try {
       const trial = await pool.acquire(candidate, warmUp)
-      const points = (await this.#ladder(trial, seconds)).map((sample) => pointOf([sample]))
+      const points = (await this.#meter.ladder(trial, seconds)).map((sample) => pointOf([sample]))
       const score = scoreOf(points, goalMs)
       const before = this.row(candidate).score
       if (before !== undefined && (score === undefined || compareScores(before, score) < 0)) return
@@ -160,42 +151,6 @@ export class Search {
       if (signal.aborted || candidate === this.#present) throw error
       this.#set(candidate, { state: 'failed', why: messageOf(error), points: [] })
     }
-  }
-
-  /**
-   * Levels until the goal is missed, or until more clients only wait longer; twice, as once may be noise. A small model
-   * answers less at the few clients where runs begin to leave the main thread, and then more again: it is given all up to 32.
-   */
-  async #ladder(trial: Trial, seconds: number): Promise<Sample[]> {
-    const samples: Sample[] = []
-    let waitedMs = 0
-    let highest = 0
-    let flat = 0
-    let missed = 0
-    for (const clients of CLIENTS) {
-      // Twice the clients wait twice as long at most; a level needs several requests of each.
-      const enough = (waitedMs * 2 * 8) / 1000
-      const sample = await this.#level(trial, clients, within(seconds, enough, seconds * 4))
-      samples.push(sample)
-      const point = pointOf([sample])
-      waitedMs = point.p50Ms
-      flat = point.requestsPerSecond > highest * GROWTH ? 0 : flat + 1
-      missed = point.p99Ms > this.#goalMs ? missed + 1 : 0
-      highest = Math.max(highest, point.requestsPerSecond)
-      const full = flat > 1 && (clients >= FEW_CLIENTS || point.p50Ms > SLOW_MS)
-      if (full || missed > 1 || point.p50Ms > this.#goalMs || point.errors > 0) break
-    }
-    return samples
-  }
-
-  async #level(trial: Trial, clients: number, seconds: number): Promise<Sample> {
-    const { progress, signal } = this.#options
-    progress.detail(`${clients} client${clients === 1 ? '' : 's'}`)
-    // The first requests at a new level open connections.
-    await closedLoop(trial.shoot, clients, Math.min(0.1, seconds / 5), signal)
-    const result = await closedLoop(trial.shoot, clients, seconds, signal)
-    signal.throwIfAborted()
-    return sampleOf(result)
   }
 
   /** Why other batch sizes cannot save a shape, or undefined where they may. */
@@ -236,7 +191,7 @@ export class Search {
       for (const { candidate, samples } of order) {
         progress.step(`round ${round + 1} of ${rounds} of the best ${finalists.length}: ${describeCandidate(candidate)}`)
         const trial = await pool.acquire(candidate, within(0.1, seconds * 2, 2))
-        const found = round === 0 ? await this.#ladder(trial, seconds) : await this.#aroundBest(trial, samples, seconds)
+        const found = round === 0 ? await this.#meter.ladder(trial, seconds) : await this.#meter.aroundBest(trial, samples, seconds)
         for (const sample of found) samples.set(sample.clients, [...(samples.get(sample.clients) ?? []), sample])
       }
     }
@@ -248,56 +203,62 @@ export class Search {
     }
   }
 
-  async #aroundBest(trial: Trial, samples: ReadonlyMap<number, Repeats>, seconds: number): Promise<Sample[]> {
-    const points = [...samples.values()].map(pointOf)
-    const best = scoreOf(points, this.#options.goalMs)?.point
-    const found: Sample[] = []
-    for (const clients of CLIENTS) {
-      const near = best !== undefined && clients >= best.clients / 2 && clients <= best.clients * 2
-      const before = points.find((point) => point.clients === clients)
-      if (!near || (before !== undefined && before.p50Ms > this.#goalMs)) continue
-      const enough = (best.p50Ms * 2 * 8) / 1000
-      found.push(await this.#level(trial, clients, within(seconds, enough, seconds * 2)))
+  /**
+   * The winner and the present settings once more, in turns and longer: the best of several was also the luckiest, so what
+   * is promised must not come from the measurements that made it the best.
+   */
+  async #predict(): Promise<void> {
+    for (let attempt = 0; attempt < ATTEMPTS && this.best?.score.met === true; attempt++) {
+      const best = this.best.candidate
+      const sides = this.#sidesOf(best)
+      const seconds = within(0.1, this.#leftMs(PREDICTED_UNTIL) / 1000 / (TURNS * sides.length) / 1.3, 3)
+      const points = await this.#meter.inTurns(sides, { what: 'predicting', rounds: TURNS, seconds, warmUpSeconds: seconds })
+      const better = this.#isBetter(points)
+      for (const [index, { candidate }] of sides.entries()) if (points[index] !== undefined) this.#settle(candidate, points[index])
+      if (!this.row(best).score?.met || this.row(best).score?.point !== points[0]) continue
+      this.#chosen = better ? best : this.#present
+      return
     }
-    return found
+  }
+
+  /** Takes a longer measurement for true. Where it misses the goal, fewer clients may still meet it. */
+  #settle(candidate: Candidate, point: Point): void {
+    const { goalMs } = this.#options
+    const row = this.row(candidate)
+    const fewer = row.points.filter(({ clients }) => clients < point.clients)
+    const score = scoreOf([point], goalMs)
+    if (score?.met === true) this.#set(candidate, { ...row, score })
+    else this.#set(candidate, { ...row, points: [...fewer, point], score: scoreOf([...fewer, point], goalMs) })
   }
 
   async #confirm(best: Candidate): Promise<void> {
-    const { pool, progress } = this.#options
+    const { pool } = this.#options
     // Fresh processes: what was measured so far may have been the luck of one.
     await pool.keepOnly([])
-    const sides = best === this.#present ? [best] : [best, this.#present]
-    const rounds = 3
-    const warmUp = within(0.3, this.#leftMs(1) / 1000 / 6, 3)
-    const startAndWarm = sides.length * (pool.startMs / 1000 + warmUp)
-    const seconds = within(0.15, (this.#leftMs(1) / 1000 - startAndWarm) / (rounds * sides.length) / 1.1, 3)
-    const samples = new Map<Candidate, Repeats>()
-    for (let round = 0; round < rounds; round++) {
-      for (const side of sides) {
-        progress.step(`confirming in fresh processes, round ${round + 1} of ${rounds}: ${describeCandidate(side)}`)
-        const trial = await pool.acquire(side, warmUp)
-        const sample = await this.#level(trial, this.row(side).score?.point.clients ?? 1, seconds)
-        samples.set(side, [...(samples.get(side) ?? []), sample])
-      }
-    }
-    const [own, present] = [...samples.values()].map(pointOf)
+    const sides = this.#sidesOf(best)
+    const warmUpSeconds = within(0.3, this.#leftMs(1) / 1000 / 6, 3)
+    const ready = sides.length * (pool.startMs / 1000 + warmUpSeconds)
+    const seconds = within(0.15, (this.#leftMs(1) / 1000 - ready) / (TURNS * sides.length) / 1.3, 3)
+    const points = await this.#meter.inTurns(sides, { what: 'confirming in fresh processes', rounds: TURNS, seconds, warmUpSeconds })
+    const [own, present] = points
     if (own === undefined) return
-    if (present === undefined || this.#stillBetter(own, present)) this.confirmation = { best: own, present }
+    if (present === undefined || this.#isBetter(points)) this.confirmation = { best: own, present }
     else {
       this.confirmation = { best: present, present: undefined }
       this.rejected = best
+      this.#chosen = this.#present
     }
   }
 
-  /** Whether the winner is also better when both are fresh. Present settings that miss the goal are no measure. */
-  #stillBetter(own: Point, present: Point): boolean {
-    if (this.row(this.#present).score?.met !== true) return true
-    const { met } = scoreOf([own], this.#options.goalMs) ?? { met: false }
-    return own.requestsPerSecond > present.requestsPerSecond && (met || present.p99Ms > this.#goalMs)
+  #sidesOf(best: Candidate): Side[] {
+    const candidates = best === this.#present ? [best] : [best, this.#present]
+    return candidates.map((candidate) => ({ candidate, clients: this.row(candidate).score?.point.clients ?? 1 }))
   }
-}
 
-/** `value`, but not under `least` nor over `most`. */
-function within(least: number, value: number, most: number): number {
-  return Math.max(least, Math.min(most, value))
+  /** Whether the winner is also better in these turns. Present settings that miss the goal are no measure. */
+  #isBetter([own, present]: readonly Point[]): boolean {
+    if (own === undefined || present === undefined || this.row(this.#present).score?.met !== true) return true
+    const met = scoreOf([own], this.#options.goalMs)?.met ?? false
+    return own.requestsPerSecond > present.requestsPerSecond && (met || present.p99Ms > (this.#options.goalMs ?? Number.POSITIVE_INFINITY))
+  }
 }
