@@ -94,10 +94,13 @@ describe('the command line', () => {
     assert.ok((JSON.parse(stdout) as { check: string }[]).some((finding) => finding.check === 'ONNX Runtime'))
   })
 
-  it('demo shows answers and metrics, and ends by itself', async () => {
+  it('demo shows answers, a switch and a stop under load, and metrics, and ends by itself', async () => {
     const { code, stdout, stderr } = await slipway(['demo'])
     assert.equal(code, 0, stderr)
     assert.match(stdout, /"prediction":"(churn|stays)"/)
-    assert.match(stdout, /slipway_batch_rows_count +\d+/)
+    assert.match(stdout, /version 1 to 2: load \S+ m?s, warm-up .* drain/)
+    assert.match(stdout, /[1-9]\d* by version 1, [1-9]\d* by version 2, 0 failed/)
+    assert.match(stdout, /\/ready 503 at once; [1-9]\d* requests answered, 0 failed; all in flight finished/)
+    assert.match(stdout, /slipway_batch_rows_count\{version="2"\} +\d+/)
   })
 })

@@ -40,7 +40,7 @@ describe('slipway inspect URL', () => {
     assert.equal(healthy.code, 0, healthy.stderr)
     assert.match(
       healthy.stdout,
-      /^server +ok\n\nchurn version 1 +ready, 1 of 1 instances ready\n +churn\/v1#0 +ready +0 failures +0 time-outs$/m,
+      /^server +ok\n\nchurn version 1 +ready, 1 of 1 instances ready, \S+ MiB\n +churn\/v1#0 +ready +0 failures +0 time-outs$/m,
     )
     assert.doesNotMatch(healthy.stdout, /advice/)
     const [, instance = 0] = processTree(process.pid)

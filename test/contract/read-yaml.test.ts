@@ -110,6 +110,7 @@ describe('serving options', () => {
       threads: 2,
       maxBatchSize: 16,
       memoryLimitMb: undefined,
+      latencyGoalMs: undefined,
       nanPolicy: undefined,
     })
     assert.deepEqual([resolveServing(1, { threads: 4 }).instances, resolveServing(8, { instances: 3 }).instances], [1, 3])

@@ -20,6 +20,8 @@ describe('errors', () => {
       'UNIMPLEMENTED',
       'INTERNAL',
       'UNAVAILABLE',
+      'UNAUTHENTICATED',
+      'PERMISSION_DENIED',
     ])
     for (const [code, kind] of Object.entries(ERRORS)) {
       assert.match(code, /^SLW_[A-Z]+(_[A-Z]+)*$/)
