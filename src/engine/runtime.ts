@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { DATATYPES } from '../tensor/datatype.ts'
 import { allocate } from '../tensor/tensor.ts'
+import { turnOffTelemetry } from './telemetry.ts'
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import type { InstanceSpec, RunResult } from './instance.ts'
 import type { TypedTensorData } from '../tensor/datatype.ts'
@@ -14,6 +15,7 @@ let loaded: Ort | undefined
 /** The one place that loads onnxruntime-node. */
 function loadOrt(): Ort {
   if (loaded !== undefined) return loaded
+  turnOffTelemetry()
   const holder = globalThis as { Float16Array?: unknown }
   const native = holder.Float16Array
   // The binding (1.30) takes FP16 as Uint16Array only, but its JavaScript side picks the global Float16Array when it sees

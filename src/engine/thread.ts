@@ -5,6 +5,7 @@ import { entryUrl } from '../core/entry.ts'
 import { transferList } from './messages.ts'
 import { canLowerPriority } from './priority.ts'
 import { RemoteInstance } from './remote-instance.ts'
+import { turnOffTelemetry } from './telemetry.ts'
 import type { Instance, InstanceEnd, InstanceSpec } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
 
@@ -26,6 +27,7 @@ export interface ThreadData {
  */
 export async function openThread(spec: InstanceSpec, runTimeoutMs: number, gentle = false): Promise<Instance> {
   const data: ThreadData = { gentle: gentle && canLowerPriority(), compileCache: getCompileCacheDir() }
+  turnOffTelemetry()
   const worker = new Worker(entryUrl('engine/worker-thread'), {
     name: spec.name,
     workerData: data,
