@@ -16,9 +16,17 @@ export interface ChildServer extends AsyncDisposable {
 export const ADMIN_TOKEN = 'a-token-for-tests-of-some-length'
 export const ADMIN = { authorization: `Bearer ${ADMIN_TOKEN}` } as const
 
-/** Starts a server on a free port and waits until it serves; `await using` ends it. */
-export async function serveInChild(args: readonly string[], environment: Record<string, string> = {}): Promise<ChildServer> {
-  const child = spawn(process.execPath, [join(ROOT, 'bin/slipway'), 'serve', ...args, '--port', '0'], {
+/**
+ * Starts a server on a free port and waits until it serves; `await using` ends it.
+ * @param through words of a command that ends by becoming the one it is given: `['setpriv', '--reuid=65534']`
+ */
+export async function serveInChild(
+  args: readonly string[],
+  environment: Record<string, string> = {},
+  through: readonly string[] = [],
+): Promise<ChildServer> {
+  const [command, ...words] = [...through, process.execPath, join(ROOT, 'bin/slipway'), 'serve', ...args, '--port', '0']
+  const child = spawn(command, words, {
     env: { ...process.env, SLIPWAY_ADMIN_TOKEN: ADMIN_TOKEN, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
