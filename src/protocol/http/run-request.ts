@@ -106,8 +106,9 @@ class Inference {
     const exchange = this.#exchange
     const loaded = this.#variant.requireReady()
     this.#loaded = loaded
-    this.#release = loaded.scheduler.reserve()
-    exchange.context = this.#context(loaded)
+    const context = this.#context(loaded)
+    exchange.context = context
+    this.#release = loaded.scheduler.reserve(context.priority, context.deadlineMs)
     try {
       exchange.collectBody((error, body) => {
         if (error !== undefined) {
@@ -197,8 +198,9 @@ class Inference {
     const resume = (): void => {
       const loaded = this.#variant.requireReady()
       this.#loaded = loaded
-      this.#release = loaded.scheduler.reserve()
-      this.#exchange.context = this.#context(loaded)
+      const context = this.#context(loaded)
+      this.#exchange.context = context
+      this.#release = loaded.scheduler.reserve(context.priority, context.deadlineMs)
       this.#prepare(body)
     }
     if (this.#variant.dormant) this.#wake(resume)

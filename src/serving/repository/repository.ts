@@ -158,8 +158,8 @@ export class Repository {
   /** Puts a model into service again, or reads its folder anew. */
   load(name: string): Promise<Switched> {
     return this.#exclusive(async () => {
-      this.#requireKnown(name)
       await this.#rescan(true)
+      this.#requireKnown(name)
       return this.#change(name, () => this.#toPolicy(name))
     })
   }

@@ -122,11 +122,13 @@ export class Scheduler {
 
   /**
    * Holds a place in the queue for a request whose body is still to be read, so that a full queue is told before the body
-   * is taken in. The place is given back by the returned function, which may be called twice.
-   * @throws SLW_QUEUE_FULL
+   * is taken in, and so does one that would be answered too late. The place is given back by the returned function, which
+   * may be called twice.
+   * @throws SLW_QUEUE_FULL, SLW_LATENCY_GOAL, SLW_DEADLINE_EXCEEDED
    */
-  reserve(): () => void {
+  reserve(priority = 0, deadlineMs = Number.POSITIVE_INFINITY): () => void {
     this.#refuseWhenFull(0, 0)
+    if (this.#queue.works > 0) this.#refuseWhenLate({ rows: 1, priority, deadlineMs })
     this.#reserved++
     let held = true
     return () => {
@@ -177,7 +179,7 @@ export class Scheduler {
    * What cannot be answered in time is told so now, not after it has waited, and takes no time from what can. Only where
    * something waits or runs already: a lone request runs, however long its run is thought to take.
    */
-  #refuseWhenLate({ rows, priority, deadlineMs }: WorkRequest): void {
+  #refuseWhenLate({ rows, priority, deadlineMs }: Pick<WorkRequest, 'rows' | 'priority' | 'deadlineMs'>): void {
     const expectedMs = this.#expectedMs(rows, priority)
     if (expectedMs === undefined) return
     const { latencyGoalMs } = this.#options.serving
