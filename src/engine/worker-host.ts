@@ -85,7 +85,7 @@ async function injectFault(fault: string): Promise<void> {
       throw new Error('injected: a JavaScript error in the instance')
     case 'exhaust': {
       const hoard: number[][] = []
-      for (;;) hoard.push(new Array<number>(2_000_000).fill(0.5))
+      for (;;) hoard.push(Array.from<number>({ length: 2_000_000 }).fill(0.5))
     }
     case 'leak': {
       const leaked = globalThis as { leaked?: Buffer[] }
