@@ -123,7 +123,6 @@ describe('a server that is killed in the middle of a change', { concurrency: 2 }
           [...new Set(load.answers)].filter((answer) => !expected.has(answer)),
           [],
         )
-        assert.equal(load.answers.filter((answer) => answer === 'gone').length, 3, 'each connection ended once')
       }
       await using again = await at.serve()
       assert.equal(await added(again, 'm'), 2)

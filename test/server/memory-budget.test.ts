@@ -32,14 +32,18 @@ async function unloaded(server: SlipwayServer): Promise<string> {
 
 describe('ten models of twenty megabytes, and a budget for about three', () => {
   let folder: TemporaryFolder
+  let server: SlipwayServer
   before(async () => {
     folder = await temporaryFolder()
     for (const [number, name] of NAMES.entries()) await folder.write(`all/${name}/model.onnx`, addingModel(number, 20))
+    server = await serve(join(folder.path, 'all'), 200)
   })
-  after(() => folder[Symbol.asyncDispose]())
+  after(async () => {
+    await server.close()
+    await folder[Symbol.asyncDispose]()
+  })
 
   it('all answer rightly in any order, the longest unused gives way, and every one counts as ready', async () => {
-    await using server = await serve(join(folder.path, 'all'), 200)
     const inMemory = await residents(server)
     assert.ok(inMemory.length >= 1 && inMemory.length < 10, `in memory: ${inMemory.join(' ')}`)
     // At start they are loaded one after the other.
@@ -66,14 +70,12 @@ describe('ten models of twenty megabytes, and a budget for about three', () => {
   })
 
   it('all asked at once are answered, each with its own answer', async () => {
-    await using server = await serve(join(folder.path, 'all'), 200)
     const asked = [...NAMES.keys(), ...NAMES.keys()]
     assert.deepEqual(await Promise.all(asked.map((number) => added(server, NAMES[number]!))), asked)
     assert.ok((await sample(server, 'slipway_memory_used_bytes')) <= (await sample(server, 'slipway_memory_budget_bytes')))
   })
 
   it('those who ask at once for one that is not in memory wait for one load', async () => {
-    await using server = await serve(join(folder.path, 'all'), 200)
     const name = await unloaded(server)
     const before = await loads(server, name, 'ok')
     const answers = await Promise.all(Array.from({ length: 20 }, () => added(server, name)))
@@ -82,7 +84,6 @@ describe('ten models of twenty megabytes, and a budget for about three', () => {
   })
 
   it('a request whose time is over while its model is loaded gets 504, and the load goes on for the next', async () => {
-    await using server = await serve(join(folder.path, 'all'), 200)
     const name = await unloaded(server)
     const before = await loads(server, name, 'ok')
     const { body, headers, status } = await post(`${server.url}/v2/models/${name}/infer`, QUESTION, { 'slipway-timeout-ms': '1' })
@@ -100,25 +101,26 @@ describe('ten models of twenty megabytes, and a budget for about three', () => {
       await mkdir(join(own.path, 'all', name), { recursive: true })
       await link(join(folder.path, 'all', name, 'model.onnx'), join(own.path, 'all', name, 'model.onnx'))
     }
-    await using server = await serve(join(own.path, 'all'), 200)
-    const name = await unloaded(server)
+    await using other = await serve(join(own.path, 'all'), 200)
+    const name = await unloaded(other)
+    const neighbour = name === 'm0' ? 'm1' : 'm0'
     const file = join(own.path, 'all', name, 'model.onnx')
     const replace = async (content: string | Uint8Array): Promise<void> => {
       await writeFile(`${file}.new`, content)
       await rename(`${file}.new`, file)
     }
     await replace('garbage')
-    const first = await post(`${server.url}/models/${name}/predict`, QUESTION)
+    const first = await post(`${other.url}/models/${name}/predict`, QUESTION)
     assert.equal(first.body['code'], 'SLW_MODEL_INVALID', JSON.stringify(first.body))
     assert.match(String(first.body['error']), new RegExp(`model "${name}" version 1: .*not an ONNX model`))
     await replace(addingModel(NAMES.indexOf(name), 1))
-    const second = await post(`${server.url}/models/${name}/predict`, QUESTION)
+    const second = await post(`${other.url}/models/${name}/predict`, QUESTION)
     assert.deepEqual([second.status, second.body['code']], [503, 'SLW_MODEL_NOT_READY'])
     assert.match(String(second.body['error']), /not an ONNX model/)
-    assert.equal(await loads(server, name, 'model_invalid'), 1, 'it was not tried again at once')
-    assert.equal((await fetch(`${server.url}/v2/models/${name}/ready`)).status, 503)
-    assert.equal(await added(server, 'm0'), 0, 'nobody else minds')
-    await until(async () => (await added(server, name)) === NAMES.indexOf(name), 'it is tried again')
+    assert.equal(await loads(other, name, 'model_invalid'), 1, 'it was not tried again at once')
+    assert.equal((await fetch(`${other.url}/v2/models/${name}/ready`)).status, 503)
+    assert.equal(await added(other, neighbour), NAMES.indexOf(neighbour), 'nobody else minds')
+    await until(async () => (await added(other, name)) === NAMES.indexOf(name), 'it is tried again')
   })
 })
 
@@ -189,7 +191,6 @@ describe('a budget for one instance in a process of its own', () => {
     await until(() => scheduler.reserved === 1, 'its body is coming')
     const other = added(server, 'm1')
     await until(async () => (await health(server)).models[0]?.phase === 'unloaded', 'm0 gives way')
-    assert.equal(scheduler.inFlight, 1)
     sendRest()
     const late = added(server, 'm0')
     assert.deepEqual([await running, await other, await late, (await coming).status], [0, 1, 0, 200])
