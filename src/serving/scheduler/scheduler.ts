@@ -87,6 +87,7 @@ export class Scheduler {
     this.#runners = options.runners
     this.#inline = options.inline
     this.#learned = new CostModel(options.cost)
+    this.#lastUsedMs = options.clock.monotonicMs()
   }
 
   /** Requests that wait, and those that run. */
@@ -103,7 +104,7 @@ export class Scheduler {
     return this.#reserved
   }
 
-  /** When the last work came, monotonic milliseconds. */
+  /** When the last work came; before the first, when it was made. Monotonic milliseconds. */
   get lastUsedMs(): number {
     return this.#lastUsedMs
   }
