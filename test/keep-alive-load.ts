@@ -18,9 +18,15 @@ export interface Answered {
   readonly text: string
 }
 
+export interface Asking {
+  readonly headers?: OutgoingHttpHeaders
+  /** First number of the question; the others count up from it. Default: 1. */
+  readonly first?: number
+}
+
 /** Asks one question over the agent's connection; never throws. */
-export function askAdding(agent: Agent, url: string, model: string, headers: OutgoingHttpHeaders = {}): Promise<Answered> {
-  const body = '[1,2,3,4]'
+export function askAdding(agent: Agent, url: string, model: string, { headers = {}, first = 1 }: Asking = {}): Promise<Answered> {
+  const body = JSON.stringify([first, first + 1, first + 2, first + 3])
   return new Promise((resolve) => {
     const failed = (error: NodeJS.ErrnoException): void =>
       resolve({
@@ -47,7 +53,7 @@ export function askAdding(agent: Agent, url: string, model: string, headers: Out
             model,
             status: response.statusCode ?? 0,
             code: said.code,
-            added: right ? said.prediction![0]! - 1 : undefined,
+            added: right ? said.prediction![0]! - first : undefined,
             version: response.headers['slipway-version'] as string | undefined,
             connection: response.headers.connection,
             text: text.slice(0, 300),

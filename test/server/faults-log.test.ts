@@ -41,7 +41,7 @@ it('a log that is moved away and begun anew by SIGHUP, under load, loses no line
     for (let turn = 0; !stopped.signal.aborted; turn++) {
       const id = `client-${client}-turn-${turn}`
       asked.push(id)
-      const { status, text } = await askAdding(agent, server.url, 'm', { 'x-request-id': id })
+      const { status, text } = await askAdding(agent, server.url, 'm', { headers: { 'x-request-id': id } })
       assert.equal(status, 200, text)
     }
     agent.destroy()
@@ -73,7 +73,7 @@ it('a log that is moved away and begun anew by SIGHUP, under load, loses no line
   // The level, while it is at it.
   const agent = new Agent({ keepAlive: true })
   const logged = async (id: string): Promise<boolean> => {
-    assert.equal((await askAdding(agent, server.url, 'm', { 'x-request-id': id })).status, 200)
+    assert.equal((await askAdding(agent, server.url, 'm', { headers: { 'x-request-id': id } })).status, 200)
     return (await readFile(file, 'utf8')).includes(`"${id}"`)
   }
   assert.equal((await post(`${server.url}/admin/log`, { level: 'error' }, ADMIN)).status, 200)

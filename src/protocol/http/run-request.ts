@@ -95,9 +95,19 @@ class Inference {
   /** The model gave its memory back: it is loaded again, and the request waits for it as it would wait in a queue. */
   #wake(then: () => void): void {
     const deadlineMs = this.#exchange.startedMs + Math.min(this.#timeoutMs, LOAD_WAIT_MS)
+    const variant = this.#variant
     this.#dataPlane
-      .activate(this.#variant, deadlineMs)
-      .then(then)
+      .activate(variant, deadlineMs)
+      .catch((error: unknown) => {
+        // Another version took its place while it was being loaded: that one is asked.
+        if (!variant.retired) throw error
+      })
+      .then(() => {
+        this.#variant = this.#route()
+        // Where memory is scarce it may have had to make room for another again.
+        if (this.#variant.dormant) this.#wake(then)
+        else then()
+      })
       .catch((error: unknown) => this.#fail(error))
   }
 
