@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { CUSTOMER, example, post } from '../fixtures.ts'
-import { slipwayServe } from '../slipway-process.ts'
+import { serveInChild } from '../child-server.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 
 describe('ONNX Runtime', { concurrency: 2 }, () => {
@@ -13,9 +13,9 @@ describe('ONNX Runtime', { concurrency: 2 }, () => {
       await using folder = await temporaryFolder()
       const [home, temporary] = [join(folder.path, 'home'), join(folder.path, 'tmp')]
       for (const path of [home, temporary]) await mkdir(path)
-      const { ORT_DISABLE_TELEMETRY: _, XDG_CACHE_HOME: __, ...environment } = process.env
-      await using server = await slipwayServe([example('churn'), '--isolation', isolation], {
-        ...environment,
+      await using server = await serveInChild([example('churn'), '--isolation', isolation], {
+        ORT_DISABLE_TELEMETRY: undefined,
+        XDG_CACHE_HOME: undefined,
         HOME: home,
         TMPDIR: temporary,
         NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'),

@@ -8,10 +8,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { CHANGE_STEPS } from '../../src/core/fail-point.ts'
 import { addingModel } from '../adding-models.ts'
 import { until } from '../fixtures.ts'
-import { slipwayServe } from '../slipway-process.ts'
+import { serveInChild } from '../child-server.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { added, health } from './served.ts'
-import type { SlipwayProcess } from '../slipway-process.ts'
+import type { ChildServer } from '../child-server.ts'
 import type { TemporaryFolder } from '../temporary-folder.ts'
 import type { Served } from './served.ts'
 
@@ -23,7 +23,7 @@ const SWITCHED: ReadonlySet<Step> = new Set(['switch.done', 'drain.done', 'unloa
 interface Scene extends AsyncDisposable {
   readonly folder: TemporaryFolder
   /** Serves the folder; whatever the process writes beside it comes to light in a folder for temporary files of its own. */
-  serve(action?: string): Promise<SlipwayProcess>
+  serve(action?: string): Promise<ChildServer>
   /** The next time the step is reached, it happens. */
   arm(step: Step): Promise<void>
   /** Puts a version into the folder as one should: written elsewhere, then renamed. */
@@ -43,8 +43,7 @@ async function scene(): Promise<Scene> {
   return {
     folder,
     serve: (action) =>
-      slipwayServe([models, '--poll-ms', '50', '--instances', '1', '--inline-max-us', '0', '--drain-pause', '0ms'], {
-        ...process.env,
+      serveInChild([models, '--poll-ms', '50', '--instances', '1', '--inline-max-us', '0', '--drain-pause', '0ms'], {
         TMPDIR: temporary,
         HOME: temporary,
         // Where Node keeps it for every other start, too: compiling anew would take most of the time.
@@ -66,7 +65,7 @@ async function scene(): Promise<Scene> {
 }
 
 /** Instances in threads, by what the kernel calls these. */
-function instances({ pid }: SlipwayProcess): string[] {
+function instances({ pid }: ChildServer): string[] {
   const names = readdirSync(`/proc/${pid}/task`).map((thread) => {
     try {
       return readFileSync(`/proc/${pid}/task/${thread}/comm`, 'utf8').trim()
@@ -116,7 +115,7 @@ describe('a server that is killed in the middle of a change', { concurrency: 2 }
         await until(() => load.answers.length > 10, 'there is traffic')
         await at.arm(step)
         await at.put(2)
-        assert.equal(await server.end, 'SIGKILL', server.said())
+        assert.equal(await server.exit, 'SIGKILL', server.said())
         await load.stop()
         const expected = new Set<number | string>(SWITCHED.has(step) ? [1, 2, 'gone'] : [1, 'gone'])
         assert.deepEqual(

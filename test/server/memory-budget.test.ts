@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { addingModel, QUESTION } from '../adding-models.ts'
 import { post, until } from '../fixtures.ts'
-import { slipwayServe } from '../slipway-process.ts'
+import { serveInChild } from '../child-server.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { startServer } from '../../src/server/start-server.ts'
 import { added, health, ids, loads, residents, sample } from './served.ts'
@@ -133,11 +133,11 @@ describe('the memory of models that gave way', () => {
     const flags = [join(folder.path, 'all'), '--instances', '1', '--inline-max-us', '0']
     let whole: number
     {
-      await using server = await slipwayServe(flags)
+      await using server = await serveInChild(flags)
       assert.equal((await residents(server)).length, 6)
       whole = await resident(server)
     }
-    await using server = await slipwayServe([...flags, '--memory-budget-mb', '110'])
+    await using server = await serveInChild([...flags, '--memory-budget-mb', '110'])
     const after: number[] = []
     for (let round = 0; round < 2; round++) {
       for (const [number, name] of names.entries()) assert.equal(await added(server, name), number)
