@@ -1,5 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
-import { openSession } from './runtime.ts'
+import { measureOpening } from './memory.ts'
+import { openSession, prepareRuntime, weightsOf } from './runtime.ts'
 import type { Instance, InstanceSpec } from './instance.ts'
 
 /**
@@ -7,7 +8,8 @@ import type { Instance, InstanceSpec } from './instance.ts'
  * commands that do nothing else meanwhile.
  */
 export async function openInline(spec: InstanceSpec): Promise<Instance> {
-  const session = await openSession(spec)
+  prepareRuntime()
+  const { opened: session, bytes } = await measureOpening(() => openSession(spec), weightsOf(spec))
   let closed = false
   let running = 0
   return {
@@ -17,7 +19,7 @@ export async function openInline(spec: InstanceSpec): Promise<Instance> {
     },
     idle: () => Promise.resolve(),
     ended: new Promise(() => {}),
-    memoryBytes: () => undefined,
+    memoryBytes: () => bytes,
     serve() {},
     async run(inputs, outputs) {
       if (closed) throw new SlipwayError('SLW_CLOSED', `instance ${spec.name} is closed`)

@@ -42,7 +42,7 @@ export interface Instance {
   idle(): Promise<void>
   /** Resolves once, with the reason, if the instance ends by itself. */
   readonly ended: Promise<InstanceEnd>
-  /** Bytes the instance holds, where that can be told apart from the rest of the process. */
+  /** Bytes the instance holds: of a process now, of a thread or inline as measured when it was opened. */
   memoryBytes(): number | undefined
   /** Waits for the run in progress; a process that does not end in time is killed. Closing twice is fine. */
   close(): Promise<void>

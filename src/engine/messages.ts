@@ -23,7 +23,7 @@ export type ToInstance =
 
 /** From an instance back. */
 export type FromInstance =
-  | { readonly type: 'loaded' }
+  | { readonly type: 'loaded'; readonly memoryBytes: number }
   | { readonly type: 'load-failed'; readonly error: WireError }
   | {
       readonly type: 'result'

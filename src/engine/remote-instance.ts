@@ -13,6 +13,7 @@ export interface Transport {
   kill(): void
   /** Loading and warming are over. */
   serve(): void
+  /** What it holds now, where that can be told apart from the rest of this process. */
   memoryBytes(): number | undefined
 }
 
@@ -39,6 +40,7 @@ export class RemoteInstance implements Instance {
   /** A run whose caller was given a time-out, still going on. */
   #overdue: PromiseWithResolvers<void> | undefined
   #nextId = 1
+  #loadedBytes: number | undefined
   #closing: Promise<void> | undefined
   #dead = false
 
@@ -132,6 +134,7 @@ export class RemoteInstance implements Instance {
   receive(message: FromInstance): void {
     switch (message.type) {
       case 'loaded':
+        this.#loadedBytes = message.memoryBytes
         this.#loaded.resolve()
         break
       case 'load-failed':
@@ -189,7 +192,7 @@ export class RemoteInstance implements Instance {
   }
 
   memoryBytes(): number | undefined {
-    return this.#dead ? undefined : this.#transport.memoryBytes()
+    return this.#dead ? undefined : (this.#transport.memoryBytes() ?? this.#loadedBytes)
   }
 
   close(): Promise<void> {

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { DATATYPES } from '../tensor/datatype.ts'
@@ -37,6 +38,16 @@ function loadOrt(): Ort {
   } finally {
     if (native !== undefined) holder.Float16Array = native
   }
+}
+
+/** Loads the library before there is a model for it. */
+export function prepareRuntime(): void {
+  loadOrt()
+}
+
+/** Bytes of the model file: what a session holds at least. */
+export function weightsOf({ source }: InstanceSpec): number {
+  return 'path' in source ? (statSync(source.path, { throwIfNoEntry: false })?.size ?? 0) : source.bytes.byteLength
 }
 
 /** A model loaded into ONNX Runtime on the calling thread. */

@@ -1,8 +1,9 @@
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { failPoint } from '../core/fail-point.ts'
 import { WIRE_VERSION } from './messages.ts'
+import { heapBytes, measureOpening } from './memory.ts'
 import { restoreThreadPriority } from './priority.ts'
-import { openSession } from './runtime.ts'
+import { openSession, prepareRuntime, weightsOf } from './runtime.ts'
 import type { Session } from './runtime.ts'
 import type { InstanceSpec, WireError } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
@@ -20,8 +21,11 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
           if ((message.v as number) !== WIRE_VERSION)
             throw new Error(`the instance speaks version ${WIRE_VERSION}, was sent ${String(message.v)}`)
           spec = message.spec
-          session = await openSession(spec)
-          post({ type: 'loaded' })
+          // The library itself is there once, whatever is loaded into it.
+          prepareRuntime()
+          const { opened, bytes } = await measureOpening(() => openSession(message.spec), weightsOf(spec))
+          session = opened
+          post({ type: 'loaded', memoryBytes: bytes + heapBytes() })
         } catch (error) {
           post({ type: 'load-failed', error: wireError(error) })
         }

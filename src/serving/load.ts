@@ -32,6 +32,8 @@ export interface LoadOptions {
   readonly log: Logger
   /** Others serve meanwhile: the instances are opened one after the other instead of all at once. */
   readonly gentle: boolean
+  /** Memory counts: the instances are opened one after the other, so that what each takes can be told. */
+  readonly measured: boolean
   /** An instance may have become able to run. */
   readonly onAvailable: () => void
   readonly onInstanceFailure: (instance: string, end: InstanceEnd) => void
@@ -56,6 +58,8 @@ export interface OpenModel extends AsyncDisposable {
   readonly inline: Instance | undefined
   /** Whether a request's shapes beyond its rows are free, so that requests of one model may not fit into one batch. */
   readonly shapesVary: boolean
+  /** Bytes that its instances took when they were opened. */
+  readonly memoryBytes: number
   readonly times: LoadTimes
 }
 
@@ -76,7 +80,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   await using opened = new AsyncDisposableStack()
   const slots = Array.from({ length: serving.instances }, (_, index) => opening.slot(index))
   for (const slot of slots) opened.defer(() => slot.close())
-  if (options.gentle) for (const slot of slots) await slot.start()
+  if (options.gentle || options.measured) for (const slot of slots) await slot.start()
   else await Promise.all(slots.map((slot) => slot.start()))
   await faultPoint('load.warmed')
   const probing = clock.monotonicMs()
@@ -101,6 +105,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     slots,
     inline,
     shapesVary,
+    memoryBytes: slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), inline?.memoryBytes() ?? 0),
     times: { loadMs: clock.monotonicMs() - started - warmUpMs, warmUpMs },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
@@ -161,7 +166,7 @@ class Opening {
         instance.serve()
         gentle = false
         const tookMs = clock.monotonicMs() - started
-        this.warmUpMs = this.#options.gentle ? this.warmUpMs + tookMs : Math.max(this.warmUpMs, tookMs)
+        this.warmUpMs = this.#options.gentle || this.#options.measured ? this.warmUpMs + tookMs : Math.max(this.warmUpMs, tookMs)
         return instance
       },
       onAvailable,

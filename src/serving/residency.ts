@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -16,8 +15,6 @@ export interface ResidencyOptions {
   readonly observer: Required<Observer>
   readonly variants: () => Iterable<Variant>
 }
-
-const PAGE_BYTES = 4096
 
 /**
  * Decides which models are in memory. Loads one at a time, measures what each takes, and unloads the longest unused ones
@@ -67,18 +64,10 @@ export class Residency {
 
   async #load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {
     await this.#makeRoom(variant, Math.max(this.#expected(variant), await weightsOnDisk(variant.spec.path)))
-    const before = anonymousBytes()
-    const times = await variant.load(how)
-    const loaded = variant.loaded
+    const times = await variant.load({ ...how, measured: this.#options.budgetBytes !== undefined })
+    const { loaded } = variant
     if (loaded === undefined) return times
-    const { serving, slots } = loaded
-    const weights = loaded.package.modelBytes * serving.instances
-    const measured =
-      serving.isolation === 'process'
-        ? slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), 0)
-        : this.#settle(anonymousBytes() - before, this.#sizes.get(keyOf(variant)))
-    // Memory that an earlier model has left behind is used again and not seen; the weights are there in any case.
-    variant.memoryBytes = Math.max(measured, weights)
+    variant.memoryBytes = this.#settle(loaded.memoryBytes, this.#sizes.get(keyOf(variant)))
     this.#sizes.set(keyOf(variant), variant.memoryBytes)
     await this.#makeRoom(variant, 0)
     return times
@@ -169,14 +158,4 @@ async function weightsOnDisk(path: string): Promise<number> {
 
 function keyOf({ spec }: Variant): string {
   return `${spec.path}\0${spec.fingerprint ?? ''}`
-}
-
-/** Memory of this process that no file stands behind; elsewhere than on Linux, all that is resident. */
-function anonymousBytes(): number {
-  try {
-    const [, resident = '0', shared = '0'] = readFileSync('/proc/self/statm', 'utf8').split(' ')
-    return (Number(resident) - Number(shared)) * PAGE_BYTES
-  } catch {
-    return process.memoryUsage.rss()
-  }
 }

@@ -16,9 +16,12 @@ import type { SlotStatus } from '../engine/slot.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { CacheStore } from './cache/store.ts'
-import type { LoadTimes, OpenModel } from './load.ts'
+import type { LoadOptions, LoadTimes, OpenModel } from './load.ts'
 import type { Observer, Subject } from './observe/events.ts'
 import type { Cancel, Settle, WorkResult } from './scheduler/scheduler.ts'
+
+/** How much a load may hurry. */
+export type LoadManner = Pick<LoadOptions, 'gentle' | 'measured'>
 
 export interface VariantOptions {
   readonly endpoint: string
@@ -120,12 +123,12 @@ export class Variant {
    * Reads, loads, warms, probes and checks the model. A variant that was unloaded can be loaded again.
    * @throws why it cannot be served; `status` then says so too
    */
-  async load(how: { readonly gentle: boolean }): Promise<LoadTimes> {
+  async load(how: LoadManner): Promise<LoadTimes> {
     const { subject } = this
     const { clock, observer } = this.#options
     this.#phase = 'loading'
     try {
-      const times = await this.#open(how.gentle)
+      const times = await this.#open(how)
       this.#phase = 'ready'
       this.#failure = undefined
       this.#loadFailures = 0
@@ -149,7 +152,7 @@ export class Variant {
     return { code, message, at: new Date(this.#options.clock.epochMs()).toISOString() }
   }
 
-  async #open(gentle: boolean): Promise<LoadTimes> {
+  async #open(how: LoadManner): Promise<LoadTimes> {
     const { spec, observer, clock, log, cores, servingOverrides } = this.#options
     let scheduler: Scheduler | undefined
     await using opened = new AsyncDisposableStack()
@@ -161,7 +164,7 @@ export class Variant {
         cores,
         clock,
         log,
-        gentle,
+        ...how,
         onAvailable: () => scheduler?.wake(),
         onInstanceFailure: (instance, end) => this.#onInstanceFailure(instance, end),
       }),
