@@ -48,18 +48,29 @@ function hasWrk(): boolean {
 
 const MARK = 'MEASURED '
 
-function script(body: RequestBody): string {
+function script({ body, vary }: LoadOptions): string {
   const headers = Object.entries(body.headers).map(([name, value]) => `wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`)
   return `local file = assert(io.open(${JSON.stringify(body.file)}, "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
 ${headers.join('\n')}
+${vary === undefined ? '' : varying(vary)}
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format("${MARK}%d %d %.1f %.1f %d\\n", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
     errors.status + errors.connect + errors.read + errors.write + errors.timeout))
 end
 `
+}
+
+/** Eight digits of each request are a number. Where it stays the same, a request costs wrk as much as where it does not. */
+function varying({ at, from, step }: NonNullable<LoadOptions['vary']>): string {
+  return `local before, after, number = wrk.body:sub(1, ${at}), wrk.body:sub(${at + 9}), ${from}
+wrk.body = nil
+function request()
+  number = number + ${step}
+  return wrk.format(nil, nil, nil, before .. string.format("%08d", number) .. after)
+end`
 }
 
 export interface LoadOptions {
@@ -70,12 +81,14 @@ export interface LoadOptions {
   /** Process whose CPU time is counted, with its children. */
   readonly pid: number
   readonly scratch: string
+  /** Writes a number of eight digits over the body at this byte: `from`, and `step` more with each request. Default: all requests are equal. */
+  readonly vary?: { readonly at: number; readonly from: number; readonly step: number }
 }
 
 export async function measureLoad(options: LoadOptions): Promise<Load> {
-  const { url, body, connections, seconds, pid, scratch } = options
+  const { url, connections, seconds, pid, scratch } = options
   const file = join(scratch, 'request.lua')
-  await writeFile(file, script(body))
+  await writeFile(file, script(options))
   const watch = new CpuWatch(processTree(pid))
   const printed = await run('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', file, url])
   const { serverMs, othersShare } = watch.stop()

@@ -116,6 +116,17 @@ function sum(pids: readonly number[]): number {
   return pids.reduce((total, pid) => total + cpuMs(pid), 0)
 }
 
+/** Resident memory of processes, MiB: `rss` counts a shared page in each, `pss` by its share. */
+export function residentMemory(pids: readonly number[]): { rss: number; pss: number } {
+  const total = { rss: 0, pss: 0 }
+  for (const pid of pids) {
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
+    total.rss += Number(/^Rss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) / 1024
+    total.pss += Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) / 1024
+  }
+  return total
+}
+
 /** The memory of a process by what it is, MiB of Pss (a page that n processes share counts 1/n). */
 export interface Memory {
   readonly pss: number
@@ -126,9 +137,8 @@ export interface Memory {
 
 export function memoryOf(pids: readonly number[]): Memory {
   const parts = { 'node binary': 0, 'ONNX Runtime': 0, 'other files': 0, 'heap (malloc)': 0, 'anonymous (V8, arenas, stacks)': 0 }
-  let pss = 0
+  const { pss } = residentMemory(pids)
   for (const pid of pids) {
-    pss += Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024
     let part: keyof typeof parts = 'other files'
     for (const line of readFileSync(`/proc/${pid}/smaps`, 'utf8').split('\n')) {
       const mapping = /^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+\s*(.*)$/.exec(line)

@@ -9,8 +9,9 @@ import { pythonEnv } from '../scripts/python-env.ts'
 import { measureLoad, requireWrk } from './load.ts'
 import { memoryOf, paceMs, processTree, reportMachine } from './machine.ts'
 import { MODELS, obtainModels, requestBody } from './models.ts'
-import { fastapiServer, floorServer, launch, packSlipway, scratchFolder, slipwayServer, timeHelp } from './servers.ts'
+import { fastapiServer, floorServer, launch, packSlipway, slipwayServer, timeHelp } from './servers.ts'
 import { formatTable, median, rangeOf } from './table.ts'
+import { temporaryFolder } from './temporary.ts'
 import type { Load } from './load.ts'
 import type { MachineReport, Memory } from './machine.ts'
 import type { Encoding, ModelName } from './models.ts'
@@ -409,7 +410,7 @@ async function main(): Promise<void> {
   await requireWrk()
   const python = await pythonEnv('bench')
   const models = await obtainModels(python)
-  const scratch = await scratchFolder()
+  const scratch = temporaryFolder('slipway-bench-files')
   const packed = await packSlipway(options.fromSource)
   const bench: Bench = { options, models, python, packed: packed.folder, scratch }
   try {

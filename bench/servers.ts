@@ -1,12 +1,12 @@
 /** The servers that are compared, each on a free port of the loopback interface. */
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { cp, rm, symlink } from 'node:fs/promises'
 import { request } from 'node:http'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { cacheFolder } from '../scripts/python-env.ts'
 import { run, start, stop } from './children.ts'
 import { MODELS } from './models.ts'
+import { temporaryFolder } from './temporary.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { AddressInfo } from 'node:net'
 import type { ModelName } from './models.ts'
@@ -23,14 +23,18 @@ export interface Launch {
   readonly command: string
   readonly args: (port: number) => readonly string[]
   readonly env: Readonly<Record<string, string>>
+  /** How long the first answer may take. Default: 120000. */
+  readonly startTimeoutMs?: number
 }
 
-export interface RunningServer {
+export interface RunningServer extends AsyncDisposable {
   readonly name: string
   readonly pid: number
+  /** `http://HOST:PORT` */
+  readonly origin: string
   /** From the start of the process to the first 200 of an inference request. */
   readonly firstAnswerMs: number
-  url(model: ModelName): string
+  url(model: string): string
   stop(): Promise<void>
 }
 
@@ -77,16 +81,21 @@ export function slipwayServer(
   env: Readonly<Record<string, string>> = {},
   name = 'Slipway',
 ): Launch {
+  const sources = names.map((model) => `${model}=${join(models, `${model}.onnx`)}`)
+  return slipwayServing(packed, sources, env, name)
+}
+
+/** `slipway serve` of anything. */
+export function slipwayServing(
+  packed: string,
+  sources: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  name = 'Slipway',
+): Launch {
   return {
     name,
     command: process.execPath,
-    args: (port) => [
-      join(packed, 'bin', 'slipway'),
-      'serve',
-      ...names.map((model) => `${model}=${join(models, `${model}.onnx`)}`),
-      '--port',
-      String(port),
-    ],
+    args: (port) => [join(packed, 'bin', 'slipway'), 'serve', ...sources, '--port', String(port)],
     env,
   }
 }
@@ -98,7 +107,7 @@ export function slipwayServer(
 export async function packSlipway(fromSource: boolean): Promise<{ folder: string; remove: () => Promise<void> }> {
   if (fromSource) return { folder: ROOT, remove: () => Promise.resolve() }
   await run(process.execPath, [join(ROOT, 'scripts', 'build.ts')], { cwd: ROOT, env: toolEnvironment() })
-  const folder = await mkdtemp(join(tmpdir(), 'slipway-bench-'))
+  const folder = temporaryFolder('slipway-bench')
   for (const part of ['bin', 'dist', 'package.json']) await cp(join(ROOT, part), join(folder, part), { recursive: true })
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) }
@@ -110,7 +119,7 @@ function toolEnvironment(): NodeJS.ProcessEnv {
 }
 
 /** Starts a server and waits for its first answer to `body`. */
-export async function launch(server: Launch, probe: { model: ModelName; body: Buffer }): Promise<RunningServer> {
+export async function launch(server: Launch, probe: { model: string; body: Buffer }): Promise<RunningServer> {
   const port = await freePort()
   const started = performance.now()
   const child = start(server.command, server.args(port), {
@@ -119,16 +128,27 @@ export async function launch(server: Launch, probe: { model: ModelName; body: Bu
   })
   let complaint = ''
   child.stderr?.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-4000)))
-  const url = (model: ModelName): string => `http://${HOST}:${port}/v2/models/${model}/infer`
+  const origin = `http://${HOST}:${port}`
+  const url = (model: string): string => `${origin}/v2/models/${model}/infer`
+  const { startTimeoutMs = START_TIMEOUT_MS } = server
   try {
-    await firstAnswer(child, url(probe.model), probe.body)
+    await firstAnswer(child, { url: url(probe.model), body: probe.body }, startTimeoutMs)
   } catch (error) {
     await stop(child)
     throw new Error(`${server.name} does not start: ${error instanceof Error ? error.message : String(error)}\n${complaint}`, {
       cause: error,
     })
   }
-  return { name: server.name, pid: child.pid ?? 0, firstAnswerMs: performance.now() - started, url, stop: () => stop(child) }
+  const end = (): Promise<void> => stop(child)
+  return {
+    name: server.name,
+    pid: child.pid ?? 0,
+    origin,
+    firstAnswerMs: performance.now() - started,
+    url,
+    stop: end,
+    [Symbol.asyncDispose]: end,
+  }
 }
 
 /** Settings of the caller's shell must not change what is measured. */
@@ -136,17 +156,17 @@ function environment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(SLIPWAY_|NODE_OPTIONS$|MODEL_PATH$|HOST$)/.test(name)))
 }
 
-async function firstAnswer(child: ChildProcess, url: string, body: Buffer): Promise<void> {
+async function firstAnswer(child: ChildProcess, { url, body }: { url: string; body: Buffer }, timeoutMs: number): Promise<void> {
   let failure: Error | undefined
   child.once('error', (error) => (failure = error))
-  const deadline = performance.now() + START_TIMEOUT_MS
+  const deadline = performance.now() + timeoutMs
   while (performance.now() < deadline) {
     if (failure !== undefined) throw failure
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`it ended with ${child.exitCode ?? child.signalCode}`)
     if ((await post(url, body)) === 200) return
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
-  throw new Error(`no answer within ${START_TIMEOUT_MS / 1000} s`)
+  throw new Error(`no answer within ${timeoutMs / 1000} s`)
 }
 
 /** The status of one request; undefined when nobody answers. */
@@ -182,11 +202,4 @@ export async function timeHelp(packed: string): Promise<number> {
   const started = performance.now()
   await run(process.execPath, [join(packed, 'bin', 'slipway'), '--help'], { env: environment() })
   return performance.now() - started
-}
-
-/** A folder for the files of one run. */
-export async function scratchFolder(): Promise<string> {
-  const folder = join(tmpdir(), `slipway-bench-files-${process.pid}`)
-  await mkdir(folder, { recursive: true })
-  return folder
 }

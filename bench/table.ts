@@ -16,7 +16,7 @@ export interface Row {
   readonly errors: number
 }
 
-export function verdict({ target, value, errors }: Row): 'ok' | 'missed' | 'errors' | '' {
+export function verdict({ target, value, errors }: Pick<Row, 'target' | 'value' | 'errors'>): 'ok' | 'missed' | 'errors' | '' {
   if (errors > 0) return 'errors'
   if (target === undefined) return ''
   return (target.bound === 'min' ? value >= target.value : value <= target.value) ? 'ok' : 'missed'
@@ -24,7 +24,7 @@ export function verdict({ target, value, errors }: Row): 'ok' | 'missed' | 'erro
 
 const HEAD = ['', 'Slipway', 'other', 'result', 'rounds', 'target', '']
 
-/** A Markdown table, so that it can be read and pasted. */
+/** One row for each comparison. */
 export function formatTable(rows: readonly Row[]): string {
   const cells = rows.map((row) => {
     const { range, target, unit, errors } = row
@@ -39,9 +39,14 @@ export function formatTable(rows: readonly Row[]): string {
       last === 'errors' ? `${errors} ERRORS` : last,
     ]
   })
-  const widths = HEAD.map((title, column) => Math.max(title.length, 3, ...cells.map((line) => line[column]?.length ?? 0)))
+  return markdownTable(HEAD, cells)
+}
+
+/** A Markdown table, so that it can be read and pasted. */
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, column) => Math.max(title.length, 3, ...rows.map((line) => line[column]?.length ?? 0)))
   const format = (line: readonly string[]): string => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
-  return [format(HEAD), format(widths.map((width) => '-'.repeat(width))), ...cells.map(format)].join('\n')
+  return [format(head), format(widths.map((width) => '-'.repeat(width))), ...rows.map(format)].join('\n')
 }
 
 function figure(value: number, unit: Row['unit']): string {
