@@ -213,7 +213,7 @@ export class Reconciler {
     const refused = new Set(step.failed.map((failure) => failure.spec))
     const good = added.filter((variant) => !refused.has(variant.spec))
     const bad = added.filter((variant) => refused.has(variant.spec))
-    const served = endpoint.variants.some((variant) => variant.loaded !== undefined || variant.phase === 'unloaded')
+    const served = endpoint.variants.some((variant) => variant.loaded !== undefined || variant.onDemand)
     const holdsBack = !isNew && served && bad.some((variant) => variant.spec.weight > 0)
     await faultPoint('switch.begin')
     const started = clock.monotonicMs()
