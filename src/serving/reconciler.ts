@@ -214,7 +214,7 @@ export class Reconciler {
     const refused = new Set(step.failed.map((failure) => failure.spec))
     const good = added.filter((variant) => !refused.has(variant.spec))
     const bad = added.filter((variant) => refused.has(variant.spec))
-    const served = endpoint.variants.some((variant) => variant.loaded !== undefined || variant.phase === 'unloaded')
+    const served = endpoint.variants.some((variant) => variant.loaded !== undefined || variant.onDemand)
     const holdsBack = !isNew && served && bad.some((variant) => variant.spec.weight > 0)
     const started = clock.monotonicMs()
     const removed = holdsBack ? [] : step.removed

@@ -253,6 +253,11 @@ export class Variant {
     return this.#phase !== 'failed' || this.#options.clock.monotonicMs() >= this.#retryAtMs
   }
 
+  /** It has served and given its memory back: a request has it loaded, whatever it is now. */
+  get onDemand(): boolean {
+    return this.#onDemand
+  }
+
   /** Another version has taken its place, or none: what it accepted is still answered, new requests go elsewhere. */
   get retired(): boolean {
     return this.#retired

@@ -55,7 +55,7 @@ export async function burst(asker: Asker, model: SoakModel, random: Random, clie
 /** Clients that send half a body, or read slowly, and then go away. */
 export async function slowClients({ url, signal }: Asker, model: SoakModel, random: Random): Promise<void> {
   const port = Number(new URL(url).port)
-  const body = JSON.stringify(Array.from({ length: 3000 }, () => [1, 2, 3, 4]))
+  const body = JSON.stringify(Array.from({ length: 1000 }, () => [1, 2, 3, 4]))
   const head = `POST /models/${model.name}/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`
   const sockets = Array.from({ length: 20 }, (_, index) => {
     const socket = connect(port, '127.0.0.1')

@@ -36,7 +36,11 @@ const KEPT = 12
 const stopped = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopped.abort(new Error(name)))
 
-process.exitCode = (await soak()) ? 0 : 1
+const well = await soak().catch((error: unknown) => {
+  console.error(stopped.signal.aborted ? `stopped: ${String(stopped.signal.reason)}` : error)
+  return false
+})
+process.exitCode = well ? 0 : 1
 
 async function soak(): Promise<boolean> {
   console.log(`seed ${seed}, ${minutes} min`)
@@ -70,7 +74,8 @@ async function soak(): Promise<boolean> {
   const events = happen({ ...asker, fleet, random, pid: server.pid, logFile, hangUp: () => server.signal('SIGHUP') }, failures)
   const counts = await events
   await Promise.all([...clients, watching])
-  if (stopped.signal.aborted) return report({ verdict, counts, samples, failures: [...failures, 'it was stopped before its end'] })
+  if (stopped.signal.aborted) failures.push('it was stopped before its end')
+  if (stopped.signal.aborted) return report({ verdict, counts, samples, failures })
 
   const after = await emptied(server, fleet, handlesFile)
   console.log(`empty before  ${JSON.stringify(empty)}\nempty after   ${JSON.stringify(after)}`)
@@ -92,6 +97,7 @@ async function soak(): Promise<boolean> {
 async function emptied(server: ChildServer, fleet: readonly SoakModel[], handlesFile: string): Promise<Sample> {
   const all = async (act: 'load' | 'unload'): Promise<void> => {
     for (const { name } of fleet) {
+      stopped.signal.throwIfAborted()
       const response = await fetch(`${server.url}/v2/repository/models/${name}/${act}`, { method: 'POST', headers: ADMIN })
       if (response.status !== 200) throw new Error(`${act} ${name}: ${response.status} ${await response.text()}`)
     }

@@ -155,6 +155,15 @@ async function burstOn(day: Day): Promise<void> {
   over()
 }
 
+/** Some of their questions are large: a model with a latency goal may refuse others meanwhile. */
+async function slowClientsOn(day: Day): Promise<void> {
+  const model = day.random.pick(day.fleet.slice(0, 10))
+  const over = model.trouble('burst')
+  await slowClients(day, model, day.random)
+  await sleep(500)
+  over()
+}
+
 async function rotateLog(day: Day): Promise<void> {
   await rename(day.logFile, `${day.logFile}.1`)
   day.hangUp()
@@ -193,7 +202,7 @@ const OF_A_MODEL: readonly (readonly [name: string, weight: number, act: Act])[]
 const OF_THE_SERVER: readonly (readonly [name: string, weight: number, act: (day: Day) => Promise<void>])[] = [
   ['instance killed', 3, killInstance],
   ['burst', 1, burstOn],
-  ['slow clients', 2, (day) => slowClients(day, day.random.pick(day.fleet.slice(0, 10)), day.random)],
+  ['slow clients', 2, slowClientsOn],
   ['log rotated', 1, rotateLog],
   ['log level', 1, changeLogLevel],
   ['reload', 1, (day) => Promise.resolve(day.hangUp())],
