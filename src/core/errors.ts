@@ -372,7 +372,12 @@ export class SlipwayError extends Error {
   readonly issues: readonly Issue[] | undefined
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    // Refusals come by the thousand when there is too much to do, and where they were made is no news: the stack would be
+    // most of their cost.
+    const { stackTraceLimit } = Error
+    if (ERRORS[code].http === 503) Error.stackTraceLimit = 0
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    Error.stackTraceLimit = stackTraceLimit
     this.code = code
     this.retryAfterMs = details.retryAfterMs
     this.issues = details.issues

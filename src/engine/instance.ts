@@ -34,6 +34,8 @@ export interface Instance {
    * @throws SLW_INSTANCE_FAILED when the instance ended: see `ended`
    */
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  /** Looks for a result that has come, instead of waiting until the event loop has been through everything before it. */
+  poll?(): void
   /** Loading and warming are over, requests will come: whatever was held back for the sake of others no longer is. */
   serve(): void
   /** Whether a run is in progress, including one whose caller has already been given a time-out. */

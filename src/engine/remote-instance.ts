@@ -13,6 +13,8 @@ export interface Transport {
   kill(): void
   /** Loading and warming are over. */
   serve(): void
+  /** Takes a message that has come and was not yet told. */
+  poll?(): void
   /** What it holds now, where that can be told apart from the rest of this process. */
   memoryBytes(): number | undefined
 }
@@ -68,6 +70,10 @@ export class RemoteInstance implements Instance {
 
   serve(): void {
     this.#transport.serve()
+  }
+
+  poll(): void {
+    if (this.#pending !== undefined) this.#transport.poll?.()
   }
 
   get busy(): boolean {

@@ -74,6 +74,11 @@ export class InstanceSlot {
     return this.#state === 'ready' && !this.#running
   }
 
+  /** See `Instance.poll`. */
+  poll(): void {
+    this.#instance?.poll?.()
+  }
+
   get running(): boolean {
     return this.#running
   }

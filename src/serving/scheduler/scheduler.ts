@@ -15,6 +15,8 @@ export type { Settle, WorkResult } from './queue.ts'
 /** What the scheduler needs of an instance: its slot. */
 export interface Runner {
   readonly available: boolean
+  /** Looks for a result that has come and was not told yet. */
+  poll?(): void
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
 }
 
@@ -141,6 +143,7 @@ export class Scheduler {
     if (this.#closed !== undefined) throw this.#closed
     const limit = this.#queue.overflow(rows, bytes, this.#reserved)
     if (limit === undefined) return
+    this.#pollRunners()
     throw new SlipwayError('SLW_QUEUE_FULL', `the queue of "${this.#options.name}" is full (${limit})`, {
       retryAfterMs: this.#retryAfterMs(),
     })
@@ -183,12 +186,14 @@ export class Scheduler {
     const expectedMs = this.#expectedMs(rows, priority)
     if (expectedMs === undefined) return
     const { latencyGoalMs } = this.#options.serving
-    if (latencyGoalMs !== undefined && expectedMs > latencyGoalMs)
+    if (latencyGoalMs !== undefined && expectedMs > latencyGoalMs) {
+      this.#pollRunners()
       throw new SlipwayError(
         'SLW_LATENCY_GOAL',
         `"${this.#options.name}" would answer in about ${Math.ceil(expectedMs)} ms, latencyGoalMs is ${latencyGoalMs}`,
         { retryAfterMs: this.#retryAfterMs() },
       )
+    }
     const leftMs = deadlineMs - this.#options.clock.monotonicMs()
     if (expectedMs > leftMs)
       throw new SlipwayError(
@@ -274,7 +279,17 @@ export class Scheduler {
   /** An instance became free, or may have. */
   wake(): void {
     this.#freeSinceMs = this.#options.clock.monotonicMs()
-    this.#schedulePump()
+    // A full batch is there already: nothing is won by waiting for what else this turn of the event loop may bring.
+    if (this.#queue.rows >= this.#options.serving.maxBatchSize) this.#pump()
+    else this.#schedulePump()
+  }
+
+  /**
+   * Under overload a turn of the event loop is long: thousands of requests are refused in it, and an instance that is done
+   * meanwhile would stand idle to its end. So whoever is refused looks for results first.
+   */
+  #pollRunners(): void {
+    for (const runner of this.#runners) runner.poll?.()
   }
 
   /** Requests that arrive in one turn of the event loop are looked at together. */
