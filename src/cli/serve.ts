@@ -104,11 +104,14 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
   const output = new LogOutput(server.log?.file)
   const logger = openLogger(output, level)
   const start = { ...server, logger, logOutput: output }
-  const running = server.processes !== undefined && server.processes > 1 ? await startSeveral(start) : await startServer(start)
+  // Heard while models load, which may take minutes with the doors open, and acted on afterwards.
+  const { promise: started, resolve: hasStarted } = Promise.withResolvers<RunningServer>()
   process.on('SIGHUP', () => {
-    running.reload().catch((error: unknown) => logger.error({}, `reload: ${messageOf(error)}`))
+    started.then((ready) => ready.reload()).catch((error: unknown) => logger.error({}, `reload: ${messageOf(error)}`))
   })
   const stopped = listenForStop()
+  const running = server.processes !== undefined && server.processes > 1 ? await startSeveral(start) : await startServer(start)
+  hasStarted(running)
   for (const failure of running.failures) note(`warning: not served: ${failure.message}`)
   print(await banner(running))
   // Node writes the cache when a process ends; one that is killed, as in a container, would leave the next start without.

@@ -8,11 +8,11 @@ import type { Exchange } from '../protocol/http/exchange.ts'
 export function auditLog(log: Logger): (exchange: Exchange) => void {
   const record = log.child?.({ audit: true }, { level: 'info' }) ?? log
   return (exchange) => {
-    const { request, requestId, status, error, wish } = exchange
+    const { request, requestId, from, status, error, wish } = exchange
     const fields = {
       method: request.method,
       url: request.url,
-      from: request.socket.remoteAddress ?? 'Unix socket',
+      from,
       status,
       code: error?.code,
       reason: error?.message,

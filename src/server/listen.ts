@@ -12,6 +12,8 @@ export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'ob
   readonly routes: readonly Route[]
   /** On a port of their own where the configuration names one, else beside the others. */
   readonly adminRoutes: readonly Route[]
+  /** The Unix socket is one that several processes of this server listen on; the first of them has made way for it. */
+  readonly sharedSocket?: boolean
 }
 
 /**
@@ -22,7 +24,7 @@ export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'ob
 export async function listen(
   config: ServerConfig,
   security: Security,
-  { routes: open, adminRoutes, ...behind }: Behind,
+  { routes: open, adminRoutes, sharedSocket = false, ...behind }: Behind,
 ): Promise<HttpServer> {
   const { host, port, adminPort, socket, allowedHosts, cors, limits } = config
   const routes = adminPort === undefined ? [...open, ...adminRoutes] : open
@@ -34,7 +36,7 @@ export async function listen(
       access: { keys: security.keys, adminGuard: security.adminToken },
       listeners: [
         { address: { host, port }, routes, tls: security.certificates, allowedHosts },
-        ...(socket === undefined ? [] : [{ address: { socket }, routes }]),
+        ...(socket === undefined ? [] : [{ address: { socket, shared: sharedSocket }, routes }]),
         ...(adminPort === undefined
           ? []
           : [{ address: { host, port: adminPort }, routes: adminRoutes, tls: security.certificates, allowedHosts }]),
@@ -42,14 +44,14 @@ export async function listen(
     })
   } catch (error) {
     if (isSlipwayError(error)) throw error
-    const { code, address } = error as NodeJS.ErrnoException & { address?: string }
-    const where = socket !== undefined && address === socket ? `the socket ${socket}` : `${host}:${port}`
+    const { code, address, port: tried = port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
+    const where = socket !== undefined && address === socket ? `the socket ${socket}` : `${host}:${tried}`
     if (code === 'EADDRINUSE')
       throw new SlipwayError(
         'SLW_PORT_IN_USE',
         where.startsWith('the socket')
           ? `${where} is taken; choose another with --socket`
-          : `port ${port} on ${host} is taken${holderOf(port)}; choose another with --port`,
+          : `port ${tried} on ${host} is taken${holderOf(tried)}; choose another with ${tried === adminPort ? '--admin-port' : '--port'}`,
       )
     throw new SlipwayError('SLW_CONFIG_INVALID', `cannot listen on ${where}: ${messageOf(error)}`, { cause: error })
   }

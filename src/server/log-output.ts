@@ -64,6 +64,15 @@ export class LogOutput {
   }
 }
 
+/** What SIGHUP asks of a log. One that cannot be begun anew goes on in the old file, and says so there. */
+export function reopenLog(output: LogOutput | undefined, log: Logger): void {
+  try {
+    output?.reopen()
+  } catch (error) {
+    log.error({}, `going on with the old log file: ${messageOf(error)}`)
+  }
+}
+
 function open(file: string): number {
   mkdirSync(dirname(file), { recursive: true })
   return openSync(file, 'a', 0o640)

@@ -31,6 +31,8 @@ export interface ServingProcessOptions {
   readonly memoryBudgetBytes: number | undefined
   readonly administration: Administration
   readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
+  /** As `Behind.sharedSocket`. */
+  readonly sharedSocket?: boolean
   /** Done before the doors open. Default: they open at once, so that health can be asked while models load. */
   readonly beforeListening?: (dataPlane: DataPlane) => Promise<unknown>
   /** The metrics of the whole server. Default: those of this process. */
@@ -96,6 +98,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
         metricsRoute(options.families ?? (() => Promise.resolve(families()))),
         ...docsRoutes(dataPlane),
       ],
+      sharedSocket: options.sharedSocket ?? false,
       adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
     }),
   )
@@ -115,7 +118,8 @@ async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerCon
   http.announceClose()
   await delay(shutdown.pauseMs)
   let timedOut = false
-  const finished = Promise.all([dataPlane.drain(), http.close()])
+  // The doors first: a request whose body is still coming has its place in a queue, and is answered.
+  const finished = http.close().then(() => dataPlane.drain())
   const { promise: late, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(() => {
     timedOut = true

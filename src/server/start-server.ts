@@ -4,6 +4,7 @@ import { SlipwayError } from '../core/errors.ts'
 import { silentLogger } from '../core/log.ts'
 import { Repository } from '../serving/repository/repository.ts'
 import { administer } from './administration.ts'
+import { reopenLog } from './log-output.ts'
 import { resolveServer } from './options.ts'
 import { openSecurity } from './security.ts'
 import { describeServed } from './served.ts'
@@ -102,8 +103,8 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     served: () => Promise.resolve(describeServed(dataPlane, http.url)),
     drain: () => serving.drain(),
     async reload() {
-      logOutput?.reopen()
       await security.reload()
+      reopenLog(logOutput, log)
       await repository.rescan(true)
     },
     close: () => held.disposeAsync(),

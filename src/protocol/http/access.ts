@@ -26,6 +26,7 @@ export function requireAccess(options: AccessOptions, exchange: Exchange, needed
   if (needed === 'open') return
   if (needed === 'admin') {
     exchange.administers = true
+    exchange.from = exchange.request.socket.remoteAddress ?? 'Unix socket'
     if (options.adminGuard === undefined)
       throw new SlipwayError('SLW_FORBIDDEN', 'administration is off: set SLIPWAY_ADMIN_TOKEN or adminTokenFile (--admin-token-file)')
     options.adminGuard.check(exchange.header('authorization'))

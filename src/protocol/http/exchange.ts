@@ -43,6 +43,8 @@ export class Exchange {
   caller: Caller | undefined
   /** It asked for administration, and is told to whoever keeps the record of that. */
   administers = false
+  /** Where a call of administration came from: an address, or the word for a Unix socket. Its socket may be gone when it is answered. */
+  from: string | undefined
   /** What it wants changed, for that record. */
   wish: unknown
   subject: Subject | undefined

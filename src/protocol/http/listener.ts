@@ -20,8 +20,11 @@ export interface TlsSource {
 
 /** One address to listen on, and what is found there. */
 export interface ListenerOptions {
-  /** A port of a host (0 takes any free one), or the path of a Unix socket. */
-  readonly address: { readonly host: string; readonly port: number } | { readonly socket: string }
+  /**
+   * A port of a host (0 takes any free one), or the path of a Unix socket. `shared`: other processes listen on that socket
+   * with us, and whoever started us has made way for it.
+   */
+  readonly address: { readonly host: string; readonly port: number } | { readonly socket: string; readonly shared?: boolean }
   readonly routes: readonly Route[]
   readonly tls?: TlsSource | undefined
   /** Names that a listener on loopback answers to, beside those of this machine. */
@@ -71,7 +74,7 @@ export class Listener {
   /** @throws what listen says: EADDRINUSE and the like; of a Unix socket what `clearSocketPath` says */
   static async open(options: ListenerOptions, limits: HttpLimits, handle: HandleRequest): Promise<Listener> {
     const { address } = options
-    if ('socket' in address) await clearSocketPath(address.socket)
+    if ('socket' in address && address.shared !== true) await clearSocketPath(address.socket)
     const listener = new Listener(options, limits, handle)
     try {
       await listener.#listen()

@@ -41,14 +41,37 @@ export class Channel {
     this.#handlers.set(method, act)
   }
 
-  /** @throws what the other side threw; SLW_INSTANCE_FAILED when it has ended */
-  call<R>(method: string, argument?: unknown): Promise<R> {
+  /**
+   * @param limitMs how long it may take to answer. Default: no limit
+   * @throws what the other side threw; SLW_INSTANCE_FAILED when it has ended, or has not answered in time
+   */
+  call<R>(method: string, argument?: unknown, limitMs?: number): Promise<R> {
     if (this.#closed) return Promise.reject(ended())
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject })
+      const timer = limitMs === undefined ? undefined : setTimeout(() => this.#giveUp(id, method, limitMs), limitMs)
+      this.#waiting.set(id, {
+        resolve: (value) => {
+          clearTimeout(timer)
+          resolve(value as R)
+        },
+        reject: (error) => {
+          clearTimeout(timer)
+          reject(error)
+        },
+      })
       this.#send({ slipway: 'call', id, method, argument })
     })
+  }
+
+  #giveUp(id: number, method: string, limitMs: number): void {
+    const waiting = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    waiting?.reject(
+      new SlipwayError('SLW_INSTANCE_FAILED', `a process of the server did not answer "${method}" within ${limitMs} ms`, {
+        retryAfterMs: 1000,
+      }),
+    )
   }
 
   #send(message: Message): void {

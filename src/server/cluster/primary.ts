@@ -8,11 +8,13 @@ import { METRICS } from '../../serving/observe/catalog.ts'
 import { mergeFamilies } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
 import { administer } from '../administration.ts'
+import { clearSocketPath } from '../../protocol/http/unix-socket.ts'
+import { reopenLog } from '../log-output.ts'
 import { resolveServer } from '../options.ts'
 import { openSecurity } from '../security.ts'
 import { openRepository } from '../start-server.ts'
-import { Channel, fromWire } from './channel.ts'
-import type { Worker } from 'node:cluster'
+import { fromWire } from './channel.ts'
+import { Member } from './member.ts'
 import type { EndpointDocument } from '../../contract/endpoint.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
@@ -27,17 +29,11 @@ const BACKOFF_FIRST_MS = 1000
 const BACKOFF_MAX_MS = 300_000
 /** A process that worked this long has recovered. */
 const RECOVERED_AFTER_MS = 60_000
-/** How long a process may take to tell its metrics before the others are told without it. */
-const METRICS_TIMEOUT_MS = 2000
-
-/** One serving process, seen from the primary. */
-interface Member {
-  readonly worker: Worker
-  readonly channel: Channel
-  readonly startedMs: number
-  /** What it told of its metrics last. */
-  families: readonly Family[]
-}
+/** How long a process may take to answer what it answers at once. */
+const ANSWER_TIMEOUT_MS = 30_000
+/** How long after its grace a process may take to say that it has drained, and how long to end. */
+const DRAIN_MARGIN_MS = 2000
+const CLOSE_TIMEOUT_MS = 10_000
 
 /**
  * Starts a server of several processes. This one, the primary, answers no predictions: it owns the repository, the
@@ -49,6 +45,8 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   const config = resolveServer(given)
   // What is wrong with keys and certificates is told here, once.
   ;(await openSecurity(config, environment, log))[Symbol.dispose]()
+  // Once, before there is somebody of ours who listens there.
+  if (config.socket !== undefined) await clearSocketPath(config.socket)
   await using opened = new AsyncDisposableStack()
   const primary = opened.use(new Primary(config, log, environment))
   const repository = await openRepository(config, log, (desired) => primary.apply(desired))
@@ -70,8 +68,9 @@ export async function startCluster(options: StartServerOptions): Promise<Running
     served: () => primary.served(),
     drain: () => primary.drain(),
     async reload() {
-      logOutput?.reopen()
-      await primary.reload(repository)
+      await primary.reload()
+      reopenLog(logOutput, log)
+      await repository.rescan(true)
     },
     close: () => held.disposeAsync(),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
@@ -114,12 +113,10 @@ class Primary implements AsyncDisposable {
   }
 
   async #startMember(documents?: StartCall['documents']): Promise<StartedAnswer> {
-    const worker = cluster.fork()
-    const channel = new Channel(worker)
-    const member: Member = { worker, channel, startedMs: performance.now(), families: [] }
+    const member = new Member(cluster.fork())
     this.#members.add(member)
-    this.#serveCalls(channel)
-    worker.once('exit', (code, signal) => this.#onExit(member, signal ?? `code ${code}`))
+    this.#serveCalls(member.channel)
+    member.onExit((how) => this.#onExit(member, how))
     const cores = Math.max(1, Math.floor(usableCores().count / this.#config.processes))
     const call: StartCall = {
       config: this.#config,
@@ -128,10 +125,16 @@ class Primary implements AsyncDisposable {
       environment: this.#environment,
       documents,
     }
-    return channel.call<StartedAnswer>('start', call)
+    try {
+      return await member.work<StartedAnswer>('start', call)
+    } catch (error) {
+      // One that serves nothing would be in the way of every change. Its end has another started, later.
+      member.kill()
+      throw error
+    }
   }
 
-  #serveCalls(channel: Channel): void {
+  #serveCalls(channel: Member['channel']): void {
     const administration = administer(this.#repository!, this.#log)
     channel.handle('admin.models', () => administration.models())
     channel.handle('admin.switchTo', ({ model, target }: { model: string; target: never }) => administration.switchTo(model, target))
@@ -144,41 +147,64 @@ class Primary implements AsyncDisposable {
 
   async #setLogLevel(level: string): Promise<void> {
     this.#log.level = level
-    await this.#ask('setLogLevel', { level })
+    await this.#askNow('setLogLevel', { level })
   }
 
-  /** Asks every process; one that ends meanwhile has no answer. */
-  async #ask<R>(method: string, argument?: unknown, members: Iterable<Member> = this.#members): Promise<Map<Member, R>> {
+  /**
+   * Asks every process, and is done when each has answered or failed; one that ends meanwhile has no answer.
+   * @throws what the first one threw that goes on
+   */
+  async #ask<R>(act: (member: Member) => Promise<R>, members: Iterable<Member> = this.#members): Promise<Map<Member, R>> {
     const answers = new Map<Member, R>()
+    const errors: unknown[] = []
     await Promise.all(
       [...members].map(async (member) => {
         try {
-          answers.set(member, await member.channel.call<R>(method, argument))
+          answers.set(member, await act(member))
         } catch (error) {
-          if (this.#members.has(member)) throw error
+          if (this.#members.has(member)) errors.push(error)
         }
       }),
     )
+    if (errors.length > 0) throw toSlipwayError(errors[0])
     return answers
+  }
+
+  /** What is answered at once. */
+  #askNow<R>(method: string, argument?: unknown): Promise<Map<Member, R>> {
+    return this.#ask((member) => member.channel.call<R>(method, argument, ANSWER_TIMEOUT_MS))
   }
 
   /** Answers when every process has the change; where one cannot load what another can, none takes it. */
   apply(documents: readonly EndpointDocument[]): Promise<Applied> {
     return this.#exclusive(async () => {
+      const prepared = await this.#prepare(documents)
+      // One that is started from here on serves them.
       this.#documents = documents
-      return this.#applyTo([...this.#members], documents)
+      return this.#commit(prepared)
     })
   }
 
-  async #applyTo(members: readonly Member[], documents: readonly EndpointDocument[]): Promise<Applied> {
-    const prepared = await this.#ask<readonly FailedLoadWire[]>('prepare', { documents }, members)
+  /** @throws what a process threw that could not even try; then all of them are as before */
+  async #prepare(documents: readonly EndpointDocument[]): Promise<Map<Member, readonly FailedLoadWire[]>> {
+    try {
+      return await this.#ask((member) => member.work<readonly FailedLoadWire[]>('prepare', { documents }))
+    } catch (error) {
+      await this.#ask((member) => member.channel.call('abort', undefined, ANSWER_TIMEOUT_MS)).catch((late: unknown) =>
+        this.#log.error({}, `a change that has failed could not be taken back everywhere: ${messageOf(late)}`),
+      )
+      throw error
+    }
+  }
+
+  async #commit(prepared: ReadonlyMap<Member, readonly FailedLoadWire[]>): Promise<Applied> {
     const present = [...prepared.keys()].filter((member) => this.#members.has(member))
     const failures = [...prepared.values()].flat()
     const names = new Set(failures.map((failure) => failure.endpoint))
     const everywhere = (name: string): boolean =>
       present.every((member) => prepared.get(member)?.some((failure) => failure.endpoint === name))
     const except = [...names].filter((name) => !everywhere(name))
-    const committed = await this.#ask<AppliedWire>('commit', { except }, present)
+    const committed = await this.#ask((member) => member.work<AppliedWire>('commit', { except }), present)
     const all = [...committed.values()]
     return { failures: distinct([...failures, ...all.flatMap((applied) => applied.failures)]), switches: slowest(all) }
   }
@@ -191,13 +217,12 @@ class Primary implements AsyncDisposable {
 
   #onExit(member: Member, how: string): void {
     this.#members.delete(member)
-    member.channel.close()
     if (this.#closing) return
-    this.#ended = mergeFamilies([this.#ended, member.families.filter((family) => family.info.type !== 'gauge')])
+    this.#ended = mergeFamilies([this.#ended, member.counted])
     this.#restarts++
     if (performance.now() - member.startedMs > RECOVERED_AFTER_MS) this.#consecutive = 0
     const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#consecutive++)
-    this.#log.error({ process: member.worker.process.pid, how, retryMs: delayMs }, 'a serving process ended and is started again')
+    this.#log.error({ process: member.pid, how, retryMs: delayMs }, 'a serving process ended and is started again')
     setTimeout(() => void this.#restart(), delayMs).unref()
   }
 
@@ -211,24 +236,19 @@ class Primary implements AsyncDisposable {
   }
 
   async anyReady(): Promise<boolean> {
-    return [...(await this.#ask<boolean>('anyReady')).values()].some(Boolean)
+    return [...(await this.#askNow<boolean>('anyReady')).values()].some(Boolean)
   }
 
   async served(): Promise<readonly ServedModel[]> {
-    const told = await this.#ask<readonly ServedModel[]>('served')
+    const told = await this.#askNow<readonly ServedModel[]>('served')
     return [...told.values()].find((models) => models.length > 0) ?? []
   }
 
   /** Of all processes, this one among them. */
   async families(): Promise<Family[]> {
-    const answers = await Promise.all(
-      [...this.#members].map((member) => {
-        const { promise: late, resolve } = Promise.withResolvers<readonly Family[]>()
-        const timer = setTimeout(() => resolve([]), METRICS_TIMEOUT_MS)
-        const told = member.channel.call<readonly Family[]>('families').then((families) => (member.families = families))
-        return Promise.race([told.catch(() => []), late]).finally(() => clearTimeout(timer))
-      }),
-    )
+    // One that ends meanwhile is among those that have ended.
+    const told = await Promise.all([...this.#members].map(async (member) => [member, await member.families()] as const))
+    const answers = told.filter(([member]) => this.#members.has(member)).map(([, families]) => families)
     const own: Family[] = [
       ...this.#processMetrics.families(),
       { name: 'slipway_processes', info: METRICS.slipway_processes, samples: [{ labels: {}, value: this.#members.size }] },
@@ -241,27 +261,36 @@ class Primary implements AsyncDisposable {
     return mergeFamilies([...answers, this.#ended, own])
   }
 
-  async reload(repository: Repository): Promise<void> {
-    await this.#ask('reload')
-    await repository.rescan(true)
+  /** Keys, tokens, certificates and log of every process, also of one that is just being started. */
+  reload(): Promise<void> {
+    return this.#exclusive(async () => {
+      await this.#askNow('reload').catch((error: unknown) => this.#log.error({}, `reload: ${messageOf(error)}`))
+    })
   }
 
   async drain(): Promise<boolean> {
     this.#closing = true
-    const clean = await this.#ask<boolean>('drain')
+    const { pauseMs, graceMs } = this.#config.shutdown
+    const clean = await this.#ask(async (member) => {
+      try {
+        return await member.channel.call<boolean>('drain', undefined, pauseMs + graceMs + DRAIN_MARGIN_MS)
+      } catch (error) {
+        this.#log.warn({ process: member.pid }, messageOf(error))
+        member.kill()
+        return false
+      }
+    })
     return [...clean.values()].every(Boolean)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true
     this.#processMetrics.close()
-    const gone = [...this.#members].map(
-      (member) => new Promise<void>((resolve) => (member.worker.isDead() ? resolve() : member.worker.once('exit', () => resolve()))),
-    )
-    await this.#ask('close').catch((error: unknown) => this.#log.warn({}, toSlipwayError(error).message))
+    const gone = [...this.#members].map((member) => new Promise<void>((resolve) => member.onExit(() => resolve())))
     const timer = setTimeout(() => {
-      for (const { worker } of this.#members) worker.process.kill('SIGKILL')
-    }, 10_000)
+      for (const member of this.#members) member.kill()
+    }, CLOSE_TIMEOUT_MS)
+    await this.#ask((member) => member.channel.call('close')).catch((error: unknown) => this.#log.warn({}, messageOf(error)))
     await Promise.all(gone)
     clearTimeout(timer)
   }

@@ -1,7 +1,7 @@
 /** Entry of a serving process of a server that has several: it serves what the primary says. */
 import { mergeFamilies } from '../../serving/observe/merge.ts'
 import { openServingProcess } from '../serving-process.ts'
-import { LogOutput, openLogger } from '../log-output.ts'
+import { LogOutput, openLogger, reopenLog } from '../log-output.ts'
 import { openSecurity } from '../security.ts'
 import { tuneV8 } from '../tune-v8.ts'
 import { budgetBytes } from '../start-server.ts'
@@ -23,7 +23,8 @@ process.on('SIGHUP', () => {})
 process.on('disconnect', () => process.exit(0))
 
 let serving: ServingProcess | undefined
-let change: Change | undefined
+/** Being prepared or prepared; the next message ends it, also where it comes before it is prepared. */
+let change: Promise<Change> | undefined
 
 function running(): ServingProcess {
   if (serving === undefined) throw new Error('the process has not been started')
@@ -63,30 +64,34 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     administration: remoteAdministration(),
     families,
     logOutput: output,
+    sharedSocket: true,
     ...(documents !== undefined && { beforeListening: (dataPlane) => dataPlane.apply(documents) }),
   })
   channel.handle('reload', async () => {
-    output.reopen()
-    return (await security.reload()).map(toWire)
+    const failures = await security.reload()
+    if (log !== undefined) reopenLog(output, log)
+    return failures.map(toWire)
   })
   return { port: serving.http.port, url: serving.http.url, urls: serving.http.urls }
 })
 
 channel.handle('prepare', async ({ documents }: PrepareCall) => {
-  change = await running().dataPlane.prepare(documents)
-  return change.failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) }))
+  change = running().dataPlane.prepare(documents)
+  const { failures } = await change
+  return failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) }))
 })
 channel.handle('commit', async ({ except }: { except: readonly string[] }): Promise<AppliedWire> => {
   const ending = change
   change = undefined
-  const { failures, switches } = (await ending?.commit(new Set(except))) ?? { failures: [], switches: [] }
+  const { failures, switches } = (await (await ending)?.commit(new Set(except))) ?? { failures: [], switches: [] }
   return { failures: failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) })), switches }
 })
 channel.handle('abort', async () => {
   const ending = change
   change = undefined
-  await ending?.abort()
+  await (await ending?.catch(() => undefined))?.abort()
 })
+channel.handle('alive', () => true)
 channel.handle('families', () => serving?.families() ?? [])
 channel.handle('served', () => (serving === undefined ? [] : describeServed(serving.dataPlane, serving.http.url)))
 channel.handle('anyReady', () => [...(serving?.dataPlane.variants() ?? [])].some((variant) => variant.ready))
