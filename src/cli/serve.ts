@@ -129,7 +129,7 @@ async function dryRun(server: ServerOptions): Promise<void> {
   const config = resolveServer(server)
   const logger = { ...silentLogger, warn: (_: object, message: string) => note(`warning: ${message}`) }
   using security = await openSecurity(config, process.env, logger)
-  const documents = (await openRepository(config, logger, () => Promise.resolve({ failures: [], switches: [] }))).documents()
+  const documents = (await openRepository(config, logger, { apply: () => Promise.resolve({ failures: [], switches: [] }) })).documents()
   const { readPackage } = await import('../model/package.ts')
   const { buildSignature } = await import('../signature/signature.ts')
   for (const document of documents) {

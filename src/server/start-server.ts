@@ -13,6 +13,7 @@ import type { Cores } from '../core/cores.ts'
 import type { Logger } from '../core/log.ts'
 import type { LogOutput } from './log-output.ts'
 import type { DataPlane } from '../serving/data-plane.ts'
+import type { RepositoryOptions } from '../serving/repository/repository.ts'
 import type { Metrics } from '../serving/observe/metrics.ts'
 import type { ServerConfig, ServerOptions } from './options.ts'
 import type { Security } from './security.ts'
@@ -69,7 +70,10 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     throw new SlipwayError('SLW_CONFIG_INVALID', 'processes: startServer serves in this process; startCluster starts several')
   await using opened = new AsyncDisposableStack()
   const security = opened.use(await openSecurity(config, environment, log))
-  const repository = await openRepository(config, log, (desired) => serving.dataPlane.apply(desired))
+  const repository = await openRepository(config, log, {
+    apply: (desired) => serving.dataPlane.apply(desired),
+    serves: (endpoint, path) => serving.dataPlane.serves(endpoint, path),
+  })
   const cores = usableCores()
   const serving = opened.use(
     await openServingProcess({
@@ -116,10 +120,10 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
 export async function openRepository(
   config: ServerConfig,
   log: Logger,
-  apply: ConstructorParameters<typeof Repository>[0]['apply'],
+  serving: Pick<RepositoryOptions, 'apply' | 'serves'>,
 ): Promise<Repository> {
   const { models: sources, versions, modelRoots, defaultModel } = config
-  const repository = new Repository({ sources, versions, modelRoots, apply, clock: systemClock, log })
+  const repository = new Repository({ sources, versions, modelRoots, clock: systemClock, log, ...serving })
   const names = (await repository.read()).map((document) => document.metadata.name)
   if (defaultModel === undefined || names.includes(defaultModel)) return repository
   throw new SlipwayError('SLW_CONFIG_INVALID', `defaultModel "${defaultModel}" is not among the models: ${names.join(', ')}`)

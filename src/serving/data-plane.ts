@@ -108,6 +108,12 @@ export class DataPlane {
     return this.#reconciler.variants()
   }
 
+  /** Whether a version that was loaded from this path answers without being loaded again. */
+  serves(endpoint: string, path: string): boolean {
+    const variants = this.#reconciler.endpoints.get(endpoint)?.variants ?? []
+    return variants.some((variant) => variant.spec.path === path && variant.loaded !== undefined && variant.ready)
+  }
+
   /** @throws SLW_MODEL_NOT_FOUND with the nearest name */
   endpoint(name: string): Endpoint {
     const found = this.#reconciler.endpoints.get(name)

@@ -8,13 +8,16 @@ const FAILURES_MAX = 5
 /** A stable name that clients call, and the variants behind it. */
 export class Endpoint {
   readonly name: string
+  /** It came after the server had loaded what it started with. */
+  readonly late: boolean
   #variants: readonly Variant[]
   #failures: readonly VariantStatus[] = []
   /** Versions that are being loaded beside those that serve. */
   loading: readonly Variant[] = []
 
-  constructor(name: string, variants: readonly Variant[]) {
+  constructor(name: string, variants: readonly Variant[], late = false) {
     this.name = name
+    this.late = late
     this.#variants = variants
   }
 

@@ -7,6 +7,7 @@ import { openProcess } from '../engine/process.ts'
 import { probe } from '../engine/probe.ts'
 import { InstanceSlot } from '../engine/slot.ts'
 import { openThread } from '../engine/thread.ts'
+import { fingerprintOf } from '../model/fingerprint.ts'
 import { readPackage } from '../model/package.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { sampleOf } from '../signature/example.ts'
@@ -72,10 +73,12 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const { spec, cores, clock } = options
   const started = clock.monotonicMs()
   await faultPoint('load.begin')
+  // Taken before anything is read: what changes while it is being read is a change too.
+  const fingerprint = spec.fingerprint === undefined ? undefined : await fingerprintOf(spec.path)
   const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
   const serving = resolveServing(cores, model.document.serving, options.servingOverrides, spec.serving)
   const signature = buildSignature({ onnx: model.onnx, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
-  const opening = new Opening(options, { model, serving, signature, sample: sampleOf(signature) })
+  const opening = new Opening(options, { model, serving, signature, sample: sampleOf(signature), fingerprint })
   await faultPoint('load.read')
   await using opened = new AsyncDisposableStack()
   const slots = Array.from({ length: serving.instances }, (_, index) => opening.slot(index))
@@ -116,6 +119,8 @@ interface Parts {
   readonly serving: Serving
   readonly signature: Signature
   readonly sample: Sample
+  /** Of the files when they were read; undefined where nobody watches them. */
+  readonly fingerprint: string | undefined
 }
 
 /** A larger model would hold up every request while it is loaded a second time, on the thread that serves them. */
@@ -149,11 +154,14 @@ class Opening {
     const { serving } = this.parts
     // One that is started again is wanted at once.
     let { gentle } = this.#options
+    let first = true
     const spec = { ...this.#spec, name: `${this.#spec.name}#${index}` }
     return new InstanceSlot({
       name: spec.name,
       clock,
       open: async () => {
+        if (!first) await this.#requireSameFiles()
+        first = false
         const instance =
           serving.isolation === 'process' ? await openProcess(spec, serving) : await openThread(spec, serving.runTimeoutMs, gentle)
         const started = clock.monotonicMs()
@@ -172,6 +180,21 @@ class Opening {
       onAvailable,
       onFailure: (end) => onInstanceFailure(spec.name, end),
     })
+  }
+
+  /**
+   * A version answers as it did when it was loaded, or not at all: what lies at its path since then is another one. A model
+   * that was rewritten is started again from memory.
+   * @throws SLW_LOAD_FAILED
+   */
+  async #requireSameFiles(): Promise<void> {
+    const { spec } = this.#options
+    const { fingerprint, model } = this.parts
+    if (fingerprint === undefined || !('path' in this.#spec.source) || (await fingerprintOf(spec.path)) === fingerprint) return
+    throw new SlipwayError(
+      'SLW_LOAD_FAILED',
+      `${model.modelPath}: the files of version ${spec.version} have changed since it was loaded; it starts again when they are back, and what they are now is served once the folder is polled, or on SIGHUP`,
+    )
   }
 
   /** Runs before the first request, so that no client pays for lazy initialisation. */

@@ -21,6 +21,8 @@ export interface FailedLoad {
   readonly endpoint: string
   readonly spec: VariantSpec
   readonly error: SlipwayError
+  /** What was loaded from the same path before goes on being served. */
+  readonly held?: boolean
 }
 
 /** What became of one endpoint. Times in milliseconds. */
@@ -74,11 +76,19 @@ export class Reconciler {
   /** Loaded or being loaded, and not yet in an endpoint. */
   readonly #beside = new Set<Variant>()
   #last: Promise<unknown> = Promise.resolve()
+  /** What the server started with is loaded, or has failed. */
+  #started = false
 
   constructor(options: ReconcilerOptions) {
     const { log, observer, memoryBudgetBytes } = options
     this.#options = options
-    this.residency = new Residency({ budgetBytes: memoryBudgetBytes, log, observer, variants: () => [...this.variants(), ...this.#beside] })
+    this.residency = new Residency({
+      budgetBytes: memoryBudgetBytes,
+      log,
+      observer,
+      variants: () => [...this.variants(), ...this.#beside],
+      isBeside: (variant) => this.#beside.has(variant),
+    })
   }
 
   /** Sets the desired state and resolves when it is reached. Calls are worked off one after the other. */
@@ -120,15 +130,16 @@ export class Reconciler {
 
   #plan({ metadata: { name }, spec: { variants: specs } }: EndpointDocument): Step {
     const present = this.endpoints.get(name)
-    const endpoint = present ?? new Endpoint(name, [])
+    const endpoint = present ?? new Endpoint(name, [], this.#started)
     const kept: Variant[] = []
     const added: Variant[] = []
     const rest = new Map(endpoint.variants.map((variant) => [identity(variant.spec), variant]))
     for (const spec of specs) {
       const existing = rest.get(identity(spec))
-      rest.delete(identity(spec))
-      if (existing !== undefined) kept.push(existing)
-      else added.push(new Variant({ ...this.#options, endpoint: name, spec, servingOverrides: this.#options.servingFor(name) }))
+      if (existing !== undefined && !existing.retryDue) {
+        rest.delete(identity(spec))
+        kept.push(existing)
+      } else added.push(new Variant({ ...this.#options, endpoint: name, spec, servingOverrides: this.#options.servingFor(name) }))
     }
     return { endpoint, isNew: present === undefined, specs, kept, added, removed: [...rest.values()], failed: [], loadMs: 0, warmUpMs: 0 }
   }
@@ -158,7 +169,7 @@ export class Reconciler {
       } catch (thrown) {
         const error = toSlipwayError(thrown)
         log.error({ ...variant.subject, code: error.code }, `model not served: ${error.message}`)
-        step.failed.push({ endpoint: endpoint.name, spec: variant.spec, error })
+        step.failed.push(failedLoad(endpoint, variant, error))
       }
       endpoint.loading = endpoint.loading.filter((other) => other !== variant)
     }
@@ -184,6 +195,8 @@ export class Reconciler {
     }
     const reports = await Promise.all(switches)
     await Promise.all(ended)
+    this.#started = true
+    this.residency.forget()
     return { failures: steps.flatMap((step) => step.failed), switches: reports.filter((report) => report.to.length > 0) }
   }
 
@@ -217,7 +230,11 @@ export class Reconciler {
     const served = endpoint.variants.some((variant) => variant.loaded !== undefined || variant.onDemand)
     const holdsBack = !isNew && served && bad.some((variant) => variant.spec.weight > 0)
     const started = clock.monotonicMs()
-    const removed = holdsBack ? [] : step.removed
+    // A refused content of a version leaves the one that is loaded where it is.
+    const stays = step.removed.filter(
+      (variant) => variant.loaded !== undefined && bad.some((other) => other.spec.path === variant.spec.path),
+    )
+    const removed = holdsBack ? [] : step.removed.filter((variant) => !stays.includes(variant))
     if (holdsBack) {
       for (const variant of good) variant.weight = 0
       endpoint.replace([...endpoint.variants, ...good])
@@ -228,9 +245,12 @@ export class Reconciler {
         .map((spec) => [...kept, ...added].find((variant) => identity(variant.spec) === identity(spec)))
         .filter((variant) => variant !== undefined)
         .filter((variant) => isNew || !bad.includes(variant) || good.length + kept.length === 0)
-      endpoint.replace(next)
+      for (const variant of stays) variant.weight = 0
+      endpoint.replace([...stays, ...next])
     }
-    endpoint.keepFailures(isNew ? [] : [...removed.filter((variant) => variant.phase === 'failed'), ...bad])
+    const triedAgain = new Set(added.map((variant) => identity(variant.spec)))
+    const givenUp = removed.filter((variant) => variant.phase === 'failed' && !triedAgain.has(identity(variant.spec)))
+    endpoint.keepFailures(isNew ? [] : [...givenUp, ...bad])
     for (const variant of added) this.#beside.delete(variant)
     for (const variant of removed) variant.retire()
     // Each is ended, whatever goes wrong with another.
@@ -266,7 +286,7 @@ export class Reconciler {
   async #refuse({ endpoint, added, failed }: Step, error: SlipwayError): Promise<void> {
     for (const variant of added) {
       this.#options.log.error({ ...variant.subject, code: error.code }, `model not served: ${error.message}`)
-      failed.push({ endpoint: endpoint.name, spec: variant.spec, error })
+      failed.push(failedLoad(endpoint, variant, error))
       await variant.unload(error)
     }
   }
@@ -303,6 +323,11 @@ export class Reconciler {
   *variants(): Generator<Variant> {
     for (const endpoint of this.endpoints.values()) yield* endpoint.variants
   }
+}
+
+function failedLoad({ name, variants }: Endpoint, { spec }: Variant, error: SlipwayError): FailedLoad {
+  const held = variants.some((variant) => variant.spec.path === spec.path && variant.loaded !== undefined && variant.ready)
+  return { endpoint: name, spec, error, held }
 }
 
 /** Weights of variants that stay. */

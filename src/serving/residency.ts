@@ -14,6 +14,8 @@ export interface ResidencyOptions {
   readonly log: Logger
   readonly observer: Required<Observer>
   readonly variants: () => Iterable<Variant>
+  /** Whether it is loaded beside the versions of its endpoint, to join or replace them. */
+  readonly isBeside: (variant: Variant) => boolean
 }
 
 /**
@@ -50,7 +52,8 @@ export class Residency {
 
   /**
    * Loads a variant, after those that wait to be loaded before it; whoever asks for the same one waits for the same load.
-   * @throws SLW_MEMORY_EXCEEDED when it cannot fit, however much is unloaded; the model's own error
+   * @throws SLW_MEMORY_EXCEEDED when it cannot fit, however much is unloaded; SLW_MODEL_NOT_READY when another version has
+   *   taken its place; the model's own error
    */
   load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {
     const going = this.#loading.get(variant)
@@ -63,7 +66,10 @@ export class Residency {
   }
 
   async #load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {
+    // While it waited for its turn, and again while others gave way.
+    requireWanted(variant)
     await this.#makeRoom(variant, Math.max(this.#expected(variant), await weightsOnDisk(variant.spec.path)))
+    requireWanted(variant)
     const times = await variant.load({ ...how, measured: this.#options.budgetBytes !== undefined })
     const { loaded } = variant
     if (loaded === undefined) return times
@@ -88,6 +94,12 @@ export class Residency {
     let sum = 0
     for (const size of this.#sizes.values()) sum += size
     return this.#sizes.size === 0 ? 0 : sum / this.#sizes.size
+  }
+
+  /** What versions took that are served no more says nothing about those that are. */
+  forget(): void {
+    const served = new Set([...this.#options.variants()].map(keyOf))
+    for (const key of this.#sizes.keys()) if (!served.has(key)) this.#sizes.delete(key)
   }
 
   /** @throws SLW_MEMORY_EXCEEDED; the variant is then unloaded, and says why */
@@ -116,7 +128,7 @@ export class Residency {
   #fixedBytes(wanted: Variant): number {
     let sum = 0
     for (const variant of this.#options.variants())
-      if (variant !== wanted && variant.loaded !== undefined && !mayGiveWay(variant, wanted)) sum += variant.memoryBytes ?? 0
+      if (variant !== wanted && variant.loaded !== undefined && !this.#mayGiveWay(variant, wanted)) sum += variant.memoryBytes ?? 0
     return sum
   }
 
@@ -124,12 +136,18 @@ export class Residency {
   #leastRecentlyUsed(wanted: Variant): Variant | undefined {
     let oldest: Variant | undefined
     for (const variant of this.#options.variants()) {
-      if (!mayGiveWay(variant, wanted)) continue
+      if (!this.#mayGiveWay(variant, wanted)) continue
       const better =
         oldest === undefined || (variant.idle && !oldest.idle) || (variant.idle === oldest.idle && variant.lastUsedMs < oldest.lastUsedMs)
       if (better) oldest = variant
     }
     return oldest
+  }
+
+  /** For a version that is loaded beside them those of its endpoint stay: one of them is what it is to replace. */
+  #mayGiveWay(variant: Variant, wanted: Variant): boolean {
+    if (variant.loaded === undefined || variant.phase !== 'ready') return false
+    return variant.subject.endpoint !== wanted.subject.endpoint || !this.#options.isBeside(wanted)
   }
 
   /** Unloads a variant; what it has accepted is answered first. */
@@ -141,9 +159,9 @@ export class Residency {
   }
 }
 
-/** Versions of the same endpoint stay: one of them is what the other is to replace. */
-function mayGiveWay(variant: Variant, wanted: Variant): boolean {
-  return variant.loaded !== undefined && variant.phase === 'ready' && variant.subject.endpoint !== wanted.subject.endpoint
+/** @throws SLW_MODEL_NOT_READY for a version that nobody will ask any more */
+function requireWanted({ retired, subject: { endpoint, version } }: Variant): void {
+  if (retired) throw new SlipwayError('SLW_MODEL_NOT_READY', `model "${endpoint}" version ${version} is served no more; ask again`)
 }
 
 /** Bytes of a package's ONNX files and of the data beside them: at least this much is needed. */

@@ -3,6 +3,7 @@ import { faultPoint } from '../core/fail-point.ts'
 import { checkGolden } from '../signature/golden.ts'
 import { prepareQuestion } from '../signature/request.ts'
 import { allocate, elementCount, formatShape } from '../tensor/tensor.ts'
+import { filesAreToBlame } from './blame.ts'
 import { ResponseCache } from './cache/response-cache.ts'
 import { MemoryStore } from './cache/store.ts'
 import { openModel } from './load.ts'
@@ -223,7 +224,7 @@ export class Variant {
 
   /** Whether a request would be answered: an instance is ready, or the model would be loaded for it. */
   get ready(): boolean {
-    if (this.#phase === 'unloaded') return true
+    if (this.#phase === 'unloaded' || (this.#phase === 'loading' && this.#onDemand)) return true
     return this.#phase === 'ready' && this.#loaded !== undefined && this.#loaded.slots.some((slot) => slot.state === 'ready')
   }
 
@@ -251,6 +252,12 @@ export class Variant {
   get dormant(): boolean {
     if (!this.#onDemand || this.#phase === 'ready') return false
     return this.#phase !== 'failed' || this.#options.clock.monotonicMs() >= this.#retryAtMs
+  }
+
+  /** Its load failed for something that may have passed, and no request will have it loaded again. */
+  get retryDue(): boolean {
+    if (this.#phase !== 'failed' || this.#onDemand || this.#failure === undefined) return false
+    return !filesAreToBlame(this.#failure.code) && this.#options.clock.monotonicMs() >= this.#retryAtMs
   }
 
   /** It has served and given its memory back: a request has it loaded, whatever it is now. */

@@ -35,14 +35,20 @@ export function healthRoutes(dataPlane: DataPlane, options: HealthOptions): Rout
 /** Why the server should get no traffic, or undefined when it should. */
 export function notReadyReason(dataPlane: DataPlane, options: HealthOptions): string | undefined {
   if (dataPlane.draining) return 'the server is shutting down'
-  const variants = [...dataPlane.variants()]
+  // A model that came later is no reason to take the others out of traffic while it loads.
+  const variants = [...dataPlane.variants()].filter((variant) => !isLoading(variant) || !dataPlane.endpoint(variant.subject.endpoint).late)
   if (variants.length === 0) return 'no model is served yet'
-  const loading = variants.find((variant) => variant.phase === 'waiting' || variant.phase === 'loading')
+  const loading = variants.find(isLoading)
   if (loading !== undefined) return `model "${loading.subject.endpoint}" version ${loading.subject.version} is ${loading.phase}`
   const counted = options.strict ? variants : variants.filter((variant) => variant.phase !== 'failed')
   if (counted.length === 0) return `no model could be loaded: ${variants[0]?.reason}`
   const down = counted.find((variant) => !variant.ready)
   return down === undefined ? undefined : `model "${down.subject.endpoint}" version ${down.subject.version}: ${down.reason}`
+}
+
+/** For the first time: one that is loaded again for a request counts as ready. */
+function isLoading(variant: Variant): boolean {
+  return (variant.phase === 'waiting' || variant.phase === 'loading') && !variant.onDemand
 }
 
 function health(dataPlane: DataPlane, options: HealthOptions): object {

@@ -49,7 +49,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   if (config.socket !== undefined) await clearSocketPath(config.socket)
   await using opened = new AsyncDisposableStack()
   const primary = opened.use(new Primary(config, log, environment))
-  const repository = await openRepository(config, log, (desired) => primary.apply(desired))
+  const repository = await openRepository(config, log, { apply: (desired) => primary.apply(desired) })
   const { url, urls, port } = await primary.start(repository)
   opened.defer(() => repository.close())
   const failures = (await repository.start()).map((failed) => failed.error)

@@ -2,8 +2,10 @@ import { realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, relative, resolve } from 'node:path'
 import { API_VERSION, closest } from '../../contract/schema.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
+import { fingerprintOf } from '../../model/fingerprint.ts'
 import { chooseVersions, findPackages } from '../../model/layout.ts'
-import { fingerprintOf, scan } from './scan.ts'
+import { Attempts } from './attempts.ts'
+import { scan } from './scan.ts'
 import type { EndpointDocument, VariantSpec } from '../../contract/endpoint.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
@@ -16,6 +18,8 @@ export interface RepositoryOptions {
   readonly versions: VersionPolicy
   /** Further folders that a switch may take models from. */
   readonly modelRoots: readonly string[]
+  /** Whether what was loaded from a path still answers. Default: it does. */
+  readonly serves?: (endpoint: string, path: string) => boolean
   /** Makes a desired state true. */
   readonly apply: (desired: readonly EndpointDocument[]) => Promise<Applied>
   readonly clock: Clock
@@ -55,12 +59,13 @@ export class Repository {
   #settled = new Map<string, readonly FoundVersion[]>()
   /** Fingerprints of the scan before: what is the same in two scans is still. */
   #previous = new Map<string, string>()
-  /** Models that the last scan did not find although their source could be read. */
+  /** Paths of versions that the last scan did not find although their source could be read. */
   #missing = new Set<string>()
   readonly #pins = new Map<string, VariantSpec>()
   readonly #unloaded = new Set<string>()
-  /** Versions that could not be loaded: not tried again until their files change. */
-  readonly #refused = new Map<string, FailedLoad>()
+  readonly #attempts: Attempts
+  /** The desired state that was last made true. */
+  #applied: readonly EndpointDocument[] = []
   readonly #warned = new Set<string>()
   #last: Promise<unknown> = Promise.resolve()
   #cancelPoll: (() => void) | undefined
@@ -68,11 +73,12 @@ export class Repository {
 
   constructor(options: RepositoryOptions) {
     this.#options = options
+    this.#attempts = new Attempts(options.clock)
   }
 
   /** Serves what was read, as the policy wants it; where that cannot be loaded, the next older version. */
   start(): Promise<readonly FailedLoad[]> {
-    return this.#exclusive(() => this.#reconcile())
+    return this.#exclusive(async () => (await this.#reconcile()).failures)
   }
 
   /** Reads the sources, and changes nothing yet. @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_CONFIG_INVALID */
@@ -110,9 +116,10 @@ export class Repository {
 
   #variants(name: string): VariantSpec[] {
     const all = this.#settled.get(name) ?? []
-    const usable = all.filter((version) => this.#refused.get(version.path)?.spec.fingerprint !== version.fingerprint)
+    const usable = all.map((version) => this.#attempts.usable(version)).filter((version) => version !== undefined)
     // When none is usable, the first choice stays desired, so that requests are told what is wrong with it.
-    const chosen = chooseVersions(usable.length > 0 ? usable : all, this.#options.versions, name, true)
+    const rest = usable.length > 0 ? [] : all.map((version) => this.#attempts.lastGood(version) ?? version)
+    const chosen = chooseVersions([...usable, ...rest], this.#options.versions, name, true)
     const newest = chosen.at(-1)
     const specs = chosen.map((version) => specOf(version, version === newest ? 100 : 0))
     const pin = this.#pins.get(name)
@@ -142,7 +149,7 @@ export class Repository {
       return this.#change(name, () => {
         this.#pins.set(name, pin)
         this.#unloaded.delete(name)
-        this.#refused.delete(pin.path)
+        this.#attempts.forgive(pin.path)
       })
     })
   }
@@ -155,21 +162,29 @@ export class Repository {
     })
   }
 
-  /** Puts a model into service again, or reads its folder anew. */
+  /**
+   * Puts a model into service again, or reads its folder anew; a pin holds. Where nothing of it was served before, the
+   * newest version that can be loaded is enough.
+   */
   load(name: string): Promise<Switched> {
     return this.#exclusive(async () => {
       await this.#rescan(true)
       this.#requireKnown(name)
-      return this.#change(name, () => this.#toPolicy(name))
+      return this.#change(name, () => this.#revive(name))
     })
   }
 
-  /** What could not be loaded before is tried again. */
   #toPolicy(name: string): void {
     this.#requireKnown(name)
     this.#pins.delete(name)
+    this.#revive(name)
+  }
+
+  /** What could not be loaded before is tried again. */
+  #revive(name: string): void {
     this.#unloaded.delete(name)
-    for (const version of this.#settled.get(name) ?? []) this.#refused.delete(version.path)
+    const pin = this.#pins.get(name)
+    for (const { path } of [...(this.#settled.get(name) ?? []), ...(pin === undefined ? [] : [pin])]) this.#attempts.forgive(path)
   }
 
   #requireKnown(name: string): void {
@@ -239,19 +254,29 @@ export class Repository {
   async #change(name: string, wish: () => void): Promise<Switched> {
     const pin = this.#pins.get(name)
     const unloaded = this.#unloaded.has(name)
-    const old = this.documents().find((document) => document.metadata.name === name)?.spec.variants ?? []
-    wish()
-    const { failures, switches } = await this.#options.apply(this.documents())
-    const failure = failures.find((failed) => failed.endpoint === name && failed.spec.weight > 0)
-    this.#note(failures)
-    if (failure !== undefined) {
+    const old = this.#appliedTo(name)
+    const wasServed = this.#servesAny(old)
+    const takeBack = (): void => {
       if (pin === undefined) this.#pins.delete(name)
       else this.#pins.set(name, pin)
       if (unloaded) this.#unloaded.add(name)
-      await this.#options.apply(this.documents())
-      throw failure.error
+      else this.#unloaded.delete(name)
     }
-    const report = switches.find((candidate) => candidate.endpoint === name) ?? SERVED_NOTHING
+    wish()
+    const switches: SwitchReport[] = []
+    try {
+      const first = await this.#apply()
+      switches.push(...first.switches)
+      const failure = first.failures.find((failed) => failed.endpoint === name && failed.spec.weight > 0)
+      if (failure !== undefined && wasServed) throw failure.error
+      if (this.#isChanged()) switches.push(...(await this.#reconcile()).switches)
+      if (failure !== undefined && !this.#servesAny(this.#appliedTo(name))) throw failure.error
+    } catch (error) {
+      takeBack()
+      if (this.#isChanged()) await this.#reconcile().catch((second: unknown) => this.#options.log.error({}, messageOf(second)))
+      throw error
+    }
+    const report = switches.findLast((candidate) => candidate.endpoint === name) ?? SERVED_NOTHING
     const now = this.documents().find((document) => document.metadata.name === name)?.spec.variants ?? []
     return {
       model: name,
@@ -263,19 +288,36 @@ export class Repository {
   }
 
   /** Applies the desired state; what cannot be loaded gives its place to the next older version. */
-  async #reconcile(): Promise<FailedLoad[]> {
-    const all: FailedLoad[] = []
-    for (;;) {
-      const { failures } = await this.#options.apply(this.documents())
-      const before = JSON.stringify(this.documents())
-      this.#note(failures)
-      all.push(...failures)
-      if (failures.length === 0 || JSON.stringify(this.documents()) === before) return all
-    }
+  async #reconcile(): Promise<Applied> {
+    const failures: FailedLoad[] = []
+    const switches: SwitchReport[] = []
+    do {
+      const applied = await this.#apply()
+      failures.push(...applied.failures)
+      switches.push(...applied.switches)
+    } while (this.#isChanged())
+    return { failures, switches }
   }
 
-  #note(failures: readonly FailedLoad[]): void {
-    for (const failure of failures) this.#refused.set(failure.spec.path, failure)
+  async #apply(): Promise<Applied> {
+    const documents = this.documents()
+    const applied = await this.#options.apply(documents)
+    this.#applied = documents
+    this.#attempts.note(documents, applied.failures)
+    return applied
+  }
+
+  /** Whether something else is desired than what was last applied. */
+  #isChanged(): boolean {
+    return JSON.stringify(this.documents()) !== JSON.stringify(this.#applied)
+  }
+
+  #appliedTo(name: string): readonly VariantSpec[] {
+    return this.#applied.find((document) => document.metadata.name === name)?.spec.variants ?? []
+  }
+
+  #servesAny(specs: readonly VariantSpec[]): boolean {
+    return specs.some((spec) => this.#attempts.isGood(spec))
   }
 
   /** Looks at the folders every `intervalMs` and serves what the policy then wants. */
@@ -297,9 +339,8 @@ export class Repository {
     })
   }
 
-  /** @returns whether the desired state may have changed */
+  /** @returns whether there is something to apply */
   async #rescan(trustNow: boolean): Promise<boolean> {
-    const before = JSON.stringify(this.documents())
     const seen = new Map<string, string>()
     const missing = new Set<string>()
     for (const source of this.#options.sources) {
@@ -313,32 +354,37 @@ export class Repository {
         continue
       }
       for (const version of found) seen.set(version.path, version.fingerprint)
+      for (const known of this.#settled.values())
+        for (const version of known) if (version.source === source && !seen.has(version.path)) missing.add(version.path)
+      // As with what comes, what goes must be gone twice.
+      const gone = trustNow ? missing : missing.intersection(this.#missing)
       const byName = Map.groupBy(found, (version) => version.name)
-      for (const [name, all] of byName) this.#settle(name, all, trustNow)
-      for (const [name, known] of this.#settled) if (known[0]?.source === source && !byName.has(name)) missing.add(name)
+      for (const name of new Set([...this.#settled.keys(), ...byName.keys()])) {
+        const owner = this.#settled.get(name)?.[0]?.source ?? source
+        if (owner === source) this.#settle(name, byName.get(name) ?? [], { trustNow, gone })
+        else if (byName.has(name)) this.#warn(name, `two models are named "${name}"; the one of ${source.path} is not served`)
+      }
     }
-    // As with what comes, what goes must be gone twice.
-    for (const name of missing) if (trustNow || this.#missing.has(name)) this.#settled.delete(name)
     this.#missing = missing
     this.#previous = seen
-    return JSON.stringify(this.documents()) !== before
+    this.#attempts.keepOnly([...[...this.#settled.values()].flat(), ...this.#pins.values()])
+    if (this.#options.serves !== undefined) this.#attempts.review(this.#options.serves)
+    return this.#isChanged() || this.#attempts.isDue(this.#applied)
   }
 
   /** Takes over what has not changed since the scan before; what still changes stays as it was known. */
-  #settle(name: string, found: readonly FoundVersion[], trustNow: boolean): void {
+  #settle(name: string, found: readonly FoundVersion[], how: { readonly trustNow: boolean; readonly gone: ReadonlySet<string> }): void {
     const known = new Map(this.#settled.get(name)?.map((version) => [version.path, version]))
-    if (known.size > 0 && this.#settled.get(name)?.[0]?.source !== found[0]?.source) {
-      this.#warn(name, `two models are named "${name}"; the one of ${found[0]?.source.path} is not served`)
-      return
-    }
-    const next: FoundVersion[] = []
+    const there = new Set(found.map((version) => version.path))
+    const next = [...known.values()].filter((version) => !there.has(version.path) && !how.gone.has(version.path))
     for (const version of found) {
-      const still = trustNow || this.#previous.get(version.path) === version.fingerprint
+      const still = how.trustNow || this.#previous.get(version.path) === version.fingerprint
       const before = known.get(version.path)
       if (still) next.push(version)
       else if (before !== undefined) next.push(before)
     }
     if (next.length > 0) this.#settled.set(name, next)
+    else this.#settled.delete(name)
   }
 
   #warn(key: string, message: string): void {
@@ -349,7 +395,10 @@ export class Repository {
 
   /** One change at a time: each sees the state that the one before it left. */
   #exclusive<T>(act: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(act)
+    const turn = this.#last.then(() => {
+      this.#attempts.begin()
+      return act()
+    })
     this.#last = turn.catch(() => {})
     return turn
   }

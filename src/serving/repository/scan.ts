@@ -1,8 +1,5 @@
-import { createHash } from 'node:crypto'
-import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { fingerprintOf } from '../../model/fingerprint.ts'
 import { findPackages } from '../../model/layout.ts'
-import { PACKAGE_FILE } from '../../model/package.ts'
 import type { ServingOptions } from '../../contract/serving-options.ts'
 
 /** A path that models are served from. */
@@ -26,35 +23,4 @@ export interface FoundVersion {
 export async function scan(source: ModelSource): Promise<FoundVersion[]> {
   const found = await findPackages({ path: source.path, name: source.name, versions: 'all' })
   return Promise.all(found.map(async (location) => ({ ...location, source, fingerprint: await fingerprintOf(location.path) })))
-}
-
-/**
- * Tells one content of a package from the next without reading it: name, size, time of change and inode of every file.
- * Of a bare file, those beside it that carry its name (external data: `model.onnx.data`, `model.onnx_data`) count too.
- */
-export async function fingerprintOf(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  const add = async (file: string): Promise<boolean> => {
-    const found = await stat(file).catch(() => undefined)
-    if (found === undefined) hash.update(`${file} is gone\0`)
-    else if (!found.isDirectory()) hash.update(`${basename(file)} ${found.size} ${found.mtimeMs} ${found.ino}\0`)
-    return found?.isDirectory() === true
-  }
-  if (await add(path)) {
-    for (const name of await visible(path)) {
-      const child = join(path, name)
-      if (await add(child)) for (const inner of await visible(child)) await add(join(child, inner))
-    }
-    // A numbered version may be described one folder up.
-    if (/^\d+$/.test(basename(path))) await add(join(dirname(path), PACKAGE_FILE))
-  } else {
-    for (const name of await visible(dirname(path)))
-      if (name !== basename(path) && name.startsWith(basename(path))) await add(join(dirname(path), name))
-  }
-  return hash.digest('hex').slice(0, 16)
-}
-
-async function visible(folder: string): Promise<string[]> {
-  const names: string[] = await readdir(folder).catch(() => [])
-  return names.filter((name) => !name.startsWith('.')).toSorted()
 }

@@ -107,7 +107,7 @@ export class Scheduler {
     return this.#reserved
   }
 
-  /** When the last work came, or it was made, monotonic milliseconds. */
+  /** When the last request or work came, or it was made, monotonic milliseconds. */
   get lastUsedMs(): number {
     return this.#lastUsedMs
   }
@@ -132,6 +132,8 @@ export class Scheduler {
     this.#refuseWhenFull(0, 0)
     if (this.#queue.works > 0) this.#refuseWhenLate({ rows: 1, priority, deadlineMs })
     this.#reserved++
+    // Also of a request that a cache answers, which never becomes work.
+    this.#lastUsedMs = this.#options.clock.monotonicMs()
     let held = true
     return () => {
       if (held) this.#reserved--
