@@ -186,3 +186,18 @@ it('a reader that stops reading is let go, and others are answered meanwhile', a
     15_000,
   )
 })
+
+it('a client that keeps its side open after a 408 holds no place in the queue by that', async () => {
+  await using server = await serveExamples(['churn'], { serving: { instances: 1 }, limits: { bodyTimeoutMs: 500 } })
+  const { scheduler } = server.dataPlane.endpoint('churn').route(undefined, undefined).requireReady()
+  const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true }, () => {
+    socket.write('POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{')
+  })
+  socket.on('error', () => {})
+  let heard = ''
+  socket.on('data', (chunk: Buffer) => (heard += chunk.toString()))
+  await until(() => scheduler.reserved === 1, 'it holds a place')
+  await until(() => heard.includes(' 408 '), 'it is told that it was too slow')
+  await until(() => scheduler.reserved === 0, 'the place is free again')
+  socket.destroy()
+})

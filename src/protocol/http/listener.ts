@@ -178,6 +178,9 @@ function clientOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`
 }
 
+/** How long a client whose connection is over may take to read why. */
+const LEAVE_MS = 1000
+
 const SOCKET_ERRORS: Readonly<Record<string, readonly [status: string, message: string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request did not arrive in time (limits.bodyTimeoutMs)'],
   HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the header is larger than limits.headerBytes'],
@@ -189,6 +192,8 @@ function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void {
     socket.destroy()
     return
   }
+  // A client may keep its side open whatever it is told: it must not keep its place in a queue by that.
+  setTimeout(() => socket.destroy(), LEAVE_MS).unref()
   const [status, message] = SOCKET_ERRORS[error.code ?? ''] ?? ['400 Bad Request', 'the request is not valid HTTP']
   const body = JSON.stringify({ error: message })
   socket.end(
