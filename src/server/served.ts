@@ -17,7 +17,8 @@ export interface ServedModel {
   readonly curl: string
 }
 
-export function describeServed(dataPlane: DataPlane, url: string): ServedModel[] {
+/** @param keyed whether callers need an API key: the command then shows where it goes */
+export function describeServed(dataPlane: DataPlane, url: string, keyed: boolean): ServedModel[] {
   const models: ServedModel[] = []
   for (const { loaded, subject } of dataPlane.variants()) {
     if (loaded === undefined) continue
@@ -36,7 +37,7 @@ export function describeServed(dataPlane: DataPlane, url: string): ServedModel[]
           : signature.features.map((feature) => `${feature.spec.name} (${feature.spec.type})`).join(', '),
       outputs: `${signature.outputs.map(describeSpec).join(', ')}  as ${signature.answer.task}`,
       runs: `${places} x ${threads} thread${threads === 1 ? '' : 's'} on CPU, ${batches}${cost}`,
-      curl: curlLine(url, subject.endpoint, signature),
+      curl: curlLine(url, subject.endpoint, signature, keyed ? '"authorization: Bearer $KEY"' : undefined),
     })
   }
   return models

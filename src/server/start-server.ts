@@ -104,7 +104,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     security,
     repository,
     failures,
-    served: () => Promise.resolve(describeServed(dataPlane, http.url)),
+    served: () => Promise.resolve(describeServed(dataPlane, http.url, security.keys !== undefined)),
     drain: () => serving.drain(),
     async reload() {
       await security.reload()

@@ -24,6 +24,8 @@ process.on('disconnect', () => process.exit(0))
 
 let serving: ServingProcess | undefined
 /** Being prepared or prepared; the next message ends it, also where it comes before it is prepared. */
+/** Whether callers need an API key. */
+let keyed = false
 let change: Promise<Change> | undefined
 
 function running(): ServingProcess {
@@ -55,6 +57,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
   const output = new LogOutput(config.log.file)
   log = openLogger(output, logLevel, { process: process.pid })
   const security = await openSecurity(config, environment, log)
+  keyed = security.keys !== undefined
   serving = await openServingProcess({
     config,
     security,
@@ -93,7 +96,7 @@ channel.handle('abort', async () => {
 })
 channel.handle('alive', () => true)
 channel.handle('families', () => serving?.families() ?? [])
-channel.handle('served', () => (serving === undefined ? [] : describeServed(serving.dataPlane, serving.http.url)))
+channel.handle('served', () => (serving === undefined ? [] : describeServed(serving.dataPlane, serving.http.url, keyed)))
 channel.handle('anyReady', () => [...(serving?.dataPlane.variants() ?? [])].some((variant) => variant.ready))
 channel.handle('setLogLevel', ({ level }: { level: string }) => {
   if (log !== undefined) log.level = level
