@@ -124,7 +124,7 @@ describe('while others are asked and answered', () => {
         const socket = connect(portOf(server), '127.0.0.1')
         socket.pause()
         // More answers than the buffers of the kernel hold.
-        for (let turn = 0; turn < 12; turn++) socket.write(Buffer.concat([Buffer.from(`${ask}\r\n`), body]))
+        for (let turn = 0; turn < 20; turn++) socket.write(Buffer.concat([Buffer.from(`${ask}\r\n`), body]))
         socket.on('error', () => {})
         return socket
       })
@@ -142,8 +142,8 @@ describe('while others are asked and answered', () => {
         for (const socket of stopped) if (!socket.destroyed) socket.write('\r\n')
         return stopped.every((socket) => socket.destroyed)
       }, 'readers that stopped are let go')
-      // 76 questions and answers of 0.8 MB were held at once.
-    }, 300))
+      // 124 questions and answers of 0.8 MB were held at once.
+    }, 450))
 
   it('random bytes are answered with 400 or the end of the connection', () =>
     unharmed(async () => {

@@ -144,7 +144,11 @@ export class Repository {
    */
   switchTo(name: string, target: SwitchTarget): Promise<Switched> {
     return this.#exclusive(async () => {
-      if ('version' in target && target.version === 'policy') return this.#change(name, () => this.#toPolicy(name))
+      if ('version' in target && target.version === 'policy') {
+        // What the folder says now, and not what it said at the last look.
+        await this.#rescan(true)
+        return this.#change(name, () => this.#toPolicy(name))
+      }
       const pin = 'path' in target ? await this.#pinPath(name, target.path) : this.#pinVersion(name, target.version)
       return this.#change(name, () => {
         this.#pins.set(name, pin)
