@@ -4,10 +4,8 @@ import { getPriority, setPriority } from 'node:os'
 /** CAP_SYS_NICE of capabilities(7). */
 const CAP_SYS_NICE = 1n << 23n
 
-/**
- * A tenth of the weight of the usual 0, see sched(7): enough to get on with the work where the cores are never idle.
- */
-const LOW_NICE = 10
+/** The least there is, a sixtieth of the weight of the usual 0, see sched(7): it gets on with what others leave. */
+const LOW_NICE = 19
 
 let restorable: boolean | undefined
 

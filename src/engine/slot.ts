@@ -74,6 +74,11 @@ export class InstanceSlot {
     return this.#state === 'ready' && !this.#running
   }
 
+  /** See `Instance.serve`. */
+  serve(): void {
+    this.#instance?.serve()
+  }
+
   /** See `Instance.poll`. */
   poll(): void {
     this.#instance?.poll?.()

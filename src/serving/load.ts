@@ -95,6 +95,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     maxBatchSize: serving.maxBatchSize,
   })
   opening.warmUpMs += clock.monotonicMs() - probing
+  for (const slot of slots) slot.serve()
   const shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
   const inline = await opening.openInline(found, shapesVary)
   if (inline !== undefined) opened.defer(() => inline.close())
@@ -171,7 +172,6 @@ class Opening {
           await instance.close()
           throw error
         }
-        instance.serve()
         gentle = false
         const tookMs = clock.monotonicMs() - started
         this.warmUpMs = this.#options.gentle || this.#options.measured ? this.warmUpMs + tookMs : Math.max(this.warmUpMs, tookMs)
