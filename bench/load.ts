@@ -1,5 +1,4 @@
 /** Closed-loop load with wrk: every connection sends its next request when it has the answer to the last. */
-import { execFileSync } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { run } from './children.ts'
@@ -17,33 +16,6 @@ export interface Load {
   readonly cpuUs: number
   /** Share of the machine that other programs took meanwhile. */
   readonly othersShare: number
-}
-
-/** Installs wrk where that is possible without asking. @throws how to get it */
-export async function requireWrk(): Promise<void> {
-  if (hasWrk()) return
-  const advice = 'wrk sends the load and is not installed; on Debian and Ubuntu: apt-get install wrk'
-  if (process.getuid?.() !== 0) throw new Error(advice)
-  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  try {
-    await run('apt-get', ['install', '-y', '-qq', 'wrk'], { env: environment }).catch(async () => {
-      await run('apt-get', ['update', '-qq'], { env: environment })
-      await run('apt-get', ['install', '-y', '-qq', 'wrk'], { env: environment })
-    })
-  } catch (error) {
-    throw new Error(`${advice} (tried: ${error instanceof Error ? error.message : String(error)})`, { cause: error })
-  }
-  if (!hasWrk()) throw new Error(advice)
-}
-
-function hasWrk(): boolean {
-  try {
-    execFileSync('wrk', ['--version'], { stdio: 'ignore' })
-    return true
-  } catch (error) {
-    // It prints its version and ends with 1.
-    return (error as NodeJS.ErrnoException).code !== 'ENOENT'
-  }
 }
 
 const MARK = 'MEASURED '

@@ -5,8 +5,9 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { debianBinary } from '../scripts/debian-package.ts'
 import { pythonEnv } from '../scripts/python-env.ts'
-import { measureLoad, requireWrk } from './load.ts'
+import { measureLoad } from './load.ts'
 import { memoryOf, paceMs, processTree, reportMachine } from './machine.ts'
 import { MODELS, obtainModels, requestBody } from './models.ts'
 import { fastapiServer, floorServer, launch, packSlipway, slipwayServer, timeHelp } from './servers.ts'
@@ -407,7 +408,7 @@ async function main(): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the benchmark reads /proc: it runs on Linux only')
   const machine = await reportMachine()
   console.log(describeMachine(machine))
-  await requireWrk()
+  await debianBinary('wrk')
   const python = await pythonEnv('bench')
   const models = await obtainModels(python)
   const scratch = temporaryFolder('slipway-bench-files')

@@ -4,8 +4,8 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { debianBinary } from '../../scripts/debian-package.ts'
 import { pythonEnv } from '../../scripts/python-env.ts'
-import { requireWrk } from '../load.ts'
 import { paceMs, reportMachine } from '../machine.ts'
 import { obtainModels } from '../models.ts'
 import { packSlipway } from '../servers.ts'
@@ -105,7 +105,7 @@ async function main(): Promise<void> {
   if (options === undefined) return
   if (process.platform !== 'linux') throw new Error('the benchmark reads /proc: it runs on Linux only')
   const machine = await reportMachine()
-  await requireWrk()
+  await debianBinary('wrk')
   const models = await obtainModels(await pythonEnv('bench'))
   const packed = await packSlipway(options.fromSource)
   const { figures, failures, paces } = await measure(options, models, packed.folder)

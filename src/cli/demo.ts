@@ -3,6 +3,7 @@ import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { Agent, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { packageRoot } from '../core/entry.ts'
 import { formatMs } from '../core/units.ts'
 import { startServer } from '../server/start-server.ts'
@@ -200,10 +201,6 @@ async function stopUnderLoad(server: SlipwayServer): Promise<void> {
   print(
     `  /ready ${ready} at once; ${crowd.requests} requests answered, ${failed} failed; ${all ? 'all in flight finished' : 'some were cut off'} in ${formatMs(performance.now() - started)}`,
   )
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 async function showMetrics(server: SlipwayServer): Promise<void> {

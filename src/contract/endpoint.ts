@@ -20,6 +20,11 @@ export const VariantSpec = Type.Object(
 )
 export type VariantSpec = Static<typeof VariantSpec>
 
+/** One content of one path. */
+export function contentKey({ path, fingerprint }: Pick<VariantSpec, 'path' | 'fingerprint'>): string {
+  return `${path}\0${fingerprint ?? ''}`
+}
+
 /**
  * An endpoint: the stable address that clients call, as declared state in the Kubernetes shape. A bare
  * `slipway serve model.onnx` is an implicit endpoint of one variant at generation 1.

@@ -17,3 +17,14 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
+
+/** What `promise` comes to, or `late` when that takes longer than `limitMs`; it goes on then. */
+export async function orLate<T>(clock: Clock, limitMs: number, promise: Promise<T>): Promise<T | 'late'> {
+  const { promise: late, resolve } = Promise.withResolvers<'late'>()
+  const cancel = clock.after(limitMs, () => resolve('late'))
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    cancel()
+  }
+}

@@ -25,3 +25,8 @@ export function formatMs(ms: number): string {
   if (ms < 1) return `${Math.round(ms * 1000)} us`
   return ms < 1000 ? `${ms.toFixed(ms < 10 ? 2 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`
 }
+
+/** To the microsecond, as logs and answers show it. */
+export function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000
+}

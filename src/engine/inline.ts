@@ -20,7 +20,6 @@ export async function openInline(spec: InstanceSpec): Promise<Instance> {
     idle: () => Promise.resolve(),
     ended: new Promise(() => {}),
     memoryBytes: () => bytes,
-    serve() {},
     async run(inputs, outputs) {
       if (closed) throw new SlipwayError('SLW_CLOSED', `instance ${spec.name} is closed`)
       running++

@@ -37,7 +37,7 @@ export interface Instance {
   /** Looks for a result that has come, instead of waiting until the event loop has been through everything before it. */
   poll?(): void
   /** Loading and warming are over, requests will come: whatever was held back for the sake of others no longer is. */
-  serve(): void
+  serve?(): void
   /** Whether a run is in progress, including one whose caller has already been given a time-out. */
   readonly busy: boolean
   /** Settles when a run that had timed out has come to its end; at once when none has. */

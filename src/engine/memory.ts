@@ -3,14 +3,25 @@ import { getHeapStatistics } from 'node:v8'
 
 const PAGE_BYTES = 4096
 
+/** Resident memory of a process, from the kernel; undefined where there is no /proc. */
+export function residentBytes(pid: number | undefined): number | undefined {
+  return statm(pid ?? 0)?.resident
+}
+
+/** Sizes of a process in bytes, see proc(5). */
+function statm(pid: number | 'self'): { readonly resident: number; readonly shared: number } | undefined {
+  try {
+    const [, resident, shared] = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')
+    return { resident: Number(resident) * PAGE_BYTES, shared: Number(shared) * PAGE_BYTES }
+  } catch {
+    return undefined
+  }
+}
+
 /** Memory of this process that no file stands behind; elsewhere than on Linux, all that is resident. */
 function anonymousBytes(): number {
-  try {
-    const [, resident = '0', shared = '0'] = readFileSync('/proc/self/statm', 'utf8').split(' ')
-    return (Number(resident) - Number(shared)) * PAGE_BYTES
-  } catch {
-    return process.memoryUsage.rss()
-  }
+  const own = statm('self')
+  return own === undefined ? process.memoryUsage.rss() : own.resident - own.shared
 }
 
 /**

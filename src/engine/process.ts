@@ -1,16 +1,15 @@
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { entryUrl } from '../core/entry.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { openFrames } from './frames.ts'
+import { residentBytes } from './memory.ts'
 import { RemoteInstance } from './remote-instance.ts'
 import type { Duplex } from 'node:stream'
 import type { Instance, InstanceEnd, InstanceSpec } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
 
 const MEMORY_CHECK_MS = 200
-const PAGE_BYTES = 4096
 
 export interface ProcessOptions {
   readonly runTimeoutMs: number
@@ -44,7 +43,6 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
       kind: 'process',
       send: (message) => send(message),
       kill: () => child.kill('SIGKILL'),
-      serve() {},
       memoryBytes: () => residentBytes(child.pid),
     },
     spec,
@@ -87,13 +85,4 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
     throw error
   }
   return instance
-}
-
-/** Resident memory of a process, from the kernel; undefined where there is no /proc. */
-function residentBytes(pid: number | undefined): number | undefined {
-  try {
-    return Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * PAGE_BYTES
-  } catch {
-    return undefined
-  }
 }

@@ -12,7 +12,7 @@ export interface Transport {
   /** Ends it without waiting. A thread inside the runtime cannot be ended (the process would abort): it is left alone. */
   kill(): void
   /** Loading and warming are over. */
-  serve(): void
+  serve?(): void
   /** Takes a message that has come and was not yet told. */
   poll?(): void
   /** What it holds now, where that can be told apart from the rest of this process. */
@@ -69,7 +69,7 @@ export class RemoteInstance implements Instance {
   }
 
   serve(): void {
-    this.#transport.serve()
+    this.#transport.serve?.()
   }
 
   poll(): void {

@@ -1,10 +1,9 @@
+import { backoffMs } from '../core/backoff.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Instance, InstanceEnd, RunResult } from './instance.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
-const BACKOFF_FIRST_MS = 1000
-const BACKOFF_MAX_MS = 300_000
 /** An instance that worked this long has recovered: the next failure backs off from the start again. */
 const RECOVERED_AFTER_MS = 60_000
 
@@ -76,7 +75,7 @@ export class InstanceSlot {
 
   /** See `Instance.serve`. */
   serve(): void {
-    this.#instance?.serve()
+    this.#instance?.serve?.()
   }
 
   /** See `Instance.poll`. */
@@ -116,7 +115,7 @@ export class InstanceSlot {
   }
 
   #backOff(): void {
-    const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#consecutive)
+    const delayMs = backoffMs(this.#consecutive)
     this.#consecutive++
     this.#state = 'backing off'
     this.#instance = undefined
@@ -140,7 +139,7 @@ export class InstanceSlot {
   async run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult> {
     const instance = this.#instance
     if (instance === undefined || this.#state !== 'ready') {
-      throw new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#options.name} is ${this.#state}`, { retryAfterMs: BACKOFF_FIRST_MS })
+      throw new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#options.name} is ${this.#state}`, { retryAfterMs: backoffMs(0) })
     }
     this.#running = true
     try {

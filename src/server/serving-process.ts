@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../core/clock.ts'
 import { createIds } from '../core/ids.ts'
 import { DataPlane } from '../serving/data-plane.ts'
@@ -129,8 +130,4 @@ async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerCon
   clearTimeout(timer)
   if (timedOut) http.abort()
   return !timedOut
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

@@ -87,11 +87,8 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     }),
   )
   opened.defer(() => repository.close())
-  const failures = (await repository.start()).map((failed) => failed.error)
-  const [failure] = failures
   const { dataPlane, metrics, http } = serving
-  if (failure !== undefined && ![...dataPlane.variants()].some((variant) => variant.ready)) throw failure
-  if (config.pollMs > 0) repository.poll(config.pollMs)
+  const failures = await beginServing(repository, config, () => [...dataPlane.variants()].some((variant) => variant.ready))
   const held = opened.move()
   return {
     url: http.url,
@@ -127,6 +124,22 @@ export async function openRepository(
   const names = (await repository.read()).map((document) => document.metadata.name)
   if (defaultModel === undefined || names.includes(defaultModel)) return repository
   throw new SlipwayError('SLW_CONFIG_INVALID', `defaultModel "${defaultModel}" is not among the models: ${names.join(', ')}`)
+}
+
+/**
+ * Serves what was read, and from then on what the folders hold, where they are polled.
+ * @returns what could not be loaded. @throws the first of it, where nothing could
+ */
+export async function beginServing(
+  repository: Repository,
+  { pollMs }: ServerConfig,
+  anyReady: () => boolean | Promise<boolean>,
+): Promise<readonly SlipwayError[]> {
+  const failures = (await repository.start()).map((failed) => failed.error)
+  const [failure] = failures
+  if (failure !== undefined && !(await anyReady())) throw failure
+  if (pollMs > 0) repository.poll(pollMs)
+  return failures
 }
 
 /** What one of so many processes may use of the memory budget. */

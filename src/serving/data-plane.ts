@@ -1,4 +1,5 @@
 import { closest } from '../contract/schema.ts'
+import { orLate } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { observeAll } from './observe/events.ts'
 import { Reconciler } from './reconciler.ts'
@@ -73,17 +74,14 @@ export class DataPlane {
    *   SLW_DEADLINE_EXCEEDED when it takes longer than the request can wait (the load goes on)
    */
   async activate(variant: Variant, deadlineMs: number): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<'late'>()
     if (this.#waitingForLoads >= LOAD_WAITERS_MAX)
       throw new SlipwayError('SLW_QUEUE_FULL', `${LOAD_WAITERS_MAX} requests wait for models to be loaded`, { retryAfterMs: 1000 })
-    const cancel = this.clock.after(deadlineMs - this.clock.monotonicMs(), () => resolve('late'))
     this.#waitingForLoads++
     try {
-      const end = await Promise.race([this.#reconciler.activate(variant), late])
+      const end = await orLate(this.clock, deadlineMs - this.clock.monotonicMs(), this.#reconciler.activate(variant))
       if (end !== 'late') return
     } finally {
       this.#waitingForLoads--
-      cancel()
     }
     const { endpoint } = variant.subject
     throw new SlipwayError('SLW_DEADLINE_EXCEEDED', `model "${endpoint}" was not loaded in time for this request; the load goes on`, {

@@ -1,3 +1,4 @@
+import { orLate } from '../core/clock.ts'
 import { toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { Endpoint } from './endpoint.ts'
@@ -167,12 +168,15 @@ export class Reconciler {
           'model ready',
         )
       } catch (thrown) {
-        const error = toSlipwayError(thrown)
-        log.error({ ...variant.subject, code: error.code }, `model not served: ${error.message}`)
-        step.failed.push(failedLoad(endpoint, variant, error))
+        this.#fail(step, variant, toSlipwayError(thrown))
       }
       endpoint.loading = endpoint.loading.filter((other) => other !== variant)
     }
+  }
+
+  #fail({ endpoint, failed }: Step, variant: Variant, error: SlipwayError): void {
+    this.#options.log.error({ ...variant.subject, code: error.code }, `model not served: ${error.message}`)
+    failed.push(failedLoad(endpoint, variant, error))
   }
 
   #servesAnything(): boolean {
@@ -283,10 +287,9 @@ export class Reconciler {
   }
 
   /** What was loaded counts as if it could not be. */
-  async #refuse({ endpoint, added, failed }: Step, error: SlipwayError): Promise<void> {
-    for (const variant of added) {
-      this.#options.log.error({ ...variant.subject, code: error.code }, `model not served: ${error.message}`)
-      failed.push(failedLoad(endpoint, variant, error))
+  async #refuse(step: Step, error: SlipwayError): Promise<void> {
+    for (const variant of step.added) {
+      this.#fail(step, variant, error)
       await variant.unload(error)
     }
   }
@@ -297,10 +300,7 @@ export class Reconciler {
     await using closing = new AsyncDisposableStack()
     closing.defer(() => variant.close())
     variant.retire()
-    const { promise: late, resolve } = Promise.withResolvers<'late'>()
-    const cancel = clock.after(drainTimeoutMs, () => resolve('late'))
-    const end = await Promise.race([variant.drain(), late])
-    cancel()
+    const end = await orLate(clock, drainTimeoutMs, variant.drain())
     if (end === 'late') log.warn({ ...variant.subject, drainTimeoutMs }, 'requests of the old version did not finish in time')
     await faultPoint('drain.done')
     const wasLoaded = variant.loaded !== undefined

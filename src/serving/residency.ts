@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { contentKey } from '../contract/endpoint.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
 import type { Logger } from '../core/log.ts'
@@ -73,8 +74,8 @@ export class Residency {
     const times = await variant.load({ ...how, measured: this.#options.budgetBytes !== undefined })
     const { loaded } = variant
     if (loaded === undefined) return times
-    variant.memoryBytes = this.#settle(loaded.memoryBytes, this.#sizes.get(keyOf(variant)))
-    this.#sizes.set(keyOf(variant), variant.memoryBytes)
+    variant.memoryBytes = this.#settle(loaded.memoryBytes, this.#sizes.get(contentKey(variant.spec)))
+    this.#sizes.set(contentKey(variant.spec), variant.memoryBytes)
     await this.#makeRoom(variant, 0)
     return times
   }
@@ -89,7 +90,7 @@ export class Residency {
 
   /** What it took last time; else what models here take on average. */
   #expected(variant: Variant): number {
-    const known = this.#sizes.get(keyOf(variant))
+    const known = this.#sizes.get(contentKey(variant.spec))
     if (known !== undefined) return known
     let sum = 0
     for (const size of this.#sizes.values()) sum += size
@@ -98,7 +99,7 @@ export class Residency {
 
   /** What versions took that are served no more says nothing about those that are. */
   forget(): void {
-    const served = new Set([...this.#options.variants()].map(keyOf))
+    const served = new Set([...this.#options.variants()].map((variant) => contentKey(variant.spec)))
     for (const key of this.#sizes.keys()) if (!served.has(key)) this.#sizes.delete(key)
   }
 
@@ -172,8 +173,4 @@ async function weightsOnDisk(path: string): Promise<number> {
   for (const name of await readdir(path).catch(() => []))
     if (name.includes('.onnx') && !name.startsWith('.')) sum += (await stat(join(path, name)).catch(() => undefined))?.size ?? 0
   return sum
-}
-
-function keyOf({ spec }: Variant): string {
-  return `${spec.path}\0${spec.fingerprint ?? ''}`
 }

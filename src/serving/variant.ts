@@ -1,3 +1,4 @@
+import { backoffMs } from '../core/backoff.ts'
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { checkGolden } from '../signature/golden.ts'
@@ -78,10 +79,6 @@ export interface InferRequest {
   readonly parametersKey?: string | undefined
 }
 
-/** After a load on demand has failed, requests are refused this long before the next attempt, doubling. */
-const RELOAD_FIRST_MS = 1000
-const RELOAD_MAX_MS = 300_000
-
 /** One version inside an endpoint: loads it, keeps its instances, and runs requests through its scheduler. */
 export class Variant {
   readonly subject: Subject
@@ -140,7 +137,7 @@ export class Variant {
       const failure = toSlipwayError(error, 'SLW_LOAD_FAILED')
       const { code, message, issues } = failure
       this.#failure = this.#failureOf(failure)
-      this.#retryAtMs = clock.monotonicMs() + Math.min(RELOAD_MAX_MS, RELOAD_FIRST_MS * 2 ** this.#loadFailures++)
+      this.#retryAtMs = clock.monotonicMs() + backoffMs(this.#loadFailures++)
       observer.load({ subject, error: code, loadMs: 0, warmUpMs: 0 })
       throw new SlipwayError(code, `model "${subject.endpoint}" version ${subject.version}: ${message}`, {
         cause: failure,

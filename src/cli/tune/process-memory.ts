@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-
-const PAGE_BYTES = 4096
+import { residentBytes } from '../../engine/memory.ts'
 
 function read(path: string): string | undefined {
   try {
@@ -42,8 +41,7 @@ export function treeMemoryBytes(root: number): number | undefined {
   let total: number | undefined
   for (const pid of processTree(root)) {
     const pssKib = /^Pss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`) ?? '')?.[1]
-    const pages = read(`/proc/${pid}/statm`)?.split(' ')[1]
-    const bytes = pssKib !== undefined ? Number(pssKib) * 1024 : pages !== undefined ? Number(pages) * PAGE_BYTES : undefined
+    const bytes = pssKib === undefined ? residentBytes(pid) : Number(pssKib) * 1024
     if (bytes !== undefined) total = (total ?? 0) + bytes
   }
   return total

@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { check } from '../../contract/schema.ts'
 import { inputInvalid, SlipwayError } from '../../core/errors.ts'
+import { roundMs } from '../../core/units.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import type { Static, TSchema } from 'typebox'
@@ -120,14 +121,10 @@ function report({ model, old, new: now, pinned, times }: Switched): object {
     new: named(now),
     pinned,
     times: {
-      load_ms: round(times.loadMs),
-      warm_up_ms: round(times.warmUpMs),
-      switch_ms: round(times.switchMs),
-      drain_ms: round(times.drainMs),
+      load_ms: roundMs(times.loadMs),
+      warm_up_ms: roundMs(times.warmUpMs),
+      switch_ms: roundMs(times.switchMs),
+      drain_ms: roundMs(times.drainMs),
     },
   }
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000
 }

@@ -114,11 +114,7 @@ class Inference {
   /** Decided before the body is taken in: a full queue costs the client one round trip and us nothing. */
   #begin(): void {
     const exchange = this.#exchange
-    const loaded = this.#variant.requireReady()
-    this.#loaded = loaded
-    const context = this.#context(loaded)
-    exchange.context = context
-    this.#release = loaded.scheduler.reserve(context.priority, context.deadlineMs)
+    this.#holdPlace()
     try {
       exchange.collectBody((error, body) => {
         if (error !== undefined) {
@@ -129,9 +125,18 @@ class Inference {
         this.#prepare(body)
       })
     } catch (error) {
-      this.#release()
+      this.#release?.()
       throw error
     }
+  }
+
+  /** In the queue of the variant. @throws SLW_MODEL_NOT_READY, SLW_QUEUE_FULL, and that it would be late */
+  #holdPlace(): void {
+    const loaded = this.#variant.requireReady()
+    this.#loaded = loaded
+    const context = this.#context(loaded)
+    this.#exchange.context = context
+    this.#release = loaded.scheduler.reserve(context.priority, context.deadlineMs)
   }
 
   #context(loaded: Loaded): RequestContext {
@@ -206,11 +211,7 @@ class Inference {
     this.#release = undefined
     this.#variant = this.#route()
     const resume = (): void => {
-      const loaded = this.#variant.requireReady()
-      this.#loaded = loaded
-      const context = this.#context(loaded)
-      this.#exchange.context = context
-      this.#release = loaded.scheduler.reserve(context.priority, context.deadlineMs)
+      this.#holdPlace()
       this.#prepare(body)
     }
     if (this.#variant.dormant) this.#wake(resume)

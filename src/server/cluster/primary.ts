@@ -1,9 +1,11 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
+import { backoffMs } from '../../core/backoff.ts'
 import { usableCores } from '../../core/cores.ts'
 import { entryUrl } from '../../core/entry.ts'
 import { messageOf, toSlipwayError } from '../../core/errors.ts'
 import { silentLogger } from '../../core/log.ts'
+import { Turns } from '../../core/turns.ts'
 import { METRICS } from '../../serving/observe/catalog.ts'
 import { mergeFamilies } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
@@ -12,7 +14,7 @@ import { clearSocketPath } from '../../protocol/http/unix-socket.ts'
 import { reopenLog } from '../log-output.ts'
 import { resolveServer } from '../options.ts'
 import { openSecurity } from '../security.ts'
-import { openRepository } from '../start-server.ts'
+import { beginServing, openRepository } from '../start-server.ts'
 import { fromWire } from './channel.ts'
 import { Member } from './member.ts'
 import type { EndpointDocument } from '../../contract/endpoint.ts'
@@ -25,8 +27,6 @@ import type { ServedModel } from '../served.ts'
 import type { RunningServer, StartServerOptions } from '../start-server.ts'
 import type { AppliedWire, FailedLoadWire, StartCall, StartedAnswer } from './messages.ts'
 
-const BACKOFF_FIRST_MS = 1000
-const BACKOFF_MAX_MS = 300_000
 /** A process that worked this long has recovered. */
 const RECOVERED_AFTER_MS = 60_000
 /** How long a process may take to answer what it answers at once. */
@@ -52,10 +52,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   const repository = await openRepository(config, log, { apply: (desired) => primary.apply(desired) })
   const { url, urls, port } = await primary.start(repository)
   opened.defer(() => repository.close())
-  const failures = (await repository.start()).map((failed) => failed.error)
-  const [failure] = failures
-  if (failure !== undefined && !(await primary.anyReady())) throw failure
-  if (config.pollMs > 0) repository.poll(config.pollMs)
+  const failures = await beginServing(repository, config, () => primary.anyReady())
   const held = opened.move()
   return {
     url,
@@ -86,7 +83,7 @@ class Primary implements AsyncDisposable {
   #documents: readonly EndpointDocument[] = []
   #repository: Repository | undefined
   /** Changes and starts of processes, one after the other: a new process gets a state that no change is in the middle of. */
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   #consecutive = 0
   #restarts = 0
   /** Counters and histograms of processes that have ended, as last told: a counter never goes back. */
@@ -177,7 +174,7 @@ class Primary implements AsyncDisposable {
 
   /** Answers when every process has the change; where one cannot load what another can, none takes it. */
   apply(documents: readonly EndpointDocument[]): Promise<Applied> {
-    return this.#exclusive(async () => {
+    return this.#turns.take(async () => {
       const prepared = await this.#prepare(documents)
       // One that is started from here on serves them.
       this.#documents = documents
@@ -209,19 +206,13 @@ class Primary implements AsyncDisposable {
     return { failures: distinct([...failures, ...all.flatMap((applied) => applied.failures)]), switches: slowest(all) }
   }
 
-  #exclusive<T>(act: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(act)
-    this.#last = turn.catch(() => {})
-    return turn
-  }
-
   #onExit(member: Member, how: string): void {
     this.#members.delete(member)
     if (this.#closing) return
     this.#ended = mergeFamilies([this.#ended, member.counted])
     this.#restarts++
     if (performance.now() - member.startedMs > RECOVERED_AFTER_MS) this.#consecutive = 0
-    const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** this.#consecutive++)
+    const delayMs = backoffMs(this.#consecutive++)
     this.#log.error({ process: member.pid, how, retryMs: delayMs }, 'a serving process ended and is started again')
     setTimeout(() => void this.#restart(), delayMs).unref()
   }
@@ -229,7 +220,7 @@ class Primary implements AsyncDisposable {
   async #restart(): Promise<void> {
     if (this.#closing) return
     try {
-      await this.#exclusive(() => this.#startMember(this.#documents))
+      await this.#turns.take(() => this.#startMember(this.#documents))
     } catch (error) {
       this.#log.error({}, `a serving process could not be started: ${messageOf(error)}`)
     }
@@ -263,7 +254,7 @@ class Primary implements AsyncDisposable {
 
   /** Keys, tokens, certificates and log of every process, also of one that is just being started. */
   reload(): Promise<void> {
-    return this.#exclusive(async () => {
+    return this.#turns.take(async () => {
       await this.#askNow('reload').catch((error: unknown) => this.#log.error({}, `reload: ${messageOf(error)}`))
     })
   }

@@ -1,3 +1,4 @@
+import { roundMs } from '../../core/units.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Observer, RequestEvent } from './events.ts'
 
@@ -40,9 +41,9 @@ export function requestLog(log: Logger, options: RequestLogOptions, epochMs: () 
         ...event.subject,
         status: event.status,
         code: event.errorCode,
-        durationMs: round(event.durationMs),
-        queueMs: round(event.queueMs),
-        computeMs: round(event.computeMs),
+        durationMs: roundMs(event.durationMs),
+        queueMs: roundMs(event.queueMs),
+        computeMs: roundMs(event.computeMs),
         rows: event.rows,
         traceparent: event.traceparent,
         caller: event.caller,
@@ -55,8 +56,4 @@ export function requestLog(log: Logger, options: RequestLogOptions, epochMs: () 
       else log.info(fields, 'request')
     },
   }
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000
 }

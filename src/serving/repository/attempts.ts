@@ -1,11 +1,10 @@
+import { backoffMs } from '../../core/backoff.ts'
+import { contentKey } from '../../contract/endpoint.ts'
 import { filesAreToBlame } from '../blame.ts'
 import type { EndpointDocument, VariantSpec } from '../../contract/endpoint.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { FailedLoad } from '../reconciler.ts'
 import type { FoundVersion } from './scan.ts'
-
-const RETRY_FIRST_MS = 1000
-const RETRY_MAX_MS = 300_000
 
 /** One content of a path that could not be loaded. */
 interface Refusal {
@@ -60,22 +59,21 @@ export class Attempts {
 
   /** What was applied, and what of it could not be loaded. */
   note(documents: readonly EndpointDocument[], failures: readonly FailedLoad[]): void {
-    const failed = new Set(failures.map(({ spec }) => keyOf(spec)))
+    const failed = new Set(failures.map(({ spec }) => contentKey(spec)))
     for (const { spec } of documents) {
       for (const variant of spec.variants) {
         const refusal = this.#refusal(variant)
         // What was refused and is listed all the same, as there is nothing better, was not tried again.
-        if (failed.has(keyOf(variant)) || (refusal !== undefined && this.#nowMs < refusal.retryAtMs)) continue
-        this.#refused.delete(keyOf(variant))
+        if (failed.has(contentKey(variant)) || (refusal !== undefined && this.#nowMs < refusal.retryAtMs)) continue
+        this.#refused.delete(contentKey(variant))
         this.#good.set(variant.path, variant.fingerprint)
       }
     }
     for (const { endpoint, spec, error, held = false } of failures) {
       const attempts = (this.#refusal(spec)?.attempts ?? 0) + 1
-      const delayMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** (attempts - 1))
-      const retryAtMs = filesAreToBlame(error.code) ? Infinity : this.#clock.monotonicMs() + delayMs
+      const retryAtMs = filesAreToBlame(error.code) ? Infinity : this.#clock.monotonicMs() + backoffMs(attempts - 1)
       if (this.isGood(spec)) this.#good.delete(spec.path)
-      this.#refused.set(keyOf(spec), { endpoint, path: spec.path, attempts, retryAtMs, held })
+      this.#refused.set(contentKey(spec), { endpoint, path: spec.path, attempts, retryAtMs, held })
     }
   }
 
@@ -91,17 +89,13 @@ export class Attempts {
 
   /** Forgets what is gone. */
   keepOnly(present: readonly Pick<VariantSpec, 'path' | 'fingerprint'>[]): void {
-    const keys = new Set(present.map(keyOf))
+    const keys = new Set(present.map(contentKey))
     const paths = new Set(present.map(({ path }) => path))
     for (const path of this.#good.keys()) if (!paths.has(path)) this.#good.delete(path)
     for (const key of this.#refused.keys()) if (!keys.has(key)) this.#refused.delete(key)
   }
 
   #refusal(spec: Pick<VariantSpec, 'path' | 'fingerprint'>): Refusal | undefined {
-    return this.#refused.get(keyOf(spec))
+    return this.#refused.get(contentKey(spec))
   }
-}
-
-function keyOf({ path, fingerprint }: Pick<VariantSpec, 'path' | 'fingerprint'>): string {
-  return `${path}\0${fingerprint ?? ''}`
 }

@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, relative, resolve } from 'node:path'
 import { API_VERSION, closest } from '../../contract/schema.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
+import { Turns } from '../../core/turns.ts'
 import { fingerprintOf } from '../../model/fingerprint.ts'
 import { chooseVersions, findPackages } from '../../model/layout.ts'
 import { Attempts } from './attempts.ts'
@@ -67,7 +68,7 @@ export class Repository {
   /** The desired state that was last made true. */
   #applied: readonly EndpointDocument[] = []
   readonly #warned = new Set<string>()
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   #cancelPoll: (() => void) | undefined
   #closed = false
 
@@ -106,7 +107,7 @@ export class Repository {
   /** The present desired state. */
   documents(): EndpointDocument[] {
     const documents: EndpointDocument[] = []
-    for (const name of new Set([...this.#settled.keys(), ...this.#pins.keys()])) {
+    for (const name of this.#names()) {
       const variants = this.#unloaded.has(name) ? [] : this.#variants(name)
       if (variants.length > 0)
         documents.push({ apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name, generation: 1 }, spec: { variants } })
@@ -128,8 +129,12 @@ export class Repository {
     return [...specs.filter((spec) => spec.version !== pin.version).map((spec) => ({ ...spec, weight: 0 })), pin]
   }
 
+  #names(): Set<string> {
+    return new Set([...this.#settled.keys(), ...this.#pins.keys()])
+  }
+
   models(): KnownModel[] {
-    return [...new Set([...this.#settled.keys(), ...this.#pins.keys()])].map((name) => ({
+    return [...this.#names()].map((name) => ({
       name,
       versions: (this.#settled.get(name) ?? []).map((version) => version.version),
       pinned: this.#pins.get(name)?.path,
@@ -399,19 +404,17 @@ export class Repository {
 
   /** One change at a time: each sees the state that the one before it left. */
   #exclusive<T>(act: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(() => {
+    return this.#turns.take(() => {
       this.#attempts.begin()
       return act()
     })
-    this.#last = turn.catch(() => {})
-    return turn
   }
 
   /** Resolves when the change that goes on has ended. */
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelPoll?.()
-    await this.#last
+    await this.#turns.idle()
   }
 }
 
