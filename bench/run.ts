@@ -4,12 +4,12 @@
  */
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { debianBinary } from '../scripts/debian-package.ts'
 import { pythonEnv } from '../scripts/python-env.ts'
 import { measureLoad } from './load.ts'
 import { memoryOf, paceMs, processTree, reportMachine } from './machine.ts'
 import { MODELS, obtainModels, requestBody } from './models.ts'
+import { readBenchOptions } from './options.ts'
 import { fastapiServer, floorServer, launch, packSlipway, slipwayServer, timeHelp } from './servers.ts'
 import { formatTable, median, rangeOf } from './table.ts'
 import { temporaryFolder } from './temporary.ts'
@@ -134,50 +134,17 @@ const BUSY_BEFORE = 0.1
 const OTHERS_BUSY = 0.1
 const PACE_SLOWER = 1.15
 
-interface Options {
-  readonly rounds: number
-  readonly seconds: number
-  readonly warmUp: number
-  readonly wanted: (id: string) => boolean
-  readonly json: string | undefined
-  readonly fromSource: boolean
-}
+type Options = NonNullable<ReturnType<typeof readOptions>>
 
-function readOptions(): Options | undefined {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '3' },
-      seconds: { type: 'string', default: '5' },
-      'warm-up': { type: 'string', default: '3' },
-      only: { type: 'string' },
-      json: { type: 'string' },
-      'from-source': { type: 'boolean', default: false },
-      list: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
+function readOptions() {
+  const read = readBenchOptions(USAGE, [...LOAD_ROWS.map((row) => row.id), ...OTHER_ROWS], {
+    rounds: { value: 3, least: 3 },
+    seconds: { value: 5, least: 1 },
+    'warm-up': { value: 3, least: 1 },
   })
-  if (values.help) {
-    console.log(USAGE)
-    return undefined
-  }
-  if (values.list) {
-    console.log([...LOAD_ROWS.map((row) => row.id), ...OTHER_ROWS].join('\n'))
-    return undefined
-  }
-  const number = (name: 'rounds' | 'seconds' | 'warm-up', least: number): number => {
-    const value = Number(values[name])
-    if (!Number.isInteger(value) || value < least) throw new Error(`--${name} ${values[name]}: expected a whole number from ${least} on`)
-    return value
-  }
-  const texts = values.only?.split(',').filter((text) => text !== '')
-  return {
-    rounds: number('rounds', 3),
-    seconds: number('seconds', 1),
-    warmUp: number('warm-up', 1),
-    wanted: (id) => texts === undefined || texts.some((text) => id.includes(text)),
-    json: values.json,
-    fromSource: values['from-source'],
-  }
+  if (read === undefined) return undefined
+  const { numbers, ...options } = read
+  return { ...options, rounds: numbers.rounds, seconds: numbers.seconds, warmUp: numbers['warm-up'] }
 }
 
 /** What all measurements share. */

@@ -39,6 +39,16 @@ export async function post(url: string, body: unknown, headers: Record<string, s
   return { status: response.status, headers: response.headers, body: (await response.json()) as Record<string, unknown> }
 }
 
+/** Whether a process goes on. */
+export function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** Waits until a fact holds; fails after `limitMs`. */
 export async function until(fact: () => boolean | Promise<boolean>, what: string, limitMs = 20_000): Promise<void> {
   const end = Date.now() + limitMs

@@ -3,9 +3,9 @@
  * one table and asserts nothing; docs/benchmarks.md says how to read it.
  */
 import { writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import { debianBinary } from '../../scripts/debian-package.ts'
 import { pythonEnv } from '../../scripts/python-env.ts'
+import { readBenchOptions } from '../options.ts'
 import { paceMs, reportMachine } from '../machine.ts'
 import { obtainModels } from '../models.ts'
 import { packSlipway } from '../servers.ts'
@@ -32,43 +32,14 @@ const USAGE = `sh scripts/node bench/operations/run.ts [options]
 
 const PARTS: readonly Part[] = [...SWAP, ...OVERLOAD, ...CACHE, ...MANY, ...PROCESSES, ...COST]
 
-interface Options {
-  readonly rounds: number
-  readonly seconds: number
-  readonly wanted: (id: string) => boolean
-  readonly json: string | undefined
-  readonly fromSource: boolean
-}
+type Options = NonNullable<ReturnType<typeof readOptions>>
 
-function readOptions(): Options | undefined {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '5' },
-      only: { type: 'string' },
-      json: { type: 'string' },
-      'from-source': { type: 'boolean', default: false },
-      list: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  if (values.help || values.list) {
-    console.log(values.help ? USAGE : PARTS.flatMap((part) => part.ids).join('\n'))
-    return undefined
-  }
-  const number = (name: 'rounds' | 'seconds'): number => {
-    const value = Number(values[name])
-    if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} ${values[name]}: expected a whole number from 1 on`)
-    return value
-  }
-  const texts = values.only?.split(',').filter((text) => text !== '')
-  return {
-    rounds: number('rounds'),
-    seconds: number('seconds'),
-    wanted: (id) => texts === undefined || texts.some((text) => id.includes(text)),
-    json: values.json,
-    fromSource: values['from-source'],
-  }
+function readOptions() {
+  const ids = PARTS.flatMap((part) => part.ids)
+  const read = readBenchOptions(USAGE, ids, { rounds: { value: 5, least: 1 }, seconds: { value: 5, least: 1 } })
+  if (read === undefined) return undefined
+  const { numbers, ...options } = read
+  return { ...options, ...numbers }
 }
 
 interface Found {

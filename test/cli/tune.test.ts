@@ -12,7 +12,7 @@ import { withServing } from '../../src/cli/tune/write-serving.ts'
 import { Histogram, LATENCY_EDGES } from '../../src/contract/histogram.ts'
 import { usableCores } from '../../src/core/cores.ts'
 import { candidatesFor, keyOf } from '../../src/cli/tune/candidates.ts'
-import { example, ROOT, until } from '../fixtures.ts'
+import { alive, example, ROOT, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { slipway } from './slipway.ts'
 import type { Candidate } from '../../src/cli/tune/candidates.ts'
@@ -42,15 +42,6 @@ function candidatesIn(stdout: string): string[] {
   return [...stdout.matchAll(/^ +(\d+) +(\d+) +(\d+) {2}/gm)].map(([, instances, threads, maxBatchSize]) =>
     keyOf({ instances: Number(instances), threads: Number(threads), maxBatchSize: Number(maxBatchSize) }),
   )
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
 }
 
 describe('slipway tune', () => {

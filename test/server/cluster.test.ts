@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { addingModel, QUESTION } from '../adding-models.ts'
 import { ask } from '../asking.ts'
 import { ADMIN, serveInChild } from '../child-server.ts'
-import { post, until } from '../fixtures.ts'
+import { alive, post, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { ChildServer } from '../child-server.ts'
 
@@ -88,12 +88,3 @@ describe('a server of two processes', () => {
     await until(() => children.every((pid) => !alive(pid)), 'no process is left')
   })
 })
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}

@@ -12,8 +12,9 @@ export function ids(count: number): string[] {
 }
 
 /** What the model adds to 1; where it is not answered, why. */
-export async function added({ url }: Served, name: string): Promise<number | string> {
-  const { status, body } = await post(`${url}/v2/models/${name}/infer`, QUESTION)
+export async function added({ url }: Served, name: string, version?: string): Promise<number | string> {
+  const path = version === undefined ? name : `${name}/versions/${version}`
+  const { status, body } = await post(`${url}/v2/models/${path}/infer`, QUESTION)
   if (status !== 200) return `${status}: ${String(body['error'])}`
   return ((body['outputs'] as { data: number[] }[])[0]?.data[0] ?? Number.NaN) - 1
 }

@@ -3,8 +3,9 @@ import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { addingModel, QUESTION } from '../adding-models.ts'
-import { post, until } from '../fixtures.ts'
+import { until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
+import { added, health } from './served.ts'
 import { startServer } from '../../src/server/start-server.ts'
 import type { SlipwayServer, StartServerOptions } from '../../src/server/start-server.ts'
 import type { TemporaryFolder } from '../temporary-folder.ts'
@@ -15,33 +16,12 @@ function serve(folder: TemporaryFolder, options: StartServerOptions = {}): Promi
   return startServer({ models: [{ path: join(folder.path, 'm') }], port: 0, serving: SMALL, ...options })
 }
 
-/** What the served version adds to 1. */
-async function added(server: SlipwayServer, path = '/v2/models/m/infer'): Promise<number | string> {
-  const { status, body } = await post(`${server.url}${path}`, QUESTION)
-  if (status !== 200) return `${status}: ${String(body['error'])}`
-  return ((body['outputs'] as { data: number[] }[])[0]?.data[0] ?? Number.NaN) - 1
-}
-
-interface Health {
-  readonly status: string
-  readonly models: readonly {
-    readonly name: string
-    readonly version: string
-    readonly phase: string
-    readonly failures?: readonly { readonly version: string; readonly message: string }[]
-  }[]
-}
-
-async function health(server: SlipwayServer): Promise<Health> {
-  return (await (await fetch(`${server.url}/health`)).json()) as Health
-}
-
 /** Asks on several connections, without a pause, until stopped; every answer is kept. */
 function traffic(server: SlipwayServer): { stop(): Promise<(number | string)[]> } {
   const stopped = new AbortController()
   const answers: (number | string)[] = []
   const clients = Array.from({ length: 8 }, async () => {
-    while (!stopped.signal.aborted) answers.push(await added(server))
+    while (!stopped.signal.aborted) answers.push(await added(server, 'm'))
   })
   return {
     async stop() {
@@ -58,12 +38,12 @@ describe('polling a folder of versions', () => {
     await folder.write('m/1/model.onnx', addingModel(1))
     await using server = await serve(folder)
     const load = traffic(server)
-    await until(async () => (await added(server)) === 1, 'version 1 answers')
+    await until(async () => (await added(server, 'm')) === 1, 'version 1 answers')
     await folder.write('m/2/model.onnx', addingModel(2))
     await server.repository.rescan()
-    assert.equal(await added(server), 1, 'one look is not enough')
+    assert.equal(await added(server, 'm'), 1, 'one look is not enough')
     await server.repository.rescan()
-    assert.equal(await added(server), 2)
+    assert.equal(await added(server, 'm'), 2)
     const answers = await load.stop()
     assert.deepEqual(new Set(answers), new Set([1, 2]))
   })
@@ -80,9 +60,9 @@ describe('polling a folder of versions', () => {
     await writeFile(part, whole)
     await server.repository.rescan()
     assert.equal((await health(server)).models[0]?.failures?.length, 0, 'nothing was tried')
-    assert.equal(await added(server), 1)
+    assert.equal(await added(server, 'm'), 1)
     await server.repository.rescan()
-    assert.equal(await added(server), 2)
+    assert.equal(await added(server, 'm'), 2)
   })
 
   it('the timer does what two looks do', async () => {
@@ -90,7 +70,7 @@ describe('polling a folder of versions', () => {
     await folder.write('m/1/model.onnx', addingModel(1))
     await using server = await serve(folder, { pollMs: 50 })
     await folder.write('m/2/model.onnx', addingModel(2))
-    await until(async () => (await added(server)) === 2, 'version 2 answers')
+    await until(async () => (await added(server, 'm')) === 2, 'version 2 answers')
   })
 
   it('a version that cannot be loaded leaves the old one serving, is told in health and metrics, and is tried again when its files change', async () => {
@@ -113,7 +93,7 @@ describe('polling a folder of versions', () => {
     await folder.write('m/2/model.onnx', addingModel(2))
     await server.repository.rescan()
     await server.repository.rescan()
-    assert.equal(await added(server), 2)
+    assert.equal(await added(server, 'm'), 2)
     assert.equal((await health(server)).models[0]?.failures?.length, 0)
   })
 
@@ -122,24 +102,24 @@ describe('polling a folder of versions', () => {
     await folder.write('m/1/model.onnx', addingModel(1))
     await folder.write('m/2/model.onnx', addingModel(2))
     await using server = await serve(folder)
-    assert.equal(await added(server), 2)
+    assert.equal(await added(server, 'm'), 2)
     await rename(join(folder.path, 'm/2'), join(folder.path, 'away'))
     await server.repository.rescan()
-    assert.equal(await added(server), 2, 'gone once is not gone')
+    assert.equal(await added(server, 'm'), 2, 'gone once is not gone')
     await rename(join(folder.path, 'away'), join(folder.path, 'm/2'))
     await server.repository.rescan()
     await rm(join(folder.path, 'm/2'), { recursive: true })
     await server.repository.rescan()
-    assert.equal(await added(server), 2)
+    assert.equal(await added(server, 'm'), 2)
     await server.repository.rescan()
-    assert.equal(await added(server), 1)
+    assert.equal(await added(server, 'm'), 1)
     await rm(join(folder.path, 'm/1'), { recursive: true })
     await server.repository.rescan()
     await server.repository.rescan()
-    assert.equal(await added(server), 1)
+    assert.equal(await added(server, 'm'), 1)
     await rename(join(folder.path, 'm'), join(folder.path, 'gone'))
     await server.repository.rescan()
-    assert.equal(await added(server), 1)
+    assert.equal(await added(server, 'm'), 1)
   })
 
   it('a model folder that appears in a repository is served, and one that goes is not', async () => {
@@ -149,12 +129,12 @@ describe('polling a folder of versions', () => {
     await folder.write('all/b/model.onnx', addingModel(5))
     await server.repository.rescan()
     await server.repository.rescan()
-    assert.equal(await added(server, '/v2/models/b/infer'), 5)
+    assert.equal(await added(server, 'b'), 5)
     await rm(join(folder.path, 'all/a'), { recursive: true })
     await server.repository.rescan()
-    assert.equal(await added(server, '/v2/models/a/infer'), 1, 'gone once is not gone')
+    assert.equal(await added(server, 'a'), 1, 'gone once is not gone')
     await server.repository.rescan()
-    assert.match(String(await added(server, '/v2/models/a/infer')), /^404/)
+    assert.match(String(await added(server, 'a')), /^404/)
   })
 
   it('watch: an edited slipway.yaml is served within a moment', async () => {
@@ -177,7 +157,7 @@ describe('polling a folder of versions', () => {
     await rename(`${file}.tmp`, file)
     await server.repository.rescan()
     await server.repository.rescan()
-    assert.equal(await added(server), 7)
+    assert.equal(await added(server, 'm'), 7)
   })
 
   it('with versions: all every version answers by its number, and the newest that can be loaded gets the traffic', async () => {
@@ -188,9 +168,9 @@ describe('polling a folder of versions', () => {
     await folder.write('m/4/model.onnx', addingModel(4))
     await server.repository.rescan()
     await server.repository.rescan()
-    assert.equal(await added(server), 4)
-    assert.equal(await added(server, '/v2/models/m/versions/1/infer'), 1)
-    assert.match(String(await added(server, '/v2/models/m/versions/3/infer')), /^404/)
+    assert.equal(await added(server, 'm'), 4)
+    assert.equal(await added(server, 'm', '1'), 1)
+    assert.match(String(await added(server, 'm', '3')), /^404/)
   })
 
   it('at start, a broken newest version gives its place to the one before it', async () => {
@@ -198,7 +178,7 @@ describe('polling a folder of versions', () => {
     await folder.write('m/1/model.onnx', addingModel(1))
     await folder.write('m/2/model.onnx', 'garbage')
     await using server = await serve(folder)
-    assert.equal(await added(server), 1)
+    assert.equal(await added(server, 'm'), 1)
     assert.match((await health(server)).models[0]?.failures?.[0]?.message ?? '', /not an ONNX model/)
   })
 
@@ -206,9 +186,9 @@ describe('polling a folder of versions', () => {
     await using folder = await temporaryFolder()
     for (const version of [1, 2, 3]) await folder.write(`m/${version}/model.onnx`, addingModel(version))
     await using server = await serve(folder, { versions: '1,2' })
-    assert.equal(await added(server), 2)
-    assert.equal(await added(server, '/v2/models/m/versions/1/infer'), 1)
-    assert.match(String(await added(server, '/v2/models/m/versions/3/infer')), /^404/)
+    assert.equal(await added(server, 'm'), 2)
+    assert.equal(await added(server, 'm', '1'), 1)
+    assert.match(String(await added(server, 'm', '3')), /^404/)
     await assert.rejects(serve(folder, { versions: '9' }), /model "m" has no version 9; found 1, 2, 3/)
   })
 })
