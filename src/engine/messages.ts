@@ -9,7 +9,13 @@ export const WIRE_VERSION = 1
  * names and datatypes are those of the spec, in its order.
  */
 export type ToInstance =
-  | { readonly type: 'load'; readonly v: typeof WIRE_VERSION; readonly spec: InstanceSpec }
+  | {
+      readonly type: 'load'
+      readonly v: typeof WIRE_VERSION
+      readonly spec: InstanceSpec
+      /** Others serve meanwhile: it works at low priority until it is told to serve. */
+      readonly gentle: boolean
+    }
   | {
       readonly type: 'run'
       readonly id: number
@@ -19,7 +25,9 @@ export type ToInstance =
     }
   /** Loading and warming are over: from here on it works at the priority of the process. */
   | { readonly type: 'serve'; readonly nice: number }
+  /** Gives the model back; another one may be loaded. */
   | { readonly type: 'close' }
+  | { readonly type: 'exit' }
 
 /** From an instance back. */
 export type FromInstance =

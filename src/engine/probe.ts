@@ -25,6 +25,11 @@ export interface ProbeOptions {
   readonly sample: (rows: number) => readonly Tensor[]
   /** Rows of the larger timing run. */
   readonly maxBatchSize: number
+  /**
+   * Others are served meanwhile: no runs for the sake of timing, which such a time would spoil anyway; the cost is what the
+   * runs that compare rows took, until requests tell it better. Default: false.
+   */
+  readonly gentle?: boolean
 }
 
 /** A float of a batched run may differ from the single run by this much, relative to its size, and as much absolutely: kernels sum in another order. */
@@ -41,8 +46,13 @@ const SLOW_ROW_US = 1000
  */
 export async function probe(options: ProbeOptions): Promise<Probe> {
   const { inputs, instance, outputs } = options
-  const run = async (tensors: readonly Tensor[]): Promise<readonly Tensor[]> =>
-    (await instance.run(tensors.map(copyTensor), outputs)).outputs
+  const times = new Map<number, number>()
+  const run = async (tensors: readonly Tensor[]): Promise<readonly Tensor[]> => {
+    const result = await instance.run(tensors.map(copyTensor), outputs)
+    const rows = tensors[0]?.shape[0] ?? 1
+    times.set(rows, Math.min(times.get(rows) ?? Number.POSITIVE_INFINITY, result.computeUs))
+    return result.outputs
+  }
   const fixed = inputs.length === 0 ? NO_INPUT : inputs.find((input) => input.anyRank !== true && input.shape[0] !== -1)
   let singles: (readonly Tensor[])[]
   const sample = options.sample(3)
@@ -66,10 +76,11 @@ export async function probe(options: ProbeOptions): Promise<Probe> {
     return { batchable: false, reason, cost: await timeRuns(options, false), rowShapes: new Map() }
   }
   const reason = await compareBatches(run, sample, singles)
+  const batchable = reason === undefined
   return {
-    batchable: reason === undefined,
+    batchable,
     reason: reason ?? 'runs with 1, 2 and 3 rows agree',
-    cost: await timeRuns(options, reason === undefined),
+    cost: options.gentle === true ? costOf(times, batchable) : await timeRuns(options, batchable),
     rowShapes: new Map(singles[0]?.map((output) => [output.name, output.shape.slice(1)])),
   }
 }
@@ -116,6 +127,13 @@ function close(a: Tensor, b: Tensor): boolean {
     if (!(Math.abs(x - y) <= PROBE_TOLERANCE.absolute + PROBE_TOLERANCE.relative * Math.abs(x))) return false
   }
   return true
+}
+
+/** What the runs that were made anyway tell: microseconds by number of rows. */
+function costOf(times: ReadonlyMap<number, number>, batchable: boolean): Cost {
+  const oneUs = times.get(1) ?? 0
+  const threeUs = times.get(3)
+  return batchable && threeUs !== undefined ? fitCost({ rows: 1, us: oneUs }, { rows: 3, us: threeUs }) : { fixedUs: oneUs, perRowUs: 0 }
 }
 
 /** Times runs of one row and, for batchable models, of many: the best of a few, as noise only adds. */

@@ -41,9 +41,11 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
   const instance: RemoteInstance = new RemoteInstance(
     {
       kind: 'process',
+      gentle: false,
       send: (message) => send(message),
       kill: () => child.kill('SIGKILL'),
       memoryBytes: () => residentBytes(child.pid),
+      closed: () => send({ type: 'exit' }),
     },
     spec,
     options.runTimeoutMs,

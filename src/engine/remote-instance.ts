@@ -8,9 +8,13 @@ import type { Tensor } from '../tensor/tensor.ts'
 /** How messages reach an instance elsewhere, and how it is made to end. */
 export interface Transport {
   readonly kind: 'thread' | 'process'
+  /** Whether the model is to be loaded at low priority. */
+  readonly gentle: boolean
   send(message: ToInstance): void
   /** Ends it without waiting. A thread inside the runtime cannot be ended (the process would abort): it is left alone. */
   kill(): void
+  /** The model was given back: nothing is asked of the instance any more. */
+  closed(): void
   /** Loading and warming are over. */
   serve?(): void
   /** Takes a message that has come and was not yet told. */
@@ -64,7 +68,7 @@ export class RemoteInstance implements Instance {
 
   /** Sends the model and waits until it is loaded. */
   async load(): Promise<void> {
-    this.#transport.send({ type: 'load', v: WIRE_VERSION, spec: this.#spec })
+    this.#transport.send({ type: 'load', v: WIRE_VERSION, spec: this.#spec, gentle: this.#transport.gentle })
     await this.#loaded.promise
   }
 
@@ -156,6 +160,7 @@ export class RemoteInstance implements Instance {
         this.#settle(message.id)?.reject(new SlipwayError(message.error.code, message.error.message))
         break
       case 'closed':
+        this.#transport.closed()
         break
     }
   }

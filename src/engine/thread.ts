@@ -23,52 +23,43 @@ export interface ThreadData {
   readonly port: MessagePort
 }
 
-/**
- * Starts an instance in a worker thread and waits until its model is loaded.
- * @param gentle whether others serve meanwhile: it then works at low priority, where the system allows that, until it has
- *   been told to serve
- */
-export async function openThread(spec: InstanceSpec, runTimeoutMs: number, gentle = false): Promise<Instance> {
+export interface ThreadOptions {
+  readonly runTimeoutMs: number
+  /**
+   * Whether others serve meanwhile: it then works at low priority, where the system allows that, until it has been told to
+   * serve. Default: false.
+   */
+  readonly gentle?: boolean
+  /** Where threads come from and go to, if they are to be used again. Default: a thread ends with its instance. */
+  readonly spares?: SpareThreads
+}
+
+/** Starts an instance in a worker thread and waits until its model is loaded. */
+export async function openThread(spec: InstanceSpec, { runTimeoutMs, gentle = false, spares }: ThreadOptions): Promise<Instance> {
   forbidTelemetry()
-  // A channel of its own and not that of the thread: from it results can be taken at any time (`poll`).
-  const { port1: port, port2 } = new MessageChannel()
-  const data: ThreadData = { gentle: gentle && canLowerPriority(), compileCache: getCompileCacheDir(), port: port2 }
-  const worker = new Worker(entryUrl('engine/worker-thread'), {
-    name: spec.name,
-    workerData: data,
-    transferList: [port2],
-    resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB },
-  })
+  const lowered = gentle && canLowerPriority()
+  const thread = spares?.take() ?? new InstanceThread(lowered)
   const instance: RemoteInstance = new RemoteInstance(
     {
       kind: 'thread',
-      send: (message) => port.postMessage(message, message.type === 'run' ? transferList(message.data) : []),
+      gentle: lowered,
+      send: (message) => thread.send(message),
       kill() {},
-      serve: () => {
-        if (data.gentle) port.postMessage({ type: 'serve', nice: getPriority() } satisfies ToInstance, [])
+      serve() {
+        if (lowered) thread.send({ type: 'serve', nice: getPriority() })
       },
       memoryBytes: () => undefined,
-      poll() {
-        const received = receiveMessageOnPort(port) as { message: FromInstance } | undefined
-        if (received !== undefined) instance.receive(received.message)
+      poll: () => thread.poll(),
+      closed() {
+        thread.occupant = undefined
+        if (spares?.keep(thread) === true) instance.exited({ reason: 'exited', message: 'it was closed' })
+        else void thread.end().then(() => instance.exited({ reason: 'exited', message: 'it was closed' }))
       },
     },
     spec,
     runTimeoutMs,
   )
-  let crash: InstanceEnd | undefined
-  port.on('message', (message: FromInstance) => instance.receive(message))
-  worker.on('error', (error: Error & { code?: string }) => {
-    crash = { reason: error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'heap exhausted' : 'error', message: error.message }
-    instance.fail(crash)
-  })
-  worker.on('exit', (code) => {
-    // What it sent before it ended is still on its way.
-    for (let left = receiveMessageOnPort(port); left !== undefined; left = receiveMessageOnPort(port))
-      instance.receive(left.message as FromInstance)
-    port.close()
-    instance.exited(crash ?? { reason: 'exited', message: `the thread ended with code ${code}` })
-  })
+  thread.occupant = instance
   try {
     await instance.load()
   } catch (error) {
@@ -77,4 +68,98 @@ export async function openThread(spec: InstanceSpec, runTimeoutMs: number, gentl
     throw error
   }
   return instance
+}
+
+/** A worker thread for one instance after another. */
+class InstanceThread {
+  /** Whom its messages are for. */
+  occupant: RemoteInstance | undefined
+  /** Called when it ends by itself while nobody is in it. */
+  onEnd: (() => void) | undefined
+  readonly #port: MessagePort
+  readonly #ended: Promise<void>
+
+  constructor(gentle: boolean) {
+    // A channel of its own and not that of the thread: from it results can be taken at any time (`poll`).
+    const { port1: port, port2 } = new MessageChannel()
+    const data: ThreadData = { gentle, compileCache: getCompileCacheDir(), port: port2 }
+    const worker = new Worker(entryUrl('engine/worker-thread'), {
+      name: 'slipway instance',
+      workerData: data,
+      transferList: [port2],
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB },
+    })
+    this.#port = port
+    let crash: InstanceEnd | undefined
+    port.on('message', (message: FromInstance) => this.occupant?.receive(message))
+    worker.on('error', (error: Error & { code?: string }) => {
+      crash = { reason: error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'heap exhausted' : 'error', message: error.message }
+      this.occupant?.fail(crash)
+    })
+    this.#ended = new Promise((resolve) => {
+      worker.on('exit', (code) => {
+        // What it sent before it ended is still on its way.
+        while (this.#take());
+        port.close()
+        resolve()
+        this.occupant?.exited(crash ?? { reason: 'exited', message: `the thread ended with code ${code}` })
+        this.onEnd?.()
+      })
+    })
+  }
+
+  send(message: ToInstance): void {
+    this.#port.postMessage(message, message.type === 'run' ? transferList(message.data) : [])
+  }
+
+  poll(): void {
+    this.#take()
+  }
+
+  #take(): boolean {
+    const received = receiveMessageOnPort(this.#port) as { message: FromInstance } | undefined
+    if (received === undefined) return false
+    this.occupant?.receive(received.message)
+    return true
+  }
+
+  end(): Promise<void> {
+    this.send({ type: 'exit' })
+    return this.#ended
+  }
+}
+
+/**
+ * Threads whose model was given back, for the next one: to start a thread takes a tenth of a second of a core, which a switch
+ * under load would take from those who are served.
+ */
+export class SpareThreads implements AsyncDisposable {
+  readonly #max: number
+  readonly #idle: InstanceThread[] = []
+  #closed = false
+
+  /** @param max how many are kept at most; each holds about 20 MB */
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  take(): InstanceThread | undefined {
+    const thread = this.#idle.pop()
+    if (thread !== undefined) thread.onEnd = undefined
+    return thread
+  }
+
+  /** Whether it was taken in. */
+  keep(thread: InstanceThread): boolean {
+    if (this.#closed || this.#idle.length >= this.#max) return false
+    this.#idle.push(thread)
+    thread.onEnd = () => this.#idle.splice(this.#idle.indexOf(thread), 1)
+    return true
+  }
+
+  /** Ends those that are idle, and takes in no more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    for (let thread = this.take(); thread !== undefined; thread = this.take()) await thread.end()
+  }
 }

@@ -2,13 +2,13 @@ import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { failPoint } from '../core/fail-point.ts'
 import { WIRE_VERSION } from './messages.ts'
 import { heapBytes, measureOpening } from './memory.ts'
-import { restoreThreadPriority } from './priority.ts'
+import { lowerThreadPriority, restoreThreadPriority } from './priority.ts'
 import { openSession, prepareRuntime, weightsOf } from './runtime.ts'
 import type { Session } from './runtime.ts'
 import type { InstanceSpec, WireError } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
 
-/** The inside of a thread or process instance: answers messages with one loaded session. */
+/** The inside of a thread or process instance: answers messages with one loaded session, one after another. */
 export function hostInstance(post: (message: FromInstance) => void, exit: () => void): (message: ToInstance) => void {
   let session: Session | undefined
   let spec: InstanceSpec | undefined
@@ -20,6 +20,7 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
         try {
           if ((message.v as number) !== WIRE_VERSION)
             throw new Error(`the instance speaks version ${WIRE_VERSION}, was sent ${String(message.v)}`)
+          if (message.gentle) lowerThreadPriority()
           spec = message.spec
           // The library itself is there once, whatever is loaded into it.
           prepareRuntime()
@@ -38,7 +39,11 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
         break
       case 'close':
         await session?.close()
+        session = undefined
+        spec = undefined
         post({ type: 'closed' })
+        break
+      case 'exit':
         exit()
         break
     }

@@ -18,6 +18,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
 import type { Instance, InstanceEnd, InstanceSpec } from '../engine/instance.ts'
 import type { Probe } from '../engine/probe.ts'
+import type { SpareThreads } from '../engine/thread.ts'
 import type { ModelPackage } from '../model/package.ts'
 import type { Sample } from '../signature/example.ts'
 import type { Signature } from '../signature/signature.ts'
@@ -31,6 +32,7 @@ export interface LoadOptions {
   readonly cores: number
   readonly clock: Clock
   readonly log: Logger
+  readonly spares: SpareThreads
   /** Others serve meanwhile: the instances are opened one after the other instead of all at once. */
   readonly gentle: boolean
   /** Memory counts: the instances are opened one after the other, so that what each takes can be told. */
@@ -93,6 +95,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     outputs: opening.outputs,
     sample: opening.parts.sample.rows,
     maxBatchSize: serving.maxBatchSize,
+    gentle: options.gentle,
   })
   opening.warmUpMs += clock.monotonicMs() - probing
   for (const slot of slots) slot.serve()
@@ -151,7 +154,7 @@ class Opening {
   }
 
   slot(index: number): InstanceSlot {
-    const { clock, onAvailable, onInstanceFailure } = this.#options
+    const { clock, spares, onAvailable, onInstanceFailure } = this.#options
     const { serving } = this.parts
     // One that is started again is wanted at once.
     let { gentle } = this.#options
@@ -164,7 +167,9 @@ class Opening {
         if (!first) await this.#requireSameFiles()
         first = false
         const instance =
-          serving.isolation === 'process' ? await openProcess(spec, serving) : await openThread(spec, serving.runTimeoutMs, gentle)
+          serving.isolation === 'process'
+            ? await openProcess(spec, serving)
+            : await openThread(spec, { runTimeoutMs: serving.runTimeoutMs, gentle, spares })
         const started = clock.monotonicMs()
         try {
           await this.#warm(instance)

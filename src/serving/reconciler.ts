@@ -1,6 +1,7 @@
 import { orLate } from '../core/clock.ts'
 import { toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
+import { SpareThreads } from '../engine/thread.ts'
 import { Endpoint } from './endpoint.ts'
 import { Residency } from './residency.ts'
 import { Variant } from './variant.ts'
@@ -9,7 +10,7 @@ import type { SlipwayError } from '../core/errors.ts'
 import type { LoadTimes } from './load.ts'
 import type { VariantOptions } from './variant.ts'
 
-export type ReconcilerOptions = Omit<VariantOptions, 'endpoint' | 'spec' | 'servingOverrides'> & {
+export type ReconcilerOptions = Omit<VariantOptions, 'endpoint' | 'spec' | 'servingOverrides' | 'spares'> & {
   /** Server-side settings of a model, over those of its package. */
   readonly servingFor: (endpoint: string) => VariantOptions['servingOverrides']
   readonly memoryBudgetBytes: number | undefined
@@ -74,6 +75,7 @@ export class Reconciler {
   readonly endpoints = new Map<string, Endpoint>()
   readonly residency: Residency
   readonly #options: ReconcilerOptions
+  readonly #spares: SpareThreads
   /** Loaded or being loaded, and not yet in an endpoint. */
   readonly #beside = new Set<Variant>()
   #last: Promise<unknown> = Promise.resolve()
@@ -83,6 +85,8 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     const { log, observer, memoryBudgetBytes } = options
     this.#options = options
+    // Under a memory budget nothing is held that no model accounts for.
+    this.#spares = new SpareThreads(memoryBudgetBytes === undefined ? options.cores : 0)
     this.residency = new Residency({
       budgetBytes: memoryBudgetBytes,
       log,
@@ -140,7 +144,10 @@ export class Reconciler {
       if (existing !== undefined && !existing.retryDue) {
         rest.delete(identity(spec))
         kept.push(existing)
-      } else added.push(new Variant({ ...this.#options, endpoint: name, spec, servingOverrides: this.#options.servingFor(name) }))
+      } else
+        added.push(
+          new Variant({ ...this.#options, spares: this.#spares, endpoint: name, spec, servingOverrides: this.#options.servingFor(name) }),
+        )
     }
     return { endpoint, isNew: present === undefined, specs, kept, added, removed: [...rest.values()], failed: [], loadMs: 0, warmUpMs: 0 }
   }
@@ -317,6 +324,8 @@ export class Reconciler {
 
   /** Ends everything, also what is being loaded. */
   async close(): Promise<void> {
+    await using closing = new AsyncDisposableStack()
+    closing.use(this.#spares)
     await Promise.all([...this.variants(), ...this.#beside].map((variant) => variant.close()))
   }
 

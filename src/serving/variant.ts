@@ -15,6 +15,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
 import type { Instance, InstanceEnd } from '../engine/instance.ts'
 import type { SlotStatus } from '../engine/slot.ts'
+import type { SpareThreads } from '../engine/thread.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { CacheStore } from './cache/store.ts'
@@ -33,6 +34,7 @@ export interface VariantOptions {
   readonly cores: number
   readonly clock: Clock
   readonly log: Logger
+  readonly spares: SpareThreads
   readonly observer: Required<Observer>
 }
 
@@ -151,7 +153,7 @@ export class Variant {
   }
 
   async #open(how: LoadManner): Promise<LoadTimes> {
-    const { spec, observer, clock, log, cores, servingOverrides } = this.#options
+    const { spec, observer, clock, log, cores, spares, servingOverrides } = this.#options
     let scheduler: Scheduler | undefined
     await using opened = new AsyncDisposableStack()
     const model = opened.use(
@@ -162,6 +164,7 @@ export class Variant {
         cores,
         clock,
         log,
+        spares,
         ...how,
         onAvailable: () => scheduler?.wake(),
         onInstanceFailure: (instance, end) => this.#onInstanceFailure(instance, end),

@@ -15,7 +15,7 @@ import type { Tensor } from '../../src/tensor/tensor.ts'
 const TIMEOUT_MS = 30_000
 const kinds: readonly (readonly [Instance['kind'], (spec: InstanceSpec) => Promise<Instance>])[] = [
   ['inline', openInline],
-  ['thread', (spec) => openThread(spec, TIMEOUT_MS)],
+  ['thread', (spec) => openThread(spec, { runTimeoutMs: TIMEOUT_MS })],
   ['process', (spec) => openProcess(spec, { runTimeoutMs: TIMEOUT_MS, memoryLimitMb: undefined })],
 ]
 

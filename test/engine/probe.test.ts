@@ -9,7 +9,7 @@ import { temporaryFolder } from '../temporary-folder.ts'
 import type { Probe } from '../../src/engine/probe.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 
-async function probed(bytes: Uint8Array, sample?: (rows: number) => Tensor[]): Promise<Probe> {
+async function probed(bytes: Uint8Array, sample?: (rows: number) => Tensor[], gentle = false): Promise<Probe> {
   await using folder = await temporaryFolder()
   const model = await inspectOnnx(await folder.write('model.onnx', bytes))
   await using instance = closing(await openInline(instanceSpec(model)))
@@ -20,6 +20,7 @@ async function probed(bytes: Uint8Array, sample?: (rows: number) => Tensor[]): P
     outputs: model.outputs.map(({ name }) => name),
     sample: sample ?? ((rows) => generateSample(inputs, rows)),
     maxBatchSize: 32,
+    gentle,
   })
 }
 
@@ -37,6 +38,20 @@ describe('the probe at load', () => {
     assert.deepEqual([found.batchable, found.reason], [true, 'runs with 1, 2 and 3 rows agree'])
     assert.ok(found.cost !== undefined && found.cost.fixedUs >= 0 && found.cost.perRowUs >= 0)
     assert.deepEqual([...found.rowShapes], [['y', [1]]])
+  })
+
+  it('beside others that serve, times nothing for its own sake, and knows the cost from them', async () => {
+    let rows = 0
+    let runs = 0
+    const sample = (count: number): Tensor[] => {
+      runs++
+      rows += count
+      return [{ name: 'x', datatype: 'FP32', shape: [count, 4], data: Float32Array.from({ length: count * 4 }, (_, index) => index) }]
+    }
+    const gentle = await probed(one('Relu'), sample, true)
+    assert.equal(gentle.batchable, true)
+    assert.ok(gentle.cost !== undefined && gentle.cost.fixedUs + gentle.cost.perRowUs > 0)
+    assert.ok(runs <= 2 && rows <= 4, `${runs} samples of ${rows} rows`)
   })
 
   it('believes runs, not declared shapes: a wrong declaration does not matter', async () => {
