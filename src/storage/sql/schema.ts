@@ -1,0 +1,365 @@
+/** The tables as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
+export interface Schema {
+  counters: CountersRow
+  contents: ContentsRow
+  uploads: UploadsRow
+  doomed_objects: DoomedObjectsRow
+  holds: HoldsRow
+  files: FilesRow
+  experiments: ExperimentsRow
+  experiment_tags: ExperimentTagsRow
+  runs: RunsRow
+  run_tags: RunTagsRow
+  params: ParamsRow
+  metrics: MetricsRow
+  latest_metrics: LatestMetricsRow
+  datasets: DatasetsRow
+  run_datasets: RunDatasetsRow
+  run_models: RunModelsRow
+  logged_models: LoggedModelsRow
+  logged_model_tags: LoggedModelTagsRow
+  logged_model_params: LoggedModelParamsRow
+  logged_model_metrics: LoggedModelMetricsRow
+  models: ModelsRow
+  model_names: ModelNamesRow
+  model_tags: ModelTagsRow
+  versions: VersionsRow
+  version_tags: VersionTagsRow
+  aliases: AliasesRow
+  endpoints: EndpointsRow
+  revisions: RevisionsRow
+  events: EventsRow
+  webhooks: WebhooksRow
+  deliveries: DeliveriesRow
+  api_keys: ApiKeysRow
+  leases: LeasesRow
+  idempotency_keys: IdempotencyKeysRow
+}
+
+export interface CountersRow {
+  name: string
+  value: number
+}
+
+export interface ContentsRow {
+  id: string
+  size: number
+  sha256: string
+  chunks: string
+  object_key: string
+  verified: number
+  created_at: number
+}
+
+export interface UploadsRow {
+  object_key: string
+  multipart_id: string | null
+  target: string | null
+  created_at: number
+  expires_at: number
+}
+
+export interface DoomedObjectsRow {
+  object_key: string
+  since: number
+}
+
+export interface HoldsRow {
+  id: string
+  content_id: string
+  expires_at: number
+}
+
+export interface FilesRow {
+  root: string
+  path: string
+  content_id: string
+  size: number
+  modified_at: number
+}
+
+export interface ExperimentsRow {
+  id: string
+  environment: string
+  name: string
+  artifact_location: string
+  lifecycle_stage: string
+  created_at: number
+  updated_at: number
+  deleted_at: number | null
+}
+
+export interface ExperimentTagsRow {
+  experiment_id: string
+  key: string
+  value: string
+}
+
+export interface RunsRow {
+  id: string
+  experiment_id: string
+  name: string
+  user_id: string
+  status: string
+  start_time: number | null
+  end_time: number | null
+  artifact_uri: string
+  lifecycle_stage: string
+  deleted_at: number | null
+}
+
+export interface RunTagsRow {
+  run_id: string
+  key: string
+  value: string
+}
+
+export interface ParamsRow {
+  run_id: string
+  key: string
+  value: string
+}
+
+export interface MetricsRow {
+  run_id: string
+  key: string
+  timestamp: number
+  step: number
+  value: number
+  is_nan: number
+}
+
+export interface LatestMetricsRow {
+  run_id: string
+  key: string
+  timestamp: number
+  step: number
+  value: number
+  is_nan: number
+}
+
+export interface DatasetsRow {
+  id: string
+  experiment_id: string
+  name: string
+  digest: string
+  source_type: string
+  source: string
+  schema: string | null
+  profile: string | null
+}
+
+export interface RunDatasetsRow {
+  run_id: string
+  dataset_id: string
+  position: number
+  tags: string
+}
+
+export interface RunModelsRow {
+  run_id: string
+  logged_model_id: string
+  direction: string
+  step: number
+  position: number
+}
+
+export interface LoggedModelsRow {
+  id: string
+  experiment_id: string
+  name: string
+  model_type: string
+  status: string
+  status_message: string | null
+  source_run_id: string
+  artifact_uri: string
+  lifecycle_stage: string
+  created_at: number
+  updated_at: number
+  deleted_at: number | null
+}
+
+export interface LoggedModelTagsRow {
+  logged_model_id: string
+  key: string
+  value: string
+}
+
+export interface LoggedModelParamsRow {
+  logged_model_id: string
+  key: string
+  value: string
+}
+
+export interface LoggedModelMetricsRow {
+  logged_model_id: string
+  key: string
+  timestamp: number
+  step: number
+  value: number
+  is_nan: number
+  run_id: string
+  dataset_name: string
+  dataset_digest: string
+}
+
+export interface ModelsRow {
+  id: string
+  environment: string
+  name: string
+  description: string | null
+  protected_aliases: string
+  created_at: number
+  updated_at: number
+  deleted_at: number | null
+}
+
+export interface ModelNamesRow {
+  environment: string
+  name: string
+  last_version: number
+}
+
+export interface ModelTagsRow {
+  model_id: string
+  key: string
+  value: string
+}
+
+export interface VersionsRow {
+  id: string
+  model_id: string
+  number: number
+  description: string | null
+  source: string
+  run_id: string | null
+  run_link: string | null
+  logged_model_id: string | null
+  stage: string
+  status: string
+  status_message: string | null
+  digest: string | null
+  size: number | null
+  servable: number
+  servable_reason: string | null
+  approval: string
+  approval_by: string | null
+  approval_reason: string | null
+  approval_at: number | null
+  provenance: string
+  signature: string | null
+  metrics: string | null
+  examples: string | null
+  scan: string | null
+  created_by: string
+  created_at: number
+  updated_at: number
+  deleted_at: number | null
+}
+
+export interface VersionTagsRow {
+  version_id: string
+  key: string
+  value: string
+}
+
+export interface AliasesRow {
+  model_id: string
+  alias: string
+  version_id: string
+  updated_by: string
+  updated_at: number
+}
+
+export interface EndpointsRow {
+  id: string
+  environment: string
+  name: string
+  labels: string
+  spec: string
+  generation: number
+  managed_by: string | null
+  created_at: number
+  updated_at: number
+  deleted_at: number | null
+}
+
+export interface RevisionsRow {
+  endpoint_id: string
+  number: number
+  spec: string
+  resolved: string
+  created_by: string
+  reason: string | null
+  created_at: number
+}
+
+export interface EventsRow {
+  sequence: number
+  at: number
+  environment: string
+  actor: string
+  reason: string | null
+  action: string
+  kind: string
+  name: string
+  before: string | null
+  after: string | null
+}
+
+export interface WebhooksRow {
+  id: string
+  environment: string
+  name: string
+  url: string
+  description: string | null
+  events: string
+  secret: string | null
+  status: string
+  created_at: number
+  updated_at: number
+}
+
+export interface DeliveriesRow {
+  id: string
+  webhook_id: string
+  sequence: number
+  body: string
+  state: string
+  attempts: number
+  next_attempt_at: number
+  last_status: number | null
+  last_error: string | null
+  created_at: number
+  delivered_at: number | null
+}
+
+export interface ApiKeysRow {
+  id: string
+  name: string
+  prefix: string
+  hash: string
+  scopes: string
+  environments: string | null
+  created_by: string
+  created_at: number
+  expires_at: number | null
+  last_used_at: number | null
+  revoked_at: number | null
+}
+
+export interface LeasesRow {
+  name: string
+  holder: string | null
+  token: number
+  expires_at: number
+}
+
+export interface IdempotencyKeysRow {
+  caller: string
+  key: string
+  request_digest: string
+  status: number | null
+  answer: string | null
+  created_at: number
+}
