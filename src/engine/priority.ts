@@ -4,8 +4,11 @@ import { getPriority, setPriority } from 'node:os'
 /** CAP_SYS_NICE of capabilities(7). */
 const CAP_SYS_NICE = 1n << 23n
 
-/** The least there is, a sixtieth of the weight of the usual 0, see sched(7): it gets on with what others leave. */
-const LOW_NICE = 19
+/**
+ * A tenth of the weight of the usual 0, see sched(7). At the least there is, 19, it is a seventieth: on a machine without a free core a
+ * version then took minutes to load, and whoever waited for a lock that its thread held took as long.
+ */
+const LOW_NICE = 10
 
 let restorable: boolean | undefined
 

@@ -1,0 +1,35 @@
+import { nextNumber } from './counters.ts'
+import type { Scope, Write } from './ground.ts'
+
+/** What can be changed, and is told of. */
+export type EventKind = 'experiment' | 'run' | 'logged_model' | 'model' | 'version' | 'alias'
+
+/** One change of the registry, written in the transaction that made it. */
+export interface Change {
+  readonly kind: EventKind
+  /** `churn`, `churn/3`, `churn@champion`. */
+  readonly name: string
+  readonly action: 'created' | 'updated' | 'deleted' | 'restored' | 'set' | 'renamed'
+  readonly before?: object | undefined
+  readonly after?: object | undefined
+}
+
+/** Numbers are those of commits: to be the last thing that a transaction does, as others wait for their number until it ends. */
+export async function record(write: Write, scope: Scope, atMs: number, change: Change): Promise<void> {
+  const { kind, name, action, before, after } = change
+  await write
+    .insertInto('events')
+    .values({
+      sequence: await nextNumber(write, 'event'),
+      at: atMs,
+      environment: scope.environment,
+      actor: scope.actor,
+      reason: scope.reason ?? null,
+      action,
+      kind,
+      name,
+      before: before === undefined ? null : JSON.stringify(before),
+      after: after === undefined ? null : JSON.stringify(after),
+    })
+    .execute()
+}

@@ -1,0 +1,46 @@
+import type { Transaction } from 'kysely'
+import type { Clock } from '../core/clock.ts'
+import type { Database } from '../storage/sql/database.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+
+/** What every part of the registry stands on. */
+export interface Ground {
+  readonly database: Database
+  readonly clock: Clock
+  /** 32 hexadecimal digits, never twice. */
+  readonly newId: () => string
+}
+
+export type Write = Transaction<Schema>
+
+/** On whose behalf something is done, and where. */
+export interface Scope {
+  /** Experiments, models and endpoints of one environment are not seen from another. */
+  readonly environment: string
+  /** Who: the name of a key or a person, for the record. */
+  readonly actor: string
+  readonly reason?: string
+}
+
+export interface Tag {
+  readonly key: string
+  readonly value: string
+}
+
+export type LifecycleStage = 'active' | 'deleted'
+
+/** The last one wins where a key comes twice. */
+export function tagRows<Owner extends object>(owner: Owner, tags: readonly Tag[]): (Owner & Tag)[] {
+  return [...new Map(tags.map(({ key, value }) => [key, value]))].map(([key, value]) => ({ ...owner, key, value }))
+}
+
+/** Tags by what they belong to, each list in the order of its keys. */
+export function groupTags(rows: readonly (Tag & { readonly owner: string })[]): Map<string, Tag[]> {
+  const groups = new Map<string, Tag[]>()
+  for (const { owner, key, value } of rows) {
+    const group = groups.get(owner)
+    if (group === undefined) groups.set(owner, [{ key, value }])
+    else group.push({ key, value })
+  }
+  return groups
+}

@@ -1,0 +1,252 @@
+import { SlipwayError } from '../core/errors.ts'
+import { isUniqueViolation } from '../storage/sql/errors.ts'
+import { record } from './events.ts'
+import { groupTags, tagRows } from './ground.ts'
+import { LIMITS, requireModelName, requireTag } from './names.ts'
+import { readVersions } from './read-versions.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { ModelsRow, Schema } from '../storage/sql/schema.ts'
+import type { Change } from './events.ts'
+import type { Ground, Scope, Tag, Write } from './ground.ts'
+import type { Version } from './read-versions.ts'
+
+export interface ModelAlias {
+  readonly alias: string
+  readonly version: number
+}
+
+/** A named thing to predict with. */
+export interface Model {
+  readonly id: string
+  readonly environment: string
+  readonly name: string
+  readonly description: string | undefined
+  readonly createdAt: number
+  readonly updatedAt: number
+  readonly tags: readonly Tag[]
+  readonly aliases: readonly ModelAlias[]
+  /** Aliases that only somebody with the scope `protect` may set, move or remove. */
+  readonly protectedAliases: readonly string[]
+  /** Of each stage the newest. */
+  readonly latestVersions: readonly Version[]
+}
+
+export interface NewModel {
+  readonly name: string
+  readonly description?: string | undefined
+  readonly tags?: readonly Tag[]
+}
+
+/** Registered models. */
+export class Models {
+  readonly #ground: Ground
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+  }
+
+  /** @throws SLW_ALREADY_EXISTS */
+  async create(scope: Scope, { name, description, tags = [] }: NewModel): Promise<Model> {
+    requireModelName(name)
+    for (const tag of tags) requireTag('a tag', tag, LIMITS.modelTagLength)
+    const { database, clock, newId } = this.#ground
+    const now = clock.epochMs()
+    const id = newId()
+    try {
+      await database.write(async (write) => {
+        await write
+          .insertInto('models')
+          .values({
+            id,
+            environment: scope.environment,
+            name,
+            description: description ?? null,
+            protected_aliases: '[]',
+            created_at: now,
+            updated_at: now,
+            deleted_at: null,
+          })
+          .execute()
+        await beginNumbers(write, scope.environment, name)
+        const rows = tagRows({ model_id: id }, tags)
+        if (rows.length > 0) await write.insertInto('model_tags').values(rows).execute()
+        await record(write, scope, now, { kind: 'model', name, action: 'created', after: { description, tags } })
+      })
+    } catch (error) {
+      if (!isUniqueViolation(error)) throw error
+      throw taken(name, error)
+    }
+    return await this.get(scope, name)
+  }
+
+  /** @throws SLW_NOT_FOUND */
+  async get(scope: Scope, name: string): Promise<Model> {
+    const { read } = this.#ground.database
+    const [model] = await readModels(read, [await requireModel(read, scope, name)])
+    return model!
+  }
+
+  async describe(scope: Scope, name: string, description: string): Promise<Model> {
+    await this.#change(scope, name, async (write, row, now) => {
+      await write.updateTable('models').set({ description, updated_at: now }).where('id', '=', row.id).execute()
+      return { action: 'updated', before: { description: row.description }, after: { description } }
+    })
+    return await this.get(scope, name)
+  }
+
+  /** Its versions keep their numbers. @throws SLW_ALREADY_EXISTS */
+  async rename(scope: Scope, name: string, newName: string): Promise<Model> {
+    requireModelName(newName)
+    try {
+      await this.#change(scope, name, async (write, row, now) => {
+        await write.updateTable('models').set({ name: newName, updated_at: now }).where('id', '=', row.id).execute()
+        await write.updateTable('versions').set({ updated_at: now }).where('model_id', '=', row.id).execute()
+        await carryNumbers(write, { environment: scope.environment, from: name, to: newName })
+        return { action: 'renamed', before: { name }, after: { name: newName } }
+      })
+    } catch (error) {
+      if (!isUniqueViolation(error)) throw error
+      throw taken(newName, error)
+    }
+    return await this.get(scope, newName)
+  }
+
+  /** To the trash, with its versions; its aliases go. @throws SLW_CONFLICT where one of them is protected */
+  async delete(scope: Scope, name: string): Promise<void> {
+    await this.#change(scope, name, async (write, row, now) => {
+      const aliases = await write.selectFrom('aliases').select(['alias', 'version_id']).where('model_id', '=', row.id).execute()
+      const guarded = protectedAliases(row).find((alias) => aliases.some((other) => other.alias === alias))
+      if (guarded !== undefined)
+        throw new SlipwayError('SLW_CONFLICT', `model "${name}" has the protected alias "${guarded}": remove the alias before the model`)
+      await write.deleteFrom('aliases').where('model_id', '=', row.id).execute()
+      await write.updateTable('models').set({ deleted_at: now, updated_at: now }).where('id', '=', row.id).execute()
+      return { action: 'deleted', before: { aliases: aliases.map(({ alias }) => alias) } }
+    })
+  }
+
+  async setTag(scope: Scope, name: string, tag: Tag): Promise<void> {
+    requireTag('a tag', tag, LIMITS.modelTagLength)
+    await this.#change(scope, name, async (write, row) => {
+      await write
+        .insertInto('model_tags')
+        .values({ model_id: row.id, ...tag })
+        .onConflict((conflict) => conflict.columns(['model_id', 'key']).doUpdateSet({ value: tag.value }))
+        .execute()
+      return { action: 'set', after: { tag } }
+    })
+  }
+
+  /** One that is not there is no error. */
+  async deleteTag(scope: Scope, name: string, key: string): Promise<void> {
+    await this.#change(scope, name, async (write, row) => {
+      await write.deleteFrom('model_tags').where('model_id', '=', row.id).where('key', '=', key).execute()
+      return { action: 'deleted', before: { tag: { key } } }
+    })
+  }
+
+  async #change(
+    scope: Scope,
+    name: string,
+    act: (write: Write, row: Selectable<ModelsRow>, now: number) => Promise<Pick<Change, 'action' | 'before' | 'after'>>,
+  ): Promise<void> {
+    const { database, clock } = this.#ground
+    const now = clock.epochMs()
+    await database.write(async (write) => {
+      const row = await requireModel(write, scope, name)
+      await record(write, scope, now, { kind: 'model', name, ...(await act(write, row, now)) })
+    })
+  }
+}
+
+function taken(name: string, cause: unknown): SlipwayError {
+  return new SlipwayError('SLW_ALREADY_EXISTS', `Registered Model (name=${name}) already exists.`, { cause })
+}
+
+async function beginNumbers(write: Write, environment: string, name: string): Promise<void> {
+  await write
+    .insertInto('model_names')
+    .values({ environment, name, last_version: 0 })
+    .onConflict((conflict) => conflict.columns(['environment', 'name']).doNothing())
+    .execute()
+}
+
+/** Under its new name, too, a number is never given twice. */
+async function carryNumbers(write: Write, { environment, from, to }: { environment: string; from: string; to: string }): Promise<void> {
+  await beginNumbers(write, environment, to)
+  const numbers = await write
+    .selectFrom('model_names')
+    .select('last_version')
+    .where('environment', '=', environment)
+    .where('name', 'in', [from, to])
+    .execute()
+  await write
+    .updateTable('model_names')
+    .set({ last_version: Math.max(...numbers.map((row) => row.last_version)) })
+    .where('environment', '=', environment)
+    .where('name', '=', to)
+    .execute()
+}
+
+export function protectedAliases(row: Selectable<ModelsRow>): string[] {
+  return JSON.parse(row.protected_aliases) as string[]
+}
+
+/** One that is visible from there and not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no name */
+export async function requireModel(read: Kysely<Schema>, scope: Scope, name: string): Promise<Selectable<ModelsRow>> {
+  requireModelName(name)
+  const row = await read
+    .selectFrom('models')
+    .selectAll()
+    .where('environment', '=', scope.environment)
+    .where('name', '=', name)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+  if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `Registered Model with name=${name} not found`)
+  return row
+}
+
+/** With everything that belongs to them, in the order given. */
+export async function readModels(read: Kysely<Schema>, rows: readonly Selectable<ModelsRow>[]): Promise<Model[]> {
+  if (rows.length === 0) return []
+  const ids = rows.map(({ id }) => id)
+  const newest = read
+    .selectFrom('versions')
+    .select((columns) => ['model_id', 'stage', columns.fn.max('number').as('number')])
+    .where('model_id', 'in', ids)
+    .where('deleted_at', 'is', null)
+    .groupBy(['model_id', 'stage'])
+    .as('newest')
+  const [tags, aliases, latest] = await Promise.all([
+    read.selectFrom('model_tags').select(['model_id as owner', 'key', 'value']).where('model_id', 'in', ids).orderBy('key').execute(),
+    read
+      .selectFrom('aliases')
+      .innerJoin('versions', 'versions.id', 'aliases.version_id')
+      .select(['aliases.model_id', 'alias', 'number'])
+      .where('aliases.model_id', 'in', ids)
+      .orderBy('alias')
+      .execute(),
+    read
+      .selectFrom('versions')
+      .innerJoin(newest, (join) =>
+        join.onRef('newest.model_id', '=', 'versions.model_id').onRef('newest.number', '=', 'versions.number'),
+      )
+      .selectAll('versions')
+      .orderBy('versions.number')
+      .execute(),
+  ])
+  const tagsOf = groupTags(tags)
+  const aliasesOf = Map.groupBy(aliases, (alias) => alias.model_id)
+  const versionsOf = Map.groupBy(await readVersions(read, latest), (version) => version.modelId)
+  return rows.map((row) => ({
+    id: row.id,
+    environment: row.environment,
+    name: row.name,
+    description: row.description ?? undefined,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    tags: tagsOf.get(row.id) ?? [],
+    aliases: (aliasesOf.get(row.id) ?? []).map(({ alias, number }) => ({ alias, version: number })),
+    protectedAliases: protectedAliases(row),
+    latestVersions: versionsOf.get(row.id) ?? [],
+  }))
+}

@@ -1,0 +1,112 @@
+import { SlipwayError } from '../core/errors.ts'
+import { groupTags } from './ground.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
+import type { Tag } from './ground.ts'
+
+export const STAGES = ['None', 'Staging', 'Production', 'Archived'] as const
+export type Stage = (typeof STAGES)[number]
+
+export type Approval = 'none' | 'pending' | 'approved' | 'rejected'
+
+/** Where a version comes from. */
+export interface Provenance {
+  readonly runId?: string
+  readonly datasetVersion?: string
+  readonly codeCommit?: string
+  /** `churn/3`: what it was copied or made from. */
+  readonly parentVersion?: string
+}
+
+/** An immutable set of files, and what is known of it. */
+export interface Version {
+  readonly id: string
+  readonly modelId: string
+  readonly model: string
+  readonly number: number
+  readonly description: string | undefined
+  /** What was registered, as whoever registered it called it. */
+  readonly source: string
+  readonly runId: string | undefined
+  readonly runLink: string | undefined
+  readonly loggedModelId: string | undefined
+  readonly stage: Stage
+  readonly status: 'PENDING_REGISTRATION' | 'READY' | 'FAILED_REGISTRATION'
+  readonly statusMessage: string | undefined
+  /** Of its files; undefined where they are not with us. */
+  readonly digest: string | undefined
+  /** Bytes of all files. */
+  readonly size: number | undefined
+  readonly servable: boolean
+  /** Why it cannot be served. */
+  readonly servableReason: string | undefined
+  readonly approval: Approval
+  readonly provenance: Provenance
+  readonly createdBy: string
+  readonly createdAt: number
+  readonly updatedAt: number
+  readonly tags: readonly Tag[]
+  readonly aliases: readonly string[]
+}
+
+/** With everything that belongs to them, in the order given. */
+export async function readVersions(read: Kysely<Schema>, rows: readonly Selectable<VersionsRow>[]): Promise<Version[]> {
+  if (rows.length === 0) return []
+  const ids = rows.map(({ id }) => id)
+  const [tags, aliases, models] = await Promise.all([
+    read.selectFrom('version_tags').select(['version_id as owner', 'key', 'value']).where('version_id', 'in', ids).orderBy('key').execute(),
+    read.selectFrom('aliases').select(['version_id', 'alias']).where('version_id', 'in', ids).orderBy('alias').execute(),
+    read
+      .selectFrom('models')
+      .select(['id', 'name'])
+      .where('id', 'in', [...new Set(rows.map((row) => row.model_id))])
+      .execute(),
+  ])
+  const tagsOf = groupTags(tags)
+  const aliasesOf = Map.groupBy(aliases, (alias) => alias.version_id)
+  const names = new Map(models.map(({ id, name }) => [id, name]))
+  return rows.map((row) => ({
+    id: row.id,
+    modelId: row.model_id,
+    model: names.get(row.model_id) ?? '',
+    number: row.number,
+    description: row.description ?? undefined,
+    source: row.source,
+    runId: row.run_id ?? undefined,
+    runLink: row.run_link ?? undefined,
+    loggedModelId: row.logged_model_id ?? undefined,
+    stage: row.stage as Stage,
+    status: row.status as Version['status'],
+    statusMessage: row.status_message ?? undefined,
+    digest: row.digest ?? undefined,
+    size: row.size ?? undefined,
+    servable: row.servable === 1,
+    servableReason: row.servable_reason ?? undefined,
+    approval: row.approval as Approval,
+    provenance: JSON.parse(row.provenance) as Provenance,
+    createdBy: row.created_by,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    tags: tagsOf.get(row.id) ?? [],
+    aliases: (aliasesOf.get(row.id) ?? []).map(({ alias }) => alias),
+  }))
+}
+
+/** One that is not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no number */
+export async function requireVersion(
+  read: Kysely<Schema>,
+  model: Selectable<ModelsRow>,
+  number: string,
+): Promise<Selectable<VersionsRow>> {
+  if (!/^\d{1,15}$/.test(number))
+    throw new SlipwayError('SLW_INPUT_INVALID', `Parameter 'version' must be an integer, got '${number}'.`)
+  const row = await read
+    .selectFrom('versions')
+    .selectAll()
+    .where('model_id', '=', model.id)
+    .where('number', '=', Number(number))
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+  if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `Model Version (name=${model.name}, version=${number}) not found`)
+  return row
+}

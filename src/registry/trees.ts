@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto'
+import { sql } from 'kysely'
+import { SlipwayError } from '../core/errors.ts'
+import type { Kysely } from 'kysely'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { Write } from './ground.ts'
+
+/** What files belong to: only those of versions never change. */
+export type Root = `run:${string}` | `model:${string}` | `version:${string}`
+
+export interface TreeFile {
+  /** From the root, with `/`. */
+  readonly path: string
+  readonly contentId: string
+  readonly size: number
+}
+
+/** A folder or a file, one level deep. */
+export interface TreeEntry {
+  readonly name: string
+  readonly directory: boolean
+  readonly size: number | undefined
+}
+
+/** Files below a folder, which may be the whole tree (''), in the order of their paths. */
+export async function filesBelow(read: Kysely<Schema>, root: Root, folder = ''): Promise<TreeFile[]> {
+  return await selectBelow(read, root, folder).orderBy('path').execute()
+}
+
+function selectBelow(read: Kysely<Schema>, root: Root, folder: string) {
+  const all = read.selectFrom('files').select(['path', 'content_id as contentId', 'size']).where('root', '=', root)
+  if (folder === '') return all
+  const prefix = `${folder}/`
+  return all.where(sql<string>`substr(path, 1, ${prefix.length})`, '=', prefix)
+}
+
+export async function fileAt(read: Kysely<Schema>, root: Root, path: string): Promise<TreeFile | undefined> {
+  return await read
+    .selectFrom('files')
+    .select(['path', 'content_id as contentId', 'size'])
+    .where('root', '=', root)
+    .where('path', '=', path)
+    .executeTakeFirst()
+}
+
+/** What lies directly in a folder, in the order of names; nothing where it is a file or not there. */
+export async function listFolder(read: Kysely<Schema>, root: Root, folder = ''): Promise<TreeEntry[]> {
+  const skipped = folder === '' ? 0 : folder.length + 1
+  const entries = new Map<string, TreeEntry>()
+  for (const { path, size } of await filesBelow(read, root, folder)) {
+    const rest = path.slice(skipped)
+    const slash = rest.indexOf('/')
+    const name = slash < 0 ? rest : rest.slice(0, slash)
+    entries.set(name, { name, directory: slash >= 0, size: slash < 0 ? size : undefined })
+  }
+  return [...entries.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/**
+ * The digest of a tree: SHA-256 over `slipway-tree-v1`, then for each file, in the order of paths, its path and content id, each
+ * on a line of its own and the path as JSON.
+ */
+export function treeDigest(files: readonly TreeFile[]): string {
+  const hash = createHash('sha256').update('slipway-tree-v1\n')
+  for (const { path, contentId } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) hash.update(`${JSON.stringify(path)}\n${contentId}\n`)
+  return hash.digest('hex')
+}
+
+/** Puts the same files under another root: rows are copied, no bytes. */
+export async function copyTree(write: Write, files: readonly TreeFile[], root: Root, atMs: number): Promise<void> {
+  const rows = files.map(({ path, contentId, size }) => ({ root, path, content_id: contentId, size, modified_at: atMs }))
+  for (let from = 0; from < rows.length; from += ROWS_AT_ONCE)
+    await write
+      .insertInto('files')
+      .values(rows.slice(from, from + ROWS_AT_ONCE))
+      .execute()
+}
+
+const ROWS_AT_ONCE = 1000
+
+/** A path inside a tree, as it came from outside. @throws SLW_INPUT_INVALID for what would leave it */
+export function requireTreePath(path: string): string {
+  const parts = path.split('/')
+  const bad = path === '' || path.includes('\\') || path.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..')
+  if (bad) throw new SlipwayError('SLW_INPUT_INVALID', `Invalid path: ${JSON.stringify(path)} does not lie inside a folder of files`)
+  return path
+}
