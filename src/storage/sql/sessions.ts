@@ -1,0 +1,115 @@
+import { Kysely } from 'kysely'
+import { checkParameters } from './parameters.ts'
+import type { CompiledQuery, DatabaseConnection, Dialect, Driver, QueryResult } from 'kysely'
+import type { Parameter } from './parameters.ts'
+import type { Schema } from './schema.ts'
+
+export interface StatementResult {
+  readonly rows: readonly object[]
+  /** Rows that the statement inserted, updated or deleted. */
+  readonly affected?: number
+}
+
+/** A way to the database on which statements follow one another. */
+export interface Session {
+  run(statement: string, parameters: readonly Parameter[]): Promise<StatementResult>
+  begin(): Promise<void>
+  commit(): Promise<void>
+  /** Never throws: a session that cannot roll back is of no use to the next, and `release` sees to that. */
+  rollback(): Promise<void>
+  release(): void
+}
+
+/** What Kysely knows about a dialect and we leave as it is. */
+export type DialectParts = Pick<Dialect, 'createAdapter' | 'createQueryCompiler' | 'createIntrospector'>
+
+/** Kysely over sessions that `open` gives out. */
+export function kyselyOver(parts: DialectParts, open: () => Promise<Session>): Kysely<Schema> {
+  return new Kysely<Schema>({ dialect: { ...parts, createDriver: () => new SessionDriver(open) } })
+}
+
+class SessionDriver implements Driver {
+  readonly #open: () => Promise<Session>
+
+  constructor(open: () => Promise<Session>) {
+    this.#open = open
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<SessionConnection> {
+    return new SessionConnection(await this.#open())
+  }
+
+  async beginTransaction(connection: SessionConnection): Promise<void> {
+    await connection.begin()
+  }
+
+  async commitTransaction(connection: SessionConnection): Promise<void> {
+    await connection.commit()
+  }
+
+  async rollbackTransaction(connection: SessionConnection): Promise<void> {
+    await connection.rollback()
+  }
+
+  async releaseConnection(connection: SessionConnection): Promise<void> {
+    connection.release()
+  }
+
+  async destroy(): Promise<void> {}
+}
+
+/**
+ * A session while somebody has it. A transaction in which a statement failed can only be rolled back: PostgreSQL has it so,
+ * and work that goes on after a caught error on SQLite would not on PostgreSQL.
+ */
+class SessionConnection implements DatabaseConnection {
+  readonly #session: Session
+  #inTransaction = false
+  #released = false
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    if (this.#released) throw new Error('a statement was run after its transaction had ended: wait for each before the work returns')
+    if (this.#failure !== undefined) throw this.#failure.error
+    try {
+      const { rows, affected } = await this.#session.run(sql, checkParameters(sql, parameters))
+      return { rows: rows as R[], ...(affected === undefined ? {} : { numAffectedRows: BigInt(affected) }) }
+    } catch (error) {
+      if (this.#inTransaction) this.#failure = { error }
+      throw error
+    }
+  }
+
+  // oxlint-disable-next-line require-yield -- there is nothing to yield
+  async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new Error('rows are not streamed: ask for pages')
+  }
+
+  async begin(): Promise<void> {
+    await this.#session.begin()
+    this.#inTransaction = true
+  }
+
+  /** @throws the error of the first statement that failed, although the work went on */
+  async commit(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure.error
+    await this.#session.commit()
+    this.#inTransaction = false
+  }
+
+  async rollback(): Promise<void> {
+    this.#inTransaction = false
+    await this.#session.rollback()
+  }
+
+  release(): void {
+    this.#released = true
+    this.#session.release()
+  }
+}

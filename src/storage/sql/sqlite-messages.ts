@@ -1,0 +1,33 @@
+import type { Parameter } from './parameters.ts'
+
+/** What the thread of a SQLite database is asked. */
+export type SqliteRequest =
+  | { readonly type: 'run'; readonly on: 'reader' | 'writer'; readonly statement: string; readonly parameters: readonly Parameter[] }
+  /** Whether or not a transaction has begun. */
+  | { readonly type: 'rollback' }
+  /** Copies the database as it was last committed into a file. */
+  | { readonly type: 'backup'; readonly path: string }
+  | { readonly type: 'close' }
+
+export type SqliteQuestion = SqliteRequest & { readonly id: number }
+
+/** One for each question, by its id. 0: the database is open, or why not. */
+export type SqliteAnswer = { readonly id: number } & (SqliteRows | SqliteFailure)
+
+export interface SqliteRows {
+  readonly rows: readonly object[]
+  readonly affected?: number
+}
+
+export interface SqliteFailure {
+  /** The name of the result code. */
+  readonly code: string
+  readonly message: string
+}
+
+/** What the thread is told when it starts. */
+export interface SqliteThreadData {
+  readonly file: string
+  /** How long a connection waits for a lock of another process. */
+  readonly busyTimeoutMs: number
+}

@@ -1,0 +1,109 @@
+/** Entry of the thread of a SQLite database: two connections, one that only reads and one that writes. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { backup, DatabaseSync } from 'node:sqlite'
+import { sqliteCodeName } from './sqlite-codes.ts'
+import type { SQLInputValue, StatementSync } from 'node:sqlite'
+import type { Parameter } from './parameters.ts'
+import type { MessagePort } from 'node:worker_threads'
+import type { SqliteAnswer, SqliteFailure, SqliteQuestion, SqliteRequest, SqliteRows, SqliteThreadData } from './sqlite-messages.ts'
+
+/** Prepared statements that are kept, of each connection. */
+const STATEMENTS_MAX = 256
+/** Longer ones insert many rows, and seldom the same number twice. In characters. */
+const STATEMENT_KEPT_MAX = 4096
+
+const NOTHING: SqliteRows = { rows: [] }
+
+class Connection {
+  readonly database: DatabaseSync
+  readonly #statements = new Map<string, StatementSync>()
+
+  constructor({ file, busyTimeoutMs }: SqliteThreadData, readOnly: boolean) {
+    this.database = new DatabaseSync(file, { readOnly, timeout: busyTimeoutMs, enableForeignKeyConstraints: true, readBigInts: false })
+  }
+
+  run(statement: string, parameters: readonly Parameter[]): SqliteRows {
+    const prepared = this.#prepare(statement)
+    const values = parameters.map(toSqlite)
+    if (prepared.columns().length > 0) return { rows: prepared.all(...values) }
+    return { rows: [], affected: Number(prepared.run(...values).changes) }
+  }
+
+  /** The one that was used longest ago gives way. */
+  #prepare(statement: string): StatementSync {
+    const known = this.#statements.get(statement)
+    const prepared = known ?? this.database.prepare(statement)
+    if (known !== undefined) this.#statements.delete(statement)
+    if (statement.length > STATEMENT_KEPT_MAX) return prepared
+    this.#statements.set(statement, prepared)
+    if (this.#statements.size > STATEMENTS_MAX) {
+      const [oldest] = this.#statements.keys()
+      if (oldest !== undefined) this.#statements.delete(oldest)
+    }
+    return prepared
+  }
+}
+
+/** Whole numbers as integers: node:sqlite binds every number as a double, and `'v' || 1.0` is not `'v1'`. */
+function toSqlite(value: Parameter): SQLInputValue {
+  return typeof value === 'number' && Number.isSafeInteger(value) && !Object.is(value, -0) ? BigInt(value) : value
+}
+
+function openConnections(data: SqliteThreadData): { reader: Connection; writer: Connection } {
+  const writer = new Connection(data, false)
+  writer.database.exec('pragma journal_mode = wal')
+  writer.database.exec('pragma synchronous = normal')
+  // After the writer, which makes the file where there is none.
+  return { writer, reader: new Connection(data, true) }
+}
+
+function failure(error: unknown): SqliteFailure {
+  const { errcode, code, message } = error as Error & { errcode?: number; code?: string }
+  return { code: errcode === undefined ? (code ?? 'SQLITE_ERROR') : sqliteCodeName(errcode), message }
+}
+
+/** Opens the database and answers until it is told to close. */
+function serve(port: MessagePort): void {
+  const { reader, writer } = openConnections(workerData as SqliteThreadData)
+  const act = (request: SqliteRequest): SqliteRows | Promise<SqliteRows> => {
+    switch (request.type) {
+      case 'run':
+        return (request.on === 'reader' ? reader : writer).run(request.statement, request.parameters)
+      case 'rollback':
+        // After some errors SQLite has done so itself.
+        if (writer.database.isTransaction) writer.database.exec('rollback')
+        return NOTHING
+      case 'backup':
+        return backup(reader.database, request.path).then(() => NOTHING)
+      case 'close':
+        // The writer last: it takes the write-ahead log into the file.
+        reader.database.close()
+        writer.database.close()
+        return NOTHING
+    }
+  }
+  const answer = (id: number, what: SqliteRows | SqliteFailure): void => port.postMessage({ id, ...what } satisfies SqliteAnswer)
+  port.on('message', (question: SqliteQuestion) => {
+    try {
+      const result = act(question)
+      if (result instanceof Promise) {
+        result.then(
+          (rows) => answer(question.id, rows),
+          (error: unknown) => answer(question.id, failure(error)),
+        )
+      } else answer(question.id, result)
+    } catch (error) {
+      answer(question.id, failure(error))
+    }
+    if (question.type === 'close') port.close()
+  })
+}
+
+const port = parentPort!
+let opened: SqliteRows | SqliteFailure = NOTHING
+try {
+  serve(port)
+} catch (error) {
+  opened = failure(error)
+}
+port.postMessage({ id: 0, ...opened } satisfies SqliteAnswer)

@@ -1,0 +1,116 @@
+import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
+import { Turns } from '../../core/turns.ts'
+import { refuseNested } from './nesting.ts'
+import { kyselyOver } from './sessions.ts'
+import { SqliteThread } from './sqlite-thread.ts'
+import { databaseTime } from './time.ts'
+import type { Kysely, Transaction } from 'kysely'
+import type { Database } from './database.ts'
+import type { Schema } from './schema.ts'
+import type { DialectParts, Session } from './sessions.ts'
+import type { SqliteRequest } from './sqlite-messages.ts'
+
+/** Other processes that have the file open (a backup tool, a shell) are given this long to let go of it. */
+const BUSY_TIMEOUT_MS = 5000
+
+export interface SqliteOptions {
+  /** Path of the database file; it is made where there is none, its folder is not. */
+  readonly file: string
+}
+
+/** What only a database in a file can do. */
+export interface SqliteDatabase extends Database {
+  readonly dialect: 'sqlite'
+  readonly file: string
+  /** Copies what was committed into the file `path`, which is then a database of its own. Others go on meanwhile. */
+  backup(path: string): Promise<void>
+}
+
+/**
+ * Opens a SQLite file as it is, without a look at its schema and at who else has it open: see `openDatabase` for that.
+ * @throws SLW_DATABASE_UNAVAILABLE when the file cannot be opened
+ */
+export async function openSqlite({ file }: SqliteOptions): Promise<SqliteDatabase> {
+  const thread = await SqliteThread.open({ file, busyTimeoutMs: BUSY_TIMEOUT_MS })
+  return new Sqlite(file, thread)
+}
+
+class Sqlite implements SqliteDatabase {
+  readonly dialect = 'sqlite'
+  readonly file: string
+  readonly read: Kysely<Schema>
+  readonly #writer: Kysely<Schema>
+  readonly #thread: SqliteThread
+  readonly #turns = new Turns()
+
+  constructor(file: string, thread: SqliteThread) {
+    this.file = file
+    this.#thread = thread
+    this.read = kyselyOver(PARTS, async () => new SqliteSession(thread, 'reader'))
+    this.#writer = kyselyOver(PARTS, async () => new SqliteSession(thread, 'writer'))
+  }
+
+  write<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T> {
+    return refuseNested((within) =>
+      this.#turns.take(() => this.#writer.transaction().execute((transaction) => within(() => work(transaction)))),
+    )
+  }
+
+  async now(): Promise<number> {
+    const { now } = await this.read.selectNoFrom(databaseTime('sqlite').as('now')).executeTakeFirstOrThrow()
+    return now
+  }
+
+  async backup(path: string): Promise<void> {
+    await this.#thread.ask({ type: 'backup', path })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#turns.idle()
+    await this.#thread.close()
+  }
+}
+
+/** Statements of all sessions go to the same two connections of the thread; turns keep the writers apart. */
+class SqliteSession implements Session {
+  readonly #thread: SqliteThread
+  readonly #on: 'reader' | 'writer'
+
+  constructor(thread: SqliteThread, on: 'reader' | 'writer') {
+    this.#thread = thread
+    this.#on = on
+  }
+
+  run(statement: string, parameters: Extract<SqliteRequest, { type: 'run' }>['parameters']): ReturnType<Session['run']> {
+    return this.#thread.ask({ type: 'run', on: this.#on, statement, parameters })
+  }
+
+  async begin(): Promise<void> {
+    if (this.#on === 'reader') throw new Error('a transaction is made by Database.write')
+    await this.run('begin immediate', [])
+  }
+
+  async commit(): Promise<void> {
+    await this.run('commit', [])
+  }
+
+  async rollback(): Promise<void> {
+    // It fails only where the thread has ended, and the transaction with it.
+    await this.#thread.ask({ type: 'rollback' }).catch(() => {})
+  }
+
+  release(): void {}
+}
+
+/** Kysely would let one statement of ours wait for the other; they wait in the thread. */
+class Adapter extends SqliteAdapter {
+  override get supportsMultipleConnections(): boolean {
+    return true
+  }
+}
+
+const PARTS: DialectParts = {
+  createAdapter: () => new Adapter(),
+  createQueryCompiler: () => new SqliteQueryCompiler(),
+  createIntrospector: (database) => new SqliteIntrospector(database),
+}
