@@ -1,5 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
-import { isUniqueViolation } from '../storage/sql/errors.ts'
+import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { nextNumber } from './counters.ts'
 import { record } from './events.ts'
 import { groupTags, tagRows } from './ground.ts'

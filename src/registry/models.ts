@@ -1,5 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
-import { isUniqueViolation } from '../storage/sql/errors.ts'
+import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { record } from './events.ts'
 import { groupTags, tagRows } from './ground.ts'
 import { LIMITS, requireModelName, requireTag } from './names.ts'
@@ -227,9 +227,7 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
       .execute(),
     read
       .selectFrom('versions')
-      .innerJoin(newest, (join) =>
-        join.onRef('newest.model_id', '=', 'versions.model_id').onRef('newest.number', '=', 'versions.number'),
-      )
+      .innerJoin(newest, (join) => join.onRef('newest.model_id', '=', 'versions.model_id').onRef('newest.number', '=', 'versions.number'))
       .selectAll('versions')
       .orderBy('versions.number')
       .execute(),

@@ -130,11 +130,7 @@ export class Runs {
   async deleteTag(scope: Scope, id: string, key: string): Promise<void> {
     await this.#ground.database.write(async (write) => {
       requireActive(await lockRun(write, scope, id))
-      const { numDeletedRows } = await write
-        .deleteFrom('run_tags')
-        .where('run_id', '=', id)
-        .where('key', '=', key)
-        .executeTakeFirst()
+      const { numDeletedRows } = await write.deleteFrom('run_tags').where('run_id', '=', id).where('key', '=', key).executeTakeFirst()
       if (numDeletedRows === 0n) throw new SlipwayError('SLW_NOT_FOUND', `No tag with name: ${key} in run with id ${id}`)
     })
   }
@@ -193,8 +189,6 @@ async function putTags(write: Write, id: string, tags: readonly Tag[]): Promise<
   await write
     .insertInto('run_tags')
     .values(tagRows({ run_id: id }, cut))
-    .onConflict((conflict) =>
-      conflict.columns(['run_id', 'key']).doUpdateSet((columns) => ({ value: columns.ref('excluded.value') })),
-    )
+    .onConflict((conflict) => conflict.columns(['run_id', 'key']).doUpdateSet((columns) => ({ value: columns.ref('excluded.value') })))
     .execute()
 }

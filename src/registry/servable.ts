@@ -18,13 +18,17 @@ const CODE: readonly (readonly [ending: RegExp, what: string])[] = [
 
 /** By the names of its files: what they hold is looked at when a server loads them. */
 export function judgeServable(files: readonly TreeFile[] | undefined): Servable {
-  if (files === undefined) return { servable: false, reason: 'its files are not with this registry, so that no server can take them from here' }
+  if (files === undefined)
+    return { servable: false, reason: 'its files are not with this registry, so that no server can take them from here' }
   if (files.length === 0) return { servable: false, reason: 'it has no files' }
   if (files.some(({ path }) => path.toLowerCase().endsWith('.onnx'))) return { servable: true }
   for (const { path } of files) {
     const what = CODE.find(([ending]) => ending.test(path))?.[1]
     if (what !== undefined)
-      return { servable: false, reason: `${path} is ${what}, which runs code when it is loaded; convert the model to ONNX and register that` }
+      return {
+        servable: false,
+        reason: `${path} is ${what}, which runs code when it is loaded; convert the model to ONNX and register that`,
+      }
   }
   return { servable: false, reason: 'it has no model.onnx' }
 }

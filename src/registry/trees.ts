@@ -62,7 +62,8 @@ export async function listFolder(read: Kysely<Schema>, root: Root, folder = ''):
  */
 export function treeDigest(files: readonly TreeFile[]): string {
   const hash = createHash('sha256').update('slipway-tree-v1\n')
-  for (const { path, contentId } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) hash.update(`${JSON.stringify(path)}\n${contentId}\n`)
+  for (const { path, contentId } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
+    hash.update(`${JSON.stringify(path)}\n${contentId}\n`)
   return hash.digest('hex')
 }
 
@@ -81,7 +82,8 @@ const ROWS_AT_ONCE = 1000
 /** A path inside a tree, as it came from outside. @throws SLW_INPUT_INVALID for what would leave it */
 export function requireTreePath(path: string): string {
   const parts = path.split('/')
-  const bad = path === '' || path.includes('\\') || path.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..')
+  const bad =
+    path === '' || path.includes('\\') || path.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..')
   if (bad) throw new SlipwayError('SLW_INPUT_INVALID', `Invalid path: ${JSON.stringify(path)} does not lie inside a folder of files`)
   return path
 }

@@ -2,7 +2,7 @@ import { AdminToken } from '../security/admin-token.ts'
 import { ApiKeys } from '../security/api-keys.ts'
 import { Certificates } from '../security/certificates.ts'
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
-import { isLoopback } from '../protocol/http/host-check.ts'
+import { isLoopback } from '../security/host-check.ts'
 import type { Logger } from '../core/log.ts'
 import type { ServerConfig } from './options.ts'
 

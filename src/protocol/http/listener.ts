@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { chmod } from 'node:fs/promises'
-import { HostCheck, isLoopback } from './host-check.ts'
+import { HostCheck, isLoopback } from '../../security/host-check.ts'
 import { RouteTable } from './routes.ts'
 import { clearSocketPath, SOCKET_MODE } from './unix-socket.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'

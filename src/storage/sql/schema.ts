@@ -49,6 +49,7 @@ export interface ContentsRow {
   object_key: string
   verified: number
   created_at: number
+  unreferenced_since: number | null
 }
 
 export interface UploadsRow {

@@ -11,7 +11,8 @@ export const registry: Migration = {
     `create table counters (name text primary key, value bigint not null)`,
 
     // --- files -----------------------------------------------------------------------------------------------------------
-    // What is in the object store, by content. `object_key` is the id of the upload that brought it.
+    // What is in the object store, by content. `object_key` is the id of the upload that brought it; `unreferenced_since` is
+    // when collection first found that nothing refers to it.
     `create table contents (
       id text primary key,
       size bigint not null,
@@ -19,7 +20,8 @@ export const registry: Migration = {
       chunks text not null,
       object_key text not null unique,
       verified integer not null,
-      created_at bigint not null)`,
+      created_at bigint not null,
+      unreferenced_since bigint)`,
     // Uploads that go on: their objects are no orphans until `expires_at`.
     `create table uploads (
       object_key text primary key,

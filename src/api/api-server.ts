@@ -1,0 +1,49 @@
+import fastify from 'fastify'
+import { artifactRoutes } from './mlflow/artifacts.ts'
+import { mlflowRoutes } from './mlflow/mlflow.ts'
+import { fromFastify, JSON_BYTES_MAX, takeEnvironment } from './doors.ts'
+import { statusRoutes } from './status.ts'
+import type { FastifyInstance } from 'fastify'
+import type { ApiOptions } from './doors.ts'
+
+const HEADERS_TIMEOUT_MS = 60_000
+/** A connection on which nothing moves for so long is ended. */
+const IDLE_TIMEOUT_MS = 120_000
+
+/** Every door of the control plane on one server that does not listen yet. */
+export async function createApiServer(options: ApiOptions): Promise<FastifyInstance> {
+  const app = fastify({
+    loggerInstance: options.log as never,
+    disableRequestLogging: true,
+    bodyLimit: JSON_BYTES_MAX,
+    // An upload takes as long as it takes, while bytes come.
+    requestTimeout: 0,
+    connectionTimeout: IDLE_TIMEOUT_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
+    // `/env/staging/api/...` is `/api/...` of staging, so that a client needs only another address.
+    rewriteUrl: takeEnvironment,
+  })
+  app.setErrorHandler((error, _request, reply) => {
+    const { code, message, kind } = fromFastify(error)
+    return reply.code(kind.http).send({ error: message, code })
+  })
+  app.setNotFoundHandler((request, reply) =>
+    reply.code(404).send({
+      error_code: 'ENDPOINT_NOT_FOUND',
+      error: `there is no ${request.method} ${pathOf(request.url)}`,
+      message: `there is no ${request.method} ${pathOf(request.url)}`,
+      code: 'SLW_ROUTE_NOT_FOUND',
+    }),
+  )
+  await app.register(statusRoutes(options))
+  for (const prefix of ['/api/2.0', '/ajax-api/2.0']) {
+    await app.register(mlflowRoutes(options), { prefix: `${prefix}/mlflow` })
+    await app.register(artifactRoutes(options), { prefix: `${prefix}/mlflow-artifacts` })
+  }
+  return app
+}
+
+function pathOf(url: string): string {
+  return url.split('?', 1)[0]!
+}

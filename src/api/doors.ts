@@ -1,0 +1,49 @@
+import { SlipwayError, toSlipwayError } from '../core/errors.ts'
+import type { IncomingMessage } from 'node:http'
+import type { Logger } from '../core/log.ts'
+import type { Contents } from '../storage/contents.ts'
+import type { Files } from '../registry/files.ts'
+import type { Registry } from '../registry/registry.ts'
+import type { Access } from './access.ts'
+
+/** What the doors open onto. */
+export interface ApiOptions {
+  readonly registry: Registry
+  readonly files: Files
+  readonly contents: Contents
+  readonly access: Access
+  readonly log: Logger
+  /** The environments there are; the first is the one that a path without a prefix means. */
+  readonly environments: readonly [string, ...string[]]
+}
+
+/** JSON beyond this is refused; files have no limit. */
+export const JSON_BYTES_MAX = 32 * 1024 * 1024
+const ENVIRONMENT = Symbol('environment')
+type Prefixed = IncomingMessage & { [ENVIRONMENT]?: string }
+
+/** Takes `/env/NAME` off the front of an address and remembers it. @returns what is left */
+export function takeEnvironment(request: IncomingMessage): string {
+  const url = request.url ?? '/'
+  const match = /^\/env\/([^/?]+)(\/[^]*)?$/.exec(url)
+  if (match === null) return url
+  ;(request as Prefixed)[ENVIRONMENT] = match[1]!
+  return match[2] ?? '/'
+}
+
+/** Which environment a request is about. @throws SLW_NOT_FOUND */
+export function environmentOf(request: IncomingMessage, { environments }: Pick<ApiOptions, 'environments'>): string {
+  const named = (request as Prefixed)[ENVIRONMENT]
+  if (named === undefined) return environments[0]
+  if (environments.includes(named)) return named
+  throw new SlipwayError('SLW_NOT_FOUND', `there is no environment "${named}"; there are ${environments.join(', ')}`)
+}
+
+/** The errors of the framework in our words. */
+export function fromFastify(error: unknown): SlipwayError {
+  const { statusCode, message = '' } = error as { statusCode?: number; message?: string }
+  if (statusCode === 413) return new SlipwayError('SLW_BODY_TOO_LARGE', `the body is larger than ${JSON_BYTES_MAX} bytes`)
+  if (statusCode === 415) return new SlipwayError('SLW_UNSUPPORTED_MEDIA_TYPE', 'send JSON, with Content-Type: application/json')
+  if (statusCode !== undefined && statusCode < 500) return new SlipwayError('SLW_BAD_REQUEST', message)
+  return toSlipwayError(error)
+}

@@ -1,0 +1,34 @@
+import { sql } from 'kysely'
+import { slipwayVersion } from '../core/version.ts'
+import type { FastifyPluginAsync } from 'fastify'
+import type { ApiOptions } from './doors.ts'
+
+/** The level of MLflow's API that is spoken, which its clients ask for by this name. */
+const MLFLOW_VERSION = '3.18.0'
+
+/** What anybody may ask: whether it works, and what it is. */
+export function statusRoutes({ registry }: ApiOptions): FastifyPluginAsync {
+  return async (app) => {
+    app.get('/health', async (request, reply) => {
+      await sql`select 1`.execute(registry.read)
+      if (request.headers.accept?.includes('application/json') !== true) return reply.type('text/plain').send('OK')
+      return { status: 'ok', version: slipwayVersion() }
+    })
+    app.get('/version', (_request, reply) => reply.type('text/plain').send(MLFLOW_VERSION))
+    app.get('/api/3.0/mlflow/server-info', () => ({
+      store_type: 'SqlStore',
+      workspaces_enabled: false,
+      trace_archival_enabled: false,
+      multipart_uploads_enabled: false,
+      multipart_downloads_enabled: false,
+      presigned_upload_run_id_supported: false,
+      presigned_upload_model_id_supported: false,
+      features_enabled: { gateway: false },
+    }))
+    app.get('/', (_request, reply) =>
+      reply
+        .type('text/plain')
+        .send('This is the control plane of Slipway. MLflow clients: use this address as the tracking URI. MLflow\'s own pages are not offered.\n'),
+    )
+  }
+}

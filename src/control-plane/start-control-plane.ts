@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { Access } from '../api/access.ts'
+import { createApiServer } from '../api/api-server.ts'
+import { SlipwayError } from '../core/errors.ts'
+import { systemClock } from '../core/clock.ts'
+import { silentLogger } from '../core/log.ts'
+import { Files } from '../registry/files.ts'
+import { Keys } from '../registry/keys.ts'
+import { Registry } from '../registry/registry.ts'
+import { isLoopback } from '../security/host-check.ts'
+import { Contents } from '../storage/contents.ts'
+import { openObjectStore } from '../storage/objects/open.ts'
+import { openDatabase } from '../storage/sql/open.ts'
+import type { AddressInfo } from 'node:net'
+import type { Logger } from '../core/log.ts'
+
+export interface ControlPlaneOptions {
+  /** Where everything lies that has no place of its own. */
+  readonly data: string
+  /** `sqlite:PATH` or `postgres://...`. Default: a file in `data`. */
+  readonly database?: string | undefined
+  /** `file:PATH` or `s3://bucket/prefix`. Default: a folder in `data`. */
+  readonly objects?: string | undefined
+  /** Default: 127.0.0.1. */
+  readonly host?: string | undefined
+  /** 0: any that is free. */
+  readonly port: number
+  /** Names that a loopback address may be reached by, beside those of this machine. */
+  readonly allowedHosts?: readonly string[]
+  readonly logger?: Logger
+}
+
+/** A control plane that listens. */
+export interface ControlPlane extends AsyncDisposable {
+  readonly url: string
+  readonly port: number
+  readonly registry: Registry
+  readonly keys: Keys
+}
+
+/** Until there are several, everything is in one. */
+const ENVIRONMENTS: readonly [string, ...string[]] = ['default']
+
+/**
+ * Starts a control plane in this process.
+ * @throws SLW_DATABASE_IN_USE, SLW_DATABASE_VERSION, SLW_CONFIG_INVALID, SLW_PORT_IN_USE; SLW_HOST_REFUSED for an address that others
+ *   reach while there is no key
+ */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { data, host = '127.0.0.1', port, logger: log = silentLogger, allowedHosts = [] } = options
+  const clock = systemClock
+  const newId = (): string => randomUUID().replaceAll('-', '')
+  await using opened = new AsyncDisposableStack()
+  const objects = opened.use(await openObjectStore(options.objects ?? `file:${join(data, 'objects')}`))
+  const database = opened.use(await openDatabase(options.database ?? `sqlite:${join(data, 'slipway.db')}`))
+  const ground = { database, clock, newId }
+  const registry = new Registry(ground)
+  const keys = new Keys(ground)
+  for (const environment of ENVIRONMENTS) await registry.experiments.ensureDefault(environment)
+  const local = isLoopback(host)
+  if (!local && !(await keys.any()))
+    throw new SlipwayError(
+      'SLW_HOST_REFUSED',
+      `${host} can be reached by others, and there is no API key yet: make one with slipway keys create NAME --scope admin, or listen on 127.0.0.1`,
+    )
+  const contents = new Contents({ database, objects, clock, newId })
+  const files = new Files(ground, contents)
+  const access = new Access({ keys, local, allowedHosts })
+  const app = await createApiServer({ registry, files, contents, access, log, environments: ENVIRONMENTS })
+  opened.defer(() => app.close())
+  await app.listen({ host, port }).catch((error: unknown) => {
+    if ((error as { code?: string }).code !== 'EADDRINUSE') throw error
+    throw new SlipwayError('SLW_PORT_IN_USE', `port ${port} of ${host} is in use; choose another with --port`)
+  })
+  const { port: bound } = app.server.address() as AddressInfo
+  const held = opened.move()
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    port: bound,
+    registry,
+    keys,
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}

@@ -1,0 +1,130 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { SlipwayError } from '../core/errors.ts'
+import type { Selectable } from 'kysely'
+import type { ApiKeysRow } from '../storage/sql/schema.ts'
+import type { Ground, Scope } from './ground.ts'
+
+/** What is known of a key; never the key itself. */
+export interface KeyInfo {
+  readonly id: string
+  readonly name: string
+  /** The part that stands in front and tells keys apart. */
+  readonly prefix: string
+  readonly scopes: readonly string[]
+  readonly createdBy: string
+  readonly createdAt: number
+  readonly expiresAt: number | undefined
+  readonly lastUsedAt: number | undefined
+  readonly revokedAt: number | undefined
+}
+
+export interface NewKey {
+  readonly name: string
+  readonly scopes: readonly string[]
+  readonly expiresAt?: number | undefined
+}
+
+const PREFIX_BYTES = 5
+const SECRET_BYTES = 24
+/** A key is noted as used at most so often. */
+const USE_NOTED_EVERY_MS = 60_000
+
+/** Keys of the control plane: `slw_PREFIX_SECRET`. The database has their SHA-256, which says nothing of 192 random bits. */
+export class Keys {
+  readonly #ground: Ground
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+  }
+
+  /** The key itself is told here and never again. */
+  async create(scope: Scope, { name, scopes, expiresAt }: NewKey): Promise<{ readonly key: string; readonly info: KeyInfo }> {
+    const { database, clock, newId } = this.#ground
+    const prefix = `slw_${randomBytes(PREFIX_BYTES).toString('hex')}`
+    const key = `${prefix}_${randomBytes(SECRET_BYTES).toString('base64url')}`
+    const row: ApiKeysRow = {
+      id: newId(),
+      name,
+      prefix,
+      hash: digestOf(key).toString('hex'),
+      scopes: JSON.stringify(scopes),
+      environments: null,
+      created_by: scope.actor,
+      created_at: clock.epochMs(),
+      expires_at: expiresAt ?? null,
+      last_used_at: null,
+      revoked_at: null,
+    }
+    await database.write(async (write) => {
+      await write.insertInto('api_keys').values(row).execute()
+    })
+    return { key, info: infoOf(row) }
+  }
+
+  async list(): Promise<KeyInfo[]> {
+    const rows = await this.#ground.database.read.selectFrom('api_keys').selectAll().orderBy('created_at').execute()
+    return rows.map(infoOf)
+  }
+
+  /** Whether there is one that opens anything. */
+  async any(): Promise<boolean> {
+    const row = await this.#ground.database.read
+      .selectFrom('api_keys')
+      .select('id')
+      .where('revoked_at', 'is', null)
+      .where((columns) => columns.or([columns('expires_at', 'is', null), columns('expires_at', '>', this.#ground.clock.epochMs())]))
+      .executeTakeFirst()
+    return row !== undefined
+  }
+
+  /** @throws SLW_NOT_FOUND */
+  async revoke(id: string): Promise<void> {
+    const { database, clock } = this.#ground
+    const { numUpdatedRows } = await database.write((write) =>
+      write
+        .updateTable('api_keys')
+        .set({ revoked_at: clock.epochMs() })
+        .where('id', '=', id)
+        .where('revoked_at', 'is', null)
+        .executeTakeFirst(),
+    )
+    if (numUpdatedRows === 0n) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
+  }
+
+  /** Whose key it is; undefined for one that is unknown, expired or revoked. */
+  async verify(key: string): Promise<KeyInfo | undefined> {
+    const { database, clock } = this.#ground
+    const prefix = /^(slw_[0-9a-f]+)_/.exec(key)?.[1]
+    if (prefix === undefined) return undefined
+    const row = await database.read.selectFrom('api_keys').selectAll().where('prefix', '=', prefix).executeTakeFirst()
+    if (row === undefined || !timingSafeEqual(digestOf(key), Buffer.from(row.hash, 'hex'))) return undefined
+    const now = clock.epochMs()
+    if (row.revoked_at !== null || (row.expires_at !== null && row.expires_at <= now)) return undefined
+    if ((row.last_used_at ?? 0) < now - USE_NOTED_EVERY_MS) await this.#noteUse(row.id, now)
+    return infoOf(row)
+  }
+
+  async #noteUse(id: string, now: number): Promise<void> {
+    await this.#ground.database.write(async (write) => {
+      await write.updateTable('api_keys').set({ last_used_at: now }).where('id', '=', id).execute()
+    })
+  }
+}
+
+function digestOf(key: string): Buffer {
+  return createHash('sha256').update(key).digest()
+}
+
+function infoOf(row: Selectable<ApiKeysRow>): KeyInfo {
+  return {
+    id: row.id,
+    name: row.name,
+    prefix: row.prefix,
+    scopes: JSON.parse(row.scopes) as string[],
+    createdBy: row.created_by,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at ?? undefined,
+    lastUsedAt: row.last_used_at ?? undefined,
+    revokedAt: row.revoked_at ?? undefined,
+  }
+}

@@ -1,0 +1,33 @@
+import { Aliases } from './aliases.ts'
+import { Experiments } from './experiments.ts'
+import { LoggedModels } from './logged-models.ts'
+import { Models } from './models.ts'
+import { RunData } from './run-data.ts'
+import { Runs } from './runs.ts'
+import { Versions } from './versions.ts'
+import type { Kysely } from 'kysely'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { Ground } from './ground.ts'
+
+/** Experiments and models, their runs and versions, and the names that point to them. */
+export class Registry {
+  readonly read: Kysely<Schema>
+  readonly experiments: Experiments
+  readonly runs: Runs
+  readonly runData: RunData
+  readonly loggedModels: LoggedModels
+  readonly models: Models
+  readonly versions: Versions
+  readonly aliases: Aliases
+
+  constructor(ground: Ground) {
+    this.read = ground.database.read
+    this.experiments = new Experiments(ground)
+    this.runs = new Runs(ground)
+    this.runData = new RunData(ground)
+    this.loggedModels = new LoggedModels(ground)
+    this.models = new Models(ground)
+    this.versions = new Versions(ground)
+    this.aliases = new Aliases(ground)
+  }
+}

@@ -1,0 +1,129 @@
+import { SlipwayError } from '../core/errors.ts'
+import { ContentDigester } from './objects/content-digest.ts'
+import { readVerified } from './objects/content-verifier.ts'
+import type { Transaction } from 'kysely'
+import type { Clock } from '../core/clock.ts'
+import type { ContentDigest } from './objects/content-digest.ts'
+import type { ByteRange, ObjectStore } from './objects/object-store.ts'
+import type { Database } from './sql/database.ts'
+import type { Schema } from './sql/schema.ts'
+
+export interface ContentsOptions {
+  readonly database: Database
+  readonly objects: ObjectStore
+  readonly clock: Clock
+  /** Keys of objects: letters and digits, never twice. */
+  readonly newId: () => string
+}
+
+/** How long an upload may take before its object counts as left behind. */
+const UPLOAD_LIFE_MS = 24 * 3600 * 1000
+
+/** Files by content: bytes in the object store, what is known of them in the database (docs/decisions/0008). */
+export class Contents {
+  readonly #options: ContentsOptions
+
+  constructor(options: ContentsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Takes a stream in and, when all of it lies in the store, makes it a file: `refer` writes the rows that refer to it, in the
+   * transaction that makes the content known. Killed at any line, there is the whole file or none; what is left of the bytes is
+   * collected.
+   * @param size bytes that are expected; fewer or more are refused
+   * @throws SLW_INPUT_INVALID where the stream ends early or late, and what the stream, the store or `refer` throws
+   */
+  async receive<T>(
+    body: AsyncIterable<Uint8Array>,
+    refer: (write: Transaction<Schema>, content: ContentDigest) => Promise<T>,
+    { size, signal }: { readonly size?: number | undefined; readonly signal?: AbortSignal } = {},
+  ): Promise<T> {
+    const { database, objects, clock, newId } = this.#options
+    const key = newId()
+    const now = clock.epochMs()
+    await database.write(async (write) => {
+      await write
+        .insertInto('uploads')
+        .values({ object_key: key, multipart_id: null, target: null, created_at: now, expires_at: now + UPLOAD_LIFE_MS })
+        .execute()
+    })
+    const digester = new ContentDigester()
+    try {
+      await objects.put(key, digested(body, digester, size), signal)
+    } catch (error) {
+      await this.#forget(key)
+      throw error
+    }
+    const content = digester.finish()
+    return await database.write(async (write) => {
+      const { numInsertedOrUpdatedRows: added } = await write
+        .insertInto('contents')
+        .values({
+          id: content.id,
+          size: content.size,
+          sha256: content.sha256,
+          chunks: content.chunks.join(' '),
+          object_key: key,
+          verified: 1,
+          created_at: clock.epochMs(),
+          unreferenced_since: null,
+        })
+        .onConflict((conflict) => conflict.column('id').doNothing())
+        .executeTakeFirst()
+      // The same content came before: its object stays, ours goes.
+      if (added === 0n) await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
+      const result = await refer(write, content)
+      const { numDeletedRows: known } = await write.deleteFrom('uploads').where('object_key', '=', key).executeTakeFirst()
+      // Collection took it for left behind, and its object with it.
+      if (known === 0n) throw new SlipwayError('SLW_CONFLICT', `the upload took longer than ${UPLOAD_LIFE_MS / 3_600_000} hours; send the file again`)
+      return result
+    })
+  }
+
+  /** Its object never came into being. A crash before this leaves a row that expires. */
+  async #forget(key: string): Promise<void> {
+    try {
+      await this.#options.database.write(async (write) => {
+        await write.deleteFrom('uploads').where('object_key', '=', key).execute()
+      })
+    } catch {
+      // The row expires; what failed first is what the caller is told.
+    }
+  }
+
+  /**
+   * Bytes of a content, each chunk checked before any of it is given out.
+   * @throws SLW_NOT_FOUND, SLW_RANGE_INVALID; SLW_STORE_CORRUPT, also half-way
+   */
+  async open(contentId: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const { database, objects } = this.#options
+    const row = await database.read
+      .selectFrom('contents')
+      .select(['id', 'size', 'chunks', 'object_key'])
+      .where('id', '=', contentId)
+      .executeTakeFirst()
+    if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no content has the id ${contentId}`)
+    const content = { id: row.id, size: row.size, chunks: row.chunks === '' ? [] : row.chunks.split(' ') }
+    return readVerified(objects, row.object_key, content, { range, signal })
+  }
+}
+
+async function* digested(
+  body: AsyncIterable<Uint8Array>,
+  digester: ContentDigester,
+  size: number | undefined,
+): AsyncGenerator<Uint8Array> {
+  let received = 0
+  for await (const bytes of body) {
+    received += bytes.length
+    if (size !== undefined && received > size) throw wrongSize(received, size)
+    digester.update(bytes)
+    yield bytes
+  }
+  if (size !== undefined && received < size) throw wrongSize(received, size)
+}
+
+function wrongSize(received: number, size: number): SlipwayError {
+  return new SlipwayError('SLW_INPUT_INVALID', `the file has ${received} bytes${received > size ? ' or more' : ''}, ${size} were announced`)
+}
