@@ -19,7 +19,6 @@ const CONNECTIONS = 10
 const CONNECT_TIMEOUT_MS = 10_000
 /** After this the server gives a statement up; 10 s later we do. */
 const STATEMENT_TIMEOUT_MS = 60_000
-/** A process that stands still in a transaction holds its locks no longer than this. */
 const IDLE_IN_TRANSACTION_MS = 15_000
 /** How often a transaction is run again that the server broke up. */
 const REPEATS = 5
@@ -36,13 +35,19 @@ export interface PostgresOptions {
   readonly url: string
   /** At most this many connections, at least 2. Default: 10. */
   readonly connections?: number
+  /** A process that stands still within a transaction keeps its locks no longer than this. Default: 15 s. */
+  readonly idleInTransactionMs?: number
 }
 
 /**
  * Opens a PostgreSQL database as it is, without a look at its schema: see `openDatabase` for that.
  * @throws SLW_DATABASE_UNAVAILABLE when nothing answers or it lets us not in; SLW_CONFIG_INVALID; SLW_DEPENDENCY_MISSING
  */
-export async function openPostgres({ url, connections = CONNECTIONS }: PostgresOptions): Promise<Database> {
+export async function openPostgres({
+  url,
+  connections = CONNECTIONS,
+  idleInTransactionMs = IDLE_IN_TRANSACTION_MS,
+}: PostgresOptions): Promise<Database> {
   const { default: pg } = await import('pg').catch(() => {
     throw new SlipwayError('SLW_DEPENDENCY_MISSING', 'PostgreSQL needs the package pg, which is not installed: run npm install pg')
   })
@@ -52,7 +57,7 @@ export async function openPostgres({ url, connections = CONNECTIONS }: PostgresO
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: STATEMENT_TIMEOUT_MS + 10_000,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+    idle_in_transaction_session_timeout: idleInTransactionMs,
     keepAlive: true,
     types: {
       getTypeParser: ((oid: number, format?: 'text') =>
