@@ -1,10 +1,89 @@
-import { SlipwayError } from '../../core/errors.ts'
+import { open, realpath } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
+import { lockDatabase } from './file-lock.ts'
+import { assertMigrated, migrate } from './migrate.ts'
+import { openPostgres } from './postgres.ts'
 import { openSqlite } from './sqlite.ts'
 import type { Database } from './database.ts'
+import type { MigrateOptions } from './migrate.ts'
+import type { SqliteDatabase } from './sqlite.ts'
 
-/** Opens `sqlite:PATH`. */
+/**
+ * Opens the database of a control plane, whose schema is then the one of this release. A SQLite file is made where there is
+ * none, kept from other control planes, and brought up to date after a copy of it. A PostgreSQL database that is behind is
+ * refused, because others may still use it.
+ * @param url `sqlite:PATH` or `postgres://user:password@host:port/database`
+ * @throws SLW_CONFIG_INVALID, SLW_DATABASE_UNAVAILABLE, SLW_DATABASE_VERSION, SLW_DEPENDENCY_MISSING; SLW_DATABASE_IN_USE where
+ *   another control plane has the SQLite file
+ */
 export async function openDatabase(url: string): Promise<Database> {
-  const path = /^sqlite:(.+)$/s.exec(url)?.[1]
-  if (path !== undefined) return await openSqlite({ file: path })
-  throw new SlipwayError('SLW_CONFIG_INVALID', 'the database is neither sqlite:PATH nor postgres://...')
+  await using stack = new AsyncDisposableStack()
+  const database = stack.use(await openAsItIs(url))
+  await (database.dialect === 'sqlite' ? migrate(database) : assertMigrated(database))
+  stack.move()
+  return database
+}
+
+/**
+ * Brings a database up to date (`slipway migrate`) and closes it.
+ * @returns the names of the migrations that were applied, none where it was up to date
+ * @throws as {@link openDatabase}
+ */
+export async function migrateDatabase(url: string, options: MigrateOptions = {}): Promise<readonly string[]> {
+  await using database = await openAsItIs(url)
+  return await migrate(database, options)
+}
+
+async function openAsItIs(url: string): Promise<Database> {
+  const file = sqliteFile(url)
+  if (file !== undefined) return await openLocked(file)
+  if (/^postgres(?:ql)?:\/\//.test(url)) return await openPostgres({ url })
+  // Not the URL itself, in which a password may be.
+  const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0]
+  throw new SlipwayError(
+    'SLW_CONFIG_INVALID',
+    `the URL of the database ${scheme === undefined ? 'has no scheme' : `begins with ${scheme}`}; ` +
+      'expected sqlite:PATH or postgres://user:password@host:port/database',
+  )
+}
+
+function sqliteFile(url: string): string | undefined {
+  const path = /^sqlite:(.*)$/s.exec(url)?.[1]
+  if (path === undefined) return undefined
+  // Some read sqlite:///x.db as a path from here and some as one from the root, and nothing is kept in memory.
+  if (path !== '' && !path.startsWith('//') && path !== ':memory:') return resolve(path)
+  throw new SlipwayError(
+    'SLW_CONFIG_INVALID',
+    `${url} names no file; expected sqlite:PATH, such as sqlite:slipway.db or sqlite:/var/lib/slipway.db`,
+  )
+}
+
+/** A SQLite file that nobody else opens in this way until it is closed. */
+async function openLocked(path: string): Promise<SqliteDatabase> {
+  // One name for one file, whatever links lead to it: the lock is named after it.
+  const file = await existing(path)
+  await using stack = new AsyncDisposableStack()
+  stack.use(await lockDatabase(file))
+  const database = stack.use(await openSqlite({ file }))
+  const owned = stack.move()
+  return {
+    dialect: database.dialect,
+    file,
+    read: database.read,
+    write: (work) => database.write(work),
+    now: () => database.now(),
+    backup: (to) => database.backup(to),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+/** Makes an empty file where there is none, for its owner alone: secrets of webhooks are in it. */
+async function existing(path: string): Promise<string> {
+  try {
+    await (await open(path, 'a', 0o600)).close()
+    return await realpath(path)
+  } catch (error) {
+    throw new SlipwayError('SLW_DATABASE_UNAVAILABLE', `the database ${path} cannot be opened: ${messageOf(error)}`, { cause: error })
+  }
 }

@@ -20,6 +20,8 @@ class Connection {
 
   constructor({ file, busyTimeoutMs }: SqliteThreadData, readOnly: boolean) {
     this.database = new DatabaseSync(file, { readOnly, timeout: busyTimeoutMs, enableForeignKeyConstraints: true, readBigInts: false })
+    // As on PostgreSQL, where ILIKE is the one that is not; `lower(a) like lower(b)` is both.
+    this.database.exec('pragma case_sensitive_like = on')
   }
 
   run(statement: string, parameters: readonly Parameter[]): SqliteRows {
@@ -52,7 +54,9 @@ function toSqlite(value: Parameter): SQLInputValue {
 function openConnections(data: SqliteThreadData): { reader: Connection; writer: Connection } {
   const writer = new Connection(data, false)
   writer.database.exec('pragma journal_mode = wal')
-  writer.database.exec('pragma synchronous = normal')
+  // Every commit waits for the disk. NORMAL would outlive the death of the process just as well, but not the loss of power: it
+  // could then bring a row back whose object was deleted after the commit that removed the row (docs/decisions/0008).
+  writer.database.exec('pragma synchronous = full')
   // After the writer, which makes the file where there is none.
   return { writer, reader: new Connection(data, true) }
 }

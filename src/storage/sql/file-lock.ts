@@ -1,0 +1,99 @@
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
+
+/** Who has a database, for the message to the next who wants it. */
+interface Holder {
+  readonly pid: number
+  readonly host: string
+  /** ISO 8601. */
+  readonly since: string
+}
+
+/** How long the second waits for the first, which has just locked the file, to write down who it is. */
+const HOLDER_MS = 1000
+/** The result code of SQLite for "somebody else has it". */
+const SQLITE_BUSY = 5
+
+/**
+ * Keeps other control planes away from a database file. The lock is one of the operating system, on `FILE.lock`, and so ends
+ * with the process, however that ends; SQLite is the way to it that Node has. `FILE.lock.json` says who holds it.
+ * @throws SLW_DATABASE_IN_USE naming process, host and since when; SLW_DATABASE_UNAVAILABLE when the file cannot be made
+ */
+export async function lockDatabase(file: string): Promise<AsyncDisposable> {
+  const path = `${file}.lock`
+  let lock: DatabaseSync | undefined
+  try {
+    lock = new DatabaseSync(path, { timeout: 0 })
+    lock.exec('begin exclusive')
+  } catch (error) {
+    lock?.close()
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) throw await inUse(file)
+    throw new SlipwayError('SLW_DATABASE_UNAVAILABLE', `the lock ${path} of the database cannot be taken: ${messageOf(error)}`, {
+      cause: error,
+    })
+  }
+  const held = lock
+  try {
+    await writeHolder(file)
+  } catch (error) {
+    held.close()
+    throw new SlipwayError('SLW_DATABASE_UNAVAILABLE', `the holder of the database ${file} cannot be written: ${messageOf(error)}`, {
+      cause: error,
+    })
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      if (!held.isOpen) return
+      // First, so that it is nobody else's. The lock itself stays as a file: to remove it would free it for a third.
+      await rm(holderPath(file), { force: true })
+      held.close()
+    },
+  }
+}
+
+function holderPath(file: string): string {
+  return `${file}.lock.json`
+}
+
+/** Whole or not at all, for whoever reads it at this moment. */
+async function writeHolder(file: string): Promise<void> {
+  const holder: Holder = { pid: process.pid, host: hostname(), since: new Date().toISOString() }
+  const partial = `${holderPath(file)}.${process.pid}`
+  await writeFile(partial, `${JSON.stringify(holder)}\n`, { mode: 0o600 })
+  await rename(partial, holderPath(file))
+}
+
+async function inUse(file: string): Promise<SlipwayError> {
+  const holder = await holderOf(file)
+  const who = holder === undefined ? 'another process' : `process ${holder.pid} on ${holder.host} since ${holder.since}`
+  return new SlipwayError(
+    'SLW_DATABASE_IN_USE',
+    `the database ${file} is in use by ${who}: end that control plane, or use PostgreSQL, which several can share`,
+  )
+}
+
+/** What is written there may be of one before, which was killed; then the present one is about to write. */
+async function holderOf(file: string): Promise<Holder | undefined> {
+  for (const end = Date.now() + HOLDER_MS; Date.now() < end; await sleep(20)) {
+    try {
+      const holder = JSON.parse(await readFile(holderPath(file), 'utf8')) as Holder
+      if (holder.host !== hostname() || isAlive(holder.pid)) return holder
+    } catch {
+      // Not there yet.
+    }
+  }
+  return undefined
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    // It is there and somebody else's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}

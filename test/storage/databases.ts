@@ -1,0 +1,95 @@
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { migrate } from '../../src/storage/sql/migrate.ts'
+import { openPostgres } from '../../src/storage/sql/postgres.ts'
+import { openSqlite } from '../../src/storage/sql/sqlite.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { startPostgres } from './postgres-server.ts'
+import type { Database } from '../../src/storage/sql/database.ts'
+import type { PostgresServer } from './postgres-server.ts'
+
+const TEST_LIMIT_MS = 120_000
+const TEMPLATE = 'slipway_template'
+
+/** The database of a test, for those who open it once more: another process, say. */
+export interface DatabasePlace {
+  /** For {@link openPlace}, and for `openDatabase` where nobody else has the SQLite file. */
+  readonly url: string
+}
+
+/** Opens a database without a look at its schema and at who has it. */
+export async function openPlace(url: string): Promise<Database> {
+  return url.startsWith('sqlite:') ? await openSqlite({ file: url.slice('sqlite:'.length) }) : await openPostgres({ url })
+}
+
+/**
+ * The same test on both databases, each time in a database of its own that is up to date:
+ *
+ *     eachDatabase('a name is taken once', async (database) => {
+ *       await database.write((transaction) => transaction.insertInto('counters').values({ name: 'a', value: 1 }).execute())
+ *     })
+ *
+ * The first test of a file on PostgreSQL starts a server, which ends with the file; a missing PostgreSQL is installed.
+ * `place.url` opens the same database from elsewhere, in a child process say, by {@link openPlace}.
+ */
+export function eachDatabase(name: string, run: (database: Database, place: DatabasePlace) => Promise<void>): void {
+  eachPlace(name, async (place) => {
+    await using database = await openPlace(place.url)
+    await run(database, place)
+  })
+}
+
+/** As {@link eachDatabase}, for tests that open the database themselves. */
+export function eachPlace(name: string, run: (place: DatabasePlace) => Promise<void>): void {
+  test(`${name} (SQLite)`, { timeout: TEST_LIMIT_MS }, () =>
+    onEmptySqlite(async (url) => {
+      await migrated(url)
+      await run({ url })
+    }),
+  )
+  test(`${name} (PostgreSQL)`, { timeout: TEST_LIMIT_MS }, async () => run({ url: await newPostgres(await template()) }))
+}
+
+/** As {@link eachPlace}, and the databases are empty: no migration has been there. */
+export function eachEmptyPlace(name: string, run: (place: DatabasePlace) => Promise<void>): void {
+  test(`${name} (SQLite)`, { timeout: TEST_LIMIT_MS }, () => onEmptySqlite((url) => run({ url })))
+  test(`${name} (PostgreSQL)`, { timeout: TEST_LIMIT_MS }, async () => run({ url: await newPostgres() }))
+}
+
+async function onEmptySqlite(run: (url: string) => Promise<void>): Promise<void> {
+  await using folder = await temporaryFolder()
+  await run(`sqlite:${join(folder.path, 'slipway.db')}`)
+}
+
+async function migrated(url: string): Promise<void> {
+  await using database = await openPlace(url)
+  await migrate(database)
+}
+
+let server: Promise<PostgresServer> | undefined
+let templateMade: Promise<string> | undefined
+let databases = 0
+
+after(async () => {
+  await (await server?.catch(() => undefined))?.[Symbol.asyncDispose]()
+})
+
+/** The one server of this test file. */
+export function postgresServer(): Promise<PostgresServer> {
+  server ??= startPostgres()
+  return server
+}
+
+/** A database of its own on the server of this test file. @returns its URL */
+export async function newPostgres(copyOf?: string): Promise<string> {
+  return await (await postgresServer()).createDatabase(`slipway_test_${++databases}`, copyOf)
+}
+
+/** A database that is up to date, so that it is made so once and then copied. */
+function template(): Promise<string> {
+  templateMade ??= postgresServer().then(async (running) => {
+    await migrated(await running.createDatabase(TEMPLATE))
+    return TEMPLATE
+  })
+  return templateMade
+}
