@@ -70,7 +70,8 @@ function mayBy(scopes: readonly string[]): (action: Action) => boolean {
   const allowed = new Set<Action>()
   for (const scope of scopes) {
     const rank = ACTIONS.indexOf(scope as Action)
-    for (const action of ACTIONS.slice(0, rank + 1)) if (action !== 'protect' || scope === 'protect' || scope === 'admin') allowed.add(action)
+    for (const action of ACTIONS.slice(0, rank + 1))
+      if (action !== 'protect' || scope === 'protect' || scope === 'admin') allowed.add(action)
   }
   return (action) => allowed.has(action)
 }

@@ -28,7 +28,9 @@ export function statusRoutes({ registry }: ApiOptions): FastifyPluginAsync {
     app.get('/', (_request, reply) =>
       reply
         .type('text/plain')
-        .send('This is the control plane of Slipway. MLflow clients: use this address as the tracking URI. MLflow\'s own pages are not offered.\n'),
+        .send(
+          "This is the control plane of Slipway. MLflow clients: use this address as the tracking URI. MLflow's own pages are not offered.\n",
+        ),
     )
   }
 }

@@ -7,6 +7,7 @@ export interface CommandModule {
 
 /** All commands, in the order of the help. */
 export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<CommandModule> }>> = {
+  up: { summary: 'start the registry and a local server', load: () => import('./up.ts') },
   serve: { summary: 'serve models over HTTP', load: () => import('./serve.ts') },
   predict: { summary: 'answer rows with a model, without a server', load: () => import('./predict.ts') },
   inspect: { summary: 'show what a model takes, gives and costs, or how a server is', load: () => import('./inspect.ts') },

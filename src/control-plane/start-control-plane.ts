@@ -8,6 +8,8 @@ import { silentLogger } from '../core/log.ts'
 import { Files } from '../registry/files.ts'
 import { Keys } from '../registry/keys.ts'
 import { Registry } from '../registry/registry.ts'
+import { ServedModels } from './served-models.ts'
+import { repeat } from './repeat.ts'
 import { isLoopback } from '../security/host-check.ts'
 import { Contents } from '../storage/contents.ts'
 import { openObjectStore } from '../storage/objects/open.ts'
@@ -29,6 +31,8 @@ export interface ControlPlaneOptions {
   /** Names that a loopback address may be reached by, beside those of this machine. */
   readonly allowedHosts?: readonly string[]
   readonly logger?: Logger
+  /** A folder that is to hold the models with the served alias, and who is told once there are some. */
+  readonly serving?: { readonly folder: string; readonly onModels: () => Promise<void> }
 }
 
 /** A control plane that listens. */
@@ -38,6 +42,9 @@ export interface ControlPlane extends AsyncDisposable {
   readonly registry: Registry
   readonly keys: Keys
 }
+
+/** How often aliases are looked at. */
+const FOLLOW_EVERY_MS = 500
 
 /** Until there are several, everything is in one. */
 const ENVIRONMENTS: readonly [string, ...string[]] = ['default']
@@ -73,6 +80,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     if ((error as { code?: string }).code !== 'EADDRINUSE') throw error
     throw new SlipwayError('SLW_PORT_IN_USE', `port ${port} of ${host} is in use; choose another with --port`)
   })
+  if (options.serving !== undefined) {
+    const { folder, onModels } = options.serving
+    const models = new ServedModels({ database, contents, environment: ENVIRONMENTS[0], folder, log })
+    opened.defer(repeat(async () => ((await models.follow()) ? onModels() : undefined), FOLLOW_EVERY_MS, log))
+  }
   const { port: bound } = app.server.address() as AddressInfo
   const held = opened.move()
   return {

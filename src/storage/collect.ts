@@ -58,7 +58,7 @@ async function mark({ database, clock }: CollectOptions): Promise<void> {
 async function dropContents({ database, clock, graceMs }: CollectOptions): Promise<number> {
   const before = clock.epochMs() - graceMs
   let dropped = 0
-  for (let after = ''; ; ) {
+  for (let after = ''; ;) {
     const rows = await database.read
       .selectFrom('contents')
       .select(['id', 'object_key'])

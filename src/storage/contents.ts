@@ -76,7 +76,8 @@ export class Contents {
       const result = await refer(write, content)
       const { numDeletedRows: known } = await write.deleteFrom('uploads').where('object_key', '=', key).executeTakeFirst()
       // Collection took it for left behind, and its object with it.
-      if (known === 0n) throw new SlipwayError('SLW_CONFLICT', `the upload took longer than ${UPLOAD_LIFE_MS / 3_600_000} hours; send the file again`)
+      if (known === 0n)
+        throw new SlipwayError('SLW_CONFLICT', `the upload took longer than ${UPLOAD_LIFE_MS / 3_600_000} hours; send the file again`)
       return result
     })
   }
@@ -109,11 +110,7 @@ export class Contents {
   }
 }
 
-async function* digested(
-  body: AsyncIterable<Uint8Array>,
-  digester: ContentDigester,
-  size: number | undefined,
-): AsyncGenerator<Uint8Array> {
+async function* digested(body: AsyncIterable<Uint8Array>, digester: ContentDigester, size: number | undefined): AsyncGenerator<Uint8Array> {
   let received = 0
   for await (const bytes of body) {
     received += bytes.length

@@ -38,7 +38,10 @@ export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
       const file = await files.find(scope, placeOrRefuse(pathOf(request)))
       const range = rangeOf(request.headers.range, file.size)
       const body = await contents.open(file.contentId, range)
-      void reply.header('content-length', range?.length ?? file.size).header('accept-ranges', 'bytes').type('application/octet-stream')
+      void reply
+        .header('content-length', range?.length ?? file.size)
+        .header('accept-ranges', 'bytes')
+        .type('application/octet-stream')
       void reply.header('etag', `"${file.contentId}"`).header('x-content-type-options', 'nosniff')
       if (range !== undefined)
         void reply.code(206).header('content-range', `bytes ${range.offset}-${range.offset + range.length - 1}/${file.size}`)

@@ -25,11 +25,6 @@ export interface MlflowRoute {
 }
 
 /** Routes of one kind of thing. */
-export function route(
-  methods: MlflowRoute['methods'],
-  path: string,
-  action: Action,
-  handle: MlflowRoute['handle'],
-): MlflowRoute {
+export function route(methods: MlflowRoute['methods'], path: string, action: Action, handle: MlflowRoute['handle']): MlflowRoute {
   return { methods, path, action, handle }
 }

@@ -34,7 +34,10 @@ export class Fields {
   }
 
   missing(name: string): never {
-    throw new SlipwayError('SLW_INPUT_INVALID', `Missing value for required parameter '${this.#path}${name}'. See the API docs for more information about request parameters.`)
+    throw new SlipwayError(
+      'SLW_INPUT_INVALID',
+      `Missing value for required parameter '${this.#path}${name}'. See the API docs for more information about request parameters.`,
+    )
   }
 
   /** An integer that JavaScript can hold. @throws SLW_INPUT_INVALID */
@@ -72,8 +75,11 @@ export class Fields {
   texts(name: string): string[] {
     if (!this.has(name)) return []
     const value = this.#values[name]
-    const list: readonly unknown[] = typeof value === 'string' ? [value] : Array.isArray(value) ? value : this.#refuse(name, value, 'a list')
-    return list.map((item) => (typeof item === 'string' ? item : typeof item === 'number' ? String(item) : this.#refuse(name, value, 'a list of strings')))
+    const list: readonly unknown[] =
+      typeof value === 'string' ? [value] : Array.isArray(value) ? value : this.#refuse(name, value, 'a list')
+    return list.map((item) =>
+      typeof item === 'string' ? item : typeof item === 'number' ? String(item) : this.#refuse(name, value, 'a list of strings'),
+    )
   }
 
   /** @throws SLW_INPUT_INVALID */
@@ -90,7 +96,8 @@ export class Fields {
 
   object(name: string): Fields {
     const value = this.#values[name]
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return this.has(name) ? this.#refuse(name, value, 'an object') : this.missing(name)
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      return this.has(name) ? this.#refuse(name, value, 'an object') : this.missing(name)
     return new Fields(value as Values, `${this.#path}${name}.`)
   }
 
@@ -108,7 +115,10 @@ export class Fields {
 
   #refuse(name: string, value: unknown, expected: string): never {
     const shown = (JSON.stringify(value) ?? 'undefined').slice(0, 200)
-    throw new SlipwayError('SLW_INPUT_INVALID', `Invalid value ${shown} for parameter '${this.#path}${name}' supplied: expected ${expected}.`)
+    throw new SlipwayError(
+      'SLW_INPUT_INVALID',
+      `Invalid value ${shown} for parameter '${this.#path}${name}' supplied: expected ${expected}.`,
+    )
   }
 }
 

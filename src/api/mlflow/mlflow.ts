@@ -43,7 +43,8 @@ export function useMlflowErrors(app: FastifyInstance, { log }: Pick<ApiOptions, 
   app.setErrorHandler((thrown, request, reply) => {
     const error = fromFastify(toSlipwayError(thrown))
     const { status, body } = toWireError(error)
-    if (status >= 500) log.error({ code: error.code, method: request.method, path: request.url.split('?', 1)[0] }, error.stack ?? error.message)
+    if (status >= 500)
+      log.error({ code: error.code, method: request.method, path: request.url.split('?', 1)[0] }, error.stack ?? error.message)
     if (status === 401) void reply.header('www-authenticate', 'Bearer realm="slipway"')
     return reply.code(status).send(body)
   })

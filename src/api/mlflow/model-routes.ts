@@ -85,7 +85,9 @@ export const MODEL_ROUTES: readonly MlflowRoute[] = [
   }),
   route(['POST'], 'model-versions/transition-stage', 'write', async ({ registry, scope, fields }) => {
     const move = { stage: fields.requiredText('stage'), archiveOthers: fields.flag('archive_existing_versions') }
-    return { model_version: versionJson(await registry.versions.moveToStage(scope, fields.requiredText('name'), versionNumber(fields), move)) }
+    return {
+      model_version: versionJson(await registry.versions.moveToStage(scope, fields.requiredText('name'), versionNumber(fields), move)),
+    }
   }),
   route(['DELETE'], 'model-versions/delete', 'write', async ({ registry, scope, fields }) => {
     await registry.versions.delete(scope, fields.requiredText('name'), versionNumber(fields))

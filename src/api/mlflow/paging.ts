@@ -15,7 +15,10 @@ export function offsetOf(token: string | undefined): number {
   } catch {
     // Told below.
   }
-  throw new SlipwayError('SLW_INPUT_INVALID', `Invalid page token: ${JSON.stringify(token.slice(0, 100))}, expected one of an earlier answer`)
+  throw new SlipwayError(
+    'SLW_INPUT_INVALID',
+    `Invalid page token: ${JSON.stringify(token.slice(0, 100))}, expected one of an earlier answer`,
+  )
 }
 
 /** A folder that is to be listed; '' is the root. @throws SLW_INPUT_INVALID */

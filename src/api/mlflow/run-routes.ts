@@ -23,7 +23,9 @@ export const RUN_ROUTES: readonly MlflowRoute[] = [
     })
     return { run: runJson(run) }
   }),
-  route(['GET'], 'runs/get', 'read', async ({ registry, scope, fields }) => ({ run: runJson(await registry.runs.get(scope, runId(fields))) })),
+  route(['GET'], 'runs/get', 'read', async ({ registry, scope, fields }) => ({
+    run: runJson(await registry.runs.get(scope, runId(fields))),
+  })),
   route(['POST'], 'runs/update', 'write', async ({ registry, scope, fields }) => {
     const run = await registry.runs.update(scope, runId(fields), {
       status: fields.oneOf('status', RUN_STATUSES),

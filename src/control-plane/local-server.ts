@@ -1,0 +1,102 @@
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { backoffMs } from '../core/backoff.ts'
+import { packageRoot } from '../core/entry.ts'
+import type { ChildProcess } from 'node:child_process'
+import type { Logger } from '../core/log.ts'
+
+export interface LocalServerOptions {
+  readonly folder: string
+  readonly host: string
+  readonly port: number
+  /** Remembers the process, so that the next control plane finds it where this one is killed. */
+  readonly pidFile: string
+  readonly log: Logger
+}
+
+const POLL_MS = 500
+const STOP_LIMIT_MS = 30_000
+/** A server that ran so long has recovered. */
+const RECOVERED_AFTER_MS = 60_000
+
+/** A server in a process of its own, started again whenever it ends. */
+export class LocalServer implements AsyncDisposable {
+  readonly #options: LocalServerOptions
+  #child: ChildProcess | undefined
+  #failures = 0
+  #closing = false
+  #retry: NodeJS.Timeout | undefined
+
+  constructor(options: LocalServerOptions) {
+    this.#options = options
+  }
+
+  /** Starting twice is fine. */
+  async start(): Promise<void> {
+    if (this.#child !== undefined || this.#retry !== undefined || this.#closing) return
+    await endLeftOver(this.#options)
+    this.#spawn()
+  }
+
+  #spawn(): void {
+    const { folder, host, port, pidFile, log } = this.#options
+    const args = ['serve', folder, '--host', host, '--port', String(port), '--poll-ms', String(POLL_MS), '--log-level', 'warn']
+    const child = spawn(process.execPath, [join(packageRoot(), 'bin', 'slipway'), ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
+    this.#child = child
+    const started = Date.now()
+    if (child.pid !== undefined) writeFileSync(pidFile, String(child.pid))
+    child.on('error', (error) => log.error({}, `the local server cannot be started: ${error.message}`))
+    child.on('exit', (code, signal) => {
+      this.#child = undefined
+      rmSync(pidFile, { force: true })
+      if (this.#closing) return
+      if (Date.now() - started > RECOVERED_AFTER_MS) this.#failures = 0
+      const delayMs = backoffMs(this.#failures++)
+      log.error({ code, signal }, `the local server ended; it is started again in ${Math.round(delayMs / 1000)} s`)
+      this.#retry = setTimeout(() => {
+        this.#retry = undefined
+        if (!this.#closing) this.#spawn()
+      }, delayMs)
+    })
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined
+  }
+
+  /** Lets it answer what it has accepted. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing = true
+    clearTimeout(this.#retry)
+    const child = this.#child
+    if (child === undefined) return
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGTERM')
+    const limit = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS)
+    await ended
+    clearTimeout(limit)
+  }
+}
+
+/** The server of a control plane that was killed still holds the port; it ends as if that one had told it to. */
+async function endLeftOver({ pidFile, folder, log }: LocalServerOptions): Promise<void> {
+  if (!existsSync(pidFile)) return
+  const pid = Number(readFileSync(pidFile, 'utf8'))
+  if (!servesFolder(pid, folder)) return
+  log.warn({ pid }, 'ending the server that an earlier control plane left behind')
+  process.kill(pid, 'SIGTERM')
+  for (const end = Date.now() + STOP_LIMIT_MS; servesFolder(pid, folder) && Date.now() < end; ) await pause(50)
+  if (servesFolder(pid, folder)) process.kill(pid, 'SIGKILL')
+}
+
+/** Numbers of processes are used again: only one that was started with this folder is ours. */
+function servesFolder(pid: number, folder: string): boolean {
+  if (!Number.isSafeInteger(pid) || pid <= 1) return false
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(folder)
+  } catch {
+    return false
+  }
+}
