@@ -13,7 +13,6 @@ const IDLE_TIMEOUT_MS = 120_000
 /** Every door of the control plane on one server that does not listen yet. */
 export async function createApiServer(options: ApiOptions): Promise<FastifyInstance> {
   const app = fastify({
-    disableRequestLogging: true,
     bodyLimit: JSON_BYTES_MAX,
     // An upload takes as long as it takes, while bytes come.
     requestTimeout: 0,

@@ -87,7 +87,7 @@ async function endLeftOver({ pidFile, folder, log }: LocalServerOptions): Promis
   if (!servesFolder(pid, folder)) return
   log.warn({ pid }, 'ending the server that an earlier control plane left behind')
   process.kill(pid, 'SIGTERM')
-  for (const end = Date.now() + STOP_LIMIT_MS; servesFolder(pid, folder) && Date.now() < end; ) await pause(50)
+  for (const end = Date.now() + STOP_LIMIT_MS; servesFolder(pid, folder) && Date.now() < end;) await pause(50)
   if (servesFolder(pid, folder)) process.kill(pid, 'SIGKILL')
 }
 

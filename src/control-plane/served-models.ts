@@ -86,7 +86,10 @@ export class ServedModels {
       .execute()
     return rows.filter((row) => {
       if (row.servable === 1 && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(row.model)) return true
-      this.#tell(row, row.servable === 1 ? 'is not served: its name is none that an address can hold' : `is not served: ${row.servable_reason ?? ''}`)
+      this.#tell(
+        row,
+        row.servable === 1 ? 'is not served: its name is none that an address can hold' : `is not served: ${row.servable_reason ?? ''}`,
+      )
       return false
     })
   }
