@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Access } from '../api/access.ts'
 import { createApiServer } from '../api/api-server.ts'
@@ -10,6 +11,7 @@ import { Keys } from '../registry/keys.ts'
 import { Registry } from '../registry/registry.ts'
 import { ServedModels } from './served-models.ts'
 import { repeat } from './repeat.ts'
+import { keepUp, UPKEEP_EVERY_MS } from './upkeep.ts'
 import { isLoopback } from '../security/host-check.ts'
 import { Contents } from '../storage/contents.ts'
 import { openObjectStore } from '../storage/objects/open.ts'
@@ -85,6 +87,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const models = new ServedModels({ database, contents, environment: ENVIRONMENTS[0], folder, log })
     opened.defer(repeat(async () => ((await models.follow()) ? onModels() : undefined), FOLLOW_EVERY_MS, log))
   }
+  opened.defer(repeat(() => keepUp({ ground, objects, log, holder: `${hostname()} ${process.pid}` }), UPKEEP_EVERY_MS, log))
   const { port: bound } = app.server.address() as AddressInfo
   const held = opened.move()
   return {

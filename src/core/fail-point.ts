@@ -42,8 +42,25 @@ export const CHANGE_STEPS = [
   'unload.done',
 ] as const
 
+/** Every step of the registry after which a test may end the process or make it fail. */
+export const REGISTRY_STEPS = [
+  'upload.begun',
+  'upload.stored',
+  'upload.referred',
+  'upload.done',
+  'version.numbered',
+  'version.copied',
+  'alias.set',
+  'event.recorded',
+  'trash.purged',
+  'collect.marked',
+  'collect.dropped',
+  'collect.deleted',
+  'collect.orphan',
+] as const
+
 /** A step of a change: `kill` ends the process as the kernel would, `throw` fails the step, `pause` makes it long. */
-export async function faultPoint(step: (typeof CHANGE_STEPS)[number]): Promise<void> {
+export async function faultPoint(step: (typeof CHANGE_STEPS | typeof REGISTRY_STEPS)[number]): Promise<void> {
   const action = failPoint(step)
   if (action === 'kill') process.kill(process.pid, 'SIGKILL')
   else if (action === 'throw') throw new Error(`injected: ${step} failed`)

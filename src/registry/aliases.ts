@@ -1,4 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
 import { record } from './events.ts'
 import { requireAlias, requireAliasShape } from './names.ts'
 import { protectedAliases, requireModel } from './models.ts'
@@ -44,6 +45,7 @@ export class Aliases {
         .values({ model_id: row.id, alias, ...set })
         .onConflict((conflict) => conflict.columns(['model_id', 'alias']).doUpdateSet(set))
         .execute()
+      await faultPoint('alias.set')
       await record(write, scope, now, {
         kind: 'alias',
         name: `${model}@${alias}`,

@@ -1,3 +1,4 @@
+import { faultPoint } from '../core/fail-point.ts'
 import { nextNumber } from './counters.ts'
 import type { Scope, Write } from './ground.ts'
 
@@ -32,4 +33,5 @@ export async function record(write: Write, scope: Scope, atMs: number, change: C
       after: after === undefined ? null : JSON.stringify(after),
     })
     .execute()
+  await faultPoint('event.recorded')
 }

@@ -1,4 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
 import { record } from './events.ts'
 import { LIMITS, requireModelName, requireTag } from './names.ts'
 import { tagRows } from './ground.ts'
@@ -46,6 +47,7 @@ export class Versions {
       const row = await requireModel(write, scope, model)
       const source = await resolveSource(write, scope, version)
       const number = await nextVersion(write, scope.environment, model)
+      await faultPoint('version.numbered')
       const { files } = source
       const judged = judgeServable(files)
       await write
@@ -82,6 +84,7 @@ export class Versions {
         })
         .execute()
       if (files !== undefined) await copyTree(write, files, `version:${id}`, now)
+      await faultPoint('version.copied')
       const rows = tagRows({ version_id: id }, tags)
       if (rows.length > 0) await write.insertInto('version_tags').values(rows).execute()
       await write.updateTable('models').set({ updated_at: now }).where('id', '=', row.id).execute()

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { faultPoint } from '../core/fail-point.ts'
 import { isForeignKeyViolation } from './sql/statement-error.ts'
 import type { Clock } from '../core/clock.ts'
 import type { ObjectStore } from './objects/object-store.ts'
@@ -53,6 +54,7 @@ async function mark({ database, clock }: CollectOptions): Promise<void> {
       .where(sql<boolean>`(${referred})`)
       .execute()
   })
+  await faultPoint('collect.marked')
 }
 
 async function dropContents({ database, clock, graceMs }: CollectOptions): Promise<number> {
@@ -68,7 +70,10 @@ async function dropContents({ database, clock, graceMs }: CollectOptions): Promi
       .limit(BATCH)
       .execute()
     if (rows.length === 0) return dropped
-    for (const { id, object_key: key } of rows) if (await dropContent({ database, clock }, id, key)) dropped++
+    for (const { id, object_key: key } of rows) {
+      if (await dropContent({ database, clock }, id, key)) dropped++
+      await faultPoint('collect.dropped')
+    }
     after = rows.at(-1)!.id
   }
 }
@@ -98,6 +103,7 @@ async function sweep({ database, objects }: CollectOptions): Promise<number> {
     const rows = await database.read.selectFrom('doomed_objects').select('object_key').limit(BATCH).execute()
     if (rows.length === 0) return swept
     for (const { object_key: key } of rows) await objects.delete(key)
+    await faultPoint('collect.deleted')
     const keys = rows.map((row) => row.object_key)
     await database.write(async (write) => {
       await write.deleteFrom('doomed_objects').where('object_key', 'in', keys).execute()
@@ -112,6 +118,7 @@ async function dropOrphans({ database, objects, clock, graceMs }: CollectOptions
   for await (const { key, modifiedAtMs } of objects.list('')) {
     if (modifiedAtMs > before || (await isKnown(database, key))) continue
     await objects.delete(key)
+    await faultPoint('collect.orphan')
     dropped++
   }
   for await (const { key, uploadId } of objects.unfinishedParts(before)) {

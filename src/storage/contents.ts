@@ -1,4 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
 import { ContentDigester } from './objects/content-digest.ts'
 import { readVerified } from './objects/content-verifier.ts'
 import type { Transaction } from 'kysely'
@@ -48,6 +49,7 @@ export class Contents {
         .values({ object_key: key, multipart_id: null, target: null, created_at: now, expires_at: now + UPLOAD_LIFE_MS })
         .execute()
     })
+    await faultPoint('upload.begun')
     const digester = new ContentDigester()
     try {
       await objects.put(key, digested(body, digester, size), signal)
@@ -55,8 +57,9 @@ export class Contents {
       await this.#forget(key)
       throw error
     }
+    await faultPoint('upload.stored')
     const content = digester.finish()
-    return await database.write(async (write) => {
+    const result = await database.write(async (write) => {
       const { numInsertedOrUpdatedRows: added } = await write
         .insertInto('contents')
         .values({
@@ -73,13 +76,16 @@ export class Contents {
         .executeTakeFirst()
       // The same content came before: its object stays, ours goes.
       if (added === 0n) await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
-      const result = await refer(write, content)
+      const referred = await refer(write, content)
+      await faultPoint('upload.referred')
       const { numDeletedRows: known } = await write.deleteFrom('uploads').where('object_key', '=', key).executeTakeFirst()
       // Collection took it for left behind, and its object with it.
       if (known === 0n)
         throw new SlipwayError('SLW_CONFLICT', `the upload took longer than ${UPLOAD_LIFE_MS / 3_600_000} hours; send the file again`)
-      return result
+      return referred
     })
+    await faultPoint('upload.done')
+    return result
   }
 
   /** Its object never came into being. A crash before this leaves a row that expires. */
