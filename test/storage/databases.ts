@@ -1,9 +1,8 @@
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { migrate } from '../../src/storage/sql/migrate.ts'
-import { openPostgres } from '../../src/storage/sql/postgres.ts'
-import { openSqlite } from '../../src/storage/sql/sqlite.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
+import { openPlace } from './open-place.ts'
 import { startPostgres } from './postgres-server.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { PostgresServer } from './postgres-server.ts'
@@ -13,13 +12,8 @@ const TEMPLATE = 'slipway_template'
 
 /** The database of a test, for those who open it once more: another process, say. */
 export interface DatabasePlace {
-  /** For {@link openPlace}, and for `openDatabase` where nobody else has the SQLite file. */
+  /** For `openPlace`, and for `openDatabase`. */
   readonly url: string
-}
-
-/** Opens a database without a look at its schema and at who has it. */
-export async function openPlace(url: string): Promise<Database> {
-  return url.startsWith('sqlite:') ? await openSqlite({ file: url.slice('sqlite:'.length) }) : await openPostgres({ url })
 }
 
 /**
@@ -30,7 +24,7 @@ export async function openPlace(url: string): Promise<Database> {
  *     })
  *
  * The first test of a file on PostgreSQL starts a server, which ends with the file; a missing PostgreSQL is installed.
- * `place.url` opens the same database from elsewhere, in a child process say, by {@link openPlace}.
+ * `place.url` opens the same database once more, in a child process say, by `openPlace` of ./open-place.ts.
  */
 export function eachDatabase(name: string, run: (database: Database, place: DatabasePlace) => Promise<void>): void {
   eachPlace(name, async (place) => {
@@ -47,7 +41,7 @@ export function eachPlace(name: string, run: (place: DatabasePlace) => Promise<v
       await run({ url })
     }),
   )
-  test(`${name} (PostgreSQL)`, { timeout: TEST_LIMIT_MS }, async () => run({ url: await newPostgres(await template()) }))
+  test(`${name} (PostgreSQL)`, { timeout: TEST_LIMIT_MS }, async () => run({ url: await newMigratedPostgres() }))
 }
 
 /** As {@link eachPlace}, and the databases are empty: no migration has been there. */
@@ -80,13 +74,18 @@ export function postgresServer(): Promise<PostgresServer> {
   return server
 }
 
-/** A database of its own on the server of this test file. @returns its URL */
-export async function newPostgres(copyOf?: string): Promise<string> {
-  return await (await postgresServer()).createDatabase(`slipway_test_${++databases}`, copyOf)
+/** An empty database of its own on the server of this test file. @returns its URL */
+export async function newPostgres(template?: string): Promise<string> {
+  return await (await postgresServer()).createDatabase(`slipway_test_${++databases}`, template)
+}
+
+/** As {@link newPostgres}, and it is up to date. */
+export async function newMigratedPostgres(): Promise<string> {
+  return await newPostgres(await migratedTemplate())
 }
 
 /** A database that is up to date, so that it is made so once and then copied. */
-function template(): Promise<string> {
+function migratedTemplate(): Promise<string> {
   templateMade ??= postgresServer().then(async (running) => {
     await migrated(await running.createDatabase(TEMPLATE))
     return TEMPLATE

@@ -12,7 +12,6 @@ const PROGRAMS = '/usr/lib/postgresql/15/bin'
 const SETTINGS = [
   'listen_addresses=',
   'fsync=off',
-  'synchronous_commit=off',
   'full_page_writes=off',
   'shared_buffers=16MB',
   'max_connections=100',

@@ -1,13 +1,360 @@
 import assert from 'node:assert/strict'
-import { eachDatabase } from './databases.ts'
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sql } from 'kysely'
+import { openDatabase } from '../../src/storage/sql/open.ts'
+import { openPostgres } from '../../src/storage/sql/postgres.ts'
+import { openSqlite } from '../../src/storage/sql/sqlite.ts'
+import { isForeignKeyViolation, isUniqueViolation } from '../../src/storage/sql/statement-error.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { databaseChild } from './child.ts'
+import { eachDatabase, newPostgres, postgresServer } from './databases.ts'
+import { openPlace } from './open-place.ts'
+import type { Kysely, Transaction } from 'kysely'
+import type { Database } from '../../src/storage/sql/database.ts'
+import type { Schema } from '../../src/storage/sql/schema.ts'
+
+const MAX = Number.MAX_SAFE_INTEGER
+
+async function put(connection: Kysely<Schema>, name: string, value = 0): Promise<void> {
+  await connection.insertInto('counters').values({ name, value }).execute()
+}
+
+async function names(database: Database, like = '%'): Promise<string[]> {
+  const rows = await database.read.selectFrom('counters').select('name').where('name', 'like', like).orderBy('name').execute()
+  return rows.map(({ name }) => name)
+}
 
 eachDatabase('a transaction that throws leaves nothing', async (database) => {
+  const work = database.write(async (transaction) => {
+    await put(transaction, 'a')
+    await put(transaction, 'b')
+    throw new Error('on purpose')
+  })
+  await assert.rejects(work, /on purpose/)
+  assert.deepEqual(await names(database), ['event', 'experiment'])
+  await database.write((transaction) => put(transaction, 'a'))
+  assert.deepEqual(await names(database, 'a'), ['a'])
+})
+
+eachDatabase('readers see nothing of a transaction before it is committed, and do not wait for it', async (database) => {
+  await database.write(async (transaction) => {
+    await put(transaction, 'a')
+    // Within the work: a reader that waited for the writer would wait for itself.
+    assert.deepEqual(await names(database, 'a'), [])
+    assert.equal((await transaction.selectFrom('counters').select('name').where('name', '=', 'a').execute()).length, 1)
+  })
+  assert.deepEqual(await names(database, 'a'), ['a'])
+})
+
+eachDatabase('what only reads cannot write, and begins no transaction', async (database) => {
+  await assert.rejects(put(database.read, 'a'), /read.?only.*insert into "counters"/)
   await assert.rejects(
-    database.write(async (transaction) => {
-      await transaction.insertInto('counters').values({ name: 'a', value: 1 }).execute()
-      throw new Error('on purpose')
-    }),
-    /on purpose/,
+    database.read.transaction().execute((transaction) => put(transaction, 'a')),
+    /Database\.write/,
   )
-  assert.deepEqual(await database.read.selectFrom('counters').selectAll().where('name', '=', 'a').execute(), [])
+  assert.deepEqual(await names(database, 'a'), [])
+})
+
+eachDatabase('a failed statement names itself and not its parameters', async (database) => {
+  const work = database.write((transaction) => sql`insert into nowhere (secret) values (${'hunter2'})`.execute(transaction))
+  await assert.rejects(
+    work,
+    (error: Error) => /nowhere.*insert into nowhere \(secret\)/.test(error.message) && !error.message.includes('hunter2'),
+  )
+})
+
+eachDatabase('a row that is there already and a row that refers to nothing are told apart', async (database) => {
+  const twice = await database.write((transaction) => put(transaction, 'event')).catch((error: unknown) => error)
+  assert.ok(isUniqueViolation(twice) && !isForeignKeyViolation(twice))
+  const nowhere = await database
+    .write((transaction) => transaction.insertInto('run_tags').values({ run_id: 'none', key: 'k', value: 'v' }).execute())
+    .catch((error: unknown) => error)
+  assert.ok(isForeignKeyViolation(nowhere) && !isUniqueViolation(nowhere))
+  assert.ok(isUniqueViolation(new Error('outer', { cause: twice })))
+  assert.ok(!isUniqueViolation(new Error('some other')))
+})
+
+eachDatabase('work that goes on after a failed statement commits nothing', async (database) => {
+  const work = database.write(async (transaction) => {
+    await put(transaction, 'a')
+    await put(transaction, 'event').catch(() => {})
+    return 'done'
+  })
+  await assert.rejects(work, isUniqueViolation)
+  assert.deepEqual(await names(database, 'a'), [])
+})
+
+eachDatabase('a statement that comes after the end of its transaction is refused', async (database) => {
+  let kept: Transaction<Schema> | undefined
+  await database.write(async (transaction) => {
+    kept = transaction
+    await put(transaction, 'a')
+  })
+  await assert.rejects(put(kept!, 'b'))
+  await database.write((transaction) => put(transaction, 'c'))
+  assert.deepEqual(await names(database, '_'), ['a', 'c'])
+})
+
+eachDatabase('a transaction within another is refused instead of waiting for itself', async (database) => {
+  await assert.rejects(
+    database.write(() => database.write((transaction) => put(transaction, 'a'))),
+    /within another/,
+  )
+  await database.write((transaction) => put(transaction, 'b'))
+})
+
+eachDatabase('a hundred transactions at once count to a hundred, and each can read', async (database) => {
+  const taken = await Promise.all(
+    Array.from({ length: 100 }, () =>
+      database.write(async (transaction) => {
+        await names(database)
+        const row = await transaction
+          .updateTable('counters')
+          .set((counter) => ({ value: counter('value', '+', 1) }))
+          .where('name', '=', 'event')
+          .returning('value')
+          .executeTakeFirstOrThrow()
+        return row.value
+      }),
+    ),
+  )
+  assert.deepEqual(
+    taken.toSorted((a, b) => a - b),
+    Array.from({ length: 100 }, (_, n) => n + 1),
+  )
+})
+
+eachDatabase('two transactions that take the same rows in opposite order both come through', async (database) => {
+  const both = async (first: string, second: string): Promise<void> => {
+    await database.write(async (transaction) => {
+      for (const name of [first, second]) {
+        await sql`update counters set value = value + 1 where name = ${name}`.execute(transaction)
+        // Long enough for the other to have taken its first.
+        await sleep(100)
+      }
+    })
+  }
+  await Promise.all([both('event', 'experiment'), both('experiment', 'event')])
+  const rows = await database.read.selectFrom('counters').select('value').execute()
+  assert.deepEqual(rows, [{ value: 2 }, { value: 2 }])
+})
+
+eachDatabase('numbers come back as the numbers they were', async (database) => {
+  const values = [0, 1, -1, 0.1, 1e300, 5e-324, MAX, -MAX, Infinity, -Infinity]
+  const whole = [0, -1, MAX, -MAX]
+  await database.write(async (transaction) => {
+    await sql`create table numbers (at bigint not null, d double precision, b bigint)`.execute(transaction)
+    for (const [at, d] of values.entries()) await sql`insert into numbers values (${at}, ${d}, ${whole[at] ?? null})`.execute(transaction)
+  })
+  const { rows } = await sql<{ d: number; b: number | null }>`select d, b from numbers order by at`.execute(database.read)
+  assert.deepEqual(
+    rows.map(({ d }) => d),
+    values,
+  )
+  assert.deepEqual(
+    rows.slice(0, 4).map(({ b }) => b),
+    whole,
+  )
+  const { rows: sums } = await sql`select count(*) as n, sum(at) as s, avg(at) as a, max(b) as m from numbers`.execute(database.read)
+  assert.deepEqual(sums, [{ n: 10, s: 45, a: 4.5, m: MAX }])
+})
+
+eachDatabase('a whole number that JavaScript cannot hold is an error and no other number', async (database) => {
+  await assert.rejects(sql`select 9007199254740993 as big`.execute(database.read), /9007199254740993.*select 9007199254740993/)
+})
+
+eachDatabase('what databases would keep differently is refused before it reaches one', async (database) => {
+  for (const value of [undefined, true, NaN, new Date(0), {}, Symbol('s')]) {
+    const work = database.write((transaction) => sql`insert into counters values (${'a'}, ${value})`.execute(transaction))
+    await assert.rejects(work, /parameter 2 is .*insert into counters/)
+  }
+  await assert.rejects(
+    database.write((transaction) => put(transaction, 'a\0b')),
+    { code: 'SLW_INPUT_INVALID' },
+  )
+  const text = '𝔘nicode "\'`%_\\ \u{1F600}\n'
+  await database.write((transaction) => put(transaction, text))
+  assert.deepEqual(await names(database), ['event', 'experiment', text].toSorted())
+})
+
+eachDatabase('LIKE tells capitals from small letters', async (database) => {
+  await database.write((transaction) => put(transaction, 'Event'))
+  assert.deepEqual(await names(database, 'Ev%'), ['Event'])
+})
+
+eachDatabase('30 000 rows are one transaction', async (database) => {
+  await database.write(async (transaction) => {
+    for (let from = 0; from < 30_000; from += 1000) {
+      const rows = Array.from({ length: 1000 }, (_, n) => ({ name: `row-${from + n}`, value: from + n }))
+      await transaction.insertInto('counters').values(rows).execute()
+    }
+  })
+  const { count, sum } = await database.read
+    .selectFrom('counters')
+    .select(({ fn }) => [fn.countAll<number>().as('count'), fn.sum<number>('value').as('sum')])
+    .where('name', 'like', 'row-%')
+    .executeTakeFirstOrThrow()
+  assert.deepEqual({ count, sum }, { count: 30_000, sum: (30_000 * 29_999) / 2 })
+})
+
+eachDatabase('how many rows a statement changed is known', async (database) => {
+  const result = await database.write((transaction) => transaction.updateTable('counters').set({ value: 7 }).executeTakeFirstOrThrow())
+  assert.equal(result.numUpdatedRows, 2n)
+})
+
+eachDatabase('the time of the database goes on and is in milliseconds since 1970', async (database) => {
+  const before = await database.now()
+  await sleep(20)
+  const after = await database.now()
+  assert.ok(Number.isInteger(before) && after > before && Math.abs(after - Date.now()) < 60_000)
+})
+
+eachDatabase('a database that was closed says so, and can be closed again', async (_, { url }) => {
+  const database = await openPlace(url)
+  await database[Symbol.asyncDispose]()
+  await assert.rejects(names(database), { code: 'SLW_CLOSED' })
+  await assert.rejects(
+    database.write((transaction) => put(transaction, 'a')),
+    { code: 'SLW_CLOSED' },
+  )
+  await database[Symbol.asyncDispose]()
+})
+
+eachDatabase('closing waits for the transaction that runs', async (observer, { url }) => {
+  const database = await openPlace(url)
+  const writing = database.write(async (transaction) => {
+    await put(transaction, 'a')
+    await sleep(50)
+    await put(transaction, 'b')
+  })
+  await sleep(0)
+  await database[Symbol.asyncDispose]()
+  await writing
+  assert.deepEqual(await names(observer, '_'), ['a', 'b'])
+})
+
+eachDatabase('a process that is killed in the middle of a transaction leaves nothing of it', async (database, { url }) => {
+  {
+    await using child = databaseChild('half', url)
+    assert.equal(await child.line(), 'half')
+  }
+  assert.deepEqual(await names(database, 'half-%'), [])
+  await using again = await openPlace(url)
+  await again.write((transaction) => put(transaction, 'half-0'))
+  assert.deepEqual(await names(database, 'half-%'), ['half-0'])
+})
+
+eachDatabase('what was committed outlives the kill of its process, and transactions are whole', async (database, { url }) => {
+  let committed = -1
+  {
+    await using child = databaseChild('pairs', url)
+    while (committed < 50) committed = Number(await child.line())
+    // At any moment of a transaction.
+    await sleep(Math.random() * 20)
+  }
+  const [left, right] = [await names(database, 'left-%'), await names(database, 'right-%')]
+  assert.deepEqual(
+    left.map((name) => name.slice('left-'.length)),
+    right.map((name) => name.slice('right-'.length)),
+  )
+  for (let n = 0; n <= committed; n++) assert.ok(left.includes(`left-${n}`), `the pair ${n} is gone`)
+})
+
+test('a second control plane on the same SQLite file is refused and told who has it, also through a link', async () => {
+  await using folder = await temporaryFolder()
+  const url = `sqlite:${join(folder.path, 'slipway.db')}`
+  await using child = databaseChild('open', url)
+  assert.equal(await child.line(), 'open')
+  await assert.rejects(openDatabase(url), (error: Error & { code: string }) => {
+    assert.equal(error.code, 'SLW_DATABASE_IN_USE')
+    assert.match(error.message, new RegExp(`process ${child.pid} on \\S+ since \\d{4}-\\d\\d-\\d\\dT`))
+    return true
+  })
+  await assert.rejects(openDatabase(`sqlite:${folder.path}/../${folder.path.split('/').at(-1)}/slipway.db`), {
+    code: 'SLW_DATABASE_IN_USE',
+  })
+  // Killed, it has nothing any more.
+  await child[Symbol.asyncDispose]()
+  await using database = await openDatabase(url)
+  await assert.rejects(openDatabase(url), new RegExp(`process ${process.pid} `))
+  assert.deepEqual(await names(database), ['event', 'experiment'])
+})
+
+test('a SQLite file that was closed is free for the next', async () => {
+  await using folder = await temporaryFolder()
+  const url = `sqlite:${join(folder.path, 'slipway.db')}`
+  for (let times = 0; times < 3; times++) await (await openDatabase(url))[Symbol.asyncDispose]()
+  assert.deepEqual((await readdir(folder.path)).toSorted(), ['slipway.db', 'slipway.db.lock'])
+})
+
+test('a SQLite database whose thread ends fails what waits and what comes', async () => {
+  await using folder = await temporaryFolder()
+  const trigger = join(folder.path, 'now')
+  process.env['SLIPWAY_FAIL_POINTS'] = `database.thread:end@${trigger}`
+  await using database = await openSqlite({ file: join(folder.path, 'slipway.db') })
+  delete process.env['SLIPWAY_FAIL_POINTS']
+  await database.now()
+  await writeFile(trigger, '')
+  const waiting = [database.now(), database.now(), database.write(async (transaction) => put(transaction, 'a'))]
+  for (const result of await Promise.allSettled(waiting)) {
+    assert.equal(result.status === 'rejected' && result.reason.code, 'SLW_DATABASE_UNAVAILABLE')
+  }
+  await assert.rejects(database.now(), { code: 'SLW_DATABASE_UNAVAILABLE' })
+})
+
+test('a URL that names no database is refused, and what it holds is not repeated', async () => {
+  await using folder = await temporaryFolder()
+  for (const url of [
+    '',
+    'slipway.db',
+    'mysql://u:hunter2@h/d',
+    'sqlite:',
+    'sqlite:///x.db',
+    'sqlite::memory:',
+    'postgres://u:hunter2@h:port/d',
+  ]) {
+    await assert.rejects(
+      openDatabase(url),
+      (error: Error & { code: string }) => error.code === 'SLW_CONFIG_INVALID' && !error.message.includes('hunter2'),
+    )
+  }
+  await assert.rejects(openDatabase(`sqlite:${folder.path}/no/folder.db`), { code: 'SLW_DATABASE_UNAVAILABLE' })
+  await writeFile(join(folder.path, 'text.db'), 'this is no database, and long enough to be seen as one: '.repeat(50))
+  await assert.rejects(openDatabase(`sqlite:${folder.path}/text.db`), {
+    code: 'SLW_DATABASE_UNAVAILABLE',
+    message: /text\.db.*SQLITE_NOTADB/,
+  })
+})
+
+test('a PostgreSQL that does not answer or lets nobody in is unavailable, and its password is not told', async () => {
+  const server = await postgresServer()
+  const unavailable = [
+    server.urlOf('no_such_database'),
+    'postgres://someone:hunter2@127.0.0.1:1/d',
+    server.urlOf('postgres').replace('postgres@', 'nobody:hunter2@'),
+  ]
+  for (const url of unavailable) {
+    await assert.rejects(
+      openPostgres({ url }),
+      (error: Error & { code: string }) => error.code === 'SLW_DATABASE_UNAVAILABLE' && !error.message.includes('hunter2'),
+    )
+  }
+})
+
+test('a PostgreSQL that ends fails what runs as unavailable, and is used again when it is back', async () => {
+  const server = await postgresServer()
+  await using database = await openPostgres({ url: await newPostgres() })
+  await database.write((transaction) => sql`create table kept (id bigint)`.execute(transaction))
+  const work = database.write(async (transaction) => {
+    await sql`insert into kept values (1)`.execute(transaction)
+    await server.stop('SIGQUIT')
+    await sql`insert into kept values (2)`.execute(transaction)
+  })
+  await assert.rejects(work, { code: 'SLW_DATABASE_UNAVAILABLE' })
+  await assert.rejects(database.now(), { code: 'SLW_DATABASE_UNAVAILABLE' })
+  await server.start()
+  assert.deepEqual((await sql`select * from kept`.execute(database.read)).rows, [])
 })

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely'
 import { backoffMs } from '../../core/backoff.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
-import { refuseNested } from './nesting.ts'
+import { Nesting } from './nesting.ts'
 import { kyselyOver } from './sessions.ts'
 import { StatementError } from './statement-error.ts'
 import { databaseTime } from './time.ts'
@@ -108,6 +108,7 @@ class Postgres implements Database {
   readonly dialect = 'postgres'
   readonly read: Kysely<Schema>
   readonly #writer: Kysely<Schema>
+  readonly #nesting = new Nesting()
   readonly #server: Server
   readonly #pools: readonly Pool[]
   #closing: Promise<void> | undefined
@@ -122,7 +123,7 @@ class Postgres implements Database {
   }
 
   write<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T> {
-    return refuseNested(async (within) => {
+    return this.#nesting.refuse(async (within) => {
       for (let repeats = 0; ; repeats++) {
         try {
           return await this.#writer.transaction().execute((transaction) => within(() => work(transaction)))

@@ -5,9 +5,6 @@ import { UNAVAILABLE_CODES } from './sqlite-codes.ts'
 import { StatementError } from './statement-error.ts'
 import type { SqliteAnswer, SqliteFailure, SqliteQuestion, SqliteRequest, SqliteRows, SqliteThreadData } from './sqlite-messages.ts'
 
-/** JavaScript heap of the thread, which holds the rows of one answer at a time. Beyond it the thread ends, and only the thread. */
-const HEAP_LIMIT_MB = 512
-
 interface Waiting {
   readonly request: SqliteRequest | undefined
   resolve(rows: SqliteRows): void
@@ -25,11 +22,7 @@ export class SqliteThread {
 
   private constructor(data: SqliteThreadData) {
     this.#file = data.file
-    this.#worker = new Worker(entryUrl('storage/sql/sqlite-worker'), {
-      name: 'slipway database',
-      workerData: data,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB },
-    })
+    this.#worker = new Worker(entryUrl('storage/sql/sqlite-worker'), { name: 'slipway database', workerData: data })
     this.#worker.on('message', (answer: SqliteAnswer) => this.#answered(answer))
     let why = 'its thread ended'
     this.#worker.on('error', (error: Error) => (why = `its thread ended: ${error.message}`))

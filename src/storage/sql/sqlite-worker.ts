@@ -1,6 +1,7 @@
 /** Entry of the thread of a SQLite database: two connections, one that only reads and one that writes. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { backup, DatabaseSync } from 'node:sqlite'
+import { failPoint } from '../../core/fail-point.ts'
 import { sqliteCodeName } from './sqlite-codes.ts'
 import type { SQLInputValue, StatementSync } from 'node:sqlite'
 import type { Parameter } from './parameters.ts'
@@ -88,6 +89,7 @@ function serve(port: MessagePort): void {
   }
   const answer = (id: number, what: SqliteRows | SqliteFailure): void => port.postMessage({ id, ...what } satisfies SqliteAnswer)
   port.on('message', (question: SqliteQuestion) => {
+    if (failPoint('database.thread') === 'end') process.exit(1)
     try {
       const result = act(question)
       if (result instanceof Promise) {

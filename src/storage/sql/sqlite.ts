@@ -1,6 +1,6 @@
 import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
 import { Turns } from '../../core/turns.ts'
-import { refuseNested } from './nesting.ts'
+import { Nesting } from './nesting.ts'
 import { kyselyOver } from './sessions.ts'
 import { SqliteThread } from './sqlite-thread.ts'
 import { databaseTime } from './time.ts'
@@ -40,6 +40,7 @@ class Sqlite implements SqliteDatabase {
   readonly file: string
   readonly read: Kysely<Schema>
   readonly #writer: Kysely<Schema>
+  readonly #nesting = new Nesting()
   readonly #thread: SqliteThread
   readonly #turns = new Turns()
 
@@ -51,7 +52,7 @@ class Sqlite implements SqliteDatabase {
   }
 
   write<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T> {
-    return refuseNested((within) =>
+    return this.#nesting.refuse((within) =>
       this.#turns.take(() => this.#writer.transaction().execute((transaction) => within(() => work(transaction)))),
     )
   }
