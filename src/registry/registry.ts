@@ -6,12 +6,14 @@ import { RunData } from './run-data.ts'
 import { Runs } from './runs.ts'
 import { Versions } from './versions.ts'
 import type { Kysely } from 'kysely'
+import type { Database } from '../storage/sql/database.ts'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Ground } from './ground.ts'
 
 /** Experiments and models, their runs and versions, and the names that point to them. */
 export class Registry {
   readonly read: Kysely<Schema>
+  readonly dialect: Database['dialect']
   readonly experiments: Experiments
   readonly runs: Runs
   readonly runData: RunData
@@ -22,6 +24,7 @@ export class Registry {
 
   constructor(ground: Ground) {
     this.read = ground.database.read
+    this.dialect = ground.database.dialect
     this.experiments = new Experiments(ground)
     this.runs = new Runs(ground)
     this.runData = new RunData(ground)

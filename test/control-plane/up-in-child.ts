@@ -26,9 +26,10 @@ export async function upInChild(
   child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
   const exit = new Promise<number | NodeJS.Signals | null>((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)))
-  await until(() => said.includes('MLFLOW_TRACKING_URI') || child.exitCode !== null, 'the control plane starts', 60_000)
+  const ended = (): boolean => child.exitCode !== null || child.signalCode !== null
+  await until(() => said.includes('MLFLOW_TRACKING_URI') || ended(), 'the control plane starts', 60_000)
   const url = /is up: .*?(http:\/\/[\w.:]+)/.exec(said)?.[1]
-  if (url === undefined) throw new Error(`the control plane did not start: ${said}`)
+  if (url === undefined) throw new Error(`the control plane did not start (${child.signalCode ?? child.exitCode}): ${said}`)
   return {
     pid: child.pid ?? 0,
     url,

@@ -1,10 +1,149 @@
 import { SlipwayError } from '../../core/errors.ts'
+import { readExperiments } from '../../registry/experiments.ts'
+import { readLoggedModels } from '../../registry/logged-models.ts'
+import { readModels } from '../../registry/models.ts'
+import { readRuns } from '../../registry/read-runs.ts'
+import { readVersions } from '../../registry/read-versions.ts'
+import { filterQuery } from '../../registry/search/compile.ts'
+import { parseFilter } from '../../registry/search/filter.ts'
+import { parseLoggedModelOrder, parseOrder } from '../../registry/search/order.ts'
+import { pageOf } from '../../registry/search/page.ts'
+import { experimentJson, listed, loggedModelJson, modelJson, runJson, versionJson } from './entities.ts'
+import type { SearchKind } from '../../registry/search/kinds.ts'
+import type { PageRequest } from '../../registry/search/page.ts'
 import type { Call } from './call.ts'
-async function no(_: Call): Promise<object> {
-  throw new SlipwayError('SLW_NOT_IMPLEMENTED', 'x')
+import type { Fields } from './fields.ts'
+
+const VIEWS = ['ACTIVE_ONLY', 'DELETED_ONLY', 'ALL'] as const
+
+/** How many of a kind in one answer: where nobody says, and at most. */
+const SIZES: Readonly<Record<SearchKind, readonly [usual: number, most: number]>> = {
+  experiments: [1000, 50_000],
+  runs: [1000, 50_000],
+  models: [100, 1000],
+  versions: [10_000, 200_000],
+  loggedModels: [100, 1000],
 }
-export const searchExperiments = no
-export const searchRuns = no
-export const searchLoggedModels = no
-export const searchModels = no
-export const searchVersions = no
+
+/** Rows that are read with everything that belongs to them: beyond this a client asks for the next page. */
+const ROWS_MAX = 10_000
+
+function pageRequest({ registry, fields }: Call, kind: SearchKind): PageRequest {
+  const [usual, most] = SIZES[kind]
+  const asked = fields.integer('max_results') ?? usual
+  if (asked < 1 || asked > most)
+    throw new SlipwayError(
+      'SLW_INPUT_INVALID',
+      `Invalid value ${asked} for parameter 'max_results' supplied. It must be at least 1 and at most ${most}.`,
+    )
+  return { kind, dialect: registry.dialect, maxResults: Math.min(asked, ROWS_MAX), pageToken: fields.text('page_token') ?? '' }
+}
+
+function token(next: string | undefined): object {
+  return next === undefined ? {} : { next_page_token: next }
+}
+
+function stagesOf(view: (typeof VIEWS)[number]): string[] {
+  if (view === 'ALL') return ['active', 'deleted']
+  return view === 'ACTIVE_ONLY' ? ['active'] : ['deleted']
+}
+
+function viewOf(fields: Fields, name: string): string[] {
+  return stagesOf(fields.oneOf(name, VIEWS) ?? 'ACTIVE_ONLY')
+}
+
+export async function searchExperiments(call: Call): Promise<object> {
+  const { registry, scope, fields } = call
+  const query = registry.read
+    .selectFrom('experiments')
+    .selectAll('experiments')
+    .where('environment', '=', scope.environment)
+    .where('lifecycle_stage', 'in', viewOf(fields, 'view_type'))
+  const clauses = parseFilter('experiments', fields.text('filter') ?? '')
+  const filtered = filterQuery(query, { kind: 'experiments', clauses, dialect: registry.dialect })
+  const { rows, nextPageToken } = await pageOf(
+    filtered,
+    parseOrder('experiments', fields.texts('order_by')),
+    pageRequest(call, 'experiments'),
+  )
+  return { ...listed('experiments', (await readExperiments(registry.read, rows)).map(experimentJson)), ...token(nextPageToken) }
+}
+
+export async function searchRuns(call: Call): Promise<object> {
+  const { registry, scope, fields } = call
+  const experiments = fields.texts('experiment_ids')
+  const clauses = parseFilter('runs', fields.text('filter') ?? '')
+  const order = parseOrder('runs', fields.texts('order_by'))
+  const request = pageRequest(call, 'runs')
+  if (experiments.length === 0) return {}
+  const mine = registry.read.selectFrom('experiments').select('id').where('environment', '=', scope.environment)
+  const query = registry.read
+    .selectFrom('runs')
+    .selectAll('runs')
+    .where('runs.experiment_id', 'in', experiments)
+    .where('runs.experiment_id', 'in', mine)
+    .where('runs.lifecycle_stage', 'in', viewOf(fields, 'run_view_type'))
+  const { rows, nextPageToken } = await pageOf(filterQuery(query, { kind: 'runs', clauses, dialect: registry.dialect }), order, request)
+  return { ...listed('runs', (await readRuns(registry.read, rows)).map(runJson)), ...token(nextPageToken) }
+}
+
+export async function searchLoggedModels(call: Call): Promise<object> {
+  const { registry, scope, fields } = call
+  const experiments = fields.texts('experiment_ids')
+  if (experiments.length === 0) return {}
+  const datasets = fields.objects('datasets').map((dataset) => {
+    const digest = dataset.text('dataset_digest')
+    return { name: dataset.requiredText('dataset_name'), ...(digest !== undefined && digest !== '' && { digest }) }
+  })
+  const order = parseLoggedModelOrder(
+    fields.objects('order_by').map((term) => ({
+      field_name: term.requiredText('field_name'),
+      ascending: !term.has('ascending') || term.flag('ascending'),
+      ...optional('dataset_name', term.text('dataset_name')),
+      ...optional('dataset_digest', term.text('dataset_digest')),
+    })),
+  )
+  const mine = registry.read.selectFrom('experiments').select('id').where('environment', '=', scope.environment)
+  const query = registry.read
+    .selectFrom('logged_models')
+    .selectAll('logged_models')
+    .where('logged_models.experiment_id', 'in', experiments)
+    .where('logged_models.experiment_id', 'in', mine)
+    .where('logged_models.lifecycle_stage', '=', 'active')
+  const clauses = parseFilter('loggedModels', fields.text('filter') ?? '')
+  const filtered = filterQuery(query, { kind: 'loggedModels', clauses, dialect: registry.dialect, datasets })
+  const { rows, nextPageToken } = await pageOf(filtered, order, pageRequest(call, 'loggedModels'))
+  return { ...listed('models', (await readLoggedModels(registry.read, rows)).map(loggedModelJson)), ...token(nextPageToken) }
+}
+
+function optional<Name extends string>(name: Name, value: string | undefined): Partial<Record<Name, string>> {
+  return value === undefined || value === '' ? {} : ({ [name]: value } as Record<Name, string>)
+}
+
+export async function searchModels(call: Call): Promise<object> {
+  const { registry, scope, fields } = call
+  const query = registry.read
+    .selectFrom('models')
+    .selectAll('models')
+    .where('models.environment', '=', scope.environment)
+    .where('models.deleted_at', 'is', null)
+  const clauses = parseFilter('models', fields.text('filter') ?? '')
+  const filtered = filterQuery(query, { kind: 'models', clauses, dialect: registry.dialect })
+  const { rows, nextPageToken } = await pageOf(filtered, parseOrder('models', fields.texts('order_by')), pageRequest(call, 'models'))
+  return { ...listed('registered_models', (await readModels(registry.read, rows)).map(modelJson)), ...token(nextPageToken) }
+}
+
+export async function searchVersions(call: Call): Promise<object> {
+  const { registry, scope, fields } = call
+  const query = registry.read
+    .selectFrom('versions')
+    .innerJoin('models', 'models.id', 'versions.model_id')
+    .selectAll('versions')
+    .where('models.environment', '=', scope.environment)
+    .where('models.deleted_at', 'is', null)
+    .where('versions.deleted_at', 'is', null)
+  const clauses = parseFilter('versions', fields.text('filter') ?? '')
+  const filtered = filterQuery(query, { kind: 'versions', clauses, dialect: registry.dialect })
+  const { rows, nextPageToken } = await pageOf(filtered, parseOrder('versions', fields.texts('order_by')), pageRequest(call, 'versions'))
+  return { ...listed('model_versions', (await readVersions(registry.read, rows)).map(versionJson)), ...token(nextPageToken) }
+}
