@@ -129,6 +129,7 @@ async function expire(data: string): Promise<void> {
   await using database = await openSqlite({ file: join(data, 'slipway.db') })
   await database.write(async (write) => {
     const old = Date.now() - 2 * 3600_000
+    await write.updateTable('leases').set({ expires_at: old }).execute()
     await write
       .updateTable('contents')
       .set({ unreferenced_since: old })
