@@ -1,0 +1,95 @@
+import { open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
+import type { FileHandle } from 'node:fs/promises'
+
+/** Bytes read at once. */
+const READ_BYTES = 64 * 1024
+
+/** Errors of the file system as ours. */
+export function diskError(what: string, error: unknown): SlipwayError {
+  return new SlipwayError('SLW_STORE_UNAVAILABLE', `the folder of objects cannot ${what}: ${messageOf(error)}`, { cause: error })
+}
+
+/** What the file system answers, or undefined where it says that there is no such thing. */
+export async function unlessMissing<T>(what: string, act: Promise<T>): Promise<T | undefined> {
+  try {
+    return await act
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw diskError(what, error)
+  }
+}
+
+export async function onDisk<T>(what: string, act: Promise<T>): Promise<T> {
+  try {
+    return await act
+  } catch (error) {
+    throw diskError(what, error)
+  }
+}
+
+/** Makes the names in a folder last, as fsync(2) makes the bytes of a file last. */
+export async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * Writes a file that, whenever the process or the machine ends, is there whole or not at all: under a temporary name first,
+ * which gets its own by one rename after its bytes have reached the disk. It replaces what had that name.
+ * @param temporary a path of the same file system that nobody else uses
+ * @throws what `body` throws; SLW_STORE_UNAVAILABLE. Nothing is left then.
+ */
+export async function writeDurably(path: string, temporary: string, body: AsyncIterable<Uint8Array>): Promise<void> {
+  const handle = await onDisk(`write ${temporary}`, open(temporary, 'wx'))
+  try {
+    try {
+      for await (const piece of body) await onDisk(`write ${temporary}`, handle.appendFile(piece))
+      await onDisk(`write ${temporary}`, handle.sync())
+    } finally {
+      await handle.close()
+    }
+    await onDisk(`write ${path}`, rename(temporary, path))
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {}) // The next open removes it.
+    throw error
+  }
+  await onDisk(`write ${path}`, syncFolder(dirname(path)))
+}
+
+/**
+ * Bytes of a file that is opened when the first are asked for: whoever never reads leaves nothing open.
+ * @param missing the error for a file that is not there
+ */
+export async function* readFileBytes(
+  path: string,
+  offset: number,
+  length: number,
+  missing: () => SlipwayError,
+): AsyncGenerator<Uint8Array> {
+  const handle = await unlessMissing(`read ${path}`, open(path, 'r'))
+  if (handle === undefined) throw missing()
+  try {
+    yield* bytesOf(handle, path, { offset, length })
+  } finally {
+    await handle.close()
+  }
+}
+
+async function* bytesOf(handle: FileHandle, path: string, range: { offset: number; length: number }): AsyncGenerator<Uint8Array> {
+  let { offset, length: rest } = range
+  while (rest > 0) {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, rest))
+    const { bytesRead } = await onDisk(`read ${path}`, handle.read(buffer, 0, buffer.length, offset))
+    if (bytesRead === 0)
+      throw new SlipwayError('SLW_STORE_CORRUPT', `${path} has lost its end: ${rest} bytes from ${offset} on are missing`)
+    offset += bytesRead
+    rest -= bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
+}

@@ -1,0 +1,55 @@
+import { createReadStream } from 'node:fs'
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { withRoom } from './blocks.ts'
+import { onDisk } from './durable-file.ts'
+import type { FileHandle } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+
+/** A stream at rest: its size is known, and it can be sent again. */
+export interface HeldBody extends AsyncDisposable {
+  /** Bytes. */
+  readonly size: number
+  /** The bytes themselves where they are few, else a new stream of them. */
+  body(): Buffer | Readable
+}
+
+/** Takes a stream in: up to `memoryBytes` in memory, a longer one in a temporary file. S3 wants to know the length first. */
+export async function holdBody(stream: AsyncIterable<Uint8Array>, memoryBytes: number): Promise<HeldBody> {
+  await using opened = new AsyncDisposableStack()
+  let block: Buffer = Buffer.alloc(0)
+  let size = 0
+  let file: { readonly path: string; readonly handle: FileHandle } | undefined
+  for await (const piece of stream) {
+    const needed = size + piece.length
+    if (file === undefined && needed > memoryBytes) {
+      file = await onDisk(`keep a part in ${tmpdir()}`, openTemporary(opened))
+      await onDisk(`write ${file.path}`, file.handle.appendFile(block.subarray(0, size)))
+      block = Buffer.alloc(0)
+    }
+    if (file === undefined) {
+      block = withRoom(block, size, { needed, most: memoryBytes })
+      block.set(piece, size)
+    } else await onDisk(`write ${file.path}`, file.handle.appendFile(piece))
+    size = needed
+  }
+  await file?.handle.close()
+  const bytes = block.subarray(0, size)
+  const held = opened.move()
+  return {
+    size,
+    body: () => (file === undefined ? bytes : createReadStream(file.path)),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+/** Gone, with its folder, at the end of `opened`. */
+async function openTemporary(opened: AsyncDisposableStack): Promise<{ path: string; handle: FileHandle }> {
+  const folder = await mkdtemp(join(tmpdir(), 'slipway-part-'))
+  opened.defer(() => rm(folder, { recursive: true, force: true }))
+  const path = join(folder, 'part')
+  const handle = await open(path, 'wx')
+  opened.defer(() => handle.close())
+  return { path, handle }
+}
