@@ -9,8 +9,11 @@ import { generatedStream, MB } from './streams.ts'
 const SIZE = 500 * MB
 const COLLECT_EVERY = 8 * MB
 const [url = ''] = process.argv.slice(2)
-const { gc: collect } = globalThis
-if (collect === undefined) throw new Error('start this with --expose-gc')
+const collect =
+  globalThis.gc ??
+  (() => {
+    throw new Error('start this with --expose-gc')
+  })
 await using store = await openObjectStore(url)
 
 async function* watched(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

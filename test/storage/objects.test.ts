@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { readdir, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { openFileStore } from '../../src/storage/objects/file-store.ts'
 import { openS3Store } from '../../src/storage/objects/s3-store.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -18,14 +19,17 @@ import type { S3Server } from './s3-server.ts'
 /** More than the blocks and pieces that a store holds, less than anybody's model. */
 const GROWTH_MB_MAX = 64
 
-/** A program of this folder. What it says is read by whoever starts it. */
-function startProgram(flags: readonly string[], name: string, ...args: readonly string[]): ChildProcessByStdio<null, Readable, null> {
-  return spawn(process.execPath, [...flags, join(import.meta.dirname, name), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+const MEASURED = new URL('./object-store-memory.ts', import.meta.url)
+const KILLED = new URL('./object-store-killed.ts', import.meta.url)
+
+/** What the program says is read by whoever starts it. */
+function startProgram(program: URL, args: readonly string[], flags: readonly string[] = []): ChildProcessByStdio<null, Readable, null> {
+  return spawn(process.execPath, [...flags, fileURLToPath(program), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
 /** Puts and gets 500 MB in a child process. @returns MB that its resident memory grew by */
 async function growth(url: string): Promise<number> {
-  const measuring = startProgram(['--expose-gc'], 'object-store-memory.ts', url)
+  const measuring = startProgram(MEASURED, [url], ['--expose-gc'])
   const said = allOf(measuring.stdout)
   const [code] = (await once(measuring, 'close')) as [number]
   assert.equal(code, 0)
@@ -55,7 +59,7 @@ describe('a folder', () => {
 
   test('a process that is killed in the middle of a put leaves no object, and what it leaves is removed after an hour', async () => {
     await using folder = await temporaryFolder()
-    const putting = startProgram([], 'object-store-killed.ts', folder.path, 'stall')
+    const putting = startProgram(KILLED, [folder.path, 'stall'])
     const ended = once(putting, 'close')
     putting.stdout.once('data', () => putting.kill('SIGKILL'))
     await ended
@@ -80,7 +84,7 @@ describe('a folder', () => {
     await using folder = await temporaryFolder()
     const acknowledged: string[] = []
     for (let round = 0; round < 12; round++) {
-      const working = startProgram([], 'object-store-killed.ts', folder.path, `round-${round}`)
+      const working = startProgram(KILLED, [folder.path, `round-${round}`])
       const ended = once(working, 'close')
       const before = acknowledged.length
       let said = ''
