@@ -16,15 +16,17 @@ async function* stalling(): AsyncGenerator<Uint8Array> {
 }
 
 if (task === 'stall') await store.put('half', stalling())
+// Made once, so that most of the time goes into what should be killed.
+const most = someBytes(4 * MB)
 for (let count = 0; ; count++) {
-  const size = 300_000 + count
+  const size = 3 * MB + count
   const [put, joined] = [`${task}/put/${size}`, `${task}/joined/${size}`]
-  const bytes = someBytes(size, 7)
+  const bytes = most.subarray(0, size)
   await store.put(put, streamOf(bytes))
   console.log(put)
   const uploadId = await store.beginParts(joined)
   const parts = []
-  for (const [index, cut] of [bytes.subarray(0, 100_000), bytes.subarray(100_000)].entries())
+  for (const [index, cut] of [bytes.subarray(0, MB), bytes.subarray(MB)].entries())
     parts.push(await store.putPart(joined, uploadId, index + 1, streamOf(cut)))
   await store.completeParts(joined, uploadId, parts)
   console.log(joined)
