@@ -4,7 +4,7 @@ import { messageOf, SlipwayError } from '../../core/errors.ts'
 import type { FileHandle } from 'node:fs/promises'
 
 /** Bytes read at once. */
-const READ_BYTES = 256 * 1024
+const READ_BYTES = 64 * 1024
 
 /** Errors of the file system as ours. */
 export function diskError(what: string, error: unknown): SlipwayError {

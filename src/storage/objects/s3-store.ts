@@ -25,6 +25,8 @@ export interface S3StoreOptions {
   readonly attempts?: number
 }
 
+const ignore = (): void => {}
+
 type Presigner = typeof import('@aws-sdk/s3-request-presigner')
 type Unfinished = { readonly key: string; readonly uploadId: string }
 
@@ -71,6 +73,8 @@ export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore>
     responseChecksumValidation: 'WHEN_REQUIRED',
     // A refusal after 8 MiB costs little; a server that does not know the header would cost a wait and a connection each.
     expectContinueHeader: false,
+    // What fails is thrown; the SDK would print on our console what we are about to try again.
+    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     requestHandler: { connectionTimeout: CONNECTION_TIMEOUT_MS, socketTimeout: idleTimeoutMs },
   })
   try {
