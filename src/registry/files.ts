@@ -1,6 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import { requireOwner } from './sources.ts'
-import { fileAt, requireTreePath } from './trees.ts'
+import { fileAt, filesBelow, requireTreePath } from './trees.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { Ground, Scope } from './ground.ts'
 import type { Place } from './sources.ts'
@@ -45,8 +45,10 @@ export class Files {
     const { read } = this.#ground.database
     await requireOwner(read, scope, place)
     const file = await fileAt(read, place.root, requireTreePath(place.path))
-    if (file === undefined) throw new SlipwayError('SLW_NOT_FOUND', `No such artifact: '${place.path}'`)
-    return file
+    if (file !== undefined) return file
+    if ((await filesBelow(read, place.root, place.path)).length > 0)
+      throw new SlipwayError('SLW_INPUT_INVALID', `'${place.path}' is a folder: list it, and ask for its files`)
+    throw new SlipwayError('SLW_NOT_FOUND', `No such artifact: '${place.path}'`)
   }
 
   /** The file, or all files below the folder. One that is not there is no error. @throws SLW_FORBIDDEN for a version */

@@ -3,7 +3,7 @@ import { record } from './events.ts'
 import { requireActive, requireExperiment } from './experiments.ts'
 import { groupTags, tagRows } from './ground.ts'
 import { inventName } from './invented-names.ts'
-import { requireKey, requireLoggedModelName } from './names.ts'
+import { requireLoggedModelName } from './names.ts'
 import { toPoint } from './read-runs.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { LoggedModelsRow, Schema } from '../storage/sql/schema.ts'
@@ -176,7 +176,6 @@ function refuse(id: string): never {
 }
 
 async function putTags(write: Write, id: string, tags: readonly Tag[]): Promise<void> {
-  for (const { key } of tags) requireKey('the key of a tag', key)
   if (tags.length === 0) return
   await write
     .insertInto('logged_model_tags')
@@ -188,12 +187,21 @@ async function putTags(write: Write, id: string, tags: readonly Tag[]): Promise<
 }
 
 async function putParams(write: Write, id: string, params: readonly Tag[]): Promise<void> {
-  for (const { key } of params) requireKey('the key of a parameter', key)
   if (params.length === 0) return
+  const keys = params.map(({ key }) => key)
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index)
+  const present = await write
+    .selectFrom('logged_model_params')
+    .select('key')
+    .where('logged_model_id', '=', id)
+    .where('key', 'in', keys)
+    .executeTakeFirst()
+  const known = twice ?? present?.key
+  if (known !== undefined)
+    throw new SlipwayError('SLW_BAD_REQUEST', `logged model '${id}' has the parameter "${known}" already, and parameters never change`)
   await write
     .insertInto('logged_model_params')
     .values(tagRows({ logged_model_id: id }, params))
-    .onConflict((conflict) => conflict.columns(['logged_model_id', 'key']).doNothing())
     .execute()
 }
 

@@ -27,7 +27,7 @@ export interface Model {
   readonly aliases: readonly ModelAlias[]
   /** Aliases that only somebody with the scope `protect` may set, move or remove. */
   readonly protectedAliases: readonly string[]
-  /** Of each stage the newest. */
+  /** Of each stage the newest, in the alphabet's order of stages. */
   readonly latestVersions: readonly Version[]
 }
 
@@ -245,6 +245,6 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
     tags: tagsOf.get(row.id) ?? [],
     aliases: (aliasesOf.get(row.id) ?? []).map(({ alias, number }) => ({ alias, version: number })),
     protectedAliases: protectedAliases(row),
-    latestVersions: versionsOf.get(row.id) ?? [],
+    latestVersions: (versionsOf.get(row.id) ?? []).toSorted((a, b) => (a.stage < b.stage ? -1 : 1)),
   }))
 }

@@ -11,6 +11,7 @@ export const LIMITS = {
   experimentTagLength: 20_000,
   modelTagLength: 100_000,
   aliasLength: 255,
+  modelNameLength: 1000,
   batchMetrics: 1000,
   batchParams: 100,
   batchTags: 100,
@@ -66,7 +67,7 @@ export function requireModelName(name: string): void {
   if (name.trim() === '') refuse("Missing value for required parameter 'name'.")
   if (/[/:]/.test(name)) refuse(`Invalid model name '${name}'. Names cannot contain '/' or ':'.`)
   requireOwnPath('the name of a model', name)
-  requireLength('the name of a model', name, LIMITS.keyLength)
+  requireLength('the name of a model', name, LIMITS.modelNameLength)
 }
 
 /** Names of models that runs log: they become names of folders. */

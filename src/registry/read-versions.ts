@@ -94,7 +94,7 @@ export async function readVersions(read: Kysely<Schema>, rows: readonly Selectab
 
 /** One that is not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no number */
 export async function requireVersion(read: Kysely<Schema>, model: Selectable<ModelsRow>, number: string): Promise<Selectable<VersionsRow>> {
-  if (!/^\d{1,15}$/.test(number)) throw new SlipwayError('SLW_INPUT_INVALID', `Parameter 'version' must be an integer, got '${number}'.`)
+  if (!/^-?\d{1,15}$/.test(number)) throw new SlipwayError('SLW_INPUT_INVALID', `Parameter 'version' must be an integer, got '${number}'.`)
   const row = await read
     .selectFrom('versions')
     .selectAll()

@@ -59,6 +59,7 @@ export async function resolveSource(
   if (source.startsWith('models:/')) return await ofModels(read, scope, source, base)
   if (source.startsWith('runs:/')) {
     const [run = '', ...rest] = source.slice('runs:/'.length).split('/')
+    if (runId !== undefined && runId !== '' && runId !== run) throw refused(source, `it is of another run than run_id, which is ${runId}`)
     await requireRun(read, scope, run)
     return { ...base, runId: base.runId ?? run, files: await filesOf(read, { root: `run:${run}`, path: rest.join('/') }, source) }
   }
@@ -68,6 +69,9 @@ export async function resolveSource(
     await requireOwner(read, scope, place)
     return { ...base, files: await filesOf(read, place, source) }
   }
+  if (source.split(/[/\\]/).includes('..')) throw refused(source, 'it leads out of where it begins')
+  if (/^https?:/i.test(source))
+    throw refused(source, "the 'http' scheme is no store of files; name the store itself, such as s3://bucket/path")
   if (!/^[a-z][a-z0-9+.-]+:/i.test(source) || /^file:/i.test(source))
     throw refused(source, 'a path of a machine is no place that others can read; log the model to a run, or push it')
   return { ...base, files: undefined }

@@ -81,9 +81,22 @@ const ROWS_AT_ONCE = 1000
 
 /** A path inside a tree, as it came from outside. @throws SLW_INPUT_INVALID for what would leave it */
 export function requireTreePath(path: string): string {
-  const parts = path.split('/')
-  const bad =
-    path === '' || path.includes('\\') || path.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..')
-  if (bad) throw new SlipwayError('SLW_INPUT_INVALID', `Invalid path: ${JSON.stringify(path)} does not lie inside a folder of files`)
+  for (let text = path, before: string | undefined; text !== before;) {
+    if (leavesTree(text))
+      throw new SlipwayError('SLW_INPUT_INVALID', `Invalid path: ${JSON.stringify(path)} does not lie inside a folder of files`)
+    // Encoded once more, it would mean something else to whoever decodes it next.
+    before = text
+    text = decodedOnce(text)
+  }
   return path
+}
+
+function leavesTree(path: string): boolean {
+  if (path === '' || path.includes('\\') || path.includes('\0')) return true
+  return path.split('/').some((part) => part === '' || part === '.' || part === '..')
+}
+
+/** Only what could lead elsewhere: a percent sign may stand in a name. */
+function decodedOnce(path: string): string {
+  return path.replaceAll(/%(2e|2f|5c|00|25)/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
 }

@@ -37,7 +37,7 @@ export async function upInChild(
     signal: (signal) => void child.kill(signal),
     exit,
     async call(method, path, fields = {}) {
-      const query = method === 'GET' ? `?${new URLSearchParams(fields as Record<string, string>)}` : ''
+      const query = method === 'GET' ? `?${new URLSearchParams(fields as Record<string, string>).toString()}` : ''
       const response = await fetch(`${url}/api/2.0/mlflow/${path}${query}`, {
         method,
         headers: { 'content-type': 'application/json' },

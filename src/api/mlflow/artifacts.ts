@@ -5,7 +5,7 @@ import { listFolder, requireTreePath } from '../../registry/trees.ts'
 import { requirePermission } from '../access.ts'
 import { environmentOf } from '../doors.ts'
 import { useMlflowErrors } from './mlflow.ts'
-import { listed } from './entities.ts'
+import { listed, sizeJson } from './entities.ts'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { ByteRange } from '../../storage/objects/object-store.ts'
 import type { Scope } from '../../registry/ground.ts'
@@ -56,7 +56,7 @@ export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
       const entries = await listFolder(registry.read, place.root, place.path)
       return listed(
         'files',
-        entries.map(({ name, directory, size }) => ({ path: name, is_dir: directory, file_size: size })),
+        entries.map(({ name, directory, size }) => ({ path: name, is_dir: directory, ...sizeJson(size) })),
       )
     })
     app.delete('/artifacts/*', async (request) => {
@@ -78,8 +78,6 @@ function pathOf(request: FastifyRequest): string {
 /** @throws SLW_INPUT_INVALID for a path that leads out of its tree, or belongs to nothing */
 function placeOrRefuse(path: string): Place {
   const clean = path.replace(/\/+$/, '')
-  // Encoded a second time, it would mean something else to whoever decodes it next.
-  if (/%(2e|2f|5c|00)/i.test(clean)) throw new SlipwayError('SLW_INPUT_INVALID', `Invalid path: ${JSON.stringify(path)} is encoded twice`)
   requireTreePath(clean)
   const place = placeOf(clean)
   if (place === undefined)

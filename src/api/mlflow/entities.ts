@@ -12,6 +12,7 @@ export function experimentJson(experiment: Experiment): object {
     name: experiment.name,
     artifact_location: experiment.artifactLocation,
     lifecycle_stage: experiment.lifecycleStage,
+    workspace: experiment.environment,
     last_update_time: experiment.updatedAt,
     creation_time: experiment.createdAt,
     ...listed('tags', experiment.tags),
@@ -61,35 +62,43 @@ export function metricJson({ key, value, timestamp, step }: MetricPoint): object
 }
 
 export function loggedModelJson(model: LoggedModel): object {
+  return { model: bareLoggedModelJson(model) }
+}
+
+/** As it stands in a list. */
+export function bareLoggedModelJson(model: LoggedModel): object {
   return {
-    model: {
-      info: {
-        model_id: model.id,
-        experiment_id: model.experimentId,
-        name: model.name,
-        creation_timestamp_ms: model.createdAt,
-        last_updated_timestamp_ms: model.updatedAt,
-        artifact_uri: model.artifactUri,
-        status: model.status,
-        model_type: model.modelType === '' ? undefined : model.modelType,
-        source_run_id: model.sourceRunId === '' ? undefined : model.sourceRunId,
-        ...listed('tags', model.tags),
-      },
-      data: {
-        ...listed('params', model.params),
-        ...listed(
-          'metrics',
-          model.metrics.map((metric) => ({
-            ...metricJson(metric),
-            model_id: model.id,
-            run_id: metric.runId,
-            dataset_name: metric.datasetName === '' ? undefined : metric.datasetName,
-            dataset_digest: metric.datasetDigest === '' ? undefined : metric.datasetDigest,
-          })),
-        ),
-      },
+    info: {
+      model_id: model.id,
+      experiment_id: model.experimentId,
+      name: model.name,
+      creation_timestamp_ms: model.createdAt,
+      last_updated_timestamp_ms: model.updatedAt,
+      artifact_uri: model.artifactUri,
+      status: model.status,
+      model_type: model.modelType === '' ? undefined : model.modelType,
+      source_run_id: model.sourceRunId === '' ? undefined : model.sourceRunId,
+      ...listed('tags', model.tags),
+    },
+    data: {
+      ...listed('params', model.params),
+      ...listed(
+        'metrics',
+        model.metrics.map((metric) => ({
+          ...metricJson(metric),
+          model_id: model.id,
+          run_id: metric.runId,
+          dataset_name: metric.datasetName === '' ? undefined : metric.datasetName,
+          dataset_digest: metric.datasetDigest === '' ? undefined : metric.datasetDigest,
+        })),
+      ),
     },
   }
+}
+
+/** Of a file with bytes in it: protobuf leaves out what is zero. */
+export function sizeJson(size: number | undefined): object {
+  return size === undefined || size === 0 ? {} : { file_size: size }
 }
 
 export function modelJson(model: Model): object {
@@ -114,10 +123,10 @@ export function versionJson(version: Version): object {
     creation_timestamp: version.createdAt,
     last_updated_timestamp: version.updatedAt,
     current_stage: version.stage,
-    description: version.description,
+    description: version.description ?? '',
     source: version.source,
     run_id: version.runId,
-    run_link: version.runLink,
+    run_link: version.runLink ?? '',
     status: version.status,
     status_message: version.statusMessage,
     model_id: version.loggedModelId,

@@ -11,9 +11,12 @@ export class Fields {
   readonly #values: Values
   readonly #path: string
 
-  constructor(values: Values, path = '') {
+  readonly #fromQuery: boolean
+
+  constructor(values: Values, { path = '', fromQuery = false }: { readonly path?: string; readonly fromQuery?: boolean } = {}) {
     this.#values = values
     this.#path = path
+    this.#fromQuery = fromQuery
   }
 
   has(name: string): boolean {
@@ -62,8 +65,10 @@ export class Fields {
     if (!this.has(name)) return this.missing(name)
     const value = this.#values[name]
     if (typeof value === 'number') return value
-    const number = typeof value === 'string' && value.trim() !== '' ? (WORDS[value] ?? Number(value)) : Number.NaN
-    return Number.isNaN(number) && value !== 'NaN' ? this.#refuse(name, value, 'a number') : number
+    const number = typeof value === 'string' && value.trim() !== '' ? (WORDS[value.toLowerCase()] ?? Number(value)) : Number.NaN
+    return Number.isNaN(number) && !(typeof value === 'string' && value.toLowerCase() === 'nan')
+      ? this.#refuse(name, value, 'a number')
+      : number
   }
 
   flag(name: string): boolean {
@@ -76,7 +81,7 @@ export class Fields {
     if (!this.has(name)) return []
     const value = this.#values[name]
     const list: readonly unknown[] =
-      typeof value === 'string' ? [value] : Array.isArray(value) ? value : this.#refuse(name, value, 'a list')
+      typeof value === 'string' && this.#fromQuery ? [value] : Array.isArray(value) ? value : this.#refuse(name, value, 'a list')
     return list.map((item) =>
       typeof item === 'string' ? item : typeof item === 'number' ? String(item) : this.#refuse(name, value, 'a list of strings'),
     )
@@ -89,7 +94,7 @@ export class Fields {
     if (!Array.isArray(value)) return this.#refuse(name, value, 'a list')
     return value.map((item: unknown, index) =>
       typeof item === 'object' && item !== null && !Array.isArray(item)
-        ? new Fields(item as Values, `${this.#path}${name}[${index}].`)
+        ? new Fields(item as Values, { path: `${this.#path}${name}[${index}].` })
         : this.#refuse(name, value, 'a list of objects'),
     )
   }
@@ -98,7 +103,7 @@ export class Fields {
     const value = this.#values[name]
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       return this.has(name) ? this.#refuse(name, value, 'an object') : this.missing(name)
-    return new Fields(value as Values, `${this.#path}${name}.`)
+    return new Fields(value as Values, { path: `${this.#path}${name}.` })
   }
 
   /** `[{key, value}]`; a value that is absent is empty. */
@@ -123,7 +128,9 @@ export class Fields {
 }
 
 const WORDS: Readonly<Record<string, number>> = {
-  NaN: Number.NaN,
-  Infinity: Number.POSITIVE_INFINITY,
-  '-Infinity': Number.NEGATIVE_INFINITY,
+  nan: Number.NaN,
+  inf: Number.POSITIVE_INFINITY,
+  '-inf': Number.NEGATIVE_INFINITY,
+  infinity: Number.POSITIVE_INFINITY,
+  '-infinity': Number.NEGATIVE_INFINITY,
 }

@@ -1,7 +1,7 @@
 import { LOGGED_MODEL_STATUSES } from '../../registry/logged-models.ts'
 import { listFolder } from '../../registry/trees.ts'
 import { route } from './call.ts'
-import { listed, loggedModelJson } from './entities.ts'
+import { listed, loggedModelJson, sizeJson } from './entities.ts'
 import { listingPath } from './paging.ts'
 import { searchLoggedModels } from './search.ts'
 import type { MlflowRoute } from './call.ts'
@@ -49,7 +49,11 @@ export const LOGGED_MODEL_ROUTES: readonly MlflowRoute[] = [
       root_uri: model.artifactUri,
       ...listed(
         'files',
-        entries.map(({ name, directory, size }) => ({ path: path === '' ? name : `${path}/${name}`, is_dir: directory, file_size: size })),
+        entries.map(({ name, directory, size }) => ({
+          path: path === '' ? name : `${path}/${name}`,
+          is_dir: directory,
+          ...sizeJson(size),
+        })),
       ),
     }
   }),

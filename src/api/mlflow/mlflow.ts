@@ -1,4 +1,4 @@
-import { toSlipwayError } from '../../core/errors.ts'
+import { SlipwayError } from '../../core/errors.ts'
 import { requirePermission } from '../access.ts'
 import { environmentOf, fromFastify } from '../doors.ts'
 import { toWireError } from './errors.ts'
@@ -17,6 +17,8 @@ const ROUTES: readonly MlflowRoute[] = [...EXPERIMENT_ROUTES, ...RUN_ROUTES, ...
 export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
   return async (app) => {
     useMlflowErrors(app, options)
+    readBodies(app)
+    for (const { path, methods } of othersOf(ROUTES)) app.route({ method: methods, url: `/${path}`, handler: refuseMethod })
     for (const { methods, path, action, handle } of ROUTES)
       app.route({
         method: [...methods],
@@ -30,7 +32,7 @@ export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
             registry: options.registry,
             scope,
             caller,
-            fields: new Fields((values ?? {}) as Record<string, unknown>),
+            fields: new Fields((values ?? {}) as Record<string, unknown>, { fromQuery: request.method === 'GET' }),
             params: request.params as Record<string, string>,
           })
         },
@@ -38,10 +40,48 @@ export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
   }
 }
 
+/** JSON objects, whatever a client calls their type; an empty body has no fields. */
+function readBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, text, done) => {
+    let body: unknown
+    try {
+      body = text === '' ? {} : parse(text as string)
+    } catch {
+      // Told below.
+    }
+    if (typeof body === 'object' && body !== null && !Array.isArray(body)) done(null, body)
+    else done(new SlipwayError('SLW_INPUT_INVALID', 'Missing value for required parameter: the body is not a JSON object'))
+  })
+}
+
+/** Python writes NaN and infinities as words that are no JSON: they are read as texts. @throws SyntaxError */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return JSON.parse(text.replaceAll(/"(?:[^"\\]|\\.)*"|NaN|-?Infinity/g, (word) => (word.startsWith('"') ? word : `"${word}"`)))
+  }
+}
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+
+/** Of each path the methods that it does not take. */
+function othersOf(routes: readonly MlflowRoute[]): { path: string; methods: string[] }[] {
+  return [...Map.groupBy(routes, ({ path }) => path)].map(([path, same]) => ({
+    path,
+    methods: METHODS.filter((method) => same.every(({ methods }) => !methods.includes(method as never))),
+  }))
+}
+
+function refuseMethod({ method, url }: { readonly method: string; readonly url: string }): never {
+  throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${url.split('?', 1)[0]!} does not take ${method}`)
+}
+
 /** Errors in MLflow's shape. What is no fault of the caller is logged. */
 export function useMlflowErrors(app: FastifyInstance, { log }: Pick<ApiOptions, 'log'>): void {
   app.setErrorHandler((thrown, request, reply) => {
-    const error = fromFastify(toSlipwayError(thrown))
+    const error = fromFastify(thrown)
     const { status, body } = toWireError(error)
     if (status >= 500)
       log.error({ code: error.code, method: request.method, path: request.url.split('?', 1)[0] }, error.stack ?? error.message)

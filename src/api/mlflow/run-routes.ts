@@ -1,7 +1,8 @@
+import { SlipwayError } from '../../core/errors.ts'
 import { RUN_STATUSES } from '../../registry/read-runs.ts'
 import { listFolder } from '../../registry/trees.ts'
 import { route } from './call.ts'
-import { listed, metricJson, runInfoJson, runJson } from './entities.ts'
+import { listed, metricJson, runInfoJson, runJson, sizeJson } from './entities.ts'
 import { searchRuns } from './search.ts'
 import { listingPath, offsetOf, tokenOf } from './paging.ts'
 import type { Call, MlflowRoute } from './call.ts'
@@ -15,7 +16,7 @@ const APPENDED_TAG = 'mlflow.log-model.history'
 export const RUN_ROUTES: readonly MlflowRoute[] = [
   route(['POST'], 'runs/create', 'write', async ({ registry, scope, fields }) => {
     const run = await registry.runs.create(scope, {
-      experimentId: fields.text('experiment_id') ?? '0',
+      experimentId: fields.text('experiment_id') ?? refuseWithoutExperiment(),
       name: fields.text('run_name'),
       userId: fields.text('user_id'),
       startTime: fields.integer('start_time'),
@@ -90,11 +91,19 @@ export const RUN_ROUTES: readonly MlflowRoute[] = [
       root_uri: run.artifactUri,
       ...listed(
         'files',
-        entries.map(({ name, directory, size }) => ({ path: path === '' ? name : `${path}/${name}`, is_dir: directory, file_size: size })),
+        entries.map(({ name, directory, size }) => ({
+          path: path === '' ? name : `${path}/${name}`,
+          is_dir: directory,
+          ...sizeJson(size),
+        })),
       ),
     }
   }),
 ]
+
+function refuseWithoutExperiment(): never {
+  throw new SlipwayError('SLW_BAD_REQUEST', 'a run belongs to an experiment: experiment_id is missing')
+}
 
 /** Clients send one id under two names. */
 function runId(fields: Fields): string {
@@ -128,14 +137,22 @@ function datasetOf(fields: Fields): NewDatasetUse {
   }
 }
 
+function requireModelInfo(text: string): void {
+  try {
+    JSON.parse(text)
+  } catch {
+    throw new SlipwayError('SLW_INPUT_INVALID', `Malformed model info. ${text.slice(0, 200)} is not a valid JSON.`)
+  }
+}
+
 /** Clients of the second major version tell what they logged, and the server keeps a list of it in a tag. */
 async function logModel({ registry, scope, fields }: Call): Promise<object> {
   const id = runId(fields)
   const text = fields.requiredText('model_json')
   const { tags } = await registry.runs.get(scope, id)
   const before = tags.find(({ key }) => key === APPENDED_TAG)?.value
-  const history: unknown = before === undefined ? [] : JSON.parse(before)
-  const model: unknown = JSON.parse(text)
-  await registry.runs.setTags(scope, id, [{ key: APPENDED_TAG, value: JSON.stringify([...(history as unknown[]), model]) }])
+  requireModelInfo(text)
+  const value = before === undefined || before === '[]' ? `[${text}]` : `${before.slice(0, -1)}, ${text}]`
+  await registry.runs.setTags(scope, id, [{ key: APPENDED_TAG, value }])
   return {}
 }

@@ -8,7 +8,7 @@ import { filterQuery } from '../../registry/search/compile.ts'
 import { parseFilter } from '../../registry/search/filter.ts'
 import { parseLoggedModelOrder, parseOrder } from '../../registry/search/order.ts'
 import { pageOf } from '../../registry/search/page.ts'
-import { experimentJson, listed, loggedModelJson, modelJson, runJson, versionJson } from './entities.ts'
+import { bareLoggedModelJson, experimentJson, listed, modelJson, runJson, versionJson } from './entities.ts'
 import type { SearchKind } from '../../registry/search/kinds.ts'
 import type { PageRequest } from '../../registry/search/page.ts'
 import type { Call } from './call.ts'
@@ -30,7 +30,8 @@ const ROWS_MAX = 10_000
 
 function pageRequest({ registry, fields }: Call, kind: SearchKind): PageRequest {
   const [usual, most] = SIZES[kind]
-  const asked = fields.integer('max_results') ?? usual
+  // The reference server gives no default to experiments, and says so.
+  const asked = fields.integer('max_results') ?? (kind === 'experiments' ? 0 : usual)
   if (asked < 1 || asked > most)
     throw new SlipwayError(
       'SLW_INPUT_INVALID',
@@ -90,7 +91,7 @@ export async function searchRuns(call: Call): Promise<object> {
 export async function searchLoggedModels(call: Call): Promise<object> {
   const { registry, scope, fields } = call
   const experiments = fields.texts('experiment_ids')
-  if (experiments.length === 0) return {}
+  if (experiments.length === 0) return fields.missing('experiment_ids')
   const datasets = fields.objects('datasets').map((dataset) => {
     const digest = dataset.text('dataset_digest')
     return { name: dataset.requiredText('dataset_name'), ...(digest !== undefined && digest !== '' && { digest }) }
@@ -113,7 +114,7 @@ export async function searchLoggedModels(call: Call): Promise<object> {
   const clauses = parseFilter('loggedModels', fields.text('filter') ?? '')
   const filtered = filterQuery(query, { kind: 'loggedModels', clauses, dialect: registry.dialect, datasets })
   const { rows, nextPageToken } = await pageOf(filtered, order, pageRequest(call, 'loggedModels'))
-  return { ...listed('models', (await readLoggedModels(registry.read, rows)).map(loggedModelJson)), ...token(nextPageToken) }
+  return { ...listed('models', (await readLoggedModels(registry.read, rows)).map(bareLoggedModelJson)), ...token(nextPageToken) }
 }
 
 function optional<Name extends string>(name: Name, value: string | undefined): Partial<Record<Name, string>> {

@@ -42,5 +42,5 @@ function like(text: RawBuilder<unknown>, pattern: string, dialect: Dialect): Raw
 
 /** As above without case; beyond ASCII, SQLite keeps cases apart. Its LIKE has no escapes unless it is told one. */
 function ilike(text: RawBuilder<unknown>, pattern: string, dialect: Dialect): RawBuilder<SqlBool> {
-  return dialect === 'postgres' ? sql`${text} ilike ${pattern} escape ''` : sql`${text} like ${pattern}`
+  return dialect === 'postgres' ? sql`${text} ilike ${pattern} escape ''` : sql`lower(${text}) like lower(${pattern})`
 }

@@ -192,6 +192,11 @@ def bodies_that_are_no_objects(c):
     return [c.raw("POST", API + "experiments/create", text, headers) for text in texts]
 
 
+def the_experiment_and_the_run(c):
+    """So that both are known by this step, whatever others are let through."""
+    return [c.call("GET", f"experiments/get?experiment_id={c.experiment}"), c.call("GET", f"runs/get?run_id={c.run}")]
+
+
 def wrong_types(c):
     return [
         c.call("POST", "experiments/create", {"name": 7}),
@@ -526,6 +531,7 @@ def multipart_is_not_offered_or_works(c):
 
 
 STEPS = [
+    the_experiment_and_the_run,
     health,
     version,
     server_info,
