@@ -1,6 +1,9 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startServer } from '../src/server/start-server.ts'
+import type { AddressInfo } from 'node:net'
 import type { SlipwayServer, StartServerOptions } from '../src/server/start-server.ts'
 
 export const ROOT: string = fileURLToPath(new URL('..', import.meta.url))
@@ -56,4 +59,14 @@ export async function until(fact: () => boolean | Promise<boolean>, what: string
     if (Date.now() > end) throw new Error(`still not so after ${limitMs} ms: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
+}
+
+/** A port of the loopback interface that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
 }

@@ -1,22 +1,12 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { addingModel, QUESTION } from '../adding-models.ts'
-import { alive, until } from '../fixtures.ts'
+import { alive, freePort, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { upInChild } from './up-in-child.ts'
-import type { AddressInfo } from 'node:net'
 import type { ChildControlPlane } from './up-in-child.ts'
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** Registers an adding model as the next version. */
 async function register(plane: ChildControlPlane, model: string, added: number): Promise<string> {

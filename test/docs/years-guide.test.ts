@@ -1,23 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { readFile, symlink, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { it } from 'node:test'
-import { ROOT } from '../fixtures.ts'
+import { freePort, ROOT } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
-import type { AddressInfo } from 'node:net'
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-}
 
 it('the guide to running a server for years works from its first command to its last', async () => {
   await using folder = await temporaryFolder()
