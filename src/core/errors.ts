@@ -356,7 +356,7 @@ export const ERRORS = {
   SLW_LEASE_LOST: {
     http: 409,
     grpc: 'ABORTED',
-    retry: true,
+    retry: false,
     exit: 6,
     meaning: 'Somebody else has taken over the work that this process was doing.',
     cure: 'Nothing: the work goes on there.',
