@@ -20,7 +20,7 @@ export function define(command: Command): void {
 
 /** Serves the churn example on a real socket, asks it real questions, changes it under load, shows metrics, and ends. */
 async function demo(port: number): Promise<void> {
-  tuneV8()
+  tuneV8({ memoryBudget: false })
   const example = join(packageRoot(), 'examples', 'churn')
   const folder = await mkdtemp(join(tmpdir(), 'slipway-demo-'))
   await using cleanUp = new AsyncDisposableStack()

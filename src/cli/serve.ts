@@ -98,7 +98,7 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
     await dryRun(server)
     return
   }
-  tuneV8()
+  tuneV8({ memoryBudget: server.memoryBudgetMb !== undefined })
   // Whoever watches wants to see what happens.
   const level = server.log?.level ?? (process.stderr.isTTY && server.watch !== true ? 'warn' : 'info')
   const output = new LogOutput(server.log?.file)

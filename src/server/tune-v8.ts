@@ -10,9 +10,10 @@ import { setFlagsFromString } from 'node:v8'
  *
  * Bodies lie outside of V8's heap, and V8 collects everything whenever 64 MB of them have come since it last did: with 49 KB a
  * request, five times a second, each a stall of 10 to 20 ms. Counted together with the heap, as it does with the second flag,
- * they allow it to wait: conv in binary went from 1190 to 1560 requests a second.
+ * they allow it to wait: conv in binary went from 1190 to 1560 requests a second. What waits is memory, so a server with a budget
+ * for it goes without.
  */
-export function tuneV8(): void {
+export function tuneV8({ memoryBudget }: { readonly memoryBudget: boolean }): void {
   setFlagsFromString('--no-allocation-site-pretenuring')
-  setFlagsFromString('--external-memory-accounted-in-global-limit')
+  if (!memoryBudget) setFlagsFromString('--external-memory-accounted-in-global-limit')
 }

@@ -183,7 +183,7 @@ it('a reader that stops reading is let go, and others are answered meanwhile', a
       return closed
     },
     'the stalled connection is closed',
-    15_000,
+    60_000,
   )
 })
 

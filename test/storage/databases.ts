@@ -7,7 +7,8 @@ import { startPostgres } from './postgres-server.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { PostgresServer } from './postgres-server.ts'
 
-const TEST_LIMIT_MS = 120_000
+/** Also where PostgreSQL has to be installed first. */
+const TEST_LIMIT_MS = 300_000
 const TEMPLATE = 'slipway_template'
 
 /** The database of a test, for those who open it once more: another process, say. */

@@ -9,7 +9,7 @@ import type { StartServerOptions } from '../../server/start-server.ts'
 import type { FromTrial } from './trial.ts'
 
 enableCompileCache()
-tuneV8()
+tuneV8({ memoryBudget: false })
 
 const tell = (message: FromTrial): void => {
   process.send?.(message)

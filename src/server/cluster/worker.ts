@@ -53,7 +53,7 @@ async function families(): Promise<readonly Family[]> {
 let log: Logger | undefined
 
 channel.handle('start', async ({ config, logLevel, cores, environment, documents }: StartCall): Promise<StartedAnswer> => {
-  tuneV8()
+  tuneV8({ memoryBudget: config.memoryBudgetMb !== undefined })
   const output = new LogOutput(config.log.file)
   log = openLogger(output, logLevel, { process: process.pid })
   const security = await openSecurity(config, environment, log)
