@@ -16,6 +16,8 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   init: { summary: 'write a commented slipway.yaml for a model', load: () => import('./init.ts') },
   demo: { summary: 'serve an example and send it real requests', load: () => import('./demo.ts') },
   doctor: { summary: 'check that this machine can serve', load: () => import('./doctor.ts') },
+  keys: { summary: 'make, list and revoke keys of the registry', load: () => import('./keys.ts') },
+  migrate: { summary: 'bring a database up to date', load: () => import('./migrate.ts') },
   config: { summary: 'show the configuration and where it comes from', load: () => import('./config.ts') },
   version: { summary: 'print versions', load: () => import('./version.ts') },
 }

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { Access } from '../api/access.ts'
 import { createApiServer } from '../api/api-server.ts'
 import { SlipwayError } from '../core/errors.ts'
@@ -10,6 +9,7 @@ import { Files } from '../registry/files.ts'
 import { Keys } from '../registry/keys.ts'
 import { Registry } from '../registry/registry.ts'
 import { ServedModels } from './served-models.ts'
+import { databaseUrl, objectsUrl } from './places.ts'
 import { repeat } from './repeat.ts'
 import { keepUp, UPKEEP_EVERY_MS } from './upkeep.ts'
 import { isLoopback } from '../security/host-check.ts'
@@ -61,8 +61,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const clock = systemClock
   const newId = (): string => randomUUID().replaceAll('-', '')
   await using opened = new AsyncDisposableStack()
-  const objects = opened.use(await openObjectStore(options.objects ?? `file:${join(data, 'objects')}`))
-  const database = opened.use(await openDatabase(options.database ?? `sqlite:${join(data, 'slipway.db')}`))
+  const objects = opened.use(await openObjectStore(objectsUrl(data, options.objects)))
+  const database = opened.use(await openDatabase(databaseUrl(data, options.database)))
   const ground = { database, clock, newId }
   const registry = new Registry(ground)
   const keys = new Keys(ground)

@@ -65,10 +65,21 @@ export async function readVersions(read: Kysely<Schema>, rows: readonly Selectab
   const tagsOf = groupTags(tags)
   const aliasesOf = Map.groupBy(aliases, (alias) => alias.version_id)
   const names = new Map(models.map(({ id, name }) => [id, name]))
-  return rows.map((row) => ({
+  return rows.map((row) =>
+    toVersion(row, {
+      model: names.get(row.model_id) ?? '',
+      tags: tagsOf.get(row.id) ?? [],
+      aliases: (aliasesOf.get(row.id) ?? []).map(({ alias }) => alias),
+    }),
+  )
+}
+
+/** A row, and what belongs to it. */
+export function toVersion(row: Selectable<VersionsRow>, { model, tags, aliases }: Pick<Version, 'model' | 'tags' | 'aliases'>): Version {
+  return {
     id: row.id,
     modelId: row.model_id,
-    model: names.get(row.model_id) ?? '',
+    model: model,
     number: row.number,
     description: row.description ?? undefined,
     source: row.source,
@@ -87,9 +98,9 @@ export async function readVersions(read: Kysely<Schema>, rows: readonly Selectab
     createdBy: row.created_by,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
-    tags: tagsOf.get(row.id) ?? [],
-    aliases: (aliasesOf.get(row.id) ?? []).map(({ alias }) => alias),
-  }))
+    tags,
+    aliases,
+  }
 }
 
 /** One that is not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no number */

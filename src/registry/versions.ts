@@ -4,7 +4,7 @@ import { record } from './events.ts'
 import { LIMITS, requireModelName, requireTag } from './names.ts'
 import { tagRows } from './ground.ts'
 import { protectedAliases, requireModel } from './models.ts'
-import { readVersions, requireVersion, STAGES } from './read-versions.ts'
+import { readVersions, requireVersion, STAGES, toVersion } from './read-versions.ts'
 import { resolveSource } from './sources.ts'
 import { judgeServable } from './servable.ts'
 import { copyTree, treeDigest } from './trees.ts'
@@ -43,46 +43,44 @@ export class Versions {
     const now = clock.epochMs()
     const id = newId()
     requireModelName(model)
-    await database.write(async (write) => {
+    return await database.write(async (write) => {
       const row = await requireModel(write, scope, model)
       const source = await resolveSource(write, scope, version)
       const number = await nextVersion(write, scope.environment, model)
       await faultPoint('version.numbered')
       const { files } = source
       const judged = judgeServable(files)
-      await write
-        .insertInto('versions')
-        .values({
-          id,
-          model_id: row.id,
-          number,
-          description: version.description ?? null,
-          source: version.source,
-          run_id: source.runId ?? null,
-          run_link: version.runLink ?? null,
-          logged_model_id: source.loggedModelId ?? null,
-          stage: 'None',
-          status: 'READY',
-          status_message: null,
-          digest: files === undefined ? null : treeDigest(files),
-          size: files === undefined ? null : files.reduce((sum, { size }) => sum + size, 0),
-          servable: judged.servable ? 1 : 0,
-          servable_reason: judged.reason ?? null,
-          approval: 'none',
-          approval_by: null,
-          approval_reason: null,
-          approval_at: null,
-          provenance: JSON.stringify({ runId: source.runId, parentVersion: source.parentVersion }),
-          signature: null,
-          metrics: null,
-          examples: null,
-          scan: null,
-          created_by: scope.actor,
-          created_at: now,
-          updated_at: now,
-          deleted_at: null,
-        })
-        .execute()
+      const made: VersionsRow = {
+        id,
+        model_id: row.id,
+        number,
+        description: version.description ?? null,
+        source: version.source,
+        run_id: source.runId ?? null,
+        run_link: version.runLink ?? null,
+        logged_model_id: source.loggedModelId ?? null,
+        stage: 'None',
+        status: 'READY',
+        status_message: null,
+        digest: files === undefined ? null : treeDigest(files),
+        size: files === undefined ? null : files.reduce((sum, { size }) => sum + size, 0),
+        servable: judged.servable ? 1 : 0,
+        servable_reason: judged.reason ?? null,
+        approval: 'none',
+        approval_by: null,
+        approval_reason: null,
+        approval_at: null,
+        provenance: JSON.stringify({ runId: source.runId, parentVersion: source.parentVersion }),
+        signature: null,
+        metrics: null,
+        examples: null,
+        scan: null,
+        created_by: scope.actor,
+        created_at: now,
+        updated_at: now,
+        deleted_at: null,
+      }
+      await write.insertInto('versions').values(made).execute()
       if (files !== undefined) await copyTree(write, files, `version:${id}`, now)
       await faultPoint('version.copied')
       const rows = tagRows({ version_id: id }, tags)
@@ -90,10 +88,8 @@ export class Versions {
       await write.updateTable('models').set({ updated_at: now }).where('id', '=', row.id).execute()
       const after = { source: version.source, runId: source.runId, description: version.description, tags }
       await record(write, scope, now, { kind: 'version', name: `${model}/${number}`, action: 'created', after })
+      return toVersion(made, { model, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [] })
     })
-    const created = await database.read.selectFrom('versions').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
-    const [read] = await readVersions(database.read, [created])
-    return read!
   }
 
   /** @throws SLW_NOT_FOUND */

@@ -65,7 +65,7 @@ export class Contents {
         .values({
           id: content.id,
           size: content.size,
-          sha256: content.sha256,
+          sha256: content.sha256 ?? null,
           chunks: content.chunks.join(' '),
           object_key: key,
           verified: 1,

@@ -23,7 +23,7 @@ test('the content id is what the format says', () => {
   const chunks = [0, 1, 2].map((index) => sha256(BYTES.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES)))
   assert.deepEqual(CONTENT.chunks, chunks)
   assert.equal(CONTENT.size, 20 * MB)
-  assert.equal(CONTENT.sha256, sha256(BYTES))
+  assert.equal(CONTENT.sha256, undefined, 'of several chunks the digest of the whole would be a second pass over it')
   assert.equal(CONTENT.id, sha256(`slipway-content-v1\n20000000\n${chunks[0]}\n${chunks[1]}\n${chunks[2]}`))
 })
 

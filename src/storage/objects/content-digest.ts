@@ -19,8 +19,8 @@ export interface ContentDigest {
   readonly id: string
   /** Bytes. */
   readonly size: number
-  /** SHA-256 of the whole, as other tools know it. */
-  readonly sha256: string
+  /** SHA-256 of the whole, as other tools know it, where that costs nothing: of one chunk at most. */
+  readonly sha256: string | undefined
   /** SHA-256 of each chunk. */
   readonly chunks: readonly string[]
 }
@@ -39,14 +39,12 @@ export function chunkCount(size: number): number {
 
 /** Digests a stream as it passes by: every buffer goes through {@link update} in order. */
 export class ContentDigester {
-  readonly #whole: Hash = createHash('sha256')
   readonly #chunks: string[] = []
   #chunk: Hash = createHash('sha256')
   #chunkBytes = 0
   #size = 0
 
   update(bytes: Uint8Array): void {
-    this.#whole.update(bytes)
     this.#size += bytes.length
     let rest = bytes
     while (rest.length > 0) {
@@ -61,7 +59,12 @@ export class ContentDigester {
   /** Once, at the end of the stream. */
   finish(): ContentDigest {
     if (this.#chunkBytes > 0) this.#endChunk()
-    return { id: contentId(this.#size, this.#chunks), size: this.#size, sha256: this.#whole.digest('hex'), chunks: this.#chunks }
+    return { id: contentId(this.#size, this.#chunks), size: this.#size, sha256: this.#wholeDigest(), chunks: this.#chunks }
+  }
+
+  #wholeDigest(): string | undefined {
+    if (this.#chunks.length > 1) return undefined
+    return this.#chunks[0] ?? createHash('sha256').digest('hex')
   }
 
   #endChunk(): void {

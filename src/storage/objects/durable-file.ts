@@ -3,8 +3,8 @@ import { dirname } from 'node:path'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import type { FileHandle } from 'node:fs/promises'
 
-/** Bytes read at once. */
-const READ_BYTES = 64 * 1024
+/** Bytes read and written at once: each time costs a way to another thread and back. */
+const READ_BYTES = 1024 * 1024
 
 /** Errors of the file system as ours. */
 export function diskError(what: string, error: unknown): SlipwayError {
@@ -39,6 +39,21 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
+/** The pieces of a stream, small ones put together. Whoever gives a piece does not use its memory again. */
+async function* joined(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let pieces: Uint8Array[] = []
+  let size = 0
+  for await (const piece of body) {
+    pieces.push(piece)
+    size += piece.length
+    if (size < READ_BYTES) continue
+    yield Buffer.concat(pieces, size)
+    pieces = []
+    size = 0
+  }
+  if (size > 0) yield Buffer.concat(pieces, size)
+}
+
 /**
  * Writes a file that, whenever the process or the machine ends, is there whole or not at all: under a temporary name first,
  * which gets its own by one rename after its bytes have reached the disk. It replaces what had that name.
@@ -49,7 +64,7 @@ export async function writeDurably(path: string, temporary: string, body: AsyncI
   const handle = await onDisk(`write ${temporary}`, open(temporary, 'wx'))
   try {
     try {
-      for await (const piece of body) await onDisk(`write ${temporary}`, handle.appendFile(piece))
+      for await (const pieces of joined(body)) await onDisk(`write ${temporary}`, handle.appendFile(pieces))
       await onDisk(`write ${temporary}`, handle.sync())
     } finally {
       await handle.close()

@@ -55,7 +55,7 @@ export async function assertMigrated(database: Database, migrations: readonly Mi
   if (missing.length === 0) return
   throw new SlipwayError(
     'SLW_DATABASE_VERSION',
-    `the schema of the database is behind this release: it lacks ${missing.join(', ')}. Make a backup, then run: slipway migrate`,
+    `the schema of the database is behind this release: it lacks ${missing.join(', ')}. Make a backup, then run: slipway migrate --db URL`,
   )
 }
 

@@ -44,7 +44,7 @@ export interface CountersRow {
 export interface ContentsRow {
   id: string
   size: number
-  sha256: string
+  sha256: string | null
   chunks: string
   object_key: string
   verified: number

@@ -16,7 +16,7 @@ export const registry: Migration = {
     `create table contents (
       id text primary key,
       size bigint not null,
-      sha256 text not null,
+      sha256 text,
       chunks text not null,
       object_key text not null unique,
       verified integer not null,
