@@ -3,7 +3,7 @@ import { getPriority } from 'node:os'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { entryUrl } from '../core/entry.ts'
 import { transferList } from './messages.ts'
-import { canLowerPriority } from './priority.ts'
+import { canLowerPriority, restoreThreadPriority } from './priority.ts'
 import { RemoteInstance } from './remote-instance.ts'
 import { forbidTelemetry } from './telemetry.ts'
 import type { MessagePort } from 'node:worker_threads'
@@ -12,6 +12,9 @@ import type { FromInstance, ToInstance } from './messages.ts'
 
 /** JavaScript heap of an instance thread; tensors live outside it. Beyond it the thread ends, and only the thread. */
 const HEAP_LIMIT_MB = 512
+
+/** How long a load gives way to others: on a machine without a free core it would otherwise take minutes. */
+const GENTLE_MS = 5000
 
 /** What a thread is told before it loads its modules. */
 export interface ThreadData {
@@ -27,7 +30,7 @@ export interface ThreadOptions {
   readonly runTimeoutMs: number
   /**
    * Whether others serve meanwhile: it then works at low priority, where the system allows that, until it has been told to
-   * serve. Default: false.
+   * serve, five seconds at most. Default: false.
    */
   readonly gentle?: boolean
   /** Where threads come from and go to, if they are to be used again. Default: a thread ends with its instance. */
@@ -38,6 +41,8 @@ export interface ThreadOptions {
 export async function openThread(spec: InstanceSpec, { runTimeoutMs, gentle = false, spares }: ThreadOptions): Promise<Instance> {
   forbidTelemetry()
   const lowered = gentle && canLowerPriority()
+  const patience = lowered ? setTimeout(() => restoreThreadPriority(getPriority()), GENTLE_MS) : undefined
+  patience?.unref()
   const thread = spares?.take() ?? new InstanceThread(lowered)
   const instance: RemoteInstance = new RemoteInstance(
     {
@@ -46,6 +51,7 @@ export async function openThread(spec: InstanceSpec, { runTimeoutMs, gentle = fa
       send: (message) => thread.send(message),
       kill() {},
       serve() {
+        clearTimeout(patience)
         if (lowered) thread.send({ type: 'serve', nice: getPriority() })
       },
       memoryBytes: () => undefined,
@@ -64,6 +70,7 @@ export async function openThread(spec: InstanceSpec, { runTimeoutMs, gentle = fa
     await instance.load()
   } catch (error) {
     // The thread waits for messages and would keep the process alive.
+    clearTimeout(patience)
     await instance.close()
     throw error
   }
