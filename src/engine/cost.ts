@@ -8,9 +8,13 @@ export function predictUs(cost: Cost, rows: number): number {
   return cost.fixedUs + cost.perRowUs * rows
 }
 
-/** The line through two measured points, neither part negative. */
+/**
+ * The line through two measured points, neither part negative. A further row costs no more than the first: one slow run of a few
+ * rows, on a busy machine, would otherwise foretell hours for thousands of them.
+ */
 export function fitCost(one: { rows: number; us: number }, many: { rows: number; us: number }): Cost {
-  const perRowUs = Math.max(0, (many.us - one.us) / Math.max(1, many.rows - one.rows))
+  const slope = (many.us - one.us) / Math.max(1, many.rows - one.rows)
+  const perRowUs = Math.min(Math.max(0, slope), one.us / Math.max(1, one.rows))
   return { fixedUs: Math.max(0, one.us - perRowUs * one.rows), perRowUs }
 }
 
