@@ -61,7 +61,7 @@ export async function until(fact: () => boolean | Promise<boolean>, what: string
   }
 }
 
-/** A port of the loopback interface that is free now. */
+/** A port that was free a moment ago, for programs that cannot tell which one they took. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -33,6 +33,7 @@ export class CostModel {
   #us = 0
   #rowsRows = 0
   #rowsUs = 0
+  #rowsMost = 1
   #cost: Cost | undefined
 
   constructor(probed: Cost | undefined) {
@@ -43,6 +44,15 @@ export class CostModel {
 
   get cost(): Cost | undefined {
     return this.#cost
+  }
+
+  /**
+   * What `runs` runs of `rows` rows in all take at least; undefined while nothing is known. Further than to the largest run that was
+   * seen the line is not drawn: the slope of a few small runs, on a busy machine, would foretell hours for thousands of rows.
+   */
+  atLeastUs(rows: number, runs = 1): number | undefined {
+    const cost = this.#cost
+    return cost === undefined ? undefined : runs * cost.fixedUs + cost.perRowUs * Math.min(rows, Math.max(1, runs) * this.#rowsMost)
   }
 
   /** A run of so many rows took so long, all in all. */
@@ -57,6 +67,7 @@ export class CostModel {
   }
 
   #add(rows: number, us: number, weight: number): void {
+    this.#rowsMost = Math.max(this.#rowsMost, rows)
     this.#weight += weight
     this.#rows += weight * rows
     this.#us += weight * us

@@ -52,6 +52,17 @@ describe('the learned cost of a run', () => {
       }),
     ))
 
+  it('tells no more of large runs than of the largest that was seen', () => {
+    const model = new CostModel({ fixedUs: 100, perRowUs: 50 })
+    assert.equal(model.atLeastUs(4), 300)
+    assert.equal(model.atLeastUs(50_000), model.atLeastUs(16), 'the probe has seen 16 rows')
+    assert.equal(model.atLeastUs(1_000_000, 20), 20 * model.atLeastUs(16)!, 'as in one run, so in twenty')
+    for (let count = 0; count < 500; count++) model.observe(count % 2 === 0 ? 1 : 50_000, count % 2 === 0 ? 150 : 20_000)
+    const large = model.atLeastUs(50_000)!
+    assert.ok(large > 19_000 && large < 21_000, `${large} us`)
+    assert.equal(new CostModel(undefined).atLeastUs(1), undefined)
+  })
+
   it('moves half of the way within fifty runs', () => {
     const model = new CostModel({ fixedUs: 1000, perRowUs: 0 })
     observe(model, { fixedUs: 1000, perRowUs: 0 }, [1, 8], 500)

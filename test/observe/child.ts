@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { until } from '../fixtures.ts'
-import type { AddressInfo } from 'node:net'
 
 /** A program of somebody else, ended at the end of the block. */
 export interface Child extends AsyncDisposable {
@@ -31,16 +29,6 @@ export async function startChild(command: string, args: readonly string[], ready
     throw error instanceof Error ? new Error(`${error.message}; it said: ${said}`) : error
   }
   return { said: () => said, [Symbol.asyncDispose]: end }
-}
-
-/** A port that was free a moment ago, for programs that cannot tell which one they took. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Whether somebody answers at a URL. */

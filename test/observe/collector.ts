@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { json } from 'node:stream/consumers'
 import { otelCollector } from '../../scripts/otel-collector.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
-import { freePort, startChild } from './child.ts'
+import { freePort } from '../fixtures.ts'
+import { startChild } from './child.ts'
 import type { AddressInfo } from 'node:net'
 
 /** A span as a collector read it, its attributes as plain values. */

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { debianBinary } from '../../scripts/debian-package.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
-import { answers, freePort, startChild } from './child.ts'
+import { freePort } from '../fixtures.ts'
+import { answers, startChild } from './child.ts'
 
 /** A value of an instant query: a number, or the parts of a native histogram. */
 export interface Sample {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
 import { isSlipwayError } from '../../src/core/errors.ts'
 import { filterQuery } from '../../src/registry/search/compile.ts'
 import { parseFilter } from '../../src/registry/search/filter.ts'
@@ -7,13 +6,12 @@ import type { SearchKind } from '../../src/registry/search/kinds.ts'
 import { parseLoggedModelOrder, parseOrder } from '../../src/registry/search/order.ts'
 import type { LoggedModelOrder, OrderTerm } from '../../src/registry/search/order.ts'
 import { pageOf } from '../../src/registry/search/page.ts'
-import { openSqlite } from './search-database.ts'
-import type { SearchDatabase } from './search-database.ts'
+import { eachDatabase } from '../storage/databases.ts'
+import type { Database } from '../../src/storage/sql/database.ts'
 import { insertRun, insertThings, makeThings, plainSearch, randomness } from './search-objects.ts'
 import type { DatasetFilter } from './search-objects.ts'
 
 const SEED = Number(process.env['SLIPWAY_SEED'] ?? 20_240_817)
-const DATABASES: readonly (readonly [name: string, open: () => SearchDatabase | Promise<SearchDatabase>])[] = [['SQLite', openSqlite]]
 
 const PATTERNS = [
   '%',
@@ -225,12 +223,8 @@ interface Asked {
 }
 
 /** The ids of one page, as the registry would ask for it. */
-async function search(
-  database: SearchDatabase,
-  kind: SearchKind,
-  asked: Asked,
-): Promise<{ ids: readonly string[]; next: string | undefined }> {
-  const { tables, dialect } = database
+async function search(database: Database, kind: SearchKind, asked: Asked): Promise<{ ids: readonly string[]; next: string | undefined }> {
+  const { read: tables, dialect } = database
   const filter = {
     kind,
     dialect,
@@ -266,7 +260,7 @@ async function search(
   }
 }
 
-async function walk(database: SearchDatabase, kind: SearchKind, asked: Asked): Promise<readonly string[]> {
+async function walk(database: Database, kind: SearchKind, asked: Asked): Promise<readonly string[]> {
   const ids: string[] = []
   let pageToken = ''
   for (;;) {
@@ -282,142 +276,123 @@ function isRefusal(error: unknown): boolean {
   return isSlipwayError(error) && error.code === 'SLW_INPUT_INVALID' && error.message.startsWith('Invalid page token')
 }
 
-for (const [name, open] of DATABASES) {
-  describe(`rows of ${name} (seed ${SEED})`, () => {
-    for (const kind of KINDS) {
-      test(`filters of ${kind} find the rows that a plain reading finds`, async () => {
-        await using database = await open()
-        const things = makeThings(SEED)
-        await insertThings(database.tables, things)
-        const filters = FILTERS[kind].filter((text) => text !== '')
-        const below = randomness(SEED)
-        const pairs = Array.from({ length: 100 }, () => `${filters[below(filters.length)]} AND ${filters[below(filters.length)]}`)
-        const order = ORDERS[kind][0]!
-        let telling = 0
-        for (const filter of [...FILTERS[kind], ...pairs]) {
-          const expected = plainSearch(kind, things[kind], { clauses: parseFilter(kind, filter), order })
-          assert.deepEqual((await search(database, kind, { filter })).ids, expected, filter)
-          if (expected.length > 0 && expected.length < things[kind].length) telling++
-        }
-        assert.ok(telling > filters.length / 3, `only ${telling} filters told rows apart`)
-      })
+console.log(`seed ${SEED}`)
 
-      test(`orders of ${kind} are those of a plain reading, whatever the size of the pages`, async () => {
-        await using database = await open()
-        const things = makeThings(SEED + 1)
-        await insertThings(database.tables, things)
-        for (const order of ORDERS[kind]) {
-          const expected = plainSearch(kind, things[kind], { clauses: [], order })
-          for (const maxResults of [1, 7, expected.length, 1000])
-            assert.deepEqual(
-              await walk(database, kind, { order, maxResults }),
-              expected,
-              `${JSON.stringify(order)}, ${maxResults} to a page`,
-            )
-        }
-      })
+for (const kind of KINDS) {
+  eachDatabase(`filters of ${kind} find the rows that a plain reading finds`, async (database) => {
+    const things = makeThings(SEED)
+    await database.write((tables) => insertThings(tables, things))
+    const filters = FILTERS[kind].filter((text) => text !== '')
+    const below = randomness(SEED)
+    const pairs = Array.from({ length: 100 }, () => `${filters[below(filters.length)]} AND ${filters[below(filters.length)]}`)
+    const order = ORDERS[kind][0]!
+    let telling = 0
+    for (const filter of [...FILTERS[kind], ...pairs]) {
+      const expected = plainSearch(kind, things[kind], { clauses: parseFilter(kind, filter), order })
+      assert.deepEqual((await search(database, kind, { filter })).ids, expected, filter)
+      if (expected.length > 0 && expected.length < things[kind].length) telling++
     }
+    assert.ok(telling > filters.length / 3, `only ${telling} filters told rows apart`)
+  })
 
-    test('logged models are found by what they were measured on', async () => {
-      await using database = await open()
-      const things = makeThings(SEED)
-      await insertThings(database.tables, things)
-      const order = ORDERS.loggedModels[0]!
-      for (const datasets of [
-        [{ name: 'd' }],
-        [{ name: 'd', digest: '1' }],
-        [{ name: 'd', digest: '2' }, { name: 'e' }],
-        [{ name: 'none' }],
-      ])
-        for (const filter of ['', 'metrics.acc > 0', "metrics.acc != 1 AND name != 'a'", "params.lr = 'a'"]) {
-          const expected = plainSearch('loggedModels', things.loggedModels, {
-            clauses: parseFilter('loggedModels', filter),
-            order,
-            datasets,
-          })
-          assert.deepEqual(
-            (await search(database, 'loggedModels', { filter, datasets })).ids,
-            expected,
-            `${filter} on ${JSON.stringify(datasets)}`,
-          )
-        }
-    })
-
-    test('a status of a logged model may be written with or without its prefix', async () => {
-      await using database = await open()
-      await insertThings(database.tables, makeThings(SEED))
-      const plain = await search(database, 'loggedModels', { filter: "status IN ('READY')" })
-      assert.deepEqual(await search(database, 'loggedModels', { filter: "status = 'LOGGED_MODEL_READY'" }), plain)
-      assert.ok(plain.ids.length > 0)
-    })
-
-    test('rows that come and go between two pages hide none of the others and show none twice', async () => {
-      await using database = await open()
-      const things = makeThings(SEED)
-      await insertThings(database.tables, things)
-      const order = parseOrder('runs', ['metrics.acc DESC', 'params.lr'])
-      const before = plainSearch('runs', things.runs, { clauses: [], order })
-      const first = await search(database, 'runs', { order, maxResults: 30 })
-      // One that belongs to the first page, one that goes from it, and the very one that the second page begins behind.
-      const best = {
-        ...things.runs[0]!,
-        id: 'new',
-        points: [{ key: 'acc', value: 1.7976931348623157e308, timestamp: 1, step: 1, dataset: '', digest: '' }],
-      }
-      await insertRun(database.tables, best)
-      await database.tables.deleteFrom('runs').where('id', 'in', [before[3]!, before[29]!]).execute()
-      assert.deepEqual(first.ids, before.slice(0, 30))
-      assert.deepEqual((await search(database, 'runs', { order, pageToken: first.next! })).ids, before.slice(30))
-      assert.ok((await search(database, 'runs', { order, maxResults: 30 })).ids.includes('new'))
-    })
-
-    test('a token of another order, a changed one and none at all are told apart from a page', async () => {
-      await using database = await open()
-      await insertThings(database.tables, makeThings(SEED))
-      const order = parseOrder('runs', ['metrics.acc'])
-      const { next } = await search(database, 'runs', { order, maxResults: 5 })
-      assert.ok(next !== undefined)
-      assert.match(next, /^[\w-]+$/)
-      await assert.rejects(search(database, 'runs', { order: parseOrder('runs', ['metrics.f1']), pageToken: next }), isRefusal)
-      await assert.rejects(search(database, 'runs', { order: parseOrder('runs', ['metrics.acc DESC']), pageToken: next }), isRefusal)
-      await assert.rejects(search(database, 'experiments', { pageToken: next }), isRefusal)
-      const content = JSON.parse(Buffer.from(next, 'base64url').toString()) as unknown[]
-      for (let place = 0; place < content.length; place++)
-        for (const value of [['x'], {}, 'not a number', '', '1e999999', 'a\0b', 12]) {
-          const forged = Buffer.from(JSON.stringify(content.with(place, value))).toString('base64url')
-          // Any text is a place among texts, and infinity one among numbers; what matters is that the database is asked nothing that it cannot answer.
-          await search(database, 'runs', { order, pageToken: forged }).catch((error: unknown) => assert.ok(isRefusal(error), String(error)))
-        }
-      for (const forged of [
-        '!',
-        'eyJvZmZzZXQiOiA1fQ==',
-        Buffer.from('[]').toString('base64url'),
-        Buffer.from('null').toString('base64url'),
-        'x'.repeat(1_000_001),
-      ])
-        await assert.rejects(search(database, 'runs', { order, pageToken: forged }), isRefusal)
-    })
-
-    test('pages of no rows, or of half a row, are refused', async () => {
-      await using database = await open()
-      for (const maxResults of [0, -1, 1.5, Number.NaN])
-        await assert.rejects(search(database, 'runs', { maxResults }), { message: /^Invalid value for max_results/ })
-    })
-
-    test('the largest filters that are accepted can be run', async () => {
-      await using database = await open()
-      const things = makeThings(SEED)
-      await insertThings(database.tables, things)
-      const ids = Array.from({ length: 9000 }, (_, index) => `'${index === 0 ? things.runs[0]!.id : `x${index}`}'`)
-      const filter = [`run_id IN (${ids.join(', ')})`, ...Array.from({ length: 99 }, (_, index) => `tags.t${index} IS NULL`)].join(' AND ')
-      assert.deepEqual((await search(database, 'runs', { filter })).ids, [things.runs[0]!.id])
-      assert.deepEqual((await search(database, 'runs', { filter: `tags.a LIKE '${'[é'.repeat(8000)}'` })).ids, [])
-      const order = parseOrder(
-        'runs',
-        Array.from({ length: 20 }, (_, index) => `tags.t${index}`),
-      )
-      const expected = plainSearch('runs', things.runs, { clauses: [], order })
-      assert.deepEqual(await walk(database, 'runs', { order, maxResults: 25 }), expected)
-    })
+  eachDatabase(`orders of ${kind} are those of a plain reading, whatever the size of the pages`, async (database) => {
+    const things = makeThings(SEED + 1)
+    await database.write((tables) => insertThings(tables, things))
+    for (const order of ORDERS[kind]) {
+      const expected = plainSearch(kind, things[kind], { clauses: [], order })
+      for (const maxResults of [1, 7, expected.length, 1000])
+        assert.deepEqual(await walk(database, kind, { order, maxResults }), expected, `${JSON.stringify(order)}, ${maxResults} to a page`)
+    }
   })
 }
+
+eachDatabase('logged models are found by what they were measured on', async (database) => {
+  const things = makeThings(SEED)
+  await database.write((tables) => insertThings(tables, things))
+  const order = ORDERS.loggedModels[0]!
+  for (const datasets of [[{ name: 'd' }], [{ name: 'd', digest: '1' }], [{ name: 'd', digest: '2' }, { name: 'e' }], [{ name: 'none' }]])
+    for (const filter of ['', 'metrics.acc > 0', "metrics.acc != 1 AND name != 'a'", "params.lr = 'a'"]) {
+      const expected = plainSearch('loggedModels', things.loggedModels, {
+        clauses: parseFilter('loggedModels', filter),
+        order,
+        datasets,
+      })
+      assert.deepEqual(
+        (await search(database, 'loggedModels', { filter, datasets })).ids,
+        expected,
+        `${filter} on ${JSON.stringify(datasets)}`,
+      )
+    }
+})
+
+eachDatabase('a status of a logged model may be written with or without its prefix', async (database) => {
+  await database.write((tables) => insertThings(tables, makeThings(SEED)))
+  const plain = await search(database, 'loggedModels', { filter: "status IN ('READY')" })
+  assert.deepEqual(await search(database, 'loggedModels', { filter: "status = 'LOGGED_MODEL_READY'" }), plain)
+  assert.ok(plain.ids.length > 0)
+})
+
+eachDatabase('rows that come and go between two pages hide none of the others and show none twice', async (database) => {
+  const things = makeThings(SEED)
+  await database.write((tables) => insertThings(tables, things))
+  const order = parseOrder('runs', ['metrics.acc DESC', 'params.lr'])
+  const before = plainSearch('runs', things.runs, { clauses: [], order })
+  const first = await search(database, 'runs', { order, maxResults: 30 })
+  // One that belongs to the first page, one that goes from it, and the very one that the second page begins behind.
+  const best = {
+    ...things.runs[0]!,
+    id: 'new',
+    points: [{ key: 'acc', value: 1.7976931348623157e308, timestamp: 1, step: 1, dataset: '', digest: '' }],
+  }
+  await database.write((tables) => insertRun(tables, best))
+  await database.write((tables) => tables.deleteFrom('runs').where('id', 'in', [before[3]!, before[29]!]).execute())
+  assert.deepEqual(first.ids, before.slice(0, 30))
+  assert.deepEqual((await search(database, 'runs', { order, pageToken: first.next! })).ids, before.slice(30))
+  assert.ok((await search(database, 'runs', { order, maxResults: 30 })).ids.includes('new'))
+})
+
+eachDatabase('a token of another order, a changed one and none at all are told apart from a page', async (database) => {
+  await database.write((tables) => insertThings(tables, makeThings(SEED)))
+  const order = parseOrder('runs', ['metrics.acc'])
+  const { next } = await search(database, 'runs', { order, maxResults: 5 })
+  assert.ok(next !== undefined)
+  assert.match(next, /^[\w-]+$/)
+  await assert.rejects(search(database, 'runs', { order: parseOrder('runs', ['metrics.f1']), pageToken: next }), isRefusal)
+  await assert.rejects(search(database, 'runs', { order: parseOrder('runs', ['metrics.acc DESC']), pageToken: next }), isRefusal)
+  await assert.rejects(search(database, 'experiments', { pageToken: next }), isRefusal)
+  const content = JSON.parse(Buffer.from(next, 'base64url').toString()) as unknown[]
+  for (let place = 0; place < content.length; place++)
+    for (const value of [['x'], {}, 'not a number', '', '1e999999', 'a\0b', 12]) {
+      const forged = Buffer.from(JSON.stringify(content.with(place, value))).toString('base64url')
+      // Any text is a place among texts, and infinity one among numbers; what matters is that the database is asked nothing that it cannot answer.
+      await search(database, 'runs', { order, pageToken: forged }).catch((error: unknown) => assert.ok(isRefusal(error), String(error)))
+    }
+  for (const forged of [
+    '!',
+    'eyJvZmZzZXQiOiA1fQ==',
+    Buffer.from('[]').toString('base64url'),
+    Buffer.from('null').toString('base64url'),
+    'x'.repeat(1_000_001),
+  ])
+    await assert.rejects(search(database, 'runs', { order, pageToken: forged }), isRefusal)
+})
+
+eachDatabase('pages of no rows, or of half a row, are refused', async (database) => {
+  for (const maxResults of [0, -1, 1.5, Number.NaN])
+    await assert.rejects(search(database, 'runs', { maxResults }), { message: /^Invalid value for max_results/ })
+})
+
+eachDatabase('the largest filters that are accepted can be run', async (database) => {
+  const things = makeThings(SEED)
+  await database.write((tables) => insertThings(tables, things))
+  const ids = Array.from({ length: 9000 }, (_, index) => `'${index === 0 ? things.runs[0]!.id : `x${index}`}'`)
+  const filter = [`run_id IN (${ids.join(', ')})`, ...Array.from({ length: 99 }, (_, index) => `tags.t${index} IS NULL`)].join(' AND ')
+  assert.deepEqual((await search(database, 'runs', { filter })).ids, [things.runs[0]!.id])
+  assert.deepEqual((await search(database, 'runs', { filter: `tags.a LIKE '${'[é'.repeat(8000)}'` })).ids, [])
+  const order = parseOrder(
+    'runs',
+    Array.from({ length: 20 }, (_, index) => `tags.t${index}`),
+  )
+  const expected = plainSearch('runs', things.runs, { clauses: [], order })
+  assert.deepEqual(await walk(database, 'runs', { order, maxResults: 25 }), expected)
+})

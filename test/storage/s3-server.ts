@@ -2,7 +2,8 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pythonEnv } from '../../scripts/python-env.ts'
 import { s3Server } from '../../scripts/s3-server.ts'
-import { freePort, startChild } from '../observe/child.ts'
+import { freePort } from '../fixtures.ts'
+import { startChild } from '../observe/child.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 
 export interface S3Server extends AsyncDisposable {

@@ -154,10 +154,9 @@ export class Scheduler {
   /** How long the queue takes to empty, by the measured cost; at least a second, as the header counts in seconds. */
   #retryAfterMs(): number {
     const { serving } = this.#options
-    const { cost } = this.#learned
-    if (cost === undefined) return 1000
     const batches = Math.ceil(this.#queue.rows / serving.maxBatchSize)
-    return Math.min(30_000, Math.max(1000, (batches * predictUs(cost, serving.maxBatchSize)) / this.#runners.length / 1000))
+    const us = this.#learned.atLeastUs(batches * serving.maxBatchSize, batches) ?? 0
+    return Math.min(30_000, Math.max(1000, us / this.#runners.length / 1000))
   }
 
   /**
@@ -207,17 +206,16 @@ export class Scheduler {
 
   /** From now until a new work of so many rows would be answered, by the learned cost. */
   #expectedMs(rows: number, priority: number): number | undefined {
-    const { cost } = this.#learned
-    if (cost === undefined) return undefined
     const { serving, batchable, clock } = this.#options
+    const ownUs = this.#learned.atLeastUs(batchable ? Math.min(serving.maxBatchSize, rows) : rows)
+    if (ownUs === undefined) return undefined
     const nowMs = clock.monotonicMs()
     let runningMs = 0
     for (const untilMs of this.#busyUntil.values()) runningMs += Math.max(0, untilMs - nowMs)
     const before = this.#queue.rowsBefore(priority)
     const batches = batchable ? Math.floor(before / serving.maxBatchSize) : this.#queue.works
-    const beforeUs = batches * cost.fixedUs + before * cost.perRowUs
-    const ownRows = batchable ? Math.min(serving.maxBatchSize, rows) : rows
-    return runningMs / this.#runners.length + (beforeUs / this.#runners.length + predictUs(cost, ownRows)) / 1000
+    const beforeUs = this.#learned.atLeastUs(before, batches) ?? 0
+    return runningMs / this.#runners.length + (beforeUs / this.#runners.length + ownUs) / 1000
   }
 
   #enqueueWhole(request: WorkRequest, size: { bytes: number; requests: number; unhindered: boolean }, settle: Settle): Cancel {
@@ -324,12 +322,11 @@ export class Scheduler {
 
   /** Without those that would be answered too late: nobody would read the answer. */
   #inTime(works: readonly QueuedWork[]): readonly QueuedWork[] {
-    const { cost } = this.#learned
     const nowMs = this.#options.clock.monotonicMs()
     const goalMs = this.#options.serving.latencyGoalMs ?? Number.POSITIVE_INFINITY
     let late = 0
     for (const work of works) {
-      const runMs = cost === undefined || work.unhindered ? 0 : predictUs(cost, work.rows) / 1000
+      const runMs = work.unhindered ? 0 : (this.#learned.atLeastUs(work.rows) ?? 0) / 1000
       if (nowMs + runMs <= work.deadlineMs && (work.unhindered || nowMs - work.enqueuedMs <= goalMs)) continue
       late++
       this.#reject(work, this.#lateError(work, nowMs, runMs))
@@ -405,8 +402,8 @@ export class Scheduler {
       for (const work of works) this.#reject(work, toSlipwayError(error))
       return
     }
-    const { cost } = this.#learned
-    if (instance === 'pool' && cost !== undefined) this.#busyUntil.set(runner, dispatchedMs + predictUs(cost, rows) / 1000)
+    const expectedUs = this.#learned.atLeastUs(rows)
+    if (instance === 'pool' && expectedUs !== undefined) this.#busyUntil.set(runner, dispatchedMs + expectedUs / 1000)
     runner.run(inputs, works[0]!.outputs).then(
       (result) => {
         if (instance === 'pool') this.#busyUntil.delete(runner)
