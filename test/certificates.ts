@@ -9,8 +9,8 @@ const run = promisify(execFile)
 export interface Authority {
   /** Path of its own certificate. */
   readonly cert: string
-  /** Paths of a new certificate for this machine and its key; -1 `days` is expired. */
-  issue(name: string, days?: number): Promise<{ readonly cert: string; readonly key: string }>
+  /** Paths of a new certificate for this machine and its key; -1 `days` is expired, `extensions` are further lines for openssl. */
+  issue(name: string, days?: number, extensions?: readonly string[]): Promise<{ readonly cert: string; readonly key: string }>
 }
 
 /** @throws where there is no openssl: what it makes cannot be made up */
@@ -23,12 +23,13 @@ export async function authority(folder: string, name = 'authority'): Promise<Aut
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
   const path = (file: string): string => join(folder, file)
   await openssl('req', '-x509', ...curve, '-keyout', `${name}.key`, '-out', `${name}.pem`, '-subj', `/CN=${name}`, '-days', '2')
-  await writeFile(path('extensions'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n')
   return {
     cert: path(`${name}.pem`),
-    async issue(subject, days = 2) {
+    async issue(subject, days = 2, extensions = []) {
+      const lines = ['subjectAltName=DNS:localhost,IP:127.0.0.1', 'basicConstraints=critical,CA:FALSE', ...extensions]
+      await writeFile(path(`${subject}.extensions`), lines.map((line) => `${line}\n`).join(''))
       await openssl('req', '-new', ...curve, '-keyout', `${subject}.key`, '-out', `${subject}.csr`, '-subj', `/CN=${subject}`)
-      const signing = ['-CA', `${name}.pem`, '-CAkey', `${name}.key`, '-CAcreateserial', '-extfile', 'extensions']
+      const signing = ['-CA', `${name}.pem`, '-CAkey', `${name}.key`, '-CAcreateserial', '-extfile', `${subject}.extensions`]
       await openssl('x509', '-req', '-in', `${subject}.csr`, ...signing, '-days', String(days), '-out', `${subject}.pem`)
       return { cert: path(`${subject}.pem`), key: path(`${subject}.key`) }
     },

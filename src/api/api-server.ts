@@ -3,6 +3,7 @@ import { artifactRoutes } from './mlflow/artifacts.ts'
 import { mlflowRoutes } from './mlflow/mlflow.ts'
 import { fromFastify, JSON_BYTES_MAX, takeEnvironment } from './doors.ts'
 import { statusRoutes } from './status.ts'
+import { v1Routes } from './v1/v1.ts'
 import type { FastifyInstance } from 'fastify'
 import type { ApiOptions } from './doors.ts'
 
@@ -35,6 +36,7 @@ export async function createApiServer(options: ApiOptions): Promise<FastifyInsta
     }),
   )
   await app.register(statusRoutes(options))
+  await app.register(v1Routes(options), { prefix: '/api/v1' })
   for (const prefix of ['/api/2.0', '/ajax-api/2.0']) {
     await app.register(mlflowRoutes(options), { prefix: `${prefix}/mlflow` })
     await app.register(artifactRoutes(options), { prefix: `${prefix}/mlflow-artifacts` })

@@ -4,13 +4,22 @@ import type { Logger } from '../core/log.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { Files } from '../registry/files.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { Keys } from '../registry/keys.ts'
+import type { Signers } from '../registry/signers.ts'
+import type { Webhooks } from '../registry/webhooks.ts'
 import type { Access } from './access.ts'
+import type { News } from './news.ts'
 
 /** What the doors open onto. */
 export interface ApiOptions {
   readonly registry: Registry
   readonly files: Files
   readonly contents: Contents
+  readonly signers: Signers
+  readonly webhooks: Webhooks
+  readonly keys: Keys
+  /** Tells, soon after the fact, that there are new events. */
+  readonly news: News
   readonly access: Access
   readonly log: Logger
   /** The environments there are; the first is the one that a path without a prefix means. */

@@ -15,6 +15,8 @@ interface UpOptions {
   readonly port: string
   readonly serverPort: string
   readonly server: boolean
+  readonly allowedHosts?: string[]
+  readonly allowPrivateAddresses: boolean
 }
 
 export function define(command: Command): void {
@@ -26,6 +28,8 @@ export function define(command: Command): void {
     .option('--port <n>', 'port of the control plane; 0 takes a free one', '8480')
     .option('--server-port <n>', 'port of the local server', '8470')
     .option('--no-server', 'without a local server')
+    .option('--allowed-hosts <name...>', 'names that this machine is asked by, beside localhost')
+    .option('--allow-private-addresses', 'webhooks may tell addresses of this machine and its network', false)
     .addHelpText('after', '\nExamples:\n  slipway up\n  slipway up --db postgres://slipway@db/slipway --objects s3://models/registry')
     .action(async (options: UpOptions) => up(options))
 }
@@ -53,6 +57,8 @@ async function up(options: UpOptions): Promise<void> {
       host: options.host,
       port: portOf(options.port, '--port'),
       logger,
+      allowedHosts: options.allowedHosts ?? [],
+      allowPrivateAddresses: options.allowPrivateAddresses,
       ...(options.server && { serving: { folder: join(data, 'serving'), onModels: () => server.start() } }),
     }),
   )

@@ -1,9 +1,7 @@
-import { createWriteStream } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { messageOf } from '../core/errors.ts'
+import { putTogether } from '../registry/put-together.ts'
 import { filesBelow } from '../registry/trees.ts'
 import type { Logger } from '../core/log.ts'
 import type { Contents } from '../storage/contents.ts'
@@ -100,11 +98,7 @@ export class ServedModels {
     if ((await namesIn(join(folder, model))).includes(String(number))) return
     const beside = join(`${folder}.tmp`, id)
     await rm(beside, { recursive: true, force: true })
-    for (const file of await filesBelow(database.read, `version:${id}`)) {
-      const path = join(beside, file.path)
-      await mkdir(dirname(path), { recursive: true })
-      await pipeline(Readable.from(await contents.open(file.contentId)), createWriteStream(path))
-    }
+    await putTogether(contents, await filesBelow(database.read, `version:${id}`), beside)
     await mkdir(dirname(place), { recursive: true })
     await rename(beside, place)
     log.info({ model, version: number }, 'version handed to the local server')

@@ -1,16 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { Access } from '../api/access.ts'
 import { createApiServer } from '../api/api-server.ts'
+import { News } from '../api/news.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { systemClock } from '../core/clock.ts'
 import { silentLogger } from '../core/log.ts'
 import { Files } from '../registry/files.ts'
+import { Inspector } from '../registry/inspector.ts'
 import { Keys } from '../registry/keys.ts'
 import { Registry } from '../registry/registry.ts'
+import { Signers } from '../registry/signers.ts'
+import { Webhooks } from '../registry/webhooks.ts'
 import { ServedModels } from './served-models.ts'
 import { databaseUrl, objectsUrl } from './places.ts'
 import { repeat } from './repeat.ts'
+import { SEND_EVERY_MS, sendWebhooks } from './send-webhooks.ts'
+import { tryOut } from './try-out.ts'
 import { keepUp, UPKEEP_EVERY_MS } from './upkeep.ts'
 import { isLoopback } from '../security/host-check.ts'
 import { Contents } from '../storage/contents.ts'
@@ -32,6 +39,8 @@ export interface ControlPlaneOptions {
   readonly port: number
   /** Names that a loopback address may be reached by, beside those of this machine. */
   readonly allowedHosts?: readonly string[]
+  /** Whether webhooks may tell addresses of this machine and its network. Default: no. */
+  readonly allowPrivateAddresses?: boolean
   readonly logger?: Logger
   /** A folder that is to hold the models with the served alias, and who is told once there are some. */
   readonly serving?: { readonly folder: string; readonly onModels: () => Promise<void> }
@@ -57,14 +66,16 @@ const ENVIRONMENTS: readonly [string, ...string[]] = ['default']
  *   reach while there is no key
  */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { data, host = '127.0.0.1', port, logger: log = silentLogger, allowedHosts = [] } = options
+  const { data, host = '127.0.0.1', port, logger: log = silentLogger, allowedHosts = [], allowPrivateAddresses = false } = options
   const clock = systemClock
   const newId = (): string => randomUUID().replaceAll('-', '')
   await using opened = new AsyncDisposableStack()
   const objects = opened.use(await openObjectStore(objectsUrl(data, options.objects)))
   const database = opened.use(await openDatabase(databaseUrl(data, options.database)))
   const ground = { database, clock, newId }
-  const registry = new Registry(ground)
+  const contents = new Contents({ database, objects, clock, newId })
+  const inspector = new Inspector({ contents, folder: join(data, 'inspecting'), tryOut })
+  const registry = new Registry(ground, (files) => inspector.inspect(files))
   const keys = new Keys(ground)
   for (const environment of ENVIRONMENTS) await registry.experiments.ensureDefault(environment)
   const local = isLoopback(host)
@@ -73,10 +84,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       'SLW_HOST_REFUSED',
       `${host} can be reached by others, and there is no API key yet: make one with slipway keys create NAME --scope admin, or listen on 127.0.0.1`,
     )
-  const contents = new Contents({ database, objects, clock, newId })
   const files = new Files(ground, contents)
   const access = new Access({ keys, local, allowedHosts })
-  const app = await createApiServer({ registry, files, contents, access, log, environments: ENVIRONMENTS })
+  const app = await createApiServer({
+    registry,
+    files,
+    contents,
+    signers: new Signers(ground, contents),
+    webhooks: new Webhooks(ground, { allowInside: allowPrivateAddresses }),
+    keys,
+    news: opened.use(new News(registry.history)),
+    access,
+    log,
+    environments: ENVIRONMENTS,
+  })
   opened.defer(() => app.close())
   await app.listen({ host, port }).catch((error: unknown) => {
     if ((error as { code?: string }).code !== 'EADDRINUSE') throw error
@@ -87,7 +108,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const models = new ServedModels({ database, contents, environment: ENVIRONMENTS[0], folder, log })
     opened.defer(repeat(async () => ((await models.follow()) ? onModels() : undefined), FOLLOW_EVERY_MS, log))
   }
-  opened.defer(repeat(() => keepUp({ ground, objects, log, holder: `${hostname()} ${process.pid}` }), UPKEEP_EVERY_MS, log))
+  const holder = `${hostname()} ${process.pid}`
+  opened.defer(repeat(() => sendWebhooks({ ground, holder, log, allowInside: allowPrivateAddresses }), SEND_EVERY_MS, log))
+  opened.defer(repeat(() => keepUp({ ground, objects, log, holder }), UPKEEP_EVERY_MS, log))
   const { port: bound } = app.server.address() as AddressInfo
   const held = opened.move()
   return {

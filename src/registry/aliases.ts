@@ -3,9 +3,11 @@ import { faultPoint } from '../core/fail-point.ts'
 import { record } from './events.ts'
 import { requireAlias, requireAliasShape } from './names.ts'
 import { protectedAliases, requireModel } from './models.ts'
+import { requireMove } from './policies.ts'
 import { readVersions, requireVersion } from './read-versions.ts'
-import type { Selectable } from 'kysely'
-import type { ModelsRow } from '../storage/sql/schema.ts'
+import { touch } from './revisions.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
 import type { Ground, Scope } from './ground.ts'
 import type { Version } from './read-versions.ts'
 
@@ -13,6 +15,16 @@ import type { Version } from './read-versions.ts'
 export interface AliasRights {
   /** Set, move and remove protected aliases. */
   readonly protect: boolean
+}
+
+export interface AliasTarget {
+  readonly alias: string
+  /** Number of the version. */
+  readonly version: string
+  /** Also where clients of the version that it points to would not be understood any more. */
+  readonly allowBreaking?: boolean | undefined
+  /** The version that it points to as far as the caller knows. */
+  readonly expected?: number | 'none' | undefined
 }
 
 /** Movable names of versions. */
@@ -23,23 +35,26 @@ export class Aliases {
     this.#ground = ground
   }
 
-  /** Sets it, or moves it from another version. @throws SLW_FORBIDDEN where it is protected */
-  async set(scope: Scope, model: string, { alias, version }: { alias: string; version: string }, rights: AliasRights): Promise<void> {
+  /**
+   * Sets it, or moves it from another version.
+   * @throws SLW_FORBIDDEN where it is protected, SLW_POLICY_REFUSED where it is gated, SLW_CONTRACT_BREAKING; SLW_PRECONDITION_FAILED where
+   *   it does not point to the version that the caller expects
+   */
+  async set(scope: Scope, model: string, wanted: AliasTarget, rights: AliasRights): Promise<void> {
+    const { alias, version, allowBreaking = false } = wanted
     requireAlias(alias)
     const { database, clock } = this.#ground
     const now = clock.epochMs()
     await database.write(async (write) => {
       const row = await requireModel(write, scope, model)
       requireRight(row, alias, rights)
-      const wanted = await requireVersion(write, row, version)
-      const before = await write
-        .selectFrom('aliases')
-        .innerJoin('versions', 'versions.id', 'aliases.version_id')
-        .select('number')
-        .where('aliases.model_id', '=', row.id)
-        .where('alias', '=', alias)
-        .executeTakeFirst()
-      const set = { version_id: wanted.id, updated_by: scope.actor, updated_at: now }
+      // Two moves of one alias follow one another: each is held to what the other left.
+      await touch(write, 'models', row.id, {})
+      const to = await requireVersion(write, row, version)
+      const before = await pointedTo(write, row.id, alias)
+      requireExpected(alias, before?.number, wanted.expected)
+      await requireMove(write, { model: row, alias, from: before, to, allowBreaking })
+      const set = { version_id: to.id, updated_by: scope.actor, updated_at: now }
       await write
         .insertInto('aliases')
         .values({ model_id: row.id, alias, ...set })
@@ -51,27 +66,25 @@ export class Aliases {
         name: `${model}@${alias}`,
         action: before === undefined ? 'created' : 'updated',
         ...(before !== undefined && { before: { version: before.number } }),
-        after: { version: wanted.number },
+        after: { version: to.number, ...(allowBreaking && { allowBreaking }) },
       })
     })
   }
 
   /** One that is not there is no error. @throws SLW_FORBIDDEN where it is protected */
-  async remove(scope: Scope, model: string, alias: string, rights: AliasRights): Promise<void> {
+  async remove(scope: Scope, model: string, { alias, expected }: Omit<AliasTarget, 'version'>, rights: AliasRights): Promise<void> {
     requireAliasShape(alias)
     const { database, clock } = this.#ground
     const now = clock.epochMs()
     await database.write(async (write) => {
       const row = await requireModel(write, scope, model)
       requireRight(row, alias, rights)
-      const gone = await write
-        .deleteFrom('aliases')
-        .where('model_id', '=', row.id)
-        .where('alias', '=', alias)
-        .returning('version_id')
-        .executeTakeFirst()
-      if (gone === undefined) return
-      const { number } = await write.selectFrom('versions').select('number').where('id', '=', gone.version_id).executeTakeFirstOrThrow()
+      await touch(write, 'models', row.id, {})
+      const before = await pointedTo(write, row.id, alias)
+      requireExpected(alias, before?.number, expected)
+      if (before === undefined) return
+      const { number } = before
+      await write.deleteFrom('aliases').where('model_id', '=', row.id).where('alias', '=', alias).execute()
       await record(write, scope, now, { kind: 'alias', name: `${model}@${alias}`, action: 'deleted', before: { version: number } })
     })
   }
@@ -97,23 +110,26 @@ export class Aliases {
     const [version] = await readVersions(read, [row])
     return version
   }
+}
 
-  /** Which aliases of a model only those with the right may touch. */
-  async protect(scope: Scope, model: string, aliases: readonly string[]): Promise<void> {
-    for (const alias of aliases) requireAlias(alias)
-    const { database, clock } = this.#ground
-    const now = clock.epochMs()
-    await database.write(async (write) => {
-      const row = await requireModel(write, scope, model)
-      await write
-        .updateTable('models')
-        .set({ protected_aliases: JSON.stringify(aliases), updated_at: now })
-        .where('id', '=', row.id)
-        .execute()
-      const before = { protectedAliases: protectedAliases(row) }
-      await record(write, scope, now, { kind: 'model', name: model, action: 'updated', before, after: { protectedAliases: aliases } })
-    })
-  }
+/** The version that an alias points to. */
+async function pointedTo(read: Kysely<Schema>, modelId: string, alias: string): Promise<Selectable<VersionsRow> | undefined> {
+  return await read
+    .selectFrom('aliases')
+    .innerJoin('versions', 'versions.id', 'aliases.version_id')
+    .selectAll('versions')
+    .where('aliases.model_id', '=', modelId)
+    .where('alias', '=', alias)
+    .executeTakeFirst()
+}
+
+function requireExpected(alias: string, now: number | undefined, expected: AliasTarget['expected']): void {
+  if (expected === undefined || (now ?? 'none') === expected) return
+  const what = now === undefined ? 'is not set' : `points to version ${now}`
+  throw new SlipwayError(
+    'SLW_PRECONDITION_FAILED',
+    `alias "${alias}" ${what}, expected ${expected === 'none' ? 'that it is not set' : `version ${expected}`}`,
+  )
 }
 
 function requireRight(model: Selectable<ModelsRow>, alias: string, { protect }: AliasRights): void {

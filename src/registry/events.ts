@@ -1,9 +1,11 @@
 import { faultPoint } from '../core/fail-point.ts'
+import { claimOnce } from './once.ts'
 import { nextNumber } from './counters.ts'
 import type { Scope, Write } from './ground.ts'
 
 /** What can be changed, and is told of. */
-export type EventKind = 'experiment' | 'run' | 'logged_model' | 'model' | 'version' | 'alias'
+export const EVENT_KINDS = ['experiment', 'run', 'logged_model', 'model', 'version', 'alias', 'signer', 'webhook', 'key'] as const
+export type EventKind = (typeof EVENT_KINDS)[number]
 
 /** One change of the registry, written in the transaction that made it. */
 export interface Change {
@@ -18,6 +20,7 @@ export interface Change {
 /** Numbers are those of commits: to be the last thing that a transaction does, as others wait for their number until it ends. */
 export async function record(write: Write, scope: Scope, atMs: number, change: Change): Promise<void> {
   const { kind, name, action, before, after } = change
+  await claimOnce(write, scope, change, atMs)
   await write
     .insertInto('events')
     .values({

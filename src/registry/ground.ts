@@ -19,7 +19,21 @@ export interface Scope {
   readonly environment: string
   /** Who: the name of a key or a person, for the record. */
   readonly actor: string
-  readonly reason?: string
+  readonly reason?: string | undefined
+  /** The revision of the object that the caller has seen: where it is another one by now, nothing is changed. */
+  readonly revision?: number | undefined
+  /** A key that makes sure that what is asked for twice is done once. */
+  readonly once?: Once | undefined
+}
+
+/** A request that its caller may repeat when the answer got lost. */
+export interface Once {
+  /** Chosen by the caller, who is part of it: keys of others are other keys. */
+  readonly key: string
+  /** Of what was asked for. */
+  readonly digest: string
+  /** Of this attempt: tells it from another with the same key. */
+  readonly attempt: string
 }
 
 export interface Tag {

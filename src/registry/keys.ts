@@ -61,6 +61,21 @@ export class Keys {
     return { key, info: infoOf(row) }
   }
 
+  /**
+   * A key with the same name and scopes; the old one ends after `overlapMs`, if not before.
+   * @throws SLW_NOT_FOUND for one that is not in force
+   */
+  async rotate(scope: Scope, id: string, overlapMs: number): Promise<{ readonly key: string; readonly info: KeyInfo }> {
+    const { database, clock } = this.#ground
+    const now = clock.epochMs()
+    const old = (await this.list()).find((info) => info.id === id && info.revokedAt === undefined && (info.expiresAt ?? Infinity) > now)
+    if (old === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
+    const made = await this.create(scope, { name: old.name, scopes: old.scopes })
+    const expiresAt = Math.min(old.expiresAt ?? Number.MAX_SAFE_INTEGER, now + overlapMs)
+    await database.write((write) => write.updateTable('api_keys').set({ expires_at: expiresAt }).where('id', '=', id).execute())
+    return made
+  }
+
   async list(): Promise<KeyInfo[]> {
     const rows = await this.#ground.database.read.selectFrom('api_keys').selectAll().orderBy('created_at').execute()
     return rows.map(infoOf)

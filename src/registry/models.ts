@@ -2,9 +2,12 @@ import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { record } from './events.ts'
 import { groupTags, tagRows } from './ground.ts'
-import { LIMITS, requireModelName, requireTag } from './names.ts'
+import { LIMITS, requireAlias, requireModelName, requireTag } from './names.ts'
+import { policyOf, requirePolicy } from './policies.ts'
 import { readVersions } from './read-versions.ts'
+import { touch } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
+import type { ModelPolicy } from '../contract/model-policy.ts'
 import type { ModelsRow, Schema } from '../storage/sql/schema.ts'
 import type { Change } from './events.ts'
 import type { Ground, Scope, Tag, Write } from './ground.ts'
@@ -27,6 +30,10 @@ export interface Model {
   readonly aliases: readonly ModelAlias[]
   /** Aliases that only somebody with the scope `protect` may set, move or remove. */
   readonly protectedAliases: readonly string[]
+  readonly policy: ModelPolicy
+  /** Grows with every change. */
+  readonly revision: number
+  readonly deletedAt: number | undefined
   /** Of each stage the newest, in the alphabet's order of stages. */
   readonly latestVersions: readonly Version[]
 }
@@ -35,6 +42,15 @@ export interface NewModel {
   readonly name: string
   readonly description?: string | undefined
   readonly tags?: readonly Tag[]
+}
+
+export interface ModelUpdate {
+  readonly description?: string | undefined
+  /** null takes one away. */
+  readonly tags?: Readonly<Record<string, string | null>> | undefined
+  /** Aliases that only those with the right may touch. */
+  readonly protectedAliases?: readonly string[] | undefined
+  readonly policy?: ModelPolicy | undefined
 }
 
 /** Registered models. */
@@ -118,20 +134,71 @@ export class Models {
       const guarded = protectedAliases(row).find((alias) => aliases.some((other) => other.alias === alias))
       if (guarded !== undefined)
         throw new SlipwayError('SLW_CONFLICT', `model "${name}" has the protected alias "${guarded}": remove the alias before the model`)
-      await write.deleteFrom('aliases').where('model_id', '=', row.id).execute()
+      await dropAliases(write, { scope, now, model: row })
       await write.updateTable('models').set({ deleted_at: now, updated_at: now }).where('id', '=', row.id).execute()
       return { action: 'deleted', before: { aliases: aliases.map(({ alias }) => alias) } }
     })
   }
 
+  /**
+   * Back from the trash, with those of its versions that were not deleted before it. Its aliases are not set again.
+   * @throws SLW_NOT_FOUND; SLW_ALREADY_EXISTS where another model has the name by now
+   */
+  async restore(scope: Scope, id: string): Promise<Model> {
+    const { database, clock } = this.#ground
+    const now = clock.epochMs()
+    const name = await database
+      .write(async (write) => {
+        const row = await write
+          .updateTable('models')
+          .set({ deleted_at: null, updated_at: now })
+          .where('id', '=', id)
+          .where('environment', '=', scope.environment)
+          .where('deleted_at', 'is not', null)
+          .returning('name')
+          .executeTakeFirst()
+        if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no model with the id ${id} lies in the trash`)
+        await record(write, scope, now, { kind: 'model', name: row.name, action: 'restored', after: { id } })
+        return row.name
+      })
+      .catch((error: unknown) => {
+        if (!isUniqueViolation(error)) throw error
+        throw new SlipwayError('SLW_ALREADY_EXISTS', 'another model has its name by now: rename that one first', { cause: error })
+      })
+    return await this.get(scope, name)
+  }
+
+  /** Several things at once, all or none. @throws SLW_NOT_FOUND, also for a signer that a policy names; SLW_PRECONDITION_FAILED */
+  async update(scope: Scope, name: string, update: ModelUpdate): Promise<Model> {
+    const { description, tags = {}, protectedAliases: guarded, policy } = update
+    for (const alias of guarded ?? []) requireAlias(alias)
+    for (const [key, value] of Object.entries(tags)) requireTag('a tag', { key, value: value ?? '' }, LIMITS.modelTagLength)
+    await this.#change(scope, name, async (write, row, now) => {
+      if (policy !== undefined) await requirePolicy(write, scope.environment, policy)
+      const set = {
+        ...(description !== undefined && { description }),
+        ...(guarded !== undefined && { protected_aliases: JSON.stringify(guarded) }),
+        ...(policy !== undefined && { policy: JSON.stringify(policy) }),
+        updated_at: now,
+      }
+      await write.updateTable('models').set(set).where('id', '=', row.id).execute()
+      for (const [key, value] of Object.entries(tags))
+        if (value === null) await write.deleteFrom('model_tags').where('model_id', '=', row.id).where('key', '=', key).execute()
+        else await putTag(write, row.id, { key, value })
+      const before = {
+        ...(description !== undefined && { description: row.description }),
+        ...(guarded !== undefined && { protectedAliases: protectedAliases(row) }),
+        ...(policy !== undefined && { policy: policyOf(row) }),
+      }
+      return { action: 'updated', before, after: update }
+    })
+    return await this.get(scope, name)
+  }
+
   async setTag(scope: Scope, name: string, tag: Tag): Promise<void> {
     requireTag('a tag', tag, LIMITS.modelTagLength)
     await this.#change(scope, name, async (write, row) => {
-      await write
-        .insertInto('model_tags')
-        .values({ model_id: row.id, ...tag })
-        .onConflict((conflict) => conflict.columns(['model_id', 'key']).doUpdateSet({ value: tag.value }))
-        .execute()
+      await putTag(write, row.id, tag)
       return { action: 'set', after: { tag } }
     })
   }
@@ -153,9 +220,18 @@ export class Models {
     const now = clock.epochMs()
     await database.write(async (write) => {
       const row = await requireModel(write, scope, name)
+      await touch(write, 'models', row.id, scope)
       await record(write, scope, now, { kind: 'model', name, ...(await act(write, row, now)) })
     })
   }
+}
+
+async function putTag(write: Write, modelId: string, tag: Tag): Promise<void> {
+  await write
+    .insertInto('model_tags')
+    .values({ model_id: modelId, ...tag })
+    .onConflict((conflict) => conflict.columns(['model_id', 'key']).doUpdateSet({ value: tag.value }))
+    .execute()
 }
 
 function taken(name: string, cause: unknown): SlipwayError {
@@ -185,6 +261,31 @@ async function carryNumbers(write: Write, { environment, from, to }: { environme
     .where('environment', '=', environment)
     .where('name', '=', to)
     .execute()
+}
+
+/** Takes aliases away from all versions of a model, or from one: each is an event of its own. @returns which they were */
+export async function dropAliases(
+  write: Write,
+  { scope, now, model, versionId }: { scope: Scope; now: number; model: Selectable<ModelsRow>; versionId?: string },
+): Promise<string[]> {
+  const rows = await write
+    .selectFrom('aliases')
+    .innerJoin('versions', 'versions.id', 'aliases.version_id')
+    .select(['alias', 'number'])
+    .where('aliases.model_id', '=', model.id)
+    .$if(versionId !== undefined, (all) => all.where('version_id', '=', versionId!))
+    .orderBy('alias')
+    .execute()
+  for (const { alias, number } of rows) {
+    await write.deleteFrom('aliases').where('model_id', '=', model.id).where('alias', '=', alias).execute()
+    await record(write, { ...scope, once: undefined }, now, {
+      kind: 'alias',
+      name: `${model.name}@${alias}`,
+      action: 'deleted',
+      before: { version: number },
+    })
+  }
+  return rows.map(({ alias }) => alias)
 }
 
 export function protectedAliases(row: Selectable<ModelsRow>): string[] {
@@ -245,6 +346,9 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
     tags: tagsOf.get(row.id) ?? [],
     aliases: (aliasesOf.get(row.id) ?? []).map(({ alias, number }) => ({ alias, version: number })),
     protectedAliases: protectedAliases(row),
+    policy: policyOf(row),
+    revision: row.revision,
+    deletedAt: row.deleted_at ?? undefined,
     latestVersions: (versionsOf.get(row.id) ?? []).toSorted((a, b) => (a.stage < b.stage ? -1 : 1)),
   }))
 }

@@ -2,6 +2,8 @@ import { SlipwayError } from '../core/errors.ts'
 import { groupTags } from './ground.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
+import type { Inspection, ScanCheck } from '../contract/inspection.ts'
+import type { SignatureDocument } from '../contract/signature-document.ts'
 import type { Tag } from './ground.ts'
 
 export const STAGES = ['None', 'Staging', 'Production', 'Archived'] as const
@@ -41,6 +43,19 @@ export interface Version {
   /** Why it cannot be served. */
   readonly servableReason: string | undefined
   readonly approval: Approval
+  /** Who approved or rejected it, why and when. */
+  readonly approvalBy: string | undefined
+  readonly approvalReason: string | undefined
+  readonly approvalAt: number | undefined
+  /** What it takes and gives, where that is known. */
+  readonly signature: SignatureDocument | undefined
+  /** Metrics of the run and the logged model that it came from, as they were then. */
+  readonly metrics: Readonly<Record<string, number>>
+  readonly examples: Inspection['examples']
+  readonly scan: readonly ScanCheck[]
+  /** Grows with every change. */
+  readonly revision: number
+  readonly deletedAt: number | undefined
   readonly provenance: Provenance
   readonly createdBy: string
   readonly createdAt: number
@@ -94,6 +109,15 @@ export function toVersion(row: Selectable<VersionsRow>, { model, tags, aliases }
     servable: row.servable === 1,
     servableReason: row.servable_reason ?? undefined,
     approval: row.approval as Approval,
+    approvalBy: row.approval_by ?? undefined,
+    approvalReason: row.approval_reason ?? undefined,
+    approvalAt: row.approval_at ?? undefined,
+    signature: jsonOf(row.signature) as SignatureDocument | undefined,
+    metrics: (jsonOf(row.metrics) ?? {}) as Record<string, number>,
+    examples: jsonOf(row.examples) as Inspection['examples'],
+    scan: (jsonOf(row.scan) ?? []) as ScanCheck[],
+    revision: row.revision,
+    deletedAt: row.deleted_at ?? undefined,
     provenance: JSON.parse(row.provenance) as Provenance,
     createdBy: row.created_by,
     createdAt: row.created_at,
@@ -103,16 +127,26 @@ export function toVersion(row: Selectable<VersionsRow>, { model, tags, aliases }
   }
 }
 
+function jsonOf(text: string | null): unknown {
+  return text === null ? undefined : JSON.parse(text)
+}
+
 /** One that is not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no number */
 export async function requireVersion(read: Kysely<Schema>, model: Selectable<ModelsRow>, number: string): Promise<Selectable<VersionsRow>> {
-  if (!/^-?\d{1,15}$/.test(number)) throw new SlipwayError('SLW_INPUT_INVALID', `Parameter 'version' must be an integer, got '${number}'.`)
+  const wanted = requireNumber(number)
   const row = await read
     .selectFrom('versions')
     .selectAll()
     .where('model_id', '=', model.id)
-    .where('number', '=', Number(number))
+    .where('number', '=', wanted)
     .where('deleted_at', 'is', null)
     .executeTakeFirst()
   if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `Model Version (name=${model.name}, version=${number}) not found`)
   return row
+}
+
+/** @throws SLW_INPUT_INVALID */
+export function requireNumber(number: string): number {
+  if (/^-?\d{1,15}$/.test(number)) return Number(number)
+  throw new SlipwayError('SLW_INPUT_INVALID', `Parameter 'version' must be an integer, got '${number}'.`)
 }

@@ -1,11 +1,8 @@
+import type { Inspection } from '../contract/inspection.ts'
 import type { TreeFile } from './trees.ts'
 
-/** Whether a server would take these files. */
-export interface Servable {
-  readonly servable: boolean
-  /** Why not. */
-  readonly reason?: string
-}
+/** Finds out what the files of a version are. Undefined where they are not with us. */
+export type Inspect = (files: readonly TreeFile[] | undefined) => Promise<Inspection>
 
 /** Files that run code when they are read, and what wrote them. */
 const CODE: readonly (readonly [ending: RegExp, what: string])[] = [
@@ -16,19 +13,24 @@ const CODE: readonly (readonly [ending: RegExp, what: string])[] = [
   [/\.(h5|keras)$/i, 'a Keras model'],
 ]
 
-/** By the names of its files: what they hold is looked at when a server loads them. */
-export function judgeServable(files: readonly TreeFile[] | undefined): Servable {
-  if (files === undefined)
-    return { servable: false, reason: 'its files are not with this registry, so that no server can take them from here' }
-  if (files.length === 0) return { servable: false, reason: 'it has no files' }
-  if (files.some(({ path }) => path.toLowerCase().endsWith('.onnx'))) return { servable: true }
+/** What the name of a file says of it: what it is, where it runs code when it is loaded. */
+export function codeByName(path: string): string | undefined {
+  return CODE.find(([ending]) => ending.test(path))?.[1]
+}
+
+export function runsCode(path: string, what: string): string {
+  return `${path} is ${what}, which runs code when it is loaded; convert the model to ONNX and register that`
+}
+
+/** By the names of its files alone, where nothing can be read. */
+export function judgeByNames(files: readonly TreeFile[] | undefined): Inspection {
+  const refuse = (reason: string): Inspection => ({ servable: false, reason, scan: [{ check: 'content', passed: false, detail: reason }] })
+  if (files === undefined) return refuse('its files are not with this registry, so that no server can take them from here')
+  if (files.length === 0) return refuse('it has no files')
+  if (files.some(({ path }) => path.toLowerCase().endsWith('.onnx'))) return { servable: true, scan: [] }
   for (const { path } of files) {
-    const what = CODE.find(([ending]) => ending.test(path))?.[1]
-    if (what !== undefined)
-      return {
-        servable: false,
-        reason: `${path} is ${what}, which runs code when it is loaded; convert the model to ONNX and register that`,
-      }
+    const what = codeByName(path)
+    if (what !== undefined) return refuse(runsCode(path, what))
   }
-  return { servable: false, reason: 'it has no model.onnx' }
+  return refuse('it has no model.onnx')
 }

@@ -1,5 +1,6 @@
 import { faultPoint } from '../core/fail-point.ts'
-import type { Ground, Write } from './ground.ts'
+import { ONCE_LIFE_MS } from './once.ts'
+import type { Ground, Scope, Write } from './ground.ts'
 import type { Root } from './trees.ts'
 
 /** How long what was deleted can be had back. */
@@ -12,6 +13,8 @@ export interface Purged {
   readonly experiments: number
   readonly runs: number
   readonly loggedModels: number
+  /** Keys of requests, and deliveries, of long ago. */
+  readonly notes: number
 }
 
 /** Rows in one transaction: others wait no longer than for these. */
@@ -26,6 +29,7 @@ export async function purgeTrash(ground: Ground, lifeMs: number = TRASH_LIFE_MS)
     experiments: await purge(ground, (write) => purgeExperiments(write, before)),
     runs: await purge(ground, (write) => purgeRuns(write, before)),
     loggedModels: await purge(ground, (write) => purgeLoggedModels(write, before)),
+    notes: await purgeNotes(ground, before),
   }
 }
 
@@ -85,6 +89,61 @@ async function purgeLoggedModels(write: Write, before: number): Promise<number> 
   await dropFiles(write, 'model', models)
   if (models.length > 0) await write.deleteFrom('logged_models').where('id', 'in', idsOf(models)).execute()
   return models.length
+}
+
+async function purgeNotes({ database, clock }: Ground, before: number): Promise<number> {
+  return await database.write(async (write) => {
+    const keys = await write
+      .deleteFrom('idempotency_keys')
+      .where('created_at', '<', clock.epochMs() - ONCE_LIFE_MS)
+      .executeTakeFirst()
+    const deliveries = await write
+      .deleteFrom('deliveries')
+      .where('created_at', '<', before)
+      .where('state', '!=', 'pending')
+      .executeTakeFirst()
+    return Number(keys.numDeletedRows + deliveries.numDeletedRows)
+  })
+}
+
+/** Something that was deleted and can be had back. */
+export interface Trashed {
+  readonly kind: 'model' | 'version'
+  readonly id: string
+  /** `churn`, `churn/3`. */
+  readonly name: string
+  readonly deletedAt: number
+  /** When it goes for good. */
+  readonly purgedAt: number
+}
+
+/** What lies in the trash, what was deleted last first. Versions of a deleted model come back with it. */
+export async function listTrash({ database }: Ground, scope: Scope): Promise<Trashed[]> {
+  const models = await database.read
+    .selectFrom('models')
+    .select(['id', 'name', 'deleted_at'])
+    .where('environment', '=', scope.environment)
+    .where('deleted_at', 'is not', null)
+    .execute()
+  const versions = await database.read
+    .selectFrom('versions')
+    .innerJoin('models', 'models.id', 'versions.model_id')
+    .select(['versions.id', 'name', 'number', 'versions.deleted_at'])
+    .where('environment', '=', scope.environment)
+    .where('models.deleted_at', 'is', null)
+    .where('versions.deleted_at', 'is not', null)
+    .execute()
+  const trashed = (kind: Trashed['kind'], id: string, name: string, deletedAt: number): Trashed => ({
+    kind,
+    id,
+    name,
+    deletedAt,
+    purgedAt: deletedAt + TRASH_LIFE_MS,
+  })
+  return [
+    ...models.map((row) => trashed('model', row.id, row.name, row.deleted_at!)),
+    ...versions.map((row) => trashed('version', row.id, `${row.name}/${row.number}`, row.deleted_at!)),
+  ].toSorted((a, b) => b.deletedAt - a.deletedAt)
 }
 
 function idsOf(rows: readonly { readonly id: string }[]): string[] {

@@ -3,16 +3,23 @@ import { faultPoint } from '../core/fail-point.ts'
 import { record } from './events.ts'
 import { LIMITS, requireModelName, requireTag } from './names.ts'
 import { tagRows } from './ground.ts'
-import { protectedAliases, requireModel } from './models.ts'
-import { readVersions, requireVersion, STAGES, toVersion } from './read-versions.ts'
+import { dropAliases, protectedAliases, requireModel } from './models.ts'
+import { readOrigin } from './origin.ts'
+import { asksForApproval } from './policies.ts'
+import { readVersions, requireNumber, requireVersion, STAGES, toVersion } from './read-versions.ts'
+import { touch } from './revisions.ts'
 import { resolveSource } from './sources.ts'
-import { judgeServable } from './servable.ts'
-import { copyTree, treeDigest } from './trees.ts'
-import type { Selectable } from 'kysely'
-import type { ModelsRow, VersionsRow } from '../storage/sql/schema.ts'
+import { copyTree, filesBelow, requireTreePath, treeDigest } from './trees.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { Inspection } from '../contract/inspection.ts'
+import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
 import type { Change } from './events.ts'
 import type { Ground, Scope, Tag, Write } from './ground.ts'
-import type { Stage, Version } from './read-versions.ts'
+import type { Origin } from './origin.ts'
+import type { Approval, Provenance, Stage, Version } from './read-versions.ts'
+import type { Inspect } from './servable.ts'
+import type { Source } from './sources.ts'
+import type { TreeFile } from './trees.ts'
 
 export interface NewVersion {
   /** Where its files are: of a run, of a logged model, of another version, or elsewhere. */
@@ -22,14 +29,40 @@ export interface NewVersion {
   readonly loggedModelId?: string | undefined
   readonly description?: string | undefined
   readonly tags?: readonly Tag[]
+  /** What is known beside what the run says. */
+  readonly provenance?: Provenance | undefined
+  readonly metrics?: Readonly<Record<string, number>> | undefined
 }
+
+export interface VersionUpdate {
+  readonly description?: string | undefined
+  /** null takes one away. */
+  readonly tags?: Readonly<Record<string, string | null>> | undefined
+}
+
+/** A version whose files are with us already, file by file. */
+export interface PushedVersion extends Omit<NewVersion, 'source'> {
+  readonly files: readonly TreeFile[]
+}
+
+/** Judged before its number is taken. */
+interface Candidate {
+  readonly source: Source
+  readonly inspection: Inspection
+  readonly origin: Origin
+}
+
+/** How often the files of a run may change while they are looked at. */
+const ATTEMPTS = 3
 
 /** Versions of models. */
 export class Versions {
   readonly #ground: Ground
+  readonly #inspect: Inspect
 
-  constructor(ground: Ground) {
+  constructor(ground: Ground, inspect: Inspect) {
     this.#ground = ground
+    this.#inspect = inspect
   }
 
   /**
@@ -37,59 +70,164 @@ export class Versions {
    * @throws SLW_NOT_FOUND without the model, or what the source names
    */
   async create(scope: Scope, model: string, version: NewVersion): Promise<Version> {
+    const read = this.#ground.database.read
+    const { made } = await this.#register(scope, model, version, (from) => resolveSource(from, scope, version), read)
+    return made
+  }
+
+  /**
+   * Registers files that were sent one by one. The same files under the same name are the same version.
+   * @returns the version, and whether it was made now
+   * @throws SLW_NOT_FOUND for a content that is not here; SLW_INPUT_INVALID for a path that leaves the tree
+   */
+  async push(scope: Scope, model: string, pushed: PushedVersion): Promise<{ readonly version: Version; readonly created: boolean }> {
+    const { read } = this.#ground.database
+    if (pushed.files.length === 0) throw new SlipwayError('SLW_INPUT_INVALID', 'a version has at least one file')
+    const paths = new Set<string>()
+    for (const { path } of pushed.files) {
+      requireTreePath(path)
+      if (paths.has(path)) throw new SlipwayError('SLW_INPUT_INVALID', `the path ${JSON.stringify(path)} is there twice`)
+      paths.add(path)
+    }
+    const files = await requireContents(read, pushed.files)
+    const source = `slipway:${treeDigest(files)}`
+    const of = async (from: Kysely<Schema>): Promise<Source> => ({
+      files: from.isTransaction ? await holdContents(from, pushed.files) : await requireContents(from, pushed.files),
+      runId: pushed.runId,
+      loggedModelId: undefined,
+      parentVersion: undefined,
+    })
+    const { made, created } = await this.#register(scope, model, { ...pushed, source }, of, read, treeDigest(files))
+    return { version: made, created }
+  }
+
+  async #register(
+    scope: Scope,
+    model: string,
+    version: NewVersion,
+    sourceIn: (from: Kysely<Schema>) => Promise<Source>,
+    read: Kysely<Schema>,
+    sameAs?: string,
+  ): Promise<{ made: Version; created: boolean }> {
     const { tags = [] } = version
     for (const tag of tags) requireTag('a tag', tag, LIMITS.modelTagLength)
-    const { database, clock, newId } = this.#ground
+    requireModelName(model)
+    for (let attempt = 1; ; attempt++) {
+      await requireModel(read, scope, model)
+      const source = await sourceIn(read)
+      const [inspection, origin] = await Promise.all([this.#inspect(source.files), readOrigin(read, source)])
+      const done = await this.#ground.database.write(async (write) => {
+        const row = await requireModel(write, scope, model)
+        await touch(write, 'models', row.id, {})
+        const same = sameAs === undefined ? undefined : await liveVersion(write, row.id, sameAs)
+        if (same !== undefined) return { same }
+        const now = await sourceIn(write)
+        // The run went on meanwhile: what was looked at is not what would be registered.
+        if (digestOf(now) !== digestOf(source)) return undefined
+        return { made: await this.#insert(write, { scope, model: row, version, candidate: { source: now, inspection, origin } }) }
+      })
+      if (done?.made !== undefined) return { made: done.made, created: true }
+      if (done?.same !== undefined) return { made: (await readVersions(read, [done.same]))[0]!, created: false }
+      if (attempt === ATTEMPTS)
+        throw new SlipwayError('SLW_CONFLICT', `the files of ${version.source} go on changing; register them when they are still`)
+    }
+  }
+
+  async #insert(
+    write: Write,
+    { scope, model, version, candidate }: { scope: Scope; model: Selectable<ModelsRow>; version: NewVersion; candidate: Candidate },
+  ): Promise<Version> {
+    const { clock, newId } = this.#ground
     const now = clock.epochMs()
     const id = newId()
-    requireModelName(model)
-    return await database.write(async (write) => {
-      const row = await requireModel(write, scope, model)
-      const source = await resolveSource(write, scope, version)
-      const number = await nextVersion(write, scope.environment, model)
-      await faultPoint('version.numbered')
-      const { files } = source
-      const judged = judgeServable(files)
-      const made: VersionsRow = {
-        id,
-        model_id: row.id,
-        number,
-        description: version.description ?? null,
-        source: version.source,
-        run_id: source.runId ?? null,
-        run_link: version.runLink ?? null,
-        logged_model_id: source.loggedModelId ?? null,
-        stage: 'None',
-        status: 'READY',
-        status_message: null,
-        digest: files === undefined ? null : treeDigest(files),
-        size: files === undefined ? null : files.reduce((sum, { size }) => sum + size, 0),
-        servable: judged.servable ? 1 : 0,
-        servable_reason: judged.reason ?? null,
-        approval: 'none',
-        approval_by: null,
-        approval_reason: null,
-        approval_at: null,
-        provenance: JSON.stringify({ runId: source.runId, parentVersion: source.parentVersion }),
-        signature: null,
-        metrics: null,
-        examples: null,
-        scan: null,
-        created_by: scope.actor,
-        created_at: now,
+    const { tags = [] } = version
+    const { source, inspection, origin } = candidate
+    const number = await nextVersion(write, scope.environment, model.name)
+    await faultPoint('version.numbered')
+    const { files } = source
+    const { parentVersion } = source
+    const provenance: Provenance = { ...origin.provenance, ...(parentVersion !== undefined && { parentVersion }), ...version.provenance }
+    const made: Selectable<VersionsRow> = {
+      id,
+      model_id: model.id,
+      number,
+      description: version.description ?? null,
+      source: version.source,
+      run_id: source.runId ?? null,
+      run_link: version.runLink ?? null,
+      logged_model_id: source.loggedModelId ?? null,
+      stage: 'None',
+      status: 'READY',
+      status_message: null,
+      digest: digestOf(source) ?? null,
+      size: files === undefined ? null : files.reduce((sum, { size }) => sum + size, 0),
+      servable: inspection.servable ? 1 : 0,
+      servable_reason: inspection.reason ?? null,
+      approval: asksForApproval(model) ? 'pending' : 'none',
+      approval_by: null,
+      approval_reason: null,
+      approval_at: null,
+      provenance: JSON.stringify(provenance),
+      signature: jsonOrNull(inspection.signature),
+      metrics: JSON.stringify({ ...origin.metrics, ...version.metrics }),
+      examples: jsonOrNull(inspection.examples),
+      scan: JSON.stringify(inspection.scan),
+      created_by: scope.actor,
+      created_at: now,
+      updated_at: now,
+      deleted_at: null,
+      revision: 1,
+    }
+    await write.insertInto('versions').values(made).execute()
+    if (files !== undefined) await copyTree(write, files, `version:${id}`, now)
+    await faultPoint('version.copied')
+    const rows = tagRows({ version_id: id }, tags)
+    if (rows.length > 0) await write.insertInto('version_tags').values(rows).execute()
+    await write.updateTable('models').set({ updated_at: now }).where('id', '=', model.id).execute()
+    const after = { source: version.source, runId: source.runId, description: version.description, tags, servable: inspection.servable }
+    await record(write, scope, now, { kind: 'version', name: `${model.name}/${number}`, action: 'created', after })
+    return toVersion(made, { model: model.name, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [] })
+  }
+
+  /** Looks at the files once more: with another release, or after a failure that has passed. */
+  async inspectAgain(scope: Scope, model: string, number: string): Promise<Version> {
+    const { read } = this.#ground.database
+    const row = await requireVersion(read, await requireModel(read, scope, model), number)
+    const inspection = await this.#inspect(row.digest === null ? undefined : await filesBelow(read, `version:${row.id}`))
+    await this.#change({ scope, model, number }, async (write, before, now) => {
+      const { servable, reason } = inspection
+      const set = {
+        servable: servable ? 1 : 0,
+        servable_reason: reason ?? null,
+        signature: jsonOrNull(inspection.signature),
+        examples: jsonOrNull(inspection.examples),
+        scan: JSON.stringify(inspection.scan),
         updated_at: now,
-        deleted_at: null,
       }
-      await write.insertInto('versions').values(made).execute()
-      if (files !== undefined) await copyTree(write, files, `version:${id}`, now)
-      await faultPoint('version.copied')
-      const rows = tagRows({ version_id: id }, tags)
-      if (rows.length > 0) await write.insertInto('version_tags').values(rows).execute()
-      await write.updateTable('models').set({ updated_at: now }).where('id', '=', row.id).execute()
-      const after = { source: version.source, runId: source.runId, description: version.description, tags }
-      await record(write, scope, now, { kind: 'version', name: `${model}/${number}`, action: 'created', after })
-      return toVersion(made, { model, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [] })
+      await write.updateTable('versions').set(set).where('id', '=', before.id).execute()
+      return {
+        action: 'updated',
+        before: { servable: before.servable === 1, reason: before.servable_reason },
+        after: { servable, reason: reason ?? null },
+      }
     })
+    return await this.get(scope, model, number)
+  }
+
+  /** What somebody who may decide thinks of it. */
+  async judge(
+    scope: Scope,
+    model: string,
+    number: string,
+    judgement: { approval: Approval; reason?: string | undefined },
+  ): Promise<Version> {
+    const { approval, reason } = judgement
+    await this.#change({ scope, model, number }, async (write, row, now) => {
+      const set = { approval, approval_by: scope.actor, approval_reason: reason ?? null, approval_at: now, updated_at: now }
+      await write.updateTable('versions').set(set).where('id', '=', row.id).execute()
+      return { action: 'updated', before: { approval: row.approval }, after: { approval, reason } }
+    })
+    return await this.get(scope, model, number)
   }
 
   /** @throws SLW_NOT_FOUND */
@@ -104,6 +242,21 @@ export class Versions {
     await this.#change({ scope, model, number }, async (write, row, now) => {
       await write.updateTable('versions').set({ description, updated_at: now }).where('id', '=', row.id).execute()
       return { action: 'updated', before: { description: row.description }, after: { description } }
+    })
+    return await this.get(scope, model, number)
+  }
+
+  /** Description and tags at once. @throws SLW_NOT_FOUND, SLW_PRECONDITION_FAILED */
+  async update(scope: Scope, model: string, number: string, update: VersionUpdate): Promise<Version> {
+    const { description, tags = {} } = update
+    for (const [key, value] of Object.entries(tags)) requireTag('a tag', { key, value: value ?? '' }, LIMITS.modelTagLength)
+    await this.#change({ scope, model, number }, async (write, row, now) => {
+      const set = { ...(description !== undefined && { description }), updated_at: now }
+      await write.updateTable('versions').set(set).where('id', '=', row.id).execute()
+      for (const [key, value] of Object.entries(tags))
+        if (value === null) await write.deleteFrom('version_tags').where('version_id', '=', row.id).where('key', '=', key).execute()
+        else await putTag(write, row.id, { key, value })
+      return { action: 'updated', before: { description: row.description }, after: update }
     })
     return await this.get(scope, model, number)
   }
@@ -136,27 +289,43 @@ export class Versions {
   /** To the trash; its aliases go. @throws SLW_CONFLICT where one of them is protected */
   async delete(scope: Scope, model: string, number: string): Promise<void> {
     await this.#change({ scope, model, number }, async (write, row, now, parent) => {
-      const gone = await write.deleteFrom('aliases').where('version_id', '=', row.id).returning('alias').execute()
-      const guarded = gone.find(({ alias }) => protectedAliases(parent).includes(alias))
+      const aliases = await dropAliases(write, { scope, now, model: parent, versionId: row.id })
+      const guarded = aliases.find((alias) => protectedAliases(parent).includes(alias))
       if (guarded !== undefined)
         throw new SlipwayError(
           'SLW_CONFLICT',
-          `version ${number} of model "${model}" has the protected alias "${guarded.alias}": move the alias before the version is deleted`,
+          `version ${number} of model "${model}" has the protected alias "${guarded}": move the alias before the version is deleted`,
         )
       await write.updateTable('versions').set({ deleted_at: now, updated_at: now }).where('id', '=', row.id).execute()
       await write.updateTable('models').set({ updated_at: now }).where('id', '=', row.model_id).execute()
-      return { action: 'deleted', before: { aliases: gone.map(({ alias }) => alias) } }
+      return { action: 'deleted', before: { aliases } }
     })
+  }
+
+  /** Back from the trash; its aliases are not set again. @throws SLW_NOT_FOUND where it does not lie there */
+  async restore(scope: Scope, model: string, number: string): Promise<Version> {
+    const { database, clock } = this.#ground
+    const now = clock.epochMs()
+    await database.write(async (write) => {
+      const parent = await requireModel(write, scope, model)
+      const row = await write
+        .updateTable('versions')
+        .set({ deleted_at: null, updated_at: now })
+        .where('model_id', '=', parent.id)
+        .where('number', '=', requireNumber(number))
+        .where('deleted_at', 'is not', null)
+        .returning('id')
+        .executeTakeFirst()
+      if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `version ${number} of model "${model}" does not lie in the trash`)
+      await record(write, scope, now, { kind: 'version', name: `${model}/${number}`, action: 'restored' })
+    })
+    return await this.get(scope, model, number)
   }
 
   async setTag(scope: Scope, model: string, number: string, tag: Tag): Promise<void> {
     requireTag('a tag', tag, LIMITS.modelTagLength)
     await this.#change({ scope, model, number }, async (write, row) => {
-      await write
-        .insertInto('version_tags')
-        .values({ version_id: row.id, ...tag })
-        .onConflict((conflict) => conflict.columns(['version_id', 'key']).doUpdateSet({ value: tag.value }))
-        .execute()
+      await putTag(write, row.id, tag)
       return { action: 'set', after: { tag } }
     })
   }
@@ -183,9 +352,57 @@ export class Versions {
     await database.write(async (write) => {
       const parent = await requireModel(write, scope, model)
       const row = await requireVersion(write, parent, number)
+      await touch(write, 'versions', row.id, scope)
       await record(write, scope, now, { kind: 'version', name: `${model}/${row.number}`, ...(await act(write, row, now, parent)) })
     })
   }
+}
+
+async function putTag(write: Write, versionId: string, tag: Tag): Promise<void> {
+  await write
+    .insertInto('version_tags')
+    .values({ version_id: versionId, ...tag })
+    .onConflict((conflict) => conflict.columns(['version_id', 'key']).doUpdateSet({ value: tag.value }))
+    .execute()
+}
+
+/** @throws SLW_NOT_FOUND with all contents that are not here */
+async function requireContents(read: Kysely<Schema>, files: readonly TreeFile[]): Promise<TreeFile[]> {
+  const ids = [...new Set(files.map(({ contentId }) => contentId))]
+  const rows = await read.selectFrom('contents').select(['id', 'size']).where('id', 'in', ids).execute()
+  const sizes = new Map(rows.map(({ id, size }) => [id, size]))
+  const missing = ids.filter((id) => !sizes.has(id))
+  if (missing.length > 0)
+    throw new SlipwayError('SLW_NOT_FOUND', `${missing.length} contents are not here yet; send them first`, {
+      issues: missing.map((id) => ({ path: `contents.${id}`, message: 'is not here' })),
+    })
+  return files.map(({ path, contentId }) => ({ path, contentId, size: sizes.get(contentId)! }))
+}
+
+/** As {@link requireContents}, and none of them is collected before the transaction ends. */
+async function holdContents(write: Kysely<Schema>, files: readonly TreeFile[]): Promise<TreeFile[]> {
+  const ids = [...new Set(files.map(({ contentId }) => contentId))].toSorted()
+  await write.updateTable('contents').set({ unreferenced_since: null }).where('id', 'in', ids).execute()
+  return await requireContents(write, files)
+}
+
+async function liveVersion(read: Kysely<Schema>, modelId: string, digest: string): Promise<Selectable<VersionsRow> | undefined> {
+  return await read
+    .selectFrom('versions')
+    .selectAll()
+    .where('model_id', '=', modelId)
+    .where('digest', '=', digest)
+    .where('deleted_at', 'is', null)
+    .orderBy('number', 'desc')
+    .executeTakeFirst()
+}
+
+function digestOf({ files }: Source): string | undefined {
+  return files === undefined ? undefined : treeDigest(files)
+}
+
+function jsonOrNull(value: unknown): string | null {
+  return value === undefined ? null : JSON.stringify(value)
 }
 
 /** Numbers are those of a name, whichever models bear it one after the other. */

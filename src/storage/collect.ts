@@ -63,31 +63,33 @@ async function dropContents({ database, clock, graceMs }: CollectOptions): Promi
   for (let after = ''; ;) {
     const rows = await database.read
       .selectFrom('contents')
-      .select(['id', 'object_key'])
+      .select('id')
       .where('unreferenced_since', '<=', before)
       .where('id', '>', after)
       .orderBy('id')
       .limit(BATCH)
       .execute()
     if (rows.length === 0) return dropped
-    for (const { id, object_key: key } of rows) {
-      if (await dropContent({ database, clock }, id, key)) dropped++
+    for (const { id } of rows) {
+      if (await dropContent({ database, clock }, id)) dropped++
       await faultPoint('collect.dropped')
     }
     after = rows.at(-1)!.id
   }
 }
 
-async function dropContent({ database, clock }: Pick<CollectOptions, 'database' | 'clock'>, id: string, key: string): Promise<boolean> {
+async function dropContent({ database, clock }: Pick<CollectOptions, 'database' | 'clock'>, id: string): Promise<boolean> {
   try {
     return await database.write(async (write) => {
-      const { numDeletedRows } = await write
+      // The object that it has now: the same content may have gone and come again since it was looked at.
+      const gone = await write
         .deleteFrom('contents')
         .where('id', '=', id)
         .where('unreferenced_since', 'is not', null)
+        .returning('object_key')
         .executeTakeFirst()
-      if (numDeletedRows === 0n) return false
-      await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
+      if (gone === undefined) return false
+      await write.insertInto('doomed_objects').values({ object_key: gone.object_key, since: clock.epochMs() }).execute()
       return true
     })
   } catch (error) {

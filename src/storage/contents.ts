@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { ContentDigester } from './objects/content-digest.ts'
@@ -60,7 +61,8 @@ export class Contents {
     await faultPoint('upload.stored')
     const content = digester.finish()
     const result = await database.write(async (write) => {
-      const { numInsertedOrUpdatedRows: added } = await write
+      // Where it is known already, its row is held: collection, which may be about to delete it, waits and finds that it is wanted.
+      const { object_key: kept } = await write
         .insertInto('contents')
         .values({
           id: content.id,
@@ -72,10 +74,11 @@ export class Contents {
           created_at: clock.epochMs(),
           unreferenced_since: null,
         })
-        .onConflict((conflict) => conflict.column('id').doNothing())
-        .executeTakeFirst()
+        .onConflict((conflict) => conflict.column('id').doUpdateSet({ unreferenced_since: null }))
+        .returning('object_key')
+        .executeTakeFirstOrThrow()
       // The same content came before: its object stays, ours goes.
-      if (added === 0n) await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
+      if (kept !== key) await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
       const referred = await refer(write, content)
       await faultPoint('upload.referred')
       const { numDeletedRows: known } = await write.deleteFrom('uploads').where('object_key', '=', key).executeTakeFirst()
@@ -86,6 +89,39 @@ export class Contents {
     })
     await faultPoint('upload.done')
     return result
+  }
+
+  /**
+   * Takes in bytes that are known by their content id, and keeps them for a while until something refers to them.
+   * @throws SLW_INPUT_INVALID where they have another id
+   */
+  async receiveHeld(contentId: string, body: AsyncIterable<Uint8Array>, size: number | undefined, holdMs: number): Promise<ContentDigest> {
+    const { clock, newId } = this.#options
+    return await this.receive(
+      body,
+      async (write, content) => {
+        if (content.id !== contentId)
+          throw new SlipwayError('SLW_INPUT_INVALID', `the bytes have the content id ${content.id}, not ${contentId}`)
+        await write
+          .insertInto('holds')
+          .values({ id: newId(), content_id: content.id, expires_at: clock.epochMs() + holdMs })
+          .execute()
+        return content
+      },
+      { size },
+    )
+  }
+
+  /** SHA-256 of the whole, as other tools know it. Read from the bytes the first time it is asked for. @throws SLW_NOT_FOUND */
+  async sha256Of(contentId: string): Promise<string> {
+    const { database } = this.#options
+    const row = await database.read.selectFrom('contents').select('sha256').where('id', '=', contentId).executeTakeFirst()
+    if (row !== undefined && row.sha256 !== null) return row.sha256
+    const hash = createHash('sha256')
+    for await (const bytes of await this.open(contentId)) hash.update(bytes)
+    const sha256 = hash.digest('hex')
+    await database.write((write) => write.updateTable('contents').set({ sha256 }).where('id', '=', contentId).execute())
+    return sha256
   }
 
   /** Its object never came into being. A crash before this leaves a row that expires. */

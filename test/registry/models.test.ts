@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { placeOf } from '../../src/registry/sources.ts'
-import { judgeServable } from '../../src/registry/servable.ts'
+import { judgeByNames } from '../../src/registry/servable.ts'
 import { filesBelow, listFolder, requireTreePath, treeDigest } from '../../src/registry/trees.ts'
 import { addFile, ANNA, eachRegistry, NOBODY, OWNER } from './in-registry.ts'
 import type { Registry } from '../../src/registry/registry.ts'
@@ -95,14 +95,14 @@ eachRegistry('an alias moves, goes with its version, and may be protected', asyn
   for (const alias of ['latest', 'LATEST', 'v1', 'V22', '', 'a b', 'a/b'])
     await assert.rejects(aliases.set(ANNA, 'm', { alias, version: '1' }, NOBODY), { code: 'SLW_INPUT_INVALID' }, alias)
 
-  await aliases.protect(ANNA, 'm', ['champion'])
+  await models.update(ANNA, 'm', { protectedAliases: ['champion'] })
   await assert.rejects(aliases.set(ANNA, 'm', { alias: 'champion', version: '1' }, NOBODY), { code: 'SLW_FORBIDDEN' })
   await aliases.set(ANNA, 'm', { alias: 'champion', version: '1' }, OWNER)
-  await assert.rejects(aliases.remove(ANNA, 'm', 'champion', NOBODY), { code: 'SLW_FORBIDDEN' })
+  await assert.rejects(aliases.remove(ANNA, 'm', { alias: 'champion' }, NOBODY), { code: 'SLW_FORBIDDEN' })
   await assert.rejects(versions.delete(ANNA, 'm', '1'), { code: 'SLW_CONFLICT' })
   await assert.rejects(models.delete(ANNA, 'm'), { code: 'SLW_CONFLICT' })
   assert.equal((await aliases.resolve(ANNA, 'm', 'champion'))?.number, 1, 'a refused deletion takes no alias')
-  await aliases.remove(ANNA, 'm', 'champion', OWNER)
+  await aliases.remove(ANNA, 'm', { alias: 'champion' }, OWNER)
   await models.delete(ANNA, 'm')
 })
 
@@ -189,11 +189,11 @@ it('places of files are those of runs, logged models and versions, and no others
 })
 
 it('what runs code when it is loaded is not served, and why is said', () => {
-  const judge = (...paths: string[]) => judgeServable(paths.map((path) => ({ path, contentId: '', size: 1 })))
-  assert.deepEqual(judge('MLmodel', 'model.onnx'), { servable: true })
+  const judge = (...paths: string[]) => judgeByNames(paths.map((path) => ({ path, contentId: '', size: 1 })))
+  assert.deepEqual(judge('MLmodel', 'model.onnx'), { servable: true, scan: [] })
   assert.match(judge('MLmodel', 'model.pkl').reason ?? '', /model\.pkl is a pickle, which runs code/)
   assert.match(judge('model.skops').reason ?? '', /skops/)
   assert.match(judge('data/model.pth').reason ?? '', /PyTorch/)
   assert.match(judge('readme.md').reason ?? '', /no model\.onnx/)
-  assert.match(judgeServable([]).reason ?? '', /no files/)
+  assert.match(judgeByNames([]).reason ?? '', /no files/)
 })

@@ -53,6 +53,7 @@ eachEmptyPlace('the migrations of this release make every table that a query can
   assert.deepEqual(await database.read.selectFrom('counters').select('name').orderBy('name').execute(), [
     { name: 'event' },
     { name: 'experiment' },
+    { name: 'webhook' },
   ])
 })
 

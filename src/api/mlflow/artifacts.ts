@@ -4,10 +4,10 @@ import { requireOwner, placeOf } from '../../registry/sources.ts'
 import { listFolder, requireTreePath } from '../../registry/trees.ts'
 import { requirePermission } from '../access.ts'
 import { environmentOf } from '../doors.ts'
+import { sendFile } from '../send-file.ts'
 import { useMlflowErrors } from './mlflow.ts'
 import { listed, sizeJson } from './entities.ts'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
-import type { ByteRange } from '../../storage/objects/object-store.ts'
 import type { Scope } from '../../registry/ground.ts'
 import type { Place } from '../../registry/sources.ts'
 import type { ApiOptions } from '../doors.ts'
@@ -36,16 +36,7 @@ export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
     app.get('/artifacts/*', async (request, reply) => {
       const scope = await enter(request, 'read')
       const file = await files.find(scope, placeOrRefuse(pathOf(request)))
-      const range = rangeOf(request.headers.range, file.size)
-      const body = await contents.open(file.contentId, range)
-      void reply
-        .header('content-length', range?.length ?? file.size)
-        .header('accept-ranges', 'bytes')
-        .type('application/octet-stream')
-      void reply.header('etag', `"${file.contentId}"`).header('x-content-type-options', 'nosniff')
-      if (range !== undefined)
-        void reply.code(206).header('content-range', `bytes ${range.offset}-${range.offset + range.length - 1}/${file.size}`)
-      return reply.send(Readable.from(body, { objectMode: false }))
+      return await sendFile({ contents, file, range: request.headers.range }, reply)
     })
     app.get('/artifacts', async (request) => {
       const scope = await enter(request, 'read')
@@ -83,15 +74,4 @@ function placeOrRefuse(path: string): Place {
   if (place === undefined)
     throw new SlipwayError('SLW_INPUT_INVALID', `Invalid path: ${JSON.stringify(path)} belongs to no run, logged model or version`)
   return place
-}
-
-/** One range of bytes (RFC 9110, section 14); anything else is answered with the whole. @throws SLW_RANGE_INVALID */
-function rangeOf(header: string | undefined, size: number): Required<ByteRange> | undefined {
-  const match = header === undefined ? null : /^bytes=(\d*)-(\d*)$/.exec(header.trim())
-  if (match === null || (match[1] === '' && match[2] === '')) return undefined
-  const [first, last] = [match[1]!, match[2]!]
-  const offset = first === '' ? Math.max(0, size - Number(last)) : Number(first)
-  const end = first === '' || last === '' ? size - 1 : Math.min(Number(last), size - 1)
-  if (offset >= size || end < offset) throw new SlipwayError('SLW_RANGE_INVALID', `the file has ${size} bytes, asked for ${header ?? ''}`)
-  return { offset, length: end - offset + 1 }
 }

@@ -52,7 +52,7 @@ export const MODEL_ROUTES: readonly MlflowRoute[] = [
   }),
   route(['DELETE'], 'registered-models/alias', 'write', async ({ registry, scope, caller, fields }) => {
     const rights = { protect: caller.may('protect') }
-    await registry.aliases.remove(scope, fields.requiredText('name'), fields.requiredText('alias'), rights)
+    await registry.aliases.remove(scope, fields.requiredText('name'), { alias: fields.requiredText('alias') }, rights)
     return {}
   }),
   route(['GET'], 'registered-models/alias', 'read', async ({ registry, scope, fields }) => {

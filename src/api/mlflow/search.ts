@@ -9,6 +9,8 @@ import { parseFilter } from '../../registry/search/filter.ts'
 import { parseLoggedModelOrder, parseOrder } from '../../registry/search/order.ts'
 import { pageOf } from '../../registry/search/page.ts'
 import { bareLoggedModelJson, experimentJson, listed, modelJson, runJson, versionJson } from './entities.ts'
+import { experimentsIn, modelsIn, runsIn, versionsIn } from '../../registry/search/queries.ts'
+import type { Searched } from '../../registry/search/queries.ts'
 import type { SearchKind } from '../../registry/search/kinds.ts'
 import type { PageRequest } from '../../registry/search/page.ts'
 import type { Call } from './call.ts'
@@ -40,6 +42,10 @@ function pageRequest({ registry, fields }: Call, kind: SearchKind): PageRequest 
   return { kind, dialect: registry.dialect, maxResults: Math.min(asked, ROWS_MAX), pageToken: fields.text('page_token') ?? '' }
 }
 
+function searched({ registry, scope, fields }: Call): Searched {
+  return { read: registry.read, dialect: registry.dialect, scope, filter: fields.text('filter') ?? '' }
+}
+
 function token(next: string | undefined): object {
   return next === undefined ? {} : { next_page_token: next }
 }
@@ -54,37 +60,20 @@ function viewOf(fields: Fields, name: string): string[] {
 }
 
 export async function searchExperiments(call: Call): Promise<object> {
-  const { registry, scope, fields } = call
-  const query = registry.read
-    .selectFrom('experiments')
-    .selectAll('experiments')
-    .where('environment', '=', scope.environment)
-    .where('lifecycle_stage', 'in', viewOf(fields, 'view_type'))
-  const clauses = parseFilter('experiments', fields.text('filter') ?? '')
-  const filtered = filterQuery(query, { kind: 'experiments', clauses, dialect: registry.dialect })
-  const { rows, nextPageToken } = await pageOf(
-    filtered,
-    parseOrder('experiments', fields.texts('order_by')),
-    pageRequest(call, 'experiments'),
-  )
+  const { registry, fields } = call
+  const query = experimentsIn(searched(call), viewOf(fields, 'view_type'))
+  const { rows, nextPageToken } = await pageOf(query, parseOrder('experiments', fields.texts('order_by')), pageRequest(call, 'experiments'))
   return { ...listed('experiments', (await readExperiments(registry.read, rows)).map(experimentJson)), ...token(nextPageToken) }
 }
 
 export async function searchRuns(call: Call): Promise<object> {
-  const { registry, scope, fields } = call
+  const { registry, fields } = call
   const experiments = fields.texts('experiment_ids')
-  const clauses = parseFilter('runs', fields.text('filter') ?? '')
+  const query = runsIn(searched(call), viewOf(fields, 'run_view_type'), experiments)
   const order = parseOrder('runs', fields.texts('order_by'))
   const request = pageRequest(call, 'runs')
   if (experiments.length === 0) return {}
-  const mine = registry.read.selectFrom('experiments').select('id').where('environment', '=', scope.environment)
-  const query = registry.read
-    .selectFrom('runs')
-    .selectAll('runs')
-    .where('runs.experiment_id', 'in', experiments)
-    .where('runs.experiment_id', 'in', mine)
-    .where('runs.lifecycle_stage', 'in', viewOf(fields, 'run_view_type'))
-  const { rows, nextPageToken } = await pageOf(filterQuery(query, { kind: 'runs', clauses, dialect: registry.dialect }), order, request)
+  const { rows, nextPageToken } = await pageOf(query, order, request)
   return { ...listed('runs', (await readRuns(registry.read, rows)).map(runJson)), ...token(nextPageToken) }
 }
 
@@ -122,29 +111,15 @@ function optional<Name extends string>(name: Name, value: string | undefined): P
 }
 
 export async function searchModels(call: Call): Promise<object> {
-  const { registry, scope, fields } = call
-  const query = registry.read
-    .selectFrom('models')
-    .selectAll('models')
-    .where('models.environment', '=', scope.environment)
-    .where('models.deleted_at', 'is', null)
-  const clauses = parseFilter('models', fields.text('filter') ?? '')
-  const filtered = filterQuery(query, { kind: 'models', clauses, dialect: registry.dialect })
-  const { rows, nextPageToken } = await pageOf(filtered, parseOrder('models', fields.texts('order_by')), pageRequest(call, 'models'))
+  const { registry, fields } = call
+  const order = parseOrder('models', fields.texts('order_by'))
+  const { rows, nextPageToken } = await pageOf(modelsIn(searched(call)), order, pageRequest(call, 'models'))
   return { ...listed('registered_models', (await readModels(registry.read, rows)).map(modelJson)), ...token(nextPageToken) }
 }
 
 export async function searchVersions(call: Call): Promise<object> {
-  const { registry, scope, fields } = call
-  const query = registry.read
-    .selectFrom('versions')
-    .innerJoin('models', 'models.id', 'versions.model_id')
-    .selectAll('versions')
-    .where('models.environment', '=', scope.environment)
-    .where('models.deleted_at', 'is', null)
-    .where('versions.deleted_at', 'is', null)
-  const clauses = parseFilter('versions', fields.text('filter') ?? '')
-  const filtered = filterQuery(query, { kind: 'versions', clauses, dialect: registry.dialect })
-  const { rows, nextPageToken } = await pageOf(filtered, parseOrder('versions', fields.texts('order_by')), pageRequest(call, 'versions'))
+  const { registry, fields } = call
+  const order = parseOrder('versions', fields.texts('order_by'))
+  const { rows, nextPageToken } = await pageOf(versionsIn(searched(call)), order, pageRequest(call, 'versions'))
   return { ...listed('model_versions', (await readVersions(registry.read, rows)).map(versionJson)), ...token(nextPageToken) }
 }

@@ -1,3 +1,5 @@
+import type { Generated } from 'kysely'
+
 /** The tables as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
 export interface Schema {
   counters: CountersRow
@@ -34,6 +36,8 @@ export interface Schema {
   api_keys: ApiKeysRow
   leases: LeasesRow
   idempotency_keys: IdempotencyKeysRow
+  signers: SignersRow
+  version_signatures: VersionSignaturesRow
 }
 
 export interface CountersRow {
@@ -213,6 +217,8 @@ export interface ModelsRow {
   created_at: number
   updated_at: number
   deleted_at: number | null
+  policy: Generated<string>
+  revision: Generated<number>
 }
 
 export interface ModelNamesRow {
@@ -256,6 +262,7 @@ export interface VersionsRow {
   created_at: number
   updated_at: number
   deleted_at: number | null
+  revision: Generated<number>
 }
 
 export interface VersionTagsRow {
@@ -362,5 +369,23 @@ export interface IdempotencyKeysRow {
   request_digest: string
   status: number | null
   answer: string | null
+  created_at: number
+}
+
+export interface SignersRow {
+  id: string
+  environment: string
+  name: string
+  kind: string
+  pem: string
+  created_by: string
+  created_at: number
+}
+
+export interface VersionSignaturesRow {
+  version_id: string
+  signer_id: string
+  bundle: string
+  created_by: string
   created_at: number
 }

@@ -1,0 +1,52 @@
+import type { History } from '../registry/history.ts'
+
+/** How often it is looked, while somebody waits. */
+const LOOK_EVERY_MS = 200
+
+/** Wakes those who follow the feed: one look at the database for all of them, and none while nobody waits. */
+export class News implements Disposable {
+  readonly #history: History
+  readonly #waiting = new Set<(last: number) => void>()
+  #timer: NodeJS.Timeout | undefined
+  #last = -1
+
+  constructor(history: History) {
+    this.#history = history
+  }
+
+  /** Resolves with the number of the newest event once it is larger than `sequence`, or when the signal says so. */
+  async after(sequence: number, signal: AbortSignal): Promise<number> {
+    const { promise, resolve } = Promise.withResolvers<number>()
+    const wake = (last: number): void => {
+      if (last > sequence) resolve(last)
+    }
+    const stop = (): void => resolve(sequence)
+    this.#waiting.add(wake)
+    signal.addEventListener('abort', stop, { once: true })
+    if (signal.aborted) stop()
+    wake(this.#last)
+    this.#timer ??= setTimeout(() => void this.#look(), LOOK_EVERY_MS).unref()
+    try {
+      return await promise
+    } finally {
+      this.#waiting.delete(wake)
+      signal.removeEventListener('abort', stop)
+    }
+  }
+
+  async #look(): Promise<void> {
+    this.#timer = undefined
+    try {
+      this.#last = await this.#history.last()
+      for (const wake of this.#waiting) wake(this.#last)
+    } catch {
+      // The database will be back; whoever waits goes on waiting.
+    }
+    if (this.#waiting.size > 0) this.#timer ??= setTimeout(() => void this.#look(), LOOK_EVERY_MS).unref()
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer)
+    this.#waiting.clear()
+  }
+}

@@ -1,0 +1,105 @@
+import { Type } from 'typebox'
+import { AliasAnswer, AliasBody, AliasHistoryAnswer } from '../../contract/registry-api.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { eventAnswer } from './event-answer.ts'
+import { v1Route } from './route.ts'
+import type { V1Answer, V1Call, V1Route } from './route.ts'
+
+const tag = 'aliases'
+const ALIAS = '/models/:model/aliases/:alias'
+
+/** The ETag of an alias is the version that it points to. */
+function answered(model: string, alias: string, version: number): V1Answer {
+  return { body: { model, alias, version }, etag: String(version) }
+}
+
+/** If-Match of an alias: the number of the version that it points to; `none` (as in If-None-Match: *) where it is not to be there. */
+function expectedOf({ ifMatch, request }: V1Call): number | 'none' | undefined {
+  if (request.headers['if-none-match'] === '*') return 'none'
+  if (ifMatch === undefined) return undefined
+  if (/^\d{1,15}$/.test(ifMatch)) return Number(ifMatch)
+  throw new SlipwayError('SLW_PRECONDITION_FAILED', `If-Match: "${ifMatch}" is no ETag of an alias`)
+}
+
+export const ALIAS_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'GET',
+    path: '/models/:model/aliases',
+    operation: 'listAliases',
+    summary: 'The aliases of a model',
+    tag,
+    action: 'read',
+    answer: Type.Object({ items: Type.Array(AliasAnswer), total: Type.Integer() }),
+    handle: async ({ options, scope, params }) => {
+      const { name, aliases } = await options.registry.models.get(scope, params['model']!)
+      return { body: { items: aliases.map(({ alias, version }) => ({ model: name, alias, version })), total: aliases.length } }
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: ALIAS,
+    operation: 'getAlias',
+    summary: 'The version that an alias points to',
+    tag,
+    action: 'read',
+    answer: AliasAnswer,
+    handle: async ({ options, scope, params }) => {
+      const [model, alias] = [params['model']!, params['alias']!]
+      const version = await options.registry.aliases.resolve(scope, model, alias)
+      if (version === undefined) throw new SlipwayError('SLW_NOT_FOUND', `model "${model}" has no alias "${alias}"`)
+      return answered(model, alias, version.number)
+    },
+  }),
+  v1Route({
+    method: 'PUT',
+    path: ALIAS,
+    operation: 'setAlias',
+    summary: 'Point an alias to a version. Refused where it is protected, gated, or would break what it promised',
+    tag,
+    action: 'write',
+    body: AliasBody,
+    answer: AliasAnswer,
+    handle: async (call) => {
+      const { options, caller, params, body } = call
+      const [model, alias] = [params['model']!, params['alias']!]
+      const wanted = { alias, version: String(body.version), allowBreaking: body.allowBreaking, expected: expectedOf(call) }
+      const scope = body.reason === undefined ? call.scope : { ...call.scope, reason: body.reason }
+      await options.registry.aliases.set(scope, model, wanted, { protect: caller.may('protect') })
+      return answered(model, alias, body.version)
+    },
+  }),
+  v1Route({
+    method: 'DELETE',
+    path: ALIAS,
+    operation: 'deleteAlias',
+    summary: 'Take an alias away',
+    tag,
+    action: 'write',
+    handle: async (call) => {
+      const { options, scope, caller, params } = call
+      const wanted = { alias: params['alias']!, expected: expectedOf(call) }
+      await options.registry.aliases.remove(scope, params['model']!, wanted, { protect: caller.may('protect') })
+      return {}
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: `${ALIAS}/history`,
+    operation: 'aliasAt',
+    summary: 'Which version an alias pointed to at a moment, and who had seen to that',
+    tag,
+    action: 'read',
+    query: Type.Object(
+      { at: Type.Optional(Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds. Default: now.' })) },
+      { additionalProperties: false },
+    ),
+    answer: AliasHistoryAnswer,
+    handle: async ({ options, scope, params, query }) => {
+      const at = query.at ?? options.registry.ground.clock.epochMs()
+      const { since, version, model, alias } = await options.registry.history.aliasAt(scope, params['model']!, params['alias']!, at)
+      return {
+        body: { model, alias, at, ...(version !== undefined && { version }), ...(since !== undefined && { since: eventAnswer(since) }) },
+      }
+    },
+  }),
+]

@@ -1,0 +1,90 @@
+/** How `/api/v1` writes what the registry knows. */
+import type { ExperimentAnswer, ModelAnswer, RunAnswer, VersionAnswer } from '../../contract/registry-api.ts'
+import type { Experiment } from '../../registry/experiments.ts'
+import type { Tag } from '../../registry/ground.ts'
+import type { Model } from '../../registry/models.ts'
+import type { Run } from '../../registry/read-runs.ts'
+import type { Version } from '../../registry/read-versions.ts'
+
+export function modelAnswer(model: Model): ModelAnswer {
+  const newest = Math.max(0, ...model.latestVersions.map(({ number }) => number))
+  return {
+    id: model.id,
+    environment: model.environment,
+    name: model.name,
+    ...(model.description !== undefined && { description: model.description }),
+    tags: record(model.tags),
+    aliases: Object.fromEntries(model.aliases.map(({ alias, version }) => [alias, version])),
+    protectedAliases: [...model.protectedAliases],
+    policy: model.policy,
+    ...(newest > 0 && { latestVersion: newest }),
+    revision: model.revision,
+    createdAt: model.createdAt,
+    updatedAt: model.updatedAt,
+  }
+}
+
+export function versionAnswer(version: Version): VersionAnswer {
+  const { description, digest, size, servableReason, signature, examples, approvalBy, approvalReason, approvalAt } = version
+  return {
+    id: version.id,
+    model: version.model,
+    version: version.number,
+    ...(description !== undefined && { description }),
+    tags: record(version.tags),
+    aliases: [...version.aliases],
+    source: version.source,
+    ...(digest !== undefined && { digest }),
+    ...(size !== undefined && { size }),
+    servable: version.servable ? 'yes' : 'no',
+    ...(servableReason !== undefined && { servableReason }),
+    approval: {
+      state: version.approval,
+      ...(approvalBy !== undefined && { by: approvalBy }),
+      ...(approvalReason !== undefined && { reason: approvalReason }),
+      ...(approvalAt !== undefined && { at: approvalAt }),
+    },
+    provenance: version.provenance,
+    ...(signature !== undefined && { signature }),
+    metrics: version.metrics,
+    ...(examples !== undefined && { examples: { rows: [...examples.rows], golden: [...examples.golden] } }),
+    scan: [...version.scan],
+    stage: version.stage,
+    revision: version.revision,
+    createdBy: version.createdBy,
+    createdAt: version.createdAt,
+    updatedAt: version.updatedAt,
+  }
+}
+
+export function experimentAnswer(experiment: Experiment): ExperimentAnswer {
+  const { id, environment, name, artifactLocation, lifecycleStage, tags, createdAt, updatedAt } = experiment
+  return { id, environment, name, artifactLocation, lifecycleStage, tags: record(tags), createdAt, updatedAt }
+}
+
+export function runAnswer(run: Run): RunAnswer {
+  const { id, experimentId, name, userId, status, startTime, endTime, artifactUri, lifecycleStage } = run
+  return {
+    id,
+    experimentId,
+    name,
+    user: userId,
+    status,
+    ...(startTime !== undefined && { startTime }),
+    ...(endTime !== undefined && { endTime }),
+    artifactUri,
+    lifecycleStage,
+    metrics: Object.fromEntries(run.metrics.map(({ key, value }) => [key, Number.isNaN(value) ? 'NaN' : value])),
+    params: record(run.params),
+    tags: record(run.tags),
+  }
+}
+
+function record(tags: readonly Tag[]): Record<string, string> {
+  return Object.fromEntries(tags.map(({ key, value }) => [key, value]))
+}
+
+/** Tags in the order of their keys. */
+export function tagsOf(tags: Readonly<Record<string, string>> | undefined): Tag[] {
+  return Object.entries(tags ?? {}).map(([key, value]) => ({ key, value }))
+}

@@ -1,0 +1,54 @@
+import { Readable } from 'node:stream'
+import { Type } from 'typebox'
+import { SlipwayError } from '../../core/errors.ts'
+import { v1Route } from './route.ts'
+import type { V1Route } from './route.ts'
+
+/** How long bytes stay that nothing refers to yet. */
+const HOLD_MS = 24 * 3600 * 1000
+const ContentId = Type.String({ pattern: '^[0-9a-f]{64}$' })
+
+function requireId(id: string): string {
+  if (/^[0-9a-f]{64}$/.test(id)) return id
+  throw new SlipwayError('SLW_INPUT_INVALID', 'a content id has 64 hexadecimal digits, in small letters')
+}
+
+export const CONTENT_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'POST',
+    path: '/contents/missing',
+    operation: 'missingContents',
+    summary: 'Which of these contents have to be sent',
+    tag: 'contents',
+    action: 'write',
+    body: Type.Object({ ids: Type.Array(ContentId, { minItems: 1, maxItems: 20_000 }) }, { additionalProperties: false }),
+    answer: Type.Object({ missing: Type.Array(ContentId) }),
+    handle: async ({ options, body }) => {
+      const ids = [...new Set(body.ids)]
+      const rows = await options.registry.read.selectFrom('contents').select('id').where('id', 'in', ids).execute()
+      const known = new Set(rows.map(({ id }) => id))
+      return { body: { missing: ids.filter((id) => !known.has(id)) } }
+    },
+  }),
+  v1Route({
+    method: 'PUT',
+    path: '/contents/:id',
+    operation: 'putContent',
+    summary: 'Send bytes, which are kept for a day until a version has them; refused where they have another content id',
+    tag: 'contents',
+    action: 'write',
+    takesBytes: true,
+    answer: Type.Object({ id: ContentId, size: Type.Integer() }),
+    handle: async ({ options, params, request }) => {
+      const length = request.headers['content-length']
+      const body = (request.body ?? Readable.from([])) as Readable
+      const content = await options.contents.receiveHeld(
+        requireId(params['id']!),
+        body,
+        length === undefined ? undefined : Number(length),
+        HOLD_MS,
+      )
+      return { body: { id: content.id, size: content.size } }
+    },
+  }),
+]

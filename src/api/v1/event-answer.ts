@@ -1,0 +1,11 @@
+import type { EventAnswer } from '../../contract/registry-api.ts'
+import type { RegistryEvent } from '../../registry/history.ts'
+
+export function eventAnswer({ reason, before, after, ...event }: RegistryEvent): EventAnswer {
+  return {
+    ...event,
+    ...(reason !== undefined && { reason }),
+    ...(before !== undefined && { before }),
+    ...(after !== undefined && { after }),
+  }
+}

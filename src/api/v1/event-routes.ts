@@ -1,0 +1,129 @@
+import { Type } from 'typebox'
+import { EventAnswer, EventQuery, ModelAnswer, pageOfThings, PageQuery } from '../../contract/registry-api.ts'
+import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
+import { modelAnswer } from './answers.ts'
+import { eventAnswer } from './event-answer.ts'
+import { v1Route } from './route.ts'
+import { sendEvents } from './sse.ts'
+import type { EventFilter } from '../../registry/history.ts'
+import type { V1Call, V1Route } from './route.ts'
+
+const tag = 'events'
+const LIMIT = 100
+const AT_ONCE = 500
+
+const Moment = (description: string) => Type.Optional(Type.Integer({ minimum: 0, description: `${description} UTC epoch milliseconds.` }))
+
+export const EVENT_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'GET',
+    path: '/events',
+    operation: 'listEvents',
+    summary: 'What was changed, when, by whom and why; the newest first',
+    tag,
+    action: 'read',
+    query: Type.Object(
+      { ...EventQuery, from: Moment('Not before.'), until: Moment('Not after.'), ...PageQuery },
+      { additionalProperties: false },
+    ),
+    answer: pageOfThings(EventAnswer),
+    handle: async ({ options, scope, query }) => {
+      const { limit = LIMIT, pageToken, ...filter } = query
+      const before = pageToken === undefined ? undefined : sequenceOf(pageToken)
+      const { history } = options.registry
+      const [found, total] = await Promise.all([history.list(scope, filter, { limit: limit + 1, before }), history.count(scope, filter)])
+      const items = found.slice(0, limit).map(eventAnswer)
+      const last = items.at(-1)
+      return { body: { items, total, ...(found.length > limit && last !== undefined && { nextPageToken: String(last.sequence) }) } }
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/events/stream',
+    operation: 'followEvents',
+    summary: 'What is changed from now on, or after `Last-Event-ID`, as server-sent events; 410 where that is too long ago',
+    tag,
+    action: 'read',
+    query: Type.Object(
+      {
+        ...EventQuery,
+        after: Type.Optional(Type.Integer({ minimum: 0, description: 'Instead of Last-Event-ID. Default: the newest event.' })),
+      },
+      { additionalProperties: false },
+    ),
+    handle: async (call, reply) => {
+      const { options, scope, query, request } = call
+      const { history } = options.registry
+      const { after, ...filter } = query
+      const upTo = await history.last()
+      const from = lastSeen(call) ?? after ?? upTo
+      // What has expired is told before the stream begins.
+      await history.after(scope, from, filter, { limit: 1, upTo })
+      await sendEvents({ request, reply, from }, async (seen, signal) => {
+        const known = await options.news.after(seen, signal)
+        if (known <= seen) return { messages: [], upTo: seen }
+        const events = await history.after(scope, seen, filter, { limit: AT_ONCE, upTo: known })
+        const messages = events.map((event) => ({ id: event.sequence, event: `${event.kind}.${event.action}`, data: eventAnswer(event) }))
+        return { messages, upTo: events.length === AT_ONCE ? events.at(-1)!.sequence : known }
+      })
+      return {}
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/models/:model/watch',
+    operation: 'watchModel',
+    summary: 'A model as it is now, and again whenever it or its versions or aliases change, as server-sent events',
+    tag,
+    action: 'read',
+    handle: async ({ options, scope, params, request }, reply) => {
+      const { history, models } = options.registry
+      const name = params['model']!
+      const upTo = await history.last()
+      let now: ModelAnswer | undefined = modelAnswer(await models.get(scope, name))
+      await sendEvents({ request, reply, from: upTo }, async (seen, signal) => {
+        if (now !== undefined) {
+          const first = now
+          now = undefined
+          return { messages: [{ id: upTo, event: 'model', data: first }], upTo }
+        }
+        const known = await options.news.after(seen, signal)
+        if (known <= seen || !(await concerns(options.registry.history, scope, name, seen, known))) return { messages: [], upTo: known }
+        const model = await models.get(scope, name).catch((error: unknown) => {
+          if (isSlipwayError(error) && error.code === 'SLW_NOT_FOUND') return undefined
+          throw error
+        })
+        return {
+          messages: [
+            { id: known, event: model === undefined ? 'gone' : 'model', data: model === undefined ? { name } : modelAnswer(model) },
+          ],
+          upTo: known,
+        }
+      })
+      return {}
+    },
+  }),
+]
+
+async function concerns(
+  history: V1Call['options']['registry']['history'],
+  scope: V1Call['scope'],
+  model: string,
+  after: number,
+  upTo: number,
+): Promise<boolean> {
+  for (const name of [model, `${model}/*`, `${model}@*`] satisfies EventFilter['name'][])
+    if ((await history.after(scope, after, { name }, { limit: 1, upTo })).length > 0) return true
+  return false
+}
+
+function lastSeen({ request }: Pick<V1Call, 'request'>): number | undefined {
+  const header = request.headers['last-event-id']
+  if (header === undefined || header === '') return undefined
+  return sequenceOf(String(header))
+}
+
+function sequenceOf(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new SlipwayError('SLW_INPUT_INVALID', `${JSON.stringify(text.slice(0, 100))} is no number of an event`)
+}

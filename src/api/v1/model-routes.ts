@@ -1,0 +1,120 @@
+import { Type } from 'typebox'
+import { ModelAnswer, ModelUpdateBody, NewModelBody, pageOfThings, SearchQuery, TrashAnswer } from '../../contract/registry-api.ts'
+import { requirePermission } from '../access.ts'
+import { readModels } from '../../registry/models.ts'
+import { modelsIn } from '../../registry/search/queries.ts'
+import { listTrash } from '../../registry/trash.ts'
+import { modelAnswer, tagsOf } from './answers.ts'
+import { pageAnswer, searched } from './paging.ts'
+import { seen } from './seen.ts'
+import { v1Route } from './route.ts'
+import type { Model } from '../../registry/models.ts'
+import type { V1Answer, V1Call, V1Route } from './route.ts'
+
+const tag = 'models'
+
+function answered(model: Model, status?: number): V1Answer {
+  return {
+    body: modelAnswer(model),
+    etag: String(model.revision),
+    ...(status !== undefined && { status, location: `/api/v1/models/${encodeURIComponent(model.name)}` }),
+  }
+}
+
+export const MODEL_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'GET',
+    path: '/models',
+    operation: 'listModels',
+    summary: 'Find models',
+    tag,
+    action: 'read',
+    query: SearchQuery,
+    answer: pageOfThings(ModelAnswer),
+    handle: async (call) =>
+      await pageAnswer(call, 'models', modelsIn(searched(call)), async (rows) =>
+        (await readModels(call.options.registry.read, rows)).map(modelAnswer),
+      ),
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/models',
+    operation: 'createModel',
+    summary: 'Make a model, which has no versions yet',
+    tag,
+    action: 'write',
+    body: NewModelBody,
+    answer: ModelAnswer,
+    status: 201,
+    handle: async ({ options, scope, body }) =>
+      answered(await options.registry.models.create(scope, { ...body, tags: tagsOf(body.tags) }), 201),
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/models/:model',
+    operation: 'getModel',
+    summary: 'A model, its aliases and what it asks of its versions',
+    tag,
+    action: 'read',
+    answer: ModelAnswer,
+    handle: async ({ options, scope, params }) => answered(await options.registry.models.get(scope, params['model']!)),
+  }),
+  v1Route({
+    method: 'PATCH',
+    path: '/models/:model',
+    operation: 'updateModel',
+    summary: 'Change what is said of a model. Protected aliases and the policy need the scope `protect`',
+    tag,
+    action: 'write',
+    body: ModelUpdateBody,
+    answer: ModelAnswer,
+    handle: updateModel,
+  }),
+  v1Route({
+    method: 'DELETE',
+    path: '/models/:model',
+    operation: 'deleteModel',
+    summary: 'Put a model and its versions into the trash, for 30 days',
+    tag,
+    action: 'write',
+    handle: async (call) => {
+      await call.options.registry.models.delete(seen(call), call.params['model']!)
+      return {}
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/trash',
+    operation: 'listTrash',
+    summary: 'What was deleted and can be had back',
+    tag,
+    action: 'read',
+    answer: Type.Object({ items: Type.Array(TrashAnswer), total: Type.Integer() }),
+    handle: async ({ options, scope }) => {
+      const items = await listTrash(options.registry.ground, scope)
+      return { body: { items, total: items.length } }
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/trash/models/:id/restore',
+    operation: 'restoreModel',
+    summary: 'Take a model out of the trash, with its versions; aliases are not set again',
+    tag,
+    action: 'write',
+    answer: ModelAnswer,
+    handle: async ({ options, scope, params }) => answered(await options.registry.models.restore(scope, params['id']!)),
+  }),
+]
+
+async function updateModel(call: V1Call<unknown, ModelUpdateBody>): Promise<V1Answer> {
+  const { options, scope, caller, params } = call
+  const { name, ...update } = call.body
+  const { models } = options.registry
+  if (update.protectedAliases !== undefined || update.policy !== undefined) requirePermission(caller, 'protect')
+  if (name === undefined) return answered(await models.update(seen(call), params['model']!, update))
+  if (Object.keys(update).length === 0) return answered(await models.rename(seen(call), params['model']!, name))
+  // Two changes: the first sees to it that nobody was faster.
+  await models.update(seen(call), params['model']!, update)
+  return answered(await models.rename({ ...scope, once: undefined }, params['model']!, name))
+}

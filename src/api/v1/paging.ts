@@ -1,0 +1,38 @@
+import { countOf } from '../../registry/search/queries.ts'
+import { parseOrder } from '../../registry/search/order.ts'
+import { pageOf } from '../../registry/search/page.ts'
+import type { SelectQueryBuilder } from 'kysely'
+import type { Schema } from '../../storage/sql/schema.ts'
+import type { SearchKind } from '../../registry/search/kinds.ts'
+import type { Searched } from '../../registry/search/queries.ts'
+import type { V1Answer, V1Call } from './route.ts'
+
+const LIMIT = 100
+
+interface Search {
+  readonly filter?: string
+  readonly orderBy?: string
+  readonly limit?: number
+  readonly pageToken?: string
+}
+
+export function searched({ options, scope, query }: V1Call<Search>): Searched {
+  const { read, dialect } = options.registry
+  return { read, dialect, scope, filter: query.filter ?? '' }
+}
+
+/** One page of what a query finds, and how many there are in all. */
+export async function pageAnswer<TB extends keyof Schema, O>(
+  { options, query }: V1Call<Search>,
+  kind: Exclude<SearchKind, 'loggedModels'>,
+  found: SelectQueryBuilder<Schema, TB, O>,
+  write: (rows: readonly O[]) => Promise<readonly object[]>,
+): Promise<V1Answer> {
+  const { limit = LIMIT, pageToken = '', orderBy } = query
+  const order = parseOrder(kind, orderBy === undefined ? [] : orderBy.split(',').map((term) => term.trim()))
+  const [{ rows, nextPageToken }, total] = await Promise.all([
+    pageOf(found, order, { kind, dialect: options.registry.dialect, maxResults: limit, pageToken }),
+    countOf(found),
+  ])
+  return { body: { items: await write(rows), total, ...(nextPageToken !== undefined && { nextPageToken }) } }
+}

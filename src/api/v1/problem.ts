@@ -1,0 +1,16 @@
+import type { ProblemAnswer } from '../../contract/registry-api.ts'
+import type { SlipwayError } from '../../core/errors.ts'
+
+/** An error as RFC 9457 wants it. What is no fault of the caller says no more than that. */
+export function problemOf(error: SlipwayError): ProblemAnswer {
+  const { code, kind, message, issues } = error
+  return {
+    type: `urn:slipway:error:${code}`,
+    title: kind.meaning,
+    status: kind.http,
+    detail: code === 'SLW_INTERNAL' ? 'a fault in slipway; the log of the control plane has more' : message,
+    code,
+    hint: kind.cure,
+    ...(issues !== undefined && { issues: [...issues] }),
+  }
+}

@@ -1,0 +1,17 @@
+import type { TSchema } from 'typebox'
+
+/** Values of a query are texts: those that the schema wants as numbers or flags become such, if they are written so. */
+export function coerceQuery(schema: TSchema | undefined, query: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const properties = (schema as { properties?: Record<string, { type?: string }> } | undefined)?.properties ?? {}
+  return Object.fromEntries(
+    Object.entries(query).map(([key, value]) => {
+      // Given twice, the last one counts, as in most servers.
+      const text: unknown = Array.isArray(value) ? value.at(-1) : value
+      const type = properties[key]?.type
+      if (typeof text !== 'string') return [key, text]
+      if (type === 'integer' && /^-?\d{1,15}$/.test(text)) return [key, Number(text)]
+      if (type === 'boolean' && (text === 'true' || text === 'false')) return [key, text === 'true']
+      return [key, text]
+    }),
+  )
+}

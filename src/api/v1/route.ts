@@ -1,0 +1,62 @@
+import type { Static, TSchema } from 'typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Scope } from '../../registry/ground.ts'
+import type { ApiOptions } from '../doors.ts'
+import type { Action, Caller } from '../permissions.ts'
+
+/** One call of a route, checked against its schemas. */
+export interface V1Call<Query = unknown, Body = unknown> {
+  readonly options: ApiOptions
+  readonly scope: Scope
+  readonly caller: Caller
+  /** Of the path. */
+  readonly params: Readonly<Record<string, string>>
+  readonly query: Query
+  readonly body: Body
+  /** What If-Match says, without quotes; undefined where it is not there. */
+  readonly ifMatch: string | undefined
+  readonly request: FastifyRequest
+}
+
+/** What a route answers. */
+export interface V1Answer {
+  readonly body?: unknown
+  /** Default: that of the route. */
+  readonly status?: number
+  /** Of the object, without quotes. */
+  readonly etag?: string
+  readonly location?: string
+}
+
+/** One route: what it is, what it needs of a caller, takes and gives. The description of the API is made of these. */
+export interface V1Route {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** Below `/api/v1`, parameters with a colon. */
+  readonly path: string
+  /** For programs that are made from the description. */
+  readonly operation: string
+  readonly summary: string
+  readonly tag: string
+  readonly action: Action
+  readonly query?: TSchema
+  readonly body?: TSchema
+  /** Bytes instead of JSON. */
+  readonly takesBytes?: boolean
+  readonly answer?: TSchema
+  /** Of success. Default: 200, or 204 without an answer. */
+  readonly status?: number
+  /** Of further answers that are no errors. */
+  readonly alsoStatus?: number
+  readonly handle: (call: V1Call, reply: FastifyReply) => Promise<V1Answer>
+}
+
+interface Typed<Q extends TSchema, B extends TSchema> extends Omit<V1Route, 'query' | 'body' | 'handle'> {
+  readonly query?: Q
+  readonly body?: B
+  readonly handle: (call: V1Call<Static<Q>, Static<B>>, reply: FastifyReply) => Promise<V1Answer>
+}
+
+/** A route whose handler knows what its schemas say. */
+export function v1Route<Q extends TSchema, B extends TSchema>(route: Typed<Q, B>): V1Route {
+  return route as unknown as V1Route
+}

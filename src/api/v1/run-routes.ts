@@ -1,0 +1,54 @@
+import { Type } from 'typebox'
+import { ExperimentAnswer, pageOfThings, RunAnswer, SearchQuery } from '../../contract/registry-api.ts'
+import { readExperiments } from '../../registry/experiments.ts'
+import { readRuns } from '../../registry/read-runs.ts'
+import { experimentsIn, runsIn } from '../../registry/search/queries.ts'
+import { experimentAnswer, runAnswer } from './answers.ts'
+import { pageAnswer, searched } from './paging.ts'
+import { v1Route } from './route.ts'
+import type { V1Route } from './route.ts'
+
+const tag = 'runs'
+const ACTIVE = ['active']
+
+export const RUN_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'GET',
+    path: '/experiments',
+    operation: 'listExperiments',
+    summary: 'Find experiments',
+    tag,
+    action: 'read',
+    query: SearchQuery,
+    answer: pageOfThings(ExperimentAnswer),
+    handle: async (call) =>
+      await pageAnswer(call, 'experiments', experimentsIn(searched(call), ACTIVE), async (rows) =>
+        (await readExperiments(call.options.registry.read, rows)).map(experimentAnswer),
+      ),
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/runs',
+    operation: 'listRuns',
+    summary: 'Find runs, of all experiments or of one',
+    tag,
+    action: 'read',
+    query: Type.Object({ ...SearchQuery.properties, experimentId: Type.Optional(Type.String()) }, { additionalProperties: false }),
+    answer: pageOfThings(RunAnswer),
+    handle: async (call) => {
+      const { experimentId } = call.query
+      const found = runsIn(searched(call), ACTIVE, experimentId === undefined ? undefined : [experimentId])
+      return await pageAnswer(call, 'runs', found, async (rows) => (await readRuns(call.options.registry.read, rows)).map(runAnswer))
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/runs/:run',
+    operation: 'getRun',
+    summary: 'A run, and what was logged to it',
+    tag,
+    action: 'read',
+    answer: RunAnswer,
+    handle: async ({ options, scope, params }) => ({ body: runAnswer(await options.registry.runs.get(scope, params['run']!)) }),
+  }),
+]

@@ -1,0 +1,52 @@
+import { Type } from 'typebox'
+import { SignerAnswer } from '../../contract/registry-api.ts'
+import { v1Route } from './route.ts'
+import type { V1Route } from './route.ts'
+
+const tag = 'signatures'
+
+export const SIGNER_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'GET',
+    path: '/signers',
+    operation: 'listSigners',
+    summary: 'Whose signatures are believed',
+    tag,
+    action: 'read',
+    answer: Type.Object({ items: Type.Array(SignerAnswer), total: Type.Integer() }),
+    handle: async ({ options, scope }) => {
+      const items = await options.signers.list(scope)
+      return { body: { items, total: items.length } }
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/signers',
+    operation: 'addSigner',
+    summary: 'Believe the signatures of a public key, or of the certificates of an authority',
+    tag,
+    action: 'admin',
+    body: Type.Object(
+      {
+        name: Type.String({ minLength: 1, maxLength: 250 }),
+        pem: Type.String({ minLength: 1, maxLength: 100_000, description: 'A public key or a certificate.' }),
+      },
+      { additionalProperties: false },
+    ),
+    answer: SignerAnswer,
+    status: 201,
+    handle: async ({ options, scope, body }) => ({ body: await options.signers.add(scope, body.name, body.pem), status: 201 }),
+  }),
+  v1Route({
+    method: 'DELETE',
+    path: '/signers/:name',
+    operation: 'removeSigner',
+    summary: 'Believe them no more',
+    tag,
+    action: 'admin',
+    handle: async ({ options, scope, params }) => {
+      await options.signers.remove(scope, params['name']!)
+      return {}
+    },
+  }),
+]

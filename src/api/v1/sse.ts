@@ -1,0 +1,38 @@
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+/** One message of a stream (HTML, section 9.2, server-sent events). */
+export interface Message {
+  readonly id: number
+  readonly event: string
+  readonly data: unknown
+}
+
+/** So that proxies do not take a quiet stream for a dead one. */
+const BEAT_MS = 15_000
+
+/**
+ * Answers with a stream of messages for as long as the client listens. It is written at the pace at which it is read.
+ * @param next the messages after an id, waiting for them up to the signal; none when the signal has come
+ */
+export async function sendEvents(
+  { request, reply, from }: { request: FastifyRequest; reply: FastifyReply; from: number },
+  next: (after: number, signal: AbortSignal) => Promise<{ readonly messages: readonly Message[]; readonly upTo: number }>,
+): Promise<void> {
+  const gone = new AbortController()
+  request.raw.socket.once('close', () => gone.abort())
+  async function* lines(): AsyncGenerator<string> {
+    yield `retry: 1000\n: follows ${from}\n\n`
+    for (let after = from; !gone.signal.aborted;) {
+      const { messages, upTo } = await next(after, AbortSignal.any([gone.signal, AbortSignal.timeout(BEAT_MS)]))
+      for (const { id, event, data } of messages) yield `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+      if (messages.length === 0) yield ':\n\n'
+      after = upTo
+    }
+  }
+  await reply
+    .header('cache-control', 'no-store')
+    .header('x-accel-buffering', 'no')
+    .type('text/event-stream')
+    .send(Readable.from(lines(), { objectMode: false, highWaterMark: 64 * 1024 }))
+}

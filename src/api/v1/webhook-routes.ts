@@ -1,0 +1,98 @@
+import { Type } from 'typebox'
+import { DeliveryAnswer, NewWebhookBody, WebhookAnswer, WebhookUpdateBody } from '../../contract/registry-api.ts'
+import { v1Route } from './route.ts'
+import type { Webhook } from '../../registry/webhooks.ts'
+import type { V1Route } from './route.ts'
+
+const tag = 'webhooks'
+
+function answerOf({ description, events, ...rest }: Webhook): WebhookAnswer {
+  return { ...rest, events: [...events], ...(description !== undefined && { description }) }
+}
+
+export const WEBHOOK_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'GET',
+    path: '/webhooks',
+    operation: 'listWebhooks',
+    summary: 'Who is told of changes',
+    tag,
+    action: 'read',
+    answer: Type.Object({ items: Type.Array(WebhookAnswer), total: Type.Integer() }),
+    handle: async ({ options, scope }) => {
+      const items = (await options.webhooks.list(scope)).map(answerOf)
+      return { body: { items, total: items.length } }
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/webhooks',
+    operation: 'createWebhook',
+    summary: 'Have somebody told of changes; the secret is in the answer, and told never again',
+    tag,
+    action: 'admin',
+    body: NewWebhookBody,
+    answer: WebhookAnswer,
+    status: 201,
+    handle: async ({ options, scope, body }) => {
+      const { webhook, secret } = await options.webhooks.create(scope, body)
+      return { body: { ...answerOf(webhook), secret }, status: 201, location: `/api/v1/webhooks/${webhook.id}` }
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/webhooks/:id',
+    operation: 'getWebhook',
+    summary: 'Somebody who is told of changes',
+    tag,
+    action: 'read',
+    answer: WebhookAnswer,
+    handle: async ({ options, scope, params }) => ({ body: answerOf(await options.webhooks.get(scope, params['id']!)) }),
+  }),
+  v1Route({
+    method: 'PATCH',
+    path: '/webhooks/:id',
+    operation: 'updateWebhook',
+    summary: 'Change a webhook, or pause it',
+    tag,
+    action: 'admin',
+    body: WebhookUpdateBody,
+    answer: WebhookAnswer,
+    handle: async ({ options, scope, params, body }) => ({ body: answerOf(await options.webhooks.update(scope, params['id']!, body)) }),
+  }),
+  v1Route({
+    method: 'DELETE',
+    path: '/webhooks/:id',
+    operation: 'deleteWebhook',
+    summary: 'Tell them no more; deliveries go too',
+    tag,
+    action: 'admin',
+    handle: async ({ options, scope, params }) => {
+      await options.webhooks.delete(scope, params['id']!)
+      return {}
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/webhooks/:id/deliveries',
+    operation: 'listDeliveries',
+    summary: 'What was sent, or is to be, and what came of it; the newest first',
+    tag,
+    action: 'read',
+    query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })) }, { additionalProperties: false }),
+    answer: Type.Object({ items: Type.Array(DeliveryAnswer) }),
+    handle: async ({ options, scope, params, query }) => ({
+      body: { items: await options.webhooks.deliveries(scope, params['id']!, query.limit ?? 100) },
+    }),
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/webhooks/:id/deliveries/:delivery/redeliver',
+    operation: 'redeliver',
+    summary: 'Send it once more, under the same id',
+    tag,
+    action: 'admin',
+    answer: DeliveryAnswer,
+    handle: async ({ options, scope, params }) => ({ body: await options.webhooks.redeliver(scope, params['id']!, params['delivery']!) }),
+  }),
+]

@@ -1,0 +1,23 @@
+import { Type } from 'typebox'
+import type { Static } from 'typebox'
+
+/** What a model asks of its versions. */
+export const ModelPolicy = Type.Object(
+  {
+    gatedAliases: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: 'Aliases that only versions may have which satisfy what follows. Default: none.',
+      }),
+    ),
+    approval: Type.Optional(
+      Type.Boolean({ description: 'Somebody with the scope `protect` must have approved the version. Default: false.' }),
+    ),
+    signedBy: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: 'Names of signers, one of whom must have signed it. Default: no signature is needed.',
+      }),
+    ),
+  },
+  { additionalProperties: false, description: 'What a model asks of its versions.' },
+)
+export type ModelPolicy = Static<typeof ModelPolicy>

@@ -1,0 +1,17 @@
+import { loadModel } from '../library/load-model.ts'
+
+/** What trying a model may cost: a process of its own, whose memory and runs have limits. */
+const LIMITS = { isolation: 'process', instances: 1, memoryLimitMb: 4096, runTimeoutMs: 30_000 } as const
+
+/**
+ * Loads a model in a process of its own, warms it and asks its golden examples, as a server would.
+ * @returns what was found, in words
+ * @throws as loadModel
+ */
+export async function tryOut(folder: string): Promise<string> {
+  await using model = await loadModel(folder, { ...LIMITS, name: 'model' })
+  const { probe } = model.details
+  const golden = model.details.package.document.golden?.length ?? 0
+  const batches = probe.batchable ? 'takes several rows at once' : 'takes one request at a time'
+  return `loads and runs, ${batches}${golden > 0 ? `, ${golden} golden examples answered as expected` : ''}`
+}

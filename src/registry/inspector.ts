@@ -1,0 +1,135 @@
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isSlipwayError, messageOf } from '../core/errors.ts'
+import { Turns } from '../core/turns.ts'
+import { PACKAGE_FILE, readPackage } from '../model/package.ts'
+import { describeSignature } from '../signature/describe-signature.ts'
+import { buildSignature } from '../signature/signature.ts'
+import { readMlmodelSignature } from './mlmodel.ts'
+import { putTogether } from './put-together.ts'
+import { contentCheck } from './content-check.ts'
+import { judgeByNames } from './servable.ts'
+import { treeDigest } from './trees.ts'
+import type { Inspection, ScanCheck } from '../contract/inspection.ts'
+import type { Contents } from '../storage/contents.ts'
+import type { TreeFile } from './trees.ts'
+
+export interface InspectorOptions {
+  readonly contents: Contents
+  /** Where files are put together; belongs to this alone. */
+  readonly folder: string
+  /**
+   * Loads the model and asks it, in a process that harms nobody.
+   * @returns what was found, in words
+   * @throws where it cannot be loaded, or answers otherwise than its golden examples
+   */
+  readonly tryOut: (folder: string) => Promise<string>
+}
+
+/** Inspections that are kept: those of the trees that were registered last. */
+const KEPT = 500
+/** What MLflow writes is small; nothing larger is read into memory for the sake of its signature. */
+const TEXT_BYTES_MAX = 4 * 1024 * 1024
+const HEAD_BYTES = 16
+
+/** Looks at the files of versions (docs/decisions/0009). */
+export class Inspector {
+  readonly #options: InspectorOptions
+  readonly #kept = new Map<string, Inspection>()
+  /** One model at a time is tried: they take memory. */
+  readonly #turns = new Turns()
+
+  constructor(options: InspectorOptions) {
+    this.#options = options
+  }
+
+  /** Never throws for what is in the files: that is what it tells. @throws SLW_STORE_UNAVAILABLE, SLW_STORE_CORRUPT */
+  async inspect(files: readonly TreeFile[] | undefined): Promise<Inspection> {
+    if (files === undefined || files.length === 0) return judgeByNames(files)
+    const digest = treeDigest(files)
+    const known = this.#kept.get(digest)
+    if (known !== undefined) return known
+    const inspection = await this.#turns.take(() => this.#look(files))
+    if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value!)
+    this.#kept.set(digest, inspection)
+    return inspection
+  }
+
+  /** Forgets what is known of these files, so that they are looked at again. */
+  forget(files: readonly TreeFile[]): void {
+    this.#kept.delete(treeDigest(files))
+  }
+
+  async #look(files: readonly TreeFile[]): Promise<Inspection> {
+    const inRoot = files.filter(({ path }) => !path.includes('/'))
+    if (!inRoot.some(({ path }) => path === PACKAGE_FILE || path.endsWith('.onnx'))) return await this.#lookWithoutModel(files)
+    await mkdir(this.#options.folder, { recursive: true })
+    const folder = await mkdtemp(join(this.#options.folder, 'version-'))
+    try {
+      await putTogether(this.#options.contents, files, folder)
+      return await this.#lookInto(files, folder)
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+
+  async #lookInto(files: readonly TreeFile[], folder: string): Promise<Inspection> {
+    const scan: ScanCheck[] = [await contentCheck(files, ({ path }) => headOfFile(join(folder, path)))]
+    try {
+      const found = await readPackage({ name: 'model', version: '1', path: folder })
+      const signature = describeSignature(buildSignature({ onnx: found.onnx, document: found.document, source: PACKAGE_FILE }))
+      const { opsets, parameterCount } = found.onnx
+      const operators = opsets.map(({ domain, version }) => `${domain} ${version}`).join(', ')
+      scan.push({ check: 'model', passed: true, detail: `ONNX with the operators of ${operators}, ${parameterCount} parameters` })
+      const examples = { rows: found.document.examples ?? [], golden: found.document.golden ?? [] }
+      try {
+        scan.push({ check: 'run', passed: true, detail: await this.#options.tryOut(folder) })
+      } catch (error) {
+        const reason = inWords(error, folder)
+        return { servable: false, reason, signature, examples, scan: [...scan, { check: 'run', passed: false, detail: reason }] }
+      }
+      return { servable: true, signature, examples, scan }
+    } catch (error) {
+      if (!isSlipwayError(error)) throw error
+      const reason = inWords(error, folder)
+      return { servable: false, reason, scan: [...scan, { check: 'model', passed: false, detail: reason }] }
+    }
+  }
+
+  /** Kept for whoever can load it elsewhere; what its signature is may be said by the file that MLflow writes. */
+  async #lookWithoutModel(files: readonly TreeFile[]): Promise<Inspection> {
+    const byName = judgeByNames(files.filter(({ path }) => !path.endsWith('.onnx')))
+    const content = await contentCheck(files, (file) => this.#headOf(file))
+    const mlmodel = files.find(({ path }) => path === 'MLmodel')
+    const signature =
+      mlmodel === undefined || mlmodel.size > TEXT_BYTES_MAX ? undefined : readMlmodelSignature(await this.#textOf(mlmodel.contentId))
+    const nested = files.find(({ path }) => path.endsWith('.onnx'))
+    const inFolder = `its model is ${nested?.path}, and a server looks for one beside ${PACKAGE_FILE}, or alone`
+    const reason = nested !== undefined ? inFolder : content.passed ? byName.reason : content.detail
+    return { servable: false, ...(reason !== undefined && { reason }), scan: [content], ...(signature !== undefined && { signature }) }
+  }
+
+  async #headOf({ contentId, size }: TreeFile): Promise<Buffer> {
+    const pieces: Uint8Array[] = []
+    for await (const bytes of await this.#options.contents.open(contentId, { offset: 0, length: Math.min(size, HEAD_BYTES) }))
+      pieces.push(bytes)
+    return Buffer.concat(pieces)
+  }
+
+  async #textOf(contentId: string): Promise<string> {
+    const pieces: Uint8Array[] = []
+    for await (const bytes of await this.#options.contents.open(contentId)) pieces.push(bytes)
+    return Buffer.concat(pieces).toString('utf8')
+  }
+}
+
+async function headOfFile(path: string): Promise<Buffer> {
+  await using file = await open(path)
+  const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(HEAD_BYTES) })
+  return buffer.subarray(0, bytesRead)
+}
+
+/** Without the folder that nobody else knows of. */
+function inWords(error: unknown, folder: string): string {
+  return messageOf(error).replaceAll(`${folder}/`, '').replaceAll(folder, 'the version')
+}

@@ -1,0 +1,17 @@
+import { SlipwayError } from '../core/errors.ts'
+import type { Scope, Write } from './ground.ts'
+
+/**
+ * Says that an object is about to change. Its row is ours until the transaction ends, and its revision grows, which only happens
+ * where it is still the one that the caller has seen.
+ * @throws SLW_PRECONDITION_FAILED
+ */
+export async function touch(write: Write, table: 'models' | 'versions', id: string, { revision }: Pick<Scope, 'revision'>): Promise<void> {
+  const { numUpdatedRows } = await write
+    .updateTable(table)
+    .set((columns) => ({ revision: columns('revision', '+', 1) }))
+    .where('id', '=', id)
+    .$if(revision !== undefined, (all) => all.where('revision', '=', revision!))
+    .executeTakeFirst()
+  if (numUpdatedRows === 0n) throw new SlipwayError('SLW_PRECONDITION_FAILED', `it has changed since revision ${revision}`)
+}
