@@ -1,5 +1,8 @@
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import type { BackupManifest } from '../storage/backup/manifest.ts'
+import type { ServedAnswer } from '../contract/registry-api.ts'
 import type { Logger } from '../core/log.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { Files } from '../registry/files.ts'
@@ -9,6 +12,15 @@ import type { Signers } from '../registry/signers.ts'
 import type { Webhooks } from '../registry/webhooks.ts'
 import type { Access } from './access.ts'
 import type { News } from './news.ts'
+
+/** What the server beside this control plane is doing. */
+export interface ServingStatus {
+  readonly url: string
+  models(): Promise<ServedAnswer[]>
+}
+
+/** Everything that a control plane has, as a stream. @param withObjects default: where the bytes lie in a folder */
+export type Backup = (withObjects?: boolean) => Promise<{ readonly manifest: BackupManifest; readonly archive: Readable }>
 
 /** What the doors open onto. */
 export interface ApiOptions {
@@ -20,6 +32,9 @@ export interface ApiOptions {
   readonly keys: Keys
   /** Tells, soon after the fact, that there are new events. */
   readonly news: News
+  readonly backup: Backup
+  /** Undefined where no server is beside it. */
+  readonly serving?: ServingStatus
   readonly access: Access
   readonly log: Logger
   /** The environments there are; the first is the one that a path without a prefix means. */

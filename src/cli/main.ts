@@ -21,8 +21,13 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.exitCode = error.exitCode === 0 ? 0 : 2
       return
     }
-    process.exitCode = reportError(error, argv.includes('--json'))
+    process.exitCode = reportError(error, wantsJson(argv))
   }
+}
+
+/** Whoever reads the results as JSON reads the errors so too. */
+function wantsJson(argv: readonly string[]): boolean {
+  return argv.some((word, index) => word === '--json' || ((argv[index - 1] === '-o' || argv[index - 1] === '--output') && word === 'json'))
 }
 
 /** The tree of commands; `all` defines every one of them, for the reference. */

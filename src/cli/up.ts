@@ -59,7 +59,9 @@ async function up(options: UpOptions): Promise<void> {
       logger,
       allowedHosts: options.allowedHosts ?? [],
       allowPrivateAddresses: options.allowPrivateAddresses,
-      ...(options.server && { serving: { folder: join(data, 'serving'), onModels: () => server.start() } }),
+      ...(options.server && {
+        serving: { folder: join(data, 'serving'), url: `http://127.0.0.1:${serverPort}`, onModels: () => server.start() },
+      }),
     }),
   )
   opened.use(server)
@@ -78,8 +80,9 @@ function banner(url: string, server: string | undefined, data: string): string {
     `${style('bold', 'slipway')} is up: ${style('cyan', url)}  (everything lies in ${data})`,
     '',
     `  MLflow clients     export MLFLOW_TRACKING_URI=${url}`,
-    "  register a model   mlflow.onnx.log_model(model, name='model', registered_model_name='churn')",
-    "  serve it           MlflowClient().set_registered_model_alias('churn', 'champion', '1')",
+    '  push a model       slipway model push PATH --name churn --serve',
+    "  or from Python     mlflow.onnx.log_model(model, name='model', registered_model_name='churn')",
+    "                     MlflowClient().set_registered_model_alias('churn', 'champion', '1')",
   ]
   if (server !== undefined) lines.push(`  ask it             curl -d '{...}' ${server}/models/churn/predict`)
   return lines.join('\n')

@@ -61,6 +61,8 @@ function compareTensor(side: 'inputs' | 'outputs', before: TensorDocument, after
     note('breaking', `${path}.datatype`, `"${before.name}" was ${before.datatype}, is ${after.datatype}`)
   if (side === 'inputs' && before.optional === true && after.optional !== true)
     note('breaking', `${path}.optional`, `requests without "${before.name}" are not understood any more`)
+  if (side === 'inputs' && before.optional !== true && after.optional === true)
+    note('additive', `${path}.optional`, `"${before.name}" may be left out now`)
   const shapes = `"${before.name}" was [${shapeOf(before)}], is [${shapeOf(after)}]`
   const accepts = side === 'inputs' ? covers(after, before) : covers(before, after)
   const same = shapeOf(before) === shapeOf(after)

@@ -344,3 +344,11 @@ export const ProblemAnswer = Type.Object({
   issues: Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }))),
 })
 export type ProblemAnswer = Static<typeof ProblemAnswer>
+
+export const ServedAnswer = Type.Object({
+  model: Type.String(),
+  version: Type.Integer({ description: 'The version that the alias points to.' }),
+  state: oneOf(['waiting', 'ready', 'refused'], { description: '`ready`: the server answers with this version.' }),
+  reason: Optional(Type.String({ description: 'Why it is refused.' })),
+})
+export type ServedAnswer = Static<typeof ServedAnswer>

@@ -1,6 +1,7 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../core/errors.ts'
+import { policyFailures } from '../registry/policies.ts'
 import { putTogether } from '../registry/put-together.ts'
 import { filesBelow } from '../registry/trees.ts'
 import type { Logger } from '../core/log.ts'
@@ -23,6 +24,11 @@ interface Wanted {
   readonly model: string
   readonly number: number
   readonly id: string
+}
+
+/** A version that the alias points to, and why it is not served, where it is not to be. */
+interface Pointed extends Wanted {
+  readonly refusal: string | undefined
 }
 
 /**
@@ -72,24 +78,44 @@ export class ServedModels {
       if (wanted.every((version) => version.model !== model)) await rm(join(folder, model), { recursive: true, force: true })
   }
 
-  async #wanted(): Promise<Wanted[]> {
-    const rows = await this.#options.database.read
+  /** What the alias points to, and whether it may be served. */
+  async pointed(): Promise<Pointed[]> {
+    const { read } = this.#options.database
+    const rows = await read
       .selectFrom('aliases')
       .innerJoin('versions', 'versions.id', 'aliases.version_id')
       .innerJoin('models', 'models.id', 'aliases.model_id')
-      .select(['models.name as model', 'versions.number', 'versions.id', 'servable', 'servable_reason'])
+      .selectAll('models')
+      .select(['versions.number', 'versions.id as version_id', 'approval', 'servable', 'servable_reason'])
       .where('alias', '=', SERVED_ALIAS)
       .where('environment', '=', this.#options.environment)
       .where('models.deleted_at', 'is', null)
       .execute()
-    return rows.filter((row) => {
-      if (row.servable === 1 && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(row.model)) return true
-      this.#tell(
-        row,
-        row.servable === 1 ? 'is not served: its name is none that an address can hold' : `is not served: ${row.servable_reason ?? ''}`,
-      )
-      return false
-    })
+    return await Promise.all(
+      rows.map(async (row) => {
+        const { name: model, number, version_id: id, approval } = row
+        const failures =
+          row.servable === 1 ? await policyFailures(read, row, { id, number, approval }, SERVED_ALIAS) : [row.servable_reason ?? '']
+        if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(model)) failures.push('its name is none that an address can hold')
+        return { model, number, id, refusal: failures.length === 0 ? undefined : failures.join('; ') }
+      }),
+    )
+  }
+
+  async #wanted(): Promise<Wanted[]> {
+    const pointed = await this.pointed()
+    for (const version of pointed) if (version.refusal !== undefined) this.#tell(version, `is not served: ${version.refusal}`)
+    // A policy that was made stricter ends nothing that is served: the alias would have to move for that.
+    const served = new Set(await this.#served())
+    return pointed.filter(({ model, number, refusal }) => refusal === undefined || served.has(`${model}/${number}`))
+  }
+
+  async #served(): Promise<string[]> {
+    const { folder } = this.#options
+    const models = await namesIn(folder)
+    return (
+      await Promise.all(models.map(async (model) => (await namesIn(join(folder, model))).map((number) => `${model}/${number}`)))
+    ).flat()
   }
 
   async #materialise({ model, number, id }: Wanted): Promise<void> {

@@ -14,6 +14,8 @@ import { Registry } from '../registry/registry.ts'
 import { Signers } from '../registry/signers.ts'
 import { Webhooks } from '../registry/webhooks.ts'
 import { ServedModels } from './served-models.ts'
+import { servingStatus } from './serving-status.ts'
+import { backups } from './make-backup.ts'
 import { databaseUrl, objectsUrl } from './places.ts'
 import { repeat } from './repeat.ts'
 import { SEND_EVERY_MS, sendWebhooks } from './send-webhooks.ts'
@@ -43,7 +45,14 @@ export interface ControlPlaneOptions {
   readonly allowPrivateAddresses?: boolean
   readonly logger?: Logger
   /** A folder that is to hold the models with the served alias, and who is told once there are some. */
-  readonly serving?: { readonly folder: string; readonly onModels: () => Promise<void> }
+  readonly serving?: LocalServing
+}
+
+/** A server on this machine that follows the served alias. */
+export interface LocalServing {
+  readonly folder: string
+  readonly url: string
+  readonly onModels: () => Promise<void>
 }
 
 /** A control plane that listens. */
@@ -78,6 +87,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const registry = new Registry(ground, (files) => inspector.inspect(files))
   const keys = new Keys(ground)
   for (const environment of ENVIRONMENTS) await registry.experiments.ensureDefault(environment)
+  const holder = `${hostname()} ${process.pid}`
   const local = isLoopback(host)
   if (!local && !(await keys.any()))
     throw new SlipwayError(
@@ -86,6 +96,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     )
   const files = new Files(ground, contents)
   const access = new Access({ keys, local, allowedHosts })
+  const served =
+    options.serving === undefined
+      ? undefined
+      : new ServedModels({ database, contents, environment: ENVIRONMENTS[0], folder: options.serving.folder, log })
   const app = await createApiServer({
     registry,
     files,
@@ -93,22 +107,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     signers: new Signers(ground, contents),
     webhooks: new Webhooks(ground, { allowInside: allowPrivateAddresses }),
     keys,
+    backup: backups({ database, objects, holder, folder: join(data, 'backups') }),
     news: opened.use(new News(registry.history)),
     access,
     log,
     environments: ENVIRONMENTS,
+    ...(served !== undefined && options.serving !== undefined && { serving: servingStatus(served, options.serving.url) }),
   })
   opened.defer(() => app.close())
   await app.listen({ host, port }).catch((error: unknown) => {
     if ((error as { code?: string }).code !== 'EADDRINUSE') throw error
     throw new SlipwayError('SLW_PORT_IN_USE', `port ${port} of ${host} is in use; choose another with --port`)
   })
-  if (options.serving !== undefined) {
-    const { folder, onModels } = options.serving
-    const models = new ServedModels({ database, contents, environment: ENVIRONMENTS[0], folder, log })
-    opened.defer(repeat(async () => ((await models.follow()) ? onModels() : undefined), FOLLOW_EVERY_MS, log))
-  }
-  const holder = `${hostname()} ${process.pid}`
+  const { serving } = options
+  if (serving !== undefined && served !== undefined)
+    opened.defer(repeat(async () => ((await served.follow()) ? serving.onModels() : undefined), FOLLOW_EVERY_MS, log))
   opened.defer(repeat(() => sendWebhooks({ ground, holder, log, allowInside: allowPrivateAddresses }), SEND_EVERY_MS, log))
   opened.defer(repeat(() => keepUp({ ground, objects, log, holder }), UPKEEP_EVERY_MS, log))
   const { port: bound } = app.server.address() as AddressInfo

@@ -22,17 +22,35 @@ export async function underLease(
   { database, holder, name, log }: LeaseOptions,
   work: (fenced: (write: Write) => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  const lease = await new Leases(database, holder).acquire(name, LEASE_MS)
-  if (lease === undefined) return
-  const renewing = setInterval(() => void lease.renew().catch(() => {}), LEASE_MS / 3)
-  renewing.unref()
+  const held = await holdLease({ database, holder, name })
+  if (held === undefined) return
   try {
-    await work((write) => lease.fenced(write))
+    await work(held.fenced)
   } catch (error) {
     if (!isSlipwayError(error) || error.code !== 'SLW_LEASE_LOST') throw error
     log.info({ lease: name }, 'another control plane has taken over')
   } finally {
-    clearInterval(renewing)
-    await lease.release()
+    await held[Symbol.asyncDispose]()
+  }
+}
+
+/** A lease that is renewed until it is let go. */
+export interface HeldLease extends AsyncDisposable {
+  /** Makes a transaction fail once another has taken over. */
+  readonly fenced: (write: Write) => Promise<void>
+}
+
+/** @returns undefined where another has it */
+export async function holdLease({ database, holder, name }: Omit<LeaseOptions, 'log'>): Promise<HeldLease | undefined> {
+  const lease = await new Leases(database, holder).acquire(name, LEASE_MS)
+  if (lease === undefined) return undefined
+  const renewing = setInterval(() => void lease.renew().catch(() => {}), LEASE_MS / 3)
+  renewing.unref()
+  return {
+    fenced: (write) => lease.fenced(write),
+    async [Symbol.asyncDispose]() {
+      clearInterval(renewing)
+      await lease.release()
+    },
   }
 }

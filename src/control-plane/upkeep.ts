@@ -13,6 +13,8 @@ export interface UpkeepOptions {
   readonly holder: string
 }
 
+/** Whoever has it may take files away; whoever wants none to go holds it. */
+export const UPKEEP_LEASE = 'upkeep'
 /** How often it is done. */
 export const UPKEEP_EVERY_MS: number = 10 * 60_000
 /** How long a content stays that nothing refers to. */
@@ -21,7 +23,7 @@ const GRACE_MS = 3600_000
 /** Empties the trash and collects files. Doing it twice harms nobody: each step is one transaction. */
 export async function keepUp({ ground, objects, log, holder }: UpkeepOptions): Promise<void> {
   const { database, clock } = ground
-  await underLease({ database, holder, name: 'upkeep', log }, async () => {
+  await underLease({ database, holder, name: UPKEEP_LEASE, log }, async () => {
     const purged = await purgeTrash(ground)
     const collected = await collect({ database, objects, clock, graceMs: GRACE_MS })
     const counts = { ...purged, ...collected }

@@ -57,6 +57,10 @@ export const REGISTRY_STEPS = [
   'collect.dropped',
   'collect.deleted',
   'collect.orphan',
+  'restore.read',
+  'restore.object',
+  'restore.table',
+  'restore.filled',
 ] as const
 
 /** A step of a change: `kill` ends the process as the kernel would, `throw` fails the step, `pause` makes it long. */

@@ -105,21 +105,26 @@ export class History {
     return rows.map(toEvent)
   }
 
-  /** Which version an alias pointed to at a moment, and who had seen to that. Also of models that were renamed since, or deleted. */
+  /**
+   * Which version an alias pointed to at a moment, and who had seen to that. The model is the one that had the name then; where none had
+   * it, the one that was given it later.
+   */
   async aliasAt(scope: Scope, model: string, alias: string, at: number): Promise<AliasThen> {
     const { read } = this.#ground.database
+    const asked = new Set<string>()
     for (let name = model, until = at; ;) {
+      asked.add(name)
       const row = await select(read, scope, { kind: 'alias', name: `${name}@${alias}`, until })
         .orderBy('sequence', 'desc')
         .executeTakeFirst()
-      const renamed = await this.#renamedTo(scope, name, until)
-      // Before it was given this name, the alias stood under another one.
-      if (renamed !== undefined && (row === undefined || row.sequence < renamed.sequence)) {
-        const before = renamed.before === null ? undefined : (JSON.parse(renamed.before) as { name?: string }).name
-        if (before !== undefined) {
-          ;[name, until] = [before, renamed.at]
-          continue
-        }
+      const renamed = await this.#renamed(scope, name, { until })
+      // Before the model had this name, its aliases stood under another one.
+      const earlier = renamed !== undefined && (row === undefined || row.sequence < renamed.sequence) ? renamed : undefined
+      const origin = earlier ?? (row === undefined ? await this.#renamed(scope, name, { from: until + 1 }) : undefined)
+      if (origin?.name !== undefined && !asked.has(origin.name)) {
+        name = origin.name
+        until = Math.min(until, origin.at)
+        continue
       }
       const since = row === undefined ? undefined : toEvent(row)
       const version = (since?.after as { version?: number } | undefined)?.version
@@ -127,14 +132,20 @@ export class History {
     }
   }
 
-  async #renamedTo(scope: Scope, name: string, until: number): Promise<Selectable<EventsRow> | undefined> {
-    const rows = await select(this.#ground.database.read, scope, { kind: 'model', until })
+  /** The renaming that gave a model this name: the last one until a moment, or the first one from a moment on. */
+  async #renamed(
+    scope: Scope,
+    name: string,
+    range: Pick<EventFilter, 'from' | 'until'>,
+  ): Promise<{ sequence: number; at: number; name: string | undefined } | undefined> {
+    const row = await select(this.#ground.database.read, scope, { kind: 'model', ...range })
       .where('action', '=', 'renamed')
       .where('after', '=', JSON.stringify({ name }))
-      .orderBy('sequence', 'desc')
-      .limit(1)
-      .execute()
-    return rows[0]
+      .orderBy('sequence', range.until === undefined ? 'asc' : 'desc')
+      .executeTakeFirst()
+    if (row === undefined) return undefined
+    const before = row.before === null ? {} : (JSON.parse(row.before) as { name?: string })
+    return { sequence: row.sequence, at: row.at, name: before.name }
   }
 }
 

@@ -45,6 +45,16 @@ export interface PushedVersion extends Omit<NewVersion, 'source'> {
   readonly files: readonly TreeFile[]
 }
 
+/** What is to be registered, and where its files are read from: at first outside of the transaction, and then in it. */
+interface Registration {
+  readonly scope: Scope
+  readonly model: string
+  readonly version: NewVersion
+  readonly sourceIn: (from: Kysely<Schema>) => Promise<Source>
+  /** A live version with this digest is the one that is meant. */
+  readonly sameAs?: string
+}
+
 /** Judged before its number is taken. */
 interface Candidate {
   readonly source: Source
@@ -70,9 +80,8 @@ export class Versions {
    * @throws SLW_NOT_FOUND without the model, or what the source names
    */
   async create(scope: Scope, model: string, version: NewVersion): Promise<Version> {
-    const read = this.#ground.database.read
-    const { made } = await this.#register(scope, model, version, (from) => resolveSource(from, scope, version), read)
-    return made
+    const sourceIn = (from: Kysely<Schema>): Promise<Source> => resolveSource(from, scope, version)
+    return (await this.#register({ scope, model, version, sourceIn })).version
   }
 
   /**
@@ -90,25 +99,19 @@ export class Versions {
       paths.add(path)
     }
     const files = await requireContents(read, pushed.files)
-    const source = `slipway:${treeDigest(files)}`
-    const of = async (from: Kysely<Schema>): Promise<Source> => ({
+    const digest = treeDigest(files)
+    const sourceIn = async (from: Kysely<Schema>): Promise<Source> => ({
       files: from.isTransaction ? await holdContents(from, pushed.files) : await requireContents(from, pushed.files),
       runId: pushed.runId,
       loggedModelId: undefined,
       parentVersion: undefined,
     })
-    const { made, created } = await this.#register(scope, model, { ...pushed, source }, of, read, treeDigest(files))
-    return { version: made, created }
+    return await this.#register({ scope, model, version: { ...pushed, source: `slipway:${digest}` }, sourceIn, sameAs: digest })
   }
 
-  async #register(
-    scope: Scope,
-    model: string,
-    version: NewVersion,
-    sourceIn: (from: Kysely<Schema>) => Promise<Source>,
-    read: Kysely<Schema>,
-    sameAs?: string,
-  ): Promise<{ made: Version; created: boolean }> {
+  async #register(wanted: Registration): Promise<{ readonly version: Version; readonly created: boolean }> {
+    const { scope, model, version, sourceIn, sameAs } = wanted
+    const { read } = this.#ground.database
     const { tags = [] } = version
     for (const tag of tags) requireTag('a tag', tag, LIMITS.modelTagLength)
     requireModelName(model)
@@ -126,8 +129,8 @@ export class Versions {
         if (digestOf(now) !== digestOf(source)) return undefined
         return { made: await this.#insert(write, { scope, model: row, version, candidate: { source: now, inspection, origin } }) }
       })
-      if (done?.made !== undefined) return { made: done.made, created: true }
-      if (done?.same !== undefined) return { made: (await readVersions(read, [done.same]))[0]!, created: false }
+      if (done?.made !== undefined) return { version: done.made, created: true }
+      if (done?.same !== undefined) return { version: (await readVersions(read, [done.same]))[0]!, created: false }
       if (attempt === ATTEMPTS)
         throw new SlipwayError('SLW_CONFLICT', `the files of ${version.source} go on changing; register them when they are still`)
     }

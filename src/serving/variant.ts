@@ -1,4 +1,5 @@
 import { backoffMs } from '../core/backoff.ts'
+import { orLate } from '../core/clock.ts'
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { checkGolden } from '../signature/golden.ts'
@@ -22,6 +23,9 @@ import type { CacheStore } from './cache/store.ts'
 import type { LoadOptions, LoadTimes, OpenModel } from './load.ts'
 import type { Observer, Subject } from './observe/events.ts'
 import type { Cancel, Settle, WorkResult } from './scheduler/scheduler.ts'
+
+/** How long what waits may wait for an instance to come back, where it is to be unloaded. */
+const STRANDED_MS = 1000
 
 /** How much a load may hurry. */
 export type LoadManner = Pick<LoadOptions, 'gentle' | 'measured'>
@@ -367,9 +371,24 @@ export class Variant {
     this.#retired = true
   }
 
-  /** Takes no new requests and resolves when those accepted are answered. */
+  /**
+   * Takes no new requests and resolves when those accepted are answered. Where all instances have ended and none is back within a
+   * second, what waits for them is told to come again: whoever waits for this (a load that needs the memory, say) would wait for long.
+   */
   async drain(): Promise<void> {
-    await this.#loaded?.scheduler.drain()
+    const loaded = this.#loaded
+    if (loaded === undefined) return
+    const { scheduler, slots } = loaded
+    const drained = scheduler.drain()
+    while ((await orLate(this.#options.clock, STRANDED_MS, drained)) === 'late') {
+      if (slots.some(({ state }) => state === 'ready' || state === 'starting')) continue
+      const { endpoint, version } = this.subject
+      scheduler.giveUpWaiting(
+        new SlipwayError('SLW_INSTANCE_FAILED', `the instances of "${endpoint}" version ${version} have ended, and it is to be unloaded`, {
+          retryAfterMs: 1000,
+        }),
+      )
+    }
   }
 
   /**

@@ -9,10 +9,15 @@ export interface Run {
 }
 
 /** Runs the command line to its end, in a process of its own. */
-export function slipway(args: readonly string[], input?: string): Promise<Run> {
+export function slipway(args: readonly string[], input?: string, environment: Readonly<Record<string, string>> = {}): Promise<Run> {
   return new Promise((resolve) => {
-    const child = execFile(join(ROOT, 'bin/slipway'), args, (error, stdout, stderr) =>
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
+    const options = { env: { ...process.env, ...environment } }
+    const child = execFile(join(ROOT, 'bin/slipway'), args, options, (error, stdout, stderr) =>
+      resolve({
+        code: typeof error?.code === 'number' ? error.code : error?.signal === undefined || error.signal === null ? 0 : 137,
+        stdout,
+        stderr,
+      }),
     )
     child.stdin?.end(input ?? '')
   })

@@ -32,6 +32,10 @@ export class TestClock implements Clock {
     return ++this.#now
   }
 
+  pass(ms: number): void {
+    this.#now += Math.ceil(ms)
+  }
+
   after(delayMs: number, callback: () => void): () => void {
     return systemClock.after(delayMs, callback)
   }

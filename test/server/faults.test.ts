@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import { processTree } from '../../src/cli/tune/process-memory.ts'
 import { adviceFor } from '../../src/serving/advice.ts'
 import { addingModel } from '../adding-models.ts'
-import { serveInChild } from '../child-server.ts'
+import { ADMIN, serveInChild } from '../child-server.ts'
 import { slipway } from '../cli/slipway.ts'
 import { until } from '../fixtures.ts'
 import { keepAliveLoad, residentMb } from '../keep-alive-load.ts'
@@ -116,6 +116,40 @@ describe('under load, a process instance that', { concurrency: 2 }, () => {
       assertFlat(server, memoryBefore)
     })
   }
+})
+
+it('what waits for an instance that has ended too often keeps nobody from unloading its model', async () => {
+  await using folder = await temporaryFolder()
+  await folder.write('models/frail/model.onnx', addingModel(1))
+  await folder.write('models/frail/slipway.yaml', 'serving: { isolation: process, instances: 1, maxBatchSize: 1, inlineMaxUs: 0 }\n')
+  const trigger = join(folder.path, 'now')
+  await using server = await serveInChild([join(folder.path, 'models')], { SLIPWAY_FAIL_POINTS: `run:slow@${trigger}` })
+  const ready = async (): Promise<boolean> => (await instancesOf(server)).every(({ state }) => state === 'ready')
+  const kill = async (): Promise<void> => {
+    const { failures } = (await instancesOf(server))[0]!
+    process.kill(processTree(server.pid)[1]!, 'SIGKILL')
+    await until(async () => (await instancesOf(server))[0]!.failures > failures, 'its end is noticed')
+  }
+  // It is started again after 1, 2 and 4 seconds; the next time it takes 8.
+  for (let count = 0; count < 3; count++) {
+    await kill()
+    await until(ready, 'it is replaced', 20_000)
+  }
+  await writeFile(trigger, '')
+  const asked = Array.from({ length: 3 }, () =>
+    fetch(`${server.url}/models/frail/predict`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '[1, 2, 3, 4]' }),
+  )
+  await until(() => !existsSync(trigger), 'the first is run, the others wait')
+  await kill()
+  const before = Date.now()
+  const response = await fetch(`${server.url}/v2/repository/models/frail/unload`, { method: 'POST', headers: ADMIN })
+  assert.equal(response.status, 200)
+  const tookMs = Date.now() - before
+  const answers = await Promise.all(
+    (await Promise.all(asked)).map(async (answer) => [answer.status, ((await answer.json()) as { code?: string }).code]),
+  )
+  assert.deepEqual(new Set(answers.map((answer) => answer.join(' '))), new Set(['503 SLW_INSTANCE_FAILED']))
+  assert.ok(tookMs < 6000, `unloaded after ${tookMs} ms: before the instance was back`)
 })
 
 /** Every answer with status 200 is one that the test allows. */

@@ -1,11 +1,13 @@
 import { Type } from 'typebox'
-import { EventAnswer, EventQuery, ModelAnswer, pageOfThings, PageQuery } from '../../contract/registry-api.ts'
+import { EventAnswer, EventQuery, pageOfThings, PageQuery } from '../../contract/registry-api.ts'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
 import { modelAnswer } from './answers.ts'
 import { eventAnswer } from './event-answer.ts'
 import { v1Route } from './route.ts'
 import { sendEvents } from './sse.ts'
-import type { EventFilter } from '../../registry/history.ts'
+import type { ModelAnswer } from '../../contract/registry-api.ts'
+import type { Scope } from '../../registry/ground.ts'
+import type { History } from '../../registry/history.ts'
 import type { V1Call, V1Route } from './route.ts'
 
 const tag = 'events'
@@ -88,7 +90,7 @@ export const EVENT_ROUTES: readonly V1Route[] = [
           return { messages: [{ id: upTo, event: 'model', data: first }], upTo }
         }
         const known = await options.news.after(seen, signal)
-        if (known <= seen || !(await concerns(options.registry.history, scope, name, seen, known))) return { messages: [], upTo: known }
+        if (known <= seen || !(await concerns(history, scope, name, { after: seen, upTo: known }))) return { messages: [], upTo: known }
         const model = await models.get(scope, name).catch((error: unknown) => {
           if (isSlipwayError(error) && error.code === 'SLW_NOT_FOUND') return undefined
           throw error
@@ -105,15 +107,10 @@ export const EVENT_ROUTES: readonly V1Route[] = [
   }),
 ]
 
-async function concerns(
-  history: V1Call['options']['registry']['history'],
-  scope: V1Call['scope'],
-  model: string,
-  after: number,
-  upTo: number,
-): Promise<boolean> {
-  for (const name of [model, `${model}/*`, `${model}@*`] satisfies EventFilter['name'][])
-    if ((await history.after(scope, after, { name }, { limit: 1, upTo })).length > 0) return true
+/** Whether something about a model happened in the range. */
+async function concerns(history: History, scope: Scope, model: string, range: { after: number; upTo: number }): Promise<boolean> {
+  for (const name of [model, `${model}/*`, `${model}@*`])
+    if ((await history.after(scope, range.after, { name }, { limit: 1, upTo: range.upTo })).length > 0) return true
   return false
 }
 

@@ -9,12 +9,14 @@ import { problemOf } from './problem.ts'
 import { openApi } from './openapi.ts'
 import { coerceQuery } from './query.ts'
 import { ALIAS_ROUTES } from './alias-routes.ts'
+import { BACKUP_ROUTES } from './backup-routes.ts'
 import { CONTENT_ROUTES } from './content-routes.ts'
 import { EVENT_ROUTES } from './event-routes.ts'
 import { KEY_ROUTES } from './key-routes.ts'
 import { modelAnswer, versionAnswer } from './answers.ts'
 import { MODEL_ROUTES } from './model-routes.ts'
 import { RUN_ROUTES } from './run-routes.ts'
+import { SERVING_ROUTES } from './serving-routes.ts'
 import { SIGNER_ROUTES } from './signer-routes.ts'
 import { VERSION_ROUTES } from './version-routes.ts'
 import { WEBHOOK_ROUTES } from './webhook-routes.ts'
@@ -30,9 +32,11 @@ export const V1_ROUTES: readonly V1Route[] = [
   ...CONTENT_ROUTES,
   ...RUN_ROUTES,
   ...EVENT_ROUTES,
+  ...SERVING_ROUTES,
   ...SIGNER_ROUTES,
   ...WEBHOOK_ROUTES,
   ...KEY_ROUTES,
+  ...BACKUP_ROUTES,
 ]
 
 /** The registry's own API. Its description is `/api/v1/openapi.json`. */

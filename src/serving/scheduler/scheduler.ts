@@ -511,6 +511,11 @@ export class Scheduler {
     const error = new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, {
       retryAfterMs: 1000,
     })
+    this.giveUpWaiting(error)
+  }
+
+  /** What waits will not be run; what runs is answered. */
+  giveUpWaiting(error: SlipwayError): void {
     for (const work of this.#queue.waiting()) this.#reject(work, error)
   }
 }

@@ -12,6 +12,8 @@ export interface Database extends AsyncDisposable {
    * @throws what `work` throws, after a rollback; SLW_DATABASE_UNAVAILABLE when the database does not answer
    */
   write<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T>
+  /** Reads everything as it is at one moment, while others write. Not to be waited in: on PostgreSQL it is a transaction. */
+  snapshot<T>(work: (read: Kysely<Schema>) => Promise<T>): Promise<T>
   /** UTC epoch milliseconds by the clock of the database, which all its users share. */
   now(): Promise<number>
 }

@@ -2,10 +2,13 @@ import { open, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { lockDatabase } from './file-lock.ts'
-import { assertMigrated, migrate } from './migrate.ts'
+import { assertMigrated, migrate, migrationStatus } from './migrate.ts'
 import { openPostgres } from './postgres.ts'
 import { openSqlite } from './sqlite.ts'
+import { MIGRATIONS } from './migrations/index.ts'
+import type { Transaction } from 'kysely'
 import type { Database } from './database.ts'
+import type { Schema } from './schema.ts'
 import type { MigrateOptions } from './migrate.ts'
 import type { SqliteDatabase } from './sqlite.ts'
 
@@ -33,6 +36,37 @@ export async function openDatabase(url: string): Promise<Database> {
 export async function migrateDatabase(url: string, options: MigrateOptions = {}): Promise<readonly string[]> {
   await using database = await openAsItIs(url)
   return await migrate(database, options)
+}
+
+/**
+ * Fills an empty database with rows of a schema that may be older than this release's, and then brings it up to date. It is filled in
+ * one transaction, so that whatever is killed when, all of it is there or nothing.
+ * @param names the migrations that made the schema of the rows
+ * @throws SLW_DATABASE_VERSION for a schema that this release does not know; SLW_CONFLICT where the database is not empty
+ */
+export async function fillDatabase(
+  url: string,
+  names: readonly string[],
+  fill: (write: Transaction<Schema>) => Promise<void>,
+): Promise<void> {
+  const known = MIGRATIONS.filter(({ name }) => names.includes(name))
+  if (known.length !== names.length)
+    throw new SlipwayError(
+      'SLW_DATABASE_VERSION',
+      `the rows are of a schema that this release does not know (${names.filter((name) => !known.some((one) => one.name === name)).join(', ')}): use the release that made them`,
+    )
+  await using database = await openAsItIs(url)
+  const { missing } = await migrationStatus(database)
+  if (missing.length < MIGRATIONS.length - known.length)
+    throw new SlipwayError('SLW_CONFLICT', 'the database is of a newer schema than the rows: use an empty one')
+  await migrate(database, { migrations: known })
+  await database.write(fill)
+  await migrate(database)
+}
+
+/** The migrations that made the schema of this release. */
+export function migrationNames(): string[] {
+  return MIGRATIONS.map(({ name }) => name)
 }
 
 async function openAsItIs(url: string): Promise<Database> {
@@ -72,6 +106,7 @@ async function openLocked(path: string): Promise<SqliteDatabase> {
     file,
     read: database.read,
     write: (work) => database.write(work),
+    snapshot: (work) => database.snapshot(work),
     now: () => database.now(),
     backup: (to) => database.backup(to),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

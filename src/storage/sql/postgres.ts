@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely'
+import { PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler, sql } from 'kysely'
 import { backoffMs } from '../../core/backoff.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { Nesting } from './nesting.ts'
@@ -133,6 +133,13 @@ class Postgres implements Database {
           await sleep((backoffMs(repeats) / 50) * (1 - Math.random() / 2))
         }
       }
+    })
+  }
+
+  async snapshot<T>(work: (read: Kysely<Schema>) => Promise<T>): Promise<T> {
+    return await this.#writer.transaction().execute(async (transaction) => {
+      await sql`set transaction isolation level repeatable read, read only`.execute(transaction)
+      return await work(transaction)
     })
   }
 

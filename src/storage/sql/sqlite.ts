@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
 import { Turns } from '../../core/turns.ts'
 import { Nesting } from './nesting.ts'
@@ -60,6 +62,18 @@ class Sqlite implements SqliteDatabase {
   async now(): Promise<number> {
     const { now } = await this.read.selectNoFrom(databaseTime('sqlite').as('now')).executeTakeFirstOrThrow()
     return now
+  }
+
+  /** Of a copy: who reads for long would keep the log of the file itself from being cut. */
+  async snapshot<T>(work: (read: Kysely<Schema>) => Promise<T>): Promise<T> {
+    const copy = `${this.file}.snapshot-${process.pid}-${randomUUID()}`
+    try {
+      await this.backup(copy)
+      await using opened = await openSqlite({ file: copy })
+      return await work(opened.read)
+    } finally {
+      for (const ending of ['', '-wal', '-shm']) await rm(`${copy}${ending}`, { force: true })
+    }
   }
 
   async backup(path: string): Promise<void> {

@@ -1,0 +1,112 @@
+import { createReadStream } from 'node:fs'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { createHash } from 'node:crypto'
+import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
+import { findPackages } from '../../model/layout.ts'
+import { PACKAGE_FILE, readPackage } from '../../model/package.ts'
+import { ContentDigester } from '../../storage/objects/content-digest.ts'
+
+/** The file that a signature is kept in, beside what it signs. */
+export const SIGNATURE_FILE = 'model.sig'
+
+/** A file that is to be sent. */
+export interface PackageFile {
+  /** Inside the version, with `/`. */
+  readonly path: string
+  readonly file: string
+  readonly size: number
+}
+
+/** What a path on this machine would be as a version. */
+export interface LocalVersion {
+  /** The name of the folder or file; '' where it gives none. */
+  readonly name: string
+  readonly files: readonly PackageFile[]
+  /** A signature that lies beside the files. */
+  readonly signature: string | undefined
+}
+
+/** What MLflow writes beside every model, whatever wrote the model itself. */
+const MLFLOW_FILE = 'MLmodel'
+
+/**
+ * The files of a model in any layout that a server reads, and of any folder that MLflow has written. What a server would refuse is
+ * refused here, before anything is sent.
+ * @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_PACKAGE_INVALID, SLW_MODEL_UNSAFE, ...
+ */
+export async function localVersion(path: string): Promise<LocalVersion> {
+  const location = await locate(path)
+  if (location === undefined) {
+    const folder = resolve(path)
+    return { name: basename(folder), files: await filesIn(folder), signature: await signatureIn(folder) }
+  }
+  const { folder, modelPath, onnx } = await readPackage(location)
+  if ((await stat(location.path)).isFile()) {
+    const names = [basename(location.path), ...onnx.externalFiles]
+    const files = await Promise.all(names.map((name) => fileAt(dirname(modelPath), name)))
+    return { name: location.name, files, signature: await signatureIn(dirname(location.path)) }
+  }
+  const files = await filesIn(folder)
+  // A numbered version may be described one folder up.
+  if (/^\d+$/.test(basename(folder)) && !files.some((file) => file.path === PACKAGE_FILE)) {
+    const above = await fileAt(dirname(folder), PACKAGE_FILE).catch(() => undefined)
+    if (above !== undefined) files.push(above)
+  }
+  return { name: location.name, files, signature: await signatureIn(folder) }
+}
+
+/** The one package at a path; undefined for a folder that only MLflow can read. */
+async function locate(path: string): Promise<Awaited<ReturnType<typeof findPackages>>[number] | undefined> {
+  try {
+    const found = await findPackages({ path, versions: 'latest' })
+    const [location] = found
+    if (location !== undefined && found.length === 1) return location
+    throw new SlipwayError(
+      'SLW_USAGE',
+      `${path} holds ${found.length} models (${found.map(({ name }) => name).join(', ')}); push one of its folders`,
+    )
+  } catch (error) {
+    const known = isSlipwayError(error) && (error.code === 'SLW_MODEL_INVALID' || error.code === 'SLW_CONFIG_INVALID')
+    if (known && (await stat(join(path, MLFLOW_FILE)).catch(() => undefined))?.isFile() === true) return undefined
+    throw error
+  }
+}
+
+/** All files below a folder but hidden ones and a signature. Links to files are followed, so that what is sent is what they mean. */
+async function filesIn(folder: string, inside = ''): Promise<PackageFile[]> {
+  const files: PackageFile[] = []
+  for (const entry of (await readdir(join(folder, inside), { withFileTypes: true })).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = inside === '' ? entry.name : `${inside}/${entry.name}`
+    if (entry.name.startsWith('.') || path === SIGNATURE_FILE) continue
+    if (entry.isDirectory()) files.push(...(await filesIn(folder, path)))
+    else files.push(await fileAt(folder, path))
+  }
+  return files
+}
+
+async function fileAt(folder: string, path: string): Promise<PackageFile> {
+  const file = join(folder, path)
+  const found = await stat(file)
+  if (!found.isFile()) throw new SlipwayError('SLW_MODEL_INVALID', `${file} is no file; a link to a folder cannot be sent`)
+  return { path, file, size: found.size }
+}
+
+async function signatureIn(folder: string): Promise<string | undefined> {
+  return await readFile(join(folder, SIGNATURE_FILE), 'utf8').catch(() => undefined)
+}
+
+/** The content id of a file. */
+export async function contentIdOf({ file }: PackageFile): Promise<string> {
+  const digester = new ContentDigester()
+  for await (const bytes of createReadStream(file)) digester.update(bytes as Buffer)
+  return digester.finish().id
+}
+
+/** SHA-256 of a file, as signatures have it. */
+export async function sha256Of({ file }: PackageFile): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(file), hash)
+  return hash.digest('hex')
+}

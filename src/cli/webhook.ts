@@ -1,0 +1,47 @@
+import { note, print } from './output.ts'
+import { asksRegistry, change, clientOf, part, show, showList } from './registry/common.ts'
+import { deliveryView, webhookView } from './registry/views.ts'
+import type { Command } from 'commander'
+import type { DeliveryAnswer, WebhookAnswer } from '../contract/registry-api.ts'
+import type { RegistryOptions } from './registry/common.ts'
+
+export function define(command: Command): void {
+  asksRegistry(command.command('list').description('who is told of changes')).action(async (options: RegistryOptions) => {
+    const { items } = await (await clientOf(options)).ask<{ items: WebhookAnswer[] }>('/webhooks')
+    showList(items, webhookView, options)
+  })
+  asksRegistry(command.command('add').description('have somebody told of changes').argument('<name>').argument('<url>'), { changes: true })
+    .option('--event <kind.action...>', 'such as version.created, alias.*', ['*'])
+    .action(add)
+  asksRegistry(command.command('delete').description('tell them no more').argument('<id>'), { changes: true }).action(
+    async (id: string, options: RegistryOptions) => {
+      await change(options, await clientOf(options), { method: 'DELETE', path: `/webhooks/${part(id)}` })
+    },
+  )
+  asksRegistry(command.command('deliveries').description('what was sent, and what came of it').argument('<id>')).action(
+    async (id: string, options: RegistryOptions) => {
+      const { items } = await (await clientOf(options)).ask<{ items: DeliveryAnswer[] }>(`/webhooks/${part(id)}/deliveries`)
+      showList(items, deliveryView, options)
+    },
+  )
+  asksRegistry(command.command('redeliver').description('send it once more').argument('<id>').argument('<delivery>'), {
+    changes: true,
+  }).action(async (id: string, delivery: string, options: RegistryOptions) => {
+    const path = `/webhooks/${part(id)}/deliveries/${part(delivery)}/redeliver`
+    const again = await change<DeliveryAnswer>(options, await clientOf(options), { method: 'POST', path })
+    if (again !== undefined) show(again, deliveryView, options)
+  })
+}
+
+async function add(name: string, url: string, options: RegistryOptions & { event: string[] }): Promise<void> {
+  const made = await change<WebhookAnswer>(options, await clientOf(options), {
+    method: 'POST',
+    path: '/webhooks',
+    body: { name, url, events: options.event },
+  })
+  if (made === undefined) return
+  show(made, webhookView, options)
+  if (options.output !== 'table') return
+  note('What is sent is signed with this secret, which is shown this once:')
+  print(made.secret ?? '')
+}

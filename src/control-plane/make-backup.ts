@@ -1,0 +1,52 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { SlipwayError } from '../core/errors.ts'
+import { writeBackup } from '../storage/backup/write-backup.ts'
+import { holdLease } from './under-lease.ts'
+import { UPKEEP_LEASE } from './upkeep.ts'
+import type { Backup } from '../api/doors.ts'
+import type { ObjectStore } from '../storage/objects/object-store.ts'
+import type { Database } from '../storage/sql/database.ts'
+
+export interface MakeBackupOptions {
+  readonly database: Database
+  readonly objects: ObjectStore
+  readonly holder: string
+  /** Where rows are collected until they are sent. */
+  readonly folder: string
+}
+
+const WAIT_MS = 60_000
+const LOOK_EVERY_MS = 200
+
+/** Makes backups while the control plane runs. Nothing is collected meanwhile, by whichever control plane: the lease on that is ours. */
+export function backups({ database, objects, holder, folder }: MakeBackupOptions): Backup {
+  return async (withObjects = objects.kind === 'file') => {
+    const lease = await waitForLease({ database, holder })
+    try {
+      const made = await writeBackup({ database, objects, withObjects, folder })
+      made.archive.once('close', () => void letGo(lease))
+      return made
+    } catch (error) {
+      await lease[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+}
+
+/** One that cannot be let go ends by itself. */
+async function letGo(lease: AsyncDisposable): Promise<void> {
+  try {
+    await lease[Symbol.asyncDispose]()
+  } catch {
+    // The database is away.
+  }
+}
+
+async function waitForLease(options: { database: Database; holder: string }): Promise<AsyncDisposable> {
+  for (const end = Date.now() + WAIT_MS; Date.now() < end;) {
+    const lease = await holdLease({ ...options, name: UPKEEP_LEASE })
+    if (lease !== undefined) return lease
+    await pause(LOOK_EVERY_MS)
+  }
+  throw new SlipwayError('SLW_CONFLICT', 'files are being collected, or another backup is made; try again later', { retryAfterMs: 10_000 })
+}

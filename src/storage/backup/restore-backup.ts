@@ -1,0 +1,173 @@
+import { createWriteStream, createReadStream } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { sql } from 'kysely'
+import { createTarDecoder } from 'modern-tar'
+import { check } from '../../contract/schema.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { faultPoint } from '../../core/fail-point.ts'
+import { fillDatabase } from '../sql/open.ts'
+import { openObjectStore } from '../objects/open.ts'
+import { BACKED_UP } from './tables.ts'
+import { BackupManifest, END_FILE, MANIFEST_FILE, OBJECTS_FOLDER, TABLES_FOLDER } from './manifest.ts'
+import type { Transaction } from 'kysely'
+import type { ObjectStore } from '../objects/object-store.ts'
+import type { Schema } from '../sql/schema.ts'
+
+export interface RestoreOptions {
+  readonly archive: Readable
+  /** Of an empty database: `sqlite:PATH` or `postgres://...`, whichever the backup was made of. */
+  readonly database: string
+  /** Where the bytes go, or lie: `file:PATH` or `s3://...`. */
+  readonly objects: string
+  /** For what is read until all has been seen; is made, and gone afterwards. */
+  readonly folder: string
+  readonly onObject?: (done: number, total: number) => void
+}
+
+/** Larger than any backup of ours has: what is longer is none. */
+const MANIFEST_BYTES_MAX = 1_000_000
+const ROWS_AT_ONCE = 500
+/** Values in one statement that both databases take. */
+const VALUES_MAX = 20_000
+
+/**
+ * Brings back what a backup holds, into an empty database. Bytes come first, rows last and in one transaction: whatever is killed when,
+ * the database has all or nothing.
+ * @throws SLW_INPUT_INVALID for what is no backup, or was cut off; SLW_CONFLICT where the database is not empty; SLW_DATABASE_VERSION
+ */
+export async function restoreBackup(options: RestoreOptions): Promise<BackupManifest> {
+  const { folder } = options
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+  try {
+    await using objects = await openObjectStore(options.objects)
+    const { manifest, parts } = await readArchive(options, objects)
+    await faultPoint('restore.read')
+    await fillDatabase(options.database, manifest.migrations, async (write) => {
+      await requireEmpty(write)
+      // What migrations have put there is in the backup too.
+      for (const { name } of BACKED_UP.toReversed())
+        if (manifest.tables[name] !== undefined) await sql`delete from ${sql.table(name)}`.execute(write)
+      for (const { name } of BACKED_UP) {
+        let count = 0
+        for (const file of parts.get(name) ?? []) count += await fillTable(write, name, file)
+        if (count !== (manifest.tables[name] ?? 0))
+          throw cutOff(`table ${name} has ${count} rows, ${manifest.tables[name] ?? 0} were announced`)
+        await faultPoint('restore.table')
+      }
+    })
+    await faultPoint('restore.filled')
+    return manifest
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+interface Archive {
+  readonly manifest: BackupManifest
+  /** Files with rows, by table, in order. */
+  readonly parts: ReadonlyMap<string, string[]>
+}
+
+async function readArchive({ archive, folder, onObject }: RestoreOptions, objects: ObjectStore): Promise<Archive> {
+  let manifest: BackupManifest | undefined
+  let ended = false
+  let stored = 0
+  const parts = new Map<string, string[]>()
+  const entries = Readable.toWeb(archive).pipeThrough(createTarDecoder() as never) as unknown as AsyncIterable<TarEntry>
+  try {
+    for await (const { header, body } of entries) {
+      const { name, size } = header
+      if (manifest === undefined) {
+        if (name !== MANIFEST_FILE || size > MANIFEST_BYTES_MAX) throw notOurs(`it begins with ${JSON.stringify(name)}`)
+        manifest = manifestIn(await new Response(body).text())
+      } else if (name.startsWith(TABLES_FOLDER)) {
+        const [table = '', part = ''] = name.slice(TABLES_FOLDER.length).split('/')
+        if (!BACKED_UP.some((known) => known.name === table) || !/^\d+\.jsonl$/.test(part))
+          throw notOurs(`it holds ${JSON.stringify(name)}`)
+        const file = join(folder, `${table}-${part}`)
+        await pipeline(Readable.fromWeb(body as never), createWriteStream(file))
+        parts.set(table, [...(parts.get(table) ?? []), file])
+      } else if (name.startsWith(OBJECTS_FOLDER)) {
+        // Of what key it may be, the store has a say.
+        await objects.put(name.slice(OBJECTS_FOLDER.length), Readable.fromWeb(body as never))
+        onObject?.(++stored, manifest.objects.count)
+        await faultPoint('restore.object')
+      } else if (name === END_FILE) {
+        await body.cancel()
+        ended = true
+      } else throw notOurs(`it holds ${JSON.stringify(name)}`)
+    }
+  } catch (error) {
+    if (error instanceof SlipwayError) throw error
+    throw notOurs((error as Error).message)
+  }
+  if (manifest === undefined) throw notOurs('it is empty')
+  if (!ended) throw cutOff('its last file is missing')
+  if (manifest.objects.included && stored !== manifest.objects.count)
+    throw cutOff(`it has ${stored} objects, ${manifest.objects.count} were announced`)
+  return { manifest, parts }
+}
+
+interface TarEntry {
+  readonly header: { readonly name: string; readonly size: number }
+  readonly body: ReadableStream<Uint8Array>
+}
+
+function manifestIn(text: string): BackupManifest {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw notOurs(`${MANIFEST_FILE} is no JSON: ${(error as Error).message}`)
+  }
+  const found = check(BackupManifest, value)
+  if ('value' in found) return found.value
+  throw notOurs(`${MANIFEST_FILE}: ${found.issues[0]?.path ?? ''} ${found.issues[0]?.message ?? ''}`)
+}
+
+function notOurs(why: string): SlipwayError {
+  return new SlipwayError('SLW_INPUT_INVALID', `this is no backup of slipway: ${why}`)
+}
+
+function cutOff(why: string): SlipwayError {
+  return new SlipwayError('SLW_INPUT_INVALID', `the backup is not whole: ${why}`)
+}
+
+async function requireEmpty(write: Transaction<Schema>): Promise<void> {
+  for (const name of ['models', 'runs', 'events', 'api_keys'] as const) {
+    const found = await write
+      .selectFrom(name)
+      .select(sql<number>`1`.as('one'))
+      .limit(1)
+      .executeTakeFirst()
+    if (found !== undefined)
+      throw new SlipwayError('SLW_CONFLICT', `the database is not empty: there are rows in ${name}. Restore into a new one`)
+  }
+}
+
+async function fillTable(write: Transaction<Schema>, table: string, file: string): Promise<number> {
+  let count = 0
+  let rows: Record<string, unknown>[] = []
+  const flush = async (): Promise<void> => {
+    if (rows.length === 0) return
+    const columns = Object.keys(rows[0]!)
+    const values = rows.map((row) => sql`(${sql.join(columns.map((column) => row[column]))})`)
+    await sql`insert into ${sql.table(table)} (${sql.join(columns.map((column) => sql.ref(column)))}) values ${sql.join(values)}`.execute(
+      write,
+    )
+    count += rows.length
+    rows = []
+  }
+  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY })) {
+    const row = JSON.parse(line) as Record<string, unknown>
+    rows.push(row)
+    if (rows.length >= Math.min(ROWS_AT_ONCE, Math.floor(VALUES_MAX / Object.keys(row).length))) await flush()
+  }
+  await flush()
+  return count
+}

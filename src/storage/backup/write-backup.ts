@@ -1,0 +1,128 @@
+import { createReadStream } from 'node:fs'
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { sql } from 'kysely'
+import { createTarPacker } from 'modern-tar'
+import { slipwayVersion } from '../../core/version.ts'
+import { migrationNames } from '../sql/open.ts'
+import { BACKED_UP } from './tables.ts'
+import { END_FILE, MANIFEST_FILE, OBJECTS_FOLDER, TABLES_FOLDER } from './manifest.ts'
+import type { Kysely } from 'kysely'
+import type { TarPackController } from 'modern-tar'
+import type { ObjectStore } from '../objects/object-store.ts'
+import type { Database } from '../sql/database.ts'
+import type { Schema } from '../sql/schema.ts'
+import type { BackupManifest } from './manifest.ts'
+import type { BackedUpTable } from './tables.ts'
+
+export interface WriteBackupOptions {
+  readonly database: Database
+  readonly objects: ObjectStore
+  /** Whether the bytes of files go into it. */
+  readonly withObjects: boolean
+  /** Where rows are collected until they are sent. */
+  readonly folder: string
+}
+
+/** Rows that are read, and written into one file, at once. */
+const ROWS_AT_ONCE = 5000
+
+interface Part {
+  readonly name: string
+  readonly file: string
+}
+
+interface StoredContent {
+  readonly object_key: string
+  readonly size: number
+}
+
+/**
+ * Everything that a control plane has, as a tar archive, while it runs: first what is inside, then the rows of each table as lines of
+ * JSON, all of one moment, then the objects that they refer to, then a file that says that all is there. Whoever calls it sees to it that
+ * no object is collected meanwhile.
+ */
+export async function writeBackup(options: WriteBackupOptions): Promise<{ readonly manifest: BackupManifest; readonly archive: Readable }> {
+  const { database, objects, withObjects } = options
+  await mkdir(options.folder, { recursive: true })
+  const folder = await mkdtemp(join(options.folder, 'backup-'))
+  const clean = (): Promise<void> => rm(folder, { recursive: true, force: true })
+  try {
+    const parts: Part[] = []
+    const tables: Record<string, number> = {}
+    const contents = await database.snapshot(async (read) => {
+      for (const table of BACKED_UP) tables[table.name] = await dumpTable(read, table, folder, parts)
+      return await read.selectFrom('contents').select(['object_key', 'size']).orderBy('object_key').execute()
+    })
+    const manifest: BackupManifest = {
+      format: 'slipway-backup-v1',
+      version: slipwayVersion(),
+      createdAt: new Date().toISOString(),
+      migrations: migrationNames(),
+      tables,
+      objects: { included: withObjects, count: contents.length, bytes: contents.reduce((sum, { size }) => sum + size, 0) },
+    }
+    const { readable, controller } = createTarPacker()
+    const archive = Readable.fromWeb(readable as never)
+    const packed = pack(controller, { manifest, parts, objects, contents: withObjects ? contents : [] })
+    void packed.catch((error: unknown) => archive.destroy(error as Error)).then(clean)
+    return { manifest, archive }
+  } catch (error) {
+    await clean()
+    throw error
+  }
+}
+
+/** @returns how many rows it has */
+async function dumpTable(read: Kysely<Schema>, { name, key }: BackedUpTable, folder: string, parts: Part[]): Promise<number> {
+  const columns = sql.join(key.map((column) => sql.ref(column)))
+  let count = 0
+  for (let last: Record<string, unknown> | undefined; ;) {
+    const behind = last === undefined ? sql`` : sql` where (${columns}) > (${sql.join(key.map((column) => last![column]))})`
+    const { rows } = await sql<
+      Record<string, unknown>
+    >`select * from ${sql.table(name)}${behind} order by ${columns} limit ${sql.lit(ROWS_AT_ONCE)}`.execute(read)
+    if (rows.length === 0) return count
+    const file = join(folder, `${name}-${count}.jsonl`)
+    await writeFile(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+    parts.push({ name: `${TABLES_FOLDER}${name}/${String(count).padStart(12, '0')}.jsonl`, file })
+    count += rows.length
+    if (rows.length < ROWS_AT_ONCE) return count
+    last = rows.at(-1)!
+  }
+}
+
+interface Packed {
+  readonly manifest: BackupManifest
+  readonly parts: readonly Part[]
+  readonly objects: ObjectStore
+  readonly contents: readonly StoredContent[]
+}
+
+async function pack(controller: TarPackController, { manifest, parts, objects, contents }: Packed): Promise<void> {
+  await addText(controller, MANIFEST_FILE, JSON.stringify(manifest, undefined, 2))
+  for (const { name, file } of parts) await addStream(controller, name, (await stat(file)).size, createReadStream(file))
+  for (const { object_key: key, size } of contents) await addStream(controller, `${OBJECTS_FOLDER}${key}`, size, await objects.get(key))
+  await addText(controller, END_FILE, JSON.stringify({ files: parts.length, objects: contents.length }))
+  controller.finalize()
+}
+
+async function addText(controller: TarPackController, name: string, text: string): Promise<void> {
+  const bytes = Buffer.from(text)
+  await addStream(controller, name, bytes.length, [bytes])
+}
+
+async function addStream(
+  controller: TarPackController,
+  name: string,
+  size: number,
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<void> {
+  const writer = controller.add({ name, size, type: 'file', mode: 0o600, mtime: new Date(0) }).getWriter()
+  for await (const bytes of body) {
+    await writer.ready
+    await writer.write(bytes)
+  }
+  await writer.close()
+}

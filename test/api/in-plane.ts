@@ -1,0 +1,44 @@
+import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import type { ControlPlane, ControlPlaneOptions } from '../../src/control-plane/start-control-plane.ts'
+
+/** What a route of `/api/v1` answered. */
+export interface Answered {
+  readonly status: number
+  readonly body: any
+  readonly headers: Headers
+}
+
+/** A control plane in this process, and its API. */
+export interface Plane extends AsyncDisposable {
+  readonly plane: ControlPlane
+  readonly url: string
+  ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answered>
+}
+
+export async function planeInProcess(options: Partial<ControlPlaneOptions> = {}): Promise<Plane> {
+  await using opened = new AsyncDisposableStack()
+  const folder = opened.use(await temporaryFolder())
+  const plane = opened.use(await startControlPlane({ data: folder.path, port: 0, ...options }))
+  const held = opened.move()
+  return {
+    plane,
+    url: plane.url,
+    async ask(method, path, body, headers = {}) {
+      const response = await fetch(`${plane.url}/api/v1${path}`, {
+        method,
+        headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+        ...(body !== undefined && {
+          body: typeof body === 'string' || body instanceof Uint8Array ? (body as never) : JSON.stringify(body),
+        }),
+      })
+      const text = await response.text()
+      return {
+        status: response.status,
+        body: response.headers.get('content-type')?.includes('json') === true ? JSON.parse(text) : undefined,
+        headers: response.headers,
+      }
+    },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { compareSignatures } from '../../src/contract/compatibility.ts'
+import type { Compatibility } from '../../src/contract/compatibility.ts'
+import type { SignatureDocument } from '../../src/contract/signature-document.ts'
+
+const BASE: SignatureDocument = {
+  inputs: [
+    { name: 'x', datatype: 'FP32', shape: [-1, 4] },
+    { name: 'k', datatype: 'INT64', shape: [1], optional: true },
+  ],
+  outputs: [
+    { name: 'label', datatype: 'INT64', shape: [-1] },
+    { name: 'scores', datatype: 'FP32', shape: [-1, 3] },
+  ],
+  features: [
+    { name: 'age', type: 'integer', minimum: 0, maximum: 100 },
+    { name: 'plan', type: 'category', categories: ['a', 'b'] },
+    { name: 'note', type: 'string', default: '' },
+  ],
+  task: 'classification',
+  labels: ['yes', 'no'],
+}
+
+const feature = (index: number, change: object): Partial<SignatureDocument> => ({
+  features: BASE.features!.map((one, at) => (at === index ? { ...one, ...change } : one)),
+})
+const input = (change: object): Partial<SignatureDocument> => ({ inputs: [{ ...BASE.inputs[0]!, ...change }, BASE.inputs[1]!] })
+const output = (change: object): Partial<SignatureDocument> => ({ outputs: [BASE.outputs[0]!, { ...BASE.outputs[1]!, ...change }] })
+
+const CASES: readonly (readonly [what: string, after: Partial<SignatureDocument>, effect: Compatibility, path?: string])[] = [
+  ['the same', {}, 'compatible'],
+  ['an input takes any number of columns now', input({ shape: [-1, -1] }), 'additive', 'inputs.x.shape'],
+  ['an input takes any shape now', input({ anyRank: true, shape: [] }), 'additive', 'inputs.x.shape'],
+  ['an input takes another number of columns', input({ shape: [-1, 5] }), 'breaking', 'inputs.x.shape'],
+  ['an input takes one row only now', input({ shape: [1, 4] }), 'breaking', 'inputs.x.shape'],
+  ['an input has another rank', input({ shape: [-1, 4, 1] }), 'breaking', 'inputs.x.shape'],
+  ['an input is of another datatype', input({ datatype: 'FP64' }), 'breaking', 'inputs.x.datatype'],
+  ['an input may be left out now', input({ optional: true }), 'additive', 'inputs.x.optional'],
+  ['an input is gone', { inputs: [BASE.inputs[0]!] }, 'breaking', 'inputs.k'],
+  [
+    'an input that had a default must be there',
+    { inputs: [BASE.inputs[0]!, { name: 'k', datatype: 'INT64', shape: [1] }] },
+    'breaking',
+    'inputs.k.optional',
+  ],
+  ['a new input must be there', { inputs: [...BASE.inputs, { name: 'z', datatype: 'FP32', shape: [1] }] }, 'breaking', 'inputs.z'],
+  [
+    'a new input may be left out',
+    { inputs: [...BASE.inputs, { name: 'z', datatype: 'FP32', shape: [1], optional: true }] },
+    'additive',
+    'inputs.z',
+  ],
+  ['an output is new', { outputs: [...BASE.outputs, { name: 'why', datatype: 'BYTES', shape: [-1] }] }, 'additive', 'outputs.why'],
+  ['an output is gone', { outputs: [BASE.outputs[0]!] }, 'breaking', 'outputs.scores'],
+  ['an output may have any number of columns now', output({ shape: [-1, -1] }), 'breaking', 'outputs.scores.shape'],
+  ['an output is of another datatype', output({ datatype: 'FP64' }), 'breaking', 'outputs.scores.datatype'],
+  ['a feature takes more', feature(0, { maximum: 120 }), 'additive', 'features.age.range'],
+  ['a feature takes less', feature(0, { maximum: 90 }), 'breaking', 'features.age.range'],
+  ['a feature has limits now', feature(2, { minimum: 3 }), 'breaking', 'features.note.range'],
+  ['an integer may be any number now', feature(0, { type: 'number' }), 'additive', 'features.age.type'],
+  ['a number is a text now', feature(0, { type: 'string' }), 'breaking', 'features.age.type'],
+  ['a category is new', feature(1, { categories: ['a', 'b', 'c'] }), 'additive', 'features.plan.categories'],
+  ['categories stand in another order', feature(1, { categories: ['b', 'a'] }), 'compatible'],
+  ['a category is gone', feature(1, { categories: ['a'] }), 'breaking', 'features.plan.categories'],
+  ['a feature may be left out now', feature(0, { default: 30 }), 'additive', 'features.age.default'],
+  [
+    'a feature must be there now',
+    { features: [BASE.features![0]!, BASE.features![1]!, { name: 'note', type: 'string' }] },
+    'breaking',
+    'features.note.default',
+  ],
+  ['a feature is gone', { features: BASE.features!.slice(0, 2) }, 'breaking', 'features.note'],
+  ['a new feature with a default', { features: [...BASE.features!, { name: 'n', type: 'number', default: 0 }] }, 'additive', 'features.n'],
+  ['a new feature without one', { features: [...BASE.features!, { name: 'n', type: 'number' }] }, 'breaking', 'features.n'],
+  ['a label is new', { labels: ['yes', 'no', 'perhaps'] }, 'additive', 'labels'],
+  ['labels stand in another order', { labels: ['no', 'yes'] }, 'breaking', 'labels'],
+  ['answers are those of another task', { task: 'regression' }, 'breaking', 'task'],
+  ['pictures too', { image: true }, 'additive', 'image'],
+]
+
+describe('two signatures', () => {
+  for (const [what, after, effect, path] of CASES)
+    it(`${what}: ${effect}`, () => {
+      const { compatibility, changes } = compareSignatures(BASE, { ...BASE, ...after })
+      assert.equal(compatibility, effect, JSON.stringify(changes))
+      if (path !== undefined)
+        assert.ok(
+          changes.some((change) => change.path === path && change.effect === effect),
+          JSON.stringify(changes),
+        )
+      for (const { message } of changes) assert.ok(message.length > 10, message)
+    })
+
+  it('nothing is known without one of them', () => {
+    assert.equal(compareSignatures(undefined, BASE).compatibility, 'unknown')
+    assert.equal(compareSignatures(BASE, undefined).compatibility, 'unknown')
+  })
+
+  it('what is taken away breaks, what it was before adds: there and back is never compatible twice', () => {
+    for (const [what, after, effect] of CASES) {
+      if (effect !== 'additive') continue
+      const back = compareSignatures({ ...BASE, ...after }, BASE).compatibility
+      assert.equal(back, 'breaking', what)
+    }
+  })
+})
