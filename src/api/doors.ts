@@ -2,6 +2,8 @@ import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { BackupManifest } from '../storage/backup/manifest.ts'
+import type { ImportStatus } from '../contract/import-status.ts'
+import type { Scope } from '../registry/ground.ts'
 import type { ServedAnswer } from '../contract/registry-api.ts'
 import type { Logger } from '../core/log.ts'
 import type { Contents } from '../storage/contents.ts'
@@ -22,6 +24,12 @@ export interface ServingStatus {
 /** Everything that a control plane has, as a stream. @param withObjects default: where the bytes lie in a folder */
 export type Backup = (withObjects?: boolean) => Promise<{ readonly manifest: BackupManifest; readonly archive: Readable }>
 
+/** Bringing over what other servers have. */
+export interface ImportStarter {
+  start(scope: Scope, request: { readonly from: string; readonly authorization?: string | undefined }): Promise<ImportStatus>
+  get(id: string): ImportStatus
+}
+
 /** What the doors open onto. */
 export interface ApiOptions {
   readonly registry: Registry
@@ -33,6 +41,7 @@ export interface ApiOptions {
   /** Tells, soon after the fact, that there are new events. */
   readonly news: News
   readonly backup: Backup
+  readonly imports: ImportStarter
   /** Undefined where no server is beside it. */
   readonly serving?: ServingStatus
   readonly access: Access

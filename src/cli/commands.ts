@@ -23,6 +23,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   events: { summary: 'what is changed in the registry', load: () => import('./events.ts') },
   webhook: { summary: 'tell others of changes', load: () => import('./webhook.ts') },
   signer: { summary: 'whose signatures of models are believed', load: () => import('./signer.ts') },
+  registry: { summary: 'bring over what another registry has', load: () => import('./registry-import.ts') },
   context: { summary: 'remember control planes and the keys for them', load: () => import('./context.ts') },
   keys: { summary: 'make, list and revoke keys of the registry', load: () => import('./keys.ts') },
   backup: { summary: 'keep everything of a running control plane in one file', load: () => import('./backup.ts') },

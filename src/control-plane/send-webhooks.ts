@@ -1,8 +1,6 @@
-import { request as requestHttp } from 'node:http'
-import { request as requestHttps } from 'node:https'
 import { messageOf } from '../core/errors.ts'
 import { Outbox } from '../registry/webhooks.ts'
-import { lookupOutside, requireOutsideUrl } from '../security/outside-address.ts'
+import { askOutside } from '../security/outside-request.ts'
 import { slipwayVersion } from '../core/version.ts'
 import { underLease } from './under-lease.ts'
 import type { Logger } from '../core/log.ts'
@@ -48,26 +46,12 @@ export async function sendWebhooks({ ground, holder, log, allowInside }: SendOpt
   })
 }
 
-/** @returns the status; a redirection is an answer like another, and is not followed */
-async function send({ url: text, body, headers }: Parcel, allowInside: boolean): Promise<number> {
-  const url = requireOutsideUrl(text, allowInside)
-  const request = url.protocol === 'https:' ? requestHttps : requestHttp
-  return await new Promise((resolve, reject) => {
-    const outgoing = request(url, {
-      method: 'POST',
-      headers: { ...headers, 'content-length': Buffer.byteLength(body), 'user-agent': `slipway/${slipwayVersion()}` },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      // No connection is kept: the next one is to be looked up, and checked, anew.
-      agent: false,
-      ...(!allowInside && { lookup: lookupOutside }),
-    })
-    outgoing.once('error', reject)
-    outgoing.once('response', (response) => {
-      resolve(response.statusCode ?? 0)
-      response.on('error', () => {})
-      // What it says is nothing to us.
-      response.destroy()
-    })
-    outgoing.end(body)
-  })
+/** @returns the status */
+async function send({ url, body, headers }: Parcel, allowInside: boolean): Promise<number> {
+  const named = { ...headers, 'user-agent': `slipway/${slipwayVersion()}` }
+  const response = await askOutside(url, { method: 'POST', headers: named, body, timeoutMs: TIMEOUT_MS, allowInside })
+  response.on('error', () => {})
+  // What it says is nothing to us.
+  response.destroy()
+  return response.statusCode ?? 0
 }

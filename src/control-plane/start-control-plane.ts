@@ -15,6 +15,7 @@ import { Signers } from '../registry/signers.ts'
 import { Webhooks } from '../registry/webhooks.ts'
 import { ServedModels } from './served-models.ts'
 import { servingStatus } from './serving-status.ts'
+import { Imports } from './imports.ts'
 import { backups } from './make-backup.ts'
 import { databaseUrl, objectsUrl } from './places.ts'
 import { repeat } from './repeat.ts'
@@ -24,9 +25,11 @@ import { keepUp, UPKEEP_EVERY_MS } from './upkeep.ts'
 import { isLoopback } from '../security/host-check.ts'
 import { Contents } from '../storage/contents.ts'
 import { openObjectStore } from '../storage/objects/open.ts'
+import { Leases } from '../storage/sql/leases.ts'
 import { openDatabase } from '../storage/sql/open.ts'
 import type { AddressInfo } from 'node:net'
 import type { Logger } from '../core/log.ts'
+import type { Inspect } from '../registry/servable.ts'
 
 export interface ControlPlaneOptions {
   /** Where everything lies that has no place of its own. */
@@ -84,10 +87,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const ground = { database, clock, newId }
   const contents = new Contents({ database, objects, clock, newId })
   const inspector = new Inspector({ contents, folder: join(data, 'inspecting'), tryOut })
-  const registry = new Registry(ground, (files) => inspector.inspect(files))
+  const inspect: Inspect = (files) => inspector.inspect(files)
+  const registry = new Registry(ground, inspect)
   const keys = new Keys(ground)
   for (const environment of ENVIRONMENTS) await registry.experiments.ensureDefault(environment)
   const holder = `${hostname()} ${process.pid}`
+  // On SQLite we are alone: what one that was killed had goes on at once.
+  if (database.dialect === 'sqlite') await new Leases(database, holder).releaseAll()
   const local = isLoopback(host)
   if (!local && !(await keys.any()))
     throw new SlipwayError(
@@ -108,6 +114,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     webhooks: new Webhooks(ground, { allowInside: allowPrivateAddresses }),
     keys,
     backup: backups({ database, objects, holder, folder: join(data, 'backups') }),
+    imports: opened.use(new Imports({ ground, contents, inspect, holder, log, allowInside: allowPrivateAddresses })),
     news: opened.use(new News(registry.history)),
     access,
     log,

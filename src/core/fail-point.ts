@@ -61,6 +61,8 @@ export const REGISTRY_STEPS = [
   'restore.object',
   'restore.table',
   'restore.filled',
+  'import.object',
+  'import.file',
 ] as const
 
 /** A step of a change: `kill` ends the process as the kernel would, `throw` fails the step, `pause` makes it long. */

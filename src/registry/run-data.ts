@@ -200,7 +200,7 @@ function requireBatch({ metrics, params, tags }: Required<Batch>): void {
 }
 
 /** A parameter never changes. Values beyond the limit are cut, as MLflow's clients expect. */
-async function putParams(write: Write, runId: string, params: readonly Tag[]): Promise<void> {
+export async function putParams(write: Write, runId: string, params: readonly Tag[]): Promise<void> {
   if (params.length === 0) return
   const wanted = params.map(({ key, value }) => ({ run_id: runId, key, value: value.slice(0, LIMITS.paramLength) }))
   const present = await write
@@ -226,14 +226,14 @@ async function putParams(write: Write, runId: string, params: readonly Tag[]): P
   if (fresh.length > 0) await write.insertInto('params').values(fresh).execute()
 }
 
-type StoredPoint = Omit<MetricPoint, 'value'> & { readonly value: number; readonly is_nan: number }
+export type StoredPoint = Omit<MetricPoint, 'value'> & { readonly value: number; readonly is_nan: number }
 
-function toStored({ key, value, timestamp, step }: MetricPoint): StoredPoint {
+export function toStored({ key, value, timestamp, step }: MetricPoint): StoredPoint {
   const nan = Number.isNaN(value)
   return { key, timestamp, step, value: nan ? 0 : Math.min(LARGEST, Math.max(-LARGEST, value)), is_nan: nan ? 1 : 0 }
 }
 
-async function putMetrics(write: Write, runId: string, metrics: readonly MetricPoint[]): Promise<void> {
+export async function putMetrics(write: Write, runId: string, metrics: readonly MetricPoint[]): Promise<void> {
   if (metrics.length === 0) return
   const rows = metrics.map((point) => ({ run_id: runId, ...toStored(point) }))
   await write

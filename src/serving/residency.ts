@@ -28,7 +28,12 @@ export class Residency {
   /** What a version took when it was last loaded, by path and fingerprint. */
   readonly #sizes = new Map<string, number>()
   readonly #loading = new Map<Variant, Promise<LoadTimes>>()
-  #last: Promise<unknown> = Promise.resolve()
+  /** Loads that wait: those of changes, which hold up every further change, before those that requests wait for. */
+  readonly #waiting: { readonly ofChanges: (() => Promise<void>)[]; readonly ofRequests: (() => Promise<void>)[] } = {
+    ofChanges: [],
+    ofRequests: [],
+  }
+  #busy = false
 
   constructor(options: ResidencyOptions) {
     this.#options = options
@@ -52,18 +57,36 @@ export class Residency {
   }
 
   /**
-   * Loads a variant, after those that wait to be loaded before it; whoever asks for the same one waits for the same load.
+   * Loads a variant, one at a time; whoever asks for the same one waits for the same load.
    * @throws SLW_MEMORY_EXCEEDED when it cannot fit, however much is unloaded; SLW_MODEL_NOT_READY when another version has
    *   taken its place; the model's own error
    */
   load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {
     const going = this.#loading.get(variant)
     if (going !== undefined) return going
-    const turn = this.#last.then(() => this.#load(variant, how)).finally(() => this.#loading.delete(variant))
-    this.#loading.set(variant, turn)
-    // Those who waited for this one take their places in its queue before the next load may unload it.
-    this.#last = turn.then(nextTurn, nextTurn)
-    return turn
+    const { promise, resolve, reject } = Promise.withResolvers<LoadTimes>()
+    this.#loading.set(variant, promise)
+    const queue = this.#options.isBeside(variant) ? this.#waiting.ofChanges : this.#waiting.ofRequests
+    queue.push(async () => {
+      try {
+        resolve(await this.#load(variant, how))
+      } catch (error) {
+        reject(error as Error)
+      } finally {
+        this.#loading.delete(variant)
+      }
+      // Those who waited for this one take their places in its queue before the next load may unload it.
+      await nextTurn()
+    })
+    void this.#workOff()
+    return promise
+  }
+
+  async #workOff(): Promise<void> {
+    if (this.#busy) return
+    this.#busy = true
+    for (let next; (next = this.#waiting.ofChanges.shift() ?? this.#waiting.ofRequests.shift()) !== undefined;) await next()
+    this.#busy = false
   }
 
   async #load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {

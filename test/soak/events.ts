@@ -131,9 +131,14 @@ async function killInstance(day: Day): Promise<void> {
   if (victims.length === 0) return
   const overs = day.fleet.filter((model) => model.isolation === 'process').map((model) => ({ model, over: model.trouble('kill') }))
   const at = Date.now()
-  process.kill(day.random.pick(victims), 'SIGKILL')
-  // Until then any of them may have been hit; from then on, the one that its health names.
-  await sleep(1000)
+  try {
+    process.kill(day.random.pick(victims), 'SIGKILL')
+  } catch {
+    // It has ended by itself meanwhile.
+  }
+  // Until then any of them may have been hit, also one that was still being loaded, which backs off; from then on, the one that its
+  // health names.
+  await sleep(3000)
   for (const { model, over } of overs) {
     const hit = (await healthOf(day, model))?.instances.some(({ last_failure: last }) => Date.parse(last?.at ?? '') >= at - 5) === true
     if (!hit) over()

@@ -12,6 +12,7 @@ import { ALIAS_ROUTES } from './alias-routes.ts'
 import { BACKUP_ROUTES } from './backup-routes.ts'
 import { CONTENT_ROUTES } from './content-routes.ts'
 import { EVENT_ROUTES } from './event-routes.ts'
+import { IMPORT_ROUTES } from './import-routes.ts'
 import { KEY_ROUTES } from './key-routes.ts'
 import { modelAnswer, versionAnswer } from './answers.ts'
 import { MODEL_ROUTES } from './model-routes.ts'
@@ -37,6 +38,7 @@ export const V1_ROUTES: readonly V1Route[] = [
   ...WEBHOOK_ROUTES,
   ...KEY_ROUTES,
   ...BACKUP_ROUTES,
+  ...IMPORT_ROUTES,
 ]
 
 /** The registry's own API. Its description is `/api/v1/openapi.json`. */

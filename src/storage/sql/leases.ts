@@ -19,6 +19,11 @@ export class Leases {
     this.#holder = holder
   }
 
+  /** Lets all go, whoever had them: for a database that nobody else can have open, where they are those of a process that was killed. */
+  async releaseAll(): Promise<void> {
+    await this.#database.write((transaction) => transaction.updateTable('leases').set({ holder: null, expires_at: 0 }).execute())
+  }
+
   /** Takes the lease when nobody has it, or its time is over. @returns undefined while somebody has it */
   async acquire(name: string, ttlMs: number): Promise<Lease | undefined> {
     const expiresAt = timeIn(this.#database, ttlMs)
