@@ -49,10 +49,7 @@ export class Imports implements AsyncDisposable {
     const id = ground.newId()
     if (this.#known.size >= KEPT) this.#known.delete(this.#known.keys().next().value!)
     this.#set({ id, from, state: 'running', there: NOTHING })
-    const running = this.#run(scope, { id, from, authorization })
-      .finally(() => lease[Symbol.asyncDispose]())
-      .catch((error: unknown) => this.#options.log.error({}, messageOf(error)))
-      .finally(() => this.#running.delete(running))
+    const running = this.#runUnder(lease, scope, { id, from, authorization }).finally(() => this.#running.delete(running))
     this.#running.add(running)
     return this.get(id)
   }
@@ -67,6 +64,15 @@ export class Imports implements AsyncDisposable {
 
   #set(status: ImportStatus): void {
     this.#known.set(status.id, status)
+  }
+
+  async #runUnder(lease: AsyncDisposable, scope: Scope, request: ImportRequest & { id: string }): Promise<void> {
+    try {
+      await using _held = lease
+      await this.#run(scope, request)
+    } catch (error) {
+      this.#options.log.error({}, messageOf(error))
+    }
   }
 
   async #run(scope: Scope, { id, from, authorization }: ImportRequest & { id: string }): Promise<void> {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { readEvents } from '../../src/cli/registry/event-stream.ts'
@@ -42,6 +43,20 @@ function follow(url: string, headers: Record<string, string> = {}): { messages: 
       await reading
     },
   }
+}
+
+/** As many clients do, reads nothing of the answer before all of the body is sent. */
+async function sendsAllFirst(url: string, body: string): Promise<string> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  const head = `POST /api/v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`
+  socket.pause()
+  await new Promise((resolve) => socket.write(head + body, resolve))
+  let text = ''
+  for await (const piece of socket) {
+    text += String(piece)
+    if (text.includes('"hint"')) break
+  }
+  return text
 }
 
 describe('/api/v1', () => {
@@ -205,6 +220,7 @@ describe('/api/v1', () => {
     assert.ok(body.issues.some(({ message }: { message: string }) => message.includes('did you mean "name"?')))
     assert.equal((await plane.ask('POST', '/models', '{"name":')).body.code, 'SLW_BAD_REQUEST')
     assert.equal((await plane.ask('GET', '/models/nothing')).status, 404)
+    assert.match(await sendsAllFirst(plane.url, `{"name": "${'x'.repeat(30_000_000)}"}`), /^HTTP\/1\.1 413 [^]*SLW_BODY_TOO_LARGE/)
     const wrong = await plane.ask('PUT', '/models')
     assert.deepEqual([wrong.status, wrong.headers.get('allow')], [405, 'GET, POST'])
     assert.equal((await plane.ask('POST', '/models', { name: 'etag' })).status, 409)

@@ -20,14 +20,18 @@ it('the guide to the registry works from its first command to its last, its Pyth
   const blocks = [...page.matchAll(/^```(sh|python)\n([\s\S]*?)^```/gm)].map(([, language, text = '']) =>
     language === 'sh' ? text : `${python} - <<'PYTHON'\n${text}PYTHON\n`,
   )
-  assert.equal(blocks.length, 5)
+  assert.equal(blocks.length, 9)
   // A command that never comes to its end must not outlive the test, nor the registry an error half-way.
   const script = await folder.write(
     'guide.sh',
     `set -eu\ntrap 'kill \${UP:-} 2>/dev/null || true' EXIT\n${blocks.join('\n')}\necho the end\n`,
   )
-  const env = { ...process.env, PATH: `${folder.path}:${dirname(process.execPath)}:${process.env['PATH']}` }
-  const child = spawn('timeout', ['120', 'bash', script], { cwd: folder.path, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const env = {
+    ...process.env,
+    SLIPWAY_URL: `http://127.0.0.1:${port}`,
+    PATH: `${folder.path}:${dirname(process.execPath)}:${process.env['PATH']}`,
+  }
+  const child = spawn('timeout', ['240', 'bash', script], { cwd: folder.path, env, stdio: ['ignore', 'pipe', 'pipe'] })
   let said = ''
   child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
@@ -35,4 +39,7 @@ it('the guide to the registry works from its first command to its last, its Pyth
   assert.equal(code, 0, said.slice(-4000))
   assert.match(said, /^the end$/m)
   assert.match(said, /\[0 1 2 3 4\]/, 'the model that was loaded predicts')
+  assert.match(said, /exit code 3/)
+  assert.match(said, /refused with 3/)
+  assert.match(said, /churn@champion pointed to churn\/2 at /)
 })

@@ -11,15 +11,15 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { ApiOptions } from '../doors.ts'
 import type { MlflowRoute } from './call.ts'
 
-const ROUTES: readonly MlflowRoute[] = [...EXPERIMENT_ROUTES, ...RUN_ROUTES, ...LOGGED_MODEL_ROUTES, ...MODEL_ROUTES]
+export const MLFLOW_ROUTES: readonly MlflowRoute[] = [...EXPERIMENT_ROUTES, ...RUN_ROUTES, ...LOGGED_MODEL_ROUTES, ...MODEL_ROUTES]
 
 /** The tracking and registry API of MLflow, for its unmodified clients. */
 export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
   return async (app) => {
     useMlflowErrors(app, options)
     readBodies(app)
-    for (const { path, methods } of othersOf(ROUTES)) app.route({ method: methods, url: `/${path}`, handler: refuseMethod })
-    for (const { methods, path, action, handle } of ROUTES)
+    for (const { path, methods } of othersOf(MLFLOW_ROUTES)) app.route({ method: methods, url: `/${path}`, handler: refuseMethod })
+    for (const { methods, path, action, handle } of MLFLOW_ROUTES)
       app.route({
         method: [...methods],
         url: `/${path}`,

@@ -56,20 +56,13 @@ export function v1Routes(options: ApiOptions): FastifyPluginAsync {
     app.removeAllContentTypeParsers()
     // A route that takes bytes gets the stream; the others read JSON of it.
     app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
-    for (const { path, methods } of othersOf(V1_ROUTES))
-      app.route({
-        method: methods,
-        url: path,
-        handler: (_request, reply) => {
-          void reply.header(
-            'allow',
-            V1_ROUTES.filter((route) => route.path === path)
-              .map(({ method }) => method)
-              .join(', '),
-          )
-          throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${path} does not take ${_request.method}`)
-        },
-      })
+    app.setNotFoundHandler((request, reply) => {
+      const path = request.url.split('?', 1)[0]!
+      const allowed = PATHS.find(({ pattern }) => pattern.test(path))?.methods
+      if (allowed === undefined) throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `there is no ${path}`)
+      void reply.header('allow', allowed)
+      throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${path} does not take ${request.method}`)
+    })
     const description = JSON.stringify(openApi(V1_ROUTES))
     app.get('/openapi.json', (_request, reply) => reply.type('application/json').send(description))
     for (const route of V1_ROUTES)
@@ -166,14 +159,18 @@ function decoded(text: string): string {
 }
 
 async function textOf(request: FastifyRequest): Promise<string> {
+  const body = (request.body ?? Readable.from([])) as Readable
   const pieces: Buffer[] = []
   let size = 0
-  for await (const piece of (request.body ?? Readable.from([])) as AsyncIterable<Buffer>) {
+  for await (const piece of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += piece.length
-    if (size > BODY_BYTES_MAX) throw new SlipwayError('SLW_BODY_TOO_LARGE', `the body is larger than ${BODY_BYTES_MAX} bytes`)
+    if (size > BODY_BYTES_MAX) break
     pieces.push(piece)
   }
-  return Buffer.concat(pieces).toString('utf8')
+  if (size <= BODY_BYTES_MAX) return Buffer.concat(pieces).toString('utf8')
+  // A client that still sends would not hear the answer: the rest is read and forgotten.
+  body.resume()
+  throw new SlipwayError('SLW_BODY_TOO_LARGE', `the body is larger than ${BODY_BYTES_MAX} bytes`)
 }
 
 const BODY_BYTES_MAX = 8 * 1024 * 1024
@@ -195,11 +192,8 @@ function checked(schema: V1Route['query'], value: unknown, what: string): unknow
   throw new SlipwayError('SLW_INPUT_INVALID', `${place}: ${first?.message ?? 'is not what was expected'}`, { issues: found.issues })
 }
 
-const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
-
-function othersOf(routes: readonly V1Route[]): { path: string; methods: string[] }[] {
-  return [...Map.groupBy(routes, ({ path }) => path)].map(([path, same]) => ({
-    path,
-    methods: METHODS.filter((method) => same.every((route) => route.method !== method)),
-  }))
-}
+/** Which methods each path takes, for those who come with another one. */
+const PATHS = [...Map.groupBy([...V1_ROUTES, { path: '/openapi.json', method: 'GET' }], ({ path }) => path)].map(([path, routes]) => ({
+  pattern: new RegExp(`^/api/v1${path.replaceAll(/:\w+/g, '[^/]+').replace('*', '.+')}/?$`),
+  methods: routes.map(({ method }) => method).join(', '),
+}))

@@ -531,7 +531,7 @@ async function countIn(read: Kysely<Schema>, table: keyof Schema, column: string
     const { rows } = await sql<{
       count: number
     }>`select count(*) as count from ${sql.table(table)} where ${sql.ref(column)} in (${sql.join(some)})`.execute(read)
-    sum += Number(rows[0]?.count ?? 0)
+    sum += rows[0]?.count ?? 0
   }
   return sum
 }

@@ -1,0 +1,88 @@
+/** Rows as an earlier release has written them, kept: this release takes each of them over, whichever database they are in. */
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { it } from 'node:test'
+import { sql } from 'kysely'
+import { BACKED_UP } from '../../src/storage/backup/tables.ts'
+import { MIGRATIONS } from '../../src/storage/sql/migrations/index.ts'
+import { migrate } from '../../src/storage/sql/migrate.ts'
+import { slipway } from '../cli/slipway.ts'
+import { upInChild } from '../control-plane/up-in-child.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { newPostgres } from './databases.ts'
+import { openPlace } from './open-place.ts'
+
+const KEPT = join(import.meta.dirname, 'kept')
+
+/** What the database of that release held: a line each, such as `INSERT INTO "runs" VALUES(...)`. */
+async function rowsOf(file: string): Promise<string[]> {
+  const lines = (await readFile(join(KEPT, file), 'utf8')).trim().split('\n')
+  const order: readonly string[] = BACKED_UP.map(({ name }) => name)
+  const tableOf = (line: string): string => /^INSERT INTO "(\w+)"/.exec(line)![1]!
+  // What migrations put there themselves, and what belongs to processes, is left out.
+  const rows = lines.filter((line) => order.includes(tableOf(line)) && tableOf(line) !== 'counters')
+  const counters = lines.filter((line) => tableOf(line) === 'counters')
+  const sets = counters.map((line) =>
+    line.replace(/^INSERT INTO "counters" VALUES\('(\w+)',(\d+)\);$/, "update counters set value = $2 where name = '$1';"),
+  )
+  return [...rows.toSorted((a, b) => order.indexOf(tableOf(a)) - order.indexOf(tableOf(b))), ...sets]
+}
+
+async function fill(url: string, file: string): Promise<void> {
+  await using database = await openPlace(url)
+  const last = MIGRATIONS.findIndex(({ name }) => file === `${name}.sql`)
+  await migrate(database, { migrations: MIGRATIONS.slice(0, last + 1) })
+  const rows = await rowsOf(file)
+  await database.write(async (write) => {
+    for (const row of rows) await sql.raw(row).execute(write)
+  })
+}
+
+/** What that release was asked, and its answers. */
+async function look(data: string, more: readonly string[]): Promise<void> {
+  await using plane = await upInChild(['--data', data, '--no-server', ...more])
+  const alias = await plane.call('GET', 'registered-models/alias', { name: 'kept-model', alias: 'champion' })
+  assert.equal(alias.body['model_version'].version, '2')
+  const experiment = (await plane.call('GET', 'experiments/get-by-name', { experiment_name: 'kept' })).body['experiment']
+  const { runs } = (await plane.call('POST', 'runs/search', { experiment_ids: [experiment.experiment_id] })).body
+  assert.deepEqual(
+    [runs[0].info.run_name, runs[0].data.metrics[0].value, runs[0].data.params],
+    ['first', 0.8, [{ key: 'lr', value: '0.1' }]],
+  )
+  assert.ok(runs[0].data.tags.some(({ key, value }: { key: string; value: string }) => key === 'ü' && value === '💡'))
+  const version = (await (await fetch(`${plane.url}/api/v1/models/kept-model/versions/2`)).json()) as Record<string, any>
+  assert.deepEqual([version['servable'], version['revision'], version['scan'], version['approval'].state], ['no', 1, [], 'none'])
+  const then = (await (await fetch(`${plane.url}/api/v1/models/kept-model/aliases/champion/history`)).json()) as { version: number }
+  assert.equal(then.version, 2)
+  const made = await plane.call('POST', 'model-versions/create', { name: 'kept-model', source: 's3://b/x' })
+  assert.equal(made.body['model_version'].version, '4', 'numbers go on')
+}
+
+it('rows of every release since the first are kept', async () => {
+  assert.deepEqual(
+    (await readdir(KEPT)).toSorted(),
+    // The newest is kept when the next migration comes.
+    MIGRATIONS.slice(0, -1).map(({ name }) => `${name}.sql`),
+  )
+})
+
+for (const { name } of MIGRATIONS.slice(0, -1)) {
+  it(`a SQLite file of ${name} is taken over when it is opened, after a copy`, async () => {
+    await using folder = await temporaryFolder()
+    await fill(`sqlite:${join(folder.path, 'slipway.db')}`, `${name}.sql`)
+    await look(folder.path, [])
+    assert.ok((await readdir(folder.path)).some((file) => file.startsWith('slipway.db.backup-')))
+  })
+
+  it(`a PostgreSQL database of ${name} is taken over by slipway migrate`, async () => {
+    await using folder = await temporaryFolder()
+    const url = await newPostgres()
+    await fill(url, `${name}.sql`)
+    const refused = upInChild(['--data', folder.path, '--no-server', '--db', url])
+    await assert.rejects(refused, /slipway migrate --db/)
+    const migrated = await slipway(['migrate', '--db', url])
+    assert.equal(migrated.code, 0, migrated.stderr)
+    await look(folder.path, ['--db', url])
+  })
+}
