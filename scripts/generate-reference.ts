@@ -1,6 +1,7 @@
 /** Writes docs/reference from the objects that the program itself uses. `npm run docs` writes; `npm run check` compares. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { V1_ROUTES } from '../src/api/v1/v1.ts'
 import { ModelPackageDocument } from '../src/contract/model-package.ts'
 import { SERVING_DEFAULTS } from '../src/contract/serving-options.ts'
 import { ERRORS } from '../src/core/errors.ts'
@@ -100,6 +101,22 @@ async function commands(): Promise<string> {
   return `${GENERATED}# Commands\n\n${sections.join('\n')}`
 }
 
+function registryApi(): string {
+  const sections = [...Map.groupBy(V1_ROUTES, ({ tag }) => tag)].map(([tag, routes]) => {
+    const rows = routes.map(({ method, path, action, summary }) =>
+      row(`\`${method} ${path.replaceAll(/:(\w+)/g, '{$1}').replace('*', '{path}')}\``, `\`${action}\``, `${summary}.`),
+    )
+    return `## ${tag[0]!.toUpperCase()}${tag.slice(1)}\n\n| Route | Scope | What it does |\n|---|---|---|\n${rows.join('\n')}\n`
+  })
+  return `${GENERATED}# The API of the registry
+
+Below \`/api/v1\`; \`/env/NAME/api/v1\` is that of another environment. A running control plane describes it with every schema at \`/api/v1/openapi.json\`. Lists come in pages (\`limit\`,
+\`pageToken\`) with the number of all; \`filter\` and \`orderBy\` are in MLflow's language. Answers carry an ETag, which changes take as \`If-Match\` (412 where somebody was faster); a POST with an
+\`Idempotency-Key\` is done once; \`Slipway-Reason\` goes into the record. Errors are [problem+json](https://www.rfc-editor.org/rfc/rfc9457) with a code of [errors](errors.md).
+
+${sections.join('\n')}`
+}
+
 /** Editors read JSON Schema draft 7 at most. */
 function jsonSchema(document: object, title: string): string {
   return `${JSON.stringify({ $schema: 'http://json-schema.org/draft-07/schema#', title, ...document }, null, 2)}\n`
@@ -112,6 +129,7 @@ async function references(): Promise<Map<string, string>> {
     ['metrics.md', metrics()],
     ...metricPages(GENERATED),
     ['commands.md', await commands()],
+    ['registry-api.md', registryApi()],
     ['slipway.schema.json', jsonSchema(ModelPackageDocument, 'slipway.yaml')],
     ['slipway.server.schema.json', jsonSchema(ServerOptions, 'slipway.server.yaml')],
   ])

@@ -35,6 +35,8 @@ export async function createApiServer(options: ApiOptions): Promise<FastifyInsta
       code: 'SLW_ROUTE_NOT_FOUND',
     }),
   )
+  // Who follows events would otherwise be waited for.
+  app.addHook('preClose', async () => options.news.end())
   await app.register(statusRoutes(options))
   await app.register(v1Routes(options), { prefix: '/api/v1' })
   for (const prefix of ['/api/2.0', '/ajax-api/2.0']) {

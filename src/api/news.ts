@@ -4,14 +4,20 @@ import type { History } from '../registry/history.ts'
 const LOOK_EVERY_MS = 200
 
 /** Wakes those who follow the feed: one look at the database for all of them, and none while nobody waits. */
-export class News implements Disposable {
+export class News {
   readonly #history: History
+  readonly #ended = new AbortController()
   readonly #waiting = new Set<(last: number) => void>()
   #timer: NodeJS.Timeout | undefined
   #last = -1
 
   constructor(history: History) {
     this.#history = history
+  }
+
+  /** Whether there will be no more: who follows is to end. */
+  get ended(): AbortSignal {
+    return this.#ended.signal
   }
 
   /** Resolves with the number of the newest event once it is larger than `sequence`, or when the signal says so. */
@@ -45,8 +51,9 @@ export class News implements Disposable {
     if (this.#waiting.size > 0) this.#timer ??= setTimeout(() => void this.#look(), LOOK_EVERY_MS).unref()
   }
 
-  [Symbol.dispose](): void {
+  /** Nobody is told any more. */
+  end(): void {
+    this.#ended.abort()
     clearTimeout(this.#timer)
-    this.#waiting.clear()
   }
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Access } from '../api/access.ts'
@@ -85,8 +86,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const objects = opened.use(await openObjectStore(objectsUrl(data, options.objects)))
   const database = opened.use(await openDatabase(databaseUrl(data, options.database)))
   const ground = { database, clock, newId }
+  // What one that was killed left half-way; a data folder belongs to one control plane.
+  const [inspecting, backingUp] = [join(data, 'inspecting'), join(data, 'backups')]
+  for (const folder of [inspecting, backingUp]) await rm(folder, { recursive: true, force: true })
   const contents = new Contents({ database, objects, clock, newId })
-  const inspector = new Inspector({ contents, folder: join(data, 'inspecting'), tryOut })
+  const inspector = new Inspector({ contents, folder: inspecting, tryOut })
   const inspect: Inspect = (files) => inspector.inspect(files)
   const registry = new Registry(ground, inspect)
   const keys = new Keys(ground)
@@ -113,9 +117,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     signers: new Signers(ground, contents),
     webhooks: new Webhooks(ground, { allowInside: allowPrivateAddresses }),
     keys,
-    backup: backups({ database, objects, holder, folder: join(data, 'backups') }),
+    backup: backups({ database, objects, holder, folder: backingUp }),
     imports: opened.use(new Imports({ ground, contents, inspect, holder, log, allowInside: allowPrivateAddresses })),
-    news: opened.use(new News(registry.history)),
+    news: new News(registry.history),
     access,
     log,
     environments: ENVIRONMENTS,

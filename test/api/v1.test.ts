@@ -293,6 +293,16 @@ describe('/api/v1', () => {
   })
 })
 
+it('a control plane that ends does not wait for those who follow it', async () => {
+  const plane = await planeInProcess()
+  await plane.ask('POST', '/models', { name: 'm' })
+  const followers = ['/events/stream', '/models/m/watch'].map((path) => fetch(`${plane.url}/api/v1${path}`))
+  const bodies = (await Promise.all(followers)).map((response) => response.text())
+  const late = pause(10_000, 'late', { ref: false })
+  assert.notEqual(await Promise.race([plane[Symbol.asyncDispose](), late]), 'late')
+  for (const text of await Promise.all(bodies)) assert.match(text, /^retry: 1000\n/)
+})
+
 it('a route opens to the scope that it names, and keys rotate with an overlap', async () => {
   await using plane = await planeInProcess()
   const make = async (scopes: string[], key?: string): Promise<{ id: string; key: string }> =>

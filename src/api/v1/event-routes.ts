@@ -61,7 +61,7 @@ export const EVENT_ROUTES: readonly V1Route[] = [
       const from = lastSeen(call) ?? after ?? upTo
       // What has expired is told before the stream begins.
       await history.after(scope, from, filter, { limit: 1, upTo })
-      await sendEvents({ request, reply, from }, async (seen, signal) => {
+      await sendEvents({ request, reply, from, ended: options.news.ended }, async (seen, signal) => {
         const known = await options.news.after(seen, signal)
         if (known <= seen) return { messages: [], upTo: seen }
         const events = await history.after(scope, seen, filter, { limit: AT_ONCE, upTo: known })
@@ -83,7 +83,7 @@ export const EVENT_ROUTES: readonly V1Route[] = [
       const name = params['model']!
       const upTo = await history.last()
       let now: ModelAnswer | undefined = modelAnswer(await models.get(scope, name))
-      await sendEvents({ request, reply, from: upTo }, async (seen, signal) => {
+      await sendEvents({ request, reply, from: upTo, ended: options.news.ended }, async (seen, signal) => {
         if (now !== undefined) {
           const first = now
           now = undefined

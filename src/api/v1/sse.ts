@@ -12,25 +12,28 @@ export interface Message {
 const BEAT_MS = 15_000
 
 /**
- * Answers with a stream of messages for as long as the client listens. It is written at the pace at which it is read.
+ * Answers with a stream of messages for as long as the client listens and we are there. It is written at the pace at which it is read.
  * @param next the messages after an id, waiting for them up to the signal; none when the signal has come
  */
 export async function sendEvents(
-  { request, reply, from }: { request: FastifyRequest; reply: FastifyReply; from: number },
+  { request, reply, from, ended }: { request: FastifyRequest; reply: FastifyReply; from: number; ended: AbortSignal },
   next: (after: number, signal: AbortSignal) => Promise<{ readonly messages: readonly Message[]; readonly upTo: number }>,
 ): Promise<void> {
   const gone = new AbortController()
   request.raw.socket.once('close', () => gone.abort())
+  const over = AbortSignal.any([gone.signal, ended])
   async function* lines(): AsyncGenerator<string> {
     yield `retry: 1000\n: follows ${from}\n\n`
-    for (let after = from; !gone.signal.aborted;) {
-      const { messages, upTo } = await next(after, AbortSignal.any([gone.signal, AbortSignal.timeout(BEAT_MS)]))
+    for (let after = from; !over.aborted;) {
+      const { messages, upTo } = await next(after, AbortSignal.any([over, AbortSignal.timeout(BEAT_MS)]))
       for (const { id, event, data } of messages) yield `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
       if (messages.length === 0) yield ':\n\n'
       after = upTo
     }
   }
   await reply
+    // Kept for another request, it would keep a server from ending.
+    .header('connection', 'close')
     .header('cache-control', 'no-store')
     .header('x-accel-buffering', 'no')
     .type('text/event-stream')

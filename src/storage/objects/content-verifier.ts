@@ -85,6 +85,26 @@ export class ContentVerifier {
   }
 }
 
+/** The same items, the next of which is made while one is used. */
+async function* ahead<T>(items: AsyncGenerator<T>): AsyncGenerator<T> {
+  const begin = (): Promise<IteratorResult<T>> => {
+    const next = items.next()
+    // Whoever waits for it is told.
+    next.catch(() => {})
+    return next
+  }
+  try {
+    for (let next = begin(); ;) {
+      const { done, value } = await next
+      if (done === true) return
+      next = begin()
+      yield value
+    }
+  } finally {
+    await items.return(undefined)
+  }
+}
+
 /**
  * Exactly the bytes asked for, each checked before it is given on. What the store reads is rounded to whole chunks.
  * @throws SLW_RANGE_INVALID, SLW_NOT_FOUND, SLW_STORE_CORRUPT, SLW_STORE_UNAVAILABLE
@@ -107,7 +127,7 @@ export async function* readVerified(
   })
   let skip = asked.offset - around.offset
   let rest = asked.length
-  for await (const chunk of verifier.verified(stream, around.firstChunk, around.chunkCount)) {
+  for await (const chunk of ahead(verifier.verified(stream, around.firstChunk, around.chunkCount))) {
     const wanted = chunk.subarray(skip, skip + rest)
     skip = 0
     rest -= wanted.length

@@ -54,6 +54,54 @@ async function* joined(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
   if (size > 0) yield Buffer.concat(pieces, size)
 }
 
+/** Bytes after which the system is asked to begin writing them to the disk. */
+const SYNC_BYTES = 16 * 1024 * 1024
+
+/**
+ * Writes a file while the next bytes come in: one piece is on its way to the system, and what it has goes to the disk meanwhile, so
+ * that little is left to wait for at the end.
+ */
+class Writer implements AsyncDisposable {
+  readonly #handle: FileHandle
+  readonly #path: string
+  #writing: Promise<void> = Promise.resolve()
+  #syncing: Promise<void> | undefined
+  #unsynced = 0
+
+  constructor(handle: FileHandle, path: string) {
+    this.#handle = handle
+    this.#path = path
+  }
+
+  /** Waits until the piece before this one is written. */
+  async write(pieces: Uint8Array): Promise<void> {
+    await this.#writing
+    this.#writing = onDisk(`write ${this.#path}`, this.#handle.appendFile(pieces))
+    // Whoever waits for it next is told.
+    this.#writing.catch(() => {})
+    this.#unsynced += pieces.length
+    if (this.#unsynced < SYNC_BYTES || this.#syncing !== undefined) return
+    this.#unsynced = 0
+    this.#syncing = this.#handle
+      .datasync()
+      .catch(() => {}) // The last one decides.
+      .finally(() => (this.#syncing = undefined))
+  }
+
+  /** All of it is on the disk. */
+  async finish(): Promise<void> {
+    await this.#writing
+    await this.#syncing
+    await onDisk(`write ${this.#path}`, this.#handle.sync())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writing.catch(() => {})
+    await this.#syncing
+    await this.#handle.close()
+  }
+}
+
 /**
  * Writes a file that, whenever the process or the machine ends, is there whole or not at all: under a temporary name first,
  * which gets its own by one rename after its bytes have reached the disk. It replaces what had that name.
@@ -63,11 +111,10 @@ async function* joined(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
 export async function writeDurably(path: string, temporary: string, body: AsyncIterable<Uint8Array>): Promise<void> {
   const handle = await onDisk(`write ${temporary}`, open(temporary, 'wx'))
   try {
-    try {
-      for await (const pieces of joined(body)) await onDisk(`write ${temporary}`, handle.appendFile(pieces))
-      await onDisk(`write ${temporary}`, handle.sync())
-    } finally {
-      await handle.close()
+    {
+      await using writer = new Writer(handle, temporary)
+      for await (const pieces of joined(body)) await writer.write(pieces)
+      await writer.finish()
     }
     await onDisk(`write ${path}`, rename(temporary, path))
   } catch (error) {
