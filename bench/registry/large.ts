@@ -53,7 +53,7 @@ interface Asked {
   readonly method: 'GET' | 'POST'
   readonly path: string
   readonly body?: object
-  /** What the issue asks for, in milliseconds at the 95th percentile. */
+  /** The goal, in milliseconds at the 95th percentile. */
   readonly goalMs: number
 }
 
@@ -111,6 +111,6 @@ for (const { what, method, path, body, goalMs } of ASKED) {
     times.push(performance.now() - start)
   }
   const p95 = times.toSorted((a, b) => a - b)[Math.floor(ROUNDS * 0.95)]!
-  console.log(`${what.padEnd(44)} p50 ${median(times).toFixed(1).padStart(7)} ms  p95 ${p95.toFixed(1).padStart(7)} ms  asked ${goalMs} ms`)
+  console.log(`${what.padEnd(44)} p50 ${median(times).toFixed(1).padStart(7)} ms  p95 ${p95.toFixed(1).padStart(7)} ms  goal ${goalMs} ms`)
 }
 console.log(`memory of the control plane: ${idleMb} MB at first, ${residentMb(plane.pid)} MB after ${ROUNDS * ASKED.length} requests`)

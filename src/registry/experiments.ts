@@ -257,7 +257,6 @@ export async function readExperiments(read: Kysely<Schema>, rows: readonly Selec
       'in',
       rows.map(({ id }) => id),
     )
-    .orderBy('key')
     .execute()
   const grouped = groupTags(tags)
   return rows.map((row) => toExperiment(row, grouped.get(row.id) ?? []))

@@ -1,7 +1,7 @@
 import { SlipwayError } from '../core/errors.ts'
 import { record } from './events.ts'
 import { requireActive, requireExperiment } from './experiments.ts'
-import { groupTags, tagRows } from './ground.ts'
+import { byText, groupTags, tagRows } from './ground.ts'
 import { inventName } from './invented-names.ts'
 import { requireLoggedModelName } from './names.ts'
 import { toPoint } from './read-runs.ts'
@@ -210,19 +210,13 @@ export async function readLoggedModels(read: Kysely<Schema>, rows: readonly Sele
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)
   const [tags, params, metrics] = await Promise.all([
-    read
-      .selectFrom('logged_model_tags')
-      .select(['logged_model_id as owner', 'key', 'value'])
-      .where('logged_model_id', 'in', ids)
-      .orderBy('key')
-      .execute(),
+    read.selectFrom('logged_model_tags').select(['logged_model_id as owner', 'key', 'value']).where('logged_model_id', 'in', ids).execute(),
     read
       .selectFrom('logged_model_params')
       .select(['logged_model_id as owner', 'key', 'value'])
       .where('logged_model_id', 'in', ids)
-      .orderBy('key')
       .execute(),
-    read.selectFrom('logged_model_metrics').selectAll().where('logged_model_id', 'in', ids).orderBy('key').orderBy('timestamp').execute(),
+    read.selectFrom('logged_model_metrics').selectAll().where('logged_model_id', 'in', ids).orderBy('timestamp').execute(),
   ])
   const [tagsOf, paramsOf] = [groupTags(tags), groupTags(params)]
   const metricsOf = Map.groupBy(metrics, (metric) => metric.logged_model_id)
@@ -238,7 +232,7 @@ export async function readLoggedModels(read: Kysely<Schema>, rows: readonly Sele
     updatedAt: row.updated_at,
     tags: tagsOf.get(row.id) ?? [],
     params: paramsOf.get(row.id) ?? [],
-    metrics: (metricsOf.get(row.id) ?? []).map((metric) => ({
+    metrics: (metricsOf.get(row.id) ?? []).toSorted(byText(({ key }) => key)).map((metric) => ({
       ...toPoint(metric),
       runId: metric.run_id,
       datasetName: metric.dataset_name,

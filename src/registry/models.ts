@@ -1,7 +1,7 @@
 import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { record } from './events.ts'
-import { groupTags, tagRows } from './ground.ts'
+import { byText, groupTags, tagRows } from './ground.ts'
 import { LIMITS, requireAlias, requireModelName, requireTag } from './names.ts'
 import { policyOf, requirePolicy } from './policies.ts'
 import { readVersions } from './read-versions.ts'
@@ -318,13 +318,12 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
     .groupBy(['model_id', 'stage'])
     .as('newest')
   const [tags, aliases, latest] = await Promise.all([
-    read.selectFrom('model_tags').select(['model_id as owner', 'key', 'value']).where('model_id', 'in', ids).orderBy('key').execute(),
+    read.selectFrom('model_tags').select(['model_id as owner', 'key', 'value']).where('model_id', 'in', ids).execute(),
     read
       .selectFrom('aliases')
       .innerJoin('versions', 'versions.id', 'aliases.version_id')
       .select(['aliases.model_id', 'alias', 'number'])
       .where('aliases.model_id', 'in', ids)
-      .orderBy('alias')
       .execute(),
     read
       .selectFrom('versions')
@@ -344,7 +343,7 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     tags: tagsOf.get(row.id) ?? [],
-    aliases: (aliasesOf.get(row.id) ?? []).map(({ alias, number }) => ({ alias, version: number })),
+    aliases: (aliasesOf.get(row.id) ?? []).map(({ alias, number }) => ({ alias, version: number })).toSorted(byText(({ alias }) => alias)),
     protectedAliases: protectedAliases(row),
     policy: policyOf(row),
     revision: row.revision,

@@ -1,4 +1,4 @@
-import { groupTags } from './ground.ts'
+import { byText, groupTags } from './ground.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { DatasetsRow, RunsRow, Schema } from '../storage/sql/schema.ts'
 import type { LifecycleStage, Tag } from './ground.ts'
@@ -67,9 +67,9 @@ export async function readRuns(read: Kysely<Schema>, rows: readonly Selectable<R
 async function readSome(read: Kysely<Schema>, rows: readonly Selectable<RunsRow>[]): Promise<Run[]> {
   const ids = rows.map(({ id }) => id)
   const [metrics, params, tags, datasets, models] = await Promise.all([
-    read.selectFrom('latest_metrics').selectAll().where('run_id', 'in', ids).orderBy('key').execute(),
-    read.selectFrom('params').select(['run_id as owner', 'key', 'value']).where('run_id', 'in', ids).orderBy('key').execute(),
-    read.selectFrom('run_tags').select(['run_id as owner', 'key', 'value']).where('run_id', 'in', ids).orderBy('key').execute(),
+    read.selectFrom('latest_metrics').selectAll().where('run_id', 'in', ids).execute(),
+    read.selectFrom('params').select(['run_id as owner', 'key', 'value']).where('run_id', 'in', ids).execute(),
+    read.selectFrom('run_tags').select(['run_id as owner', 'key', 'value']).where('run_id', 'in', ids).execute(),
     read
       .selectFrom('run_datasets')
       .innerJoin('datasets', 'datasets.id', 'run_datasets.dataset_id')
@@ -99,7 +99,7 @@ async function readSome(read: Kysely<Schema>, rows: readonly Selectable<RunsRow>
       endTime: row.end_time ?? undefined,
       artifactUri: row.artifact_uri,
       lifecycleStage: row.lifecycle_stage as LifecycleStage,
-      metrics: (metricsOf.get(row.id) ?? []).map(toPoint),
+      metrics: (metricsOf.get(row.id) ?? []).toSorted(byText(({ key }) => key)).map(toPoint),
       params: paramsOf.get(row.id) ?? [],
       tags: tagsOf.get(row.id) ?? [],
       datasets: (datasetsOf.get(row.id) ?? []).map((dataset) => ({

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
-import { groupTags } from './ground.ts'
+import { byText, groupTags } from './ground.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
 import type { Inspection, ScanCheck } from '../contract/inspection.ts'
@@ -69,8 +69,8 @@ export async function readVersions(read: Kysely<Schema>, rows: readonly Selectab
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)
   const [tags, aliases, models] = await Promise.all([
-    read.selectFrom('version_tags').select(['version_id as owner', 'key', 'value']).where('version_id', 'in', ids).orderBy('key').execute(),
-    read.selectFrom('aliases').select(['version_id', 'alias']).where('version_id', 'in', ids).orderBy('alias').execute(),
+    read.selectFrom('version_tags').select(['version_id as owner', 'key', 'value']).where('version_id', 'in', ids).execute(),
+    read.selectFrom('aliases').select(['version_id', 'alias']).where('version_id', 'in', ids).execute(),
     read
       .selectFrom('models')
       .select(['id', 'name'])
@@ -84,7 +84,7 @@ export async function readVersions(read: Kysely<Schema>, rows: readonly Selectab
     toVersion(row, {
       model: names.get(row.model_id) ?? '',
       tags: tagsOf.get(row.id) ?? [],
-      aliases: (aliasesOf.get(row.id) ?? []).map(({ alias }) => alias),
+      aliases: (aliasesOf.get(row.id) ?? []).map(({ alias }) => alias).toSorted(byText((alias) => alias)),
     }),
   )
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import { SlipwayError } from '../core/errors.ts'
+import { byText } from './ground.ts'
 import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Write } from './ground.ts'
@@ -24,7 +25,7 @@ export interface TreeEntry {
 
 /** Files below a folder, which may be the whole tree (''), in the order of their paths. */
 export async function filesBelow(read: Kysely<Schema>, root: Root, folder = ''): Promise<TreeFile[]> {
-  return await selectBelow(read, root, folder).orderBy('path').execute()
+  return (await selectBelow(read, root, folder).execute()).toSorted(byText(({ path }) => path))
 }
 
 function selectBelow(read: Kysely<Schema>, root: Root, folder: string) {

@@ -54,12 +54,29 @@ function toSqlite(value: Parameter): SQLInputValue {
 
 function openConnections(data: SqliteThreadData): { reader: Connection; writer: Connection } {
   const writer = new Connection(data, false)
-  writer.database.exec('pragma journal_mode = wal')
+  becomeWal(writer.database, data.busyTimeoutMs)
   // Every commit waits for the disk. NORMAL would outlive the death of the process just as well, but not the loss of power: it
   // could then bring a row back whose object was deleted after the commit that removed the row (docs/decisions/0008).
   writer.database.exec('pragma synchronous = full')
   // After the writer, which makes the file where there is none.
   return { writer, reader: new Connection(data, true) }
+}
+
+/**
+ * Over to a write-ahead log, which the file keeps. The change does not wait for its lock as statements do, so two that open a new file
+ * at once would trip over one another.
+ */
+function becomeWal(database: DatabaseSync, patienceMs: number): void {
+  const until = performance.now() + patienceMs
+  for (;;) {
+    try {
+      return database.exec('pragma journal_mode = wal')
+    } catch (error) {
+      if (failure(error).code !== 'SQLITE_BUSY' || performance.now() > until) throw error
+      // There is nothing else for this thread to do.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
+  }
 }
 
 function failure(error: unknown): SqliteFailure {
