@@ -166,7 +166,7 @@ export class Reconciler {
         endpoint.loading = [...endpoint.loading, variant]
       }
       try {
-        const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: this.#servesAnything() })
+        const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: this.#servesAnything(), ofChange: true })
         step.loadMs += loadMs
         step.warmUpMs += warmUpMs
         const { probe } = variant.loaded ?? {}
@@ -318,7 +318,7 @@ export class Reconciler {
   /** Has an unloaded variant loaded for a request. Those who ask at once wait for one load. */
   async activate(variant: Variant): Promise<void> {
     if (variant.loaded !== undefined && variant.phase === 'ready') return
-    const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: false })
+    const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: false, ofChange: false })
     this.#options.log.info({ ...variant.subject, loadMs: round(loadMs + warmUpMs) }, 'model loaded on demand')
   }
 

@@ -61,15 +61,15 @@ export class Residency {
    * @throws SLW_MEMORY_EXCEEDED when it cannot fit, however much is unloaded; SLW_MODEL_NOT_READY when another version has
    *   taken its place; the model's own error
    */
-  load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {
+  load(variant: Variant, { gentle, ofChange }: { readonly gentle: boolean; readonly ofChange: boolean }): Promise<LoadTimes> {
     const going = this.#loading.get(variant)
     if (going !== undefined) return going
     const { promise, resolve, reject } = Promise.withResolvers<LoadTimes>()
     this.#loading.set(variant, promise)
-    const queue = this.#options.isBeside(variant) ? this.#waiting.ofChanges : this.#waiting.ofRequests
+    const queue = ofChange ? this.#waiting.ofChanges : this.#waiting.ofRequests
     queue.push(async () => {
       try {
-        resolve(await this.#load(variant, how))
+        resolve(await this.#load(variant, gentle))
       } catch (error) {
         reject(error as Error)
       } finally {
@@ -89,12 +89,12 @@ export class Residency {
     this.#busy = false
   }
 
-  async #load(variant: Variant, how: { readonly gentle: boolean }): Promise<LoadTimes> {
+  async #load(variant: Variant, gentle: boolean): Promise<LoadTimes> {
     // While it waited for its turn, and again while others gave way.
     requireWanted(variant)
     await this.#makeRoom(variant, Math.max(this.#expected(variant), await weightsOnDisk(variant.spec.path)))
     requireWanted(variant)
-    const times = await variant.load({ ...how, measured: this.#options.budgetBytes !== undefined })
+    const times = await variant.load({ gentle, measured: this.#options.budgetBytes !== undefined })
     const { loaded } = variant
     if (loaded === undefined) return times
     variant.memoryBytes = this.#settle(loaded.memoryBytes, this.#sizes.get(contentKey(variant.spec)))

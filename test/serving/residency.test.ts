@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { silentLogger } from '../../src/core/log.ts'
+import { Residency } from '../../src/serving/residency.ts'
+import { observeAll } from '../../src/serving/observe/events.ts'
+import type { Variant } from '../../src/serving/variant.ts'
+
+test('the load of a change goes before the loads that requests wait for', async () => {
+  const order: string[] = []
+  const residency = new Residency({
+    budgetBytes: undefined,
+    log: silentLogger,
+    observer: observeAll([]),
+    variants: () => [],
+    isBeside: () => false,
+  })
+  const load = (name: string, ofChange: boolean) => {
+    // What a load without a budget asks of a variant.
+    const variant = {
+      subject: { endpoint: name, version: '1' },
+      spec: { path: `/nowhere/${name}` },
+      load: () => Promise.resolve({ loadMs: order.push(name), warmUpMs: 0 }),
+    }
+    return residency.load(variant as unknown as Variant, { gentle: false, ofChange })
+  }
+  await Promise.all([load('going', false), load('asked', false), load('asked next', false), load('changed', true)])
+  assert.deepEqual(order, ['going', 'changed', 'asked', 'asked next'])
+})
