@@ -113,4 +113,6 @@ for (const { what, method, path, body, goalMs } of ASKED) {
   const p95 = times.toSorted((a, b) => a - b)[Math.floor(ROUNDS * 0.95)]!
   console.log(`${what.padEnd(44)} p50 ${median(times).toFixed(1).padStart(7)} ms  p95 ${p95.toFixed(1).padStart(7)} ms  goal ${goalMs} ms`)
 }
-console.log(`memory of the control plane: ${idleMb} MB at first, ${residentMb(plane.pid)} MB after ${ROUNDS * ASKED.length} requests`)
+console.log(
+  `memory of the control plane: ${Math.round(idleMb)} MB at first, ${Math.round(residentMb(plane.pid))} MB after ${ROUNDS * ASKED.length} requests`,
+)
