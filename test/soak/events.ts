@@ -118,7 +118,7 @@ const unloadAndLoad: Act = async (day, model) => {
   const over = model.trouble('unload')
   await administer(day, `/v2/repository/models/${model.name}/unload`, {})
   await sleep(day.random.below(1500))
-  model.pinned = undefined
+  // A pin outlives both.
   model.allow(model.wanted)
   await administer(day, `/v2/repository/models/${model.name}/load`, {})
   over()
@@ -191,8 +191,9 @@ async function scrape(day: Day): Promise<void> {
 async function askNonsense(day: Day): Promise<void> {
   const { name, isolation } = day.random.pick(day.fleet)
   const answer: Answer = await post(`${day.url}/models/${name}/predict`, day.random.pick(['{"a":', '[1,2]', '{"x":["a",2,3,4]}']))
-  // A process that was killed while it loaded is told to whoever it was loaded for.
-  const killed = isolation === 'process' && (answer.body as { code?: string }).code === 'SLW_LOAD_FAILED'
+  // A process that was killed, while it loaded or after, is told to whoever asks.
+  const { code = '' } = answer.body as { code?: string }
+  const killed = isolation === 'process' && ['SLW_LOAD_FAILED', 'SLW_MODEL_NOT_READY'].includes(code)
   if (answer.status !== 400 && answer.status !== 404 && !killed)
     throw new Error(`nonsense was answered ${answer.status}: ${JSON.stringify(answer.body)}`)
 }
