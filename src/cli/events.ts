@@ -6,6 +6,7 @@ import { readEvents } from './registry/event-stream.ts'
 import { eventView } from './registry/views.ts'
 import type { Command } from 'commander'
 import type { EventAnswer } from '../contract/registry-api.ts'
+import type { RegistryClient } from './registry/client.ts'
 import type { RegistryOptions } from './registry/common.ts'
 
 interface EventsOptions extends RegistryOptions {
@@ -35,7 +36,7 @@ export function define(command: Command): void {
 async function events(options: EventsOptions): Promise<void> {
   const client = await clientOf(options)
   const { kind, name, actor } = options
-  if (options.follow === true) return await follow(options)
+  if (options.follow === true) return await follow(client, options)
   const query = {
     kind,
     name,
@@ -49,8 +50,7 @@ async function events(options: EventsOptions): Promise<void> {
 }
 
 /** Goes on where it was when the connection breaks. */
-async function follow(options: EventsOptions): Promise<void> {
-  const client = await clientOf(options)
+async function follow(client: RegistryClient, options: EventsOptions): Promise<void> {
   const { kind, name, actor } = options
   for (let last: string | undefined; ;) {
     try {

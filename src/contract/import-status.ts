@@ -14,6 +14,17 @@ export const ImportCounts = Type.Object({
 })
 export type ImportCounts = Static<typeof ImportCounts>
 
+export const NOTHING_YET: ImportCounts = {
+  experiments: 0,
+  runs: 0,
+  metrics: 0,
+  loggedModels: 0,
+  models: 0,
+  versions: 0,
+  aliases: 0,
+  files: 0,
+}
+
 /** How an import is getting on. */
 export const ImportStatus = Type.Object({
   id: Type.String(),

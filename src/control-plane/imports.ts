@@ -1,3 +1,4 @@
+import { NOTHING_YET } from '../contract/import-status.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { Importer } from '../registry/import/importer.ts'
 import { TrackingServer } from '../registry/import/tracking-server.ts'
@@ -24,7 +25,6 @@ export interface ImportRequest {
   readonly authorization?: string | undefined
 }
 
-const NOTHING = { experiments: 0, runs: 0, metrics: 0, loggedModels: 0, models: 0, versions: 0, aliases: 0, files: 0 }
 /** Imports that are remembered. */
 const KEPT = 100
 
@@ -48,7 +48,7 @@ export class Imports implements AsyncDisposable {
       throw new SlipwayError('SLW_CONFLICT', 'another import goes on; try again when it is done', { retryAfterMs: 5000 })
     const id = ground.newId()
     if (this.#known.size >= KEPT) this.#known.delete(this.#known.keys().next().value!)
-    this.#set({ id, from, state: 'running', there: NOTHING })
+    this.#set({ id, from, state: 'running', there: NOTHING_YET })
     const running = this.#runUnder(lease, scope, { id, from, authorization }).finally(() => this.#running.delete(running))
     this.#running.add(running)
     return this.get(id)

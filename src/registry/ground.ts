@@ -48,6 +48,11 @@ export function tagRows<Owner extends object>(owner: Owner, tags: readonly Tag[]
   return [...new Map(tags.map(({ key, value }) => [key, value]))].map(([key, value]) => ({ ...owner, key, value }))
 }
 
+/** Tags as an object, by their keys. */
+export function tagRecord(tags: readonly Tag[]): Record<string, string> {
+  return Object.fromEntries(tags.map(({ key, value }) => [key, value]))
+}
+
 /**
  * By the units of their text, in which SQLite orders bytes too. PostgreSQL orders as its locale would have it, so what clients are to see
  * in one order is put into it here.

@@ -1,4 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
+import { countOf } from './search/queries.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EventsRow, Schema } from '../storage/sql/schema.ts'
 import type { EventKind } from './events.ts'
@@ -63,11 +64,7 @@ export class History {
   }
 
   async count(scope: Scope, filter: EventFilter): Promise<number> {
-    const { count } = await select(this.#ground.database.read, scope, filter)
-      .clearSelect()
-      .select((columns) => columns.fn.countAll<number | string>().as('count'))
-      .executeTakeFirstOrThrow()
-    return Number(count)
+    return await countOf(select(this.#ground.database.read, scope, filter))
   }
 
   /** Number of the newest event of any environment. */

@@ -111,28 +111,7 @@ export class RunData {
   }
 
   async #putDataset(write: Write, { runId, experimentId }: Owner, { dataset, tags }: NewDatasetUse): Promise<void> {
-    const { name, digest, sourceType, source, schema, profile } = dataset
-    await write
-      .insertInto('datasets')
-      .values({
-        id: this.#ground.newId(),
-        experiment_id: experimentId,
-        name,
-        digest,
-        source_type: sourceType,
-        source,
-        schema: schema ?? null,
-        profile: profile ?? null,
-      })
-      .onConflict((conflict) => conflict.columns(['experiment_id', 'name', 'digest']).doNothing())
-      .execute()
-    const { id } = await write
-      .selectFrom('datasets')
-      .select('id')
-      .where('experiment_id', '=', experimentId)
-      .where('name', '=', name)
-      .where('digest', '=', digest)
-      .executeTakeFirstOrThrow()
+    const id = await putDataset(write, this.#ground, experimentId, dataset)
     const { count } = await write
       .selectFrom('run_datasets')
       .select((columns) => columns.fn.countAll<number>().as('count'))
@@ -197,6 +176,33 @@ function requireBatch({ metrics, params, tags }: Required<Batch>): void {
       'SLW_INPUT_INVALID',
       `Duplicate parameter keys have been submitted: ${twice.join(', ')}. Please ensure the request contains only one param value per param key.`,
     )
+}
+
+/** One that is known stays as it was. @returns its id */
+export async function putDataset(write: Write, { newId }: Pick<Ground, 'newId'>, experimentId: string, dataset: Dataset): Promise<string> {
+  const { name, digest, sourceType, source, schema, profile } = dataset
+  await write
+    .insertInto('datasets')
+    .values({
+      id: newId(),
+      experiment_id: experimentId,
+      name,
+      digest,
+      source_type: sourceType,
+      source,
+      schema: schema ?? null,
+      profile: profile ?? null,
+    })
+    .onConflict((conflict) => conflict.columns(['experiment_id', 'name', 'digest']).doNothing())
+    .execute()
+  const { id } = await write
+    .selectFrom('datasets')
+    .select('id')
+    .where('experiment_id', '=', experimentId)
+    .where('name', '=', name)
+    .where('digest', '=', digest)
+    .executeTakeFirstOrThrow()
+  return id
 }
 
 /** A parameter never changes. Values beyond the limit are cut, as MLflow's clients expect. */

@@ -101,7 +101,7 @@ export class Versions {
     const files = await requireContents(read, pushed.files)
     const digest = treeDigest(files)
     const sourceIn = async (from: Kysely<Schema>): Promise<Source> => ({
-      files: from.isTransaction ? await holdContents(from, pushed.files) : await requireContents(from, pushed.files),
+      files: from.isTransaction ? await holdContents(from, pushed.files) : files,
       runId: pushed.runId,
       loggedModelId: undefined,
       parentVersion: undefined,
@@ -147,8 +147,7 @@ export class Versions {
     const { source, inspection, origin } = candidate
     const number = await nextVersion(write, scope.environment, model.name)
     await faultPoint('version.numbered')
-    const { files } = source
-    const { parentVersion } = source
+    const { files, parentVersion } = source
     const provenance: Provenance = { ...origin.provenance, ...(parentVersion !== undefined && { parentVersion }), ...version.provenance }
     const made: Selectable<VersionsRow> = {
       id,
@@ -162,19 +161,14 @@ export class Versions {
       stage: 'None',
       status: 'READY',
       status_message: null,
-      digest: digestOf(source) ?? null,
-      size: files === undefined ? null : files.reduce((sum, { size }) => sum + size, 0),
-      servable: inspection.servable ? 1 : 0,
-      servable_reason: inspection.reason ?? null,
+      ...treeColumns(files),
+      ...inspectionColumns(inspection),
       approval: asksForApproval(model) ? 'pending' : 'none',
       approval_by: null,
       approval_reason: null,
       approval_at: null,
       provenance: JSON.stringify(provenance),
-      signature: jsonOrNull(inspection.signature),
       metrics: JSON.stringify({ ...origin.metrics, ...version.metrics }),
-      examples: jsonOrNull(inspection.examples),
-      scan: JSON.stringify(inspection.scan),
       created_by: scope.actor,
       created_at: now,
       updated_at: now,
@@ -199,14 +193,7 @@ export class Versions {
     const inspection = await this.#inspect(row.digest === null ? undefined : await filesBelow(read, `version:${row.id}`))
     await this.#change({ scope, model, number }, async (write, before, now) => {
       const { servable, reason } = inspection
-      const set = {
-        servable: servable ? 1 : 0,
-        servable_reason: reason ?? null,
-        signature: jsonOrNull(inspection.signature),
-        examples: jsonOrNull(inspection.examples),
-        scan: JSON.stringify(inspection.scan),
-        updated_at: now,
-      }
+      const set = { ...inspectionColumns(inspection), updated_at: now }
       await write.updateTable('versions').set(set).where('id', '=', before.id).execute()
       return {
         action: 'updated',
@@ -402,6 +389,29 @@ async function liveVersion(read: Kysely<Schema>, modelId: string, digest: string
 
 function digestOf({ files }: Source): string | undefined {
   return files === undefined ? undefined : treeDigest(files)
+}
+
+/** What is kept of the files of a version; nothing where they are not with us. */
+export function treeColumns(files: readonly TreeFile[] | undefined): Pick<VersionsRow, 'digest' | 'size'> {
+  if (files === undefined) return { digest: null, size: null }
+  return { digest: treeDigest(files), size: files.reduce((sum, { size }) => sum + size, 0) }
+}
+
+/** What is kept of what was found out about them. */
+export function inspectionColumns({
+  servable,
+  reason,
+  signature,
+  examples,
+  scan,
+}: Inspection): Pick<VersionsRow, 'servable' | 'servable_reason' | 'signature' | 'examples' | 'scan'> {
+  return {
+    servable: servable ? 1 : 0,
+    servable_reason: reason ?? null,
+    signature: jsonOrNull(signature),
+    examples: jsonOrNull(examples),
+    scan: JSON.stringify(scan),
+  }
 }
 
 function jsonOrNull(value: unknown): string | null {

@@ -2,11 +2,12 @@ import { createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { requireOutsideUrl } from '../security/outside-address.ts'
 import { EVENT_KINDS, record } from './events.ts'
+import { tagRecord } from './ground.ts'
 import { toEvent } from './history.ts'
 import { requireKey, requireLength } from './names.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { DeliveriesRow, Schema, WebhooksRow } from '../storage/sql/schema.ts'
-import type { Ground, Scope, Write } from './ground.ts'
+import type { Ground, Scope, Tag, Write } from './ground.ts'
 import type { RegistryEvent } from './history.ts'
 
 /** Somebody who is told of changes. */
@@ -137,12 +138,11 @@ export class Webhooks {
         updated_at: now,
       }
       await write.updateTable('webhooks').set(set).where('id', '=', id).execute()
-      const { url: before } = row
       await record(write, scope, now, {
         kind: 'webhook',
         name: row.name,
         action: 'updated',
-        before: { url: before },
+        before: { url: row.url },
         after: { url, events, active },
       })
     })
@@ -367,7 +367,7 @@ const ENTITIES: Partial<Readonly<Record<RegistryEvent['kind'], string>>> = {
 function bodyOf(event: RegistryEvent): object {
   const after = (event.after ?? {}) as Record<string, unknown>
   const [model = '', rest] = event.name.split(event.kind === 'alias' ? '@' : '/')
-  const tag = after['tag'] as { key: string; value: string } | undefined
+  const tag = after['tag'] as Tag | undefined
   const tagged = event.kind === 'version' && tag !== undefined
   return {
     entity: tagged ? 'model_version_tag' : (ENTITIES[event.kind] ?? event.kind),
@@ -382,16 +382,12 @@ function bodyOf(event: RegistryEvent): object {
         event.action === 'created' && {
           source: after['source'],
           run_id: after['runId'],
-          tags: tagsOf(after['tags']),
+          tags: tagRecord((after['tags'] ?? []) as readonly Tag[]),
           description: after['description'],
         }),
     },
     slipway: { ...event },
   }
-}
-
-function tagsOf(tags: unknown): Record<string, string> {
-  return Object.fromEntries(((tags ?? []) as { key: string; value: string }[]).map(({ key, value }) => [key, value]))
 }
 
 /** As MLflow signs: HMAC-SHA256 over id, time and body; a key for the receiver to know what it has had already. */

@@ -1,4 +1,5 @@
 /** How `/api/v1` writes what the registry knows. */
+import { tagRecord } from '../../registry/ground.ts'
 import type { ExperimentAnswer, ModelAnswer, RunAnswer, VersionAnswer } from '../../contract/registry-api.ts'
 import type { Experiment } from '../../registry/experiments.ts'
 import type { Tag } from '../../registry/ground.ts'
@@ -13,7 +14,7 @@ export function modelAnswer(model: Model): ModelAnswer {
     environment: model.environment,
     name: model.name,
     ...(model.description !== undefined && { description: model.description }),
-    tags: record(model.tags),
+    tags: tagRecord(model.tags),
     aliases: Object.fromEntries(model.aliases.map(({ alias, version }) => [alias, version])),
     protectedAliases: [...model.protectedAliases],
     policy: model.policy,
@@ -31,7 +32,7 @@ export function versionAnswer(version: Version): VersionAnswer {
     model: version.model,
     version: version.number,
     ...(description !== undefined && { description }),
-    tags: record(version.tags),
+    tags: tagRecord(version.tags),
     aliases: [...version.aliases],
     source: version.source,
     ...(digest !== undefined && { digest }),
@@ -59,7 +60,7 @@ export function versionAnswer(version: Version): VersionAnswer {
 
 export function experimentAnswer(experiment: Experiment): ExperimentAnswer {
   const { id, environment, name, artifactLocation, lifecycleStage, tags, createdAt, updatedAt } = experiment
-  return { id, environment, name, artifactLocation, lifecycleStage, tags: record(tags), createdAt, updatedAt }
+  return { id, environment, name, artifactLocation, lifecycleStage, tags: tagRecord(tags), createdAt, updatedAt }
 }
 
 export function runAnswer(run: Run): RunAnswer {
@@ -75,13 +76,9 @@ export function runAnswer(run: Run): RunAnswer {
     artifactUri,
     lifecycleStage,
     metrics: Object.fromEntries(run.metrics.map(({ key, value }) => [key, Number.isNaN(value) ? 'NaN' : value])),
-    params: record(run.params),
-    tags: record(run.tags),
+    params: tagRecord(run.params),
+    tags: tagRecord(run.tags),
   }
-}
-
-function record(tags: readonly Tag[]): Record<string, string> {
-  return Object.fromEntries(tags.map(({ key, value }) => [key, value]))
 }
 
 /** Tags in the order of their keys. */

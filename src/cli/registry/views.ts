@@ -22,16 +22,10 @@ export const modelView: View<ModelAnswer> = {
   row: ({ name, latestVersion, aliases, updatedAt, description = '' }) => [
     name,
     latestVersion === undefined ? '-' : String(latestVersion),
-    aliasesText(aliases),
+    pairsText(aliases),
     time(updatedAt),
     description.split('\n', 1)[0]!.slice(0, 60),
   ],
-}
-
-function aliasesText(aliases: Readonly<Record<string, number>>): string {
-  return Object.entries(aliases)
-    .map(([alias, version]) => `${alias}=${version}`)
-    .join(' ')
 }
 
 export function modelText(model: ModelAnswer): string {
@@ -42,7 +36,7 @@ export function modelText(model: ModelAnswer): string {
   return lines([
     [style('bold', model.name), model.description ?? ''],
     ['newest version', model.latestVersion === undefined ? 'none' : String(model.latestVersion)],
-    ['aliases', aliasesText(model.aliases) || 'none'],
+    ['aliases', pairsText(model.aliases) || 'none'],
     ['protected', model.protectedAliases.join(', ')],
     ['gated', gatedAliases.length === 0 ? '' : `${gatedAliases.join(', ')}: ${policy.join(' and ') || 'nothing is asked for'}`],
     ['tags', pairsText(model.tags)],
@@ -98,7 +92,7 @@ export function versionText(version: VersionAnswer): string {
         .filter((text) => text !== '')
         .join(', '),
     ],
-    ['metrics', pairsText(Object.fromEntries(Object.entries(metrics).map(([key, value]) => [key, String(value)])))],
+    ['metrics', pairsText(metrics)],
     ['checks', scan.map(({ check, passed, detail }) => `${check} ${passed ? 'ok' : style('yellow', 'no')} (${detail})`).join('; ')],
     ['tags', pairsText(version.tags)],
     ['digest', version.digest ?? ''],
@@ -114,7 +108,7 @@ function lines(rows: readonly (readonly [name: string, text: string])[]): string
   return [head, table(rest.filter(([, text]) => text !== '').map(([name, text]) => [`  ${name}`, text]))].join('\n')
 }
 
-function pairsText(pairs: Readonly<Record<string, string>>): string {
+function pairsText(pairs: Readonly<Record<string, string | number>>): string {
   return Object.entries(pairs)
     .map(([key, value]) => `${key}=${value}`)
     .join(' ')
@@ -136,13 +130,7 @@ export const runView: View<RunAnswer> = {
     name,
     status,
     time(startTime),
-    pairsText(
-      Object.fromEntries(
-        Object.entries(metrics)
-          .slice(0, 4)
-          .map(([key, value]) => [key, String(value)]),
-      ),
-    ),
+    pairsText(Object.fromEntries(Object.entries(metrics).slice(0, 4))),
   ],
 }
 

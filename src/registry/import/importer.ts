@@ -1,13 +1,15 @@
 import { sql } from 'kysely'
+import { NOTHING_YET } from '../../contract/import-status.ts'
 import { faultPoint } from '../../core/fail-point.ts'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
 import { record } from '../events.ts'
 import { tagRows } from '../ground.ts'
 import { requireAlias } from '../names.ts'
 import { readOrigin } from '../origin.ts'
-import { putMetrics, putParams, toStored } from '../run-data.ts'
+import { putDataset, putMetrics, putParams, toStored } from '../run-data.ts'
 import { placeOf } from '../sources.ts'
-import { copyTree, filesBelow, requireTreePath, treeDigest } from '../trees.ts'
+import { copyTree, filesBelow, requireTreePath } from '../trees.ts'
+import { inspectionColumns, treeColumns } from '../versions.ts'
 import { numberOf, valueOf } from './tracking-server.ts'
 import type { Kysely } from 'kysely'
 import type { ImportCounts } from '../../contract/import-status.ts'
@@ -42,9 +44,6 @@ const PAGE = 1000
 const ROWS_AT_ONCE = 500
 const OURS = 'mlflow-artifacts:'
 
-/** What has come so far, and what was there already. */
-const NOTHING: ImportCounts = { experiments: 0, runs: 0, metrics: 0, loggedModels: 0, models: 0, versions: 0, aliases: 0, files: 0 }
-
 /**
  * Brings over what a server of MLflow has: ids, numbers and their gaps, stages, tags and times stay as they are. What is here already is
  * passed over, so that an import that was cut off goes on when it is asked for again.
@@ -53,7 +52,8 @@ export class Importer {
   readonly #options: ImporterOptions
   /** Their experiments by id, as they are called here. */
   readonly #experiments = new Map<string, { id: string; location: string }>()
-  #counts = NOTHING
+  /** What has come so far, and what was there already. */
+  #counts = NOTHING_YET
   /** What was seen there, by the ids that it has here. */
   readonly #seen = { runs: new Set<string>(), loggedModels: new Set<string>(), models: new Set<string>() }
 
@@ -264,28 +264,8 @@ export class Importer {
   async #putUses(write: Write, { info, inputs = {}, outputs = {} }: TheirRun, experimentId: string): Promise<void> {
     const runId = info.run_id
     for (const [position, { dataset, tags = [] }] of (inputs.dataset_inputs ?? []).entries()) {
-      const { name, digest } = dataset
-      await write
-        .insertInto('datasets')
-        .values({
-          id: this.#options.ground.newId(),
-          experiment_id: experimentId,
-          name,
-          digest,
-          source_type: dataset.source_type ?? '',
-          source: dataset.source ?? '',
-          schema: dataset.schema ?? null,
-          profile: dataset.profile ?? null,
-        })
-        .onConflict((conflict) => conflict.columns(['experiment_id', 'name', 'digest']).doNothing())
-        .execute()
-      const { id } = await write
-        .selectFrom('datasets')
-        .select('id')
-        .where('experiment_id', '=', experimentId)
-        .where('name', '=', name)
-        .where('digest', '=', digest)
-        .executeTakeFirstOrThrow()
+      const { name, digest, source_type: sourceType = '', source = '', schema, profile } = dataset
+      const id = await putDataset(write, this.#options.ground, experimentId, { name, digest, sourceType, source, schema, profile })
       await putRows(write, 'run_datasets', [{ run_id: runId, dataset_id: id, position, tags: JSON.stringify(tags) }])
     }
     const models = [
@@ -415,19 +395,14 @@ export class Importer {
             stage: theirs.current_stage ?? 'None',
             status: 'READY',
             status_message: null,
-            digest: files === undefined ? null : treeDigest(files),
-            size: files === undefined ? null : files.reduce((sum, { size }) => sum + size, 0),
-            servable: inspection.servable ? 1 : 0,
-            servable_reason: inspection.reason ?? null,
+            ...treeColumns(files),
+            ...inspectionColumns(inspection),
             approval: 'none',
             approval_by: null,
             approval_reason: null,
             approval_at: null,
             provenance: JSON.stringify(origin.provenance),
-            signature: inspection.signature === undefined ? null : JSON.stringify(inspection.signature),
             metrics: JSON.stringify(origin.metrics),
-            examples: inspection.examples === undefined ? null : JSON.stringify(inspection.examples),
-            scan: JSON.stringify(inspection.scan),
             created_by: scope.actor,
             created_at: created,
             updated_at: numberOf(theirs.last_updated_timestamp) ?? created,

@@ -128,26 +128,13 @@ export class TrackingServer {
   }
 
   /** All pages of a search. A route that an older server does not have has nothing. */
-  async *search<T>(path: string, items: string, body: object): AsyncGenerator<T> {
-    for (let token: string | undefined; ;) {
-      const page = await this.#json(`/api/2.0/mlflow/${path}`, { ...body, ...(token !== undefined && { page_token: token }) })
-      if (page === undefined) return
-      yield* (page[items] ?? []) as T[]
-      token = page['next_page_token'] as string | undefined
-      if (token === undefined || token === '') return
-    }
+  search<T>(path: string, items: string, body: object): AsyncGenerator<T> {
+    return pages(items, (token) => this.#json(`/api/2.0/mlflow/${path}`, { ...body, ...token }))
   }
 
   /** As {@link search}, of a route that is asked by GET. */
-  async *list<T>(path: string, items: string, query: Readonly<Record<string, string>>): AsyncGenerator<T> {
-    for (let token: string | undefined; ;) {
-      const fields = new URLSearchParams({ ...query, ...(token !== undefined && { page_token: token }) })
-      const page = await this.#json(`/api/2.0/mlflow/${path}?${fields.toString()}`)
-      if (page === undefined) return
-      yield* (page[items] ?? []) as T[]
-      token = page['next_page_token'] as string | undefined
-      if (token === undefined || token === '') return
-    }
+  list<T>(path: string, items: string, query: Readonly<Record<string, string>>): AsyncGenerator<T> {
+    return pages(items, (token) => this.#json(`/api/2.0/mlflow/${path}?${new URLSearchParams({ ...query, ...token }).toString()}`))
   }
 
   /** Every file of a run. */
@@ -226,6 +213,21 @@ export class TrackingServer {
       if ((error as { code?: string }).code === 'SLW_NOT_FOUND') return undefined
       throw error
     }
+  }
+}
+
+/** The items of one page after the other. @param ask with the token that the page before gave; undefined where there is nothing */
+async function* pages<T>(
+  items: string,
+  ask: (token: Readonly<Record<string, string>>) => Promise<Record<string, unknown> | undefined>,
+): AsyncGenerator<T> {
+  for (let token = {}; ;) {
+    const page = await ask(token)
+    if (page === undefined) return
+    yield* (page[items] ?? []) as T[]
+    const next = page['next_page_token'] as string | undefined
+    if (next === undefined || next === '') return
+    token = { page_token: next }
   }
 }
 
