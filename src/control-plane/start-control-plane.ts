@@ -30,7 +30,6 @@ import { Leases } from '../storage/sql/leases.ts'
 import { openDatabase } from '../storage/sql/open.ts'
 import type { AddressInfo } from 'node:net'
 import type { Logger } from '../core/log.ts'
-import type { Inspect } from '../registry/servable.ts'
 
 export interface ControlPlaneOptions {
   /** Where everything lies that has no place of its own. */
@@ -90,8 +89,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const [inspecting, backingUp] = [join(data, 'inspecting'), join(data, 'backups')]
   for (const folder of [inspecting, backingUp]) await rm(folder, { recursive: true, force: true })
   const contents = new Contents({ database, objects, clock, newId })
-  const inspector = new Inspector({ contents, folder: inspecting, tryOut })
-  const inspect: Inspect = (files) => inspector.inspect(files)
+  const { inspect } = new Inspector({ contents, folder: inspecting, tryOut })
   const registry = new Registry(ground, inspect)
   const keys = new Keys(ground)
   for (const environment of ENVIRONMENTS) await registry.experiments.ensureDefault(environment)

@@ -12,6 +12,7 @@ import { judgeByNames } from './servable.ts'
 import { treeDigest } from './trees.ts'
 import type { Inspection, ScanCheck } from '../contract/inspection.ts'
 import type { Contents } from '../storage/contents.ts'
+import type { Inspect } from './servable.ts'
 import type { TreeFile } from './trees.ts'
 
 export interface InspectorOptions {
@@ -44,20 +45,15 @@ export class Inspector {
   }
 
   /** Never throws for what is in the files: that is what it tells. @throws SLW_STORE_UNAVAILABLE, SLW_STORE_CORRUPT */
-  async inspect(files: readonly TreeFile[] | undefined): Promise<Inspection> {
+  readonly inspect: Inspect = async (files, anew = false) => {
     if (files === undefined || files.length === 0) return judgeByNames(files)
     const digest = treeDigest(files)
-    const known = this.#kept.get(digest)
+    const known = anew ? undefined : this.#kept.get(digest)
     if (known !== undefined) return known
     const inspection = await this.#turns.take(() => this.#look(files))
     if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value!)
     this.#kept.set(digest, inspection)
     return inspection
-  }
-
-  /** Forgets what is known of these files, so that they are looked at again. */
-  forget(files: readonly TreeFile[]): void {
-    this.#kept.delete(treeDigest(files))
   }
 
   async #look(files: readonly TreeFile[]): Promise<Inspection> {

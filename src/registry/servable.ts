@@ -1,8 +1,11 @@
 import type { Inspection } from '../contract/inspection.ts'
 import type { TreeFile } from './trees.ts'
 
-/** Finds out what the files of a version are. Undefined where they are not with us. */
-export type Inspect = (files: readonly TreeFile[] | undefined) => Promise<Inspection>
+/**
+ * Finds out what the files of a version are. Undefined where they are not with us.
+ * @param anew whatever is known of the same files already. Default: what is known is told
+ */
+export type Inspect = (files: readonly TreeFile[] | undefined, anew?: boolean) => Promise<Inspection>
 
 /** Files that run code when they are read, and what wrote them. */
 const CODE: readonly (readonly [ending: RegExp, what: string])[] = [

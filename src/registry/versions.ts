@@ -190,7 +190,8 @@ export class Versions {
   async inspectAgain(scope: Scope, model: string, number: string): Promise<Version> {
     const { read } = this.#ground.database
     const row = await requireVersion(read, await requireModel(read, scope, model), number)
-    const inspection = await this.#inspect(row.digest === null ? undefined : await filesBelow(read, `version:${row.id}`))
+    const files = row.digest === null ? undefined : await filesBelow(read, `version:${row.id}`)
+    const inspection = await this.#inspect(files, true)
     await this.#change({ scope, model, number }, async (write, before, now) => {
       const { servable, reason } = inspection
       const set = { ...inspectionColumns(inspection), updated_at: now }

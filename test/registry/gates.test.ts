@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { join } from 'node:path'
 import { Contents } from '../../src/storage/contents.ts'
+import { Inspector } from '../../src/registry/inspector.ts'
 import { Registry } from '../../src/registry/registry.ts'
 import { Signers } from '../../src/registry/signers.ts'
 import { filesBelow } from '../../src/registry/trees.ts'
 import { signModel } from '../../src/security/model-signing.ts'
 import { contentId } from '../../src/storage/objects/content-digest.ts'
 import { openFileStore } from '../../src/storage/objects/file-store.ts'
+import { example } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { addFile, ANNA, eachRegistry, NOBODY } from './in-registry.ts'
 import type { Inspection } from '../../src/contract/inspection.ts'
@@ -146,4 +149,35 @@ eachRegistry('a signature is kept if it holds, and opens a gate that asks for it
   await registry.models.update(ANNA, 'm', { policy: {} })
   await signers.remove(ANNA, 'release')
   assert.deepEqual(await signers.list(ANNA), [])
+})
+
+eachRegistry('files are looked at once, and again when that is asked for', async ({ ground }) => {
+  await using folder = await temporaryFolder()
+  await using objects = await openFileStore(join(folder.path, 'objects'))
+  const contents = new Contents({ ...ground, objects })
+  let tried = 0
+  const tryOut = async (): Promise<string> => {
+    if (++tried === 1) throw new Error('no memory was left')
+    return 'loads and runs'
+  }
+  const { inspect } = new Inspector({ contents, folder: join(folder.path, 'inspecting'), tryOut })
+  const registry = new Registry(ground, inspect)
+  const bytes = await readFile(join(example('churn'), 'model.onnx'))
+  const { id } = await contents.receive(Readable.from([bytes]), async (write, digest) => {
+    const hold = { id: 'h', content_id: digest.id, expires_at: Number.MAX_SAFE_INTEGER }
+    await write.insertInto('holds').values(hold).execute()
+    return digest
+  })
+  const push = async (model: string) => {
+    await registry.models.create(ANNA, { name: model })
+    return (await registry.versions.push(ANNA, model, { files: [{ path: 'model.onnx', contentId: id, size: 0 }] })).version
+  }
+  const refused = await push('first')
+  assert.deepEqual([refused.servable, refused.servableReason], [false, 'no memory was left'])
+  assert.equal((await push('second')).servable, false, 'of the same files the same is known')
+  assert.equal(tried, 1)
+  const passed = await registry.versions.inspectAgain(ANNA, 'first', '1')
+  assert.deepEqual([passed.servable, passed.servableReason], [true, undefined])
+  assert.equal((await push('third')).servable, true)
+  assert.equal(tried, 2)
 })
