@@ -1,9 +1,9 @@
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startServer } from '../src/server/start-server.ts'
-import type { AddressInfo } from 'node:net'
 import type { SlipwayServer, StartServerOptions } from '../src/server/start-server.ts'
 
 export const ROOT: string = fileURLToPath(new URL('..', import.meta.url))
@@ -61,12 +61,22 @@ export async function until(fact: () => boolean | Promise<boolean>, what: string
   }
 }
 
-/** A port that was free a moment ago, for programs that cannot tell which one they took. */
+/**
+ * A port that was free a moment ago, for programs that cannot tell which one they took. None of those that systems give to whoever
+ * listens on port 0 (Linux: from 32768 on): another test would be given it before the program takes it.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = randomInt(20_000, 30_000)
+    const server = createServer()
+    try {
+      await once(server.listen(port, '127.0.0.1'), 'listening')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') continue
+      throw error
+    }
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }

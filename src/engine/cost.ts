@@ -22,10 +22,18 @@ export function fitCost(one: { rows: number; us: number }, many: { rows: number;
 const DECAY = 0.98
 /** The probe counts as this many runs, so that a first odd one does not decide. */
 const PROBE_WEIGHT = 5
+/**
+ * One run counts as no more than so many times what was expected of it. A single run that waited for a busy main thread takes a
+ * hundred times as long, and a queue of hundreds of runs would be thought to take minutes; when all runs become slow, the
+ * expectation grows with each of them.
+ */
+const SURPRISE = 4
+/** Microseconds by which a run may always take longer: an expectation of nothing could not grow. */
+const JITTER_US = 100
 
 /**
  * Learns the cost of a run from the runs themselves: the least-squares line through rows and time, recent runs weighing
- * more. Starts from what the probe measured.
+ * more and none far more than what was expected of it. Starts from what the probe measured.
  */
 export class CostModel {
   #weight = 0
@@ -62,8 +70,15 @@ export class CostModel {
     this.#us *= DECAY
     this.#rowsRows *= DECAY
     this.#rowsUs *= DECAY
-    this.#add(rows, us, 1)
+    this.#add(rows, Math.min(us, this.#mostUs(rows)), 1)
     this.#fit()
+  }
+
+  /** What a run is taken to last at most, however long it lasted. A larger run than any before may be as slow per row as the largest. */
+  #mostUs(rows: number): number {
+    if (this.#cost === undefined) return Number.POSITIVE_INFINITY
+    const within = predictUs(this.#cost, Math.min(rows, this.#rowsMost))
+    return SURPRISE * within * Math.max(1, rows / this.#rowsMost) + JITTER_US
   }
 
   #add(rows: number, us: number, weight: number): void {

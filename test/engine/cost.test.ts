@@ -70,6 +70,14 @@ describe('the learned cost of a run', () => {
     for (const rows of [1, 8]) assert.ok(predictUs(model.cost!, rows) > 2000, JSON.stringify(model.cost))
   })
 
+  it('is not thrown off by one run that waited for something else', () => {
+    const model = new CostModel({ fixedUs: 100, perRowUs: 2 })
+    model.observe(64, 277_000)
+    const truth = 1407 * 228
+    const queue = model.atLeastUs(90_000, 1407)!
+    assert.ok(queue < 10 * truth, `90 000 rows take ${truth} us and are thought to take ${queue} us`)
+  })
+
   it('keeps its slope through any number of runs of one size', () =>
     fc.assert(
       fc.property(costs, fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 3000 }), (truth, rows, times) => {
