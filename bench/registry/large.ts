@@ -1,18 +1,21 @@
 /**
- * A registry with much in it: `sh scripts/node bench/registry/large.ts [VERSIONS] [POINTS]` (100 000 and 10 000 000). Fills a SQLite file,
- * serves it, asks first pages and searches, and prints how long they take and how much memory the control plane has. Asserts nothing;
- * docs/benchmarks.md says how to read it.
+ * A registry with much in it: `sh scripts/node bench/registry/large.ts [VERSIONS] [POINTS] [sqlite|postgres]` (100 000, 10 000 000, SQLite). Fills a
+ * database, serves it, asks first pages and searches, and prints how long they take and how much memory the control plane has. Asserts
+ * nothing; docs/benchmarks.md says how to read it.
  */
 import { sql } from 'kysely'
 import { join } from 'node:path'
 import { migrate } from '../../src/storage/sql/migrate.ts'
-import { openSqlite } from '../../src/storage/sql/sqlite.ts'
 import { upInChild } from '../../test/control-plane/up-in-child.ts'
 import { residentMb } from '../../test/keep-alive-load.ts'
+import { openPlace } from '../../test/storage/open-place.ts'
+import { startPostgres } from '../../test/storage/postgres-server.ts'
 import { temporaryFolder } from '../../test/temporary-folder.ts'
 import { median } from '../table.ts'
+import type { RawBuilder } from 'kysely'
 
-const [versions = 100_000, points = 10_000_000] = process.argv.slice(2).map(Number)
+const [versions = 100_000, points = 10_000_000] = process.argv.slice(2, 4).map(Number)
+const [dialect = 'sqlite'] = process.argv.slice(4)
 const MODELS = 100
 const RUNS = 1000
 const ROUNDS = 60
@@ -22,22 +25,25 @@ function numbers(count: number) {
   return sql`with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < ${sql.lit(count)})`
 }
 
-async function fill(file: string): Promise<void> {
-  await using database = await openSqlite({ file })
+async function fill(url: string): Promise<void> {
+  await using database = await openPlace(url)
   await migrate(database)
+  /** The id of a run: 32 hexadecimal digits. */
+  const id = (number: string): RawBuilder<unknown> =>
+    sql.raw(database.dialect === 'sqlite' ? `printf('%032x', ${number})` : `lpad(to_hex(${number}), 32, '0')`)
   await database.write(async (write) => {
     const run = async (statement: ReturnType<typeof sql>): Promise<void> => void (await statement.execute(write))
     await run(sql`insert into experiments values ('0', 'default', 'Default', 'mlflow-artifacts:/0', 'active', 1, 1, null)`)
     await run(
-      sql`${numbers(RUNS)} insert into runs select printf('%032x', i), '0', 'run-' || i, 'anna', 'FINISHED', i, i + 1, 'mlflow-artifacts:/0/' || printf('%032x', i) || '/artifacts', 'active', null from n`,
+      sql`${numbers(RUNS)} insert into runs select ${id('i')}, '0', 'run-' || i, 'anna', 'FINISHED', i, i + 1, 'mlflow-artifacts:/0/' || ${id('i')} || '/artifacts', 'active', null from n`,
     )
     await run(
-      sql`${numbers(points)} insert into metrics select printf('%032x', i % ${sql.lit(RUNS)}), 'm' || (i / ${sql.lit(RUNS)} % 10), i, i / ${sql.lit(RUNS * 10)}, i * 0.5, 0 from n`,
+      sql`${numbers(points)} insert into metrics select ${id(`i % ${RUNS}`)}, 'm' || (i / ${sql.lit(RUNS)} % 10), i, i / ${sql.lit(RUNS * 10)}, i * 0.5, 0 from n`,
     )
     await run(
-      sql`${numbers(RUNS * 10)} insert into latest_metrics select printf('%032x', i / 10), 'm' || (i % 10), i, i, (i * 7919) % 1000 / 1000.0, 0 from n`,
+      sql`${numbers(RUNS * 10)} insert into latest_metrics select ${id('i / 10')}, 'm' || (i % 10), i, i, (i * 7919) % 1000 / 1000.0, 0 from n`,
     )
-    await run(sql`${numbers(RUNS)} insert into params select printf('%032x', i), 'lr', '0.' || (i % 100) from n`)
+    await run(sql`${numbers(RUNS)} insert into params select ${id('i')}, 'lr', '0.' || (i % 100) from n`)
     await run(
       sql`${numbers(MODELS)} insert into models (id, environment, name, description, protected_aliases, created_at, updated_at) select 'model' || i, 'default', 'model-' || i, '', '[]', i, i from n`,
     )
@@ -46,6 +52,8 @@ async function fill(file: string): Promise<void> {
       select 'version' || i, 'model' || (i % ${sql.lit(MODELS)}), i / ${sql.lit(MODELS)} + 1, 's3://b/' || i, 'None', 'READY', 0, 'none', '{}', '{}', '[]', 'anna', i, i from n`)
     await run(sql`${numbers(versions)} insert into version_tags select 'version' || i, 'team', 't' || (i % 50) from n`)
   })
+  // What its own upkeep does within a minute.
+  if (database.dialect === 'postgres') await sql`analyze`.execute(database.read)
 }
 
 interface Asked {
@@ -96,10 +104,12 @@ const ASKED: readonly Asked[] = [
 ]
 
 await using folder = await temporaryFolder()
+await using postgres = dialect === 'postgres' ? await startPostgres() : undefined
+const url = postgres === undefined ? `sqlite:${join(folder.path, 'slipway.db')}` : await postgres.createDatabase('large')
 const began = performance.now()
-await fill(join(folder.path, 'slipway.db'))
-console.log(`${versions} versions and ${points} points, filled in ${Math.round((performance.now() - began) / 1000)} s`)
-await using plane = await upInChild(['--data', folder.path, '--no-server'])
+await fill(url)
+console.log(`${versions} versions and ${points} points on ${dialect}, filled in ${Math.round((performance.now() - began) / 1000)} s`)
+await using plane = await upInChild(['--data', folder.path, '--db', url, '--no-server'])
 const idleMb = residentMb(plane.pid)
 for (const { what, method, path, body, goalMs } of ASKED) {
   const times: number[] = []

@@ -4,11 +4,11 @@ import { record } from './events.ts'
 import { byText, groupTags, tagRows } from './ground.ts'
 import { LIMITS, requireAlias, requireModelName, requireTag } from './names.ts'
 import { policyOf, requirePolicy } from './policies.ts'
-import { readVersions } from './read-versions.ts'
+import { readVersions, STAGES } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ModelPolicy } from '../contract/model-policy.ts'
-import type { ModelsRow, Schema } from '../storage/sql/schema.ts'
+import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
 import type { Change } from './events.ts'
 import type { Ground, Scope, Tag, Write } from './ground.ts'
 import type { Version } from './read-versions.ts'
@@ -310,13 +310,6 @@ export async function requireModel(read: Kysely<Schema>, scope: Scope, name: str
 export async function readModels(read: Kysely<Schema>, rows: readonly Selectable<ModelsRow>[]): Promise<Model[]> {
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)
-  const newest = read
-    .selectFrom('versions')
-    .select((columns) => ['model_id', 'stage', columns.fn.max('number').as('number')])
-    .where('model_id', 'in', ids)
-    .where('deleted_at', 'is', null)
-    .groupBy(['model_id', 'stage'])
-    .as('newest')
   const [tags, aliases, latest] = await Promise.all([
     read.selectFrom('model_tags').select(['model_id as owner', 'key', 'value']).where('model_id', 'in', ids).execute(),
     read
@@ -325,12 +318,7 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
       .select(['aliases.model_id', 'alias', 'number'])
       .where('aliases.model_id', 'in', ids)
       .execute(),
-    read
-      .selectFrom('versions')
-      .innerJoin(newest, (join) => join.onRef('newest.model_id', '=', 'versions.model_id').onRef('newest.number', '=', 'versions.number'))
-      .selectAll('versions')
-      .orderBy('versions.number')
-      .execute(),
+    newestOf(read, ids),
   ])
   const tagsOf = groupTags(tags)
   const aliasesOf = Map.groupBy(aliases, (alias) => alias.model_id)
@@ -350,4 +338,29 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
     deletedAt: row.deleted_at ?? undefined,
     latestVersions: (versionsOf.get(row.id) ?? []).toSorted((a, b) => (a.stage < b.stage ? -1 : 1)),
   }))
+}
+
+/** The newest live version in each stage. Looked up in an index for each stage of each model: there may be very many versions. */
+async function newestOf(read: Kysely<Schema>, models: readonly string[]): Promise<Selectable<VersionsRow>[]> {
+  return await read
+    .selectFrom('models')
+    .innerJoin('versions', 'versions.model_id', 'models.id')
+    .selectAll('versions')
+    .where('models.id', 'in', models)
+    .where((of) =>
+      of(
+        'versions.number',
+        'in',
+        STAGES.map((stage) =>
+          of
+            .selectFrom('versions as staged')
+            .select(({ fn }) => fn.max('staged.number').as('number'))
+            .whereRef('staged.model_id', '=', 'models.id')
+            .where('staged.stage', '=', stage)
+            .where('staged.deleted_at', 'is', null),
+        ),
+      ),
+    )
+    .orderBy('versions.number')
+    .execute()
 }

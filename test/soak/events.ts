@@ -58,10 +58,15 @@ async function settleVersion(day: Day, model: SoakModel): Promise<void> {
   model.onlyPossible(model.wanted)
 }
 
+/** Whoever is told that the process was killed while it loaded asks once more. */
 async function administer(day: Day, path: string, body: unknown): Promise<void> {
-  const response = await fetch(`${day.url}${path}`, { method: 'POST', headers: ADMIN, body: JSON.stringify(body) })
-  const text = await response.text()
-  if (response.status !== 200) throw new Error(`POST ${path} ${JSON.stringify(body)}: ${response.status} ${text}`)
+  for (let attempt = 1; ; attempt++) {
+    const response = await fetch(`${day.url}${path}`, { method: 'POST', headers: ADMIN, body: JSON.stringify(body) })
+    const text = await response.text()
+    if (response.status === 200) return
+    const killed = response.status === 422 && text.includes('ended while it loaded (killed: SIGKILL)')
+    if (!killed || attempt === 3) throw new Error(`POST ${path} ${JSON.stringify(body)}: ${response.status} ${text}`)
+  }
 }
 
 type Act = (day: Day, model: SoakModel) => Promise<void>

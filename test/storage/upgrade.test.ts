@@ -15,9 +15,9 @@ import { openPlace } from './open-place.ts'
 
 const KEPT = join(import.meta.dirname, 'kept')
 
-/** What the database of that release held: a line each, such as `INSERT INTO "runs" VALUES(...)`. */
+/** What the database of that release held: a statement each, such as `INSERT INTO "runs" VALUES(...);`, whose texts may have lines. */
 async function rowsOf(file: string): Promise<string[]> {
-  const lines = (await readFile(join(KEPT, file), 'utf8')).trim().split('\n')
+  const lines = (await readFile(join(KEPT, file), 'utf8')).trim().split(/\n(?=INSERT INTO ")/)
   const order: readonly string[] = BACKED_UP.map(({ name }) => name)
   const tableOf = (line: string): string => /^INSERT INTO "(\w+)"/.exec(line)![1]!
   // What migrations put there themselves, and what belongs to processes, is left out.
@@ -40,8 +40,9 @@ async function fill(url: string, file: string): Promise<void> {
 }
 
 /** What that release was asked, and its answers. */
-async function look(data: string, more: readonly string[]): Promise<void> {
+async function look(data: string, release: string, more: readonly string[]): Promise<void> {
   await using plane = await upInChild(['--data', data, '--no-server', ...more])
+  if (release >= '0002') await lookAtPolicies(plane.url)
   const alias = await plane.call('GET', 'registered-models/alias', { name: 'kept-model', alias: 'champion' })
   assert.equal(alias.body['model_version'].version, '2')
   const experiment = (await plane.call('GET', 'experiments/get-by-name', { experiment_name: 'kept' })).body['experiment']
@@ -59,6 +60,21 @@ async function look(data: string, more: readonly string[]): Promise<void> {
   assert.equal(made.body['model_version'].version, '4', 'numbers go on')
 }
 
+/** A model with a policy, and its version, which is signed and approved. */
+async function lookAtPolicies(url: string): Promise<void> {
+  const model = (await (await fetch(`${url}/api/v1/models/gated`)).json()) as Record<string, any>
+  assert.deepEqual(model['policy'], { gatedAliases: ['champion'], approval: true, signedBy: ['release'] })
+  assert.deepEqual(model['aliases'], { champion: 1 })
+  const version = (await (await fetch(`${url}/api/v1/models/gated/versions/1`)).json()) as Record<string, any>
+  const { items: signatures } = (await (await fetch(`${url}/api/v1/models/gated/versions/1/signatures`)).json()) as Record<string, any>
+  const { servable, approval, tags } = version
+  assert.deepEqual([servable, approval.state, approval.by, tags], ['yes', 'approved', 'local', { team: 'a' }])
+  assert.deepEqual(
+    signatures.map(({ signer }: { signer: string }) => signer),
+    ['release'],
+  )
+}
+
 it('rows of every release since the first are kept', async () => {
   assert.deepEqual(
     (await readdir(KEPT)).toSorted(),
@@ -71,7 +87,7 @@ for (const { name } of MIGRATIONS.slice(0, -1)) {
   it(`a SQLite file of ${name} is taken over when it is opened, after a copy`, async () => {
     await using folder = await temporaryFolder()
     await fill(`sqlite:${join(folder.path, 'slipway.db')}`, `${name}.sql`)
-    await look(folder.path, [])
+    await look(folder.path, name, [])
     assert.ok((await readdir(folder.path)).some((file) => file.startsWith('slipway.db.backup-')))
   })
 
@@ -83,6 +99,6 @@ for (const { name } of MIGRATIONS.slice(0, -1)) {
     await assert.rejects(refused, /slipway migrate --db/)
     const migrated = await slipway(['migrate', '--db', url])
     assert.equal(migrated.code, 0, migrated.stderr)
-    await look(folder.path, ['--db', url])
+    await look(folder.path, name, ['--db', url])
   })
 }

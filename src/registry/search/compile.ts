@@ -80,8 +80,13 @@ const IS_NAN = sql.ref('detail.is_nan')
 
 /** The object has a row in the table of which all conditions are true. */
 function detail({ kind }: Filter, { table, owner }: Details, conditions: readonly RawBuilder<SqlBool>[]): RawBuilder<SqlBool> {
-  const ofObject = sql`${sql.ref(`detail.${owner}`)} = ${TABLES[kind].id}`
-  return sql`exists (select 1 from ${sql.table(table)} as detail where ${sql.join([ofObject, ...conditions], sql` and `)})`
+  const rows = sql`from ${sql.table(table)} as detail where ${sql.join(conditions, sql` and `)}`
+  const of = sql.ref(`detail.${owner}`)
+  const { id } = TABLES[kind]
+  // Asked for each of the objects of a few experiments, or once of all: SQLite does as it is told.
+  return kind === 'runs' || kind === 'loggedModels'
+    ? sql`exists (select 1 ${rows} and ${of} = ${id})`
+    : sql`${id} in (select ${of} ${rows})`
 }
 
 function ofText(clause: Clause, filter: Filter, table: Details): RawBuilder<SqlBool> {

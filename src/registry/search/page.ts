@@ -44,10 +44,14 @@ export async function pageOf<TB extends keyof Schema, O>(
   const columns = sortColumns(kind, order, dialect)
   let page = query
   if (pageToken !== '') page = page.where(behind(columns, read(pageToken, kind, order, columns)))
-  for (const [index, { expression, descending }] of columns.entries()) {
+  for (const [index, { expression, nullable, descending }] of columns.entries()) {
     const name = sql.ref(alias(index))
     page = page.select(expression.as(alias(index))) as typeof page
-    page = page.orderBy(name, (by) => (descending ? by.desc() : by.asc()).nullsLast())
+    page = page.orderBy(name, (by) => {
+      const directed = descending ? by.desc() : by.asc()
+      // No index stands in an order that says where nulls come, as neither database knows that there are none.
+      return nullable ? directed.nullsLast() : directed
+    })
   }
   const found = (await page.limit(maxResults + 1).execute()) as Record<string, unknown>[]
   const rows = found.slice(0, maxResults)
