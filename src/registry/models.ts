@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { record } from './events.ts'
@@ -340,27 +341,30 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
   }))
 }
 
-/** The newest live version in each stage. Looked up in an index for each stage of each model: there may be very many versions. */
+/** The newest live version in each stage, looked up for each stage of each model: there may be very many versions. */
 async function newestOf(read: Kysely<Schema>, models: readonly string[]): Promise<Selectable<VersionsRow>[]> {
-  return await read
+  const stages = sql<{ stage: string }>`(${sql.join(
+    STAGES.map((stage) => sql`select ${stage} as stage`),
+    sql` union all `,
+  )})`.as<'stages'>(sql`stages`)
+  const newest = await read
     .selectFrom('models')
-    .innerJoin('versions', 'versions.model_id', 'models.id')
-    .selectAll('versions')
-    .where('models.id', 'in', models)
-    .where((of) =>
-      of(
-        'versions.number',
-        'in',
-        STAGES.map((stage) =>
-          of
-            .selectFrom('versions as staged')
-            .select(({ fn }) => fn.max('staged.number').as('number'))
-            .whereRef('staged.model_id', '=', 'models.id')
-            .where('staged.stage', '=', stage)
-            .where('staged.deleted_at', 'is', null),
-        ),
-      ),
+    .crossJoin(stages)
+    .select((of) =>
+      of
+        .selectFrom('versions as staged')
+        .select('staged.id')
+        .whereRef('staged.model_id', '=', 'models.id')
+        .whereRef('staged.stage', '=', 'stages.stage')
+        .where('staged.deleted_at', 'is', null)
+        // The order of the index: PostgreSQL does not see that the first of these is the same everywhere.
+        .orderBy('staged.deleted_at', 'desc')
+        .orderBy('staged.number', 'desc')
+        .limit(1)
+        .as('id'),
     )
-    .orderBy('versions.number')
+    .where('models.id', 'in', models)
     .execute()
+  const ids = newest.flatMap(({ id }) => id ?? [])
+  return ids.length === 0 ? [] : await read.selectFrom('versions').selectAll().where('id', 'in', ids).orderBy('number').execute()
 }

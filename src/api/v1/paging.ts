@@ -30,9 +30,8 @@ export async function pageAnswer<TB extends keyof Schema, O>(
 ): Promise<V1Answer> {
   const { limit = LIMIT, pageToken = '', orderBy } = query
   const order = parseOrder(kind, orderBy === undefined ? [] : orderBy.split(',').map((term) => term.trim()))
-  const [{ rows, nextPageToken }, total] = await Promise.all([
-    pageOf(found, order, { kind, dialect: options.registry.dialect, maxResults: limit, pageToken }),
-    countOf(found),
-  ])
+  const { rows, nextPageToken } = await pageOf(found, order, { kind, dialect: options.registry.dialect, maxResults: limit, pageToken })
+  // A search for what is rare has looked at everything already.
+  const total = pageToken === '' && nextPageToken === undefined ? rows.length : await countOf(found)
   return { body: { items: await write(rows), total, ...(nextPageToken !== undefined && { nextPageToken }) } }
 }

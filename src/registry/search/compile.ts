@@ -145,7 +145,7 @@ function isNoPrompt(kind: 'models' | 'versions'): RawBuilder<SqlBool> {
   const tagged = sql`${KEY} = ${PROMPT_TAG} and ${VALUE.expression} = 'true'`
   if (kind === 'models')
     return sql`not exists (select 1 from model_tags as detail where detail.model_id = ${TABLES.models.id} and ${tagged})`
-  // Asked once and not for each version: prompts are few, versions may be many.
-  return sql`${sql.ref('versions.model_id')} not in (select sibling.model_id from version_tags as detail
+  // Found once, and asked of models: prompts are few, versions may be many.
+  return sql`${TABLES.models.id} not in (select sibling.model_id from version_tags as detail
     join versions as sibling on sibling.id = detail.version_id where ${tagged})`
 }
