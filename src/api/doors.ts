@@ -7,6 +7,7 @@ import type { Scope } from '../registry/ground.ts'
 import type { ServedAnswer } from '../contract/registry-api.ts'
 import type { Logger } from '../core/log.ts'
 import type { Contents } from '../storage/contents.ts'
+import type { PartUploads } from '../storage/part-uploads.ts'
 import type { Files } from '../registry/files.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Keys } from '../registry/keys.ts'
@@ -35,6 +36,9 @@ export interface ApiOptions {
   readonly registry: Registry
   readonly files: Files
   readonly contents: Contents
+  readonly partUploads: PartUploads
+  /** Whether large files go between clients and the bucket, where there is one. */
+  readonly directTransfers: boolean
   readonly signers: Signers
   readonly webhooks: Webhooks
   readonly keys: Keys

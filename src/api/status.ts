@@ -7,7 +7,7 @@ import type { ApiOptions } from './doors.ts'
 const MLFLOW_VERSION = '3.18.0'
 
 /** What anybody may ask: whether it works, and what it is. */
-export function statusRoutes({ registry }: ApiOptions): FastifyPluginAsync {
+export function statusRoutes({ registry, directTransfers }: ApiOptions): FastifyPluginAsync {
   return async (app) => {
     app.get('/health', async (request, reply) => {
       await sql`select 1`.execute(registry.read)
@@ -19,8 +19,8 @@ export function statusRoutes({ registry }: ApiOptions): FastifyPluginAsync {
       store_type: 'SqlStore',
       workspaces_enabled: false,
       trace_archival_enabled: false,
-      multipart_uploads_enabled: false,
-      multipart_downloads_enabled: false,
+      multipart_uploads_enabled: true,
+      multipart_downloads_enabled: directTransfers,
       presigned_upload_run_id_supported: false,
       presigned_upload_model_id_supported: false,
       features_enabled: { gateway: false },

@@ -17,6 +17,7 @@ interface UpOptions {
   readonly server: boolean
   readonly allowedHosts?: string[]
   readonly allowPrivateAddresses: boolean
+  readonly directTransfers: boolean
 }
 
 export function define(command: Command): void {
@@ -30,6 +31,11 @@ export function define(command: Command): void {
     .option('--no-server', 'without a local server')
     .option('--allowed-hosts <name...>', 'names that this machine is asked by, beside localhost')
     .option('--allow-private-addresses', 'webhooks may tell addresses of this machine and its network', false)
+    .option(
+      '--direct-transfers',
+      'clients of MLflow send and get large files from the bucket itself, which they must be able to reach',
+      false,
+    )
     .addHelpText('after', '\nExamples:\n  slipway up\n  slipway up --db postgres://slipway@db/slipway --objects s3://models/registry')
     .action(async (options: UpOptions) => up(options))
 }
@@ -59,6 +65,7 @@ async function up(options: UpOptions): Promise<void> {
       logger,
       allowedHosts: options.allowedHosts ?? [],
       allowPrivateAddresses: options.allowPrivateAddresses,
+      directTransfers: options.directTransfers,
       ...(options.server && {
         serving: { folder: join(data, 'serving'), url: `http://127.0.0.1:${serverPort}`, onModels: () => server.start() },
       }),

@@ -25,6 +25,7 @@ import { tryOut } from './try-out.ts'
 import { keepUp, UPKEEP_EVERY_MS } from './upkeep.ts'
 import { isLoopback } from '../security/host-check.ts'
 import { Contents } from '../storage/contents.ts'
+import { PartUploads } from '../storage/part-uploads.ts'
 import { openObjectStore } from '../storage/objects/open.ts'
 import { Leases } from '../storage/sql/leases.ts'
 import { openDatabase } from '../storage/sql/open.ts'
@@ -46,6 +47,8 @@ export interface ControlPlaneOptions {
   readonly allowedHosts?: readonly string[]
   /** Whether webhooks may tell addresses of this machine and its network. Default: no. */
   readonly allowPrivateAddresses?: boolean
+  /** Whether clients of MLflow send and get large files from the bucket itself, by signed addresses. Default: no. */
+  readonly directTransfers?: boolean
   readonly logger?: Logger
   /** A folder that is to hold the models with the served alias, and who is told once there are some. */
   readonly serving?: LocalServing
@@ -79,6 +82,7 @@ const ENVIRONMENTS: readonly [string, ...string[]] = ['default']
  */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { data, host = '127.0.0.1', port, logger: log = silentLogger, allowedHosts = [], allowPrivateAddresses = false } = options
+  const { directTransfers = false } = options
   const clock = systemClock
   const newId = (): string => randomUUID().replaceAll('-', '')
   await using opened = new AsyncDisposableStack()
@@ -102,7 +106,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       'SLW_HOST_REFUSED',
       `${host} can be reached by others, and there is no API key yet: make one with slipway keys create NAME --scope admin, or listen on 127.0.0.1`,
     )
-  const files = new Files(ground, contents)
+  const partUploads = new PartUploads({ database, objects, clock, newId })
+  const files = new Files(ground, contents, partUploads)
   const access = new Access({ keys, local, allowedHosts })
   const served =
     options.serving === undefined
@@ -112,6 +117,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     registry,
     files,
     contents,
+    partUploads,
+    directTransfers: directTransfers && objects.presignPart !== undefined,
     signers: new Signers(ground, contents),
     webhooks: new Webhooks(ground, { allowInside: allowPrivateAddresses }),
     keys,

@@ -1,7 +1,9 @@
 import { SlipwayError } from '../core/errors.ts'
 import { requireOwner } from './sources.ts'
 import { fileAt, filesBelow, requireTreePath } from './trees.ts'
-import type { Contents } from '../storage/contents.ts'
+import type { Contents, Refer } from '../storage/contents.ts'
+import type { UploadedPart } from '../storage/objects/object-store.ts'
+import type { PartUpload, PartUploads } from '../storage/part-uploads.ts'
 import type { Ground, Scope } from './ground.ts'
 import type { Place } from './sources.ts'
 import type { TreeFile } from './trees.ts'
@@ -10,10 +12,12 @@ import type { TreeFile } from './trees.ts'
 export class Files {
   readonly #ground: Ground
   readonly #contents: Contents
+  readonly #parts: PartUploads
 
-  constructor(ground: Ground, contents: Contents) {
+  constructor(ground: Ground, contents: Contents, parts: PartUploads) {
     this.#ground = ground
     this.#contents = contents
+    this.#parts = parts
   }
 
   /**
@@ -22,22 +26,43 @@ export class Files {
    *   would leave its tree
    */
   async put(scope: Scope, place: Place, body: AsyncIterable<Uint8Array>, size: number | undefined): Promise<void> {
-    const { database, clock } = this.#ground
+    await this.#requirePlace(scope, place)
+    await this.#contents.receive(body, this.#become(place), { size })
+  }
+
+  /** Begins a file that comes in parts, in the place of one that may be there. @throws as `put` */
+  async beginParts(scope: Scope, place: Place): Promise<PartUpload> {
+    await this.#requirePlace(scope, place)
+    return await this.#parts.begin(targetOf(place))
+  }
+
+  /** @throws as `put`; SLW_NOT_FOUND without such an upload to this place; SLW_INPUT_INVALID for parts that did not come */
+  async completeParts(scope: Scope, place: Place, id: string, parts: readonly UploadedPart[]): Promise<void> {
+    await this.#requirePlace(scope, place)
+    await this.#parts.complete({ id, of: targetOf(place) }, parts, this.#become(place))
+  }
+
+  /** One that is not there is no error. @throws as `put` */
+  async abortParts(scope: Scope, place: Place, id: string): Promise<void> {
+    await this.#requirePlace(scope, place)
+    await this.#parts.abort({ id, of: targetOf(place) })
+  }
+
+  async #requirePlace(scope: Scope, place: Place): Promise<void> {
     requireWritable(place)
     requireTreePath(place.path)
-    await requireOwner(database.read, scope, place)
-    await this.#contents.receive(
-      body,
-      async (write, content) => {
-        const file = { content_id: content.id, size: content.size, modified_at: clock.epochMs() }
-        await write
-          .insertInto('files')
-          .values({ root: place.root, path: place.path, ...file })
-          .onConflict((conflict) => conflict.columns(['root', 'path']).doUpdateSet(file))
-          .execute()
-      },
-      { size },
-    )
+    await requireOwner(this.#ground.database.read, scope, place)
+  }
+
+  #become(place: Place): Refer<void> {
+    return async (write, content) => {
+      const file = { content_id: content.id, size: content.size, modified_at: this.#ground.clock.epochMs() }
+      await write
+        .insertInto('files')
+        .values({ root: place.root, path: place.path, ...file })
+        .onConflict((conflict) => conflict.columns(['root', 'path']).doUpdateSet(file))
+        .execute()
+    }
   }
 
   /** @throws SLW_NOT_FOUND */
@@ -73,6 +98,10 @@ export class Files {
         .execute()
     })
   }
+}
+
+function targetOf({ root, path }: Place): string {
+  return `${root}/${path}`
 }
 
 function requireWritable({ root }: Place): void {

@@ -3,12 +3,12 @@ import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { ContentDigester } from './objects/content-digest.ts'
 import { readVerified } from './objects/content-verifier.ts'
-import type { Transaction } from 'kysely'
+import type { Selectable, Transaction } from 'kysely'
 import type { Clock } from '../core/clock.ts'
 import type { ContentDigest } from './objects/content-digest.ts'
-import type { ByteRange, ObjectStore } from './objects/object-store.ts'
+import type { ByteRange, ObjectStore, PresignedRequest } from './objects/object-store.ts'
 import type { Database } from './sql/database.ts'
-import type { Schema } from './sql/schema.ts'
+import type { ContentsRow, Schema } from './sql/schema.ts'
 
 export interface ContentsOptions {
   readonly database: Database
@@ -18,8 +18,11 @@ export interface ContentsOptions {
   readonly newId: () => string
 }
 
+/** Writes the rows that refer to a content, in the transaction that makes it known. */
+export type Refer<T> = (write: Transaction<Schema>, content: ContentDigest) => Promise<T>
+
 /** How long an upload may take before its object counts as left behind. */
-const UPLOAD_LIFE_MS = 24 * 3600 * 1000
+export const UPLOAD_LIFE_MS: number = 24 * 3600 * 1000
 
 /** Files by content: bytes in the object store, what is known of them in the database (docs/decisions/0008). */
 export class Contents {
@@ -38,7 +41,7 @@ export class Contents {
    */
   async receive<T>(
     body: AsyncIterable<Uint8Array>,
-    refer: (write: Transaction<Schema>, content: ContentDigest) => Promise<T>,
+    refer: Refer<T>,
     { size, signal }: { readonly size?: number | undefined; readonly signal?: AbortSignal } = {},
   ): Promise<T> {
     const { database, objects, clock, newId } = this.#options
@@ -59,36 +62,7 @@ export class Contents {
       throw error
     }
     await faultPoint('upload.stored')
-    const content = digester.finish()
-    const result = await database.write(async (write) => {
-      // Where it is known already, its row is held: collection, which may be about to delete it, waits and finds that it is wanted.
-      const { object_key: kept } = await write
-        .insertInto('contents')
-        .values({
-          id: content.id,
-          size: content.size,
-          sha256: content.sha256 ?? null,
-          chunks: content.chunks.join(' '),
-          object_key: key,
-          verified: 1,
-          created_at: clock.epochMs(),
-          unreferenced_since: null,
-        })
-        .onConflict((conflict) => conflict.column('id').doUpdateSet({ unreferenced_since: null }))
-        .returning('object_key')
-        .executeTakeFirstOrThrow()
-      // The same content came before: its object stays, ours goes.
-      if (kept !== key) await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
-      const referred = await refer(write, content)
-      await faultPoint('upload.referred')
-      const { numDeletedRows: known } = await write.deleteFrom('uploads').where('object_key', '=', key).executeTakeFirst()
-      // Collection took it for left behind, and its object with it.
-      if (known === 0n)
-        throw new SlipwayError('SLW_CONFLICT', `the upload took longer than ${UPLOAD_LIFE_MS / 3_600_000} hours; send the file again`)
-      return referred
-    })
-    await faultPoint('upload.done')
-    return result
+    return await admit(this.#options, key, digester.finish(), refer)
   }
 
   /**
@@ -124,6 +98,17 @@ export class Contents {
     return sha256
   }
 
+  /**
+   * The request with which somebody else reads a content from the store itself, unchecked by us; undefined where the store cannot be
+   * reached by others.
+   * @throws SLW_NOT_FOUND
+   */
+  async direct(contentId: string, expiresInS: number): Promise<PresignedRequest | undefined> {
+    const { objects } = this.#options
+    const { object_key: key } = await this.#rowOf(contentId)
+    return await objects.presignGet?.(key, expiresInS)
+  }
+
   /** Its object never came into being. A crash before this leaves a row that expires. */
   async #forget(key: string): Promise<void> {
     try {
@@ -140,16 +125,53 @@ export class Contents {
    * @throws SLW_NOT_FOUND, SLW_RANGE_INVALID; SLW_STORE_CORRUPT, also half-way
    */
   async open(contentId: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    const { database, objects } = this.#options
-    const row = await database.read
+    const row = await this.#rowOf(contentId)
+    const content = { id: row.id, size: row.size, chunks: row.chunks === '' ? [] : row.chunks.split(' ') }
+    return readVerified(this.#options.objects, row.object_key, content, { range, signal })
+  }
+
+  async #rowOf(contentId: string): Promise<Pick<Selectable<ContentsRow>, 'id' | 'size' | 'chunks' | 'object_key'>> {
+    const row = await this.#options.database.read
       .selectFrom('contents')
       .select(['id', 'size', 'chunks', 'object_key'])
       .where('id', '=', contentId)
       .executeTakeFirst()
     if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no content has the id ${contentId}`)
-    const content = { id: row.id, size: row.size, chunks: row.chunks === '' ? [] : row.chunks.split(' ') }
-    return readVerified(objects, row.object_key, content, { range, signal })
+    return row
   }
+}
+
+/** An object that lies in the store whole, under the key of an upload, becomes a content. */
+export async function admit<T>({ database, clock }: ContentsOptions, key: string, content: ContentDigest, refer: Refer<T>): Promise<T> {
+  const result = await database.write(async (write) => {
+    // Where it is known already, its row is held: collection, which may be about to delete it, waits and finds that it is wanted.
+    const { object_key: kept } = await write
+      .insertInto('contents')
+      .values({
+        id: content.id,
+        size: content.size,
+        sha256: content.sha256 ?? null,
+        chunks: content.chunks.join(' '),
+        object_key: key,
+        verified: 1,
+        created_at: clock.epochMs(),
+        unreferenced_since: null,
+      })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet({ unreferenced_since: null }))
+      .returning('object_key')
+      .executeTakeFirstOrThrow()
+    // The same content came before: its object stays, ours goes.
+    if (kept !== key) await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
+    const referred = await refer(write, content)
+    await faultPoint('upload.referred')
+    const { numDeletedRows: known } = await write.deleteFrom('uploads').where('object_key', '=', key).executeTakeFirst()
+    // Collection took it for left behind, and its object with it.
+    if (known === 0n)
+      throw new SlipwayError('SLW_CONFLICT', `the upload took longer than ${UPLOAD_LIFE_MS / 3_600_000} hours; send the file again`)
+    return referred
+  })
+  await faultPoint('upload.done')
+  return result
 }
 
 async function* digested(body: AsyncIterable<Uint8Array>, digester: ContentDigester, size: number | undefined): AsyncGenerator<Uint8Array> {

@@ -19,15 +19,30 @@ const OF_CALLS = REGISTRY_STEPS.filter((step) => !/^(collect|trash|restore|impor
 interface Story {
   readonly run: string
   readonly uploaded: boolean
+  readonly joined: boolean
   readonly registered: boolean
   readonly aliased: boolean
 }
 
-/** Uploads a file, registers it, names it; each answered call is a promise that must hold. */
+/** Sends a file in parts, of which one attempt is given up. @returns whether it is said to be there */
+async function sendParts(plane: ChildControlPlane, run: string): Promise<boolean> {
+  const ask = async (what: string, fields: object): Promise<Response> =>
+    await fetch(`${plane.url}/api/2.0/mlflow-artifacts/mpu/${what}/0/${run}/artifacts`, { method: 'POST', body: JSON.stringify(fields) })
+  const begin = async (path: string): Promise<{ upload_id: string; credentials: { url: string }[] }> =>
+    (await (await ask('create', { path, num_parts: 1 })).json()) as never
+  const { upload_id: given } = await begin('never.bin')
+  await ask('abort', { path: 'never.bin', upload_id: given })
+  const { upload_id: id, credentials } = await begin('parts.bin')
+  const etag = (await fetch(credentials[0]!.url, { method: 'PUT', body: 'from parts' })).headers.get('etag')
+  return (await ask('complete', { path: 'parts.bin', upload_id: id, parts: [{ part_number: 1, etag }] })).status === 200
+}
+
+/** Uploads files, registers them, names the version; each answered call is a promise that must hold. */
 async function tell(plane: ChildControlPlane, run: string): Promise<Story> {
-  const done = { run, uploaded: false, registered: false, aliased: false }
+  const done = { run, uploaded: false, joined: false, registered: false, aliased: false }
   try {
     done.uploaded = (await plane.putFile(`0/${run}/artifacts/model/model.onnx`, 'the weights')) === 200
+    done.joined = await sendParts(plane, run)
     const source = `runs:/${run}/model`
     done.registered = (await plane.call('POST', 'model-versions/create', { name: 'm', source, run_id: run })).status === 200
     done.aliased = (await plane.call('POST', 'registered-models/alias', { name: 'm', alias: 'champion', version: '2' })).status === 200
@@ -42,6 +57,9 @@ async function requireWhole(plane: ChildControlPlane, story: Story): Promise<voi
   const text = await file.text()
   if (file.status === 200) assert.equal(text, 'the weights')
   else assert.equal(story.uploaded, false, 'an upload that was answered is lost')
+  const joined = await fetch(`${plane.url}/api/2.0/mlflow-artifacts/artifacts/0/${story.run}/artifacts/parts.bin`)
+  if (joined.status === 200) assert.equal(await joined.text(), 'from parts')
+  else assert.equal(story.joined, false, 'an upload in parts that was answered is lost')
   const version = await plane.call('GET', 'model-versions/get', { name: 'm', version: '2' })
   if (version.status === 200) {
     const { body } = await plane.call('GET', 'model-versions/get-download-uri', { name: 'm', version: '2' })

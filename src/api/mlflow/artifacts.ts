@@ -7,11 +7,15 @@ import { environmentOf } from '../doors.ts'
 import { sendFile } from '../send-file.ts'
 import { useMlflowErrors } from './mlflow.ts'
 import { listed, sizeJson } from './entities.ts'
+import { partRoutes } from './part-routes.ts'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { Scope } from '../../registry/ground.ts'
 import type { Place } from '../../registry/sources.ts'
 import type { ApiOptions } from '../doors.ts'
 import type { Action } from '../permissions.ts'
+
+/** How long a bucket lets whoever has the address of a file read it. */
+const ADDRESS_LIFE_S = 3600
 
 /** Files, as MLflow's clients put, get, list and delete them: `mlflow-artifacts:/PATH` is `artifacts/PATH` here. */
 export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
@@ -54,11 +58,15 @@ export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
       await files.delete(await enter(request, 'write'), placeOrRefuse(pathOf(request)))
       return {}
     })
-    app.all('/mpu/*', async (request) => {
-      await enter(request, 'write')
-      // Clients then send the file in one piece, if the message begins so.
-      throw new SlipwayError('SLW_NOT_IMPLEMENTED', 'Multipart upload is not supported by this server')
+    app.get('/presigned/*', async (request) => {
+      const scope = await enter(request, 'read')
+      const { contentId, size } = await files.find(scope, placeOrRefuse(pathOf(request)))
+      const direct = options.directTransfers ? await contents.direct(contentId, ADDRESS_LIFE_S) : undefined
+      // Clients then get the file in one piece.
+      if (direct === undefined) throw new SlipwayError('SLW_NOT_IMPLEMENTED', 'Presigned downloads are not supported by this server')
+      return { ...direct, file_size: size }
     })
+    partRoutes(app, options, async (request, path) => ({ scope: await enter(request, 'write'), place: placeOrRefuse(path) }))
   }
 }
 

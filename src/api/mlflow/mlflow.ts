@@ -41,7 +41,7 @@ export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
 }
 
 /** JSON objects, whatever a client calls their type; an empty body has no fields. */
-function readBodies(app: FastifyInstance): void {
+export function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, text, done) => {
     let body: unknown

@@ -1,0 +1,81 @@
+import { Readable } from 'node:stream'
+import { SlipwayError } from '../../core/errors.ts'
+import { PARTS_MAX } from '../../storage/objects/parts.ts'
+import { Fields } from './fields.ts'
+import { readBodies } from './mlflow.ts'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Scope } from '../../registry/ground.ts'
+import type { Place } from '../../registry/sources.ts'
+import type { PartUpload } from '../../storage/part-uploads.ts'
+import type { ApiOptions } from '../doors.ts'
+
+/** What a request is about: who asks, and for which file. */
+export interface PartCall {
+  readonly scope: Scope
+  readonly place: Place
+}
+
+type Enter = (request: FastifyRequest, path: string) => Promise<PartCall>
+
+/**
+ * Files in parts, as clients of MLflow send those of 500 MB and more. Where parts go, the answer to `create` tells: here, to an address
+ * that only it knows, or straight to the bucket.
+ */
+export function partRoutes(app: FastifyInstance, { files, partUploads, directTransfers }: ApiOptions, enter: Enter): void {
+  const addressOf = async (request: FastifyRequest, upload: PartUpload, number: number) => {
+    const direct = directTransfers ? await partUploads.direct(upload, number) : undefined
+    if (direct !== undefined) return direct
+    const own = request.url.split('/mpu/', 1)[0]!
+    return { url: `${originOf(request)}${own}/mpu/parts/${upload.id}/${number}?secret=${upload.secret}`, headers: {} }
+  }
+  // No credentials come with a part: clients send it with the address alone.
+  app.put('/mpu/parts/:id/:number', async (request, reply) => {
+    const { id, number } = request.params as { id: string; number: string }
+    const { secret } = request.query as { secret?: unknown }
+    const body = (request.body ?? Readable.from([])) as Readable
+    const { etag } = await partUploads.putPart({ id, secret: String(secret ?? '') }, Number(number), body)
+    return reply.header('etag', etag).send({})
+  })
+  void app.register(async (json) => {
+    readBodies(json)
+    const called = async (request: FastifyRequest) => {
+      const fields = new Fields((request.body ?? {}) as Record<string, unknown>)
+      const folder = (request.params as { '*': string })['*']
+      // Whatever folder it lies in on the machine of the client, Windows or not.
+      const name = fields.requiredText('path').split(/[/\\]/).at(-1)!
+      return { fields, ...(await enter(request, `${folder}/${name}`)) }
+    }
+    json.post('/mpu/create/*', async (request) => {
+      const { fields, scope, place } = await called(request)
+      const count = fields.integer('num_parts') ?? 1
+      if (count < 1 || count > PARTS_MAX)
+        throw new SlipwayError(
+          'SLW_INPUT_INVALID',
+          `Invalid value ${count} for parameter 'num_parts' supplied: expected 1 to ${PARTS_MAX}.`,
+        )
+      const upload = await files.beginParts(scope, place)
+      const credentials = []
+      for (let number = 1; number <= count; number++)
+        credentials.push({ part_number: number, ...(await addressOf(request, upload, number)) })
+      return { upload_id: upload.id, credentials }
+    })
+    json.post('/mpu/complete/*', async (request) => {
+      const { fields, scope, place } = await called(request)
+      const parts = fields
+        .objects('parts')
+        .map((part) => ({ partNumber: part.requiredInteger('part_number'), etag: part.requiredText('etag') }))
+      await files.completeParts(scope, place, fields.requiredText('upload_id'), parts)
+      return {}
+    })
+    json.post('/mpu/abort/*', async (request) => {
+      const { fields, scope, place } = await called(request)
+      await files.abortParts(scope, place, fields.requiredText('upload_id'))
+      return {}
+    })
+  })
+}
+
+/** As the client reached us, also through a proxy that ends TLS. */
+function originOf({ headers, protocol, host }: FastifyRequest): string {
+  return `${headers['x-forwarded-proto'] === 'https' ? 'https' : protocol}://${host}`
+}
