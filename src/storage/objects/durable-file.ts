@@ -5,6 +5,8 @@ import type { FileHandle } from 'node:fs/promises'
 
 /** Bytes read and written at once: each time costs a way to another thread and back. */
 const READ_BYTES = 1024 * 1024
+/** Of a client that sends byte by byte. */
+const PIECES_MAX = 1024
 
 /** Errors of the file system as ours. */
 export function diskError(what: string, error: unknown): SlipwayError {
@@ -39,23 +41,45 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** The pieces of a stream, small ones put together. Whoever gives a piece does not use its memory again. */
-async function* joined(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+interface Pieces {
+  readonly pieces: readonly Uint8Array[]
+  /** Bytes of all of them. */
+  readonly size: number
+}
+
+/** The pieces of a stream, small ones together. Whoever gives a piece does not use its memory again. */
+async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Pieces> {
   let pieces: Uint8Array[] = []
   let size = 0
   for await (const piece of body) {
+    // A write of nothing but nothing would never be done.
+    if (piece.length === 0) continue
     pieces.push(piece)
     size += piece.length
-    if (size < READ_BYTES) continue
-    yield Buffer.concat(pieces, size)
+    if (size < READ_BYTES && pieces.length < PIECES_MAX) continue
+    yield { pieces, size }
     pieces = []
     size = 0
   }
-  if (size > 0) yield Buffer.concat(pieces, size)
+  if (size > 0) yield { pieces, size }
 }
 
 /** Bytes after which the system is asked to begin writing them to the disk. */
 const SYNC_BYTES = 16 * 1024 * 1024
+
+/** Without a copy of them. A system may take less than it was given. */
+async function writeAll(handle: FileHandle, given: readonly Uint8Array[]): Promise<void> {
+  let pieces = given
+  while (pieces.length > 0) {
+    let { bytesWritten } = await handle.writev(pieces)
+    const whole = pieces.findIndex((piece) => {
+      if (bytesWritten < piece.length) return true
+      bytesWritten -= piece.length
+      return false
+    })
+    pieces = whole === -1 ? [] : [pieces[whole]!.subarray(bytesWritten), ...pieces.slice(whole + 1)]
+  }
+}
 
 /**
  * Writes a file while the next bytes come in: one piece is on its way to the system, and what it has goes to the disk meanwhile, so
@@ -74,12 +98,12 @@ class Writer implements AsyncDisposable {
   }
 
   /** Waits until the piece before this one is written. */
-  async write(pieces: Uint8Array): Promise<void> {
+  async write({ pieces, size }: Pieces): Promise<void> {
     await this.#writing
-    this.#writing = onDisk(`write ${this.#path}`, this.#handle.appendFile(pieces))
+    this.#writing = onDisk(`write ${this.#path}`, writeAll(this.#handle, pieces))
     // Whoever waits for it next is told.
     this.#writing.catch(() => {})
-    this.#unsynced += pieces.length
+    this.#unsynced += size
     if (this.#unsynced < SYNC_BYTES || this.#syncing !== undefined) return
     this.#unsynced = 0
     this.#syncing = this.#handle
@@ -113,7 +137,7 @@ export async function writeDurably(path: string, temporary: string, body: AsyncI
   try {
     {
       await using writer = new Writer(handle, temporary)
-      for await (const pieces of joined(body)) await writer.write(pieces)
+      for await (const pieces of gathered(body)) await writer.write(pieces)
       await writer.finish()
     }
     await onDisk(`write ${path}`, rename(temporary, path))

@@ -14,8 +14,10 @@ export type SqliteQuestion = SqliteRequest & { readonly id: number }
 /** One for each question, by its id. 0: the database is open, or why not. */
 export type SqliteAnswer = { readonly id: number } & (SqliteRows | SqliteFailure)
 
+/** Values in the order of the columns: names that came with every row would be most of what is copied between the threads. */
 export interface SqliteRows {
-  readonly rows: readonly object[]
+  readonly columns: readonly string[]
+  readonly rows: readonly (readonly unknown[])[]
   readonly affected?: number
 }
 

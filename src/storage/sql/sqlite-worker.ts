@@ -13,7 +13,7 @@ const STATEMENTS_MAX = 256
 /** Longer ones insert many rows, and seldom the same number twice. In characters. */
 const STATEMENT_KEPT_MAX = 4096
 
-const NOTHING: SqliteRows = { rows: [] }
+const NOTHING: SqliteRows = { columns: [], rows: [] }
 
 class Connection {
   readonly database: DatabaseSync
@@ -28,14 +28,21 @@ class Connection {
   run(statement: string, parameters: readonly Parameter[]): SqliteRows {
     const prepared = this.#prepare(statement)
     const values = parameters.map(toSqlite)
-    if (prepared.columns().length > 0) return { rows: prepared.all(...values) }
-    return { rows: [], affected: Number(prepared.run(...values).changes) }
+    const columns = prepared.columns().map(({ name }) => name)
+    if (columns.length > 0) return { columns, rows: prepared.all(...values) as unknown as SqliteRows['rows'] }
+    return { ...NOTHING, affected: Number(prepared.run(...values).changes) }
+  }
+
+  #new(statement: string): StatementSync {
+    const prepared = this.database.prepare(statement)
+    prepared.setReturnArrays(true)
+    return prepared
   }
 
   /** The one that was used longest ago gives way. */
   #prepare(statement: string): StatementSync {
     const known = this.#statements.get(statement)
-    const prepared = known ?? this.database.prepare(statement)
+    const prepared = known ?? this.#new(statement)
     if (known !== undefined) this.#statements.delete(statement)
     if (statement.length > STATEMENT_KEPT_MAX) return prepared
     this.#statements.set(statement, prepared)

@@ -9,7 +9,7 @@ import { databaseTime } from './time.ts'
 import type { Kysely, Transaction } from 'kysely'
 import type { Database } from './database.ts'
 import type { Schema } from './schema.ts'
-import type { DialectParts, Session } from './sessions.ts'
+import type { DialectParts, Session, StatementResult } from './sessions.ts'
 import type { SqliteRequest } from './sqlite-messages.ts'
 
 /** Other processes that have the file open (a backup tool, a shell) are given this long to let go of it. */
@@ -96,8 +96,9 @@ class SqliteSession implements Session {
     this.#on = on
   }
 
-  run(statement: string, parameters: Extract<SqliteRequest, { type: 'run' }>['parameters']): ReturnType<Session['run']> {
-    return this.#thread.ask({ type: 'run', on: this.#on, statement, parameters })
+  async run(statement: string, parameters: Extract<SqliteRequest, { type: 'run' }>['parameters']): Promise<StatementResult> {
+    const { columns, rows, affected } = await this.#thread.ask({ type: 'run', on: this.#on, statement, parameters })
+    return { rows: rows.map((values) => rowOf(columns, values)), ...(affected !== undefined && { affected }) }
   }
 
   async begin(): Promise<void> {
@@ -115,6 +116,12 @@ class SqliteSession implements Session {
   }
 
   release(): void {}
+}
+
+function rowOf(columns: readonly string[], values: readonly unknown[]): object {
+  const row: Record<string, unknown> = {}
+  for (let index = 0; index < columns.length; index++) row[columns[index]!] = values[index]
+  return row
 }
 
 /** Kysely would let one statement of ours wait for the other; they wait in the thread. */
