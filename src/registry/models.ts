@@ -5,14 +5,14 @@ import { record } from './events.ts'
 import { byText, groupTags, tagRows } from './ground.ts'
 import { LIMITS, requireAlias, requireModelName, requireTag } from './names.ts'
 import { policyOf, requirePolicy } from './policies.ts'
-import { readVersions, STAGES } from './read-versions.ts'
+import { readVersionSummaries, STAGES, SUMMARY_COLUMNS } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ModelPolicy } from '../contract/model-policy.ts'
-import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
+import type { ModelsRow, Schema } from '../storage/sql/schema.ts'
 import type { Change } from './events.ts'
 import type { Ground, Scope, Tag, Write } from './ground.ts'
-import type { Version } from './read-versions.ts'
+import type { VersionSummary, VersionSummaryRow } from './read-versions.ts'
 
 export interface ModelAlias {
   readonly alias: string
@@ -36,7 +36,7 @@ export interface Model {
   readonly revision: number
   readonly deletedAt: number | undefined
   /** Of each stage the newest, in the alphabet's order of stages. */
-  readonly latestVersions: readonly Version[]
+  readonly latestVersions: readonly VersionSummary[]
 }
 
 export interface NewModel {
@@ -323,7 +323,7 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
   ])
   const tagsOf = groupTags(tags)
   const aliasesOf = Map.groupBy(aliases, (alias) => alias.model_id)
-  const versionsOf = Map.groupBy(await readVersions(read, latest), (version) => version.modelId)
+  const versionsOf = Map.groupBy(await readVersionSummaries(read, latest), (version) => version.modelId)
   return rows.map((row) => ({
     id: row.id,
     environment: row.environment,
@@ -342,7 +342,7 @@ export async function readModels(read: Kysely<Schema>, rows: readonly Selectable
 }
 
 /** The newest live version in each stage, looked up for each stage of each model: there may be very many versions. */
-async function newestOf(read: Kysely<Schema>, models: readonly string[]): Promise<Selectable<VersionsRow>[]> {
+async function newestOf(read: Kysely<Schema>, models: readonly string[]): Promise<VersionSummaryRow[]> {
   const stages = sql<{ stage: string }>`(${sql.join(
     STAGES.map((stage) => sql`select ${stage} as stage`),
     sql` union all `,
@@ -366,5 +366,7 @@ async function newestOf(read: Kysely<Schema>, models: readonly string[]): Promis
     .where('models.id', 'in', models)
     .execute()
   const ids = newest.flatMap(({ id }) => id ?? [])
-  return ids.length === 0 ? [] : await read.selectFrom('versions').selectAll().where('id', 'in', ids).orderBy('number').execute()
+  return ids.length === 0
+    ? []
+    : await read.selectFrom('versions').select(SUMMARY_COLUMNS).where('id', 'in', ids).orderBy('number').execute()
 }

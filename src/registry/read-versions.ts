@@ -20,8 +20,8 @@ export interface Provenance {
   readonly parentVersion?: string
 }
 
-/** An immutable set of files, and what is known of it. */
-export interface Version {
+/** An immutable set of files, and what lists say of it. */
+export interface VersionSummary {
   readonly id: string
   readonly modelId: string
   readonly model: string
@@ -47,12 +47,6 @@ export interface Version {
   readonly approvalBy: string | undefined
   readonly approvalReason: string | undefined
   readonly approvalAt: number | undefined
-  /** What it takes and gives, where that is known. */
-  readonly signature: SignatureDocument | undefined
-  /** Metrics of the run and the logged model that it came from, as they were then. */
-  readonly metrics: Readonly<Record<string, number>>
-  readonly examples: Inspection['examples']
-  readonly scan: readonly ScanCheck[]
   /** Grows with every change. */
   readonly revision: number
   readonly deletedAt: number | undefined
@@ -64,8 +58,55 @@ export interface Version {
   readonly aliases: readonly string[]
 }
 
+/** All that is known of a version. */
+export interface Version extends VersionSummary {
+  /** What it takes and gives, where that is known. */
+  readonly signature: SignatureDocument | undefined
+  /** Metrics of the run and the logged model that it came from, as they were then. */
+  readonly metrics: Readonly<Record<string, number>>
+  readonly examples: Inspection['examples']
+  readonly scan: readonly ScanCheck[]
+}
+
+/** What summaries are made of. The other columns are documents, and those of a hundred versions may be megabytes. */
+export const SUMMARY_COLUMNS = [
+  'versions.id',
+  'versions.model_id',
+  'versions.number',
+  'versions.description',
+  'versions.source',
+  'versions.run_id',
+  'versions.run_link',
+  'versions.logged_model_id',
+  'versions.stage',
+  'versions.status',
+  'versions.status_message',
+  'versions.digest',
+  'versions.size',
+  'versions.servable',
+  'versions.servable_reason',
+  'versions.approval',
+  'versions.approval_by',
+  'versions.approval_reason',
+  'versions.approval_at',
+  'versions.provenance',
+  'versions.created_by',
+  'versions.created_at',
+  'versions.updated_at',
+  'versions.deleted_at',
+  'versions.revision',
+] as const
+
+export type VersionSummaryRow = Omit<Selectable<VersionsRow>, 'signature' | 'metrics' | 'examples' | 'scan'>
+
 /** With everything that belongs to them, in the order given. */
 export async function readVersions(read: Kysely<Schema>, rows: readonly Selectable<VersionsRow>[]): Promise<Version[]> {
+  const summaries = await readVersionSummaries(read, rows)
+  return summaries.map((summary, index) => ({ ...summary, ...documentsOf(rows[index]!) }))
+}
+
+/** With their tags and aliases, in the order given. */
+export async function readVersionSummaries(read: Kysely<Schema>, rows: readonly VersionSummaryRow[]): Promise<VersionSummary[]> {
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)
   const [tags, aliases, models] = await Promise.all([
@@ -81,7 +122,7 @@ export async function readVersions(read: Kysely<Schema>, rows: readonly Selectab
   const aliasesOf = Map.groupBy(aliases, (alias) => alias.version_id)
   const names = new Map(models.map(({ id, name }) => [id, name]))
   return rows.map((row) =>
-    toVersion(row, {
+    toSummary(row, {
       model: names.get(row.model_id) ?? '',
       tags: tagsOf.get(row.id) ?? [],
       aliases: (aliasesOf.get(row.id) ?? []).map(({ alias }) => alias).toSorted(byText((alias) => alias)),
@@ -89,8 +130,23 @@ export async function readVersions(read: Kysely<Schema>, rows: readonly Selectab
   )
 }
 
+type Belongings = Pick<VersionSummary, 'model' | 'tags' | 'aliases'>
+
 /** A row, and what belongs to it. */
-export function toVersion(row: Selectable<VersionsRow>, { model, tags, aliases }: Pick<Version, 'model' | 'tags' | 'aliases'>): Version {
+export function toVersion(row: Selectable<VersionsRow>, belongings: Belongings): Version {
+  return { ...toSummary(row, belongings), ...documentsOf(row) }
+}
+
+function documentsOf(row: Selectable<VersionsRow>): Omit<Version, keyof VersionSummary> {
+  return {
+    signature: jsonOf(row.signature) as SignatureDocument | undefined,
+    metrics: (jsonOf(row.metrics) ?? {}) as Record<string, number>,
+    examples: jsonOf(row.examples) as Inspection['examples'],
+    scan: (jsonOf(row.scan) ?? []) as ScanCheck[],
+  }
+}
+
+function toSummary(row: VersionSummaryRow, { model, tags, aliases }: Belongings): VersionSummary {
   return {
     id: row.id,
     modelId: row.model_id,
@@ -112,10 +168,6 @@ export function toVersion(row: Selectable<VersionsRow>, { model, tags, aliases }
     approvalBy: row.approval_by ?? undefined,
     approvalReason: row.approval_reason ?? undefined,
     approvalAt: row.approval_at ?? undefined,
-    signature: jsonOf(row.signature) as SignatureDocument | undefined,
-    metrics: (jsonOf(row.metrics) ?? {}) as Record<string, number>,
-    examples: jsonOf(row.examples) as Inspection['examples'],
-    scan: (jsonOf(row.scan) ?? []) as ScanCheck[],
     revision: row.revision,
     deletedAt: row.deleted_at ?? undefined,
     provenance: JSON.parse(row.provenance) as Provenance,

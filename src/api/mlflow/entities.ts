@@ -4,7 +4,7 @@ import type { Tag } from '../../registry/ground.ts'
 import type { LoggedModel } from '../../registry/logged-models.ts'
 import type { Model } from '../../registry/models.ts'
 import type { DatasetUse, MetricPoint, Run } from '../../registry/read-runs.ts'
-import type { Version } from '../../registry/read-versions.ts'
+import type { VersionSummary } from '../../registry/read-versions.ts'
 
 export function experimentJson(experiment: Experiment): object {
   return {
@@ -116,7 +116,7 @@ export function modelJson(model: Model): object {
   }
 }
 
-export function versionJson(version: Version): object {
+export function versionJson(version: VersionSummary): object {
   return {
     name: version.model,
     version: String(version.number),

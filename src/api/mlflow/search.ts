@@ -3,13 +3,13 @@ import { readExperiments } from '../../registry/experiments.ts'
 import { readLoggedModels } from '../../registry/logged-models.ts'
 import { readModels } from '../../registry/models.ts'
 import { readRuns } from '../../registry/read-runs.ts'
-import { readVersions } from '../../registry/read-versions.ts'
+import { readVersionSummaries } from '../../registry/read-versions.ts'
 import { filterQuery } from '../../registry/search/compile.ts'
 import { parseFilter } from '../../registry/search/filter.ts'
 import { parseLoggedModelOrder, parseOrder } from '../../registry/search/order.ts'
 import { pageOf } from '../../registry/search/page.ts'
 import { bareLoggedModelJson, experimentJson, listed, modelJson, runJson, versionJson } from './entities.ts'
-import { experimentsIn, modelsIn, runsIn, versionsIn } from '../../registry/search/queries.ts'
+import { experimentsIn, modelsIn, runsIn, versionSummariesIn } from '../../registry/search/queries.ts'
 import type { Searched } from '../../registry/search/queries.ts'
 import type { SearchKind } from '../../registry/search/kinds.ts'
 import type { PageRequest } from '../../registry/search/page.ts'
@@ -120,6 +120,6 @@ export async function searchModels(call: Call): Promise<object> {
 export async function searchVersions(call: Call): Promise<object> {
   const { registry, fields } = call
   const order = parseOrder('versions', fields.texts('order_by'))
-  const { rows, nextPageToken } = await pageOf(versionsIn(searched(call)), order, pageRequest(call, 'versions'))
-  return { ...listed('model_versions', (await readVersions(registry.read, rows)).map(versionJson)), ...token(nextPageToken) }
+  const { rows, nextPageToken } = await pageOf(versionSummariesIn(searched(call)), order, pageRequest(call, 'versions'))
+  return { ...listed('model_versions', (await readVersionSummaries(registry.read, rows)).map(versionJson)), ...token(nextPageToken) }
 }

@@ -1,5 +1,6 @@
 import { filterQuery } from './compile.ts'
 import { parseFilter } from './filter.ts'
+import { SUMMARY_COLUMNS } from '../read-versions.ts'
 import type { Kysely, SelectQueryBuilder } from 'kysely'
 import type { Schema } from '../../storage/sql/schema.ts'
 import type { Scope } from '../ground.ts'
@@ -48,11 +49,19 @@ export function modelsIn({ read, dialect, scope, filter }: Searched) {
 }
 
 /** @param model name of the one whose versions are meant; undefined for those of all */
-export function versionsIn({ read, dialect, scope, filter }: Searched, model?: string) {
+export function versionsIn(searched: Searched, model?: string) {
+  return matchingVersions(searched, model).selectAll('versions')
+}
+
+/** Without the documents of each. */
+export function versionSummariesIn(searched: Searched) {
+  return matchingVersions(searched).select(SUMMARY_COLUMNS)
+}
+
+function matchingVersions({ read, dialect, scope, filter }: Searched, model?: string) {
   const query = read
     .selectFrom('versions')
     .innerJoin('models', 'models.id', 'versions.model_id')
-    .selectAll('versions')
     .where('models.environment', '=', scope.environment)
     .$if(model !== undefined, (all) => all.where('models.name', '=', model!))
     .where('models.deleted_at', 'is', null)
