@@ -152,7 +152,7 @@ export class Models {
       .write(async (write) => {
         const row = await write
           .updateTable('models')
-          .set({ deleted_at: null, updated_at: now })
+          .set((columns) => ({ deleted_at: null, updated_at: now, revision: columns('revision', '+', 1) }))
           .where('id', '=', id)
           .where('environment', '=', scope.environment)
           .where('deleted_at', 'is not', null)

@@ -301,7 +301,7 @@ export class Versions {
       const parent = await requireModel(write, scope, model)
       const row = await write
         .updateTable('versions')
-        .set({ deleted_at: null, updated_at: now })
+        .set((columns) => ({ deleted_at: null, updated_at: now, revision: columns('revision', '+', 1) }))
         .where('model_id', '=', parent.id)
         .where('number', '=', requireNumber(number))
         .where('deleted_at', 'is not', null)

@@ -128,12 +128,14 @@ eachRegistry('what lies in the trash comes back, and a name that was taken meanw
   const { models, versions, aliases } = registry
   await modelWith(registry, 'm', 2)
   await aliases.set(ANNA, 'm', { alias: 'live', version: '2' }, NOBODY)
+  const { revision } = await versions.get(ANNA, 'm', '2')
   await versions.delete(ANNA, 'm', '2')
   const ground = registry.ground
   const [gone] = await listTrash(ground, ANNA)
   assert.deepEqual([gone?.kind, gone?.name], ['version', 'm/2'])
   const back = await versions.restore(ANNA, 'm', '2')
   assert.deepEqual([back.number, back.aliases], [2, []])
+  assert.ok(back.revision > revision + 1, 'it has changed twice since')
   await assert.rejects(versions.restore(ANNA, 'm', '2'), { code: 'SLW_NOT_FOUND' })
 
   const { id } = await models.get(ANNA, 'm')

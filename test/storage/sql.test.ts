@@ -290,19 +290,33 @@ test('a SQLite file that was closed is free for the next', async () => {
   assert.deepEqual((await readdir(folder.path)).toSorted(), ['slipway.db', 'slipway.db.lock'])
 })
 
-test('a SQLite database whose thread ends fails what waits and what comes', async () => {
+test('a SQLite database whose thread ends fails what waits, and answers what comes after', async () => {
   await using folder = await temporaryFolder()
   const trigger = join(folder.path, 'now')
   process.env['SLIPWAY_FAIL_POINTS'] = `database.thread:end@${trigger}`
   await using database = await openSqlite({ file: join(folder.path, 'slipway.db') })
   delete process.env['SLIPWAY_FAIL_POINTS']
-  await database.now()
+  await database.write((write) => sql`create table counters (name text primary key, value bigint not null)`.execute(write))
   await writeFile(trigger, '')
   const waiting = [database.now(), database.now(), database.write(async (transaction) => put(transaction, 'a'))]
   for (const result of await Promise.allSettled(waiting)) {
     assert.equal(result.status === 'rejected' && result.reason.code, 'SLW_DATABASE_UNAVAILABLE')
   }
-  await assert.rejects(database.now(), { code: 'SLW_DATABASE_UNAVAILABLE' })
+  await Promise.all([1, 2, 3].map((value) => database.write((write) => put(write, `b${value}`))))
+  const rows = await database.read.selectFrom('counters').select('name').execute()
+  assert.deepEqual(rows.map(({ name }) => name).toSorted(), ['b1', 'b2', 'b3'], 'nothing of what failed is there')
+
+  const closed = openSqlite({ file: join(folder.path, 'closed.db') })
+  await (await closed)[Symbol.asyncDispose]()
+  await assert.rejects((await closed).now(), { code: 'SLW_CLOSED' })
+})
+
+test('snapshots that somebody who was killed has left are removed when the SQLite file is opened', async () => {
+  await using folder = await temporaryFolder()
+  const file = join(folder.path, 'slipway.db')
+  for (const name of ['.snapshot-1-a', '.snapshot-1-a-wal', '.backup-1']) await writeFile(`${file}${name}`, '')
+  await (await openDatabase(`sqlite:${file}`))[Symbol.asyncDispose]()
+  assert.deepEqual((await readdir(folder.path)).toSorted(), ['slipway.db', 'slipway.db.backup-1', 'slipway.db.lock'])
 })
 
 test('a URL that names no database is refused, and what it holds is not repeated', async () => {

@@ -4,7 +4,7 @@ import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { lockDatabase } from './file-lock.ts'
 import { assertMigrated, migrate, migrationStatus } from './migrate.ts'
 import { openPostgres } from './postgres.ts'
-import { openSqlite } from './sqlite.ts'
+import { openSqlite, removeSnapshots } from './sqlite.ts'
 import { MIGRATIONS } from './migrations/index.ts'
 import type { Transaction } from 'kysely'
 import type { Database } from './database.ts'
@@ -99,6 +99,7 @@ async function openLocked(path: string): Promise<SqliteDatabase> {
   const file = await existing(path)
   await using stack = new AsyncDisposableStack()
   stack.use(await lockDatabase(file))
+  await removeSnapshots(file)
   const database = stack.use(await openSqlite({ file }))
   const owned = stack.move()
   return {

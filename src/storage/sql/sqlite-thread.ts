@@ -46,6 +46,11 @@ export class SqliteThread {
     return thread
   }
 
+  /** Whether it has ended without having been closed: what is asked of it fails. */
+  get broken(): boolean {
+    return this.#ended?.code === 'SLW_DATABASE_UNAVAILABLE'
+  }
+
   ask(request: SqliteRequest): Promise<SqliteRows> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended)
     const id = ++this.#lastId

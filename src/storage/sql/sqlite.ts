@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
 import { Turns } from '../../core/turns.ts'
 import { Nesting } from './nesting.ts'
@@ -14,6 +15,15 @@ import type { SqliteRequest } from './sqlite-messages.ts'
 
 /** Other processes that have the file open (a backup tool, a shell) are given this long to let go of it. */
 const BUSY_TIMEOUT_MS = 5000
+
+/** What the name of a snapshot has after that of its file. */
+const SNAPSHOT = '.snapshot-'
+
+/** Removes the snapshots of a file that one who was killed has left. Only for who alone has the file. */
+export async function removeSnapshots(file: string): Promise<void> {
+  const begin = `${basename(file)}${SNAPSHOT}`
+  for (const name of await readdir(dirname(file))) if (name.startsWith(begin)) await rm(join(dirname(file), name), { force: true })
+}
 
 export interface SqliteOptions {
   /** Path of the database file; it is made where there is none, its folder is not. */
@@ -33,8 +43,11 @@ export interface SqliteDatabase extends Database {
  * @throws SLW_DATABASE_UNAVAILABLE when the file cannot be opened
  */
 export async function openSqlite({ file }: SqliteOptions): Promise<SqliteDatabase> {
-  const thread = await SqliteThread.open({ file, busyTimeoutMs: BUSY_TIMEOUT_MS })
-  return new Sqlite(file, thread)
+  return new Sqlite(file, await openThread(file))
+}
+
+function openThread(file: string): Promise<SqliteThread> {
+  return SqliteThread.open({ file, busyTimeoutMs: BUSY_TIMEOUT_MS })
 }
 
 class Sqlite implements SqliteDatabase {
@@ -43,14 +56,28 @@ class Sqlite implements SqliteDatabase {
   readonly read: Kysely<Schema>
   readonly #writer: Kysely<Schema>
   readonly #nesting = new Nesting()
-  readonly #thread: SqliteThread
   readonly #turns = new Turns()
+  #thread: Promise<SqliteThread>
 
   constructor(file: string, thread: SqliteThread) {
     this.file = file
-    this.#thread = thread
-    this.read = kyselyOver(PARTS, async () => new SqliteSession(thread, 'reader'))
-    this.#writer = kyselyOver(PARTS, async () => new SqliteSession(thread, 'writer'))
+    this.#thread = Promise.resolve(thread)
+    this.read = kyselyOver(PARTS, async () => new SqliteSession(await this.#live(), 'reader'))
+    this.#writer = kyselyOver(PARTS, async () => new SqliteSession(await this.#live(), 'writer'))
+  }
+
+  /** The thread, or another where it has ended: what was under way has failed, what comes need not. */
+  async #live(): Promise<SqliteThread> {
+    const asked = this.#thread
+    const thread = await asked.catch(() => undefined)
+    if (thread?.broken === false) return thread
+    // Not where somebody else has just done so.
+    if (this.#thread === asked) {
+      this.#thread = openThread(this.file)
+      // Whoever waits for it is told.
+      this.#thread.catch(() => {})
+    }
+    return await this.#thread
   }
 
   write<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T> {
@@ -66,7 +93,7 @@ class Sqlite implements SqliteDatabase {
 
   /** Of a copy: who reads for long would keep the log of the file itself from being cut. */
   async snapshot<T>(work: (read: Kysely<Schema>) => Promise<T>): Promise<T> {
-    const copy = `${this.file}.snapshot-${process.pid}-${randomUUID()}`
+    const copy = `${this.file}${SNAPSHOT}${process.pid}-${randomUUID()}`
     try {
       await this.backup(copy)
       await using opened = await openSqlite({ file: copy })
@@ -77,12 +104,13 @@ class Sqlite implements SqliteDatabase {
   }
 
   async backup(path: string): Promise<void> {
-    await this.#thread.ask({ type: 'backup', path })
+    await (await this.#live()).ask({ type: 'backup', path })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#turns.idle()
-    await this.#thread.close()
+    const thread = await this.#thread.catch(() => undefined)
+    await thread?.close()
   }
 }
 
