@@ -36,7 +36,7 @@ export async function* cutIntoBlocks(body: AsyncIterable<Uint8Array>, bytesOf: (
 }
 
 /** The same bytes with room for more. Grows by doubling, so that a small object costs little. */
-export function withRoom(block: Buffer, filled: number, { needed, most }: { readonly needed: number; readonly most: number }): Buffer {
+function withRoom(block: Buffer, filled: number, { needed, most }: { readonly needed: number; readonly most: number }): Buffer {
   if (block.length >= needed) return block
   const grown = Buffer.allocUnsafeSlow(Math.min(most, Math.max(needed, 2 * block.length, FIRST_BYTES)))
   block.copy(grown, 0, 0, filled)

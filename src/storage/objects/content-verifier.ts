@@ -43,29 +43,34 @@ export class ContentVerifier {
   }
 
   /**
-   * The bytes of a stream that should be these chunks (default: all), chunk by chunk, each after it was checked. Holds one
-   * chunk.
+   * The bytes of a stream that should be these chunks (default: all), chunk by chunk in the pieces that they came in, each chunk after
+   * it was checked. Holds one chunk.
    * @throws SLW_STORE_CORRUPT naming the chunk, before any of its bytes are given on
    */
-  async *verified(stream: AsyncIterable<Uint8Array>, firstChunk = 0, count: number = this.#content.chunks.length): AsyncGenerator<Buffer> {
+  async *verified(
+    stream: AsyncIterable<Uint8Array>,
+    firstChunk = 0,
+    count: number = this.#content.chunks.length,
+  ): AsyncGenerator<readonly Uint8Array[]> {
     let index = firstChunk
-    let chunk: Buffer = Buffer.alloc(0)
+    let pieces: Uint8Array[] = []
     let filled = 0
     let hash = createHash('sha256')
     for await (const piece of stream) {
       let rest = piece
       while (rest.length > 0) {
         if (index === firstChunk + count) throw this.#corrupt(`goes on behind the last byte of chunk ${index - 1}`)
-        if (filled === 0) chunk = Buffer.allocUnsafeSlow(this.#bytesOf(index))
-        const taken = rest.subarray(0, chunk.length - filled)
-        chunk.set(taken, filled)
+        const size = this.#bytesOf(index)
+        const taken = rest.subarray(0, size - filled)
+        pieces.push(taken)
         hash.update(taken)
         filled += taken.length
         rest = rest.subarray(taken.length)
-        if (filled < chunk.length) continue
+        if (filled < size) continue
         if (hash.digest('hex') !== this.#content.chunks[index]) throw this.#corrupt(`has other bytes than were put there in chunk ${index}`)
-        yield chunk
+        yield pieces
         index++
+        pieces = []
         filled = 0
         hash = createHash('sha256')
       }
@@ -127,10 +132,11 @@ export async function* readVerified(
   })
   let skip = asked.offset - around.offset
   let rest = asked.length
-  for await (const chunk of ahead(verifier.verified(stream, around.firstChunk, around.chunkCount))) {
-    const wanted = chunk.subarray(skip, skip + rest)
-    skip = 0
-    rest -= wanted.length
-    yield wanted
-  }
+  for await (const pieces of ahead(verifier.verified(stream, around.firstChunk, around.chunkCount)))
+    for (const piece of pieces) {
+      const wanted = piece.subarray(skip, skip + rest)
+      skip -= Math.min(skip, piece.length)
+      rest -= wanted.length
+      if (wanted.length > 0) yield wanted
+    }
 }

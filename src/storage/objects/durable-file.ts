@@ -48,7 +48,7 @@ interface Pieces {
 }
 
 /** The pieces of a stream, small ones together. Whoever gives a piece does not use its memory again. */
-async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Pieces> {
+export async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Pieces> {
   let pieces: Uint8Array[] = []
   let size = 0
   for await (const piece of body) {
@@ -68,7 +68,7 @@ async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Pieces
 const SYNC_BYTES = 16 * 1024 * 1024
 
 /** Without a copy of them. A system may take less than it was given. */
-async function writeAll(handle: FileHandle, given: readonly Uint8Array[]): Promise<void> {
+export async function writeAll(handle: FileHandle, given: readonly Uint8Array[]): Promise<void> {
   let pieces = given
   while (pieces.length > 0) {
     let { bytesWritten } = await handle.writev(pieces)

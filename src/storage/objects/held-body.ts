@@ -2,8 +2,7 @@ import { createReadStream } from 'node:fs'
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { withRoom } from './blocks.ts'
-import { onDisk } from './durable-file.ts'
+import { gathered, onDisk, writeAll } from './durable-file.ts'
 import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 
@@ -18,29 +17,24 @@ export interface HeldBody extends AsyncDisposable {
 /** Takes a stream in: up to `memoryBytes` in memory, a longer one in a temporary file. S3 wants to know the length first. */
 export async function holdBody(stream: AsyncIterable<Uint8Array>, memoryBytes: number): Promise<HeldBody> {
   await using opened = new AsyncDisposableStack()
-  let block: Buffer = Buffer.alloc(0)
+  let held: Uint8Array[] = []
   let size = 0
   let file: { readonly path: string; readonly handle: FileHandle } | undefined
-  for await (const piece of stream) {
-    const needed = size + piece.length
-    if (file === undefined && needed > memoryBytes) {
-      file = await onDisk(`keep a part in ${tmpdir()}`, openTemporary(opened))
-      await onDisk(`write ${file.path}`, file.handle.appendFile(block.subarray(0, size)))
-      block = Buffer.alloc(0)
-    }
-    if (file === undefined) {
-      block = withRoom(block, size, { needed, most: memoryBytes })
-      block.set(piece, size)
-    } else await onDisk(`write ${file.path}`, file.handle.appendFile(piece))
-    size = needed
+  for await (const { pieces, size: more } of gathered(stream)) {
+    size += more
+    held.push(...pieces)
+    if (file === undefined && size <= memoryBytes) continue
+    file ??= await onDisk(`keep a part in ${tmpdir()}`, openTemporary(opened))
+    await onDisk(`write ${file.path}`, writeAll(file.handle, held))
+    held = []
   }
   await file?.handle.close()
-  const bytes = block.subarray(0, size)
-  const held = opened.move()
+  const bytes = Buffer.concat(held)
+  const owned = opened.move()
   return {
     size,
     body: () => (file === undefined ? bytes : createReadStream(file.path)),
-    [Symbol.asyncDispose]: () => held.disposeAsync(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
 

@@ -37,8 +37,8 @@ const CONNECTION_TIMEOUT_MS = 5000
  * larger, because there can be 10 000 of them. So objects may have 300 GB.
  */
 const blockBytesOf = (index: number): number => (index < 1000 ? 8 * MIB : 32 * MIB)
-/** Parts that come to us up to this size are held in memory. */
-const HELD_PART_BYTES = 16 * MIB
+/** Parts that come to us up to this size are held in memory, larger ones in a file: clients send several at once. */
+const HELD_PART_BYTES = MIB
 
 /** The one place that loads the SDK, whose hundreds of modules nobody needs who keeps objects in a folder. */
 async function loadSdk(): Promise<{ sdk: S3Sdk; presigner: Presigner }> {
