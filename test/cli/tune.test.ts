@@ -8,10 +8,12 @@ import { parseDocument } from 'yaml'
 import { watchOthers } from '../../src/cli/tune/others-share.ts'
 import { pointOf, scoreOf } from '../../src/cli/tune/point.ts'
 import { processTree, treeMemoryBytes } from '../../src/cli/tune/process-memory.ts'
+import { openTrial } from '../../src/cli/tune/trial.ts'
 import { withServing } from '../../src/cli/tune/write-serving.ts'
 import { Histogram, LATENCY_EDGES } from '../../src/contract/histogram.ts'
 import { usableCores } from '../../src/core/cores.ts'
 import { candidatesFor, keyOf } from '../../src/cli/tune/candidates.ts'
+import { serveInChild } from '../child-server.ts'
 import { alive, example, ROOT, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { slipway } from './slipway.ts'
@@ -43,6 +45,33 @@ function candidatesIn(stdout: string): string[] {
     keyOf({ instances: Number(instances), threads: Number(threads), maxBatchSize: Number(maxBatchSize) }),
   )
 }
+
+/** Flags, and variables of the allocator, that a process began with. */
+async function beginningOf(pid: number): Promise<{ flags: string[]; variables: string[] }> {
+  const parts = async (file: string): Promise<string[]> => (await readFile(`/proc/${pid}/${file}`, 'utf8')).split('\0')
+  return {
+    flags: (await parts('cmdline')).filter((part) => part.startsWith('--max-semi')),
+    variables: (await parts('environ')).filter((part) => part.startsWith('MALLOC_')).toSorted(),
+  }
+}
+
+it(
+  'a trial server begins as slipway serve does: another allocator, or heap, would be another server',
+  { skip: process.platform !== 'linux' },
+  async () => {
+    await using server = await serveInChild([example('churn')])
+    const before = new Set(processTree(process.pid))
+    await using _trial = await openTrial({
+      server: { models: [{ path: example('churn') }] },
+      body: undefined,
+      signal: new AbortController().signal,
+    })
+    const pid = processTree(process.pid).find((one) => !before.has(one))
+    const served = await beginningOf(server.pid)
+    assert.deepEqual([served.flags.length, served.variables.length], [1, 2])
+    assert.deepEqual(await beginningOf(pid ?? 0), served)
+  },
+)
 
 describe('slipway tune', () => {
   it('lists all candidates and writes the best to slipway.yaml, whose every other character stays', async () => {

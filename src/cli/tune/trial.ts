@@ -1,6 +1,8 @@
 import { fork } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { entryUrl } from '../../core/entry.ts'
+import { entryUrl, packageRoot } from '../../core/entry.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { aimAtPredict } from '../load-generator.ts'
 import { exampleBody } from '../server-client.ts'
@@ -48,7 +50,10 @@ export interface TrialOptions {
  */
 export async function openTrial({ server, body, signal }: TrialOptions): Promise<Trial> {
   signal.throwIfAborted()
-  const child = fork(fileURLToPath(entryUrl('cli/tune/trial-server')), [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] })
+  const child = fork(fileURLToPath(entryUrl('cli/tune/trial-server')), [], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    ...(await asServeBegins()),
+  })
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())
@@ -72,6 +77,14 @@ export async function openTrial({ server, body, signal }: TrialOptions): Promise
     memoryBytes: () => (child.pid === undefined ? undefined : treeMemoryBytes(child.pid)),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** Flags and environment with which `slipway serve` begins, as bin/slipway has it: a server without them is another one. */
+async function asServeBegins(): Promise<{ execArgv: string[]; env: NodeJS.ProcessEnv }> {
+  const text = await readFile(join(packageRoot(), 'bin/serve-process.json'), 'utf8')
+  const { flags, environment } = JSON.parse(text) as { flags: string[]; environment: Record<string, string> }
+  const decided = process.platform !== 'linux' || Object.keys(environment).some((name) => process.env[name] !== undefined)
+  return decided ? { execArgv: [], env: process.env } : { execArgv: flags, env: { ...process.env, ...environment } }
 }
 
 function started(child: ChildProcess, server: StartServerOptions, signal: AbortSignal): Promise<TrialFacts> {
