@@ -39,6 +39,8 @@ export interface ApiOptions {
   readonly partUploads: PartUploads
   /** Whether large files go between clients and the bucket, where there is one. */
   readonly directTransfers: boolean
+  /** By which clients reach us, without a slash at the end, where somebody has said so. */
+  readonly publicUrl: string | undefined
   readonly signers: Signers
   readonly webhooks: Webhooks
   readonly keys: Keys

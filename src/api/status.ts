@@ -7,7 +7,7 @@ import type { ApiOptions } from './doors.ts'
 const MLFLOW_VERSION = '3.18.0'
 
 /** What anybody may ask: whether it works, and what it is. */
-export function statusRoutes({ registry, directTransfers }: ApiOptions): FastifyPluginAsync {
+export function statusRoutes({ registry, directTransfers, publicUrl }: ApiOptions): FastifyPluginAsync {
   return async (app) => {
     app.get('/health', async (request, reply) => {
       await sql`select 1`.execute(registry.read)
@@ -19,7 +19,8 @@ export function statusRoutes({ registry, directTransfers }: ApiOptions): Fastify
       store_type: 'SqlStore',
       workspaces_enabled: false,
       trace_archival_enabled: false,
-      multipart_uploads_enabled: true,
+      // Parts go to addresses that we give out, so we must know by which we are reached.
+      multipart_uploads_enabled: directTransfers || publicUrl !== undefined,
       multipart_downloads_enabled: directTransfers,
       presigned_upload_run_id_supported: false,
       presigned_upload_model_id_supported: false,

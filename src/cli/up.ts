@@ -18,6 +18,7 @@ interface UpOptions {
   readonly allowedHosts?: string[]
   readonly allowPrivateAddresses: boolean
   readonly directTransfers: boolean
+  readonly publicUrl?: string
 }
 
 export function define(command: Command): void {
@@ -66,6 +67,7 @@ async function up(options: UpOptions): Promise<void> {
       allowedHosts: options.allowedHosts ?? [],
       allowPrivateAddresses: options.allowPrivateAddresses,
       directTransfers: options.directTransfers,
+      publicUrl: options.publicUrl,
       ...(options.server && {
         serving: { folder: join(data, 'serving'), url: `http://127.0.0.1:${serverPort}`, onModels: () => server.start() },
       }),

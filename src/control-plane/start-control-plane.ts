@@ -49,6 +49,8 @@ export interface ControlPlaneOptions {
   readonly allowPrivateAddresses?: boolean
   /** Whether clients of MLflow send and get large files from the bucket itself, by signed addresses. Default: no. */
   readonly directTransfers?: boolean
+  /** By which clients reach the control plane, also through proxies. Clients of MLflow 3 send large files in parts where it is given. */
+  readonly publicUrl?: string | undefined
   readonly logger?: Logger
   /** A folder that is to hold the models with the served alias, and who is told once there are some. */
   readonly serving?: LocalServing
@@ -67,6 +69,13 @@ export interface ControlPlane extends AsyncDisposable {
   readonly port: number
   readonly registry: Registry
   readonly keys: Keys
+}
+
+function publicUrlOf(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '')
+    throw new SlipwayError('SLW_CONFIG_INVALID', `the public URL ${text} is none; expected one such as https://models.example.org/slipway`)
+  return url.href.replace(/\/+$/, '')
 }
 
 /** How often aliases are looked at. */
@@ -119,6 +128,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     contents,
     partUploads,
     directTransfers: directTransfers && objects.presignPart !== undefined,
+    publicUrl: options.publicUrl === undefined ? undefined : publicUrlOf(options.publicUrl),
     signers: new Signers(ground, contents),
     webhooks: new Webhooks(ground, { allowInside: allowPrivateAddresses }),
     keys,

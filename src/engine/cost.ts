@@ -24,10 +24,13 @@ const DECAY = 0.98
 const PROBE_WEIGHT = 5
 /**
  * One run counts as no more than so many times what was expected of it. A single run that waited for a busy main thread takes a
- * hundred times as long, and a queue of hundreds of runs would be thought to take minutes; when all runs become slow, the
- * expectation grows with each of them.
+ * hundred times as long, and a queue of hundreds of runs would be thought to take minutes. Each run that takes longer makes the next
+ * one believed twice as much, and each that does not a little less: so what happens to one run in ten is learned, and what
+ * happens to one in a hundred is not.
  */
 const SURPRISE = 4
+const SURPRISE_MOST = 1e6
+const SURPRISE_DECAY = 0.95
 /** Microseconds by which a run may always take longer: an expectation of nothing could not grow. */
 const JITTER_US = 100
 
@@ -42,6 +45,7 @@ export class CostModel {
   #rowsRows = 0
   #rowsUs = 0
   #rowsMost = 1
+  #surprise = SURPRISE
   #cost: Cost | undefined
 
   constructor(probed: Cost | undefined) {
@@ -70,7 +74,9 @@ export class CostModel {
     this.#us *= DECAY
     this.#rowsRows *= DECAY
     this.#rowsUs *= DECAY
-    this.#add(rows, Math.min(us, this.#mostUs(rows)), 1)
+    const most = this.#mostUs(rows)
+    this.#surprise = us > most ? Math.min(this.#surprise * 2, SURPRISE_MOST) : Math.max(SURPRISE, this.#surprise * SURPRISE_DECAY)
+    this.#add(rows, Math.min(us, most), 1)
     this.#fit()
   }
 
@@ -78,7 +84,7 @@ export class CostModel {
   #mostUs(rows: number): number {
     if (this.#cost === undefined) return Number.POSITIVE_INFINITY
     const within = predictUs(this.#cost, Math.min(rows, this.#rowsMost))
-    return SURPRISE * within * Math.max(1, rows / this.#rowsMost) + JITTER_US
+    return this.#surprise * within * Math.max(1, rows / this.#rowsMost) + JITTER_US
   }
 
   #add(rows: number, us: number, weight: number): void {

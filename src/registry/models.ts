@@ -366,7 +366,8 @@ async function newestOf(read: Kysely<Schema>, models: readonly string[]): Promis
     .where('models.id', 'in', models)
     .execute()
   const ids = newest.flatMap(({ id }) => id ?? [])
-  return ids.length === 0
-    ? []
-    : await read.selectFrom('versions').select(SUMMARY_COLUMNS).where('id', 'in', ids).orderBy('number').execute()
+  if (ids.length === 0) return []
+  const rows = await read.selectFrom('versions').select(SUMMARY_COLUMNS).where('id', 'in', ids).orderBy('number').execute()
+  // One that was deleted since is not live.
+  return rows.filter((row) => row.deleted_at === null)
 }

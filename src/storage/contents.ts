@@ -62,7 +62,10 @@ export class Contents {
       throw error
     }
     await faultPoint('upload.stored')
-    return await admit(this.#options, key, digester.finish(), refer)
+    return await admit(this.#options, { key, content: digester.finish(), refer }, async (write) => {
+      const { numDeletedRows } = await write.deleteFrom('uploads').where('object_key', '=', key).executeTakeFirst()
+      return numDeletedRows > 0n
+    })
   }
 
   /**
@@ -141,8 +144,23 @@ export class Contents {
   }
 }
 
-/** An object that lies in the store whole, under the key of an upload, becomes a content. */
-export async function admit<T>({ database, clock }: ContentsOptions, key: string, content: ContentDigest, refer: Refer<T>): Promise<T> {
+/** An object that lies in the store whole, under the key of an upload. */
+export interface Stored<T> {
+  readonly key: string
+  readonly content: ContentDigest
+  readonly refer: Refer<T>
+}
+
+/**
+ * Makes an object a content.
+ * @param end ends the upload; false where it has ended already
+ * @throws SLW_CONFLICT where it has; what `refer` throws
+ */
+export async function admit<T>(
+  { database, clock }: ContentsOptions,
+  { key, content, refer }: Stored<T>,
+  end: (write: Transaction<Schema>) => Promise<boolean>,
+): Promise<T> {
   const result = await database.write(async (write) => {
     // Where it is known already, its row is held: collection, which may be about to delete it, waits and finds that it is wanted.
     const { object_key: kept } = await write
@@ -164,10 +182,12 @@ export async function admit<T>({ database, clock }: ContentsOptions, key: string
     if (kept !== key) await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
     const referred = await refer(write, content)
     await faultPoint('upload.referred')
-    const { numDeletedRows: known } = await write.deleteFrom('uploads').where('object_key', '=', key).executeTakeFirst()
-    // Collection took it for left behind, and its object with it.
-    if (known === 0n)
-      throw new SlipwayError('SLW_CONFLICT', `the upload took longer than ${UPLOAD_LIFE_MS / 3_600_000} hours; send the file again`)
+    // Otherwise collection may have taken its object.
+    if (!(await end(write)))
+      throw new SlipwayError(
+        'SLW_CONFLICT',
+        `the upload was aborted, or took longer than ${UPLOAD_LIFE_MS / 3_600_000} hours; send the file again`,
+      )
     return referred
   })
   await faultPoint('upload.done')

@@ -19,11 +19,20 @@ interface Target {
   readonly of: string
   /** SHA-256 of the secret, in hexadecimal digits. */
   readonly secret: string
+  /** It has become a file. */
+  readonly done?: boolean
 }
 
 interface Begun {
-  readonly multipartId: string
+  /** Undefined where it is complete. */
+  readonly multipartId: string | undefined
   readonly target: Target
+}
+
+/** Which upload, and what its file is to become. */
+export interface UploadTo {
+  readonly id: string
+  readonly of: string
 }
 
 /**
@@ -32,6 +41,8 @@ interface Begun {
  */
 export class PartUploads {
   readonly #options: ContentsOptions
+  /** Those that are being completed, by upload and place: clients that have lost their patience ask again. */
+  readonly #completing = new Map<string, Promise<void>>()
 
   constructor(options: ContentsOptions) {
     this.#options = options
@@ -57,53 +68,87 @@ export class PartUploads {
    * @throws SLW_FORBIDDEN for another secret; SLW_NOT_FOUND without such an upload; SLW_INPUT_INVALID for a part beyond 1 to 10 000
    */
   async putPart({ id, secret }: PartUpload, partNumber: number, body: AsyncIterable<Uint8Array>): Promise<UploadedPart> {
-    const begun = await this.#find(id)
-    if (begun === undefined) throw noUpload(id)
-    if (!timingSafeEqual(sha256(secret), Buffer.from(begun.target.secret, 'hex')))
+    const { multipartId, target } = await this.#require(id)
+    if (!timingSafeEqual(sha256(secret), Buffer.from(target.secret, 'hex')))
       throw new SlipwayError('SLW_FORBIDDEN', 'the address of this part is not the one that was given out')
-    return await this.#options.objects.putPart(id, begun.multipartId, partNumber, body)
+    return await this.#options.objects.putPart(id, multipartId, partNumber, body)
   }
 
-  /** The request with which a part goes to the store itself; undefined where the store cannot be reached by others. */
-  async direct({ id }: PartUpload, partNumber: number): Promise<PresignedRequest | undefined> {
-    const begun = await this.#find(id)
-    if (begun === undefined) throw noUpload(id)
-    return await this.#options.objects.presignPart?.(id, begun.multipartId, partNumber, UPLOAD_LIFE_MS / 1000)
+  /**
+   * Requests with which parts 1 to `count` go to the store itself; undefined where the store cannot be reached by others.
+   * @throws SLW_NOT_FOUND without such an upload
+   */
+  async direct({ id }: PartUpload, count: number): Promise<PresignedRequest[] | undefined> {
+    const { objects } = this.#options
+    if (objects.presignPart === undefined) return undefined
+    const { multipartId } = await this.#require(id)
+    const requests: PresignedRequest[] = []
+    for (let part = 1; part <= count; part++) requests.push(await objects.presignPart(id, multipartId, part, UPLOAD_LIFE_MS / 1000))
+    return requests
   }
 
   /**
    * Joins the parts, reads what has become of them, and makes it a file. Doing so again is no error: whoever asks may not have heard
-   * the first answer.
+   * the first answer, or not have waited for it.
    * @throws SLW_INPUT_INVALID for parts that did not come; SLW_NOT_FOUND without such an upload; what `refer` throws
    */
-  async complete({ id, of }: { id: string; of: string }, parts: readonly UploadedPart[], refer: Refer<void>): Promise<void> {
+  async complete(upload: UploadTo, parts: readonly UploadedPart[], refer: Refer<void>): Promise<void> {
+    const name = nameOf(upload)
+    let completing = this.#completing.get(name)
+    if (completing === undefined) {
+      completing = this.#complete(upload, parts, refer).finally(() => this.#completing.delete(name))
+      this.#completing.set(name, completing)
+    }
+    await completing
+  }
+
+  async #complete({ id, of }: UploadTo, parts: readonly UploadedPart[], refer: Refer<void>): Promise<void> {
     const { objects } = this.#options
     const begun = await this.#find(id)
-    if (begun?.target.of !== of) {
-      if (begun === undefined && (await this.#isDone(id))) return
-      throw noUpload(id)
-    }
-    await objects.completeParts(id, begun.multipartId, parts)
-    await faultPoint('parts.joined')
-    const digester = new ContentDigester()
+    if (begun?.target.of !== of) throw noUpload(id)
+    const { multipartId, target } = begun
+    if (multipartId === undefined) return
     try {
+      await objects.completeParts(id, multipartId, parts)
+      await faultPoint('parts.joined')
+      const digester = new ContentDigester()
       for await (const bytes of await objects.get(id)) digester.update(bytes)
-      await admit(this.#options, id, digester.finish(), refer)
+      // The row stays until it expires, and says that it is done.
+      await admit(this.#options, { key: id, content: digester.finish(), refer }, async (write) => {
+        const done = { multipart_id: null, target: JSON.stringify({ ...target, done: true } satisfies Target) }
+        const { numUpdatedRows } = await write
+          .updateTable('uploads')
+          .set(done)
+          .where('object_key', '=', id)
+          .where('multipart_id', 'is not', null)
+          .executeTakeFirst()
+        return numUpdatedRows > 0n
+      })
     } catch (error) {
-      // Somebody else was asked for the same.
-      if (!(await this.#isDone(id))) throw error
+      // Another control plane on the same database was asked for the same.
+      const now = await this.#find(id)
+      if (now === undefined || now.multipartId !== undefined) throw error
     }
   }
 
-  /** One that is not there is no error. */
-  async abort({ id, of }: { id: string; of: string }): Promise<void> {
+  /** One that is not there is no error, and one that is complete stays. One that is being completed is waited for. */
+  async abort(upload: UploadTo): Promise<void> {
     const { database, objects } = this.#options
+    const { id, of } = upload
+    await this.#completing.get(nameOf(upload))?.catch(() => {})
     const begun = await this.#find(id)
-    if (begun?.target.of !== of) return
+    if (begun?.target.of !== of || begun.multipartId === undefined) return
     await database.write((write) => write.deleteFrom('uploads').where('object_key', '=', id).execute())
     await faultPoint('parts.forgotten')
     // Where they have become an object already, nobody knows of it, and it is collected.
     await objects.abortParts(id, begun.multipartId)
+  }
+
+  /** @throws SLW_NOT_FOUND where no parts are taken any more */
+  async #require(id: string): Promise<{ readonly multipartId: string; readonly target: Target }> {
+    const begun = await this.#find(id)
+    if (begun?.multipartId === undefined) throw noUpload(id)
+    return { multipartId: begun.multipartId, target: begun.target }
   }
 
   async #find(id: string): Promise<Begun | undefined> {
@@ -112,17 +157,16 @@ export class PartUploads {
       .select(['multipart_id', 'target'])
       .where('object_key', '=', id)
       .executeTakeFirst()
-    if (row === undefined || row.multipart_id === null || row.target === null) return undefined
-    return { multipartId: row.multipart_id, target: JSON.parse(row.target) as Target }
+    if (row === undefined || row.target === null) return undefined
+    const target = JSON.parse(row.target) as Target
+    // One that is not quite begun yet is nobody's.
+    if (row.multipart_id === null && target.done !== true) return undefined
+    return { multipartId: row.multipart_id ?? undefined, target }
   }
+}
 
-  /** It has become a content, or gave way to the same one. */
-  async #isDone(id: string): Promise<boolean> {
-    const { read } = this.#options.database
-    const content = await read.selectFrom('contents').select('id').where('object_key', '=', id).executeTakeFirst()
-    if (content !== undefined) return true
-    return (await read.selectFrom('doomed_objects').select('since').where('object_key', '=', id).executeTakeFirst()) !== undefined
-  }
+function nameOf({ id, of }: UploadTo): string {
+  return `${id} ${of}`
 }
 
 function sha256(text: string): Buffer {

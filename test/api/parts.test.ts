@@ -69,10 +69,13 @@ async function contentsOf({ plane }: Plane): Promise<{ rows: number }> {
 it('the same file in parts twice, and at once, is one content', async () => {
   await using plane = await planeInProcess()
   const folder = `0/${await newRun(plane)}/artifacts`
-  const begin = async (path: string): Promise<object> => {
-    const { upload_id: id, credentials } = (await askParts(plane, 'create', folder, { path, num_parts: 1 })).body as Begun
-    const { etag } = await send(credentials[0]!.url, Buffer.from('the same'))
-    return { path, upload_id: id, parts: [{ part_number: 1, etag }] }
+  const content = randomBytes(20 * PART)
+  const begin = async (path: string): Promise<{ path: string; upload_id: string; parts: object[] }> => {
+    const { upload_id: id, credentials } = (await askParts(plane, 'create', folder, { path, num_parts: 2 })).body as Begun
+    const parts = []
+    for (const { part_number: number, url } of credentials)
+      parts.push({ part_number: number, etag: (await send(url, content.subarray((number - 1) * 10 * PART, number * 10 * PART))).etag })
+    return { path, upload_id: id, parts }
   }
   const [one, two] = [await begin('one.txt'), await begin('two.txt')]
   const answers = await Promise.all([one, one, two, two].map((fields) => askParts(plane, 'complete', folder, fields)))
@@ -80,8 +83,15 @@ it('the same file in parts twice, and at once, is one content', async () => {
     answers.map(({ status }) => status),
     [200, 200, 200, 200],
   )
-  for (const name of ['one.txt', 'two.txt']) assert.equal(String(await read(plane, `${folder}/${name}`)), 'the same')
+  for (const name of ['one.txt', 'two.txt']) assert.deepEqual(await read(plane, `${folder}/${name}`), content)
   assert.equal((await contentsOf(plane)).rows, 1)
+  for (const fields of [one, two]) {
+    const elsewhere = await askParts(plane, 'complete', folder, { ...fields, path: 'three.txt' })
+    assert.equal(elsewhere.status, 404, 'an upload that is done is done for its own place')
+    assert.equal((await askParts(plane, 'abort', folder, fields)).status, 200)
+    assert.equal((await askParts(plane, 'complete', folder, fields)).status, 200, 'what is done stays done')
+    assert.deepEqual(await read(plane, `${folder}/${fields.path}`), content)
+  }
 })
 
 it('what is wrong with an upload in parts is told, and changes nothing', async () => {
@@ -121,12 +131,38 @@ it('what is wrong with an upload in parts is told, and changes nothing', async (
   assert.equal((await ask('complete', folder, { path: 'c.bin', upload_id: other.upload_id, parts }))[0], 404)
 })
 
+it('an upload that is aborted while it is completed is done, and stays', async () => {
+  await using plane = await planeInProcess()
+  const folder = `0/${await newRun(plane)}/artifacts`
+  const { upload_id: id, credentials } = (await askParts(plane, 'create', folder, { path: 'a.bin', num_parts: 1 })).body as Begun
+  const content = randomBytes(20 * PART)
+  const { etag } = await send(credentials[0]!.url, content)
+  const completing = askParts(plane, 'complete', folder, { path: 'a.bin', upload_id: id, parts: [{ part_number: 1, etag }] })
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  const aborted = await askParts(plane, 'abort', folder, { path: 'a.bin', upload_id: id })
+  assert.deepEqual([aborted.status, (await completing).status], [200, 200])
+  assert.deepEqual(await read(plane, `${folder}/a.bin`), content)
+})
+
+it('parts go to the address by which clients reach the control plane', async () => {
+  await using plane = await planeInProcess({ publicUrl: 'https://models.example.org/slipway/' })
+  const folder = `0/${await newRun(plane)}/artifacts`
+  const { credentials } = (await askParts(plane, 'create', folder, { path: 'a.bin', num_parts: 1 })).body as Begun
+  assert.match(credentials[0]!.url, /^https:\/\/models\.example\.org\/slipway\/api\/2\.0\/mlflow-artifacts\/mpu\/parts\/\w+\/1\?secret=/)
+  assert.deepEqual(await capabilities(plane), [true, false])
+  await assert.rejects(planeInProcess({ publicUrl: 'models.example.org' }), { code: 'SLW_CONFIG_INVALID' })
+})
+
+async function capabilities({ url }: Plane): Promise<unknown[]> {
+  const info = (await (await fetch(`${url}/api/3.0/mlflow/server-info`)).json()) as Record<string, unknown>
+  return [info['multipart_uploads_enabled'], info['multipart_downloads_enabled']]
+}
+
 it('a control plane without a bucket signs no downloads', async () => {
   await using plane = await planeInProcess({ directTransfers: true })
   const folder = `0/${await newRun(plane)}/artifacts`
   await fetch(`${plane.url}${ROOT}/artifacts/${folder}/a.txt`, { method: 'PUT', body: 'a' })
   const answer = await fetch(`${plane.url}${ROOT}/presigned/${folder}/a.txt`)
   assert.equal(answer.status, 501)
-  const info = (await (await fetch(`${plane.url}/api/3.0/mlflow/server-info`)).json()) as Record<string, unknown>
-  assert.deepEqual([info['multipart_uploads_enabled'], info['multipart_downloads_enabled']], [true, false])
+  assert.deepEqual(await capabilities(plane), [false, false])
 })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { pythonEnv } from '../../scripts/python-env.ts'
+import { freePort } from '../fixtures.ts'
 import { startS3Server } from '../storage/s3-server.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
@@ -19,7 +20,8 @@ interface Transfer {
   readonly got: readonly string[]
 }
 
-async function transfer(client: 'mlflow-2' | 'mlflow-3', uri: string): Promise<Transfer> {
+/** @param asks whether the client is told to send parts; those of MLflow 3 otherwise ask the server whether it takes them */
+async function transfer(client: 'mlflow-2' | 'mlflow-3', uri: string, asks: boolean): Promise<Transfer> {
   await using folder = await temporaryFolder()
   const { stdout } = await promisify(execFile)(await pythonEnv(client), [join(import.meta.dirname, 'mlflow', 'parts.py'), folder.path], {
     timeout: 240_000,
@@ -32,7 +34,7 @@ async function transfer(client: 'mlflow-2' | 'mlflow-3', uri: string): Promise<T
       MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE: String(PART),
       MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE: String(PART),
       // Clients of MLflow 3 ask the server whether it can.
-      ...(client === 'mlflow-2' && { MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD: 'true' }),
+      ...(asks && { MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD: 'true' }),
     },
   })
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Transfer
@@ -42,11 +44,13 @@ describe('files in parts', { timeout: 900_000 }, () => {
   for (const client of ['mlflow-2', 'mlflow-3'] as const) {
     it(`go through the control plane, which keeps them in a folder: ${client}`, async () => {
       await using folder = await temporaryFolder()
-      await using plane = await startControlPlane({ data: folder.path, port: 0 })
-      const { same, sent, got } = await transfer(client, plane.url)
+      const port = await freePort()
+      const publicUrl = `http://localhost:${port}`
+      await using _plane = await startControlPlane({ data: folder.path, port, publicUrl })
+      const { same, sent, got } = await transfer(client, publicUrl, client === 'mlflow-2')
       assert.ok(same)
       assert.deepEqual([sent.length, got.length], [3, 0])
-      for (const url of sent) assert.ok(url.startsWith(`${plane.url}/`), url)
+      for (const url of sent) assert.ok(url.startsWith(`${publicUrl}/`), url)
     })
 
     it(`go between the client and the bucket: ${client}`, async () => {
@@ -54,7 +58,7 @@ describe('files in parts', { timeout: 900_000 }, () => {
       await using s3 = await startS3Server()
       const objects = `s3://${s3.bucket}/registry?endpoint=${s3.endpoint}&region=us-east-1`
       await using plane = await startControlPlane({ data: folder.path, port: 0, objects, directTransfers: true })
-      const { same, sent, got } = await transfer(client, plane.url)
+      const { same, sent, got } = await transfer(client, plane.url, client === 'mlflow-2')
       assert.ok(same)
       assert.deepEqual([sent.length, got.length], [3, client === 'mlflow-2' ? 0 : 3])
       for (const url of [...sent, ...got]) assert.ok(url.startsWith(s3.endpoint), url)
@@ -66,7 +70,7 @@ describe('files in parts', { timeout: 900_000 }, () => {
     await using s3 = await startS3Server()
     const objects = `s3://${s3.bucket}/registry?endpoint=${s3.endpoint}&region=us-east-1`
     await using plane = await startControlPlane({ data: folder.path, port: 0, objects })
-    const { same, sent, got } = await transfer('mlflow-3', plane.url)
+    const { same, sent, got } = await transfer('mlflow-3', plane.url, true)
     assert.ok(same)
     assert.deepEqual([sent.length, got.length], [3, 0])
     for (const url of sent) assert.ok(url.startsWith(`${plane.url}/`), url)

@@ -78,6 +78,13 @@ describe('the learned cost of a run', () => {
     assert.ok(queue < 10 * truth, `90 000 rows take ${truth} us and are thought to take ${queue} us`)
   })
 
+  it('learns what one run in five takes, however long that is', () => {
+    const model = new CostModel({ fixedUs: 5000, perRowUs: 0 })
+    for (let count = 0; count < 2000; count++) model.observe(1, count % 5 === 0 ? 2_000_000 : 5000)
+    const learned = predictUs(model.cost!, 1)
+    assert.ok(learned > 200_000 && learned < 600_000, `404 ms is the mean, learned were ${learned} us`)
+  })
+
   it('keeps its slope through any number of runs of one size', () =>
     fc.assert(
       fc.property(costs, fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 3000 }), (truth, rows, times) => {

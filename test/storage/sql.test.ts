@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -306,6 +307,15 @@ test('a SQLite database whose thread ends fails what waits, and answers what com
   const rows = await database.read.selectFrom('counters').select('name').execute()
   assert.deepEqual(rows.map(({ name }) => name).toSorted(), ['b1', 'b2', 'b3'], 'nothing of what failed is there')
 
+  // One whose thread has ended is not opened again once it is closed.
+  process.env['SLIPWAY_FAIL_POINTS'] = `database.thread:end@${trigger}`
+  const broken = await openSqlite({ file: join(folder.path, 'broken.db') })
+  delete process.env['SLIPWAY_FAIL_POINTS']
+  await writeFile(trigger, '')
+  await assert.rejects(broken.now(), { code: 'SLW_DATABASE_UNAVAILABLE' })
+  await broken[Symbol.asyncDispose]()
+  await assert.rejects(broken.now(), { code: 'SLW_CLOSED' })
+
   const closed = openSqlite({ file: join(folder.path, 'closed.db') })
   await (await closed)[Symbol.asyncDispose]()
   await assert.rejects((await closed).now(), { code: 'SLW_CLOSED' })
@@ -314,9 +324,14 @@ test('a SQLite database whose thread ends fails what waits, and answers what com
 test('snapshots that somebody who was killed has left are removed when the SQLite file is opened', async () => {
   await using folder = await temporaryFolder()
   const file = join(folder.path, 'slipway.db')
-  for (const name of ['.snapshot-1-a', '.snapshot-1-a-wal', '.backup-1']) await writeFile(`${file}${name}`, '')
+  const ours = `.snapshot-17-${randomUUID()}`
+  const kept = ['.backup-1', '.snapshot-2025-06-01', `.mine${ours}`]
+  for (const name of [ours, `${ours}-wal`, ...kept]) await writeFile(`${file}${name}`, '')
   await (await openDatabase(`sqlite:${file}`))[Symbol.asyncDispose]()
-  assert.deepEqual((await readdir(folder.path)).toSorted(), ['slipway.db', 'slipway.db.backup-1', 'slipway.db.lock'])
+  assert.deepEqual(
+    (await readdir(folder.path)).toSorted(),
+    ['slipway.db', ...kept.map((name) => `slipway.db${name}`), 'slipway.db.lock'].toSorted(),
+  )
 })
 
 test('a URL that names no database is refused, and what it holds is not repeated', async () => {

@@ -6,6 +6,7 @@ import { readBodies } from './mlflow.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Scope } from '../../registry/ground.ts'
 import type { Place } from '../../registry/sources.ts'
+import type { PresignedRequest } from '../../storage/objects/object-store.ts'
 import type { PartUpload } from '../../storage/part-uploads.ts'
 import type { ApiOptions } from '../doors.ts'
 
@@ -21,12 +22,12 @@ type Enter = (request: FastifyRequest, path: string) => Promise<PartCall>
  * Files in parts, as clients of MLflow send those of 500 MB and more. Where parts go, the answer to `create` tells: here, to an address
  * that only it knows, or straight to the bucket.
  */
-export function partRoutes(app: FastifyInstance, { files, partUploads, directTransfers }: ApiOptions, enter: Enter): void {
-  const addressOf = async (request: FastifyRequest, upload: PartUpload, number: number) => {
-    const direct = directTransfers ? await partUploads.direct(upload, number) : undefined
+export function partRoutes(app: FastifyInstance, { files, partUploads, directTransfers, publicUrl }: ApiOptions, enter: Enter): void {
+  const addressesOf = async (request: FastifyRequest, upload: PartUpload, count: number): Promise<PresignedRequest[]> => {
+    const direct = directTransfers ? await partUploads.direct(upload, count) : undefined
     if (direct !== undefined) return direct
-    const own = request.url.split('/mpu/', 1)[0]!
-    return { url: `${originOf(request)}${own}/mpu/parts/${upload.id}/${number}?secret=${upload.secret}`, headers: {} }
+    const here = `${publicUrl ?? originOf(request)}${request.url.split('/mpu/', 1)[0]!}/mpu/parts/${upload.id}`
+    return Array.from({ length: count }, (_, index) => ({ url: `${here}/${index + 1}?secret=${upload.secret}`, headers: {} }))
   }
   // No credentials come with a part: clients send it with the address alone.
   app.put('/mpu/parts/:id/:number', async (request, reply) => {
@@ -54,17 +55,16 @@ export function partRoutes(app: FastifyInstance, { files, partUploads, directTra
           `Invalid value ${count} for parameter 'num_parts' supplied: expected 1 to ${PARTS_MAX}.`,
         )
       const upload = await files.beginParts(scope, place)
-      const credentials = []
-      for (let number = 1; number <= count; number++)
-        credentials.push({ part_number: number, ...(await addressOf(request, upload, number)) })
-      return { upload_id: upload.id, credentials }
+      const addresses = await addressesOf(request, upload, count)
+      return { upload_id: upload.id, credentials: addresses.map((address, index) => ({ part_number: index + 1, ...address })) }
     })
     json.post('/mpu/complete/*', async (request) => {
       const { fields, scope, place } = await called(request)
       const parts = fields
         .objects('parts')
         .map((part) => ({ partNumber: part.requiredInteger('part_number'), etag: part.requiredText('etag') }))
-      await files.completeParts(scope, place, fields.requiredText('upload_id'), parts)
+      const id = fields.requiredText('upload_id')
+      await withoutIdleLimit(request, () => files.completeParts(scope, place, id, parts))
       return {}
     })
     json.post('/mpu/abort/*', async (request) => {
@@ -75,7 +75,20 @@ export function partRoutes(app: FastifyInstance, { files, partUploads, directTra
   })
 }
 
-/** As the client reached us, also through a proxy that ends TLS. */
+/** As the client reached us, so far as we are told: what stands between may say otherwise, or nothing. */
 function originOf({ headers, protocol, host }: FastifyRequest): string {
-  return `${headers['x-forwarded-proto'] === 'https' ? 'https' : protocol}://${host}`
+  const [forwarded] = [headers['x-forwarded-host']].flat()
+  return `${headers['x-forwarded-proto'] === 'https' ? 'https' : protocol}://${forwarded ?? host}`
+}
+
+/** All of a large file is read before anything can be said: its connection is not ended for being silent. */
+async function withoutIdleLimit(request: FastifyRequest, act: () => Promise<void>): Promise<void> {
+  const { socket } = request.raw
+  const idleMs = socket.timeout ?? 0
+  socket.setTimeout(0)
+  try {
+    await act()
+  } finally {
+    socket.setTimeout(idleMs)
+  }
 }

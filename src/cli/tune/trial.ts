@@ -49,11 +49,9 @@ export interface TrialOptions {
  * @throws what the server says at start; SLW_LOAD_FAILED where it ends without a word; the reason of the signal
  */
 export async function openTrial({ server, body, signal }: TrialOptions): Promise<Trial> {
+  const beginning = await asServeBegins()
   signal.throwIfAborted()
-  const child = fork(fileURLToPath(entryUrl('cli/tune/trial-server')), [], {
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    ...(await asServeBegins()),
-  })
+  const child = fork(fileURLToPath(entryUrl('cli/tune/trial-server')), [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], ...beginning })
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())

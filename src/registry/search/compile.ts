@@ -27,6 +27,8 @@ export interface Filter {
    * been. Default: any data set or none.
    */
   readonly datasets?: readonly DatasetFilter[]
+  /** Whether the query itself leaves few objects, of all that have tags: each is then asked for its own. */
+  readonly few?: boolean
 }
 
 /**
@@ -79,14 +81,16 @@ const NUMBER: Column = { ...VALUE, type: 'double' }
 const IS_NAN = sql.ref('detail.is_nan')
 
 /** The object has a row in the table of which all conditions are true. */
-function detail({ kind }: Filter, { table, owner }: Details, conditions: readonly RawBuilder<SqlBool>[]): RawBuilder<SqlBool> {
+function detail(
+  { kind, few = kind === 'runs' || kind === 'loggedModels' }: Filter,
+  { table, owner }: Details,
+  conditions: readonly RawBuilder<SqlBool>[],
+): RawBuilder<SqlBool> {
   const rows = sql`from ${sql.table(table)} as detail where ${sql.join(conditions, sql` and `)}`
   const of = sql.ref(`detail.${owner}`)
   const { id } = TABLES[kind]
-  // Asked for each of the objects of a few experiments, or once of all: SQLite does as it is told.
-  return kind === 'runs' || kind === 'loggedModels'
-    ? sql`exists (select 1 ${rows} and ${of} = ${id})`
-    : sql`${id} in (select ${of} ${rows})`
+  // Asked for each of few objects (runs are searched for in some experiments), or once of all: SQLite does as it is told.
+  return few ? sql`exists (select 1 ${rows} and ${of} = ${id})` : sql`${id} in (select ${of} ${rows})`
 }
 
 function ofText(clause: Clause, filter: Filter, table: Details): RawBuilder<SqlBool> {

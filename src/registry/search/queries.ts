@@ -66,7 +66,10 @@ function matchingVersions({ read, dialect, scope, filter }: Searched, model?: st
     .$if(model !== undefined, (all) => all.where('models.name', '=', model!))
     .where('models.deleted_at', 'is', null)
     .where('versions.deleted_at', 'is', null)
-  return filterQuery(query, { kind: 'versions', clauses: parseFilter('versions', filter), dialect })
+  const clauses = parseFilter('versions', filter)
+  const few =
+    model !== undefined || clauses.some(({ subject, key, operator }) => subject === 'attribute' && key === 'name' && operator === '=')
+  return filterQuery(query, { kind: 'versions', clauses, dialect, few })
 }
 
 /** How many rows a query would find. */

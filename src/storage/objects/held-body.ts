@@ -6,6 +6,9 @@ import { gathered, onDisk, writeAll } from './durable-file.ts'
 import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 
+/** A piece under this is not kept by itself. */
+const SMALL_BYTES = 1024
+
 /** A stream at rest: its size is known, and it can be sent again. */
 export interface HeldBody extends AsyncDisposable {
   /** Bytes. */
@@ -22,7 +25,8 @@ export async function holdBody(stream: AsyncIterable<Uint8Array>, memoryBytes: n
   let file: { readonly path: string; readonly handle: FileHandle } | undefined
   for await (const { pieces, size: more } of gathered(stream)) {
     size += more
-    held.push(...pieces)
+    // Together where they are many and small: each takes more than its bytes.
+    held.push(...(more < pieces.length * SMALL_BYTES ? [Buffer.concat(pieces, more)] : pieces))
     if (file === undefined && size <= memoryBytes) continue
     file ??= await onDisk(`keep a part in ${tmpdir()}`, openTemporary(opened))
     await onDisk(`write ${file.path}`, writeAll(file.handle, held))

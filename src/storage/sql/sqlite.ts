@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely'
+import { SlipwayError } from '../../core/errors.ts'
 import { Turns } from '../../core/turns.ts'
 import { Nesting } from './nesting.ts'
 import { kyselyOver } from './sessions.ts'
@@ -16,13 +17,14 @@ import type { SqliteRequest } from './sqlite-messages.ts'
 /** Other processes that have the file open (a backup tool, a shell) are given this long to let go of it. */
 const BUSY_TIMEOUT_MS = 5000
 
-/** What the name of a snapshot has after that of its file. */
-const SNAPSHOT = '.snapshot-'
+/** What the name of a snapshot has after that of its file: the process, and an id. Copies that people make are called otherwise. */
+const SNAPSHOT = /^\.snapshot-\d+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-wal|-shm|-journal)?$/
 
 /** Removes the snapshots of a file that one who was killed has left. Only for who alone has the file. */
 export async function removeSnapshots(file: string): Promise<void> {
-  const begin = `${basename(file)}${SNAPSHOT}`
-  for (const name of await readdir(dirname(file))) if (name.startsWith(begin)) await rm(join(dirname(file), name), { force: true })
+  const begin = basename(file)
+  for (const name of await readdir(dirname(file)))
+    if (name.startsWith(begin) && SNAPSHOT.test(name.slice(begin.length))) await rm(join(dirname(file), name), { force: true })
 }
 
 export interface SqliteOptions {
@@ -58,6 +60,7 @@ class Sqlite implements SqliteDatabase {
   readonly #nesting = new Nesting()
   readonly #turns = new Turns()
   #thread: Promise<SqliteThread>
+  #closed = false
 
   constructor(file: string, thread: SqliteThread) {
     this.file = file
@@ -71,6 +74,7 @@ class Sqlite implements SqliteDatabase {
     const asked = this.#thread
     const thread = await asked.catch(() => undefined)
     if (thread?.broken === false) return thread
+    if (this.#closed) throw new SlipwayError('SLW_CLOSED', `the database ${this.file} was used after it was closed`)
     // Not where somebody else has just done so.
     if (this.#thread === asked) {
       this.#thread = openThread(this.file)
@@ -93,7 +97,7 @@ class Sqlite implements SqliteDatabase {
 
   /** Of a copy: who reads for long would keep the log of the file itself from being cut. */
   async snapshot<T>(work: (read: Kysely<Schema>) => Promise<T>): Promise<T> {
-    const copy = `${this.file}${SNAPSHOT}${process.pid}-${randomUUID()}`
+    const copy = `${this.file}.snapshot-${process.pid}-${randomUUID()}`
     try {
       await this.backup(copy)
       await using opened = await openSqlite({ file: copy })
@@ -109,6 +113,7 @@ class Sqlite implements SqliteDatabase {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#turns.idle()
+    this.#closed = true
     const thread = await this.#thread.catch(() => undefined)
     await thread?.close()
   }
