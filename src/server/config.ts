@@ -41,6 +41,10 @@ const OTHER_VARIABLES = new Set([
   'SLIPWAY_CACHE',
   'SLIPWAY_HOME',
   'SLIPWAY_CONFIG',
+  // Of the commands for a control plane, which may be used in the same shell.
+  'SLIPWAY_URL',
+  'SLIPWAY_CONTEXT',
+  'SLIPWAY_ENVIRONMENT',
 ])
 
 /** Every scalar setting: its dotted key and schema. */
