@@ -32,6 +32,7 @@ export function define(command: Command): void {
     .option('--no-server', 'without a local server')
     .option('--allowed-hosts <name...>', 'names that this machine is asked by, beside localhost')
     .option('--allow-private-addresses', 'webhooks may tell addresses of this machine and its network', false)
+    .option('--public-url <url>', 'by which clients reach this, also through proxies; clients of MLflow 3 then send large files in parts')
     .option(
       '--direct-transfers',
       'clients of MLflow send and get large files from the bucket itself, which they must be able to reach',

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { SlipwayError } from '../core/errors.ts'
 
 /** Where a control plane keeps its rows, unless it is told otherwise. */
 export function databaseUrl(data: string, url: string | undefined): string {
@@ -8,4 +9,13 @@ export function databaseUrl(data: string, url: string | undefined): string {
 /** Where a control plane keeps its files, unless it is told otherwise. */
 export function objectsUrl(data: string, url: string | undefined): string {
   return url ?? `file:${join(data, 'objects')}`
+}
+
+/** By which clients reach a control plane, without a slash at the end, where somebody has said so. @throws SLW_CONFIG_INVALID */
+export function publicUrlOf(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '')
+    throw new SlipwayError('SLW_CONFIG_INVALID', `the public URL ${text} is none; expected one such as https://models.example.org/slipway`)
+  return url.href.replace(/\/+$/, '')
 }

@@ -18,7 +18,7 @@ import { ServedModels } from './served-models.ts'
 import { servingStatus } from './serving-status.ts'
 import { Imports } from './imports.ts'
 import { backups } from './make-backup.ts'
-import { databaseUrl, objectsUrl } from './places.ts'
+import { databaseUrl, objectsUrl, publicUrlOf } from './places.ts'
 import { repeat } from './repeat.ts'
 import { SEND_EVERY_MS, sendWebhooks } from './send-webhooks.ts'
 import { tryOut } from './try-out.ts'
@@ -71,13 +71,6 @@ export interface ControlPlane extends AsyncDisposable {
   readonly keys: Keys
 }
 
-function publicUrlOf(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '')
-    throw new SlipwayError('SLW_CONFIG_INVALID', `the public URL ${text} is none; expected one such as https://models.example.org/slipway`)
-  return url.href.replace(/\/+$/, '')
-}
-
 /** How often aliases are looked at. */
 const FOLLOW_EVERY_MS = 500
 
@@ -92,6 +85,7 @@ const ENVIRONMENTS: readonly [string, ...string[]] = ['default']
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { data, host = '127.0.0.1', port, logger: log = silentLogger, allowedHosts = [], allowPrivateAddresses = false } = options
   const { directTransfers = false } = options
+  const publicUrl = publicUrlOf(options.publicUrl)
   const clock = systemClock
   const newId = (): string => randomUUID().replaceAll('-', '')
   await using opened = new AsyncDisposableStack()
@@ -128,7 +122,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     contents,
     partUploads,
     directTransfers: directTransfers && objects.presignPart !== undefined,
-    publicUrl: options.publicUrl === undefined ? undefined : publicUrlOf(options.publicUrl),
+    publicUrl,
     signers: new Signers(ground, contents),
     webhooks: new Webhooks(ground, { allowInside: allowPrivateAddresses }),
     keys,

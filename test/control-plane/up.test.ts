@@ -117,3 +117,19 @@ it('an address that others reach is refused while there is no key', async () => 
   await using folder = await temporaryFolder()
   await assert.rejects(upInChild(['--data', folder.path, '--no-server', '--host', '0.0.0.0']), /SLW_HOST_REFUSED|can be reached by others/)
 })
+
+it('told by which address clients reach it, it takes large files in parts there', async () => {
+  await using folder = await temporaryFolder()
+  await using plane = await upInChild(['--data', folder.path, '--no-server', '--public-url', 'https://models.example.org/'])
+  const info = (await (await fetch(`${plane.url}/api/3.0/mlflow/server-info`)).json()) as Record<string, unknown>
+  assert.equal(info['multipart_uploads_enabled'], true)
+  const { body } = await plane.call('POST', 'runs/create', { experiment_id: '0' })
+  const response = await fetch(`${plane.url}/api/2.0/mlflow-artifacts/mpu/create/0/${String(body['run'].info.run_id)}/artifacts`, {
+    method: 'POST',
+    body: '{"path":"a.bin"}',
+  })
+  const { credentials } = (await response.json()) as { credentials: { url: string }[] }
+  assert.ok(credentials[0]!.url.startsWith('https://models.example.org/api/2.0/'), credentials[0]!.url)
+  const refused = upInChild(['--data', folder.path, '--no-server', '--public-url', 'nowhere'])
+  await assert.rejects(refused, /the public URL nowhere is none/)
+})
