@@ -1,14 +1,13 @@
 /** The servers that are compared, each on a free port of the loopback interface. */
 import { cp, rm, symlink } from 'node:fs/promises'
 import { request } from 'node:http'
-import { createServer } from 'node:net'
 import { delimiter, dirname, join } from 'node:path'
 import { cacheFolder } from '../scripts/python-env.ts'
+import { freePort } from '../test/fixtures.ts'
 import { run, start, stop } from './children.ts'
 import { MODELS } from './models.ts'
 import { temporaryFolder } from './temporary.ts'
 import type { ChildProcess } from 'node:child_process'
-import type { AddressInfo } from 'node:net'
 import type { ModelName } from './models.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -183,17 +182,6 @@ function post(url: string, body: Buffer): Promise<number | undefined> {
     )
     sent.once('error', () => resolve(undefined))
     sent.end(body)
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, HOST, () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
   })
 }
 

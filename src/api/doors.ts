@@ -1,6 +1,7 @@
+import { Readable } from 'node:stream'
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
+import type { FastifyRequest } from 'fastify'
 import type { BackupManifest } from '../storage/backup/manifest.ts'
 import type { ImportStatus } from '../contract/import-status.ts'
 import type { Scope } from '../registry/ground.ts'
@@ -54,6 +55,11 @@ export interface ApiOptions {
   readonly log: Logger
   /** The environments there are; the first is the one that a path without a prefix means. */
   readonly environments: readonly [string, ...string[]]
+}
+
+/** The bytes of a request whose body nobody has read. */
+export function streamOf({ body }: FastifyRequest): Readable {
+  return (body ?? Readable.from([])) as Readable
 }
 
 /** JSON beyond this is refused; files have no limit. */

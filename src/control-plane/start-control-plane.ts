@@ -95,7 +95,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   // What one that was killed left half-way; a data folder belongs to one control plane.
   const [inspecting, backingUp] = [join(data, 'inspecting'), join(data, 'backups')]
   for (const folder of [inspecting, backingUp]) await rm(folder, { recursive: true, force: true })
-  const contents = new Contents({ database, objects, clock, newId })
+  const stored = { database, objects, clock, newId }
+  const contents = new Contents(stored)
   const { inspect } = new Inspector({ contents, folder: inspecting, tryOut })
   const registry = new Registry(ground, inspect)
   const keys = new Keys(ground)
@@ -109,7 +110,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       'SLW_HOST_REFUSED',
       `${host} can be reached by others, and there is no API key yet: make one with slipway keys create NAME --scope admin, or listen on 127.0.0.1`,
     )
-  const partUploads = new PartUploads({ database, objects, clock, newId })
+  const partUploads = new PartUploads(stored)
   const files = new Files(ground, contents, partUploads)
   const access = new Access({ keys, local, allowedHosts })
   const served =

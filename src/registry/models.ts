@@ -152,13 +152,14 @@ export class Models {
       .write(async (write) => {
         const row = await write
           .updateTable('models')
-          .set((columns) => ({ deleted_at: null, updated_at: now, revision: columns('revision', '+', 1) }))
+          .set({ deleted_at: null, updated_at: now })
           .where('id', '=', id)
           .where('environment', '=', scope.environment)
           .where('deleted_at', 'is not', null)
           .returning('name')
           .executeTakeFirst()
         if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no model with the id ${id} lies in the trash`)
+        await touch(write, 'models', id, {})
         await record(write, scope, now, { kind: 'model', name: row.name, action: 'restored', after: { id } })
         return row.name
       })

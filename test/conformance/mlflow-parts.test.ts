@@ -56,8 +56,7 @@ describe('files in parts', { timeout: 900_000 }, () => {
     it(`go between the client and the bucket: ${client}`, async () => {
       await using folder = await temporaryFolder()
       await using s3 = await startS3Server()
-      const objects = `s3://${s3.bucket}/registry?endpoint=${s3.endpoint}&region=us-east-1`
-      await using plane = await startControlPlane({ data: folder.path, port: 0, objects, directTransfers: true })
+      await using plane = await startControlPlane({ data: folder.path, port: 0, objects: s3.urlOf('registry'), directTransfers: true })
       const { same, sent, got } = await transfer(client, plane.url, client === 'mlflow-2')
       assert.ok(same)
       assert.deepEqual([sent.length, got.length], [3, client === 'mlflow-2' ? 0 : 3])
@@ -68,8 +67,7 @@ describe('files in parts', { timeout: 900_000 }, () => {
   it('go through the control plane into a bucket that clients need not reach', async () => {
     await using folder = await temporaryFolder()
     await using s3 = await startS3Server()
-    const objects = `s3://${s3.bucket}/registry?endpoint=${s3.endpoint}&region=us-east-1`
-    await using plane = await startControlPlane({ data: folder.path, port: 0, objects })
+    await using plane = await startControlPlane({ data: folder.path, port: 0, objects: s3.urlOf('registry') })
     const { same, sent, got } = await transfer('mlflow-3', plane.url, true)
     assert.ok(same)
     assert.deepEqual([sent.length, got.length], [3, 0])

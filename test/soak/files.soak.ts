@@ -75,7 +75,7 @@ async function* inParts(): AsyncGenerator<Uint8Array> {
 
 await using folder = await temporaryFolder()
 await using s3 = values.objects === 's3' ? await startS3Server() : undefined
-const objects = s3 === undefined ? [] : ['--objects', `s3://${s3.bucket}/soak?endpoint=${s3.endpoint}&region=us-east-1`]
+const objects = s3 === undefined ? [] : ['--objects', s3.urlOf('soak')]
 await using plane = await upInChild(['--data', folder.path, '--no-server', ...objects])
 const { body } = await plane.call('POST', 'runs/create', { experiment_id: '0' })
 const artifacts = `0/${String(body['run'].info.run_id)}/artifacts`

@@ -10,6 +10,8 @@ export interface S3Server extends AsyncDisposable {
   readonly endpoint: string
   /** A bucket of it. */
   readonly bucket: string
+  /** Of objects that begin so in the bucket, as `--objects` takes it. */
+  urlOf(prefix: string): string
 }
 
 /** What the SDK's chain of credentials finds first. */
@@ -29,7 +31,7 @@ export async function startS3Server(): Promise<S3Server> {
   opened.use(await startChild(binary, args, () => listens(endpoint)))
   Object.assign(process.env, CREDENTIALS)
   const held = opened.move()
-  return { endpoint, bucket, [Symbol.asyncDispose]: () => held.disposeAsync() }
+  return { ...at(endpoint, bucket), [Symbol.asyncDispose]: () => held.disposeAsync() }
 }
 
 /** moto, which keeps objects in memory and does not check signatures: another reading of the protocol. */
@@ -45,7 +47,11 @@ export async function startMoto(): Promise<S3Server> {
   if (!made.ok) throw new Error(`moto made no bucket: ${await made.text()}`)
   await made.arrayBuffer()
   const held = opened.move()
-  return { endpoint, bucket, [Symbol.asyncDispose]: () => held.disposeAsync() }
+  return { ...at(endpoint, bucket), [Symbol.asyncDispose]: () => held.disposeAsync() }
+}
+
+function at(endpoint: string, bucket: string): Omit<S3Server, keyof AsyncDisposable> {
+  return { endpoint, bucket, urlOf: (prefix) => `s3://${bucket}/${prefix}?endpoint=${endpoint}&region=us-east-1` }
 }
 
 async function listens(url: string): Promise<boolean> {

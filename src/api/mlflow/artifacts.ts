@@ -1,9 +1,8 @@
-import { Readable } from 'node:stream'
 import { SlipwayError } from '../../core/errors.ts'
 import { requireOwner, placeOf } from '../../registry/sources.ts'
 import { listFolder, requireTreePath } from '../../registry/trees.ts'
 import { requirePermission } from '../access.ts'
-import { environmentOf } from '../doors.ts'
+import { environmentOf, streamOf } from '../doors.ts'
 import { sendFile } from '../send-file.ts'
 import { useMlflowErrors } from './mlflow.ts'
 import { listed, sizeJson } from './entities.ts'
@@ -33,8 +32,7 @@ export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
     app.put('/artifacts/*', async (request) => {
       const scope = await enter(request, 'write')
       const length = request.headers['content-length']
-      const body = (request.body ?? Readable.from([])) as Readable
-      await files.put(scope, placeOrRefuse(pathOf(request)), body, length === undefined ? undefined : Number(length))
+      await files.put(scope, placeOrRefuse(pathOf(request)), streamOf(request), length === undefined ? undefined : Number(length))
       return {}
     })
     app.get('/artifacts/*', async (request, reply) => {

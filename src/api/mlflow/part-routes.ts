@@ -1,6 +1,6 @@
-import { Readable } from 'node:stream'
 import { SlipwayError } from '../../core/errors.ts'
 import { PARTS_MAX } from '../../storage/objects/parts.ts'
+import { streamOf } from '../doors.ts'
 import { Fields } from './fields.ts'
 import { readBodies } from './mlflow.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -33,8 +33,7 @@ export function partRoutes(app: FastifyInstance, { files, partUploads, directTra
   app.put('/mpu/parts/:id/:number', async (request, reply) => {
     const { id, number } = request.params as { id: string; number: string }
     const { secret } = request.query as { secret?: unknown }
-    const body = (request.body ?? Readable.from([])) as Readable
-    const { etag } = await partUploads.putPart({ id, secret: String(secret ?? '') }, Number(number), body)
+    const { etag } = await partUploads.putPart({ id, secret: String(secret ?? '') }, Number(number), streamOf(request))
     return reply.header('etag', etag).send({})
   })
   void app.register(async (json) => {

@@ -101,7 +101,7 @@ export async function searchLoggedModels(call: Call): Promise<object> {
     .where('logged_models.experiment_id', 'in', mine)
     .where('logged_models.lifecycle_stage', '=', 'active')
   const clauses = parseFilter('loggedModels', fields.text('filter') ?? '')
-  const filtered = filterQuery(query, { kind: 'loggedModels', clauses, dialect: registry.dialect, datasets })
+  const filtered = filterQuery(query, { kind: 'loggedModels', clauses, dialect: registry.dialect, datasets, few: true })
   const { rows, nextPageToken } = await pageOf(filtered, order, pageRequest(call, 'loggedModels'))
   return { ...listed('models', (await readLoggedModels(registry.read, rows)).map(bareLoggedModelJson)), ...token(nextPageToken) }
 }

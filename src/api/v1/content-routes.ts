@@ -1,6 +1,6 @@
-import { Readable } from 'node:stream'
 import { Type } from 'typebox'
 import { SlipwayError } from '../../core/errors.ts'
+import { streamOf } from '../doors.ts'
 import { v1Route } from './route.ts'
 import type { V1Route } from './route.ts'
 
@@ -41,10 +41,9 @@ export const CONTENT_ROUTES: readonly V1Route[] = [
     answer: Type.Object({ id: ContentId, size: Type.Integer() }),
     handle: async ({ options, params, request }) => {
       const length = request.headers['content-length']
-      const body = (request.body ?? Readable.from([])) as Readable
       const content = await options.contents.receiveHeld(
         requireId(params['id']!),
-        body,
+        streamOf(request),
         length === undefined ? undefined : Number(length),
         HOLD_MS,
       )

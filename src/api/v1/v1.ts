@@ -1,10 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { Readable } from 'node:stream'
 import { check } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { findOnce, keepAnswer } from '../../registry/once.ts'
 import { requirePermission } from '../access.ts'
-import { environmentOf, fromFastify } from '../doors.ts'
+import { environmentOf, fromFastify, streamOf } from '../doors.ts'
 import { problemOf } from './problem.ts'
 import { openApi } from './openapi.ts'
 import { coerceQuery } from './query.ts'
@@ -159,7 +158,7 @@ function decoded(text: string): string {
 }
 
 async function textOf(request: FastifyRequest): Promise<string> {
-  const body = (request.body ?? Readable.from([])) as Readable
+  const body = streamOf(request)
   const pieces: Buffer[] = []
   let size = 0
   for await (const piece of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {

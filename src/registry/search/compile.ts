@@ -27,7 +27,7 @@ export interface Filter {
    * been. Default: any data set or none.
    */
   readonly datasets?: readonly DatasetFilter[]
-  /** Whether the query itself leaves few objects, of all that have tags: each is then asked for its own. */
+  /** Whether the query itself leaves few objects of all, such as the runs of an experiment: each is then asked for its own. Default: no. */
   readonly few?: boolean
 }
 
@@ -81,15 +81,11 @@ const NUMBER: Column = { ...VALUE, type: 'double' }
 const IS_NAN = sql.ref('detail.is_nan')
 
 /** The object has a row in the table of which all conditions are true. */
-function detail(
-  { kind, few = kind === 'runs' || kind === 'loggedModels' }: Filter,
-  { table, owner }: Details,
-  conditions: readonly RawBuilder<SqlBool>[],
-): RawBuilder<SqlBool> {
+function detail({ kind, few = false }: Filter, { table, owner }: Details, conditions: readonly RawBuilder<SqlBool>[]): RawBuilder<SqlBool> {
   const rows = sql`from ${sql.table(table)} as detail where ${sql.join(conditions, sql` and `)}`
   const of = sql.ref(`detail.${owner}`)
   const { id } = TABLES[kind]
-  // Asked for each of few objects (runs are searched for in some experiments), or once of all: SQLite does as it is told.
+  // Asked for each of few objects, or once of all: SQLite does as it is told.
   return few ? sql`exists (select 1 ${rows} and ${of} = ${id})` : sql`${id} in (select ${of} ${rows})`
 }
 

@@ -36,7 +36,7 @@ export function runsIn({ read, dialect, scope, filter }: Searched, stages: Stage
     .$if(experiments !== undefined, (all) => all.where('runs.experiment_id', 'in', experiments!))
     .where('runs.experiment_id', 'in', mine)
     .where('runs.lifecycle_stage', 'in', stages)
-  return filterQuery(query, { kind: 'runs', clauses: parseFilter('runs', filter), dialect })
+  return filterQuery(query, { kind: 'runs', clauses: parseFilter('runs', filter), dialect, few: true })
 }
 
 export function modelsIn({ read, dialect, scope, filter }: Searched) {

@@ -19,6 +19,6 @@ export async function startControlPlane(place: (typeof PLACES)[number]): Promise
 }
 
 async function onServers(opened: AsyncDisposableStack): Promise<{ database: string; objects: string }> {
-  const { endpoint, bucket } = opened.use(await startS3Server())
-  return { database: await newMigratedPostgres(), objects: `s3://${bucket}/registry?endpoint=${endpoint}&region=us-east-1` }
+  const s3 = opened.use(await startS3Server())
+  return { database: await newMigratedPostgres(), objects: s3.urlOf('registry') }
 }

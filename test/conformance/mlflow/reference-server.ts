@@ -1,12 +1,10 @@
 /** MLflow's own server, as it comes from PyPI, on a loopback port: what Slipway's answers are compared with. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { pythonEnv } from '../../../scripts/python-env.ts'
-import { until } from '../../fixtures.ts'
+import { freePort, until } from '../../fixtures.ts'
 import { temporaryFolder } from '../../temporary-folder.ts'
-import type { AddressInfo } from 'node:net'
 
 /** It imports mlflow twice and makes its tables: some 10 s on two cores. */
 const START_LIMIT_MS = 120_000
@@ -78,14 +76,4 @@ function killGroup(pid: number): void {
   } catch {
     // It has ended by itself.
   }
-}
-
-/** The server takes no port 0 that it would tell of. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
