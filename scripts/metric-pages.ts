@@ -144,6 +144,19 @@ const ADVICE: Readonly<Record<keyof typeof METRICS, Advice>> = {
     query: 'sum by (endpoint) (rate(slipway_cache_evictions_total[5m]))',
     moves: ['As fast as misses: everything leaves before it is asked again. Raise `cacheMb`, or turn the cache off.'],
   },
+  slipway_control_plane_stale_seconds: {
+    query: 'max by (instance) (slipway_control_plane_stale_seconds) > 120',
+    moves: [
+      'Up without end: the control plane cannot be reached, or gives what is none of its documents; `/health` and the log say which. What is served goes on, and a restart serves it again from the local store; only changes wait.',
+      'Between 0 and about 25 it says nothing: the server asks again when the last question was answered with "nothing new".',
+    ],
+  },
+  slipway_endpoint_revision: {
+    query: 'max by (endpoint) (slipway_endpoint_revision) - min by (endpoint) (slipway_endpoint_revision) > 0',
+    moves: [
+      'Different between servers for longer than a download takes: some cannot fetch or load the newest revision. `slipway endpoint show NAME` says which and why.',
+    ],
+  },
   slipway_log_dropped_total: {
     query: 'increase(slipway_log_dropped_total[10m]) > 0',
     moves: ['The disk of the log is full, or its reader is gone. The server goes on; make room, and send SIGHUP after the file was moved.'],

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import { HostCheck } from '../security/host-check.ts'
-import { ACTIONS } from './permissions.ts'
+import { ACTIONS, SERVER_ACTIONS } from './permissions.ts'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Keys } from '../registry/keys.ts'
 import type { Action, Caller } from './permissions.ts'
@@ -31,7 +31,7 @@ export class Access {
     const key = keyOf(headers.authorization)
     if (key !== undefined) {
       const known = await this.#options.keys.verify(key)
-      if (known !== undefined) return { name: known.name, may: mayBy(known.scopes) }
+      if (known !== undefined) return { name: known.name, keyId: known.id, environments: known.environments, may: mayBy(known.scopes) }
       throw new SlipwayError('SLW_UNAUTHENTICATED', 'the key is unknown, expired or revoked')
     }
     if (this.#options.local && !(await this.#options.keys.any())) return LOCAL
@@ -69,7 +69,10 @@ function keyOf(authorization: string | undefined): string | undefined {
 function mayBy(scopes: readonly string[]): (action: Action) => boolean {
   const allowed = new Set<Action>()
   for (const scope of scopes) {
-    const rank = ACTIONS.indexOf(scope as Action)
+    if ((SERVER_ACTIONS as readonly string[]).includes(scope)) allowed.add(scope as Action)
+    const rank = (ACTIONS as readonly string[]).indexOf(scope)
+    if (rank >= 1) allowed.add('follow')
+    if (scope === 'admin') allowed.add('join')
     for (const action of ACTIONS.slice(0, rank + 1))
       if (action !== 'protect' || scope === 'protect' || scope === 'admin') allowed.add(action)
   }

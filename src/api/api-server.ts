@@ -36,7 +36,10 @@ export async function createApiServer(options: ApiOptions): Promise<FastifyInsta
     }),
   )
   // Who follows events would otherwise be waited for.
-  app.addHook('preClose', async () => options.news.end())
+  app.addHook('preClose', async () => {
+    options.news.end()
+    options.deliveryNews.end()
+  })
   await app.register(statusRoutes(options))
   await app.register(v1Routes(options), { prefix: '/api/v1' })
   for (const prefix of ['/api/2.0', '/ajax-api/2.0']) {

@@ -11,6 +11,8 @@ import type { Contents } from '../storage/contents.ts'
 import type { PartUploads } from '../storage/part-uploads.ts'
 import type { Files } from '../registry/files.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { Windows } from '../monitoring/windows.ts'
+import type { Delivery } from '../delivery/delivery.ts'
 import type { Keys } from '../registry/keys.ts'
 import type { Signers } from '../registry/signers.ts'
 import type { Webhooks } from '../registry/webhooks.ts'
@@ -35,6 +37,8 @@ export interface ImportStarter {
 /** What the doors open onto. */
 export interface ApiOptions {
   readonly registry: Registry
+  readonly delivery: Delivery
+  readonly windows: Windows
   readonly files: Files
   readonly contents: Contents
   readonly partUploads: PartUploads
@@ -47,6 +51,8 @@ export interface ApiOptions {
   readonly keys: Keys
   /** Tells, soon after the fact, that there are new events. */
   readonly news: News
+  /** The same of documents for servers. */
+  readonly deliveryNews: News
   readonly backup: Backup
   readonly imports: ImportStarter
   /** Undefined where no server is beside it. */

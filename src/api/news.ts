@@ -1,18 +1,19 @@
-import type { History } from '../registry/history.ts'
-
 /** How often it is looked, while somebody waits. */
 const LOOK_EVERY_MS = 200
 
-/** Wakes those who follow the feed: one look at the database for all of them, and none while nobody waits. */
+/** Wakes those who wait for a number that grows: one look at the database for all of them, and none while nobody waits. */
 export class News {
-  readonly #history: History
+  readonly #newest: () => Promise<number>
+  readonly #everyMs: number
   readonly #ended = new AbortController()
   readonly #waiting = new Set<(last: number) => void>()
   #timer: NodeJS.Timeout | undefined
   #last = -1
 
-  constructor(history: History) {
-    this.#history = history
+  /** @param newest reads the number */
+  constructor(newest: () => Promise<number>, everyMs: number = LOOK_EVERY_MS) {
+    this.#newest = newest
+    this.#everyMs = everyMs
   }
 
   /** Whether there will be no more: who follows is to end. */
@@ -20,7 +21,7 @@ export class News {
     return this.#ended.signal
   }
 
-  /** Resolves with the number of the newest event once it is larger than `sequence`, or when the signal says so. */
+  /** Resolves with the newest number once it is larger than `sequence`, or when the signal says so. */
   async after(sequence: number, signal: AbortSignal): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>()
     const wake = (last: number): void => {
@@ -31,7 +32,7 @@ export class News {
     signal.addEventListener('abort', stop, { once: true })
     if (signal.aborted) stop()
     wake(this.#last)
-    this.#timer ??= setTimeout(() => void this.#look(), LOOK_EVERY_MS).unref()
+    this.#timer ??= setTimeout(() => void this.#look(), this.#everyMs).unref()
     try {
       return await promise
     } finally {
@@ -43,12 +44,12 @@ export class News {
   async #look(): Promise<void> {
     this.#timer = undefined
     try {
-      this.#last = await this.#history.last()
+      this.#last = await this.#newest()
       for (const wake of this.#waiting) wake(this.#last)
     } catch {
       // The database will be back; whoever waits goes on waiting.
     }
-    if (this.#waiting.size > 0) this.#timer ??= setTimeout(() => void this.#look(), LOOK_EVERY_MS).unref()
+    if (this.#waiting.size > 0) this.#timer ??= setTimeout(() => void this.#look(), this.#everyMs).unref()
   }
 
   /** Nobody is told any more. */

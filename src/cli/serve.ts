@@ -22,6 +22,7 @@ export function define(command: Command): void {
     .option('--name <name>', 'name of the model, where one path is given')
     .option('--config <file>', 'server file. Default: slipway.server.yaml, if there is one')
     .option('--model-root <folder...>', 'folders, beside those served, that a switch may take models from')
+    .option('--endpoint <name...>', 'endpoints of the control plane to serve; default: all')
     .option('--dry-run', 'check models and configuration, then end without serving')
   addSettingFlags(command)
   command
@@ -89,10 +90,16 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
   const config = readConfig({ flags: flagValues(options), environment: process.env, file: options['config'] as string | undefined })
   for (const warning of config.warnings) note(`warning: ${warning}`)
   const modelRoots = [...(config.options.modelRoots ?? []), ...((options['modelRoot'] as string[] | undefined) ?? [])]
+  const endpoints = options['endpoint'] as string[] | undefined
+  const controlPlane = endpoints === undefined ? config.options.controlPlane : { ...config.options.controlPlane, endpoints }
   const server = {
     ...config.options,
     modelRoots,
-    models: modelEntries(paths, options['name'] as string | undefined, config.options.models),
+    ...(controlPlane !== undefined && { controlPlane }),
+    models:
+      controlPlane !== undefined && paths.length === 0
+        ? (config.options.models ?? [])
+        : modelEntries(paths, options['name'] as string | undefined, config.options.models),
   }
   if (options['dryRun'] === true) {
     await dryRun(server)
@@ -129,6 +136,10 @@ async function dryRun(server: ServerOptions): Promise<void> {
   const config = resolveServer(server)
   const logger = { ...silentLogger, warn: (_: object, message: string) => note(`warning: ${message}`) }
   using security = await openSecurity(config, process.env, logger)
+  if (config.controlPlane !== undefined) {
+    print(`ok  configuration for a server that follows ${config.controlPlane.url}`)
+    return
+  }
   const documents = (await openRepository(config, logger, { apply: () => Promise.resolve({ failures: [], switches: [] }) })).documents()
   const { readPackage } = await import('../model/package.ts')
   const { buildSignature } = await import('../signature/signature.ts')
@@ -151,6 +162,7 @@ async function banner(server: RunningServer): Promise<string> {
     lines.push(`  in   ${inputs}`, `  out  ${outputs}`, `  run  ${runs}`)
   }
   const { cores, url, config } = server
+  lines.push(...followingLines(server))
   lines.push(
     '',
     `Predict  ${url}/predict`,
@@ -162,12 +174,27 @@ async function banner(server: RunningServer): Promise<string> {
   lines.push(
     style(
       'dim',
-      `${cores.count} core${cores.count === 1 ? '' : 's'} (${cores.limitedBy}), ${processes}${formatBytes(process.memoryUsage.rss())} resident, no state is kept on disk. Ctrl-C stops.`,
+      `${cores.count} core${cores.count === 1 ? '' : 's'} (${cores.limitedBy}), ${processes}${formatBytes(process.memoryUsage.rss())} resident, ${config.controlPlane === undefined ? 'no state is kept on disk' : `versions are kept in ${config.controlPlane.store}`}. Ctrl-C stops.`,
     ),
   )
   const [first] = models
   if (first !== undefined) lines.push('', 'Try it:', style('cyan', first.curl))
   return lines.join('\n')
+}
+
+/** What is followed, and what of it does not serve yet and why. */
+function followingLines({ config: { controlPlane }, repository }: RunningServer): string[] {
+  const status = repository.following?.()
+  if (controlPlane === undefined || status === undefined) return []
+  const names = controlPlane.endpoints === 'all' ? 'all endpoints' : controlPlane.endpoints.join(', ')
+  const lines = ['', `Follows  ${controlPlane.url} (${names})`]
+  if (status.trouble !== undefined) lines.push(style('yellow', `         ${status.trouble}`))
+  for (const { name, versions } of status.endpoints)
+    for (const { version, state, reason } of versions)
+      if (state === 'failed') lines.push(style('yellow', `         ${name} version ${version}: ${reason ?? state}`))
+  if (status.endpoints.length === 0 && status.trouble === undefined)
+    lines.push('         nothing is declared yet; declare something with: slipway deploy MODEL@ALIAS')
+  return lines
 }
 
 /** Ends politely at a signal, and at a second one at once. Heard from the moment it is made. */

@@ -1,33 +1,110 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
-import { API_VERSION } from './schema.ts'
+import { API_VERSION, oneOf } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'
 
-/** One version inside an endpoint. */
-export const VariantSpec = Type.Object(
-  {
-    name: Type.String({ minLength: 1, description: 'Name of the variant, unique in the endpoint.' }),
-    model: Type.String({ minLength: 1, description: 'Name of the model.' }),
-    version: Type.String({ minLength: 1, description: 'Version of the model.' }),
-    path: Type.String({ minLength: 1, description: 'File or folder of the model package.' }),
-    fingerprint: Type.Optional(
-      Type.String({ description: 'Tells one content of the path from the next: another fingerprint is another version, and is loaded.' }),
-    ),
-    weight: Type.Number({ minimum: 0, maximum: 100, description: 'Share of the traffic, in percent.' }),
-    serving: Type.Optional(ServingOptions),
-  },
-  { additionalProperties: false },
-)
-export type VariantSpec = Static<typeof VariantSpec>
+const closed = { additionalProperties: false } as const
 
-/** One content of one path. */
-export function contentKey({ path, fingerprint }: Pick<VariantSpec, 'path' | 'fingerprint'>): string {
-  return `${path}\0${fingerprint ?? ''}`
+/** Where an endpoint runs. */
+export const TARGETS = ['local', 'kubernetes', 'sagemaker', 'vertex', 'azureml', 'lambda', 'edge'] as const
+export type Target = (typeof TARGETS)[number]
+
+/** The name of a variant where a document gives none. */
+export const MAIN_VARIANT = 'main'
+
+const Autoscaling = Type.Object(
+  {
+    minReplicas: Type.Integer({ minimum: 0 }),
+    maxReplicas: Type.Integer({ minimum: 1 }),
+    metric: Type.Optional(oneOf(['cpu', 'concurrency', 'rps', 'queue'], { description: 'What is kept at `targetValue`. Default: cpu.' })),
+    targetValue: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+  },
+  closed,
+)
+
+/** What may differ from target to target. */
+const Scale = {
+  replicas: Type.Optional(Type.Integer({ minimum: 0, description: 'Servers of a target that starts them. Default: 1.' })),
+  autoscaling: Type.Optional(Autoscaling),
 }
 
+const EndpointVariant = Type.Object(
+  {
+    name: Type.Optional(
+      Type.String({ pattern: '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$', maxLength: 63, description: 'Unique in the endpoint. Default: main.' }),
+    ),
+    model: Type.String({
+      pattern: '^[^/@:]+(@[^/@:]+|/[0-9]+)$',
+      description: 'MODEL@ALIAS, which is followed, or MODEL/NUMBER, which stays.',
+    }),
+    weight: Type.Optional(Type.Number({ minimum: 0, maximum: 100, description: 'Share of the traffic, in percent. Default: 100.' })),
+    serving: Type.Optional(ServingOptions),
+  },
+  closed,
+)
+export type EndpointVariant = Static<typeof EndpointVariant>
+
+/** When an alias that has moved is followed. */
+export const Follow = Type.Union(
+  [
+    Type.Literal('notification'),
+    Type.Literal('manual'),
+    Type.Object(
+      {
+        cron: Type.String({ minLength: 1, description: 'Five fields, such as `0 3 * * *`.' }),
+        timeZone: Type.Optional(Type.String({ description: 'IANA name, such as Europe/Berlin. Default: UTC.' })),
+      },
+      closed,
+    ),
+  ],
+  {
+    description:
+      'When an alias that has moved is followed: `notification`, at once; `manual`, when somebody asks (`slipway endpoint sync`); or at the times of a cron line. Default: notification.',
+  },
+)
+export type Follow = Static<typeof Follow>
+
+export const EndpointSpec = Type.Object(
+  {
+    variants: Type.Array(EndpointVariant, { minItems: 1, maxItems: 20, description: 'The versions inside the endpoint.' }),
+    follow: Type.Optional(Follow),
+    target: Type.Optional(oneOf(TARGETS, { description: 'Where it runs. Default: local, servers that people start and that follow.' })),
+    ...Scale,
+    overlays: Type.Optional(
+      Type.Partial(
+        Type.Object(
+          Object.fromEntries(
+            TARGETS.map((target) => [target, Type.Object({ ...Scale, serving: Type.Optional(ServingOptions) }, closed)]),
+          ) as Record<Target, ReturnType<typeof overlayType>>,
+          closed,
+        ),
+        { description: 'What is different on a target. Only that of `target` counts.' },
+      ),
+    ),
+  },
+  { ...closed, description: 'What an endpoint is to be.' },
+)
+export type EndpointSpec = Static<typeof EndpointSpec>
+
+/** For the type alone: what one overlay is. */
+function overlayType() {
+  return Type.Object({ ...Scale, serving: Type.Optional(ServingOptions) }, closed)
+}
+
+/** Names of endpoints are parts of addresses. */
+const EndpointName = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$',
+  maxLength: 253,
+  description: 'What clients call: letters, digits, `.`, `_` and `-`.',
+})
+
+const Labels = Type.Record(Type.String({ maxLength: 316 }), Type.String({ maxLength: 1000 }), {
+  description: 'For selecting and grouping.',
+})
+
 /**
- * An endpoint: the stable address that clients call, as declared state in the Kubernetes shape. A bare
- * `slipway serve model.onnx` is an implicit endpoint of one variant at generation 1.
+ * An endpoint: the stable address that clients call, as people declare it, in the Kubernetes shape. What only the control plane says
+ * (`generation`, `status`, ...) may stand in a document, so that what was exported can be applied, and is not read.
  */
 export const EndpointDocument = Type.Object(
   {
@@ -35,18 +112,66 @@ export const EndpointDocument = Type.Object(
     kind: Type.Literal('Endpoint'),
     metadata: Type.Object(
       {
-        name: Type.String({ minLength: 1 }),
-        environment: Type.Optional(Type.String()),
-        labels: Type.Optional(Type.Record(Type.String(), Type.String())),
-        generation: Type.Integer({ minimum: 1 }),
+        name: EndpointName,
+        environment: Type.Optional(Type.String({ description: 'Default: the one that is asked.' })),
+        labels: Type.Optional(Labels),
+        generation: Type.Optional(Type.Integer({ description: 'Grows with every change of the spec.' })),
+        revision: Type.Optional(Type.Integer()),
+        resourceVersion: Type.Optional(Type.String()),
+        createdAt: Type.Optional(Type.Integer()),
+        updatedAt: Type.Optional(Type.Integer()),
+        managedBy: Type.Optional(Type.Unknown()),
       },
-      { additionalProperties: false },
+      closed,
     ),
-    spec: Type.Object({ variants: Type.Array(VariantSpec, { minItems: 1 }) }, { additionalProperties: false }),
+    spec: EndpointSpec,
+    status: Type.Optional(Type.Unknown()),
   },
-  { additionalProperties: false },
+  { ...closed, description: 'An endpoint, as people declare it.' },
 )
 export type EndpointDocument = Static<typeof EndpointDocument>
 
-/** What is true of a variant, reported by the reconciler. `unloaded`: gave its memory back; a request loads it again. */
-export type VariantPhase = 'waiting' | 'loading' | 'ready' | 'unloaded' | 'failed'
+/** What looks after an endpoint: a file that is applied, a pipeline, or a person. */
+export const ManagedBy = Type.Object(
+  {
+    kind: oneOf(['file', 'ci', 'person']),
+    name: Type.String({ maxLength: 1000, description: 'Path of the file, address of the pipeline, or name of the person.' }),
+  },
+  closed,
+)
+export type ManagedBy = Static<typeof ManagedBy>
+
+/** What a variant's `model` says. */
+export type ModelReference = { readonly model: string; readonly alias: string } | { readonly model: string; readonly version: number }
+
+/** Reads `churn@champion` or `churn/3`, whose form a schema has checked. */
+export function modelReference(text: string): ModelReference {
+  const [, model = text, alias, version] = /^([^/@:]+)(?:@(.+)|\/([0-9]+))$/.exec(text) ?? []
+  return alias === undefined ? { model, version: Number(version) } : { model, alias }
+}
+
+/** A spec with every default in place, and the overlay of its target laid over it. */
+export interface ResolvedSpec {
+  readonly variants: readonly { readonly name: string; readonly model: string; readonly weight: number; readonly serving: ServingOptions }[]
+  readonly follow: Follow
+  readonly target: Target
+  readonly replicas: number
+  readonly autoscaling: Static<typeof Autoscaling> | undefined
+}
+
+export function resolveSpec(spec: EndpointSpec): ResolvedSpec {
+  const target = spec.target ?? 'local'
+  const overlay = spec.overlays?.[target] ?? {}
+  return {
+    variants: spec.variants.map(({ name = MAIN_VARIANT, model, weight = 100, serving = {} }) => ({
+      name,
+      model,
+      weight,
+      serving: { ...serving, ...overlay.serving },
+    })),
+    follow: spec.follow ?? 'notification',
+    target,
+    replicas: overlay.replicas ?? spec.replicas ?? 1,
+    autoscaling: overlay.autoscaling ?? spec.autoscaling,
+  }
+}

@@ -107,9 +107,7 @@ function nativeIndex(value: number): number {
  * @throws RangeError when the edges or schemas differ; merging across different edges would be a guess
  */
 export function mergeHistograms(a: HistogramData, b: HistogramData): HistogramData {
-  if (a.schema !== b.schema || a.edges.length !== b.edges.length || a.edges.some((edge, index) => edge !== b.edges[index])) {
-    throw new RangeError('histograms with different edges cannot be merged')
-  }
+  requireSameEdges(a, b)
   const native = new Map(a.native)
   for (const [index, count] of b.native) native.set(index, (native.get(index) ?? 0) + count)
   return {
@@ -120,6 +118,32 @@ export function mergeHistograms(a: HistogramData, b: HistogramData): HistogramDa
     zeroCount: a.zeroCount + b.zeroCount,
     native: [...native].toSorted(([x], [y]) => x - y),
   }
+}
+
+/**
+ * What was observed since `before`, of a histogram that has only grown since then.
+ * @returns all of `now` where `before` has more: it began anew
+ * @throws RangeError when the edges or schemas differ
+ */
+export function subtractHistograms(now: HistogramData, before: HistogramData): HistogramData {
+  requireSameEdges(now, before)
+  if (before.count > now.count) return now
+  const earlier = new Map(before.native)
+  return {
+    ...now,
+    counts: now.counts.map((count, index) => count - (before.counts[index] ?? 0)),
+    count: now.count - before.count,
+    sum: now.sum - before.sum,
+    zeroCount: now.zeroCount - before.zeroCount,
+    native: now.native
+      .map(([index, count]): [number, number] => [index, count - (earlier.get(index) ?? 0)])
+      .filter(([, count]) => count !== 0),
+  }
+}
+
+function requireSameEdges(a: HistogramData, b: HistogramData): void {
+  if (a.schema !== b.schema || a.edges.length !== b.edges.length || a.edges.some((edge, index) => edge !== b.edges[index]))
+    throw new RangeError('histograms with different edges cannot be merged')
 }
 
 /**

@@ -1,4 +1,6 @@
 import { mergeHistograms } from './histogram.ts'
+import { Type } from 'typebox'
+import { API_VERSION, oneOf } from './schema.ts'
 import type { HistogramData } from './histogram.ts'
 
 /** A count that adds up. */
@@ -32,6 +34,46 @@ export interface WindowKey {
   readonly startMs: number
   readonly endMs: number
 }
+
+/** The grid of event time on which servers cut their windows. */
+export const WINDOW_MS = 10_000
+
+const Count = Type.Integer({ minimum: 0 })
+
+/** What a window looks like on its way; what is in it is checked before it is merged with anything. */
+export const WindowSchema = Type.Object({
+  apiVersion: Type.Literal(API_VERSION),
+  key: Type.Object({
+    source: oneOf(['online', 'batch', 'stream', 'external']),
+    server: Type.String({ minLength: 1, maxLength: 250 }),
+    bootId: Type.String({ minLength: 1, maxLength: 100 }),
+    sequence: Count,
+    endpoint: Type.String({ maxLength: 1000 }),
+    variant: Type.String({ maxLength: 1000 }),
+    model: Type.String({ maxLength: 1000 }),
+    version: Type.String({ maxLength: 1000 }),
+    segment: Count,
+    startMs: Count,
+    endMs: Count,
+  }),
+  statistics: Type.Record(
+    Type.String({ maxLength: 300 }),
+    Type.Union([
+      Type.Object({ kind: Type.Literal('count'), value: Type.Number({ minimum: 0 }) }),
+      Type.Object({
+        kind: Type.Literal('histogram'),
+        edges: Type.Array(Type.Number(), { maxItems: 200 }),
+        counts: Type.Array(Count, { maxItems: 201 }),
+        count: Count,
+        sum: Type.Number(),
+        schema: Type.Integer(),
+        zeroThreshold: Type.Number(),
+        zeroCount: Count,
+        native: Type.Array(Type.Tuple([Type.Integer(), Count]), { maxItems: 2000 }),
+      }),
+    ]),
+  ),
+})
 
 /**
  * Adds statistics name by name: associative and commutative; a name that only one side has is kept.

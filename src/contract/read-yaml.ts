@@ -1,4 +1,4 @@
-import { isMap, isSeq, LineCounter, parseDocument } from 'yaml'
+import { isMap, isSeq, LineCounter, parseAllDocuments, parseDocument } from 'yaml'
 import { check } from './schema.ts'
 import type { Static, TSchema } from 'typebox'
 import { messageOf } from '../core/errors.ts'
@@ -16,7 +16,24 @@ export interface FileIssue extends Issue {
  */
 export function readYaml<T extends TSchema>(text: string, schema: T): { value: Static<T> } | { issues: FileIssue[] } {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  return readDocument(parseDocument(text, { lineCounter: lines, prettyErrors: false }), lines, schema)
+}
+
+/** As {@link readYaml}, of a file of several documents with `---` between them; empty ones are passed over. */
+export function readYamlDocuments<T extends TSchema>(text: string, schema: T): { value: Static<T>[] } | { issues: FileIssue[] } {
+  const lines = new LineCounter()
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })
+  const read = (Array.isArray(documents) ? documents : []).filter(({ contents, errors }) => contents !== null || errors.length > 0)
+  const found = read.map((document) => readDocument(document as ReturnType<typeof parseDocument>, lines, schema))
+  const issues = found.flatMap((one) => ('issues' in one ? one.issues : []))
+  return issues.length > 0 ? { issues } : { value: found.flatMap((one) => ('value' in one ? [one.value] : [])) }
+}
+
+function readDocument<T extends TSchema>(
+  document: ReturnType<typeof parseDocument>,
+  lines: LineCounter,
+  schema: T,
+): { value: Static<T> } | { issues: FileIssue[] } {
   if (document.errors.length > 0) {
     return {
       issues: document.errors.map((error) => {

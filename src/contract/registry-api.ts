@@ -287,6 +287,7 @@ export const KeyAnswer = Type.Object({
   name: Type.String(),
   prefix: Type.String({ description: 'What it begins with.' }),
   scopes: Type.Array(Type.String()),
+  environments: Optional(Type.Array(Type.String(), { description: 'Where it holds. Missing: everywhere.' })),
   createdBy: Type.String(),
   createdAt: Time('When it was made.'),
   expiresAt: Optional(Type.Integer()),
@@ -299,7 +300,8 @@ export type KeyAnswer = Static<typeof KeyAnswer>
 export const NewKeyBody = Type.Object(
   {
     name: Name('Whose it is; stands in the record.'),
-    scopes: Type.Array(oneOf(['read', 'write', 'protect', 'admin']), { minItems: 1 }),
+    scopes: Type.Array(oneOf(['read', 'write', 'protect', 'admin', 'join', 'follow']), { minItems: 1 }),
+    environments: Optional(Type.Array(Type.String(), { minItems: 1, description: 'Where it holds. Default: everywhere.' })),
     expiresAt: Optional(Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds. Default: until it is revoked.' })),
   },
   { additionalProperties: false },

@@ -6,6 +6,12 @@ export function databaseUrl(data: string, url: string | undefined): string {
   return url ?? `sqlite:${join(data, 'slipway.db')}`
 }
 
+/** Where it keeps what servers saw: beside a SQLite file another one, so that each has a writer of its own; in PostgreSQL the same database. */
+export function windowsUrl(database: string): string {
+  const path = /^sqlite:(.*)$/s.exec(database)?.[1]
+  return path === undefined ? database : `sqlite:${path.replace(/(\.[^./]+)?$/, '-windows$1')}`
+}
+
 /** Where a control plane keeps its files, unless it is told otherwise. */
 export function objectsUrl(data: string, url: string | undefined): string {
   return url ?? `file:${join(data, 'objects')}`

@@ -10,6 +10,8 @@ import { systemClock } from '../core/clock.ts'
 import { silentLogger } from '../core/log.ts'
 import { Files } from '../registry/files.ts'
 import { Inspector } from '../registry/inspector.ts'
+import { Delivery, endpointDependents } from '../delivery/delivery.ts'
+import { Windows } from '../monitoring/windows.ts'
 import { Keys } from '../registry/keys.ts'
 import { Registry } from '../registry/registry.ts'
 import { Signers } from '../registry/signers.ts'
@@ -18,9 +20,10 @@ import { ServedModels } from './served-models.ts'
 import { servingStatus } from './serving-status.ts'
 import { Imports } from './imports.ts'
 import { backups } from './make-backup.ts'
-import { databaseUrl, objectsUrl, publicUrlOf } from './places.ts'
+import { databaseUrl, objectsUrl, publicUrlOf, windowsUrl } from './places.ts'
 import { repeat } from './repeat.ts'
 import { SEND_EVERY_MS, sendWebhooks } from './send-webhooks.ts'
+import { followDue } from './follow-due.ts'
 import { tryOut } from './try-out.ts'
 import { keepUp, UPKEEP_EVERY_MS } from './upkeep.ts'
 import { isLoopback } from '../security/host-check.ts'
@@ -71,6 +74,11 @@ export interface ControlPlane extends AsyncDisposable {
   readonly keys: Keys
 }
 
+/** How often it is looked for new documents while servers wait for one. */
+const DELIVERY_LOOK_MS = 50
+/** How often it is looked what a clock has made due. */
+const CLOCK_EVERY_MS = 1000
+
 /** How often aliases are looked at. */
 const FOLLOW_EVERY_MS = 500
 
@@ -91,7 +99,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   await using opened = new AsyncDisposableStack()
   const objects = opened.use(await openObjectStore(objectsUrl(data, options.objects)))
   const database = opened.use(await openDatabase(databaseUrl(data, options.database)))
-  const ground = { database, clock, newId }
+  const windows = new Windows(opened.use(await openDatabase(windowsUrl(databaseUrl(data, options.database)))), clock)
+  const ground = { database, clock, newId, dependents: endpointDependents({ database, clock, newId }) }
   // What one that was killed left half-way; a data folder belongs to one control plane.
   const [inspecting, backingUp] = [join(data, 'inspecting'), join(data, 'backups')]
   for (const folder of [inspecting, backingUp]) await rm(folder, { recursive: true, force: true })
@@ -99,6 +108,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const contents = new Contents(stored)
   const { inspect } = new Inspector({ contents, folder: inspecting, tryOut })
   const registry = new Registry(ground, inspect)
+  const delivery = new Delivery(ground)
   const keys = new Keys(ground)
   for (const environment of ENVIRONMENTS) await registry.experiments.ensureDefault(environment)
   const holder = `${hostname()} ${process.pid}`
@@ -129,7 +139,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     keys,
     backup: backups({ database, objects, holder, folder: backingUp }),
     imports: opened.use(new Imports({ ground, contents, inspect, holder, log, allowInside: allowPrivateAddresses })),
-    news: new News(registry.history),
+    news: new News(() => registry.history.last()),
+    delivery,
+    windows,
+    deliveryNews: new News(() => delivery.states.generation(), DELIVERY_LOOK_MS),
     access,
     log,
     environments: ENVIRONMENTS,
@@ -144,7 +157,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   if (serving !== undefined && served !== undefined)
     opened.defer(repeat(async () => ((await served.follow()) ? serving.onModels() : undefined), FOLLOW_EVERY_MS, log))
   opened.defer(repeat(() => sendWebhooks({ ground, holder, log, allowInside: allowPrivateAddresses }), SEND_EVERY_MS, log))
-  opened.defer(repeat(() => keepUp({ ground, objects, log, holder }), UPKEEP_EVERY_MS, log))
+  opened.defer(repeat(() => followDue(delivery, { ground, holder, log }), CLOCK_EVERY_MS, log))
+  opened.defer(repeat(() => keepUp({ ground, objects, log, holder, delivery, windows }), UPKEEP_EVERY_MS, log))
   const { port: bound } = app.server.address() as AddressInfo
   const held = opened.move()
   return {

@@ -69,8 +69,28 @@ export const REGISTRY_STEPS = [
   'import.file',
 ] as const
 
+/** Every step of declaring endpoints and of hearing from servers after which a test may end the process or make it fail. */
+export const DELIVERY_STEPS = [
+  'endpoint.declared',
+  'endpoint.suspended',
+  'endpoint.deleted',
+  'revision.added',
+  'revision.routed',
+  'cron.set',
+  'report.server',
+  'report.endpoint',
+  'window.keyed',
+  'window.merged',
+  'window.swept',
+] as const
+
+/** Every step of a server that follows at which a test may end the process or make it fail. */
+export const FOLLOW_STEPS = ['store.chunk', 'store.file', 'store.placed', 'document.kept', 'windows.kept', 'windows.sent'] as const
+
 /** A step of a change: `kill` ends the process as the kernel would, `throw` fails the step, `pause` makes it long. */
-export async function faultPoint(step: (typeof CHANGE_STEPS | typeof REGISTRY_STEPS)[number]): Promise<void> {
+export async function faultPoint(
+  step: (typeof CHANGE_STEPS | typeof REGISTRY_STEPS | typeof DELIVERY_STEPS | typeof FOLLOW_STEPS)[number],
+): Promise<void> {
   const action = failPoint(step)
   if (action === 'kill') process.kill(process.pid, 'SIGKILL')
   else if (action === 'throw') throw new Error(`injected: ${step} failed`)

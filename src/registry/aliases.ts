@@ -8,7 +8,7 @@ import { readVersions, requireVersion } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
-import type { Ground, Scope } from './ground.ts'
+import type { Ground, Scope, Write } from './ground.ts'
 import type { Version } from './read-versions.ts'
 
 /** What a caller may do beyond the usual. */
@@ -41,34 +41,8 @@ export class Aliases {
    *   it does not point to the version that the caller expects
    */
   async set(scope: Scope, model: string, wanted: AliasTarget, rights: AliasRights): Promise<void> {
-    const { alias, version, allowBreaking = false } = wanted
-    requireAlias(alias)
-    const { database, clock } = this.#ground
-    const now = clock.epochMs()
-    await database.write(async (write) => {
-      const row = await requireModel(write, scope, model)
-      requireRight(row, alias, rights)
-      // Two moves of one alias follow one another: each is held to what the other left.
-      await touch(write, 'models', row.id, {})
-      const to = await requireVersion(write, row, version)
-      const before = await pointedTo(write, row.id, alias)
-      requireExpected(alias, before?.number, wanted.expected)
-      await requireMove(write, { model: row, alias, from: before, to, allowBreaking })
-      const set = { version_id: to.id, updated_by: scope.actor, updated_at: now }
-      await write
-        .insertInto('aliases')
-        .values({ model_id: row.id, alias, ...set })
-        .onConflict((conflict) => conflict.columns(['model_id', 'alias']).doUpdateSet(set))
-        .execute()
-      await faultPoint('alias.set')
-      await record(write, scope, now, {
-        kind: 'alias',
-        name: `${model}@${alias}`,
-        action: before === undefined ? 'created' : 'updated',
-        ...(before !== undefined && { before: { version: before.number } }),
-        after: { version: to.number, ...(allowBreaking && { allowBreaking }) },
-      })
-    })
+    requireAlias(wanted.alias)
+    await this.#ground.database.write((write) => moveAlias(write, this.#ground, scope, { ...wanted, model, rights }))
   }
 
   /** One that is not there is no error. @throws SLW_FORBIDDEN where it is protected */
@@ -110,6 +84,40 @@ export class Aliases {
     const [version] = await readVersions(read, [row])
     return version
   }
+}
+
+/** As {@link Aliases.set}, in a transaction that does more. */
+export async function moveAlias(
+  write: Write,
+  { clock, dependents }: Ground,
+  scope: Scope,
+  wanted: AliasTarget & { readonly model: string; readonly rights: AliasRights },
+): Promise<void> {
+  const { model, alias, version, allowBreaking = false } = wanted
+  const now = clock.epochMs()
+  const row = await requireModel(write, scope, model)
+  requireRight(row, alias, wanted.rights)
+  // Two moves of one alias follow one another: each is held to what the other left.
+  await touch(write, 'models', row.id, {})
+  const to = await requireVersion(write, row, version)
+  const before = await pointedTo(write, row.id, alias)
+  requireExpected(alias, before?.number, wanted.expected)
+  await requireMove(write, { model: row, alias, from: before, to, allowBreaking })
+  const set = { version_id: to.id, updated_by: scope.actor, updated_at: now }
+  await write
+    .insertInto('aliases')
+    .values({ model_id: row.id, alias, ...set })
+    .onConflict((conflict) => conflict.columns(['model_id', 'alias']).doUpdateSet(set))
+    .execute()
+  await faultPoint('alias.set')
+  if (before?.id !== to.id) await dependents?.aliasMoved(write, scope, { model, alias, at: now, allowBreaking })
+  await record(write, scope, now, {
+    kind: 'alias',
+    name: `${model}@${alias}`,
+    action: before === undefined ? 'created' : 'updated',
+    ...(before !== undefined && { before: { version: before.number } }),
+    after: { version: to.number, ...(allowBreaking && { allowBreaking }) },
+  })
 }
 
 /** The version that an alias points to. */

@@ -4,7 +4,19 @@ import { nextNumber } from './counters.ts'
 import type { Scope, Write } from './ground.ts'
 
 /** What can be changed, and is told of. */
-export const EVENT_KINDS = ['experiment', 'run', 'logged_model', 'model', 'version', 'alias', 'signer', 'webhook', 'key'] as const
+export const EVENT_KINDS = [
+  'experiment',
+  'run',
+  'logged_model',
+  'model',
+  'version',
+  'alias',
+  'signer',
+  'webhook',
+  'key',
+  'endpoint',
+  'server',
+] as const
 export type EventKind = (typeof EVENT_KINDS)[number]
 
 /** One change of the registry, written in the transaction that made it. */

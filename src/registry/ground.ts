@@ -1,4 +1,5 @@
-import type { Transaction } from 'kysely'
+import { SlipwayError } from '../core/errors.ts'
+import type { Kysely, Transaction } from 'kysely'
 import type { Clock } from '../core/clock.ts'
 import type { Database } from '../storage/sql/database.ts'
 import type { Schema } from '../storage/sql/schema.ts'
@@ -9,6 +10,38 @@ export interface Ground {
   readonly clock: Clock
   /** 32 hexadecimal digits, never twice. */
   readonly newId: () => string
+  /** Default: nothing depends on what is registered. */
+  readonly dependents?: Dependents | undefined
+}
+
+/** What is built on versions and aliases: asked and told within the transactions that change them. */
+export interface Dependents {
+  /** What serves some of these versions, or may have to serve them again: for people who want to delete them. */
+  usersOf(read: Kysely<Schema>, versionIds: readonly string[]): Promise<readonly string[]>
+  /** An alias was set, or points to another version now. */
+  aliasMoved(write: Write, scope: Scope, moved: MovedAlias): Promise<void>
+}
+
+export interface MovedAlias {
+  readonly model: string
+  readonly alias: string
+  readonly at: number
+  /** Whoever moved it knows that clients of the version before may not be understood. */
+  readonly allowBreaking: boolean
+}
+
+/** @throws SLW_CONFLICT naming what depends on them */
+export async function requireUnused(
+  { dependents }: Ground,
+  read: Kysely<Schema>,
+  what: string,
+  versionIds: readonly string[],
+): Promise<void> {
+  const users = (await dependents?.usersOf(read, versionIds)) ?? []
+  if (users.length === 0) return
+  throw new SlipwayError('SLW_CONFLICT', `${what} is kept for ${users.join(', ')}: these serve it, or may have to return to it`, {
+    issues: users.map((message) => ({ path: 'endpoints', message })),
+  })
 }
 
 export type Write = Transaction<Schema>

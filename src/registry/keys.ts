@@ -11,6 +11,8 @@ export interface KeyInfo {
   /** The part that stands in front and tells keys apart. */
   readonly prefix: string
   readonly scopes: readonly string[]
+  /** Undefined: all. */
+  readonly environments: readonly string[] | undefined
   readonly createdBy: string
   readonly createdAt: number
   readonly expiresAt: number | undefined
@@ -18,10 +20,16 @@ export interface KeyInfo {
   readonly revokedAt: number | undefined
 }
 
+/** How long the key of a server holds, and how long it goes on beside its successor. */
+const SERVER_KEY_MS = 24 * 3600 * 1000
+const SERVER_OVERLAP_MS = 10 * 60_000
+
 export interface NewKey {
   readonly name: string
   readonly scopes: readonly string[]
   readonly expiresAt?: number | undefined
+  /** Default: all. */
+  readonly environments?: readonly string[] | undefined
 }
 
 const PREFIX_BYTES = 5
@@ -38,7 +46,7 @@ export class Keys {
   }
 
   /** The key itself is told here and never again. */
-  async create(scope: Scope, { name, scopes, expiresAt }: NewKey): Promise<{ readonly key: string; readonly info: KeyInfo }> {
+  async create(scope: Scope, { name, scopes, expiresAt, environments }: NewKey): Promise<{ readonly key: string; readonly info: KeyInfo }> {
     const { database, clock, newId } = this.#ground
     const prefix = `slw_${randomBytes(PREFIX_BYTES).toString('hex')}`
     const key = `${prefix}_${randomBytes(SECRET_BYTES).toString('base64url')}`
@@ -48,7 +56,7 @@ export class Keys {
       prefix,
       hash: digestOf(key).toString('hex'),
       scopes: JSON.stringify(scopes),
-      environments: null,
+      environments: environments === undefined ? null : JSON.stringify(environments),
       created_by: scope.actor,
       created_at: clock.epochMs(),
       expires_at: expiresAt ?? null,
@@ -70,10 +78,27 @@ export class Keys {
     const now = clock.epochMs()
     const old = (await this.list()).find((info) => info.id === id && info.revokedAt === undefined && (info.expiresAt ?? Infinity) > now)
     if (old === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
-    const made = await this.create(scope, { name: old.name, scopes: old.scopes })
+    const made = await this.create(scope, { name: old.name, scopes: old.scopes, environments: old.environments })
     const expiresAt = Math.min(old.expiresAt ?? Number.MAX_SAFE_INTEGER, now + overlapMs)
     await database.write((write) => write.updateTable('api_keys').set({ expires_at: expiresAt }).where('id', '=', id).execute())
     return made
+  }
+
+  /** A key for a server that follows, which ends after a day. @param instead the one that it replaces, which ends soon after */
+  async ofServer(scope: Scope, server: string, instead?: string): Promise<{ key: string; expiresAt: number; environment: string }> {
+    const { database, clock } = this.#ground
+    const expiresAt = clock.epochMs() + SERVER_KEY_MS
+    const { key } = await this.create(scope, { name: `server ${server}`, scopes: ['follow'], expiresAt, environments: [scope.environment] })
+    if (instead !== undefined)
+      await database.write((write) =>
+        write
+          .updateTable('api_keys')
+          .set({ expires_at: clock.epochMs() + SERVER_OVERLAP_MS })
+          .where('id', '=', instead)
+          .where('scopes', '=', JSON.stringify(['follow']))
+          .execute(),
+      )
+    return { key, expiresAt, environment: scope.environment }
   }
 
   async list(): Promise<KeyInfo[]> {
@@ -136,6 +161,7 @@ function infoOf(row: Selectable<ApiKeysRow>): KeyInfo {
     name: row.name,
     prefix: row.prefix,
     scopes: JSON.parse(row.scopes) as string[],
+    environments: row.environments === null ? undefined : (JSON.parse(row.environments) as string[]),
     createdBy: row.created_by,
     createdAt: row.created_at,
     expiresAt: row.expires_at ?? undefined,

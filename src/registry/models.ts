@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { record } from './events.ts'
-import { byText, groupTags, tagRows } from './ground.ts'
+import { byText, groupTags, requireUnused, tagRows } from './ground.ts'
 import { LIMITS, requireAlias, requireModelName, requireTag } from './names.ts'
 import { policyOf, requirePolicy } from './policies.ts'
 import { readVersionSummaries, STAGES, SUMMARY_COLUMNS } from './read-versions.ts'
@@ -128,9 +128,21 @@ export class Models {
     return await this.get(scope, newName)
   }
 
-  /** To the trash, with its versions; its aliases go. @throws SLW_CONFLICT where one of them is protected */
+  /** To the trash, with its versions; its aliases go. @throws SLW_CONFLICT where one of them is protected, or something depends on a version */
   async delete(scope: Scope, name: string): Promise<void> {
     await this.#change(scope, name, async (write, row, now) => {
+      const versions = await write
+        .selectFrom('versions')
+        .select('id')
+        .where('model_id', '=', row.id)
+        .where('deleted_at', 'is', null)
+        .execute()
+      await requireUnused(
+        this.#ground,
+        write,
+        `model "${name}"`,
+        versions.map(({ id }) => id),
+      )
       const aliases = await write.selectFrom('aliases').select(['alias', 'version_id']).where('model_id', '=', row.id).execute()
       const guarded = protectedAliases(row).find((alias) => aliases.some((other) => other.alias === alias))
       if (guarded !== undefined)

@@ -45,8 +45,17 @@ export async function policyFailures(
   version: Pick<Selectable<VersionsRow>, 'id' | 'number' | 'approval'>,
   alias: string,
 ): Promise<string[]> {
+  return (policyOf(model).gatedAliases ?? []).includes(alias) ? await servingFailures(read, model, version) : []
+}
+
+/** What the policy of a model asks of a version that is to be served, by whatever name; nothing where it gates no alias. */
+export async function servingFailures(
+  read: Kysely<Schema>,
+  model: Selectable<ModelsRow>,
+  version: Pick<Selectable<VersionsRow>, 'id' | 'number' | 'approval'>,
+): Promise<string[]> {
   const { gatedAliases = [], approval = false, signedBy = [] } = policyOf(model)
-  if (!gatedAliases.includes(alias)) return []
+  if (gatedAliases.length === 0) return []
   const name = `${model.name}/${version.number}`
   const failures: string[] = []
   if (approval && version.approval !== 'approved')
@@ -86,7 +95,7 @@ export async function requireMove(read: Kysely<Schema>, { model, alias, from, to
     })
   if (allowBreaking || from === undefined || from.id === to.id) return
   const { compatibility, changes } = compareSignatures(signatureOf(from), signatureOf(to))
-  if (compatibility !== 'breaking' || (await hasTag(read, to.id))) return
+  if (compatibility !== 'breaking' || (await mayBreak(read, to.id))) return
   const breaks = changes.filter(({ effect }) => effect === 'breaking')
   const target = `${model.name}@${alias} ${to.number}`
   throw new SlipwayError(
@@ -97,7 +106,8 @@ export async function requireMove(read: Kysely<Schema>, { model, alias, from, to
   )
 }
 
-async function hasTag(read: Kysely<Schema>, versionId: string): Promise<boolean> {
+/** Whether a version has the tag that allows it. */
+export async function mayBreak(read: Kysely<Schema>, versionId: string): Promise<boolean> {
   const tag = await read
     .selectFrom('version_tags')
     .select('value')

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import { SlipwayError } from '../core/errors.ts'
 import { byText } from './ground.ts'
@@ -55,17 +54,6 @@ export async function listFolder(read: Kysely<Schema>, root: Root, folder = ''):
     entries.set(name, { name, directory: slash >= 0, size: slash < 0 ? size : undefined })
   }
   return [...entries.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-/**
- * The digest of a tree: SHA-256 over `slipway-tree-v1`, then for each file, in the order of paths, its path and content id, each
- * on a line of its own and the path as JSON.
- */
-export function treeDigest(files: readonly TreeFile[]): string {
-  const hash = createHash('sha256').update('slipway-tree-v1\n')
-  for (const { path, contentId } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
-    hash.update(`${JSON.stringify(path)}\n${contentId}\n`)
-  return hash.digest('hex')
 }
 
 /** Puts the same files under another root: rows are copied, no bytes. */

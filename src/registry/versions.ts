@@ -2,14 +2,15 @@ import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { record } from './events.ts'
 import { LIMITS, requireModelName, requireTag } from './names.ts'
-import { tagRows } from './ground.ts'
+import { requireUnused, tagRows } from './ground.ts'
 import { dropAliases, protectedAliases, requireModel } from './models.ts'
 import { readOrigin } from './origin.ts'
 import { asksForApproval } from './policies.ts'
 import { readVersions, requireNumber, requireVersion, STAGES, toVersion } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import { resolveSource } from './sources.ts'
-import { copyTree, filesBelow, requireTreePath, treeDigest } from './trees.ts'
+import { copyTree, filesBelow, requireTreePath } from './trees.ts'
+import { treeDigest } from '../core/content-digest.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { Inspection } from '../contract/inspection.ts'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
@@ -277,9 +278,10 @@ export class Versions {
     return await this.get(scope, model, number)
   }
 
-  /** To the trash; its aliases go. @throws SLW_CONFLICT where one of them is protected */
+  /** To the trash; its aliases go. @throws SLW_CONFLICT where one of them is protected, or something depends on the version */
   async delete(scope: Scope, model: string, number: string): Promise<void> {
     await this.#change({ scope, model, number }, async (write, row, now, parent) => {
+      await requireUnused(this.#ground, write, `version ${number} of model "${model}"`, [row.id])
       const aliases = await dropAliases(write, { scope, now, model: parent, versionId: row.id })
       const guarded = aliases.find((alias) => protectedAliases(parent).includes(alias))
       if (guarded !== undefined)

@@ -1,15 +1,15 @@
 import { SlipwayError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import type { Administration } from '../protocol/http/admin.ts'
-import type { Repository } from '../serving/repository/repository.ts'
+import type { Source } from './source.ts'
 
 /** What an administrator may ask of a server that is one process. */
-export function administer(repository: Repository, log: Pick<Logger, 'level'>): Administration {
+export function administer(source: Source, log: Pick<Logger, 'level'>): Administration {
   return {
-    models: () => Promise.resolve(repository.models()),
-    switchTo: (model, target) => repository.switchTo(model, target),
-    load: (model) => repository.load(model),
-    unload: (model) => repository.unload(model),
+    models: () => Promise.resolve(source.models()),
+    switchTo: (model, target) => source.switchTo(model, target),
+    load: (model) => source.load(model),
+    unload: (model) => source.unload(model),
     logLevel: () => Promise.resolve(log.level ?? 'info'),
     setLogLevel(level) {
       if (log.level === undefined) return Promise.reject(new SlipwayError('SLW_NOT_IMPLEMENTED', 'the logger of this server has no level'))

@@ -4,6 +4,7 @@ import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { ADMIN_TOKEN_VARIABLE } from '../security/admin-token.ts'
 import { API_KEYS_VARIABLE } from '../security/api-keys.ts'
+import { JOIN_TOKEN_VARIABLE } from './control-plane-options.ts'
 import { readOtelEnvironment } from './otel-environment.ts'
 import { ServerOptions } from './options.ts'
 import type { TSchema } from 'typebox'
@@ -37,6 +38,7 @@ const GUIDE_VARIABLES: Readonly<Record<string, string>> = { PORT: 'port', HOST: 
 const OTHER_VARIABLES = new Set([
   API_KEYS_VARIABLE,
   ADMIN_TOKEN_VARIABLE,
+  JOIN_TOKEN_VARIABLE,
   'SLIPWAY_FAIL_POINTS',
   'SLIPWAY_CACHE',
   'SLIPWAY_HOME',
@@ -109,8 +111,17 @@ function withStrongerServing(options: ServerOptions, origins: ReadonlyMap<string
   }
 }
 
+/** Flags that are called otherwise than their setting. */
+const OWN_FLAGS: Readonly<Record<string, string>> = {
+  'controlPlane.url': 'control-plane',
+  'controlPlane.ca': 'control-plane-ca',
+  'controlPlane.apiKeyFile': 'control-plane-key-file',
+}
+
 /** `serving.maxBatchSize` as max-batch-size: flags of nested settings carry the last name. */
 export function flagOf(key: string): string {
+  const own = OWN_FLAGS[key]
+  if (own !== undefined) return own
   const last = key.split('.').at(-1) ?? key
   const [section] = key.split('.')
   const prefix =

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { ControlPlaneOptions, resolveControlPlane } from './control-plane-options.ts'
 import { DOOR_SETTINGS, resolveDoors } from './door-options.ts'
 import { oneOf } from '../contract/schema.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
@@ -6,6 +7,7 @@ import { HttpLimitsOptions, HTTP_LIMIT_DEFAULTS } from '../protocol/http/options
 import { resolveTracing, TracingOptions } from '../serving/observe/tracing/options.ts'
 import type { Static } from 'typebox'
 import type { HttpLimits } from '../protocol/http/options.ts'
+import type { ControlPlaneConfig } from './control-plane-options.ts'
 import type { DoorsConfig } from './door-options.ts'
 import type { TracingConfig } from '../serving/observe/tracing/options.ts'
 
@@ -28,6 +30,7 @@ export const ServerOptions = Type.Object(
     insecure: Type.Optional(Type.Boolean({ description: 'Allow listening beyond this machine without keys and TLS. Default: false.' })),
     ...DOOR_SETTINGS,
     models: Type.Optional(Type.Array(ModelEntry, { description: 'What to serve, beside what the command line names.' })),
+    controlPlane: Type.Optional(ControlPlaneOptions),
     defaultModel: Type.Optional(Type.String({ description: 'Model that POST /predict means. Default: the only one.' })),
     versions: Type.Optional(
       Type.String({
@@ -137,6 +140,8 @@ export interface ServerConfig extends DoorsConfig {
   /** Whether somebody chose the port; a default that is taken may be explained differently. */
   readonly insecure: boolean
   readonly models: readonly { readonly path: string; readonly name?: string; readonly serving?: ServingOptions }[]
+  /** Undefined: files are served. */
+  readonly controlPlane: ControlPlaneConfig | undefined
   readonly defaultModel: string | undefined
   readonly versions: 'latest' | 'all' | readonly string[]
   readonly adminPort: number | undefined
@@ -167,6 +172,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     insecure: options.insecure ?? false,
     ...resolveDoors(options),
     models: options.models ?? [],
+    controlPlane: resolveControlPlane(options.controlPlane),
     defaultModel: options.defaultModel,
     versions: versions === 'latest' || versions === 'all' ? versions : versions.split(','),
     adminPort: options.adminPort,

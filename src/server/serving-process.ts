@@ -17,6 +17,7 @@ import { auditLog } from './audit-log.ts'
 import { listen } from './listen.ts'
 import type { Logger } from '../core/log.ts'
 import type { Family } from '../serving/observe/exposition.ts'
+import type { FollowStatus } from '../following/types.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
 import type { LogOutput } from './log-output.ts'
@@ -31,6 +32,8 @@ export interface ServingProcessOptions {
   readonly cores: number
   readonly memoryBudgetBytes: number | undefined
   readonly administration: Administration
+  /** How following goes; undefined where files are served. */
+  readonly following?: (() => FollowStatus) | undefined
   readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
   /** As `Behind.sharedSocket`. */
   readonly sharedSocket?: boolean
@@ -77,6 +80,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     ...metrics.families(dataPlane),
     ...processMetrics.families(),
     ...traced.flatMap((source) => source.families()),
+    ...followingFamilies(options.following?.()),
     {
       name: 'slipway_log_dropped_total',
       info: METRICS.slipway_log_dropped_total,
@@ -95,7 +99,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
           (await administration.models()).filter((model) => model.unloaded).map((model) => model.name),
         ),
         ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
-        ...healthRoutes(dataPlane, { strict: config.strictReadiness }),
+        ...healthRoutes(dataPlane, { strict: config.strictReadiness, following: options.following }),
         metricsRoute(options.families ?? (() => Promise.resolve(families()))),
         ...docsRoutes(dataPlane),
       ],
@@ -112,6 +116,20 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     drain: () => drain(dataPlane, http, config.shutdown),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** How long the control plane has not been heard of, and what it declares. */
+export function followingFamilies(status: FollowStatus | undefined): Family[] {
+  if (status === undefined) return []
+  const revisions = status.endpoints.map(({ name, revision }) => ({ labels: { endpoint: name }, value: revision }))
+  return [
+    {
+      name: 'slipway_control_plane_stale_seconds',
+      info: METRICS.slipway_control_plane_stale_seconds,
+      samples: [{ labels: {}, value: status.staleSeconds }],
+    },
+    { name: 'slipway_endpoint_revision', info: METRICS.slipway_endpoint_revision, samples: revisions },
+  ]
 }
 
 async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerConfig['shutdown']): Promise<boolean> {

@@ -9,10 +9,13 @@ import { resolveServer } from './options.ts'
 import { openSecurity } from './security.ts'
 import { describeServed } from './served.ts'
 import { openServingProcess } from './serving-process.ts'
+import { sourceOfFiles } from './source.ts'
+import type { Source } from './source.ts'
 import type { Cores } from '../core/cores.ts'
 import type { Logger } from '../core/log.ts'
 import type { LogOutput } from './log-output.ts'
 import type { DataPlane } from '../serving/data-plane.ts'
+import type { FollowingOptions } from './following.ts'
 import type { RepositoryOptions } from '../serving/repository/repository.ts'
 import type { Metrics } from '../serving/observe/metrics.ts'
 import type { ServerConfig, ServerOptions } from './options.ts'
@@ -36,7 +39,7 @@ export interface RunningServer extends AsyncDisposable {
   readonly config: ServerConfig
   readonly cores: Cores
   /** Which versions are served, and what may change them. */
-  readonly repository: Repository
+  readonly repository: Source
   /** What could not be loaded at start. */
   readonly failures: readonly SlipwayError[]
   /** What is served now. */
@@ -70,10 +73,13 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     throw new SlipwayError('SLW_CONFIG_INVALID', 'processes: startServer serves in this process; startCluster starts several')
   await using opened = new AsyncDisposableStack()
   const security = opened.use(await openSecurity(config, environment, log))
-  const repository = await openRepository(config, log, {
+  const repository = await openSource(config, log, environment, {
     apply: (desired) => serving.dataPlane.apply(desired),
     serves: (endpoint, path) => serving.dataPlane.serves(endpoint, path),
+    families: () => Promise.resolve(serving.families()),
   })
+  await using closing = new AsyncDisposableStack()
+  closing.defer(() => repository.close())
   const cores = usableCores()
   const serving = opened.use(
     await openServingProcess({
@@ -83,12 +89,15 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
       cores: cores.count,
       memoryBudgetBytes: budgetBytes(config, 1),
       administration: administer(repository, log),
+      following: repository.following,
       logOutput,
     }),
   )
-  opened.defer(() => repository.close())
   const { dataPlane, metrics, http } = serving
-  const failures = await beginServing(repository, config, () => [...dataPlane.variants()].some((variant) => variant.ready))
+  // Nothing more is changed before what is changed ends.
+  opened.use(closing.move())
+  const anyReady = (): boolean => [...dataPlane.variants()].some((variant) => variant.ready)
+  const failures = await repository.begin({ url: http.url, port: http.port, anyReady })
   const held = opened.move()
   return {
     url: http.url,
@@ -127,19 +136,24 @@ export async function openRepository(
 }
 
 /**
- * Serves what was read, and from then on what the folders hold, where they are polled.
- * @returns what could not be loaded. @throws the first of it, where nothing could
+ * What a server serves comes from a control plane, where it is told of one, else from files.
+ * @throws as {@link openRepository}; SLW_STORE_UNAVAILABLE, and SLW_CONFIG_INVALID where both are named
  */
-export async function beginServing(
-  repository: Repository,
-  { pollMs }: ServerConfig,
-  anyReady: () => boolean | Promise<boolean>,
-): Promise<readonly SlipwayError[]> {
-  const failures = (await repository.start()).map((failed) => failed.error)
-  const [failure] = failures
-  if (failure !== undefined && !(await anyReady())) throw failure
-  if (pollMs > 0) repository.poll(pollMs)
-  return failures
+export async function openSource(
+  config: ServerConfig,
+  log: Logger,
+  environment: Readonly<Record<string, string | undefined>>,
+  { families, ...serving }: Pick<RepositoryOptions, 'apply' | 'serves'> & Pick<FollowingOptions, 'families'>,
+): Promise<Source> {
+  const { controlPlane, models, pollMs, port } = config
+  if (controlPlane === undefined) return sourceOfFiles(await openRepository(config, log, serving), pollMs)
+  if (models.length > 0)
+    throw new SlipwayError(
+      'SLW_CONFIG_INVALID',
+      `models of files and a control plane are two desired states: name either ${models[0]!.path} or ${controlPlane.url}`,
+    )
+  const { sourceOfControlPlane } = await import('./following.ts')
+  return await sourceOfControlPlane({ config: controlPlane, port, environment, log, apply: serving.apply, families })
 }
 
 /** What one of so many processes may use of the memory budget. */

@@ -3,7 +3,7 @@ import { orLate } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { observeAll } from './observe/events.ts'
 import { Reconciler } from './reconciler.ts'
-import type { EndpointDocument } from '../contract/endpoint.ts'
+import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
@@ -55,12 +55,12 @@ export class DataPlane {
   }
 
   /** Sets what is to be served. @returns what changed, and what could not be loaded */
-  apply(desired: readonly EndpointDocument[]): Promise<Applied> {
+  apply(desired: readonly DesiredEndpoint[]): Promise<Applied> {
     return this.#reconciler.apply(desired)
   }
 
   /** The same in two steps, for whoever must know first whether it can be done. */
-  prepare(desired: readonly EndpointDocument[]): Promise<Change> {
+  prepare(desired: readonly DesiredEndpoint[]): Promise<Change> {
     return this.#reconciler.prepare(desired)
   }
 

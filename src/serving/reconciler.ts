@@ -5,7 +5,7 @@ import { SpareThreads } from '../engine/thread.ts'
 import { Endpoint } from './endpoint.ts'
 import { Residency } from './residency.ts'
 import { Variant } from './variant.ts'
-import type { EndpointDocument, VariantSpec } from '../contract/endpoint.ts'
+import type { DesiredEndpoint, VariantSpec } from '../contract/desired-endpoint.ts'
 import type { SlipwayError } from '../core/errors.ts'
 import type { LoadTimes } from './load.ts'
 import type { VariantOptions } from './variant.ts'
@@ -97,12 +97,12 @@ export class Reconciler {
   }
 
   /** Sets the desired state and resolves when it is reached. Calls are worked off one after the other. */
-  async apply(desired: readonly EndpointDocument[]): Promise<Applied> {
+  async apply(desired: readonly DesiredEndpoint[]): Promise<Applied> {
     return (await this.prepare(desired)).commit()
   }
 
   /** Loads what is desired and not there, and changes nothing yet. The next change waits until this one has ended. */
-  async prepare(desired: readonly EndpointDocument[]): Promise<Change> {
+  async prepare(desired: readonly DesiredEndpoint[]): Promise<Change> {
     const before = this.#last
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()
     this.#last = ended
@@ -133,7 +133,7 @@ export class Reconciler {
     }
   }
 
-  #plan({ metadata: { name }, spec: { variants: specs } }: EndpointDocument): Step {
+  #plan({ metadata: { name }, spec: { variants: specs } }: DesiredEndpoint): Step {
     const present = this.endpoints.get(name)
     const endpoint = present ?? new Endpoint(name, [], this.#started)
     const kept: Variant[] = []

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { contentKey } from '../contract/endpoint.ts'
+import { contentKey } from '../contract/desired-endpoint.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
 import type { Logger } from '../core/log.ts'

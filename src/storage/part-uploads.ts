@@ -2,7 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { admit, UPLOAD_LIFE_MS } from './contents.ts'
-import { ContentDigester } from './objects/content-digest.ts'
+import { ContentDigester } from '../core/content-digest.ts'
 import type { ContentsOptions, Refer } from './contents.ts'
 import type { PresignedRequest, UploadedPart } from './objects/object-store.ts'
 

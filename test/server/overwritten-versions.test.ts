@@ -11,7 +11,7 @@ import { silentLogger } from '../../src/core/log.ts'
 import { Repository } from '../../src/serving/repository/repository.ts'
 import { startServer } from '../../src/server/start-server.ts'
 import { added, health, loads, sample } from './served.ts'
-import type { EndpointDocument, VariantSpec } from '../../src/contract/endpoint.ts'
+import type { DesiredEndpoint, VariantSpec } from '../../src/contract/desired-endpoint.ts'
 import type { SlipwayServer, StartServerOptions } from '../../src/server/start-server.ts'
 import type { TemporaryFolder } from '../temporary-folder.ts'
 
@@ -192,7 +192,7 @@ describe('the repository', () => {
       modelRoots: [],
       clock: { monotonicMs: () => world.nowMs, epochMs: () => world.nowMs, after: () => () => {} },
       log: silentLogger,
-      apply(desired: readonly EndpointDocument[]) {
+      apply(desired: readonly DesiredEndpoint[]) {
         if (world.broken !== undefined) return Promise.reject(world.broken)
         const specs: VariantSpec[] = desired.flatMap(({ spec }) => spec.variants)
         tried.push(specs.map((spec) => spec.version).join())

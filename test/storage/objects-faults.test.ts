@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
-import { CHUNK_BYTES } from '../../src/storage/objects/content-digest.ts'
+import { CHUNK_BYTES } from '../../src/core/content-digest.ts'
 import { readVerified } from '../../src/storage/objects/content-verifier.ts'
 import { openS3Store } from '../../src/storage/objects/s3-store.ts'
 import { startFaultProxy } from './fault-proxy.ts'

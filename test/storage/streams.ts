@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { ContentDigester } from '../../src/storage/objects/content-digest.ts'
-import type { ContentDigest } from '../../src/storage/objects/content-digest.ts'
+import { ContentDigester } from '../../src/core/content-digest.ts'
+import type { ContentDigest } from '../../src/core/content-digest.ts'
 
 export const MB = 1_000_000
 

@@ -43,6 +43,7 @@ async function fill(url: string, file: string): Promise<void> {
 async function look(data: string, release: string, more: readonly string[]): Promise<void> {
   await using plane = await upInChild(['--data', data, '--no-server', ...more])
   if (release >= '0002') await lookAtPolicies(plane.url)
+  if (release >= '0003') await lookAtLists(plane.url)
   const alias = await plane.call('GET', 'registered-models/alias', { name: 'kept-model', alias: 'champion' })
   assert.equal(alias.body['model_version'].version, '2')
   const experiment = (await plane.call('GET', 'experiments/get-by-name', { experiment_name: 'kept' })).body['experiment']
@@ -58,6 +59,22 @@ async function look(data: string, release: string, more: readonly string[]): Pro
   assert.equal(then.version, 2)
   const made = await plane.call('POST', 'model-versions/create', { name: 'kept-model', source: 's3://b/x' })
   assert.equal(made.body['model_version'].version, '4', 'numbers go on')
+}
+
+/** Three versions, of which one was deleted. */
+async function lookAtLists(url: string): Promise<void> {
+  const { items, total } = (await (await fetch(`${url}/api/v1/models/listed/versions`)).json()) as Record<string, any>
+  const found = items.map(({ version, tags, aliases }: Record<string, any>) => [version, tags['n'], ...aliases])
+  assert.deepEqual(
+    [total, found],
+    [
+      2,
+      [
+        [3, '3', 'champion'],
+        [1, '1'],
+      ],
+    ],
+  )
 }
 
 /** A model with a policy, and its version, which is signed and approved. */

@@ -6,10 +6,11 @@ import type { V1Route } from './route.ts'
 
 const tag = 'keys'
 
-function answerOf({ scopes, expiresAt, lastUsedAt, revokedAt, ...rest }: KeyInfo): KeyAnswer {
+function answerOf({ scopes, environments, expiresAt, lastUsedAt, revokedAt, ...rest }: KeyInfo): KeyAnswer {
   return {
     ...rest,
     scopes: [...scopes],
+    ...(environments !== undefined && { environments: [...environments] }),
     ...(expiresAt !== undefined && { expiresAt }),
     ...(lastUsedAt !== undefined && { lastUsedAt }),
     ...(revokedAt !== undefined && { revokedAt }),

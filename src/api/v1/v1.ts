@@ -10,9 +10,12 @@ import { coerceQuery } from './query.ts'
 import { ALIAS_ROUTES } from './alias-routes.ts'
 import { BACKUP_ROUTES } from './backup-routes.ts'
 import { CONTENT_ROUTES } from './content-routes.ts'
+import { ENDPOINT_ROUTES } from './endpoint-routes.ts'
 import { EVENT_ROUTES } from './event-routes.ts'
+import { FOLLOW_ROUTES } from './follow-routes.ts'
 import { IMPORT_ROUTES } from './import-routes.ts'
 import { KEY_ROUTES } from './key-routes.ts'
+import { endpointAnswer } from './endpoint-answer.ts'
 import { modelAnswer, versionAnswer } from './answers.ts'
 import { MODEL_ROUTES } from './model-routes.ts'
 import { RUN_ROUTES } from './run-routes.ts'
@@ -20,6 +23,7 @@ import { SERVING_ROUTES } from './serving-routes.ts'
 import { SIGNER_ROUTES } from './signer-routes.ts'
 import { VERSION_ROUTES } from './version-routes.ts'
 import { WEBHOOK_ROUTES } from './webhook-routes.ts'
+import { WINDOW_ROUTES } from './window-routes.ts'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Once, Scope } from '../../registry/ground.ts'
 import type { ApiOptions } from '../doors.ts'
@@ -32,6 +36,9 @@ export const V1_ROUTES: readonly V1Route[] = [
   ...CONTENT_ROUTES,
   ...RUN_ROUTES,
   ...EVENT_ROUTES,
+  ...ENDPOINT_ROUTES,
+  ...FOLLOW_ROUTES,
+  ...WINDOW_ROUTES,
   ...SERVING_ROUTES,
   ...SIGNER_ROUTES,
   ...WEBHOOK_ROUTES,
@@ -119,12 +126,23 @@ async function send(
 }
 
 /** The answer to a request that was made before; where it got lost, that the work is done. */
-async function replayed({ registry }: ApiOptions, scope: Scope, once: Once): Promise<{ status: number; body: string } | undefined> {
+async function replayed(
+  { registry, delivery }: ApiOptions,
+  scope: Scope,
+  once: Once,
+): Promise<{ status: number; body: string } | undefined> {
   const earlier = await findOnce(registry.read, scope.actor, once)
   if (earlier === undefined) return undefined
   if (earlier.answer !== undefined) return earlier.answer
   const { kind, name } = earlier
   if (kind === 'model') return { status: 200, body: JSON.stringify(modelAnswer(await registry.models.get(scope, name))) }
+  if (kind === 'endpoint') {
+    const [status] = await delivery.statusOf(scope, [await delivery.endpoints.get(scope, name)])
+    return {
+      status: 200,
+      body: JSON.stringify({ change: 'configured', dryRun: false, differences: [], endpoint: endpointAnswer(status!) }),
+    }
+  }
   if (kind === 'version') {
     const [model = '', number = ''] = name.split('/')
     return { status: 200, body: JSON.stringify(versionAnswer(await registry.versions.get(scope, model, number))) }

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
 import { findPackages } from '../../model/layout.ts'
 import { PACKAGE_FILE, readPackage } from '../../model/package.ts'
-import { ContentDigester } from '../../storage/objects/content-digest.ts'
+import { ContentDigester } from '../../core/content-digest.ts'
 
 /** The file that a signature is kept in, beside what it signs. */
 export const SIGNATURE_FILE = 'model.sig'

@@ -7,6 +7,15 @@ import type { Route } from './routes.ts'
 export interface HealthOptions {
   /** Whether every model counts for readiness, also one that was broken at start; otherwise those that loaded at start. */
   readonly strict: boolean
+  /** How a server that follows a control plane gets on with it. */
+  readonly following?: (() => FollowingHealth) | undefined
+}
+
+/** What of following concerns whoever asks for health. */
+export interface FollowingHealth {
+  readonly staleSeconds: number
+  readonly trouble: string | undefined
+  readonly endpoints: readonly { readonly name: string; readonly revision: number; readonly versions: readonly object[] }[]
 }
 
 /** Live: the process answers. Ready: it should get traffic. The two are never mixed: a busy or draining server is live. */
@@ -60,7 +69,14 @@ function health(dataPlane: DataPlane, options: HealthOptions): object {
     ...(reason !== undefined && { reason }),
     model_loaded: variants.some((variant) => variant.ready),
     models: variants.map((variant) => modelHealth(variant, dataPlane.endpoint(variant.subject.endpoint))),
+    ...followingHealth(options.following?.()),
   }
+}
+
+function followingHealth(following: FollowingHealth | undefined): object {
+  if (following === undefined) return {}
+  const { staleSeconds, trouble, endpoints } = following
+  return { following: { stale_seconds: Math.round(staleSeconds * 10) / 10, trouble, endpoints } }
 }
 
 /** The versions that an endpoint failed to load are told with the one that carries its traffic. */

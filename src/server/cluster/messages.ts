@@ -1,4 +1,4 @@
-import type { EndpointDocument } from '../../contract/endpoint.ts'
+import type { DesiredEndpoint } from '../../contract/desired-endpoint.ts'
 import type { FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServerConfig } from '../options.ts'
 import type { WireFailure } from './channel.ts'
@@ -10,7 +10,7 @@ export interface StartCall {
   /** Its share of the cores. */
   readonly cores: number
   /** Of one that takes the place of another: it serves this before it listens. */
-  readonly documents: readonly EndpointDocument[] | undefined
+  readonly documents: readonly DesiredEndpoint[] | undefined
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
@@ -21,7 +21,7 @@ export interface StartedAnswer {
 }
 
 export interface PrepareCall {
-  readonly documents: readonly EndpointDocument[]
+  readonly documents: readonly DesiredEndpoint[]
 }
 
 /** {@link FailedLoad} between processes. */

@@ -11,17 +11,18 @@ import { mergeFamilies } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
 import { administer } from '../administration.ts'
 import { clearSocketPath } from '../../protocol/http/unix-socket.ts'
+import { followingFamilies } from '../serving-process.ts'
 import { reopenLog } from '../log-output.ts'
 import { resolveServer } from '../options.ts'
 import { openSecurity } from '../security.ts'
-import { beginServing, openRepository } from '../start-server.ts'
+import { openSource } from '../start-server.ts'
 import { fromWire } from './channel.ts'
 import { Member } from './member.ts'
-import type { EndpointDocument } from '../../contract/endpoint.ts'
+import type { DesiredEndpoint } from '../../contract/desired-endpoint.ts'
 import type { Logger } from '../../core/log.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
 import type { Applied, FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
-import type { Repository } from '../../serving/repository/repository.ts'
+import type { Source } from '../source.ts'
 import type { ServerConfig } from '../options.ts'
 import type { ServedModel } from '../served.ts'
 import type { RunningServer, StartServerOptions } from '../start-server.ts'
@@ -49,10 +50,13 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   if (config.socket !== undefined) await clearSocketPath(config.socket)
   await using opened = new AsyncDisposableStack()
   const primary = opened.use(new Primary(config, log, environment))
-  const repository = await openRepository(config, log, { apply: (desired) => primary.apply(desired) })
+  const repository = await openSource(config, log, environment, {
+    apply: (desired) => primary.apply(desired),
+    families: () => primary.families(),
+  })
   const { url, urls, port } = await primary.start(repository)
   opened.defer(() => repository.close())
-  const failures = await beginServing(repository, config, () => primary.anyReady())
+  const failures = await repository.begin({ url, port, anyReady: () => primary.anyReady() })
   const held = opened.move()
   return {
     url,
@@ -80,8 +84,8 @@ class Primary implements AsyncDisposable {
   readonly #environment: StartCall['environment']
   readonly #processMetrics = new ProcessMetrics()
   readonly #members = new Set<Member>()
-  #documents: readonly EndpointDocument[] = []
-  #repository: Repository | undefined
+  #documents: readonly DesiredEndpoint[] = []
+  #repository: Source | undefined
   /** Changes and starts of processes, one after the other: a new process gets a state that no change is in the middle of. */
   readonly #turns = new Turns()
   #consecutive = 0
@@ -97,7 +101,7 @@ class Primary implements AsyncDisposable {
   }
 
   /** Starts all processes; they listen, and serve nothing yet. */
-  async start(repository: Repository): Promise<StartedAnswer> {
+  async start(repository: Source): Promise<StartedAnswer> {
     this.#repository = repository
     // All processes accept from one socket. Handed out by the primary, a connection on its way to a process that has just
     // ended would never be answered and never be closed.
@@ -173,7 +177,7 @@ class Primary implements AsyncDisposable {
   }
 
   /** Answers when every process has the change; where one cannot load what another can, none takes it. */
-  apply(documents: readonly EndpointDocument[]): Promise<Applied> {
+  apply(documents: readonly DesiredEndpoint[]): Promise<Applied> {
     return this.#turns.take(async () => {
       const prepared = await this.#prepare(documents)
       // One that is started from here on serves them.
@@ -183,7 +187,7 @@ class Primary implements AsyncDisposable {
   }
 
   /** @throws what a process threw that could not even try; then all of them are as before */
-  async #prepare(documents: readonly EndpointDocument[]): Promise<Map<Member, readonly FailedLoadWire[]>> {
+  async #prepare(documents: readonly DesiredEndpoint[]): Promise<Map<Member, readonly FailedLoadWire[]>> {
     try {
       return await this.#ask((member) => member.work<readonly FailedLoadWire[]>('prepare', { documents }))
     } catch (error) {
@@ -242,6 +246,7 @@ class Primary implements AsyncDisposable {
     const answers = told.filter(([member]) => this.#members.has(member)).map(([, families]) => families)
     const own: Family[] = [
       ...this.#processMetrics.families(),
+      ...followingFamilies(this.#repository?.following?.()),
       { name: 'slipway_processes', info: METRICS.slipway_processes, samples: [{ labels: {}, value: this.#members.size }] },
       {
         name: 'slipway_process_restarts_total',

@@ -87,6 +87,18 @@ export const METRICS = {
     help: 'Answers that left the cache to make room, or because they were too old.',
     labels: SUBJECT,
   },
+  slipway_control_plane_stale_seconds: {
+    type: 'gauge',
+    help: 'How long the control plane that is followed has not been heard of.',
+    labels: [],
+    merge: 'max',
+  },
+  slipway_endpoint_revision: {
+    type: 'gauge',
+    help: 'The revision of an endpoint that was last heard of.',
+    labels: ['endpoint'],
+    merge: 'max',
+  },
   slipway_log_dropped_total: { type: 'counter', help: 'Log lines that could not be written, as on a full disk.', labels: [] },
   slipway_processes: { type: 'gauge', help: 'Processes that serve (`processes`); absent where the server is one process.', labels: [] },
   slipway_process_restarts_total: {

@@ -1,7 +1,7 @@
 import { backoffMs } from '../../core/backoff.ts'
-import { contentKey } from '../../contract/endpoint.ts'
+import { contentKey } from '../../contract/desired-endpoint.ts'
 import { filesAreToBlame } from '../blame.ts'
-import type { EndpointDocument, VariantSpec } from '../../contract/endpoint.ts'
+import type { DesiredEndpoint, VariantSpec } from '../../contract/desired-endpoint.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { FailedLoad } from '../reconciler.ts'
 import type { FoundVersion } from './scan.ts'
@@ -53,12 +53,12 @@ export class Attempts {
   }
 
   /** Whether one of these was refused for something that may have passed. */
-  isDue(documents: readonly EndpointDocument[]): boolean {
+  isDue(documents: readonly DesiredEndpoint[]): boolean {
     return documents.some(({ spec }) => spec.variants.some((variant) => this.#nowMs >= (this.#refusal(variant)?.retryAtMs ?? Infinity)))
   }
 
   /** What was applied, and what of it could not be loaded. */
-  note(documents: readonly EndpointDocument[], failures: readonly FailedLoad[]): void {
+  note(documents: readonly DesiredEndpoint[], failures: readonly FailedLoad[]): void {
     const failed = new Set(failures.map(({ spec }) => contentKey(spec)))
     for (const { spec } of documents) {
       for (const variant of spec.variants) {

@@ -7,7 +7,7 @@ import { fingerprintOf } from '../../model/fingerprint.ts'
 import { chooseVersions, findPackages } from '../../model/layout.ts'
 import { Attempts } from './attempts.ts'
 import { scan } from './scan.ts'
-import type { EndpointDocument, VariantSpec } from '../../contract/endpoint.ts'
+import type { DesiredEndpoint, VariantSpec } from '../../contract/desired-endpoint.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
 import type { VersionPolicy } from '../../model/layout.ts'
@@ -22,7 +22,7 @@ export interface RepositoryOptions {
   /** Whether what was loaded from a path still answers. Default: it does. */
   readonly serves?: (endpoint: string, path: string) => boolean
   /** Makes a desired state true. */
-  readonly apply: (desired: readonly EndpointDocument[]) => Promise<Applied>
+  readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
   readonly clock: Clock
   readonly log: Logger
 }
@@ -66,7 +66,7 @@ export class Repository {
   readonly #unloaded = new Set<string>()
   readonly #attempts: Attempts
   /** The desired state that was last made true. */
-  #applied: readonly EndpointDocument[] = []
+  #applied: readonly DesiredEndpoint[] = []
   readonly #warned = new Set<string>()
   readonly #turns = new Turns()
   #cancelPoll: (() => void) | undefined
@@ -83,7 +83,7 @@ export class Repository {
   }
 
   /** Reads the sources, and changes nothing yet. @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_CONFIG_INVALID */
-  async read(): Promise<EndpointDocument[]> {
+  async read(): Promise<DesiredEndpoint[]> {
     const { sources, versions } = this.#options
     const owner = new Map<string, string>()
     for (const source of sources) {
@@ -105,8 +105,8 @@ export class Repository {
   }
 
   /** The present desired state. */
-  documents(): EndpointDocument[] {
-    const documents: EndpointDocument[] = []
+  documents(): DesiredEndpoint[] {
+    const documents: DesiredEndpoint[] = []
     for (const name of this.#names()) {
       const variants = this.#unloaded.has(name) ? [] : this.#variants(name)
       if (variants.length > 0)

@@ -37,6 +37,10 @@ export const BACKED_UP: readonly BackedUpTable[] = [
   { name: 'aliases', key: ['model_id', 'alias'] },
   { name: 'endpoints', key: ['id'] },
   { name: 'revisions', key: ['endpoint_id', 'number'] },
+  { name: 'endpoint_aliases', key: ['endpoint_id', 'model', 'alias'] },
+  { name: 'revision_versions', key: ['endpoint_id', 'number', 'variant'] },
+  { name: 'routing_states', key: ['endpoint_id'] },
+  { name: 'server_report_changes', key: ['endpoint_id', 'server', 'at'] },
   { name: 'events', key: ['sequence'] },
   { name: 'webhooks', key: ['id'] },
   { name: 'deliveries', key: ['id'] },
@@ -45,5 +49,14 @@ export const BACKED_UP: readonly BackedUpTable[] = [
   { name: 'signers', key: ['environment', 'id'] },
 ]
 
-/** Tables whose rows end with the processes that made them. */
-export const NOT_BACKED_UP: readonly (keyof Schema)[] = ['uploads', 'doomed_objects', 'holds', 'leases']
+/** Tables whose rows end with the processes that made them, and what servers saw, which has a database of its own. */
+export const NOT_BACKED_UP: readonly (keyof Schema)[] = [
+  'uploads',
+  'doomed_objects',
+  'holds',
+  'leases',
+  'servers',
+  'server_reports',
+  'window_keys',
+  'window_rollups',
+]

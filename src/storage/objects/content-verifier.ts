@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
 import { resolveRange } from './byte-range.ts'
-import { CHUNK_BYTES, chunkCount, contentId } from './content-digest.ts'
-import type { ContentDigest } from './content-digest.ts'
+import { CHUNK_BYTES, chunkCount, contentId } from '../../core/content-digest.ts'
+import type { ContentDigest } from '../../core/content-digest.ts'
 import type { ByteRange, ObjectStore } from './object-store.ts'
 
 /** What has to be known of a content to check it. */

@@ -1,8 +1,8 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
+import { tryLock } from '../../core/file-lock.ts'
 
 /** Who has a database, for the message to the next who wants it. */
 interface Holder {
@@ -14,42 +14,40 @@ interface Holder {
 
 /** How long the second waits for the first, which has just locked the file, to write down who it is. */
 const HOLDER_MS = 1000
-/** The result code of SQLite for "somebody else has it". */
-const SQLITE_BUSY = 5
 
 /**
  * Keeps other control planes away from a database file. The lock is one of the operating system, on `FILE.lock`, and so ends
- * with the process, however that ends; SQLite is the way to it that Node has. `FILE.lock.json` says who holds it.
+ * with the process, however that ends. `FILE.lock.json` says who holds it.
  * @throws SLW_DATABASE_IN_USE naming process, host and since when; SLW_DATABASE_UNAVAILABLE when the file cannot be made
  */
 export async function lockDatabase(file: string): Promise<AsyncDisposable> {
   const path = `${file}.lock`
-  let lock: DatabaseSync | undefined
+  let held: Disposable | undefined
   try {
-    lock = new DatabaseSync(path, { timeout: 0 })
-    lock.exec('begin exclusive')
+    held = tryLock(path, 'exclusive')
   } catch (error) {
-    lock?.close()
-    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) throw await inUse(file)
     throw new SlipwayError('SLW_DATABASE_UNAVAILABLE', `the lock ${path} of the database cannot be taken: ${messageOf(error)}`, {
       cause: error,
     })
   }
-  const held = lock
+  if (held === undefined) throw await inUse(file)
+  const lock = held
   try {
     await writeHolder(file)
   } catch (error) {
-    held.close()
+    lock[Symbol.dispose]()
     throw new SlipwayError('SLW_DATABASE_UNAVAILABLE', `the holder of the database ${file} cannot be written: ${messageOf(error)}`, {
       cause: error,
     })
   }
+  let ended = false
   return {
     async [Symbol.asyncDispose]() {
-      if (!held.isOpen) return
-      // First, so that it is nobody else's. The lock itself stays as a file: to remove it would free it for a third.
+      if (ended) return
+      ended = true
+      // First, so that it is nobody else's.
       await rm(holderPath(file), { force: true })
-      held.close()
+      lock[Symbol.dispose]()
     },
   }
 }

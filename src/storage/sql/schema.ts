@@ -30,6 +30,14 @@ export interface Schema {
   aliases: AliasesRow
   endpoints: EndpointsRow
   revisions: RevisionsRow
+  endpoint_aliases: EndpointAliasesRow
+  revision_versions: RevisionVersionsRow
+  routing_states: RoutingStatesRow
+  servers: ServersRow
+  server_reports: ServerReportsRow
+  server_report_changes: ServerReportChangesRow
+  window_keys: WindowKeysRow
+  window_rollups: WindowRollupsRow
   events: EventsRow
   webhooks: WebhooksRow
   deliveries: DeliveriesRow
@@ -290,6 +298,11 @@ export interface EndpointsRow {
   created_at: number
   updated_at: number
   deleted_at: number | null
+  current_revision: Generated<number>
+  resource_version: Generated<number>
+  suspended: string | null
+  held_back: string | null
+  next_follow_at: number | null
 }
 
 export interface RevisionsRow {
@@ -300,6 +313,87 @@ export interface RevisionsRow {
   created_by: string
   reason: string | null
   created_at: number
+  cause: Generated<string>
+  generation: Generated<number>
+  rolled_back_to: number | null
+}
+
+export interface EndpointAliasesRow {
+  endpoint_id: string
+  model: string
+  alias: string
+}
+
+export interface RevisionVersionsRow {
+  endpoint_id: string
+  number: number
+  variant: string
+  version_id: string
+}
+
+export interface RoutingStatesRow {
+  endpoint_id: string
+  revision: number
+  weights: string
+  salt: string
+  segment: number
+  updated_at: number
+}
+
+export interface ServersRow {
+  environment: string
+  name: string
+  boot_id: string
+  release: string
+  url: string | null
+  stale_seconds: number
+  clock_skew_ms: number
+  message: string | null
+  key_id: string | null
+  first_seen_at: number
+  last_seen_at: number
+  expires_at: number
+}
+
+export interface ServerReportsRow {
+  environment: string
+  server: string
+  endpoint_id: string
+  revision: number
+  versions: string
+  reported_at: number
+  expires_at: number
+}
+
+export interface ServerReportChangesRow {
+  endpoint_id: string
+  server: string
+  at: number
+  revision: number
+  versions: string
+}
+
+export interface WindowKeysRow {
+  environment: string
+  source: string
+  server: string
+  boot_id: string
+  sequence: number
+  subject: string
+  received_at: number
+}
+
+export interface WindowRollupsRow {
+  environment: string
+  span_ms: number
+  start_ms: number
+  endpoint: string
+  variant: string
+  model: string
+  version: string
+  segment: number
+  source: string
+  statistics: string
 }
 
 export interface EventsRow {

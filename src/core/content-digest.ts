@@ -32,6 +32,17 @@ export function contentId(size: number, chunks: readonly string[]): string {
     .digest('hex')
 }
 
+/**
+ * The digest of a tree of files: SHA-256 over `slipway-tree-v1`, then for each file, in the order of paths, its path and content id, each
+ * on a line of its own and the path as JSON.
+ */
+export function treeDigest(files: readonly { readonly path: string; readonly contentId: string }[]): string {
+  const hash = createHash('sha256').update('slipway-tree-v1\n')
+  for (const { path, contentId: id } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
+    hash.update(`${JSON.stringify(path)}\n${id}\n`)
+  return hash.digest('hex')
+}
+
 /** How many chunks a content has. */
 export function chunkCount(size: number): number {
   return Math.ceil(size / CHUNK_BYTES)

@@ -1,0 +1,56 @@
+/** How `/api/v1` writes endpoints and their revisions. */
+import { API_VERSION } from '../../contract/schema.ts'
+import type { EndpointAnswer, RevisionAnswer } from '../../contract/delivery-api.ts'
+import type { EndpointStatus } from '../../delivery/delivery.ts'
+import type { Revision } from '../../delivery/revisions.ts'
+
+export function revisionAnswer({ rolledBackTo, reason, variants, ...revision }: Revision): RevisionAnswer {
+  return {
+    ...revision,
+    variants: [...variants],
+    ...(rolledBackTo !== undefined && { rolledBackTo }),
+    ...(reason !== undefined && { reason }),
+  }
+}
+
+export function endpointAnswer({ endpoint, conditions, servers }: EndpointStatus): EndpointAnswer {
+  const {
+    name,
+    environment,
+    labels,
+    generation,
+    resourceVersion,
+    managedBy,
+    createdAt,
+    updatedAt,
+    spec,
+    revision,
+    suspended,
+    nextFollowAt,
+  } = endpoint
+  const { weights, salt, segment } = endpoint.routing
+  return {
+    apiVersion: API_VERSION,
+    kind: 'Endpoint',
+    metadata: {
+      name,
+      environment,
+      labels,
+      generation,
+      resourceVersion: String(resourceVersion),
+      ...(managedBy !== undefined && { managedBy }),
+      createdAt,
+      updatedAt,
+    },
+    spec,
+    status: {
+      observedGeneration: revision.generation,
+      conditions: [...conditions],
+      revision: revisionAnswer(revision),
+      routing: { weights, salt, segment },
+      ...(suspended !== undefined && { suspended }),
+      ...(nextFollowAt !== undefined && { nextFollowAt }),
+      servers: servers.map(({ versions, ...report }) => ({ ...report, versions: [...versions] })),
+    },
+  }
+}

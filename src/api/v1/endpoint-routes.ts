@@ -1,0 +1,209 @@
+import { Type } from 'typebox'
+import { differences } from '../../core/differences.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import {
+  AppliedAnswer,
+  BreakingQuery,
+  DryRunQuery,
+  EndpointAnswer,
+  EndpointHistoryAnswer,
+  RevisionAnswer,
+  RollbackBody,
+} from '../../contract/delivery-api.ts'
+import { EndpointDocument } from '../../contract/endpoint.ts'
+import { oneOf } from '../../contract/schema.ts'
+import { endpointAnswer, revisionAnswer } from './endpoint-answer.ts'
+import { v1Route } from './route.ts'
+import { seen } from './seen.ts'
+import type { AppliedEndpoint, Declaration } from '../../delivery/endpoints.ts'
+import type { Endpoint } from '../../delivery/read-endpoints.ts'
+import type { V1Answer, V1Call, V1Route } from './route.ts'
+
+const tag = 'endpoints'
+const ENDPOINT = '/endpoints/:endpoint'
+const closed = { additionalProperties: false } as const
+
+/** What people compare: what was declared, and what it came to. */
+function compared({ labels, spec, revision }: Endpoint): object {
+  return { labels, spec, versions: Object.fromEntries(revision.variants.map(({ name, model, version }) => [name, `${model}/${version}`])) }
+}
+
+async function applied(
+  { options, scope }: Pick<V1Call, 'options' | 'scope'>,
+  outcome: AppliedEndpoint,
+  dryRun: boolean,
+): Promise<V1Answer> {
+  const { change, before, after } = outcome
+  const [status] = await options.delivery.statusOf(scope, [after])
+  const found = differences(before === undefined ? {} : compared(before), compared(after))
+  return {
+    body: { change, dryRun, differences: found, endpoint: endpointAnswer(status!) },
+    etag: String(after.resourceVersion),
+    status: change === 'created' && !dryRun ? 201 : 200,
+  }
+}
+
+/** @throws SLW_INPUT_INVALID where address and document name different things */
+function declaredBy({ params, scope, body }: V1Call<unknown, EndpointDocument>, managedBy: Declaration['managedBy']): Declaration {
+  const { name, environment, labels = {} } = body.metadata
+  const named = params['endpoint']!
+  if (name !== named) throw new SlipwayError('SLW_INPUT_INVALID', `metadata.name is "${name}", the address says "${named}"`)
+  if (environment !== undefined && environment !== scope.environment)
+    throw new SlipwayError(
+      'SLW_INPUT_INVALID',
+      `metadata.environment is "${environment}", and "${scope.environment}" was asked; ask /env/${environment}/api/v1`,
+    )
+  return { name, labels, spec: body.spec, managedBy }
+}
+
+const renewal = { query: Type.Object({ ...DryRunQuery, ...BreakingQuery }, closed), body: Type.Object({}, closed), answer: AppliedAnswer }
+
+export const ENDPOINT_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'GET',
+    path: '/endpoints',
+    operation: 'listEndpoints',
+    summary: 'The endpoints, and how each of them is',
+    tag,
+    action: 'read',
+    answer: Type.Object({ items: Type.Array(EndpointAnswer), total: Type.Integer() }),
+    handle: async ({ options, scope }) => {
+      const { delivery } = options
+      const items = (await delivery.statusOf(scope, await delivery.endpoints.list(scope))).map(endpointAnswer)
+      return { body: { items, total: items.length } }
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: ENDPOINT,
+    operation: 'getEndpoint',
+    summary: 'An endpoint as declared, its revision in force, and what servers say of it',
+    tag,
+    action: 'read',
+    answer: EndpointAnswer,
+    handle: async ({ options, scope, params }) => {
+      const { delivery } = options
+      const endpoint = await delivery.endpoints.get(scope, params['endpoint']!)
+      const [status] = await delivery.statusOf(scope, [endpoint])
+      // What servers say changes without the endpoint: no answer is the same as another for long.
+      return { body: endpointAnswer(status!) }
+    },
+  }),
+  v1Route({
+    method: 'PUT',
+    path: ENDPOINT,
+    operation: 'applyEndpoint',
+    summary:
+      'Make an endpoint what a document declares. Refused where a policy, an approval, a signature or the contract stands in the way',
+    tag,
+    action: 'write',
+    query: Type.Object(
+      {
+        ...DryRunQuery,
+        ...BreakingQuery,
+        managedBy: Type.Optional(oneOf(['file', 'ci', 'person'], { description: 'What looks after the endpoint.' })),
+        managedByName: Type.Optional(
+          Type.String({ maxLength: 1000, description: 'Path of the file, address of the pipeline, name of the person.' }),
+        ),
+      },
+      closed,
+    ),
+    body: EndpointDocument,
+    answer: AppliedAnswer,
+    alsoStatus: 201,
+    handle: async (call) => {
+      const { dryRun = false, allowBreaking = false, managedBy, managedByName } = call.query
+      const declared = declaredBy(call, managedBy === undefined ? undefined : { kind: managedBy, name: managedByName ?? call.caller.name })
+      return await applied(call, await call.options.delivery.endpoints.apply(seen(call), declared, { dryRun, allowBreaking }), dryRun)
+    },
+  }),
+  v1Route({
+    method: 'DELETE',
+    path: ENDPOINT,
+    operation: 'deleteEndpoint',
+    summary: 'Take an endpoint away: servers that follow stop answering for it',
+    tag,
+    action: 'write',
+    handle: async (call) => {
+      await call.options.delivery.endpoints.delete(seen(call), call.params['endpoint']!)
+      return {}
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: `${ENDPOINT}/revisions`,
+    operation: 'listRevisions',
+    summary: 'The revisions of an endpoint, the newest first',
+    tag,
+    action: 'read',
+    query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Default: 100.' })) }, closed),
+    answer: Type.Object({ items: Type.Array(RevisionAnswer), total: Type.Integer() }),
+    handle: async ({ options, scope, params, query }) => {
+      const items = (await options.delivery.endpoints.revisions(scope, params['endpoint']!, query.limit)).map(revisionAnswer)
+      return { body: { items, total: items[0]?.number ?? 0 } }
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: `${ENDPOINT}/rollback`,
+    operation: 'rollbackEndpoint',
+    summary:
+      'Return to what an earlier revision served, as a new revision. Aliases are then not followed until `resume`, or until one moves',
+    tag,
+    action: 'write',
+    query: Type.Object(DryRunQuery, closed),
+    body: RollbackBody,
+    answer: AppliedAnswer,
+    handle: async (call) => {
+      const { options, params, query, body, caller } = call
+      const { dryRun = false } = query
+      const moveAlias = body.moveAlias === true ? { protect: caller.may('protect') } : undefined
+      return await applied(
+        call,
+        await options.delivery.endpoints.rollback(seen(call), params['endpoint']!, { to: body.to, moveAlias, dryRun }),
+        dryRun,
+      )
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: `${ENDPOINT}/resume`,
+    operation: 'resumeEndpoint',
+    summary: 'Follow the aliases again after a rollback, from what they point to now',
+    tag,
+    action: 'write',
+    ...renewal,
+    handle: async (call) => {
+      const { dryRun = false } = call.query
+      return await applied(call, await call.options.delivery.endpoints.resume(seen(call), call.params['endpoint']!, call.query), dryRun)
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: `${ENDPOINT}/sync`,
+    operation: 'syncEndpoint',
+    summary: 'Take over what the aliases point to now, whenever they would be followed otherwise',
+    tag,
+    action: 'write',
+    ...renewal,
+    handle: async (call) => {
+      const { dryRun = false } = call.query
+      return await applied(call, await call.options.delivery.endpoints.sync(seen(call), call.params['endpoint']!, call.query), dryRun)
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: `${ENDPOINT}/history`,
+    operation: 'endpointAt',
+    summary: 'Which versions were declared at a moment, who put them there, and what each server had said by then',
+    tag,
+    action: 'read',
+    query: Type.Object({ at: Type.Optional(Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds. Default: now.' })) }, closed),
+    answer: EndpointHistoryAnswer,
+    handle: async ({ options, scope, params, query }) => {
+      const at = query.at ?? options.registry.ground.clock.epochMs()
+      const { name, revision, servers } = await options.delivery.at(scope, params['endpoint']!, at)
+      return { body: { name, at, ...(revision !== undefined && { revision: revisionAnswer(revision) }), servers } }
+    },
+  }),
+]

@@ -1,0 +1,156 @@
+import { Type } from 'typebox'
+import { FollowedState, ServerReport, VersionManifest } from '../../contract/followed-state.ts'
+import { JoinAnswer, JoinBody, ServerAnswer } from '../../contract/delivery-api.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { sendFile } from '../send-file.ts'
+import { v1Route } from './route.ts'
+import type { V1Call, V1Route } from './route.ts'
+
+const tag = 'following'
+const closed = { additionalProperties: false } as const
+
+/** How long a request may wait for something new: shorter than what proxies let pass. */
+const WAIT_MS_MAX = 55_000
+
+export const FOLLOW_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'GET',
+    path: '/follow',
+    operation: 'follow',
+    summary:
+      'What servers are to serve. With `If-None-Match` and `waitMs` it is answered as soon as something has changed, and with 304 where nothing has',
+    tag,
+    action: 'follow',
+    query: Type.Object(
+      {
+        endpoints: Type.Optional(Type.String({ description: 'Names with commas between them. Default: all.' })),
+        references: Type.Optional(
+          Type.String({ description: 'What else is followed, `churn@champion` or `churn/3`, with commas between them. Default: nothing.' }),
+        ),
+        waitMs: Type.Optional(
+          Type.Integer({ minimum: 0, maximum: WAIT_MS_MAX, description: 'How long to wait for a change. Default: 0.' }),
+        ),
+      },
+      closed,
+    ),
+    answer: FollowedState,
+    handle: async (call, reply) => {
+      const { options, scope, query, request } = call
+      const { states } = options.delivery
+      const names = listOf(query.endpoints)
+      const references = listOf(query.references) ?? []
+      const strange = references.find((reference) => !/^[^/@:]+(?:@[^/@:]+|\/[0-9]{1,9})$/.test(reference))
+      if (strange !== undefined)
+        throw new SlipwayError('SLW_INPUT_INVALID', `${JSON.stringify(strange)} names no version; expected MODEL@ALIAS or MODEL/NUMBER`)
+      const known = request.headers['if-none-match']
+      let answer = await states.text(scope.environment, names, await states.generation(), references)
+      if (known === `"${answer.etag}"` && (query.waitMs ?? 0) > 0) {
+        const after = await waitForNews(call, Number(answer.etag.split('.')[1]), query.waitMs!)
+        answer = await states.text(scope.environment, names, after, references)
+      }
+      void reply.header('etag', `"${answer.etag}"`).header('cache-control', 'no-store')
+      if (known === `"${answer.etag}"`) await reply.code(304).send()
+      else await reply.type('application/json').send(answer.text)
+      return {}
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/follow/versions/:version',
+    operation: 'getManifest',
+    summary: 'The files of a version, with the digest of every chunk',
+    tag,
+    action: 'follow',
+    answer: VersionManifest,
+    handle: async ({ options, scope, params }) => ({ body: await options.delivery.states.manifest(scope, params['version']!) }),
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/follow/contents/:content',
+    operation: 'getContent',
+    summary: 'The bytes of a file of a version, or a range of them',
+    tag,
+    action: 'follow',
+    handle: async ({ options, scope, params, request }, reply) => {
+      const contentId = params['content']!
+      const size = await options.delivery.states.sizeOf(scope, contentId)
+      await sendFile({ contents: options.contents, file: { contentId, size }, range: request.headers.range }, reply)
+      return {}
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/servers',
+    operation: 'listServers',
+    summary: 'The servers that follow, and how each of them is',
+    tag,
+    action: 'read',
+    answer: Type.Object({ items: Type.Array(ServerAnswer), total: Type.Integer() }),
+    handle: async ({ options, scope }) => {
+      const items = (await options.delivery.servers.list(scope)).map(({ url, message, ...server }) => ({
+        ...server,
+        ...(url !== undefined && { url }),
+        ...(message !== undefined && { message }),
+      }))
+      return { body: { items, total: items.length } }
+    },
+  }),
+  v1Route({
+    method: 'PUT',
+    path: '/servers/:server/report',
+    operation: 'reportServer',
+    summary: 'A server tells of itself and of the versions that it serves',
+    tag,
+    action: 'follow',
+    body: ServerReport,
+    handle: async ({ options, scope, params, body, caller }) => {
+      await options.delivery.servers.report(scope, params['server']!, body, caller.keyId)
+      return {}
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/servers/join',
+    operation: 'joinServer',
+    summary: 'A join token becomes a key of its own for a server',
+    tag,
+    action: 'join',
+    body: JoinBody,
+    answer: JoinAnswer,
+    status: 201,
+    handle: async ({ options, scope, body }) => ({ body: await options.keys.ofServer(scope, body.server) }),
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/servers/:server/key',
+    operation: 'rotateServerKey',
+    summary: 'A server replaces its key before it ends; the old one holds a little longer',
+    tag,
+    action: 'follow',
+    body: Type.Object({}, closed),
+    answer: JoinAnswer,
+    status: 201,
+    handle: async ({ options, scope, params, caller }) => ({ body: await options.keys.ofServer(scope, params['server']!, caller.keyId) }),
+  }),
+]
+
+/** Names with commas between them, in one order; none where there is nothing between them. */
+function listOf(text: string | undefined): string[] | undefined {
+  if (text === undefined) return undefined
+  return [...new Set(text.split(',').map((name) => name.trim()))].filter((name) => name !== '').toSorted()
+}
+
+/** Resolves with the newest number, once it is larger, when the time is over, or when the client has gone. */
+async function waitForNews({ options, request }: V1Call, generation: number, waitMs: number): Promise<number> {
+  const gone = new AbortController()
+  const close = (): void => gone.abort()
+  request.raw.socket.once('close', close)
+  try {
+    return await options.deliveryNews.after(
+      generation,
+      AbortSignal.any([gone.signal, AbortSignal.timeout(waitMs), options.deliveryNews.ended]),
+    )
+  } finally {
+    request.raw.socket.off('close', close)
+  }
+}

@@ -1,0 +1,123 @@
+import { Type } from 'typebox'
+import { WindowSchema } from '../../contract/observation-window.ts'
+import { oneOf } from '../../contract/schema.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { recentSpan, trafficOf } from '../../monitoring/traffic.ts'
+import { v1Route } from './route.ts'
+import type { ObservationWindow } from '../../contract/observation-window.ts'
+import type { V1Route } from './route.ts'
+
+const tag = 'windows'
+const closed = { additionalProperties: false } as const
+const Optional = Type.Optional
+
+export const WINDOW_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'POST',
+    path: '/servers/:server/windows',
+    operation: 'pushWindows',
+    summary: 'What a server saw. Each window counts once, however often it is sent',
+    tag,
+    action: 'follow',
+    body: Type.Object(
+      { sentAt: Type.Integer({ description: 'By the clock of the server.' }), windows: Type.Array(WindowSchema, { maxItems: 20_000 }) },
+      closed,
+    ),
+    handle: async ({ options, scope, params, body }) => {
+      const server = params['server']!
+      const other = body.windows.find(({ key }) => key.server !== server)
+      if (other !== undefined)
+        throw new SlipwayError('SLW_INPUT_INVALID', `a window of server "${other.key.server}" was sent by "${server}"`)
+      await options.windows.add(scope.environment, body.windows as ObservationWindow[], body.sentAt)
+      return {}
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/windows',
+    operation: 'listWindows',
+    summary: 'What all servers saw, added up by version and span of time',
+    tag,
+    action: 'read',
+    query: Type.Object(
+      {
+        span: oneOf(['10s', '1m', '1h'], { description: 'Kept for 6 hours, 14 days, 400 days.' }),
+        from: Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds.' }),
+        until: Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds, not part of it.' }),
+        endpoint: Optional(Type.String()),
+      },
+      closed,
+    ),
+    answer: Type.Object({
+      items: Type.Array(
+        Type.Object({
+          startMs: Type.Integer(),
+          endMs: Type.Integer(),
+          endpoint: Type.String(),
+          variant: Type.String(),
+          model: Type.String(),
+          version: Type.String(),
+          segment: Type.Integer(),
+          statistics: WindowSchema.properties.statistics,
+        }),
+      ),
+      total: Type.Integer(),
+    }),
+    handle: async ({ options, scope, query }) => {
+      const { span, from, until, endpoint } = query
+      if (until - from > 10_000 * SPAN_MS[span])
+        throw new SlipwayError('SLW_INPUT_INVALID', `from and until are more than 10000 spans of ${span} apart: ask for a longer span`)
+      const items = await options.windows.list(scope.environment, { span, fromMs: from, untilMs: until, endpoint })
+      return { body: { items, total: items.length } }
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/traffic',
+    operation: 'getTraffic',
+    summary: 'Rate, errors and latency of every version in the time that has just passed',
+    tag,
+    action: 'read',
+    query: Type.Object(
+      {
+        endpoint: Optional(Type.String()),
+        lastMs: Optional(
+          Type.Integer({ minimum: 10_000, maximum: 3_600_000, description: 'How much time, in steps of 10 s. Default: 60000.' }),
+        ),
+      },
+      closed,
+    ),
+    answer: Type.Object({
+      items: Type.Array(
+        Type.Object({
+          endpoint: Type.String(),
+          variant: Type.String(),
+          model: Type.String(),
+          version: Type.String(),
+          requests: Type.Integer(),
+          ratePerSecond: Type.Number(),
+          errors: Type.Integer({ description: 'Answers with a status of 500 or more.' }),
+          refused: Type.Integer({ description: 'Answers with a status of 400 to 499.' }),
+          p50Ms: Optional(Type.Number()),
+          p99Ms: Optional(Type.Number()),
+        }),
+      ),
+      total: Type.Integer(),
+      from: Type.Integer(),
+      until: Type.Integer(),
+    }),
+    handle: async ({ options, scope, query }) => {
+      const lengthMs = Math.round((query.lastMs ?? 60_000) / 10_000) * 10_000
+      const { fromMs, untilMs } = recentSpan(options.registry.ground.clock.epochMs(), lengthMs)
+      const rollups = await options.windows.list(scope.environment, { span: '10s', fromMs, untilMs, endpoint: query.endpoint })
+      const items = trafficOf(rollups, lengthMs).map(({ p50Ms, p99Ms, ...traffic }) => ({
+        ...traffic,
+        ...(p50Ms !== undefined && { p50Ms }),
+        ...(p99Ms !== undefined && { p99Ms }),
+      }))
+      return { body: { items, total: items.length, from: fromMs, until: untilMs } }
+    },
+  }),
+]
+
+const SPAN_MS = { '10s': 10_000, '1m': 60_000, '1h': 3_600_000 } as const

@@ -1,0 +1,98 @@
+/** How endpoints and servers are shown to people. */
+import { style, table } from '../output.ts'
+import { time } from '../registry/common.ts'
+import type { EndpointAnswer, RevisionAnswer, ServerAnswer, ServerReportAnswer } from '../../contract/delivery-api.ts'
+import type { View } from '../registry/common.ts'
+
+function versionsText({ variants }: Pick<RevisionAnswer, 'variants'>): string {
+  return variants.map(({ model, version, weight }) => `${model}/${version}${weight === 100 ? '' : ` ${weight}%`}`).join(', ')
+}
+
+export const endpointView: View<EndpointAnswer> = {
+  kind: 'Endpoint',
+  name: ({ metadata }) => metadata.name,
+  header: ['endpoint', 'serves', 'revision', 'ready', 'follows', 'changed'],
+  row: ({ metadata, spec, status }) => [
+    metadata.name,
+    versionsText(status.revision),
+    String(status.revision.number),
+    conditionOf(status.conditions, 'Ready'),
+    `${spec.variants.map(({ model }) => model).join(', ')}${status.suspended === undefined ? '' : ' (suspended)'}`,
+    time(metadata.updatedAt),
+  ],
+}
+
+function conditionOf(conditions: EndpointAnswer['status']['conditions'], type: string): string {
+  const found = conditions.find((condition) => condition.type === type)
+  return found === undefined ? '-' : found.status === 'True' ? 'yes' : `${found.status === 'False' ? 'no' : '-'} (${found.reason})`
+}
+
+export function endpointText({ metadata, spec, status }: EndpointAnswer): string {
+  const { revision, suspended } = status
+  const rows: [string, string][] = [
+    [style('bold', metadata.name), metadata.environment],
+    [
+      'serves',
+      `${versionsText(revision)}, revision ${revision.number} (${revision.cause}) by ${revision.createdBy}, ${time(revision.createdAt)}`,
+    ],
+    ['declared', spec.variants.map(({ model }) => model).join(', ')],
+    ['managed by', metadata.managedBy === undefined ? '' : `${metadata.managedBy.kind} ${metadata.managedBy.name}`],
+    [
+      'labels',
+      Object.entries(metadata.labels)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(' '),
+    ],
+    [
+      'suspended',
+      suspended === undefined
+        ? ''
+        : `since ${time(suspended.at)} by ${suspended.by}${suspended.reason === undefined ? '' : `: ${suspended.reason}`}`,
+    ],
+    ['next look', time(status.nextFollowAt)],
+    ...status.conditions.map(({ type, status: state, reason, message }): [string, string] => [type, `${state} (${reason}): ${message}`]),
+  ]
+  const facts = table(rows.filter(([, value]) => value !== ''))
+  return status.servers.length === 0
+    ? facts
+    : `${facts}\n\n${table(status.servers.flatMap(reportRows), ['server', 'version', 'state', 'heard of'])}`
+}
+
+export function reportRows({ server, live, versions, reportedAt }: ServerReportAnswer): string[][] {
+  return versions.map(({ model, version, state, progress, reason, serves }) => [
+    server,
+    `${model}/${version}`,
+    `${state}${progress === undefined ? '' : ` ${Math.round(progress)} %`}${serves ? ', serves' : ''}${reason === undefined ? '' : `: ${reason}`}`,
+    `${time(reportedAt)}${live ? '' : ' (silent since)'}`,
+  ])
+}
+
+export const revisionView: View<RevisionAnswer> = {
+  kind: 'Revision',
+  name: ({ number }) => String(number),
+  header: ['revision', 'at', 'by', 'serves', 'because of', 'why'],
+  row: (revision) => [
+    String(revision.number),
+    time(revision.createdAt),
+    revision.createdBy,
+    versionsText(revision),
+    `${revision.cause}${revision.rolledBackTo === undefined ? '' : ` to ${revision.rolledBackTo}`}`,
+    revision.reason ?? '',
+  ],
+}
+
+export const serverView: View<ServerAnswer> = {
+  kind: 'Server',
+  name: ({ name }) => name,
+  header: ['server', 'state', 'release', 'last heard of', 'stale', 'clock', 'url', 'trouble'],
+  row: ({ name, live, release, lastSeenAt, staleSeconds, clockSkewMs, url = '', message = '' }) => [
+    name,
+    live ? 'live' : 'silent',
+    release,
+    time(lastSeenAt),
+    `${Math.round(staleSeconds)} s`,
+    Math.abs(clockSkewMs) < 5000 ? 'right' : `${Math.round(clockSkewMs / 1000)} s ${clockSkewMs > 0 ? 'ahead' : 'behind'}`,
+    url,
+    message,
+  ],
+}

@@ -1,0 +1,52 @@
+import { Type } from 'typebox'
+import type { Static } from 'typebox'
+import { API_VERSION } from './schema.ts'
+import { ServingOptions } from './serving-options.ts'
+
+/** One version inside an endpoint. */
+export const VariantSpec = Type.Object(
+  {
+    name: Type.String({ minLength: 1, description: 'Name of the variant, unique in the endpoint.' }),
+    model: Type.String({ minLength: 1, description: 'Name of the model.' }),
+    version: Type.String({ minLength: 1, description: 'Version of the model.' }),
+    path: Type.String({ minLength: 1, description: 'File or folder of the model package.' }),
+    fingerprint: Type.Optional(
+      Type.String({ description: 'Tells one content of the path from the next: another fingerprint is another version, and is loaded.' }),
+    ),
+    weight: Type.Number({ minimum: 0, maximum: 100, description: 'Share of the traffic, in percent.' }),
+    serving: Type.Optional(ServingOptions),
+  },
+  { additionalProperties: false },
+)
+export type VariantSpec = Static<typeof VariantSpec>
+
+/** One content of one path. */
+export function contentKey({ path, fingerprint }: Pick<VariantSpec, 'path' | 'fingerprint'>): string {
+  return `${path}\0${fingerprint ?? ''}`
+}
+
+/**
+ * What a server is to serve under one name: an endpoint whose versions have become paths on this machine. A bare
+ * `slipway serve model.onnx` is an implicit endpoint of one variant at generation 1. What people declare is `EndpointDocument`.
+ */
+export const DesiredEndpoint = Type.Object(
+  {
+    apiVersion: Type.Literal(API_VERSION),
+    kind: Type.Literal('Endpoint'),
+    metadata: Type.Object(
+      {
+        name: Type.String({ minLength: 1 }),
+        environment: Type.Optional(Type.String()),
+        labels: Type.Optional(Type.Record(Type.String(), Type.String())),
+        generation: Type.Integer({ minimum: 1 }),
+      },
+      { additionalProperties: false },
+    ),
+    spec: Type.Object({ variants: Type.Array(VariantSpec, { minItems: 1 }) }, { additionalProperties: false }),
+  },
+  { additionalProperties: false },
+)
+export type DesiredEndpoint = Static<typeof DesiredEndpoint>
+
+/** What is true of a variant, reported by the reconciler. `unloaded`: gave its memory back; a request loads it again. */
+export type VariantPhase = 'waiting' | 'loading' | 'ready' | 'unloaded' | 'failed'

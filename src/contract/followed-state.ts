@@ -1,0 +1,105 @@
+/**
+ * What servers that follow a control plane are told, and what they tell. Either side may be of another release: what a reader does not
+ * know it passes over, and what it needs stays what it is.
+ */
+import { Type } from 'typebox'
+import type { Static } from 'typebox'
+import { API_VERSION, oneOf } from './schema.ts'
+import type { ServingOptions } from './serving-options.ts'
+
+const Digest = Type.String({ pattern: '^[0-9a-f]{64}$' })
+
+const FollowedVariant = Type.Object({
+  name: Type.String({ minLength: 1 }),
+  model: Type.String({ minLength: 1 }),
+  version: Type.Integer({ minimum: 1 }),
+  versionId: Type.String({ pattern: '^[0-9a-f]{32}$' }),
+  digest: Digest,
+  size: Type.Integer({ minimum: 0, description: 'Bytes of all files.' }),
+  serving: Type.Unsafe<ServingOptions>(Type.Object({}, { description: 'As `serving` of an endpoint.' })),
+})
+export type FollowedVariant = Static<typeof FollowedVariant>
+
+export const FollowedEndpoint = Type.Object({
+  name: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' }),
+  labels: Type.Record(Type.String(), Type.String()),
+  generation: Type.Integer({ minimum: 1 }),
+  revision: Type.Integer({ minimum: 1 }),
+  variants: Type.Array(FollowedVariant, { minItems: 1 }),
+  routing: Type.Object({
+    weights: Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 100 })),
+    salt: Type.String(),
+    segment: Type.Integer({ minimum: 1 }),
+  }),
+})
+export type FollowedEndpoint = Static<typeof FollowedEndpoint>
+
+/** Everything that the servers of an environment are to serve: versions by digest, and how requests are shared. */
+export const FollowedState = Type.Object({
+  apiVersion: Type.Literal(API_VERSION),
+  kind: Type.Literal('FollowedState'),
+  environment: Type.String(),
+  era: Type.Integer({ description: 'Larger where the database of the control plane was restored; documents of a larger era are newer.' }),
+  generation: Type.Integer({ minimum: 0, description: 'Grows with every change; of two documents of one era the larger one is newer.' }),
+  endpoints: Type.Array(FollowedEndpoint),
+  references: Type.Optional(
+    Type.Array(
+      Type.Object({
+        reference: Type.String({ description: '`churn@champion`, as it was asked for.' }),
+        variant: Type.Optional(FollowedVariant),
+        refused: Type.Optional(Type.String({ description: 'Why there is no version.' })),
+      }),
+      { description: 'What single references mean, for those who asked.' },
+    ),
+  ),
+})
+export type FollowedState = Static<typeof FollowedState>
+
+/** The files of a version, with what is needed to check every chunk. */
+export const VersionManifest = Type.Object({
+  versionId: Type.String(),
+  digest: Digest,
+  files: Type.Array(
+    Type.Object({
+      path: Type.String({ minLength: 1 }),
+      contentId: Digest,
+      size: Type.Integer({ minimum: 0 }),
+      chunks: Type.Array(Digest, { description: 'SHA-256 of each chunk of 8 MiB.' }),
+    }),
+  ),
+})
+export type VersionManifest = Static<typeof VersionManifest>
+
+/** What a server says of one version that it is to serve. */
+export const VersionCondition = Type.Object({
+  variant: Type.String(),
+  model: Type.String(),
+  version: Type.Integer(),
+  digest: Type.String(),
+  state: oneOf(['waiting', 'downloading', 'loading', 'ready', 'failed']),
+  progress: Type.Optional(Type.Number({ minimum: 0, maximum: 100, description: 'Percent of the bytes, while it downloads.' })),
+  reason: Type.Optional(Type.String({ maxLength: 4000 })),
+  serves: Type.Boolean({ description: 'Whether requests go to it.' }),
+})
+export type VersionCondition = Static<typeof VersionCondition>
+
+const EndpointReport = Type.Object({
+  name: Type.String(),
+  revision: Type.Integer({ description: 'The last one that was heard of.' }),
+  versions: Type.Array(VersionCondition, { maxItems: 100 }),
+})
+export type EndpointReport = Static<typeof EndpointReport>
+
+/** What a server says of itself and of every endpoint that it follows. */
+export const ServerReport = Type.Object({
+  apiVersion: Type.Literal(API_VERSION),
+  bootId: Type.String({ minLength: 1, maxLength: 100 }),
+  release: Type.String({ maxLength: 100, description: 'Of its software.' }),
+  url: Type.Optional(Type.String({ maxLength: 2000 })),
+  sentAt: Type.Integer({ description: 'By the clock of the server, UTC epoch milliseconds.' }),
+  staleSeconds: Type.Number({ minimum: 0, description: 'How long it has not heard of the control plane.' }),
+  message: Type.Optional(Type.String({ maxLength: 4000, description: 'What troubles it, such as a full disk.' })),
+  expiresInMs: Type.Integer({ minimum: 1000, maximum: 3_600_000, description: 'How long the report holds.' }),
+  endpoints: Type.Array(EndpointReport, { maxItems: 10_000 }),
+})
+export type ServerReport = Static<typeof ServerReport>

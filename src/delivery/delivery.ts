@@ -1,0 +1,93 @@
+import { Endpoints, followAlias } from './endpoints.ts'
+import { conditionsOf, missingAliases } from './conditions.ts'
+import { toRevision } from './revisions.ts'
+import { FollowedStates } from './followed-states.ts'
+import { Servers, usersOf } from './servers.ts'
+import { SlipwayError } from '../core/errors.ts'
+import type { Dependents, Ground, Scope } from '../registry/ground.ts'
+import type { Condition } from './conditions.ts'
+import type { Endpoint } from './read-endpoints.ts'
+import type { Revision } from './revisions.ts'
+import type { ReportOf } from './servers.ts'
+
+/** An endpoint, and what is true of it now. */
+export interface EndpointStatus {
+  readonly endpoint: Endpoint
+  readonly conditions: readonly Condition[]
+  readonly servers: readonly ReportOf[]
+}
+
+/** What was declared of an endpoint at a moment, and what servers had said of it. */
+export interface EndpointThen {
+  readonly name: string
+  /** Undefined where there was no such endpoint. */
+  readonly revision: Revision | undefined
+  readonly servers: readonly ReportOf[]
+}
+
+/** Endpoints, the servers that follow them, and the documents between both. */
+export class Delivery {
+  readonly endpoints: Endpoints
+  readonly servers: Servers
+  readonly states: FollowedStates
+  readonly #ground: Ground
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+    this.endpoints = new Endpoints(ground)
+    this.servers = new Servers(ground)
+    this.states = new FollowedStates(ground)
+  }
+
+  /** What is true of endpoints now, in their order. */
+  async statusOf(scope: Scope, endpoints: readonly Endpoint[]): Promise<EndpointStatus[]> {
+    const [reports, missing] = await Promise.all([
+      this.servers.reports(endpoints.map(({ id }) => id)),
+      missingAliases(this.#ground.database.read, scope.environment),
+    ])
+    return endpoints.map((endpoint) => {
+      const servers = reports.get(endpoint.id) ?? []
+      return { endpoint, servers, conditions: conditionsOf(endpoint, servers, missing.get(endpoint.id) ?? []) }
+    })
+  }
+
+  /** Which revision was in force at a moment, and what each server had said by then. @throws SLW_NOT_FOUND where there never was one */
+  async at(scope: Scope, name: string, at: number): Promise<EndpointThen> {
+    const { read } = this.#ground.database
+    const row = await read
+      .selectFrom('endpoints')
+      .selectAll()
+      .where('environment', '=', scope.environment)
+      .where('name', '=', name)
+      .where('created_at', '<=', at)
+      .where((columns) => columns.or([columns('deleted_at', 'is', null), columns('deleted_at', '>', at)]))
+      .orderBy('created_at', 'desc')
+      .executeTakeFirst()
+    if (row === undefined) {
+      const ever = await read
+        .selectFrom('endpoints')
+        .select('id')
+        .where('environment', '=', scope.environment)
+        .where('name', '=', name)
+        .executeTakeFirst()
+      if (ever === undefined) throw new SlipwayError('SLW_NOT_FOUND', `there never was an endpoint "${name}" in "${scope.environment}"`)
+      return { name, revision: undefined, servers: [] }
+    }
+    const revision = await read
+      .selectFrom('revisions')
+      .selectAll()
+      .where('endpoint_id', '=', row.id)
+      .where('created_at', '<=', at)
+      .orderBy('number', 'desc')
+      .executeTakeFirst()
+    return { name, revision: revision === undefined ? undefined : toRevision(revision), servers: await this.servers.reportsAt(row.id, at) }
+  }
+}
+
+/** What depends on versions and aliases: endpoints. */
+export function endpointDependents(ground: Omit<Ground, 'dependents'>): Dependents {
+  return {
+    usersOf: (read, versionIds) => usersOf(read, versionIds, ground.clock.epochMs()),
+    aliasMoved: (write, scope, moved) => followAlias(write, scope, ground, moved),
+  }
+}

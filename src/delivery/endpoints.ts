@@ -1,0 +1,522 @@
+import { isDeepStrictEqual } from 'node:util'
+import { modelReference, resolveSpec } from '../contract/endpoint.ts'
+import { isSlipwayError, SlipwayError, toSlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
+import { moveAlias } from '../registry/aliases.ts'
+import { nextNumber } from '../registry/counters.ts'
+import { record } from '../registry/events.ts'
+import { isUniqueViolation } from '../storage/sql/statement-error.ts'
+import { nextFollow } from './next-follow.ts'
+import { findEndpoint, requireEndpoint, toEndpoint } from './read-endpoints.ts'
+import { judge, lockModels, resolveVariants, unsupported } from './resolve.ts'
+import { addRevision, recordRevision, revisionOf, toRevision } from './revisions.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
+import type { AliasRights } from '../registry/aliases.ts'
+import type { Ground, MovedAlias, Scope, Write } from '../registry/ground.ts'
+import type { EndpointsRow, Schema } from '../storage/sql/schema.ts'
+import type { Endpoint } from './read-endpoints.ts'
+import type { ResolvedVariant } from './resolve.ts'
+import type { Cause, NewRevision, Revision } from './revisions.ts'
+
+/** What is declared of an endpoint. */
+export interface Declaration {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly spec: EndpointSpec
+  readonly managedBy?: ManagedBy | undefined
+}
+
+export interface ApplyOptions {
+  /** Also where clients of the versions before would not be understood any more. */
+  readonly allowBreaking?: boolean
+  /** Everything is checked, and nothing is kept. */
+  readonly dryRun?: boolean
+}
+
+export interface AppliedEndpoint {
+  readonly change: 'created' | 'configured' | 'unchanged'
+  /** What it was; undefined where it was not there. */
+  readonly before: Endpoint | undefined
+  readonly after: Endpoint
+}
+
+export interface RollbackOptions {
+  /** The revision to return to. Default: the newest one that served something else. */
+  readonly to?: number | undefined
+  /** Also points the aliases that are followed to the versions that are returned to. Default: no alias moves. */
+  readonly moveAlias?: AliasRights | undefined
+  readonly dryRun?: boolean
+}
+
+/** Thrown to undo a transaction of which only the outcome is wanted. */
+class DryRun extends Error {
+  readonly outcome: AppliedEndpoint
+
+  constructor(outcome: AppliedEndpoint) {
+    super('dry run')
+    this.outcome = outcome
+  }
+}
+
+/** Endpoints as declared state: what people ask for, and the revisions that come of it. */
+export class Endpoints {
+  readonly #ground: Ground
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+  }
+
+  /** @throws SLW_NOT_FOUND */
+  async get(scope: Scope, name: string): Promise<Endpoint> {
+    const { read } = this.#ground.database
+    return await toEndpoint(read, await requireEndpoint(read, scope, name))
+  }
+
+  /** In the order of names. */
+  async list(scope: Scope): Promise<Endpoint[]> {
+    const { read } = this.#ground.database
+    const rows = await read
+      .selectFrom('endpoints')
+      .selectAll()
+      .where('environment', '=', scope.environment)
+      .where('deleted_at', 'is', null)
+      .execute()
+    const endpoints = await Promise.all(rows.map((row) => toEndpoint(read, row)))
+    return endpoints.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  /** The newest first. @throws SLW_NOT_FOUND */
+  async revisions(scope: Scope, name: string, limit = 100): Promise<Revision[]> {
+    const { read } = this.#ground.database
+    const { id } = await requireEndpoint(read, scope, name)
+    const rows = await read
+      .selectFrom('revisions')
+      .selectAll()
+      .where('endpoint_id', '=', id)
+      .orderBy('number', 'desc')
+      .limit(limit)
+      .execute()
+    return rows.map(toRevision)
+  }
+
+  /**
+   * Makes an endpoint what is declared. Versions are those that its references mean now; while it is suspended, those whose reference is the
+   * same as before stay as they are.
+   * @throws SLW_NOT_IMPLEMENTED for what this release cannot do, by name; SLW_NOT_FOUND, SLW_POLICY_REFUSED, SLW_CONTRACT_BREAKING,
+   *   SLW_PRECONDITION_FAILED
+   */
+  async apply(scope: Scope, declared: Declaration, options: ApplyOptions = {}): Promise<AppliedEndpoint> {
+    const resolved = resolveSpec(declared.spec)
+    const issues = unsupported(declared.spec, resolved)
+    if (issues.length > 0)
+      throw new SlipwayError('SLW_NOT_IMPLEMENTED', issues.map(({ path, message }) => `${path}: ${message}`).join('; '), { issues })
+    const attempt = (): Promise<AppliedEndpoint> =>
+      this.#write(options.dryRun === true, async (write) => {
+        await lockModels(write, scope, resolved)
+        const found = await findEndpoint(write, scope, declared.name)
+        const present = found === undefined ? undefined : await lockEndpoint(write, scope, found.id)
+        return await this.#applyTo(write, scope, present, { declared, allowBreaking: options.allowBreaking ?? false })
+      })
+    try {
+      return await attempt()
+    } catch (error) {
+      // Somebody else was the first to make it: then it is there.
+      if (!isUniqueViolation(error)) throw error
+      return await attempt()
+    }
+  }
+
+  async #applyTo(
+    write: Write,
+    scope: Scope,
+    present: Selectable<EndpointsRow> | undefined,
+    { declared, allowBreaking }: { declared: Declaration; allowBreaking: boolean },
+  ): Promise<AppliedEndpoint> {
+    const { clock, newId } = this.#ground
+    const at = clock.epochMs()
+    const resolved = resolveSpec(declared.spec)
+    const before = present === undefined ? undefined : await toEndpoint(write, present)
+    const nextFollowAt = nextFollow(resolved.follow, at) ?? null
+    const labels = JSON.stringify(sorted(declared.labels))
+    const managedBy = declared.managedBy === undefined ? (present?.managed_by ?? null) : JSON.stringify(declared.managedBy)
+    const sameSpec = before !== undefined && isDeepStrictEqual(before.spec, declared.spec)
+    if (present !== undefined && before !== undefined && sameSpec && present.labels === labels && present.managed_by === managedBy)
+      return { change: 'unchanged', before, after: before }
+    const held = before?.suspended === undefined ? [] : before.revision.variants
+    const variants = sameSpec && before !== undefined ? before.revision.variants : await resolveVariants(write, scope, resolved, held)
+    await judge(write, scope, { before: before?.revision.variants ?? [], after: variants, allowBreaking })
+    const row = present ?? (await this.#insert(write, scope, declared, at))
+    const generation = present === undefined ? 1 : present.generation + (sameSpec ? 0 : 1)
+    const set = {
+      labels,
+      managed_by: managedBy,
+      generation,
+      spec: JSON.stringify(declared.spec),
+      updated_at: at,
+      next_follow_at: nextFollowAt,
+    }
+    await write.updateTable('endpoints').set(set).where('id', '=', row.id).execute()
+    await faultPoint('endpoint.declared')
+    const endpoint = { ...row, ...set }
+    if (sameSpec) {
+      await nextNumber(write, 'delivery')
+      await bump(write, row.id)
+      await record(write, scope, at, {
+        kind: 'endpoint',
+        name: declared.name,
+        action: 'updated',
+        before: { labels: before.labels, managedBy: before.managedBy },
+        after: { labels: declared.labels, managedBy: declared.managedBy },
+      })
+    } else {
+      await this.#follow(write, row.id, resolved)
+      const revision: NewRevision = { endpoint, spec: declared.spec, variants, cause: 'apply', at, newId }
+      await addRevision(write, scope, revision)
+      if (present !== undefined) await bump(write, row.id)
+      await recordRevision(write, scope, { at, name: declared.name, cause: 'apply', before: before?.revision, after: revision })
+    }
+    const after = await toEndpoint(write, await requireEndpoint(write, scope, declared.name))
+    return { change: present === undefined ? 'created' : 'configured', before, after }
+  }
+
+  async #insert(write: Write, scope: Scope, { name, spec }: Declaration, at: number): Promise<Selectable<EndpointsRow>> {
+    return await write
+      .insertInto('endpoints')
+      .values({
+        id: this.#ground.newId(),
+        environment: scope.environment,
+        name,
+        labels: '{}',
+        spec: JSON.stringify(spec),
+        generation: 1,
+        managed_by: null,
+        created_at: at,
+        updated_at: at,
+        deleted_at: null,
+        suspended: null,
+        held_back: null,
+        next_follow_at: null,
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow()
+  }
+
+  /** Notes which aliases an endpoint follows. */
+  async #follow(write: Write, id: string, { variants }: ReturnType<typeof resolveSpec>): Promise<void> {
+    await write.deleteFrom('endpoint_aliases').where('endpoint_id', '=', id).execute()
+    const followed = variants.map(({ model }) => modelReference(model)).filter((reference) => 'alias' in reference)
+    const rows = [...new Map(followed.map(({ model, alias }) => [`${model}@${alias}`, { endpoint_id: id, model, alias }])).values()]
+    if (rows.length > 0) await write.insertInto('endpoint_aliases').values(rows).execute()
+  }
+
+  /**
+   * Takes over what the aliases point to now, whatever `follow` says; while it is suspended, nothing.
+   * @throws as apply
+   */
+  async sync(scope: Scope, name: string, options: ApplyOptions = {}): Promise<AppliedEndpoint> {
+    return await this.#renew(scope, name, { ...options, cause: 'sync' })
+  }
+
+  /** Follows its aliases again, from what they point to now. @throws as apply */
+  async resume(scope: Scope, name: string, options: ApplyOptions = {}): Promise<AppliedEndpoint> {
+    return await this.#renew(scope, name, { ...options, cause: 'resume' })
+  }
+
+  async #renew(
+    scope: Scope,
+    name: string,
+    { cause, allowBreaking = false, dryRun = false }: ApplyOptions & { cause: Cause },
+  ): Promise<AppliedEndpoint> {
+    return await this.#write(dryRun, async (write) => {
+      const found = await requireEndpoint(write, scope, name)
+      await lockModels(write, scope, resolveSpec(JSON.parse(found.spec) as EndpointSpec))
+      const row = await lockEndpoint(write, scope, found.id)
+      if (row.suspended !== null && cause === 'sync')
+        throw new SlipwayError(
+          'SLW_CONFLICT',
+          `endpoint "${name}" does not follow its aliases since it was rolled back; to follow them again: slipway endpoint resume ${name}`,
+        )
+      return await renew(write, scope, this.#ground, { row, cause, allowBreaking })
+    })
+  }
+
+  /**
+   * Returns to what a revision served, as a new revision. Aliases are then not followed until `resume`, or until somebody moves one.
+   * @throws SLW_NOT_FOUND for a revision that is not there; SLW_CONFLICT where there is nothing to return to, or a version was deleted
+   */
+  async rollback(scope: Scope, name: string, { to, moveAlias: rights, dryRun = false }: RollbackOptions = {}): Promise<AppliedEndpoint> {
+    const { clock, newId } = this.#ground
+    return await this.#write(dryRun, async (write) => {
+      const found = await requireEndpoint(write, scope, name)
+      if (rights !== undefined) await lockModels(write, scope, resolveSpec(JSON.parse(found.spec) as EndpointSpec))
+      const row = await lockEndpoint(write, scope, found.id)
+      const before = await toEndpoint(write, row)
+      const target = await returnTo(write, before, to)
+      await requireThere(write, target)
+      const at = clock.epochMs()
+      const suspended = { at, by: scope.actor, ...(scope.reason !== undefined && { reason: scope.reason }), revision: target.number }
+      await write
+        .updateTable('endpoints')
+        .set({ suspended: JSON.stringify(suspended) })
+        .where('id', '=', row.id)
+        .execute()
+      await faultPoint('endpoint.suspended')
+      const revision: NewRevision = {
+        endpoint: row,
+        spec: target.spec,
+        variants: target.variants,
+        cause: 'rollback',
+        at,
+        newId,
+        rolledBackTo: target.number,
+      }
+      await addRevision(write, scope, revision)
+      await bump(write, row.id)
+      await recordRevision(write, scope, { at, name, cause: 'rollback', before: before.revision, after: revision })
+      if (rights !== undefined) await this.#moveAliases(write, scope, target.variants, rights)
+      const after = await toEndpoint(write, await requireEndpoint(write, scope, name))
+      return { change: 'configured', before, after }
+    })
+  }
+
+  async #moveAliases(write: Write, scope: Scope, variants: readonly ResolvedVariant[], rights: AliasRights): Promise<void> {
+    for (const { reference, version } of variants) {
+      const meant = modelReference(reference)
+      // What was served is no break of what is served now, but of what the alias promised since.
+      if ('alias' in meant)
+        await moveAlias(
+          write,
+          this.#ground,
+          { ...scope, revision: undefined, once: undefined },
+          { model: meant.model, alias: meant.alias, version: String(version), allowBreaking: true, rights },
+        )
+    }
+  }
+
+  /** Nobody serves it any more; its revisions stay in the history. @throws SLW_NOT_FOUND */
+  async delete(scope: Scope, name: string): Promise<void> {
+    const { database, clock } = this.#ground
+    const at = clock.epochMs()
+    await database.write(async (write) => {
+      const found = await requireEndpoint(write, scope, name)
+      const row = await lockEndpoint(write, scope, found.id)
+      const revision = await revisionOf(write, row.id, row.current_revision)
+      await write.updateTable('endpoints').set({ deleted_at: at, updated_at: at, next_follow_at: null }).where('id', '=', row.id).execute()
+      await write.deleteFrom('endpoint_aliases').where('endpoint_id', '=', row.id).execute()
+      await faultPoint('endpoint.deleted')
+      await nextNumber(write, 'delivery')
+      await record(write, scope, at, {
+        kind: 'endpoint',
+        name,
+        action: 'deleted',
+        before: {
+          spec: JSON.parse(row.spec),
+          revision: row.current_revision,
+          variants: revision?.variants.map(({ model, version }) => `${model}/${version}`),
+        },
+      })
+    })
+  }
+
+  /**
+   * What a clock has made due: aliases are looked at, and the next time is set, in one transaction for each endpoint.
+   * @param fenced makes the transaction fail once another control plane has taken over
+   */
+  async followDue(fenced: (write: Write) => Promise<void>): Promise<void> {
+    const { database, clock } = this.#ground
+    const now = clock.epochMs()
+    const due = await database.read
+      .selectFrom('endpoints')
+      .select(['id', 'environment', 'name'])
+      .where('next_follow_at', '<=', now)
+      .where('deleted_at', 'is', null)
+      .execute()
+    for (const { id, environment } of due) {
+      const scope: Scope = { environment, actor: 'slipway' }
+      await database.write(async (write) => {
+        await fenced(write)
+        const found = await write.selectFrom('endpoints').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
+        const { follow, ...rest } = resolveSpec(JSON.parse(found.spec) as EndpointSpec)
+        await lockModels(write, scope, { ...rest, follow })
+        const row = await lockEndpoint(write, scope, id)
+        if (row.deleted_at !== null || row.next_follow_at === null || row.next_follow_at > now) return
+        const next = nextFollow(resolveSpec(JSON.parse(row.spec) as EndpointSpec).follow, now) ?? null
+        await write.updateTable('endpoints').set({ next_follow_at: next }).where('id', '=', id).execute()
+        await faultPoint('cron.set')
+        if (row.suspended === null) await renewOrHoldBack(write, scope, this.#ground, { row, cause: 'cron', allowBreaking: false })
+      })
+    }
+  }
+
+  /** Runs a transaction that a dry run undoes. */
+  async #write(dryRun: boolean, work: (write: Write) => Promise<AppliedEndpoint>): Promise<AppliedEndpoint> {
+    try {
+      return await this.#ground.database.write(async (write) => {
+        const outcome = await work(write)
+        if (dryRun) throw new DryRun(outcome)
+        return outcome
+      })
+    } catch (error) {
+      if (error instanceof DryRun) return error.outcome
+      throw error
+    }
+  }
+}
+
+/** An alias moved: endpoints that follow it at once have a new revision in the same transaction. A suspension ends. */
+export async function followAlias(
+  write: Write,
+  scope: Scope,
+  ground: Ground,
+  { model, alias, at, allowBreaking }: MovedAlias,
+): Promise<void> {
+  const followers = await write
+    .selectFrom('endpoint_aliases')
+    .innerJoin('endpoints', 'endpoints.id', 'endpoint_aliases.endpoint_id')
+    .select('endpoints.id')
+    .where('model', '=', model)
+    .where('alias', '=', alias)
+    .where('environment', '=', scope.environment)
+    .where('deleted_at', 'is', null)
+    .orderBy('endpoints.id')
+    .execute()
+  const own = { ...scope, revision: undefined, once: undefined }
+  // Applications may follow the alias without an endpoint.
+  await nextNumber(write, 'delivery')
+  for (const { id } of followers) {
+    const row = await lockEndpoint(write, own, id)
+    if (row.deleted_at !== null) continue
+    if (row.suspended !== null) {
+      await write.updateTable('endpoints').set({ suspended: null, updated_at: at }).where('id', '=', id).execute()
+      await bump(write, id)
+    }
+    const { follow } = resolveSpec(JSON.parse(row.spec) as EndpointSpec)
+    if (follow !== 'notification') continue
+    await renewOrHoldBack(write, own, ground, { row: { ...row, suspended: null }, cause: 'alias', allowBreaking })
+  }
+}
+
+interface Renewal {
+  readonly row: Selectable<EndpointsRow>
+  readonly cause: Cause
+  readonly allowBreaking: boolean
+}
+
+/** A new revision where the references of the spec mean other versions now, or the spec is not the one in force. */
+async function renew(write: Write, scope: Scope, ground: Ground, { row, cause, allowBreaking }: Renewal): Promise<AppliedEndpoint> {
+  const { clock, newId } = ground
+  const at = clock.epochMs()
+  const before = await toEndpoint(write, row)
+  const variants = await resolveVariants(write, scope, resolveSpec(before.spec))
+  const same = isDeepStrictEqual(variants, before.revision.variants)
+  if (same && before.suspended === undefined && before.heldBack === undefined) return { change: 'unchanged', before, after: before }
+  await judge(write, scope, { before: before.revision.variants, after: variants, allowBreaking })
+  await write.updateTable('endpoints').set({ suspended: null, held_back: null, updated_at: at }).where('id', '=', row.id).execute()
+  await bump(write, row.id)
+  if (same) {
+    await record(write, scope, at, {
+      kind: 'endpoint',
+      name: row.name,
+      action: 'updated',
+      before: { suspended: before.suspended, heldBack: before.heldBack },
+      after: { follows: true },
+    })
+  } else {
+    const revision: NewRevision = { endpoint: row, spec: before.spec, variants, cause, at, newId }
+    await addRevision(write, scope, revision)
+    await recordRevision(write, scope, { at, name: row.name, cause, before: before.revision, after: revision })
+  }
+  const after = await toEndpoint(write, await requireEndpoint(write, scope, row.name))
+  return { change: 'configured', before, after }
+}
+
+/** As {@link renew}; what stands in the way is noted, and the endpoint stays as it is. */
+async function renewOrHoldBack(write: Write, scope: Scope, ground: Ground, renewal: Renewal): Promise<void> {
+  try {
+    await renew(write, scope, ground, renewal)
+  } catch (error) {
+    const { code, message } = toSlipwayError(error)
+    // Only what was decided before anything was written.
+    if (!isSlipwayError(error) || !HOLDS_BACK.has(code)) throw error
+    const { id } = renewal.row
+    await write
+      .updateTable('endpoints')
+      .set({ held_back: JSON.stringify({ at: ground.clock.epochMs(), code, message }) })
+      .where('id', '=', id)
+      .execute()
+    await bump(write, id)
+  }
+}
+
+const HOLDS_BACK = new Set(['SLW_POLICY_REFUSED', 'SLW_CONTRACT_BREAKING', 'SLW_NOT_FOUND', 'SLW_CONFLICT'])
+
+/** The row of an endpoint is ours until the transaction ends. @throws SLW_PRECONDITION_FAILED where it is not the one that the caller has seen */
+async function lockEndpoint(write: Write, { revision }: Scope, id: string): Promise<Selectable<EndpointsRow>> {
+  const row = await write
+    .updateTable('endpoints')
+    .set((columns) => ({ resource_version: columns.ref('resource_version') }))
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+  if (revision !== undefined && row.resource_version !== revision)
+    throw new SlipwayError(
+      'SLW_PRECONDITION_FAILED',
+      `endpoint "${row.name}" has changed since resource version ${revision}; it is ${row.resource_version} now`,
+    )
+  return row
+}
+
+async function bump(write: Write, id: string): Promise<void> {
+  await write
+    .updateTable('endpoints')
+    .set((columns) => ({ resource_version: columns('resource_version', '+', 1) }))
+    .where('id', '=', id)
+    .execute()
+}
+
+/** @throws SLW_NOT_FOUND, SLW_CONFLICT */
+async function returnTo(read: Kysely<Schema>, { id, name, revision: current }: Endpoint, to: number | undefined): Promise<Revision> {
+  if (to !== undefined) {
+    const found = await revisionOf(read, id, to)
+    if (found === undefined)
+      throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" has no revision ${to}; it has 1 to ${current.number}`)
+    return found
+  }
+  // Who rolls back twice wants to go further back, and not to what was left first.
+  const base = current.rolledBackTo ?? current.number
+  const rows = await read
+    .selectFrom('revisions')
+    .selectAll()
+    .where('endpoint_id', '=', id)
+    .where('number', '<', base)
+    .orderBy('number', 'desc')
+    .execute()
+  const found = rows.map(toRevision).find(({ variants }) => !isDeepStrictEqual(variants, current.variants))
+  if (found === undefined)
+    throw new SlipwayError('SLW_CONFLICT', `endpoint "${name}" has no revision before this one that served anything else`)
+  return found
+}
+
+/** @throws SLW_CONFLICT for a version that lies in the trash or is gone */
+async function requireThere(write: Write, { number, variants }: Revision): Promise<void> {
+  for (const { versionId, model, version } of variants) {
+    // Whoever deletes it now waits, and then finds that it is used.
+    const row = await write
+      .updateTable('versions')
+      .set((columns) => ({ revision: columns.ref('revision') }))
+      .where('id', '=', versionId)
+      .where('deleted_at', 'is', null)
+      .returning('id')
+      .executeTakeFirst()
+    if (row === undefined)
+      throw new SlipwayError(
+        'SLW_CONFLICT',
+        `revision ${number} served ${model}/${version}, which was deleted; while it lies in the trash: slipway model restore ${model}/${version}`,
+      )
+  }
+}
+
+function sorted(labels: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}

@@ -1,0 +1,199 @@
+import { API_VERSION } from '../contract/schema.ts'
+import { MAIN_VARIANT, modelReference } from '../contract/endpoint.ts'
+import { isSlipwayError, SlipwayError } from '../core/errors.ts'
+import { requireModel } from '../registry/models.ts'
+import { servingFailures } from '../registry/policies.ts'
+import { requireVersion } from '../registry/read-versions.ts'
+import { aliasedVersion } from './resolve.ts'
+import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
+import type { Ground, Scope } from '../registry/ground.ts'
+import type { ResolvedVariant } from './resolve.ts'
+
+/** A document for servers, as it was read at one moment. */
+interface Kept {
+  readonly state: FollowedState
+  /** As text, by the endpoints that are followed: servers that follow the same are told the same. */
+  readonly texts: Map<string, string>
+}
+
+/** Selections of endpoints whose texts are remembered. */
+const TEXTS_MAX = 500
+
+/** The documents that servers follow. Each is read once for a generation, however many servers want it. */
+export class FollowedStates {
+  readonly #ground: Ground
+  readonly #kept = new Map<string, Promise<Kept>>()
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+  }
+
+  /** The number that grows with every change of an endpoint, of any environment. */
+  async generation(): Promise<number> {
+    const { value } = await this.#ground.database.read
+      .selectFrom('counters')
+      .select('value')
+      .where('name', '=', 'delivery')
+      .executeTakeFirstOrThrow()
+    return value
+  }
+
+  /**
+   * The document of an environment that is at least of a generation, with some of its endpoints.
+   * @param names undefined: all
+   */
+  async text(
+    environment: string,
+    names: readonly string[] | undefined,
+    generation: number,
+    references: readonly string[] = [],
+  ): Promise<{ text: string; etag: string }> {
+    const { state, texts } = await this.#state(environment, generation)
+    const etag = `${state.era}.${state.generation}`
+    const key = JSON.stringify([names?.toSorted() ?? '*', references])
+    let text = texts.get(key)
+    if (text === undefined) {
+      const wanted = new Set(names)
+      const endpoints = names === undefined ? state.endpoints : state.endpoints.filter(({ name }) => wanted.has(name))
+      const meant = references.length === 0 ? undefined : await this.#meanings(environment, references)
+      text = JSON.stringify({ ...state, endpoints, ...(meant !== undefined && { references: meant }) })
+      if (texts.size < TEXTS_MAX) texts.set(key, text)
+    }
+    return { text, etag }
+  }
+
+  async #state(environment: string, generation: number): Promise<Kept> {
+    const known = this.#kept.get(environment)
+    if (known !== undefined) {
+      const kept = await known.catch(() => undefined)
+      if (kept !== undefined && kept.state.generation >= generation) return kept
+    }
+    // Whoever came first while we waited has asked already.
+    const latest = this.#kept.get(environment)
+    if (latest !== undefined && latest !== known) return await this.#state(environment, generation)
+    const reading = this.#read(environment)
+    this.#kept.set(environment, reading)
+    reading.catch(() => this.#kept.delete(environment))
+    return await reading
+  }
+
+  /** What references mean now. What may not be served is told with the reason. Read after the number, so never older than it says. */
+  async #meanings(environment: string, references: readonly string[]): Promise<NonNullable<FollowedState['references']>> {
+    return await Promise.all(
+      references.map(async (reference) => {
+        try {
+          return { reference, variant: await this.#meaning(environment, reference) }
+        } catch (error) {
+          if (!isSlipwayError(error) || error.kind.http >= 500) throw error
+          return { reference, refused: error.message }
+        }
+      }),
+    )
+  }
+
+  async #meaning(environment: string, reference: string): Promise<FollowedVariant> {
+    const { read } = this.#ground.database
+    const scope: Scope = { environment, actor: 'slipway' }
+    const meant = modelReference(reference)
+    const model = await requireModel(read, scope, meant.model)
+    const version =
+      'version' in meant ? await requireVersion(read, model, String(meant.version)) : await aliasedVersion(read, model, meant.alias)
+    const failures =
+      version.servable === 1 ? await servingFailures(read, model, version) : [version.servable_reason ?? 'it cannot be served']
+    if (failures.length > 0)
+      throw new SlipwayError('SLW_POLICY_REFUSED', `${model.name}/${version.number} is not served: ${failures.join('; ')}`)
+    const { id: versionId, number, digest, size } = version
+    if (digest === null || size === null)
+      throw new SlipwayError('SLW_CONFLICT', `the files of ${model.name}/${number} are not with this registry`)
+    return { name: MAIN_VARIANT, model: model.name, version: number, versionId, digest, size, serving: {} }
+  }
+
+  /** One statement, so that number and content are of one moment. */
+  async #read(environment: string): Promise<Kept> {
+    const rows = await this.#ground.database.read
+      .selectFrom('counters')
+      .innerJoin('counters as eras', (join) => join.on('eras.name', '=', 'era'))
+      .leftJoin('endpoints', (join) => join.on('endpoints.environment', '=', environment).on('endpoints.deleted_at', 'is', null))
+      .leftJoin('revisions', (join) =>
+        join.onRef('revisions.endpoint_id', '=', 'endpoints.id').onRef('revisions.number', '=', 'endpoints.current_revision'),
+      )
+      .leftJoin('routing_states', 'routing_states.endpoint_id', 'endpoints.id')
+      .select([
+        'counters.value as generation',
+        'eras.value as era',
+        'endpoints.name',
+        'endpoints.labels',
+        'endpoints.generation as endpointGeneration',
+        'revisions.number',
+        'revisions.resolved',
+        'routing_states.weights',
+        'routing_states.salt',
+        'routing_states.segment',
+      ])
+      .where('counters.name', '=', 'delivery')
+      .execute()
+    const { generation, era } = rows[0]!
+    const endpoints: FollowedEndpoint[] = []
+    for (const { name, labels, endpointGeneration, number, resolved, weights, salt, segment } of rows)
+      if (name !== null && number !== null && resolved !== null && weights !== null)
+        endpoints.push({
+          name,
+          labels: JSON.parse(labels!) as Record<string, string>,
+          generation: endpointGeneration!,
+          revision: number,
+          variants: (JSON.parse(resolved) as ResolvedVariant[]).map(({ reference: _reference, weight: _weight, ...variant }) => variant),
+          routing: { weights: JSON.parse(weights) as Record<string, number>, salt: salt!, segment: segment! },
+        })
+    const state: FollowedState = {
+      apiVersion: API_VERSION,
+      kind: 'FollowedState',
+      environment,
+      era,
+      generation,
+      endpoints: endpoints.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    }
+    return { state, texts: new Map() }
+  }
+
+  /** The files of a version. @throws SLW_NOT_FOUND for one that is not of the environment, or lies in the trash */
+  async manifest(scope: Scope, versionId: string): Promise<VersionManifest> {
+    const { read } = this.#ground.database
+    const version = await read
+      .selectFrom('versions')
+      .innerJoin('models', 'models.id', 'versions.model_id')
+      .select('digest')
+      .where('versions.id', '=', versionId)
+      .where('environment', '=', scope.environment)
+      .where('versions.deleted_at', 'is', null)
+      .executeTakeFirst()
+    if (version?.digest == null)
+      throw new SlipwayError('SLW_NOT_FOUND', `no version of "${scope.environment}" with files has the id ${versionId}`)
+    const files = await read
+      .selectFrom('files')
+      .innerJoin('contents', 'contents.id', 'files.content_id')
+      .select(['path', 'content_id as contentId', 'files.size', 'chunks'])
+      .where('root', '=', `version:${versionId}`)
+      .execute()
+    return {
+      versionId,
+      digest: version.digest,
+      files: files.map(({ path, contentId, size, chunks }) => ({ path, contentId, size, chunks: chunks === '' ? [] : chunks.split(' ') })),
+    }
+  }
+
+  /** The size of a content that a version of the environment has. @throws SLW_NOT_FOUND */
+  async sizeOf(scope: Scope, contentId: string): Promise<number> {
+    const found = await this.#ground.database.read
+      .selectFrom('files')
+      .innerJoin('versions', (join) =>
+        join.on((columns) => columns(columns.fn<string>('substr', ['root', columns.lit(9)]), '=', columns.ref('versions.id'))),
+      )
+      .innerJoin('models', 'models.id', 'versions.model_id')
+      .select('files.size')
+      .where('content_id', '=', contentId)
+      .where('environment', '=', scope.environment)
+      .executeTakeFirst()
+    if (found === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no version of "${scope.environment}" has the content ${contentId}`)
+    return found.size
+  }
+}

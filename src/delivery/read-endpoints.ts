@@ -1,0 +1,118 @@
+import { SlipwayError } from '../core/errors.ts'
+import { closest } from '../contract/schema.ts'
+import { revisionOf } from './revisions.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
+import type { Scope } from '../registry/ground.ts'
+import type { EndpointsRow, Schema } from '../storage/sql/schema.ts'
+import type { Revision } from './revisions.ts'
+
+/** Since when and why the aliases of an endpoint are not followed. */
+export interface Suspension {
+  readonly at: number
+  readonly by: string
+  readonly reason?: string
+  /** The revision that was returned to. */
+  readonly revision: number
+}
+
+/** Why an alias that has moved was not followed. */
+export interface HeldBack {
+  readonly at: number
+  readonly code: string
+  readonly message: string
+}
+
+/** How requests are shared between variants: not the person's, but of whoever rolls out. */
+export interface RoutingState {
+  readonly revision: number
+  readonly weights: Readonly<Record<string, number>>
+  readonly salt: string
+  /** Grows with each change of versions or weights. */
+  readonly segment: number
+}
+
+/** An endpoint as declared, and its revision in force. */
+export interface Endpoint {
+  readonly id: string
+  readonly environment: string
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  /** As it was written. */
+  readonly spec: EndpointSpec
+  /** Grows with every change of the spec. */
+  readonly generation: number
+  /** Grows with every change of anything; the ETag. */
+  readonly resourceVersion: number
+  readonly managedBy: ManagedBy | undefined
+  readonly revision: Revision
+  readonly routing: RoutingState
+  readonly suspended: Suspension | undefined
+  readonly heldBack: HeldBack | undefined
+  readonly nextFollowAt: number | undefined
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+/** @throws SLW_NOT_FOUND with the nearest name */
+export async function requireEndpoint(read: Kysely<Schema>, scope: Scope, name: string): Promise<Selectable<EndpointsRow>> {
+  const row = await findEndpoint(read, scope, name)
+  if (row !== undefined) return row
+  const others = await read
+    .selectFrom('endpoints')
+    .select('name')
+    .where('environment', '=', scope.environment)
+    .where('deleted_at', 'is', null)
+    .execute()
+  const near = closest(
+    name,
+    others.map((other) => other.name),
+  )
+  throw new SlipwayError(
+    'SLW_NOT_FOUND',
+    `there is no endpoint "${name}" in "${scope.environment}"${near === undefined ? '' : `; did you mean "${near}"?`}`,
+  )
+}
+
+export async function findEndpoint(read: Kysely<Schema>, scope: Scope, name: string): Promise<Selectable<EndpointsRow> | undefined> {
+  return await read
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('environment', '=', scope.environment)
+    .where('name', '=', name)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+}
+
+export async function toEndpoint(read: Kysely<Schema>, row: Selectable<EndpointsRow>): Promise<Endpoint> {
+  const [revision, routing] = await Promise.all([
+    revisionOf(read, row.id, row.current_revision),
+    read.selectFrom('routing_states').selectAll().where('endpoint_id', '=', row.id).executeTakeFirstOrThrow(),
+  ])
+  return {
+    id: row.id,
+    environment: row.environment,
+    name: row.name,
+    labels: JSON.parse(row.labels) as Record<string, string>,
+    spec: JSON.parse(row.spec) as EndpointSpec,
+    generation: row.generation,
+    resourceVersion: row.resource_version,
+    managedBy: jsonOf<ManagedBy>(row.managed_by),
+    revision: revision!,
+    routing: {
+      revision: routing.revision,
+      weights: JSON.parse(routing.weights) as Record<string, number>,
+      salt: routing.salt,
+      segment: routing.segment,
+    },
+    suspended: jsonOf<Suspension>(row.suspended),
+    heldBack: jsonOf<HeldBack>(row.held_back),
+    nextFollowAt: row.next_follow_at ?? undefined,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  }
+}
+
+function jsonOf<T>(text: string | null): T | undefined {
+  return text === null ? undefined : (JSON.parse(text) as T)
+}

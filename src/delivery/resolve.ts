@@ -1,0 +1,172 @@
+import { compareSignatures } from '../contract/compatibility.ts'
+import { modelReference } from '../contract/endpoint.ts'
+import { SlipwayError } from '../core/errors.ts'
+import { requireModel } from '../registry/models.ts'
+import { ALLOW_BREAKING_TAG, mayBreak, servingFailures, signatureOf } from '../registry/policies.ts'
+import { requireVersion } from '../registry/read-versions.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { EndpointSpec, ResolvedSpec } from '../contract/endpoint.ts'
+import type { ServingOptions } from '../contract/serving-options.ts'
+import type { Issue } from '../core/errors.ts'
+import type { Scope, Write } from '../registry/ground.ts'
+import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
+
+/** What a variant came to when a revision was made. Kept with the revision, and what servers are told. */
+export interface ResolvedVariant {
+  readonly name: string
+  /** As it was written: `churn@champion`. */
+  readonly reference: string
+  readonly model: string
+  readonly version: number
+  readonly versionId: string
+  /** Of the files. */
+  readonly digest: string
+  readonly size: number
+  /** Percent of the traffic. */
+  readonly weight: number
+  readonly serving: ServingOptions
+}
+
+/** What a document asks for and this release cannot do: by name, so that nothing is passed over. */
+export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[] {
+  const issues: Issue[] = []
+  const note = (path: string, message: string): void => void issues.push({ path: `spec.${path}`, message })
+  const { target, variants, replicas, autoscaling } = resolved
+  if (target !== 'local') note('target', `"${target}" is no target that this release can run an endpoint on; it has: local`)
+  if (variants.length > 1) note('variants', `${variants.length} variants: this release serves one variant in an endpoint`)
+  const [first] = variants
+  if (variants.length === 1 && first!.weight !== 100)
+    note('variants[0].weight', `${first!.weight}: the only variant has all the traffic, 100`)
+  const at = (key: string): string => (spec.overlays?.[target]?.[key as 'replicas'] === undefined ? key : `overlays.${target}.${key}`)
+  if (target === 'local' && replicas !== 1)
+    note(at('replicas'), `${replicas}: servers of the target "local" are started by people, and each of them that follows is one`)
+  if (target === 'local' && autoscaling !== undefined) note(at('autoscaling'), 'servers of the target "local" are started by people')
+  return issues
+}
+
+/** Makes those who change these models, or what their aliases point to, wait until we have ended; in one order, so that nobody waits in a circle. */
+export async function lockModels(write: Write, scope: Scope, { variants }: ResolvedSpec): Promise<void> {
+  const names = [...new Set(variants.map(({ model }) => modelReference(model).model))].toSorted()
+  for (const name of names)
+    await write
+      .updateTable('models')
+      .set((columns) => ({ revision: columns.ref('revision') }))
+      .where('environment', '=', scope.environment)
+      .where('name', '=', name)
+      .where('deleted_at', 'is', null)
+      .execute()
+}
+
+/**
+ * The versions that a spec means now. Their models have been locked.
+ * @param held what variants are kept at whose reference is still the same
+ * @throws SLW_NOT_FOUND for a model, alias or version that is not there; SLW_CONFLICT for one whose files are not with us
+ */
+export async function resolveVariants(
+  write: Write,
+  scope: Scope,
+  { variants }: ResolvedSpec,
+  held: readonly ResolvedVariant[] = [],
+): Promise<ResolvedVariant[]> {
+  const resolved: ResolvedVariant[] = []
+  for (const { name, model: reference, weight, serving } of variants) {
+    const kept = held.find((other) => other.name === name && other.reference === reference)
+    if (kept !== undefined) {
+      resolved.push({ ...kept, weight, serving })
+      continue
+    }
+    const { row, version } = await versionOf(write, scope, reference)
+    const { digest, size } = version
+    if (digest === null || size === null)
+      throw new SlipwayError(
+        'SLW_CONFLICT',
+        `the files of ${row.name}/${version.number} are not with this registry, so nobody can serve it`,
+      )
+    resolved.push({ name, reference, model: row.name, version: version.number, versionId: version.id, digest, size, weight, serving })
+  }
+  return resolved
+}
+
+async function versionOf(
+  write: Write,
+  scope: Scope,
+  reference: string,
+): Promise<{ row: Selectable<ModelsRow>; version: Selectable<VersionsRow> }> {
+  const meant = modelReference(reference)
+  const row = await requireModel(write, scope, meant.model)
+  if ('version' in meant) {
+    const version = await requireVersion(write, row, String(meant.version))
+    // Whoever deletes it waits for us, and then finds that it is used.
+    await lockVersion(write, version.id)
+    return { row, version: await requireVersion(write, row, String(meant.version)) }
+  }
+  const pointed = await aliasedVersion(write, row, meant.alias)
+  await lockVersion(write, pointed.id)
+  return { row, version: pointed }
+}
+
+/** What an alias points to. @throws SLW_NOT_FOUND with the command that sets it */
+export async function aliasedVersion(read: Kysely<Schema>, model: Selectable<ModelsRow>, alias: string): Promise<Selectable<VersionsRow>> {
+  const version = await read
+    .selectFrom('aliases')
+    .innerJoin('versions', 'versions.id', 'aliases.version_id')
+    .selectAll('versions')
+    .where('aliases.model_id', '=', model.id)
+    .where('alias', '=', alias)
+    .executeTakeFirst()
+  if (version !== undefined) return version
+  throw new SlipwayError(
+    'SLW_NOT_FOUND',
+    `model "${model.name}" has no alias "${alias}"; set it with: slipway alias set ${model.name}@${alias} NUMBER`,
+  )
+}
+
+async function lockVersion(write: Write, id: string): Promise<void> {
+  await write
+    .updateTable('versions')
+    .set((columns) => ({ revision: columns.ref('revision') }))
+    .where('id', '=', id)
+    .execute()
+}
+
+export interface Judgement {
+  readonly before: readonly ResolvedVariant[]
+  readonly after: readonly ResolvedVariant[]
+  readonly allowBreaking: boolean
+}
+
+/**
+ * Whether these versions may take the place of those: that they can be served, that approvals and signatures are there, that clients go on
+ * being understood.
+ * @throws SLW_POLICY_REFUSED, SLW_CONTRACT_BREAKING, each with everything that stands in the way and the command that would allow it
+ */
+export async function judge(read: Kysely<Schema>, { environment }: Scope, { before, after, allowBreaking }: Judgement): Promise<void> {
+  const refused: Issue[] = []
+  const breaking: Issue[] = []
+  for (const [index, variant] of after.entries()) {
+    const path = `spec.variants[${index}]`
+    const earlier = before.find(({ name }) => name === variant.name)
+    if (earlier?.versionId === variant.versionId) continue
+    const name = `${variant.model}/${variant.version}`
+    const version = await read.selectFrom('versions').selectAll().where('id', '=', variant.versionId).executeTakeFirstOrThrow()
+    const model = await read.selectFrom('models').selectAll().where('id', '=', version.model_id).executeTakeFirstOrThrow()
+    if (version.servable !== 1)
+      refused.push({ path, message: `${name} cannot be served: ${version.servable_reason ?? 'no reason was noted'}` })
+    for (const message of await servingFailures(read, model, version)) refused.push({ path, message })
+    if (earlier === undefined || allowBreaking || (await mayBreak(read, version.id))) continue
+    const served = await read.selectFrom('versions').select('signature').where('id', '=', earlier.versionId).executeTakeFirst()
+    if (served === undefined) continue
+    const { changes } = compareSignatures(signatureOf(served), signatureOf(version))
+    for (const { effect, message } of changes)
+      if (effect === 'breaking') breaking.push({ path, message: `${name} after ${earlier.model}/${earlier.version}: ${message}` })
+  }
+  const list = (issues: readonly Issue[]): string => issues.map(({ message }) => message).join('; ')
+  if (refused.length > 0)
+    throw new SlipwayError('SLW_POLICY_REFUSED', `not served in "${environment}": ${list(refused)}`, { issues: refused })
+  if (breaking.length > 0)
+    throw new SlipwayError(
+      'SLW_CONTRACT_BREAKING',
+      `clients of the endpoint would not be understood any more: ${list(breaking)}. To do it all the same: --allow-breaking, or set the tag ${ALLOW_BREAKING_TAG} of the version to true`,
+      { issues: breaking },
+    )
+}

@@ -1,0 +1,141 @@
+import { faultPoint } from '../core/fail-point.ts'
+import { nextNumber } from '../registry/counters.ts'
+import { record } from '../registry/events.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { EndpointSpec } from '../contract/endpoint.ts'
+import type { Scope, Write } from '../registry/ground.ts'
+import type { EndpointsRow, RevisionsRow, Schema } from '../storage/sql/schema.ts'
+import type { ResolvedVariant } from './resolve.ts'
+
+/** Why a revision was made. */
+export type Cause = 'apply' | 'alias' | 'sync' | 'cron' | 'rollback' | 'resume'
+
+/** A numbered snapshot of an endpoint: the spec as written, and the versions that it resolved to. */
+export interface Revision {
+  readonly number: number
+  readonly generation: number
+  readonly cause: Cause
+  readonly spec: EndpointSpec
+  readonly variants: readonly ResolvedVariant[]
+  /** Of a rollback: the revision that it returned to. */
+  readonly rolledBackTo: number | undefined
+  readonly createdBy: string
+  readonly reason: string | undefined
+  readonly createdAt: number
+}
+
+/** Revisions whose versions are kept, so that one can return to them. */
+export const KEPT_REVISIONS = 10
+
+export function toRevision(row: Selectable<RevisionsRow>): Revision {
+  return {
+    number: row.number,
+    generation: row.generation,
+    cause: row.cause as Cause,
+    spec: JSON.parse(row.spec) as EndpointSpec,
+    variants: JSON.parse(row.resolved) as ResolvedVariant[],
+    rolledBackTo: row.rolled_back_to ?? undefined,
+    createdBy: row.created_by,
+    reason: row.reason ?? undefined,
+    createdAt: row.created_at,
+  }
+}
+
+export async function revisionOf(read: Kysely<Schema>, endpointId: string, number: number): Promise<Revision | undefined> {
+  const row = await read
+    .selectFrom('revisions')
+    .selectAll()
+    .where('endpoint_id', '=', endpointId)
+    .where('number', '=', number)
+    .executeTakeFirst()
+  return row === undefined ? undefined : toRevision(row)
+}
+
+export interface NewRevision {
+  readonly endpoint: Selectable<EndpointsRow>
+  readonly spec: EndpointSpec
+  readonly variants: readonly ResolvedVariant[]
+  readonly cause: Cause
+  readonly at: number
+  readonly newId: () => string
+  readonly rolledBackTo?: number | undefined
+}
+
+/**
+ * Puts a revision in force: the snapshot, which versions it serves, and how requests are shared between them. The endpoint's row is ours.
+ * The number of the documents for servers grows, so it is to be followed by nothing that others wait for but the record of it.
+ */
+export async function addRevision(
+  write: Write,
+  scope: Scope,
+  { endpoint, spec, variants, cause, at, newId, rolledBackTo }: NewRevision,
+): Promise<number> {
+  const number = endpoint.current_revision + 1
+  await write
+    .insertInto('revisions')
+    .values({
+      endpoint_id: endpoint.id,
+      number,
+      spec: JSON.stringify(spec),
+      resolved: JSON.stringify(variants),
+      created_by: scope.actor,
+      reason: scope.reason ?? null,
+      created_at: at,
+      cause,
+      generation: endpoint.generation,
+      rolled_back_to: rolledBackTo ?? null,
+    })
+    .execute()
+  await faultPoint('revision.added')
+  await write
+    .insertInto('revision_versions')
+    .values(variants.map(({ name, versionId }) => ({ endpoint_id: endpoint.id, number, variant: name, version_id: versionId })))
+    .execute()
+  await write
+    .updateTable('endpoints')
+    .set({ current_revision: number, updated_at: at, held_back: null })
+    .where('id', '=', endpoint.id)
+    .execute()
+  const routing = {
+    revision: number,
+    weights: JSON.stringify(Object.fromEntries(variants.map(({ name, weight }) => [name, weight]))),
+    updated_at: at,
+  }
+  await write
+    .insertInto('routing_states')
+    .values({ endpoint_id: endpoint.id, ...routing, salt: newId(), segment: 1 })
+    .onConflict((conflict) =>
+      conflict.column('endpoint_id').doUpdateSet((columns) => ({ ...routing, segment: columns('routing_states.segment', '+', 1) })),
+    )
+    .execute()
+  await faultPoint('revision.routed')
+  await nextNumber(write, 'delivery')
+  return number
+}
+
+/** What an event says of a revision. */
+export function summaryOf(variants: readonly ResolvedVariant[]): Record<string, string> {
+  return Object.fromEntries(
+    variants.map(({ name, model, version, weight }) => [name, `${model}/${version}${weight === 100 ? '' : ` ${weight}%`}`]),
+  )
+}
+
+/** The event of a new revision, in the transaction that made it. */
+export async function recordRevision(
+  write: Write,
+  scope: Scope,
+  { at, name, cause, before, after }: { at: number; name: string; cause: Cause; before: Revision | undefined; after: NewRevision },
+): Promise<void> {
+  await record(write, scope, at, {
+    kind: 'endpoint',
+    name,
+    action: before === undefined ? 'created' : 'updated',
+    ...(before !== undefined && { before: { revision: before.number, variants: summaryOf(before.variants) } }),
+    after: {
+      revision: after.endpoint.current_revision + 1,
+      cause,
+      ...(after.rolledBackTo !== undefined && { rolledBackTo: after.rolledBackTo }),
+      variants: summaryOf(after.variants),
+    },
+  })
+}

@@ -1,0 +1,233 @@
+import { faultPoint } from '../core/fail-point.ts'
+import { KEPT_REVISIONS } from './revisions.ts'
+import type { Kysely } from 'kysely'
+import type { ServerReport, VersionCondition } from '../contract/followed-state.ts'
+import type { Ground, Scope, Write } from '../registry/ground.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+
+/** A server that follows, as it has last told of itself. */
+export interface FollowingServer {
+  readonly name: string
+  readonly bootId: string
+  readonly release: string
+  readonly url: string | undefined
+  /** Whether its report still holds. */
+  readonly live: boolean
+  readonly staleSeconds: number
+  /** How far its clock is ahead of ours; what the report took on its way is part of it. */
+  readonly clockSkewMs: number
+  readonly message: string | undefined
+  readonly firstSeenAt: number
+  readonly lastSeenAt: number
+}
+
+/** What a server says of one endpoint. */
+export interface ReportOf {
+  readonly server: string
+  readonly live: boolean
+  /** The revision that it knows of. */
+  readonly revision: number
+  readonly versions: readonly VersionCondition[]
+  readonly reportedAt: number
+}
+
+/** Servers that have not been heard of for so long are forgotten. */
+const FORGET_MS = 7 * 24 * 3600 * 1000
+
+/** Those that follow, and what they say. */
+export class Servers {
+  readonly #ground: Ground
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+  }
+
+  /** A server tells of itself: what it said before is replaced; what changed of an endpoint is kept as history. */
+  async report(scope: Scope, name: string, report: ServerReport, keyId: string | undefined): Promise<void> {
+    const { database, clock } = this.#ground
+    const at = clock.epochMs()
+    const expires = at + report.expiresInMs
+    await database.write(async (write) => {
+      const set = {
+        boot_id: report.bootId,
+        release: report.release,
+        url: report.url ?? null,
+        stale_seconds: report.staleSeconds,
+        clock_skew_ms: report.sentAt - at,
+        message: report.message ?? null,
+        key_id: keyId ?? null,
+        last_seen_at: at,
+        expires_at: expires,
+      }
+      await write
+        .insertInto('servers')
+        .values({ environment: scope.environment, name, ...set, first_seen_at: at })
+        .onConflict((conflict) => conflict.columns(['environment', 'name']).doUpdateSet(set))
+        .execute()
+      await faultPoint('report.server')
+      const endpoints = await endpointIds(
+        write,
+        scope,
+        report.endpoints.map((endpoint) => endpoint.name),
+      )
+      const before = await write
+        .selectFrom('server_reports')
+        .selectAll()
+        .where('environment', '=', scope.environment)
+        .where('server', '=', name)
+        .execute()
+      for (const { name: endpoint, revision, versions } of report.endpoints) {
+        const id = endpoints.get(endpoint)
+        if (id === undefined) continue
+        const earlier = before.find((row) => row.endpoint_id === id)
+        const row = { revision, versions: JSON.stringify(versions), reported_at: at, expires_at: expires }
+        await write
+          .insertInto('server_reports')
+          .values({ environment: scope.environment, server: name, endpoint_id: id, ...row })
+          .onConflict((conflict) => conflict.columns(['environment', 'server', 'endpoint_id']).doUpdateSet(row))
+          .execute()
+        await faultPoint('report.endpoint')
+        if (earlier !== undefined && earlier.revision === revision && settled(earlier.versions) === settled(row.versions)) continue
+        const change = { revision, versions: row.versions }
+        await write
+          .insertInto('server_report_changes')
+          .values({ endpoint_id: id, server: name, at, ...change })
+          .onConflict((conflict) => conflict.columns(['endpoint_id', 'server', 'at']).doUpdateSet(change))
+          .execute()
+      }
+      // It follows these no more.
+      const gone = before.map((row) => row.endpoint_id).filter((id) => ![...endpoints.values()].includes(id))
+      if (gone.length > 0)
+        await write
+          .deleteFrom('server_reports')
+          .where('environment', '=', scope.environment)
+          .where('server', '=', name)
+          .where('endpoint_id', 'in', gone)
+          .execute()
+    })
+  }
+
+  /** In the order of names. */
+  async list(scope: Scope): Promise<FollowingServer[]> {
+    const now = this.#ground.clock.epochMs()
+    const rows = await this.#ground.database.read.selectFrom('servers').selectAll().where('environment', '=', scope.environment).execute()
+    return rows
+      .map((row) => ({
+        name: row.name,
+        bootId: row.boot_id,
+        release: row.release,
+        url: row.url ?? undefined,
+        live: row.expires_at > now,
+        staleSeconds: row.stale_seconds,
+        clockSkewMs: row.clock_skew_ms,
+        message: row.message ?? undefined,
+        firstSeenAt: row.first_seen_at,
+        lastSeenAt: row.last_seen_at,
+      }))
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  /** What servers say of these endpoints now, by the endpoint's id. Of those that have not been heard of in time, what they said last. */
+  async reports(ids: readonly string[]): Promise<Map<string, ReportOf[]>> {
+    if (ids.length === 0) return new Map()
+    const now = this.#ground.clock.epochMs()
+    const rows = await this.#ground.database.read.selectFrom('server_reports').selectAll().where('endpoint_id', 'in', ids).execute()
+    const reports = rows.map((row) => ({
+      id: row.endpoint_id,
+      server: row.server,
+      live: row.expires_at > now,
+      revision: row.revision,
+      versions: JSON.parse(row.versions) as VersionCondition[],
+      reportedAt: row.reported_at,
+    }))
+    return Map.groupBy(
+      reports.toSorted((a, b) => (a.server < b.server ? -1 : 1)),
+      ({ id }) => id,
+    )
+  }
+
+  /** What each server had said of an endpoint up to a moment. */
+  async reportsAt(endpointId: string, at: number): Promise<ReportOf[]> {
+    const rows = await this.#ground.database.read
+      .selectFrom('server_report_changes as one')
+      .selectAll()
+      .where('endpoint_id', '=', endpointId)
+      .where('at', '=', (query) =>
+        query
+          .selectFrom('server_report_changes as other')
+          .select((columns) => columns.fn.max('other.at').as('at'))
+          .whereRef('other.endpoint_id', '=', 'one.endpoint_id')
+          .whereRef('other.server', '=', 'one.server')
+          .where('other.at', '<=', at),
+      )
+      .orderBy('server')
+      .execute()
+    return rows.map(({ server, revision, versions, at: reportedAt }) => ({
+      server,
+      live: true,
+      revision,
+      versions: JSON.parse(versions) as VersionCondition[],
+      reportedAt,
+    }))
+  }
+
+  /** Forgets servers that have not been heard of for a week. @returns how many */
+  async sweep(): Promise<number> {
+    const before = this.#ground.clock.epochMs() - FORGET_MS
+    return await this.#ground.database.write(async (write) => {
+      await write.deleteFrom('server_reports').where('expires_at', '<', before).execute()
+      const { numDeletedRows } = await write.deleteFrom('servers').where('expires_at', '<', before).executeTakeFirst()
+      return Number(numDeletedRows)
+    })
+  }
+}
+
+/** How far a download has come is no change of its own. */
+function settled(versions: string): string {
+  return JSON.stringify((JSON.parse(versions) as VersionCondition[]).map(({ progress: _progress, ...rest }) => rest))
+}
+
+async function endpointIds(read: Write, scope: Scope, names: readonly string[]): Promise<Map<string, string>> {
+  if (names.length === 0) return new Map()
+  const rows = await read
+    .selectFrom('endpoints')
+    .select(['id', 'name'])
+    .where('environment', '=', scope.environment)
+    .where('deleted_at', 'is', null)
+    .where('name', 'in', names)
+    .execute()
+  return new Map(rows.map(({ id, name }) => [name, id]))
+}
+
+/**
+ * Endpoints and revisions that serve one of these versions, or may have to return to it: the last ten revisions, and those that a server
+ * says it serves.
+ */
+export async function usersOf(read: Kysely<Schema>, versionIds: readonly string[], now: number): Promise<string[]> {
+  if (versionIds.length === 0) return []
+  const rows = await read
+    .selectFrom('revision_versions')
+    .innerJoin('endpoints', 'endpoints.id', 'revision_versions.endpoint_id')
+    .select(['name', 'number', 'current_revision', 'endpoints.id'])
+    .where('version_id', 'in', versionIds)
+    .where('deleted_at', 'is', null)
+    .where((columns) =>
+      columns.or([
+        columns('number', '>', columns('current_revision', '-', KEPT_REVISIONS)),
+        columns.exists(
+          columns
+            .selectFrom('server_reports')
+            .select('server')
+            .whereRef('server_reports.endpoint_id', '=', 'endpoints.id')
+            .whereRef('server_reports.revision', '=', 'revision_versions.number')
+            .where('expires_at', '>', now),
+        ),
+      ]),
+    )
+    .orderBy('name')
+    .orderBy('number')
+    .execute()
+  return rows.map(
+    ({ name, number, current_revision: current }) => `revision ${number} of endpoint ${name}${number === current ? ' (in force)' : ''}`,
+  )
+}

@@ -1,0 +1,192 @@
+import { Agent as HttpAgent, request as requestHttp } from 'node:http'
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import { rootCertificates } from 'node:tls'
+import { check } from '../contract/schema.ts'
+import { FollowedState, VersionManifest } from '../contract/followed-state.ts'
+import { ERRORS, messageOf, SlipwayError } from '../core/errors.ts'
+import type { IncomingMessage } from 'node:http'
+import type { Static, TSchema } from 'typebox'
+import type { ServerReport } from '../contract/followed-state.ts'
+import type { ObservationWindow } from '../contract/observation-window.ts'
+import type { ErrorCode } from '../core/errors.ts'
+import type { Credentials } from './credentials.ts'
+import type { ControlPlaneAddress, Selection } from './types.ts'
+
+/** Silence for so long is the end of an answer. */
+const SILENCE_MS = 15_000
+/** A document beyond this is none of ours. */
+const JSON_BYTES_MAX = 64 * 1024 * 1024
+
+interface Asked {
+  readonly method?: 'GET' | 'PUT' | 'POST'
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+  /** Beside the usual silence: how long the control plane may think. */
+  readonly waitMs?: number
+  readonly signal?: AbortSignal | undefined
+  /** Instead of our own key. */
+  readonly key?: string
+  readonly bytesMax?: number
+}
+
+interface Answered {
+  readonly status: number
+  readonly etag: string | undefined
+  readonly body: Buffer
+}
+
+/** Asks the control plane that is followed. Every answer is checked: what is none of ours is an error, and harms nothing. */
+export class ControlPlaneClient implements Disposable {
+  readonly #base: string
+  readonly #url: string
+  readonly #agent: HttpAgent | HttpsAgent
+  readonly #request: typeof requestHttp
+  #credentials: Credentials | undefined
+
+  constructor({ url, environment, ca }: ControlPlaneAddress) {
+    const clean = url.replace(/\/+$/, '')
+    if (!URL.canParse(clean) || !/^https?:$/.test(new URL(clean).protocol))
+      throw new SlipwayError('SLW_CONFIG_INVALID', `the control plane ${url} is no URL; expected one such as https://models.example.org`)
+    this.#url = clean
+    this.#base = `${clean}${environment === undefined ? '' : `/env/${encodeURIComponent(environment)}`}/api/v1`
+    const secure = clean.startsWith('https:')
+    this.#request = secure ? (requestHttps as typeof requestHttp) : requestHttp
+    const kept = { keepAlive: true, maxSockets: 16 }
+    this.#agent = secure ? new HttpsAgent({ ...kept, ...(ca !== undefined && { ca: [...rootCertificates, ca] }) }) : new HttpAgent(kept)
+  }
+
+  /** Where the keys come from, which in turn ask by this. */
+  set credentials(credentials: Credentials) {
+    this.#credentials = credentials
+  }
+
+  /**
+   * What is to be served. @param known the ETag of what is known already: the answer then waits for something else
+   * @returns undefined where nothing has changed
+   */
+  async follow(
+    { endpoints = [], references = [] }: Selection,
+    known: string | undefined,
+    { waitMs, signal }: { waitMs: number; signal: AbortSignal },
+  ): Promise<{ readonly state: FollowedState; readonly etag: string } | undefined> {
+    const query = new URLSearchParams({ waitMs: String(waitMs) })
+    if (endpoints !== 'all') query.set('endpoints', endpoints.join(','))
+    if (references.length > 0) query.set('references', references.join(','))
+    const headers: Record<string, string> = known === undefined ? {} : { 'if-none-match': `"${known}"` }
+    const answer = await this.#ask(`/follow?${query.toString()}`, { headers, waitMs, signal })
+    if (answer.status === 304) return undefined
+    const etag = answer.etag?.replace(/^(?:W\/)?"(.*)"$/, '$1') ?? ''
+    return { state: this.#checked(FollowedState, answer, 'the document of what is to be served'), etag }
+  }
+
+  async manifest(versionId: string, signal: AbortSignal): Promise<VersionManifest> {
+    return this.#checked(VersionManifest, await this.#ask(`/follow/versions/${versionId}`, { signal }), 'the list of files')
+  }
+
+  /** Bytes of a content. @throws SLW_STORE_CORRUPT where they are not as many as were asked for */
+  async bytes(contentId: string, range: { offset: number; length: number }, signal: AbortSignal): Promise<Buffer> {
+    const { offset, length } = range
+    const headers = { range: `bytes=${offset}-${offset + length - 1}` }
+    const { body } = await this.#ask(`/follow/contents/${contentId}`, { headers, signal, bytesMax: length })
+    if (body.length !== length)
+      throw new SlipwayError(
+        'SLW_STORE_CORRUPT',
+        `${this.#url} gives ${body.length} bytes of content ${contentId}, ${length} were asked for`,
+      )
+    return body
+  }
+
+  async report(server: string, report: ServerReport, signal: AbortSignal): Promise<void> {
+    await this.#ask(`/servers/${encodeURIComponent(server)}/report`, { method: 'PUT', body: report, signal })
+  }
+
+  async sendWindows(server: string, windows: readonly ObservationWindow[], sentAt: number, signal: AbortSignal): Promise<void> {
+    await this.#ask(`/servers/${encodeURIComponent(server)}/windows`, { method: 'POST', body: { sentAt, windows }, signal })
+  }
+
+  /** A key of its own for a server. @param key a join token, or the key that is to be replaced */
+  async join(server: string, key: string, replaces: boolean): Promise<{ readonly key: string; readonly expiresAt: number }> {
+    const path = replaces ? `/servers/${encodeURIComponent(server)}/key` : '/servers/join'
+    const { body } = await this.#ask(path, { method: 'POST', body: replaces ? {} : { server }, key })
+    return JSON.parse(body.toString('utf8')) as { key: string; expiresAt: number }
+  }
+
+  #checked<T extends TSchema>(schema: T, { body }: Answered, what: string): Static<T> {
+    let value: unknown
+    try {
+      value = JSON.parse(body.toString('utf8'))
+    } catch (error) {
+      throw new SlipwayError('SLW_UNREACHABLE', `${this.#url} gives ${what} that is no JSON: ${messageOf(error)}`)
+    }
+    const found = check(schema, value)
+    if ('value' in found) return found.value
+    const [first] = found.issues
+    throw new SlipwayError('SLW_UNREACHABLE', `${this.#url} gives ${what} that is none: ${first?.path ?? ''} ${first?.message ?? ''}`)
+  }
+
+  async #ask(path: string, asked: Asked): Promise<Answered> {
+    const key = asked.key ?? (await this.#credentials?.key())
+    const answer = await this.#send(path, asked, key)
+    if (answer.status === 401 && asked.key === undefined && key !== undefined) await this.#credentials?.refused(key)
+    if ((answer.status >= 200 && answer.status < 300) || answer.status === 304) return answer
+    throw toError(answer, this.#url)
+  }
+
+  #send(
+    path: string,
+    { method = 'GET', body, headers = {}, waitMs = 0, signal, bytesMax = JSON_BYTES_MAX }: Asked,
+    key: string | undefined,
+  ): Promise<Answered> {
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => reject(unreachable(this.#url, error))
+      const outgoing = this.#request(`${this.#base}${path}`, {
+        method,
+        agent: this.#agent,
+        headers: {
+          ...headers,
+          ...(key !== undefined && { authorization: `Bearer ${key}` }),
+          ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+        },
+        ...(signal !== undefined && { signal }),
+      })
+      outgoing.setTimeout(waitMs + SILENCE_MS, () => outgoing.destroy(new Error(`no answer within ${(waitMs + SILENCE_MS) / 1000} s`)))
+      outgoing.once('error', fail)
+      outgoing.once('response', (response: IncomingMessage) => {
+        const pieces: Buffer[] = []
+        let size = 0
+        response.setTimeout(SILENCE_MS, () => response.destroy(new Error(`nothing more within ${SILENCE_MS / 1000} s`)))
+        response.on('data', (piece: Buffer) => {
+          size += piece.length
+          if (size > bytesMax + 1024 * 1024) response.destroy(new Error(`more than the ${bytesMax} bytes that were asked for`))
+          else pieces.push(piece)
+        })
+        response.once('error', fail)
+        response.once('aborted', () => fail(new Error('the answer was cut off')))
+        response.once('end', () => resolve({ status: response.statusCode ?? 0, etag: response.headers.etag, body: Buffer.concat(pieces) }))
+      })
+      outgoing.end(text)
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.#agent.destroy()
+  }
+}
+
+function unreachable(url: string, error: unknown): SlipwayError {
+  if ((error as { name?: string }).name === 'AbortError') return new SlipwayError('SLW_CANCELLED', 'given up')
+  const code = (error as NodeJS.ErrnoException).code
+  return new SlipwayError('SLW_UNREACHABLE', `${url} does not answer: ${code ?? messageOf(error)}`, { cause: error })
+}
+
+/** What the control plane says is wrong, under its own code where we know it. */
+function toError({ status, body }: Answered, url: string): SlipwayError {
+  try {
+    const { code, detail } = JSON.parse(body.toString('utf8')) as { code?: string; detail?: string }
+    if (code !== undefined && code in ERRORS) return new SlipwayError(code as ErrorCode, `${url}: ${detail ?? code}`)
+  } catch {
+    // Somebody else is there, or a proxy.
+  }
+  return new SlipwayError('SLW_UNREACHABLE', `${url} answers ${status}: ${body.toString('utf8', 0, 200)}`)
+}

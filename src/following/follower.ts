@@ -1,0 +1,485 @@
+import { isDeepStrictEqual } from 'node:util'
+import { API_VERSION } from '../contract/schema.ts'
+import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
+import { Places } from '../core/places.ts'
+import { Turns } from '../core/turns.ts'
+import { filesAreToBlame } from '../serving/blame.ts'
+import { StateFile } from './kept-state.ts'
+import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
+import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionCondition } from '../contract/followed-state.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Logger } from '../core/log.ts'
+import type { Applied } from '../serving/reconciler.ts'
+import type { ControlPlaneClient } from './control-plane-client.ts'
+import type { HeldVersion, LocalStore } from './local-store.ts'
+import type { EndpointState, FollowStatus, Selection } from './types.ts'
+
+export interface FollowerOptions {
+  readonly selection: Selection
+  /** Of the control plane: what was kept of another one is not ours. */
+  readonly url: string
+  /** Under which what is known is kept in the store. */
+  readonly name: string
+  readonly client: Pick<ControlPlaneClient, 'follow' | 'manifest' | 'bytes'>
+  readonly store: LocalStore
+  /** Makes a desired state true. */
+  readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
+  readonly clock: Clock
+  readonly log: Logger
+  /** An endpoint is about to be put into use. */
+  readonly onUse?: (endpoint: FollowedEndpoint) => void
+  /** Something that `status` tells has changed. */
+  readonly onChange?: () => void
+  /** 0 to 1. Default: Math.random. */
+  readonly random?: () => number
+}
+
+/** How long the control plane lets a request wait for something new. */
+const WAIT_MS = 20_000
+/** After a failure: half a second, doubling to half a minute, each with chance in it. */
+const FIRST_PAUSE_MS = 500
+const PAUSE_MAX_MS = 30_000
+/** Versions that are fetched at once. */
+const FETCHES = 3
+/** How often a download tells how far it has come. */
+const TELL_EVERY_MS = 1000
+
+/** An endpoint as it is to be, and how far it is. */
+interface Target {
+  readonly endpoint: FollowedEndpoint
+  readonly conditions: VersionCondition[]
+  readonly ended: AbortController
+}
+
+/** An endpoint that has been put into use. */
+interface Present {
+  readonly endpoint: FollowedEndpoint
+  readonly held: readonly HeldVersion[]
+  /** It could not be loaded, and nothing served before it: it is listed, so that requests are told why. */
+  readonly failed?: boolean
+}
+
+/**
+ * Serves what a control plane declares: asks for documents, fetches the versions that they name, has them loaded beside what serves, and
+ * goes on with what there is whatever becomes of the control plane. Of one endpoint nothing holds up another.
+ */
+export class Follower implements AsyncDisposable {
+  readonly #options: FollowerOptions
+  readonly #file: StateFile
+  readonly #targets = new Map<string, Target>()
+  readonly #present = new Map<string, Present>()
+  readonly #fetches = new Places(FETCHES)
+  /** Changes of what is served, one after the other. */
+  readonly #changes = new Turns()
+  readonly #writes = new Turns()
+  readonly #ended = new AbortController()
+  readonly #work = new Set<Promise<void>>()
+  #known: { readonly state: FollowedState; readonly etag: string } | undefined
+  #heardMs: number
+  #trouble: string | undefined
+  #storeTrouble: string | undefined
+  /** Resolves once the first answer has come, or the first question has failed. */
+  readonly #asked = Promise.withResolvers<void>()
+  #lastTold = 0
+
+  constructor(options: FollowerOptions) {
+    this.#options = options
+    this.#file = new StateFile(options.store.folder, options.name)
+    this.#heardMs = options.clock.monotonicMs()
+  }
+
+  /**
+   * Serves what was kept, asks, and resolves when all of what is declared serves or has failed; where the control plane does not answer,
+   * with what there is.
+   */
+  async start(): Promise<void> {
+    await this.#restore()
+    this.#track(this.#follow())
+    await this.#asked.promise
+    await Promise.all([...this.#targets.values()].map((target) => this.#settled(target)))
+  }
+
+  /** Asks at once, and resolves when all of what is declared serves or has failed. */
+  async refresh(): Promise<void> {
+    await this.#ask(0)
+    await Promise.all([...this.#targets.values()].map((target) => this.#settled(target)))
+  }
+
+  status(): FollowStatus {
+    return {
+      staleSeconds: (this.#options.clock.monotonicMs() - this.#heardMs) / 1000,
+      trouble: this.#trouble ?? this.#storeTrouble,
+      endpoints: [...this.#targets.values()].map((target) => this.#stateOf(target)),
+    }
+  }
+
+  #stateOf({ endpoint, conditions }: Target): EndpointState {
+    const versions = [...conditions]
+    // What is still served while another is on its way is told too.
+    const present = this.#present.get(endpoint.name)
+    for (const variant of present === undefined || present.failed === true ? [] : present.endpoint.variants)
+      if (!conditions.some(({ variant: name, digest }) => name === variant.name && digest === variant.digest))
+        versions.push(conditionOf(variant, 'ready', { serves: true }))
+    return { name: endpoint.name, revision: endpoint.revision, versions }
+  }
+
+  /** What was served when the process ended, from this machine alone. */
+  async #restore(): Promise<void> {
+    const { url, log } = this.#options
+    const kept = await this.#file.read(url)
+    if (kept === undefined) return
+    this.#known = { state: kept.state, etag: kept.etag }
+    const declared = endpointsOf(kept.state)
+    const second = new Map<string, Present>()
+    for (const endpoint of declared) {
+      const before = kept.served[endpoint.name]
+      const held = await this.#holdAll(endpoint)
+      const older = before === undefined || isDeepStrictEqual(before.variants, endpoint.variants) ? undefined : await this.#holdAll(before)
+      if (held !== undefined) this.#present.set(endpoint.name, { endpoint, held })
+      else if (before !== undefined && older !== undefined) this.#present.set(endpoint.name, { endpoint: before, held: older })
+      if (held !== undefined && before !== undefined && older !== undefined) second.set(endpoint.name, { endpoint: before, held: older })
+    }
+    if (this.#present.size > 0) {
+      log.info({ endpoints: [...this.#present.keys()] }, 'serving what was kept on this machine')
+      const { failures } = await this.#apply()
+      const failed = failures.filter(({ endpoint }) => second.has(endpoint))
+      for (const { endpoint } of failed) this.#replace(endpoint, second.get(endpoint)!)
+      for (const [name, present] of second) if (this.#present.get(name) !== present) letGo(present)
+      if (failed.length > 0) await this.#apply()
+    }
+    this.#adopt(kept.state)
+  }
+
+  async #holdAll({ variants }: FollowedEndpoint): Promise<HeldVersion[] | undefined> {
+    const held: HeldVersion[] = []
+    for (const { digest } of variants) {
+      const version = await this.#options.store.hold(digest)
+      if (version === undefined) {
+        for (const other of held) other[Symbol.dispose]()
+        return undefined
+      }
+      held.push(version)
+    }
+    return held
+  }
+
+  async #follow(): Promise<void> {
+    for (let failures = 0; !this.#ended.signal.aborted;) {
+      const before = this.#trouble
+      try {
+        await this.#ask(this.#known === undefined || failures > 0 ? 0 : WAIT_MS)
+        failures = 0
+        this.#trouble = undefined
+      } catch (error) {
+        if (this.#ended.signal.aborted) break
+        this.#trouble = messageOf(error)
+        if (this.#trouble !== before)
+          this.#options.log.warn({}, `the control plane cannot be followed: ${this.#trouble}; what is served goes on`)
+        this.#asked.resolve()
+        await this.#pause(pauseMs(failures++, this.#options.random ?? Math.random))
+      }
+      if (this.#trouble === undefined && before !== undefined) this.#options.log.info({}, 'the control plane answers again')
+      if (this.#trouble !== before) this.#options.onChange?.()
+      this.#asked.resolve()
+    }
+    this.#asked.resolve()
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#options.clock.after(ms, resolve)
+    this.#ended.signal.addEventListener('abort', () => resolve(), { once: true })
+    await promise
+    cancel()
+  }
+
+  async #ask(waitMs: number): Promise<void> {
+    const { client, selection, clock } = this.#options
+    const answer = await client.follow(selection, this.#known?.etag, { waitMs, signal: this.#ended.signal })
+    if (answer !== undefined) await this.#accept(answer)
+    this.#heardMs = clock.monotonicMs()
+  }
+
+  /** @throws SLW_UNREACHABLE for a document that is older than the one that is known, or of somebody else */
+  async #accept(answer: { readonly state: FollowedState; readonly etag: string }): Promise<void> {
+    const known = this.#known?.state
+    const { era, generation, environment } = answer.state
+    if (known !== undefined && (era < known.era || (era === known.era && generation < known.generation)))
+      throw new SlipwayError(
+        'SLW_UNREACHABLE',
+        `it gives an old document: generation ${generation} of era ${era} after generation ${known.generation} of era ${known.era}`,
+      )
+    if (known !== undefined && environment !== known.environment)
+      throw new SlipwayError('SLW_UNREACHABLE', `it gives a document of environment "${environment}", "${known.environment}" is followed`)
+    this.#known = answer
+    await this.#keep()
+    await faultPoint('document.kept')
+    this.#adopt(answer.state)
+  }
+
+  /** Sets out for what a document declares. */
+  #adopt(state: FollowedState): void {
+    const { onChange, log } = this.#options
+    const declared = endpointsOf(state)
+    const names = new Set(declared.map(({ name }) => name))
+    for (const [name, target] of this.#targets) {
+      if (names.has(name)) continue
+      target.ended.abort()
+      this.#targets.delete(name)
+    }
+    for (const refused of state.references?.filter((one) => one.variant === undefined) ?? [])
+      log.warn({ reference: refused.reference }, `not followed: ${refused.refused ?? 'no version'}`)
+    if ([...this.#present.keys()].some((name) => !names.has(name) && !isRefused(state, name))) this.#track(this.#drop(names, state))
+    for (const endpoint of declared) {
+      const target = this.#targets.get(endpoint.name)
+      if (
+        target !== undefined &&
+        target.endpoint.revision === endpoint.revision &&
+        isDeepStrictEqual(target.endpoint.variants, endpoint.variants)
+      )
+        continue
+      target?.ended.abort()
+      const next: Target = {
+        endpoint,
+        conditions: endpoint.variants.map((variant) => conditionOf(variant, 'waiting', { serves: false })),
+        ended: new AbortController(),
+      }
+      this.#targets.set(endpoint.name, next)
+      this.#track(this.#reach(next))
+    }
+    onChange?.()
+  }
+
+  /** Endpoints that are not declared any more are ended. */
+  async #drop(names: ReadonlySet<string>, state: FollowedState): Promise<void> {
+    await this.#changes.take(async () => {
+      const gone = [...this.#present].filter(([name]) => !names.has(name) && !this.#targets.has(name) && !isRefused(state, name))
+      if (gone.length === 0) return
+      for (const [name] of gone) this.#present.delete(name)
+      await this.#apply()
+      for (const [, present] of gone) letGo(present)
+      await this.#keep()
+    })
+  }
+
+  /** Until the target serves, or another one has taken its place. */
+  async #reach(target: Target): Promise<void> {
+    const { signal } = target.ended
+    for (let failures = 0; !signal.aborted && !this.#ended.signal.aborted; failures++) {
+      try {
+        await this.#bring(target)
+        return
+      } catch (error) {
+        if (signal.aborted || this.#ended.signal.aborted) return
+        const { code, message } = toSlipwayError(error)
+        this.#options.log.error(
+          { endpoint: target.endpoint.name, revision: target.endpoint.revision, code },
+          `revision not served: ${message}`,
+        )
+        for (const [index, condition] of target.conditions.entries())
+          if (condition.state !== 'ready')
+            target.conditions[index] = { ...without(condition), state: 'failed', reason: message.slice(0, 4000) }
+        this.#tell()
+        // Another revision may bring other files; these will fail again.
+        if (filesAreToBlame(code)) return
+        await this.#pauseFor(target, pauseMs(failures, this.#options.random ?? Math.random))
+      }
+    }
+  }
+
+  async #pauseFor({ ended }: Target, ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    ended.signal.addEventListener('abort', () => resolve(), { once: true })
+    await Promise.race([promise, this.#pause(ms)])
+  }
+
+  async #bring(target: Target): Promise<void> {
+    const { endpoint, ended } = target
+    const signal = AbortSignal.any([ended.signal, this.#ended.signal])
+    const held: HeldVersion[] = []
+    let used = false
+    try {
+      for (const [index, variant] of endpoint.variants.entries()) {
+        const condition = (state: VersionCondition['state'], progress?: number): void => {
+          target.conditions[index] = conditionOf(variant, state, { serves: false, ...(progress !== undefined && { progress }) })
+          this.#tell()
+        }
+        held.push(await this.#fetch(variant, signal, (percent) => condition('downloading', percent)))
+        condition('loading')
+      }
+      await this.#changes.take(async () => {
+        if (signal.aborted) return
+        const before = await this.#clearFailed(endpoint.name)
+        this.#present.set(endpoint.name, { endpoint, held })
+        const { failures } = await this.#apply()
+        const failure = failures.find((failed) => failed.endpoint === endpoint.name)
+        if (failure !== undefined) {
+          this.#present.set(endpoint.name, before ?? { endpoint, held, failed: true })
+          used = before === undefined
+          throw failure.error
+        }
+        used = true
+        if (before !== undefined) letGo(before)
+        for (const [index, variant] of endpoint.variants.entries())
+          target.conditions[index] = conditionOf(variant, 'ready', { serves: true })
+        this.#tell(true)
+        await this.#keep()
+      })
+    } finally {
+      if (!used) for (const version of held) version[Symbol.dispose]()
+    }
+  }
+
+  /** What served before. What only told why it could not be loaded makes way, so that it is loaded anew. */
+  async #clearFailed(name: string): Promise<Present | undefined> {
+    const before = this.#present.get(name)
+    if (before?.failed !== true) return before
+    this.#present.delete(name)
+    await this.#apply()
+    letGo(before)
+    return undefined
+  }
+
+  #replace(name: string, next: Present): void {
+    const before = this.#present.get(name)
+    this.#present.set(name, next)
+    if (before !== undefined) letGo(before)
+  }
+
+  async #fetch(variant: FollowedVariant, signal: AbortSignal, onProgress: (percent: number) => void): Promise<HeldVersion> {
+    const { store, client, clock } = this.#options
+    // What is here needs no place in the queue.
+    const here = await store.hold(variant.digest)
+    if (here !== undefined) return here
+    let told = -Infinity
+    const tell = (percent: number): void => {
+      const now = clock.monotonicMs()
+      if (now - told < TELL_EVERY_MS) return
+      told = now
+      onProgress(percent)
+    }
+    return await this.#fetches.take(async () => {
+      onProgress(0)
+      return await store.fetch(variant, client, { signal, onProgress: tell })
+    })
+  }
+
+  async #apply(): Promise<Applied> {
+    const { apply, onUse } = this.#options
+    for (const { endpoint } of this.#present.values()) onUse?.(endpoint)
+    return await apply([...this.#present.values()].map(desiredOf))
+  }
+
+  /** Writes down what is known and served. What cannot be written is told, and goes on. */
+  async #keep(): Promise<void> {
+    await this.#writes.take(async () => {
+      if (this.#known === undefined) return
+      const worked = [...this.#present].filter(([, { failed }]) => failed !== true)
+      const served = Object.fromEntries(worked.map(([name, { endpoint }]) => [name, endpoint]))
+      try {
+        await this.#file.write({ url: this.#options.url, ...this.#known, served })
+        this.#storeTrouble = undefined
+      } catch (error) {
+        this.#storeTrouble = `what is served cannot be written down: ${messageOf(error)}`
+        this.#options.log.error({}, this.#storeTrouble)
+      }
+    })
+  }
+
+  /** Tells that something has changed; how far downloads are not more often than once a second. */
+  #tell(now = false): void {
+    const at = this.#options.clock.monotonicMs()
+    const downloads = [...this.#targets.values()].some(({ conditions }) => conditions.some(({ state }) => state === 'downloading'))
+    if (!now && downloads && at - this.#lastTold < TELL_EVERY_MS) return
+    this.#lastTold = at
+    this.#options.onChange?.()
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work
+      .catch((error: unknown) => this.#options.log.error({}, `following: ${messageOf(error)}`))
+      .finally(() => this.#work.delete(tracked))
+    this.#work.add(tracked)
+  }
+
+  /** Resolves when a target serves or has failed for the first time. */
+  async #settled({ conditions, ended }: Target): Promise<void> {
+    while (!ended.signal.aborted && !this.#ended.signal.aborted && conditions.some(({ state }) => state !== 'ready' && state !== 'failed'))
+      await this.#pause(20)
+  }
+
+  /** What is served goes on being served; only nothing new comes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort()
+    for (const { ended } of this.#targets.values()) ended.abort()
+    await Promise.all(this.#work)
+    for (const present of this.#present.values()) letGo(present)
+    this.#present.clear()
+  }
+}
+
+function letGo({ held }: Present): void {
+  for (const version of held) version[Symbol.dispose]()
+}
+
+function without({ progress: _progress, ...condition }: VersionCondition): VersionCondition {
+  return condition
+}
+
+function conditionOf(
+  { name, model, version, digest }: FollowedVariant,
+  state: VersionCondition['state'],
+  more: Pick<VersionCondition, 'serves' | 'progress' | 'reason'>,
+): VersionCondition {
+  return { variant: name, model, version, digest, state, ...more }
+}
+
+/** What a document declares; a single version is an endpoint of its own, called after its model. */
+function endpointsOf({ endpoints, references = [] }: FollowedState): FollowedEndpoint[] {
+  const single = references.flatMap(({ variant }) =>
+    variant === undefined
+      ? []
+      : [
+          {
+            name: variant.model,
+            labels: {},
+            generation: 1,
+            revision: variant.version,
+            variants: [variant],
+            routing: { weights: { [variant.name]: 100 }, salt: '', segment: 1 },
+          },
+        ],
+  )
+  return [...endpoints, ...single]
+}
+
+/** A version that was refused leaves the one before it in service. */
+function isRefused({ references = [] }: FollowedState, model: string): boolean {
+  return references.some(({ reference, variant }) => variant === undefined && reference.split(/[@/]/, 1)[0] === model)
+}
+
+function desiredOf({ endpoint, held }: Present): DesiredEndpoint {
+  const { name, labels, revision, variants, routing } = endpoint
+  return {
+    apiVersion: API_VERSION,
+    kind: 'Endpoint',
+    metadata: { name, labels, generation: revision },
+    spec: {
+      variants: variants.map((variant, index) => ({
+        name: variant.name,
+        model: variant.model,
+        version: String(variant.version),
+        path: held[index]!.folder,
+        weight: routing.weights[variant.name] ?? 0,
+        serving: variant.serving,
+      })),
+    },
+  }
+}
+
+/** Half a second, doubling to half a minute; half of it is chance, so that many who lost one thing do not ask for it at once. */
+function pauseMs(failures: number, random: () => number): number {
+  const most = Math.min(PAUSE_MAX_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 16))
+  return most / 2 + (most / 2) * random()
+}

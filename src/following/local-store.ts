@@ -1,0 +1,353 @@
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { CHUNK_BYTES, chunkCount, contentId, treeDigest } from '../core/content-digest.ts'
+import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
+import { tryLock } from '../core/file-lock.ts'
+import { formatBytes } from '../core/units.ts'
+import { syncFolder, writeWhole } from './write-whole.ts'
+import type { FileHandle } from 'node:fs/promises'
+import type { FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
+
+/** Where versions come from. Each answer is checked by the store. */
+export interface VersionSource {
+  manifest(versionId: string, signal: AbortSignal): Promise<VersionManifest>
+  bytes(contentId: string, range: { offset: number; length: number }, signal: AbortSignal): Promise<Buffer>
+}
+
+/** A version that is here, and stays here until it is let go. */
+export interface HeldVersion extends Disposable {
+  /** Of the model package. */
+  readonly folder: string
+}
+
+export type Wanted = Pick<FollowedVariant, 'versionId' | 'digest' | 'size' | 'model' | 'version'>
+
+type ManifestFile = VersionManifest['files'][number]
+
+/** How often it is looked whether another process has finished what we wait for. */
+const LOOK_EVERY_MS = 200
+/** What was begun and not gone on with for so long is not wanted any more. */
+const PARTIAL_LIFE_MS = 7 * 24 * 3600 * 1000
+
+/**
+ * Versions on this machine, by the digest of their files: fetched chunk by chunk, each checked, and put in place whole. Several processes
+ * may share one store: a version is fetched by one of them, and none is removed that another holds.
+ *
+ *     versions/DIGEST/         the files of a version
+ *     versions/DIGEST.json     its list of files, so that what two versions have in common is fetched once
+ *     partial/DIGEST/          what has come of a version so far
+ *     locks/DIGEST             shared by those who use it, exclusive for whoever fetches or removes it; used last when it was touched last
+ */
+export class LocalStore {
+  readonly #folder: string
+  readonly #bytesMax: number
+
+  private constructor(folder: string, bytesMax: number) {
+    this.#folder = folder
+    this.#bytesMax = bytesMax
+  }
+
+  /** @param bytesMax what all versions may take together. @throws SLW_STORE_UNAVAILABLE where the folder cannot be made or written */
+  static async open(folder: string, bytesMax: number): Promise<LocalStore> {
+    try {
+      for (const name of ['versions', 'partial', 'locks']) await mkdir(join(folder, name), { recursive: true, mode: 0o700 })
+      const store = new LocalStore(folder, bytesMax)
+      await store.#sweep()
+      return store
+    } catch (error) {
+      throw new SlipwayError('SLW_STORE_UNAVAILABLE', `the local store ${folder} cannot be opened: ${messageOf(error)}`, { cause: error })
+    }
+  }
+
+  get folder(): string {
+    return this.#folder
+  }
+
+  /** Holds a version that is here already. */
+  async hold(digest: string): Promise<HeldVersion | undefined> {
+    const lock = tryLock(this.#lockPath(digest), 'shared')
+    if (lock === undefined) return undefined
+    const folder = join(this.#folder, 'versions', digest)
+    try {
+      await stat(folder)
+      const now = new Date()
+      await utimes(this.#lockPath(digest), now, now)
+      return { folder, [Symbol.dispose]: () => lock[Symbol.dispose]() }
+    } catch {
+      lock[Symbol.dispose]()
+      return undefined
+    }
+  }
+
+  /**
+   * Holds a version, which is fetched where it is not here.
+   * @param onProgress percent of the bytes that have come
+   * @throws SLW_STORE_CORRUPT for bytes that are not those of the digest; SLW_STORE_UNAVAILABLE where the disk is full or the store has no
+   *   room; what the source throws
+   */
+  async fetch(
+    wanted: Wanted,
+    source: VersionSource,
+    { signal, onProgress }: { signal: AbortSignal; onProgress: (percent: number) => void },
+  ): Promise<HeldVersion> {
+    for (;;) {
+      signal.throwIfAborted()
+      const held = await this.hold(wanted.digest)
+      if (held !== undefined) return held
+      const lock = tryLock(this.#lockPath(wanted.digest), 'exclusive')
+      if (lock === undefined) {
+        await pause(LOOK_EVERY_MS, undefined, { signal }).catch(() => {})
+        continue
+      }
+      try {
+        await this.#bring(wanted, source, { signal, onProgress })
+      } catch (error) {
+        if (isSlipwayError(error)) throw error
+        throw new SlipwayError(
+          'SLW_STORE_UNAVAILABLE',
+          `the local store ${this.#folder} cannot take ${wanted.model}/${wanted.version}: ${messageOf(error)}`,
+          {
+            cause: error,
+          },
+        )
+      } finally {
+        lock[Symbol.dispose]()
+      }
+    }
+  }
+
+  async #bring(
+    wanted: Wanted,
+    source: VersionSource,
+    progress: { signal: AbortSignal; onProgress: (percent: number) => void },
+  ): Promise<void> {
+    const place = join(this.#folder, 'versions', wanted.digest)
+    const partial = join(this.#folder, 'partial', wanted.digest)
+    if (await exists(place)) return
+    const manifest = await source.manifest(wanted.versionId, progress.signal)
+    requireManifest(manifest, wanted)
+    await this.#makeRoom(wanted)
+    await mkdir(partial, { recursive: true, mode: 0o700 })
+    const known = await this.#knownFiles()
+    let done = 0
+    for (const file of manifest.files) {
+      const path = join(partial, file.path)
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      const onBytes = (bytes: number): void => {
+        done += bytes
+        progress.onProgress(wanted.size === 0 ? 100 : (100 * done) / wanted.size)
+      }
+      if (await linked(known.get(file.contentId), path, file.size)) onBytes(file.size)
+      else await fetchFile(file, { path, source, signal: progress.signal, onBytes })
+      await faultPoint('store.file')
+    }
+    await syncFolders(partial, manifest.files)
+    await writeWhole(join(this.#folder, 'versions', `${wanted.digest}.json`), JSON.stringify(manifest))
+    await rename(partial, place)
+    await syncFolder(dirname(place))
+    await faultPoint('store.placed')
+  }
+
+  /** Removes what has been used least lately and nobody holds, until there is room. @throws SLW_STORE_UNAVAILABLE where there is none */
+  async #makeRoom({ digest, size, model, version }: Wanted): Promise<void> {
+    const versions = await this.#versions()
+    let used = versions.reduce((sum, one) => sum + one.size, 0)
+    for (const one of versions.toSorted((a, b) => a.usedAt - b.usedAt)) {
+      if (used + size <= this.#bytesMax) return
+      if (one.digest !== digest && (await this.#remove(one.digest))) used -= one.size
+    }
+    if (used + size <= this.#bytesMax) return
+    throw new SlipwayError(
+      'SLW_STORE_UNAVAILABLE',
+      `the local store ${this.#folder} has no room for ${model}/${version}: it takes ${formatBytes(size)}, the versions in use ${formatBytes(used)} of ${formatBytes(this.#bytesMax)}; give it more with --store-mb`,
+    )
+  }
+
+  /** @returns whether it is gone: not where somebody uses it */
+  async #remove(digest: string): Promise<boolean> {
+    const lock = tryLock(this.#lockPath(digest), 'exclusive')
+    if (lock === undefined) return false
+    try {
+      const place = join(this.#folder, 'versions', digest)
+      // Gone for others at once, however long it takes to delete the files.
+      const leaving = join(this.#folder, 'partial', `${digest}.gone`)
+      await rm(leaving, { recursive: true, force: true })
+      await rename(place, leaving).catch(ignoreMissing)
+      await rm(`${place}.json`, { force: true })
+      await rm(leaving, { recursive: true, force: true })
+      return true
+    } finally {
+      lock[Symbol.dispose]()
+    }
+  }
+
+  async #versions(): Promise<{ digest: string; size: number; usedAt: number }[]> {
+    const versions: { digest: string; size: number; usedAt: number }[] = []
+    for (const [digest, manifest] of await this.#manifests()) {
+      const used = await stat(this.#lockPath(digest)).catch(ignoreMissing)
+      versions.push({ digest, size: manifest.files.reduce((sum, { size }) => sum + size, 0), usedAt: used?.mtimeMs ?? 0 })
+    }
+    return versions
+  }
+
+  /** Lists of files of versions that are here, by digest. */
+  async #manifests(): Promise<Map<string, VersionManifest>> {
+    const folder = join(this.#folder, 'versions')
+    const manifests = new Map<string, VersionManifest>()
+    const names = new Set(await readdir(folder))
+    for (const name of names) {
+      const [, digest] = /^([0-9a-f]{64})\.json$/.exec(name) ?? []
+      if (digest === undefined || !names.has(digest)) continue
+      try {
+        manifests.set(digest, JSON.parse(await readFile(join(folder, name), 'utf8')) as VersionManifest)
+      } catch {
+        // Another process is removing it.
+      }
+    }
+    return manifests
+  }
+
+  /** Where the contents of versions that are here lie. */
+  async #knownFiles(): Promise<Map<string, string>> {
+    const known = new Map<string, string>()
+    for (const [digest, { files }] of await this.#manifests())
+      for (const { contentId: id, path } of files) known.set(id, join(this.#folder, 'versions', digest, path))
+    return known
+  }
+
+  /** What processes that were killed have left, and nobody goes on with. */
+  async #sweep(): Promise<void> {
+    const folder = join(this.#folder, 'partial')
+    for (const name of await readdir(folder)) {
+      const { mtimeMs } = (await stat(join(folder, name)).catch(ignoreMissing)) ?? { mtimeMs: Date.now() }
+      const [digest = ''] = name.split('.')
+      if (!name.endsWith('.gone') && Date.now() - mtimeMs < PARTIAL_LIFE_MS) continue
+      const lock = tryLock(this.#lockPath(digest), 'exclusive')
+      if (lock === undefined) continue
+      await rm(join(folder, name), { recursive: true, force: true })
+      lock[Symbol.dispose]()
+    }
+    for (const name of await readdir(this.#folder))
+      if (name.endsWith('.partial') && !isAliveWriter(name)) await rm(join(this.#folder, name), { force: true })
+  }
+
+  #lockPath(digest: string): string {
+    return join(this.#folder, 'locks', digest)
+  }
+}
+
+/** `NAME.PID.partial` of a process that is still there is being written. */
+function isAliveWriter(name: string): boolean {
+  const pid = Number(/\.(\d+)\.partial$/.exec(name)?.[1])
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** @throws SLW_STORE_CORRUPT for a list that does not belong to the digest, or would write outside its folder */
+function requireManifest({ files }: VersionManifest, { digest, model, version, size }: Wanted): void {
+  const refuse = (why: string): never => {
+    throw new SlipwayError('SLW_STORE_CORRUPT', `the list of files of ${model}/${version} ${why}`)
+  }
+  if (treeDigest(files) !== digest) refuse(`is not the one of digest ${digest}`)
+  if (files.reduce((sum, file) => sum + file.size, 0) !== size) refuse(`has other sizes than ${size} bytes in all`)
+  for (const { path, contentId: id, size: bytes, chunks } of files) {
+    if (path.includes('\\') || path.includes('\0') || path.split('/').some((part) => part === '' || part === '.' || part === '..'))
+      refuse(`names ${JSON.stringify(path)}, which lies in no folder of a model`)
+    if (chunks.length !== chunkCount(bytes) || contentId(bytes, chunks) !== id)
+      refuse(`has digests of chunks of ${path} that are not those of content ${id}`)
+  }
+}
+
+/** The same file under another name; not where it is not there, or on a file system that cannot. */
+async function linked(from: string | undefined, to: string, size: number): Promise<boolean> {
+  if (from === undefined) return false
+  try {
+    if ((await stat(from)).size !== size) return false
+    await rm(to, { force: true })
+    await link(from, to)
+    return true
+  } catch {
+    return false
+  }
+}
+
+interface Fetching {
+  readonly path: string
+  readonly source: VersionSource
+  readonly signal: AbortSignal
+  readonly onBytes: (bytes: number) => void
+}
+
+/** Gets a file chunk by chunk, from where an earlier attempt has stopped. */
+async function fetchFile(
+  { contentId: id, path: name, size, chunks }: ManifestFile,
+  { path, source, signal, onBytes }: Fetching,
+): Promise<void> {
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+  try {
+    const first = await soundChunks(handle, size, chunks)
+    onBytes(Math.min(first * CHUNK_BYTES, size))
+    for (let index = first; index < chunks.length; index++) {
+      signal.throwIfAborted()
+      const offset = index * CHUNK_BYTES
+      const length = Math.min(CHUNK_BYTES, size - offset)
+      const bytes = await source.bytes(id, { offset, length }, signal)
+      if (digestOf(bytes) !== chunks[index])
+        throw new SlipwayError('SLW_STORE_CORRUPT', `chunk ${index} of ${name} has other bytes than its digest says (content ${id})`)
+      await handle.write(bytes, 0, length, offset)
+      await faultPoint('store.chunk')
+      onBytes(length)
+    }
+    await handle.truncate(size)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** How many chunks from the beginning are there and right. */
+async function soundChunks(handle: FileHandle, size: number, chunks: readonly string[]): Promise<number> {
+  const present = (await handle.stat()).size
+  const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, present))
+  for (const [index, digest] of chunks.entries()) {
+    const offset = index * CHUNK_BYTES
+    const length = Math.min(CHUNK_BYTES, size - offset)
+    if (present < offset + length) return index
+    const { bytesRead } = await handle.read(buffer, 0, length, offset)
+    if (bytesRead !== length || digestOf(buffer.subarray(0, length)) !== digest) return index
+  }
+  return chunks.length
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Makes the names of all files last. */
+async function syncFolders(root: string, files: readonly ManifestFile[]): Promise<void> {
+  const folders = new Set(files.flatMap(({ path }) => ancestorsOf(join(root, path), root)))
+  for (const folder of folders) await syncFolder(folder)
+}
+
+function ancestorsOf(path: string, root: string): string[] {
+  const folders: string[] = []
+  for (let folder = dirname(path); folder.length >= root.length; folder = dirname(folder)) folders.push(folder)
+  return folders
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(ignoreMissing)) !== undefined
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'ENOENT') return undefined
+  throw error
+}

@@ -1,0 +1,95 @@
+import { API_VERSION } from '../contract/schema.ts'
+import { messageOf } from '../core/errors.ts'
+import { slipwayVersion } from '../core/version.ts'
+import type { ServerReport } from '../contract/followed-state.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Logger } from '../core/log.ts'
+import type { ControlPlaneClient } from './control-plane-client.ts'
+import type { FollowStatus } from './types.ts'
+
+export interface ReporterOptions {
+  readonly client: Pick<ControlPlaneClient, 'report'>
+  readonly server: string
+  readonly bootId: string
+  readonly url: string | undefined
+  readonly status: () => FollowStatus
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** How often a server tells of itself where nothing changes, and for how long each report holds. */
+const BEAT_MS = 15_000
+const EXPIRES_MS = 50_000
+/** What changes within so short a time is told together. */
+const TOGETHER_MS = 50
+
+/** Tells the control plane how the server is: when something has changed, and every now and then. */
+export class Reporter implements AsyncDisposable {
+  readonly #options: ReporterOptions
+  readonly #ended = new AbortController()
+  #cancel: (() => void) | undefined
+  #dueMs = Infinity
+  #sending: Promise<void> | undefined
+  #again = false
+
+  constructor(options: ReporterOptions) {
+    this.#options = options
+  }
+
+  /** Something has changed. */
+  changed(): void {
+    this.#due(TOGETHER_MS)
+  }
+
+  #due(inMs: number): void {
+    const { clock } = this.#options
+    if (this.#ended.signal.aborted) return
+    const at = clock.monotonicMs() + inMs
+    if (at >= this.#dueMs) return
+    this.#cancel?.()
+    this.#dueMs = at
+    this.#cancel = clock.after(inMs, () => {
+      this.#dueMs = Infinity
+      this.#begin()
+    })
+  }
+
+  #begin(): void {
+    if (this.#sending !== undefined) {
+      this.#again = true
+      return
+    }
+    this.#sending = this.#send().finally(() => {
+      this.#sending = undefined
+      this.#due(this.#again ? TOGETHER_MS : BEAT_MS)
+      this.#again = false
+    })
+  }
+
+  async #send(): Promise<void> {
+    const { client, server, bootId, url, status, clock, log } = this.#options
+    const { staleSeconds, trouble, endpoints } = status()
+    const report: ServerReport = {
+      apiVersion: API_VERSION,
+      bootId,
+      release: slipwayVersion(),
+      ...(url !== undefined && { url }),
+      sentAt: clock.epochMs(),
+      staleSeconds,
+      ...(trouble !== undefined && { message: trouble.slice(0, 4000) }),
+      expiresInMs: EXPIRES_MS,
+      endpoints: endpoints.map(({ name, revision, versions }) => ({ name, revision, versions: [...versions] })),
+    }
+    try {
+      await client.report(server, report, this.#ended.signal)
+    } catch (error) {
+      log.debug({}, `report not sent: ${messageOf(error)}`)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort()
+    this.#cancel?.()
+    await this.#sending
+  }
+}

@@ -1,0 +1,198 @@
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { mergeStatistics } from '../../contract/observation-window.ts'
+import { faultPoint } from '../../core/fail-point.ts'
+import { Turns } from '../../core/turns.ts'
+import { writeWhole } from '../write-whole.ts'
+import type { ObservationWindow } from '../../contract/observation-window.ts'
+
+export interface BufferOptions {
+  readonly folder: string
+  readonly filesMax: number
+  readonly bytesMax: number
+}
+
+/** Windows that are to be sent together, and the files that they are kept in. */
+export interface Unsent {
+  readonly names: readonly string[]
+  readonly windows: readonly ObservationWindow[]
+}
+
+interface Entry {
+  readonly name: string
+  readonly bytes: number
+  /** It may have arrived: it is sent again as it is, and not merged. */
+  readonly sent: boolean
+}
+
+/** Files that are sent together. */
+const BATCH = 60
+const MINUTE_MS = 60_000
+const HOUR_MS = 3_600_000
+
+/**
+ * Windows that have not arrived yet, on disk: one file for each cut, named so that the oldest sorts first. It stays within its bounds by
+ * merging the oldest: first those of a minute, then those of an hour.
+ */
+export class WindowBuffer {
+  readonly #options: BufferOptions
+  /** One thing at a time: what is merged is not sent meanwhile. */
+  readonly #turns = new Turns()
+  /** Windows that were given up because nothing older could be merged. */
+  dropped = 0
+
+  private constructor(options: BufferOptions) {
+    this.#options = options
+  }
+
+  static async open(options: BufferOptions): Promise<WindowBuffer> {
+    await mkdir(options.folder, { recursive: true, mode: 0o700 })
+    for (const name of await readdir(options.folder)) if (name.endsWith('.partial')) await rm(join(options.folder, name), { force: true })
+    const buffer = new WindowBuffer(options)
+    await buffer.#recover()
+    return buffer
+  }
+
+  /** Keeps the windows of one cut. */
+  async add(windows: readonly ObservationWindow[]): Promise<void> {
+    const [first] = windows
+    if (first === undefined) return
+    await this.#turns.take(async () => {
+      await writeWhole(join(this.#options.folder, nameOf(first)), JSON.stringify(windows))
+      await faultPoint('windows.kept')
+      await this.#keepWithin()
+    })
+  }
+
+  /**
+   * The oldest that are to be sent. Until they are done or put back, the same ones are given again, as they may have arrived.
+   * @returns undefined where there are none
+   */
+  next(): Promise<Unsent | undefined> {
+    return this.#turns.take(() => this.#next())
+  }
+
+  async #next(): Promise<Unsent | undefined> {
+    const entries = await this.#entries()
+    const sent = entries.filter((entry) => entry.sent)
+    const chosen = sent.length > 0 ? sent : entries.slice(0, BATCH)
+    if (chosen.length === 0) return undefined
+    const names: string[] = []
+    const windows: ObservationWindow[] = []
+    for (const { name, sent: already } of chosen) {
+      const kept = already ? name : name.replace(/\.json$/, '.sent.json')
+      if (!already) await rename(join(this.#options.folder, name), join(this.#options.folder, kept))
+      const read = await this.#read(kept)
+      if (read === undefined) continue
+      names.push(kept)
+      windows.push(...read)
+    }
+    return names.length === 0 ? await this.#next() : { names, windows }
+  }
+
+  /** They have arrived. */
+  async done(names: readonly string[]): Promise<void> {
+    for (const name of names) await rm(join(this.#options.folder, name), { force: true })
+  }
+
+  async #entries(): Promise<Entry[]> {
+    const names = (await readdir(this.#options.folder)).filter((name) => name.endsWith('.json')).toSorted()
+    const entries: Entry[] = []
+    for (const name of names) {
+      const size = (await stat(join(this.#options.folder, name)).catch(() => undefined))?.size
+      if (size !== undefined) entries.push({ name, bytes: size, sent: name.endsWith('.sent.json') })
+    }
+    return entries
+  }
+
+  /** @returns undefined for a file that cannot be read, which is removed */
+  async #read(name: string): Promise<ObservationWindow[] | undefined> {
+    const path = join(this.#options.folder, name)
+    try {
+      return JSON.parse(await readFile(path, 'utf8')) as ObservationWindow[]
+    } catch {
+      await rm(path, { force: true })
+      return undefined
+    }
+  }
+
+  async #keepWithin(): Promise<void> {
+    const { filesMax, bytesMax, folder } = this.#options
+    for (let entries = await this.#entries(); ;) {
+      const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0)
+      if (entries.length <= filesMax && bytes <= bytesMax) return
+      const free = entries.filter(({ sent }) => !sent)
+      const pair = oldestPair(free, MINUTE_MS) ?? oldestPair(free, HOUR_MS)
+      if (pair === undefined) {
+        const [oldest] = free
+        if (oldest === undefined) return
+        this.dropped += (await this.#read(oldest.name))?.length ?? 0
+        await rm(join(folder, oldest.name), { force: true })
+      } else {
+        const [first, second] = await Promise.all(pair.map(({ name }) => this.#read(name)))
+        // The name says which windows are in it: those of the first are there until the second file is gone.
+        if (first !== undefined && second !== undefined) {
+          await writeWhole(
+            join(folder, `${pair[0].name}.merging`),
+            JSON.stringify({ of: pair[1].name, windows: mergeWindows(first, second) }),
+          )
+          await this.#finishMerge(`${pair[0].name}.merging`)
+        }
+      }
+      entries = await this.#entries()
+    }
+  }
+
+  /** Merging two files is one step: what is found half-way at a start is done to its end. */
+  async #finishMerge(name: string): Promise<void> {
+    const { folder } = this.#options
+    const { of, windows } = JSON.parse(await readFile(join(folder, name), 'utf8')) as { of: string; windows: ObservationWindow[] }
+    await rm(join(folder, of), { force: true })
+    await writeWhole(join(folder, name.replace(/\.merging$/, '')), JSON.stringify(windows))
+    await rm(join(folder, name), { force: true })
+  }
+
+  /** Of a process that was killed. */
+  async #recover(): Promise<void> {
+    for (const name of await readdir(this.#options.folder)) if (name.endsWith('.merging')) await this.#finishMerge(name)
+  }
+}
+
+/** `START-BOOT-SEQUENCE.json`: sorts by time. */
+function nameOf({ key: { startMs, bootId, sequence } }: ObservationWindow): string {
+  return `${String(startMs).padStart(15, '0')}-${bootId}-${String(sequence).padStart(9, '0')}.json`
+}
+
+/** The two oldest of one start of the server that lie in one span of time. */
+function oldestPair(entries: readonly Entry[], spanMs: number): readonly [Entry, Entry] | undefined {
+  const spanOf = ({ name }: Entry): string => {
+    const [startMs = '', bootId = ''] = name.split('-')
+    return `${Math.floor(Number(startMs) / spanMs)} ${bootId}`
+  }
+  for (let index = 1; index < entries.length; index++) {
+    const [before, entry] = [entries[index - 1]!, entries[index]!]
+    if (spanOf(before) === spanOf(entry)) return [before, entry]
+  }
+  return undefined
+}
+
+/** Windows of one version under one segment become one, under the key of the first. */
+export function mergeWindows(first: readonly ObservationWindow[], second: readonly ObservationWindow[]): ObservationWindow[] {
+  const merged = new Map<string, ObservationWindow>()
+  for (const window of [...first, ...second]) {
+    const { endpoint, variant, model, version, segment, startMs, endMs } = window.key
+    const name = JSON.stringify([endpoint, variant, model, version, segment])
+    const other = merged.get(name)
+    merged.set(
+      name,
+      other === undefined
+        ? window
+        : {
+            ...other,
+            key: { ...other.key, startMs: Math.min(other.key.startMs, startMs), endMs: Math.max(other.key.endMs, endMs) },
+            statistics: mergeStatistics(other.statistics, window.statistics),
+          },
+    )
+  }
+  return [...merged.values()]
+}

@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto'
+import { mergeStatistics, WINDOW_MS } from '../contract/observation-window.ts'
+import { SlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
+import type { Transaction } from 'kysely'
+import type { ObservationWindow, Statistic } from '../contract/observation-window.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Database } from '../storage/sql/database.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+
+/** Spans of time that windows are added up in, and for how long each is kept. */
+export const SPANS = {
+  '10s': { spanMs: WINDOW_MS, lifeMs: 6 * 3_600_000 },
+  '1m': { spanMs: 60_000, lifeMs: 14 * 24 * 3_600_000 },
+  '1h': { spanMs: 3_600_000, lifeMs: 400 * 24 * 3_600_000 },
+} as const
+export type Span = keyof typeof SPANS
+
+/** How long it is remembered that a window has arrived. What is older is refused: it may have been counted. */
+const KEYS_LIFE_MS = 9 * 24 * 3_600_000
+const WINDOW_LIFE_MS = 8 * 24 * 3_600_000
+/** A clock that is wrong by less is right enough. */
+const SKEW_MS = 5000
+
+/** What was seen of one version in one span of time, by all servers together. */
+export interface Rollup {
+  readonly startMs: number
+  readonly endMs: number
+  readonly endpoint: string
+  readonly variant: string
+  readonly model: string
+  readonly version: string
+  readonly segment: number
+  readonly statistics: Readonly<Record<string, Statistic>>
+}
+
+export interface RollupQuery {
+  readonly span: Span
+  /** Start of the first span, UTC epoch milliseconds. */
+  readonly fromMs: number
+  readonly untilMs: number
+  readonly endpoint?: string | undefined
+}
+
+/** Windows at rest. Each counts once, however often and in whatever order it comes. */
+export class Windows {
+  readonly #database: Database
+  readonly #clock: Clock
+
+  constructor(database: Database, clock: Clock) {
+    this.#database = database
+    this.#clock = clock
+  }
+
+  /**
+   * Adds what has not come before, all or nothing.
+   * @param sentAt by the clock of the server: where that is wrong, its windows are put where they belong by ours
+   * @throws SLW_INPUT_INVALID for windows that do not fit to those of others; SLW_CONFLICT for one that is too old to be told from one that came
+   */
+  async add(environment: string, windows: readonly ObservationWindow[], sentAt: number): Promise<void> {
+    const now = this.#clock.epochMs()
+    const skew = Math.abs(sentAt - now) < SKEW_MS ? 0 : Math.round((sentAt - now) / WINDOW_MS) * WINDOW_MS
+    for (const { key } of windows)
+      if (key.endMs - skew < now - WINDOW_LIFE_MS)
+        throw new SlipwayError('SLW_CONFLICT', `a window of ${new Date(key.startMs).toISOString()} is too old: it may have been counted`)
+    await this.#database.write(async (write) => {
+      const sums = new Map<string, { row: RollupKey; statistics: Record<string, Statistic> }>()
+      for (const window of windows.toSorted((a, b) => (keyText(a) < keyText(b) ? -1 : 1))) {
+        if (!(await isNew(write, environment, window, now))) continue
+        addTo(sums, environment, window, skew)
+      }
+      await faultPoint('window.keyed')
+      // In one order, so that those who add to the same spans wait for each other, and not in a circle.
+      for (const [, { row, statistics }] of [...sums].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+        await mergeInto(write, row, statistics)
+        await faultPoint('window.merged')
+      }
+    })
+  }
+
+  /** In the order of time. */
+  async list(environment: string, { span, fromMs, untilMs, endpoint }: RollupQuery): Promise<Rollup[]> {
+    const { spanMs } = SPANS[span]
+    const rows = await this.#database.read
+      .selectFrom('window_rollups')
+      .selectAll()
+      .where('environment', '=', environment)
+      .where('span_ms', '=', spanMs)
+      .where('start_ms', '>=', Math.floor(fromMs / spanMs) * spanMs)
+      .where('start_ms', '<', untilMs)
+      .$if(endpoint !== undefined, (all) => all.where('endpoint', '=', endpoint!))
+      .orderBy('start_ms')
+      .execute()
+    return rows.map((row) => ({
+      startMs: row.start_ms,
+      endMs: row.start_ms + spanMs,
+      endpoint: row.endpoint,
+      variant: row.variant,
+      model: row.model,
+      version: row.version,
+      segment: row.segment,
+      statistics: JSON.parse(row.statistics) as Record<string, Statistic>,
+    }))
+  }
+
+  /** Forgets what is older than its life. */
+  async sweep(): Promise<void> {
+    const now = this.#clock.epochMs()
+    await this.#database.write(async (write) => {
+      await write
+        .deleteFrom('window_keys')
+        .where('received_at', '<', now - KEYS_LIFE_MS)
+        .execute()
+      await faultPoint('window.swept')
+      for (const { spanMs, lifeMs } of Object.values(SPANS))
+        await write
+          .deleteFrom('window_rollups')
+          .where('span_ms', '=', spanMs)
+          .where('start_ms', '<', now - lifeMs)
+          .execute()
+    })
+  }
+}
+
+interface RollupKey {
+  readonly environment: string
+  readonly span_ms: number
+  readonly start_ms: number
+  readonly endpoint: string
+  readonly variant: string
+  readonly model: string
+  readonly version: string
+  readonly segment: number
+  readonly source: string
+}
+
+const KEY_COLUMNS = ['environment', 'span_ms', 'start_ms', 'endpoint', 'variant', 'model', 'version', 'segment', 'source'] as const
+
+function keyText({ key }: ObservationWindow): string {
+  return JSON.stringify([key.server, key.bootId, key.sequence, subjectOf(key)])
+}
+
+/** What a window is of: part of its key. Names may be long, so it is their digest. */
+function subjectOf({ endpoint, variant, model, version, segment }: ObservationWindow['key']): string {
+  return createHash('sha256')
+    .update(JSON.stringify([endpoint, variant, model, version, segment]))
+    .digest('base64url')
+}
+
+async function isNew(write: Transaction<Schema>, environment: string, { key }: ObservationWindow, now: number): Promise<boolean> {
+  const { source, server, bootId, sequence } = key
+  const { numInsertedOrUpdatedRows } = await write
+    .insertInto('window_keys')
+    .values({ environment, source, server, boot_id: bootId, sequence, subject: subjectOf(key), received_at: now })
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirst()
+  return numInsertedOrUpdatedRows === 1n
+}
+
+/** Adds a window to every span that it fits into. @throws SLW_INPUT_INVALID */
+function addTo(
+  sums: Map<string, { row: RollupKey; statistics: Record<string, Statistic> }>,
+  environment: string,
+  { key, statistics }: ObservationWindow,
+  skew: number,
+): void {
+  const { endpoint, variant, model, version, segment, source, startMs, endMs } = key
+  for (const { spanMs } of Object.values(SPANS)) {
+    // What was merged on its way has no finer time.
+    if (endMs - startMs > spanMs) continue
+    const start = Math.floor((startMs - skew) / spanMs) * spanMs
+    const row: RollupKey = { environment, span_ms: spanMs, start_ms: start, endpoint, variant, model, version, segment, source }
+    const name = JSON.stringify(Object.values(row))
+    const sum = sums.get(name)
+    if (sum === undefined) sums.set(name, { row, statistics: { ...statistics } })
+    else sum.statistics = merged(sum.statistics, statistics, endpoint)
+  }
+}
+
+async function mergeInto(write: Transaction<Schema>, row: RollupKey, statistics: Record<string, Statistic>): Promise<void> {
+  // Where it is there it is not changed, but ours until the transaction ends.
+  const present = await write
+    .insertInto('window_rollups')
+    .values({ ...row, statistics: '' })
+    .onConflict((conflict) =>
+      conflict.columns(KEY_COLUMNS).doUpdateSet((columns) => ({ statistics: columns.ref('window_rollups.statistics') })),
+    )
+    .returning('statistics')
+    .executeTakeFirstOrThrow()
+  const sum =
+    present.statistics === '' ? statistics : merged(JSON.parse(present.statistics) as Record<string, Statistic>, statistics, row.endpoint)
+  let update = write.updateTable('window_rollups').set({ statistics: JSON.stringify(sum) })
+  for (const column of KEY_COLUMNS) update = update.where(column, '=', row[column] as never)
+  await update.execute()
+}
+
+function merged(a: Record<string, Statistic>, b: Readonly<Record<string, Statistic>>, endpoint: string): Record<string, Statistic> {
+  try {
+    return mergeStatistics(a, b)
+  } catch (error) {
+    throw new SlipwayError('SLW_INPUT_INVALID', `windows of endpoint "${endpoint}" do not fit together: ${(error as Error).message}`)
+  }
+}

@@ -1,0 +1,96 @@
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { Type } from 'typebox'
+import { SlipwayError } from '../core/errors.ts'
+import type { Static } from 'typebox'
+
+/** The control plane that a server follows. */
+export const ControlPlaneOptions = Type.Object(
+  {
+    url: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'Control plane whose endpoints are served, instead of files. Default: none, files are served.',
+      }),
+    ),
+    endpoints: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), { description: 'Endpoints to serve. Default: all of the environment.' }),
+    ),
+    environment: Type.Optional(Type.String({ minLength: 1, description: 'Environment of the control plane. Default: its first.' })),
+    joinTokenFile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'File with a token by which the server gets a key of its own, or the variable SLIPWAY_JOIN_TOKEN. Default: none.',
+      }),
+    ),
+    apiKeyFile: Type.Optional(
+      Type.String({ minLength: 1, description: 'File with an API key that is used instead of a join token. Default: none.' }),
+    ),
+    ca: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'File with certificates of authorities (PEM) to believe beside the usual ones. Default: none.',
+      }),
+    ),
+    store: Type.Optional(
+      Type.String({ minLength: 1, description: 'Folder for versions and for what waits to be told. Default: ~/.cache/slipway/store.' }),
+    ),
+    storeMb: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: 'What versions on this machine may take together; those used least lately give way. Default: 20480.',
+      }),
+    ),
+    serverName: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 200, description: 'By which this server is known. Default: host name and port.' }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+/** The variable that holds the join token itself, as containers are given secrets. */
+export const JOIN_TOKEN_VARIABLE = 'SLIPWAY_JOIN_TOKEN'
+
+/** With every default in place. */
+export interface ControlPlaneConfig {
+  readonly url: string
+  readonly endpoints: readonly string[] | 'all'
+  readonly environment: string | undefined
+  readonly joinTokenFile: string | undefined
+  readonly apiKeyFile: string | undefined
+  readonly ca: string | undefined
+  readonly store: string
+  readonly storeMb: number
+  readonly serverName: string | undefined
+}
+
+const STORE_MB = 20_480
+
+/** Where versions lie on a machine, unless somebody says otherwise: shared by all servers and applications of a user. */
+export function defaultStore(environment: Readonly<Record<string, string | undefined>> = process.env): string {
+  const cache = environment['XDG_CACHE_HOME']
+  return join(cache !== undefined && cache !== '' ? cache : join(homedir(), '.cache'), 'slipway', 'store')
+}
+
+/** @returns undefined where files are served. @throws SLW_CONFIG_INVALID for settings that say nothing without a URL */
+export function resolveControlPlane(options: Static<typeof ControlPlaneOptions> | undefined): ControlPlaneConfig | undefined {
+  if (options === undefined || Object.keys(options).length === 0) return undefined
+  const { url, endpoints, environment, joinTokenFile, apiKeyFile, ca, store, storeMb, serverName } = options
+  if (url === undefined)
+    throw new SlipwayError(
+      'SLW_CONFIG_INVALID',
+      `controlPlane.${Object.keys(options)[0] ?? ''} says nothing without a control plane: add --control-plane URL`,
+    )
+  const all = endpoints === undefined || endpoints.length === 0 || endpoints.includes('*')
+  return {
+    url: url.replace(/\/+$/, ''),
+    endpoints: all ? 'all' : [...new Set(endpoints)],
+    environment,
+    joinTokenFile,
+    apiKeyFile,
+    ca,
+    store: store ?? defaultStore(),
+    storeMb: storeMb ?? STORE_MB,
+    serverName,
+  }
+}

@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../core/clock.ts'
+import { messageOf, SlipwayError } from '../core/errors.ts'
+import { ControlPlaneClient } from '../following/control-plane-client.ts'
+import { Credentials } from '../following/credentials.ts'
+import { Follower } from '../following/follower.ts'
+import { LocalStore } from '../following/local-store.ts'
+import { Reporter } from '../following/reporter.ts'
+import { WindowBuffer } from '../following/windows/buffer.ts'
+import { WindowCutter } from '../following/windows/cutter.ts'
+import { WindowPusher } from '../following/windows/pusher.ts'
+import { readSecretFile } from '../security/secret-file.ts'
+import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
+import type { Logger } from '../core/log.ts'
+import type { ControlPlaneAddress, FollowStatus, Selection } from '../following/types.ts'
+import type { Family } from '../serving/observe/exposition.ts'
+import type { Applied } from '../serving/reconciler.ts'
+import { JOIN_TOKEN_VARIABLE } from './control-plane-options.ts'
+import type { ControlPlaneConfig } from './control-plane-options.ts'
+import type { Source } from './source.ts'
+
+export interface FollowingOptions {
+  readonly config: ControlPlaneConfig
+  /** Port that was asked for; 0 where any will do. */
+  readonly port: number
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly log: Logger
+  readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
+  /** What the server counts. */
+  readonly families: () => Promise<readonly Family[]>
+}
+
+/** Files that wait for the control plane: a day of cuts, then they are merged. */
+const WINDOW_FILES_MAX = 8640
+const WINDOW_BYTES_MAX = 64 * 1024 * 1024
+
+/** A control plane as the source of what a server serves. */
+export async function sourceOfControlPlane(options: FollowingOptions): Promise<Source> {
+  const { config, port, log, apply } = options
+  const clock = systemClock
+  await using opened = new AsyncDisposableStack()
+  const address = await addressOf(options)
+  const store = await LocalStore.open(config.store, config.storeMb * 1024 * 1024)
+  const client = opened.use(new ControlPlaneClient(address))
+  const selection: Selection = { endpoints: config.endpoints }
+  const bootId = randomBytes(8).toString('hex')
+  let reporter: Reporter | undefined
+  const segments = new Map<string, number>()
+  const follower = opened.use(
+    new Follower({
+      selection,
+      url: config.url,
+      name: [config.environment ?? '', ...(config.endpoints === 'all' ? ['*'] : config.endpoints.toSorted())].join(','),
+      client,
+      store,
+      apply,
+      onUse: ({ name, variants, routing }) => {
+        for (const variant of variants) segments.set(segmentKey(name, variant.name, String(variant.version)), routing.segment)
+      },
+      clock,
+      log,
+      onChange: () => reporter?.changed(),
+    }),
+  )
+  let pusher: WindowPusher | undefined
+  const status = (): FollowStatus => {
+    const now = follower.status()
+    return { ...now, trouble: now.trouble ?? pusher?.trouble }
+  }
+  const held = opened.move()
+  return {
+    models: () =>
+      follower.status().endpoints.map(({ name, versions }) => ({
+        name,
+        versions: versions.map(({ version }) => String(version)),
+        pinned: undefined,
+        unloaded: false,
+      })),
+    switchTo: refused(config.url),
+    load: refused(config.url),
+    unload: refused(config.url),
+    rescan: () => follower.refresh(),
+    following: status,
+    async begin({ url, port: bound }) {
+      const server = config.serverName ?? `${hostname()}:${port === 0 ? bound : port}`
+      client.credentials = new Credentials({ address, client, server, folder: store.folder, clock })
+      const cutter = new WindowCutter(
+        { server, bootId, segmentOf: (endpoint, variant, version) => segments.get(segmentKey(endpoint, variant, version)) ?? 1 },
+        clock.epochMs(),
+      )
+      const folder = join(store.folder, `windows-${encodeURIComponent(server)}`)
+      const buffer = await WindowBuffer.open({ folder, filesMax: WINDOW_FILES_MAX, bytesMax: WINDOW_BYTES_MAX })
+      pusher = held.use(new WindowPusher({ cutter, buffer, client, server, families: options.families, clock, log }))
+      reporter = held.use(new Reporter({ client, server, bootId, url, status, clock, log }))
+      pusher.start()
+      await follower.start()
+      reporter.changed()
+      return []
+    },
+    close: () => held.disposeAsync(),
+  }
+}
+
+function segmentKey(endpoint: string, variant: string, version: string): string {
+  return `${endpoint}\0${variant}\0${version}`
+}
+
+async function addressOf({ config, environment, log }: FollowingOptions): Promise<ControlPlaneAddress> {
+  const { url, joinTokenFile, apiKeyFile, ca } = config
+  const given = environment[JOIN_TOKEN_VARIABLE]
+  const joinToken =
+    joinTokenFile !== undefined
+      ? async () => (await readSecretFile('controlPlane.joinTokenFile', joinTokenFile, log)).trim()
+      : given === undefined || given === ''
+        ? undefined
+        : () => Promise.resolve(given.trim())
+  return {
+    url,
+    environment: config.environment,
+    joinToken,
+    ...(apiKeyFile !== undefined && { apiKey: (await readSecretFile('controlPlane.apiKeyFile', apiKeyFile, log)).trim() }),
+    ...(ca !== undefined && {
+      ca: await readFile(ca, 'utf8').catch((error: unknown) => {
+        throw new SlipwayError('SLW_CONFIG_INVALID', `controlPlane.ca ${ca} cannot be read: ${messageOf(error)}`)
+      }),
+    }),
+  }
+}
+
+function refused(url: string): () => Promise<never> {
+  return () =>
+    Promise.reject(
+      new SlipwayError(
+        'SLW_CONFLICT',
+        `what this server serves is declared at ${url}: change it there, with slipway deploy, slipway alias set or slipway endpoint rollback`,
+      ),
+    )
+}

@@ -1,0 +1,41 @@
+import type { SlipwayError } from '../core/errors.ts'
+import type { FollowStatus } from '../following/types.ts'
+import type { Repository } from '../serving/repository/repository.ts'
+
+/** Where the desired state of a server comes from: files, or a control plane. */
+export interface Source extends Pick<Repository, 'models' | 'switchTo' | 'load' | 'unload' | 'rescan' | 'close'> {
+  /**
+   * Serves what is there, and from then on whatever comes.
+   * @returns what could not be loaded. @throws the first of it, where nothing could
+   */
+  begin(bound: Bound): Promise<readonly SlipwayError[]>
+  /** How following goes; undefined where files are served. */
+  readonly following?: (() => FollowStatus) | undefined
+}
+
+/** What is known of the server once it listens. */
+export interface Bound {
+  readonly url: string
+  readonly port: number
+  /** Whether anything can be asked. */
+  readonly anyReady: () => boolean | Promise<boolean>
+}
+
+/** Folders of models, as a source. */
+export function sourceOfFiles(repository: Repository, pollMs: number): Source {
+  return {
+    models: () => repository.models(),
+    switchTo: (name, target) => repository.switchTo(name, target),
+    load: (name) => repository.load(name),
+    unload: (name) => repository.unload(name),
+    rescan: (anew) => repository.rescan(anew),
+    close: () => repository.close(),
+    async begin({ anyReady }) {
+      const failures = (await repository.start()).map((failed) => failed.error)
+      const [failure] = failures
+      if (failure !== undefined && !(await anyReady())) throw failure
+      if (pollMs > 0) repository.poll(pollMs)
+      return failures
+    },
+  }
+}
