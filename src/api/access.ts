@@ -1,3 +1,4 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { HostCheck } from '../security/host-check.ts'
 import { ACTIONS, SERVER_ACTIONS } from './permissions.ts'
@@ -10,6 +11,8 @@ export interface AccessOptions {
   /** Bound to loopback: without keys whoever is on this machine may do everything, and web pages nothing. */
   readonly local: boolean
   readonly allowedHosts: readonly string[]
+  /** Of the server that we have started ourselves. */
+  readonly ownKey?: string | undefined
 }
 
 const LOCAL: Caller = { name: 'local', may: () => true }
@@ -30,6 +33,7 @@ export class Access {
     this.#requireOwnOrigin(headers)
     const key = keyOf(headers.authorization)
     if (key !== undefined) {
+      if (this.#isOwn(key)) return { name: 'local server', may: (action) => action === 'follow' }
       const known = await this.#options.keys.verify(key)
       if (known !== undefined) return { name: known.name, keyId: known.id, environments: known.environments, may: mayBy(known.scopes) }
       throw new SlipwayError('SLW_UNAUTHENTICATED', 'the key is unknown, expired or revoked')
@@ -39,6 +43,13 @@ export class Access {
       'SLW_UNAUTHENTICATED',
       'a key is needed: Authorization: Bearer KEY, or for MLflow clients MLFLOW_TRACKING_TOKEN (or a password)',
     )
+  }
+
+  #isOwn(key: string): boolean {
+    const { ownKey } = this.#options
+    if (ownKey === undefined) return false
+    const [own, given] = [ownKey, key].map((text) => createHash('sha256').update(text).digest())
+    return timingSafeEqual(own!, given!)
   }
 
   /** A page of another site may send requests that it cannot read the answers of: they are not done either. */

@@ -26,7 +26,7 @@ async function deploy(model: string, options: ChangeOptions & { name?: string })
   const name = options.name ?? model.split(/[@/]/, 1)[0]!
   const present = await presentEndpoint(client, name)
   const manager = present?.metadata.managedBy
-  if (manager !== undefined && manager.kind !== 'person')
+  if (manager !== undefined && manager.kind !== 'person' && manager.kind !== 'slipway')
     note(`warning: endpoint ${name} is looked after by ${manager.kind} ${manager.name}: what it says will undo this`)
   const { kind, name: managerName } = managerOf(undefined)
   await changeEndpoint(options, client, {

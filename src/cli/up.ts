@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
 import { LocalServer } from '../control-plane/local-server.ts'
@@ -50,13 +51,9 @@ async function up(options: UpOptions): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop())
   const serverPort = portOf(options.serverPort, '--server-port')
   await using opened = new AsyncDisposableStack()
-  const server = new LocalServer({
-    folder: join(data, 'serving'),
-    host: '127.0.0.1',
-    port: serverPort,
-    pidFile: join(data, 'server.pid'),
-    log: logger,
-  })
+  const key = randomBytes(24).toString('base64url')
+  const keyFile = join(data, 'server.key')
+  let server: LocalServer | undefined
   const plane = opened.use(
     await startControlPlane({
       data,
@@ -70,11 +67,25 @@ async function up(options: UpOptions): Promise<void> {
       directTransfers: options.directTransfers,
       publicUrl: options.publicUrl,
       ...(options.server && {
-        serving: { folder: join(data, 'serving'), url: `http://127.0.0.1:${serverPort}`, onModels: () => server.start() },
+        serving: { url: `http://127.0.0.1:${serverPort}`, key, onEndpoints: async () => server?.start() },
       }),
     }),
   )
-  opened.use(server)
+  if (options.server) {
+    await rm(keyFile, { force: true })
+    await writeFile(keyFile, `${key}\n`, { mode: 0o600 })
+    server = opened.use(
+      new LocalServer({
+        controlPlane: plane.url,
+        keyFile,
+        store: join(data, 'store'),
+        host: '127.0.0.1',
+        port: serverPort,
+        pidFile: join(data, 'server.pid'),
+        log: logger,
+      }),
+    )
+  }
   print(banner(plane.url, options.server ? `http://127.0.0.1:${serverPort}` : undefined, data))
   await stopped
 }

@@ -134,8 +134,11 @@ export type EndpointDocument = Static<typeof EndpointDocument>
 /** What looks after an endpoint: a file that is applied, a pipeline, or a person. */
 export const ManagedBy = Type.Object(
   {
-    kind: oneOf(['file', 'ci', 'person']),
-    name: Type.String({ maxLength: 1000, description: 'Path of the file, address of the pipeline, or name of the person.' }),
+    kind: oneOf(['file', 'ci', 'person', 'slipway']),
+    name: Type.String({
+      maxLength: 1000,
+      description: 'Path of the file, address of the pipeline, name of the person, or why slipway itself does.',
+    }),
   },
   closed,
 )

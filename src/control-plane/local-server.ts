@@ -8,7 +8,12 @@ import type { ChildProcess } from 'node:child_process'
 import type { Logger } from '../core/log.ts'
 
 export interface LocalServerOptions {
-  readonly folder: string
+  /** Of the control plane. */
+  readonly controlPlane: string
+  /** With what it shows to the control plane; written anew for each start of that. */
+  readonly keyFile: string
+  /** Of its local store. */
+  readonly store: string
   readonly host: string
   readonly port: number
   /** Remembers the process, so that the next control plane finds it where this one is killed. */
@@ -16,7 +21,6 @@ export interface LocalServerOptions {
   readonly log: Logger
 }
 
-const POLL_MS = 500
 const STOP_LIMIT_MS = 30_000
 /** A server that ran so long has recovered. */
 const RECOVERED_AFTER_MS = 60_000
@@ -41,8 +45,9 @@ export class LocalServer implements AsyncDisposable {
   }
 
   #spawn(): void {
-    const { folder, host, port, pidFile, log } = this.#options
-    const args = ['serve', folder, '--host', host, '--port', String(port), '--poll-ms', String(POLL_MS), '--log-level', 'warn']
+    const { controlPlane, keyFile, store, host, port, pidFile, log } = this.#options
+    const follows = ['--control-plane', controlPlane, '--control-plane-key-file', keyFile, '--store', store, '--server-name', 'local']
+    const args = ['serve', ...follows, '--host', host, '--port', String(port), '--log-level', 'warn']
     const child = spawn(process.execPath, [join(packageRoot(), 'bin', 'slipway'), ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
     this.#child = child
     const started = Date.now()
@@ -81,21 +86,21 @@ export class LocalServer implements AsyncDisposable {
 }
 
 /** The server of a control plane that was killed still holds the port; it ends as if that one had told it to. */
-async function endLeftOver({ pidFile, folder, log }: LocalServerOptions): Promise<void> {
+async function endLeftOver({ pidFile, store, log }: LocalServerOptions): Promise<void> {
   if (!existsSync(pidFile)) return
   const pid = Number(readFileSync(pidFile, 'utf8'))
-  if (!servesFolder(pid, folder)) return
+  if (!servesFrom(pid, store)) return
   log.warn({ pid }, 'ending the server that an earlier control plane left behind')
   process.kill(pid, 'SIGTERM')
-  for (const end = Date.now() + STOP_LIMIT_MS; servesFolder(pid, folder) && Date.now() < end;) await pause(50)
-  if (servesFolder(pid, folder)) process.kill(pid, 'SIGKILL')
+  for (const end = Date.now() + STOP_LIMIT_MS; servesFrom(pid, store) && Date.now() < end;) await pause(50)
+  if (servesFrom(pid, store)) process.kill(pid, 'SIGKILL')
 }
 
-/** Numbers of processes are used again: only one that was started with this folder is ours. */
-function servesFolder(pid: number, folder: string): boolean {
+/** Numbers of processes are used again: only one that was started with this store is ours. */
+function servesFrom(pid: number, store: string): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 1) return false
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(folder)
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(store)
   } catch {
     return false
   }

@@ -16,8 +16,7 @@ import { Keys } from '../registry/keys.ts'
 import { Registry } from '../registry/registry.ts'
 import { Signers } from '../registry/signers.ts'
 import { Webhooks } from '../registry/webhooks.ts'
-import { ServedModels } from './served-models.ts'
-import { servingStatus } from './serving-status.ts'
+import { AliasEndpoints } from '../delivery/alias-endpoints.ts'
 import { Imports } from './imports.ts'
 import { backups } from './make-backup.ts'
 import { databaseUrl, objectsUrl, publicUrlOf, windowsUrl } from './places.ts'
@@ -55,15 +54,16 @@ export interface ControlPlaneOptions {
   /** By which clients reach the control plane, also through proxies. Clients of MLflow 3 send large files in parts where it is given. */
   readonly publicUrl?: string | undefined
   readonly logger?: Logger
-  /** A folder that is to hold the models with the served alias, and who is told once there are some. */
+  /** A server beside the control plane, which is started once there is something to serve. */
   readonly serving?: LocalServing
 }
 
-/** A server on this machine that follows the served alias. */
+/** A server on this machine that follows: an alias `champion` is then enough of a declaration. */
 export interface LocalServing {
-  readonly folder: string
   readonly url: string
-  readonly onModels: () => Promise<void>
+  /** What it shows to be let in. */
+  readonly key: string
+  readonly onEndpoints: () => Promise<void>
 }
 
 /** A control plane that listens. */
@@ -122,11 +122,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     )
   const partUploads = new PartUploads(stored)
   const files = new Files(ground, contents, partUploads)
-  const access = new Access({ keys, local, allowedHosts })
-  const served =
-    options.serving === undefined
-      ? undefined
-      : new ServedModels({ database, contents, environment: ENVIRONMENTS[0], folder: options.serving.folder, log })
+  const access = new Access({ keys, local, allowedHosts, ownKey: options.serving?.key })
+  const served = options.serving === undefined ? undefined : new AliasEndpoints({ ground, delivery, environment: ENVIRONMENTS[0], log })
   const app = await createApiServer({
     registry,
     files,
@@ -146,7 +143,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     access,
     log,
     environments: ENVIRONMENTS,
-    ...(served !== undefined && options.serving !== undefined && { serving: servingStatus(served, options.serving.url) }),
+    ...(served !== undefined && options.serving !== undefined && { serving: { url: options.serving.url, models: () => served.served() } }),
   })
   opened.defer(() => app.close())
   await app.listen({ host, port }).catch((error: unknown) => {
@@ -155,7 +152,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   })
   const { serving } = options
   if (serving !== undefined && served !== undefined)
-    opened.defer(repeat(async () => ((await served.follow()) ? serving.onModels() : undefined), FOLLOW_EVERY_MS, log))
+    opened.defer(repeat(async () => ((await served.follow()) ? serving.onEndpoints() : undefined), FOLLOW_EVERY_MS, log))
   opened.defer(repeat(() => sendWebhooks({ ground, holder, log, allowInside: allowPrivateAddresses }), SEND_EVERY_MS, log))
   opened.defer(repeat(() => followDue(delivery, { ground, holder, log }), CLOCK_EVERY_MS, log))
   opened.defer(repeat(() => keepUp({ ground, objects, log, holder, delivery, windows }), UPKEEP_EVERY_MS, log))

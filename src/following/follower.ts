@@ -31,6 +31,8 @@ export interface FollowerOptions {
   readonly onUse?: (endpoint: FollowedEndpoint) => void
   /** Something that `status` tells has changed. */
   readonly onChange?: () => void
+  /** Whether it is asked again and again. Default: true; otherwise at the start and by `refresh`. */
+  readonly continuous?: boolean
   /** 0 to 1. Default: Math.random. */
   readonly random?: () => number
 }
@@ -82,6 +84,8 @@ export class Follower implements AsyncDisposable {
   /** Resolves once the first answer has come, or the first question has failed. */
   readonly #asked = Promise.withResolvers<void>()
   #lastTold = 0
+  /** Why targets are not reached, by endpoint. */
+  readonly #failures = new Map<string, SlipwayError>()
 
   constructor(options: FollowerOptions) {
     this.#options = options
@@ -95,15 +99,25 @@ export class Follower implements AsyncDisposable {
    */
   async start(): Promise<void> {
     await this.#restore()
-    this.#track(this.#follow())
+    if (this.#options.continuous ?? true) this.#track(this.#follow())
+    else this.#asked.resolve(this.#askOnce())
     await this.#asked.promise
     await Promise.all([...this.#targets.values()].map((target) => this.#settled(target)))
   }
 
-  /** Asks at once, and resolves when all of what is declared serves or has failed. */
+  /** Asks at once, and resolves when all of what is declared serves or has failed; `failure` says what has. */
   async refresh(): Promise<void> {
-    await this.#ask(0)
+    await this.#askOnce()
     await Promise.all([...this.#targets.values()].map((target) => this.#settled(target)))
+  }
+
+  /** Why what is declared is not what serves; undefined where it is. */
+  failure(): SlipwayError | undefined {
+    if (this.#trouble !== undefined) return new SlipwayError('SLW_UNREACHABLE', this.#trouble)
+    const refused = this.#known?.state.references?.find(({ variant }) => variant === undefined)
+    if (refused !== undefined)
+      return new SlipwayError('SLW_POLICY_REFUSED', `${refused.reference}: ${refused.refused ?? 'it means no version'}`)
+    return [...this.#failures.values()][0]
   }
 
   status(): FollowStatus {
@@ -186,6 +200,15 @@ export class Follower implements AsyncDisposable {
     this.#asked.resolve()
   }
 
+  async #askOnce(): Promise<void> {
+    try {
+      await this.#ask(0)
+      this.#trouble = undefined
+    } catch (error) {
+      this.#trouble = messageOf(error)
+    }
+  }
+
   async #pause(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const cancel = this.#options.clock.after(ms, resolve)
@@ -227,6 +250,7 @@ export class Follower implements AsyncDisposable {
       if (names.has(name)) continue
       target.ended.abort()
       this.#targets.delete(name)
+      this.#failures.delete(name)
     }
     for (const refused of state.references?.filter((one) => one.variant === undefined) ?? [])
       log.warn({ reference: refused.reference }, `not followed: ${refused.refused ?? 'no version'}`)
@@ -269,10 +293,13 @@ export class Follower implements AsyncDisposable {
     for (let failures = 0; !signal.aborted && !this.#ended.signal.aborted; failures++) {
       try {
         await this.#bring(target)
+        this.#failures.delete(target.endpoint.name)
         return
       } catch (error) {
         if (signal.aborted || this.#ended.signal.aborted) return
-        const { code, message } = toSlipwayError(error)
+        const failure = toSlipwayError(error)
+        const { code, message } = failure
+        this.#failures.set(target.endpoint.name, failure)
         this.#options.log.error(
           { endpoint: target.endpoint.name, revision: target.endpoint.revision, code },
           `revision not served: ${message}`,

@@ -28,6 +28,8 @@ export type Wanted = Pick<FollowedVariant, 'versionId' | 'digest' | 'size' | 'mo
 
 type ManifestFile = VersionManifest['files'][number]
 
+/** What versions may take together where nobody says otherwise, megabytes. */
+export const STORE_MB = 20_480
 /** How often it is looked whether another process has finished what we wait for. */
 const LOOK_EVERY_MS = 200
 /** What was begun and not gone on with for so long is not wanted any more. */

@@ -1,6 +1,6 @@
 import { usableCores } from '../core/cores.ts'
 import { systemClock } from '../core/clock.ts'
-import { SlipwayError } from '../core/errors.ts'
+import { isSlipwayError, SlipwayError } from '../core/errors.ts'
 import { silentLogger } from '../core/log.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { findPackages } from '../model/layout.ts'
@@ -8,14 +8,17 @@ import { pictureRequest, prepareQuestion, requestOf } from '../signature/request
 import { isPicture } from '../signature/image.ts'
 import { checkTensors } from '../signature/tensors.ts'
 import { DataPlane } from '../serving/data-plane.ts'
+import { followModel, referenceOf } from './follow-model.ts'
+import type { FollowStatus } from '../following/types.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Logger } from '../core/log.ts'
 import type { Answer } from '../signature/answer.ts'
 import type { Signature } from '../signature/signature.ts'
+import type { FollowedModel, FollowModelOptions } from './follow-model.ts'
 import type { Loaded, Variant } from '../serving/variant.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
-export interface LoadModelOptions extends ServingOptions {
+export interface LoadModelOptions extends ServingOptions, Partial<FollowModelOptions> {
   /** Default: the name of the file or folder. */
   readonly name?: string
   /** A numbered version of a model folder. Default: the latest. */
@@ -33,6 +36,7 @@ export interface CallOptions {
 /** A model inside an application: the engine of the server without its sockets. */
 export interface Model extends AsyncDisposable {
   readonly name: string
+  /** Of a model that follows an alias: the one that answers now, as are `signature` and `details`. */
   readonly version: string
   readonly signature: Signature
   /** What was found out at load: package, probe, resolved serving options. */
@@ -46,17 +50,63 @@ export interface Model extends AsyncDisposable {
   predict(row: unknown, options?: CallOptions): Promise<Answer>
   /** Tensors in, tensors out. Their memory is taken over and must not be used afterwards. */
   infer(inputs: readonly Tensor[], options?: CallOptions & { readonly outputs?: readonly string[] }): Promise<readonly Tensor[]>
+  /**
+   * Of a model that follows an alias: looks at it now, whatever `follow` says. One of files has nothing to look at.
+   * @throws SLW_UNREACHABLE, or why the version that the alias points to is not served; the one before goes on answering
+   */
+  refresh(): Promise<void>
+  /** How following goes; undefined for a model of files. */
+  readonly following: FollowStatus | undefined
   /** Ends the instances; calls in flight are answered first. Closing twice is fine. */
   close(): Promise<void>
 }
 
 /**
- * Loads a model file or package folder.
+ * Loads a model file or package folder, or what a control plane knows as `models:/NAME@ALIAS` or `models:/NAME/NUMBER`: the version is
+ * then kept in a local store, the next one is loaded beside it as the alias moves, and an outage of the control plane stops nothing.
  * @example await using model = await loadModel('churn.onnx')
- * @throws what a server would say at start: SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_PACKAGE_INVALID, SLW_GOLDEN_FAILED, ...
+ * @example await using model = await loadModel('models:/churn@champion', { controlPlane: 'http://127.0.0.1:8480' })
+ * @throws what a server would say at start: SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_PACKAGE_INVALID, SLW_GOLDEN_FAILED, ...; and
+ *   SLW_UNREACHABLE where a control plane does not answer and nothing was kept
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { name, version, logger = silentLogger, ...serving } = options
+  const { name, version, logger = silentLogger, controlPlane, follow, store, storeMb, ...serving } = options
+  const dataPlane = new DataPlane({ cores: usableCores().count, clock: systemClock, log: logger, observers: [], servingFor: () => serving })
+  const reference = referenceOf(path)
+  if (reference === undefined) {
+    if (controlPlane !== undefined)
+      throw new SlipwayError(
+        'SLW_CONFIG_INVALID',
+        `controlPlane says nothing for ${path}; expected models:/NAME@ALIAS or models:/NAME/NUMBER`,
+      )
+    return new LoadedModel(dataPlane, await loadFiles(dataPlane, path, { name, version }))
+  }
+  if (controlPlane === undefined)
+    throw new SlipwayError(
+      'SLW_CONFIG_INVALID',
+      `${path} is known to a control plane: name it with { controlPlane: 'http://127.0.0.1:8480' }`,
+    )
+  try {
+    const following = {
+      controlPlane,
+      ...(follow !== undefined && { follow }),
+      ...(store !== undefined && { store }),
+      ...(storeMb !== undefined && { storeMb }),
+    }
+    const followed = await followModel(reference, following, { dataPlane, log: logger })
+    return new LoadedModel(dataPlane, followed.name, followed)
+  } catch (error) {
+    await dataPlane.close()
+    throw error
+  }
+}
+
+/** @returns the name of the endpoint */
+async function loadFiles(
+  dataPlane: DataPlane,
+  path: string,
+  { name, version }: { name: string | undefined; version: string | undefined },
+): Promise<string> {
   const found = await findPackages({ path, name, versions: version === undefined ? 'latest' : [version] })
   const [location] = found
   if (location === undefined || found.length > 1)
@@ -64,7 +114,6 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
       'SLW_CONFIG_INVALID',
       `${path} holds ${found.length} models (${found.map((model) => model.name).join(', ')}); load one of its folders`,
     )
-  const dataPlane = new DataPlane({ cores: usableCores().count, clock: systemClock, log: logger, observers: [], servingFor: () => serving })
   const variantSpec = { name: `v${location.version}`, model: location.name, version: location.version, path: location.path, weight: 100 }
   const {
     failures: [failure],
@@ -72,58 +121,95 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     { apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name: location.name, generation: 1 }, spec: { variants: [variantSpec] } },
   ])
   if (failure !== undefined) throw failure.error
-  return new LoadedModel(dataPlane, dataPlane.endpoint(location.name).route(undefined, undefined))
+  return location.name
 }
+
+/** Another version has come between a call and its place in a queue: it is called again. */
+const CALLS_MAX = 5
 
 class LoadedModel implements Model {
   readonly name: string
-  readonly version: string
   readonly #dataPlane: DataPlane
-  readonly #variant: Variant
-  readonly #loaded: Loaded
+  readonly #followed: FollowedModel | undefined
   #closing: Promise<void> | undefined
 
-  constructor(dataPlane: DataPlane, variant: Variant) {
+  constructor(dataPlane: DataPlane, name: string, followed?: FollowedModel) {
     this.#dataPlane = dataPlane
-    this.#variant = variant
-    this.#loaded = variant.requireReady()
-    this.name = variant.subject.endpoint
-    this.version = variant.subject.version
+    this.#followed = followed
+    this.name = name
+  }
+
+  get #variant(): Variant {
+    return this.#dataPlane.endpoint(this.name).route(undefined, undefined)
+  }
+
+  get version(): string {
+    return this.#variant.subject.version
   }
 
   get signature(): Signature {
-    return this.#loaded.signature
+    return this.#variant.requireReady().signature
   }
 
   get details(): Pick<Loaded, 'package' | 'probe' | 'serving' | 'times'> {
-    return this.#loaded
+    return this.#variant.requireReady()
+  }
+
+  get following(): FollowStatus | undefined {
+    return this.#followed?.status()
+  }
+
+  async refresh(): Promise<void> {
+    await this.#followed?.refresh()
   }
 
   predict(rows: readonly unknown[], options?: CallOptions): Promise<Answer[]>
   predict(row: unknown, options?: CallOptions): Promise<Answer>
   async predict(value: unknown, options: CallOptions = {}): Promise<Answer | Answer[]> {
-    const { signature } = this
-    const request = value instanceof Uint8Array && isPicture(value) ? pictureRequest(value, 'picture') : requestOf(value, signature)
-    const question = await prepareQuestion(signature, request)
-    const answers = question.answer(await this.#run(question.inputs, question.rows, question.outputs, options))
-    return request.many ? answers : answers[0]!
+    return await this.#call(async (variant) => {
+      const { signature } = variant.requireReady()
+      const request = value instanceof Uint8Array && isPicture(value) ? pictureRequest(value, 'picture') : requestOf(value, signature)
+      const question = await prepareQuestion(signature, request)
+      const answers = question.answer(await this.#run(variant, question, options))
+      return request.many ? answers : answers[0]!
+    })
   }
 
   async infer(given: readonly Tensor[], options: CallOptions & { readonly outputs?: readonly string[] } = {}): Promise<readonly Tensor[]> {
-    const { inputs, rows } = checkTensors(this.signature, given)
-    return this.#run(inputs, rows, this.#variant.requestedOutputs(options.outputs), options)
+    return await this.#call(async (variant) => {
+      const { inputs, rows } = checkTensors(variant.requireReady().signature, given)
+      return await this.#run(variant, { inputs, rows, outputs: variant.requestedOutputs(options.outputs) }, options)
+    })
   }
 
-  async #run(inputs: readonly Tensor[], rows: number, outputs: readonly string[], options: CallOptions): Promise<readonly Tensor[]> {
-    if (this.#closing !== undefined) throw new SlipwayError('SLW_CLOSED', `model "${this.name}" is closed`)
+  /** With the version that answers now; where another takes its place before the call has one in its queue, with that. */
+  async #call<T>(act: (variant: Variant) => Promise<T>): Promise<T> {
+    for (let calls = 1; ; calls++) {
+      if (this.#closing !== undefined) throw new SlipwayError('SLW_CLOSED', `model "${this.name}" is closed`)
+      const variant = this.#variant
+      try {
+        return await act(variant)
+      } catch (error) {
+        const gaveWay = variant.retired && isSlipwayError(error) && (error.code === 'SLW_DRAINING' || error.code === 'SLW_CLOSED')
+        if (!gaveWay || this.#closing !== undefined || calls === CALLS_MAX) throw error
+      }
+    }
+  }
+
+  async #run(
+    variant: Variant,
+    { inputs, rows, outputs }: { inputs: readonly Tensor[]; rows: number; outputs: readonly string[] },
+    options: CallOptions,
+  ): Promise<readonly Tensor[]> {
     options.signal?.throwIfAborted()
-    const deadlineMs = this.#dataPlane.clock.monotonicMs() + (options.timeoutMs ?? this.#loaded.serving.requestTimeoutMs)
-    const result = await this.#variant.infer({ inputs, rows, outputs, priority: 0, deadlineMs }, options.signal)
+    const deadlineMs = this.#dataPlane.clock.monotonicMs() + (options.timeoutMs ?? variant.requireReady().serving.requestTimeoutMs)
+    const result = await variant.infer({ inputs, rows, outputs, priority: 0, deadlineMs }, options.signal)
     return result.outputs
   }
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      await this.#followed?.[Symbol.asyncDispose]()
       await this.#dataPlane.drain()
       await this.#dataPlane.close()
     })()

@@ -1,7 +1,7 @@
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import { Type } from 'typebox'
 import { SlipwayError } from '../core/errors.ts'
+import { defaultStore } from '../following/default-store.ts'
+import { STORE_MB } from '../following/local-store.ts'
 import type { Static } from 'typebox'
 
 /** The control plane that a server follows. */
@@ -62,14 +62,6 @@ export interface ControlPlaneConfig {
   readonly store: string
   readonly storeMb: number
   readonly serverName: string | undefined
-}
-
-const STORE_MB = 20_480
-
-/** Where versions lie on a machine, unless somebody says otherwise: shared by all servers and applications of a user. */
-export function defaultStore(environment: Readonly<Record<string, string | undefined>> = process.env): string {
-  const cache = environment['XDG_CACHE_HOME']
-  return join(cache !== undefined && cache !== '' ? cache : join(homedir(), '.cache'), 'slipway', 'store')
 }
 
 /** @returns undefined where files are served. @throws SLW_CONFIG_INVALID for settings that say nothing without a URL */

@@ -1,0 +1,98 @@
+import { Cron } from 'croner'
+import { systemClock } from '../core/clock.ts'
+import { messageOf, SlipwayError } from '../core/errors.ts'
+import { ControlPlaneClient } from '../following/control-plane-client.ts'
+import { Follower } from '../following/follower.ts'
+import { LocalStore, STORE_MB } from '../following/local-store.ts'
+import { defaultStore } from '../following/default-store.ts'
+import type { Logger } from '../core/log.ts'
+import type { FollowStatus } from '../following/types.ts'
+import type { DataPlane } from '../serving/data-plane.ts'
+
+/** Where the versions of `models:/NAME@ALIAS` come from, and when the alias is looked at. */
+export interface FollowModelOptions {
+  /** URL of the control plane, or more of it. */
+  readonly controlPlane: string | { readonly url: string; readonly environment?: string; readonly apiKey?: string; readonly ca?: string }
+  /**
+   * `notification`: as soon as the alias moves. `manual`: when `refresh` is called. Or at the times of a cron line, with an IANA time
+   * zone, UTC by default. Default: notification.
+   */
+  readonly follow?: 'notification' | 'manual' | { readonly cron: string; readonly timeZone?: string }
+  /** Folder for versions, shared with servers on this machine. Default: ~/.cache/slipway/store. */
+  readonly store?: string
+  /** What versions on this machine may take together, megabytes. Default: 20480. */
+  readonly storeMb?: number
+}
+
+/** A model that is had from a control plane, and follows it. */
+export interface FollowedModel extends AsyncDisposable {
+  /** Of the endpoint in the data plane. */
+  readonly name: string
+  status(): FollowStatus
+  /** Looks at the alias now. @throws SLW_UNREACHABLE; why the version that it points to is not served */
+  refresh(): Promise<void>
+}
+
+/** `models:/churn@champion` or `models:/churn/3`; undefined for what is a path. @throws SLW_CONFIG_INVALID for one that is neither */
+export function referenceOf(text: string): { readonly reference: string; readonly model: string } | undefined {
+  if (!text.startsWith('models:/')) return undefined
+  const reference = text.slice('models:/'.length).replace(/^\/+/, '')
+  const [, model] = /^([^/@:]+)(?:@[^/@:]+|\/[0-9]+)$/.exec(reference) ?? []
+  if (model !== undefined) return { reference, model }
+  throw new SlipwayError('SLW_CONFIG_INVALID', `"${text}" names no version; expected models:/NAME@ALIAS or models:/NAME/NUMBER`)
+}
+
+/** Has the version that a reference means loaded, and the next ones as they come. @throws why no version could be had */
+export async function followModel(
+  { reference, model }: { readonly reference: string; readonly model: string },
+  { controlPlane, follow = 'notification', store, storeMb = STORE_MB }: FollowModelOptions,
+  { dataPlane, log }: { readonly dataPlane: DataPlane; readonly log: Logger },
+): Promise<FollowedModel> {
+  const address = typeof controlPlane === 'string' ? { url: controlPlane } : controlPlane
+  await using opened = new AsyncDisposableStack()
+  const client = opened.use(new ControlPlaneClient(address))
+  const follower = opened.use(
+    new Follower({
+      selection: { references: [reference] },
+      url: address.url.replace(/\/+$/, ''),
+      name: `${address.environment ?? ''},${reference}`,
+      client,
+      store: await LocalStore.open(store ?? defaultStore(), storeMb * 1024 * 1024),
+      apply: (desired) => dataPlane.apply(desired),
+      clock: systemClock,
+      log,
+      continuous: follow === 'notification',
+    }),
+  )
+  await follower.start()
+  if (dataPlane.endpoints.get(model)?.variants.some(({ ready }) => ready) !== true)
+    throw follower.failure() ?? notThere(reference, address.url)
+  if (typeof follow === 'object') opened.use(atTimes(follow, () => follower.refresh(), log))
+  const held = opened.move()
+  return {
+    name: model,
+    status: () => follower.status(),
+    async refresh() {
+      await follower.refresh()
+      const failure = follower.failure()
+      if (failure !== undefined) throw failure
+    },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+function notThere(reference: string, url: string): SlipwayError {
+  return new SlipwayError('SLW_NOT_FOUND', `${url} knows no version for ${reference}`)
+}
+
+/** @throws SLW_CONFIG_INVALID for a line or zone that is none */
+function atTimes({ cron, timeZone = 'UTC' }: { cron: string; timeZone?: string }, act: () => Promise<void>, log: Logger): Disposable {
+  try {
+    const job = new Cron(cron, { timezone: timeZone, mode: '5-part', unref: true, protect: true }, () =>
+      act().catch((error: unknown) => log.warn({}, `the control plane cannot be followed: ${messageOf(error)}; what is loaded goes on`)),
+    )
+    return { [Symbol.dispose]: () => job.stop() }
+  } catch (error) {
+    throw new SlipwayError('SLW_CONFIG_INVALID', `follow: ${JSON.stringify(cron)} in ${timeZone}: ${messageOf(error)}`)
+  }
+}
