@@ -1,21 +1,49 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { allowedActions, allows } from '../contract/roles.ts'
 import { SlipwayError } from '../core/errors.ts'
+import { grantsOf } from '../access/keys.ts'
 import { HostCheck } from '../security/host-check.ts'
-import { ACTIONS, SERVER_ACTIONS } from './permissions.ts'
-import type { IncomingHttpHeaders } from 'node:http'
-import type { Keys } from '../registry/keys.ts'
-import type { Action, Caller } from './permissions.ts'
+import type { FastifyRequest } from 'fastify'
+import type { Keys } from '../access/keys.ts'
+import type { People } from '../access/people.ts'
+import type { Action, ACTIONS, Grant, Target } from '../contract/roles.ts'
 
 export interface AccessOptions {
   readonly keys: Keys
-  /** Bound to loopback: without keys whoever is on this machine may do everything, and web pages nothing. */
+  readonly people: People
+  /** Bound to loopback: without keys and sign-in whoever is on this machine may do everything, and web pages nothing. */
   readonly local: boolean
+  /** Whether people sign in: then nobody gets in without. */
+  readonly signIn: boolean
   readonly allowedHosts: readonly string[]
   /** Of the server that we have started ourselves. */
   readonly ownKey?: string | undefined
 }
 
-const LOCAL: Caller = { name: 'local', may: () => true }
+/** Who is calling, as the door has found out. */
+export interface Identity {
+  /** For the record: the name of the key or the person, or `local` where no keys are asked for. */
+  readonly name: string
+  readonly kind: 'key' | 'person' | 'local' | 'server'
+  /** Of the key that it came with. */
+  readonly keyId?: string | undefined
+  readonly personId?: string | undefined
+  readonly grants: readonly Grant[]
+}
+
+/** Who is calling, and what they may do to what the call is about. */
+export interface Caller extends Identity {
+  may(action: Action, target?: Target): boolean
+  /** Every action that they may do. */
+  actions(target?: Target): (typeof ACTIONS)[number][]
+}
+
+const LOCAL: Identity = { name: 'local', kind: 'local', grants: [{ role: 'admin' }] }
+const LOCAL_SERVER: Identity = { name: 'local server', kind: 'server', grants: [{ role: 'follow' }] }
+
+/** The cookie of a session. Over TLS its name lets no page of another host set it (RFC 6265bis, `__Host-`). */
+export const SESSION_COOKIES = ['__Host-slipway_session', 'slipway_session'] as const
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /** Finds out who is calling. */
 export class Access {
@@ -27,43 +55,99 @@ export class Access {
     this.#hosts = options.local ? new HostCheck(options.allowedHosts) : undefined
   }
 
-  /** @throws SLW_HOST_NOT_ALLOWED, SLW_UNAUTHENTICATED */
-  async callerOf(headers: IncomingHttpHeaders): Promise<Caller> {
-    this.#hosts?.require(headers.host)
-    this.#requireOwnOrigin(headers)
+  /** @throws SLW_HOST_NOT_ALLOWED, SLW_UNAUTHENTICATED; SLW_FORBIDDEN for a page that does not show its session's token */
+  async identityOf({ headers, method }: Pick<FastifyRequest, 'headers' | 'method'>): Promise<Identity> {
+    const { keys, local, signIn } = this.#options
+    this.#requireHost(headers)
     const key = keyOf(headers.authorization)
-    if (key !== undefined) {
-      if (this.#isOwn(key)) return { name: 'local server', may: (action) => action === 'follow' }
-      const known = await this.#options.keys.verify(key)
-      if (known !== undefined) return { name: known.name, keyId: known.id, environments: known.environments, may: mayBy(known.scopes) }
-      throw new SlipwayError('SLW_UNAUTHENTICATED', 'the key is unknown, expired or revoked')
-    }
-    if (this.#options.local && !(await this.#options.keys.any())) return LOCAL
+    if (key !== undefined) return await this.#byKey(key)
+    const cookie = sessionCookie(headers.cookie)
+    if (cookie !== undefined) return await this.#bySession(cookie, { headers, method })
+    if (local && !signIn && !(await keys.any())) return LOCAL
     throw new SlipwayError(
       'SLW_UNAUTHENTICATED',
-      'a key is needed: Authorization: Bearer KEY, or for MLflow clients MLFLOW_TRACKING_TOKEN (or a password)',
+      `a key is needed: Authorization: Bearer KEY, or for MLflow clients MLFLOW_TRACKING_TOKEN (or a password)${signIn ? '; people sign in with: slipway login' : ''}`,
     )
   }
 
-  #isOwn(key: string): boolean {
-    const { ownKey } = this.#options
-    if (ownKey === undefined) return false
-    const [own, given] = [ownKey, key].map((text) => createHash('sha256').update(text).digest())
-    return timingSafeEqual(own!, given!)
+  /** Pages of other sites, and names that lead here by a trick, are refused whatever they show. @throws SLW_HOST_NOT_ALLOWED */
+  #requireHost(headers: FastifyRequest['headers']): void {
+    this.#hosts?.require(headers.host)
+    const { origin, host } = headers
+    if (origin === undefined || (this.#hosts === undefined && sessionCookie(headers.cookie) === undefined)) return
+    if (origin === 'null' || !URL.canParse(origin) || new URL(origin).host !== host)
+      throw new SlipwayError('SLW_HOST_NOT_ALLOWED', `pages of ${origin} may not use this control plane`)
   }
 
-  /** A page of another site may send requests that it cannot read the answers of: they are not done either. */
-  #requireOwnOrigin({ origin, host }: IncomingHttpHeaders): void {
-    if (this.#hosts === undefined || origin === undefined || origin === 'null') {
-      if (origin === 'null' && this.#hosts !== undefined) throw foreign(origin)
-      return
-    }
-    if (!URL.canParse(origin) || new URL(origin).host !== host) throw foreign(origin)
+  async #byKey(key: string): Promise<Identity> {
+    const { keys, people, ownKey } = this.#options
+    if (ownKey !== undefined && sameSecret(ownKey, key)) return LOCAL_SERVER
+    const known = await keys.verify(key)
+    if (known === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', 'the key is unknown, expired or revoked')
+    const { name, id: keyId, personId } = known
+    if (personId === undefined) return { name, kind: 'key', keyId, grants: grantsOf(known) }
+    const person = await people.get(personId)
+    if (person === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', 'the key is of nobody who is known')
+    return { name: person.name, kind: 'person', keyId, personId, grants: await people.grantsOf(person) }
+  }
+
+  async #bySession(cookie: string, { headers, method }: Pick<FastifyRequest, 'headers' | 'method'>): Promise<Identity> {
+    const { people } = this.#options
+    const session = await people.session(cookie)
+    if (session === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', 'the session is over: sign in again')
+    const shown = headers['x-csrf-token']
+    // A cookie comes by itself; this header comes only from our own pages.
+    if (!SAFE_METHODS.has(method) && (typeof shown !== 'string' || !sameSecret(session.csrf, shown)))
+      throw new SlipwayError('SLW_FORBIDDEN', 'the header X-CSRF-Token of the session is missing or wrong')
+    const { person } = session
+    return { name: person.name, kind: 'person', personId: person.id, grants: await people.grantsOf(person) }
   }
 }
 
-function foreign(origin: string): SlipwayError {
-  return new SlipwayError('SLW_HOST_NOT_ALLOWED', `pages of ${origin} may not use this control plane`)
+/** Somebody, and what they may do to a target. */
+export function callerOn(identity: Identity, target: Target): Caller {
+  return {
+    ...identity,
+    may: (action, other = target) => allows(identity.grants, action, other),
+    actions: (other = target) => allowedActions(identity.grants, other),
+  }
+}
+
+/** The one function that every route asks: what nobody has allowed is denied. @throws SLW_FORBIDDEN saying what is missing */
+export function requirePermission(caller: Caller, action: Action, target: Target): void {
+  if (caller.may(action, target)) return
+  const { environment, models } = target
+  const where = models === 'any' || models.length === 0 ? `in "${environment}"` : `on model ${models.join(', ')} in "${environment}"`
+  throw new SlipwayError('SLW_FORBIDDEN', `${caller.kind} "${caller.name}" has no role that allows "${action}" ${where}`)
+}
+
+/** Whether somebody is admin of every environment and model. */
+export function isAdminEverywhere({ grants }: Pick<Identity, 'grants'>): boolean {
+  return grants.some(({ role, environments, models }) => role === 'admin' && environments === undefined && models === undefined)
+}
+
+/** What concerns every environment is for who is admin of all. @throws SLW_FORBIDDEN */
+export function requireEverywhere(caller: Caller): void {
+  if (!isAdminEverywhere(caller))
+    throw new SlipwayError('SLW_FORBIDDEN', `${caller.kind} "${caller.name}" is not admin of every environment, which this is for`)
+}
+
+/** What the session's cookie holds. */
+export function sessionCookie(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined
+  const cookies = new Map(
+    header.split(';').map((pair) => {
+      const at = pair.indexOf('=')
+      return [pair.slice(0, at).trim(), pair.slice(at + 1).trim()]
+    }),
+  )
+  return SESSION_COOKIES.map((name) => cookies.get(name)).find((value) => value !== undefined && value !== '')
+}
+
+/** In a time that does not tell how much of it is right. */
+function sameSecret(ours: string, given: string): boolean {
+  const [a, b] = [ours, given].map((text) => createHash('sha256').update(text).digest())
+  return timingSafeEqual(a!, b!)
 }
 
 /** Bearer, or the password of basic authentication, which is what MLflow's clients can be given. */
@@ -74,23 +158,4 @@ function keyOf(authorization: string | undefined): string | undefined {
   if (scheme.toLowerCase() !== 'basic') return ''
   const pair = Buffer.from(value, 'base64').toString('utf8')
   return pair.slice(pair.indexOf(':') + 1)
-}
-
-/** A scope opens itself and what is less. `protect` is a right of its own that only admins have besides. */
-function mayBy(scopes: readonly string[]): (action: Action) => boolean {
-  const allowed = new Set<Action>()
-  for (const scope of scopes) {
-    if ((SERVER_ACTIONS as readonly string[]).includes(scope)) allowed.add(scope as Action)
-    const rank = (ACTIONS as readonly string[]).indexOf(scope)
-    if (rank >= 1) allowed.add('follow')
-    if (scope === 'admin') allowed.add('join')
-    for (const action of ACTIONS.slice(0, rank + 1))
-      if (action !== 'protect' || scope === 'protect' || scope === 'admin') allowed.add(action)
-  }
-  return (action) => allowed.has(action)
-}
-
-/** The one function that every route asks. @throws SLW_FORBIDDEN */
-export function requirePermission(caller: Caller, action: Action): void {
-  if (!caller.may(action)) throw new SlipwayError('SLW_FORBIDDEN', `the key "${caller.name}" has no scope that allows "${action}"`)
 }

@@ -2,6 +2,8 @@ import fastify from 'fastify'
 import { artifactRoutes } from './mlflow/artifacts.ts'
 import { mlflowRoutes } from './mlflow/mlflow.ts'
 import { fromFastify, JSON_BYTES_MAX, takeEnvironment } from './doors.ts'
+import { authRoutes } from './auth.ts'
+import { limitRates } from './rate-limits.ts'
 import { statusRoutes } from './status.ts'
 import { v1Routes } from './v1/v1.ts'
 import type { FastifyInstance } from 'fastify'
@@ -13,7 +15,11 @@ const IDLE_TIMEOUT_MS = 120_000
 
 /** Every door of the control plane on one server that does not listen yet. */
 export async function createApiServer(options: ApiOptions): Promise<FastifyInstance> {
+  const { certificates } = options
   const app = fastify({
+    ...(certificates !== undefined && {
+      https: { ...certificates.context, ...(certificates.mutual && { requestCert: true, rejectUnauthorized: true }) } as object,
+    }),
     bodyLimit: JSON_BYTES_MAX,
     // An upload takes as long as it takes, while bytes come.
     requestTimeout: 0,
@@ -40,7 +46,11 @@ export async function createApiServer(options: ApiOptions): Promise<FastifyInsta
     options.news.end()
     options.deliveryNews.end()
   })
+  if (certificates !== undefined)
+    certificates.onChange((context) => (app.server as unknown as { setSecureContext(context: object): void }).setSecureContext(context))
+  await limitRates(app, options)
   await app.register(statusRoutes(options))
+  await app.register(authRoutes(options), { prefix: '/auth' })
   await app.register(v1Routes(options), { prefix: '/api/v1' })
   for (const prefix of ['/api/2.0', '/ajax-api/2.0']) {
     await app.register(mlflowRoutes(options), { prefix: `${prefix}/mlflow` })

@@ -13,7 +13,13 @@ import type { Files } from '../registry/files.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Windows } from '../monitoring/windows.ts'
 import type { Delivery } from '../delivery/delivery.ts'
-import type { Keys } from '../registry/keys.ts'
+import { DEFAULT_ENVIRONMENT } from '../registry/ground.ts'
+import type { Environments } from '../registry/environments.ts'
+import type { Keys } from '../access/keys.ts'
+import type { Certificates } from '../security/certificates.ts'
+import type { People } from '../access/people.ts'
+import type { Refusals } from '../access/refusals.ts'
+import type { SignIn } from '../access/sign-in.ts'
 import type { Signers } from '../registry/signers.ts'
 import type { Webhooks } from '../registry/webhooks.ts'
 import type { Access } from './access.ts'
@@ -59,8 +65,15 @@ export interface ApiOptions {
   readonly serving?: ServingStatus
   readonly access: Access
   readonly log: Logger
-  /** The environments there are; the first is the one that a path without a prefix means. */
-  readonly environments: readonly [string, ...string[]]
+  readonly environments: Environments
+  readonly people: People
+  readonly refusals: Refusals
+  /** Undefined: without TLS. */
+  readonly certificates?: Certificates | undefined
+  /** Requests of one caller in a minute. */
+  readonly requestsPerMinute: number
+  /** Undefined where people do not sign in. */
+  readonly signIn?: SignIn | undefined
 }
 
 /** The bytes of a request whose body nobody has read. */
@@ -83,11 +96,9 @@ export function takeEnvironment(request: IncomingMessage): string {
 }
 
 /** Which environment a request is about. @throws SLW_NOT_FOUND */
-export function environmentOf(request: IncomingMessage, { environments }: Pick<ApiOptions, 'environments'>): string {
+export async function environmentOf(request: IncomingMessage, { environments }: Pick<ApiOptions, 'environments'>): Promise<string> {
   const named = (request as Prefixed)[ENVIRONMENT]
-  if (named === undefined) return environments[0]
-  if (environments.includes(named)) return named
-  throw new SlipwayError('SLW_NOT_FOUND', `there is no environment "${named}"; there are ${environments.join(', ')}`)
+  return named === undefined ? DEFAULT_ENVIRONMENT : await environments.require(named)
 }
 
 /** The errors of the framework in our words. */

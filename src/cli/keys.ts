@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { userInfo } from 'node:os'
 import { resolve } from 'node:path'
-import { ACTIONS } from '../api/permissions.ts'
+import { SCOPES } from '../contract/roles.ts'
 import { databaseUrl } from '../control-plane/places.ts'
 import { systemClock } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { parseDurationMs } from '../core/units.ts'
-import { Keys } from '../registry/keys.ts'
+import { Keys } from '../access/keys.ts'
 import { openDatabase } from '../storage/sql/open.ts'
 import { note, print, table } from './output.ts'
 import type { Command } from 'commander'
@@ -20,7 +20,9 @@ export function define(command: Command): void {
   withPlace(
     command.command('create').description('make a key, which is printed once').argument('<name>', 'whose it is; stands in the record'),
   )
-    .option('--scope <scope...>', `what it opens, and with it what is less: ${ACTIONS.join(', ')}`, ['write'])
+    .option('--scope <scope...>', `what it opens: ${SCOPES.join(', ')}`, ['developer'])
+    .option('--environment <name...>', 'where it holds. Default: everywhere')
+    .option('--model <name...>', 'models that it is for; with * at the end all that begin so. Default: all')
     .option('--expires <duration>', 'how long it holds, such as 720h. Default: until it is revoked')
     .action(create)
   withPlace(command.command('list').description('show what is known of the keys')).action(list)
@@ -39,12 +41,24 @@ async function withKeys(options: PlaceOptions, act: (keys: Keys) => Promise<void
   await act(new Keys({ database, clock: systemClock, newId: () => randomUUID().replaceAll('-', '') }))
 }
 
-async function create(name: string, options: PlaceOptions & { scope: string[]; expires?: string }): Promise<void> {
-  const unknown = options.scope.find((scope) => !(ACTIONS as readonly string[]).includes(scope))
-  if (unknown !== undefined) throw new SlipwayError('SLW_USAGE', `--scope ${unknown}: expected some of ${ACTIONS.join(', ')}`)
+async function create(
+  name: string,
+  options: PlaceOptions & { scope: string[]; expires?: string; environment?: string[]; model?: string[] },
+): Promise<void> {
+  const unknown = options.scope.find((scope) => !(SCOPES as readonly string[]).includes(scope))
+  if (unknown !== undefined) throw new SlipwayError('SLW_USAGE', `--scope ${unknown}: expected some of ${SCOPES.join(', ')}`)
   const expiresAt = options.expires === undefined ? undefined : Date.now() + parseDurationMs(options.expires, '--expires')
   await withKeys(options, async (keys) => {
-    const { key } = await keys.create({ environment: 'default', actor: userInfo().username }, { name, scopes: options.scope, expiresAt })
+    const { key } = await keys.create(
+      { environment: 'default', actor: userInfo().username },
+      {
+        name,
+        scopes: options.scope,
+        expiresAt,
+        environments: options.environment,
+        models: options.model,
+      },
+    )
     print(key)
     note('It is shown this once. MLflow clients take it as MLFLOW_TRACKING_TOKEN.')
   })

@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { Secrets } from '../security/secrets/secrets.ts'
 import { SlipwayError } from '../core/errors.ts'
+import { ROLES } from '../contract/roles.ts'
 import { LocalServer } from '../control-plane/local-server.ts'
 import { startControlPlane } from '../control-plane/start-control-plane.ts'
 import { openLogger, LogOutput } from '../server/log-output.ts'
 import { print, style } from './output.ts'
+import type { Role } from '../contract/roles.ts'
+import type { ControlPlaneOptions } from '../control-plane/start-control-plane.ts'
 import type { Command } from 'commander'
 
 interface UpOptions {
@@ -20,12 +24,27 @@ interface UpOptions {
   readonly allowPrivateAddresses: boolean
   readonly directTransfers: boolean
   readonly publicUrl?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly tlsClientCa?: string
+  readonly behindProxy: boolean
+  readonly insecure: boolean
+  readonly requestsPerMinute?: string
+  readonly oidcIssuer?: string
+  readonly oidcClientId?: string
+  readonly oidcClientSecret?: string
+  readonly dbPassword?: string
+  readonly oidcGroupsClaim?: string
+  readonly oidcScope?: string
+  readonly oidcDefaultRole?: string
+  readonly oidcAdmin?: string[]
 }
 
 export function define(command: Command): void {
   command
     .option('--data <folder>', 'where the database and files lie', '.slipway')
     .option('--db <url>', 'sqlite:PATH or postgres://...; default: a file in the data folder')
+    .option('--db-password <reference>', 'where the password of the PostgreSQL user lies: env:NAME, file:PATH, vault:..., aws-sm:...')
     .option('--objects <url>', 'file:PATH or s3://bucket/prefix; default: a folder in the data folder')
     .option('--host <host>', 'address to listen on', '127.0.0.1')
     .option('--port <n>', 'port of the control plane; 0 takes a free one', '8480')
@@ -39,6 +58,19 @@ export function define(command: Command): void {
       'clients of MLflow send and get large files from the bucket itself, which they must be able to reach',
       false,
     )
+    .option('--tls-cert <file>', 'certificate (PEM); read again when it changes')
+    .option('--tls-key <file>', 'its key (PEM)')
+    .option('--tls-client-ca <file>', 'authorities of clients: only clients with a certificate of theirs get in')
+    .option('--behind-proxy', 'a proxy before this speaks TLS', false)
+    .option('--insecure', 'listen beyond this machine without TLS all the same', false)
+    .option('--requests-per-minute <n>', 'that one caller may send; default: 60000')
+    .option('--oidc-issuer <url>', 'OpenID Connect issuer at which people sign in')
+    .option('--oidc-client-id <id>', 'what this is known as there')
+    .option('--oidc-client-secret <reference>', 'where its secret lies; default: a public client')
+    .option('--oidc-groups-claim <name>', 'claim with the groups of a person; default: groups')
+    .option('--oidc-scope <text>', 'what is asked for; default: openid profile email')
+    .option('--oidc-default-role <role>', 'what everybody who can sign in may do; default: nothing')
+    .option('--oidc-admin <who...>', 'addresses of the first admins')
     .addHelpText('after', '\nExamples:\n  slipway up\n  slipway up --db postgres://slipway@db/slipway --objects s3://models/registry')
     .action(async (options: UpOptions) => up(options))
 }
@@ -49,6 +81,7 @@ async function up(options: UpOptions): Promise<void> {
   const logger = openLogger(new LogOutput(undefined), process.stderr.isTTY ? 'warn' : 'info')
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop())
+  const secrets = new Secrets({ log: logger })
   const serverPort = portOf(options.serverPort, '--server-port')
   await using opened = new AsyncDisposableStack()
   const key = randomBytes(24).toString('base64url')
@@ -66,6 +99,13 @@ async function up(options: UpOptions): Promise<void> {
       allowPrivateAddresses: options.allowPrivateAddresses,
       directTransfers: options.directTransfers,
       publicUrl: options.publicUrl,
+      tls: tlsOf(options),
+      behindProxy: options.behindProxy,
+      insecure: options.insecure,
+      requestsPerMinute: options.requestsPerMinute === undefined ? undefined : countOf(options.requestsPerMinute, '--requests-per-minute'),
+      secrets,
+      databasePassword: options.dbPassword === undefined ? undefined : secrets.secret('--db-password', options.dbPassword),
+      signIn: signInOf(options, secrets),
       ...(options.server && {
         serving: { url: `http://127.0.0.1:${serverPort}`, key, onEndpoints: async () => server?.start() },
       }),
@@ -76,7 +116,7 @@ async function up(options: UpOptions): Promise<void> {
     await writeFile(keyFile, `${key}\n`, { mode: 0o600 })
     server = opened.use(
       new LocalServer({
-        controlPlane: plane.url,
+        controlPlane: plane.localUrl ?? plane.url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:'),
         keyFile,
         store: join(data, 'store'),
         host: '127.0.0.1',
@@ -88,6 +128,36 @@ async function up(options: UpOptions): Promise<void> {
   }
   print(banner(plane.url, options.server ? `http://127.0.0.1:${serverPort}` : undefined, data))
   await stopped
+}
+
+function tlsOf({ tlsCert: cert, tlsKey: key, tlsClientCa: clientCa }: UpOptions): ControlPlaneOptions['tls'] {
+  if (cert === undefined && key === undefined && clientCa === undefined) return undefined
+  if (cert === undefined || key === undefined) throw new SlipwayError('SLW_USAGE', '--tls-cert and --tls-key belong together')
+  return { cert, key, clientCa }
+}
+
+function signInOf(options: UpOptions, secrets: Secrets): ControlPlaneOptions['signIn'] {
+  const { oidcIssuer: issuer, oidcClientId: clientId, oidcClientSecret, oidcDefaultRole: defaultRole } = options
+  if (issuer === undefined) return undefined
+  if (!URL.canParse(issuer) || clientId === undefined)
+    throw new SlipwayError('SLW_USAGE', '--oidc-issuer is a URL, and needs --oidc-client-id')
+  if (defaultRole !== undefined && !(ROLES as readonly string[]).includes(defaultRole))
+    throw new SlipwayError('SLW_USAGE', `--oidc-default-role ${defaultRole}: expected ${ROLES.join(', ')}`)
+  const secret = oidcClientSecret === undefined ? undefined : secrets.secret('--oidc-client-secret', oidcClientSecret)
+  return {
+    issuer,
+    clientId,
+    clientSecret: secret === undefined ? undefined : () => secret.value(),
+    groupsClaim: options.oidcGroupsClaim,
+    scope: options.oidcScope,
+    defaultRole: defaultRole as Role | undefined,
+    admins: options.oidcAdmin ?? [],
+  }
+}
+
+function countOf(text: string, flag: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  throw new SlipwayError('SLW_USAGE', `${flag} ${text}: expected a number`)
 }
 
 function portOf(text: string, flag: string): number {

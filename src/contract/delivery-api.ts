@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { EndpointSpec, ManagedBy } from './endpoint.ts'
 import { VersionCondition } from './followed-state.ts'
+import { ACTIONS } from './roles.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'
 
@@ -65,6 +66,7 @@ export const EndpointAnswer = Type.Object({
     updatedAt: Time('When it was last changed.'),
   }),
   spec: EndpointSpec,
+  actions: Optional(Type.Array(oneOf(ACTIONS), { description: 'What the caller may do to it.' })),
   status: Type.Object({
     observedGeneration: Type.Integer({ description: 'Of the spec that the revision in force was made of.' }),
     conditions: Type.Array(ConditionAnswer),

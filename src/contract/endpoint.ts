@@ -126,6 +126,7 @@ export const EndpointDocument = Type.Object(
     ),
     spec: EndpointSpec,
     status: Type.Optional(Type.Unknown()),
+    actions: Type.Optional(Type.Unknown()),
   },
   { ...closed, description: 'An endpoint, as people declare it.' },
 )

@@ -12,6 +12,9 @@ export const ModelPolicy = Type.Object(
     approval: Type.Optional(
       Type.Boolean({ description: 'Somebody with the scope `protect` must have approved the version. Default: false.' }),
     ),
+    secondPerson: Type.Optional(
+      Type.Boolean({ description: 'Who has registered or promoted a version may not be the one who approves it. Default: false.' }),
+    ),
     signedBy: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
         description: 'Names of signers, one of whom must have signed it. Default: no signature is needed.',

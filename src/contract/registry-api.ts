@@ -2,6 +2,7 @@
 import { Type } from 'typebox'
 import type { Static, TSchema } from 'typebox'
 import { ModelPolicy } from './model-policy.ts'
+import { ACTIONS, SCOPES } from './roles.ts'
 import { oneOf } from './schema.ts'
 import { SignatureDocument } from './signature-document.ts'
 
@@ -46,6 +47,7 @@ export const ModelAnswer = Type.Object({
   revision: Type.Integer({ description: 'Grows with every change; the ETag.' }),
   createdAt: Time('When it was made.'),
   updatedAt: Time('When it was last changed.'),
+  actions: Optional(Type.Array(oneOf(ACTIONS), { description: 'What the caller may do to it.' })),
 })
 export type ModelAnswer = Static<typeof ModelAnswer>
 
@@ -68,12 +70,24 @@ export const ModelUpdateBody = Type.Object(
 )
 export type ModelUpdateBody = Static<typeof ModelUpdateBody>
 
-export const ProvenanceBody = Type.Object(
+const provenance = {
+  runId: Optional(Type.String()),
+  datasetVersion: Optional(Type.String({ description: 'Such as train@3f2a.' })),
+  codeCommit: Optional(Type.String()),
+  parentVersion: Optional(Type.String({ description: '`churn/3`: what it was copied or made from.' })),
+}
+
+export const ProvenanceBody = Type.Object(provenance, { additionalProperties: false })
+
+const ProvenanceAnswer = Type.Object(
   {
-    runId: Optional(Type.String()),
-    datasetVersion: Optional(Type.String({ description: 'Such as train@3f2a.' })),
-    codeCommit: Optional(Type.String()),
-    parentVersion: Optional(Type.String({ description: '`churn/3`: what it was copied or made from.' })),
+    ...provenance,
+    promotedFrom: Optional(
+      Type.Object(
+        { environment: Type.String(), version: Type.Integer() },
+        { description: 'The version of another environment that it was copied from.' },
+      ),
+    ),
   },
   { additionalProperties: false },
 )
@@ -98,7 +112,7 @@ export const VersionAnswer = Type.Object({
     reason: Optional(Type.String()),
     at: Optional(Type.Integer()),
   }),
-  provenance: ProvenanceBody,
+  provenance: ProvenanceAnswer,
   signature: Optional(SignatureDocument),
   metrics: Type.Record(Type.String(), Type.Number()),
   examples: Optional(Type.Object({ rows: Type.Array(Type.Unknown()), golden: Type.Array(Type.Unknown()) })),
@@ -251,7 +265,12 @@ export const NewWebhookBody = Type.Object(
     description: Optional(Type.String({ maxLength: 5000 })),
     events: Events,
     secret: Optional(
-      Type.String({ minLength: 16, maxLength: 1000, description: 'What is sent is signed with it. Default: one is made and told once.' }),
+      Type.String({
+        minLength: 8,
+        maxLength: 1000,
+        description:
+          'What is sent is signed with it: at least 16 characters, or where it lies (env:NAME, file:PATH, vault:MOUNT/PATH#FIELD, aws-sm:NAME#FIELD), which is for admins of every environment. Default: one is made and told once.',
+      }),
     ),
   },
   { additionalProperties: false },
@@ -288,6 +307,7 @@ export const KeyAnswer = Type.Object({
   prefix: Type.String({ description: 'What it begins with.' }),
   scopes: Type.Array(Type.String()),
   environments: Optional(Type.Array(Type.String(), { description: 'Where it holds. Missing: everywhere.' })),
+  models: Optional(Type.Array(Type.String(), { description: 'Models that it is for. Missing: all.' })),
   createdBy: Type.String(),
   createdAt: Time('When it was made.'),
   expiresAt: Optional(Type.Integer()),
@@ -300,8 +320,11 @@ export type KeyAnswer = Static<typeof KeyAnswer>
 export const NewKeyBody = Type.Object(
   {
     name: Name('Whose it is; stands in the record.'),
-    scopes: Type.Array(oneOf(['read', 'write', 'protect', 'admin', 'join', 'follow']), { minItems: 1 }),
+    scopes: Type.Array(oneOf(SCOPES), { minItems: 1 }),
     environments: Optional(Type.Array(Type.String(), { minItems: 1, description: 'Where it holds. Default: everywhere.' })),
+    models: Optional(
+      Type.Array(Type.String(), { minItems: 1, description: 'Models that it is for; with * at the end all that begin so. Default: all.' }),
+    ),
     expiresAt: Optional(Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds. Default: until it is revoked.' })),
   },
   { additionalProperties: false },

@@ -46,7 +46,7 @@ export class LocalServer implements AsyncDisposable {
 
   #spawn(): void {
     const { controlPlane, keyFile, store, host, port, pidFile, log } = this.#options
-    const follows = ['--control-plane', controlPlane, '--control-plane-key-file', keyFile, '--store', store, '--server-name', 'local']
+    const follows = ['--control-plane', controlPlane, '--control-plane-key', `file:${keyFile}`, '--store', store, '--server-name', 'local']
     const args = ['serve', ...follows, '--host', host, '--port', String(port), '--log-level', 'warn']
     const child = spawn(process.execPath, [join(packageRoot(), 'bin', 'slipway'), ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
     this.#child = child

@@ -1,10 +1,12 @@
 import { messageOf } from '../core/errors.ts'
 import { Outbox } from '../registry/webhooks.ts'
+import { isSecretReference } from '../security/secrets/reference.ts'
 import { askOutside } from '../security/outside-request.ts'
 import { slipwayVersion } from '../core/version.ts'
 import { underLease } from './under-lease.ts'
 import type { Logger } from '../core/log.ts'
 import type { Ground } from '../registry/ground.ts'
+import type { Secrets } from '../security/secrets/secrets.ts'
 import type { Parcel } from '../registry/webhooks.ts'
 
 export interface SendOptions {
@@ -13,6 +15,7 @@ export interface SendOptions {
   readonly log: Logger
   /** Whether addresses of this machine and its network may be told. */
   readonly allowInside: boolean
+  readonly secrets: Secrets
 }
 
 /** How often it is looked whether there is something to send. */
@@ -25,7 +28,7 @@ const ROUNDS_MAX = 100
  * Sends what is due, in one of the control planes of a database at a time. One that was paused for longer than its lease may send what
  * another has sent: receivers know a delivery by its id.
  */
-export async function sendWebhooks({ ground, holder, log, allowInside }: SendOptions): Promise<void> {
+export async function sendWebhooks({ ground, holder, log, allowInside, secrets }: SendOptions): Promise<void> {
   if (!(await Outbox.isWaiting(ground))) return
   await underLease({ database: ground.database, holder, name: 'webhooks', log }, async (fenced) => {
     const outbox = new Outbox(ground, fenced)
@@ -35,7 +38,7 @@ export async function sendWebhooks({ ground, holder, log, allowInside }: SendOpt
       if (parcels.length === 0) return
       await Promise.all(
         parcels.map(async (parcel) => {
-          const result = await send(parcel, allowInside).then(
+          const result = await send(parcel, allowInside, secrets).then(
             (status) => ({ status, ...((status < 200 || status > 299) && { error: `answered ${status}` }) }),
             (error: unknown) => ({ error: messageOf(error) }),
           )
@@ -47,8 +50,10 @@ export async function sendWebhooks({ ground, holder, log, allowInside }: SendOpt
 }
 
 /** @returns the status */
-async function send({ url, body, headers }: Parcel, allowInside: boolean): Promise<number> {
-  const named = { ...headers, 'user-agent': `slipway/${slipwayVersion()}` }
+async function send({ url, body, secret, headers }: Parcel, allowInside: boolean, secrets: Secrets): Promise<number> {
+  // Looked up for each attempt: what is rotated is used from then on.
+  const key = secret !== undefined && isSecretReference(secret) ? await secrets.secret('the secret of a webhook', secret).value() : secret
+  const named = { ...headers(key), 'user-agent': `slipway/${slipwayVersion()}` }
   const response = await askOutside(url, { method: 'POST', headers: named, body, timeoutMs: TIMEOUT_MS, allowInside })
   response.on('error', () => {})
   // What it says is nothing to us.

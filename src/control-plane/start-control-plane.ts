@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { createServer } from 'node:http'
 import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +13,12 @@ import { Files } from '../registry/files.ts'
 import { Inspector } from '../registry/inspector.ts'
 import { Delivery, endpointDependents } from '../delivery/delivery.ts'
 import { Windows } from '../monitoring/windows.ts'
-import { Keys } from '../registry/keys.ts'
+import { Keys } from '../access/keys.ts'
+import { People } from '../access/people.ts'
+import { Refusals } from '../access/refusals.ts'
+import { SignIn } from '../access/sign-in.ts'
+import { Environments } from '../registry/environments.ts'
+import { DEFAULT_ENVIRONMENT } from '../registry/ground.ts'
 import { Registry } from '../registry/registry.ts'
 import { Signers } from '../registry/signers.ts'
 import { Webhooks } from '../registry/webhooks.ts'
@@ -20,11 +26,10 @@ import { AliasEndpoints } from '../delivery/alias-endpoints.ts'
 import { Imports } from './imports.ts'
 import { backups } from './make-backup.ts'
 import { databaseUrl, objectsUrl, publicUrlOf, windowsUrl } from './places.ts'
-import { repeat } from './repeat.ts'
-import { SEND_EVERY_MS, sendWebhooks } from './send-webhooks.ts'
-import { followDue } from './follow-due.ts'
 import { tryOut } from './try-out.ts'
-import { keepUp, UPKEEP_EVERY_MS } from './upkeep.ts'
+import { beginBackground } from './background.ts'
+import { Secrets } from '../security/secrets/secrets.ts'
+import { Certificates } from '../security/certificates.ts'
 import { isLoopback } from '../security/host-check.ts'
 import { Contents } from '../storage/contents.ts'
 import { PartUploads } from '../storage/part-uploads.ts'
@@ -32,6 +37,10 @@ import { openObjectStore } from '../storage/objects/open.ts'
 import { Leases } from '../storage/sql/leases.ts'
 import { openDatabase } from '../storage/sql/open.ts'
 import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import type { SignInOptions } from '../access/sign-in.ts'
+import type { Secret } from '../security/secrets/secrets.ts'
+import type { Role } from '../contract/roles.ts'
 import type { Logger } from '../core/log.ts'
 
 export interface ControlPlaneOptions {
@@ -53,6 +62,20 @@ export interface ControlPlaneOptions {
   readonly directTransfers?: boolean
   /** By which clients reach the control plane, also through proxies. Clients of MLflow 3 send large files in parts where it is given. */
   readonly publicUrl?: string | undefined
+  /** PEM files; `clientCa` also asks clients for a certificate. Default: without TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa: string | undefined } | undefined
+  /** A proxy before us speaks TLS. Default: false. */
+  readonly behindProxy?: boolean
+  /** Listens beyond this machine without TLS all the same. Default: false. */
+  readonly insecure?: boolean
+  /** Of one caller. Default: 60000. */
+  readonly requestsPerMinute?: number | undefined
+  /** Password of the PostgreSQL user, over what the URL says. */
+  readonly databasePassword?: Secret | undefined
+  /** Where references to secrets are looked up. Default: new ones. */
+  readonly secrets?: Secrets
+  /** Where people sign in. Default: nobody does. */
+  readonly signIn?: SignInConfig | undefined
   readonly logger?: Logger
   /** A server beside the control plane, which is started once there is something to serve. */
   readonly serving?: LocalServing
@@ -66,9 +89,19 @@ export interface LocalServing {
   readonly onEndpoints: () => Promise<void>
 }
 
+/** An OpenID Connect issuer, and what people who sign in there may do. */
+export interface SignInConfig extends Pick<SignInOptions, 'issuer' | 'clientId' | 'clientSecret' | 'groupsClaim' | 'scope'> {
+  /** What everybody who can sign in may do everywhere. Default: nothing. */
+  readonly defaultRole?: Role | undefined
+  /** Addresses or names of the first admins. */
+  readonly admins?: readonly string[]
+}
+
 /** A control plane that listens. */
 export interface ControlPlane extends AsyncDisposable {
   readonly url: string
+  /** The same for the server that we have started: without TLS, on this machine only. Undefined where `url` is. */
+  readonly localUrl: string | undefined
   readonly port: number
   readonly registry: Registry
   readonly keys: Keys
@@ -76,14 +109,8 @@ export interface ControlPlane extends AsyncDisposable {
 
 /** How often it is looked for new documents while servers wait for one. */
 const DELIVERY_LOOK_MS = 50
-/** How often it is looked what a clock has made due. */
-const CLOCK_EVERY_MS = 1000
-
-/** How often aliases are looked at. */
-const FOLLOW_EVERY_MS = 500
-
-/** Until there are several, everything is in one. */
-const ENVIRONMENTS: readonly [string, ...string[]] = ['default']
+/** Clients of MLflow log a metric with each step of a loop. */
+const REQUESTS_PER_MINUTE = 60_000
 
 /**
  * Starts a control plane in this process.
@@ -97,9 +124,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const clock = systemClock
   const newId = (): string => randomUUID().replaceAll('-', '')
   await using opened = new AsyncDisposableStack()
+  const password = options.databasePassword === undefined ? undefined : () => options.databasePassword!.value()
   const objects = opened.use(await openObjectStore(objectsUrl(data, options.objects)))
-  const database = opened.use(await openDatabase(databaseUrl(data, options.database)))
-  const windows = new Windows(opened.use(await openDatabase(windowsUrl(databaseUrl(data, options.database)))), clock)
+  const database = opened.use(await openDatabase(databaseUrl(data, options.database), password))
+  const windows = new Windows(opened.use(await openDatabase(windowsUrl(databaseUrl(data, options.database)), password)), clock)
   const ground = { database, clock, newId, dependents: endpointDependents({ database, clock, newId }) }
   // What one that was killed left half-way; a data folder belongs to one control plane.
   const [inspecting, backingUp] = [join(data, 'inspecting'), join(data, 'backups')]
@@ -110,20 +138,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const registry = new Registry(ground, inspect)
   const delivery = new Delivery(ground)
   const keys = new Keys(ground)
-  for (const environment of ENVIRONMENTS) await registry.experiments.ensureDefault(environment)
+  const secrets = options.secrets ?? new Secrets({ log })
+  const environments = new Environments(ground, registry.experiments)
+  await environments.begin()
+  const people = new People(ground, { defaultRole: options.signIn?.defaultRole, admins: options.signIn?.admins ?? [] })
+  const refusals = new Refusals(database, clock)
   const holder = `${hostname()} ${process.pid}`
   // On SQLite we are alone: what one that was killed had goes on at once.
   if (database.dialect === 'sqlite') await new Leases(database, holder).releaseAll()
   const local = isLoopback(host)
-  if (!local && !(await keys.any()))
-    throw new SlipwayError(
-      'SLW_HOST_REFUSED',
-      `${host} can be reached by others, and there is no API key yet: make one with slipway keys create NAME --scope admin, or listen on 127.0.0.1`,
-    )
+  const certificates =
+    options.tls === undefined ? undefined : opened.use(await Certificates.open({ ...options.tls, clientCa: options.tls.clientCa }, log))
+  const signIn = openSignIn(options, people, { host, publicUrl })
+  if (!local) requireDoors(host, { ...options, keyed: await keys.any() })
   const partUploads = new PartUploads(stored)
   const files = new Files(ground, contents, partUploads)
-  const access = new Access({ keys, local, allowedHosts, ownKey: options.serving?.key })
-  const served = options.serving === undefined ? undefined : new AliasEndpoints({ ground, delivery, environment: ENVIRONMENTS[0], log })
+  const access = new Access({ keys, people, local, signIn: options.signIn !== undefined, allowedHosts, ownKey: options.serving?.key })
+  const served = options.serving === undefined ? undefined : new AliasEndpoints({ ground, delivery, environment: DEFAULT_ENVIRONMENT, log })
   const app = await createApiServer({
     registry,
     files,
@@ -142,7 +173,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     deliveryNews: new News(() => delivery.states.generation(), DELIVERY_LOOK_MS),
     access,
     log,
-    environments: ENVIRONMENTS,
+    environments,
+    people,
+    refusals,
+    certificates,
+    requestsPerMinute: options.requestsPerMinute ?? REQUESTS_PER_MINUTE,
+    signIn,
     ...(served !== undefined && options.serving !== undefined && { serving: { url: options.serving.url, models: () => served.served() } }),
   })
   opened.defer(() => app.close())
@@ -151,18 +187,63 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     throw new SlipwayError('SLW_PORT_IN_USE', `port ${port} of ${host} is in use; choose another with --port`)
   })
   const { serving } = options
-  if (serving !== undefined && served !== undefined)
-    opened.defer(repeat(async () => ((await served.follow()) ? serving.onEndpoints() : undefined), FOLLOW_EVERY_MS, log))
-  opened.defer(repeat(() => sendWebhooks({ ground, holder, log, allowInside: allowPrivateAddresses }), SEND_EVERY_MS, log))
-  opened.defer(repeat(() => followDue(delivery, { ground, holder, log }), CLOCK_EVERY_MS, log))
-  opened.defer(repeat(() => keepUp({ ground, objects, log, holder, delivery, windows }), UPKEEP_EVERY_MS, log))
+  const localUrl = certificates === undefined || serving === undefined ? undefined : await openLoopback(app, opened)
+  const beside = serving === undefined || served === undefined ? undefined : { served, onEndpoints: serving.onEndpoints }
+  const allowInside = allowPrivateAddresses
+  opened.use(beginBackground({ ground, objects, log, holder, delivery, windows, people, refusals, secrets, allowInside, local: beside }))
   const { port: bound } = app.server.address() as AddressInfo
   const held = opened.move()
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    localUrl,
+    url: `http${certificates === undefined ? '' : 's'}://${host.includes(':') ? `[${host}]` : host}:${bound}`,
     port: bound,
     registry,
     keys,
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** Beyond this machine nothing is open without keys or sign-in, and nothing in the clear unless somebody says so. @throws SLW_HOST_REFUSED */
+function requireDoors(
+  host: string,
+  { tls, behindProxy, insecure, signIn, keyed }: ControlPlaneOptions & { readonly keyed: boolean },
+): void {
+  if (tls === undefined && behindProxy !== true && insecure !== true)
+    throw new SlipwayError(
+      'SLW_HOST_REFUSED',
+      `${host} can be reached by others, and keys would go there in the clear: give --tls-cert and --tls-key, or --behind-proxy where a proxy speaks TLS, or --insecure`,
+    )
+  if (signIn === undefined && !keyed)
+    throw new SlipwayError(
+      'SLW_HOST_REFUSED',
+      `${host} can be reached by others, and there is no API key yet: make one with slipway keys create NAME --scope admin, or listen on 127.0.0.1`,
+    )
+}
+
+/** @throws SLW_CONFIG_INVALID where browsers could not find back */
+function openSignIn(
+  { signIn, port, tls }: ControlPlaneOptions,
+  people: People,
+  { host, publicUrl }: { host: string; publicUrl: string | undefined },
+): SignIn | undefined {
+  if (signIn === undefined) return undefined
+  const { issuer, clientId, clientSecret, groupsClaim, scope } = signIn
+  if (publicUrl === undefined && port === 0)
+    throw new SlipwayError('SLW_CONFIG_INVALID', 'people who sign in are sent back to us: give --public-url, or a port')
+  const here = publicUrl ?? `http${tls === undefined ? '' : 's'}://${host.includes(':') ? `[${host}]` : host}:${port}`
+  return new SignIn({ issuer, clientId, clientSecret, groupsClaim, scope, publicUrl: here, people })
+}
+
+/** A second door for the server beside us, which need not believe our certificate. Keys are asked for as everywhere. */
+async function openLoopback(app: FastifyInstance, opened: AsyncDisposableStack): Promise<string> {
+  const server = createServer((request, response) => app.routing(request, response))
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  opened.defer(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }

@@ -129,6 +129,22 @@ export const ERRORS = {
     meaning: 'The scheduler queue of the model is full.',
     cure: 'Retry after the time in Retry-After; add instances, or raise the queue limits.',
   },
+  SLW_SECRET_UNAVAILABLE: {
+    http: 503,
+    grpc: 'UNAVAILABLE',
+    retry: true,
+    exit: 2,
+    meaning: 'A secret that is given by reference cannot be looked up.',
+    cure: 'The message names the place and what is wrong with it; the value is never part of it.',
+  },
+  SLW_RATE_LIMITED: {
+    http: 429,
+    grpc: 'RESOURCE_EXHAUSTED',
+    retry: true,
+    exit: 1,
+    meaning: 'More requests than a caller, or more wrong keys than an address, may send in a minute.',
+    cure: 'Wait as long as Retry-After says; raise the limit with --requests-per-minute.',
+  },
   SLW_DRAINING: {
     http: 503,
     grpc: 'UNAVAILABLE',

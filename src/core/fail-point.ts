@@ -76,6 +76,8 @@ export const DELIVERY_STEPS = [
   'endpoint.deleted',
   'revision.added',
   'revision.routed',
+  'promote.numbered',
+  'promote.copied',
   'cron.set',
   'report.server',
   'report.endpoint',

@@ -156,12 +156,12 @@ export class FollowedStates {
   }
 
   /** The files of a version. @throws SLW_NOT_FOUND for one that is not of the environment, or lies in the trash */
-  async manifest(scope: Scope, versionId: string): Promise<VersionManifest> {
+  async manifest(scope: Scope, versionId: string): Promise<{ readonly manifest: VersionManifest; readonly models: readonly string[] }> {
     const { read } = this.#ground.database
     const version = await read
       .selectFrom('versions')
       .innerJoin('models', 'models.id', 'versions.model_id')
-      .select('digest')
+      .select(['digest', 'name'])
       .where('versions.id', '=', versionId)
       .where('environment', '=', scope.environment)
       .where('versions.deleted_at', 'is', null)
@@ -174,26 +174,28 @@ export class FollowedStates {
       .select(['path', 'content_id as contentId', 'files.size', 'chunks'])
       .where('root', '=', `version:${versionId}`)
       .execute()
-    return {
+    const manifest: VersionManifest = {
       versionId,
       digest: version.digest,
       files: files.map(({ path, contentId, size, chunks }) => ({ path, contentId, size, chunks: chunks === '' ? [] : chunks.split(' ') })),
     }
+    return { manifest, models: [version.name] }
   }
 
-  /** The size of a content that a version of the environment has. @throws SLW_NOT_FOUND */
-  async sizeOf(scope: Scope, contentId: string): Promise<number> {
+  /** The size of a content that versions of the environment have, and of which models these are. @throws SLW_NOT_FOUND */
+  async contentOf(scope: Scope, contentId: string): Promise<{ readonly size: number; readonly models: readonly string[] }> {
     const found = await this.#ground.database.read
       .selectFrom('files')
       .innerJoin('versions', (join) =>
         join.on((columns) => columns(columns.fn<string>('substr', ['root', columns.lit(9)]), '=', columns.ref('versions.id'))),
       )
       .innerJoin('models', 'models.id', 'versions.model_id')
-      .select('files.size')
+      .select(['files.size', 'name'])
       .where('content_id', '=', contentId)
       .where('environment', '=', scope.environment)
-      .executeTakeFirst()
-    if (found === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no version of "${scope.environment}" has the content ${contentId}`)
-    return found.size
+      .execute()
+    const [first] = found
+    if (first === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no version of "${scope.environment}" has the content ${contentId}`)
+    return { size: first.size, models: [...new Set(found.map(({ name }) => name))] }
   }
 }

@@ -42,7 +42,7 @@ export class Credentials {
   /** @returns undefined where none is asked for. @throws what joining throws */
   async key(): Promise<string | undefined> {
     const { address, clock } = this.#options
-    if (address.apiKey !== undefined) return address.apiKey
+    if (address.apiKey !== undefined) return typeof address.apiKey === 'string' ? address.apiKey : await address.apiKey()
     if (address.joinToken === undefined) return undefined
     if (this.#kept !== undefined && clock.epochMs() < this.#kept.replaceAt) return this.#kept.key
     return await this.#turns.take(() => this.#current())

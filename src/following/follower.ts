@@ -144,7 +144,9 @@ export class Follower implements AsyncDisposable {
     const kept = await this.#file.read(url)
     if (kept === undefined) return
     this.#known = { state: kept.state, etag: kept.etag }
-    const declared = endpointsOf(kept.state)
+    // What was refused since it was put into use goes on.
+    const refused = Object.values(kept.served).filter(({ name }) => isRefused(kept.state, name))
+    const declared = [...endpointsOf(kept.state), ...refused]
     const second = new Map<string, Present>()
     for (const endpoint of declared) {
       const before = kept.served[endpoint.name]

@@ -76,7 +76,8 @@ export class LocalStore {
     const folder = join(this.#folder, 'versions', digest)
     try {
       await stat(folder)
-      const now = new Date()
+      // Finer than a millisecond, in which much may be used.
+      const now = (performance.timeOrigin + performance.now()) / 1000
       await utimes(this.#lockPath(digest), now, now)
       return { folder, [Symbol.dispose]: () => lock[Symbol.dispose]() }
     } catch {

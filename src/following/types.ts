@@ -19,7 +19,7 @@ export interface ControlPlaneAddress {
   /** What a key of our own is had for. Read anew each time, as it may have been replaced. */
   readonly joinToken?: (() => Promise<string | undefined>) | undefined
   /** An API key that is used as it is, instead of joining. */
-  readonly apiKey?: string | undefined
+  readonly apiKey?: string | (() => Promise<string>) | undefined
 }
 
 /** What is known of one endpoint that is followed. */

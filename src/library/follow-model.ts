@@ -2,6 +2,7 @@ import { Cron } from 'croner'
 import { systemClock } from '../core/clock.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { ControlPlaneClient } from '../following/control-plane-client.ts'
+import { Credentials } from '../following/credentials.ts'
 import { Follower } from '../following/follower.ts'
 import { LocalStore, STORE_MB } from '../following/local-store.ts'
 import { defaultStore } from '../following/default-store.ts'
@@ -51,13 +52,15 @@ export async function followModel(
   const address = typeof controlPlane === 'string' ? { url: controlPlane } : controlPlane
   await using opened = new AsyncDisposableStack()
   const client = opened.use(new ControlPlaneClient(address))
+  const localStore = await LocalStore.open(store ?? defaultStore(), storeMb * 1024 * 1024)
+  client.credentials = new Credentials({ address, client, server: 'library', folder: localStore.folder, clock: systemClock })
   const follower = opened.use(
     new Follower({
       selection: { references: [reference] },
       url: address.url.replace(/\/+$/, ''),
       name: `${address.environment ?? ''},${reference}`,
       client,
-      store: await LocalStore.open(store ?? defaultStore(), storeMb * 1024 * 1024),
+      store: localStore,
       apply: (desired) => dataPlane.apply(desired),
       clock: systemClock,
       log,

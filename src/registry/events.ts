@@ -16,6 +16,8 @@ export const EVENT_KINDS = [
   'key',
   'endpoint',
   'server',
+  'environment',
+  'role',
 ] as const
 export type EventKind = (typeof EVENT_KINDS)[number]
 

@@ -2,7 +2,7 @@ import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { nextNumber } from './counters.ts'
 import { record } from './events.ts'
-import { groupTags, tagRows } from './ground.ts'
+import { DEFAULT_ENVIRONMENT, groupTags, tagRows } from './ground.ts'
 import { LIMITS, requireExperimentName, requireKey, requireLength, requireTag } from './names.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ExperimentsRow, Schema } from '../storage/sql/schema.ts'
@@ -229,8 +229,27 @@ export async function requireExperiment(read: Kysely<Schema>, scope: Scope, id: 
     .where('id', '=', id)
     .where('environment', '=', scope.environment)
     .executeTakeFirst()
-  if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `No Experiment with id=${id} exists`)
-  return row
+  if (row !== undefined) return row
+  const own = id === '0' ? await defaultExperiment(read, scope) : undefined
+  if (own === undefined) throw new SlipwayError('SLW_NOT_FOUND', `No Experiment with id=${id} exists`)
+  return own
+}
+
+/** The same of ids that are searched in: those that are not there find nothing. */
+export async function experimentIds(read: Kysely<Schema>, scope: Scope, ids: readonly string[]): Promise<string[]> {
+  if (!ids.includes('0') || scope.environment === DEFAULT_ENVIRONMENT) return [...ids]
+  const own = await defaultExperiment(read, scope)
+  return ids.map((id) => (id === '0' && own !== undefined ? own.id : id))
+}
+
+/** Clients that have chosen none mean the experiment `0`: in every environment that is the one called Default. */
+async function defaultExperiment(read: Kysely<Schema>, { environment }: Scope): Promise<Selectable<ExperimentsRow> | undefined> {
+  return await read
+    .selectFrom('experiments')
+    .selectAll()
+    .where('environment', '=', environment)
+    .where('name', '=', DEFAULT_EXPERIMENT)
+    .executeTakeFirst()
 }
 
 function requireStage(row: Selectable<ExperimentsRow>, stage: LifecycleStage): void {

@@ -18,6 +18,8 @@ export interface Provenance {
   readonly codeCommit?: string
   /** `churn/3`: what it was copied or made from. */
   readonly parentVersion?: string
+  /** The version of another environment that it was copied from. */
+  readonly promotedFrom?: { readonly environment: string; readonly version: number }
 }
 
 /** An immutable set of files, and what lists say of it. */

@@ -5,7 +5,7 @@ import { LIMITS, requireModelName, requireTag } from './names.ts'
 import { requireUnused, tagRows } from './ground.ts'
 import { dropAliases, protectedAliases, requireModel } from './models.ts'
 import { readOrigin } from './origin.ts'
-import { asksForApproval } from './policies.ts'
+import { asksForApproval, policyOf } from './policies.ts'
 import { readVersions, requireNumber, requireVersion, STAGES, toVersion } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import { resolveSource } from './sources.ts'
@@ -214,7 +214,8 @@ export class Versions {
     judgement: { approval: Approval; reason?: string | undefined },
   ): Promise<Version> {
     const { approval, reason } = judgement
-    await this.#change({ scope, model, number }, async (write, row, now) => {
+    await this.#change({ scope, model, number }, async (write, row, now, parent) => {
+      if (approval === 'approved') requireSecondPerson(parent, row, scope.actor)
       const set = { approval, approval_by: scope.actor, approval_reason: reason ?? null, approval_at: now, updated_at: now }
       await write.updateTable('versions').set(set).where('id', '=', row.id).execute()
       return { action: 'updated', before: { approval: row.approval }, after: { approval, reason } }
@@ -352,6 +353,15 @@ export class Versions {
   }
 }
 
+/** @throws SLW_POLICY_REFUSED for who has registered or promoted the version, where somebody else must approve */
+function requireSecondPerson(model: Selectable<ModelsRow>, { number, created_by: by }: Selectable<VersionsRow>, actor: string): void {
+  if (policyOf(model).secondPerson !== true || by !== actor) return
+  throw new SlipwayError(
+    'SLW_POLICY_REFUSED',
+    `${model.name}/${number} was brought by "${by}", and the policy of the model asks for the approval of somebody else`,
+  )
+}
+
 async function putTag(write: Write, versionId: string, tag: Tag): Promise<void> {
   await write
     .insertInto('version_tags')
@@ -380,7 +390,8 @@ async function holdContents(write: Kysely<Schema>, files: readonly TreeFile[]): 
   return await requireContents(write, files)
 }
 
-async function liveVersion(read: Kysely<Schema>, modelId: string, digest: string): Promise<Selectable<VersionsRow> | undefined> {
+/** The newest version with these files that is not in the trash. */
+export async function liveVersion(read: Kysely<Schema>, modelId: string, digest: string): Promise<Selectable<VersionsRow> | undefined> {
   return await read
     .selectFrom('versions')
     .selectAll()
@@ -423,7 +434,7 @@ function jsonOrNull(value: unknown): string | null {
 }
 
 /** Numbers are those of a name, whichever models bear it one after the other. */
-async function nextVersion(write: Write, environment: string, name: string): Promise<number> {
+export async function nextVersion(write: Write, environment: string, name: string): Promise<number> {
   const { last_version: number } = await write
     .updateTable('model_names')
     .set((columns) => ({ last_version: columns('last_version', '+', 1) }))

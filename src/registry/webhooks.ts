@@ -195,7 +195,10 @@ export interface Parcel {
   readonly deliveryId: string
   readonly url: string
   readonly body: string
-  readonly headers: Readonly<Record<string, string>>
+  /** What it is signed with, or a reference to that. Undefined: it is not signed. */
+  readonly secret: string | undefined
+  /** @param key what it is signed with */
+  readonly headers: (key: string | undefined) => Readonly<Record<string, string>>
 }
 
 /** The part of webhooks that one process does at a time. */
@@ -284,7 +287,8 @@ export class Outbox {
       deliveryId: id,
       url,
       body,
-      headers: headersOf(id, Math.floor(now / 1000), body, secret),
+      secret: secret ?? undefined,
+      headers: (key) => headersOf(id, Math.floor(now / 1000), body, key),
     }))
   }
 
@@ -391,8 +395,8 @@ function bodyOf(event: RegistryEvent): object {
 }
 
 /** As MLflow signs: HMAC-SHA256 over id, time and body; a key for the receiver to know what it has had already. */
-function headersOf(id: string, timestamp: number, body: string, secret: string | null): Record<string, string> {
-  const signature = secret === null ? undefined : createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64')
+function headersOf(id: string, timestamp: number, body: string, secret: string | undefined): Record<string, string> {
+  const signature = secret === undefined ? undefined : createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64')
   return {
     'content-type': 'application/json',
     'idempotency-key': id,

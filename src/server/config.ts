@@ -115,7 +115,7 @@ function withStrongerServing(options: ServerOptions, origins: ReadonlyMap<string
 const OWN_FLAGS: Readonly<Record<string, string>> = {
   'controlPlane.url': 'control-plane',
   'controlPlane.ca': 'control-plane-ca',
-  'controlPlane.apiKeyFile': 'control-plane-key-file',
+  'controlPlane.apiKey': 'control-plane-key',
 }
 
 /** `serving.maxBatchSize` as max-batch-size: flags of nested settings carry the last name. */

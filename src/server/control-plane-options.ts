@@ -17,14 +17,18 @@ export const ControlPlaneOptions = Type.Object(
       Type.Array(Type.String({ minLength: 1 }), { description: 'Endpoints to serve. Default: all of the environment.' }),
     ),
     environment: Type.Optional(Type.String({ minLength: 1, description: 'Environment of the control plane. Default: its first.' })),
-    joinTokenFile: Type.Optional(
+    joinToken: Type.Optional(
       Type.String({
         minLength: 1,
-        description: 'File with a token by which the server gets a key of its own, or the variable SLIPWAY_JOIN_TOKEN. Default: none.',
+        description:
+          'Where the token lies by which the server gets a key of its own: env:NAME, file:PATH, vault:MOUNT/PATH#FIELD or aws-sm:NAME#FIELD. Default: env:SLIPWAY_JOIN_TOKEN, if that is set.',
       }),
     ),
-    apiKeyFile: Type.Optional(
-      Type.String({ minLength: 1, description: 'File with an API key that is used instead of a join token. Default: none.' }),
+    apiKey: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'Where an API key lies that is used instead of a join token, as `joinToken`. Default: none.',
+      }),
     ),
     ca: Type.Optional(
       Type.String({
@@ -56,8 +60,9 @@ export interface ControlPlaneConfig {
   readonly url: string
   readonly endpoints: readonly string[] | 'all'
   readonly environment: string | undefined
-  readonly joinTokenFile: string | undefined
-  readonly apiKeyFile: string | undefined
+  /** Where they lie, not what they are. */
+  readonly joinToken: string | undefined
+  readonly apiKey: string | undefined
   readonly ca: string | undefined
   readonly store: string
   readonly storeMb: number
@@ -67,7 +72,7 @@ export interface ControlPlaneConfig {
 /** @returns undefined where files are served. @throws SLW_CONFIG_INVALID for settings that say nothing without a URL */
 export function resolveControlPlane(options: Static<typeof ControlPlaneOptions> | undefined): ControlPlaneConfig | undefined {
   if (options === undefined || Object.keys(options).length === 0) return undefined
-  const { url, endpoints, environment, joinTokenFile, apiKeyFile, ca, store, storeMb, serverName } = options
+  const { url, endpoints, environment, joinToken, apiKey, ca, store, storeMb, serverName } = options
   if (url === undefined)
     throw new SlipwayError(
       'SLW_CONFIG_INVALID',
@@ -78,8 +83,8 @@ export function resolveControlPlane(options: Static<typeof ControlPlaneOptions> 
     url: url.replace(/\/+$/, ''),
     endpoints: all ? 'all' : [...new Set(endpoints)],
     environment,
-    joinTokenFile,
-    apiKeyFile,
+    joinToken,
+    apiKey,
     ca,
     store: store ?? defaultStore(),
     storeMb: storeMb ?? STORE_MB,

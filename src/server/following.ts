@@ -12,7 +12,7 @@ import { Reporter } from '../following/reporter.ts'
 import { WindowBuffer } from '../following/windows/buffer.ts'
 import { WindowCutter } from '../following/windows/cutter.ts'
 import { WindowPusher } from '../following/windows/pusher.ts'
-import { readSecretFile } from '../security/secret-file.ts'
+import { Secrets } from '../security/secrets/secrets.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { Logger } from '../core/log.ts'
 import type { ControlPlaneAddress, FollowStatus, Selection } from '../following/types.ts'
@@ -109,19 +109,17 @@ function segmentKey(endpoint: string, variant: string, version: string): string 
 }
 
 async function addressOf({ config, environment, log }: FollowingOptions): Promise<ControlPlaneAddress> {
-  const { url, joinTokenFile, apiKeyFile, ca } = config
+  const { url, joinToken, apiKey, ca } = config
+  const secrets = new Secrets({ environment, log })
   const given = environment[JOIN_TOKEN_VARIABLE]
-  const joinToken =
-    joinTokenFile !== undefined
-      ? async () => (await readSecretFile('controlPlane.joinTokenFile', joinTokenFile, log)).trim()
-      : given === undefined || given === ''
-        ? undefined
-        : () => Promise.resolve(given.trim())
+  const reference = joinToken ?? (given === undefined || given === '' ? undefined : `env:${JOIN_TOKEN_VARIABLE}`)
+  const token = reference === undefined ? undefined : secrets.secret('controlPlane.joinToken', reference)
+  const key = apiKey === undefined ? undefined : secrets.secret('controlPlane.apiKey', apiKey)
   return {
     url,
     environment: config.environment,
-    joinToken,
-    ...(apiKeyFile !== undefined && { apiKey: (await readSecretFile('controlPlane.apiKeyFile', apiKeyFile, log)).trim() }),
+    ...(token !== undefined && { joinToken: async () => (await token.value()).trim() }),
+    ...(key !== undefined && { apiKey: async () => (await key.value()).trim() }),
     ...(ca !== undefined && {
       ca: await readFile(ca, 'utf8').catch((error: unknown) => {
         throw new SlipwayError('SLW_CONFIG_INVALID', `controlPlane.ca ${ca} cannot be read: ${messageOf(error)}`)

@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+import { ContentDigester } from '../../src/core/content-digest.ts'
 import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { ControlPlane, ControlPlaneOptions } from '../../src/control-plane/start-control-plane.ts'
@@ -41,4 +43,18 @@ export async function planeInProcess(options: Partial<ControlPlaneOptions> = {})
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+export function contentIdOf(bytes: Uint8Array): string {
+  const digester = new ContentDigester()
+  digester.update(bytes)
+  return digester.finish().id
+}
+
+/** Sends files and registers them. */
+export async function push(plane: Plane, model: string, files: Readonly<Record<string, Uint8Array>>, more: object = {}): Promise<Answered> {
+  const listed = Object.entries(files).map(([path, bytes]) => ({ path, contentId: contentIdOf(bytes), bytes }))
+  for (const { contentId, bytes } of listed) assert.equal((await plane.ask('PUT', `/contents/${contentId}`, bytes)).status, 200)
+  const body = { files: listed.map(({ path, contentId }) => ({ path, contentId })), ...more }
+  return await plane.ask('POST', `/models/${model}/versions`, body)
 }

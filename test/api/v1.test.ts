@@ -4,26 +4,11 @@ import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { readEvents } from '../../src/cli/registry/event-stream.ts'
-import { ContentDigester } from '../../src/core/content-digest.ts'
 import { addingModel } from '../adding-models.ts'
 import { until } from '../fixtures.ts'
-import { planeInProcess } from './in-plane.ts'
+import { contentIdOf, planeInProcess, push } from './in-plane.ts'
 import type { StreamMessage } from '../../src/cli/registry/event-stream.ts'
 import type { Answered, Plane } from './in-plane.ts'
-
-function contentIdOf(bytes: Uint8Array): string {
-  const digester = new ContentDigester()
-  digester.update(bytes)
-  return digester.finish().id
-}
-
-/** Sends files and registers them. */
-async function push(plane: Plane, model: string, files: Readonly<Record<string, Uint8Array>>, more: object = {}): Promise<Answered> {
-  const listed = Object.entries(files).map(([path, bytes]) => ({ path, contentId: contentIdOf(bytes), bytes }))
-  for (const { contentId, bytes } of listed) assert.equal((await plane.ask('PUT', `/contents/${contentId}`, bytes)).status, 200)
-  const body = { files: listed.map(({ path, contentId }) => ({ path, contentId })), ...more }
-  return await plane.ask('POST', `/models/${model}/versions`, body)
-}
 
 /** Collects messages of a stream until it is told to stop. */
 function follow(url: string, headers: Record<string, string> = {}): { messages: StreamMessage[]; stop: () => Promise<void> } {

@@ -8,6 +8,7 @@ import { silentLogger } from '../../src/core/log.ts'
 import { sendWebhooks } from '../../src/control-plane/send-webhooks.ts'
 import { Registry } from '../../src/registry/registry.ts'
 import { Outbox, Webhooks } from '../../src/registry/webhooks.ts'
+import { Secrets } from '../../src/security/secrets/secrets.ts'
 import { isInside, requireOutsideUrl } from '../../src/security/outside-address.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { until } from '../fixtures.ts'
@@ -240,7 +241,13 @@ eachDatabase('whoever has lost the lease writes nothing more', async (database) 
   await assert.rejects(outbox.fill(), { code: 'SLW_LEASE_LOST' })
   assert.equal((await database.read.selectFrom('deliveries').select('id').execute()).length, 0)
   // And the one that has it keeps others from sending.
-  await sendWebhooks({ ground: { ...ground, clock: systemClock }, holder: 'third', log: silentLogger, allowInside: true })
+  await sendWebhooks({
+    ground: { ...ground, clock: systemClock },
+    holder: 'third',
+    log: silentLogger,
+    allowInside: true,
+    secrets: new Secrets(),
+  })
   assert.equal((await database.read.selectFrom('deliveries').select('id').execute()).length, 0)
 })
 

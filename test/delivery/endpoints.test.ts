@@ -248,11 +248,11 @@ eachDelivery('the document for servers says what is in force, at one moment', as
   assert.notEqual(next.etag, first.etag)
   assert.equal(JSON.parse(next.text).endpoints[0].variants[0].version, 2)
   assert.deepEqual(JSON.parse((await states.text('default', ['other'], 0)).text).endpoints, [])
-  const manifest = await states.manifest(ANNA, versionId)
+  const { manifest } = await states.manifest(ANNA, versionId)
   assert.deepEqual([manifest.digest, manifest.files.map(({ path }) => path)], [digest, ['width-4']])
-  assert.equal(await states.sizeOf(ANNA, manifest.files[0]!.contentId), manifest.files[0]!.size)
+  assert.deepEqual(await states.contentOf(ANNA, manifest.files[0]!.contentId), { size: manifest.files[0]!.size, models: ['churn'] })
   await assert.rejects(states.manifest({ ...ANNA, environment: 'other' }, versionId), { code: 'SLW_NOT_FOUND' })
-  await assert.rejects(states.sizeOf({ ...ANNA, environment: 'other' }, manifest.files[0]!.contentId), { code: 'SLW_NOT_FOUND' })
+  await assert.rejects(states.contentOf({ ...ANNA, environment: 'other' }, manifest.files[0]!.contentId), { code: 'SLW_NOT_FOUND' })
 })
 
 eachDelivery('of two who change an endpoint that they have both seen the second is refused', async (world) => {

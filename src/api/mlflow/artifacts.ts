@@ -1,8 +1,8 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { requireOwner, placeOf } from '../../registry/sources.ts'
 import { listFolder, requireTreePath } from '../../registry/trees.ts'
-import { requirePermission } from '../access.ts'
-import { environmentOf, streamOf } from '../doors.ts'
+import { enter as enterDoor } from '../enter.ts'
+import { streamOf } from '../doors.ts'
 import { sendFile } from '../send-file.ts'
 import { useMlflowErrors } from './mlflow.ts'
 import { listed, sizeJson } from './entities.ts'
@@ -11,7 +11,7 @@ import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { Scope } from '../../registry/ground.ts'
 import type { Place } from '../../registry/sources.ts'
 import type { ApiOptions } from '../doors.ts'
-import type { Action } from '../permissions.ts'
+import type { Action } from '../../contract/roles.ts'
 
 /** How long a bucket lets whoever has the address of a file read it. */
 const ADDRESS_LIFE_S = 3600
@@ -20,9 +20,7 @@ const ADDRESS_LIFE_S = 3600
 export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
   const { files, contents, registry } = options
   const enter = async (request: FastifyRequest, action: Action): Promise<Scope> => {
-    const caller = await options.access.callerOf(request.headers)
-    requirePermission(caller, action)
-    return { environment: environmentOf(request.raw, options), actor: caller.name }
+    return (await enterDoor(options, request, { action })).scope
   }
   return async (app) => {
     useMlflowErrors(app, options)

@@ -1,7 +1,7 @@
-import type { Caller } from '../permissions.ts'
+import type { Caller } from '../access.ts'
 import type { Registry } from '../../registry/registry.ts'
 import type { Scope } from '../../registry/ground.ts'
-import type { Action } from '../permissions.ts'
+import type { Action } from '../../contract/roles.ts'
 import type { Fields } from './fields.ts'
 
 /** One call of the dialect. */

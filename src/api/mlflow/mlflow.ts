@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { requirePermission } from '../access.ts'
-import { environmentOf, fromFastify } from '../doors.ts'
+import { enter } from '../enter.ts'
+import { fromFastify } from '../doors.ts'
 import { toWireError } from './errors.ts'
 import { EXPERIMENT_ROUTES } from './experiment-routes.ts'
 import { Fields } from './fields.ts'
@@ -24,10 +24,8 @@ export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
         method: [...methods],
         url: `/${path}`,
         handler: async (request) => {
-          const caller = await options.access.callerOf(request.headers)
-          requirePermission(caller, action)
-          const scope = { environment: environmentOf(request.raw, options), actor: caller.name }
           const values = request.method === 'GET' ? request.query : request.body
+          const { caller, scope } = await enter(options, request, { action, models: modelOf(path, values) })
           return await handle({
             registry: options.registry,
             scope,
@@ -79,6 +77,13 @@ function refuseMethod({ method, url }: { readonly method: string; readonly url: 
 }
 
 /** Errors in MLflow's shape. What is no fault of the caller is logged. */
+/** The model that a call is about: routes of models and versions say its name. */
+function modelOf(path: string, values: unknown): readonly string[] {
+  if (!/^(?:registered-models|model-versions)\//.test(path)) return []
+  const name = (values as { name?: unknown } | undefined)?.name
+  return typeof name === 'string' && name !== '' ? [name] : []
+}
+
 export function useMlflowErrors(app: FastifyInstance, { log }: Pick<ApiOptions, 'log'>): void {
   app.setErrorHandler((thrown, request, reply) => {
     const error = fromFastify(thrown)

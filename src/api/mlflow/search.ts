@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { readExperiments } from '../../registry/experiments.ts'
+import { experimentIds, readExperiments } from '../../registry/experiments.ts'
 import { readLoggedModels } from '../../registry/logged-models.ts'
 import { readModels } from '../../registry/models.ts'
 import { readRuns } from '../../registry/read-runs.ts'
@@ -67,8 +67,8 @@ export async function searchExperiments(call: Call): Promise<object> {
 }
 
 export async function searchRuns(call: Call): Promise<object> {
-  const { registry, fields } = call
-  const experiments = fields.texts('experiment_ids')
+  const { registry, scope, fields } = call
+  const experiments = await experimentIds(registry.read, scope, fields.texts('experiment_ids'))
   const query = runsIn(searched(call), viewOf(fields, 'run_view_type'), experiments)
   const order = parseOrder('runs', fields.texts('order_by'))
   const request = pageRequest(call, 'runs')
@@ -79,7 +79,7 @@ export async function searchRuns(call: Call): Promise<object> {
 
 export async function searchLoggedModels(call: Call): Promise<object> {
   const { registry, scope, fields } = call
-  const experiments = fields.texts('experiment_ids')
+  const experiments = await experimentIds(registry.read, scope, fields.texts('experiment_ids'))
   if (experiments.length === 0) return fields.missing('experiment_ids')
   const datasets = fields.objects('datasets').map((dataset) => {
     const digest = dataset.text('dataset_digest')

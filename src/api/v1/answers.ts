@@ -3,11 +3,13 @@ import { tagRecord } from '../../registry/ground.ts'
 import type { ExperimentAnswer, ModelAnswer, RunAnswer, VersionAnswer } from '../../contract/registry-api.ts'
 import type { Experiment } from '../../registry/experiments.ts'
 import type { Tag } from '../../registry/ground.ts'
+import type { Caller } from '../access.ts'
 import type { Model } from '../../registry/models.ts'
 import type { Run } from '../../registry/read-runs.ts'
 import type { Version } from '../../registry/read-versions.ts'
 
-export function modelAnswer(model: Model): ModelAnswer {
+/** @param caller who may do something to it */
+export function modelAnswer(model: Model, caller?: Caller): ModelAnswer {
   const newest = Math.max(0, ...model.latestVersions.map(({ number }) => number))
   return {
     id: model.id,
@@ -22,6 +24,7 @@ export function modelAnswer(model: Model): ModelAnswer {
     revision: model.revision,
     createdAt: model.createdAt,
     updatedAt: model.updatedAt,
+    ...(caller !== undefined && { actions: caller.actions({ environment: model.environment, models: [model.name] }) }),
   }
 }
 

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { requireEverywhere } from '../access.ts'
 import { v1Route } from './route.ts'
 import type { V1Route } from './route.ts'
 
@@ -19,7 +20,8 @@ export const BACKUP_ROUTES: readonly V1Route[] = [
       },
       { additionalProperties: false },
     ),
-    handle: async ({ options, query }, reply) => {
+    handle: async ({ options, query, caller }, reply) => {
+      requireEverywhere(caller)
       const { manifest, archive } = await options.backup(query.objects)
       await reply
         .header('slipway-backup', encodeURIComponent(JSON.stringify(manifest)))

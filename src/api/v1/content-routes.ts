@@ -21,6 +21,7 @@ export const CONTENT_ROUTES: readonly V1Route[] = [
     summary: 'Which of these contents have to be sent',
     tag: 'contents',
     action: 'write',
+    models: () => 'any',
     body: Type.Object({ ids: Type.Array(ContentId, { minItems: 1, maxItems: 20_000 }) }, { additionalProperties: false }),
     answer: Type.Object({ missing: Type.Array(ContentId) }),
     handle: async ({ options, body }) => {
@@ -37,6 +38,7 @@ export const CONTENT_ROUTES: readonly V1Route[] = [
     summary: 'Send bytes, which are kept for a day until a version has them; refused where they have another content id',
     tag: 'contents',
     action: 'write',
+    models: () => 'any',
     takesBytes: true,
     answer: Type.Object({ id: ContentId, size: Type.Integer() }),
     handle: async ({ options, params, request }) => {

@@ -1,7 +1,9 @@
 /** How `/api/v1` writes endpoints and their revisions. */
+import { modelReference } from '../../contract/endpoint.ts'
 import { API_VERSION } from '../../contract/schema.ts'
 import type { EndpointAnswer, RevisionAnswer } from '../../contract/delivery-api.ts'
 import type { EndpointStatus } from '../../delivery/delivery.ts'
+import type { Caller } from '../access.ts'
 import type { Revision } from '../../delivery/revisions.ts'
 
 export function revisionAnswer({ rolledBackTo, reason, variants, ...revision }: Revision): RevisionAnswer {
@@ -13,7 +15,7 @@ export function revisionAnswer({ rolledBackTo, reason, variants, ...revision }: 
   }
 }
 
-export function endpointAnswer({ endpoint, conditions, servers }: EndpointStatus): EndpointAnswer {
+export function endpointAnswer({ endpoint, conditions, servers }: EndpointStatus, caller?: Caller): EndpointAnswer {
   const {
     name,
     environment,
@@ -43,6 +45,9 @@ export function endpointAnswer({ endpoint, conditions, servers }: EndpointStatus
       updatedAt,
     },
     spec,
+    ...(caller !== undefined && {
+      actions: caller.actions({ environment, models: spec.variants.map(({ model }) => modelReference(model).model) }),
+    }),
     status: {
       observedGeneration: revision.generation,
       conditions: [...conditions],

@@ -10,11 +10,13 @@ import {
   RevisionAnswer,
   RollbackBody,
 } from '../../contract/delivery-api.ts'
-import { EndpointDocument } from '../../contract/endpoint.ts'
+import { EndpointDocument, modelReference } from '../../contract/endpoint.ts'
+import { findEndpoint } from '../../delivery/read-endpoints.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { endpointAnswer, revisionAnswer } from './endpoint-answer.ts'
 import { v1Route } from './route.ts'
 import { seen } from './seen.ts'
+import type { EndpointSpec } from '../../contract/endpoint.ts'
 import type { AppliedEndpoint, Declaration } from '../../delivery/endpoints.ts'
 import type { Endpoint } from '../../delivery/read-endpoints.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
@@ -43,6 +45,21 @@ async function applied(
   }
 }
 
+/** The models that a spec names. */
+function modelsIn({ variants }: EndpointSpec): string[] {
+  return [...new Set(variants.map(({ model }) => modelReference(model).model))]
+}
+
+/** The models of the endpoint that a call is about: who may do something to all of them may do it to the endpoint. None where it is not there. */
+async function modelsServed({
+  options,
+  params,
+  environment,
+}: Pick<V1Call, 'options' | 'params'> & { readonly environment: string }): Promise<string[]> {
+  const row = await findEndpoint(options.registry.read, { environment, actor: '' }, params['endpoint']!)
+  return row === undefined ? [] : modelsIn(JSON.parse(row.spec) as EndpointSpec)
+}
+
 /** @throws SLW_INPUT_INVALID where address and document name different things */
 function declaredBy({ params, scope, body }: V1Call<unknown, EndpointDocument>, managedBy: Declaration['managedBy']): Declaration {
   const { name, environment, labels = {} } = body.metadata
@@ -67,9 +84,9 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: Type.Object({ items: Type.Array(EndpointAnswer), total: Type.Integer() }),
-    handle: async ({ options, scope }) => {
+    handle: async ({ options, scope, caller }) => {
       const { delivery } = options
-      const items = (await delivery.statusOf(scope, await delivery.endpoints.list(scope))).map(endpointAnswer)
+      const items = (await delivery.statusOf(scope, await delivery.endpoints.list(scope))).map((status) => endpointAnswer(status, caller))
       return { body: { items, total: items.length } }
     },
   }),
@@ -80,13 +97,14 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     summary: 'An endpoint as declared, its revision in force, and what servers say of it',
     tag,
     action: 'read',
+    models: modelsServed,
     answer: EndpointAnswer,
-    handle: async ({ options, scope, params }) => {
+    handle: async ({ options, scope, params, caller }) => {
       const { delivery } = options
       const endpoint = await delivery.endpoints.get(scope, params['endpoint']!)
       const [status] = await delivery.statusOf(scope, [endpoint])
       // What servers say changes without the endpoint: no answer is the same as another for long.
-      return { body: endpointAnswer(status!) }
+      return { body: endpointAnswer(status!, caller) }
     },
   }),
   v1Route({
@@ -96,7 +114,8 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     summary:
       'Make an endpoint what a document declares. Refused where a policy, an approval, a signature or the contract stands in the way',
     tag,
-    action: 'write',
+    action: 'deploy',
+    models: async (call) => [...new Set([...(await modelsServed(call)), ...modelsIn(call.body.spec)])],
     query: Type.Object(
       {
         ...DryRunQuery,
@@ -123,7 +142,8 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     operation: 'deleteEndpoint',
     summary: 'Take an endpoint away: servers that follow stop answering for it',
     tag,
-    action: 'write',
+    action: 'deploy',
+    models: modelsServed,
     handle: async (call) => {
       await call.options.delivery.endpoints.delete(seen(call), call.params['endpoint']!)
       return {}
@@ -150,7 +170,8 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     summary:
       'Return to what an earlier revision served, as a new revision. Aliases are then not followed until `resume`, or until one moves',
     tag,
-    action: 'write',
+    action: 'deploy',
+    models: modelsServed,
     query: Type.Object(DryRunQuery, closed),
     body: RollbackBody,
     answer: AppliedAnswer,
@@ -171,7 +192,8 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     operation: 'resumeEndpoint',
     summary: 'Follow the aliases again after a rollback, from what they point to now',
     tag,
-    action: 'write',
+    action: 'deploy',
+    models: modelsServed,
     ...renewal,
     handle: async (call) => {
       const { dryRun = false } = call.query
@@ -184,7 +206,8 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     operation: 'syncEndpoint',
     summary: 'Take over what the aliases point to now, whenever they would be followed otherwise',
     tag,
-    action: 'write',
+    action: 'deploy',
+    models: modelsServed,
     ...renewal,
     handle: async (call) => {
       const { dryRun = false } = call.query

@@ -2,8 +2,10 @@ import { Type } from 'typebox'
 import { FollowedState, ServerReport, VersionManifest } from '../../contract/followed-state.ts'
 import { JoinAnswer, JoinBody, ServerAnswer } from '../../contract/delivery-api.ts'
 import { SlipwayError } from '../../core/errors.ts'
+import { requirePermission } from '../access.ts'
 import { sendFile } from '../send-file.ts'
 import { v1Route } from './route.ts'
+import type { Caller } from '../access.ts'
 import type { V1Call, V1Route } from './route.ts'
 
 const tag = 'following'
@@ -20,7 +22,9 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     summary:
       'What servers are to serve. With `If-None-Match` and `waitMs` it is answered as soon as something has changed, and with 304 where nothing has',
     tag,
-    action: 'follow',
+    action: 'pull',
+    // Who has a role for some models only may follow these by reference.
+    models: ({ query }) => (query.endpoints === '' && query.references !== undefined ? modelsOf(query.references) : []),
     query: Type.Object(
       {
         endpoints: Type.Optional(Type.String({ description: 'Names with commas between them. Default: all.' })),
@@ -60,9 +64,14 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     operation: 'getManifest',
     summary: 'The files of a version, with the digest of every chunk',
     tag,
-    action: 'follow',
+    action: 'pull',
+    models: () => 'any',
     answer: VersionManifest,
-    handle: async ({ options, scope, params }) => ({ body: await options.delivery.states.manifest(scope, params['version']!) }),
+    handle: async ({ options, scope, params, caller }) => {
+      const { models, manifest } = await options.delivery.states.manifest(scope, params['version']!)
+      requireOneOf(caller, scope.environment, models)
+      return { body: manifest }
+    },
   }),
   v1Route({
     method: 'GET',
@@ -70,10 +79,12 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     operation: 'getContent',
     summary: 'The bytes of a file of a version, or a range of them',
     tag,
-    action: 'follow',
-    handle: async ({ options, scope, params, request }, reply) => {
+    action: 'pull',
+    models: () => 'any',
+    handle: async ({ options, scope, params, request, caller }, reply) => {
       const contentId = params['content']!
-      const size = await options.delivery.states.sizeOf(scope, contentId)
+      const { size, models } = await options.delivery.states.contentOf(scope, contentId)
+      requireOneOf(caller, scope.environment, models)
       await sendFile({ contents: options.contents, file: { contentId, size }, range: request.headers.range }, reply)
       return {}
     },
@@ -101,7 +112,7 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     operation: 'reportServer',
     summary: 'A server tells of itself and of the versions that it serves',
     tag,
-    action: 'follow',
+    action: 'report',
     body: ServerReport,
     handle: async ({ options, scope, params, body, caller }) => {
       await options.delivery.servers.report(scope, params['server']!, body, caller.keyId)
@@ -126,13 +137,23 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     operation: 'rotateServerKey',
     summary: 'A server replaces its key before it ends; the old one holds a little longer',
     tag,
-    action: 'follow',
+    action: 'report',
     body: Type.Object({}, closed),
     answer: JoinAnswer,
     status: 201,
     handle: async ({ options, scope, params, caller }) => ({ body: await options.keys.ofServer(scope, params['server']!, caller.keyId) }),
   }),
 ]
+
+function modelsOf(references: string): string[] {
+  return (listOf(references) ?? []).map((reference) => reference.split(/[@/]/, 1)[0]!)
+}
+
+/** @throws SLW_FORBIDDEN where the caller may have the files of none of these models */
+function requireOneOf(caller: Caller, environment: string, models: readonly string[]): void {
+  const able = models.find((model) => caller.may('pull', { environment, models: [model] })) ?? models[0]
+  requirePermission(caller, 'pull', { environment, models: able === undefined ? [] : [able] })
+}
 
 /** Names with commas between them, in one order; none where there is nothing between them. */
 function listOf(text: string | undefined): string[] | undefined {

@@ -1,20 +1,50 @@
 import { Type } from 'typebox'
 import { KeyAnswer, NewKeyBody } from '../../contract/registry-api.ts'
+import { isAdminEverywhere, requireEverywhere, requirePermission } from '../access.ts'
 import { v1Route } from './route.ts'
-import type { KeyInfo } from '../../registry/keys.ts'
+import type { KeyInfo } from '../../access/keys.ts'
+import type { Caller } from '../access.ts'
+import type { ApiOptions } from '../doors.ts'
 import type { V1Route } from './route.ts'
 
 const tag = 'keys'
 
-function answerOf({ scopes, environments, expiresAt, lastUsedAt, revokedAt, ...rest }: KeyInfo): KeyAnswer {
+export function keyAnswer({
+  scopes,
+  environments,
+  models,
+  personId: _personId,
+  expiresAt,
+  lastUsedAt,
+  revokedAt,
+  ...rest
+}: KeyInfo): KeyAnswer {
   return {
     ...rest,
     scopes: [...scopes],
     ...(environments !== undefined && { environments: [...environments] }),
+    ...(models !== undefined && { models: [...models] }),
     ...(expiresAt !== undefined && { expiresAt }),
     ...(lastUsedAt !== undefined && { lastUsedAt }),
     ...(revokedAt !== undefined && { revokedAt }),
   }
+}
+
+/** Whether somebody is admin wherever a key holds. */
+function mayKeep(caller: Caller, { environments }: Pick<KeyInfo, 'environments'>): boolean {
+  if (environments === undefined) return isAdminEverywhere(caller)
+  return environments.every((environment) => caller.may('admin', { environment, models: [] }))
+}
+
+/** Nobody makes a key that opens more than they may open themselves. @throws SLW_FORBIDDEN */
+function requireKeeper(caller: Caller, { environments }: { readonly environments?: readonly string[] | undefined }): void {
+  if (environments === undefined) requireEverywhere(caller)
+  else for (const environment of environments) requirePermission(caller, 'admin', { environment, models: [] })
+}
+
+async function requireKeeperOf({ keys }: Pick<ApiOptions, 'keys'>, caller: Caller, id: string): Promise<void> {
+  const key = (await keys.list()).find((one) => one.id === id)
+  if (key !== undefined) requireKeeper(caller, key)
 }
 
 export const KEY_ROUTES: readonly V1Route[] = [
@@ -26,8 +56,8 @@ export const KEY_ROUTES: readonly V1Route[] = [
     tag,
     action: 'admin',
     answer: Type.Object({ items: Type.Array(KeyAnswer), total: Type.Integer() }),
-    handle: async ({ options }) => {
-      const items = (await options.keys.list()).map(answerOf)
+    handle: async ({ options, caller }) => {
+      const items = (await options.keys.list()).filter((key) => mayKeep(caller, key)).map(keyAnswer)
       return { body: { items, total: items.length } }
     },
   }),
@@ -41,9 +71,10 @@ export const KEY_ROUTES: readonly V1Route[] = [
     body: NewKeyBody,
     answer: KeyAnswer,
     status: 201,
-    handle: async ({ options, scope, body }) => {
+    handle: async ({ options, scope, body, caller }) => {
+      requireKeeper(caller, body)
       const { key, info } = await options.keys.create({ ...scope, once: undefined }, body)
-      return { body: { ...answerOf(info), key }, status: 201 }
+      return { body: { ...keyAnswer(info), key }, status: 201 }
     },
   }),
   v1Route({
@@ -59,9 +90,10 @@ export const KEY_ROUTES: readonly V1Route[] = [
     ),
     answer: KeyAnswer,
     status: 201,
-    handle: async ({ options, scope, params, body }) => {
+    handle: async ({ options, scope, params, body, caller }) => {
+      await requireKeeperOf(options, caller, params['id']!)
       const { key, info } = await options.keys.rotate({ ...scope, once: undefined }, params['id']!, body.overlapMs ?? 3600_000)
-      return { body: { ...answerOf(info), key }, status: 201 }
+      return { body: { ...keyAnswer(info), key }, status: 201 }
     },
   }),
   v1Route({
@@ -71,7 +103,8 @@ export const KEY_ROUTES: readonly V1Route[] = [
     summary: 'End a key',
     tag,
     action: 'admin',
-    handle: async ({ options, params }) => {
+    handle: async ({ options, params, caller }) => {
+      await requireKeeperOf(options, caller, params['id']!)
       await options.keys.revoke(params['id']!)
       return {}
     },

@@ -1,21 +1,22 @@
 import { Type } from 'typebox'
 import { ModelAnswer, ModelUpdateBody, NewModelBody, pageOfThings, SearchQuery, TrashAnswer } from '../../contract/registry-api.ts'
-import { requirePermission } from '../access.ts'
 import { readModels } from '../../registry/models.ts'
 import { modelsIn } from '../../registry/search/queries.ts'
 import { listTrash } from '../../registry/trash.ts'
+import { requirePermission } from '../access.ts'
 import { modelAnswer, tagsOf } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
 import { seen } from './seen.ts'
 import { v1Route } from './route.ts'
 import type { Model } from '../../registry/models.ts'
+import type { Caller } from '../access.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
 
 const tag = 'models'
 
-function answered(model: Model, status?: number): V1Answer {
+function answered(model: Model, caller: Caller, status?: number): V1Answer {
   return {
-    body: modelAnswer(model),
+    body: modelAnswer(model, caller),
     etag: String(model.revision),
     ...(status !== undefined && { status, location: `/api/v1/models/${encodeURIComponent(model.name)}` }),
   }
@@ -33,7 +34,7 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     answer: pageOfThings(ModelAnswer),
     handle: async (call) =>
       await pageAnswer(call, 'models', modelsIn(searched(call)), async (rows) =>
-        (await readModels(call.options.registry.read, rows)).map(modelAnswer),
+        (await readModels(call.options.registry.read, rows)).map((model) => modelAnswer(model, call.caller)),
       ),
   }),
   v1Route({
@@ -44,10 +45,11 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     tag,
     action: 'write',
     body: NewModelBody,
+    models: ({ body }) => [body.name],
     answer: ModelAnswer,
     status: 201,
-    handle: async ({ options, scope, body }) =>
-      answered(await options.registry.models.create(scope, { ...body, tags: tagsOf(body.tags) }), 201),
+    handle: async ({ options, scope, body, caller }) =>
+      answered(await options.registry.models.create(scope, { ...body, tags: tagsOf(body.tags) }), caller, 201),
   }),
   v1Route({
     method: 'GET',
@@ -57,7 +59,7 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: ModelAnswer,
-    handle: async ({ options, scope, params }) => answered(await options.registry.models.get(scope, params['model']!)),
+    handle: async ({ options, scope, params, caller }) => answered(await options.registry.models.get(scope, params['model']!), caller),
   }),
   v1Route({
     method: 'PATCH',
@@ -103,7 +105,7 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     tag,
     action: 'write',
     answer: ModelAnswer,
-    handle: async ({ options, scope, params }) => answered(await options.registry.models.restore(scope, params['id']!)),
+    handle: async ({ options, scope, params, caller }) => answered(await options.registry.models.restore(scope, params['id']!), caller),
   }),
 ]
 
@@ -111,10 +113,12 @@ async function updateModel(call: V1Call<unknown, ModelUpdateBody>): Promise<V1An
   const { options, scope, caller, params } = call
   const { name, ...update } = call.body
   const { models } = options.registry
-  if (update.protectedAliases !== undefined || update.policy !== undefined) requirePermission(caller, 'protect')
-  if (name === undefined) return answered(await models.update(seen(call), params['model']!, update))
-  if (Object.keys(update).length === 0) return answered(await models.rename(seen(call), params['model']!, name))
+  if (update.protectedAliases !== undefined || update.policy !== undefined)
+    requirePermission(caller, 'protect', { environment: scope.environment, models: [params['model']!] })
+  if (name !== undefined) requirePermission(caller, 'write', { environment: scope.environment, models: [name] })
+  if (name === undefined) return answered(await models.update(seen(call), params['model']!, update), caller)
+  if (Object.keys(update).length === 0) return answered(await models.rename(seen(call), params['model']!, name), caller)
   // Two changes: the first sees to it that nobody was faster.
   await models.update(seen(call), params['model']!, update)
-  return answered(await models.rename({ ...scope, once: undefined }, params['model']!, name))
+  return answered(await models.rename({ ...scope, once: undefined }, params['model']!, name), caller)
 }

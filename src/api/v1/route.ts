@@ -2,7 +2,8 @@ import type { Static, TSchema } from 'typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Scope } from '../../registry/ground.ts'
 import type { ApiOptions } from '../doors.ts'
-import type { Action, Caller } from '../permissions.ts'
+import type { Action, Target } from '../../contract/roles.ts'
+import type { Caller } from '../access.ts'
 
 /** One call of a route, checked against its schemas. */
 export interface V1Call<Query = unknown, Body = unknown> {
@@ -38,6 +39,8 @@ export interface V1Route {
   readonly summary: string
   readonly tag: string
   readonly action: Action
+  /** Models that a call is about. Default: that of the path; without one the environment as a whole. */
+  readonly models?: (call: Named<any, any>) => Target['models'] | Promise<Target['models']>
   readonly query?: TSchema
   readonly body?: TSchema
   /** Bytes instead of JSON. */
@@ -50,7 +53,13 @@ export interface V1Route {
   readonly handle: (call: V1Call, reply: FastifyReply) => Promise<V1Answer>
 }
 
-interface Typed<Q extends TSchema, B extends TSchema> extends Omit<V1Route, 'query' | 'body' | 'handle'> {
+/** What is known of a call before it is let in. */
+interface Named<Query, Body> extends Pick<V1Call<Query, Body>, 'options' | 'params' | 'query' | 'body'> {
+  readonly environment: string
+}
+
+interface Typed<Q extends TSchema, B extends TSchema> extends Omit<V1Route, 'query' | 'body' | 'models' | 'handle'> {
+  readonly models?: (call: Named<Static<Q>, Static<B>>) => Target['models'] | Promise<Target['models']>
   readonly query?: Q
   readonly body?: B
   readonly handle: (call: V1Call<Static<Q>, Static<B>>, reply: FastifyReply) => Promise<V1Answer>

@@ -2,14 +2,15 @@ import { createHash, randomUUID } from 'node:crypto'
 import { check } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { findOnce, keepAnswer } from '../../registry/once.ts'
-import { requirePermission } from '../access.ts'
-import { environmentOf, fromFastify, streamOf } from '../doors.ts'
+import { enter } from '../enter.ts'
+import { fromFastify, streamOf } from '../doors.ts'
 import { problemOf } from './problem.ts'
 import { openApi } from './openapi.ts'
 import { coerceQuery } from './query.ts'
 import { ALIAS_ROUTES } from './alias-routes.ts'
 import { BACKUP_ROUTES } from './backup-routes.ts'
 import { CONTENT_ROUTES } from './content-routes.ts'
+import { ENVIRONMENT_ROUTES } from './environment-routes.ts'
 import { ENDPOINT_ROUTES } from './endpoint-routes.ts'
 import { EVENT_ROUTES } from './event-routes.ts'
 import { FOLLOW_ROUTES } from './follow-routes.ts'
@@ -18,9 +19,11 @@ import { KEY_ROUTES } from './key-routes.ts'
 import { endpointAnswer } from './endpoint-answer.ts'
 import { modelAnswer, versionAnswer } from './answers.ts'
 import { MODEL_ROUTES } from './model-routes.ts'
+import { PROMOTE_ROUTES } from './promote-routes.ts'
 import { RUN_ROUTES } from './run-routes.ts'
 import { SERVING_ROUTES } from './serving-routes.ts'
 import { SIGNER_ROUTES } from './signer-routes.ts'
+import { TOKEN_ROUTES } from './token-routes.ts'
 import { VERSION_ROUTES } from './version-routes.ts'
 import { WEBHOOK_ROUTES } from './webhook-routes.ts'
 import { WINDOW_ROUTES } from './window-routes.ts'
@@ -36,6 +39,9 @@ export const V1_ROUTES: readonly V1Route[] = [
   ...CONTENT_ROUTES,
   ...RUN_ROUTES,
   ...EVENT_ROUTES,
+  ...ENVIRONMENT_ROUTES,
+  ...PROMOTE_ROUTES,
+  ...TOKEN_ROUTES,
   ...ENDPOINT_ROUTES,
   ...FOLLOW_ROUTES,
   ...WINDOW_ROUTES,
@@ -77,17 +83,21 @@ export function v1Routes(options: ApiOptions): FastifyPluginAsync {
 }
 
 async function answer(options: ApiOptions, route: V1Route, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-  const caller = await options.access.callerOf(request.headers)
-  requirePermission(caller, route.action)
+  const params = request.params as Record<string, string>
+  // What a body says is only looked at for those who may come in at all.
+  const early = route.models === undefined ? (params['model'] === undefined ? [] : [params['model']]) : 'any'
+  let { caller, scope: entered } = await enter(options, request, { action: route.action, models: early })
   const query = checked(route.query, coerceQuery(route.query, request.query as Record<string, unknown>), 'the query')
   const text = route.body === undefined ? '' : await textOf(request)
   const body = route.body === undefined ? undefined : checked(route.body, parsed(text), 'the body')
   const once = onceOf(request, route, text)
   const reason = headerOf(request, 'slipway-reason')
-  const environment = environmentOf(request.raw, options)
+  if (route.models !== undefined) {
+    const models = await route.models({ options, params, query, body, environment: entered.environment })
+    ;({ caller, scope: entered } = await enter(options, request, { action: route.action, models }))
+  }
   const scope: Scope = {
-    environment,
-    actor: caller.name,
+    ...entered,
     ...(reason !== undefined && { reason: decoded(reason) }),
     ...(once !== undefined && { once }),
   }
@@ -97,7 +107,6 @@ async function answer(options: ApiOptions, route: V1Route, request: FastifyReque
     return before.body
   }
   const ifMatch = headerOf(request, 'if-match')?.replace(/^(?:W\/)?"(.*)"$/, '$1')
-  const params = request.params as Record<string, string>
   const result = await route.handle(
     { options, scope, caller, params, query, body, ifMatch: ifMatch === '*' ? undefined : ifMatch, request },
     reply,

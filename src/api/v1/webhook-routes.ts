@@ -1,9 +1,13 @@
 import { Type } from 'typebox'
 import { DeliveryAnswer, NewWebhookBody, WebhookAnswer, WebhookUpdateBody } from '../../contract/registry-api.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { isSecretReference, secretReference } from '../../security/secrets/reference.ts'
+import { requireEverywhere } from '../access.ts'
 import { v1Route } from './route.ts'
 import type { Webhook } from '../../registry/webhooks.ts'
 import type { V1Route } from './route.ts'
 
+const SECRET_LENGTH_MIN = 16
 const tag = 'webhooks'
 
 function answerOf({ description, events, ...rest }: Webhook): WebhookAnswer {
@@ -34,7 +38,14 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     body: NewWebhookBody,
     answer: WebhookAnswer,
     status: 201,
-    handle: async ({ options, scope, body }) => {
+    handle: async ({ options, scope, body, caller }) => {
+      const { secret: given } = body
+      if (given !== undefined && isSecretReference(given)) {
+        // Whoever names a place has us read it.
+        requireEverywhere(caller)
+        secretReference('secret', given)
+      } else if (given !== undefined && given.length < SECRET_LENGTH_MIN)
+        throw new SlipwayError('SLW_INPUT_INVALID', `secret: expected at least ${SECRET_LENGTH_MIN} characters, or a reference`)
       const { webhook, secret } = await options.webhooks.create(scope, body)
       return { body: { ...answerOf(webhook), secret }, status: 201, location: `/api/v1/webhooks/${webhook.id}` }
     },

@@ -18,7 +18,7 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
     operation: 'pushWindows',
     summary: 'What a server saw. Each window counts once, however often it is sent',
     tag,
-    action: 'follow',
+    action: 'report',
     body: Type.Object(
       { sentAt: Type.Integer({ description: 'By the clock of the server.' }), windows: Type.Array(WindowSchema, { maxItems: 20_000 }) },
       closed,

@@ -17,12 +17,13 @@ import type { SqliteDatabase } from './sqlite.ts'
  * none, kept from other control planes, and brought up to date after a copy of it. A PostgreSQL database that is behind is
  * refused, because others may still use it.
  * @param url `sqlite:PATH` or `postgres://user:password@host:port/database`
+ * @param password over what the URL says; asked for each connection, so that one that is rotated is used from then on
  * @throws SLW_CONFIG_INVALID, SLW_DATABASE_UNAVAILABLE, SLW_DATABASE_VERSION, SLW_DEPENDENCY_MISSING; SLW_DATABASE_IN_USE where
  *   another control plane has the SQLite file
  */
-export async function openDatabase(url: string): Promise<Database> {
+export async function openDatabase(url: string, password?: () => Promise<string>): Promise<Database> {
   await using stack = new AsyncDisposableStack()
-  const database = stack.use(await openAsItIs(url))
+  const database = stack.use(await openAsItIs(url, password))
   await (database.dialect === 'sqlite' ? migrate(database) : assertMigrated(database))
   stack.move()
   return database
@@ -69,10 +70,10 @@ export function migrationNames(): string[] {
   return MIGRATIONS.map(({ name }) => name)
 }
 
-async function openAsItIs(url: string): Promise<Database> {
+async function openAsItIs(url: string, password?: () => Promise<string>): Promise<Database> {
   const file = sqliteFile(url)
   if (file !== undefined) return await openLocked(file)
-  if (/^postgres(?:ql)?:\/\//.test(url)) return await openPostgres({ url })
+  if (/^postgres(?:ql)?:\/\//.test(url)) return await openPostgres({ url, ...(password !== undefined && { password }) })
   // Not the URL itself, in which a password may be.
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0]
   throw new SlipwayError(

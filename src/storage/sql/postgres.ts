@@ -33,6 +33,8 @@ const UNAVAILABLE = /^(?:08|28|3D|53|57|58|55P03|25P03)/
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`, with the parameters that node-postgres knows (`?sslmode=verify-full`). */
   readonly url: string
+  /** Over what the URL says; asked for each connection. */
+  readonly password?: () => Promise<string>
   /** At most this many connections, at least 2. Default: 10. */
   readonly connections?: number
   /** A process that stands still within a transaction keeps its locks no longer than this. Default: 15 s. */
@@ -45,6 +47,7 @@ export interface PostgresOptions {
  */
 export async function openPostgres({
   url,
+  password,
   connections = CONNECTIONS,
   idleInTransactionMs = IDLE_IN_TRANSACTION_MS,
 }: PostgresOptions): Promise<Database> {
@@ -52,7 +55,7 @@ export async function openPostgres({
     throw new SlipwayError('SLW_DEPENDENCY_MISSING', 'PostgreSQL needs the package pg, which is not installed: run npm install pg')
   })
   const config: PoolConfig = {
-    connectionString: url,
+    ...(password === undefined ? { connectionString: url } : { ...placeIn(url), password }),
     application_name: 'slipway',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -88,6 +91,20 @@ function wholeNumber(text: string): number {
   const value = Number(text)
   if (!Number.isSafeInteger(value)) throw new RangeError(`the value is too large to be a JavaScript number: ${text}`)
   return value
+}
+
+/** What a URL says, without the password: node-postgres would prefer that of the URL to any other. */
+function placeIn(url: string): PoolConfig {
+  const parsed = new URL(url)
+  parsed.password = ''
+  return {
+    host: decodeURIComponent(parsed.hostname),
+    ...(parsed.port !== '' && { port: Number(parsed.port) }),
+    user: decodeURIComponent(parsed.username),
+    database: decodeURIComponent(parsed.pathname.slice(1)),
+    ...(parsed.searchParams.get('sslmode') !== null &&
+      parsed.searchParams.get('sslmode') !== 'disable' && { ssl: { rejectUnauthorized: true } }),
+  }
 }
 
 /** Host, port and database for messages: never the URL, in which the password is. */

@@ -42,6 +42,12 @@ export interface Schema {
   webhooks: WebhooksRow
   deliveries: DeliveriesRow
   api_keys: ApiKeysRow
+  environments: EnvironmentsRow
+  people: PeopleRow
+  role_bindings: RoleBindingsRow
+  sessions: SessionsRow
+  logins: LoginsRow
+  refusals: RefusalsRow
   leases: LeasesRow
   idempotency_keys: IdempotencyKeysRow
   signers: SignersRow
@@ -448,6 +454,63 @@ export interface ApiKeysRow {
   expires_at: number | null
   last_used_at: number | null
   revoked_at: number | null
+  person_id: string | null
+  models: string | null
+}
+
+export interface EnvironmentsRow {
+  name: string
+  description: string | null
+  created_by: string
+  created_at: number
+}
+
+export interface PeopleRow {
+  id: string
+  issuer: string
+  subject: string
+  name: string
+  email: string | null
+  groups: string
+  created_at: number
+  last_login_at: number
+}
+
+export interface RoleBindingsRow {
+  id: string
+  subject_kind: string
+  subject: string
+  role: string
+  environment: string | null
+  model: string | null
+  created_by: string
+  created_at: number
+}
+
+export interface SessionsRow {
+  hash: string
+  person_id: string
+  csrf: string
+  created_at: number
+  last_seen_at: number
+  expires_at: number
+}
+
+export interface LoginsRow {
+  hash: string
+  secret: string
+  created_at: number
+  expires_at: number
+}
+
+export interface RefusalsRow {
+  minute: number
+  caller: string
+  address: string
+  route: string
+  environment: string
+  code: string
+  count: number
 }
 
 export interface LeasesRow {

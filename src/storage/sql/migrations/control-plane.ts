@@ -102,6 +102,61 @@ export const controlPlane: Migration = {
       statistics text not null,
       primary key (environment, span_ms, start_ms, endpoint, variant, model, version, segment, source))`,
     `create index window_rollups_old on window_rollups (span_ms, start_ms)`,
+    // --- environments and who may do what in them ----------------------------------------------------------------------
+    `create table environments (
+      name text primary key,
+      description text,
+      created_by text not null,
+      created_at bigint not null)`,
+    // People, as the issuer that they sign in with knows them. Groups are JSON, as told at the last sign-in.
+    `create table people (
+      id text primary key,
+      issuer text not null,
+      subject text not null,
+      name text not null,
+      email text,
+      groups text not null,
+      created_at bigint not null,
+      last_login_at bigint not null)`,
+    `create unique index people_subject on people (issuer, subject)`,
+    // Roles of people and groups; an environment or a model that is null is every one.
+    `create table role_bindings (
+      id text primary key,
+      subject_kind text not null,
+      subject text not null,
+      role text not null,
+      environment text,
+      model text,
+      created_by text not null,
+      created_at bigint not null)`,
+    `create index role_bindings_subject on role_bindings (subject_kind, subject)`,
+    // Signed in with a browser: the SHA-256 of what the cookie holds.
+    `create table sessions (
+      hash text primary key,
+      person_id text not null references people (id) on delete cascade,
+      csrf text not null,
+      created_at bigint not null,
+      last_seen_at bigint not null,
+      expires_at bigint not null)`,
+    // Sign-ins that are on their way: the SHA-256 of the state, or of the handle of a device.
+    `create table logins (
+      hash text primary key,
+      secret text not null,
+      created_at bigint not null,
+      expires_at bigint not null)`,
+    // Keys of persons have their roles from the person; keys of machines may be for some models only (JSON).
+    `alter table api_keys add column person_id text`,
+    `alter table api_keys add column models text`,
+    // Calls that were refused, counted by who, what and why in each minute.
+    `create table refusals (
+      minute bigint not null,
+      caller text not null,
+      address text not null,
+      route text not null,
+      environment text not null,
+      code text not null,
+      count bigint not null,
+      primary key (minute, caller, address, route, environment, code))`,
     // Of documents for servers: grows with every change of an endpoint. The era tells a database that was restored.
     `insert into counters (name, value) values ('delivery', 0)`,
     `insert into counters (name, value) values ('era', 0)`,

@@ -1,8 +1,9 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
+import type { Grant } from '../contract/roles.ts'
 import type { Selectable } from 'kysely'
 import type { ApiKeysRow } from '../storage/sql/schema.ts'
-import type { Ground, Scope } from './ground.ts'
+import type { Ground, Scope } from '../registry/ground.ts'
 
 /** What is known of a key; never the key itself. */
 export interface KeyInfo {
@@ -13,6 +14,10 @@ export interface KeyInfo {
   readonly scopes: readonly string[]
   /** Undefined: all. */
   readonly environments: readonly string[] | undefined
+  /** Undefined: all. */
+  readonly models: readonly string[] | undefined
+  /** Whose it is, who may do with it what they may do; undefined for a key of a machine. */
+  readonly personId: string | undefined
   readonly createdBy: string
   readonly createdAt: number
   readonly expiresAt: number | undefined
@@ -30,6 +35,10 @@ export interface NewKey {
   readonly expiresAt?: number | undefined
   /** Default: all. */
   readonly environments?: readonly string[] | undefined
+  /** Default: all. */
+  readonly models?: readonly string[] | undefined
+  /** Of a person, whose roles it has. */
+  readonly personId?: string | undefined
 }
 
 const PREFIX_BYTES = 5
@@ -46,7 +55,10 @@ export class Keys {
   }
 
   /** The key itself is told here and never again. */
-  async create(scope: Scope, { name, scopes, expiresAt, environments }: NewKey): Promise<{ readonly key: string; readonly info: KeyInfo }> {
+  async create(
+    scope: Scope,
+    { name, scopes, expiresAt, environments, models, personId }: NewKey,
+  ): Promise<{ readonly key: string; readonly info: KeyInfo }> {
     const { database, clock, newId } = this.#ground
     const prefix = `slw_${randomBytes(PREFIX_BYTES).toString('hex')}`
     const key = `${prefix}_${randomBytes(SECRET_BYTES).toString('base64url')}`
@@ -62,6 +74,8 @@ export class Keys {
       expires_at: expiresAt ?? null,
       last_used_at: null,
       revoked_at: null,
+      person_id: personId ?? null,
+      models: models === undefined ? null : JSON.stringify(models),
     }
     await database.write(async (write) => {
       await write.insertInto('api_keys').values(row).execute()
@@ -78,7 +92,8 @@ export class Keys {
     const now = clock.epochMs()
     const old = (await this.list()).find((info) => info.id === id && info.revokedAt === undefined && (info.expiresAt ?? Infinity) > now)
     if (old === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
-    const made = await this.create(scope, { name: old.name, scopes: old.scopes, environments: old.environments })
+    const { name, scopes, environments, models, personId } = old
+    const made = await this.create(scope, { name, scopes, environments, models, personId })
     const expiresAt = Math.min(old.expiresAt ?? Number.MAX_SAFE_INTEGER, now + overlapMs)
     await database.write((write) => write.updateTable('api_keys').set({ expires_at: expiresAt }).where('id', '=', id).execute())
     return made
@@ -151,6 +166,15 @@ export class Keys {
   }
 }
 
+/** What a key of a machine opens. */
+export function grantsOf({ scopes, environments, models }: Pick<KeyInfo, 'scopes' | 'environments' | 'models'>): Grant[] {
+  return scopes.map((role) => ({
+    role,
+    ...(environments !== undefined && { environments: [...environments] }),
+    ...(models !== undefined && { models: [...models] }),
+  }))
+}
+
 function digestOf(key: string): Buffer {
   return createHash('sha256').update(key).digest()
 }
@@ -161,6 +185,8 @@ function infoOf(row: Selectable<ApiKeysRow>): KeyInfo {
     name: row.name,
     prefix: row.prefix,
     scopes: JSON.parse(row.scopes) as string[],
+    models: row.models === null ? undefined : (JSON.parse(row.models) as string[]),
+    personId: row.person_id ?? undefined,
     environments: row.environments === null ? undefined : (JSON.parse(row.environments) as string[]),
     createdBy: row.created_by,
     createdAt: row.created_at,

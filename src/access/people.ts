@@ -1,0 +1,269 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { SlipwayError } from '../core/errors.ts'
+import { record } from '../registry/events.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { Grant, Role } from '../contract/roles.ts'
+import type { Ground, Scope } from '../registry/ground.ts'
+import type { PeopleRow, RoleBindingsRow, Schema } from '../storage/sql/schema.ts'
+
+/** Somebody who has signed in. */
+export interface Person {
+  readonly id: string
+  /** Address or name, for the record. */
+  readonly name: string
+  readonly email: string | undefined
+  readonly groups: readonly string[]
+}
+
+/** What the issuer says of somebody. */
+export interface Claims {
+  readonly issuer: string
+  readonly subject: string
+  readonly name: string
+  readonly email: string | undefined
+  readonly groups: readonly string[]
+}
+
+/** Whose role it is: `anna@example.org`, or a group of the issuer. */
+export interface RoleSubject {
+  readonly kind: 'user' | 'group'
+  readonly name: string
+}
+
+export interface RoleBinding extends RoleSubject {
+  readonly id: string
+  readonly role: Role
+  readonly environment: string | undefined
+  readonly model: string | undefined
+  readonly createdBy: string
+  readonly createdAt: number
+}
+
+/** A session of a browser. */
+export interface Session {
+  readonly person: Person
+  /** What requests that change something must show beside the cookie. */
+  readonly csrf: string
+  readonly expiresAt: number
+}
+
+export interface PeopleOptions {
+  /** What everybody who can sign in may do everywhere. Default: nothing. */
+  readonly defaultRole?: Role | undefined
+  /** Who is admin everywhere, whatever is bound: the first ones. */
+  readonly admins?: readonly string[]
+}
+
+const SESSION_MS = 12 * 3600 * 1000
+/** A session that nobody has used for so long is over. */
+const SESSION_IDLE_MS = 2 * 3600 * 1000
+const SEEN_EVERY_MS = 60_000
+
+/** People, what they may do, and their sessions. */
+export class People {
+  readonly #ground: Ground
+  readonly #options: PeopleOptions
+
+  constructor(ground: Ground, options: PeopleOptions = {}) {
+    this.#ground = ground
+    this.#options = options
+  }
+
+  /** Somebody has signed in: what the issuer says is taken over. */
+  async signedIn({ issuer, subject, name, email, groups }: Claims): Promise<Person> {
+    const { database, clock, newId } = this.#ground
+    const now = clock.epochMs()
+    const set = { name, email: email ?? null, groups: JSON.stringify(groups), last_login_at: now }
+    const row = await database.write((write) =>
+      write
+        .insertInto('people')
+        .values({ id: newId(), issuer, subject, ...set, created_at: now })
+        .onConflict((conflict) => conflict.columns(['issuer', 'subject']).doUpdateSet(set))
+        .returningAll()
+        .executeTakeFirstOrThrow(),
+    )
+    return toPerson(row)
+  }
+
+  /** What somebody may do now: what is bound to them and their groups, and what everybody may. */
+  async grantsOf(person: Person): Promise<Grant[]> {
+    const { defaultRole, admins = [] } = this.#options
+    const names = [person.name, ...(person.email === undefined ? [] : [person.email])]
+    const rows = await this.#ground.database.read
+      .selectFrom('role_bindings')
+      .selectAll()
+      .where((columns) =>
+        columns.or([
+          columns.and([columns('subject_kind', '=', 'user'), columns('subject', 'in', names)]),
+          ...(person.groups.length === 0
+            ? []
+            : [columns.and([columns('subject_kind', '=', 'group'), columns('subject', 'in', [...person.groups])])]),
+        ]),
+      )
+      .execute()
+    return [
+      ...(names.some((name) => admins.includes(name)) ? [{ role: 'admin' }] : []),
+      ...(defaultRole === undefined ? [] : [{ role: defaultRole }]),
+      ...rows.map(({ role, environment, model }) => ({
+        role,
+        ...(environment !== null && { environments: [environment] }),
+        ...(model !== null && { models: [model] }),
+      })),
+    ]
+  }
+
+  async get(id: string): Promise<Person | undefined> {
+    const row = await this.#ground.database.read.selectFrom('people').selectAll().where('id', '=', id).executeTakeFirst()
+    return row === undefined ? undefined : toPerson(row)
+  }
+
+  // --- roles ---------------------------------------------------------------------------------------------------------------
+
+  async bindings(): Promise<RoleBinding[]> {
+    const rows = await this.#ground.database.read.selectFrom('role_bindings').selectAll().orderBy('created_at').orderBy('id').execute()
+    return rows.map(toBinding)
+  }
+
+  async bind(
+    scope: Scope,
+    subject: RoleSubject,
+    role: Role,
+    within: { environment?: string | undefined; model?: string | undefined },
+  ): Promise<RoleBinding> {
+    const { database, clock, newId } = this.#ground
+    const at = clock.epochMs()
+    const row = {
+      id: newId(),
+      subject_kind: subject.kind,
+      subject: subject.name,
+      role,
+      environment: within.environment ?? null,
+      model: within.model ?? null,
+      created_by: scope.actor,
+      created_at: at,
+    }
+    await database.write(async (write) => {
+      await write.insertInto('role_bindings').values(row).execute()
+      await record(write, scope, at, {
+        kind: 'role',
+        name: `${subject.kind} ${subject.name}`,
+        action: 'created',
+        after: { role, ...within },
+      })
+    })
+    return toBinding(row)
+  }
+
+  /** @throws SLW_NOT_FOUND */
+  async unbind(scope: Scope, id: string): Promise<void> {
+    const { database, clock } = this.#ground
+    await database.write(async (write) => {
+      const row = await write.deleteFrom('role_bindings').where('id', '=', id).returningAll().executeTakeFirst()
+      if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no role has the id ${id}`)
+      const { subject_kind: kind, subject, role, environment, model } = row
+      await record(write, scope, clock.epochMs(), {
+        kind: 'role',
+        name: `${kind} ${subject}`,
+        action: 'deleted',
+        before: { role, environment, model },
+      })
+    })
+  }
+
+  // --- sessions ------------------------------------------------------------------------------------------------------------
+
+  /** @returns what the cookie is to hold: another one for each sign-in, so that none that was known before becomes one */
+  async beginSession(person: Person): Promise<{ readonly cookie: string; readonly session: Session }> {
+    const { database, clock } = this.#ground
+    const now = clock.epochMs()
+    const cookie = randomBytes(32).toString('base64url')
+    const csrf = randomBytes(24).toString('base64url')
+    const expiresAt = now + SESSION_MS
+    const row = { hash: hashOf(cookie), person_id: person.id, csrf, created_at: now, last_seen_at: now, expires_at: expiresAt }
+    await database.write(async (write) => {
+      await write.insertInto('sessions').values(row).execute()
+    })
+    return { cookie, session: { person, csrf, expiresAt } }
+  }
+
+  /** Undefined for one that is over, or never was. */
+  async session(cookie: string): Promise<Session | undefined> {
+    const { database, clock } = this.#ground
+    const row = await database.read
+      .selectFrom('sessions')
+      .innerJoin('people', 'people.id', 'sessions.person_id')
+      .selectAll('people')
+      .select(['csrf', 'last_seen_at', 'expires_at'])
+      .where('hash', '=', hashOf(cookie))
+      .executeTakeFirst()
+    const now = clock.epochMs()
+    if (row === undefined || row.expires_at <= now || row.last_seen_at < now - SESSION_IDLE_MS) return undefined
+    if (row.last_seen_at < now - SEEN_EVERY_MS)
+      await database.write((write) => write.updateTable('sessions').set({ last_seen_at: now }).where('hash', '=', hashOf(cookie)).execute())
+    return { person: toPerson(row), csrf: row.csrf, expiresAt: row.expires_at }
+  }
+
+  async endSession(cookie: string): Promise<void> {
+    await this.#ground.database.write((write) => write.deleteFrom('sessions').where('hash', '=', hashOf(cookie)).execute())
+  }
+
+  // --- sign-ins on their way -------------------------------------------------------------------------------------------------
+
+  /** Remembers something under a name that only whoever was told it knows. */
+  async rememberLogin(name: string, secret: object, lifeMs: number): Promise<void> {
+    const { database, clock } = this.#ground
+    const now = clock.epochMs()
+    const row = { hash: hashOf(name), secret: JSON.stringify(secret), created_at: now, expires_at: now + lifeMs }
+    await database.write((write) => write.insertInto('logins').values(row).execute())
+  }
+
+  async findLogin<T>(name: string): Promise<T | undefined> {
+    return await pending<T>(this.#ground.database.read, name, this.#ground.clock.epochMs())
+  }
+
+  /** Once: it is gone then. */
+  async takeLogin<T>(name: string): Promise<T | undefined> {
+    const { database, clock } = this.#ground
+    return await database.write(async (write) => {
+      const row = await write.deleteFrom('logins').where('hash', '=', hashOf(name)).returningAll().executeTakeFirst()
+      return row === undefined || row.expires_at <= clock.epochMs() ? undefined : (JSON.parse(row.secret) as T)
+    })
+  }
+
+  /** What is over goes. */
+  async sweep(): Promise<void> {
+    const { database, clock } = this.#ground
+    const now = clock.epochMs()
+    await database.write(async (write) => {
+      await write.deleteFrom('sessions').where('expires_at', '<', now).execute()
+      await write.deleteFrom('logins').where('expires_at', '<', now).execute()
+    })
+  }
+}
+
+async function pending<T>(read: Kysely<Schema>, name: string, now: number): Promise<T | undefined> {
+  const row = await read.selectFrom('logins').selectAll().where('hash', '=', hashOf(name)).executeTakeFirst()
+  return row === undefined || row.expires_at <= now ? undefined : (JSON.parse(row.secret) as T)
+}
+
+/** Of what has 192 random bits and more: nobody guesses it from its digest. */
+function hashOf(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex')
+}
+
+function toPerson(row: Selectable<PeopleRow>): Person {
+  return { id: row.id, name: row.name, email: row.email ?? undefined, groups: JSON.parse(row.groups) as string[] }
+}
+
+function toBinding(row: Selectable<RoleBindingsRow>): RoleBinding {
+  return {
+    id: row.id,
+    kind: row.subject_kind as RoleBinding['kind'],
+    name: row.subject,
+    role: row.role as Role,
+    environment: row.environment ?? undefined,
+    model: row.model ?? undefined,
+    createdBy: row.created_by,
+    createdAt: row.created_at,
+  }
+}

@@ -1,0 +1,72 @@
+import type { Clock } from '../core/clock.ts'
+import type { Database } from '../storage/sql/database.ts'
+
+/** A call that was refused. */
+export interface Refusal {
+  readonly caller: string
+  readonly address: string
+  /** `PUT /models/:model/aliases/:alias`. */
+  readonly route: string
+  readonly environment: string
+  readonly code: string
+}
+
+/** How often a call was refused in a minute. */
+export interface RefusalCount extends Refusal {
+  /** Start of the minute, UTC epoch milliseconds. */
+  readonly minute: number
+  readonly count: number
+}
+
+const MINUTE_MS = 60_000
+const LIFE_MS = 90 * 24 * 3600 * 1000
+/** Different refusals of one minute that are told apart; what comes beyond is counted together. */
+const KINDS_MAX = 1000
+
+/** Refused calls, counted in memory and written down every now and then, so that who is refused costs us little. */
+export class Refusals {
+  readonly #database: Database
+  readonly #clock: Clock
+  #counts = new Map<string, RefusalCount>()
+
+  constructor(database: Database, clock: Clock) {
+    this.#database = database
+    this.#clock = clock
+  }
+
+  note(refusal: Refusal): void {
+    const minute = Math.floor(this.#clock.epochMs() / MINUTE_MS) * MINUTE_MS
+    const told = this.#counts.size < KINDS_MAX ? refusal : { ...refusal, caller: '(others)', address: '(others)', route: '(others)' }
+    const key = JSON.stringify([minute, told])
+    this.#counts.set(key, { ...told, minute, count: (this.#counts.get(key)?.count ?? 0) + 1 })
+  }
+
+  async flush(): Promise<void> {
+    const counts = [...this.#counts.values()]
+    if (counts.length === 0) return
+    this.#counts = new Map()
+    await this.#database.write(async (write) => {
+      for (const { count, ...key } of counts)
+        await write
+          .insertInto('refusals')
+          .values({ ...key, count })
+          .onConflict((conflict) =>
+            conflict
+              .columns(['minute', 'caller', 'address', 'route', 'environment', 'code'])
+              .doUpdateSet((columns) => ({ count: columns('refusals.count', '+', count) })),
+          )
+          .execute()
+    })
+  }
+
+  /** The newest first. */
+  async list(limit: number): Promise<RefusalCount[]> {
+    await this.flush()
+    return await this.#database.read.selectFrom('refusals').selectAll().orderBy('minute', 'desc').limit(limit).execute()
+  }
+
+  async sweep(): Promise<void> {
+    const before = this.#clock.epochMs() - LIFE_MS
+    await this.#database.write((write) => write.deleteFrom('refusals').where('minute', '<', before).execute())
+  }
+}

@@ -1,0 +1,205 @@
+import { messageOf, SlipwayError } from '../core/errors.ts'
+import type { Claims, People, Person } from './people.ts'
+import type { Configuration } from 'openid-client'
+
+/** An OpenID Connect issuer at which people sign in. */
+export interface SignInOptions {
+  readonly issuer: string
+  readonly clientId: string
+  /** Undefined: a public client, which shows PKCE only. */
+  readonly clientSecret?: (() => Promise<string>) | undefined
+  /** Claim with the groups of a person. Default: groups. */
+  readonly groupsClaim?: string | undefined
+  /** Default: openid profile email. */
+  readonly scope?: string | undefined
+  /** By which browsers reach the control plane, without a slash at the end. */
+  readonly publicUrl: string
+  readonly people: People
+}
+
+interface PendingLogin {
+  readonly nonce: string
+  readonly verifier: string
+  /** Where the browser wants to be afterwards: a path of ours. */
+  readonly returnTo: string
+}
+
+interface PendingDevice {
+  readonly deviceCode: string
+}
+
+/** What somebody types in on another device. */
+export interface DeviceLogin {
+  /** For asking whether it is done. */
+  readonly handle: string
+  readonly userCode: string
+  readonly verificationUri: string
+  readonly verificationUriComplete: string | undefined
+  readonly intervalMs: number
+  readonly expiresInMs: number
+}
+
+/** How long it is believed what the issuer says of itself. */
+const CONFIGURED_MS = 5 * 60_000
+const LOGIN_MS = 10 * 60_000
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
+
+/** People sign in with a browser (authorization code with PKCE) or with a code on another device (RFC 8628). */
+export class SignIn {
+  readonly #options: SignInOptions
+  #configuration: Promise<Configuration> | undefined
+  #configuredAt = 0
+
+  constructor(options: SignInOptions) {
+    this.#options = options
+  }
+
+  get #redirectUri(): string {
+    return `${this.#options.publicUrl}/auth/callback`
+  }
+
+  get issuer(): string {
+    return this.#options.issuer
+  }
+
+  /** The issuer is asked when it is needed first, and again where it did not answer. @throws SLW_UNREACHABLE */
+  async #configured(): Promise<{ readonly client: typeof import('openid-client'); readonly configuration: Configuration }> {
+    const client = await import('openid-client')
+    const { issuer, clientId, clientSecret } = this.#options
+    const url = new URL(issuer)
+    // Anew after a while: keys of the issuer and our secret may have been rotated.
+    if (Date.now() - this.#configuredAt > CONFIGURED_MS) this.#configuration = undefined
+    if (this.#configuration === undefined) this.#configuredAt = Date.now()
+    this.#configuration ??= client.discovery(
+      url,
+      clientId,
+      undefined,
+      clientSecret === undefined ? client.None() : client.ClientSecretBasic(await clientSecret()),
+      // Only what is on this machine is asked without TLS.
+      url.protocol === 'http:' && /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname)
+        ? { execute: [client.allowInsecureRequests] }
+        : {},
+    )
+    try {
+      return { client, configuration: await this.#configuration }
+    } catch (error) {
+      this.#configuration = undefined
+      throw new SlipwayError('SLW_UNREACHABLE', `the issuer ${issuer} cannot be asked: ${messageOf(error)}`, { cause: error })
+    }
+  }
+
+  /** Where a browser is to go. @param returnTo a path of ours; anything else is the root */
+  async begin(returnTo: string): Promise<{ readonly url: string; readonly state: string }> {
+    const { client, configuration } = await this.#configured()
+    const [state, nonce, verifier] = [client.randomState(), client.randomNonce(), client.randomPKCECodeVerifier()]
+    const url = client.buildAuthorizationUrl(configuration, {
+      redirect_uri: this.#redirectUri,
+      scope: this.#scope,
+      code_challenge: await client.calculatePKCECodeChallenge(verifier),
+      code_challenge_method: 'S256',
+      state,
+      nonce,
+    })
+    const pending: PendingLogin = { nonce, verifier, returnTo: /^\/(?![/\\])/.test(returnTo) ? returnTo : '/' }
+    await this.#options.people.rememberLogin(state, pending, LOGIN_MS)
+    return { url: url.href, state }
+  }
+
+  get #scope(): string {
+    return this.#options.scope ?? 'openid profile email'
+  }
+
+  /**
+   * The browser comes back.
+   * @param query with the code and the state. @param state that this browser was given: a link from somebody else signs nobody in
+   * @throws SLW_UNAUTHENTICATED
+   */
+  async finish(query: string, state: string | undefined): Promise<{ readonly person: Person; readonly returnTo: string }> {
+    const given = new URLSearchParams(query).get('state')
+    const pending = given === null || given !== state ? undefined : await this.#options.people.takeLogin<PendingLogin>(given)
+    if (pending === undefined)
+      throw new SlipwayError('SLW_UNAUTHENTICATED', 'this sign-in was not begun here, or has taken too long: begin again')
+    const { client, configuration } = await this.#configured()
+    try {
+      const tokens = await client.authorizationCodeGrant(configuration, new URL(`${this.#redirectUri}?${query}`), {
+        pkceCodeVerifier: pending.verifier,
+        expectedState: state!,
+        expectedNonce: pending.nonce,
+        idTokenExpected: true,
+      })
+      return { person: await this.#person(tokens.claims()), returnTo: pending.returnTo }
+    } catch (error) {
+      throw refused(error)
+    }
+  }
+
+  /** @throws SLW_UNREACHABLE; SLW_NOT_IMPLEMENTED for an issuer without it */
+  async beginDevice(): Promise<DeviceLogin> {
+    const { client, configuration } = await this.#configured()
+    if (configuration.serverMetadata().device_authorization_endpoint === undefined)
+      throw new SlipwayError('SLW_NOT_IMPLEMENTED', `the issuer ${this.#options.issuer} offers no sign-in by device code`)
+    try {
+      const device = await client.initiateDeviceAuthorization(configuration, { scope: this.#scope })
+      const handle = client.randomState()
+      await this.#options.people.rememberLogin(handle, { deviceCode: device.device_code } satisfies PendingDevice, device.expires_in * 1000)
+      return {
+        handle,
+        userCode: device.user_code,
+        verificationUri: device.verification_uri,
+        verificationUriComplete: device.verification_uri_complete,
+        intervalMs: (device.interval ?? 5) * 1000,
+        expiresInMs: device.expires_in * 1000,
+      }
+    } catch (error) {
+      throw refused(error)
+    }
+  }
+
+  /** @returns undefined while nobody has decided yet. @throws SLW_UNAUTHENTICATED for a handle that is over, or where it was refused */
+  async pollDevice(handle: string): Promise<Person | undefined> {
+    const { people } = this.#options
+    const pending = await people.findLogin<PendingDevice>(handle)
+    if (pending === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', 'this sign-in is over: begin again')
+    const { client, configuration } = await this.#configured()
+    try {
+      const tokens = await client.genericGrantRequest(configuration, DEVICE_GRANT, { device_code: pending.deviceCode })
+      await people.takeLogin(handle)
+      return await this.#person(tokens.claims())
+    } catch (error) {
+      const { error: code } = error as { error?: string }
+      if (code === 'authorization_pending' || code === 'slow_down') return undefined
+      throw refused(error)
+    }
+  }
+
+  async #person(claims: Readonly<Record<string, unknown>> | undefined): Promise<Person> {
+    const { issuer, groupsClaim = 'groups', people } = this.#options
+    const text = (name: string): string | undefined =>
+      typeof claims?.[name] === 'string' && claims[name] !== '' ? claims[name] : undefined
+    const subject = text('sub')
+    if (subject === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', `the issuer ${issuer} says nothing of who has signed in`)
+    // An address that nobody has checked is what somebody typed in.
+    const email = claims?.['email_verified'] === false ? undefined : text('email')
+    const groups = claims?.[groupsClaim]
+    const person: Claims = {
+      issuer,
+      subject,
+      name: email ?? text('preferred_username') ?? text('name') ?? subject,
+      email,
+      groups: Array.isArray(groups) ? groups.filter((group) => typeof group === 'string') : [],
+    }
+    return await people.signedIn(person)
+  }
+}
+
+function refused(error: unknown): SlipwayError {
+  if (error instanceof SlipwayError) return error
+  const { error: code, error_description: description } = error as { error?: string; error_description?: string }
+  return new SlipwayError(
+    'SLW_UNAUTHENTICATED',
+    `the sign-in was refused: ${[code, description].filter(Boolean).join(': ') || messageOf(error)}`,
+    {
+      cause: error,
+    },
+  )
+}

@@ -1,0 +1,44 @@
+import { createHash } from 'node:crypto'
+import rateLimit from '@fastify/rate-limit'
+import { SlipwayError } from '../core/errors.ts'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ApiOptions } from './doors.ts'
+
+/** Calls with a key that is none, of one address in a minute: whoever guesses has to take their time. */
+const REFUSED_PER_MINUTE = 60
+
+/** Holds every caller to so many requests a minute, and every address to so many wrong keys. Each control plane counts for itself. */
+export async function limitRates(app: FastifyInstance, { requestsPerMinute }: Pick<ApiOptions, 'requestsPerMinute'>): Promise<void> {
+  await app.register(rateLimit, {
+    global: true,
+    max: requestsPerMinute,
+    timeWindow: 60_000,
+    keyGenerator: callerKey,
+    // Whoever looks whether we live is no caller.
+    allowList: (request) => request.routeOptions.url === '/health',
+    errorResponseBuilder: (_request, { max, ttl }) =>
+      new SlipwayError('SLW_RATE_LIMITED', `more than ${max} requests in a minute`, { retryAfterMs: ttl }),
+  })
+  const wrongKeys = app.createRateLimit({ max: REFUSED_PER_MINUTE, timeWindow: 60_000, keyGenerator: (request) => request.ip })
+  app.decorate(COUNT_WRONG_KEY, async (request: FastifyRequest): Promise<void> => {
+    const counted = await wrongKeys(request)
+    if (!counted.isAllowed && counted.isExceeded)
+      throw new SlipwayError('SLW_RATE_LIMITED', `more than ${REFUSED_PER_MINUTE} wrong keys came from ${request.ip} in a minute`, {
+        retryAfterMs: counted.ttl,
+      })
+  })
+}
+
+const COUNT_WRONG_KEY = Symbol('count a wrong key')
+
+/** A key that is none has come. @throws SLW_RATE_LIMITED where there were too many from its address */
+export async function countWrongKey(request: FastifyRequest): Promise<void> {
+  await request.server.getDecorator<(request: FastifyRequest) => Promise<void>>(COUNT_WRONG_KEY)(request)
+}
+
+/** Callers by what they show, without keeping it; without anything, by address. */
+function callerKey(request: FastifyRequest): string {
+  const { authorization, cookie } = request.headers
+  const shown = authorization ?? cookie
+  return shown === undefined ? request.ip : createHash('sha256').update(shown).digest('base64url')
+}

@@ -1,0 +1,7 @@
+import { logout } from './login.ts'
+import { asksRegistry } from './registry/common.ts'
+import type { Command } from 'commander'
+
+export function define(command: Command): void {
+  asksRegistry(command).action(logout)
+}

@@ -1,0 +1,73 @@
+/** Who may do what: the one table that every door asks. */
+import { Type } from 'typebox'
+import type { Static } from 'typebox'
+
+/**
+ * What may be done: `read`; `pull` documents and files that are served; `write`, log and register, move aliases that are not protected;
+ * `deploy` endpoints; `protect`, move protected aliases and approve; `admin`, keys, roles, environments, everything. `report` is for
+ * servers that tell of themselves, `join` for becoming one.
+ */
+export const ACTIONS = ['read', 'pull', 'write', 'deploy', 'protect', 'admin', 'report', 'join'] as const
+
+/** `identify` is what everybody may who is somebody. */
+export type Action = (typeof ACTIONS)[number] | 'identify'
+
+export const ROLES = ['viewer', 'developer', 'operator', 'admin'] as const
+export type Role = (typeof ROLES)[number]
+
+const ALLOWED: Readonly<Record<string, readonly Action[]>> = {
+  viewer: ['read', 'pull'],
+  developer: ['read', 'pull', 'write'],
+  operator: ['read', 'pull', 'write', 'deploy', 'protect'],
+  admin: ACTIONS,
+  // What keys of machines may be limited to.
+  follow: ['pull', 'report'],
+  join: ['join'],
+  metrics: ['report'],
+  // Older words for the four roles.
+  read: ['read', 'pull'],
+  write: ['read', 'pull', 'write'],
+  protect: ['read', 'pull', 'write', 'deploy', 'protect'],
+}
+
+/** What a key may be made for. */
+export const SCOPES = ['viewer', 'developer', 'operator', 'admin', 'join', 'follow', 'metrics', 'read', 'write', 'protect'] as const
+
+/** A role in some environments, for some models. */
+export const Grant = Type.Object({
+  role: Type.String({ description: 'viewer, developer, operator, admin; join, follow, metrics.' }),
+  environments: Type.Optional(Type.Array(Type.String(), { description: 'Missing: in every one.' })),
+  models: Type.Optional(Type.Array(Type.String(), { description: 'Names, with * at the end all that begin so. Missing: for every one.' })),
+})
+export type Grant = Static<typeof Grant>
+
+/** What an action is done to. */
+export interface Target {
+  readonly environment: string
+  /** Models that it is about. Empty: the environment as a whole. `any`: whoever may do it to some model may do it. */
+  readonly models: readonly string[] | 'any'
+}
+
+/** Whether one of the grants allows it: what nobody has allowed is denied. */
+export function allows(grants: readonly Grant[], action: Action, { environment, models }: Target): boolean {
+  if (action === 'identify') return true
+  const able = grants.filter(
+    ({ role, environments }) =>
+      (ALLOWED[role] ?? []).includes(action) && (environments === undefined || environments.includes(environment)),
+  )
+  if (models === 'any') return able.length > 0
+  if (models.length === 0) return able.some((grant) => grant.models === undefined)
+  return models.every((model) =>
+    able.some((grant) => grant.models === undefined || grant.models.some((pattern) => matches(pattern, model))),
+  )
+}
+
+/** Every action that the grants allow, in the order of the list. */
+export function allowedActions(grants: readonly Grant[], target: Target): (typeof ACTIONS)[number][] {
+  return ACTIONS.filter((action) => allows(grants, action, target))
+}
+
+/** `churn`, or `churn*` for all names that begin so. */
+function matches(pattern: string, name: string): boolean {
+  return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : pattern === name
+}

@@ -1,0 +1,109 @@
+import { SlipwayError } from '../core/errors.ts'
+import { record } from './events.ts'
+import { DEFAULT_ENVIRONMENT } from './ground.ts'
+import type { Ground, Scope } from './ground.ts'
+import type { Experiments } from './experiments.ts'
+
+/** A namespace with models, aliases, endpoints, policies and roles of its own. */
+export interface Environment {
+  readonly name: string
+  readonly description: string | undefined
+  readonly createdBy: string
+  readonly createdAt: number
+}
+
+/** How long what is known of them is believed: another control plane may have made one. */
+const KNOWN_MS = 1000
+
+/** Environments, such as dev, staging and production. */
+export class Environments {
+  readonly #ground: Ground
+  readonly #experiments: Experiments
+  #known: { readonly names: ReadonlySet<string>; readonly untilMs: number } | undefined
+
+  constructor(ground: Ground, experiments: Experiments) {
+    this.#ground = ground
+    this.#experiments = experiments
+  }
+
+  /** The first one is there from the start. */
+  async begin(): Promise<void> {
+    await this.#ensure({ environment: DEFAULT_ENVIRONMENT, actor: 'slipway' }, DEFAULT_ENVIRONMENT, undefined)
+    await this.#experiments.ensureDefault(DEFAULT_ENVIRONMENT)
+  }
+
+  async list(): Promise<Environment[]> {
+    const rows = await this.#ground.database.read.selectFrom('environments').selectAll().orderBy('created_at').execute()
+    return rows.map((row) => ({
+      name: row.name,
+      description: row.description ?? undefined,
+      createdBy: row.created_by,
+      createdAt: row.created_at,
+    }))
+  }
+
+  /** @throws SLW_NOT_FOUND with those there are */
+  async require(name: string): Promise<string> {
+    const now = this.#ground.clock.monotonicMs()
+    if (this.#known === undefined || now > this.#known.untilMs || !this.#known.names.has(name))
+      this.#known = { names: new Set((await this.list()).map((one) => one.name)), untilMs: now + KNOWN_MS }
+    if (this.#known.names.has(name)) return name
+    throw new SlipwayError('SLW_NOT_FOUND', `there is no environment "${name}"; there are ${[...this.#known.names].join(', ')}`)
+  }
+
+  /** @throws SLW_INPUT_INVALID; SLW_ALREADY_EXISTS */
+  async create(scope: Scope, name: string, description: string | undefined): Promise<Environment> {
+    if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name))
+      throw new SlipwayError(
+        'SLW_INPUT_INVALID',
+        `"${name}" is no name of an environment: small letters, digits and "-" within, at most 63`,
+      )
+    if (!(await this.#ensure(scope, name, description)))
+      throw new SlipwayError('SLW_ALREADY_EXISTS', `there is an environment "${name}" already`)
+    await this.#experiments.ensureDefault(name)
+    this.#known = undefined
+    return (await this.list()).find((one) => one.name === name)!
+  }
+
+  async #ensure(scope: Scope, name: string, description: string | undefined): Promise<boolean> {
+    const { database, clock } = this.#ground
+    const at = clock.epochMs()
+    return await database.write(async (write) => {
+      const row = { name, description: description ?? null, created_by: scope.actor, created_at: at }
+      const { numInsertedOrUpdatedRows } = await write
+        .insertInto('environments')
+        .values(row)
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst()
+      if (numInsertedOrUpdatedRows !== 1n) return false
+      if (name !== DEFAULT_ENVIRONMENT)
+        await record(write, { ...scope, environment: name }, at, { kind: 'environment', name, action: 'created', after: { description } })
+      return true
+    })
+  }
+
+  /** @throws SLW_CONFLICT for the first one, and for one in which there are models or endpoints; SLW_NOT_FOUND */
+  async delete(scope: Scope, name: string): Promise<void> {
+    const { database, clock } = this.#ground
+    if (name === DEFAULT_ENVIRONMENT)
+      throw new SlipwayError('SLW_CONFLICT', `"${name}" is the environment of addresses without one, and stays`)
+    const at = clock.epochMs()
+    await database.write(async (write) => {
+      for (const table of ['models', 'endpoints'] as const) {
+        const found = await write
+          .selectFrom(table)
+          .select('name')
+          .where('environment', '=', name)
+          .where('deleted_at', 'is', null)
+          .limit(1)
+          .executeTakeFirst()
+        if (found !== undefined)
+          throw new SlipwayError('SLW_CONFLICT', `environment "${name}" still has ${table}, such as "${found.name}": delete them first`)
+      }
+      const { numDeletedRows } = await write.deleteFrom('environments').where('name', '=', name).executeTakeFirst()
+      if (numDeletedRows === 0n) throw new SlipwayError('SLW_NOT_FOUND', `there is no environment "${name}"`)
+      await record(write, { ...scope, environment: name }, at, { kind: 'environment', name, action: 'deleted' })
+    })
+    this.#known = undefined
+  }
+}

@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { it } from 'node:test'
+import { planeInProcess } from '../api/in-plane.ts'
+import { freePort, until } from '../fixtures.ts'
+import { keepAliveLoad } from '../keep-alive-load.ts'
+import { startFaultProxy } from '../storage/fault-proxy.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
+import { loadModel } from '../../src/index.ts'
+import { added, adders, deploy, follows, setAlias } from './following.ts'
+import type { EndpointAnswer } from '../../src/contract/delivery-api.ts'
+import type { Plane } from '../api/in-plane.ts'
+
+async function endpoint(plane: Plane, name = 'adder'): Promise<EndpointAnswer> {
+  return (await plane.ask('GET', `/endpoints/${name}`)).body as EndpointAnswer
+}
+
+const readyOf = ({ status }: EndpointAnswer): string => status.conditions.find(({ type }) => type === 'Ready')!.reason
+
+it('an alias that moves is served within moments, without a failed request, and what the server does is told', async () => {
+  await using plane = await planeInProcess()
+  await using folder = await temporaryFolder()
+  await adders(plane, 2)
+  await deploy(plane)
+  assert.equal(readyOf(await endpoint(plane)), 'NoServer')
+  await using server = await follows(plane.url, folder.path)
+  assert.equal(await added(server), 1)
+  await until(async () => readyOf(await endpoint(plane)) === 'Served', 'the server reports')
+  await using load = keepAliveLoad(server.url, ['adder'])
+  for (const version of [2, 1, 2]) {
+    await setAlias(plane, version)
+    await until(async () => (await added(server)) === version, `version ${version} answers`)
+  }
+  const rolledBack = await plane.ask('POST', '/endpoints/adder/rollback', {})
+  assert.equal(rolledBack.status, 200, JSON.stringify(rolledBack.body))
+  await until(async () => (await added(server)) === 1, 'the version before answers')
+  const answers = await load.stop()
+  assert.deepEqual(
+    answers.filter(({ status }) => status !== 200),
+    [],
+  )
+  await until(async () => readyOf(await endpoint(plane)) === 'Served', 'the rollback is told')
+  const { status } = await endpoint(plane)
+  assert.deepEqual(
+    status.servers.map(({ server: name, versions }) => [name, versions.map(({ version, state, serves }) => [version, state, serves])]),
+    [['one', [[1, 'ready', true]]]],
+  )
+  assert.equal(status.conditions.find(({ type }) => type === 'Following')?.reason, 'Suspended')
+  const refused = await fetch(`${server.url}/v2/repository/models/adder/load`, { method: 'POST' })
+  assert.equal(refused.status, 404, 'without an admin token there is no such route')
+  await plane.ask('DELETE', '/endpoints/adder')
+  await until(async () => (await added(server)) === 'status 404', 'the endpoint is gone')
+})
+
+it('a server starts from its local store alone, and goes on when the control plane is back', async () => {
+  await using folder = await temporaryFolder()
+  const port = await freePort()
+  const data = join(folder.path, 'data')
+  const url = `http://127.0.0.1:${port}`
+  {
+    await using plane = await planeInProcess({ data, port })
+    await adders(plane, 2)
+    await deploy(plane)
+    await using server = await follows(url, folder.path)
+    assert.equal(await added(server), 1)
+  }
+  await using server = await follows(url, folder.path)
+  assert.equal(await added(server), 1)
+  const health = (await (await fetch(`${server.url}/health`)).json()) as { following: { trouble: string; stale_seconds: number } }
+  assert.match(health.following.trouble, /ECONNREFUSED/)
+  assert.match(await (await fetch(`${server.url}/metrics`)).text(), /slipway_control_plane_stale_seconds [\d.]+/)
+  await using plane = await startControlPlane({ data, port })
+  await plane.registry.aliases.set(
+    { environment: 'default', actor: 'test' },
+    'adder',
+    { alias: 'champion', version: '2' },
+    { protect: true },
+  )
+  await until(async () => (await added(server)) === 2, 'the next version answers', 60_000)
+})
+
+it('a control plane that lies, is slow or gives old documents changes nothing of what is served', async () => {
+  await using plane = await planeInProcess()
+  await using folder = await temporaryFolder()
+  await using proxy = await startFaultProxy(plane.url)
+  await adders(plane, 4)
+  await deploy(plane)
+  await using server = await follows(proxy.endpoint, folder.path)
+  assert.equal(await added(server), 1)
+  const troubleOf = (): string | undefined => server.repository.following?.().trouble
+  const failed = (): string | undefined =>
+    server.repository.following?.().endpoints[0]?.versions.find(({ state }) => state === 'failed')?.reason
+  // Wrong bytes, an answer that is cut off, errors: each is told, and the next try is good.
+  proxy.inject({ kind: 'change', at: 100 }, /GET .*contents/, 1)
+  await setAlias(plane, 2)
+  await until(() => failed() !== undefined, 'the lie is found out')
+  assert.match(failed()!, /other bytes than its digest says/)
+  assert.equal(await added(server), 1)
+  await until(
+    async () => (await endpoint(plane)).status.servers[0]?.versions.some(({ state }) => state === 'failed') === true,
+    'it is told',
+  )
+  await until(async () => (await added(server)) === 2, 'the next try is good')
+  proxy.inject({ kind: 'truncate', bytes: 50 }, /GET .*contents/, 1)
+  proxy.inject({ kind: 'status', status: 500 }, /GET .*follow\/versions/, 1)
+  await setAlias(plane, 3)
+  await until(async () => (await added(server)) === 3, 'the third answers')
+  // A document of before, as from a proxy that keeps answers.
+  const path = join(
+    folder.path,
+    'store',
+    (await readdir(join(folder.path, 'store'))).find((name) => name.startsWith('follows-'))!,
+  )
+  const { state } = JSON.parse(await readFile(path, 'utf8'))
+  await using old = await startOld({ ...state, generation: 1 })
+  await using stubborn = await follows(old.url, join(folder.path, 'other'), { name: 'two' })
+  assert.equal(stubborn.repository.following?.().trouble !== undefined || (await added(stubborn)) !== 3, true)
+  assert.equal(troubleOf(), undefined)
+})
+
+/** Gives one document, whatever is asked. */
+async function startOld(document: object): Promise<AsyncDisposable & { readonly url: string }> {
+  const { createServer } = await import('node:http')
+  const server = createServer((_request, response) => {
+    response.setHeader('etag', '"0.1"')
+    response.end(JSON.stringify(document))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+it('a version that cannot be loaded leaves the one before it, is told of with the reason, and the next one is served', async () => {
+  await using plane = await planeInProcess()
+  await using folder = await temporaryFolder()
+  await adders(plane, 2)
+  await deploy(plane)
+  await using server = await follows(plane.url, folder.path)
+  await setAlias(plane, 2)
+  await until(async () => (await added(server)) === 2, 'the second answers')
+  // The registry believes it good; on this server it is not.
+  const { variants } = (await endpoint(plane)).status.revision
+  await setAlias(plane, 1)
+  await until(async () => (await added(server)) === 1, 'the first answers')
+  await writeFile(join(folder.path, 'store', 'versions', variants[0]!.digest, 'model.onnx'), 'no model')
+  await setAlias(plane, 2)
+  await until(async () => readyOf(await endpoint(plane)) === 'LoadFailed', 'the failure is told')
+  assert.equal(await added(server), 1)
+  const { status } = await endpoint(plane)
+  assert.deepEqual(
+    status.servers[0]?.versions.map(({ version, state, serves }) => [version, state, serves]),
+    [
+      [2, 'failed', false],
+      [1, 'ready', true],
+    ],
+  )
+})
+
+it('a disk that cannot be written is told of, and what is served goes on', async () => {
+  await using plane = await planeInProcess()
+  await using folder = await temporaryFolder()
+  await adders(plane, 2)
+  await deploy(plane)
+  await using server = await follows(plane.url, folder.path, { controlPlane: { storeMb: 1 } as never })
+  assert.equal(await added(server), 1)
+  const { addingModel } = await import('../adding-models.ts')
+  const { push } = await import('../api/in-plane.ts')
+  await push(plane, 'adder', { 'model.onnx': Buffer.from(addingModel(3, 2)) })
+  await setAlias(plane, 3)
+  await until(async () => readyOf(await endpoint(plane)) === 'LoadFailed', 'the full store is told')
+  assert.match((await endpoint(plane)).status.conditions[0]!.message, /has no room for adder\/3.*--store-mb/)
+  assert.equal(await added(server), 1)
+  await setAlias(plane, 2)
+  await until(async () => (await added(server)) === 2, 'what fits is served')
+})
+
+it('a join token becomes a key of its own, which is replaced, and a key that was taken away shuts the server out', async () => {
+  await using plane = await planeInProcess()
+  await using folder = await temporaryFolder()
+  await adders(plane, 2)
+  await deploy(plane)
+  const admin = (await plane.ask('POST', '/keys', { name: 'admin', scopes: ['admin'] })).body as { key: string }
+  const as = { authorization: `Bearer ${admin.key}` }
+  const join_ = (await plane.ask('POST', '/keys', { name: 'edge', scopes: ['join'], environments: ['default'] }, as)).body as {
+    key: string
+  }
+  await using outside = await follows(plane.url, join(folder.path, 'outside'), { name: 'outside' })
+  assert.match(outside.repository.following?.().trouble ?? '', /a key is needed/)
+  await using server = await follows(plane.url, folder.path, { environment: { SLIPWAY_JOIN_TOKEN: join_.key } })
+  assert.equal(await added(server), 1)
+  const { items } = (await plane.ask('GET', '/keys', undefined, as)).body as {
+    items: { id: string; name: string; scopes: string[]; expiresAt: number }[]
+  }
+  const own = items.filter(({ name }) => name === 'server one')
+  assert.deepEqual(
+    own.map(({ scopes, expiresAt }) => [scopes, expiresAt > Date.now() + 23 * 3600_000]),
+    [[['follow'], true]],
+  )
+  // The key that was kept is used again after a restart; it opens nothing else.
+  const kept = JSON.parse(await readFile(join(folder.path, 'store', 'key-one.json'), 'utf8')) as { key: string }
+  assert.equal((await plane.ask('GET', '/models', undefined, { authorization: `Bearer ${kept.key}` })).status, 403)
+  assert.equal((await plane.ask('GET', '/follow', undefined, { authorization: `Bearer ${kept.key}` })).status, 200)
+  const next = await plane.ask('POST', '/servers/one/key', {}, { authorization: `Bearer ${kept.key}` })
+  assert.equal(next.status, 201)
+  await plane.ask('DELETE', `/keys/${own[0]!.id}`, undefined, as)
+  assert.equal((await plane.ask('GET', '/follow', undefined, { authorization: `Bearer ${kept.key}` })).status, 401)
+  // The server joins anew by its token and goes on.
+  await plane.ask('PUT', '/models/adder/aliases/champion', { version: 2 }, as)
+  await until(async () => (await added(server)) === 2, 'the server has joined again', 60_000)
+})
+
+it('an application follows an alias, has calls answered without a gap, and goes on without the registry', async () => {
+  await using folder = await temporaryFolder()
+  const store = join(folder.path, 'store')
+  const tensor = () => ({ name: 'x', datatype: 'FP32' as const, shape: [1, 4], data: Float32Array.of(1, 2, 3, 4) })
+  const ask = async (model: Awaited<ReturnType<typeof loadModel>>): Promise<number> =>
+    ((await model.infer([tensor()]))[0]!.data as Float32Array)[0]! - 1
+  let url = ''
+  {
+    await using plane = await planeInProcess()
+    url = plane.url
+    await adders(plane, 3)
+    await using model = await loadModel('models:/adder@champion', { controlPlane: url, store })
+    assert.deepEqual([model.name, model.version, await ask(model)], ['adder', '1', 1])
+    let asking = true
+    const answers: number[] = []
+    const calls = (async () => {
+      while (asking) answers.push(await ask(model))
+    })()
+    for (const version of [2, 3]) {
+      await setAlias(plane, version)
+      await until(() => model.version === String(version), `version ${version} answers`)
+    }
+    asking = false
+    await calls
+    assert.ok(answers.every((answer) => [1, 2, 3].includes(answer)))
+    await using byHand = await loadModel('models:/adder/1', { controlPlane: url, store, follow: 'manual' })
+    assert.equal(byHand.version, '1')
+    await using asked = await loadModel('models:/adder@champion', { controlPlane: url, store, follow: 'manual' })
+    await setAlias(plane, 1)
+    await until(() => model.version === '1', 'who is notified has it')
+    assert.equal(asked.version, '3')
+    await asked.refresh()
+    assert.equal(asked.version, '1')
+    // What a policy does not allow is not served here either.
+    await plane.ask('PATCH', '/models/adder', { policy: { gatedAliases: ['champion'], approval: true } })
+    await plane.ask('PUT', '/models/adder/aliases/other', { version: 2 })
+    await assert.rejects(loadModel('models:/adder@other', { controlPlane: url, store }), /adder\/2 is not approved/)
+    await assert.rejects(loadModel('models:/adder@nobody', { controlPlane: url, store }), /no alias "nobody"/)
+  }
+  await using offline = await loadModel('models:/adder@champion', { controlPlane: url, store })
+  assert.deepEqual([offline.version, await ask(offline)], ['1', 1])
+  assert.match(offline.following?.trouble ?? '', /ECONNREFUSED/)
+  await assert.rejects(loadModel('models:/adder@champion', { controlPlane: url, store: join(folder.path, 'empty') }), {
+    code: 'SLW_UNREACHABLE',
+  })
+  await assert.rejects(loadModel('models:/adder@champion'), /name it with \{ controlPlane/)
+  await assert.rejects(loadModel('models:/adder', { controlPlane: url }), { code: 'SLW_CONFIG_INVALID' })
+})

@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { CHUNK_BYTES, ContentDigester, treeDigest } from '../../src/core/content-digest.ts'
+import { tryLock } from '../../src/core/file-lock.ts'
+import { LocalStore } from '../../src/following/local-store.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import type { VersionManifest } from '../../src/contract/followed-state.ts'
+import type { VersionSource, Wanted } from '../../src/following/local-store.ts'
+
+const MB = 1024 * 1024
+const OPTIONS = { signal: new AbortController().signal, onProgress: () => {} }
+
+interface Made {
+  readonly wanted: Wanted
+  readonly manifest: VersionManifest
+  readonly contents: Map<string, Buffer>
+}
+
+/** A version with these files. */
+function versionOf(files: Readonly<Record<string, Buffer>>, number = 1): Made {
+  const contents = new Map<string, Buffer>()
+  const listed = Object.entries(files).map(([path, bytes]) => {
+    const digester = new ContentDigester()
+    digester.update(bytes)
+    const { id, size, chunks } = digester.finish()
+    contents.set(id, bytes)
+    return { path, contentId: id, size, chunks: [...chunks] }
+  })
+  const digest = treeDigest(listed)
+  const size = listed.reduce((sum, file) => sum + file.size, 0)
+  const versionId = createHash('md5').update(digest).digest('hex')
+  return { wanted: { versionId, digest, size, model: 'm', version: number }, manifest: { versionId, digest, files: listed }, contents }
+}
+
+/** Gives what it has, and counts what was asked for. */
+function sourceOf(...made: readonly Made[]): VersionSource & { readonly asked: string[] } {
+  const asked: string[] = []
+  return {
+    asked,
+    manifest: async (versionId) => made.find(({ manifest }) => manifest.versionId === versionId)!.manifest,
+    bytes: async (contentId, { offset, length }) => {
+      asked.push(`${contentId.slice(0, 6)}@${offset / CHUNK_BYTES}`)
+      const bytes = made.map(({ contents }) => contents.get(contentId)).find((found) => found !== undefined)!
+      return bytes.subarray(offset, offset + length)
+    },
+  }
+}
+
+test('a version is fetched chunk by chunk, put in place whole, and once', async () => {
+  await using folder = await temporaryFolder()
+  const store = await LocalStore.open(folder.path, 100 * MB)
+  const made = versionOf({ 'model.onnx': randomBytes(CHUNK_BYTES + 1000), 'labels/a.txt': Buffer.from('a'), empty: Buffer.alloc(0) })
+  const source = sourceOf(made)
+  const progress: number[] = []
+  {
+    using held = await store.fetch(made.wanted, source, { ...OPTIONS, onProgress: (percent) => progress.push(percent) })
+    for (const { path, contentId } of made.manifest.files)
+      assert.ok((await readFile(join(held.folder, path))).equals(made.contents.get(contentId)!), path)
+    assert.equal(source.asked.length, 3)
+    assert.equal(Math.round(progress.at(-1)!), 100)
+    using again = await store.fetch(made.wanted, source, OPTIONS)
+    assert.equal(again.folder, held.folder)
+    assert.equal(source.asked.length, 3, 'what is here is not asked for')
+  }
+  // Another process, later.
+  using later = await (await LocalStore.open(folder.path, 100 * MB)).hold(made.wanted.digest)
+  assert.ok(later !== undefined)
+})
+
+test('what was fetched before an end is not fetched again', async () => {
+  await using folder = await temporaryFolder()
+  const made = versionOf({ big: randomBytes(3 * CHUNK_BYTES), small: Buffer.from('x') })
+  const source = sourceOf(made)
+  let calls = 0
+  const failing: VersionSource = {
+    ...source,
+    bytes: async (...args) => {
+      if (++calls === 3) throw new Error('the line broke')
+      return await source.bytes(...args)
+    },
+  }
+  const store = await LocalStore.open(folder.path, 100 * MB)
+  await assert.rejects(store.fetch(made.wanted, failing, OPTIONS), /the line broke/)
+  assert.equal(await store.hold(made.wanted.digest), undefined, 'what is not whole is not there')
+  const partial = join(folder.path, 'partial', made.wanted.digest, 'big')
+  // A chunk that was damaged meanwhile is fetched anew.
+  const bytes = await readFile(partial)
+  bytes[CHUNK_BYTES + 5]! ^= 1
+  await writeFile(partial, bytes)
+  source.asked.length = 0
+  using held = await (await LocalStore.open(folder.path, 100 * MB)).fetch(made.wanted, source, OPTIONS)
+  assert.deepEqual(
+    source.asked.map((one) => one.split('@')[1]),
+    ['1', '2', '0'],
+  )
+  assert.ok((await readFile(join(held.folder, 'big'))).equals([...made.contents.values()][0]!))
+})
+
+test('a source that lies changes nothing: other bytes, another list, a path that leads out', async () => {
+  await using folder = await temporaryFolder()
+  const store = await LocalStore.open(folder.path, 100 * MB)
+  const made = versionOf({ 'model.onnx': randomBytes(1000) })
+  const { manifest, wanted } = made
+  const honest = sourceOf(made)
+  const lie = (
+    manifestOf: (manifest: VersionManifest) => VersionManifest,
+    bytes: (bytes: Buffer) => Buffer = (all) => all,
+  ): VersionSource => ({
+    manifest: async () => manifestOf(manifest),
+    bytes: async (...args) => bytes(await honest.bytes(...args)),
+  })
+  const [file] = manifest.files
+  const wrong = (bytes: Buffer): Buffer => Buffer.from(bytes.map((byte) => byte ^ 1))
+  await assert.rejects(
+    store.fetch(
+      wanted,
+      lie((all) => all, wrong),
+      OPTIONS,
+    ),
+    /chunk 0 of model.onnx has other bytes/,
+  )
+  await assert.rejects(
+    store.fetch(
+      wanted,
+      lie((all) => ({ ...all, files: [] })),
+      OPTIONS,
+    ),
+    /is not the one of digest/,
+  )
+  await assert.rejects(
+    store.fetch(
+      wanted,
+      lie((all) => ({ ...all, files: [{ ...file!, chunks: [file!.contentId] }] })),
+      OPTIONS,
+    ),
+    /digests of chunks of model.onnx that are not those/,
+  )
+  const out = { ...file!, path: '../../out' }
+  const escaping = { ...wanted, digest: treeDigest([out]) }
+  await assert.rejects(
+    store.fetch(
+      escaping,
+      lie((all) => ({ ...all, files: [out] })),
+      OPTIONS,
+    ),
+    /lies in no folder of a model/,
+  )
+  assert.deepEqual(await readdir(join(folder.path, 'versions')), [])
+  using held = await store.fetch(wanted, honest, OPTIONS)
+  assert.ok(held.folder.endsWith(wanted.digest))
+})
+
+test('what is used least lately gives way, and nothing that somebody holds', async () => {
+  await using folder = await temporaryFolder()
+  const store = await LocalStore.open(folder.path, 3 * MB)
+  const made = [1, 2, 3, 4].map((number) => versionOf({ file: randomBytes(MB) }, number))
+  const source = sourceOf(...made)
+  using first = await store.fetch(made[0]!.wanted, source, OPTIONS)
+  for (const { wanted } of made.slice(1, 3)) (await store.fetch(wanted, source, OPTIONS))[Symbol.dispose]()
+  ;(await store.hold(made[1]!.wanted.digest))![Symbol.dispose]()
+  ;(await store.fetch(made[3]!.wanted, source, OPTIONS))[Symbol.dispose]()
+  const present = new Set((await readdir(join(folder.path, 'versions'))).filter((name) => !name.endsWith('.json')))
+  assert.deepEqual(
+    made.map(({ wanted }) => present.has(wanted.digest)),
+    [true, true, false, true],
+  )
+  const large = versionOf({ file: randomBytes(2.5 * MB) })
+  await assert.rejects(
+    store.fetch(large.wanted, sourceOf(large), OPTIONS),
+    /has no room for m\/1: it takes 2\.5 MiB, the versions in use 1\.0 MiB of 3\.0 MiB/,
+  )
+  assert.ok((await stat(first.folder)).isDirectory())
+})
+
+test('what two versions have in common is fetched once', async () => {
+  await using folder = await temporaryFolder()
+  const store = await LocalStore.open(folder.path, 100 * MB)
+  const weights = randomBytes(MB)
+  const [one, two] = [versionOf({ weights, readme: Buffer.from('1') }), versionOf({ weights, readme: Buffer.from('2') })]
+  const source = sourceOf(one, two)
+  using _first = await store.fetch(one.wanted, source, OPTIONS)
+  source.asked.length = 0
+  using second = await store.fetch(two.wanted, source, OPTIONS)
+  assert.equal(source.asked.length, 1)
+  assert.ok((await readFile(join(second.folder, 'weights'))).equals(weights))
+})
+
+test('of two who want one version, one fetches it and the other waits for it', async () => {
+  await using folder = await temporaryFolder()
+  const made = versionOf({ file: randomBytes(MB) })
+  const slow = sourceOf(made)
+  const source: VersionSource = {
+    ...slow,
+    bytes: async (...args) => {
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      return await slow.bytes(...args)
+    },
+  }
+  const stores = await Promise.all([LocalStore.open(folder.path, 100 * MB), LocalStore.open(folder.path, 100 * MB)])
+  const held = await Promise.all(stores.map((store) => store.fetch(made.wanted, source, OPTIONS)))
+  assert.equal(slow.asked.length, 1)
+  for (const one of held) one[Symbol.dispose]()
+})
+
+test('a folder that cannot be written is told of with its name, and a lock keeps others out as long as it is held', async () => {
+  await using folder = await temporaryFolder()
+  await writeFile(join(folder.path, 'file'), '')
+  await assert.rejects(LocalStore.open(join(folder.path, 'file', 'store'), MB), { code: 'SLW_STORE_UNAVAILABLE' })
+  await mkdir(join(folder.path, 'locks'))
+  const path = join(folder.path, 'locks', 'x')
+  const [a, b] = [tryLock(path, 'shared'), tryLock(path, 'shared')]
+  assert.ok(a !== undefined && b !== undefined)
+  assert.equal(tryLock(path, 'exclusive'), undefined)
+  a[Symbol.dispose]()
+  assert.equal(tryLock(path, 'exclusive'), undefined)
+  b[Symbol.dispose]()
+  using own = tryLock(path, 'exclusive')
+  assert.ok(own !== undefined)
+  assert.equal(tryLock(path, 'shared'), undefined)
+})
