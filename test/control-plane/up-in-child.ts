@@ -18,7 +18,7 @@ export async function upInChild(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> = {},
 ): Promise<ChildControlPlane> {
-  const child = spawn(process.execPath, [join(ROOT, 'bin/slipway'), 'up', ...args, '--port', '0'], {
+  const child = spawn(process.execPath, [join(ROOT, 'bin/slipway'), 'up', ...args, ...(args.includes('--port') ? [] : ['--port', '0'])], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
