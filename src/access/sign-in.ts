@@ -1,6 +1,6 @@
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import type { Claims, People, Person } from './people.ts'
-import type { Configuration } from 'openid-client'
+import type { Configuration, TokenEndpointResponse, TokenEndpointResponseHelpers } from 'openid-client'
 
 /** An OpenID Connect issuer at which people sign in. */
 export interface SignInOptions {
@@ -41,6 +41,8 @@ export interface DeviceLogin {
 
 /** How long it is believed what the issuer says of itself. */
 const CONFIGURED_MS = 5 * 60_000
+type Tokens = TokenEndpointResponse & TokenEndpointResponseHelpers
+
 const LOGIN_MS = 10 * 60_000
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
@@ -127,7 +129,7 @@ export class SignIn {
         expectedNonce: pending.nonce,
         idTokenExpected: true,
       })
-      return { person: await this.#person(tokens.claims()), returnTo: pending.returnTo }
+      return { person: await this.#person(await this.#claims(tokens)), returnTo: pending.returnTo }
     } catch (error) {
       throw refused(error)
     }
@@ -164,12 +166,20 @@ export class SignIn {
     try {
       const tokens = await client.genericGrantRequest(configuration, DEVICE_GRANT, { device_code: pending.deviceCode })
       await people.takeLogin(handle)
-      return await this.#person(tokens.claims())
+      return await this.#person(await this.#claims(tokens))
     } catch (error) {
       const { error: code } = error as { error?: string }
       if (code === 'authorization_pending' || code === 'slow_down') return undefined
       throw refused(error)
     }
+  }
+
+  /** What the token says, and what the issuer says to whoever shows it: many keep addresses and groups for the second. */
+  async #claims(tokens: Tokens): Promise<Readonly<Record<string, unknown>> | undefined> {
+    const claims = tokens.claims()
+    const { client, configuration } = await this.#configured()
+    if (claims === undefined || configuration.serverMetadata().userinfo_endpoint === undefined) return claims
+    return { ...claims, ...(await client.fetchUserInfo(configuration, tokens.access_token, claims.sub)) }
   }
 
   async #person(claims: Readonly<Record<string, unknown>> | undefined): Promise<Person> {

@@ -3,6 +3,7 @@ import { artifactRoutes } from './mlflow/artifacts.ts'
 import { mlflowRoutes } from './mlflow/mlflow.ts'
 import { fromFastify, JSON_BYTES_MAX, takeEnvironment } from './doors.ts'
 import { authRoutes } from './auth.ts'
+import { noteRefusals } from './enter.ts'
 import { limitRates } from './rate-limits.ts'
 import { statusRoutes } from './status.ts'
 import { v1Routes } from './v1/v1.ts'
@@ -48,6 +49,7 @@ export async function createApiServer(options: ApiOptions): Promise<FastifyInsta
   })
   if (certificates !== undefined)
     certificates.onChange((context) => (app.server as unknown as { setSecureContext(context: object): void }).setSecureContext(context))
+  noteRefusals(app, options)
   await limitRates(app, options)
   await app.register(statusRoutes(options))
   await app.register(authRoutes(options), { prefix: '/auth' })

@@ -2,7 +2,7 @@ import { isSlipwayError } from '../core/errors.ts'
 import { callerOn, requirePermission } from './access.ts'
 import { environmentOf } from './doors.ts'
 import { countWrongKey } from './rate-limits.ts'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Action, Target } from '../contract/roles.ts'
 import type { Scope } from '../registry/ground.ts'
 import type { Caller, Identity } from './access.ts'
@@ -15,8 +15,12 @@ export interface Needed {
   readonly models?: Target['models']
 }
 
+/** Who a request was found to be of, for the record of those that are refused. */
+const KNOWN = Symbol('who a request is of')
+type Known = FastifyRequest & { [KNOWN]?: { name: string; environment: string } }
+
 /**
- * The way in of every route: who is calling, which environment they mean, and whether they may. Whoever is refused is noted.
+ * The way in of every route: who is calling, which environment they mean, and whether they may.
  * @throws SLW_UNAUTHENTICATED, SLW_FORBIDDEN, SLW_HOST_NOT_ALLOWED, SLW_NOT_FOUND
  */
 export async function enter(
@@ -24,27 +28,27 @@ export async function enter(
   request: FastifyRequest,
   { action, models = [] }: Needed,
 ): Promise<{ caller: Caller; scope: Scope }> {
-  let name = ''
-  let environment = ''
-  try {
-    const identity = await identify(options, request)
-    name = identity.name
-    environment = await environmentOf(request.raw, options)
-    const target = { environment, models }
-    const caller = callerOn(identity, target)
-    requirePermission(caller, action, target)
-    return { caller, scope: { environment, actor: caller.name } }
-  } catch (error) {
-    if (isSlipwayError(error) && error.kind.http < 500)
-      options.refusals.note({
-        caller: name,
-        address: request.ip,
-        route: `${request.method} ${request.routeOptions.url ?? request.url.split('?', 1)[0]!}`,
-        environment,
-        code: error.code,
-      })
-    throw error
-  }
+  const known = ((request as Known)[KNOWN] = { name: '', environment: '' })
+  const identity = await identify(options, request)
+  known.name = identity.name
+  const environment = await environmentOf(request.raw, options)
+  known.environment = environment
+  const target = { environment, models }
+  const caller = callerOn(identity, target)
+  requirePermission(caller, action, target)
+  return { caller, scope: { environment, actor: caller.name } }
+}
+
+const REFUSED = new Set(['SLW_UNAUTHENTICATED', 'SLW_FORBIDDEN', 'SLW_HOST_NOT_ALLOWED', 'SLW_RATE_LIMITED'])
+
+/** Has every refused call noted, wherever on its way it was refused. */
+export function noteRefusals(app: FastifyInstance, { refusals }: Pick<ApiOptions, 'refusals'>): void {
+  app.addHook('onError', async (request, _reply, error) => {
+    if (!isSlipwayError(error) || !REFUSED.has(error.code)) return
+    const { name: caller = '', environment = '' } = (request as Known)[KNOWN] ?? {}
+    const route = `${request.method} ${request.routeOptions.url ?? request.url.split('?', 1)[0]!}`
+    refusals.note({ caller, address: request.ip, route, environment, code: error.code })
+  })
 }
 
 /** Whoever shows what is no key is held to a few tries a minute. */

@@ -288,7 +288,7 @@ it('a control plane that ends does not wait for those who follow it', async () =
   for (const text of await Promise.all(bodies)) assert.match(text, /^retry: 1000\n/)
 })
 
-it('a route opens to the scope that it names, and keys rotate with an overlap', async () => {
+it('the older words of scopes are roles, and keys rotate with an overlap', async () => {
   await using plane = await planeInProcess()
   const make = async (scopes: string[], key?: string): Promise<{ id: string; key: string }> =>
     (await plane.ask('POST', '/keys', { name: scopes.join('+'), scopes }, key === undefined ? {} : { authorization: `Bearer ${key}` })).body
@@ -301,28 +301,6 @@ it('a route opens to the scope that it names, and keys rotate with an overlap', 
     protect: await make(['protect'], admin.key),
   }
   const as = (who: keyof typeof keys) => ({ authorization: `Bearer ${keys[who].key}` })
-  const { body } = await plane.ask('GET', '/openapi.json')
-  const scopes = ['read', 'write', 'protect', 'admin'] as const
-  for (const [path, methods] of Object.entries(body.paths as Record<string, Record<string, Record<string, unknown>>>)) {
-    if (path.endsWith('/watch') || path.endsWith('/stream')) continue
-    const place = path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
-      name === 'version' ? '1' : name === 'id' ? '0'.repeat(64) : 'nothing',
-    )
-    for (const [method, operation] of Object.entries(methods)) {
-      const needed = operation['x-slipway-scope'] as (typeof scopes)[number]
-      for (const scope of scopes) {
-        const answered = await plane.ask(method.toUpperCase(), place, method === 'get' ? undefined : { x: 1 }, as(scope))
-        const opens = scopes.indexOf(scope) >= scopes.indexOf(needed)
-        assert.equal(
-          answered.status === 403,
-          !opens,
-          `${scope} at ${method} ${place} (${needed}): ${answered.status} ${JSON.stringify(answered.body)}`,
-        )
-        assert.ok(answered.status < 500, `${method} ${place}: ${answered.status}`)
-        assert.ok(!JSON.stringify(answered.body ?? '').includes(keys[scope].key), 'a key is never told')
-      }
-    }
-  }
   assert.equal((await plane.ask('POST', '/models', { name: 'm' }, as('write'))).status, 201)
   assert.equal((await plane.ask('PATCH', '/models/m', { protectedAliases: ['live'] }, as('write'))).status, 403)
   assert.equal((await plane.ask('PATCH', '/models/m', { protectedAliases: ['live'] }, as('protect'))).status, 200)

@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import { V1_ROUTES } from '../../src/api/v1/v1.ts'
+import { MLFLOW_ROUTES } from '../../src/api/mlflow/mlflow.ts'
+import { allows } from '../../src/contract/roles.ts'
+import { addingModel } from '../adding-models.ts'
+import { planeInProcess, push } from './in-plane.ts'
+import type { Plane } from './in-plane.ts'
+
+/** Who may do what: written down once more, so that a slip in the table of the product is found. */
+const MAY: Readonly<Record<string, readonly string[]>> = {
+  viewer: ['identify', 'read', 'pull'],
+  developer: ['identify', 'read', 'pull', 'write'],
+  operator: ['identify', 'read', 'pull', 'write', 'deploy', 'protect'],
+  admin: ['identify', 'read', 'pull', 'write', 'deploy', 'protect', 'admin', 'report', 'join'],
+  follow: ['identify', 'pull', 'report'],
+  join: ['identify', 'join'],
+  metrics: ['identify', 'report'],
+}
+
+interface Keyed {
+  readonly role: string
+  readonly where: 'own' | 'foreign' | 'everywhere'
+  readonly headers: Record<string, string>
+}
+
+async function keysOf(plane: Plane): Promise<Keyed[]> {
+  const admin = (await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })).body as { key: string }
+  const root = { authorization: `Bearer ${admin.key}` }
+  await plane.ask('POST', '/environments', { name: 'staging' }, root)
+  const keys: Keyed[] = []
+  for (const role of Object.keys(MAY))
+    for (const where of ['own', 'foreign', 'everywhere'] as const) {
+      const environments = where === 'everywhere' ? undefined : [where === 'own' ? 'default' : 'staging']
+      const body = { name: `${role} ${where}`, scopes: [role], ...(environments !== undefined && { environments }) }
+      const { key } = (await plane.ask('POST', '/keys', body, root)).body as { key: string }
+      keys.push({ role, where, headers: { authorization: `Bearer ${key}` } })
+    }
+  return keys
+}
+
+/** Routes of which a role alone does not decide: own tokens are for persons, and some concern every environment. */
+const EVERYWHERE = new Set(['GET /backup', 'GET /refusals', 'DELETE /environments/:environment'])
+const PERSONS = /^\/tokens/
+const STREAMS = /\/(?:watch|stream)$/
+
+it('every route opens to the roles that it names, in their own environment and in no other', { timeout: 240_000 }, async () => {
+  await using plane = await planeInProcess()
+  const keys = await keysOf(plane)
+  for (const route of V1_ROUTES) {
+    if (STREAMS.test(route.path) || PERSONS.test(route.path)) continue
+    const path = route.path.replaceAll(/:(\w+)|\*/g, (_, name?: string) =>
+      name === 'version' ? '1' : name === 'id' || name === 'content' ? '0'.repeat(64) : 'nothing',
+    )
+    const nobody = await plane.ask(route.method, path, route.method === 'GET' ? undefined : { x: 1 })
+    assert.equal(nobody.status, 401, `nobody at ${route.method} ${path}: ${nobody.status}`)
+    for (const { role, where, headers } of keys) {
+      const allowed = MAY[role]!.includes(route.action) && (where !== 'foreign' || route.action === 'identify')
+      if (allowed && EVERYWHERE.has(`${route.method} ${route.path}`) && where === 'own') continue
+      // A body that is none: whoever may come in is told that, and nothing is done.
+      const { status, body } = await plane.ask(route.method, path, route.method === 'GET' ? undefined : { x: 1 }, headers)
+      const what = `${role} (${where}) at ${route.method} ${path} (${route.action}): ${status} ${JSON.stringify(body)?.slice(0, 200)}`
+      if (allowed) assert.ok(status !== 403 && status !== 401, what)
+      else assert.equal(status, 403, what)
+      assert.ok(status < 500, what)
+    }
+  }
+})
+
+it("every call of MLflow's dialect opens to the roles that it names", { timeout: 240_000 }, async () => {
+  await using plane = await planeInProcess()
+  const keys = await keysOf(plane)
+  for (const { methods, path, action } of MLFLOW_ROUTES)
+    for (const { role, where, headers } of keys) {
+      const method = methods[0]!
+      const response = await fetch(`${plane.url}/api/2.0/mlflow/${path.replaceAll(/:\w+/g, 'nothing')}`, {
+        method,
+        headers: { ...headers, 'content-type': 'application/json' },
+        ...(method !== 'GET' && { body: '{}' }),
+      })
+      await response.arrayBuffer()
+      const allowed = MAY[role]!.includes(action) && where !== 'foreign'
+      assert.equal(response.status === 403, !allowed, `${role} (${where}) at ${method} ${path} (${action}): ${response.status}`)
+    }
+})
+
+it('a role for some models is a role for these, by whatever door', async () => {
+  await using plane = await planeInProcess()
+  for (const [index, name] of ['churn', 'churn-eu', 'other'].entries()) {
+    await plane.ask('POST', '/models', { name })
+    await push(plane, name, { 'model.onnx': Buffer.from(addingModel(index)) })
+  }
+  const { key: root } = (await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })).body as { key: string }
+  const as = { authorization: `Bearer ${root}` }
+  const make = async (scopes: string[], models: string[]) => ({
+    authorization: `Bearer ${((await plane.ask('POST', '/keys', { name: 'some', scopes, models }, as)).body as { key: string }).key}`,
+  })
+  const developer = await make(['developer'], ['churn*'])
+  const status = async (method: string, path: string, body?: unknown, who = developer): Promise<number> =>
+    (await plane.ask(method, path, body, who)).status
+  assert.equal(await status('GET', '/models/churn'), 200)
+  assert.equal(await status('GET', '/models/churn-eu'), 200)
+  assert.equal(await status('GET', '/models/other'), 403)
+  assert.equal(await status('GET', '/models'), 403)
+  assert.equal(await status('PATCH', '/models/churn', { description: 'd' }), 200)
+  assert.equal(await status('PATCH', '/models/churn', { name: 'taken-over' }), 403, 'nobody renames into what is not theirs')
+  assert.equal(await status('POST', '/models', { name: 'churn-us' }), 201)
+  assert.equal(await status('POST', '/models', { name: 'us' }), 403)
+  const mlflow = async (path: string, fields: Record<string, string>): Promise<number> =>
+    (await fetch(`${plane.url}/api/2.0/mlflow/${path}?${new URLSearchParams(fields).toString()}`, { headers: developer })).status
+  assert.equal(await mlflow('registered-models/get', { name: 'churn' }), 200)
+  assert.equal(await mlflow('registered-models/get', { name: 'other' }), 403)
+  assert.equal(await mlflow('registered-models/get', {}), 403)
+  // Endpoints are those of their models, before and after.
+  const operator = await make(['operator'], ['churn'])
+  const document = (model: string) => ({
+    apiVersion: 'slipway/v1',
+    kind: 'Endpoint',
+    metadata: { name: 'e' },
+    spec: { variants: [{ model }] },
+  })
+  assert.equal(await status('PUT', '/endpoints/e', document('other/1'), operator), 403)
+  assert.equal(await status('PUT', '/endpoints/e', document('churn/1'), operator), 201)
+  assert.equal(await status('PUT', '/endpoints/e', document('other/1'), operator), 403)
+  assert.equal((await plane.ask('PUT', '/endpoints/e', document('other/1'), as)).status, 200)
+  assert.equal(await status('PUT', '/endpoints/e', document('churn/1'), operator), 403)
+  assert.equal(await status('DELETE', '/endpoints/e', undefined, operator), 403)
+  // Files go with the model, also by their content.
+  const viewer = await make(['viewer'], ['churn'])
+  const contentOf = async (model: string): Promise<string> => {
+    const { id } = (await plane.ask('GET', `/models/${model}/versions/1`, undefined, as)).body as { id: string }
+    return (await plane.ask('GET', `/follow/versions/${id}`, undefined, as)).body.files[0].contentId as string
+  }
+  assert.equal((await fetch(`${plane.url}/api/v1/follow/contents/${await contentOf('churn')}`, { headers: viewer })).status, 200)
+  assert.equal((await fetch(`${plane.url}/api/v1/follow/contents/${await contentOf('other')}`, { headers: viewer })).status, 403)
+  assert.equal(await status('GET', '/follow', undefined, viewer), 403)
+  assert.equal(await status('GET', '/follow?endpoints=&references=churn/1', undefined, viewer), 200)
+  assert.equal(await status('GET', '/follow?endpoints=&references=churn/1,other/1', undefined, viewer), 403)
+  // What may be done stands in the answers.
+  const { actions } = (await plane.ask('GET', '/models/churn', undefined, developer)).body
+  assert.deepEqual(actions, ['read', 'pull', 'write'])
+  const who = (await plane.ask('GET', '/whoami', undefined, developer)).body
+  assert.deepEqual(who.grants, [{ role: 'developer', models: ['churn*'] }])
+})
+
+it('who is admin of one environment makes no keys and roles for others, and refused calls are on record', async () => {
+  await using plane = await planeInProcess()
+  const { key: root } = (await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })).body as { key: string }
+  const as = { authorization: `Bearer ${root}` }
+  await plane.ask('POST', '/environments', { name: 'staging' }, as)
+  const { key } = (await plane.ask('POST', '/keys', { name: 'stager', scopes: ['admin'], environments: ['staging'] }, as)).body as {
+    key: string
+  }
+  const stager = { authorization: `Bearer ${key}` }
+  const there = async (method: string, path: string, body: unknown, headers = stager): Promise<number> =>
+    (
+      await fetch(`${plane.url}/env/staging/api/v1${path}`, {
+        method,
+        headers: { ...headers, 'content-type': 'application/json' },
+        ...(method !== 'GET' && { body: JSON.stringify(body) }),
+      })
+    ).status
+  assert.equal(await there('POST', '/keys', { name: 'x', scopes: ['admin'] }), 403)
+  assert.equal(await there('POST', '/keys', { name: 'x', scopes: ['viewer'], environments: ['default'] }), 403)
+  assert.equal(await there('POST', '/keys', { name: 'x', scopes: ['viewer'], environments: ['staging'] }), 201)
+  assert.equal(await there('POST', '/roles', { kind: 'user', name: 'a', role: 'admin', everywhere: true }), 403)
+  assert.equal(await there('POST', '/roles', { kind: 'user', name: 'a', role: 'viewer' }), 201)
+  assert.equal(await there('POST', '/environments', { name: 'another' }), 403)
+  assert.equal(await there('GET', '/backup', undefined), 403)
+  assert.equal((await plane.ask('GET', '/keys', undefined, stager)).status, 403, 'in the first environment it is nobody')
+  const { items } = (await plane.ask('GET', '/refusals', undefined, as)).body as {
+    items: { caller: string; route: string; code: string; count: number }[]
+  }
+  assert.ok(items.some(({ caller, route, code }) => caller === 'stager' && route === 'POST /api/v1/keys' && code === 'SLW_FORBIDDEN'))
+  const unknown = await fetch(`${plane.url}/env/nowhere/api/v1/models`, { headers: as })
+  assert.equal(unknown.status, 404)
+})
+
+it('wrong keys are held to a few a minute, and requests to what was said', async () => {
+  await using plane = await planeInProcess({ requestsPerMinute: 150 })
+  await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })
+  const statuses: number[] = []
+  for (let turn = 0; turn < 65; turn++)
+    statuses.push((await plane.ask('GET', '/models', undefined, { authorization: `Bearer slw_${turn}_x` })).status)
+  assert.deepEqual([...new Set(statuses)], [401, 429])
+  assert.equal(statuses.filter((status) => status === 401).length, 60)
+  const own: Awaited<ReturnType<Plane['ask']>>[] = []
+  for (let turn = 0; turn < 151; turn++) own.push(await plane.ask('GET', '/models', undefined, { authorization: 'Bearer slw_same_x' }))
+  const last = own.at(-1)!
+  assert.equal(last.status, 429)
+  assert.ok(Number(last.headers.get('retry-after')) > 0)
+  assert.equal((await fetch(`${plane.url}/health`)).status, 200)
+})
+
+it('what nobody has allowed is denied', () => {
+  const target = { environment: 'default', models: ['churn'] }
+  assert.equal(allows([], 'read', target), false)
+  assert.equal(allows([{ role: 'no such role' }], 'read', target), false)
+  assert.equal(allows([{ role: 'admin', environments: [] }], 'read', target), false)
+  assert.equal(allows([{ role: 'viewer', models: ['churn'] }], 'read', { environment: 'default', models: [] }), false)
+  assert.equal(allows([{ role: 'viewer', models: ['churn'] }], 'read', { environment: 'default', models: ['churn', 'other'] }), false)
+  assert.equal(
+    allows(
+      [
+        { role: 'viewer', models: ['churn'] },
+        { role: 'viewer', models: ['other'] },
+      ],
+      'read',
+      { environment: 'default', models: ['churn', 'other'] },
+    ),
+    true,
+  )
+})
