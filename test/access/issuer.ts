@@ -13,9 +13,6 @@ export interface Issuer extends AsyncDisposable {
 const GROUPS: Readonly<Record<string, readonly string[]>> = { anna: ['data-science'], otto: ['operations'] }
 
 export async function startIssuer(redirectUri: string): Promise<Issuer> {
-  // What it says on the console about its development pages is no news here.
-  const { info, warn } = console
-  console.info = console.warn = () => {}
   const { default: Provider } = await import('oidc-provider')
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
@@ -31,6 +28,7 @@ export async function startIssuer(redirectUri: string): Promise<Issuer> {
     ],
     features: { deviceFlow: { enabled: true } },
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'groups'] },
+    ttl: { Interaction: 600, Session: 600, Grant: 600, AccessToken: 600, IdToken: 600, DeviceCode: 600, AuthorizationCode: 60 },
     cookies: { keys: ['one', 'two'] },
     findAccount: (_context: unknown, id: string) => ({
       accountId: id,
@@ -39,7 +37,6 @@ export async function startIssuer(redirectUri: string): Promise<Issuer> {
   } as never)
   const server: Server = createServer(provider.callback() as never)
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-  Object.assign(console, { info, warn })
   return {
     url,
     clientId,

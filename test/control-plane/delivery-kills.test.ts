@@ -1,0 +1,282 @@
+import assert from 'node:assert/strict'
+import { cp } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
+import { DELIVERY_STEPS, FOLLOW_STEPS } from '../../src/core/fail-point.ts'
+import { Histogram, LATENCY_EDGES } from '../../src/contract/histogram.ts'
+import { serveInChild } from '../child-server.ts'
+import { planeInProcess } from '../api/in-plane.ts'
+import { added, adders, deploy, setAlias } from '../following/following.ts'
+import { newMigratedPostgres } from '../storage/databases.ts'
+import { openPlace } from '../storage/open-place.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { until } from '../fixtures.ts'
+import { upInChild } from './up-in-child.ts'
+import type { ObservationWindow } from '../../src/contract/observation-window.ts'
+import type { Database } from '../../src/storage/sql/database.ts'
+import type { Plane } from '../api/in-plane.ts'
+
+/** Windows of one server: three of one request each. */
+function windowsOf(server: string): ObservationWindow[] {
+  const histogram = new Histogram(LATENCY_EDGES)
+  histogram.observe(0.01)
+  const startMs = Math.floor(Date.now() / 10_000) * 10_000
+  return [0, 1, 2].map((sequence) => ({
+    apiVersion: 'slipway/v1',
+    key: {
+      source: 'online',
+      server,
+      bootId: 'b',
+      sequence,
+      endpoint: 'adder',
+      variant: 'main',
+      model: 'adder',
+      version: '1',
+      segment: 1,
+      startMs: startMs - sequence * 10_000,
+      endMs: startMs - sequence * 10_000 + 10_000,
+    },
+    statistics: { 'request_seconds{protocol=v2,code=200}': histogram.snapshot() },
+  }))
+}
+
+type Ask = (method: string, path: string, body?: unknown) => Promise<{ status: number; body: any }>
+
+function asker(url: string): Ask {
+  return async (method, path, body) => {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+  }
+}
+
+/** All that writes, one after the other. @returns what was answered with success */
+async function story(ask: Ask): Promise<Set<string>> {
+  const done = new Set<string>()
+  const spec = (labels: Record<string, string>) => ({
+    apiVersion: 'slipway/v1',
+    kind: 'Endpoint',
+    metadata: { name: 'adder', labels },
+    spec: { variants: [{ model: 'adder@champion', serving: labels }] },
+  })
+  const report = {
+    apiVersion: 'slipway/v1',
+    bootId: 'b',
+    release: '0',
+    sentAt: Date.now(),
+    staleSeconds: 0,
+    expiresInMs: 60_000,
+    endpoints: [{ name: 'adder', revision: 1, versions: [] }],
+  }
+  const steps: readonly (readonly [string, string, string, unknown])[] = [
+    [
+      'applied',
+      'PUT',
+      '/api/v1/endpoints/adder',
+      { ...spec({}), spec: { variants: [{ model: 'adder@champion', serving: { instances: 1 } }] } },
+    ],
+    ['moved', 'PUT', '/api/v1/models/adder/aliases/champion', { version: 2 }],
+    ['rolled back', 'POST', '/api/v1/endpoints/adder/rollback', {}],
+    ['resumed', 'POST', '/api/v1/endpoints/adder/resume', {}],
+    ['promoted', 'POST', '/api/v1/models/adder/versions/2/promote', { to: 'production', alias: 'champion' }],
+    ['reported', 'PUT', '/api/v1/servers/s/report', report],
+    ['windows', 'POST', '/api/v1/servers/s/windows', { sentAt: Date.now(), windows: windowsOf('s') }],
+    ['deleted', 'DELETE', '/api/v1/endpoints/spare', undefined],
+  ]
+  for (const [name, method, path, body] of steps) {
+    try {
+      const { status } = await ask(method, path, body)
+      if (status < 300) done.add(name)
+    } catch {
+      return done
+    }
+  }
+  return done
+}
+
+/** A step that nobody comes to is no test. */
+async function requireEnd(exit: Promise<unknown>, step: string): Promise<void> {
+  const late = new Promise<'late'>((resolve) => setTimeout(() => resolve('late'), 20_000).unref())
+  assert.notEqual(await Promise.race([exit, late]), 'late', `nothing came to ${step}`)
+}
+
+/** Every revision is whole, numbers have no gap, and what is in force is what requests are shared by. */
+async function requireConsistent(database: Database): Promise<void> {
+  const { read } = database
+  for (const { id, name, current_revision: current } of await read.selectFrom('endpoints').selectAll().execute()) {
+    const revisions = await read.selectFrom('revisions').selectAll().where('endpoint_id', '=', id).orderBy('number').execute()
+    assert.deepEqual(
+      revisions.map(({ number }) => number),
+      Array.from({ length: current }, (_, index) => index + 1),
+      `revisions of ${name}`,
+    )
+    for (const { number, resolved } of revisions) {
+      const versions = await read
+        .selectFrom('revision_versions')
+        .selectAll()
+        .where('endpoint_id', '=', id)
+        .where('number', '=', number)
+        .execute()
+      assert.deepEqual(
+        versions.map(({ version_id }) => version_id),
+        (JSON.parse(resolved) as { versionId: string }[]).map(({ versionId }) => versionId),
+      )
+    }
+    const routing = await read.selectFrom('routing_states').selectAll().where('endpoint_id', '=', id).executeTakeFirstOrThrow()
+    assert.equal(routing.revision, current)
+    // Each revision is told of once.
+    const events = await read.selectFrom('events').select('after').where('kind', '=', 'endpoint').where('name', '=', name).execute()
+    const told = events
+      .map(({ after: text }) => (JSON.parse(text ?? '{}') as { revision?: number }).revision)
+      .filter((number) => number !== undefined)
+    assert.deepEqual(
+      told.toSorted((a, b) => a - b),
+      revisions.map(({ number }) => number),
+    )
+  }
+  for (const { id, digest } of await read.selectFrom('versions').select(['id', 'digest']).execute()) {
+    const files = await read.selectFrom('files').select('path').where('root', '=', `version:${id}`).execute()
+    assert.ok(digest === null || files.length > 0, 'a version has its files')
+  }
+}
+
+async function requestsIn(ask: Ask): Promise<number> {
+  const now = Date.now()
+  const { body } = await ask('GET', `/api/v1/windows?span=1h&from=${now - 7_200_000}&until=${now + 3_600_000}`)
+  return body.items.reduce((sum: number, { statistics }: any) => sum + (Object.values(statistics) as { count: number }[])[0]!.count, 0)
+}
+
+describe('a control plane that is killed at any step of declaring, following and hearing', { timeout: 600_000 }, () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>
+  before(async () => {
+    folder = await temporaryFolder()
+    await using plane = await planeInProcess({ data: join(folder.path, 'template') })
+    await plane.ask('POST', '/environments', { name: 'production' })
+    await adders(plane, 2)
+    for (const [name, follow] of [
+      ['adder', 'notification'],
+      ['spare', 'notification'],
+      ['timed', { cron: '0 3 * * *' }],
+    ] as const) {
+      const document = {
+        apiVersion: 'slipway/v1',
+        kind: 'Endpoint',
+        metadata: { name },
+        spec: { variants: [{ model: 'adder@champion' }], follow },
+      }
+      assert.equal((await plane.ask('PUT', `/endpoints/${name}`, document)).status, 201)
+    }
+    await plane.plane.registry.write((write) =>
+      write.updateTable('endpoints').set({ next_follow_at: 1 }).where('name', '=', 'timed').execute(),
+    )
+    await setAlias(plane, 2)
+    await setAlias(plane, 1)
+  })
+  after(async () => {
+    await folder[Symbol.asyncDispose]()
+  })
+
+  for (const step of DELIVERY_STEPS)
+    it(`${step}: nothing is lost, nothing is half there, nothing is done twice`, async () => {
+      const data = join(folder.path, step)
+      await cp(join(folder.path, 'template'), data, { recursive: true })
+      let done = new Set<string>()
+      const killed = await upInChild(['--data', data, '--no-server'], { SLIPWAY_FAIL_POINTS: `${step}:kill` }).catch(() => undefined)
+      if (killed !== undefined) {
+        done = await story(asker(killed.url))
+        await requireEnd(killed.exit, step)
+      }
+      await using plane = await upInChild(['--data', data, '--no-server'])
+      const ask = asker(plane.url)
+      const { body: endpoint } = await ask('GET', '/api/v1/endpoints/adder')
+      if (done.has('resumed')) assert.equal(endpoint.status.suspended, undefined)
+      else if (done.has('rolled back')) assert.notEqual(endpoint.status.suspended, undefined)
+      const alias = await ask('GET', '/env/production/api/v1/models/adder/aliases/champion')
+      if (done.has('promoted')) assert.equal(alias.body.version, 1)
+      if (done.has('windows')) assert.equal(await requestsIn(ask), 3)
+      // The same once more: what was cut off is done, what was done is not done twice.
+      const again = await story(ask)
+      assert.deepEqual([...again].filter((name) => !['deleted', 'rolled back', 'resumed'].includes(name)).length, 5, [...again].join())
+      assert.equal(await requestsIn(ask), 3)
+      await until(async () => (await ask('GET', '/api/v1/endpoints/timed')).body.status.nextFollowAt > Date.now(), 'the clock goes on')
+      const timed = (await ask('GET', '/api/v1/endpoints/timed')).body.status.revision.number
+      assert.ok(timed <= 2, `followed once: ${timed}`)
+      plane.signal('SIGTERM')
+      await plane.exit
+      await using database = await openPlace(`sqlite:${join(data, 'slipway.db')}`)
+      await requireConsistent(database)
+    })
+})
+
+it('two control planes of one PostgreSQL race, and a server may talk to any of them', { timeout: 300_000 }, async () => {
+  await using folder = await temporaryFolder()
+  const database = await newMigratedPostgres()
+  const objects = `file:${join(folder.path, 'objects')}`
+  const open = (name: string) => startControlPlane({ data: join(folder.path, name), port: 0, database, objects })
+  await using one = await open('one')
+  await using two = await open('two')
+  const [askOne, askTwo] = [asker(one.url), asker(two.url)]
+  const plane = {
+    url: one.url,
+    ask: (method: string, path: string, body?: unknown) => fetchPlane(one.url, method, path, body),
+  } as unknown as Plane
+  await adders(plane, 2)
+  await deploy(plane)
+  await deploy(plane, 'adder@champion', {})
+  const work: Promise<unknown>[] = []
+  for (let turn = 0; turn < 20; turn++)
+    for (const ask of [askOne, askTwo]) {
+      work.push(ask('PUT', '/api/v1/models/adder/aliases/champion', { version: (turn % 2) + 1 }))
+      work.push(ask('POST', '/api/v1/endpoints/adder/rollback', {}))
+      work.push(ask('POST', '/api/v1/endpoints/adder/resume', {}))
+      work.push(ask('POST', '/api/v1/servers/s/windows', { sentAt: Date.now(), windows: windowsOf('s') }))
+    }
+  await Promise.all(work)
+  assert.equal(await requestsIn(askTwo), 3, 'sent forty times to two, counted once')
+  {
+    await using opened = await openPlace(database)
+    await requireConsistent(opened)
+  }
+  await askOne('POST', '/api/v1/endpoints/adder/resume', {})
+  await askOne('PUT', '/api/v1/models/adder/aliases/champion', { version: 1 })
+  await using server = await serveInChild(['--control-plane', two.url, '--store', join(folder.path, 'store')])
+  assert.equal(await added(server), 1)
+  await askOne('PUT', '/api/v1/models/adder/aliases/champion', { version: 2 })
+  await until(async () => (await added(server)) === 2, 'what one declares, who follows the other serves')
+})
+
+async function fetchPlane(url: string, method: string, path: string, body: unknown): Promise<unknown> {
+  const response = await fetch(`${url}/api/v1${path}`, {
+    method,
+    ...(body !== undefined && {
+      headers: { 'content-type': body instanceof Uint8Array ? 'application/octet-stream' : 'application/json' },
+      body: body instanceof Uint8Array ? (body as never) : JSON.stringify(body),
+    }),
+  })
+  const text = await response.text()
+  return { status: response.status, body: text === '' ? undefined : JSON.parse(text), headers: response.headers }
+}
+
+describe('a server that is killed at any step of following', { timeout: 300_000 }, () => {
+  for (const step of FOLLOW_STEPS)
+    it(`${step}: starts again with a version that is whole, and has what was declared`, async () => {
+      await using folder = await temporaryFolder()
+      await using plane = await planeInProcess()
+      await adders(plane, 2)
+      await deploy(plane)
+      const args = ['--control-plane', plane.url, '--store', join(folder.path, 'store'), '--server-name', 's']
+      const trigger = join(folder.path, 'now')
+      const { writeFile } = await import('node:fs/promises')
+      const server = await serveInChild(args, { SLIPWAY_FAIL_POINTS: `${step}:kill@${trigger}` })
+      assert.equal(await added(server), 1)
+      await writeFile(trigger, '')
+      await setAlias(plane, 2)
+      await requireEnd(server.exit, step)
+      await using again = await serveInChild(args)
+      await until(async () => (await added(again)) === 2, 'it serves what is declared', 30_000)
+    })
+})
