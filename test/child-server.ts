@@ -36,7 +36,7 @@ export async function serveInChild(
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
   const exit = new Promise<number | NodeJS.Signals | null>((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)))
   await until(() => said.includes('/predict') || child.exitCode !== null, `the server starts; it said: ${said}`, 60_000)
-  const url = /https?:\/\/[\w.:[\]]+:\d+/.exec(said)?.[0]
+  const url = /(https?:\/\/[\w.:[\]]+:\d+)\/predict/.exec(said)?.[1]
   if (url === undefined) throw new Error(`the server did not start: ${said}`)
   return {
     pid: child.pid ?? 0,

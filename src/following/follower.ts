@@ -181,14 +181,18 @@ export class Follower implements AsyncDisposable {
   }
 
   async #follow(): Promise<void> {
+    // Whoever has just started, or has not been answered, wants to know now.
+    let waitMs = 0
     for (let failures = 0; !this.#ended.signal.aborted;) {
       const before = this.#trouble
       try {
-        await this.#ask(this.#known === undefined || failures > 0 ? 0 : WAIT_MS)
+        await this.#ask(waitMs)
+        waitMs = WAIT_MS
         failures = 0
         this.#trouble = undefined
       } catch (error) {
         if (this.#ended.signal.aborted) break
+        waitMs = 0
         this.#trouble = messageOf(error)
         if (this.#trouble !== before)
           this.#options.log.warn({}, `the control plane cannot be followed: ${this.#trouble}; what is served goes on`)

@@ -271,7 +271,7 @@ describe('a server that is killed at any step of following', { timeout: 300_000 
       const args = ['--control-plane', plane.url, '--store', join(folder.path, 'store'), '--server-name', 's']
       const trigger = join(folder.path, 'now')
       const { writeFile } = await import('node:fs/promises')
-      const server = await serveInChild(args, { SLIPWAY_FAIL_POINTS: `${step}:kill@${trigger}` })
+      await using server = await serveInChild(args, { SLIPWAY_FAIL_POINTS: `${step}:kill@${trigger}` })
       assert.equal(await added(server), 1)
       await writeFile(trigger, '')
       await setAlias(plane, 2)
