@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
-import { Agent, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { packageRoot } from '../core/entry.ts'
 import { formatMs } from '../core/units.ts'
+import { Crowd } from './demo/crowd.ts'
+import { showControlPlane } from './demo/control-plane.ts'
 import { startServer } from '../server/start-server.ts'
 import { tuneV8 } from '../server/tune-v8.ts'
 import { note, print, style, table } from './output.ts'
@@ -18,7 +19,10 @@ export function define(command: Command): void {
     .action(async (options: { port: string }) => demo(Number(options.port)))
 }
 
-/** Serves the churn example on a real socket, asks it real questions, changes it under load, shows metrics, and ends. */
+/**
+ * Serves the churn example on a real socket, asks it real questions, changes it under load, shows metrics, and ends; then the same model
+ * from a control plane, with a server that follows.
+ */
 async function demo(port: number): Promise<void> {
   tuneV8({ memoryBudget: false })
   const example = join(packageRoot(), 'examples', 'churn')
@@ -44,8 +48,9 @@ async function demo(port: number): Promise<void> {
   await changeUnderLoad(server, join(folder, 'churn', '2'))
   await showMetrics(server)
   await stopUnderLoad(server)
+  await showControlPlane(folder, example)
   print(
-    `\nNext:\n  bin/slipway serve examples/churn        the same server, until Ctrl-C\n  open ${style('cyan', 'http://127.0.0.1:8470/docs')}   every route, to try in the browser\n  docs/guides/years.md                    versions, switches, memory, overload, logs, metrics`,
+    `\nNext:\n  bin/slipway serve examples/churn        the same server, until Ctrl-C\n  open ${style('cyan', 'http://127.0.0.1:8470/docs')}   every route, to try in the browser\n  docs/guides/years.md                    versions, switches, memory, overload, logs, metrics\n  docs/guides/control-plane.md            endpoints, servers that follow, environments, roles`,
   )
 }
 
@@ -92,69 +97,6 @@ async function askCsv(server: SlipwayServer, file: string): Promise<void> {
   const { predictions } = answer as { predictions: Prediction[] }
   const leaving = predictions.filter((row) => row.prediction === 'churn').length
   print(`  ${predictions.length} rows: ${leaving} expected to leave, ${predictions.length - leaving} to stay\n`)
-}
-
-/** Clients that ask without a pause until they are stopped, or the server says that it is going. */
-class Crowd {
-  readonly #stopped = new AbortController()
-  readonly #clients: Promise<void>[]
-  readonly statuses = new Map<number, number>()
-  readonly versions = new Map<string, number>()
-  readonly #started = performance.now()
-
-  constructor(server: SlipwayServer, body: string, clients: number) {
-    const agent = new Agent({ keepAlive: true, maxSockets: clients })
-    this.#clients = Array.from({ length: clients }, async () => {
-      while (!this.#stopped.signal.aborted) {
-        const { status, version, closes } = await shoot(agent, `${server.url}/predict`, body)
-        count(this.statuses, status)
-        if (version !== undefined) count(this.versions, version)
-        // Told to open another connection next time: a load balancer would choose another server.
-        if (closes) return
-      }
-    })
-    void Promise.all(this.#clients).finally(() => agent.destroy())
-  }
-
-  get requests(): number {
-    return [...this.statuses.values()].reduce((sum, value) => sum + value, 0)
-  }
-
-  get perSecond(): number {
-    return Math.round(this.requests / ((performance.now() - this.#started) / 1000))
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped.abort()
-    await Promise.all(this.#clients)
-  }
-
-  async left(): Promise<void> {
-    await Promise.all(this.#clients)
-  }
-}
-
-function count<K>(counts: Map<K, number>, key: K): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1)
-}
-
-function shoot(agent: Agent, url: string, body: string): Promise<{ status: number; version: string | undefined; closes: boolean }> {
-  return new Promise((resolve) => {
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
-    const request = httpRequest(url, { method: 'POST', agent, headers }, (response) => {
-      const version = response.headers['slipway-version']
-      response.resume()
-      response.once('end', () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          version: typeof version === 'string' ? version : undefined,
-          closes: response.headers.connection === 'close',
-        }),
-      )
-    })
-    request.once('error', () => resolve({ status: 0, version: undefined, closes: true }))
-    request.end(body)
-  })
 }
 
 /** Many clients at once, and another version in the middle of it. */

@@ -8,7 +8,7 @@ import { addingModel } from '../adding-models.ts'
 import { until } from '../fixtures.ts'
 import { contentIdOf, planeInProcess, push } from './in-plane.ts'
 import type { StreamMessage } from '../../src/cli/registry/event-stream.ts'
-import type { Answered, Plane } from './in-plane.ts'
+import type { Plane } from './in-plane.ts'
 
 /** Collects messages of a stream until it is told to stop. */
 function follow(url: string, headers: Record<string, string> = {}): { messages: StreamMessage[]; stop: () => Promise<void> } {

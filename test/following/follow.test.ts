@@ -229,16 +229,16 @@ it('an application follows an alias, has calls answered without a gap, and goes 
     await adders(plane, 3)
     await using model = await loadModel('models:/adder@champion', { controlPlane: url, store })
     assert.deepEqual([model.name, model.version, await ask(model)], ['adder', '1', 1])
-    let asking = true
+    const asking = new AbortController()
     const answers: number[] = []
     const calls = (async () => {
-      while (asking) answers.push(await ask(model))
+      while (!asking.signal.aborted) answers.push(await ask(model))
     })()
     for (const version of [2, 3]) {
       await setAlias(plane, version)
       await until(() => model.version === String(version), `version ${version} answers`)
     }
-    asking = false
+    asking.abort()
     await calls
     assert.ok(answers.every((answer) => [1, 2, 3].includes(answer)))
     await using byHand = await loadModel('models:/adder/1', { controlPlane: url, store, follow: 'manual' })

@@ -51,7 +51,7 @@ test('a secret is looked up late, again after a while, and never printed', async
   const environment: Record<string, string> = {}
   const secrets = new Secrets({ environment, clock, log })
   const secret = secrets.secret('s', `file:${path}`)
-  for (const shown of [inspect(secret), `${secret.toString()}`, JSON.stringify({ secret })])
+  for (const shown of [inspect(secret), String(secret), JSON.stringify({ secret })])
     assert.ok(shown.includes(path) && !shown.includes('value'))
   assert.equal(await secret.value(), 'first-value')
   await writeFile(path, 'second-value')
