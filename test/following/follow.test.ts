@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { planeInProcess } from '../api/in-plane.ts'
@@ -8,7 +8,10 @@ import { keepAliveLoad } from '../keep-alive-load.ts'
 import { startFaultProxy } from '../storage/fault-proxy.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
+import { FollowedState } from '../../src/contract/followed-state.ts'
+import { check } from '../../src/contract/schema.ts'
 import { loadModel } from '../../src/index.ts'
+import { authority } from '../certificates.ts'
 import { added, adders, deploy, follows, setAlias } from './following.ts'
 import type { EndpointAnswer } from '../../src/contract/delivery-api.ts'
 import type { Plane } from '../api/in-plane.ts'
@@ -263,4 +266,73 @@ it('an application follows an alias, has calls answered without a gap, and goes 
   })
   await assert.rejects(loadModel('models:/adder@champion'), /name it with \{ controlPlane/)
   await assert.rejects(loadModel('models:/adder', { controlPlane: url }), { code: 'SLW_CONFIG_INVALID' })
+})
+
+it('an object store that has lost its files leaves the old version serving, and the reason is told', async () => {
+  await using folder = await temporaryFolder()
+  await using plane = await planeInProcess({ data: join(folder.path, 'data') })
+  await adders(plane, 2)
+  await deploy(plane)
+  await using server = await follows(plane.url, folder.path)
+  assert.equal(await added(server), 1)
+  const objects = join(folder.path, 'data', 'objects')
+  await rename(objects, `${objects}.away`)
+  await setAlias(plane, 2)
+  await until(async () => readyOf(await endpoint(plane)) === 'LoadFailed', 'the fault is told')
+  assert.equal(await added(server), 1)
+  await rm(objects, { recursive: true, force: true })
+  await rename(`${objects}.away`, objects)
+  await until(async () => (await added(server)) === 2, 'the store is back', 60_000)
+})
+
+it('a control plane with TLS is followed by whoever believes its authority, and by nobody else', async () => {
+  await using folder = await temporaryFolder()
+  const ours = await authority(folder.path)
+  const { cert, key } = await ours.issue('plane')
+  await using plane = await startControlPlane({ data: join(folder.path, 'data'), port: 0, tls: { cert, key, clientCa: undefined } })
+  assert.match(plane.url, /^https:/)
+  await plane.registry.models.create({ environment: 'default', actor: 'test' }, { name: 'm' })
+  await using stranger = await follows(plane.url, join(folder.path, 'one'), { name: 'one' })
+  assert.match(stranger.repository.following?.().trouble ?? '', /self[- ]signed|SELF_SIGNED|UNABLE_TO_VERIFY/i)
+  await using friend = await follows(plane.url, join(folder.path, 'two'), { name: 'two', controlPlane: { ca: ours.cert } as never })
+  assert.equal(friend.repository.following?.().trouble, undefined)
+})
+
+it('documents and reports of another release are understood as far as they go', async () => {
+  const variant = {
+    name: 'main',
+    model: 'm',
+    version: 1,
+    versionId: '0'.repeat(32),
+    digest: '0'.repeat(64),
+    size: 1,
+    serving: { later: 1 },
+    later: 1,
+  }
+  const routing = { weights: { main: 100 }, salt: '', segment: 1, later: 1 }
+  const endpoints = [{ name: 'e', labels: {}, generation: 1, revision: 1, variants: [variant], routing, later: 1 }]
+  const document = {
+    apiVersion: 'slipway/v1',
+    kind: 'FollowedState',
+    environment: 'default',
+    era: 0,
+    generation: 1,
+    endpoints,
+    later: { a: 1 },
+  }
+  assert.ok('value' in check(FollowedState, document))
+  await using plane = await planeInProcess()
+  const report = {
+    apiVersion: 'slipway/v1',
+    bootId: 'b',
+    release: '99.0.0',
+    sentAt: Date.now() + 3_600_000,
+    staleSeconds: 0,
+    expiresInMs: 60_000,
+    endpoints: [],
+    later: 1,
+  }
+  assert.equal((await plane.ask('PUT', '/servers/later/report', report)).status, 204)
+  const { items } = (await plane.ask('GET', '/servers')).body as { items: { name: string; clockSkewMs: number }[] }
+  assert.equal(Math.round(items[0]!.clockSkewMs / 60_000), 60, 'a clock that is wrong is told')
 })
