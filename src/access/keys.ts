@@ -92,8 +92,11 @@ export class Keys {
     const now = clock.epochMs()
     const old = (await this.list()).find((info) => info.id === id && info.revokedAt === undefined && (info.expiresAt ?? Infinity) > now)
     if (old === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
-    const { name, scopes, environments, models, personId } = old
-    const made = await this.create(scope, { name, scopes, environments, models, personId })
+    const { name, scopes, environments, models } = old
+    if (old.personId !== undefined) throw new SlipwayError('SLW_CONFLICT', `the token "${name}" is of a person, who makes the next one`)
+    // One that ends has a successor that ends, as long after.
+    const life = old.expiresAt === undefined ? undefined : now + (old.expiresAt - old.createdAt)
+    const made = await this.create(scope, { name, scopes, environments, models, expiresAt: life })
     const expiresAt = Math.min(old.expiresAt ?? Number.MAX_SAFE_INTEGER, now + overlapMs)
     await database.write((write) => write.updateTable('api_keys').set({ expires_at: expiresAt }).where('id', '=', id).execute())
     return made
@@ -121,29 +124,35 @@ export class Keys {
     return rows.map(infoOf)
   }
 
-  /** Whether there is one that opens anything. */
+  /** Whether there ever was one: where keys were asked for once, nothing is open again because they have ended. */
   async any(): Promise<boolean> {
-    const row = await this.#ground.database.read
-      .selectFrom('api_keys')
-      .select('id')
-      .where('revoked_at', 'is', null)
-      .where((columns) => columns.or([columns('expires_at', 'is', null), columns('expires_at', '>', this.#ground.clock.epochMs())]))
-      .executeTakeFirst()
+    const row = await this.#ground.database.read.selectFrom('api_keys').select('id').limit(1).executeTakeFirst()
     return row !== undefined
   }
 
   /** @throws SLW_NOT_FOUND */
   async revoke(id: string): Promise<void> {
     const { database, clock } = this.#ground
-    const { numUpdatedRows } = await database.write((write) =>
-      write
+    const ended = await database.write(async (write) => {
+      const row = await write
         .updateTable('api_keys')
         .set({ revoked_at: clock.epochMs() })
         .where('id', '=', id)
         .where('revoked_at', 'is', null)
-        .executeTakeFirst(),
-    )
-    if (numUpdatedRows === 0n) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
+        .returning(['name', 'scopes'])
+        .executeTakeFirst()
+      // Those that a server has had instead of it end with it.
+      if (row?.scopes === JSON.stringify(['follow']))
+        await write
+          .updateTable('api_keys')
+          .set({ revoked_at: clock.epochMs() })
+          .where('name', '=', row.name)
+          .where('scopes', '=', row.scopes)
+          .where('revoked_at', 'is', null)
+          .execute()
+      return row
+    })
+    if (ended === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
   }
 
   /** Whose key it is; undefined for one that is unknown, expired or revoked. */

@@ -102,9 +102,16 @@ export class SignIn {
       state,
       nonce,
     })
-    const pending: PendingLogin = { nonce, verifier, returnTo: /^\/(?![/\\])/.test(returnTo) ? returnTo : '/' }
+    const pending: PendingLogin = { nonce, verifier, returnTo: this.#ownPath(returnTo) }
     await this.#options.people.rememberLogin(state, pending, LOGIN_MS)
     return { url: url.href, state }
+  }
+
+  /** A path of ours; anything that a browser could read as another place is the root. */
+  #ownPath(text: string): string {
+    const { publicUrl } = this.#options
+    const url = URL.canParse(text, publicUrl) ? new URL(text, publicUrl) : undefined
+    return url === undefined || url.origin !== new URL(publicUrl).origin ? '/' : `${url.pathname}${url.search}`
   }
 
   get #scope(): string {
@@ -188,13 +195,13 @@ export class SignIn {
       typeof claims?.[name] === 'string' && claims[name] !== '' ? claims[name] : undefined
     const subject = text('sub')
     if (subject === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', `the issuer ${issuer} says nothing of who has signed in`)
-    // An address that nobody has checked is what somebody typed in.
-    const email = claims?.['email_verified'] === false ? undefined : text('email')
+    // Roles hang on this name: an address that the issuer has checked, or its own name for the person; never what somebody typed in.
+    const email = claims?.['email_verified'] === true ? text('email') : undefined
     const groups = claims?.[groupsClaim]
     const person: Claims = {
       issuer,
       subject,
-      name: email ?? text('preferred_username') ?? text('name') ?? subject,
+      name: email ?? subject,
       email,
       groups: Array.isArray(groups) ? groups.filter((group) => typeof group === 'string') : [],
     }

@@ -13,6 +13,8 @@ export interface AccessOptions {
   readonly people: People
   /** Bound to loopback: without keys and sign-in whoever is on this machine may do everything, and web pages nothing. */
   readonly local: boolean
+  /** Whether browsers reach us by TLS. */
+  readonly secure: boolean
   /** Whether people sign in: then nobody gets in without. */
   readonly signIn: boolean
   readonly allowedHosts: readonly string[]
@@ -41,8 +43,6 @@ export interface Caller extends Identity {
 const LOCAL: Identity = { name: 'local', kind: 'local', grants: [{ role: 'admin' }] }
 const LOCAL_SERVER: Identity = { name: 'local server', kind: 'server', grants: [{ role: 'follow' }] }
 
-/** The cookie of a session. Over TLS its name lets no page of another host set it (RFC 6265bis, `__Host-`). */
-export const SESSION_COOKIES = ['__Host-slipway_session', 'slipway_session'] as const
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /** Finds out who is calling. */
@@ -61,7 +61,7 @@ export class Access {
     this.#requireHost(headers)
     const key = keyOf(headers.authorization)
     if (key !== undefined) return await this.#byKey(key)
-    const cookie = sessionCookie(headers.cookie)
+    const cookie = sessionCookie(headers.cookie, this.#options.secure)
     if (cookie !== undefined) return await this.#bySession(cookie, { headers, method })
     if (local && !signIn && !(await keys.any())) return LOCAL
     throw new SlipwayError(
@@ -74,7 +74,7 @@ export class Access {
   #requireHost(headers: FastifyRequest['headers']): void {
     this.#hosts?.require(headers.host)
     const { origin, host } = headers
-    if (origin === undefined || (this.#hosts === undefined && sessionCookie(headers.cookie) === undefined)) return
+    if (origin === undefined || (this.#hosts === undefined && sessionCookie(headers.cookie, this.#options.secure) === undefined)) return
     if (origin === 'null' || !URL.canParse(origin) || new URL(origin).host !== host)
       throw new SlipwayError('SLW_HOST_NOT_ALLOWED', `pages of ${origin} may not use this control plane`)
   }
@@ -132,8 +132,29 @@ export function requireEverywhere(caller: Caller): void {
     throw new SlipwayError('SLW_FORBIDDEN', `${caller.kind} "${caller.name}" is not admin of every environment, which this is for`)
 }
 
+/**
+ * What a version is made of must be open to whoever makes it: who may not look at everything in the environment names a version of a model
+ * that they may look at.
+ * @throws SLW_FORBIDDEN
+ */
+export function requireSource(caller: Caller, environment: string, source: string | undefined): void {
+  if (source === undefined || caller.may('read', { environment, models: [] })) return
+  const [, model] = /^models:\/+([^/@]+)\/\d+$/i.exec(source) ?? []
+  const inside = /^(?:models|runs|mlflow-artifacts):/i.test(source)
+  if (inside) requirePermission(caller, 'read', { environment, models: model === undefined ? [] : [decodeURIComponent(model)] })
+}
+
 /** What the session's cookie holds. */
-export function sessionCookie(header: string | undefined): string | undefined {
+export function sessionCookie(header: string | undefined, secure: boolean): string | undefined {
+  return cookieOf(header, sessionCookieName(secure))
+}
+
+/** Over TLS a cookie has a name that no page of another host can set (RFC 6265bis, `__Host-`). */
+export function sessionCookieName(secure: boolean): string {
+  return secure ? '__Host-slipway_session' : 'slipway_session'
+}
+
+export function cookieOf(header: string | undefined, name: string): string | undefined {
   if (header === undefined) return undefined
   const cookies = new Map(
     header.split(';').map((pair) => {
@@ -141,7 +162,8 @@ export function sessionCookie(header: string | undefined): string | undefined {
       return [pair.slice(0, at).trim(), pair.slice(at + 1).trim()]
     }),
   )
-  return SESSION_COOKIES.map((name) => cookies.get(name)).find((value) => value !== undefined && value !== '')
+  const value = cookies.get(name)
+  return value === '' ? undefined : value
 }
 
 /** In a time that does not tell how much of it is right. */

@@ -21,6 +21,8 @@ export async function createApiServer(options: ApiOptions): Promise<FastifyInsta
     ...(certificates !== undefined && {
       https: { ...certificates.context, ...(certificates.mutual && { requestCert: true, rejectUnauthorized: true }) } as object,
     }),
+    // The one proxy before us says from where a request comes, and how.
+    trustProxy: options.behindProxy ? (_address: string, hop: number) => hop === 0 : false,
     bodyLimit: JSON_BYTES_MAX,
     // An upload takes as long as it takes, while bytes come.
     requestTimeout: 0,

@@ -1,18 +1,30 @@
 import { SlipwayError } from '../core/errors.ts'
-import { SESSION_COOKIES, sessionCookie } from './access.ts'
+import { cookieOf, sessionCookie, sessionCookieName } from './access.ts'
 import { fromFastify } from './doors.ts'
 import { problemOf } from './v1/problem.ts'
+import { LOGIN_SCOPE } from './v1/token-routes.ts'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { SignIn } from '../access/sign-in.ts'
 import type { ApiOptions } from './doors.ts'
 
-const STATE_COOKIE = 'slipway_login'
+/** Of people who sign in, from one address in a minute: each begins something that is remembered. */
+const BEGINNINGS = {
+  config: { rateLimit: { max: 30, timeWindow: 60_000, keyGenerator: (request: FastifyRequest) => request.ip } },
+  bodyLimit: 16 * 1024,
+}
+const POLLS = {
+  config: { rateLimit: { max: 120, timeWindow: 60_000, keyGenerator: (request: FastifyRequest) => request.ip } },
+  bodyLimit: 16 * 1024,
+}
 /** How long a token holds that `slipway login` gets. */
 const TOKEN_MS = 12 * 3600 * 1000
 
 /** How people sign in, and out. */
 export function authRoutes(options: ApiOptions): FastifyPluginAsync {
-  const { people, access, keys } = options
+  const { people, access, keys, secure } = options
+  const stateCookie = secure ? '__Host-slipway_login' : 'slipway_login'
+  const cookie = (name: string, value: string, maxAgeS: number): string =>
+    `${name}=${value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${maxAgeS}${secure ? '; Secure' : ''}`
   const signIn = (): SignIn => {
     if (options.signIn !== undefined) return options.signIn
     throw new SlipwayError('SLW_NOT_IMPLEMENTED', 'nobody signs in here: start the control plane with --oidc-issuer, or use an API key')
@@ -26,63 +38,47 @@ export function authRoutes(options: ApiOptions): FastifyPluginAsync {
       signIn: options.signIn !== undefined,
       ...(options.signIn !== undefined && { issuer: options.signIn.issuer }),
     }))
-    app.get('/login', async (request, reply) => {
+    app.get('/login', BEGINNINGS, async (request, reply) => {
       const { return: returnTo = '/' } = request.query as { return?: string }
       const { url, state } = await signIn().begin(returnTo)
-      return reply.header('set-cookie', cookie(request, STATE_COOKIE, state, 600)).redirect(url)
+      return reply.header('set-cookie', cookie(stateCookie, state, 600)).redirect(url)
     })
     app.get('/callback', async (request, reply) => {
-      const state = stateCookie(request.headers.cookie)
+      const state = cookieOf(request.headers.cookie, stateCookie)
       const { person, returnTo } = await signIn().finish(request.url.split('?')[1] ?? '', state)
       // What the browser had before is over: a session that somebody else has slipped in becomes nobody's.
-      const before = sessionCookie(request.headers.cookie)
+      const before = sessionCookie(request.headers.cookie, secure)
       if (before !== undefined) await people.endSession(before)
       const { cookie: value } = await people.beginSession(person)
-      const name = isSecure(request) ? SESSION_COOKIES[0] : SESSION_COOKIES[1]
-      const cookies = [cookie(request, name, value, 12 * 3600), cookie(request, STATE_COOKIE, '', 0)]
+      const cookies = [cookie(sessionCookieName(secure), value, 12 * 3600), cookie(stateCookie, '', 0)]
       return reply.header('set-cookie', cookies).redirect(returnTo)
     })
     app.get('/session', async (request) => {
-      const value = sessionCookie(request.headers.cookie)
+      const value = sessionCookie(request.headers.cookie, secure)
       const session = value === undefined ? undefined : await people.session(value)
       if (session === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', 'nobody is signed in')
       return { name: session.person.name, csrfToken: session.csrf, expiresAt: session.expiresAt }
     })
     app.post('/logout', async (request, reply) => {
-      const value = sessionCookie(request.headers.cookie)
+      const value = sessionCookie(request.headers.cookie, secure)
       const { keyId, personId } = await access.identityOf(request)
       if (value !== undefined) await people.endSession(value)
-      // A token of `slipway login` ends with it; keys of machines do not.
+      // A token of `slipway login` ends with it, and one of a person that is shown; keys of machines do not.
       if (keyId !== undefined && personId !== undefined) await keys.revoke(keyId)
       return reply
-        .header(
-          'set-cookie',
-          SESSION_COOKIES.map((name) => cookie(request, name, '', 0)),
-        )
+        .header('set-cookie', cookie(sessionCookieName(secure), '', 0))
         .code(204)
         .send()
     })
-    app.post('/device', async () => await signIn().beginDevice())
-    app.post('/device/poll', async (request, reply) => {
+    app.post('/device', BEGINNINGS, async () => await signIn().beginDevice())
+    app.post('/device/poll', POLLS, async (request, reply) => {
       const { handle } = (request.body ?? {}) as { handle?: unknown }
       const person = await signIn().pollDevice(String(handle ?? ''))
       if (person === undefined) return reply.code(202).send({ pending: true })
       const expiresAt = options.registry.ground.clock.epochMs() + TOKEN_MS
       const scope = { environment: 'default', actor: person.name }
-      const { key } = await keys.create(scope, { name: `${person.name} (login)`, scopes: ['person'], expiresAt, personId: person.id })
+      const { key } = await keys.create(scope, { name: `${person.name} (login)`, scopes: [LOGIN_SCOPE], expiresAt, personId: person.id })
       return { token: key, name: person.name, expiresAt }
     })
   }
-}
-
-function isSecure(request: FastifyRequest): boolean {
-  return request.protocol === 'https'
-}
-
-function cookie(request: FastifyRequest, name: string, value: string, maxAgeS: number): string {
-  return `${name}=${value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${maxAgeS}${isSecure(request) || name.startsWith('__Host-') ? '; Secure' : ''}`
-}
-
-function stateCookie(header: string | undefined): string | undefined {
-  return new RegExp(`(?:^|; *)${STATE_COOKIE}=([^;]+)`).exec(header ?? '')?.[1]
 }

@@ -70,6 +70,10 @@ export interface ApiOptions {
   readonly refusals: Refusals
   /** Undefined: without TLS. */
   readonly certificates?: Certificates | undefined
+  /** A proxy before us says who asks. */
+  readonly behindProxy: boolean
+  /** Whether browsers reach us by TLS: cookies then have names that no other host can set. */
+  readonly secure: boolean
   /** Requests of one caller in a minute. */
   readonly requestsPerMinute: number
   /** Undefined where people do not sign in. */

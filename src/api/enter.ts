@@ -17,7 +17,8 @@ export interface Needed {
 
 /** Who a request was found to be of, for the record of those that are refused. */
 const KNOWN = Symbol('who a request is of')
-type Known = FastifyRequest & { [KNOWN]?: { name: string; environment: string } }
+type Known = FastifyRequest & { [KNOWN]?: { name: string; environment: string }; [IDENTITY]?: Identity }
+const IDENTITY = Symbol('who a request is of, found out before its body was read')
 
 /**
  * The way in of every route: who is calling, which environment they mean, and whether they may.
@@ -29,7 +30,7 @@ export async function enter(
   { action, models = [] }: Needed,
 ): Promise<{ caller: Caller; scope: Scope }> {
   const known = ((request as Known)[KNOWN] = { name: '', environment: '' })
-  const identity = await identify(options, request)
+  const identity = (request as Known)[IDENTITY] ?? (await identify(options, request))
   known.name = identity.name
   const environment = await environmentOf(request.raw, options)
   known.environment = environment
@@ -37,6 +38,24 @@ export async function enter(
   const caller = callerOn(identity, target)
   requirePermission(caller, action, target)
   return { caller, scope: { environment, actor: caller.name } }
+}
+
+/** Asked again of what lasts: whether its caller still may. */
+export async function stillMay(options: ApiOptions, request: FastifyRequest, { action, models = [] }: Needed): Promise<boolean> {
+  try {
+    const environment = await environmentOf(request.raw, options)
+    return callerOn(await options.access.identityOf(request), { environment, models }).may(action)
+  } catch (error) {
+    if (isSlipwayError(error) && error.kind.http < 500) return false
+    throw error
+  }
+}
+
+/** Whoever is nobody is refused before a body of theirs is read. Parts of files come without credentials: their address is one. */
+export function refuseStrangers(app: FastifyInstance, options: ApiOptions): void {
+  app.addHook('onRequest', async (request) => {
+    ;(request as Known)[IDENTITY] = await identify(options, request)
+  })
 }
 
 const REFUSED = new Set(['SLW_UNAUTHENTICATED', 'SLW_FORBIDDEN', 'SLW_HOST_NOT_ALLOWED', 'SLW_RATE_LIMITED'])

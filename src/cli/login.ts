@@ -62,8 +62,15 @@ async function remember(name: string | undefined, context: Context): Promise<voi
 export async function logout(options: RegistryOptions): Promise<void> {
   const target = await chosenTarget(options)
   if (target.key === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', `nobody is signed in to ${target.url}`)
-  const response = await fetch(`${target.url}/auth/logout`, { method: 'POST', headers: { authorization: `Bearer ${target.key}` } })
+  const response = await fetch(`${target.url}/auth/logout`, { method: 'POST', headers: { authorization: `Bearer ${target.key}` } }).catch(
+    (error: unknown) => {
+      throw new SlipwayError('SLW_UNREACHABLE', `${target.url} does not answer, so the token still holds`, { cause: error })
+    },
+  )
   await response.arrayBuffer()
+  // One that is over already needs no end.
+  if (!response.ok && response.status !== 401)
+    throw new SlipwayError('SLW_UNREACHABLE', `${target.url} answers ${response.status}, so the token still holds`)
   const file = await readContexts()
   const contexts = Object.fromEntries(
     Object.entries(file.contexts).map(([name, { key, ...rest }]) => [

@@ -94,7 +94,7 @@ export type PromotedAnswer = Static<typeof PromotedAnswer>
 export const OwnTokenBody = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 250 }),
-    expiresAt: Optional(Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds. Default: in 90 days.' })),
+    expiresAt: Optional(Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds, at most in 90 days, which is the default.' })),
   },
   closed,
 )

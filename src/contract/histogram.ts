@@ -127,7 +127,7 @@ export function mergeHistograms(a: HistogramData, b: HistogramData): HistogramDa
  */
 export function subtractHistograms(now: HistogramData, before: HistogramData): HistogramData {
   requireSameEdges(now, before)
-  if (before.count > now.count) return now
+  if (before.count > now.count || before.counts.some((count, index) => count > (now.counts[index] ?? 0))) return now
   const earlier = new Map(before.native)
   return {
     ...now,

@@ -39,6 +39,7 @@ export interface WindowKey {
 export const WINDOW_MS = 10_000
 
 const Count = Type.Integer({ minimum: 0 })
+const Pair = Type.Array(Type.Integer(), { minItems: 2, maxItems: 2, description: 'Index and count of a native bucket.' })
 
 /** What a window looks like on its way; what is in it is checked before it is merged with anything. */
 export const WindowSchema = Type.Object({
@@ -69,7 +70,7 @@ export const WindowSchema = Type.Object({
         schema: Type.Integer(),
         zeroThreshold: Type.Number(),
         zeroCount: Count,
-        native: Type.Array(Type.Tuple([Type.Integer(), Count]), { maxItems: 2000 }),
+        native: Type.Array(Pair, { maxItems: 2000 }),
       }),
     ]),
   ),

@@ -146,14 +146,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const holder = `${hostname()} ${process.pid}`
   // On SQLite we are alone: what one that was killed had goes on at once.
   if (database.dialect === 'sqlite') await new Leases(database, holder).releaseAll()
-  const local = isLoopback(host)
-  const certificates =
-    options.tls === undefined ? undefined : opened.use(await Certificates.open({ ...options.tls, clientCa: options.tls.clientCa }, log))
+  // What a proxy passes on comes from anywhere.
+  const local = isLoopback(host) && options.behindProxy !== true
+  const certificates = options.tls && opened.use(await Certificates.open({ ...options.tls, clientCa: options.tls.clientCa }, log))
   const signIn = openSignIn(options, people, { host, publicUrl })
   if (!local) requireDoors(host, { ...options, keyed: await keys.any() })
+  const secure = certificates !== undefined || options.behindProxy === true || publicUrl?.startsWith('https:') === true
   const partUploads = new PartUploads(stored)
   const files = new Files(ground, contents, partUploads)
-  const access = new Access({ keys, people, local, signIn: options.signIn !== undefined, allowedHosts, ownKey: options.serving?.key })
+  const ownKey = options.serving?.key
+  const access = new Access({ keys, people, local, secure, signIn: options.signIn !== undefined, allowedHosts, ownKey })
   const served = options.serving === undefined ? undefined : new AliasEndpoints({ ground, delivery, environment: DEFAULT_ENVIRONMENT, log })
   const app = await createApiServer({
     registry,
@@ -177,15 +179,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     people,
     refusals,
     certificates,
+    behindProxy: options.behindProxy === true,
+    secure,
     requestsPerMinute: options.requestsPerMinute ?? REQUESTS_PER_MINUTE,
     signIn,
     ...(served !== undefined && options.serving !== undefined && { serving: { url: options.serving.url, models: () => served.served() } }),
   })
   opened.defer(() => app.close())
-  await app.listen({ host, port }).catch((error: unknown) => {
-    if ((error as { code?: string }).code !== 'EADDRINUSE') throw error
-    throw new SlipwayError('SLW_PORT_IN_USE', `port ${port} of ${host} is in use; choose another with --port`)
-  })
+  await listen(app, { host, port })
   const { serving } = options
   const localUrl = certificates === undefined || serving === undefined ? undefined : await openLoopback(app, opened)
   const beside = serving === undefined || served === undefined ? undefined : { served, onEndpoints: serving.onEndpoints }
@@ -246,4 +247,11 @@ async function openLoopback(app: FastifyInstance, opened: AsyncDisposableStack):
     server.close()
   })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+async function listen(app: FastifyInstance, { host, port }: { host: string; port: number }): Promise<void> {
+  await app.listen({ host, port }).catch((error: unknown) => {
+    if ((error as { code?: string }).code !== 'EADDRINUSE') throw error
+    throw new SlipwayError('SLW_PORT_IN_USE', `port ${port} of ${host} is in use; choose another with --port`)
+  })
 }

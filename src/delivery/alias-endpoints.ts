@@ -37,6 +37,7 @@ export class AliasEndpoints {
   /** What could not be declared, so that it is told once. */
   readonly #told = new Set<string>()
   #seen = -1
+  #any = false
 
   constructor(options: AliasEndpointsOptions) {
     this.#options = options
@@ -51,15 +52,16 @@ export class AliasEndpoints {
       .select('value')
       .where('name', '=', 'event')
       .executeTakeFirstOrThrow()
+    if (sequence === this.#seen) return this.#any
     const endpoints = await delivery.endpoints.list(this.#scope)
-    if (sequence === this.#seen) return endpoints.length > 0
     const pointed = await this.#pointed()
     for (const one of pointed) if (endpoints.every(({ name }) => name !== one.model)) await this.#declare(one)
     for (const { name, managedBy } of endpoints)
       if (managedBy?.kind === MANAGER.kind && pointed.every(({ model }) => model !== name))
         await delivery.endpoints.delete(this.#scope, name)
+    this.#any = (await delivery.endpoints.list(this.#scope)).length > 0
     this.#seen = sequence
-    return (await delivery.endpoints.list(this.#scope)).length > 0
+    return this.#any
   }
 
   async #declare({ model, number, setAt, refusal }: Pointed): Promise<void> {

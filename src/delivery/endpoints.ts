@@ -115,7 +115,13 @@ export class Endpoints {
       this.#write(options.dryRun === true, async (write) => {
         await lockModels(write, scope, resolved)
         const found = await findEndpoint(write, scope, declared.name)
-        const present = found === undefined ? undefined : await lockEndpoint(write, scope, found.id)
+        const locked = found === undefined ? undefined : await lockEndpoint(write, scope, found.id)
+        const present = locked?.deleted_at === null ? locked : undefined
+        if (present === undefined && scope.revision !== undefined)
+          throw new SlipwayError(
+            'SLW_PRECONDITION_FAILED',
+            `endpoint "${declared.name}" is not there any more, so that it has no resource version`,
+          )
         return await this.#applyTo(write, scope, present, { declared, allowBreaking: options.allowBreaking ?? false })
       })
     try {
@@ -301,6 +307,7 @@ export class Endpoints {
     await database.write(async (write) => {
       const found = await requireEndpoint(write, scope, name)
       const row = await lockEndpoint(write, scope, found.id)
+      if (row.deleted_at !== null) throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" was deleted a moment ago`)
       const revision = await revisionOf(write, row.id, row.current_revision)
       await write.updateTable('endpoints').set({ deleted_at: at, updated_at: at, next_follow_at: null }).where('id', '=', row.id).execute()
       await write.deleteFrom('endpoint_aliases').where('endpoint_id', '=', row.id).execute()
@@ -382,10 +389,13 @@ export async function followAlias(
     .orderBy('endpoints.id')
     .execute()
   const own = { ...scope, revision: undefined, once: undefined }
+  // All rows before any number: whoever changes one endpoint takes them in this order too.
+  const rows: Selectable<EndpointsRow>[] = []
+  for (const { id } of followers) rows.push(await lockEndpoint(write, own, id))
   // Applications may follow the alias without an endpoint.
   await nextNumber(write, 'delivery')
-  for (const { id } of followers) {
-    const row = await lockEndpoint(write, own, id)
+  for (const row of rows) {
+    const { id } = row
     if (row.deleted_at !== null) continue
     if (row.suspended !== null) {
       await write.updateTable('endpoints').set({ suspended: null, updated_at: at }).where('id', '=', id).execute()
@@ -501,7 +511,14 @@ async function returnTo(read: Kysely<Schema>, { id, name, revision: current }: E
 /** @throws SLW_CONFLICT for a version that lies in the trash or is gone */
 async function requireThere(write: Write, { number, variants }: Revision): Promise<void> {
   for (const { versionId, model, version } of variants) {
-    // Whoever deletes it now waits, and then finds that it is used.
+    // Whoever deletes it or its model now waits, and then finds that it is used.
+    const owner = await write
+      .updateTable('models')
+      .set((columns) => ({ revision: columns.ref('revision') }))
+      .where('id', '=', (query) => query.selectFrom('versions').select('model_id').where('versions.id', '=', versionId))
+      .where('deleted_at', 'is', null)
+      .returning('id')
+      .executeTakeFirst()
     const row = await write
       .updateTable('versions')
       .set((columns) => ({ revision: columns.ref('revision') }))
@@ -509,6 +526,8 @@ async function requireThere(write: Write, { number, variants }: Revision): Promi
       .where('deleted_at', 'is', null)
       .returning('id')
       .executeTakeFirst()
+    if (owner === undefined)
+      throw new SlipwayError('SLW_CONFLICT', `revision ${number} served ${model}/${version}, and model "${model}" was deleted`)
     if (row === undefined)
       throw new SlipwayError(
         'SLW_CONFLICT',

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { API_VERSION } from '../contract/schema.ts'
 import { MAIN_VARIANT, modelReference } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError } from '../core/errors.ts'
@@ -50,15 +51,17 @@ export class FollowedStates {
   ): Promise<{ text: string; etag: string }> {
     const { state, texts } = await this.#state(environment, generation)
     const etag = `${state.era}.${state.generation}`
-    const key = JSON.stringify([names?.toSorted() ?? '*', references])
-    let text = texts.get(key)
-    if (text === undefined) {
-      const wanted = new Set(names)
-      const endpoints = names === undefined ? state.endpoints : state.endpoints.filter(({ name }) => wanted.has(name))
-      const meant = references.length === 0 ? undefined : await this.#meanings(environment, references)
-      text = JSON.stringify({ ...state, endpoints, ...(meant !== undefined && { references: meant }) })
-      if (texts.size < TEXTS_MAX) texts.set(key, text)
+    const wanted = new Set(names)
+    const endpoints = names === undefined ? state.endpoints : state.endpoints.filter(({ name }) => wanted.has(name))
+    if (references.length > 0) {
+      // What they mean changes without a new generation too: with an approval, a policy, a version that was registered.
+      const meant = await this.#meanings(environment, references)
+      const digest = createHash('sha256').update(JSON.stringify(meant)).digest('base64url').slice(0, 16)
+      return { text: JSON.stringify({ ...state, endpoints, references: meant }), etag: `${etag}.${digest}` }
     }
+    const key = JSON.stringify(names?.toSorted() ?? '*')
+    const text = texts.get(key) ?? JSON.stringify({ ...state, endpoints })
+    if (texts.size < TEXTS_MAX) texts.set(key, text)
     return { text, etag }
   }
 

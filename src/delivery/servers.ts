@@ -33,6 +33,8 @@ export interface ReportOf {
 
 /** Servers that have not been heard of for so long are forgotten. */
 const FORGET_MS = 7 * 24 * 3600 * 1000
+/** What servers said is known for so long. */
+const HISTORY_MS = 90 * 24 * 3600 * 1000
 
 /** Those that follow, and what they say. */
 export class Servers {
@@ -76,10 +78,18 @@ export class Servers {
         .where('environment', '=', scope.environment)
         .where('server', '=', name)
         .execute()
+      await write
+        .updateTable('server_reports')
+        .set({ reported_at: at, expires_at: expires })
+        .where('environment', '=', scope.environment)
+        .where('server', '=', name)
+        .execute()
+      const known = new Map(before.map((row) => [row.endpoint_id, row]))
       for (const { name: endpoint, revision, versions } of report.endpoints) {
         const id = endpoints.get(endpoint)
         if (id === undefined) continue
-        const earlier = before.find((row) => row.endpoint_id === id)
+        const earlier = known.get(id)
+        if (earlier !== undefined && earlier.revision === revision && earlier.versions === JSON.stringify(versions)) continue
         const row = { revision, versions: JSON.stringify(versions), reported_at: at, expires_at: expires }
         await write
           .insertInto('server_reports')
@@ -96,7 +106,8 @@ export class Servers {
           .execute()
       }
       // It follows these no more.
-      const gone = before.map((row) => row.endpoint_id).filter((id) => ![...endpoints.values()].includes(id))
+      const followed = new Set(endpoints.values())
+      const gone = before.map((row) => row.endpoint_id).filter((id) => !followed.has(id))
       if (gone.length > 0)
         await write
           .deleteFrom('server_reports')
@@ -171,10 +182,25 @@ export class Servers {
     }))
   }
 
-  /** Forgets servers that have not been heard of for a week. @returns how many */
+  /** Forgets servers that have not been heard of for a week, and what was said long ago unless it still holds. @returns how many servers */
   async sweep(): Promise<number> {
-    const before = this.#ground.clock.epochMs() - FORGET_MS
+    const now = this.#ground.clock.epochMs()
+    const before = now - FORGET_MS
     return await this.#ground.database.write(async (write) => {
+      await write
+        .deleteFrom('server_report_changes')
+        .where('at', '<', now - HISTORY_MS)
+        .where((columns) =>
+          columns.exists(
+            columns
+              .selectFrom('server_report_changes as later')
+              .select('later.at')
+              .whereRef('later.endpoint_id', '=', 'server_report_changes.endpoint_id')
+              .whereRef('later.server', '=', 'server_report_changes.server')
+              .whereRef('later.at', '>', 'server_report_changes.at'),
+          ),
+        )
+        .execute()
       await write.deleteFrom('server_reports').where('expires_at', '<', before).execute()
       const { numDeletedRows } = await write.deleteFrom('servers').where('expires_at', '<', before).executeTakeFirst()
       return Number(numDeletedRows)

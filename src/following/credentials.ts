@@ -9,6 +9,7 @@ import type { ControlPlaneAddress } from './types.ts'
 
 interface Kept {
   readonly url: string
+  readonly environment: string
   readonly key: string
   /** UTC epoch milliseconds, by our clock from when the key came. */
   readonly replaceAt: number
@@ -78,7 +79,8 @@ export class Credentials {
     this.#read = true
     try {
       const kept = JSON.parse(await readFile(this.#path, 'utf8')) as Kept
-      if (kept.url === this.#options.address.url) this.#kept = kept
+      const { url, environment = '' } = this.#options.address
+      if (kept.url === url && kept.environment === environment) this.#kept = kept
     } catch {
       // There is none, or it was cut off: then we join anew.
     }
@@ -89,7 +91,7 @@ export class Credentials {
     const now = clock.epochMs()
     // A clock that is wrong must not have us ask for a key with every request, nor never.
     const life = Math.min(Math.max(expiresAt - now, 60_000), 7 * 24 * 3600 * 1000)
-    this.#kept = { url: address.url, key, replaceAt: now + life * REPLACE_AFTER }
+    this.#kept = { url: address.url, environment: address.environment ?? '', key, replaceAt: now + life * REPLACE_AFTER }
     await writeWhole(this.#path, `${JSON.stringify(this.#kept)}\n`)
     return key
   }

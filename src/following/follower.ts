@@ -42,6 +42,8 @@ const WAIT_MS = 20_000
 /** After a failure: half a second, doubling to half a minute, each with chance in it. */
 const FIRST_PAUSE_MS = 500
 const PAUSE_MAX_MS = 30_000
+/** After an answer that came though nothing was new. */
+const PAUSE_UNASKED_MS = 2000
 /** Versions that are fetched at once. */
 const FETCHES = 3
 /** How often a download tells how far it has come. */
@@ -160,6 +162,11 @@ export class Follower implements AsyncDisposable {
       log.info({ endpoints: [...this.#present.keys()] }, 'serving what was kept on this machine')
       const { failures } = await this.#apply()
       const failed = failures.filter(({ endpoint }) => second.has(endpoint))
+      // What cannot be loaded serves nothing: it is to be loaded anew.
+      for (const { endpoint: name } of failures) {
+        const present = this.#present.get(name)
+        if (present !== undefined && !second.has(name)) this.#present.set(name, { ...present, failed: true })
+      }
       for (const { endpoint } of failed) this.#replace(endpoint, second.get(endpoint)!)
       for (const [name, present] of second) if (this.#present.get(name) !== present) letGo(present)
       if (failed.length > 0) await this.#apply()
@@ -186,7 +193,8 @@ export class Follower implements AsyncDisposable {
     for (let failures = 0; !this.#ended.signal.aborted;) {
       const before = this.#trouble
       try {
-        await this.#ask(waitMs)
+        // An answer that says nothing new came too soon: something on the way has changed its ETag.
+        if ((await this.#ask(waitMs)) === 'known') await this.#pause(PAUSE_UNASKED_MS)
         waitMs = WAIT_MS
         failures = 0
         this.#trouble = undefined
@@ -215,19 +223,28 @@ export class Follower implements AsyncDisposable {
     }
   }
 
-  async #pause(ms: number): Promise<void> {
+  /** @param signals end it before its time, as our own end does */
+  async #pause(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const cancel = this.#options.clock.after(ms, resolve)
-    this.#ended.signal.addEventListener('abort', () => resolve(), { once: true })
+    const ends = [this.#ended.signal, ...signals]
+    const end = (): void => resolve()
+    for (const signal of ends) {
+      signal.addEventListener('abort', end, { once: true })
+      if (signal.aborted) resolve()
+    }
     await promise
+    for (const signal of ends) signal.removeEventListener('abort', end)
     cancel()
   }
 
-  async #ask(waitMs: number): Promise<void> {
+  async #ask(waitMs: number): Promise<'new' | 'known' | 'unchanged'> {
     const { client, selection, clock } = this.#options
     const answer = await client.follow(selection, this.#known?.etag, { waitMs, signal: this.#ended.signal })
-    if (answer !== undefined) await this.#accept(answer)
+    const known = answer !== undefined && isDeepStrictEqual(answer.state, this.#known?.state)
+    if (answer !== undefined && !known) await this.#accept(answer)
     this.#heardMs = clock.monotonicMs()
+    return known ? 'known' : answer === undefined ? 'unchanged' : 'new'
   }
 
   /** @throws SLW_UNREACHABLE for a document that is older than the one that is known, or of somebody else */
@@ -316,15 +333,9 @@ export class Follower implements AsyncDisposable {
         this.#tell()
         // Another revision may bring other files; these will fail again.
         if (filesAreToBlame(code)) return
-        await this.#pauseFor(target, pauseMs(failures, this.#options.random ?? Math.random))
+        await this.#pause(pauseMs(failures, this.#options.random ?? Math.random), signal)
       }
     }
-  }
-
-  async #pauseFor({ ended }: Target, ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    ended.signal.addEventListener('abort', () => resolve(), { once: true })
-    await Promise.race([promise, this.#pause(ms)])
   }
 
   async #bring(target: Target): Promise<void> {
@@ -345,7 +356,12 @@ export class Follower implements AsyncDisposable {
         if (signal.aborted) return
         const before = await this.#clearFailed(endpoint.name)
         this.#present.set(endpoint.name, { endpoint, held })
-        const { failures } = await this.#apply()
+        const { failures } = await this.#apply().catch((error: unknown) => {
+          // Nothing was taken over: what served before is still what there is.
+          if (before === undefined) this.#present.delete(endpoint.name)
+          else this.#present.set(endpoint.name, before)
+          throw error
+        })
         const failure = failures.find((failed) => failed.endpoint === endpoint.name)
         if (failure !== undefined) {
           this.#present.set(endpoint.name, before ?? { endpoint, held, failed: true })

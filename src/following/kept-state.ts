@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Type } from 'typebox'
@@ -20,7 +21,7 @@ export class StateFile {
   readonly #path: string
 
   constructor(folder: string, name: string) {
-    this.#path = join(folder, `follows-${encodeURIComponent(name)}.json`)
+    this.#path = join(folder, `follows-${createHash('sha256').update(name).digest('hex').slice(0, 32)}.json`)
   }
 
   async read(url: string): Promise<KeptState | undefined> {

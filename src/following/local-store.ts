@@ -305,7 +305,9 @@ async function fetchFile(
       const bytes = await source.bytes(id, { offset, length }, signal)
       if (digestOf(bytes) !== chunks[index])
         throw new SlipwayError('SLW_STORE_CORRUPT', `chunk ${index} of ${name} has other bytes than its digest says (content ${id})`)
-      await handle.write(bytes, 0, length, offset)
+      const { bytesWritten } = await handle.write(bytes, 0, length, offset)
+      if (bytesWritten !== length)
+        throw new SlipwayError('SLW_STORE_UNAVAILABLE', `only ${bytesWritten} of ${length} bytes of ${name} could be written to ${path}`)
       await faultPoint('store.chunk')
       onBytes(length)
     }

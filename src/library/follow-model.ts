@@ -58,7 +58,7 @@ export async function followModel(
     new Follower({
       selection: { references: [reference] },
       url: address.url.replace(/\/+$/, ''),
-      name: `${address.environment ?? ''},${reference}`,
+      name: JSON.stringify([address.url, address.environment ?? '', reference]),
       client,
       store: localStore,
       apply: (desired) => dataPlane.apply(desired),

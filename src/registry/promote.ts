@@ -3,7 +3,7 @@ import { faultPoint } from '../core/fail-point.ts'
 import { moveAlias } from './aliases.ts'
 import { record } from './events.ts'
 import { requireModel } from './models.ts'
-import { asksForApproval } from './policies.ts'
+import { ALLOW_BREAKING_TAG, asksForApproval } from './policies.ts'
 import { requireVersion } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import { copyTree, filesBelow } from './trees.ts'
@@ -107,7 +107,12 @@ async function copyVersion(
   await write.insertInto('versions').values(made).execute()
   await faultPoint('promote.numbered')
   await copyTree(write, await filesBelow(write, `version:${source.id}`), `version:${id}`, at)
-  const tags = await write.selectFrom('version_tags').select(['key', 'value']).where('version_id', '=', source.id).execute()
+  const tags = await write
+    .selectFrom('version_tags')
+    .select(['key', 'value'])
+    .where('version_id', '=', source.id)
+    .where('key', '!=', ALLOW_BREAKING_TAG)
+    .execute()
   if (tags.length > 0)
     await write
       .insertInto('version_tags')

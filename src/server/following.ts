@@ -53,7 +53,7 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
     new Follower({
       selection,
       url: config.url,
-      name: [config.environment ?? '', ...(config.endpoints === 'all' ? ['*'] : config.endpoints.toSorted())].join(','),
+      name: JSON.stringify([config.url, config.environment ?? '', config.endpoints]),
       client,
       store,
       apply,

@@ -31,10 +31,10 @@ describe('errors', () => {
       assert.match(code, /^SLW_[A-Z]+(_[A-Z]+)*$/)
       assert.ok(kind.http >= 400 && kind.http < 600, code)
       assert.ok(grpc.has(kind.grpc), `${code}: ${kind.grpc}`)
-      assert.ok([1, 2, 3, 4, 6, 7, 10, 124, 130].includes(kind.exit), `${code}: ${kind.exit}`)
+      assert.ok([1, 2, 3, 4, 5, 6, 7, 10, 124, 130].includes(kind.exit), `${code}: ${kind.exit}`)
       for (const sentence of [kind.meaning, kind.cure]) assert.match(sentence, /^(?:[A-Z/`]|slipway).*\.$/, code)
       // What a client may try again unchanged is no fault of the client.
-      if (kind.retry) assert.ok(kind.http >= 500 || kind.http === 408 || kind.http === 499, code)
+      if (kind.retry) assert.ok(kind.http >= 500 || [408, 429, 499].includes(kind.http), code)
     }
   })
 

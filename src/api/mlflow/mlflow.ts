@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { enter } from '../enter.ts'
+import { enter, refuseStrangers } from '../enter.ts'
 import { fromFastify } from '../doors.ts'
 import { toWireError } from './errors.ts'
 import { EXPERIMENT_ROUTES } from './experiment-routes.ts'
@@ -17,6 +17,7 @@ export const MLFLOW_ROUTES: readonly MlflowRoute[] = [...EXPERIMENT_ROUTES, ...R
 export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
   return async (app) => {
     useMlflowErrors(app, options)
+    refuseStrangers(app, options)
     readBodies(app)
     for (const { path, methods } of othersOf(MLFLOW_ROUTES)) app.route({ method: methods, url: `/${path}`, handler: refuseMethod })
     for (const { methods, path, action, handle } of MLFLOW_ROUTES)
@@ -25,7 +26,7 @@ export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
         url: `/${path}`,
         handler: async (request) => {
           const values = request.method === 'GET' ? request.query : request.body
-          const { caller, scope } = await enter(options, request, { action, models: modelOf(path, values) })
+          const { caller, scope } = await enter(options, request, { action, models: modelsOf(path, values) })
           return await handle({
             registry: options.registry,
             scope,
@@ -58,7 +59,9 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    return JSON.parse(text.replaceAll(/"(?:[^"\\]|\\.)*"|NaN|-?Infinity/g, (word) => (word.startsWith('"') ? word : `"${word}"`)))
+    return JSON.parse(
+      text.replaceAll(/"(?:[^"\\]|\\[^])*(?:"|\\?$)|NaN|-?Infinity/g, (word) => (word.startsWith('"') ? word : `"${word}"`)),
+    )
   }
 }
 
@@ -76,14 +79,15 @@ function refuseMethod({ method, url }: { readonly method: string; readonly url: 
   throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${url.split('?', 1)[0]!} does not take ${method}`)
 }
 
-/** Errors in MLflow's shape. What is no fault of the caller is logged. */
-/** The model that a call is about: routes of models and versions say its name. */
-function modelOf(path: string, values: unknown): readonly string[] {
-  if (!/^(?:registered-models|model-versions)\//.test(path)) return []
-  const name = (values as { name?: unknown } | undefined)?.name
-  return typeof name === 'string' && name !== '' ? [name] : []
+/** The models that a call is about: routes of models and versions say the name, and a renaming the next one too. Searches are about all. */
+function modelsOf(path: string, values: unknown): readonly string[] {
+  if (!/^(?:registered-models|model-versions)\//.test(path) || path.endsWith('/search')) return []
+  const { name, new_name: next } = (values ?? {}) as { name?: unknown; new_name?: unknown }
+  const names = path.endsWith('/rename') ? [name, next] : [name]
+  return names.filter((text) => typeof text === 'string' && text !== '') as string[]
 }
 
+/** Errors in MLflow's shape. What is no fault of the caller is logged. */
 export function useMlflowErrors(app: FastifyInstance, { log }: Pick<ApiOptions, 'log'>): void {
   app.setErrorHandler((thrown, request, reply) => {
     const error = fromFastify(thrown)

@@ -1,3 +1,4 @@
+import { requireSource } from '../access.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { requireStage } from '../../registry/versions.ts'
 import { route } from './call.ts'
@@ -62,7 +63,8 @@ export const MODEL_ROUTES: readonly MlflowRoute[] = [
     if (version === undefined) throw new SlipwayError('SLW_INPUT_INVALID', `Registered model alias ${alias} not found.`)
     return { model_version: versionJson(version) }
   }),
-  route(['POST'], 'model-versions/create', 'write', async ({ registry, scope, fields }) => {
+  route(['POST'], 'model-versions/create', 'write', async ({ registry, scope, fields, caller }) => {
+    requireSource(caller, scope.environment, fields.requiredText('source'))
     const wanted: NewVersion = {
       source: fields.requiredText('source'),
       runId: fields.text('run_id'),

@@ -23,6 +23,8 @@ import type { V1Answer, V1Call, V1Route } from './route.ts'
 
 const tag = 'endpoints'
 const ENDPOINT = '/endpoints/:endpoint'
+/** Nobody has more revisions of one endpoint. */
+const REVISIONS_LOOKED_AT = 1_000_000
 const closed = { additionalProperties: false } as const
 
 /** What people compare: what was declared, and what it came to. */
@@ -58,6 +60,15 @@ async function modelsServed({
 }: Pick<V1Call, 'options' | 'params'> & { readonly environment: string }): Promise<string[]> {
   const row = await findEndpoint(options.registry.read, { environment, actor: '' }, params['endpoint']!)
   return row === undefined ? [] : modelsIn(JSON.parse(row.spec) as EndpointSpec)
+}
+
+/** Also those of every revision that a rollback may return to. */
+async function modelsEverServed(call: Parameters<typeof modelsServed>[0]): Promise<string[]> {
+  const { options, params, environment } = call
+  const now = await modelsServed(call)
+  if (now.length === 0) return []
+  const revisions = await options.delivery.endpoints.revisions({ environment, actor: '' }, params['endpoint']!, REVISIONS_LOOKED_AT)
+  return [...new Set([...now, ...revisions.flatMap(({ variants }) => variants.map(({ model }) => model))])]
 }
 
 /** @throws SLW_INPUT_INVALID where address and document name different things */
@@ -171,7 +182,7 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
       'Return to what an earlier revision served, as a new revision. Aliases are then not followed until `resume`, or until one moves',
     tag,
     action: 'deploy',
-    models: modelsServed,
+    models: modelsEverServed,
     query: Type.Object(DryRunQuery, closed),
     body: RollbackBody,
     answer: AppliedAnswer,

@@ -54,14 +54,14 @@ export const EVENT_ROUTES: readonly V1Route[] = [
       { additionalProperties: false },
     ),
     handle: async (call, reply) => {
-      const { options, scope, query, request } = call
+      const { options, scope, query } = call
       const { history } = options.registry
       const { after, ...filter } = query
       const upTo = await history.last()
       const from = lastSeen(call) ?? after ?? upTo
       // What has expired is told before the stream begins.
       await history.after(scope, from, filter, { limit: 1, upTo })
-      await sendEvents({ request, reply, from, ended: options.news.ended }, async (seen, signal) => {
+      await sendEvents({ call, reply, from, ended: options.news.ended }, async (seen, signal) => {
         const known = await options.news.after(seen, signal)
         if (known <= seen) return { messages: [], upTo: seen }
         const events = await history.after(scope, seen, filter, { limit: AT_ONCE, upTo: known })
@@ -78,12 +78,13 @@ export const EVENT_ROUTES: readonly V1Route[] = [
     summary: 'A model as it is now, and again whenever it or its versions or aliases change, as server-sent events',
     tag,
     action: 'read',
-    handle: async ({ options, scope, params, request }, reply) => {
+    handle: async (call, reply) => {
+      const { options, scope, params } = call
       const { history, models } = options.registry
       const name = params['model']!
       const upTo = await history.last()
       let now: ModelAnswer | undefined = modelAnswer(await models.get(scope, name))
-      await sendEvents({ request, reply, from: upTo, ended: options.news.ended }, async (seen, signal) => {
+      await sendEvents({ call, reply, from: upTo, ended: options.news.ended }, async (seen, signal) => {
         if (now !== undefined) {
           const first = now
           now = undefined

@@ -115,6 +115,7 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     action: 'report',
     body: ServerReport,
     handle: async ({ options, scope, params, body, caller }) => {
+      requireOwnServer(caller, params['server']!)
       await options.delivery.servers.report(scope, params['server']!, body, caller.keyId)
       return {}
     },
@@ -141,9 +142,27 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     body: Type.Object({}, closed),
     answer: JoinAnswer,
     status: 201,
-    handle: async ({ options, scope, params, caller }) => ({ body: await options.keys.ofServer(scope, params['server']!, caller.keyId) }),
+    handle: async ({ options, scope, params, caller }) => {
+      const server = params['server']!
+      if (serverOf(caller) !== server)
+        throw new SlipwayError('SLW_FORBIDDEN', `${caller.kind} "${caller.name}" is not the key of server "${server}"`)
+      return { body: await options.keys.ofServer(scope, server, caller.keyId) }
+    },
   }),
 ]
+
+/** The server whose key this is; undefined for any other key. */
+function serverOf({ name, kind, grants }: Caller): string | undefined {
+  const [grant, ...others] = grants
+  return kind === 'key' && others.length === 0 && grant?.role === 'follow' ? /^server (.+)$/.exec(name)?.[1] : undefined
+}
+
+/** A server tells of itself only. @throws SLW_FORBIDDEN */
+export function requireOwnServer(caller: Caller, server: string): void {
+  const own = serverOf(caller)
+  if (own !== undefined && own !== server)
+    throw new SlipwayError('SLW_FORBIDDEN', `the key of server "${own}" does not speak for "${server}"`)
+}
 
 function modelsOf(references: string): string[] {
   return (listOf(references) ?? []).map((reference) => reference.split(/[@/]/, 1)[0]!)

@@ -17,6 +17,8 @@ export interface V1Call<Query = unknown, Body = unknown> {
   /** What If-Match says, without quotes; undefined where it is not there. */
   readonly ifMatch: string | undefined
   readonly request: FastifyRequest
+  /** Whether the caller may still do this: for answers that last. */
+  readonly stillMay: () => Promise<boolean>
 }
 
 /** What a route answers. */

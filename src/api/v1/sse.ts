@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
+import type { V1Call } from './route.ts'
 
 /** One message of a stream (HTML, section 9.2, server-sent events). */
 export interface Message {
@@ -16,16 +17,18 @@ const BEAT_MS = 15_000
  * @param next the messages after an id, waiting for them up to the signal; none when the signal has come
  */
 export async function sendEvents(
-  { request, reply, from, ended }: { request: FastifyRequest; reply: FastifyReply; from: number; ended: AbortSignal },
+  { call, reply, from, ended }: { call: Pick<V1Call, 'request' | 'stillMay'>; reply: FastifyReply; from: number; ended: AbortSignal },
   next: (after: number, signal: AbortSignal) => Promise<{ readonly messages: readonly Message[]; readonly upTo: number }>,
 ): Promise<void> {
   const gone = new AbortController()
-  request.raw.socket.once('close', () => gone.abort())
+  call.request.raw.socket.once('close', () => gone.abort())
   const over = AbortSignal.any([gone.signal, ended])
   async function* lines(): AsyncGenerator<string> {
     yield `retry: 1000\n: follows ${from}\n\n`
     for (let after = from; !over.aborted;) {
       const { messages, upTo } = await next(after, AbortSignal.any([over, AbortSignal.timeout(BEAT_MS)]))
+      // A key may have been revoked meanwhile.
+      if (!(await call.stillMay())) return
       for (const { id, event, data } of messages) yield `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
       if (messages.length === 0) yield ':\n\n'
       after = upTo

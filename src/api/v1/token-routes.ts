@@ -9,6 +9,8 @@ import type { V1Route } from './route.ts'
 
 const tag = 'tokens'
 const LIFE_MS = 90 * 24 * 3600 * 1000
+/** Of a token of `slipway login`: with it others may be made, as with a session; not with those. */
+export const LOGIN_SCOPE = 'login'
 
 /** @throws SLW_FORBIDDEN for who is no person */
 function personOf({ personId, name, kind }: Caller): string {
@@ -43,7 +45,11 @@ export const TOKEN_ROUTES: readonly V1Route[] = [
     status: 201,
     handle: async ({ options, scope, body, caller }) => {
       const personId = personOf(caller)
-      const expiresAt = body.expiresAt ?? options.registry.ground.clock.epochMs() + LIFE_MS
+      const shown = caller.keyId === undefined ? undefined : (await options.keys.list()).find(({ id }) => id === caller.keyId)
+      if (shown !== undefined && !shown.scopes.includes(LOGIN_SCOPE))
+        throw new SlipwayError('SLW_FORBIDDEN', 'a token does not make tokens: sign in with slipway login')
+      const latest = options.registry.ground.clock.epochMs() + LIFE_MS
+      const expiresAt = Math.min(body.expiresAt ?? latest, latest)
       const { key, info } = await options.keys.create(
         { ...scope, once: undefined },
         { name: body.name, scopes: ['person'], expiresAt, personId },

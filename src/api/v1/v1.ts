@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { check } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { findOnce, keepAnswer } from '../../registry/once.ts'
-import { enter } from '../enter.ts'
+import { enter, stillMay } from '../enter.ts'
 import { fromFastify, streamOf } from '../doors.ts'
 import { problemOf } from './problem.ts'
 import { openApi } from './openapi.ts'
@@ -108,7 +108,17 @@ async function answer(options: ApiOptions, route: V1Route, request: FastifyReque
   }
   const ifMatch = headerOf(request, 'if-match')?.replace(/^(?:W\/)?"(.*)"$/, '$1')
   const result = await route.handle(
-    { options, scope, caller, params, query, body, ifMatch: ifMatch === '*' ? undefined : ifMatch, request },
+    {
+      options,
+      scope,
+      caller,
+      params,
+      query,
+      body,
+      ifMatch: ifMatch === '*' ? undefined : ifMatch,
+      request,
+      stillMay: () => stillMay(options, request, { action: route.action, models: early }),
+    },
     reply,
   )
   if (reply.sent) return reply

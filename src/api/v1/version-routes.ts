@@ -16,6 +16,7 @@ import { requireModel } from '../../registry/models.ts'
 import { readVersions } from '../../registry/read-versions.ts'
 import { versionsIn } from '../../registry/search/queries.ts'
 import { filesBelow } from '../../registry/trees.ts'
+import { requireSource } from '../access.ts'
 import { sendFile } from '../send-file.ts'
 import { tagsOf, versionAnswer } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
@@ -237,6 +238,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
 
 async function createVersion(call: V1Call<unknown, Static<typeof NewVersionBody>>): Promise<V1Answer> {
   const { options, scope, body, params } = call
+  requireSource(call.caller, scope.environment, body.source)
   const { files, source, tags, provenance, ...rest } = body
   if ((files === undefined) === (source === undefined)) throw new SlipwayError('SLW_INPUT_INVALID', 'give either `files` or `source`')
   const { versions } = options.registry

@@ -3,6 +3,7 @@ import { WindowSchema } from '../../contract/observation-window.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { recentSpan, trafficOf } from '../../monitoring/traffic.ts'
+import { requireOwnServer } from './follow-routes.ts'
 import { v1Route } from './route.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
 import type { V1Route } from './route.ts'
@@ -23,8 +24,9 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
       { sentAt: Type.Integer({ description: 'By the clock of the server.' }), windows: Type.Array(WindowSchema, { maxItems: 20_000 }) },
       closed,
     ),
-    handle: async ({ options, scope, params, body }) => {
+    handle: async ({ options, scope, params, body, caller }) => {
       const server = params['server']!
+      requireOwnServer(caller, server)
       const other = body.windows.find(({ key }) => key.server !== server)
       if (other !== undefined)
         throw new SlipwayError('SLW_INPUT_INVALID', `a window of server "${other.key.server}" was sent by "${server}"`)

@@ -25,8 +25,9 @@ interface Entry {
   readonly sent: boolean
 }
 
-/** Files that are sent together. */
+/** Files that are sent together, and their bytes: a request takes 8 MiB. */
 const BATCH = 60
+const BATCH_BYTES = 4 * 1024 * 1024
 const MINUTE_MS = 60_000
 const HOUR_MS = 3_600_000
 
@@ -38,7 +39,7 @@ export class WindowBuffer {
   readonly #options: BufferOptions
   /** One thing at a time: what is merged is not sent meanwhile. */
   readonly #turns = new Turns()
-  /** Windows that were given up because nothing older could be merged. */
+  /** Windows that were given up: nothing older could be merged, or the control plane will never take them. */
   dropped = 0
 
   private constructor(options: BufferOptions) {
@@ -66,16 +67,17 @@ export class WindowBuffer {
 
   /**
    * The oldest that are to be sent. Until they are done or put back, the same ones are given again, as they may have arrived.
+   * @param most files, at least 1
    * @returns undefined where there are none
    */
-  next(): Promise<Unsent | undefined> {
-    return this.#turns.take(() => this.#next())
+  next(most = BATCH): Promise<Unsent | undefined> {
+    return this.#turns.take(() => this.#next(most))
   }
 
-  async #next(): Promise<Unsent | undefined> {
+  async #next(most: number): Promise<Unsent | undefined> {
     const entries = await this.#entries()
     const sent = entries.filter((entry) => entry.sent)
-    const chosen = sent.length > 0 ? sent : entries.slice(0, BATCH)
+    const chosen = batchOf(sent.length > 0 ? sent : entries, most)
     if (chosen.length === 0) return undefined
     const names: string[] = []
     const windows: ObservationWindow[] = []
@@ -87,12 +89,18 @@ export class WindowBuffer {
       names.push(kept)
       windows.push(...read)
     }
-    return names.length === 0 ? await this.#next() : { names, windows }
+    return names.length === 0 ? await this.#next(most) : { names, windows }
   }
 
   /** They have arrived. */
   async done(names: readonly string[]): Promise<void> {
     for (const name of names) await rm(join(this.#options.folder, name), { force: true })
+  }
+
+  /** They will never be taken. */
+  async giveUp({ names, windows }: Unsent): Promise<void> {
+    this.dropped += windows.length
+    await this.done(names)
   }
 
   async #entries(): Promise<Entry[]> {
@@ -105,11 +113,12 @@ export class WindowBuffer {
     return entries
   }
 
-  /** @returns undefined for a file that cannot be read, which is removed */
+  /** @returns undefined for a file that is not whole, which is removed. @throws what reading throws */
   async #read(name: string): Promise<ObservationWindow[] | undefined> {
     const path = join(this.#options.folder, name)
+    const text = await readFile(path, 'utf8')
     try {
-      return JSON.parse(await readFile(path, 'utf8')) as ObservationWindow[]
+      return JSON.parse(text) as ObservationWindow[]
     } catch {
       await rm(path, { force: true })
       return undefined
@@ -156,6 +165,12 @@ export class WindowBuffer {
   async #recover(): Promise<void> {
     for (const name of await readdir(this.#options.folder)) if (name.endsWith('.merging')) await this.#finishMerge(name)
   }
+}
+
+/** At least one, and as many as a request takes. */
+function batchOf(entries: readonly Entry[], most: number): Entry[] {
+  let bytes = 0
+  return entries.slice(0, most).filter((entry, index) => (bytes += entry.bytes) <= BATCH_BYTES || index === 0)
 }
 
 /** `START-BOOT-SEQUENCE.json`: sorts by time. */

@@ -20,6 +20,8 @@ const MEASURED: Readonly<Record<string, string>> = {
   slipway_rejected_total: 'rejected',
   slipway_rows_total: 'rows',
 }
+/** Cuts after which a series that is not there is gone, and not only missing for a moment. */
+const FORGOTTEN_AFTER = 6
 const SUBJECT = new Set(['endpoint', 'variant', 'model', 'version'])
 
 interface Subject {
@@ -32,7 +34,7 @@ interface Subject {
 /** Cuts what a server counts into windows of event time: each holds what has come since the one before. */
 export class WindowCutter {
   readonly #options: CutterOptions
-  readonly #before = new Map<string, HistogramData | number>()
+  readonly #before = new Map<string, { readonly value: HistogramData | number; readonly cut: number }>()
   #fromMs: number
   #sequence = 0
 
@@ -52,8 +54,8 @@ export class WindowCutter {
         const { endpoint = '', variant = '', model = '', version = '' } = labels
         if (endpoint === '') continue
         const key = `${name}\0${JSON.stringify(labels)}`
-        const change = changeOf(value, this.#before.get(key))
-        this.#before.set(key, value)
+        const change = changeOf(value, this.#before.get(key)?.value)
+        this.#before.set(key, { value, cut: this.#sequence })
         if (change === undefined) continue
         const subject = { endpoint, variant, model, version }
         const named = `${endpoint}\0${variant}\0${model}\0${version}`
@@ -62,6 +64,8 @@ export class WindowCutter {
         window.statistics[`${statistic}${detailsOf(labels)}`] = change
       }
     }
+    // What is not counted any more begins at nothing when it comes back.
+    for (const [key, { cut }] of this.#before) if (this.#sequence - cut > FORGOTTEN_AFTER) this.#before.delete(key)
     const endMs = Math.max(onGrid(nowMs), this.#fromMs + WINDOW_MS)
     const sequence = this.#sequence++
     const { server, bootId, segmentOf } = this.#options
