@@ -188,5 +188,7 @@ function toError({ status, body }: Answered, url: string): SlipwayError {
   } catch {
     // Somebody else is there, or a proxy.
   }
+  // A proxy may take less than the control plane does.
+  if (status === 413) return new SlipwayError('SLW_BODY_TOO_LARGE', `${url} answers that the request is too large`)
   return new SlipwayError('SLW_UNREACHABLE', `${url} answers ${status}: ${body.toString('utf8', 0, 200)}`)
 }

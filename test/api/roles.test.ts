@@ -125,6 +125,12 @@ it('a role for some models is a role for these, by whatever door', async () => {
   assert.equal((await plane.ask('PUT', '/endpoints/e', document('other/1'), as)).status, 200)
   assert.equal(await status('PUT', '/endpoints/e', document('churn/1'), operator), 403)
   assert.equal(await status('DELETE', '/endpoints/e', undefined, operator), 403)
+  // Nor do they return to what is not theirs, whatever is served now.
+  assert.equal((await plane.ask('PUT', '/endpoints/e', document('churn/1'), as)).status, 200)
+  assert.equal(await status('POST', '/endpoints/e/rollback', { to: 2 }, operator), 403)
+  assert.equal(await status('POST', '/models/churn/versions', { source: 'models:/other/1' }, developer), 403, 'nor make versions of it')
+  assert.equal(await status('POST', '/models/churn/versions', { source: 'models:/churn/1' }, developer), 201)
+  assert.equal((await plane.ask('PUT', '/endpoints/e', document('other/1'), as)).status, 200)
   // Files go with the model, also by their content.
   const viewer = await make(['viewer'], ['churn'])
   const contentOf = async (model: string): Promise<string> => {
@@ -210,4 +216,52 @@ it('what nobody has allowed is denied', () => {
     ),
     true,
   )
+})
+
+it('the key of a server speaks for that server alone, and no other key becomes one', async () => {
+  await using plane = await planeInProcess()
+  const { key: root } = (await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })).body as { key: string }
+  const as = { authorization: `Bearer ${root}` }
+  const make = async (scope: string): Promise<Record<string, string>> => {
+    const { key } = (await plane.ask('POST', '/keys', { name: scope, scopes: [scope] }, as)).body as { key: string }
+    return { authorization: `Bearer ${key}` }
+  }
+  const [join, metrics, follow] = [await make('join'), await make('metrics'), await make('follow')]
+  const joined = await plane.ask('POST', '/servers/join', { server: 'one' }, join)
+  assert.equal(joined.status, 201)
+  const own = { authorization: `Bearer ${joined.body.key}` }
+  const report = {
+    apiVersion: 'slipway/v1',
+    bootId: 'b',
+    release: '0',
+    sentAt: Date.now(),
+    expiresInMs: 60_000,
+    staleSeconds: 0,
+    endpoints: [],
+  }
+  const windows = { sentAt: Date.now(), windows: [] }
+  const ask = async (method: string, path: string, body: unknown, who: Record<string, string>): Promise<number> =>
+    (await plane.ask(method, path, body, who)).status
+  assert.equal(await ask('PUT', '/servers/one/report', report, own), 204)
+  assert.equal(await ask('PUT', '/servers/two/report', report, own), 403)
+  assert.equal(await ask('POST', '/servers/one/windows', windows, own), 204)
+  assert.equal(await ask('POST', '/servers/two/windows', windows, own), 403)
+  assert.equal(await ask('POST', '/servers/two/key', {}, own), 403)
+  for (const other of [metrics, follow]) assert.equal(await ask('POST', '/servers/one/key', {}, other), 403)
+  const rotated = await plane.ask('POST', '/servers/one/key', {}, own)
+  assert.equal(rotated.status, 201)
+  assert.equal(await ask('PUT', '/servers/one/report', report, { authorization: `Bearer ${rotated.body.key}` }), 204)
+})
+
+it('a stream of events ends with the key that it was begun with', async () => {
+  await using plane = await planeInProcess()
+  const { key: root } = (await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })).body as { key: string }
+  const as = { authorization: `Bearer ${root}` }
+  const { key, id } = (await plane.ask('POST', '/keys', { name: 'reader', scopes: ['viewer'] }, as)).body as { key: string; id: string }
+  const stream = await fetch(`${plane.url}/api/v1/events/stream`, { headers: { authorization: `Bearer ${key}` } })
+  assert.equal(stream.status, 200)
+  const text = stream.text()
+  assert.equal((await plane.ask('DELETE', `/keys/${id}`, undefined, as)).status, 204)
+  await plane.ask('POST', '/models', { name: 'secret' }, as)
+  assert.doesNotMatch(await text, /secret/)
 })

@@ -262,6 +262,9 @@ eachDelivery('of two who change an endpoint that they have both seen the second 
   const scope = { ...ANNA, revision: resourceVersion }
   await delivery.endpoints.apply(scope, declared('churn', 'churn/2'))
   await assert.rejects(delivery.endpoints.apply(scope, declared('churn', 'churn/1')), { code: 'SLW_PRECONDITION_FAILED' })
+  const seen = { ...ANNA, revision: (await delivery.endpoints.get(ANNA, 'churn')).resourceVersion }
+  await delivery.endpoints.delete(ANNA, 'churn')
+  await assert.rejects(delivery.endpoints.apply(seen, declared('churn', 'churn/1')), { code: 'SLW_PRECONDITION_FAILED' })
 })
 
 eachDelivery('aliases that move and documents that are applied at once leave the endpoint where the alias points', async (world) => {
@@ -333,4 +336,39 @@ test('times of a cron line keep to the clocks of their zone', () => {
   assert.throws(() => nextFollow({ cron: 'often' }, 0), /expected five fields/)
   assert.throws(() => nextFollow({ cron: '0 3 * * *', timeZone: 'Mars/Base' }, 0), { code: 'SLW_INPUT_INVALID' })
   assert.throws(() => nextFollow({ cron: '* * * * * *' }, 0), { code: 'SLW_INPUT_INVALID' })
+})
+
+eachDelivery('what a reference means is looked up anew, also where no endpoint has changed', async (world) => {
+  const { delivery, version, registry } = world
+  const { states } = delivery
+  await version('churn')
+  const ask = async (): Promise<{ etag: string; meant: { variant?: { version: number }; refused?: string } }> => {
+    const { text, etag } = await states.text('default', [], await states.generation(), ['churn/2'])
+    return { etag, meant: JSON.parse(text).references[0] }
+  }
+  const before = await ask()
+  assert.match(before.meant.refused ?? '', /churn/)
+  assert.equal((await ask()).etag, before.etag)
+  await version('churn')
+  const there = await ask()
+  assert.equal(there.meant.variant?.version, 2)
+  assert.notEqual(there.etag, before.etag)
+  await registry.models.update(ANNA, 'churn', { policy: { gatedAliases: ['champion'], approval: true } })
+  const unapproved = await ask()
+  assert.match(unapproved.meant.refused ?? '', /approv/)
+})
+
+eachDelivery('a rollback returns to no version of a model that was deleted', async (world) => {
+  const { delivery, version, set, registry } = world
+  await churn(world)
+  await version('next')
+  await version('next')
+  await set('next@champion', 1)
+  await delivery.endpoints.apply(ANNA, declared('churn', 'next@champion'))
+  for (let turn = 0; turn < 10; turn++) await set('next@champion', turn % 2 === 0 ? 2 : 1)
+  await registry.models.delete(ANNA, 'churn')
+  await assert.rejects(delivery.endpoints.rollback(ANNA, 'churn', { to: 1 }), {
+    code: 'SLW_CONFLICT',
+    message: /model "churn" was deleted/,
+  })
 })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { planeInProcess } from '../api/in-plane.ts'
@@ -82,6 +82,29 @@ it('a server starts from its local store alone, and goes on when the control pla
     { protect: true },
   )
   await until(async () => (await added(server)) === 2, 'the next version answers', 60_000)
+})
+
+it('a version whose files were damaged is told as failed after a restart, and the next one is served', async () => {
+  await using plane = await planeInProcess()
+  await using folder = await temporaryFolder()
+  await adders(plane, 2)
+  await deploy(plane)
+  {
+    await using server = await follows(plane.url, folder.path)
+    assert.equal(await added(server), 1)
+  }
+  const store = join(folder.path, 'store')
+  const file = (await readdir(store, { recursive: true })).find((name) => name.endsWith('model.onnx'))!
+  await chmod(join(store, file), 0o600)
+  await writeFile(join(store, file), 'none')
+  await using server = await follows(plane.url, folder.path)
+  assert.match(String(await added(server)), /^status [45]/)
+  const states = (): string[] => server.repository.following?.().endpoints[0]?.versions.map(({ state }) => state) ?? []
+  assert.deepEqual(states(), ['failed'])
+  await until(async () => readyOf(await endpoint(plane)) !== 'Served', 'it is told')
+  await setAlias(plane, 2)
+  await until(async () => (await added(server)) === 2, 'the next version answers')
+  await until(async () => readyOf(await endpoint(plane)) === 'Served', 'that is told too')
 })
 
 it('a control plane that lies, is slow or gives old documents changes nothing of what is served', async () => {

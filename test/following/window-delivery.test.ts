@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Histogram } from '../../src/contract/histogram.ts'
+import { API_VERSION } from '../../src/contract/schema.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { SlipwayError } from '../../src/core/errors.ts'
+import { silentLogger } from '../../src/core/log.ts'
+import { WindowBuffer } from '../../src/following/windows/buffer.ts'
+import { WindowCutter } from '../../src/following/windows/cutter.ts'
+import { WindowPusher } from '../../src/following/windows/pusher.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import type { HistogramData } from '../../src/contract/histogram.ts'
+import type { ObservationWindow } from '../../src/contract/observation-window.ts'
+import type { Family } from '../../src/serving/observe/exposition.ts'
+
+const START = Date.UTC(2026, 0, 5)
+const SUBJECT = { endpoint: 'adder', variant: 'main', model: 'adder', version: '1' }
+
+function windowOf(sequence: number, rows = 1): ObservationWindow {
+  const startMs = START + sequence * 10_000
+  return {
+    apiVersion: API_VERSION,
+    key: { source: 'online', server: 'one', bootId: 'b', sequence, ...SUBJECT, segment: 1, startMs, endMs: startMs + 10_000 },
+    statistics: { rows: { kind: 'count', value: rows } },
+  }
+}
+
+async function bufferIn(folder: string): Promise<WindowBuffer> {
+  return await WindowBuffer.open({ folder, filesMax: 1000, bytesMax: 64 * 1024 * 1024 })
+}
+
+/** A pusher over a buffer, that sends to what is given and counts nothing itself. */
+function pusherTo(
+  buffer: WindowBuffer,
+  sendWindows: (server: string, windows: readonly ObservationWindow[]) => Promise<void>,
+): WindowPusher {
+  const cutter = new WindowCutter({ server: 'one', bootId: 'b', segmentOf: () => 1 }, START)
+  const families = (): Promise<readonly Family[]> => Promise.resolve([])
+  return new WindowPusher({ cutter, buffer, client: { sendWindows }, server: 'one', families, clock: systemClock, log: silentLogger })
+}
+
+test('a window that the control plane will never take does not hold up the others, and is told', async () => {
+  await using folder = await temporaryFolder()
+  const buffer = await bufferIn(folder.path)
+  for (let sequence = 0; sequence < 10; sequence++) await buffer.add([windowOf(sequence)])
+  const taken: number[] = []
+  await using pusher = pusherTo(buffer, async (_, windows) => {
+    if (windows.some(({ key }) => key.sequence === 3)) throw new SlipwayError('SLW_CONFLICT', 'too old')
+    taken.push(...windows.map(({ key }) => key.sequence))
+  })
+  await pusher.push()
+  assert.deepEqual(taken, [0, 1, 2, 4, 5, 6, 7, 8, 9])
+  assert.equal(await buffer.next(), undefined)
+  await pusher.push()
+  assert.match(pusher.trouble ?? '', /^1 windows were given up/)
+})
+
+test('windows of a control plane that cannot be reached stay, whatever was sent of them', async () => {
+  await using folder = await temporaryFolder()
+  const buffer = await bufferIn(folder.path)
+  for (let sequence = 0; sequence < 3; sequence++) await buffer.add([windowOf(sequence)])
+  let away = true
+  const taken: number[] = []
+  await using pusher = pusherTo(buffer, async (_, windows) => {
+    if (away) throw new SlipwayError('SLW_UNREACHABLE', 'nobody is there')
+    taken.push(...windows.map(({ key }) => key.sequence))
+  })
+  await pusher.push()
+  away = false
+  await pusher.push()
+  assert.deepEqual(taken, [0, 1, 2])
+})
+
+test('what is sent together fits into a request', async () => {
+  await using folder = await temporaryFolder()
+  const buffer = await bufferIn(folder.path)
+  for (let sequence = 0; sequence < 20; sequence++) await buffer.add(Array.from({ length: 4000 }, () => windowOf(sequence)))
+  let batches = 0
+  for (let unsent = await buffer.next(); unsent !== undefined; unsent = await buffer.next()) {
+    batches++
+    assert.ok(JSON.stringify(unsent.windows).length < 8 * 1024 * 1024)
+    await buffer.done(unsent.names)
+  }
+  assert.ok(batches > 2, String(batches))
+})
+
+test('a file that was cut off is passed over, and costs nothing else', async () => {
+  await using folder = await temporaryFolder()
+  const buffer = await bufferIn(folder.path)
+  await writeFile(join(folder.path, '000000000000001-b-000000000.json'), '[{"apiVersion"')
+  await buffer.add([windowOf(1)])
+  assert.deepEqual((await buffer.next())?.windows, [windowOf(1)])
+})
+
+function latencies(...seconds: number[]): HistogramData {
+  const histogram = new Histogram()
+  for (const value of seconds) histogram.observe(value)
+  return histogram.snapshot()
+}
+
+function durations(value: HistogramData): Family[] {
+  return [{ name: 'slipway_request_duration_seconds', samples: [{ labels: SUBJECT, value }] } as unknown as Family]
+}
+
+const countOf = (windows: readonly ObservationWindow[]): number =>
+  windows.reduce((sum, { statistics }) => sum + ((statistics['request_seconds'] as HistogramData | undefined)?.count ?? 0), 0)
+
+test('a version that was away and comes back is counted from nothing', () => {
+  const cutter = new WindowCutter({ server: 'one', bootId: 'b', segmentOf: () => 1 }, START)
+  let now = START
+  const cut = (families: readonly Family[]): number => countOf(cutter.cut(families, (now += 10_000)))
+  assert.equal(cut(durations(latencies(0.1, 0.1, 0.1, 0.1, 0.1))), 5)
+  // Missing once, as from a worker that did not answer in time: that is no beginning.
+  assert.equal(cut([]), 0)
+  assert.equal(cut(durations(latencies(0.1, 0.1, 0.1, 0.1, 0.1, 0.1))), 1)
+  for (let index = 0; index < 10; index++) assert.equal(cut([]), 0)
+  assert.equal(cut(durations(latencies(...Array.from({ length: 40 }, () => 0.2)))), 40)
+})
+
+test('counts that began anew are never subtracted below nothing', () => {
+  const cutter = new WindowCutter({ server: 'one', bootId: 'b', segmentOf: () => 1 }, START)
+  cutter.cut(durations(latencies(0.1, 0.1)), START + 10_000)
+  const [window] = cutter.cut(durations(latencies(0.2, 0.2, 0.2)), START + 20_000)
+  const { count, counts } = window!.statistics['request_seconds'] as HistogramData
+  assert.equal(count, 3)
+  assert.ok(counts.every((one) => one >= 0))
+})
