@@ -243,7 +243,7 @@ export class LocalStore {
   }
 }
 
-/** `NAME.PID.partial` of a process that is still there is being written. */
+/** `NAME.CHANCE.PID.partial` of a process that is still there is being written. */
 function isAliveWriter(name: string): boolean {
   const pid = Number(/\.(\d+)\.partial$/.exec(name)?.[1])
   try {

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 
 /** Writes a small file so that it is there whole or as it was, whatever ends the process or the machine. For its owner alone. */
 export async function writeWhole(path: string, text: string): Promise<void> {
-  const beside = `${path}.${randomBytes(6).toString('hex')}.partial`
+  const beside = `${path}.${randomBytes(6).toString('hex')}.${process.pid}.partial`
   try {
     const handle = await open(beside, 'w', 0o600)
     try {
