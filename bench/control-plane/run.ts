@@ -133,7 +133,7 @@ async function many(plane: ChildControlPlane, rounds: number): Promise<void> {
     generation = state.generation + 1
     heard.clear()
     const started = performance.now()
-    await api(plane.url, 'PUT', '/models/churn/aliases/champion', { version: (round % 2) + 1 })
+    await api(plane.url, 'PUT', '/models/churn/aliases/champion', { version: ((round + 1) % 2) + 1 })
     while (heard.size < SERVERS) await pause(5)
     const times = [...heard.values()].map((time) => time - started)
     all.push(...times)

@@ -51,6 +51,8 @@ eachEmptyPlace('the migrations of this release make every table that a query can
     if (table !== undefined) await sql`select * from ${sql.table(table)}`.execute(database.read)
   }
   assert.deepEqual(await database.read.selectFrom('counters').select('name').orderBy('name').execute(), [
+    { name: 'delivery' },
+    { name: 'era' },
     { name: 'event' },
     { name: 'experiment' },
     { name: 'webhook' },
