@@ -90,8 +90,9 @@ export class Keys {
   async rotate(scope: Scope, id: string, overlapMs: number): Promise<{ readonly key: string; readonly info: KeyInfo }> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
-    const old = (await this.list()).find((info) => info.id === id && info.revokedAt === undefined && (info.expiresAt ?? Infinity) > now)
-    if (old === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
+    const old = await this.get(id)
+    if (old === undefined || old.revokedAt !== undefined || (old.expiresAt ?? Infinity) <= now)
+      throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
     const { name, scopes, environments, models } = old
     if (old.personId !== undefined) throw new SlipwayError('SLW_CONFLICT', `the token "${name}" is of a person, who makes the next one`)
     // One that ends has a successor that ends, as long after.
@@ -117,6 +118,12 @@ export class Keys {
           .execute(),
       )
     return { key, expiresAt, environment: scope.environment }
+  }
+
+  /** Undefined for an id that is none. */
+  async get(id: string): Promise<KeyInfo | undefined> {
+    const row = await this.#ground.database.read.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst()
+    return row === undefined ? undefined : infoOf(row)
   }
 
   async list(): Promise<KeyInfo[]> {

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { record } from '../registry/events.ts'
-import type { Kysely, Selectable } from 'kysely'
+import type { Selectable } from 'kysely'
 import type { Grant, Role } from '../contract/roles.ts'
 import type { Ground, Scope } from '../registry/ground.ts'
-import type { PeopleRow, RoleBindingsRow, Schema } from '../storage/sql/schema.ts'
+import type { PeopleRow, RoleBindingsRow } from '../storage/sql/schema.ts'
 
 /** Somebody who has signed in. */
 export interface Person {
@@ -54,7 +54,8 @@ export interface PeopleOptions {
   readonly admins?: readonly string[]
 }
 
-const SESSION_MS = 12 * 3600 * 1000
+/** How long a session of a browser may last. */
+export const SESSION_MS = 12 * 3600 * 1000
 /** A session that nobody has used for so long is over. */
 const SESSION_IDLE_MS = 2 * 3600 * 1000
 const SEEN_EVERY_MS = 60_000
@@ -218,7 +219,9 @@ export class People {
   }
 
   async findLogin<T>(name: string): Promise<T | undefined> {
-    return await pending<T>(this.#ground.database.read, name, this.#ground.clock.epochMs())
+    const { database, clock } = this.#ground
+    const row = await database.read.selectFrom('logins').selectAll().where('hash', '=', hashOf(name)).executeTakeFirst()
+    return secretOf<T>(row, clock.epochMs())
   }
 
   /** Once: it is gone then. */
@@ -226,7 +229,7 @@ export class People {
     const { database, clock } = this.#ground
     return await database.write(async (write) => {
       const row = await write.deleteFrom('logins').where('hash', '=', hashOf(name)).returningAll().executeTakeFirst()
-      return row === undefined || row.expires_at <= clock.epochMs() ? undefined : (JSON.parse(row.secret) as T)
+      return secretOf<T>(row, clock.epochMs())
     })
   }
 
@@ -241,8 +244,8 @@ export class People {
   }
 }
 
-async function pending<T>(read: Kysely<Schema>, name: string, now: number): Promise<T | undefined> {
-  const row = await read.selectFrom('logins').selectAll().where('hash', '=', hashOf(name)).executeTakeFirst()
+/** What is remembered of a sign-in that is still on its way. */
+function secretOf<T>(row: { readonly secret: string; readonly expires_at: number } | undefined, now: number): T | undefined {
   return row === undefined || row.expires_at <= now ? undefined : (JSON.parse(row.secret) as T)
 }
 

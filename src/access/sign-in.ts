@@ -43,7 +43,8 @@ export interface DeviceLogin {
 const CONFIGURED_MS = 5 * 60_000
 type Tokens = TokenEndpointResponse & TokenEndpointResponseHelpers
 
-const LOGIN_MS = 10 * 60_000
+/** How long somebody may take to sign in. */
+export const LOGIN_MS = 10 * 60_000
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
 /** People sign in with a browser (authorization code with PKCE) or with a code on another device (RFC 8628). */

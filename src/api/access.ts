@@ -126,6 +126,18 @@ export function isAdminEverywhere({ grants }: Pick<Identity, 'grants'>): boolean
   return grants.some(({ role, environments, models }) => role === 'admin' && environments === undefined && models === undefined)
 }
 
+/** Whether somebody is admin of these environments. @param environments undefined: of every one */
+export function isAdminOf(caller: Caller, environments: readonly string[] | undefined): boolean {
+  if (environments === undefined) return isAdminEverywhere(caller)
+  return environments.every((environment) => caller.may('admin', { environment, models: [] }))
+}
+
+/** Nobody gives or takes what holds where they are no admin. @param environments undefined: every one. @throws SLW_FORBIDDEN */
+export function requireAdminOf(caller: Caller, environments: readonly string[] | undefined): void {
+  if (environments === undefined) requireEverywhere(caller)
+  else for (const environment of environments) requirePermission(caller, 'admin', { environment, models: [] })
+}
+
 /** What concerns every environment is for who is admin of all. @throws SLW_FORBIDDEN */
 export function requireEverywhere(caller: Caller): void {
   if (!isAdminEverywhere(caller))

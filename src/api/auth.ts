@@ -1,3 +1,6 @@
+import { SESSION_MS } from '../access/people.ts'
+import { LOGIN_MS } from '../access/sign-in.ts'
+import { DEFAULT_ENVIRONMENT } from '../registry/ground.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { cookieOf, sessionCookie, sessionCookieName } from './access.ts'
 import { fromFastify } from './doors.ts'
@@ -7,15 +10,13 @@ import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { SignIn } from '../access/sign-in.ts'
 import type { ApiOptions } from './doors.ts'
 
-/** Of people who sign in, from one address in a minute: each begins something that is remembered. */
-const BEGINNINGS = {
-  config: { rateLimit: { max: 30, timeWindow: 60_000, keyGenerator: (request: FastifyRequest) => request.ip } },
-  bodyLimit: 16 * 1024,
+/** So many in a minute from one address: each begins something that is remembered, or asks after it. */
+function perAddress(max: number) {
+  return { config: { rateLimit: { max, timeWindow: 60_000, keyGenerator: (request: FastifyRequest) => request.ip } }, bodyLimit: 16 * 1024 }
 }
-const POLLS = {
-  config: { rateLimit: { max: 120, timeWindow: 60_000, keyGenerator: (request: FastifyRequest) => request.ip } },
-  bodyLimit: 16 * 1024,
-}
+const BEGINNINGS = perAddress(30)
+const POLLS = perAddress(120)
+
 /** How long a token holds that `slipway login` gets. */
 const TOKEN_MS = 12 * 3600 * 1000
 
@@ -41,7 +42,7 @@ export function authRoutes(options: ApiOptions): FastifyPluginAsync {
     app.get('/login', BEGINNINGS, async (request, reply) => {
       const { return: returnTo = '/' } = request.query as { return?: string }
       const { url, state } = await signIn().begin(returnTo)
-      return reply.header('set-cookie', cookie(stateCookie, state, 600)).redirect(url)
+      return reply.header('set-cookie', cookie(stateCookie, state, LOGIN_MS / 1000)).redirect(url)
     })
     app.get('/callback', async (request, reply) => {
       const state = cookieOf(request.headers.cookie, stateCookie)
@@ -50,7 +51,7 @@ export function authRoutes(options: ApiOptions): FastifyPluginAsync {
       const before = sessionCookie(request.headers.cookie, secure)
       if (before !== undefined) await people.endSession(before)
       const { cookie: value } = await people.beginSession(person)
-      const cookies = [cookie(sessionCookieName(secure), value, 12 * 3600), cookie(stateCookie, '', 0)]
+      const cookies = [cookie(sessionCookieName(secure), value, SESSION_MS / 1000), cookie(stateCookie, '', 0)]
       return reply.header('set-cookie', cookies).redirect(returnTo)
     })
     app.get('/session', async (request) => {
@@ -76,7 +77,7 @@ export function authRoutes(options: ApiOptions): FastifyPluginAsync {
       const person = await signIn().pollDevice(String(handle ?? ''))
       if (person === undefined) return reply.code(202).send({ pending: true })
       const expiresAt = options.registry.ground.clock.epochMs() + TOKEN_MS
-      const scope = { environment: 'default', actor: person.name }
+      const scope = { environment: DEFAULT_ENVIRONMENT, actor: person.name }
       const { key } = await keys.create(scope, { name: `${person.name} (login)`, scopes: [LOGIN_SCOPE], expiresAt, personId: person.id })
       return { token: key, name: person.name, expiresAt }
     })

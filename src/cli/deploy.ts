@@ -1,3 +1,4 @@
+import { MODEL_REFERENCE, modelReference } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError } from '../core/errors.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { asksRegistry, clientOf, part } from './registry/common.ts'
@@ -20,10 +21,10 @@ export function define(command: Command): void {
 }
 
 async function deploy(model: string, options: ChangeOptions & { name?: string }): Promise<void> {
-  if (!/^[^/@:]+(?:@[^/@:]+|\/\d+)$/.test(model))
+  if (!MODEL_REFERENCE.test(model))
     throw new SlipwayError('SLW_USAGE', `"${model}" names no version; expected MODEL@ALIAS, such as churn@champion, or MODEL/NUMBER`)
   const client = await clientOf(options)
-  const name = options.name ?? model.split(/[@/]/, 1)[0]!
+  const name = options.name ?? modelReference(model).model
   const present = await presentEndpoint(client, name)
   const manager = present?.metadata.managedBy
   if (manager !== undefined && manager.kind !== 'person' && manager.kind !== 'slipway')

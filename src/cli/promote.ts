@@ -1,5 +1,4 @@
 import { asksRegistry, change, clientOf, part, show } from './registry/common.ts'
-import { RegistryClient } from './registry/client.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { note, style } from './output.ts'
 import type { Command } from 'commander'
@@ -43,8 +42,7 @@ export function define(command: Command): void {
 async function promote(name: string, options: PromoteOptions): Promise<void> {
   const [, model, alias, number] = /^([^/@]+)(?:@([^/@]+)|\/(\d+))$/.exec(name) ?? []
   if (model === undefined) throw new SlipwayError('SLW_USAGE', `"${name}" names no version; expected MODEL@ALIAS or MODEL/NUMBER`)
-  const asked = await clientOf(options)
-  const client = options.from === undefined ? asked : new RegistryClient({ ...asked.target, environment: options.from }, options.reason)
+  const client = await clientOf(options.from === undefined ? options : { ...options, environment: options.from })
   const version = number ?? String((await client.ask<AliasAnswer>(`/models/${part(model)}/aliases/${part(alias!)}`)).version)
   const target = options.alias === false ? undefined : (options.alias ?? alias)
   const body = {

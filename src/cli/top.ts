@@ -3,21 +3,9 @@ import { formatMs, parseDurationMs } from '../core/units.ts'
 import { asksRegistry, clientOf, showList, time } from './registry/common.ts'
 import { print, style, table } from './output.ts'
 import type { Command } from 'commander'
+import type { TrafficAnswer } from '../contract/delivery-api.ts'
 import type { RegistryClient } from './registry/client.ts'
 import type { RegistryOptions, View } from './registry/common.ts'
-
-interface TrafficAnswer {
-  readonly endpoint: string
-  readonly variant: string
-  readonly model: string
-  readonly version: string
-  readonly requests: number
-  readonly ratePerSecond: number
-  readonly errors: number
-  readonly refused: number
-  readonly p50Ms?: number
-  readonly p99Ms?: number
-}
 
 interface TopOptions extends RegistryOptions {
   readonly endpoint?: string

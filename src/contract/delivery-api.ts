@@ -149,3 +149,18 @@ export const JoinAnswer = Type.Object({
   environment: Type.String(),
 })
 export type JoinAnswer = Static<typeof JoinAnswer>
+
+/** What came to one version in a span of time, over all servers. */
+export const TrafficAnswer = Type.Object({
+  endpoint: Type.String(),
+  variant: Type.String(),
+  model: Type.String(),
+  version: Type.String(),
+  requests: Type.Integer(),
+  ratePerSecond: Type.Number(),
+  errors: Type.Integer({ description: 'Answers with a status of 500 or more.' }),
+  refused: Type.Integer({ description: 'Answers with a status of 400 to 499.' }),
+  p50Ms: Optional(Type.Number()),
+  p99Ms: Optional(Type.Number()),
+})
+export type TrafficAnswer = Static<typeof TrafficAnswer>

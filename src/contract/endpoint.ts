@@ -9,6 +9,12 @@ const closed = { additionalProperties: false } as const
 export const TARGETS = ['local', 'kubernetes', 'sagemaker', 'vertex', 'azureml', 'lambda', 'edge'] as const
 export type Target = (typeof TARGETS)[number]
 
+/** What names a version: MODEL@ALIAS or MODEL/NUMBER. */
+const REFERENCE = '^[^/@:]+(@[^/@:]+|/[0-9]+)$'
+export const MODEL_REFERENCE = new RegExp(REFERENCE)
+/** Names of endpoints are parts of addresses. */
+export const ENDPOINT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
+
 /** The name of a variant where a document gives none. */
 export const MAIN_VARIANT = 'main'
 
@@ -34,7 +40,7 @@ const EndpointVariant = Type.Object(
       Type.String({ pattern: '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$', maxLength: 63, description: 'Unique in the endpoint. Default: main.' }),
     ),
     model: Type.String({
-      pattern: '^[^/@:]+(@[^/@:]+|/[0-9]+)$',
+      pattern: REFERENCE,
       description: 'MODEL@ALIAS, which is followed, or MODEL/NUMBER, which stays.',
     }),
     weight: Type.Optional(Type.Number({ minimum: 0, maximum: 100, description: 'Share of the traffic, in percent. Default: 100.' })),
@@ -91,9 +97,8 @@ function overlayType() {
   return Type.Object({ ...Scale, serving: Type.Optional(ServingOptions) }, closed)
 }
 
-/** Names of endpoints are parts of addresses. */
 const EndpointName = Type.String({
-  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$',
+  pattern: ENDPOINT_NAME.source,
   maxLength: 253,
   description: 'What clients call: letters, digits, `.`, `_` and `-`.',
 })
@@ -152,6 +157,11 @@ export type ModelReference = { readonly model: string; readonly alias: string } 
 export function modelReference(text: string): ModelReference {
   const [, model = text, alias, version] = /^([^/@:]+)(?:@(.+)|\/([0-9]+))$/.exec(text) ?? []
   return alias === undefined ? { model, version: Number(version) } : { model, alias }
+}
+
+/** The models that a spec names, each once. */
+export function modelsOf({ variants }: { readonly variants: readonly { readonly model: string }[] }): string[] {
+  return [...new Set(variants.map(({ model }) => modelReference(model).model))]
 }
 
 /** A spec with every default in place, and the overlay of its target laid over it. */

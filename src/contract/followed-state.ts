@@ -4,6 +4,7 @@
  */
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
+import { ENDPOINT_NAME } from './endpoint.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import type { ServingOptions } from './serving-options.ts'
 
@@ -21,7 +22,7 @@ const FollowedVariant = Type.Object({
 export type FollowedVariant = Static<typeof FollowedVariant>
 
 export const FollowedEndpoint = Type.Object({
-  name: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' }),
+  name: Type.String({ pattern: ENDPOINT_NAME.source }),
   labels: Type.Record(Type.String(), Type.String()),
   generation: Type.Integer({ minimum: 1 }),
   revision: Type.Integer({ minimum: 1 }),

@@ -1,3 +1,4 @@
+import { originOf } from '../core/origin.ts'
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import { rm } from 'node:fs/promises'
@@ -196,7 +197,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const held = opened.move()
   return {
     localUrl,
-    url: `http${certificates === undefined ? '' : 's'}://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    url: originOf({ secure: certificates !== undefined, host, port: bound }),
     port: bound,
     registry,
     keys,
@@ -231,7 +232,7 @@ function openSignIn(
   const { issuer, clientId, clientSecret, groupsClaim, scope } = signIn
   if (publicUrl === undefined && port === 0)
     throw new SlipwayError('SLW_CONFIG_INVALID', 'people who sign in are sent back to us: give --public-url, or a port')
-  const here = publicUrl ?? `http${tls === undefined ? '' : 's'}://${host.includes(':') ? `[${host}]` : host}:${port}`
+  const here = publicUrl ?? originOf({ secure: tls !== undefined, host, port })
   return new SignIn({ issuer, clientId, clientSecret, groupsClaim, scope, publicUrl: here, people })
 }
 

@@ -1,3 +1,4 @@
+import { ENDPOINT_NAME } from '../contract/endpoint.ts'
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { policyFailures } from '../registry/policies.ts'
 import { findEndpoint } from './read-endpoints.ts'
@@ -110,7 +111,7 @@ export class AliasEndpoints {
         const { name: model, number, version_id: id, approval, set_at: setAt } = row
         const failures =
           row.servable === 1 ? await policyFailures(read, row, { id, number, approval }, SERVED_ALIAS) : [row.servable_reason ?? '']
-        if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(model)) failures.push('its name is none that an address can hold')
+        if (!ENDPOINT_NAME.test(model)) failures.push('its name is none that an address can hold')
         return { model, number, setAt, refusal: failures.length === 0 ? undefined : failures.join('; ') }
       }),
     )

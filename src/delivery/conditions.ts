@@ -17,13 +17,13 @@ export function conditionsOf(endpoint: Endpoint, reports: readonly ReportOf[], m
   return [ready(endpoint, reports), following(endpoint, missing)]
 }
 
+/** Makes conditions of one type. */
+function conditions(type: Condition['type']): (status: Condition['status'], reason: string, message: string) => Condition {
+  return (status, reason, message) => ({ type, status, reason, message })
+}
+
 function ready({ revision }: Endpoint, reports: readonly ReportOf[]): Condition {
-  const condition = (status: Condition['status'], reason: string, message: string): Condition => ({
-    type: 'Ready',
-    status,
-    reason,
-    message,
-  })
+  const condition = conditions('Ready')
   const live = reports.filter((report) => report.live)
   if (live.length === 0)
     return reports.length === 0
@@ -48,12 +48,7 @@ function following(
   { suspended, heldBack, spec: { follow = 'notification', variants }, name }: Endpoint,
   missing: readonly string[],
 ): Condition {
-  const condition = (status: Condition['status'], reason: string, message: string): Condition => ({
-    type: 'Following',
-    status,
-    reason,
-    message,
-  })
+  const condition = conditions('Following')
   if (suspended !== undefined)
     return condition(
       'False',

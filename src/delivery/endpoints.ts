@@ -7,7 +7,7 @@ import { nextNumber } from '../registry/counters.ts'
 import { record } from '../registry/events.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { nextFollow } from './next-follow.ts'
-import { findEndpoint, requireEndpoint, toEndpoint } from './read-endpoints.ts'
+import { findEndpoint, requireEndpoint, specOf, toEndpoint } from './read-endpoints.ts'
 import { judge, lockModels, resolveVariants, unsupported } from './resolve.ts'
 import { addRevision, recordRevision, revisionOf, toRevision } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
@@ -98,6 +98,15 @@ export class Endpoints {
       .limit(limit)
       .execute()
     return rows.map(toRevision)
+  }
+
+  /** The models of all its revisions; none of an endpoint that is not there. */
+  async modelsEverServed(scope: Scope, name: string): Promise<string[]> {
+    const { read } = this.#ground.database
+    const row = await findEndpoint(read, scope, name)
+    if (row === undefined) return []
+    const rows = await read.selectFrom('revisions').select('resolved').distinct().where('endpoint_id', '=', row.id).execute()
+    return [...new Set(rows.flatMap(({ resolved }) => (JSON.parse(resolved) as ResolvedVariant[]).map(({ model }) => model)))]
   }
 
   /**
@@ -236,7 +245,7 @@ export class Endpoints {
   ): Promise<AppliedEndpoint> {
     return await this.#write(dryRun, async (write) => {
       const found = await requireEndpoint(write, scope, name)
-      await lockModels(write, scope, resolveSpec(JSON.parse(found.spec) as EndpointSpec))
+      await lockModels(write, scope, specOf(found))
       const row = await lockEndpoint(write, scope, found.id)
       if (row.suspended !== null && cause === 'sync')
         throw new SlipwayError(
@@ -255,7 +264,7 @@ export class Endpoints {
     const { clock, newId } = this.#ground
     return await this.#write(dryRun, async (write) => {
       const found = await requireEndpoint(write, scope, name)
-      if (rights !== undefined) await lockModels(write, scope, resolveSpec(JSON.parse(found.spec) as EndpointSpec))
+      if (rights !== undefined) await lockModels(write, scope, specOf(found))
       const row = await lockEndpoint(write, scope, found.id)
       const before = await toEndpoint(write, row)
       const target = await returnTo(write, before, to)
@@ -344,11 +353,10 @@ export class Endpoints {
       await database.write(async (write) => {
         await fenced(write)
         const found = await write.selectFrom('endpoints').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
-        const { follow, ...rest } = resolveSpec(JSON.parse(found.spec) as EndpointSpec)
-        await lockModels(write, scope, { ...rest, follow })
+        await lockModels(write, scope, specOf(found))
         const row = await lockEndpoint(write, scope, id)
         if (row.deleted_at !== null || row.next_follow_at === null || row.next_follow_at > now) return
-        const next = nextFollow(resolveSpec(JSON.parse(row.spec) as EndpointSpec).follow, now) ?? null
+        const next = nextFollow(resolveSpec(specOf(row)).follow, now) ?? null
         await write.updateTable('endpoints').set({ next_follow_at: next }).where('id', '=', id).execute()
         await faultPoint('cron.set')
         if (row.suspended === null) await renewOrHoldBack(write, scope, this.#ground, { row, cause: 'cron', allowBreaking: false })
@@ -401,7 +409,7 @@ export async function followAlias(
       await write.updateTable('endpoints').set({ suspended: null, updated_at: at }).where('id', '=', id).execute()
       await bump(write, id)
     }
-    const { follow } = resolveSpec(JSON.parse(row.spec) as EndpointSpec)
+    const { follow } = resolveSpec(specOf(row))
     if (follow !== 'notification') continue
     await renewOrHoldBack(write, own, ground, { row: { ...row, suspended: null }, cause: 'alias', allowBreaking })
   }

@@ -94,7 +94,7 @@ export async function toEndpoint(read: Kysely<Schema>, row: Selectable<Endpoints
     environment: row.environment,
     name: row.name,
     labels: JSON.parse(row.labels) as Record<string, string>,
-    spec: JSON.parse(row.spec) as EndpointSpec,
+    spec: specOf(row),
     generation: row.generation,
     resourceVersion: row.resource_version,
     managedBy: jsonOf<ManagedBy>(row.managed_by),
@@ -111,6 +111,11 @@ export async function toEndpoint(read: Kysely<Schema>, row: Selectable<Endpoints
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   }
+}
+
+/** As it was written. */
+export function specOf({ spec }: Pick<Selectable<EndpointsRow>, 'spec'>): EndpointSpec {
+  return JSON.parse(spec) as EndpointSpec
 }
 
 function jsonOf<T>(text: string | null): T | undefined {

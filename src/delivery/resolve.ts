@@ -1,5 +1,5 @@
 import { compareSignatures } from '../contract/compatibility.ts'
-import { modelReference } from '../contract/endpoint.ts'
+import { modelReference, modelsOf } from '../contract/endpoint.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { requireModel } from '../registry/models.ts'
 import { ALLOW_BREAKING_TAG, mayBreak, servingFailures, signatureOf } from '../registry/policies.ts'
@@ -45,9 +45,8 @@ export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[]
 }
 
 /** Makes those who change these models, or what their aliases point to, wait until we have ended; in one order, so that nobody waits in a circle. */
-export async function lockModels(write: Write, scope: Scope, { variants }: ResolvedSpec): Promise<void> {
-  const names = [...new Set(variants.map(({ model }) => modelReference(model).model))].toSorted()
-  for (const name of names)
+export async function lockModels(write: Write, scope: Scope, spec: EndpointSpec | ResolvedSpec): Promise<void> {
+  for (const name of modelsOf(spec).toSorted())
     await write
       .updateTable('models')
       .set((columns) => ({ revision: columns.ref('revision') }))

@@ -69,7 +69,7 @@ export async function addRevision(
   write: Write,
   scope: Scope,
   { endpoint, spec, variants, cause, at, newId, rolledBackTo }: NewRevision,
-): Promise<number> {
+): Promise<void> {
   const number = endpoint.current_revision + 1
   await write
     .insertInto('revisions')
@@ -110,7 +110,6 @@ export async function addRevision(
     .execute()
   await faultPoint('revision.routed')
   await nextNumber(write, 'delivery')
-  return number
 }
 
 /** What an event says of a revision. */

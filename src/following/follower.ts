@@ -1,3 +1,4 @@
+import { modelReference } from '../contract/endpoint.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { API_VERSION } from '../contract/schema.ts'
 import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
@@ -505,7 +506,7 @@ function endpointsOf({ endpoints, references = [] }: FollowedState): FollowedEnd
 
 /** A version that was refused leaves the one before it in service. */
 function isRefused({ references = [] }: FollowedState, model: string): boolean {
-  return references.some(({ reference, variant }) => variant === undefined && reference.split(/[@/]/, 1)[0] === model)
+  return references.some(({ reference, variant }) => variant === undefined && modelReference(reference).model === model)
 }
 
 function desiredOf({ endpoint, held }: Present): DesiredEndpoint {

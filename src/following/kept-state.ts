@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Type } from 'typebox'
 import { check } from '../contract/schema.ts'
 import { FollowedEndpoint, FollowedState } from '../contract/followed-state.ts'
-import { writeWhole } from './write-whole.ts'
+import { writeWhole } from '../core/write-whole.ts'
 import type { Static } from 'typebox'
 
 /** What a server remembers from start to start: the last document, and what of it has served. */

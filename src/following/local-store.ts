@@ -8,7 +8,7 @@ import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { tryLock } from '../core/file-lock.ts'
 import { formatBytes } from '../core/units.ts'
-import { syncFolder, writeWhole } from './write-whole.ts'
+import { syncFolder, writeWhole } from '../core/write-whole.ts'
 import type { FileHandle } from 'node:fs/promises'
 import type { FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
 

@@ -1,3 +1,4 @@
+import { MODEL_REFERENCE, modelReference } from '../contract/endpoint.ts'
 import { Cron } from 'croner'
 import { systemClock } from '../core/clock.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
@@ -38,8 +39,7 @@ export interface FollowedModel extends AsyncDisposable {
 export function referenceOf(text: string): { readonly reference: string; readonly model: string } | undefined {
   if (!text.startsWith('models:/')) return undefined
   const reference = text.slice('models:/'.length).replace(/^\/+/, '')
-  const [, model] = /^([^/@:]+)(?:@[^/@:]+|\/[0-9]+)$/.exec(reference) ?? []
-  if (model !== undefined) return { reference, model }
+  if (MODEL_REFERENCE.test(reference)) return { reference, model: modelReference(reference).model }
   throw new SlipwayError('SLW_CONFIG_INVALID', `"${text}" names no version; expected models:/NAME@ALIAS or models:/NAME/NUMBER`)
 }
 

@@ -1,5 +1,5 @@
 /** How `/api/v1` writes endpoints and their revisions. */
-import { modelReference } from '../../contract/endpoint.ts'
+import { modelsOf } from '../../contract/endpoint.ts'
 import { API_VERSION } from '../../contract/schema.ts'
 import type { EndpointAnswer, RevisionAnswer } from '../../contract/delivery-api.ts'
 import type { EndpointStatus } from '../../delivery/delivery.ts'
@@ -46,7 +46,7 @@ export function endpointAnswer({ endpoint, conditions, servers }: EndpointStatus
     },
     spec,
     ...(caller !== undefined && {
-      actions: caller.actions({ environment, models: spec.variants.map(({ model }) => modelReference(model).model) }),
+      actions: caller.actions({ environment, models: modelsOf(spec) }),
     }),
     status: {
       observedGeneration: revision.generation,

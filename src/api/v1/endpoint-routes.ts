@@ -10,21 +10,18 @@ import {
   RevisionAnswer,
   RollbackBody,
 } from '../../contract/delivery-api.ts'
-import { EndpointDocument, modelReference } from '../../contract/endpoint.ts'
-import { findEndpoint } from '../../delivery/read-endpoints.ts'
+import { EndpointDocument, modelsOf } from '../../contract/endpoint.ts'
+import { findEndpoint, specOf } from '../../delivery/read-endpoints.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { endpointAnswer, revisionAnswer } from './endpoint-answer.ts'
 import { v1Route } from './route.ts'
 import { seen } from './seen.ts'
-import type { EndpointSpec } from '../../contract/endpoint.ts'
 import type { AppliedEndpoint, Declaration } from '../../delivery/endpoints.ts'
 import type { Endpoint } from '../../delivery/read-endpoints.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
 
 const tag = 'endpoints'
 const ENDPOINT = '/endpoints/:endpoint'
-/** Nobody has more revisions of one endpoint. */
-const REVISIONS_LOOKED_AT = 1_000_000
 const closed = { additionalProperties: false } as const
 
 /** What people compare: what was declared, and what it came to. */
@@ -47,11 +44,6 @@ async function applied(
   }
 }
 
-/** The models that a spec names. */
-function modelsIn({ variants }: EndpointSpec): string[] {
-  return [...new Set(variants.map(({ model }) => modelReference(model).model))]
-}
-
 /** The models of the endpoint that a call is about: who may do something to all of them may do it to the endpoint. None where it is not there. */
 async function modelsServed({
   options,
@@ -59,16 +51,14 @@ async function modelsServed({
   environment,
 }: Pick<V1Call, 'options' | 'params'> & { readonly environment: string }): Promise<string[]> {
   const row = await findEndpoint(options.registry.read, { environment, actor: '' }, params['endpoint']!)
-  return row === undefined ? [] : modelsIn(JSON.parse(row.spec) as EndpointSpec)
+  return row === undefined ? [] : modelsOf(specOf(row))
 }
 
 /** Also those of every revision that a rollback may return to. */
 async function modelsEverServed(call: Parameters<typeof modelsServed>[0]): Promise<string[]> {
   const { options, params, environment } = call
-  const now = await modelsServed(call)
-  if (now.length === 0) return []
-  const revisions = await options.delivery.endpoints.revisions({ environment, actor: '' }, params['endpoint']!, REVISIONS_LOOKED_AT)
-  return [...new Set([...now, ...revisions.flatMap(({ variants }) => variants.map(({ model }) => model))])]
+  const earlier = await options.delivery.endpoints.modelsEverServed({ environment, actor: '' }, params['endpoint']!)
+  return [...new Set([...(await modelsServed(call)), ...earlier])]
 }
 
 /** @throws SLW_INPUT_INVALID where address and document name different things */
@@ -84,7 +74,25 @@ function declaredBy({ params, scope, body }: V1Call<unknown, EndpointDocument>, 
   return { name, labels, spec: body.spec, managedBy }
 }
 
-const renewal = { query: Type.Object({ ...DryRunQuery, ...BreakingQuery }, closed), body: Type.Object({}, closed), answer: AppliedAnswer }
+/** A route that looks at what the aliases point to now. */
+function renewalRoute(action: 'resume' | 'sync', summary: string): V1Route {
+  return v1Route({
+    method: 'POST',
+    path: `${ENDPOINT}/${action}`,
+    operation: `${action}Endpoint`,
+    summary,
+    tag,
+    action: 'deploy',
+    models: modelsServed,
+    query: Type.Object({ ...DryRunQuery, ...BreakingQuery }, closed),
+    body: Type.Object({}, closed),
+    answer: AppliedAnswer,
+    handle: async (call) => {
+      const { dryRun = false } = call.query
+      return await applied(call, await call.options.delivery.endpoints[action](seen(call), call.params['endpoint']!, call.query), dryRun)
+    },
+  })
+}
 
 export const ENDPOINT_ROUTES: readonly V1Route[] = [
   v1Route({
@@ -126,7 +134,7 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
       'Make an endpoint what a document declares. Refused where a policy, an approval, a signature or the contract stands in the way',
     tag,
     action: 'deploy',
-    models: async (call) => [...new Set([...(await modelsServed(call)), ...modelsIn(call.body.spec)])],
+    models: async (call) => [...new Set([...(await modelsServed(call)), ...modelsOf(call.body.spec)])],
     query: Type.Object(
       {
         ...DryRunQuery,
@@ -197,34 +205,8 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
       )
     },
   }),
-  v1Route({
-    method: 'POST',
-    path: `${ENDPOINT}/resume`,
-    operation: 'resumeEndpoint',
-    summary: 'Follow the aliases again after a rollback, from what they point to now',
-    tag,
-    action: 'deploy',
-    models: modelsServed,
-    ...renewal,
-    handle: async (call) => {
-      const { dryRun = false } = call.query
-      return await applied(call, await call.options.delivery.endpoints.resume(seen(call), call.params['endpoint']!, call.query), dryRun)
-    },
-  }),
-  v1Route({
-    method: 'POST',
-    path: `${ENDPOINT}/sync`,
-    operation: 'syncEndpoint',
-    summary: 'Take over what the aliases point to now, whenever they would be followed otherwise',
-    tag,
-    action: 'deploy',
-    models: modelsServed,
-    ...renewal,
-    handle: async (call) => {
-      const { dryRun = false } = call.query
-      return await applied(call, await call.options.delivery.endpoints.sync(seen(call), call.params['endpoint']!, call.query), dryRun)
-    },
-  }),
+  renewalRoute('resume', 'Follow the aliases again after a rollback, from what they point to now'),
+  renewalRoute('sync', 'Take over what the aliases point to now, whenever they would be followed otherwise'),
   v1Route({
     method: 'GET',
     path: `${ENDPOINT}/history`,

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { EnvironmentAnswer, NewEnvironmentBody, NewRoleBody, RefusalAnswer, RoleAnswer, WhoamiAnswer } from '../../contract/access-api.ts'
-import { isAdminEverywhere, requireEverywhere, requirePermission } from '../access.ts'
+import { isAdminEverywhere, requireAdminOf, requireEverywhere } from '../access.ts'
 import { v1Route } from './route.ts'
 import type { RoleBinding } from '../../access/people.ts'
 import type { Environment } from '../../registry/environments.ts'
@@ -41,7 +41,7 @@ export const ENVIRONMENT_ROUTES: readonly V1Route[] = [
     answer: EnvironmentAnswer,
     status: 201,
     handle: async ({ options, scope, body, caller }) => {
-      requirePermission(caller, 'admin', { environment: body.name, models: [] })
+      requireAdminOf(caller, [body.name])
       return { body: environmentAnswer(await options.environments.create({ ...scope, once: undefined }, body.name, body.description)) }
     },
   }),
@@ -53,7 +53,7 @@ export const ENVIRONMENT_ROUTES: readonly V1Route[] = [
     tag: 'environments',
     action: 'admin',
     handle: async ({ options, scope, params, caller }) => {
-      requirePermission(caller, 'admin', { environment: params['environment']!, models: [] })
+      requireAdminOf(caller, [params['environment']!])
       await options.environments.delete({ ...scope, once: undefined }, params['environment']!)
       return {}
     },
@@ -86,7 +86,7 @@ export const ENVIRONMENT_ROUTES: readonly V1Route[] = [
     status: 201,
     handle: async ({ options, scope, body, caller }) => {
       const environment = body.everywhere === true ? undefined : scope.environment
-      if (environment === undefined) requireEverywhere(caller)
+      requireAdminOf(caller, environment === undefined ? undefined : [environment])
       const { kind, name, role, model } = body
       return { body: roleAnswer(await options.people.bind({ ...scope, once: undefined }, { kind, name }, role, { environment, model })) }
     },
@@ -100,10 +100,7 @@ export const ENVIRONMENT_ROUTES: readonly V1Route[] = [
     action: 'admin',
     handle: async ({ options, scope, params, caller }) => {
       const binding = (await options.people.bindings()).find(({ id }) => id === params['role'])
-      if (binding !== undefined) {
-        if (binding.environment === undefined) requireEverywhere(caller)
-        else requirePermission(caller, 'admin', { environment: binding.environment, models: [] })
-      }
+      if (binding !== undefined) requireAdminOf(caller, binding.environment === undefined ? undefined : [binding.environment])
       await options.people.unbind({ ...scope, once: undefined }, params['role']!)
       return {}
     },

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { KeyAnswer, NewKeyBody } from '../../contract/registry-api.ts'
-import { isAdminEverywhere, requireEverywhere, requirePermission } from '../access.ts'
+import { isAdminOf, requireAdminOf } from '../access.ts'
 import { v1Route } from './route.ts'
 import type { KeyInfo } from '../../access/keys.ts'
 import type { Caller } from '../access.ts'
@@ -30,21 +30,10 @@ export function keyAnswer({
   }
 }
 
-/** Whether somebody is admin wherever a key holds. */
-function mayKeep(caller: Caller, { environments }: Pick<KeyInfo, 'environments'>): boolean {
-  if (environments === undefined) return isAdminEverywhere(caller)
-  return environments.every((environment) => caller.may('admin', { environment, models: [] }))
-}
-
-/** Nobody makes a key that opens more than they may open themselves. @throws SLW_FORBIDDEN */
-function requireKeeper(caller: Caller, { environments }: { readonly environments?: readonly string[] | undefined }): void {
-  if (environments === undefined) requireEverywhere(caller)
-  else for (const environment of environments) requirePermission(caller, 'admin', { environment, models: [] })
-}
-
+/** A key is kept by who is admin wherever it holds. @throws SLW_FORBIDDEN */
 async function requireKeeperOf({ keys }: Pick<ApiOptions, 'keys'>, caller: Caller, id: string): Promise<void> {
-  const key = (await keys.list()).find((one) => one.id === id)
-  if (key !== undefined) requireKeeper(caller, key)
+  const key = await keys.get(id)
+  if (key !== undefined) requireAdminOf(caller, key.environments)
 }
 
 export const KEY_ROUTES: readonly V1Route[] = [
@@ -57,7 +46,7 @@ export const KEY_ROUTES: readonly V1Route[] = [
     action: 'admin',
     answer: Type.Object({ items: Type.Array(KeyAnswer), total: Type.Integer() }),
     handle: async ({ options, caller }) => {
-      const items = (await options.keys.list()).filter((key) => mayKeep(caller, key)).map(keyAnswer)
+      const items = (await options.keys.list()).filter(({ environments }) => isAdminOf(caller, environments)).map(keyAnswer)
       return { body: { items, total: items.length } }
     },
   }),
@@ -72,7 +61,8 @@ export const KEY_ROUTES: readonly V1Route[] = [
     answer: KeyAnswer,
     status: 201,
     handle: async ({ options, scope, body, caller }) => {
-      requireKeeper(caller, body)
+      // Nobody makes a key that opens more than they may open themselves.
+      requireAdminOf(caller, body.environments)
       const { key, info } = await options.keys.create({ ...scope, once: undefined }, body)
       return { body: { ...keyAnswer(info), key }, status: 201 }
     },

@@ -45,7 +45,7 @@ export const TOKEN_ROUTES: readonly V1Route[] = [
     status: 201,
     handle: async ({ options, scope, body, caller }) => {
       const personId = personOf(caller)
-      const shown = caller.keyId === undefined ? undefined : (await options.keys.list()).find(({ id }) => id === caller.keyId)
+      const shown = caller.keyId === undefined ? undefined : await options.keys.get(caller.keyId)
       if (shown !== undefined && !shown.scopes.includes(LOGIN_SCOPE))
         throw new SlipwayError('SLW_FORBIDDEN', 'a token does not make tokens: sign in with slipway login')
       const latest = options.registry.ground.clock.epochMs() + LIFE_MS
@@ -66,8 +66,8 @@ export const TOKEN_ROUTES: readonly V1Route[] = [
     action: 'identify',
     handle: async ({ options, params, caller }) => {
       const person = personOf(caller)
-      const own = (await options.keys.list()).find(({ id, personId }) => id === params['token'] && personId === person)
-      if (own === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no token of yours has the id ${params['token']}`)
+      const own = await options.keys.get(params['token']!)
+      if (own?.personId !== person) throw new SlipwayError('SLW_NOT_FOUND', `no token of yours has the id ${params['token']}`)
       await options.keys.revoke(own.id)
       return {}
     },

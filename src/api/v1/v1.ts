@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { check } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { findOnce, keepAnswer } from '../../registry/once.ts'
+import { callerOn, requirePermission } from '../access.ts'
 import { enter, stillMay } from '../enter.ts'
 import { fromFastify, streamOf } from '../doors.ts'
 import { problemOf } from './problem.ts'
@@ -86,7 +87,8 @@ async function answer(options: ApiOptions, route: V1Route, request: FastifyReque
   const params = request.params as Record<string, string>
   // What a body says is only looked at for those who may come in at all.
   const early = route.models === undefined ? (params['model'] === undefined ? [] : [params['model']]) : 'any'
-  let { caller, scope: entered } = await enter(options, request, { action: route.action, models: early })
+  const { caller: known, scope: entered } = await enter(options, request, { action: route.action, models: early })
+  let caller = known
   const query = checked(route.query, coerceQuery(route.query, request.query as Record<string, unknown>), 'the query')
   const text = route.body === undefined ? '' : await textOf(request)
   const body = route.body === undefined ? undefined : checked(route.body, parsed(text), 'the body')
@@ -94,7 +96,9 @@ async function answer(options: ApiOptions, route: V1Route, request: FastifyReque
   const reason = headerOf(request, 'slipway-reason')
   if (route.models !== undefined) {
     const models = await route.models({ options, params, query, body, environment: entered.environment })
-    ;({ caller, scope: entered } = await enter(options, request, { action: route.action, models }))
+    const target = { environment: entered.environment, models }
+    caller = callerOn(caller, target)
+    requirePermission(caller, route.action, target)
   }
   const scope: Scope = {
     ...entered,

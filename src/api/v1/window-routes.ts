@@ -1,4 +1,6 @@
 import { Type } from 'typebox'
+import { TrafficAnswer } from '../../contract/delivery-api.ts'
+import { SPANS } from '../../monitoring/windows.ts'
 import { WindowSchema } from '../../contract/observation-window.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
@@ -67,7 +69,7 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
     }),
     handle: async ({ options, scope, query }) => {
       const { span, from, until, endpoint } = query
-      if (until - from > 10_000 * SPAN_MS[span])
+      if (until - from > 10_000 * SPANS[span].spanMs)
         throw new SlipwayError('SLW_INPUT_INVALID', `from and until are more than 10000 spans of ${span} apart: ask for a longer span`)
       const items = await options.windows.list(scope.environment, { span, fromMs: from, untilMs: until, endpoint })
       return { body: { items, total: items.length } }
@@ -90,20 +92,7 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
       closed,
     ),
     answer: Type.Object({
-      items: Type.Array(
-        Type.Object({
-          endpoint: Type.String(),
-          variant: Type.String(),
-          model: Type.String(),
-          version: Type.String(),
-          requests: Type.Integer(),
-          ratePerSecond: Type.Number(),
-          errors: Type.Integer({ description: 'Answers with a status of 500 or more.' }),
-          refused: Type.Integer({ description: 'Answers with a status of 400 to 499.' }),
-          p50Ms: Optional(Type.Number()),
-          p99Ms: Optional(Type.Number()),
-        }),
-      ),
+      items: Type.Array(TrafficAnswer),
       total: Type.Integer(),
       from: Type.Integer(),
       until: Type.Integer(),
@@ -121,5 +110,3 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
     },
   }),
 ]
-
-const SPAN_MS = { '10s': 10_000, '1m': 60_000, '1h': 3_600_000 } as const

@@ -9,6 +9,7 @@ import { startServer } from '../../server/start-server.ts'
 import { print, style } from '../output.ts'
 import { RegistryClient } from '../registry/client.ts'
 import { contentIdOf, localVersion } from '../registry/package-files.ts'
+import { ensureModel, missingOf } from '../registry/push.ts'
 import { Crowd } from './crowd.ts'
 import type { AppliedAnswer } from '../../contract/delivery-api.ts'
 import type { VersionAnswer } from '../../contract/registry-api.ts'
@@ -81,18 +82,13 @@ async function push(client: RegistryClient, path: string, command: string): Prom
   typed(command)
   const { files } = await localVersion(path)
   const sent = await Promise.all(files.map(async (file) => ({ ...file, contentId: await contentIdOf(file) })))
-  const { missing } = await client.ask<{ missing: string[] }>('/contents/missing', {
-    method: 'POST',
-    body: { ids: sent.map(({ contentId }) => contentId) },
-  })
+  const missing = await missingOf(client, sent)
   for (const file of sent)
-    if (missing.includes(file.contentId)) await client.send(`/contents/${file.contentId}`, file.size, () => createReadStream(file.file))
-  await client.ask('/models', { method: 'POST', body: { name: 'churn' } }).catch(() => {
-    // It is there since the first version.
-  })
+    if (missing.has(file.contentId)) await client.send(`/contents/${file.contentId}`, file.size, () => createReadStream(file.file))
+  await ensureModel(client, 'churn')
   const body = { files: sent.map(({ path: inside, contentId }) => ({ path: inside, contentId })) }
   const { version, servable, scan } = await client.ask<VersionAnswer>('/models/churn/versions', { method: 'POST', body })
-  print(`  churn/${version}, servable: ${servable} (${scan.at(-1)?.detail ?? ''}); ${missing.length} of ${files.length} files were sent`)
+  print(`  churn/${version}, servable: ${servable} (${scan.at(-1)?.detail ?? ''}); ${missing.size} of ${files.length} files were sent`)
 }
 
 async function move(client: RegistryClient, version: number): Promise<void> {

@@ -97,14 +97,15 @@ function numberOf(key: string, text: string): number {
   throw new SlipwayError('SLW_USAGE', `--metric ${key}=${text}: expected a number`)
 }
 
-async function missingOf(client: RegistryClient, files: readonly { readonly contentId: string }[]): Promise<Set<string>> {
+/** Which contents a control plane does not have. */
+export async function missingOf(client: RegistryClient, files: readonly { readonly contentId: string }[]): Promise<Set<string>> {
   const ids = [...new Set(files.map(({ contentId }) => contentId))]
   const { missing } = await client.ask<{ missing: string[] }>('/contents/missing', { method: 'POST', body: { ids } })
   return new Set(missing)
 }
 
 /** A model is made with its first version, as MLflow's clients do. */
-async function ensureModel(client: RegistryClient, name: string): Promise<void> {
+export async function ensureModel(client: RegistryClient, name: string): Promise<void> {
   try {
     await client.ask<ModelAnswer>(`/models/${part(name)}`)
   } catch (error) {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { mergeStatistics } from '../../contract/observation-window.ts'
 import { faultPoint } from '../../core/fail-point.ts'
 import { Turns } from '../../core/turns.ts'
-import { writeWhole } from '../write-whole.ts'
+import { writeWhole } from '../../core/write-whole.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
 
 export interface BufferOptions {

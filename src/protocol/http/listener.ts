@@ -1,3 +1,4 @@
+import { originOf } from '../../core/origin.ts'
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { chmod } from 'node:fs/promises'
@@ -103,8 +104,9 @@ export class Listener {
   /** Undefined on a Unix socket. */
   get url(): string | undefined {
     const { address, tls } = this.#options
-    if ('socket' in address) return undefined
-    return `${tls === undefined ? 'http' : 'https'}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${this.port}`
+    const { port } = this
+    if ('socket' in address || port === undefined) return undefined
+    return originOf({ secure: tls !== undefined, host: address.host, port })
   }
 
   #watch(socket: Socket): void {

@@ -1,3 +1,4 @@
+import { fieldOf } from './reference.ts'
 import type { SecretReference } from './reference.ts'
 
 /**
@@ -19,20 +20,18 @@ export async function readAwsSecret(
   try {
     const { SecretString: text, SecretBinary: bytes } = await client.send(new GetSecretValueCommand({ SecretId: id }))
     const whole = text ?? Buffer.from(bytes ?? []).toString('utf8')
-    return field === undefined ? whole : fieldOf(whole, field)
+    return field === undefined ? whole : fieldOf(objectOf(whole), field)
   } finally {
     client.destroy()
   }
 }
 
-function fieldOf(text: string, field: string): string {
-  let value: unknown
+function objectOf(text: string): Record<string, unknown> {
   try {
-    value = (JSON.parse(text) as Record<string, unknown>)[field]
+    const value = JSON.parse(text) as Record<string, unknown> | null
+    if (value !== null) return value
   } catch {
     // What it is instead is not for messages.
-    throw new Error('it is no JSON object, so it has no fields')
   }
-  if (value === undefined || value === null) throw new Error(`it has no field "${field}"`)
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  throw new Error('it is no JSON object, so it has no fields')
 }

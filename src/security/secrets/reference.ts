@@ -63,3 +63,10 @@ export function placeOfSecret(reference: SecretReference): string {
       return `aws-sm:${reference.id}${reference.field === undefined ? '' : `#${reference.field}`}`
   }
 }
+
+/** One field of a secret that is an object. @throws where it is not there; what else there is, is not for messages */
+export function fieldOf(secret: Readonly<Record<string, unknown>> | null | undefined, field: string): string {
+  const value = secret?.[field]
+  if (value === undefined || value === null) throw new Error(`it has no field "${field}"`)
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { fieldOf } from './reference.ts'
 import type { SecretReference } from './reference.ts'
 
 const TIMEOUT_MS = 10_000
@@ -24,9 +25,7 @@ export async function readVaultSecret(
   })
   const body = (await response.json().catch(() => ({}))) as { data?: { data?: Record<string, unknown> | null }; errors?: unknown[] }
   if (!response.ok) throw new Error(`${address} answers ${response.status}${reasonOf(body.errors)}`)
-  const value = body.data?.data?.[field]
-  if (value === undefined || value === null) throw new Error(`it has no field "${field}"`)
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  return fieldOf(body.data?.data, field)
 }
 
 function reasonOf(errors: unknown[] | undefined): string {

@@ -1,6 +1,7 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
+import { syncFolder } from '../../core/write-whole.ts'
 import type { FileHandle } from 'node:fs/promises'
 
 /** Bytes read and written at once: each time costs a way to another thread and back. */
@@ -28,16 +29,6 @@ export async function onDisk<T>(what: string, act: Promise<T>): Promise<T> {
     return await act
   } catch (error) {
     throw diskError(what, error)
-  }
-}
-
-/** Makes the names in a folder last, as fsync(2) makes the bytes of a file last. */
-export async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 

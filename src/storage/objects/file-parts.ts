@@ -1,8 +1,9 @@
+import { syncFolder } from '../../core/write-whole.ts'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SlipwayError } from '../../core/errors.ts'
-import { diskError, onDisk, readFileBytes, syncFolder, unlessMissing, writeDurably } from './durable-file.ts'
+import { diskError, onDisk, readFileBytes, unlessMissing, writeDurably } from './durable-file.ts'
 import { checkPartNumber, partsInOrder } from './parts.ts'
 import type { UploadedPart } from './object-store.ts'
 

@@ -21,7 +21,7 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   await syncFolder(dirname(path))
 }
 
-/** Makes the names in a folder last. */
+/** Makes the names in a folder last, as fsync(2) makes the bytes of a file last. */
 export async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {
