@@ -1,3 +1,4 @@
+import { lastNumber } from '../registry/counters.ts'
 import { ENDPOINT_NAME } from '../contract/endpoint.ts'
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { policyFailures } from '../registry/policies.ts'
@@ -48,11 +49,7 @@ export class AliasEndpoints {
   /** Does what has changed since the last time. @returns whether there is an endpoint */
   async follow(): Promise<boolean> {
     const { ground, delivery } = this.#options
-    const { value: sequence } = await ground.database.read
-      .selectFrom('counters')
-      .select('value')
-      .where('name', '=', 'event')
-      .executeTakeFirstOrThrow()
+    const sequence = await lastNumber(ground.database.read, 'event')
     if (sequence === this.#seen) return this.#any
     const endpoints = await delivery.endpoints.list(this.#scope)
     const pointed = await this.#pointed()

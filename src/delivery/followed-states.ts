@@ -1,3 +1,4 @@
+import { lastNumber } from '../registry/counters.ts'
 import { createHash } from 'node:crypto'
 import { API_VERSION } from '../contract/schema.ts'
 import { MAIN_VARIANT, modelReference } from '../contract/endpoint.ts'
@@ -31,12 +32,7 @@ export class FollowedStates {
 
   /** The number that grows with every change of an endpoint, of any environment. */
   async generation(): Promise<number> {
-    const { value } = await this.#ground.database.read
-      .selectFrom('counters')
-      .select('value')
-      .where('name', '=', 'delivery')
-      .executeTakeFirstOrThrow()
-    return value
+    return await lastNumber(this.#ground.database.read, 'delivery')
   }
 
   /**

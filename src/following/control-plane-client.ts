@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { rootCertificates } from 'node:tls'
+import { apiAddress } from '../contract/api-address.ts'
 import { check } from '../contract/schema.ts'
 import { FollowedState, VersionManifest } from '../contract/followed-state.ts'
 import { ERRORS, messageOf, SlipwayError } from '../core/errors.ts'
@@ -48,7 +49,7 @@ export class ControlPlaneClient implements Disposable {
     if (!URL.canParse(clean) || !/^https?:$/.test(new URL(clean).protocol))
       throw new SlipwayError('SLW_CONFIG_INVALID', `the control plane ${url} is no URL; expected one such as https://models.example.org`)
     this.#url = clean
-    this.#base = `${clean}${environment === undefined ? '' : `/env/${encodeURIComponent(environment)}`}/api/v1`
+    this.#base = apiAddress({ url: clean, environment })
     const secure = clean.startsWith('https:')
     this.#request = secure ? (requestHttps as typeof requestHttp) : requestHttp
     const kept = { keepAlive: true, maxSockets: 16 }

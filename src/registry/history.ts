@@ -1,3 +1,4 @@
+import { lastNumber } from './counters.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { countOf } from './search/queries.ts'
 import type { Kysely, Selectable } from 'kysely'
@@ -69,12 +70,7 @@ export class History {
 
   /** Number of the newest event of any environment. */
   async last(): Promise<number> {
-    const { value } = await this.#ground.database.read
-      .selectFrom('counters')
-      .select('value')
-      .where('name', '=', 'event')
-      .executeTakeFirstOrThrow()
-    return value
+    return await lastNumber(this.#ground.database.read, 'event')
   }
 
   /**

@@ -1,3 +1,4 @@
+import { lastNumber } from './counters.ts'
 import { createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { requireOutsideUrl } from '../security/outside-address.ts'
@@ -227,7 +228,7 @@ export class Outbox {
     const { database, clock } = this.#ground
     return await database.write(async (write) => {
       await this.#fenced(write)
-      const { value: cursor } = await write.selectFrom('counters').select('value').where('name', '=', 'webhook').executeTakeFirstOrThrow()
+      const cursor = await lastNumber(write, 'webhook')
       const events = await write
         .selectFrom('events')
         .selectAll()
@@ -320,7 +321,7 @@ export class Outbox {
 }
 
 async function skipTo(write: Write): Promise<void> {
-  const { value } = await write.selectFrom('counters').select('value').where('name', '=', 'event').executeTakeFirstOrThrow()
+  const value = await lastNumber(write, 'event')
   await write.updateTable('counters').set({ value }).where('name', '=', 'webhook').execute()
 }
 

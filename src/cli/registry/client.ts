@@ -3,6 +3,7 @@ import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as pause } from 'node:timers/promises'
+import { apiAddress } from '../../contract/api-address.ts'
 import { ERRORS, messageOf, SlipwayError } from '../../core/errors.ts'
 import { authorization } from '../server-client.ts'
 import type { Readable } from 'node:stream'
@@ -30,7 +31,7 @@ export class RegistryClient {
 
   constructor(target: Context, reason?: string) {
     this.target = target
-    this.#base = `${target.url}${target.environment === undefined ? '' : `/env/${encodeURIComponent(target.environment)}`}/api/v1`
+    this.#base = apiAddress(target)
     this.#reason = reason
   }
 

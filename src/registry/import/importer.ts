@@ -1,3 +1,4 @@
+import { lastNumber } from '../counters.ts'
 import { sql } from 'kysely'
 import { NOTHING_YET } from '../../contract/import-status.ts'
 import { faultPoint } from '../../core/fail-point.ts'
@@ -513,7 +514,7 @@ async function countIn(read: Kysely<Schema>, table: keyof Schema, column: string
 
 /** Their own where nobody has it here, and numbers that are given later come behind it. */
 async function freeExperimentId(write: Write, wanted: string): Promise<string> {
-  const { value } = await write.selectFrom('counters').select('value').where('name', '=', 'experiment').executeTakeFirstOrThrow()
+  const value = await lastNumber(write, 'experiment')
   const number = numberOf(wanted)
   const taken = await write.selectFrom('experiments').select('id').where('id', '=', wanted).executeTakeFirst()
   const id = taken === undefined && number !== undefined && number >= 0 ? wanted : String(value + 1)
