@@ -1,4 +1,4 @@
-import { note, print } from './output.ts'
+import { note } from './output.ts'
 import { asksRegistry, change, clientOf, part, show, showList } from './registry/common.ts'
 import { deliveryView, webhookView } from './registry/views.ts'
 import type { Command } from 'commander'
@@ -12,6 +12,7 @@ export function define(command: Command): void {
   })
   asksRegistry(command.command('add').description('have somebody told of changes').argument('<name>').argument('<url>'), { changes: true })
     .option('--event <kind.action...>', 'such as version.created, alias.*', ['*'])
+    .option('--secret <reference>', 'where the secret lies that what is sent is signed with: env:NAME, file:PATH, vault:..., aws-sm:...')
     .action(add)
   asksRegistry(command.command('delete').description('tell them no more').argument('<id>'), { changes: true }).action(
     async (id: string, options: RegistryOptions) => {
@@ -33,15 +34,13 @@ export function define(command: Command): void {
   })
 }
 
-async function add(name: string, url: string, options: RegistryOptions & { event: string[] }): Promise<void> {
+async function add(name: string, url: string, options: RegistryOptions & { event: string[]; secret?: string }): Promise<void> {
   const made = await change<WebhookAnswer>(options, await clientOf(options), {
     method: 'POST',
     path: '/webhooks',
-    body: { name, url, events: options.event },
+    body: { name, url, events: options.event, ...(options.secret !== undefined && { secret: options.secret }) },
   })
   if (made === undefined) return
   show(made, webhookView, options)
-  if (options.output !== 'table') return
-  note('What is sent is signed with this secret, which is shown this once:')
-  print(made.secret ?? '')
+  if (!made.signed) note('What is sent is not signed: with --secret env:NAME the receiver can tell that it comes from here.')
 }

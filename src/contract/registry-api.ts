@@ -249,7 +249,6 @@ export const WebhookAnswer = Type.Object({
   events: Type.Array(Type.String()),
   active: Type.Boolean(),
   signed: Type.Boolean(),
-  secret: Optional(Type.String({ description: 'Only in the answer to its creation.' })),
   createdAt: Time('When it was made.'),
   updatedAt: Time('When it was last changed.'),
 })
@@ -257,6 +256,11 @@ export type WebhookAnswer = Static<typeof WebhookAnswer>
 
 const Events = Type.Array(Type.String(), { minItems: 1, maxItems: 100, description: '`version.created`, `alias.*`, `*`.' })
 const Url = Type.String({ minLength: 8, maxLength: 2000 })
+const WebhookSecret = Type.String({
+  maxLength: 1000,
+  description:
+    'Where the secret lies that what is sent is signed with (env:NAME, file:PATH, vault:MOUNT/PATH#FIELD, aws-sm:NAME#FIELD), and never the secret itself. For admins of every environment. Default: it is not signed.',
+})
 
 export const NewWebhookBody = Type.Object(
   {
@@ -264,14 +268,7 @@ export const NewWebhookBody = Type.Object(
     url: Url,
     description: Optional(Type.String({ maxLength: 5000 })),
     events: Events,
-    secret: Optional(
-      Type.String({
-        minLength: 8,
-        maxLength: 1000,
-        description:
-          'What is sent is signed with it: at least 16 characters, or where it lies (env:NAME, file:PATH, vault:MOUNT/PATH#FIELD, aws-sm:NAME#FIELD), which is for admins of every environment. Default: one is made and told once.',
-      }),
-    ),
+    secret: Optional(WebhookSecret),
   },
   { additionalProperties: false },
 )
@@ -282,6 +279,7 @@ export const WebhookUpdateBody = Type.Object(
     description: Optional(Type.String({ maxLength: 5000 })),
     events: Optional(Events),
     active: Optional(Type.Boolean()),
+    secret: Optional(WebhookSecret),
   },
   { additionalProperties: false, minProperties: 1 },
 )

@@ -1,6 +1,5 @@
 import { messageOf } from '../core/errors.ts'
 import { Outbox } from '../registry/webhooks.ts'
-import { isSecretReference } from '../security/secrets/reference.ts'
 import { askOutside } from '../security/outside-request.ts'
 import { slipwayVersion } from '../core/version.ts'
 import { underLease } from './under-lease.ts'
@@ -52,7 +51,7 @@ export async function sendWebhooks({ ground, holder, log, allowInside, secrets }
 /** @returns the status */
 async function send({ url, body, secret, headers }: Parcel, allowInside: boolean, secrets: Secrets): Promise<number> {
   // Looked up for each attempt: what is rotated is used from then on.
-  const key = secret !== undefined && isSecretReference(secret) ? await secrets.secret('the secret of a webhook', secret).value() : secret
+  const key = secret === undefined ? undefined : await secrets.secret('the secret of a webhook', secret).value()
   const named = { ...headers(key), 'user-agent': `slipway/${slipwayVersion()}` }
   const response = await askOutside(url, { method: 'POST', headers: named, body, timeoutMs: TIMEOUT_MS, allowInside })
   response.on('error', () => {})

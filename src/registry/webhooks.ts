@@ -1,5 +1,5 @@
 import { lastNumber } from './counters.ts'
-import { createHmac, randomBytes, randomUUID } from 'node:crypto'
+import { createHmac, randomUUID } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { requireOutsideUrl } from '../security/outside-address.ts'
 import { EVENT_KINDS, record } from './events.ts'
@@ -20,7 +20,7 @@ export interface Webhook {
   /** `version.created`, `alias.*`, `*`. */
   readonly events: readonly string[]
   readonly active: boolean
-  /** Whether what is sent is signed; the secret itself is never told again. */
+  /** Whether what is sent is signed. */
   readonly signed: boolean
   readonly createdAt: number
   readonly updatedAt: number
@@ -31,11 +31,13 @@ export interface NewWebhook {
   readonly url: string
   readonly description?: string | undefined
   readonly events: readonly string[]
-  /** Default: one is made. */
+  /** Where the secret lies that it is signed with: a reference. Default: it is not signed. */
   readonly secret?: string | undefined
 }
 
 export interface WebhookUpdate {
+  /** Where its secret lies from now on. */
+  readonly secret?: string | undefined
   readonly url?: string | undefined
   readonly description?: string | undefined
   readonly events?: readonly string[] | undefined
@@ -74,18 +76,13 @@ export class Webhooks {
     this.#allowInside = allowInside
   }
 
-  /** @returns the webhook, and the secret, which is told here and never again */
-  async create(
-    scope: Scope,
-    { name, url, description, events, secret }: NewWebhook,
-  ): Promise<{ readonly webhook: Webhook; readonly secret: string }> {
+  async create(scope: Scope, { name, url, description, events, secret }: NewWebhook): Promise<Webhook> {
     requireKey('the name of a webhook', name)
     if (description !== undefined) requireLength('the description', description, 5000)
     requireOutsideUrl(url, this.#allowInside)
     requireEvents(events)
     const { database, clock, newId } = this.#ground
     const now = clock.epochMs()
-    const key = secret ?? `whs_${randomBytes(24).toString('base64url')}`
     const row: Selectable<WebhooksRow> = {
       id: newId(),
       environment: scope.environment,
@@ -93,7 +90,7 @@ export class Webhooks {
       url,
       description: description ?? null,
       events: JSON.stringify(events),
-      secret: key,
+      secret: secret ?? null,
       status: 'active',
       created_at: now,
       updated_at: now,
@@ -105,7 +102,7 @@ export class Webhooks {
       await write.insertInto('webhooks').values(row).execute()
       await record(write, scope, now, { kind: 'webhook', name, action: 'created', after: { url, events } })
     })
-    return { webhook: toWebhook(row), secret: key }
+    return toWebhook(row)
   }
 
   async list(scope: Scope): Promise<Webhook[]> {
@@ -124,7 +121,7 @@ export class Webhooks {
     return toWebhook(await requireWebhook(this.#ground.database.read, scope, id))
   }
 
-  async update(scope: Scope, id: string, { url, description, events, active }: WebhookUpdate): Promise<Webhook> {
+  async update(scope: Scope, id: string, { url, description, events, active, secret }: WebhookUpdate): Promise<Webhook> {
     if (url !== undefined) requireOutsideUrl(url, this.#allowInside)
     if (events !== undefined) requireEvents(events)
     const { database, clock } = this.#ground
@@ -136,6 +133,7 @@ export class Webhooks {
         ...(description !== undefined && { description }),
         ...(events !== undefined && { events: JSON.stringify(events) }),
         ...(active !== undefined && { status: active ? 'active' : 'paused' }),
+        ...(secret !== undefined && { secret }),
         updated_at: now,
       }
       await write.updateTable('webhooks').set(set).where('id', '=', id).execute()
@@ -144,7 +142,7 @@ export class Webhooks {
         name: row.name,
         action: 'updated',
         before: { url: row.url },
-        after: { url, events, active },
+        after: { url, events, active, ...(secret !== undefined && { signed: true }) },
       })
     })
     return await this.get(scope, id)
@@ -196,7 +194,7 @@ export interface Parcel {
   readonly deliveryId: string
   readonly url: string
   readonly body: string
-  /** What it is signed with, or a reference to that. Undefined: it is not signed. */
+  /** Where that lies which it is signed with. Undefined: it is not signed. */
   readonly secret: string | undefined
   /** @param key what it is signed with */
   readonly headers: (key: string | undefined) => Readonly<Record<string, string>>

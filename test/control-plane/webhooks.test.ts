@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { join } from 'node:path'
 import { it } from 'node:test'
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/log.ts'
@@ -15,6 +17,7 @@ import { until } from '../fixtures.ts'
 import { ANNA, TestClock } from '../registry/in-registry.ts'
 import { eachDatabase } from '../storage/databases.ts'
 import { openPlace } from '../storage/open-place.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 import { Leases } from '../../src/storage/sql/leases.ts'
 import type { AddressInfo } from 'node:net'
 import type { IncomingHttpHeaders } from 'node:http'
@@ -54,10 +57,20 @@ it('what happens is told, signed as MLflow signs, in the order in which it happe
   await using told = await receiver()
   await using plane = await planeInProcess({ allowPrivateAddresses: true })
   await plane.ask('POST', '/models', { name: 'before' })
-  const made = await plane.ask('POST', '/webhooks', { name: 'hook', url: told.url, events: ['version.created', 'alias.*'] })
+  await using folder = await temporaryFolder()
+  const place = join(folder.path, 'secret')
+  const secret = 'what only the two of us know'
+  await writeFile(place, secret)
+  const hook = { name: 'hook', url: told.url, events: ['version.created', 'alias.*'] }
+  const itself = await plane.ask('POST', '/webhooks', { ...hook, secret })
+  assert.equal(itself.status, 400, 'a secret itself is not taken')
+  assert.ok(!JSON.stringify(itself.body).includes(secret))
+  const made = await plane.ask('POST', '/webhooks', hook)
   assert.equal(made.status, 201, JSON.stringify(made.body))
-  const { id, secret } = made.body
-  assert.equal((await plane.ask('GET', `/webhooks/${id}`)).body.secret, undefined, 'a secret is told once')
+  const { id } = made.body
+  assert.equal(made.body.signed, false)
+  const signed = await plane.ask('PATCH', `/webhooks/${id}`, { secret: `file:${place}` })
+  assert.deepEqual([signed.status, signed.body.signed], [200, true])
   await plane.ask('POST', '/models', { name: 'm' })
   await plane.ask('POST', '/models/m/versions', { source: 's3://b/1', tags: { a: '1' }, description: 'd' })
   await plane.ask('PUT', '/models/m/aliases/live', { version: 1 })
@@ -200,16 +213,16 @@ eachDatabase(
       }),
     )
     for (const filler of fillers) await filler[Symbol.asyncDispose]()
-    const counts = await Promise.all([all, some].map(async ({ webhook }) => (await webhooks.deliveries(ANNA, webhook.id, 1000)).length))
+    const counts = await Promise.all([all, some].map(async ({ id }) => (await webhooks.deliveries(ANNA, id, 1000)).length))
     assert.deepEqual(counts, [31, 30])
-    assert.equal((await webhooks.deliveries({ ...ANNA, environment: 'other' }, other.webhook.id, 10)).length, 0)
+    assert.equal((await webhooks.deliveries({ ...ANNA, environment: 'other' }, other.id, 10)).length, 0)
     assert.equal(await new Outbox(ground).fill(), false)
   },
 )
 
 eachDatabase('what is not taken is tried again with longer and longer pauses, and given up in the end', async (database) => {
   const { ground, registry, webhooks, clock } = onDatabase(database)
-  const { webhook } = await webhooks.create(ANNA, { name: 'w', url: 'https://example.org/', events: ['*'] })
+  const webhook = await webhooks.create(ANNA, { name: 'w', url: 'https://example.org/', events: ['*'] })
   await registry.models.create(ANNA, { name: 'm' })
   const outbox = new Outbox(ground)
   await outbox.fill()

@@ -1,17 +1,23 @@
 import { Type } from 'typebox'
 import { DeliveryAnswer, NewWebhookBody, WebhookAnswer, WebhookUpdateBody } from '../../contract/registry-api.ts'
-import { SlipwayError } from '../../core/errors.ts'
-import { isSecretReference, secretReference } from '../../security/secrets/reference.ts'
+import { secretReference } from '../../security/secrets/reference.ts'
 import { requireEverywhere } from '../access.ts'
 import { v1Route } from './route.ts'
+import type { Caller } from '../access.ts'
 import type { Webhook } from '../../registry/webhooks.ts'
 import type { V1Route } from './route.ts'
 
-const SECRET_LENGTH_MIN = 16
 const tag = 'webhooks'
 
 function answerOf({ description, events, ...rest }: Webhook): WebhookAnswer {
   return { ...rest, events: [...events], ...(description !== undefined && { description }) }
+}
+
+/** Whoever names a place has us read it. @throws SLW_FORBIDDEN, SLW_CONFIG_INVALID */
+function requireSecretPlace(caller: Caller, secret: string | undefined): void {
+  if (secret === undefined) return
+  requireEverywhere(caller)
+  secretReference('secret', secret)
 }
 
 export const WEBHOOK_ROUTES: readonly V1Route[] = [
@@ -32,22 +38,16 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     method: 'POST',
     path: '/webhooks',
     operation: 'createWebhook',
-    summary: 'Have somebody told of changes; the secret is in the answer, and told never again',
+    summary: 'Have somebody told of changes',
     tag,
     action: 'admin',
     body: NewWebhookBody,
     answer: WebhookAnswer,
     status: 201,
     handle: async ({ options, scope, body, caller }) => {
-      const { secret: given } = body
-      if (given !== undefined && isSecretReference(given)) {
-        // Whoever names a place has us read it.
-        requireEverywhere(caller)
-        secretReference('secret', given)
-      } else if (given !== undefined && given.length < SECRET_LENGTH_MIN)
-        throw new SlipwayError('SLW_INPUT_INVALID', `secret: expected at least ${SECRET_LENGTH_MIN} characters, or a reference`)
-      const { webhook, secret } = await options.webhooks.create(scope, body)
-      return { body: { ...answerOf(webhook), secret }, status: 201, location: `/api/v1/webhooks/${webhook.id}` }
+      requireSecretPlace(caller, body.secret)
+      const webhook = await options.webhooks.create(scope, body)
+      return { body: answerOf(webhook), status: 201, location: `/api/v1/webhooks/${webhook.id}` }
     },
   }),
   v1Route({
@@ -69,7 +69,10 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     action: 'admin',
     body: WebhookUpdateBody,
     answer: WebhookAnswer,
-    handle: async ({ options, scope, params, body }) => ({ body: answerOf(await options.webhooks.update(scope, params['id']!, body)) }),
+    handle: async ({ options, scope, params, body, caller }) => {
+      requireSecretPlace(caller, body.secret)
+      return { body: answerOf(await options.webhooks.update(scope, params['id']!, body)) }
+    },
   }),
   v1Route({
     method: 'DELETE',

@@ -11,10 +11,6 @@ export type SecretReference =
 
 const SCHEME = /^(env|file|vault|aws-sm):/
 
-export function isSecretReference(text: string): boolean {
-  return SCHEME.test(text)
-}
-
 /**
  * Reads `env:NAME`, `file:PATH`, `vault:MOUNT/PATH#FIELD` or `aws-sm:NAME[#FIELD]`.
  * @param setting for the message, which does not repeat the text: it may be the secret itself, given by mistake
