@@ -1,3 +1,4 @@
+import { Turns } from '../core/turns.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Database } from '../storage/sql/database.ts'
 
@@ -27,7 +28,10 @@ const KINDS_MAX = 1000
 export class Refusals {
   readonly #database: Database
   readonly #clock: Clock
+  readonly #turns = new Turns()
   #counts = new Map<string, RefusalCount>()
+  /** Different refusals of the minute that goes on, written down or not. */
+  #kinds = { minute: 0, seen: new Set<string>() }
 
   constructor(database: Database, clock: Clock) {
     this.#database = database
@@ -36,15 +40,38 @@ export class Refusals {
 
   note(refusal: Refusal): void {
     const minute = Math.floor(this.#clock.epochMs() / MINUTE_MS) * MINUTE_MS
-    const told = this.#counts.size < KINDS_MAX ? refusal : { ...refusal, caller: '(others)', address: '(others)', route: '(others)' }
-    const key = JSON.stringify([minute, told])
-    this.#counts.set(key, { ...told, minute, count: (this.#counts.get(key)?.count ?? 0) + 1 })
+    if (this.#kinds.minute !== minute) this.#kinds = { minute, seen: new Set() }
+    const { seen } = this.#kinds
+    const kind = JSON.stringify(refusal)
+    if (seen.size < KINDS_MAX) seen.add(kind)
+    this.#count({
+      ...(seen.has(kind) ? refusal : { ...refusal, caller: '(others)', address: '(others)', route: '(others)' }),
+      minute,
+      count: 1,
+    })
   }
 
+  #count({ count, ...what }: RefusalCount): void {
+    const key = JSON.stringify(what)
+    this.#counts.set(key, { ...what, count: (this.#counts.get(key)?.count ?? 0) + count })
+  }
+
+  /** Writes down what was counted. What the database does not take is kept for the next time. */
   async flush(): Promise<void> {
-    const counts = [...this.#counts.values()]
-    if (counts.length === 0) return
-    this.#counts = new Map()
+    await this.#turns.take(async () => {
+      const counts = [...this.#counts.values()]
+      if (counts.length === 0) return
+      this.#counts = new Map()
+      try {
+        await this.#write(counts)
+      } catch (error) {
+        for (const one of counts) this.#count(one)
+        throw error
+      }
+    })
+  }
+
+  async #write(counts: readonly RefusalCount[]): Promise<void> {
     await this.#database.write(async (write) => {
       for (const { count, ...key } of counts)
         await write

@@ -184,6 +184,12 @@ function sameSecret(ours: string, given: string): boolean {
   return timingSafeEqual(a!, b!)
 }
 
+/** What a caller shows, a key or the name of a session, however it is written; undefined for nothing. */
+export function credentialOf({ authorization, cookie }: FastifyRequest['headers'], secure: boolean): string | undefined {
+  const shown = keyOf(authorization) ?? sessionCookie(cookie, secure)
+  return shown === '' ? undefined : shown
+}
+
 /** Bearer, or the password of basic authentication, which is what MLflow's clients can be given. */
 function keyOf(authorization: string | undefined): string | undefined {
   if (authorization === undefined) return undefined

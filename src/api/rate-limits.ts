@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import rateLimit from '@fastify/rate-limit'
 import { SlipwayError } from '../core/errors.ts'
+import { credentialOf } from './access.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ApiOptions } from './doors.ts'
 
@@ -8,12 +9,15 @@ import type { ApiOptions } from './doors.ts'
 const REFUSED_PER_MINUTE = 60
 
 /** Holds every caller to so many requests a minute, and every address to so many wrong keys. Each control plane counts for itself. */
-export async function limitRates(app: FastifyInstance, { requestsPerMinute }: Pick<ApiOptions, 'requestsPerMinute'>): Promise<void> {
+export async function limitRates(
+  app: FastifyInstance,
+  { requestsPerMinute, secure }: Pick<ApiOptions, 'requestsPerMinute' | 'secure'>,
+): Promise<void> {
   await app.register(rateLimit, {
     global: true,
     max: requestsPerMinute,
     timeWindow: 60_000,
-    keyGenerator: callerKey,
+    keyGenerator: (request) => callerKey(request, secure),
     // Whoever looks whether we live is no caller.
     allowList: (request) => request.routeOptions.url === '/health',
     errorResponseBuilder: (_request, { max, ttl }) =>
@@ -37,8 +41,7 @@ export async function countWrongKey(request: FastifyRequest): Promise<void> {
 }
 
 /** Callers by what they show, without keeping it; without anything, by address. */
-function callerKey(request: FastifyRequest): string {
-  const { authorization, cookie } = request.headers
-  const shown = authorization ?? cookie
+function callerKey(request: FastifyRequest, secure: boolean): string {
+  const shown = credentialOf(request.headers, secure)
   return shown === undefined ? request.ip : createHash('sha256').update(shown).digest('base64url')
 }

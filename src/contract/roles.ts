@@ -5,9 +5,10 @@ import type { Static } from 'typebox'
 /**
  * What may be done: `read`; `pull` documents and files that are served; `write`, log and register, move aliases that are not protected;
  * `deploy` endpoints; `protect`, move protected aliases and approve; `admin`, keys, roles, environments, everything. `report` is for
- * servers that tell of themselves, `join` for becoming one.
+ * servers that tell of themselves, `join` for becoming one; `feedback` for whoever tells what came true, which no route takes yet: keys for
+ * it may be given out before, and open nothing.
  */
-export const ACTIONS = ['read', 'pull', 'write', 'deploy', 'protect', 'admin', 'report', 'join'] as const
+export const ACTIONS = ['read', 'pull', 'write', 'deploy', 'protect', 'admin', 'report', 'join', 'feedback'] as const
 
 /** `identify` is what everybody may who is somebody. */
 export type Action = (typeof ACTIONS)[number] | 'identify'
@@ -24,6 +25,7 @@ const ALLOWED: Readonly<Record<string, readonly Action[]>> = {
   follow: ['pull', 'report'],
   join: ['join'],
   metrics: ['report'],
+  feedback: ['feedback'],
   // Older words for the four roles.
   read: ['read', 'pull'],
   write: ['read', 'pull', 'write'],
@@ -31,11 +33,23 @@ const ALLOWED: Readonly<Record<string, readonly Action[]>> = {
 }
 
 /** What a key may be made for. */
-export const SCOPES = ['viewer', 'developer', 'operator', 'admin', 'join', 'follow', 'metrics', 'read', 'write', 'protect'] as const
+export const SCOPES = [
+  'viewer',
+  'developer',
+  'operator',
+  'admin',
+  'join',
+  'follow',
+  'metrics',
+  'feedback',
+  'read',
+  'write',
+  'protect',
+] as const
 
 /** A role in some environments, for some models. */
 export const Grant = Type.Object({
-  role: Type.String({ description: 'viewer, developer, operator, admin; join, follow, metrics.' }),
+  role: Type.String({ description: 'viewer, developer, operator, admin; join, follow, metrics, feedback.' }),
   environments: Type.Optional(Type.Array(Type.String(), { description: 'Missing: in every one.' })),
   models: Type.Optional(Type.Array(Type.String(), { description: 'Names, with * at the end all that begin so. Missing: for every one.' })),
 })
