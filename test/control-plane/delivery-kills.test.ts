@@ -8,11 +8,13 @@ import { Histogram, LATENCY_EDGES } from '../../src/contract/histogram.ts'
 import { serveInChild } from '../child-server.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { added, adders, deploy, setAlias } from '../following/following.ts'
-import { newMigratedPostgres } from '../storage/databases.ts'
+import { Leases } from '../../src/storage/sql/leases.ts'
+import { newMigratedPostgres, newPostgres } from '../storage/databases.ts'
 import { openPlace } from '../storage/open-place.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { until } from '../fixtures.ts'
 import { upInChild } from './up-in-child.ts'
+import type { ChildControlPlane } from './up-in-child.ts'
 import type { ObservationWindow } from '../../src/contract/observation-window.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { Plane } from '../api/in-plane.ts'
@@ -41,6 +43,18 @@ function windowsOf(server: string): ObservationWindow[] {
   }))
 }
 
+function reportOf(revision: number): object {
+  return {
+    apiVersion: 'slipway/v1',
+    bootId: 'b',
+    release: '0',
+    sentAt: Date.now(),
+    staleSeconds: 0,
+    expiresInMs: 60_000,
+    endpoints: [{ name: 'adder', revision: revision + 1, versions: [] }],
+  }
+}
+
 type Ask = (method: string, path: string, body?: unknown) => Promise<{ status: number; body: any }>
 
 function asker(url: string): Ask {
@@ -57,33 +71,23 @@ function asker(url: string): Ask {
 /** All that writes, one after the other. @returns what was answered with success */
 async function story(ask: Ask): Promise<Set<string>> {
   const done = new Set<string>()
-  const spec = (labels: Record<string, string>) => ({
-    apiVersion: 'slipway/v1',
-    kind: 'Endpoint',
-    metadata: { name: 'adder', labels },
-    spec: { variants: [{ model: 'adder@champion', serving: labels }] },
-  })
-  const report = {
-    apiVersion: 'slipway/v1',
-    bootId: 'b',
-    release: '0',
-    sentAt: Date.now(),
-    staleSeconds: 0,
-    expiresInMs: 60_000,
-    endpoints: [{ name: 'adder', revision: 1, versions: [] }],
-  }
   const steps: readonly (readonly [string, string, string, unknown])[] = [
     [
       'applied',
       'PUT',
       '/api/v1/endpoints/adder',
-      { ...spec({}), spec: { variants: [{ model: 'adder@champion', serving: { instances: 1 } }] } },
+      {
+        apiVersion: 'slipway/v1',
+        kind: 'Endpoint',
+        metadata: { name: 'adder' },
+        spec: { variants: [{ model: 'adder@champion', serving: { instances: 1 } }] },
+      },
     ],
     ['moved', 'PUT', '/api/v1/models/adder/aliases/champion', { version: 2 }],
     ['rolled back', 'POST', '/api/v1/endpoints/adder/rollback', {}],
     ['resumed', 'POST', '/api/v1/endpoints/adder/resume', {}],
     ['promoted', 'POST', '/api/v1/models/adder/versions/2/promote', { to: 'production', alias: 'champion' }],
-    ['reported', 'PUT', '/api/v1/servers/s/report', report],
+    ['reported', 'PUT', '/api/v1/servers/s/report', reportOf(0)],
     ['windows', 'POST', '/api/v1/servers/s/windows', { sentAt: Date.now(), windows: windowsOf('s') }],
     ['deleted', 'DELETE', '/api/v1/endpoints/spare', undefined],
   ]
@@ -96,6 +100,16 @@ async function story(ask: Ask): Promise<Set<string>> {
     }
   }
   return done
+}
+
+/** @returns undefined where it comes to the step at its start */
+async function upUntil(step: string, args: readonly string[]): Promise<ChildControlPlane | undefined> {
+  try {
+    return await upInChild(args, { SLIPWAY_FAIL_POINTS: `${step}:kill` })
+  } catch (error) {
+    assert.match((error as Error).message, /SIGKILL/)
+    return undefined
+  }
 }
 
 /** A step that nobody comes to is no test. */
@@ -150,67 +164,134 @@ async function requestsIn(ask: Ask): Promise<number> {
   return body.items.reduce((sum: number, { statistics }: any) => sum + (Object.values(statistics) as { count: number }[])[0]!.count, 0)
 }
 
+/** What every test begins with: two versions, endpoints that follow in different ways, one of which the clock has made due. */
+async function fill(options: { data: string; database?: string; objects?: string }): Promise<void> {
+  await declareAll(options)
+  await using database = await openPlace(options.database ?? `sqlite:${join(options.data, 'slipway.db')}`)
+  await database.write((write) => write.updateTable('endpoints').set({ next_follow_at: 1 }).where('name', '=', 'timed').execute())
+}
+
+async function declareAll(options: { data: string; database?: string; objects?: string }): Promise<void> {
+  await using plane = await planeInProcess(options)
+  await plane.ask('POST', '/environments', { name: 'production' })
+  await adders(plane, 2)
+  for (const [name, follow] of [
+    ['adder', 'notification'],
+    ['spare', 'notification'],
+    ['timed', { cron: '0 3 * * *' }],
+  ] as const)
+    assert.equal((await plane.ask('PUT', `/endpoints/${name}`, declared(name, follow))).status, 201)
+  await setAlias(plane, 2)
+  await setAlias(plane, 1)
+}
+
+function declared(name: string, follow: unknown, labels: Record<string, string> = {}): object {
+  return { apiVersion: 'slipway/v1', kind: 'Endpoint', metadata: { name, labels }, spec: { variants: [{ model: 'adder@champion' }], follow } }
+}
+
+/** What those who were told that it is done may rely on. @param others requests in windows of others */
+async function requireKept(ask: Ask, done: ReadonlySet<string>, others = 0): Promise<void> {
+  const { body: endpoint } = await ask('GET', '/api/v1/endpoints/adder')
+  if (done.has('resumed')) assert.equal(endpoint.status.suspended, undefined)
+  else if (done.has('rolled back')) assert.notEqual(endpoint.status.suspended, undefined)
+  const alias = await ask('GET', '/env/production/api/v1/models/adder/aliases/champion')
+  if (done.has('promoted')) assert.equal(alias.body.version, 1)
+  if (done.has('windows')) assert.equal(await requestsIn(ask), 3 + others)
+}
+
+/** The same once more: what was cut off is done, what was done is not done twice. */
+async function requireRepeatable(ask: Ask, others = 0): Promise<void> {
+  const again = await story(ask)
+  assert.deepEqual([...again].filter((name) => !['deleted', 'rolled back', 'resumed'].includes(name)).length, 5, [...again].join())
+  assert.equal(await requestsIn(ask), 3 + others)
+  await until(async () => (await ask('GET', '/api/v1/endpoints/timed')).body.status.nextFollowAt > Date.now(), 'the clock goes on')
+  const timed = (await ask('GET', '/api/v1/endpoints/timed')).body.status.revision.number
+  assert.ok(timed <= 2, `followed once: ${timed}`)
+}
+
 describe('a control plane that is killed at any step of declaring, following and hearing', { timeout: 600_000 }, () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>
   before(async () => {
     folder = await temporaryFolder()
-    await using plane = await planeInProcess({ data: join(folder.path, 'template') })
-    await plane.ask('POST', '/environments', { name: 'production' })
-    await adders(plane, 2)
-    for (const [name, follow] of [
-      ['adder', 'notification'],
-      ['spare', 'notification'],
-      ['timed', { cron: '0 3 * * *' }],
-    ] as const) {
-      const document = {
-        apiVersion: 'slipway/v1',
-        kind: 'Endpoint',
-        metadata: { name },
-        spec: { variants: [{ model: 'adder@champion' }], follow },
-      }
-      assert.equal((await plane.ask('PUT', `/endpoints/${name}`, document)).status, 201)
-    }
-    await plane.plane.registry.write((write) =>
-      write.updateTable('endpoints').set({ next_follow_at: 1 }).where('name', '=', 'timed').execute(),
-    )
-    await setAlias(plane, 2)
-    await setAlias(plane, 1)
+    await fill({ data: join(folder.path, 'template') })
   })
   after(async () => {
     await folder[Symbol.asyncDispose]()
   })
 
   for (const step of DELIVERY_STEPS)
-    it(`${step}: nothing is lost, nothing is half there, nothing is done twice`, async () => {
+    it(`${step}: nothing is lost, nothing is half there, nothing is done twice (SQLite)`, async () => {
       const data = join(folder.path, step)
       await cp(join(folder.path, 'template'), data, { recursive: true })
       let done = new Set<string>()
-      const killed = await upInChild(['--data', data, '--no-server'], { SLIPWAY_FAIL_POINTS: `${step}:kill` }).catch(() => undefined)
+      await using killed = await upUntil(step, ['--data', data, '--no-server'])
       if (killed !== undefined) {
         done = await story(asker(killed.url))
         await requireEnd(killed.exit, step)
       }
       await using plane = await upInChild(['--data', data, '--no-server'])
       const ask = asker(plane.url)
-      const { body: endpoint } = await ask('GET', '/api/v1/endpoints/adder')
-      if (done.has('resumed')) assert.equal(endpoint.status.suspended, undefined)
-      else if (done.has('rolled back')) assert.notEqual(endpoint.status.suspended, undefined)
-      const alias = await ask('GET', '/env/production/api/v1/models/adder/aliases/champion')
-      if (done.has('promoted')) assert.equal(alias.body.version, 1)
-      if (done.has('windows')) assert.equal(await requestsIn(ask), 3)
-      // The same once more: what was cut off is done, what was done is not done twice.
-      const again = await story(ask)
-      assert.deepEqual([...again].filter((name) => !['deleted', 'rolled back', 'resumed'].includes(name)).length, 5, [...again].join())
-      assert.equal(await requestsIn(ask), 3)
-      await until(async () => (await ask('GET', '/api/v1/endpoints/timed')).body.status.nextFollowAt > Date.now(), 'the clock goes on')
-      const timed = (await ask('GET', '/api/v1/endpoints/timed')).body.status.revision.number
-      assert.ok(timed <= 2, `followed once: ${timed}`)
+      await requireKept(ask, done)
+      await requireRepeatable(ask)
       plane.signal('SIGTERM')
       await plane.exit
       await using database = await openPlace(`sqlite:${join(data, 'slipway.db')}`)
       await requireConsistent(database)
     })
 })
+
+describe('one of two control planes that is killed at any step, while the other one works', { timeout: 900_000 }, () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>
+  let template = ''
+  let objects = ''
+  before(async () => {
+    folder = await temporaryFolder()
+    objects = `file:${join(folder.path, 'objects')}`
+    const database = await newMigratedPostgres()
+    template = /(\w+)(?:\?|$)/.exec(database)![1]!
+    await fill({ data: join(folder.path, 'template'), database, objects })
+  })
+  after(async () => {
+    await folder[Symbol.asyncDispose]()
+  })
+
+  for (const step of DELIVERY_STEPS)
+    it(`${step}: nothing is lost, nothing is half there, nothing is done twice (PostgreSQL)`, async () => {
+      const database = await newPostgres(template)
+      const args = ['--data', join(folder.path, step), '--db', database, '--objects', objects, '--no-server']
+      await using killed = await upUntil(step, args)
+      let done = new Set<string>()
+      {
+        await using other = await startControlPlane({ data: join(folder.path, `${step}-other`), port: 0, database, objects })
+        const ask = asker(other.url)
+        const ended = new AbortController()
+        const work = keepBusy(ask, ended.signal)
+        if (killed !== undefined) {
+          done = await story(asker(killed.url))
+          await requireEnd(killed.exit, step)
+        }
+        ended.abort()
+        await work
+        await requireKept(ask, done, 3)
+        // The lease of the one that was killed ends after a minute, which we do not wait for.
+        await using opened = await openPlace(database)
+        await new Leases(opened, 'test').releaseAll()
+        await requireRepeatable(ask, 3)
+      }
+      await using opened = await openPlace(database)
+      await requireConsistent(opened)
+    })
+})
+
+/** Writes to the same rows, again and again, without a change of what the story is about: labels, reports, windows of another server. */
+async function keepBusy(ask: Ask, signal: AbortSignal): Promise<void> {
+  for (let turn = 0; turn === 0 || !signal.aborted; turn++)
+    await Promise.all([
+      ask('PUT', '/api/v1/endpoints/spare', declared('spare', 'notification', { turn: String(turn) })),
+      ask('PUT', '/api/v1/servers/other/report', reportOf(turn)),
+      ask('POST', '/api/v1/servers/other/windows', { sentAt: Date.now(), windows: windowsOf('other') }),
+    ])
+}
 
 it('two control planes of one PostgreSQL race, and a server may talk to any of them', { timeout: 300_000 }, async () => {
   await using folder = await temporaryFolder()
