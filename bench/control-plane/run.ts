@@ -12,6 +12,7 @@ import { serveInChild } from '../../test/child-server.ts'
 import { example } from '../../test/fixtures.ts'
 import { slipway } from '../../test/cli/slipway.ts'
 import { upInChild } from '../../test/control-plane/up-in-child.ts'
+import { outage } from '../../test/following/outage.ts'
 import { temporaryFolder } from '../../test/temporary-folder.ts'
 import { median } from '../table.ts'
 import type { ChildControlPlane } from '../../test/control-plane/up-in-child.ts'
@@ -149,6 +150,15 @@ async function many(plane: ChildControlPlane, rounds: number): Promise<void> {
   )
 }
 
+const OUTAGE_S = 60
+
+async function away(): Promise<void> {
+  const { answered, failed, counted, countedLater } = await outage(OUTAGE_S * 1000)
+  console.log(
+    `\nKilled for ${OUTAGE_S} s with three servers under load: ${answered} predictions, ${failed} failed; ${counted} in windows once it is back, ${countedLater} two seconds later.`,
+  )
+}
+
 const rounds = Number(process.argv[2] ?? 3)
 await using folder = await temporaryFolder()
 await using plane = await upInChild(['--data', join(folder.path, 'plane'), '--no-server'])
@@ -172,3 +182,6 @@ console.log('| what | median | p95 (the last: worst) | goal |')
 console.log('|---|---|---|---|')
 await served(plane, folder.path, rounds)
 await many(plane, rounds)
+plane.signal('SIGTERM')
+await plane.exit
+await away()

@@ -26,12 +26,19 @@ export interface HeldVersion extends Disposable {
 
 export type Wanted = Pick<FollowedVariant, 'versionId' | 'digest' | 'size' | 'model' | 'version'>
 
+/** What is written down of the room that a version was given, bytes. */
+interface Room {
+  readonly size: number
+}
+
 type ManifestFile = VersionManifest['files'][number]
 
 /** What versions may take together where nobody says otherwise, megabytes. */
 export const STORE_MB = 20_480
 /** How often it is looked whether another process has finished what we wait for. */
 const LOOK_EVERY_MS = 200
+/** How often whoever needs room looks whether another one has made its own: that takes as long as removing files does. */
+const ROOM_LOOK_EVERY_MS = 20
 /** What was begun and not gone on with for so long is not wanted any more. */
 const PARTIAL_LIFE_MS = 7 * 24 * 3600 * 1000
 
@@ -42,6 +49,8 @@ const PARTIAL_LIFE_MS = 7 * 24 * 3600 * 1000
  *     versions/DIGEST/         the files of a version
  *     versions/DIGEST.json     its list of files, so that what two versions have in common is fetched once
  *     partial/DIGEST/          what has come of a version so far
+ *     partial/DIGEST.json      how much room it was given
+ *     locks/room               exclusive for whoever makes room and takes it
  *     locks/DIGEST             shared by those who use it, exclusive for whoever fetches or removes it; used last when it was touched last
  */
 export class LocalStore {
@@ -53,7 +62,7 @@ export class LocalStore {
     this.#bytesMax = bytesMax
   }
 
-  /** @param bytesMax what all versions may take together. @throws SLW_STORE_UNAVAILABLE where the folder cannot be made or written */
+  /** @param bytesMax what all versions may take together, those on their way included. @throws SLW_STORE_UNAVAILABLE where the folder cannot be made or written */
   static async open(folder: string, bytesMax: number): Promise<LocalStore> {
     try {
       for (const name of ['versions', 'partial', 'locks']) await mkdir(join(folder, name), { recursive: true, mode: 0o700 })
@@ -133,7 +142,7 @@ export class LocalStore {
     if (await exists(place)) return
     const manifest = await source.manifest(wanted.versionId, progress.signal)
     requireManifest(manifest, wanted)
-    await this.#makeRoom(wanted)
+    await this.#takeRoom(wanted, progress.signal)
     await mkdir(partial, { recursive: true, mode: 0o700 })
     const known = await this.#knownFiles()
     let done = 0
@@ -153,21 +162,58 @@ export class LocalStore {
     await rename(partial, place)
     await syncFolder(dirname(place))
     await faultPoint('store.placed')
+    await rm(`${partial}.json`, { force: true })
   }
 
-  /** Removes what has been used least lately and nobody holds, until there is room. @throws SLW_STORE_UNAVAILABLE where there is none */
+  /** Makes room and takes it, as the only one of all that share the store. @throws SLW_STORE_UNAVAILABLE where there is none */
+  async #takeRoom(wanted: Wanted, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted()
+      using lock = tryLock(join(this.#folder, 'locks', 'room'), 'exclusive')
+      if (lock !== undefined) {
+        await this.#makeRoom(wanted)
+        await writeWhole(join(this.#folder, 'partial', `${wanted.digest}.json`), JSON.stringify({ size: wanted.size } satisfies Room))
+        return
+      }
+      await pause(ROOM_LOOK_EVERY_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  /**
+   * Removes what nobody holds until there is room: first what was begun and given up, then what has been used least lately.
+   * @throws SLW_STORE_UNAVAILABLE where there is none
+   */
   async #makeRoom({ digest, size, model, version }: Wanted): Promise<void> {
-    const versions = await this.#versions()
-    let used = versions.reduce((sum, one) => sum + one.size, 0)
-    for (const one of versions.toSorted((a, b) => a.usedAt - b.usedAt)) {
+    const others = [...(await this.#begun()), ...(await this.#versions()).toSorted((a, b) => a.usedAt - b.usedAt)].filter(
+      (one) => one.digest !== digest,
+    )
+    let used = others.reduce((sum, one) => sum + one.size, 0)
+    for (const one of others) {
       if (used + size <= this.#bytesMax) return
-      if (one.digest !== digest && (await this.#remove(one.digest))) used -= one.size
+      if (await this.#remove(one.digest)) used -= one.size
     }
     if (used + size <= this.#bytesMax) return
     throw new SlipwayError(
       'SLW_STORE_UNAVAILABLE',
-      `the local store ${this.#folder} has no room for ${model}/${version}: it takes ${formatBytes(size)}, the versions in use ${formatBytes(used)} of ${formatBytes(this.#bytesMax)}; give it more with --store-mb`,
+      `the local store ${this.#folder} has no room for ${model}/${version}: it takes ${formatBytes(size)}, the versions in use and on their way ${formatBytes(used)} of ${formatBytes(this.#bytesMax)}; give it more with --store-mb`,
     )
+  }
+
+  /** What has been given room and is not in place: it is on its way, or was given up. */
+  async #begun(): Promise<{ digest: string; size: number }[]> {
+    const folder = join(this.#folder, 'partial')
+    const begun: { digest: string; size: number }[] = []
+    for (const name of await readdir(folder)) {
+      const [, digest] = /^([0-9a-f]{64})\.json$/.exec(name) ?? []
+      if (digest === undefined || (await exists(join(this.#folder, 'versions', digest)))) continue
+      try {
+        const { size } = JSON.parse(await readFile(join(folder, name), 'utf8')) as Room
+        begun.push({ digest, size })
+      } catch {
+        // It has just got in place, or was removed.
+      }
+    }
+    return begun
   }
 
   /** @returns whether it is gone: not where somebody uses it */
@@ -182,6 +228,9 @@ export class LocalStore {
       await rename(place, leaving).catch(ignoreMissing)
       await rm(`${place}.json`, { force: true })
       await rm(leaving, { recursive: true, force: true })
+      const partial = join(this.#folder, 'partial', digest)
+      await rm(partial, { recursive: true, force: true })
+      await rm(`${partial}.json`, { force: true })
       return true
     } finally {
       lock[Symbol.dispose]()
@@ -234,8 +283,9 @@ export class LocalStore {
       await rm(join(folder, name), { recursive: true, force: true })
       lock[Symbol.dispose]()
     }
-    for (const name of await readdir(this.#folder))
-      if (name.endsWith('.partial') && !isAliveWriter(name)) await rm(join(this.#folder, name), { force: true })
+    for (const inside of ['', 'versions', 'partial'])
+      for (const name of await readdir(join(this.#folder, inside)))
+        if (name.endsWith('.partial') && !isAliveWriter(name)) await rm(join(this.#folder, inside, name), { force: true })
   }
 
   #lockPath(digest: string): string {

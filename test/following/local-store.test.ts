@@ -170,9 +170,51 @@ test('what is used least lately gives way, and nothing that somebody holds', asy
   const large = versionOf({ file: randomBytes(2.5 * MB) })
   await assert.rejects(
     store.fetch(large.wanted, sourceOf(large), OPTIONS),
-    /has no room for m\/1: it takes 2\.5 MiB, the versions in use 1\.0 MiB of 3\.0 MiB/,
+    /has no room for m\/1: it takes 2\.5 MiB, the versions in use and on their way 1\.0 MiB of 3\.0 MiB/,
   )
   assert.ok((await stat(first.folder)).isDirectory())
+})
+
+test('what is on its way has its room, and what was given up makes way before what is whole', async () => {
+  await using folder = await temporaryFolder()
+  const [kept, slow, next] = [1, 2, 3].map((number) => versionOf({ file: randomBytes(MB) }, number)) as [Made, Made, Made]
+  const stores = await Promise.all([LocalStore.open(folder.path, 2 * MB), LocalStore.open(folder.path, 2 * MB)])
+  ;(await stores[0].fetch(kept.wanted, sourceOf(kept), OPTIONS))[Symbol.dispose]()
+  const [begun, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<Buffer>()]
+  const stuck: VersionSource = {
+    ...sourceOf(slow),
+    bytes: () => {
+      begun.resolve()
+      return ended.promise
+    },
+  }
+  const failing = stores[0].fetch(slow.wanted, stuck, OPTIONS)
+  await begun.promise
+  // Held, so that only what is on its way could give way.
+  using _held = await stores[1].hold(kept.wanted.digest)
+  await assert.rejects(stores[1].fetch(next.wanted, sourceOf(next), OPTIONS), /in use and on their way 2\.0 MiB of 2\.0 MiB/)
+  ended.reject(new Error('the cable is cut'))
+  await assert.rejects(failing, /the cable is cut/)
+  using fetched = await stores[1].fetch(next.wanted, sourceOf(next), OPTIONS)
+  assert.ok(fetched.folder.endsWith(next.wanted.digest))
+  assert.deepEqual(await readdir(join(folder.path, 'partial')), [])
+  assert.equal((await readdir(join(folder.path, 'versions'))).length, 4)
+})
+
+test('many who want different versions at once stay within the bound together', async () => {
+  await using folder = await temporaryFolder()
+  const made = Array.from({ length: 12 }, (_, number) => versionOf({ file: randomBytes(MB / 2) }, number + 1))
+  const stores = await Promise.all(made.map(() => LocalStore.open(folder.path, 2 * MB)))
+  const results = await Promise.allSettled(
+    made.map(async (one, index) => (await stores[index]!.fetch(one.wanted, sourceOf(one), OPTIONS))[Symbol.dispose]()),
+  )
+  for (const result of results)
+    if (result.status === 'rejected') assert.match(String(result.reason), /has no room/)
+  let bytes = 0
+  for (const entry of await readdir(folder.path, { recursive: true, withFileTypes: true }))
+    if (entry.name === 'file') bytes += (await stat(join(entry.parentPath, entry.name))).size
+  assert.ok(bytes <= 2 * MB, `${bytes} bytes`)
+  assert.deepEqual(await readdir(join(folder.path, 'partial')), [])
 })
 
 test('what two versions have in common is fetched once', async () => {
