@@ -81,7 +81,9 @@ export class Follower implements AsyncDisposable {
   readonly #ended = new AbortController()
   readonly #work = new Set<Promise<void>>()
   #known: { readonly state: FollowedState; readonly etag: string } | undefined
+  /** When the control plane was heard last, also by the process before: monotonic, and UTC epoch. */
   #heardMs: number
+  #heardAtMs: number
   #trouble: string | undefined
   #storeTrouble: string | undefined
   /** Resolves once the first answer has come, or the first question has failed. */
@@ -94,6 +96,7 @@ export class Follower implements AsyncDisposable {
     this.#options = options
     this.#file = new StateFile(options.store.folder, options.name)
     this.#heardMs = options.clock.monotonicMs()
+    this.#heardAtMs = options.clock.epochMs()
   }
 
   /**
@@ -143,9 +146,12 @@ export class Follower implements AsyncDisposable {
 
   /** What was served when the process ended, from this machine alone. */
   async #restore(): Promise<void> {
-    const { url, log } = this.#options
-    const kept = await this.#file.read(url)
-    if (kept === undefined) return
+    const { url, log, clock } = this.#options
+    const found = await this.#file.read(url)
+    if (found === undefined) return
+    const { kept, heardAtMs } = found
+    this.#heardAtMs = Math.min(heardAtMs, clock.epochMs())
+    this.#heardMs = clock.monotonicMs() - (clock.epochMs() - this.#heardAtMs)
     this.#known = { state: kept.state, etag: kept.etag }
     // What was refused since it was put into use goes on.
     const refused = Object.values(kept.served).filter(({ name }) => isRefused(kept.state, name))
@@ -245,6 +251,8 @@ export class Follower implements AsyncDisposable {
     const known = answer !== undefined && isDeepStrictEqual(answer.state, this.#known?.state)
     if (answer !== undefined && !known) await this.#accept(answer)
     this.#heardMs = clock.monotonicMs()
+    this.#heardAtMs = clock.epochMs()
+    await this.#file.heard(this.#heardAtMs)
     return known ? 'known' : answer === undefined ? 'unchanged' : 'new'
   }
 
@@ -428,7 +436,7 @@ export class Follower implements AsyncDisposable {
       const worked = [...this.#present].filter(([, { failed }]) => failed !== true)
       const served = Object.fromEntries(worked.map(([name, { endpoint }]) => [name, endpoint]))
       try {
-        await this.#file.write({ url: this.#options.url, ...this.#known, served })
+        await this.#file.write({ url: this.#options.url, ...this.#known, served }, this.#heardAtMs)
         this.#storeTrouble = undefined
       } catch (error) {
         this.#storeTrouble = `what is served cannot be written down: ${messageOf(error)}`

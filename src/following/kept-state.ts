@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Type } from 'typebox'
 import { check } from '../contract/schema.ts'
@@ -16,7 +16,10 @@ const KeptState = Type.Object({
 })
 export type KeptState = Static<typeof KeptState>
 
-/** Reads and writes it. A file that is cut off or none of ours counts as not there. */
+/**
+ * Reads and writes it. A file that is cut off or none of ours counts as not there. Its time of change is when the control plane was heard
+ * last.
+ */
 export class StateFile {
   readonly #path: string
 
@@ -24,16 +27,24 @@ export class StateFile {
     this.#path = join(folder, `follows-${createHash('sha256').update(name).digest('hex').slice(0, 32)}.json`)
   }
 
-  async read(url: string): Promise<KeptState | undefined> {
+  /** @returns what was kept, and when the control plane was heard last, UTC epoch milliseconds */
+  async read(url: string): Promise<{ readonly kept: KeptState; readonly heardAtMs: number } | undefined> {
     try {
+      const { mtimeMs } = await stat(this.#path)
       const found = check(KeptState, JSON.parse(await readFile(this.#path, 'utf8')))
-      return 'value' in found && found.value.url === url ? found.value : undefined
+      return 'value' in found && found.value.url === url ? { kept: found.value, heardAtMs: mtimeMs } : undefined
     } catch {
       return undefined
     }
   }
 
-  async write(kept: KeptState): Promise<void> {
+  async write(kept: KeptState, heardAtMs: number): Promise<void> {
     await writeWhole(this.#path, JSON.stringify(kept))
+    await this.heard(heardAtMs)
+  }
+
+  /** The control plane was heard, and had nothing new. */
+  async heard(atMs: number): Promise<void> {
+    await utimes(this.#path, atMs / 1000, atMs / 1000).catch(() => {})
   }
 }

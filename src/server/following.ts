@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { systemClock } from '../core/clock.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { ControlPlaneClient } from '../following/control-plane-client.ts'
@@ -10,6 +9,8 @@ import { Follower } from '../following/follower.ts'
 import { LocalStore } from '../following/local-store.ts'
 import { Reporter } from '../following/reporter.ts'
 import { WindowBuffer } from '../following/windows/buffer.ts'
+import { WindowFolders } from '../following/windows/folders.ts'
+import { LeftWindows } from '../following/windows/left.ts'
 import { WindowCutter } from '../following/windows/cutter.ts'
 import { WindowPusher } from '../following/windows/pusher.ts'
 import { Secrets } from '../security/secrets/secrets.ts'
@@ -34,8 +35,7 @@ export interface FollowingOptions {
 }
 
 /** Files that wait for the control plane: a day of cuts, then they are merged. */
-const WINDOW_FILES_MAX = 8640
-const WINDOW_BYTES_MAX = 64 * 1024 * 1024
+const WINDOW_BOUNDS = { filesMax: 8640, bytesMax: 64 * 1024 * 1024 }
 
 /** A control plane as the source of what a server serves. */
 export async function sourceOfControlPlane(options: FollowingOptions): Promise<Source> {
@@ -91,17 +91,28 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
         { server, bootId, segmentOf: (endpoint, variant, version) => segments.get(segmentKey(endpoint, variant, version)) ?? 1 },
         clock.epochMs(),
       )
-      const folder = join(store.folder, `windows-${encodeURIComponent(server)}`)
-      const buffer = await WindowBuffer.open({ folder, filesMax: WINDOW_FILES_MAX, bytesMax: WINDOW_BYTES_MAX })
+      const folders = new WindowFolders(store.folder, config)
+      const own = held.use(await folders.take(server))
+      const buffer = await WindowBuffer.open({ folder: own.path, ...WINDOW_BOUNDS })
       pusher = held.use(new WindowPusher({ cutter, buffer, client, server, families: options.families, clock, log }))
       reporter = held.use(new Reporter({ client, server, bootId, url, status, clock, log }))
+      const clientOf = (other: string): ControlPlaneClient => clientAs(other, address, store.folder)
+      const left = held.use(new LeftWindows({ folders, server, clientOf, bounds: WINDOW_BOUNDS, clock, log }))
       pusher.start()
+      left.start()
       await follower.start()
       reporter.changed()
       return []
     },
     close: () => held.disposeAsync(),
   }
+}
+
+/** Speaks for a server that ran here, with the key that it had, where that is still good. */
+function clientAs(server: string, address: ControlPlaneAddress, folder: string): ControlPlaneClient {
+  const client = new ControlPlaneClient(address)
+  client.credentials = new Credentials({ address, client, server, folder, clock: systemClock })
+  return client
 }
 
 function segmentKey(endpoint: string, variant: string, version: string): string {

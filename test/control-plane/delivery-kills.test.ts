@@ -186,7 +186,12 @@ async function declareAll(options: { data: string; database?: string; objects?: 
 }
 
 function declared(name: string, follow: unknown, labels: Record<string, string> = {}): object {
-  return { apiVersion: 'slipway/v1', kind: 'Endpoint', metadata: { name, labels }, spec: { variants: [{ model: 'adder@champion' }], follow } }
+  return {
+    apiVersion: 'slipway/v1',
+    kind: 'Endpoint',
+    metadata: { name, labels },
+    spec: { variants: [{ model: 'adder@champion' }], follow },
+  }
 }
 
 /** What those who were told that it is done may rely on. @param others requests in windows of others */

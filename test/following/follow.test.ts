@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { planeInProcess } from '../api/in-plane.ts'
@@ -69,10 +69,15 @@ it('a server starts from its local store alone, and goes on when the control pla
     await using server = await follows(url, folder.path)
     assert.equal(await added(server), 1)
   }
+  const store = join(folder.path, 'store')
+  const state = (await readdir(store)).find((name) => name.startsWith('follows-'))!
+  const anHourAgo = Date.now() / 1000 - 3600
+  await utimes(join(store, state), anHourAgo, anHourAgo)
   await using server = await follows(url, folder.path)
   assert.equal(await added(server), 1)
   const health = (await (await fetch(`${server.url}/health`)).json()) as { following: { trouble: string; stale_seconds: number } }
   assert.match(health.following.trouble, /ECONNREFUSED/)
+  assert.ok(health.following.stale_seconds >= 3600, 'what it serves is as old as that, however short it has run')
   assert.match(await (await fetch(`${server.url}/metrics`)).text(), /slipway_control_plane_stale_seconds [\d.]+/)
   await using plane = await startControlPlane({ data, port })
   await plane.registry.aliases.set(
@@ -275,10 +280,15 @@ it('an application follows an alias, has calls answered without a gap, and goes 
     assert.equal(asked.version, '3')
     await asked.refresh()
     assert.equal(asked.version, '1')
-    // What a policy does not allow is not served here either.
+    await plane.ask('PUT', '/models/adder/aliases/other', { version: 3 })
+    await using other = await loadModel('models:/adder@other', { controlPlane: url, store: join(folder.path, 'other') })
+    // What a policy does not allow is not served here either, and what it comes to allow is served at once.
     await plane.ask('PATCH', '/models/adder', { policy: { gatedAliases: ['champion'], approval: true } })
     await plane.ask('PUT', '/models/adder/aliases/other', { version: 2 })
     await assert.rejects(loadModel('models:/adder@other', { controlPlane: url, store }), /adder\/2 is not approved/)
+    assert.equal(await ask(other), 3)
+    assert.equal((await plane.ask('PUT', '/models/adder/versions/2/approval', { state: 'approved' })).status, 200)
+    await until(() => other.version === '2', 'what was approved is served', 5000)
     await assert.rejects(loadModel('models:/adder@nobody', { controlPlane: url, store }), /no alias "nobody"/)
   }
   await using offline = await loadModel('models:/adder@champion', { controlPlane: url, store })

@@ -208,8 +208,7 @@ test('many who want different versions at once stay within the bound together', 
   const results = await Promise.allSettled(
     made.map(async (one, index) => (await stores[index]!.fetch(one.wanted, sourceOf(one), OPTIONS))[Symbol.dispose]()),
   )
-  for (const result of results)
-    if (result.status === 'rejected') assert.match(String(result.reason), /has no room/)
+  for (const result of results) if (result.status === 'rejected') assert.match(String(result.reason), /has no room/)
   let bytes = 0
   for (const entry of await readdir(folder.path, { recursive: true, withFileTypes: true }))
     if (entry.name === 'file') bytes += (await stat(join(entry.parentPath, entry.name))).size

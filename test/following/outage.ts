@@ -56,7 +56,8 @@ export async function outage(lengthMs: number): Promise<Outage> {
   }
 }
 
-async function requestsAt(url: string): Promise<number> {
+/** Requests in the windows of a control plane. */
+export async function requestsAt(url: string): Promise<number> {
   const now = Date.now()
   const query = new URLSearchParams({ span: '1h', from: String(now - 7_200_000), until: String(now + 3_600_000) })
   const { items } = (await (await fetch(`${url}/api/v1/windows?${query.toString()}`)).json()) as {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Histogram } from '../../src/contract/histogram.ts'
@@ -7,10 +7,17 @@ import { API_VERSION } from '../../src/contract/schema.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { SlipwayError } from '../../src/core/errors.ts'
 import { silentLogger } from '../../src/core/log.ts'
+import { LocalStore } from '../../src/following/local-store.ts'
 import { WindowBuffer } from '../../src/following/windows/buffer.ts'
 import { WindowCutter } from '../../src/following/windows/cutter.ts'
+import { WindowFolders } from '../../src/following/windows/folders.ts'
+import { LeftWindows } from '../../src/following/windows/left.ts'
 import { WindowPusher } from '../../src/following/windows/pusher.ts'
+import { planeInProcess } from '../api/in-plane.ts'
+import { freePort, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
+import { added, adders, deploy, follows } from './following.ts'
+import { requestsAt } from './outage.ts'
 import type { HistogramData } from '../../src/contract/histogram.ts'
 import type { ObservationWindow } from '../../src/contract/observation-window.ts'
 import type { Family } from '../../src/serving/observe/exposition.ts'
@@ -84,6 +91,64 @@ test('what is sent together fits into a request', async () => {
     await buffer.done(unsent.names)
   }
   assert.ok(batches > 2, String(batches))
+})
+
+test('what a server left that comes back under another name is sent, and what another control plane is to have is not', async () => {
+  await using folder = await temporaryFolder()
+  const port = await freePort()
+  const data = join(folder.path, 'data')
+  {
+    await using plane = await planeInProcess({ data, port })
+    await adders(plane, 1)
+    await deploy(plane)
+    const server = await follows(plane.url, folder.path, { name: 'pod-1' })
+    try {
+      for (let asked = 0; asked < 5; asked++) assert.equal(await added(server), 1)
+    } finally {
+      // It is gone before what it saw could be sent.
+      await plane[Symbol.asyncDispose]()
+      await server[Symbol.asyncDispose]()
+    }
+  }
+  await using other = await planeInProcess()
+  await using _elsewhere = await follows(other.url, folder.path, { name: 'pod-3' })
+  await using plane = await planeInProcess({ data, port })
+  await using _next = await follows(plane.url, folder.path, { name: 'pod-2' })
+  await until(async () => (await requestsAt(plane.url)) === 5, 'all five are counted')
+  assert.equal(await requestsAt(other.url), 0)
+})
+
+test('windows that were left are given up when they are too old, a running server keeps its own, and a name is of one server', async () => {
+  await using folder = await temporaryFolder()
+  const folders = new WindowFolders(folder.path, { url: 'http://127.0.0.1:1' })
+  await LocalStore.open(folder.path, 1)
+  const now = Date.now()
+  for (const [server, startMs] of [
+    ['old', now - 10 * 24 * 3_600_000],
+    ['late', now - 3_600_000],
+    ['alive', now],
+  ] as const) {
+    using held = await folders.take(server)
+    const window = windowOf(0)
+    const key = { ...window.key, server, startMs: Math.floor(startMs / 10_000) * 10_000 }
+    await (await bufferIn(held.path)).add([{ ...window, key: { ...key, endMs: key.startMs + 10_000 } }])
+  }
+  using _alive = await folders.take('alive')
+  const sent: string[] = []
+  const clientOf = (server: string) => ({
+    sendWindows: async (_: string, windows: readonly ObservationWindow[]) => {
+      assert.deepEqual([...new Set(windows.map(({ key }) => key.server))], [server])
+      sent.push(server)
+    },
+    [Symbol.dispose]: () => {},
+  })
+  const bounds = { filesMax: 1000, bytesMax: 1024 * 1024 }
+  await using left = new LeftWindows({ folders, server: 'me', clientOf, bounds, clock: systemClock, log: silentLogger })
+  await left.send()
+  assert.deepEqual(sent, ['late'])
+  assert.deepEqual(await folders.servers(), ['alive'])
+  await assert.rejects(folders.take('alive', 150), { code: 'SLW_CONFLICT', message: /another server of this machine is called "alive"/ })
+  assert.equal((await readdir(folder.path)).includes('windows'), true)
 })
 
 test('a file that was cut off is passed over, and costs nothing else', async () => {

@@ -47,10 +47,16 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
       if (strange !== undefined)
         throw new SlipwayError('SLW_INPUT_INVALID', `${JSON.stringify(strange)} names no version; expected MODEL@ALIAS or MODEL/NUMBER`)
       const known = request.headers['if-none-match']
-      let answer = await states.text(scope.environment, names, await states.generation(), references)
-      if (known === `"${answer.etag}"` && (query.waitMs ?? 0) > 0) {
-        const after = await waitForNews(call, Number(answer.etag.split('.')[1]), query.waitMs!)
-        answer = await states.text(scope.environment, names, after, references)
+      const answerNow = async (generation: number): ReturnType<typeof states.text> =>
+        await states.text(scope.environment, names, generation, references)
+      let sequence = references.length === 0 ? undefined : await options.registry.history.last()
+      let answer = await answerNow(await states.generation())
+      const waits = AbortSignal.timeout(query.waitMs ?? 0)
+      while (known === `"${answer.etag}"` && (query.waitMs ?? 0) > 0 && !waits.aborted) {
+        const news = await waitForNews(call, { generation: Number(answer.etag.split('.')[1]), sequence }, waits)
+        if (news === undefined) break
+        sequence = news.sequence
+        answer = await answerNow(news.generation)
       }
       void reply.header('etag', `"${answer.etag}"`).header('cache-control', 'no-store')
       if (known === `"${answer.etag}"`) await reply.code(304).send()
@@ -180,17 +186,28 @@ function listOf(text: string | undefined): string[] | undefined {
   return [...new Set(text.split(',').map((name) => name.trim()))].filter((name) => name !== '').toSorted()
 }
 
-/** Resolves with the newest number, once it is larger, when the time is over, or when the client has gone. */
-async function waitForNews({ options, request }: V1Call, generation: number, waitMs: number): Promise<number> {
+/** How much of what happens has been seen. */
+interface Seen {
+  readonly generation: number
+  /** Of the events; undefined where only endpoints are followed: what a reference means changes with approvals and policies too. */
+  readonly sequence: number | undefined
+}
+
+/** @returns undefined where nothing has happened until `waits` is over, the client has gone or we end */
+async function waitForNews({ options, request }: V1Call, seen: Seen, waits: AbortSignal): Promise<Seen | undefined> {
+  const { deliveryNews, news } = options
   const gone = new AbortController()
   const close = (): void => gone.abort()
   request.raw.socket.once('close', close)
+  const signal = AbortSignal.any([gone.signal, waits, deliveryNews.ended])
   try {
-    return await options.deliveryNews.after(
-      generation,
-      AbortSignal.any([gone.signal, AbortSignal.timeout(waitMs), options.deliveryNews.ended]),
-    )
+    const [generation, sequence] = await Promise.race([
+      deliveryNews.after(seen.generation, signal).then((now) => [now, seen.sequence] as const),
+      ...(seen.sequence === undefined ? [] : [news.after(seen.sequence, signal).then((now) => [seen.generation, now] as const)]),
+    ])
+    return signal.aborted ? undefined : { generation, sequence }
   } finally {
+    gone.abort()
     request.raw.socket.off('close', close)
   }
 }

@@ -92,6 +92,12 @@ export class WindowBuffer {
     return names.length === 0 ? await this.#next(most) : { names, windows }
   }
 
+  /** Begin of the newest, UTC epoch milliseconds; undefined where there are none. */
+  async newestMs(): Promise<number | undefined> {
+    const newest = (await this.#entries()).at(-1)
+    return newest === undefined ? undefined : Number(newest.name.split('-', 1)[0])
+  }
+
   /** They have arrived. */
   async done(names: readonly string[]): Promise<void> {
     for (const name of names) await rm(join(this.#options.folder, name), { force: true })

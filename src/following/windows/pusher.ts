@@ -1,23 +1,15 @@
-import { isSlipwayError, messageOf } from '../../core/errors.ts'
-import { faultPoint } from '../../core/fail-point.ts'
+import { messageOf } from '../../core/errors.ts'
 import { untilNextCut } from './cutter.ts'
+import { sendWindows } from './send.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
-import type { Clock } from '../../core/clock.ts'
-import type { Logger } from '../../core/log.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
-import type { ControlPlaneClient } from '../control-plane-client.ts'
-import type { WindowBuffer } from './buffer.ts'
 import type { WindowCutter } from './cutter.ts'
+import type { SendOptions } from './send.ts'
 
-export interface PusherOptions {
+export interface PusherOptions extends SendOptions {
   readonly cutter: WindowCutter
-  readonly buffer: WindowBuffer
-  readonly client: Pick<ControlPlaneClient, 'sendWindows'>
-  readonly server: string
   /** What the server counts. */
   readonly families: () => Promise<readonly Family[]>
-  readonly clock: Clock
-  readonly log: Logger
 }
 
 /** Cuts that wait in memory for the disk: an hour. */
@@ -28,7 +20,7 @@ export class WindowPusher implements AsyncDisposable {
   readonly #options: PusherOptions
   readonly #ended = new AbortController()
   #cancel: (() => void) | undefined
-  #sending: Promise<void> | undefined
+  #sending: Promise<unknown> | undefined
   #trouble: string | undefined
   /** Cuts that the disk did not take, the oldest first. */
   readonly #unkept: ObservationWindow[][] = []
@@ -79,34 +71,8 @@ export class WindowPusher implements AsyncDisposable {
   }
 
   async #sendOnce(): Promise<void> {
-    this.#sending ??= this.#send().finally(() => (this.#sending = undefined))
+    this.#sending ??= sendWindows(this.#options, this.#ended.signal).finally(() => (this.#sending = undefined))
     await this.#sending
-  }
-
-  async #send(): Promise<void> {
-    const { buffer, client, server, clock, log } = this.#options
-    let most: number | undefined
-    try {
-      for (let unsent = await buffer.next(most); unsent !== undefined; unsent = await buffer.next(most)) {
-        try {
-          await client.sendWindows(server, unsent.windows, clock.epochMs(), this.#ended.signal)
-        } catch (error) {
-          if (!isForGood(error)) throw error
-          // One that will never be taken does not hold up the others: they go one by one.
-          if (unsent.names.length > 1) most = 1
-          else {
-            log.error({}, `windows are given up, as the control plane refuses them: ${messageOf(error)}`)
-            await buffer.giveUp(unsent)
-          }
-          continue
-        }
-        await faultPoint('windows.sent')
-        await buffer.done(unsent.names)
-      }
-    } catch (error) {
-      // They are kept; the next time is soon.
-      log.debug({}, `windows not sent: ${messageOf(error)}`)
-    }
   }
 
   /** Cuts and sends once more. */
@@ -115,9 +81,4 @@ export class WindowPusher implements AsyncDisposable {
     await this.push()
     this.#ended.abort()
   }
-}
-
-/** It will be refused however often it is sent. */
-function isForGood(error: unknown): boolean {
-  return isSlipwayError(error) && [400, 409, 413, 422].includes(error.kind.http)
 }

@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { SlipwayError } from '../../core/errors.ts'
+import { tryLock } from '../../core/file-lock.ts'
+
+/** A folder for windows that is ours until it is let go. */
+export interface WindowFolder extends Disposable {
+  readonly server: string
+  readonly path: string
+}
+
+const LOOK_EVERY_MS = 100
+/** Whoever sends what a server has left lets it go within this time. */
+const TAKE_MS = 20_000
+
+/**
+ * Where the servers of a machine keep windows for one control plane:
+ *
+ *     windows/PLANE/SERVER/          of a server; PLANE is the digest of URL and environment
+ *     locks/windows-PLANE-SERVER     held by the server as long as it runs, or by another one that sends what it has left
+ */
+export class WindowFolders {
+  readonly #store: string
+  readonly #plane: string
+
+  /** @param store folder of the local store */
+  constructor(store: string, { url, environment }: { readonly url: string; readonly environment?: string | undefined }) {
+    this.#store = store
+    this.#plane = digestOf(JSON.stringify([url, environment ?? '']))
+  }
+
+  /**
+   * The folder of a server.
+   * @param waitMs for whoever has it
+   * @throws SLW_CONFLICT where another process is the server of that name
+   */
+  async take(server: string, waitMs: number = TAKE_MS): Promise<WindowFolder> {
+    for (const end = performance.now() + waitMs; ;) {
+      const folder = await this.tryTake(server)
+      if (folder !== undefined) return folder
+      if (performance.now() > end)
+        throw new SlipwayError(
+          'SLW_CONFLICT',
+          `another server of this machine is called "${server}" and uses the store ${this.#store}: give one of them another name with --server-name, or another --store`,
+        )
+      await pause(LOOK_EVERY_MS)
+    }
+  }
+
+  /** Names of those who have left windows, running or not. */
+  async servers(): Promise<string[]> {
+    const names = await readdir(join(this.#store, 'windows', this.#plane)).catch(() => [])
+    return names.map((name) => decodeURIComponent(name))
+  }
+
+  /** @returns undefined where the server runs, or another one has its folder */
+  async tryTake(server: string): Promise<WindowFolder | undefined> {
+    const lock = tryLock(join(this.#store, 'locks', `windows-${this.#plane}-${digestOf(server)}`), 'exclusive')
+    if (lock === undefined) return undefined
+    const path = join(this.#store, 'windows', this.#plane, encodeURIComponent(server))
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    return { server, path, [Symbol.dispose]: () => lock[Symbol.dispose]() }
+  }
+
+  /** Nobody needs it any more. */
+  async remove({ path }: WindowFolder): Promise<void> {
+    await rm(path, { recursive: true, force: true })
+  }
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32)
+}
