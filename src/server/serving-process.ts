@@ -17,6 +17,7 @@ import { auditLog } from './audit-log.ts'
 import { listen } from './listen.ts'
 import type { Logger } from '../core/log.ts'
 import type { Family } from '../serving/observe/exposition.ts'
+import type { HealthOptions } from '../protocol/http/health.ts'
 import type { FollowStatus } from '../following/types.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
@@ -34,6 +35,8 @@ export interface ServingProcessOptions {
   readonly administration: Administration
   /** How following goes; undefined where files are served. */
   readonly following?: (() => FollowStatus) | undefined
+  /** The same where another process knows it, for those who ask for health. Default: `following`. */
+  readonly followingHealth?: HealthOptions['following']
   readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
   /** As `Behind.sharedSocket`. */
   readonly sharedSocket?: boolean
@@ -99,7 +102,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
           (await administration.models()).filter((model) => model.unloaded).map((model) => model.name),
         ),
         ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
-        ...healthRoutes(dataPlane, { strict: config.strictReadiness, following: options.following }),
+        ...healthRoutes(dataPlane, { strict: config.strictReadiness, following: options.followingHealth ?? options.following }),
         metricsRoute(options.families ?? (() => Promise.resolve(families()))),
         ...docsRoutes(dataPlane),
       ],

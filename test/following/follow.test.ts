@@ -3,6 +3,7 @@ import { chmod, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { planeInProcess } from '../api/in-plane.ts'
+import { serveInChild } from '../child-server.ts'
 import { freePort, until } from '../fixtures.ts'
 import { keepAliveLoad } from '../keep-alive-load.ts'
 import { startFaultProxy } from '../storage/fault-proxy.ts'
@@ -87,6 +88,21 @@ it('a server starts from its local store alone, and goes on when the control pla
     { protect: true },
   )
   await until(async () => (await added(server)) === 2, 'the next version answers', 60_000)
+})
+
+it('a server of several processes follows as one, and each of them says how', async () => {
+  await using folder = await temporaryFolder()
+  await using plane = await planeInProcess()
+  await adders(plane, 2)
+  await deploy(plane)
+  const args = ['--control-plane', plane.url, '--store', join(folder.path, 'store'), '--processes', '2', '--instances', '1']
+  await using server = await serveInChild(args)
+  const ofAll = async <T>(ask: () => Promise<T>): Promise<T[]> => await Promise.all(Array.from({ length: 12 }, ask))
+  assert.deepEqual(new Set(await ofAll(() => added(server))), new Set([1]))
+  await setAlias(plane, 2)
+  await until(async () => (await ofAll(() => added(server))).every((answer) => answer === 2), 'every process serves the next version')
+  const healths = await ofAll(async () => (await (await fetch(`${server.url}/health`)).json()) as { following?: { endpoints: unknown[] } })
+  for (const { following } of healths) assert.deepEqual(following?.endpoints.length, 1)
 })
 
 it('a version whose files were damaged is told as failed after a restart, and the next one is served', async () => {

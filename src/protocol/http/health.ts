@@ -8,7 +8,7 @@ export interface HealthOptions {
   /** Whether every model counts for readiness, also one that was broken at start; otherwise those that loaded at start. */
   readonly strict: boolean
   /** How a server that follows a control plane gets on with it. */
-  readonly following?: (() => FollowingHealth) | undefined
+  readonly following?: (() => FollowingHealth | Promise<FollowingHealth | undefined>) | undefined
 }
 
 /** What of following concerns whoever asks for health. */
@@ -36,7 +36,7 @@ export function healthRoutes(dataPlane: DataPlane, options: HealthOptions): Rout
       method: 'GET',
       path: '/health',
       access: 'open',
-      handle: (exchange) => exchange.json(200, JSON.stringify(health(dataPlane, options))),
+      handle: async (exchange) => exchange.json(200, JSON.stringify(health(dataPlane, options, await options.following?.()))),
     },
   ]
 }
@@ -60,7 +60,7 @@ function isLoading(variant: Variant): boolean {
   return (variant.phase === 'waiting' || variant.phase === 'loading') && !variant.onDemand
 }
 
-function health(dataPlane: DataPlane, options: HealthOptions): object {
+function health(dataPlane: DataPlane, options: HealthOptions, following: FollowingHealth | undefined): object {
   const variants = [...dataPlane.variants()]
   const reason = notReadyReason(dataPlane, options)
   const allReady = variants.every((variant) => variant.ready)
@@ -69,7 +69,7 @@ function health(dataPlane: DataPlane, options: HealthOptions): object {
     ...(reason !== undefined && { reason }),
     model_loaded: variants.some((variant) => variant.ready),
     models: variants.map((variant) => modelHealth(variant, dataPlane.endpoint(variant.subject.endpoint))),
-    ...followingHealth(options.following?.()),
+    ...followingHealth(following),
   }
 }
 

@@ -144,6 +144,7 @@ class Primary implements AsyncDisposable {
     channel.handle('admin.logLevel', () => this.#log.level ?? 'info')
     channel.handle('admin.setLogLevel', ({ level }: { level: string }) => this.#setLogLevel(level))
     channel.handle('metrics', () => this.families())
+    channel.handle('following', () => this.#repository?.following?.())
   }
 
   async #setLogLevel(level: string): Promise<void> {

@@ -8,11 +8,15 @@ import { budgetBytes } from '../start-server.ts'
 import { Channel, toWire } from './channel.ts'
 import { describeServed } from '../served.ts'
 import type { Logger } from '../../core/log.ts'
+import type { FollowStatus } from '../../following/types.ts'
 import type { Administration } from '../../protocol/http/admin.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
 import type { Change } from '../../serving/reconciler.ts'
 import type { ServingProcess } from '../serving-process.ts'
 import type { AppliedWire, PrepareCall, StartCall, StartedAnswer } from './messages.ts'
+
+/** Who asks for health wants to know soon, also where the primary does not answer. */
+const FOLLOWING_LIMIT_MS = 1000
 
 const channel = new Channel(process)
 // A terminal sends Ctrl-C to the whole group; the primary drains first and ends us itself.
@@ -23,9 +27,9 @@ process.on('SIGHUP', () => {})
 process.on('disconnect', () => process.exit(0))
 
 let serving: ServingProcess | undefined
-/** Being prepared or prepared; the next message ends it, also where it comes before it is prepared. */
 /** Whether callers need an API key. */
 let keyed = false
+/** Being prepared or prepared; the next message ends it, also where it comes before it is prepared. */
 let change: Promise<Change> | undefined
 
 function running(): ServingProcess {
@@ -50,6 +54,11 @@ async function families(): Promise<readonly Family[]> {
   return channel.call<readonly Family[]>('metrics').catch(() => mergeFamilies([running().families()]))
 }
 
+/** How following goes, which is the primary's; undefined when it does not answer in time. */
+async function following(): Promise<FollowStatus | undefined> {
+  return await channel.call<FollowStatus | undefined>('following', undefined, FOLLOWING_LIMIT_MS).catch(() => undefined)
+}
+
 let log: Logger | undefined
 
 channel.handle('start', async ({ config, logLevel, cores, environment, documents }: StartCall): Promise<StartedAnswer> => {
@@ -66,6 +75,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     memoryBudgetBytes: budgetBytes(config, config.processes),
     administration: remoteAdministration(),
     families,
+    ...(config.controlPlane !== undefined && { followingHealth: following }),
     logOutput: output,
     sharedSocket: true,
     ...(documents !== undefined && { beforeListening: (dataPlane) => dataPlane.apply(documents) }),
