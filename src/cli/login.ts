@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { errorOf } from '../contract/problem.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { asksRegistry } from './registry/common.ts'
 import { chosenTarget, readContexts, writeContexts } from './registry/contexts.ts'
@@ -21,13 +22,9 @@ async function askAuth<T>(url: string, path: string, body?: object): Promise<{ s
   const response = await fetch(`${url}/auth${path}`, init).catch((error: unknown) => {
     throw new SlipwayError('SLW_UNREACHABLE', `${url} does not answer; is the control plane running?`, { cause: error })
   })
-  const answer = (await response.json()) as T & { code?: string; detail?: string }
-  if (!response.ok)
-    throw new SlipwayError(
-      response.status === 501 ? 'SLW_NOT_IMPLEMENTED' : 'SLW_UNAUTHENTICATED',
-      answer.detail ?? `${url} answers ${response.status}`,
-    )
-  return { status: response.status, answer }
+  const { status, headers } = response
+  if (!response.ok) throw errorOf(url, { status, text: await response.text(), retryAfter: headers.get('retry-after') })
+  return { status, answer: (await response.json()) as T }
 }
 
 async function login(options: RegistryOptions & { name?: string }): Promise<void> {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { modelReference, resolveSpec } from '../contract/endpoint.ts'
+import { modelReference, modelsOf, resolveSpec } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { moveAlias } from '../registry/aliases.ts'
@@ -9,7 +9,7 @@ import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { nextFollow } from './next-follow.ts'
 import { findEndpoint, requireEndpoint, specOf, toEndpoint } from './read-endpoints.ts'
 import { judge, lockModels, resolveVariants, unsupported } from './resolve.ts'
-import { addRevision, recordRevision, revisionOf, toRevision } from './revisions.ts'
+import { addRevision, everServed, recordRevision, revisionOf, toRevision } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { AliasRights } from '../registry/aliases.ts'
@@ -104,9 +104,7 @@ export class Endpoints {
   async modelsEverServed(scope: Scope, name: string): Promise<string[]> {
     const { read } = this.#ground.database
     const row = await findEndpoint(read, scope, name)
-    if (row === undefined) return []
-    const rows = await read.selectFrom('revisions').select('resolved').distinct().where('endpoint_id', '=', row.id).execute()
-    return [...new Set(rows.flatMap(({ resolved }) => (JSON.parse(resolved) as ResolvedVariant[]).map(({ model }) => model)))]
+    return row === undefined ? [] : await everServed(read, row.id)
   }
 
   /**
@@ -122,7 +120,7 @@ export class Endpoints {
       throw new SlipwayError('SLW_NOT_IMPLEMENTED', issues.map(({ path, message }) => `${path}: ${message}`).join('; '), { issues })
     const attempt = (): Promise<AppliedEndpoint> =>
       this.#write(options.dryRun === true, async (write) => {
-        await lockModels(write, scope, resolved)
+        await lockModels(write, scope, modelsOf(resolved))
         const found = await findEndpoint(write, scope, declared.name)
         const locked = found === undefined ? undefined : await lockEndpoint(write, scope, found.id)
         const present = locked?.deleted_at === null ? locked : undefined
@@ -245,7 +243,7 @@ export class Endpoints {
   ): Promise<AppliedEndpoint> {
     return await this.#write(dryRun, async (write) => {
       const found = await requireEndpoint(write, scope, name)
-      await lockModels(write, scope, specOf(found))
+      await lockModels(write, scope, modelsOf(specOf(found)))
       const row = await lockEndpoint(write, scope, found.id)
       if (row.suspended !== null && cause === 'sync')
         throw new SlipwayError(
@@ -264,7 +262,8 @@ export class Endpoints {
     const { clock, newId } = this.#ground
     return await this.#write(dryRun, async (write) => {
       const found = await requireEndpoint(write, scope, name)
-      if (rights !== undefined) await lockModels(write, scope, specOf(found))
+      // Aliases move back with whatever an older revision has served.
+      if (rights !== undefined) await lockModels(write, scope, [...modelsOf(specOf(found)), ...(await everServed(write, found.id))])
       const row = await lockEndpoint(write, scope, found.id)
       const before = await toEndpoint(write, row)
       const target = await returnTo(write, before, to)
@@ -353,7 +352,7 @@ export class Endpoints {
       await database.write(async (write) => {
         await fenced(write)
         const found = await write.selectFrom('endpoints').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
-        await lockModels(write, scope, specOf(found))
+        await lockModels(write, scope, modelsOf(specOf(found)))
         const row = await lockEndpoint(write, scope, id)
         if (row.deleted_at !== null || row.next_follow_at === null || row.next_follow_at > now) return
         const next = nextFollow(resolveSpec(specOf(row)).follow, now) ?? null

@@ -45,8 +45,8 @@ export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[]
 }
 
 /** Makes those who change these models, or what their aliases point to, wait until we have ended; in one order, so that nobody waits in a circle. */
-export async function lockModels(write: Write, scope: Scope, spec: EndpointSpec | ResolvedSpec): Promise<void> {
-  for (const name of modelsOf(spec).toSorted())
+export async function lockModels(write: Write, scope: Scope, models: readonly string[]): Promise<void> {
+  for (const name of [...new Set(models)].toSorted())
     await write
       .updateTable('models')
       .set((columns) => ({ revision: columns.ref('revision') }))

@@ -138,3 +138,9 @@ export async function recordRevision(
     },
   })
 }
+
+/** Models of which any revision has served a version. */
+export async function everServed(read: Kysely<Schema>, endpointId: string): Promise<string[]> {
+  const rows = await read.selectFrom('revisions').select('resolved').distinct().where('endpoint_id', '=', endpointId).execute()
+  return [...new Set(rows.flatMap(({ resolved }) => (JSON.parse(resolved) as ResolvedVariant[]).map(({ model }) => model)))]
+}

@@ -4,12 +4,12 @@ import { rootCertificates } from 'node:tls'
 import { apiAddress } from '../contract/api-address.ts'
 import { check } from '../contract/schema.ts'
 import { FollowedState, VersionManifest } from '../contract/followed-state.ts'
-import { ERRORS, messageOf, SlipwayError } from '../core/errors.ts'
+import { errorOf } from '../contract/problem.ts'
+import { messageOf, SlipwayError } from '../core/errors.ts'
 import type { IncomingMessage } from 'node:http'
 import type { Static, TSchema } from 'typebox'
 import type { ServerReport } from '../contract/followed-state.ts'
 import type { ObservationWindow } from '../contract/observation-window.ts'
-import type { ErrorCode } from '../core/errors.ts'
 import type { Credentials } from './credentials.ts'
 import type { ControlPlaneAddress, Selection } from './types.ts'
 
@@ -130,7 +130,7 @@ export class ControlPlaneClient implements Disposable {
     const answer = await this.#send(path, asked, key)
     if (answer.status === 401 && asked.key === undefined && key !== undefined) await this.#credentials?.refused(key)
     if ((answer.status >= 200 && answer.status < 300) || answer.status === 304) return answer
-    throw toError(answer, this.#url)
+    throw errorOf(this.#url, { status: answer.status, text: answer.body.toString('utf8') })
   }
 
   #send(
@@ -179,17 +179,4 @@ function unreachable(url: string, error: unknown): SlipwayError {
   if ((error as { name?: string }).name === 'AbortError') return new SlipwayError('SLW_CANCELLED', 'given up')
   const code = (error as NodeJS.ErrnoException).code
   return new SlipwayError('SLW_UNREACHABLE', `${url} does not answer: ${code ?? messageOf(error)}`, { cause: error })
-}
-
-/** What the control plane says is wrong, under its own code where we know it. */
-function toError({ status, body }: Answered, url: string): SlipwayError {
-  try {
-    const { code, detail } = JSON.parse(body.toString('utf8')) as { code?: string; detail?: string }
-    if (code !== undefined && code in ERRORS) return new SlipwayError(code as ErrorCode, `${url}: ${detail ?? code}`)
-  } catch {
-    // Somebody else is there, or a proxy.
-  }
-  // A proxy may take less than the control plane does.
-  if (status === 413) return new SlipwayError('SLW_BODY_TOO_LARGE', `${url} answers that the request is too large`)
-  return new SlipwayError('SLW_UNREACHABLE', `${url} answers ${status}: ${body.toString('utf8', 0, 200)}`)
 }

@@ -4,11 +4,10 @@ import { request as requestHttps } from 'node:https'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { apiAddress } from '../../contract/api-address.ts'
-import { ERRORS, messageOf, SlipwayError } from '../../core/errors.ts'
+import { errorOf } from '../../contract/problem.ts'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { authorization } from '../server-client.ts'
 import type { Readable } from 'node:stream'
-import type { ProblemAnswer } from '../../contract/registry-api.ts'
-import type { ErrorCode } from '../../core/errors.ts'
 import type { Context } from './contexts.ts'
 
 export interface Asked {
@@ -21,6 +20,8 @@ export interface Asked {
 
 const ATTEMPTS = 4
 const FIRST_PAUSE_MS = 300
+/** Whoever has to wait for longer is told so. */
+const PAUSE_MAX_MS = 10_000
 
 /** Asks a control plane over `/api/v1`. */
 export class RegistryClient {
@@ -66,7 +67,10 @@ export class RegistryClient {
         if (signal?.aborted === true) throw new SlipwayError('SLW_CANCELLED', 'given up')
         throw unreachable(this.target.url, error)
       })
-      if (!response.ok) throw toError(response.status, await response.text(), this.target.url)
+      if (!response.ok) {
+        const { status, headers: told } = response
+        throw errorOf(this.target.url, { status, text: await response.text(), retryAfter: told.get('retry-after') })
+      }
       return response
     })
   }
@@ -90,7 +94,7 @@ export class RegistryClient {
       const { status, text } = await promise.catch((error: unknown) => {
         throw unreachable(this.target.url, error)
       })
-      if (status < 200 || status > 299) throw toError(status, text, this.target.url)
+      if (status < 200 || status > 299) throw errorOf(this.target.url, { status, text })
     })
   }
 
@@ -109,7 +113,9 @@ async function withAttempts<T>(act: () => Promise<T>): Promise<T> {
     } catch (error) {
       const again = error instanceof SlipwayError && error.kind.retry && error.code !== 'SLW_CANCELLED'
       if (!again || attempt === ATTEMPTS) throw error
-      await pause(error.retryAfterMs ?? FIRST_PAUSE_MS * 2 ** (attempt - 1))
+      const pauseMs = error.retryAfterMs ?? FIRST_PAUSE_MS * 2 ** (attempt - 1)
+      if (pauseMs > PAUSE_MAX_MS) throw error
+      await pause(pauseMs)
     }
   }
 }
@@ -124,18 +130,4 @@ function unreachable(url: string, error: unknown): SlipwayError {
       cause: error,
     },
   )
-}
-
-/** The error that the control plane told, as if it had happened here: with its code, and so with its exit code. */
-function toError(status: number, text: string, url: string): SlipwayError {
-  let problem: Partial<ProblemAnswer> = {}
-  try {
-    problem = JSON.parse(text) as Partial<ProblemAnswer>
-  } catch {
-    // Somebody else is there, or a proxy.
-  }
-  const { code, detail, issues } = problem
-  if (code !== undefined && code in ERRORS)
-    return new SlipwayError(code as ErrorCode, detail ?? code, issues === undefined ? {} : { issues })
-  return new SlipwayError('SLW_UNREACHABLE', `${url} answers ${status}, and not as a control plane does: ${text.slice(0, 200)}`)
 }
