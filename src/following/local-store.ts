@@ -35,6 +35,8 @@ type ManifestFile = VersionManifest['files'][number]
 
 /** What versions may take together where nobody says otherwise, megabytes. */
 export const STORE_MB = 20_480
+/** What the system says of a disk, a quota or a file that takes no more. */
+const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 /** How often it is looked whether another process has finished what we wait for. */
 const LOOK_EVERY_MS = 200
 /** How often whoever needs room looks whether another one has made its own: that takes as long as removing files does. */
@@ -119,6 +121,8 @@ export class LocalStore {
         await this.#bring(wanted, source, { signal, onProgress })
       } catch (error) {
         if (isSlipwayError(error)) throw error
+        // What has come so far is of no use, and in the way of everybody.
+        if (FULL.has((error as NodeJS.ErrnoException).code)) await this.#forget(wanted.digest)
         throw new SlipwayError(
           'SLW_STORE_UNAVAILABLE',
           `the local store ${this.#folder} cannot take ${wanted.model}/${wanted.version}: ${messageOf(error)}`,
@@ -228,13 +232,18 @@ export class LocalStore {
       await rename(place, leaving).catch(ignoreMissing)
       await rm(`${place}.json`, { force: true })
       await rm(leaving, { recursive: true, force: true })
-      const partial = join(this.#folder, 'partial', digest)
-      await rm(partial, { recursive: true, force: true })
-      await rm(`${partial}.json`, { force: true })
+      await this.#forget(digest)
       return true
     } finally {
       lock[Symbol.dispose]()
     }
+  }
+
+  /** What has come of a version so far, and its room. The lock is ours. */
+  async #forget(digest: string): Promise<void> {
+    const partial = join(this.#folder, 'partial', digest)
+    await rm(partial, { recursive: true, force: true })
+    await rm(`${partial}.json`, { force: true })
   }
 
   async #versions(): Promise<{ digest: string; size: number; usedAt: number }[]> {
@@ -355,9 +364,9 @@ async function fetchFile(
       const bytes = await source.bytes(id, { offset, length }, signal)
       if (digestOf(bytes) !== chunks[index])
         throw new SlipwayError('SLW_STORE_CORRUPT', `chunk ${index} of ${name} has other bytes than its digest says (content ${id})`)
-      const { bytesWritten } = await handle.write(bytes, 0, length, offset)
-      if (bytesWritten !== length)
-        throw new SlipwayError('SLW_STORE_UNAVAILABLE', `only ${bytesWritten} of ${length} bytes of ${name} could be written to ${path}`)
+      // A disk that is nearly full takes some, and says so at the next bytes.
+      for (let written = 0; written < length;)
+        written += (await handle.write(bytes, written, length - written, offset + written)).bytesWritten
       await faultPoint('store.chunk')
       onBytes(length)
     }

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
-import { chmod, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
-import { planeInProcess } from '../api/in-plane.ts'
+import { addingModel } from '../adding-models.ts'
+import { planeInProcess, push } from '../api/in-plane.ts'
 import { serveInChild } from '../child-server.ts'
 import { freePort, until } from '../fixtures.ts'
 import { keepAliveLoad } from '../keep-alive-load.ts'
@@ -16,6 +19,9 @@ import { authority } from '../certificates.ts'
 import { added, adders, deploy, follows, setAlias } from './following.ts'
 import type { EndpointAnswer } from '../../src/contract/delivery-api.ts'
 import type { Plane } from '../api/in-plane.ts'
+
+/** A version that is as large has no room beside another. */
+const DISK_BYTES = 4 * 1024 * 1024
 
 async function endpoint(plane: Plane, name = 'adder'): Promise<EndpointAnswer> {
   return (await plane.ask('GET', `/endpoints/${name}`)).body as EndpointAnswer
@@ -210,15 +216,13 @@ it('a version that cannot be loaded leaves the one before it, is told of with th
   )
 })
 
-it('a disk that cannot be written is told of, and what is served goes on', async () => {
+it('a store that is full is told of, and what is served goes on', async () => {
   await using plane = await planeInProcess()
   await using folder = await temporaryFolder()
   await adders(plane, 2)
   await deploy(plane)
   await using server = await follows(plane.url, folder.path, { controlPlane: { storeMb: 1 } as never })
   assert.equal(await added(server), 1)
-  const { addingModel } = await import('../adding-models.ts')
-  const { push } = await import('../api/in-plane.ts')
   await push(plane, 'adder', { 'model.onnx': Buffer.from(addingModel(3, 2)) })
   await setAlias(plane, 3)
   await until(async () => readyOf(await endpoint(plane)) === 'LoadFailed', 'the full store is told')
@@ -227,6 +231,44 @@ it('a disk that cannot be written is told of, and what is served goes on', async
   await setAlias(plane, 2)
   await until(async () => (await added(server)) === 2, 'what fits is served')
 })
+
+it('a disk that is full costs no answer: the version that has no room is told of, and the next one that has is served', async (t) => {
+  await using folder = await temporaryFolder()
+  await using plane = await planeInProcess()
+  await adders(plane, 1)
+  const large = { 'model.onnx': Buffer.from(addingModel(2)), 'data.bin': randomBytes(DISK_BYTES) }
+  assert.equal((await push(plane, 'adder', large)).status, 201)
+  assert.equal((await push(plane, 'adder', { 'model.onnx': Buffer.from(addingModel(3)) })).status, 201)
+  await deploy(plane)
+  const store = join(folder.path, 'store')
+  await mkdir(store)
+  const small = smallDisk()
+  t.diagnostic(small.what)
+  const args = ['--control-plane', plane.url, '--store', store, '--server-name', 'one', '--instances', '1']
+  await using server = await serveInChild(args, { STORE: store }, small.through)
+  await using load = keepAliveLoad(server.url, ['adder'])
+  const failed = async () => (await endpoint(plane)).status.servers[0]?.versions.find(({ state }) => state === 'failed')
+  await setAlias(plane, 2)
+  await until(async () => (await failed()) !== undefined, 'it is told', 30_000)
+  assert.match((await failed())?.reason ?? '', small.says)
+  assert.equal(await added(server), 1)
+  await setAlias(plane, 3)
+  await until(async () => (await added(server)) === 3, 'a version that has room is served', 30_000)
+  assert.deepEqual(
+    (await load.stop()).filter(({ status }) => status !== 200),
+    [],
+  )
+})
+
+/** What makes a disk of {@link DISK_BYTES} of the folder `STORE`, or where that is not allowed a limit of files as large. */
+function smallDisk(): { readonly what: string; readonly through: readonly string[]; readonly says: RegExp } {
+  const disk = ['unshare', '-m', 'sh', '-c', `mount -t tmpfs -o size=${DISK_BYTES} tmpfs "$STORE" && exec "$0" "$@"`]
+  const [command = '', ...words] = disk
+  const probe = spawnSync(command, [...words, 'true'], { env: { ...process.env, STORE: '/tmp' } })
+  if (probe.status === 0) return { what: 'a file system of its own', through: disk, says: /ENOSPC/ }
+  const limit = ['sh', '-c', `ulimit -f ${DISK_BYTES / 1024 - 100} && exec "$0" "$@"`]
+  return { what: 'a limit of the size of files', through: limit, says: /EFBIG/ }
+}
 
 it('a join token becomes a key of its own, which is replaced, and a key that was taken away shuts the server out', async () => {
   await using plane = await planeInProcess()
