@@ -1,5 +1,5 @@
 import { compareSignatures } from '../contract/compatibility.ts'
-import { modelReference, modelsOf } from '../contract/endpoint.ts'
+import { modelReference } from '../contract/endpoint.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { requireModel } from '../registry/models.ts'
 import { ALLOW_BREAKING_TAG, mayBreak, servingFailures, signatureOf } from '../registry/policies.ts'
