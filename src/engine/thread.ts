@@ -150,6 +150,17 @@ export class SpareThreads implements AsyncDisposable {
     this.#max = max
   }
 
+  /** Starts threads before they are wanted, at low priority where the system allows that. @param count how many there are to be in all */
+  prepare(count: number): void {
+    const lowered = canLowerPriority()
+    while (this.#idle.length < Math.min(count, this.#max)) {
+      const thread = new InstanceThread(lowered)
+      // It hears of it when it has loaded its modules, which is what takes time.
+      if (lowered) thread.send({ type: 'serve', nice: getPriority() })
+      if (!this.keep(thread)) return void thread.end()
+    }
+  }
+
   take(): InstanceThread | undefined {
     const thread = this.#idle.pop()
     if (thread !== undefined) thread.onEnd = undefined

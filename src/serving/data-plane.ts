@@ -25,6 +25,8 @@ export interface DataPlaneOptions {
   readonly memoryBudgetBytes?: number | undefined
   /** How long the requests of a replaced version may take to finish. Default: 25000. */
   readonly drainTimeoutMs?: number
+  /** Whether versions will take each other's place: then threads for the first one that does are held ready. Default: false. */
+  readonly expectsChanges?: boolean
 }
 
 /** How long a request may wait for its model to be loaded where it says nothing itself. */
@@ -51,6 +53,7 @@ export class DataPlane {
       servingFor: options.servingFor ?? (() => ({})),
       memoryBudgetBytes: options.memoryBudgetBytes,
       drainTimeoutMs: options.drainTimeoutMs ?? 25_000,
+      expectsChanges: options.expectsChanges ?? false,
     })
   }
 

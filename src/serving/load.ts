@@ -12,6 +12,7 @@ import { readPackage } from '../model/package.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { sampleOf } from '../signature/example.ts'
 import { generateSample } from '../tensor/sample.ts'
+import { copyTensor } from '../tensor/tensor.ts'
 import type { VariantSpec } from '../contract/desired-endpoint.ts'
 import type { Serving, ServingOptions } from '../contract/serving-options.ts'
 import type { Clock } from '../core/clock.ts'
@@ -207,11 +208,12 @@ class Opening {
     const { model, signature, sample } = this.parts
     const runs = model.document.warmup?.runs ?? 3
     const from = model.document.warmup?.from
+    const values = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
+    if (from === 'zeros') for (const tensor of values) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
     for (let run = 0; run < runs; run++) {
-      const inputs = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
-      if (from === 'zeros') for (const tensor of inputs) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
       try {
-        await instance.run(inputs, this.outputs)
+        // What a run is given is gone with it.
+        await instance.run(values.map(copyTensor), this.outputs)
       } catch (error) {
         // Values made up for warm-up may be nonsense to the model; its own examples may not.
         if ((sample.trusted && from !== 'random' && from !== 'zeros') || !isSlipwayError(error) || error.code === 'SLW_INSTANCE_FAILED')

@@ -16,6 +16,8 @@ export type ReconcilerOptions = Omit<VariantOptions, 'endpoint' | 'spec' | 'serv
   readonly memoryBudgetBytes: number | undefined
   /** How long the requests of a replaced version may take to finish. */
   readonly drainTimeoutMs: number
+  /** Whether versions will take each other's place: what the first change needs is then made ready after the start. */
+  readonly expectsChanges: boolean
 }
 
 /** A version that could not be loaded. */
@@ -206,9 +208,16 @@ export class Reconciler {
     }
     const reports = await Promise.all(switches)
     await Promise.all(ended)
+    if (this.#options.expectsChanges) this.#spares.prepare(this.#threadsOfOne())
     this.#started = true
     this.residency.forget()
     return { failures: steps.flatMap((step) => step.failed), switches: reports.filter((report) => report.to.length > 0) }
+  }
+
+  /** Threads of the variant that has most: a version that takes its place wants as many. */
+  #threadsOfOne(): number {
+    const loaded = [...this.variants()].map((variant) => variant.loaded).filter((one) => one !== undefined)
+    return Math.max(0, ...loaded.filter(({ serving }) => serving.isolation !== 'process').map(({ slots }) => slots.length))
   }
 
   async #abort(steps: readonly Step[]): Promise<void> {

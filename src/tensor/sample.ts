@@ -1,5 +1,6 @@
 import { isFloat } from './datatype.ts'
 import { allocate, elementCount, setNumber } from './tensor.ts'
+import type { Datatype, TensorData } from './datatype.ts'
 import type { Tensor, TensorSpec } from './tensor.ts'
 
 /** What the generator of sample values may know of an input. */
@@ -26,30 +27,24 @@ export function generateSample(specs: readonly TensorSpec[], rows: number, range
     const range = ranges.get(spec.name)
     const low = range?.minimum ?? 0
     const high = Math.max(low, range?.maximum ?? low + 3)
-    const count = elementCount(shape)
-    const values = Array.from({ length: count }, () => {
-      const value = low + next() * (high - low)
-      return high - low >= 1 ? Math.min(high, Math.round(value)) : value
-    })
-    return sampleTensor(spec, shape, values)
+    const [span, whole] = [high - low, high - low >= 1]
+    const nextValue = (): number => {
+      const value = low + next() * span
+      return whole ? Math.min(high, Math.round(value)) : value
+    }
+    return { name: spec.name, datatype: spec.datatype, shape, data: fill(spec.datatype, elementCount(shape), nextValue) }
   })
 }
 
-function sampleTensor(spec: TensorSpec, shape: number[], values: number[]): Tensor {
-  const base = { name: spec.name, datatype: spec.datatype, shape }
-  switch (spec.datatype) {
-    case 'BYTES':
-      return { ...base, data: values.map(String) }
-    case 'BOOL':
-      return { ...base, data: Uint8Array.from(values, (value) => value & 1) }
-    default: {
-      return numericTensor(base, values)
-    }
+/** Plain loops: a picture has 150 000 values, and they are made on the thread that serves. */
+function fill(datatype: Datatype, count: number, nextValue: () => number): TensorData {
+  if (datatype === 'BYTES') return Array.from({ length: count }, () => String(nextValue()))
+  const data = allocate(datatype, count)
+  if (data instanceof Float32Array || data instanceof Float64Array) for (let index = 0; index < count; index++) data[index] = nextValue()
+  else if (datatype === 'BOOL') for (let index = 0; index < count; index++) (data as Uint8Array)[index] = nextValue() & 1
+  else {
+    const float = isFloat(datatype)
+    for (let index = 0; index < count; index++) setNumber(data, datatype, index, float ? nextValue() : Math.round(nextValue()))
   }
-}
-
-function numericTensor(base: Omit<Tensor, 'data'>, values: readonly number[]): Tensor {
-  const data = allocate(base.datatype, values.length)
-  for (const [index, value] of values.entries()) setNumber(data, base.datatype, index, isFloat(base.datatype) ? value : Math.round(value))
-  return { ...base, data }
+  return data
 }
