@@ -45,10 +45,15 @@ const PREFIX_BYTES = 5
 const SECRET_BYTES = 24
 /** A key is noted as used at most so often. */
 const USE_NOTED_EVERY_MS = 60_000
+/** How long it is believed that there is no key yet: another control plane of the same database may make the first one. */
+const NONE_BELIEVED_MS = 1000
 
 /** Keys of the control plane: `slw_PREFIX_SECRET`. The database has their SHA-256, which says nothing of 192 random bits. */
 export class Keys {
   readonly #ground: Ground
+  /** Whether there was one when it was looked last, or we have made one. */
+  #made = false
+  #noneUntilMs = -Infinity
 
   constructor(ground: Ground) {
     this.#ground = ground
@@ -80,6 +85,7 @@ export class Keys {
     await database.write(async (write) => {
       await write.insertInto('api_keys').values(row).execute()
     })
+    this.#made = true
     return { key, info: infoOf(row) }
   }
 
@@ -131,10 +137,17 @@ export class Keys {
     return rows.map(infoOf)
   }
 
-  /** Whether there ever was one: where keys were asked for once, nothing is open again because they have ended. */
+  /**
+   * Whether there ever was one: where keys were asked for once, nothing is open again because they have ended. Every request asks, so that
+   * there is none is believed for a second, unless we have made one ourselves.
+   */
   async any(): Promise<boolean> {
-    const row = await this.#ground.database.read.selectFrom('api_keys').select('id').limit(1).executeTakeFirst()
-    return row !== undefined
+    const { database, clock } = this.#ground
+    if (this.#made || clock.monotonicMs() < this.#noneUntilMs) return this.#made
+    const row = await database.read.selectFrom('api_keys').select('id').limit(1).executeTakeFirst()
+    if (row !== undefined) this.#made = true
+    else if (!this.#made) this.#noneUntilMs = clock.monotonicMs() + NONE_BELIEVED_MS
+    return this.#made
   }
 
   /** @throws SLW_NOT_FOUND */

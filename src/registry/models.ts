@@ -316,8 +316,26 @@ export async function requireModel(read: Kysely<Schema>, scope: Scope, name: str
     .where('name', '=', name)
     .where('deleted_at', 'is', null)
     .executeTakeFirst()
-  if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `Registered Model with name=${name} not found`)
+  if (row === undefined) throw noModel(name)
   return row
+}
+
+/** The model is changed with what belongs to it; whoever else changes it waits until we have ended. @throws SLW_NOT_FOUND */
+export async function changeModel(write: Write, scope: Scope, name: string, now: number): Promise<Selectable<ModelsRow>> {
+  const row = await write
+    .updateTable('models')
+    .set((columns) => ({ revision: columns('revision', '+', 1), updated_at: now }))
+    .where('environment', '=', scope.environment)
+    .where('name', '=', name)
+    .where('deleted_at', 'is', null)
+    .returningAll()
+    .executeTakeFirst()
+  if (row === undefined) throw noModel(name)
+  return row
+}
+
+function noModel(name: string): SlipwayError {
+  return new SlipwayError('SLW_NOT_FOUND', `Registered Model with name=${name} not found`)
 }
 
 /** With everything that belongs to them, in the order given. */

@@ -1,28 +1,39 @@
-import type { Kysely } from 'kysely'
-import type { Schema } from '../storage/sql/schema.ts'
+import { sql } from 'kysely'
+import type { Database } from '../storage/sql/database.ts'
 import type { Provenance } from './read-versions.ts'
 
 /** What is known of where a version comes from, at the moment when it is registered. */
 export interface Origin {
   readonly provenance: Provenance
-  readonly metrics: Readonly<Record<string, number>>
+  /** By name, as JSON: a run may have thousands, and they are kept as they come. */
+  readonly metrics: string
 }
 
 const COMMIT_TAG = 'mlflow.source.git.commit'
 
 /** Metrics, data and code of the run and the logged model that made it. */
 export async function readOrigin(
-  read: Kysely<Schema>,
+  { read, dialect }: Pick<Database, 'read' | 'dialect'>,
   { runId, loggedModelId }: { runId: string | undefined; loggedModelId: string | undefined },
 ): Promise<Origin> {
-  const [metrics, modelMetrics, commit, dataset] = await Promise.all([
-    runId === undefined ? [] : read.selectFrom('latest_metrics').select(['key', 'value', 'is_nan']).where('run_id', '=', runId).execute(),
+  const [runMetrics, modelMetrics, commit, dataset] = await Promise.all([
+    runId === undefined
+      ? undefined
+      : read
+          .selectFrom('latest_metrics')
+          .select(
+            (dialect === 'sqlite' ? sql<string>`json_group_object(key, value)` : sql<string>`json_object_agg(key, value)::text`).as('json'),
+          )
+          .where('run_id', '=', runId)
+          .where('is_nan', '=', 0)
+          .executeTakeFirst(),
     loggedModelId === undefined
       ? []
       : read
           .selectFrom('logged_model_metrics')
-          .select(['key', 'value', 'is_nan'])
+          .select(['key', 'value'])
           .where('logged_model_id', '=', loggedModelId)
+          .where('is_nan', '=', 0)
           .orderBy('timestamp')
           .orderBy('step')
           .execute(),
@@ -39,13 +50,18 @@ export async function readOrigin(
           .orderBy('position')
           .executeTakeFirst(),
   ])
-  const known = [...metrics, ...modelMetrics].filter((point) => point.is_nan === 0)
+  const ofModel = Object.fromEntries(modelMetrics.map(({ key, value }) => [key, value]))
   return {
     provenance: {
       ...(runId !== undefined && { runId }),
       ...(dataset !== undefined && { datasetVersion: `${dataset.name}@${dataset.digest}` }),
       ...(commit !== undefined && { codeCommit: commit.value }),
     },
-    metrics: Object.fromEntries(known.map(({ key, value }) => [key, value])),
+    metrics: withMetrics(runMetrics?.json ?? '{}', ofModel),
   }
+}
+
+/** Metrics as JSON, with some more. */
+export function withMetrics(json: string, more: Readonly<Record<string, number>>): string {
+  return Object.keys(more).length === 0 ? json : JSON.stringify({ ...(JSON.parse(json) as object), ...more })
 }

@@ -104,7 +104,7 @@ export type VersionSummaryRow = Omit<Selectable<VersionsRow>, 'signature' | 'met
 /** With everything that belongs to them, in the order given. */
 export async function readVersions(read: Kysely<Schema>, rows: readonly Selectable<VersionsRow>[]): Promise<Version[]> {
   const summaries = await readVersionSummaries(read, rows)
-  return summaries.map((summary, index) => ({ ...summary, ...documentsOf(rows[index]!) }))
+  return summaries.map((summary, index) => withDocuments(summary, rows[index]!))
 }
 
 /** With their tags and aliases, in the order given. */
@@ -136,15 +136,25 @@ type Belongings = Pick<VersionSummary, 'model' | 'tags' | 'aliases'>
 
 /** A row, and what belongs to it. */
 export function toVersion(row: Selectable<VersionsRow>, belongings: Belongings): Version {
-  return { ...toSummary(row, belongings), ...documentsOf(row) }
+  return withDocuments(toSummary(row, belongings), row)
 }
 
-function documentsOf(row: Selectable<VersionsRow>): Omit<Version, keyof VersionSummary> {
+/** The documents may be long: each is read when somebody looks at it. */
+function withDocuments(summary: VersionSummary, row: Selectable<VersionsRow>): Version {
   return {
-    signature: jsonOf(row.signature) as SignatureDocument | undefined,
-    metrics: (jsonOf(row.metrics) ?? {}) as Record<string, number>,
-    examples: jsonOf(row.examples) as Inspection['examples'],
-    scan: (jsonOf(row.scan) ?? []) as ScanCheck[],
+    ...summary,
+    get signature() {
+      return jsonOf(row.signature) as SignatureDocument | undefined
+    },
+    get metrics() {
+      return (jsonOf(row.metrics) ?? {}) as Record<string, number>
+    },
+    get examples() {
+      return jsonOf(row.examples) as Inspection['examples']
+    },
+    get scan() {
+      return (jsonOf(row.scan) ?? []) as ScanCheck[]
+    },
   }
 }
 

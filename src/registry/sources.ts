@@ -1,4 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
+import { both } from '../storage/sql/both.ts'
 import { requireLoggedModel } from './logged-models.ts'
 import { requireModel } from './models.ts'
 import { requireVersion } from './read-versions.ts'
@@ -60,8 +61,13 @@ export async function resolveSource(
   if (source.startsWith('runs:/')) {
     const [run = '', ...rest] = source.slice('runs:/'.length).split('/')
     if (runId !== undefined && runId !== '' && runId !== run) throw refused(source, `it is of another run than run_id, which is ${runId}`)
-    await requireRun(read, scope, run)
-    return { ...base, runId: base.runId ?? run, files: await filesOf(read, { root: `run:${run}`, path: rest.join('/') }, source) }
+    const place: Place = { root: `run:${run}`, path: rest.join('/') }
+    const [, files] = await both(
+      read,
+      (from) => requireRun(from, scope, run),
+      (from) => filesOf(from, place, source),
+    )
+    return { ...base, runId: base.runId ?? run, files }
   }
   if (source.startsWith(OURS)) {
     const place = placeOf(source.slice(OURS.length).replace(/^\/\/[^/]*/, ''))

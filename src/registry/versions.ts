@@ -3,13 +3,14 @@ import { faultPoint } from '../core/fail-point.ts'
 import { record } from './events.ts'
 import { LIMITS, requireModelName, requireTag } from './names.ts'
 import { requireUnused, tagRows } from './ground.ts'
-import { dropAliases, protectedAliases, requireModel } from './models.ts'
-import { readOrigin } from './origin.ts'
+import { changeModel, dropAliases, protectedAliases, requireModel } from './models.ts'
+import { readOrigin, withMetrics } from './origin.ts'
 import { asksForApproval, policyOf } from './policies.ts'
 import { readVersions, requireNumber, requireVersion, STAGES, toVersion } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import { resolveSource } from './sources.ts'
 import { copyTree, filesBelow, requireTreePath } from './trees.ts'
+import { both } from '../storage/sql/both.ts'
 import { treeDigest } from '../core/content-digest.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { Inspection } from '../contract/inspection.ts'
@@ -117,18 +118,19 @@ export class Versions {
     for (const tag of tags) requireTag('a tag', tag, LIMITS.modelTagLength)
     requireModelName(model)
     for (let attempt = 1; ; attempt++) {
-      await requireModel(read, scope, model)
-      const source = await sourceIn(read)
-      const [inspection, origin] = await Promise.all([this.#inspect(source.files), readOrigin(read, source)])
+      const [{ id }, source] = await both(read, (from) => requireModel(from, scope, model), sourceIn)
+      const known = sameAs === undefined ? undefined : await liveVersion(read, id, sameAs)
+      if (known !== undefined) return { version: (await readVersions(read, [known]))[0]!, created: false }
+      const [inspection, origin] = await Promise.all([this.#inspect(source.files), readOrigin(this.#ground.database, source)])
       const done = await this.#ground.database.write(async (write) => {
-        const row = await requireModel(write, scope, model)
-        await touch(write, 'models', row.id, {})
+        const now = this.#ground.clock.epochMs()
+        const row = await changeModel(write, scope, model, now)
         const same = sameAs === undefined ? undefined : await liveVersion(write, row.id, sameAs)
         if (same !== undefined) return { same }
-        const now = await sourceIn(write)
+        const present = await sourceIn(write)
         // The run went on meanwhile: what was looked at is not what would be registered.
-        if (digestOf(now) !== digestOf(source)) return undefined
-        return { made: await this.#insert(write, { scope, model: row, version, candidate: { source: now, inspection, origin } }) }
+        if (digestOf(present) !== digestOf(source)) return undefined
+        return { made: await this.#insert(write, { scope, model: row, version, candidate: { source: present, inspection, origin }, now }) }
       })
       if (done?.made !== undefined) return { version: done.made, created: true }
       if (done?.same !== undefined) return { version: (await readVersions(read, [done.same]))[0]!, created: false }
@@ -139,11 +141,15 @@ export class Versions {
 
   async #insert(
     write: Write,
-    { scope, model, version, candidate }: { scope: Scope; model: Selectable<ModelsRow>; version: NewVersion; candidate: Candidate },
+    {
+      scope,
+      model,
+      version,
+      candidate,
+      now,
+    }: { scope: Scope; model: Selectable<ModelsRow>; version: NewVersion; candidate: Candidate; now: number },
   ): Promise<Version> {
-    const { clock, newId } = this.#ground
-    const now = clock.epochMs()
-    const id = newId()
+    const id = this.#ground.newId()
     const { tags = [] } = version
     const { source, inspection, origin } = candidate
     const number = await nextVersion(write, scope.environment, model.name)
@@ -169,7 +175,7 @@ export class Versions {
       approval_reason: null,
       approval_at: null,
       provenance: JSON.stringify(provenance),
-      metrics: JSON.stringify({ ...origin.metrics, ...version.metrics }),
+      metrics: withMetrics(origin.metrics, version.metrics ?? {}),
       created_by: scope.actor,
       created_at: now,
       updated_at: now,
@@ -181,7 +187,6 @@ export class Versions {
     await faultPoint('version.copied')
     const rows = tagRows({ version_id: id }, tags)
     if (rows.length > 0) await write.insertInto('version_tags').values(rows).execute()
-    await write.updateTable('models').set({ updated_at: now }).where('id', '=', model.id).execute()
     const after = { source: version.source, runId: source.runId, description: version.description, tags, servable: inspection.servable }
     await record(write, scope, now, { kind: 'version', name: `${model.name}/${number}`, action: 'created', after })
     return toVersion(made, { model: model.name, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [] })

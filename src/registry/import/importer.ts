@@ -378,7 +378,7 @@ export class Importer {
       const runId = theirs.run_id === undefined || theirs.run_id === '' ? undefined : theirs.run_id
       const loggedModelId = theirs.model_id === undefined || theirs.model_id === '' ? undefined : theirs.model_id
       const files = await this.#treeOf(theirs)
-      const [inspection, origin] = await Promise.all([inspect(files), readOrigin(read, { runId, loggedModelId })])
+      const [inspection, origin] = await Promise.all([inspect(files), readOrigin(ground.database, { runId, loggedModelId })])
       const created = numberOf(theirs.creation_timestamp) ?? ground.clock.epochMs()
       const id = ground.newId()
       await ground.database.write(async (write) => {
@@ -403,7 +403,7 @@ export class Importer {
             approval_reason: null,
             approval_at: null,
             provenance: JSON.stringify(origin.provenance),
-            metrics: JSON.stringify(origin.metrics),
+            metrics: origin.metrics,
             created_by: scope.actor,
             created_at: created,
             updated_at: numberOf(theirs.last_updated_timestamp) ?? created,
