@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import { Keys } from '../../src/access/keys.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { createIds } from '../../src/core/ids.ts'
+import { planeInProcess } from '../api/in-plane.ts'
+
+const CALLS = 400
+/** What a machine with neighbours takes more or less; what a comparison that ends early tells is found by the median of many, if at all. */
+const ALIKE = 1.3
+const TRIES = 4
+
+function median(times: readonly number[]): number {
+  return times.toSorted((a, b) => a - b)[times.length >> 1]!
+}
+
+it('how long a wrong key is looked at does not tell how much of it is right, nor whether its name is known', async () => {
+  await using plane = await planeInProcess()
+  const { database } = plane.plane.registry.ground
+  const keys = new Keys({ database, clock: systemClock, newId: createIds() })
+  const { key } = await keys.create({ environment: 'default', actor: 'test' }, { name: 'k', scopes: ['viewer'] })
+  const [, prefix = '', secret = ''] = /^(slw_[0-9a-f]+)_(.+)$/.exec(key) ?? []
+  const other = (letter: string): string => (letter === 'x' ? 'y' : 'x')
+  const wrong = {
+    'all but the last letter right': key.slice(0, -1) + other(key.at(-1)!),
+    'no letter right': `${prefix}_${[...secret].map(other).join('')}`,
+    'a name that is none': `slw_${'0'.repeat(prefix.length - 4)}_${secret}`,
+  }
+  for (let attempt = 1; ; attempt++) {
+    const times = Object.fromEntries(Object.keys(wrong).map((name) => [name, [] as number[]]))
+    for (let call = 0; call < CALLS; call++)
+      for (const [name, text] of Object.entries(wrong)) {
+        const begun = performance.now()
+        assert.equal(await keys.verify(text), undefined)
+        times[name]!.push(performance.now() - begun)
+      }
+    const medians = Object.entries(times).map(([name, some]) => [name, median(some)] as const)
+    const found = medians.map(([, took]) => took)
+    if (Math.max(...found) <= ALIKE * Math.min(...found)) return
+    assert.ok(attempt < TRIES, JSON.stringify(medians))
+  }
+})
