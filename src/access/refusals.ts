@@ -23,6 +23,9 @@ const MINUTE_MS = 60_000
 const LIFE_MS = 90 * 24 * 3600 * 1000
 /** Different refusals of one minute that are told apart; what comes beyond is counted together. */
 const KINDS_MAX = 1000
+/** Counts that wait for a database that does not take them; beyond it what is new is counted together. */
+const COUNTS_MAX = 5000
+const WRITTEN_AT_ONCE = 500
 
 /** Refused calls, counted in memory and written down every now and then, so that who is refused costs us little. */
 export class Refusals {
@@ -43,7 +46,7 @@ export class Refusals {
     if (this.#kinds.minute !== minute) this.#kinds = { minute, seen: new Set() }
     const { seen } = this.#kinds
     const kind = JSON.stringify(refusal)
-    if (seen.size < KINDS_MAX) seen.add(kind)
+    if (seen.size < KINDS_MAX && this.#counts.size < COUNTS_MAX) seen.add(kind)
     this.#count({
       ...(seen.has(kind) ? refusal : { ...refusal, caller: '(others)', address: '(others)', route: '(others)' }),
       minute,
@@ -62,12 +65,13 @@ export class Refusals {
       const counts = [...this.#counts.values()]
       if (counts.length === 0) return
       this.#counts = new Map()
-      try {
-        await this.#write(counts)
-      } catch (error) {
-        for (const one of counts) this.#count(one)
-        throw error
-      }
+      for (let from = 0; from < counts.length; from += WRITTEN_AT_ONCE)
+        try {
+          await this.#write(counts.slice(from, from + WRITTEN_AT_ONCE))
+        } catch (error) {
+          for (const one of counts.slice(from)) this.#count(one)
+          throw error
+        }
     })
   }
 

@@ -1,5 +1,5 @@
 import { isSlipwayError } from '../core/errors.ts'
-import { callerOn, requirePermission } from './access.ts'
+import { callerOn, credentialOf, requirePermission } from './access.ts'
 import { environmentOf } from './doors.ts'
 import { countWrongKey } from './rate-limits.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -71,12 +71,11 @@ export function noteRefusals(app: FastifyInstance, { refusals }: Pick<ApiOptions
 }
 
 /** Whoever shows what is no key is held to a few tries a minute. */
-async function identify({ access }: ApiOptions, request: FastifyRequest): Promise<Identity> {
+async function identify({ access, secure }: ApiOptions, request: FastifyRequest): Promise<Identity> {
   try {
     return await access.identityOf(request)
   } catch (error) {
-    const { authorization, cookie } = request.headers
-    const tried = authorization !== undefined || cookie !== undefined
+    const tried = credentialOf(request.headers, secure) !== undefined
     if (tried && isSlipwayError(error) && error.code === 'SLW_UNAUTHENTICATED') await countWrongKey(request)
     throw error
   }

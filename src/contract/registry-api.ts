@@ -279,7 +279,7 @@ export const WebhookUpdateBody = Type.Object(
     description: Optional(Type.String({ maxLength: 5000 })),
     events: Optional(Events),
     active: Optional(Type.Boolean()),
-    secret: Optional(WebhookSecret),
+    secret: Optional(Type.Union([WebhookSecret, Type.Null()], { description: 'Null: what is sent is not signed any more.' })),
   },
   { additionalProperties: false, minProperties: 1 },
 )

@@ -263,11 +263,14 @@ export class Endpoints {
     return await this.#write(dryRun, async (write) => {
       const found = await requireEndpoint(write, scope, name)
       // Aliases move back with whatever an older revision has served.
-      if (rights !== undefined) await lockModels(write, scope, [...modelsOf(specOf(found)), ...(await everServed(write, found.id))])
+      const locked = rights === undefined ? [] : [...modelsOf(specOf(found)), ...(await everServed(write, found.id))]
+      await lockModels(write, scope, locked)
       const row = await lockEndpoint(write, scope, found.id)
       const before = await toEndpoint(write, row)
       const target = await returnTo(write, before, to)
       await requireThere(write, target)
+      if (rights !== undefined && target.variants.some(({ model }) => !locked.includes(model)))
+        throw new SlipwayError('SLW_CONFLICT', `endpoint "${name}" has got another revision meanwhile; look at it, and roll back again`)
       const at = clock.epochMs()
       const suspended = { at, by: scope.actor, ...(scope.reason !== undefined && { reason: scope.reason }), revision: target.number }
       await write

@@ -18,6 +18,10 @@ interface Kept {
   readonly texts: Map<string, string>
 }
 
+type Meaning = NonNullable<FollowedState['references']>[number]
+
+/** References whose meaning is remembered. */
+const MEANINGS_MAX = 10_000
 /** Selections of endpoints whose texts are remembered. */
 const TEXTS_MAX = 500
 
@@ -25,6 +29,8 @@ const TEXTS_MAX = 500
 export class FollowedStates {
   readonly #ground: Ground
   readonly #kept = new Map<string, Promise<Kept>>()
+  /** What references mean, and after which event that was looked up. */
+  readonly #meant = new Map<string, { readonly sequence: number; readonly meaning: Promise<Meaning> }>()
 
   constructor(ground: Ground) {
     this.#ground = ground
@@ -36,13 +42,13 @@ export class FollowedStates {
   }
 
   /**
-   * The document of an environment that is at least of a generation, with some of its endpoints.
+   * The document of an environment with some of its endpoints, at least as new as a generation, and for references as an event.
    * @param names undefined: all
    */
   async text(
     environment: string,
     names: readonly string[] | undefined,
-    generation: number,
+    { generation, sequence }: { readonly generation: number; readonly sequence?: number | undefined },
     references: readonly string[] = [],
   ): Promise<{ text: string; etag: string }> {
     const { state, texts } = await this.#state(environment, generation)
@@ -51,7 +57,7 @@ export class FollowedStates {
     const endpoints = names === undefined ? state.endpoints : state.endpoints.filter(({ name }) => wanted.has(name))
     if (references.length > 0) {
       // What they mean changes without a new generation too: with an approval, a policy, a version that was registered.
-      const meant = await this.#meanings(environment, references)
+      const meant = await this.#meanings(environment, references, sequence)
       const digest = createHash('sha256').update(JSON.stringify(meant)).digest('base64url').slice(0, 16)
       return { text: JSON.stringify({ ...state, endpoints, references: meant }), etag: `${etag}.${digest}` }
     }
@@ -77,17 +83,30 @@ export class FollowedStates {
   }
 
   /** What references mean now. What may not be served is told with the reason. Read after the number, so never older than it says. */
-  async #meanings(environment: string, references: readonly string[]): Promise<NonNullable<FollowedState['references']>> {
-    return await Promise.all(
-      references.map(async (reference) => {
-        try {
-          return { reference, variant: await this.#meaning(environment, reference) }
-        } catch (error) {
-          if (!isSlipwayError(error) || error.kind.http >= 500) throw error
-          return { reference, refused: error.message }
-        }
-      }),
-    )
+  async #meanings(environment: string, references: readonly string[], sequence: number | undefined): Promise<Meaning[]> {
+    return await Promise.all(references.map((reference) => this.#keptMeaning(environment, reference, sequence ?? Infinity)))
+  }
+
+  /** However many follow a reference, it is looked up once after each event. */
+  #keptMeaning(environment: string, reference: string, sequence: number): Promise<Meaning> {
+    const key = JSON.stringify([environment, reference])
+    const kept = this.#meant.get(key)
+    if (kept !== undefined && kept.sequence >= sequence) return kept.meaning
+    const meaning = this.#meaningOrRefusal(environment, reference)
+    if (sequence === Infinity) return meaning
+    if (this.#meant.size >= MEANINGS_MAX) this.#meant.clear()
+    this.#meant.set(key, { sequence, meaning })
+    meaning.catch(() => this.#meant.delete(key))
+    return meaning
+  }
+
+  async #meaningOrRefusal(environment: string, reference: string): Promise<Meaning> {
+    try {
+      return { reference, variant: await this.#meaning(environment, reference) }
+    } catch (error) {
+      if (!isSlipwayError(error) || error.kind.http >= 500) throw error
+      return { reference, refused: error.message }
+    }
   }
 
   async #meaning(environment: string, reference: string): Promise<FollowedVariant> {

@@ -44,6 +44,8 @@ export async function openThread(spec: InstanceSpec, { runTimeoutMs, gentle = fa
   const patience = lowered ? setTimeout(() => restoreThreadPriority(getPriority()), GENTLE_MS) : undefined
   patience?.unref()
   const thread = spares?.take() ?? new InstanceThread(lowered)
+  // One that was begun beside others that serve is wanted now.
+  if (!lowered) thread.raise()
   const instance: RemoteInstance = new RemoteInstance(
     {
       kind: 'thread',
@@ -52,7 +54,7 @@ export async function openThread(spec: InstanceSpec, { runTimeoutMs, gentle = fa
       kill() {},
       serve() {
         clearTimeout(patience)
-        if (lowered) thread.send({ type: 'serve', nice: getPriority() })
+        thread.raise()
       },
       memoryBytes: () => undefined,
       poll: () => thread.poll(),
@@ -85,6 +87,8 @@ class InstanceThread {
   onEnd: (() => void) | undefined
   readonly #port: MessagePort
   readonly #ended: Promise<void>
+  /** It works at low priority. */
+  #low: boolean
 
   constructor(gentle: boolean) {
     // A channel of its own and not that of the thread: from it results can be taken at any time (`poll`).
@@ -97,6 +101,7 @@ class InstanceThread {
       resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB },
     })
     this.#port = port
+    this.#low = gentle
     let crash: InstanceEnd | undefined
     port.on('message', (message: FromInstance) => this.occupant?.receive(message))
     worker.on('error', (error: Error & { code?: string }) => {
@@ -115,7 +120,14 @@ class InstanceThread {
     })
   }
 
+  /** To the priority that who serves has. */
+  raise(): void {
+    if (this.#low) this.send({ type: 'serve', nice: getPriority() })
+    this.#low = false
+  }
+
   send(message: ToInstance): void {
+    if (message.type === 'load' && message.gentle) this.#low = true
     this.#port.postMessage(message, message.type === 'run' ? transferList(message.data) : [])
   }
 
@@ -152,12 +164,10 @@ export class SpareThreads implements AsyncDisposable {
 
   /** Starts threads before they are wanted, at low priority where the system allows that. @param count how many there are to be in all */
   prepare(count: number): void {
-    const lowered = canLowerPriority()
-    while (this.#idle.length < Math.min(count, this.#max)) {
-      const thread = new InstanceThread(lowered)
-      // It hears of it when it has loaded its modules, which is what takes time.
-      if (lowered) thread.send({ type: 'serve', nice: getPriority() })
-      if (!this.keep(thread)) return void thread.end()
+    try {
+      while (!this.#closed && this.#idle.length < Math.min(count, this.#max)) this.keep(new InstanceThread(canLowerPriority()))
+    } catch {
+      // The system has no threads to spare: the change that wants them tells of it.
     }
   }
 

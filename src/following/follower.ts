@@ -436,7 +436,7 @@ export class Follower implements AsyncDisposable {
       const worked = [...this.#present].filter(([, { failed }]) => failed !== true)
       const served = Object.fromEntries(worked.map(([name, { endpoint }]) => [name, endpoint]))
       try {
-        await this.#file.write({ url: this.#options.url, ...this.#known, served }, this.#heardAtMs)
+        await this.#file.write({ url: this.#options.url, ...this.#known, served })
         this.#storeTrouble = undefined
       } catch (error) {
         this.#storeTrouble = `what is served cannot be written down: ${messageOf(error)}`

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFile, stat, utimes } from 'node:fs/promises'
+import { readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Type } from 'typebox'
 import { check } from '../contract/schema.ts'
@@ -17,20 +17,22 @@ const KeptState = Type.Object({
 export type KeptState = Static<typeof KeptState>
 
 /**
- * Reads and writes it. A file that is cut off or none of ours counts as not there. Its time of change is when the control plane was heard
- * last.
+ * Reads and writes it. A file that is cut off or none of ours counts as not there. When the control plane was heard last is the time
+ * of change of a file beside it.
  */
 export class StateFile {
   readonly #path: string
+  readonly #heardPath: string
 
   constructor(folder: string, name: string) {
     this.#path = join(folder, `follows-${createHash('sha256').update(name).digest('hex').slice(0, 32)}.json`)
+    this.#heardPath = `${this.#path}.heard`
   }
 
   /** @returns what was kept, and when the control plane was heard last, UTC epoch milliseconds */
   async read(url: string): Promise<{ readonly kept: KeptState; readonly heardAtMs: number } | undefined> {
     try {
-      const { mtimeMs } = await stat(this.#path)
+      const { mtimeMs } = await stat(this.#heardPath).catch(() => stat(this.#path))
       const found = check(KeptState, JSON.parse(await readFile(this.#path, 'utf8')))
       return 'value' in found && found.value.url === url ? { kept: found.value, heardAtMs: mtimeMs } : undefined
     } catch {
@@ -38,13 +40,13 @@ export class StateFile {
     }
   }
 
-  async write(kept: KeptState, heardAtMs: number): Promise<void> {
+  async write(kept: KeptState): Promise<void> {
     await writeWhole(this.#path, JSON.stringify(kept))
-    await this.heard(heardAtMs)
   }
 
-  /** The control plane was heard, and had nothing new. */
+  /** The control plane was heard. What the disk does not take is not worth a word: it is about to be told by what is kept. */
   async heard(atMs: number): Promise<void> {
-    await utimes(this.#path, atMs / 1000, atMs / 1000).catch(() => {})
+    const at = atMs / 1000
+    await utimes(this.#heardPath, at, at).catch(() => writeFile(this.#heardPath, '', { mode: 0o600 }).catch(() => {}))
   }
 }

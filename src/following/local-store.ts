@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { CHUNK_BYTES, chunkCount, contentId, treeDigest } from '../core/content-digest.ts'
@@ -146,7 +146,7 @@ export class LocalStore {
     if (await exists(place)) return
     const manifest = await source.manifest(wanted.versionId, progress.signal)
     requireManifest(manifest, wanted)
-    await this.#takeRoom(wanted, progress.signal)
+    await this.#takeRoom(wanted, await this.#bytesToCome(manifest.files, partial), progress.signal)
     await mkdir(partial, { recursive: true, mode: 0o700 })
     const known = await this.#knownFiles()
     let done = 0
@@ -170,12 +170,12 @@ export class LocalStore {
   }
 
   /** Makes room and takes it, as the only one of all that share the store. @throws SLW_STORE_UNAVAILABLE where there is none */
-  async #takeRoom(wanted: Wanted, signal: AbortSignal): Promise<void> {
+  async #takeRoom(wanted: Wanted, toCome: number, signal: AbortSignal): Promise<void> {
     for (;;) {
       signal.throwIfAborted()
       using lock = tryLock(join(this.#folder, 'locks', 'room'), 'exclusive')
       if (lock !== undefined) {
-        await this.#makeRoom(wanted)
+        await this.#makeRoom(wanted, toCome)
         await writeWhole(join(this.#folder, 'partial', `${wanted.digest}.json`), JSON.stringify({ size: wanted.size } satisfies Room))
         return
       }
@@ -184,23 +184,42 @@ export class LocalStore {
   }
 
   /**
-   * Removes what nobody holds until there is room: first what was begun and given up, then what has been used least lately.
+   * Removes what nobody holds until there is room, in the store and on its disk: first what was begun and given up, then what has been used
+   * least lately.
+   * @param toCome bytes that are not on the disk yet
    * @throws SLW_STORE_UNAVAILABLE where there is none
    */
-  async #makeRoom({ digest, size, model, version }: Wanted): Promise<void> {
+  async #makeRoom({ digest, size, model, version }: Wanted, toCome: number): Promise<void> {
     const others = [...(await this.#begun()), ...(await this.#versions()).toSorted((a, b) => a.usedAt - b.usedAt)].filter(
       (one) => one.digest !== digest,
     )
     let used = others.reduce((sum, one) => sum + one.size, 0)
+    let free = await freeBytes(this.#folder)
     for (const one of others) {
-      if (used + size <= this.#bytesMax) return
-      if (await this.#remove(one.digest)) used -= one.size
+      if (used + size <= this.#bytesMax && toCome <= free) return
+      if (!(await this.#remove(one.digest))) continue
+      used -= one.size
+      free = await freeBytes(this.#folder)
     }
-    if (used + size <= this.#bytesMax) return
+    if (used + size <= this.#bytesMax && toCome <= free) return
+    if (toCome > free)
+      throw new SlipwayError(
+        'SLW_STORE_UNAVAILABLE',
+        `the disk of the local store ${this.#folder} has no room for ${model}/${version}: ${formatBytes(toCome)} are to come, ${formatBytes(free)} are free`,
+      )
     throw new SlipwayError(
       'SLW_STORE_UNAVAILABLE',
       `the local store ${this.#folder} has no room for ${model}/${version}: it takes ${formatBytes(size)}, the versions in use and on their way ${formatBytes(used)} of ${formatBytes(this.#bytesMax)}; give it more with --store-mb`,
     )
+  }
+
+  /** What of a version is neither here under another one nor has come before. */
+  async #bytesToCome(files: readonly ManifestFile[], partial: string): Promise<number> {
+    const known = await this.#knownFiles()
+    let bytes = 0
+    for (const { contentId: id, path, size } of files)
+      if (!known.has(id)) bytes += Math.max(0, size - ((await stat(join(partial, path)).catch(ignoreMissing))?.size ?? 0))
+    return bytes
   }
 
   /** What has been given room and is not in place: it is on its way, or was given up. */
@@ -405,6 +424,16 @@ function ancestorsOf(path: string, root: string): string[] {
   const folders: string[] = []
   for (let folder = dirname(path); folder.length >= root.length; folder = dirname(folder)) folders.push(folder)
   return folders
+}
+
+/** Where the system does not say, as much as there is. */
+async function freeBytes(folder: string): Promise<number> {
+  try {
+    const { bavail, bsize } = await statfs(folder)
+    return bavail * bsize
+  } catch {
+    return Infinity
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -49,7 +49,8 @@ export async function followModel(
   { controlPlane, follow = 'notification', store, storeMb = STORE_MB }: FollowModelOptions,
   { dataPlane, log }: { readonly dataPlane: DataPlane; readonly log: Logger },
 ): Promise<FollowedModel> {
-  const address = typeof controlPlane === 'string' ? { url: controlPlane } : controlPlane
+  const given = typeof controlPlane === 'string' ? { url: controlPlane } : controlPlane
+  const address = { ...given, url: given.url.replace(/\/+$/, '') }
   await using opened = new AsyncDisposableStack()
   const client = opened.use(new ControlPlaneClient(address))
   const localStore = await LocalStore.open(store ?? defaultStore(), storeMb * 1024 * 1024)
@@ -57,7 +58,7 @@ export async function followModel(
   const follower = opened.use(
     new Follower({
       selection: { references: [reference] },
-      url: address.url.replace(/\/+$/, ''),
+      url: address.url,
       name: JSON.stringify([address.url, address.environment ?? '', reference]),
       client,
       store: localStore,

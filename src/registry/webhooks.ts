@@ -36,8 +36,8 @@ export interface NewWebhook {
 }
 
 export interface WebhookUpdate {
-  /** Where its secret lies from now on. */
-  readonly secret?: string | undefined
+  /** Where its secret lies from now on. Null: it is not signed any more. */
+  readonly secret?: string | null | undefined
   readonly url?: string | undefined
   readonly description?: string | undefined
   readonly events?: readonly string[] | undefined
@@ -142,7 +142,7 @@ export class Webhooks {
         name: row.name,
         action: 'updated',
         before: { url: row.url },
-        after: { url, events, active, ...(secret !== undefined && { signed: true }) },
+        after: { url, events, active, ...(secret !== undefined && { signed: secret !== null }) },
       })
     })
     return await this.get(scope, id)

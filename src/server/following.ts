@@ -8,11 +8,9 @@ import { Credentials } from '../following/credentials.ts'
 import { Follower } from '../following/follower.ts'
 import { LocalStore } from '../following/local-store.ts'
 import { Reporter } from '../following/reporter.ts'
-import { WindowBuffer } from '../following/windows/buffer.ts'
 import { WindowFolders } from '../following/windows/folders.ts'
-import { LeftWindows } from '../following/windows/left.ts'
+import { ServerWindows } from '../following/windows/server-windows.ts'
 import { WindowCutter } from '../following/windows/cutter.ts'
-import { WindowPusher } from '../following/windows/pusher.ts'
 import { Secrets } from '../security/secrets/secrets.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { Logger } from '../core/log.ts'
@@ -33,9 +31,6 @@ export interface FollowingOptions {
   /** What the server counts. */
   readonly families: () => Promise<readonly Family[]>
 }
-
-/** Files that wait for the control plane: a day of cuts, then they are merged. */
-const WINDOW_BOUNDS = { filesMax: 8640, bytesMax: 64 * 1024 * 1024 }
 
 /** A control plane as the source of what a server serves. */
 export async function sourceOfControlPlane(options: FollowingOptions): Promise<Source> {
@@ -65,10 +60,10 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
       onChange: () => reporter?.changed(),
     }),
   )
-  let pusher: WindowPusher | undefined
+  let windows: ServerWindows | undefined
   const status = (): FollowStatus => {
     const now = follower.status()
-    return { ...now, trouble: now.trouble ?? pusher?.trouble }
+    return { ...now, trouble: now.trouble ?? windows?.trouble }
   }
   const held = opened.move()
   return {
@@ -91,15 +86,19 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
         { server, bootId, segmentOf: (endpoint, variant, version) => segments.get(segmentKey(endpoint, variant, version)) ?? 1 },
         clock.epochMs(),
       )
-      const folders = new WindowFolders(store.folder, config)
-      const own = held.use(await folders.take(server))
-      const buffer = await WindowBuffer.open({ folder: own.path, ...WINDOW_BOUNDS })
-      pusher = held.use(new WindowPusher({ cutter, buffer, client, server, families: options.families, clock, log }))
+      windows = new ServerWindows({
+        folders: new WindowFolders(store.folder, config),
+        server,
+        cutter,
+        client,
+        clientOf: (other) => clientAs(other, address, store.folder),
+        families: options.families,
+        clock,
+        log,
+      })
+      held.use(windows)
       reporter = held.use(new Reporter({ client, server, bootId, url, status, clock, log }))
-      const clientOf = (other: string): ControlPlaneClient => clientAs(other, address, store.folder)
-      const left = held.use(new LeftWindows({ folders, server, clientOf, bounds: WINDOW_BOUNDS, clock, log }))
-      pusher.start()
-      left.start()
+      windows.start()
       await follower.start()
       reporter.changed()
       return []

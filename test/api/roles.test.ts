@@ -175,6 +175,15 @@ it('who is admin of one environment makes no keys and roles for others, and refu
   assert.equal(await there('POST', '/environments', { name: 'another' }), 403)
   assert.equal(await there('GET', '/backup', undefined), 403)
   assert.equal((await plane.ask('GET', '/keys', undefined, stager)).status, 403, 'in the first environment it is nobody')
+  // A secret of the control plane signs for whom an admin of everything has chosen, and for nobody else.
+  const hook = { name: 'hook', url: 'https://example.org/', events: ['*'] }
+  assert.equal(await there('POST', '/webhooks', { ...hook, secret: 'env:HOOK' }), 403)
+  assert.equal(await there('POST', '/webhooks', { ...hook, secret: 'env:HOOK' }, as), 201)
+  const hooks = (await (await fetch(`${plane.url}/env/staging/api/v1/webhooks`, { headers: stager })).json()) as { items: { id: string }[] }
+  const path = `/webhooks/${hooks.items[0]!.id}`
+  assert.equal(await there('PATCH', path, { events: ['model.*'] }), 200)
+  assert.equal(await there('PATCH', path, { url: 'https://example.com/' }), 403)
+  assert.equal(await there('PATCH', path, { url: 'https://example.com/', secret: null }), 200)
   const { items } = (await plane.ask('GET', '/refusals', undefined, as)).body as {
     items: { caller: string; route: string; code: string; count: number }[]
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { describe, it } from 'node:test'
 import { openThread, SpareThreads } from '../../src/engine/thread.ts'
 import { inspectOnnx } from '../../src/onnx/inspect.ts'
@@ -42,6 +43,25 @@ describe('threads whose model was given back', () => {
     await until(() => threadCount() <= atFirst + 1, 'none is left')
   })
 
+  it('are begun before they are wanted, no more than are kept, and serve at the priority of the process', async () => {
+    await using folder = await temporaryFolder()
+    const [spec] = await specsOf(folder, [4])
+    const atFirst = threadCount()
+    {
+      await using spares = new SpareThreads(1)
+      spares.prepare(2)
+      spares.prepare(2)
+      await until(() => threadCount() > atFirst, 'one is begun')
+      const before = threadCount()
+      const instance = await openThread(spec!, { runTimeoutMs: RUN_TIMEOUT_MS, spares })
+      assert.ok(threadCount() <= before, 'no further one')
+      assert.equal(await addedBy(instance), 4)
+      await until(() => lowThreads() === 0, 'none is left at low priority')
+      await instance.close()
+    }
+    await until(() => threadCount() <= atFirst + 1, 'none is left')
+  })
+
   it('a model that cannot be loaded leaves its thread to the next', async () => {
     await using folder = await temporaryFolder()
     const [spec] = await specsOf(folder, [7])
@@ -66,6 +86,14 @@ async function specsOf(folder: Awaited<ReturnType<typeof temporaryFolder>>, adde
 async function addedBy(instance: Instance): Promise<number> {
   const { outputs } = await instance.run([{ name: 'x', datatype: 'FP32', shape: [1, WIDTH], data: new Float32Array(WIDTH) }], ['y'])
   return Number(outputs[0]?.data[0])
+}
+
+/** Field 19 of /proc/[pid]/stat is the nice value, see proc(5). */
+function lowThreads(): number {
+  return readdirSync('/proc/self/task').filter((task) => {
+    const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8')
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]) > getPriority()
+  }).length
 }
 
 /** Of this process, as the kernel counts them. */

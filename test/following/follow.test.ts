@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { addingModel } from '../adding-models.ts'
@@ -77,9 +77,19 @@ it('a server starts from its local store alone, and goes on when the control pla
     assert.equal(await added(server), 1)
   }
   const store = join(folder.path, 'store')
-  const state = (await readdir(store)).find((name) => name.startsWith('follows-'))!
+  const heard = join(
+    store,
+    (await readdir(store)).find((name) => name.endsWith('.heard'))!,
+  )
   const anHourAgo = Date.now() / 1000 - 3600
-  await utimes(join(store, state), anHourAgo, anHourAgo)
+  await utimes(heard, anHourAgo, anHourAgo)
+  {
+    // An answer that has nothing new is heard too.
+    await using _plane = await planeInProcess({ data, port })
+    await using _server = await follows(url, folder.path)
+    await until(async () => (await stat(heard)).mtimeMs > Date.now() - 60_000, 'it is written down that it was heard')
+  }
+  await utimes(heard, anHourAgo, anHourAgo)
   await using server = await follows(url, folder.path)
   assert.equal(await added(server), 1)
   const health = (await (await fetch(`${server.url}/health`)).json()) as { following: { trouble: string; stale_seconds: number } }
@@ -265,7 +275,12 @@ function smallDisk(): { readonly what: string; readonly through: readonly string
   const disk = ['unshare', '-m', 'sh', '-c', `mount -t tmpfs -o size=${DISK_BYTES} tmpfs "$STORE" && exec "$0" "$@"`]
   const [command = '', ...words] = disk
   const probe = spawnSync(command, [...words, 'true'], { env: { ...process.env, STORE: '/tmp' } })
-  if (probe.status === 0) return { what: 'a file system of its own', through: disk, says: /ENOSPC/ }
+  if (probe.status === 0)
+    return {
+      what: 'a file system of its own',
+      through: disk,
+      says: /the disk of the local store .* has no room for adder\/2: 4\.0 MiB are to come/,
+    }
   const limit = ['sh', '-c', `ulimit -f ${DISK_BYTES / 1024 - 100} && exec "$0" "$@"`]
   return { what: 'a limit of the size of files', through: limit, says: /EFBIG/ }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Histogram } from '../../src/contract/histogram.ts'
@@ -118,9 +118,24 @@ test('what a server left that comes back under another name is sent, and what an
   assert.equal(await requestsAt(other.url), 0)
 })
 
+test('a server whose windows another one is just sending serves at once, and its windows come when it is free', async () => {
+  await using folder = await temporaryFolder()
+  await using plane = await planeInProcess()
+  await adders(plane, 1)
+  await deploy(plane)
+  await (await follows(plane.url, folder.path))[Symbol.asyncDispose]()
+  const held = await new WindowFolders(join(folder.path, 'store'), { url: `${plane.url}/` }).tryTake('one')
+  assert.ok(held !== undefined, 'with a slash it is the same control plane')
+  await using server = await follows(plane.url, folder.path)
+  assert.equal(await added(server), 1)
+  held[Symbol.dispose]()
+  await until(async () => (await requestsAt(plane.url)) === 1, 'what it was asked meanwhile is counted')
+})
+
 test('windows that were left are given up when they are too old, a running server keeps its own, and a name is of one server', async () => {
   await using folder = await temporaryFolder()
   const folders = new WindowFolders(folder.path, { url: 'http://127.0.0.1:1' })
+  const { signal } = new AbortController()
   await LocalStore.open(folder.path, 1)
   const now = Date.now()
   for (const [server, startMs] of [
@@ -128,12 +143,12 @@ test('windows that were left are given up when they are too old, a running serve
     ['late', now - 3_600_000],
     ['alive', now],
   ] as const) {
-    using held = await folders.take(server)
+    using held = await folders.take(server, signal)
     const window = windowOf(0)
     const key = { ...window.key, server, startMs: Math.floor(startMs / 10_000) * 10_000 }
     await (await bufferIn(held.path)).add([{ ...window, key: { ...key, endMs: key.startMs + 10_000 } }])
   }
-  using _alive = await folders.take('alive')
+  using _alive = await folders.take('alive', signal)
   const sent: string[] = []
   const clientOf = (server: string) => ({
     sendWindows: async (_: string, windows: readonly ObservationWindow[]) => {
@@ -147,7 +162,19 @@ test('windows that were left are given up when they are too old, a running serve
   await left.send()
   assert.deepEqual(sent, ['late'])
   assert.deepEqual(await folders.servers(), ['alive'])
-  await assert.rejects(folders.take('alive', 150), { code: 'SLW_CONFLICT', message: /another server of this machine is called "alive"/ })
+  const elsewhere = new WindowFolders(folder.path, { url: 'http://127.0.0.1:1', environment: 'production' })
+  const paths: string[] = []
+  for (const server of ['forgotten', 'fresh']) {
+    using taken = await elsewhere.take(server, signal)
+    paths.push(taken.path)
+  }
+  await utimes(paths[0]!, 1, 1)
+  await left.send()
+  assert.deepEqual(await elsewhere.servers(), ['fresh'])
+  await assert.rejects(folders.take('alive', signal, 150), {
+    code: 'SLW_CONFLICT',
+    message: /another server of this machine is called "alive"/,
+  })
   assert.equal((await readdir(folder.path)).includes('windows'), true)
 })
 

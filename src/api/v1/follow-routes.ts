@@ -6,7 +6,9 @@ import { requirePermission } from '../access.ts'
 import { sendFile } from '../send-file.ts'
 import { v1Route } from './route.ts'
 import type { Caller } from '../access.ts'
-import type { V1Call, V1Route } from './route.ts'
+import type { FastifyRequest } from 'fastify'
+import type { ApiOptions } from '../doors.ts'
+import type { V1Route } from './route.ts'
 
 const tag = 'following'
 const closed = { additionalProperties: false } as const
@@ -48,12 +50,12 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
         throw new SlipwayError('SLW_INPUT_INVALID', `${JSON.stringify(strange)} names no version; expected MODEL@ALIAS or MODEL/NUMBER`)
       const known = request.headers['if-none-match']
       const answerNow = async (generation: number): ReturnType<typeof states.text> =>
-        await states.text(scope.environment, names, generation, references)
+        await states.text(scope.environment, names, { generation, sequence }, references)
       let sequence = references.length === 0 ? undefined : await options.registry.history.last()
       let answer = await answerNow(await states.generation())
-      const waits = AbortSignal.timeout(query.waitMs ?? 0)
-      while (known === `"${answer.etag}"` && (query.waitMs ?? 0) > 0 && !waits.aborted) {
-        const news = await waitForNews(call, { generation: Number(answer.etag.split('.')[1]), sequence }, waits)
+      using waits = waitingOf(request, query.waitMs ?? 0)
+      while (known === `"${answer.etag}"` && !waits.signal.aborted) {
+        const news = await waitForNews(options, { generation: Number(answer.etag.split('.')[1]), sequence }, waits.signal)
         if (news === undefined) break
         sequence = news.sequence
         answer = await answerNow(news.generation)
@@ -193,13 +195,22 @@ interface Seen {
   readonly sequence: number | undefined
 }
 
-/** @returns undefined where nothing has happened until `waits` is over, the client has gone or we end */
-async function waitForNews({ options, request }: V1Call, seen: Seen, waits: AbortSignal): Promise<Seen | undefined> {
-  const { deliveryNews, news } = options
+/** Aborted when the time is over, which is at once for none, or the client has gone. */
+function waitingOf({ raw: { socket } }: FastifyRequest, waitMs: number): Disposable & { readonly signal: AbortSignal } {
   const gone = new AbortController()
   const close = (): void => gone.abort()
-  request.raw.socket.once('close', close)
-  const signal = AbortSignal.any([gone.signal, waits, deliveryNews.ended])
+  socket.once('close', close)
+  if (socket.destroyed || waitMs === 0) close()
+  return {
+    signal: AbortSignal.any([gone.signal, AbortSignal.timeout(waitMs)]),
+    [Symbol.dispose]: () => void socket.off('close', close),
+  }
+}
+
+/** @returns undefined where nothing has happened until `waits` is over, or we end */
+async function waitForNews({ deliveryNews, news }: ApiOptions, seen: Seen, waits: AbortSignal): Promise<Seen | undefined> {
+  const known = new AbortController()
+  const signal = AbortSignal.any([known.signal, waits, deliveryNews.ended])
   try {
     const [generation, sequence] = await Promise.race([
       deliveryNews.after(seen.generation, signal).then((now) => [now, seen.sequence] as const),
@@ -207,7 +218,6 @@ async function waitForNews({ options, request }: V1Call, seen: Seen, waits: Abor
     ])
     return signal.aborted ? undefined : { generation, sequence }
   } finally {
-    gone.abort()
-    request.raw.socket.off('close', close)
+    known.abort()
   }
 }

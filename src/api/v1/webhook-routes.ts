@@ -14,8 +14,8 @@ function answerOf({ description, events, ...rest }: Webhook): WebhookAnswer {
 }
 
 /** Whoever names a place has us read it. @throws SLW_FORBIDDEN, SLW_CONFIG_INVALID */
-function requireSecretPlace(caller: Caller, secret: string | undefined): void {
-  if (secret === undefined) return
+function requireSecretPlace(caller: Caller, secret: string | null | undefined): void {
+  if (secret === undefined || secret === null) return
   requireEverywhere(caller)
   secretReference('secret', secret)
 }
@@ -71,6 +71,9 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     answer: WebhookAnswer,
     handle: async ({ options, scope, params, body, caller }) => {
       requireSecretPlace(caller, body.secret)
+      const { signed } = await options.webhooks.get(scope, params['id']!)
+      // Else what a secret signs would go to somebody whom nobody who may name it has chosen.
+      if (body.url !== undefined && signed && body.secret !== null) requireEverywhere(caller)
       return { body: answerOf(await options.webhooks.update(scope, params['id']!, body)) }
     },
   }),

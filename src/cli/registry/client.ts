@@ -8,6 +8,7 @@ import { errorOf } from '../../contract/problem.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { authorization } from '../server-client.ts'
 import type { Readable } from 'node:stream'
+import type { Refusal } from '../../contract/problem.ts'
 import type { Context } from './contexts.ts'
 
 export interface Asked {
@@ -80,21 +81,21 @@ export class RegistryClient {
     await withAttempts(async () => {
       const url = new URL(`${this.#base}${path}`)
       const headers = { ...this.#headers(), 'content-type': 'application/octet-stream', 'content-length': size }
-      const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>()
+      const { promise, resolve, reject } = Promise.withResolvers<Refusal>()
       const outgoing = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, { method: 'PUT', headers }, (response) => {
         let text = ''
         response.setEncoding('utf8')
         response.on('data', (piece: string) => (text += piece))
         response.once('error', reject)
-        response.once('end', () => resolve({ status: response.statusCode ?? 0, text }))
+        response.once('end', () => resolve({ status: response.statusCode ?? 0, text, retryAfter: response.headers['retry-after'] }))
       })
       outgoing.once('error', reject)
       // An answer may come before all is sent: then it is the answer that counts.
       void pipeline(read(), outgoing).catch(reject)
-      const { status, text } = await promise.catch((error: unknown) => {
+      const answer = await promise.catch((error: unknown) => {
         throw unreachable(this.target.url, error)
       })
-      if (status < 200 || status > 299) throw errorOf(this.target.url, { status, text })
+      if (answer.status < 200 || answer.status > 299) throw errorOf(this.target.url, answer)
     })
   }
 

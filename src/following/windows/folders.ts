@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { apiAddress } from '../../contract/api-address.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { tryLock } from '../../core/file-lock.ts'
 
@@ -12,8 +13,10 @@ export interface WindowFolder extends Disposable {
 }
 
 const LOOK_EVERY_MS = 100
-/** Whoever sends what a server has left lets it go within this time. */
+/** Whoever sends what a server has left lets it go well within this time. */
 const TAKE_MS = 20_000
+/** The environment of whoever names none. */
+const FIRST_ENVIRONMENT = 'default'
 
 /**
  * Where the servers of a machine keep windows for one control plane:
@@ -28,15 +31,15 @@ export class WindowFolders {
   /** @param store folder of the local store */
   constructor(store: string, { url, environment }: { readonly url: string; readonly environment?: string | undefined }) {
     this.#store = store
-    this.#plane = digestOf(JSON.stringify([url, environment ?? '']))
+    this.#plane = digestOf(apiAddress({ url: url.replace(/\/+$/, ''), environment: environment ?? FIRST_ENVIRONMENT }))
   }
 
   /**
    * The folder of a server.
    * @param waitMs for whoever has it
-   * @throws SLW_CONFLICT where another process is the server of that name
+   * @throws SLW_CONFLICT where another process is the server of that name; what the file system says; the reason of the signal
    */
-  async take(server: string, waitMs: number = TAKE_MS): Promise<WindowFolder> {
+  async take(server: string, signal: AbortSignal, waitMs: number = TAKE_MS): Promise<WindowFolder> {
     for (const end = performance.now() + waitMs; ;) {
       const folder = await this.tryTake(server)
       if (folder !== undefined) return folder
@@ -45,22 +48,44 @@ export class WindowFolders {
           'SLW_CONFLICT',
           `another server of this machine is called "${server}" and uses the store ${this.#store}: give one of them another name with --server-name, or another --store`,
         )
-      await pause(LOOK_EVERY_MS)
+      await pause(LOOK_EVERY_MS, undefined, { signal })
     }
   }
 
   /** Names of those who have left windows, running or not. */
   async servers(): Promise<string[]> {
-    const names = await readdir(join(this.#store, 'windows', this.#plane)).catch(() => [])
+    return await this.#serversOf(this.#plane)
+  }
+
+  async #serversOf(plane: string): Promise<string[]> {
+    const names = await readdir(join(this.#store, 'windows', plane)).catch(() => [])
     return names.map((name) => decodeURIComponent(name))
   }
 
+  /** Removes what is of control planes that nobody here follows any more, where nothing was written since. @param beforeMs UTC epoch milliseconds */
+  async sweepOthers(beforeMs: number): Promise<void> {
+    for (const plane of await readdir(join(this.#store, 'windows')))
+      for (const server of plane === this.#plane ? [] : await this.#serversOf(plane)) {
+        using folder = await this.#try(plane, server)
+        if (folder !== undefined && (await stat(folder.path)).mtimeMs < beforeMs) await this.remove(folder)
+      }
+  }
+
   /** @returns undefined where the server runs, or another one has its folder */
-  async tryTake(server: string): Promise<WindowFolder | undefined> {
-    const lock = tryLock(join(this.#store, 'locks', `windows-${this.#plane}-${digestOf(server)}`), 'exclusive')
+  tryTake(server: string): Promise<WindowFolder | undefined> {
+    return this.#try(this.#plane, server)
+  }
+
+  async #try(plane: string, server: string): Promise<WindowFolder | undefined> {
+    const lock = tryLock(join(this.#store, 'locks', `windows-${plane}-${digestOf(server)}`), 'exclusive')
     if (lock === undefined) return undefined
-    const path = join(this.#store, 'windows', this.#plane, encodeURIComponent(server))
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    const path = join(this.#store, 'windows', plane, encodeURIComponent(server))
+    try {
+      await mkdir(path, { recursive: true, mode: 0o700 })
+    } catch (error) {
+      lock[Symbol.dispose]()
+      throw error
+    }
     return { server, path, [Symbol.dispose]: () => lock[Symbol.dispose]() }
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { messageOf } from '../../core/errors.ts'
 import { WindowBuffer } from './buffer.ts'
 import { sendWindows } from './send.ts'
@@ -5,7 +6,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
 import type { ControlPlaneClient } from '../control-plane-client.ts'
 import type { BufferOptions } from './buffer.ts'
-import type { WindowFolder, WindowFolders } from './folders.ts'
+import type { WindowFolders } from './folders.ts'
 
 export interface LeftOptions {
   readonly folders: WindowFolders
@@ -20,6 +21,8 @@ export interface LeftOptions {
 
 const LOOK_EVERY_MS = 60_000
 const FIRST_LOOK_MS = 2000
+/** For so long a folder is free between two requests: longer than whoever waits for it pauses. */
+const FREE_MS = 250
 /** What is older the control plane does not take: it may have been counted. */
 const LIFE_MS = 9 * 24 * 3600 * 1000
 
@@ -44,30 +47,35 @@ export class LeftWindows implements AsyncDisposable {
 
   /** Never rejects. */
   async send(): Promise<void> {
-    const { folders, server: own, log } = this.#options
-    for (const server of await folders.servers()) {
-      if (server === own || this.#ended.signal.aborted) continue
-      try {
-        using folder = await folders.tryTake(server)
-        if (folder !== undefined) await this.#sendOf(folder)
-      } catch (error) {
-        log.warn({}, `the windows that server "${server}" has left are not sent: ${messageOf(error)}`)
-      }
+    const { folders, server: own, clock, log } = this.#options
+    const { signal } = this.#ended
+    try {
+      const others = (await folders.servers()).filter((server) => server !== own)
+      for (const server of others) while (!signal.aborted && (await this.#sendSome(server))) await pause(FREE_MS, undefined, { signal })
+      await folders.sweepOthers(clock.epochMs() - LIFE_MS)
+    } catch (error) {
+      if (!signal.aborted) log.warn({}, `windows that other servers have left are not sent: ${messageOf(error)}`)
     }
   }
 
-  async #sendOf(folder: WindowFolder): Promise<void> {
+  /** One request, after which the folder is free for whoever it belongs to. @returns whether there is more that can be sent now */
+  async #sendSome(server: string): Promise<boolean> {
     const { folders, clientOf, bounds, clock, log } = this.#options
-    const { server } = folder
+    using folder = await folders.tryTake(server)
+    if (folder === undefined) return false
     const buffer = await WindowBuffer.open({ folder: folder.path, ...bounds })
     const newest = await buffer.newestMs()
-    if (newest !== undefined && newest >= clock.epochMs() - LIFE_MS) {
+    const old = newest !== undefined && newest < clock.epochMs() - LIFE_MS
+    if (newest !== undefined && !old) {
       using client = clientOf(server)
-      if (!(await sendWindows({ buffer, client, server, clock, log }, this.#ended.signal))) return
-      log.info({}, `the windows that server "${server}" had left have been sent`)
-    } else if (newest !== undefined)
-      log.warn({}, `the windows that server "${server}" has left are given up: they are older than nine days`)
+      const sent = await sendWindows({ buffer, client, server, clock, log }, this.#ended.signal, 1)
+      if (buffer.dropped > 0) log.warn({}, `${buffer.dropped} windows that server "${server}" had left were given up, as they were refused`)
+      if (sent !== 'all') return sent === 'some'
+      log.info({}, `what server "${server}" had left is sent`)
+    }
+    if (old) log.warn({}, `the windows that server "${server}" has left are given up: they are older than nine days`)
     await folders.remove(folder)
+    return false
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

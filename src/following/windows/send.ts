@@ -13,11 +13,21 @@ export interface SendOptions {
   readonly log: Logger
 }
 
-/** Sends what a buffer holds. What does not arrive stays there. @returns whether all has arrived, or was given up */
-export async function sendWindows({ buffer, client, server, clock, log }: SendOptions, signal: AbortSignal): Promise<boolean> {
+/**
+ * Sends what a buffer holds. What does not arrive stays there.
+ * @param requests how many at most
+ * @returns `all` where nothing is left: it has arrived, or was given up; `some` after so many requests; `stuck` where they cannot be sent now
+ */
+export async function sendWindows(
+  { buffer, client, server, clock, log }: SendOptions,
+  signal: AbortSignal,
+  requests = Infinity,
+): Promise<'all' | 'some' | 'stuck'> {
   let most: number | undefined
+  let sent = 0
   try {
     for (let unsent = await buffer.next(most); unsent !== undefined; unsent = await buffer.next(most)) {
+      if (sent++ === requests) return 'some'
       try {
         await client.sendWindows(server, unsent.windows, clock.epochMs(), signal)
       } catch (error) {
@@ -33,11 +43,11 @@ export async function sendWindows({ buffer, client, server, clock, log }: SendOp
       await faultPoint('windows.sent')
       await buffer.done(unsent.names)
     }
-    return true
+    return 'all'
   } catch (error) {
     // They are kept; the next time is soon.
     log.debug({}, `windows not sent: ${messageOf(error)}`)
-    return false
+    return 'stuck'
   }
 }
 

@@ -16,7 +16,7 @@ import type { ServingProcess } from '../serving-process.ts'
 import type { AppliedWire, PrepareCall, StartCall, StartedAnswer } from './messages.ts'
 
 /** Who asks for health wants to know soon, also where the primary does not answer. */
-const FOLLOWING_LIMIT_MS = 1000
+const FOLLOWING_LIMIT_MS = 300
 
 const channel = new Channel(process)
 // A terminal sends Ctrl-C to the whole group; the primary drains first and ends us itself.

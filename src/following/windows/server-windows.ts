@@ -1,0 +1,77 @@
+import { messageOf } from '../../core/errors.ts'
+import { WindowBuffer } from './buffer.ts'
+import { LeftWindows } from './left.ts'
+import { WindowPusher } from './pusher.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { Logger } from '../../core/log.ts'
+import type { Family } from '../../serving/observe/exposition.ts'
+import type { ControlPlaneClient } from '../control-plane-client.ts'
+import type { WindowCutter } from './cutter.ts'
+import type { WindowFolders } from './folders.ts'
+
+export interface ServerWindowsOptions {
+  readonly folders: WindowFolders
+  readonly server: string
+  readonly cutter: WindowCutter
+  readonly client: Pick<ControlPlaneClient, 'sendWindows'>
+  /** One that speaks for another server that ran here. */
+  readonly clientOf: (server: string) => Pick<ControlPlaneClient, 'sendWindows'> & Disposable
+  /** What the server counts. */
+  readonly families: () => Promise<readonly Family[]>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** Files that wait for the control plane: a day of cuts, then they are merged. */
+const BOUNDS = { filesMax: 8640, bytesMax: 64 * 1024 * 1024 }
+
+/** The windows of a server, and of those that ran here before it. Serving does not wait for any of it. */
+export class ServerWindows implements AsyncDisposable {
+  readonly #options: ServerWindowsOptions
+  readonly #ended = new AbortController()
+  readonly #held = new AsyncDisposableStack()
+  #beginning: Promise<void> = Promise.resolve()
+  #pusher: WindowPusher | undefined
+  #trouble: string | undefined
+
+  constructor(options: ServerWindowsOptions) {
+    this.#options = options
+  }
+
+  /** What troubles them; undefined where nothing does. */
+  get trouble(): string | undefined {
+    return this.#trouble ?? this.#pusher?.trouble
+  }
+
+  start(): void {
+    this.#beginning = this.#begin()
+  }
+
+  /** What is counted until the folder is ours comes with the first window. */
+  async #begin(): Promise<void> {
+    const { folders, server, log, clock, clientOf } = this.#options
+    while (!this.#ended.signal.aborted)
+      try {
+        const folder = this.#held.use(await folders.take(server, this.#ended.signal))
+        const buffer = await WindowBuffer.open({ folder: folder.path, ...BOUNDS })
+        const left = this.#held.use(new LeftWindows({ folders, server, clientOf, bounds: BOUNDS, clock, log }))
+        // Ended first: what was seen last is kept before anything else is waited for.
+        this.#pusher = this.#held.use(new WindowPusher({ ...this.#options, buffer }))
+        this.#pusher.start()
+        left.start()
+        this.#trouble = undefined
+        return
+      } catch (error) {
+        if (this.#ended.signal.aborted) return
+        const before = this.#trouble
+        this.#trouble = `windows cannot be kept: ${messageOf(error)}`
+        if (this.#trouble !== before) log.error({}, this.#trouble)
+      }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort()
+    await this.#beginning
+    await this.#held.disposeAsync()
+  }
+}
