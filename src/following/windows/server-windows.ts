@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { messageOf } from '../../core/errors.ts'
 import { WindowBuffer } from './buffer.ts'
 import { LeftWindows } from './left.ts'
@@ -25,6 +26,9 @@ export interface ServerWindowsOptions {
 /** Files that wait for the control plane: a day of cuts, then they are merged. */
 const BOUNDS = { filesMax: 8640, bytesMax: 64 * 1024 * 1024 }
 
+/** After what kept the folder from us. */
+const AGAIN_MS = 5000
+
 /** The windows of a server, and of those that ran here before it. Serving does not wait for any of it. */
 export class ServerWindows implements AsyncDisposable {
   readonly #options: ServerWindowsOptions
@@ -47,26 +51,35 @@ export class ServerWindows implements AsyncDisposable {
     this.#beginning = this.#begin()
   }
 
-  /** What is counted until the folder is ours comes with the first window. */
   async #begin(): Promise<void> {
-    const { folders, server, log, clock, clientOf } = this.#options
-    while (!this.#ended.signal.aborted)
+    const { log } = this.#options
+    const { signal } = this.#ended
+    while (!signal.aborted)
       try {
-        const folder = this.#held.use(await folders.take(server, this.#ended.signal))
-        const buffer = await WindowBuffer.open({ folder: folder.path, ...BOUNDS })
-        const left = this.#held.use(new LeftWindows({ folders, server, clientOf, bounds: BOUNDS, clock, log }))
-        // Ended first: what was seen last is kept before anything else is waited for.
-        this.#pusher = this.#held.use(new WindowPusher({ ...this.#options, buffer }))
-        this.#pusher.start()
-        left.start()
+        await this.#open()
         this.#trouble = undefined
         return
       } catch (error) {
-        if (this.#ended.signal.aborted) return
+        if (signal.aborted) return
         const before = this.#trouble
         this.#trouble = `windows cannot be kept: ${messageOf(error)}`
         if (this.#trouble !== before) log.error({}, this.#trouble)
+        await pause(AGAIN_MS, undefined, { signal }).catch(() => {})
       }
+  }
+
+  /** What was counted until the folder is ours comes with the first window. */
+  async #open(): Promise<void> {
+    const { folders, server, log, clock, clientOf } = this.#options
+    await using opened = new AsyncDisposableStack()
+    const folder = opened.use(await folders.take(server, this.#ended.signal))
+    const buffer = await WindowBuffer.open({ folder: folder.path, ...BOUNDS })
+    const left = opened.use(new LeftWindows({ folders, server, clientOf, bounds: BOUNDS, clock, log }))
+    // Ended first: what was seen last is kept before anything else is waited for.
+    this.#pusher = opened.use(new WindowPusher({ ...this.#options, buffer }))
+    this.#held.use(opened.move())
+    this.#pusher.start()
+    left.start()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
