@@ -173,8 +173,8 @@ export const signerView: View<SignerAnswer> = {
 export const webhookView: View<WebhookAnswer> = {
   kind: 'Webhook',
   name: ({ id }) => id,
-  header: ['webhook', 'id', 'url', 'events', 'state'],
-  row: ({ name, id, url, events, active }) => [name, id, url, events.join(' '), active ? 'active' : 'paused'],
+  header: ['webhook', 'id', 'url', 'events', 'signed', 'state'],
+  row: ({ name, id, url, events, signed, active }) => [name, id, url, events.join(' '), signed ? 'yes' : 'no', active ? 'active' : 'paused'],
 }
 
 export const deliveryView: View<DeliveryAnswer> = {
