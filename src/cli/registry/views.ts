@@ -174,7 +174,14 @@ export const webhookView: View<WebhookAnswer> = {
   kind: 'Webhook',
   name: ({ id }) => id,
   header: ['webhook', 'id', 'url', 'events', 'signed', 'state'],
-  row: ({ name, id, url, events, signed, active }) => [name, id, url, events.join(' '), signed ? 'yes' : 'no', active ? 'active' : 'paused'],
+  row: ({ name, id, url, events, signed, active }) => [
+    name,
+    id,
+    url,
+    events.join(' '),
+    signed ? 'yes' : 'no',
+    active ? 'active' : 'paused',
+  ],
 }
 
 export const deliveryView: View<DeliveryAnswer> = {
