@@ -1,6 +1,6 @@
 import { SESSION_MS } from '../access/people.ts'
 import { LOGIN_MS } from '../access/sign-in.ts'
-import { DEFAULT_ENVIRONMENT } from '../registry/ground.ts'
+import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { cookieOf, sessionCookie, sessionCookieName } from './access.ts'
 import { fromFastify } from './doors.ts'

@@ -146,7 +146,7 @@ export class LocalStore {
     if (await exists(place)) return
     const manifest = await source.manifest(wanted.versionId, progress.signal)
     requireManifest(manifest, wanted)
-    await this.#takeRoom(wanted, await this.#bytesToCome(manifest.files, partial), progress.signal)
+    await this.#takeRoom(wanted, manifest.files, progress.signal)
     await mkdir(partial, { recursive: true, mode: 0o700 })
     const known = await this.#knownFiles()
     let done = 0
@@ -170,12 +170,12 @@ export class LocalStore {
   }
 
   /** Makes room and takes it, as the only one of all that share the store. @throws SLW_STORE_UNAVAILABLE where there is none */
-  async #takeRoom(wanted: Wanted, toCome: number, signal: AbortSignal): Promise<void> {
+  async #takeRoom(wanted: Wanted, files: readonly ManifestFile[], signal: AbortSignal): Promise<void> {
     for (;;) {
       signal.throwIfAborted()
       using lock = tryLock(join(this.#folder, 'locks', 'room'), 'exclusive')
       if (lock !== undefined) {
-        await this.#makeRoom(wanted, toCome)
+        await this.#makeRoom(wanted, files)
         await writeWhole(join(this.#folder, 'partial', `${wanted.digest}.json`), JSON.stringify({ size: wanted.size } satisfies Room))
         return
       }
@@ -186,22 +186,23 @@ export class LocalStore {
   /**
    * Removes what nobody holds until there is room, in the store and on its disk: first what was begun and given up, then what has been used
    * least lately.
-   * @param toCome bytes that are not on the disk yet
    * @throws SLW_STORE_UNAVAILABLE where there is none
    */
-  async #makeRoom({ digest, size, model, version }: Wanted, toCome: number): Promise<void> {
-    const others = [...(await this.#begun()), ...(await this.#versions()).toSorted((a, b) => a.usedAt - b.usedAt)].filter(
-      (one) => one.digest !== digest,
-    )
+  async #makeRoom({ digest, size, model, version }: Wanted, files: readonly ManifestFile[]): Promise<void> {
+    const manifests = await this.#manifests()
+    const toCome = await this.#bytesToCome(digest, files, manifests)
+    const versions = (await this.#usesOf(manifests)).toSorted((a, b) => a.usedAt - b.usedAt)
+    const others = [...(await this.#begun()), ...versions].filter((one) => one.digest !== digest)
     let used = others.reduce((sum, one) => sum + one.size, 0)
     let free = await freeBytes(this.#folder)
+    const fits = (): boolean => used + size <= this.#bytesMax && toCome <= free
     for (const one of others) {
-      if (used + size <= this.#bytesMax && toCome <= free) return
+      if (fits()) return
       if (!(await this.#remove(one.digest))) continue
       used -= one.size
       free = await freeBytes(this.#folder)
     }
-    if (used + size <= this.#bytesMax && toCome <= free) return
+    if (fits()) return
     if (toCome > free)
       throw new SlipwayError(
         'SLW_STORE_UNAVAILABLE',
@@ -214,11 +215,12 @@ export class LocalStore {
   }
 
   /** What of a version is neither here under another one nor has come before. */
-  async #bytesToCome(files: readonly ManifestFile[], partial: string): Promise<number> {
-    const known = await this.#knownFiles()
+  async #bytesToCome(digest: string, files: readonly ManifestFile[], here: ReadonlyMap<string, VersionManifest>): Promise<number> {
+    const known = new Set([...here.values()].flatMap((manifest) => manifest.files.map(({ contentId: id }) => id)))
     let bytes = 0
     for (const { contentId: id, path, size } of files)
-      if (!known.has(id)) bytes += Math.max(0, size - ((await stat(join(partial, path)).catch(ignoreMissing))?.size ?? 0))
+      if (!known.has(id))
+        bytes += Math.max(0, size - ((await stat(join(this.#folder, 'partial', digest, path)).catch(ignoreMissing))?.size ?? 0))
     return bytes
   }
 
@@ -265,9 +267,10 @@ export class LocalStore {
     await rm(`${partial}.json`, { force: true })
   }
 
-  async #versions(): Promise<{ digest: string; size: number; usedAt: number }[]> {
+  /** How large each is, and when it was used last. */
+  async #usesOf(manifests: ReadonlyMap<string, VersionManifest>): Promise<{ digest: string; size: number; usedAt: number }[]> {
     const versions: { digest: string; size: number; usedAt: number }[] = []
-    for (const [digest, manifest] of await this.#manifests()) {
+    for (const [digest, manifest] of manifests) {
       const used = await stat(this.#lockPath(digest)).catch(ignoreMissing)
       versions.push({ digest, size: manifest.files.reduce((sum, { size }) => sum + size, 0), usedAt: used?.mtimeMs ?? 0 })
     }

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import { record } from './events.ts'
-import { DEFAULT_ENVIRONMENT } from './ground.ts'
+import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import type { Ground, Scope } from './ground.ts'
 import type { Experiments } from './experiments.ts'
 

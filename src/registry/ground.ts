@@ -44,9 +44,6 @@ export async function requireUnused(
   })
 }
 
-/** The environment that an address without `/env/NAME` means. It is there from the start, and stays. */
-export const DEFAULT_ENVIRONMENT = 'default'
-
 export type Write = Transaction<Schema>
 
 /** On whose behalf something is done, and where. */

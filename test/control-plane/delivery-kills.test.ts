@@ -8,6 +8,7 @@ import { Histogram, LATENCY_EDGES } from '../../src/contract/histogram.ts'
 import { serveInChild } from '../child-server.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { added, adders, deploy, setAlias } from '../following/following.ts'
+import { requestsAt } from '../following/outage.ts'
 import { Leases } from '../../src/storage/sql/leases.ts'
 import { newMigratedPostgres, newPostgres } from '../storage/databases.ts'
 import { openPlace } from '../storage/open-place.ts'
@@ -158,12 +159,6 @@ async function requireConsistent(database: Database): Promise<void> {
   }
 }
 
-async function requestsIn(ask: Ask): Promise<number> {
-  const now = Date.now()
-  const { body } = await ask('GET', `/api/v1/windows?span=1h&from=${now - 7_200_000}&until=${now + 3_600_000}`)
-  return body.items.reduce((sum: number, { statistics }: any) => sum + (Object.values(statistics) as { count: number }[])[0]!.count, 0)
-}
-
 /** What every test begins with: two versions, endpoints that follow in different ways, one of which the clock has made due. */
 async function fill(options: { data: string; database?: string; objects?: string }): Promise<void> {
   await declareAll(options)
@@ -195,20 +190,22 @@ function declared(name: string, follow: unknown, labels: Record<string, string> 
 }
 
 /** What those who were told that it is done may rely on. @param others requests in windows of others */
-async function requireKept(ask: Ask, done: ReadonlySet<string>, others = 0): Promise<void> {
+async function requireKept(url: string, done: ReadonlySet<string>, others = 0): Promise<void> {
+  const ask = asker(url)
   const { body: endpoint } = await ask('GET', '/api/v1/endpoints/adder')
   if (done.has('resumed')) assert.equal(endpoint.status.suspended, undefined)
   else if (done.has('rolled back')) assert.notEqual(endpoint.status.suspended, undefined)
   const alias = await ask('GET', '/env/production/api/v1/models/adder/aliases/champion')
   if (done.has('promoted')) assert.equal(alias.body.version, 1)
-  if (done.has('windows')) assert.equal(await requestsIn(ask), 3 + others)
+  if (done.has('windows')) assert.equal(await requestsAt(url), 3 + others)
 }
 
 /** The same once more: what was cut off is done, what was done is not done twice. */
-async function requireRepeatable(ask: Ask, others = 0): Promise<void> {
+async function requireRepeatable(url: string, others = 0): Promise<void> {
+  const ask = asker(url)
   const again = await story(ask)
   assert.deepEqual([...again].filter((name) => !['deleted', 'rolled back', 'resumed'].includes(name)).length, 5, [...again].join())
-  assert.equal(await requestsIn(ask), 3 + others)
+  assert.equal(await requestsAt(url), 3 + others)
   await until(async () => (await ask('GET', '/api/v1/endpoints/timed')).body.status.nextFollowAt > Date.now(), 'the clock goes on')
   const timed = (await ask('GET', '/api/v1/endpoints/timed')).body.status.revision.number
   assert.ok(timed <= 2, `followed once: ${timed}`)
@@ -235,9 +232,8 @@ describe('a control plane that is killed at any step of declaring, following and
         await requireEnd(killed.exit, step)
       }
       await using plane = await upInChild(['--data', data, '--no-server'])
-      const ask = asker(plane.url)
-      await requireKept(ask, done)
-      await requireRepeatable(ask)
+      await requireKept(plane.url, done)
+      await requireRepeatable(plane.url)
       plane.signal('SIGTERM')
       await plane.exit
       await using database = await openPlace(`sqlite:${join(data, 'slipway.db')}`)
@@ -268,20 +264,19 @@ describe('one of two control planes that is killed at any step, while the other 
       let done = new Set<string>()
       {
         await using other = await startControlPlane({ data: join(folder.path, `${step}-other`), port: 0, database, objects })
-        const ask = asker(other.url)
         const ended = new AbortController()
-        const work = keepBusy(ask, ended.signal)
+        const work = keepBusy(asker(other.url), ended.signal)
         if (killed !== undefined) {
           done = await story(asker(killed.url))
           await requireEnd(killed.exit, step)
         }
         ended.abort()
         await work
-        await requireKept(ask, done, 3)
+        await requireKept(other.url, done, 3)
         // The lease of the one that was killed ends after a minute, which we do not wait for.
         await using opened = await openPlace(database)
         await new Leases(opened, 'test').releaseAll()
-        await requireRepeatable(ask, 3)
+        await requireRepeatable(other.url, 3)
       }
       await using opened = await openPlace(database)
       await requireConsistent(opened)
@@ -322,7 +317,7 @@ it('two control planes of one PostgreSQL race, and a server may talk to any of t
       work.push(ask('POST', '/api/v1/servers/s/windows', { sentAt: Date.now(), windows: windowsOf('s') }))
     }
   await Promise.all(work)
-  assert.equal(await requestsIn(askTwo), 3, 'sent forty times to two, counted once')
+  assert.equal(await requestsAt(two.url), 3, 'sent forty times to two, counted once')
   {
     await using opened = await openPlace(database)
     await requireConsistent(opened)

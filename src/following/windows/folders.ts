@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { apiAddress } from '../../contract/api-address.ts'
+import { apiAddress, DEFAULT_ENVIRONMENT } from '../../contract/api-address.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { tryLock } from '../../core/file-lock.ts'
 
@@ -15,8 +15,6 @@ export interface WindowFolder extends Disposable {
 const LOOK_EVERY_MS = 100
 /** Whoever sends what a server has left lets it go well within this time. */
 const TAKE_MS = 20_000
-/** The environment of whoever names none. */
-const FIRST_ENVIRONMENT = 'default'
 
 /**
  * Where the servers of a machine keep windows for one control plane:
@@ -31,7 +29,7 @@ export class WindowFolders {
   /** @param store folder of the local store */
   constructor(store: string, { url, environment }: { readonly url: string; readonly environment?: string | undefined }) {
     this.#store = store
-    this.#plane = digestOf(apiAddress({ url: url.replace(/\/+$/, ''), environment: environment ?? FIRST_ENVIRONMENT }))
+    this.#plane = digestOf(apiAddress({ url, environment: environment ?? DEFAULT_ENVIRONMENT }))
   }
 
   /**
