@@ -12,6 +12,7 @@ const compiler = spawnSync(process.execPath, [join(root, 'node_modules/typescrip
   stdio: 'inherit',
 })
 if (compiler.status !== 0) process.exit(compiler.status ?? 1)
+cpSync(join(root, 'src/engine/python'), join(dist, 'engine/python'), { recursive: true, filter: (path) => !path.endsWith('__pycache__') })
 cpSync(join(root, 'src/onnx/generated'), join(dist, 'onnx/generated'), { recursive: true })
 const swagger = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
 const assets = join(dist, 'assets/swagger-ui')

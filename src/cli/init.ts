@@ -7,7 +7,7 @@ import { findPackages } from '../model/layout.ts'
 import { PACKAGE_FILE, readPackage } from '../model/package.ts'
 import { print } from './output.ts'
 import type { Command } from 'commander'
-import type { OnnxModel } from '../onnx/inspect.ts'
+import type { ModelFile } from '../signature/signature.ts'
 
 export function define(command: Command): void {
   command
@@ -20,30 +20,30 @@ export function define(command: Command): void {
       const target = join(folder, PACKAGE_FILE)
       if (existsSync(target) && options.force !== true) throw new SlipwayError('SLW_USAGE', `${target} exists; --force overwrites it`)
       const model = await readPackage(location)
-      await writeFile(target, document(model.name, basename(model.modelPath), model.onnx))
+      await writeFile(target, document(model.name, basename(model.modelPath), model.file))
       print(`wrote ${target}\nnext: edit it, then  slipway serve ${folder}`)
     })
 }
 
 /** A slipway.yaml that says what the file says, with everything a person may add as comments. */
-function document(name: string, file: string, onnx: OnnxModel): string {
-  const [first] = onnx.inputs
-  const width = onnx.inputs.length === 1 && first?.shape.length === 2 && (first.shape[1] ?? -1) > 0 ? first.shape[1]! : undefined
-  const tensor = (spec: OnnxModel['inputs'][number]): string =>
+function document(name: string, fileName: string, file: ModelFile): string {
+  const [first] = file.inputs
+  const width = file.inputs.length === 1 && first?.shape.length === 2 && (first.shape[1] ?? -1) > 0 ? first.shape[1]! : undefined
+  const tensor = (spec: ModelFile['inputs'][number]): string =>
     `#   ${spec.name}: ${spec.datatype} [${spec.shape.map((dim, index) => (dim === -1 ? (spec.dimensionNames[index] ?? 'any') : dim)).join(', ')}]`
-  const labels = onnx.rewrite.labels.values().next().value ?? onnx.classLabels
+  const labels = file.rewrite.labels.values().next().value ?? file.classLabels
   return `# yaml-language-server: $schema=${join(packageRoot(), 'docs/reference/slipway.schema.json')}
 apiVersion: slipway/v1
 kind: Model
 name: ${name}
-model: ${file}
+model: ${fileName}
 # description: What it predicts, trained on what.
 
 # The file says:
 # inputs
-${onnx.inputs.map(tensor).join('\n')}
+${file.inputs.map(tensor).join('\n')}
 # outputs
-${onnx.outputs.map(tensor).join('\n')}
+${file.outputs.map(tensor).join('\n')}
 
 # Named columns, in the order of the input tensor${width === undefined ? '' : ` (it has ${width})`}. With them clients send
 # {"tenure": 12, "plan": "pro"} and every wrong value is named.

@@ -10,23 +10,28 @@ import { inspectServer } from './inspect-server.ts'
 import { print, table } from './output.ts'
 import type { Command } from 'commander'
 import type { Model } from '../library/load-model.ts'
+import type { OnnxModel } from '../onnx/inspect.ts'
 import type { Cost } from '../engine/cost.ts'
 
 export function define(command: Command): void {
   command
     .argument('<model>', 'model file or folder, or URL of a running server (http://127.0.0.1:8470)')
     .option('--api-key <key>', 'key that the server asks for, sent as Authorization: Bearer')
+    .option('--sandbox-python <path>', 'interpreter with scikit-learn, in which models that are pickles run confined')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
       '\nLoads the model and runs it a few times, as a server would. Of a server it shows the health: what happened last to each\ninstance, when, how often, and what to do.',
     )
-    .action(async (path: string, options: { json?: boolean; apiKey?: string }) => {
+    .action(async (path: string, options: { json?: boolean; apiKey?: string; sandboxPython?: string }) => {
       if (/^https?:\/\//.test(path)) {
         await inspectServer(path, options)
         return
       }
-      await using model = await loadModel(path, { instances: 1 })
+      await using model = await loadModel(path, {
+        instances: 1,
+        ...(options.sandboxPython !== undefined && { sandboxPython: options.sandboxPython }),
+      })
       const report = await inspect(model)
       print(options.json === true ? toJson(report) : text(report))
     })
@@ -39,7 +44,7 @@ interface Report {
 
 async function inspect(model: Model): Promise<Report> {
   const { package: source, probe, times } = model.details
-  const { onnx, modelBytes, modelPath } = source
+  const { file, modelBytes, modelPath } = source
   const { signature } = model
   return {
     name: model.name,
@@ -47,13 +52,7 @@ async function inspect(model: Model): Promise<Report> {
     file: modelPath,
     size: formatBytes(modelBytes),
     digest: await packageDigest(source),
-    producer: onnx.producer === '' ? 'unknown' : onnx.producer,
-    opset: onnx.opsets.map((opset) => `${opset.domain} ${opset.version}`).join(', '),
-    parameters: onnx.parameterCount,
-    operators: Object.entries(onnx.operators)
-      .toSorted(([, a], [, b]) => b - a)
-      .map(([name, count]) => `${name} x${count}`)
-      .join(', '),
+    ...(file.format === 'onnx' ? aboutGraph(file) : { producer: `scikit-learn ${file.sklearnVersion}`, format: file.format }),
     inputs: signature.inputs.map(describeSpec),
     outputs: signature.outputs.map(describeSpec),
     features: signature.features?.map(
@@ -62,12 +61,24 @@ async function inspect(model: Model): Promise<Report> {
     ),
     answer: signature.answer.task,
     labels: 'labels' in signature.answer ? signature.answer.labels : undefined,
-    changes: onnx.rewrite.changes.length === 0 ? undefined : onnx.rewrite.changes,
+    changes: file.rewrite.changes.length === 0 ? undefined : file.rewrite.changes,
     batchable: probe.batchable ? `yes: ${probe.reason}` : `no: ${probe.reason}`,
     cost: probe.cost === undefined ? 'unknown' : `${Math.round(probe.cost.fixedUs)} us + ${probe.cost.perRowUs.toFixed(1)} us a row`,
     load: formatMs(times.loadMs + times.warmUpMs),
     example: signature.image === undefined ? exampleRow(signature) : undefined,
     advice: advise(probe.cost, probe.batchable),
+  }
+}
+
+function aboutGraph({ producer, opsets, parameterCount, operators }: OnnxModel): Omit<Report, 'advice'> {
+  return {
+    producer: producer === '' ? 'unknown' : producer,
+    opset: opsets.map(({ domain, version }) => `${domain} ${version}`).join(', '),
+    parameters: parameterCount,
+    operators: Object.entries(operators)
+      .toSorted(([, a], [, b]) => b - a)
+      .map(([name, count]) => `${name} x${count}`)
+      .join(', '),
   }
 }
 

@@ -137,6 +137,7 @@ function defineUpdate(command: Command): void {
     .option('--protect <alias...>', 'aliases that need the scope `protect`; "-" for none')
     .option('--gate <alias...>', 'aliases that ask what follows of a version; "-" for none')
     .option('--approval <yes|no>', 'gated aliases ask for an approval')
+    .option('--sandbox <yes|no>', 'versions that are pickles of scikit-learn may be served, by servers with a sandbox for them')
     .option('--signed-by <signer...>', 'gated aliases ask for a signature by one of these; "-" for none')
     .action(update)
 }
@@ -198,6 +199,7 @@ interface UpdateOptions extends RegistryOptions {
   readonly protect?: string[]
   readonly gate?: string[]
   readonly approval?: string
+  readonly sandbox?: string
   readonly signedBy?: string[]
 }
 
@@ -213,8 +215,8 @@ async function update(name: string, options: UpdateOptions): Promise<void> {
     if (changed !== undefined) show(changed, versionView, options, versionText(changed))
     return
   }
-  const { gate, approval, signedBy, rename: newName, protect } = options
-  const asksMore = gate !== undefined || approval !== undefined || signedBy !== undefined
+  const { gate, approval, sandbox, signedBy, rename: newName, protect } = options
+  const asksMore = gate !== undefined || approval !== undefined || sandbox !== undefined || signedBy !== undefined
   // What is not named stays as it is; and nobody changes it between the reading and the writing.
   const before = asksMore ? await client.ask<ModelAnswer>(path) : undefined
   const policy = before === undefined ? undefined : policyFrom(before.policy, options)
@@ -229,17 +231,21 @@ async function update(name: string, options: UpdateOptions): Promise<void> {
   if (changed !== undefined) show(changed, modelView, options, modelText(changed))
 }
 
-function policyFrom(before: ModelAnswer['policy'], { gate, approval, signedBy }: UpdateOptions): ModelAnswer['policy'] {
-  if (approval !== undefined && approval !== 'yes' && approval !== 'no')
-    throw new SlipwayError('SLW_USAGE', `--approval ${approval}: expected yes or no`)
+function policyFrom(before: ModelAnswer['policy'], { gate, approval, sandbox, signedBy }: UpdateOptions): ModelAnswer['policy'] {
   const after = {
     ...before,
     ...(gate !== undefined && { gatedAliases: listOf(gate) }),
-    ...(approval !== undefined && { approval: approval === 'yes' }),
+    ...(approval !== undefined && { approval: yesOrNo('--approval', approval) }),
+    ...(sandbox !== undefined && { sandbox: yesOrNo('--sandbox', sandbox) }),
     ...(signedBy !== undefined && { signedBy: listOf(signedBy) }),
   }
   if (after.signedBy?.length === 0) delete after.signedBy
   return after
+}
+
+function yesOrNo(flag: string, text: string): boolean {
+  if (text === 'yes' || text === 'no') return text === 'yes'
+  throw new SlipwayError('SLW_USAGE', `${flag} ${text}: expected yes or no`)
 }
 
 function listOf(words: readonly string[]): string[] {

@@ -20,6 +20,7 @@ interface UpOptions {
   readonly port: string
   readonly serverPort: string
   readonly server: boolean
+  readonly sandboxPython?: string
   readonly allowedHosts?: string[]
   readonly allowPrivateAddresses: boolean
   readonly directTransfers: boolean
@@ -50,6 +51,7 @@ export function define(command: Command): void {
     .option('--port <n>', 'port of the control plane; 0 takes a free one', '8480')
     .option('--server-port <n>', 'port of the local server', '8470')
     .option('--no-server', 'without a local server')
+    .option('--sandbox-python <path>', 'interpreter with scikit-learn, in which the local server runs models that are pickles, confined')
     .option('--allowed-hosts <name...>', 'names that this machine is asked by, beside localhost')
     .option('--allow-private-addresses', 'webhooks may tell addresses of this machine and its network', false)
     .option('--public-url <url>', 'by which clients reach this, also through proxies; clients of MLflow 3 then send large files in parts')
@@ -121,6 +123,7 @@ async function up(options: UpOptions): Promise<void> {
         store: join(data, 'store'),
         host: '127.0.0.1',
         port: serverPort,
+        sandboxPython: options.sandboxPython,
         pidFile: join(data, 'server.pid'),
         log: logger,
       }),

@@ -2,7 +2,7 @@ import type { SignatureDocument } from './signature-document.ts'
 
 /** One thing that was looked at when a version was registered. */
 export interface ScanCheck {
-  readonly check: 'content' | 'model' | 'run'
+  readonly check: 'content' | 'model' | 'run' | 'sandbox'
   readonly passed: boolean
   /** What was found. */
   readonly detail: string

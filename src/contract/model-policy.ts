@@ -20,6 +20,12 @@ export const ModelPolicy = Type.Object(
         description: 'Names of signers, one of whom must have signed it. Default: no signature is needed.',
       }),
     ),
+    sandbox: Type.Optional(
+      Type.Boolean({
+        description:
+          'Versions that run code when they are loaded (pickles of scikit-learn) may be served, by servers with a sandbox for them. Default: false.',
+      }),
+    ),
   },
   { additionalProperties: false, description: 'What a model asks of its versions.' },
 )

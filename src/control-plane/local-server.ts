@@ -16,6 +16,8 @@ export interface LocalServerOptions {
   readonly store: string
   readonly host: string
   readonly port: number
+  /** Interpreter for models of Python; undefined: they are refused. */
+  readonly sandboxPython: string | undefined
   /** Remembers the process, so that the next control plane finds it where this one is killed. */
   readonly pidFile: string
   readonly log: Logger
@@ -45,9 +47,10 @@ export class LocalServer implements AsyncDisposable {
   }
 
   #spawn(): void {
-    const { controlPlane, keyFile, store, host, port, pidFile, log } = this.#options
+    const { controlPlane, keyFile, store, host, port, sandboxPython, pidFile, log } = this.#options
     const follows = ['--control-plane', controlPlane, '--control-plane-key', `file:${keyFile}`, '--store', store, '--server-name', 'local']
     const args = ['serve', ...follows, '--host', host, '--port', String(port), '--log-level', 'warn']
+    if (sandboxPython !== undefined) args.push('--sandbox-python', sandboxPython)
     const child = spawn(process.execPath, [join(packageRoot(), 'bin', 'slipway'), ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
     this.#child = child
     const started = Date.now()

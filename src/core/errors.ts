@@ -238,8 +238,8 @@ export const ERRORS = {
     grpc: 'FAILED_PRECONDITION',
     retry: false,
     exit: 10,
-    meaning: 'The model reaches outside its folder, or claims an absurd size.',
-    cure: 'Do not serve it; if you made it, keep external data beside the model as plain files.',
+    meaning: 'The model reaches outside its folder, claims an absurd size, or runs code when it is loaded.',
+    cure: 'Do not serve it as it is. Of your own models: keep external data beside the model as plain files; export what runs code to ONNX, or let it run in the sandbox.',
   },
   SLW_MODEL_UNSUPPORTED: {
     http: 422,

@@ -1,7 +1,7 @@
 import { lastNumber } from '../registry/counters.ts'
 import { ENDPOINT_NAME } from '../contract/endpoint.ts'
 import { isSlipwayError, messageOf } from '../core/errors.ts'
-import { policyFailures } from '../registry/policies.ts'
+import { policyFailures, whyNotServable } from '../registry/policies.ts'
 import { findEndpoint } from './read-endpoints.ts'
 import type { ServedAnswer } from '../contract/registry-api.ts'
 import type { Logger } from '../core/log.ts'
@@ -98,7 +98,15 @@ export class AliasEndpoints {
       .innerJoin('versions', 'versions.id', 'aliases.version_id')
       .innerJoin('models', 'models.id', 'aliases.model_id')
       .selectAll('models')
-      .select(['versions.number', 'versions.id as version_id', 'approval', 'servable', 'servable_reason', 'aliases.updated_at as set_at'])
+      .select([
+        'versions.number',
+        'versions.id as version_id',
+        'approval',
+        'servable',
+        'servable_reason',
+        'scan',
+        'aliases.updated_at as set_at',
+      ])
       .where('alias', '=', SERVED_ALIAS)
       .where('environment', '=', this.#scope.environment)
       .where('models.deleted_at', 'is', null)
@@ -106,8 +114,8 @@ export class AliasEndpoints {
     return await Promise.all(
       rows.map(async (row) => {
         const { name: model, number, version_id: id, approval, set_at: setAt } = row
-        const failures =
-          row.servable === 1 ? await policyFailures(read, row, { id, number, approval }, SERVED_ALIAS) : [row.servable_reason ?? '']
+        const reason = whyNotServable(row, row)
+        const failures = reason === undefined ? await policyFailures(read, row, { id, number, approval }, SERVED_ALIAS) : [reason]
         if (!ENDPOINT_NAME.test(model)) failures.push('its name is none that an address can hold')
         return { model, number, setAt, refusal: failures.length === 0 ? undefined : failures.join('; ') }
       }),

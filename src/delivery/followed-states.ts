@@ -4,7 +4,7 @@ import { API_VERSION } from '../contract/schema.ts'
 import { MAIN_VARIANT, modelReference } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError } from '../core/errors.ts'
 import { requireModel } from '../registry/models.ts'
-import { servingFailures } from '../registry/policies.ts'
+import { servingFailures, whyNotServable } from '../registry/policies.ts'
 import { requireVersion } from '../registry/read-versions.ts'
 import { aliasedVersion } from './resolve.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
@@ -116,8 +116,8 @@ export class FollowedStates {
     const model = await requireModel(read, scope, meant.model)
     const version =
       'version' in meant ? await requireVersion(read, model, String(meant.version)) : await aliasedVersion(read, model, meant.alias)
-    const failures =
-      version.servable === 1 ? await servingFailures(read, model, version) : [version.servable_reason ?? 'it cannot be served']
+    const reason = whyNotServable(model, version)
+    const failures = reason === undefined ? await servingFailures(read, model, version) : [reason]
     if (failures.length > 0)
       throw new SlipwayError('SLW_POLICY_REFUSED', `${model.name}/${version.number} is not served: ${failures.join('; ')}`)
     const { id: versionId, number, digest, size } = version

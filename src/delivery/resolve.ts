@@ -2,7 +2,7 @@ import { compareSignatures } from '../contract/compatibility.ts'
 import { modelReference } from '../contract/endpoint.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { requireModel } from '../registry/models.ts'
-import { ALLOW_BREAKING_TAG, mayBreak, servingFailures, signatureOf } from '../registry/policies.ts'
+import { ALLOW_BREAKING_TAG, mayBreak, servingFailures, signatureOf, whyNotServable } from '../registry/policies.ts'
 import { requireVersion } from '../registry/read-versions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ResolvedSpec } from '../contract/endpoint.ts'
@@ -149,8 +149,8 @@ export async function judge(read: Kysely<Schema>, { environment }: Scope, { befo
     const name = `${variant.model}/${variant.version}`
     const version = await read.selectFrom('versions').selectAll().where('id', '=', variant.versionId).executeTakeFirstOrThrow()
     const model = await read.selectFrom('models').selectAll().where('id', '=', version.model_id).executeTakeFirstOrThrow()
-    if (version.servable !== 1)
-      refused.push({ path, message: `${name} cannot be served: ${version.servable_reason ?? 'no reason was noted'}` })
+    const reason = whyNotServable(model, version)
+    if (reason !== undefined) refused.push({ path, message: `${name} cannot be served: ${reason}` })
     for (const message of await servingFailures(read, model, version)) refused.push({ path, message })
     if (earlier === undefined || allowBreaking || (await mayBreak(read, version.id))) continue
     const served = await read.selectFrom('versions').select('signature').where('id', '=', earlier.versionId).executeTakeFirst()

@@ -13,6 +13,17 @@ export interface InstanceSpec {
   readonly outputs: readonly TensorSpec[]
   /** Intra-op threads. */
   readonly threads: number
+  /** A model that is a Python object, and how it is asked; see engine/python. Undefined: a graph of ONNX. */
+  readonly python?: PythonObject
+}
+
+export interface PythonObject {
+  readonly format: 'pickle' | 'skops'
+  /** What is called with the inputs. */
+  readonly method: string
+  /** Whether it takes a table, of one column for each input, or one array. */
+  readonly columns: boolean
+  readonly sklearnVersion: string
 }
 
 export interface RunResult {

@@ -17,10 +17,33 @@ export interface ProcessOptions {
   readonly memoryLimitMb: number | undefined
 }
 
+/** A program that holds an instance, and how messages reach it over its descriptor 3. */
+export interface Program {
+  readonly command: string
+  readonly args: readonly string[]
+  /** Default: that of this process. */
+  readonly environment?: NodeJS.ProcessEnv
+  /** An open file that it finds as descriptor 4. */
+  readonly file?: number
+  readonly frames: (
+    pipe: Duplex,
+    receive: (message: FromInstance) => void,
+    onBroken: (error: unknown) => void,
+  ) => (message: ToInstance) => void
+}
+
 /** Starts an instance in a child process and waits until its model is loaded. */
 export async function openProcess(spec: InstanceSpec, options: ProcessOptions): Promise<Instance> {
-  const child = spawn(process.execPath, [fileURLToPath(entryUrl('engine/worker-process'))], {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+  const args = [fileURLToPath(entryUrl('engine/worker-process'))]
+  return openProgram({ command: process.execPath, args, frames: openFrames<FromInstance, ToInstance> }, spec, options)
+}
+
+/** The same in a program of the caller's. */
+export async function openProgram(program: Program, spec: InstanceSpec, options: ProcessOptions): Promise<Instance> {
+  const { command, args, environment, file, frames } = program
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(file === undefined ? [] : [file])],
+    ...(environment !== undefined && { env: environment, cwd: '/' }),
   })
   const spawned = Promise.withResolvers<void>()
   child.once('error', (error) => spawned.reject(error))
@@ -50,11 +73,12 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
     spec,
     options.runTimeoutMs,
   )
-  const send = openFrames<FromInstance, ToInstance>(
+  const send = frames(
     pipe,
     (message) => instance.receive(message),
     (error) => {
-      instance.fail({ reason: 'error', message: `it sent what cannot be read: ${messageOf(error)}` })
+      killedFor ??= { reason: 'error', message: `it sent what cannot be read: ${messageOf(error)}` }
+      instance.fail(killedFor)
       child.kill('SIGKILL')
     },
   )

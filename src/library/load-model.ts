@@ -24,6 +24,8 @@ export interface LoadModelOptions extends ServingOptions, Partial<FollowModelOpt
   /** A numbered version of a model folder. Default: the latest. */
   readonly version?: string
   readonly logger?: Logger
+  /** Python interpreter with scikit-learn, in which a model that is a pickle runs, confined. Default: such a model is refused. */
+  readonly sandboxPython?: string
 }
 
 export interface CallOptions {
@@ -70,8 +72,15 @@ export interface Model extends AsyncDisposable {
  *   SLW_UNREACHABLE where a control plane does not answer and nothing was kept
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { name, version, logger = silentLogger, controlPlane, follow, store, storeMb, ...serving } = options
-  const dataPlane = new DataPlane({ cores: usableCores().count, clock: systemClock, log: logger, observers: [], servingFor: () => serving })
+  const { name, version, logger = silentLogger, sandboxPython, controlPlane, follow, store, storeMb, ...serving } = options
+  const dataPlane = new DataPlane({
+    cores: usableCores().count,
+    clock: systemClock,
+    log: logger,
+    observers: [],
+    servingFor: () => serving,
+    sandboxPython,
+  })
   const reference = referenceOf(path)
   if (reference === undefined) {
     if (controlPlane !== undefined)

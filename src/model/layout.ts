@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
+import { MLMODEL_FILE } from './mlmodel.ts'
 import { PACKAGE_FILE } from './package.ts'
 import type { PackageLocation } from './package.ts'
 
@@ -17,7 +18,7 @@ export interface LayoutOptions {
 }
 
 /**
- * Finds the models at a path: an .onnx file; a package folder (slipway.yaml, or exactly one .onnx); a folder of numbered
+ * Finds the models at a path: an .onnx file; a package folder (slipway.yaml, MLmodel, or exactly one .onnx); a folder of numbered
  * versions; or a repository of those.
  * @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID with what was found instead
  */
@@ -67,7 +68,7 @@ async function modelFolder(path: string, name: string, policy: VersionPolicy): P
 
 async function holdsModel(path: string): Promise<boolean> {
   const names: string[] = await readdir(path).catch(() => [])
-  if (names.includes(PACKAGE_FILE)) return true
+  if (names.includes(PACKAGE_FILE) || names.includes(MLMODEL_FILE)) return true
   return names.filter((name) => name.endsWith('.onnx') && !name.startsWith('.')).length === 1
 }
 

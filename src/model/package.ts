@@ -7,7 +7,9 @@ import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
 import { ModelPackageDocument } from '../contract/model-package.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { inspectOnnx } from '../onnx/inspect.ts'
+import { MLMODEL_FILE, readPythonModel } from './mlmodel.ts'
 import type { OnnxModel } from '../onnx/inspect.ts'
+import type { PythonModel } from './mlmodel.ts'
 
 export const PACKAGE_FILE = 'slipway.yaml'
 
@@ -20,7 +22,8 @@ export interface ModelPackage {
   readonly modelPath: string
   readonly modelBytes: number
   readonly document: ModelPackageDocument
-  readonly onnx: OnnxModel
+  /** What the file says of itself. */
+  readonly file: OnnxModel | PythonModel
 }
 
 /** Where a package is, as found by the layout or named on the command line. */
@@ -31,16 +34,23 @@ export interface PackageLocation {
   readonly path: string
 }
 
+/** A larger `MLmodel` was not written by MLflow. */
+const MLMODEL_BYTES_MAX = 4 * 1024 * 1024
+
 /**
- * Reads one model package.
+ * Reads one model package. A model of Python is described, and not opened.
  * @throws SLW_PACKAGE_INVALID, SLW_MODEL_INVALID, SLW_MODEL_UNSAFE, SLW_MODEL_UNSUPPORTED
  */
 export async function readPackage(location: PackageLocation): Promise<ModelPackage> {
   const isFile = (await stat(location.path)).isFile()
   const folder = isFile ? dirname(location.path) : location.path
   const document = isFile ? {} : await readDocument(folder)
-  const modelPath = isFile ? location.path : await modelFile(folder, document)
-  const real = await realpath(modelPath)
+  const python = isFile ? undefined : await pythonModel(folder, document)
+  const modelPath = isFile ? location.path : python === undefined ? await modelFile(folder, document) : join(folder, python.file)
+  const real = await realpath(modelPath).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+    throw new SlipwayError('SLW_PACKAGE_INVALID', `${folder}: ${basename(modelPath)}, which ${MLMODEL_FILE} names, is not there`)
+  })
   return {
     name: document.name ?? location.name,
     version: document.version ?? location.version,
@@ -48,7 +58,7 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelPath: real,
     modelBytes: (await stat(real)).size,
     document,
-    onnx: await inspectOnnx(real),
+    file: python ?? (await inspectOnnx(real)),
   }
 }
 
@@ -67,6 +77,17 @@ async function readDocument(folder: string): Promise<ModelPackageDocument> {
     return read.value
   }
   return {}
+}
+
+/** Of a folder that MLflow has written, unless the model in it is of ONNX. */
+async function pythonModel(folder: string, document: ModelPackageDocument): Promise<PythonModel | undefined> {
+  const names = await readdir(folder)
+  if (!names.includes(MLMODEL_FILE) || document.model?.endsWith('.onnx') === true || names.some((name) => name.endsWith('.onnx')))
+    return undefined
+  const path = join(folder, MLMODEL_FILE)
+  const { size } = await stat(path)
+  if (size > MLMODEL_BYTES_MAX) throw new SlipwayError('SLW_PACKAGE_INVALID', `${path}: ${size} bytes; MLflow writes a few thousand`)
+  return readPythonModel(await readFile(path, 'utf8'))
 }
 
 async function modelFile(folder: string, document: ModelPackageDocument): Promise<string> {
@@ -100,7 +121,8 @@ export async function packageDigest(model: ModelPackage): Promise<string> {
   const { serving: _serving, ...described } = model.document
   hash.update(JSON.stringify(described))
   const folder = dirname(model.modelPath)
-  for (const file of [basename(model.modelPath), ...model.onnx.externalFiles.toSorted()]) {
+  const beside = model.file.format === 'onnx' ? [] : [MLMODEL_FILE]
+  for (const file of [basename(model.modelPath), ...beside, ...model.file.externalFiles.toSorted()]) {
     const part = createHash('sha256')
     await pipeline(createReadStream(join(folder, file)), part)
     hash.update(`${file}\0`).update(part.digest())

@@ -12,6 +12,7 @@ import type { TensorSpec } from '../tensor/tensor.ts'
 
 /** What an ONNX file says of itself, and how the runtime gets it. */
 export interface OnnxModel {
+  readonly format: 'onnx'
   readonly path: string
   readonly irVersion: number
   readonly opsets: readonly { readonly domain: string; readonly version: number }[]
@@ -55,6 +56,7 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
     rewrittenBytes = writeOnnx(model)
   }
   return {
+    format: 'onnx',
     path,
     irVersion: Number(model.irVersion),
     opsets: model.opsetImport.map((opset) => ({ domain: opset.domain === '' ? 'ai.onnx' : opset.domain, version: Number(opset.version) })),

@@ -2,15 +2,16 @@ import { mkdir, mkdtemp, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { Turns } from '../core/turns.ts'
+import { MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/mlmodel.ts'
 import { PACKAGE_FILE, readPackage } from '../model/package.ts'
 import { describeSignature } from '../signature/describe-signature.ts'
 import { buildSignature } from '../signature/signature.ts'
-import { readMlmodelSignature } from './mlmodel.ts'
 import { putTogether } from './put-together.ts'
 import { contentCheck } from './content-check.ts'
-import { judgeByNames } from './servable.ts'
+import { judgeByNames, runsCode } from './servable.ts'
 import { treeDigest } from '../core/content-digest.ts'
 import type { Inspection, ScanCheck } from '../contract/inspection.ts'
+import type { PythonModel } from '../model/mlmodel.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { Inspect } from './servable.ts'
 import type { TreeFile } from './trees.ts'
@@ -73,8 +74,9 @@ export class Inspector {
     const scan: ScanCheck[] = [await contentCheck(files, ({ path }) => headOfFile(join(folder, path)))]
     try {
       const found = await readPackage({ name: 'model', version: '1', path: folder })
-      const signature = describeSignature(buildSignature({ onnx: found.onnx, document: found.document, source: PACKAGE_FILE }))
-      const { opsets, parameterCount } = found.onnx
+      const signature = describeSignature(buildSignature({ file: found.file, document: found.document, source: PACKAGE_FILE }))
+      if (found.file.format !== 'onnx') return { ...forSandbox(found.file, scan), signature }
+      const { opsets, parameterCount } = found.file
       const operators = opsets.map(({ domain, version }) => `${domain} ${version}`).join(', ')
       scan.push({ check: 'model', passed: true, detail: `ONNX with the operators of ${operators}, ${parameterCount} parameters` })
       const examples = { rows: found.document.examples ?? [], golden: found.document.golden ?? [] }
@@ -96,13 +98,26 @@ export class Inspector {
   async #lookWithoutModel(files: readonly TreeFile[]): Promise<Inspection> {
     const byName = judgeByNames(files.filter(({ path }) => !path.endsWith('.onnx')))
     const content = await contentCheck(files, (file) => this.#headOf(file))
-    const mlmodel = files.find(({ path }) => path === 'MLmodel')
-    const signature =
-      mlmodel === undefined || mlmodel.size > TEXT_BYTES_MAX ? undefined : readMlmodelSignature(await this.#textOf(mlmodel.contentId))
+    const mlmodel = files.find(({ path, size }) => path === MLMODEL_FILE && size <= TEXT_BYTES_MAX)
+    const text = mlmodel === undefined ? undefined : await this.#textOf(mlmodel.contentId)
+    const signature = text === undefined ? undefined : readMlmodelSignature(text)
     const nested = files.find(({ path }) => path.endsWith('.onnx'))
     const inFolder = `its model is ${nested?.path}, and a server looks for one beside ${PACKAGE_FILE}, or alone`
     const reason = nested !== undefined ? inFolder : content.passed ? byName.reason : content.detail
-    return { servable: false, ...(reason !== undefined && { reason }), scan: [content], ...(signature !== undefined && { signature }) }
+    const kept = {
+      servable: false,
+      ...(reason !== undefined && { reason }),
+      scan: [content],
+      ...(signature !== undefined && { signature }),
+    }
+    if (text === undefined || nested !== undefined) return kept
+    try {
+      const python = readPythonModel(text)
+      return files.some(({ path }) => path === python.file) ? { ...kept, ...forSandbox(python, [content]) } : kept
+    } catch (error) {
+      if (!isSlipwayError(error)) throw error
+      return { ...kept, scan: [content, { check: 'sandbox', passed: false, detail: error.message }] }
+    }
   }
 
   async #headOf({ contentId, size }: TreeFile): Promise<Buffer> {
@@ -123,6 +138,23 @@ async function headOfFile(path: string): Promise<Buffer> {
   await using file = await open(path)
   const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(HEAD_BYTES) })
   return buffer.subarray(0, bytesRead)
+}
+
+/** A model of Python is not loaded here either: whether it may be is for the policy of its model, and whether it can for the server that has it. */
+function forSandbox({ file, format, sklearnVersion }: PythonModel, scan: readonly ScanCheck[]): Inspection {
+  const what = format === 'skops' ? 'a skops archive of scikit-learn' : 'a pickle'
+  return {
+    servable: false,
+    reason: `${runsCode(file, what)}, or have servers run it confined: slipway model update NAME --sandbox yes`,
+    scan: [
+      ...scan,
+      {
+        check: 'sandbox',
+        passed: true,
+        detail: `of scikit-learn ${sklearnVersion}: runs in the sandbox of a server that has one, where the policy allows it`,
+      },
+    ],
+  }
 }
 
 /** Without the folder that nobody else knows of. */

@@ -2,6 +2,7 @@ import { compareSignatures } from '../contract/compatibility.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { LIMITS, requireAlias, requireLength } from './names.ts'
 import type { Kysely, Selectable } from 'kysely'
+import type { ScanCheck } from '../contract/inspection.ts'
 import type { ModelPolicy } from '../contract/model-policy.ts'
 import type { SignatureDocument } from '../contract/signature-document.ts'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
@@ -38,11 +39,27 @@ export async function requirePolicy(read: Kysely<Schema>, environment: string, p
   }
 }
 
+/** What is asked of a version that is to be served. */
+type Judged = Pick<Selectable<VersionsRow>, 'id' | 'number' | 'approval' | 'servable' | 'servable_reason' | 'scan'>
+
+/** Why no server would take it, whoever asks; undefined where one would. */
+export function whyNotServable(
+  model: Pick<Selectable<ModelsRow>, 'policy'>,
+  { servable, servable_reason: reason, scan }: Pick<Judged, 'servable' | 'servable_reason' | 'scan'>,
+): string | undefined {
+  if (servable === 1 || (policyOf(model).sandbox === true && fitsSandbox(scan))) return undefined
+  return reason ?? 'no reason was noted'
+}
+
+function fitsSandbox(scan: string | null): boolean {
+  return scan !== null && (JSON.parse(scan) as ScanCheck[]).some(({ check, passed }) => check === 'sandbox' && passed)
+}
+
 /** What the policy of a model asks of a version before it may have the alias, and it has not; each with what would help. */
 export async function policyFailures(
   read: Kysely<Schema>,
   model: Selectable<ModelsRow>,
-  version: Pick<Selectable<VersionsRow>, 'id' | 'number' | 'approval'>,
+  version: Pick<Judged, 'id' | 'number' | 'approval'>,
   alias: string,
 ): Promise<string[]> {
   return (policyOf(model).gatedAliases ?? []).includes(alias) ? await servingFailures(read, model, version) : []
@@ -52,7 +69,7 @@ export async function policyFailures(
 export async function servingFailures(
   read: Kysely<Schema>,
   model: Selectable<ModelsRow>,
-  version: Pick<Selectable<VersionsRow>, 'id' | 'number' | 'approval'>,
+  version: Pick<Judged, 'id' | 'number' | 'approval'>,
 ): Promise<string[]> {
   const { gatedAliases = [], approval = false, signedBy = [] } = policyOf(model)
   if (gatedAliases.length === 0) return []

@@ -74,6 +74,13 @@ export const ServerOptions = Type.Object(
           'Memory that all models may hold together, as measured when each is loaded. Beyond it the longest unused ones are unloaded, and loaded again by the next request. Default: no limit.',
       }),
     ),
+    sandboxPython: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'Python interpreter with scikit-learn, in which models that are pickles run, confined: no network, files or other programs. Default: such models are refused.',
+      }),
+    ),
     strictReadiness: Type.Optional(
       Type.Boolean({ description: 'A model that could not be loaded at start keeps the server unready. Default: false.' }),
     ),
@@ -151,6 +158,7 @@ export interface ServerConfig extends DoorsConfig {
   readonly watch: boolean
   readonly modelRoots: readonly string[]
   readonly memoryBudgetMb: number | undefined
+  readonly sandboxPython: string | undefined
   readonly strictReadiness: boolean
   readonly serving: ServingOptions
   readonly limits: HttpLimits
@@ -181,6 +189,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     watch: options.watch ?? false,
     modelRoots: options.modelRoots ?? [],
     memoryBudgetMb: options.memoryBudgetMb,
+    sandboxPython: options.sandboxPython,
     strictReadiness: options.strictReadiness ?? false,
     serving: options.serving ?? {},
     limits: { ...HTTP_LIMIT_DEFAULTS, ...options.limits },

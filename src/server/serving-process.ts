@@ -76,6 +76,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       observers: [metrics, requestLog(log, config.log), ...traced],
       servingFor: () => config.serving,
       memoryBudgetBytes,
+      sandboxPython: config.sandboxPython,
       expectsChanges: config.pollMs > 0 || config.controlPlane !== undefined || security.adminToken !== undefined,
       drainTimeoutMs: config.shutdown.graceMs,
     }),

@@ -27,6 +27,8 @@ export interface DataPlaneOptions {
   readonly drainTimeoutMs?: number
   /** Whether versions will take each other's place: then threads for the first one that does are held ready. Default: false. */
   readonly expectsChanges?: boolean
+  /** The interpreter in which models of Python run, confined. Default: such models are refused. */
+  readonly sandboxPython?: string | undefined
 }
 
 /** How long a request may wait for its model to be loaded where it says nothing itself. */
@@ -54,6 +56,7 @@ export class DataPlane {
       memoryBudgetBytes: options.memoryBudgetBytes,
       drainTimeoutMs: options.drainTimeoutMs ?? 25_000,
       expectsChanges: options.expectsChanges ?? false,
+      sandboxPython: options.sandboxPython,
     })
   }
 

@@ -1,3 +1,4 @@
+import { relative } from 'node:path'
 import { SlipwayError, isSlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { resolveServing } from '../contract/serving-options.ts'
@@ -5,6 +6,7 @@ import { predictUs } from '../engine/cost.ts'
 import { openInline } from '../engine/inline.ts'
 import { openProcess } from '../engine/process.ts'
 import { probe } from '../engine/probe.ts'
+import { openSandbox } from '../engine/sandbox.ts'
 import { InstanceSlot } from '../engine/slot.ts'
 import { openThread } from '../engine/thread.ts'
 import { fingerprintOf } from '../model/fingerprint.ts'
@@ -34,6 +36,8 @@ export interface LoadOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly spares: SpareThreads
+  /** The interpreter in which models of Python run, confined. Undefined: such models are refused. */
+  readonly sandboxPython: string | undefined
   /** Others serve meanwhile: the instances are opened one after the other instead of all at once. */
   readonly gentle: boolean
   /** Memory counts: the instances are opened one after the other, so that what each takes can be told. */
@@ -79,8 +83,9 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   // Taken before anything is read: what changes while it is being read is a change too.
   const fingerprint = spec.fingerprint === undefined ? undefined : await fingerprintOf(spec.path)
   const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
-  const serving = resolveServing(cores, model.document.serving, options.servingOverrides, spec.serving)
-  const signature = buildSignature({ onnx: model.onnx, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
+  const resolved = resolveServing(cores, model.document.serving, options.servingOverrides, spec.serving)
+  const serving = model.file.format === 'onnx' ? resolved : requireSandbox(model, resolved, options.sandboxPython)
+  const signature = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
   const opening = new Opening(options, { model, serving, signature, sample: sampleOf(signature), fingerprint })
   await faultPoint('load.read')
   await using opened = new AsyncDisposableStack()
@@ -119,6 +124,18 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   }
 }
 
+/** Of an instance in the sandbox, where nothing else was said: Python with scikit-learn takes a tenth of it. */
+const SANDBOX_MEMORY_MB = 2048
+
+/** How a model that runs code when it is loaded is served, where the server has a sandbox for it. @throws SLW_MODEL_UNSAFE where it has none */
+function requireSandbox({ modelPath, folder, file }: ModelPackage, serving: Serving, sandboxPython: string | undefined): Serving {
+  if (sandboxPython !== undefined) return { ...serving, isolation: 'process', memoryLimitMb: serving.memoryLimitMb ?? SANDBOX_MEMORY_MB }
+  throw new SlipwayError(
+    'SLW_MODEL_UNSAFE',
+    `${relative(folder, modelPath)} is ${file.format === 'skops' ? 'a skops archive' : 'a pickle'} of scikit-learn, which runs code when it is loaded: convert the model to ONNX, or start the server with --sandbox-python PYTHON, an interpreter in which such models run confined`,
+  )
+}
+
 interface Parts {
   readonly model: ModelPackage
   readonly serving: Serving
@@ -141,22 +158,22 @@ class Opening {
 
   constructor(options: LoadOptions, parts: Parts) {
     const { subject } = options
-    const { onnx, modelPath } = parts.model
+    const { file, modelPath } = parts.model
     this.#options = options
     this.parts = parts
     this.outputs = parts.signature.outputs.map((output) => output.name)
     this.#spec = {
       name: `${subject.endpoint}/${subject.variant}`,
-      source: onnx.rewrittenBytes === undefined ? { path: modelPath } : { bytes: onnx.rewrittenBytes },
-      inputs: onnx.inputs,
-      outputs: onnx.outputs,
+      source: file.rewrittenBytes === undefined ? { path: modelPath } : { bytes: file.rewrittenBytes },
+      inputs: file.inputs,
+      outputs: file.outputs,
       threads: parts.serving.threads,
+      ...(file.format !== 'onnx' && { python: file }),
     }
   }
 
   slot(index: number): InstanceSlot {
-    const { clock, spares, onAvailable, onInstanceFailure } = this.#options
-    const { serving } = this.parts
+    const { clock, onAvailable, onInstanceFailure } = this.#options
     // One that is started again is wanted at once.
     let { gentle } = this.#options
     let first = true
@@ -167,10 +184,7 @@ class Opening {
       open: async () => {
         if (!first) await this.#requireSameFiles()
         first = false
-        const instance =
-          serving.isolation === 'process'
-            ? await openProcess(spec, serving)
-            : await openThread(spec, { runTimeoutMs: serving.runTimeoutMs, gentle, spares })
+        const instance = await this.#open(spec, gentle)
         const started = clock.monotonicMs()
         try {
           await this.#warm(instance)
@@ -186,6 +200,19 @@ class Opening {
       onAvailable,
       onFailure: (end) => onInstanceFailure(spec.name, end),
     })
+  }
+
+  #open(spec: InstanceSpec, gentle: boolean): Promise<Instance> {
+    const { serving } = this.parts
+    const { sandboxPython, spares } = this.#options
+    if (spec.python !== undefined)
+      return openSandbox(spec, {
+        runTimeoutMs: serving.runTimeoutMs,
+        memoryLimitMb: serving.memoryLimitMb!,
+        python: sandboxPython!,
+      })
+    if (serving.isolation === 'process') return openProcess(spec, serving)
+    return openThread(spec, { runTimeoutMs: serving.runTimeoutMs, gentle, spares })
   }
 
   /**

@@ -39,6 +39,8 @@ export interface VariantOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly spares: SpareThreads
+  /** See `LoadOptions`. */
+  readonly sandboxPython: string | undefined
   readonly observer: Required<Observer>
 }
 
@@ -157,7 +159,7 @@ export class Variant {
   }
 
   async #open(how: LoadManner): Promise<LoadTimes> {
-    const { spec, observer, clock, log, cores, spares, servingOverrides } = this.#options
+    const { spec, observer, clock, log, cores, spares, sandboxPython, servingOverrides } = this.#options
     let scheduler: Scheduler | undefined
     await using opened = new AsyncDisposableStack()
     const model = opened.use(
@@ -165,6 +167,7 @@ export class Variant {
         subject: this.subject,
         spec,
         servingOverrides,
+        sandboxPython,
         cores,
         clock,
         log,

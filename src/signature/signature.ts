@@ -2,6 +2,7 @@ import { SlipwayError } from '../core/errors.ts'
 import { isFloat } from '../tensor/datatype.ts'
 import { elementCount } from '../tensor/tensor.ts'
 import type { AnswerSpec, FeatureSpec, ImageSpec, ModelPackageDocument, TensorOverride } from '../contract/model-package.ts'
+import type { PythonModel } from '../model/mlmodel.ts'
 import type { OnnxModel } from '../onnx/inspect.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
 
@@ -46,6 +47,8 @@ export interface InputRange {
 
 /** All that is known of what a model takes and gives. */
 export interface Signature {
+  /** Of the model file. */
+  readonly format: ModelFile['format']
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
   /** Undefined where rows are given per input tensor. */
@@ -61,8 +64,11 @@ export interface Signature {
   readonly nanPolicy: 'reject' | 'warn' | 'off'
 }
 
+/** What a model file tells, of whatever format it is. */
+export type ModelFile = Pick<OnnxModel | PythonModel, 'format' | 'inputs' | 'outputs' | 'classLabels' | 'rewrite'>
+
 export interface SignatureOptions {
-  readonly onnx: OnnxModel
+  readonly file: ModelFile
   readonly document: ModelPackageDocument
   /** Named in messages. */
   readonly source: string
@@ -75,8 +81,8 @@ export interface SignatureOptions {
  * @throws SLW_PACKAGE_INVALID where they contradict each other
  */
 export function buildSignature(options: SignatureOptions): Signature {
-  const { document, onnx, source } = options
-  const inputs = onnx.inputs.map((spec) => override(spec, document.inputs ?? [], source))
+  const { document, file, source } = options
+  const inputs = file.inputs.map((spec) => override(spec, document.inputs ?? [], source))
   const known = new Set(inputs.map((input) => input.name))
   for (const { name } of document.inputs ?? []) {
     if (!known.has(name)) throw invalid(source, `inputs: the model has no input "${name}"; it has ${[...known].join(', ')}`)
@@ -97,8 +103,9 @@ export function buildSignature(options: SignatureOptions): Signature {
       source,
     )
   return {
+    format: file.format,
     inputs,
-    outputs: onnx.outputs,
+    outputs: file.outputs,
     features:
       document.features === undefined
         ? undefined
@@ -108,9 +115,9 @@ export function buildSignature(options: SignatureOptions): Signature {
             source,
           ),
     image,
-    answer: planAnswer(document.answer ?? {}, onnx, source),
+    answer: planAnswer(document.answer ?? {}, file, source),
     ranges,
-    defaults: onnx.rewrite.defaults,
+    defaults: file.rewrite.defaults,
     hasRows: inputs.length > 0 && inputs.every((input) => input.anyRank === true || input.shape[0] === -1),
     examples: document.examples ?? [],
     nanPolicy: options.nanPolicy ?? 'off',
@@ -206,25 +213,25 @@ function encodingOf(spec: FeatureSpec, text: boolean, source: string): Feature['
   return spec.encode ?? 'onehot'
 }
 
-function planAnswer(spec: AnswerSpec, onnx: OnnxModel, source: string): AnswerPlan {
-  const outputs = new Map(onnx.outputs.map((output) => [output.name, output]))
+function planAnswer(spec: AnswerSpec, file: ModelFile, source: string): AnswerPlan {
+  const outputs = new Map(file.outputs.map((output) => [output.name, output]))
   for (const name of [spec.probabilities, spec.value, spec.scores]) {
     if (name !== undefined && !outputs.has(name))
       throw invalid(source, `answer: the model has no output "${name}"; it has ${[...outputs.keys()].join(', ')}`)
   }
-  const task = spec.task ?? guessTask(spec, onnx)
+  const task = spec.task ?? guessTask(spec, file)
   switch (task) {
     case 'classification':
-      return planClassification(spec, onnx, source)
+      return planClassification(spec, file, source)
     case 'regression': {
-      const value = spec.value ?? onnx.outputs[0]?.name
+      const value = spec.value ?? file.outputs[0]?.name
       if (value === undefined) throw invalid(source, 'answer: the model has no output')
       return { task, value }
     }
     case 'ranking': {
-      const scores = spec.scores ?? onnx.outputs[0]?.name
+      const scores = spec.scores ?? file.outputs[0]?.name
       if (scores === undefined) throw invalid(source, 'answer: the model has no output')
-      if (spec.items !== undefined && !onnx.inputs.some((input) => input.name === spec.items))
+      if (spec.items !== undefined && !file.inputs.some((input) => input.name === spec.items))
         throw invalid(source, `answer: items: the model has no input "${spec.items}"`)
       return { task, scores, items: spec.items, labels: spec.labels, topK: spec.topK ?? 10 }
     }
@@ -233,11 +240,11 @@ function planAnswer(spec: AnswerSpec, onnx: OnnxModel, source: string): AnswerPl
   }
 }
 
-function guessTask(spec: AnswerSpec, onnx: OnnxModel): AnswerPlan['task'] {
+function guessTask(spec: AnswerSpec, file: ModelFile): AnswerPlan['task'] {
   if (spec.scores !== undefined) return 'ranking'
-  if (spec.labels !== undefined || spec.probabilities !== undefined || onnx.classLabels !== undefined || onnx.rewrite.labels.size > 0)
+  if (spec.labels !== undefined || spec.probabilities !== undefined || file.classLabels !== undefined || file.rewrite.labels.size > 0)
     return 'classification'
-  const only = onnx.outputs.length === 1 ? onnx.outputs[0] : undefined
+  const only = file.outputs.length === 1 ? file.outputs[0] : undefined
   if (spec.value !== undefined) return 'regression'
   if (
     only !== undefined &&
@@ -250,11 +257,11 @@ function guessTask(spec: AnswerSpec, onnx: OnnxModel): AnswerPlan['task'] {
   return 'tensors'
 }
 
-function planClassification(spec: AnswerSpec, onnx: OnnxModel, source: string): AnswerPlan {
-  const zipped = [...onnx.rewrite.labels][0]
-  const labels = spec.labels ?? zipped?.[1] ?? onnx.classLabels
-  const probabilities = spec.probabilities ?? zipped?.[0] ?? onnx.outputs.find((output) => isFloat(output.datatype))?.name
-  const label = onnx.outputs.find((output) => !isFloat(output.datatype) && output.shape.length <= 2)?.name
+function planClassification(spec: AnswerSpec, file: ModelFile, source: string): AnswerPlan {
+  const zipped = [...file.rewrite.labels][0]
+  const labels = spec.labels ?? zipped?.[1] ?? file.classLabels
+  const probabilities = spec.probabilities ?? zipped?.[0] ?? file.outputs.find((output) => isFloat(output.datatype))?.name
+  const label = file.outputs.find((output) => !isFloat(output.datatype) && output.shape.length <= 2)?.name
   if (probabilities === undefined && label === undefined)
     throw invalid(source, 'answer: a classification needs an output with probabilities or labels')
   return {

@@ -32,7 +32,7 @@ describe('a model package', () => {
     const file = await folder.write('m/model.onnx', linearModel())
     await folder.write('m/slipway.yaml', 'name: churn\nversion: "7"\nfeatures:\n  - { name: a, type: number }\n')
     const bare = await at(file)
-    assert.deepEqual([bare.name, bare.version, bare.document, bare.modelPath, bare.onnx.inputs[0]?.name], ['given', '1', {}, file, 'x'])
+    assert.deepEqual([bare.name, bare.version, bare.document, bare.modelPath, bare.file.inputs[0]?.name], ['given', '1', {}, file, 'x'])
     const declared = await at(join(folder.path, 'm'))
     assert.deepEqual(
       [declared.name, declared.version, declared.modelPath, declared.document.features?.[0]?.name],

@@ -82,10 +82,12 @@ describe('the package', () => {
     const list = run('tar', ['-tzf', tarball], { cwd: place.path })
     assert.ok(
       list.includes('package/dist/cli/main.js') &&
+        list.includes('package/dist/engine/python/worker.py') &&
         list.includes('package/bin/slipway') &&
         list.includes('package/examples/churn/model.onnx'),
     )
-    for (const unwanted of ['package/src/', 'package/test/', '.py', '.npmrc']) assert.ok(!list.includes(unwanted), unwanted)
+    for (const unwanted of ['package/src/', 'package/test/', 'examples/churn/train.py', '__pycache__', '.npmrc'])
+      assert.ok(!list.includes(unwanted), unwanted)
   })
 
   it('installs with scripts off, and serves on Node 24 and 26', async () => {

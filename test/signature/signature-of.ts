@@ -4,7 +4,6 @@ import { buildSignature } from '../../src/signature/signature.ts'
 import { contents } from '../tensor/values.ts'
 import type { ModelPackageDocument } from '../../src/contract/model-package.ts'
 import type { ErrorCode, Issue } from '../../src/core/errors.ts'
-import type { OnnxModel } from '../../src/onnx/inspect.ts'
 import type { Signature, SignatureOptions } from '../../src/signature/signature.ts'
 import type { Datatype } from '../../src/tensor/datatype.ts'
 import type { Tensor, TensorSpec } from '../../src/tensor/tensor.ts'
@@ -27,23 +26,13 @@ export interface ModelFacts {
 /** The signature of a model of which only this is known. */
 export function signatureOf(facts: ModelFacts, document: ModelPackageDocument = {}): Signature {
   const { classLabels, defaults = [], inputs, outputs = [spec('y', 'FP32', [-1, 1])], zipped = {} } = facts
-  const onnx: OnnxModel = {
-    path: 'model.onnx',
-    irVersion: 8,
-    opsets: [],
-    producer: '',
-    graphName: 'g',
-    metadata: {},
-    inputs,
-    outputs,
-    operators: {},
-    parameterCount: 0,
-    externalFiles: [],
-    rewrite: { changes: [], labels: new Map(Object.entries(zipped)), defaults: new Map(defaults.map((tensor) => [tensor.name, tensor])) },
-    classLabels,
-    rewrittenBytes: undefined,
+  const rewrite = {
+    changes: [],
+    labels: new Map(Object.entries(zipped)),
+    defaults: new Map(defaults.map((tensor) => [tensor.name, tensor])),
   }
-  return buildSignature({ onnx, document, source: 'm', nanPolicy: facts.nanPolicy })
+  const file = { format: 'onnx', inputs, outputs, classLabels, rewrite } as const
+  return buildSignature({ file, document, source: 'm', nanPolicy: facts.nanPolicy })
 }
 
 export function fp32(name: string, shape: readonly number[], ...values: number[]): Tensor {

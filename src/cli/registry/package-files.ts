@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { createHash } from 'node:crypto'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
 import { findPackages } from '../../model/layout.ts'
+import { MLMODEL_FILE } from '../../model/mlmodel.ts'
 import { PACKAGE_FILE, readPackage } from '../../model/package.ts'
 import { ContentDigester } from '../../core/content-digest.ts'
 
@@ -28,9 +29,6 @@ export interface LocalVersion {
   readonly signature: string | undefined
 }
 
-/** What MLflow writes beside every model, whatever wrote the model itself. */
-const MLFLOW_FILE = 'MLmodel'
-
 /**
  * The files of a model in any layout that a server reads, and of any folder that MLflow has written. What a server would refuse is
  * refused here, before anything is sent.
@@ -42,9 +40,9 @@ export async function localVersion(path: string): Promise<LocalVersion> {
     const folder = resolve(path)
     return { name: basename(folder), files: await filesIn(folder), signature: await signatureIn(folder) }
   }
-  const { folder, modelPath, onnx } = await readPackage(location)
+  const { folder, modelPath, file: model } = await readPackage(location)
   if ((await stat(location.path)).isFile()) {
-    const names = [basename(location.path), ...onnx.externalFiles]
+    const names = [basename(location.path), ...model.externalFiles]
     const files = await Promise.all(names.map((name) => fileAt(dirname(modelPath), name)))
     return { name: location.name, files, signature: await signatureIn(dirname(location.path)) }
   }
@@ -59,6 +57,8 @@ export async function localVersion(path: string): Promise<LocalVersion> {
 
 /** The one package at a path; undefined for a folder that only MLflow can read. */
 async function locate(path: string): Promise<Awaited<ReturnType<typeof findPackages>>[number] | undefined> {
+  const names: string[] = await readdir(path).catch(() => [])
+  if (names.includes(MLMODEL_FILE) && !names.some((name) => name === PACKAGE_FILE || name.endsWith('.onnx'))) return undefined
   try {
     const found = await findPackages({ path, versions: 'latest' })
     const [location] = found
@@ -69,7 +69,7 @@ async function locate(path: string): Promise<Awaited<ReturnType<typeof findPacka
     )
   } catch (error) {
     const known = isSlipwayError(error) && (error.code === 'SLW_MODEL_INVALID' || error.code === 'SLW_CONFIG_INVALID')
-    if (known && (await stat(join(path, MLFLOW_FILE)).catch(() => undefined))?.isFile() === true) return undefined
+    if (known && names.includes(MLMODEL_FILE)) return undefined
     throw error
   }
 }

@@ -29,7 +29,7 @@ export const modelView: View<ModelAnswer> = {
 }
 
 export function modelText(model: ModelAnswer): string {
-  const { gatedAliases = [], approval, signedBy } = model.policy
+  const { gatedAliases = [], approval, signedBy, sandbox } = model.policy
   const policy = [approval === true ? 'an approval' : '', signedBy === undefined ? '' : `a signature by ${signedBy.join(' or ')}`].filter(
     (text) => text !== '',
   )
@@ -39,6 +39,7 @@ export function modelText(model: ModelAnswer): string {
     ['aliases', pairsText(model.aliases) || 'none'],
     ['protected', model.protectedAliases.join(', ')],
     ['gated', gatedAliases.length === 0 ? '' : `${gatedAliases.join(', ')}: ${policy.join(' and ') || 'nothing is asked for'}`],
+    ['sandbox', sandbox === true ? 'versions that are pickles may be served, confined' : ''],
     ['tags', pairsText(model.tags)],
     ['made', time(model.createdAt)],
     ['changed', time(model.updatedAt)],

@@ -134,7 +134,7 @@ function modelMetadata(variant: Variant, signature: Signature, versions: readonl
   return {
     name: variant.subject.endpoint,
     versions: versions.map((version) => version.subject.version),
-    platform: 'onnxruntime_onnx',
+    platform: signature.format === 'onnx' ? 'onnxruntime_onnx' : `sklearn_${signature.format}`,
     inputs: signature.inputs.map(tensorMetadata),
     outputs: signature.outputs.map(tensorMetadata),
   }

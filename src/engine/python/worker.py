@@ -1,0 +1,208 @@
+"""
+An instance of a model that is a Python object: confined, asked over descriptor 3, its file on descriptor 4.
+
+Messages, both ways: the length of what follows (4 bytes), the length of the header (4 bytes), both little-endian; the header, JSON;
+then the bytes of the tensors that the header lists, one after the other. See engine/python-frames.ts.
+"""
+
+import json
+import os
+import struct
+import sys
+import time
+
+# Isolated mode (-I) leaves the folder of the script out, so that nothing beside it is imported unasked.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import confinement  # noqa: E402
+import unpickling  # noqa: E402
+
+sys.path.pop(0)
+
+PIPE = 3
+MODEL = 4
+VERSION = 1
+HEADERS = struct.Struct("<II")
+DTYPES = {
+    "BOOL": "bool", "INT8": "int8", "INT16": "int16", "INT32": "int32", "INT64": "int64", "UINT8": "uint8", "UINT16": "uint16",
+    "UINT32": "uint32", "UINT64": "uint64", "FP16": "float16", "FP32": "float32", "FP64": "float64",
+}
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform")
+
+
+class Refused(Exception):
+    """Not the fault of this process: the model or its inputs. The code is one of core/errors.ts."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+def read_exactly(count):
+    parts = bytearray()
+    while len(parts) < count:
+        piece = os.read(PIPE, min(count - len(parts), 1 << 20))
+        if not piece:
+            # The server is gone, however it ended: nobody is left to answer.
+            os._exit(0)
+        parts += piece
+    return bytes(parts)
+
+
+def receive():
+    total, header_length = HEADERS.unpack(read_exactly(8))
+    return json.loads(read_exactly(header_length)), read_exactly(total - 4 - header_length)
+
+
+def send(header, blobs=()):
+    text = json.dumps(header, separators=(",", ":")).encode()
+    frame = memoryview(b"".join([HEADERS.pack(4 + len(text) + sum(map(len, blobs)), len(text)), text, *blobs]))
+    while frame:
+        frame = frame[os.write(PIPE, frame) :]
+
+
+def wire_error(error, code):
+    return {"code": getattr(error, "code", code), "message": str(error) or type(error).__name__}
+
+
+class Model:
+    def __init__(self, spec):
+        self.inputs = spec["inputs"]
+        self.outputs = spec["outputs"]
+        how = spec["python"]
+        self.columns = how["columns"]
+        if how["method"] not in METHODS:
+            raise Refused("SLW_LOAD_FAILED", f'predict_fn "{how["method"]}" is none of {", ".join(METHODS)}')
+        import sklearn
+
+        # Pickles of another release may load and answer wrongly, says scikit-learn's guide on persistence.
+        if release(how["sklearnVersion"]) != release(sklearn.__version__):
+            raise Refused(
+                "SLW_LOAD_FAILED",
+                f"it was saved with scikit-learn {how['sklearnVersion']}, and the Python of this server has {sklearn.__version__}; "
+                f"install scikit-learn=={how['sklearnVersion']} there",
+            )
+        if self.columns:
+            import pandas  # noqa: F401
+        read = unpickling.read_skops if how["format"] == "skops" else unpickling.read_pickle
+        with os.fdopen(MODEL, "rb") as file:
+            estimator = read(file)
+        self.predict = getattr(estimator, how["method"], None)
+        if not callable(self.predict):
+            raise Refused("SLW_LOAD_FAILED", f"{type(estimator).__name__} has no {how['method']}")
+
+    def run(self, parts, shapes, blob):
+        import numpy
+
+        arrays = []
+        offset = 0
+        for spec, part, shape in zip(self.inputs, parts, shapes):
+            if spec["datatype"] == "BYTES":
+                array = numpy.array(part["text"], dtype=object)
+            else:
+                array = numpy.frombuffer(blob, DTYPES[spec["datatype"]], part["bytes"] // numpy.dtype(DTYPES[spec["datatype"]]).itemsize, offset)
+                offset += part["bytes"]
+            arrays.append(array.reshape(shape))
+        if self.columns:
+            import pandas
+
+            question = pandas.DataFrame({spec["name"]: array for spec, array in zip(self.inputs, arrays)})
+        else:
+            question = arrays[0]
+        started = time.perf_counter()
+        try:
+            answer = self.predict(question)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            # What fits the signature and the model does not take.
+            raise Refused("SLW_RUN_REJECTED", f"the model refused the inputs: {error}") from None
+        compute_us = (time.perf_counter() - started) * 1e6
+        return self.split(answer), compute_us
+
+    def split(self, answer):
+        """The outputs that the signature promises. raises Refused where the model gives others"""
+        import numpy
+
+        if hasattr(answer, "toarray"):
+            answer = answer.toarray()
+        answer = numpy.asarray(answer)
+        if len(self.outputs) == 1:
+            arrays = [answer]
+        elif answer.ndim == 2 and answer.shape[1] == len(self.outputs):
+            arrays = [answer[:, index] for index in range(len(self.outputs))]
+        else:
+            raise Refused("SLW_RUN_FAILED", f"the model gave {list(answer.shape)}, its signature promises {len(self.outputs)} outputs")
+        return [self.convert(spec, array) for spec, array in zip(self.outputs, arrays)]
+
+    @staticmethod
+    def convert(spec, array):
+        import numpy
+
+        name, datatype = spec["name"], spec["datatype"]
+        if len(array.shape) != len(spec["shape"]) or any(want not in (-1, have) for want, have in zip(spec["shape"], array.shape)):
+            raise Refused("SLW_RUN_FAILED", f'output "{name}" has shape {list(array.shape)}, its signature promises {spec["shape"]}')
+        if datatype == "BYTES":
+            return array
+        wanted = numpy.dtype(DTYPES[datatype])
+        if not numpy.can_cast(array.dtype, wanted, "same_kind"):
+            raise Refused("SLW_RUN_FAILED", f'output "{name}" is {array.dtype}, its signature promises {wanted}')
+        return numpy.ascontiguousarray(array, wanted)
+
+
+def release(version):
+    return str(version).split(".")[:2]
+
+
+def answer_run(model, message, blob):
+    if model is None:
+        raise Refused("SLW_RUN_FAILED", "no model is loaded")
+    arrays, compute_us = model.run(message["data"], message["shapes"], blob)
+    wanted = message.get("outputs")
+    if wanted is not None:
+        arrays = [arrays[index] for index in wanted]
+    parts, blobs = [], []
+    for array in arrays:
+        if array.dtype.kind in "OUS":
+            parts.append({"text": [str(value) for value in array.ravel().tolist()]})
+        else:
+            blobs.append(array.tobytes())
+            parts.append({"bytes": len(blobs[-1])})
+    shapes = [list(array.shape) for array in arrays]
+    send({"type": "result", "id": message["id"], "data": parts, "shapes": shapes, "computeUs": compute_us}, blobs)
+
+
+def load(message):
+    if message["v"] != VERSION:
+        raise Refused("SLW_LOAD_FAILED", f"the worker speaks version {VERSION}, was sent {message['v']}")
+    spec = message["spec"]
+    confinement.confine(spec["python"]["memoryBytes"])
+    return Model(spec)
+
+
+def main():
+    model = None
+    while True:
+        message, blob = receive()
+        kind = message["type"]
+        if kind == "load":
+            try:
+                model = load(message)
+                send({"type": "loaded", "memoryBytes": 0})
+            except ModuleNotFoundError as error:
+                missing = f"the Python of this server ({sys.executable}) has no module {error.name}"
+                send({"type": "load-failed", "error": {"code": "SLW_DEPENDENCY_MISSING", "message": missing}})
+            except (Exception, MemoryError) as error:
+                send({"type": "load-failed", "error": wire_error(error, "SLW_LOAD_FAILED")})
+        elif kind == "run":
+            try:
+                answer_run(model, message, blob)
+            except MemoryError:
+                send({"type": "run-failed", "id": message["id"], "error": {"code": "SLW_RUN_FAILED", "message": "the model ran out of memory"}})
+            except Exception as error:
+                send({"type": "run-failed", "id": message["id"], "error": wire_error(error, "SLW_RUN_FAILED")})
+        elif kind == "close":
+            model = None
+            send({"type": "closed"})
+        elif kind == "exit":
+            os._exit(0)
+
+
+main()

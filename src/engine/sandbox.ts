@@ -1,0 +1,43 @@
+import { open } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { SlipwayError } from '../core/errors.ts'
+import { openProgram } from './process.ts'
+import { pythonFrames } from './python-frames.ts'
+import type { Instance, InstanceSpec } from './instance.ts'
+import type { ProcessOptions } from './process.ts'
+
+export interface SandboxOptions extends ProcessOptions {
+  /** The interpreter, with scikit-learn installed for it. */
+  readonly python: string
+  readonly memoryLimitMb: number
+}
+
+/**
+ * Starts an instance of a model that is a Python object: in an interpreter that can read Python and its packages and nothing else, with
+ * the model as an open file, no network, no other programs, and an environment without anything of ours (docs/decisions/0012).
+ */
+export async function openSandbox(spec: InstanceSpec, options: SandboxOptions): Promise<Instance> {
+  const { python, memoryLimitMb } = options
+  if (!('path' in spec.source) || spec.python === undefined) throw new SlipwayError('SLW_INTERNAL', `${spec.name} is no model of Python`)
+  await using file = await open(spec.source.path)
+  const threads = String(spec.threads)
+  const own = { ...spec, python: { ...spec.python, memoryBytes: memoryLimitMb * 1024 * 1024 } }
+  return await openProgram(
+    {
+      command: python,
+      args: ['-I', '-B', fileURLToPath(new URL('python/worker.py', import.meta.url))],
+      environment: {
+        LANG: 'C.UTF-8',
+        OMP_NUM_THREADS: threads,
+        OPENBLAS_NUM_THREADS: threads,
+        MKL_NUM_THREADS: threads,
+        // Processes of its own it cannot have.
+        JOBLIB_MULTIPROCESSING: '0',
+      },
+      file: file.fd,
+      frames: pythonFrames(spec),
+    },
+    own,
+    options,
+  )
+}

@@ -1,0 +1,77 @@
+"""Confines itself as a worker does, and then tries what no model may do; prints what it could."""
+
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, sys.argv[1])
+import confinement
+
+sys.path.pop(0)
+target = sys.argv[2]
+parent = os.getppid()
+libc = ctypes.CDLL(None, use_errno=True)
+confinement.confine(1 << 30)
+
+
+def call(number, *arguments):
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def limit():
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_DATA, (1 << 40, 1 << 40))
+
+
+attempts = {
+    "reads a file": lambda: open("/etc/passwd").read(),
+    "lists a folder": lambda: os.listdir("/root"),
+    "reads the environment of the server": lambda: open(f"/proc/{parent}/environ").read(),
+    "reads its own memory map": lambda: open("/proc/self/maps").read(),
+    "makes a file": lambda: open(f"{target}/made", "w").close(),
+    "changes a package": lambda: open(json.__file__, "a").close(),
+    "removes a file": lambda: os.unlink(f"{target}/keep"),
+    "renames a file": lambda: os.rename(f"{target}/keep", f"{target}/kept"),
+    "makes a link": lambda: os.symlink("/etc/passwd", f"{target}/link"),
+    "opens a TCP socket": lambda: socket.socket(),
+    "opens a UDP socket": lambda: socket.socket(type=socket.SOCK_DGRAM),
+    "opens a Unix socket": lambda: socket.socket(socket.AF_UNIX),
+    "makes a pair of sockets": lambda: socket.socketpair(),
+    "starts a program": lambda: subprocess.run(["/bin/true"]),
+    "becomes a program": lambda: os.execv("/bin/true", ["true"]),
+    "starts a process": lambda: os.fork(),
+    "asks the server to end": lambda: os.kill(parent, 15),
+    "traces the server": lambda: libc.ptrace(16, parent, 0, 0) == 0 or call(101, 16, parent, 0, 0),
+    "reads the memory of the server": lambda: call(310, parent, 0, 0, 0, 0, 0),
+    "makes a file in memory": lambda: os.memfd_create("x"),
+    "has a namespace of its own": lambda: call(272, 0x10000000),
+    "mounts": lambda: call(165, b"none", b"/tmp", b"tmpfs", 0, 0),
+    "asks for queues of the kernel": lambda: call(425, 1, 0),
+    "loads a program into the kernel": lambda: call(321, 0, 0, 0),
+    "becomes somebody else": lambda: os.setuid(1),
+    "raises its limits": limit,
+    "holds more memory than it may": lambda: bytearray(2 << 30),
+}
+could = {}
+
+
+def try_all(where):
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+            could[f"{name} ({where})"] = True
+        except (OSError, MemoryError, ValueError):
+            pass
+
+
+try_all("main thread")
+thread = threading.Thread(target=try_all, args=("another thread",))
+thread.start()
+thread.join()
+print(json.dumps({"tried": len(attempts), "could": sorted(could)}))
