@@ -27,7 +27,9 @@ run(process.execPath, [join(root, 'scripts/build.ts')], root)
 const stage = mkdtempSync(join(tmpdir(), 'slipway-package-'))
 try {
   writeFileSync(join(stage, 'package.json'), `${JSON.stringify({ ...published, optionalDependencies: optional }, null, 2)}\n`)
-  const leftOut = (path: string): boolean => path.endsWith('.py') || basename(path) === '__pycache__'
+  // Python in the examples trained their models; that in dist/ runs models.
+  const trains = join(root, 'examples')
+  const leftOut = (path: string): boolean => (path.startsWith(trains) && path.endsWith('.py')) || basename(path) === '__pycache__'
   for (const name of ['bin', 'dist', 'docs', 'examples', 'README.md', 'LICENSE', 'CHANGELOG.md']) {
     cpSync(join(root, name), join(stage, name), { recursive: true, filter: (source) => !leftOut(source) })
   }
