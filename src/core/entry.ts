@@ -1,3 +1,5 @@
+import { getCompileCacheDir } from 'node:module'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
@@ -8,6 +10,16 @@ import { fileURLToPath } from 'node:url'
 export function entryUrl(path: string): URL {
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
   return new URL(`../${path}${extension}`, import.meta.url)
+}
+
+/**
+ * The environment of a worker thread, which keeps compiled code where its process does. Node takes that from the environment when a
+ * thread begins, so that its first module comes from there too: half of the time to start one.
+ */
+export function threadEnvironment(): NodeJS.ProcessEnv {
+  const folder = getCompileCacheDir()
+  // It names the part for this release of Node.
+  return folder === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(folder) }
 }
 
 /** The folder that holds package.json: the repository, or the installed package. */

@@ -1,7 +1,6 @@
-import { getCompileCacheDir } from 'node:module'
 import { getPriority } from 'node:os'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
-import { entryUrl } from '../core/entry.ts'
+import { entryUrl, threadEnvironment } from '../core/entry.ts'
 import { transferList } from './messages.ts'
 import { canLowerPriority, restoreThreadPriority } from './priority.ts'
 import { RemoteInstance } from './remote-instance.ts'
@@ -20,8 +19,6 @@ const GENTLE_MS = 5000
 export interface ThreadData {
   /** Whether it works at low priority until it is told to serve. */
   readonly gentle: boolean
-  /** Where the process keeps compiled code, if it does. */
-  readonly compileCache: string | undefined
   /** The other end of the way that its messages go. */
   readonly port: MessagePort
 }
@@ -93,9 +90,10 @@ class InstanceThread {
   constructor(gentle: boolean) {
     // A channel of its own and not that of the thread: from it results can be taken at any time (`poll`).
     const { port1: port, port2 } = new MessageChannel()
-    const data: ThreadData = { gentle, compileCache: getCompileCacheDir(), port: port2 }
+    const data: ThreadData = { gentle, port: port2 }
     const worker = new Worker(entryUrl('engine/worker-thread'), {
       name: 'slipway instance',
+      env: threadEnvironment(),
       workerData: data,
       transferList: [port2],
       resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB },

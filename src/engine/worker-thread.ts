@@ -1,12 +1,9 @@
 /** Entry of a worker thread that holds one instance: what must be settled before its modules are loaded. */
-import { enableCompileCache } from 'node:module'
 import { workerData } from 'node:worker_threads'
 import { lowerThreadPriority } from './priority.ts'
 import type { ThreadData } from './thread.ts'
 
-const { gentle, compileCache } = workerData as ThreadData
+const { gentle } = workerData as ThreadData
 // A thread that is started beside others that serve must not take their time.
 if (gentle) lowerThreadPriority()
-// Two thirds of the time to load the modules.
-if (compileCache !== undefined) enableCompileCache(compileCache)
 await import('./worker-main.ts')

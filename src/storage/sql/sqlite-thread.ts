@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { entryUrl } from '../../core/entry.ts'
+import { entryUrl, threadEnvironment } from '../../core/entry.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { UNAVAILABLE_CODES } from './sqlite-codes.ts'
 import { StatementError } from './statement-error.ts'
@@ -22,7 +22,11 @@ export class SqliteThread {
 
   private constructor(data: SqliteThreadData) {
     this.#file = data.file
-    this.#worker = new Worker(entryUrl('storage/sql/sqlite-worker'), { name: 'slipway database', workerData: data })
+    this.#worker = new Worker(entryUrl('storage/sql/sqlite-worker'), {
+      name: 'slipway database',
+      env: threadEnvironment(),
+      workerData: data,
+    })
     this.#worker.on('message', (answer: SqliteAnswer) => this.#answered(answer))
     let why = 'its thread ended'
     this.#worker.on('error', (error: Error) => (why = `its thread ended: ${error.message}`))
