@@ -64,6 +64,25 @@ interface Candidate {
   readonly origin: Origin
 }
 
+interface Insertion {
+  readonly scope: Scope
+  readonly model: Selectable<ModelsRow>
+  readonly number: number
+  readonly version: NewVersion
+  readonly candidate: Candidate
+  readonly now: number
+}
+
+/** Undoes what was begun: the version is there already, or its files are others by now. */
+class NotTaken extends Error {
+  readonly same: Selectable<VersionsRow> | undefined
+
+  constructor(same: Selectable<VersionsRow> | undefined) {
+    super('no number is taken')
+    this.same = same
+  }
+}
+
 /** How often the files of a run may change while they are looked at. */
 const ATTEMPTS = 3
 
@@ -122,38 +141,32 @@ export class Versions {
       const known = sameAs === undefined ? undefined : await liveVersion(read, id, sameAs)
       if (known !== undefined) return { version: (await readVersions(read, [known]))[0]!, created: false }
       const [inspection, origin] = await Promise.all([this.#inspect(source.files), readOrigin(this.#ground.database, source)])
-      const done = await this.#ground.database.write(async (write) => {
-        const now = this.#ground.clock.epochMs()
-        const row = await changeModel(write, scope, model, now)
-        const same = sameAs === undefined ? undefined : await liveVersion(write, row.id, sameAs)
-        if (same !== undefined) return { same }
-        const present = await sourceIn(write)
-        // The run went on meanwhile: what was looked at is not what would be registered.
-        if (digestOf(present) !== digestOf(source)) return undefined
-        return { made: await this.#insert(write, { scope, model: row, version, candidate: { source: present, inspection, origin }, now }) }
-      })
-      if (done?.made !== undefined) return { version: done.made, created: true }
-      if (done?.same !== undefined) return { version: (await readVersions(read, [done.same]))[0]!, created: false }
+      try {
+        const made = await this.#ground.database.write(async (write) => {
+          const now = this.#ground.clock.epochMs()
+          const modelAndSource = (on: Write) => both(on, (from) => changeModel(from, scope, model, now), sourceIn)
+          const [[row, present], number] = await both(write, modelAndSource, (on) => nextVersion(on, scope.environment, model))
+          const same = sameAs === undefined ? undefined : await liveVersion(write, row.id, sameAs)
+          // Else the run went on meanwhile: what was looked at is not what would be registered.
+          if (same !== undefined || digestOf(present) !== digestOf(source)) throw new NotTaken(same)
+          const candidate = { source: present, inspection, origin }
+          return await this.#insert(write, { scope, model: row, number, version, candidate, now })
+        })
+        return { version: made, created: true }
+      } catch (error) {
+        if (!(error instanceof NotTaken)) throw error
+        if (error.same !== undefined) return { version: (await readVersions(read, [error.same]))[0]!, created: false }
+      }
       if (attempt === ATTEMPTS)
         throw new SlipwayError('SLW_CONFLICT', `the files of ${version.source} go on changing; register them when they are still`)
     }
   }
 
-  async #insert(
-    write: Write,
-    {
-      scope,
-      model,
-      version,
-      candidate,
-      now,
-    }: { scope: Scope; model: Selectable<ModelsRow>; version: NewVersion; candidate: Candidate; now: number },
-  ): Promise<Version> {
+  async #insert(write: Write, { scope, model, number, version, candidate, now }: Insertion): Promise<Version> {
+    await faultPoint('version.numbered')
     const id = this.#ground.newId()
     const { tags = [] } = version
     const { source, inspection, origin } = candidate
-    const number = await nextVersion(write, scope.environment, model.name)
-    await faultPoint('version.numbered')
     const { files, parentVersion } = source
     const provenance: Provenance = { ...origin.provenance, ...(parentVersion !== undefined && { parentVersion }), ...version.provenance }
     const made: Selectable<VersionsRow> = {
@@ -182,13 +195,14 @@ export class Versions {
       deleted_at: null,
       revision: 1,
     }
-    await write.insertInto('versions').values(made).execute()
-    if (files !== undefined) await copyTree(write, files, `version:${id}`, now)
-    await faultPoint('version.copied')
     const rows = tagRows({ version_id: id }, tags)
-    if (rows.length > 0) await write.insertInto('version_tags').values(rows).execute()
     const after = { source: version.source, runId: source.runId, description: version.description, tags, servable: inspection.servable }
-    await record(write, scope, now, { kind: 'version', name: `${model.name}/${number}`, action: 'created', after })
+    await Promise.all([
+      write.insertInto('versions').values(made).execute(),
+      files === undefined ? undefined : copyTree(write, files, `version:${id}`, now).then(() => faultPoint('version.copied')),
+      rows.length === 0 ? undefined : write.insertInto('version_tags').values(rows).execute(),
+      record(write, scope, now, { kind: 'version', name: `${model.name}/${number}`, action: 'created', after }),
+    ])
     return toVersion(made, { model: model.name, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [] })
   }
 

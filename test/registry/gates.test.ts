@@ -181,3 +181,27 @@ eachRegistry('files are looked at once, and again when that is asked for', async
   assert.equal((await push('third')).servable, true)
   assert.equal(tried, 2)
 })
+
+eachRegistry(
+  'files that change while they are looked at are looked at again, and no number is lost to that',
+  async ({ ground }, database) => {
+    let looks = 0
+    let changes = 1
+    const registry = new Registry(ground, async () => {
+      if (looks++ < changes) await addFile(database, `run:${run.id}`, `model/file-${looks}`)
+      return { servable: true, scan: [] }
+    })
+    await registry.models.create(ANNA, { name: 'm' })
+    const run = await registry.runs.create(ANNA, { experimentId: '0' })
+    const source = { source: `runs:/${run.id}/model` }
+    await addFile(database, `run:${run.id}`, 'model/file-0')
+    assert.equal((await registry.versions.create(ANNA, 'm', source)).number, 1)
+    assert.equal(looks, 2)
+    const before = await registry.models.get(ANNA, 'm')
+    changes = Infinity
+    await assert.rejects(registry.versions.create(ANNA, 'm', source), { code: 'SLW_CONFLICT', message: /go on changing/ })
+    assert.deepEqual(await registry.models.get(ANNA, 'm'), before)
+    changes = 0
+    assert.equal((await registry.versions.create(ANNA, 'm', source)).number, 2)
+  },
+)

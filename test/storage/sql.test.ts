@@ -2,12 +2,15 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { openDatabase } from '../../src/storage/sql/open.ts'
 import { openPostgres } from '../../src/storage/sql/postgres.ts'
 import { openSqlite } from '../../src/storage/sql/sqlite.ts'
+import { BEGIN } from '../../src/storage/sql/sqlite-messages.ts'
+import { SqliteThread } from '../../src/storage/sql/sqlite-thread.ts'
 import { isForeignKeyViolation, isUniqueViolation } from '../../src/storage/sql/statement-error.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { databaseChild } from './child.ts'
@@ -86,6 +89,58 @@ eachDatabase('work that goes on after a failed statement commits nothing', async
   })
   await assert.rejects(work, isUniqueViolation)
   assert.deepEqual(await names(database, 'a'), [])
+})
+
+eachDatabase('statements that are run at once are run in the order in which they were asked, all or none', async (database) => {
+  const order = await database.write((transaction) => {
+    const next = (): Promise<number> =>
+      transaction
+        .updateTable('counters')
+        .set({ value: sql`value + 1` })
+        .where('name', '=', 'event')
+        .returning('value')
+        .executeTakeFirstOrThrow()
+        .then(({ value }) => value)
+    return Promise.all([next(), put(transaction, 'a'), next(), next()])
+  })
+  assert.deepEqual(order, [1, undefined, 2, 3])
+  const late: Promise<unknown>[] = []
+  const work = database.write((transaction) =>
+    Promise.all([
+      put(transaction, 'b'),
+      put(transaction, 'event'),
+      put(transaction, 'c'),
+      // Asked when the other one has failed, and the transaction with it.
+      sleep(50).then(() => late.push(put(transaction, 'd').catch((error: unknown) => error))),
+    ]),
+  )
+  await assert.rejects(work, isUniqueViolation)
+  await sleep(100)
+  assert.ok((await late[0]) instanceof Error)
+  await database.write((transaction) => put(transaction, 'e'))
+  assert.deepEqual(await names(database, '_'), ['a', 'e'])
+})
+
+test('nothing is written to SQLite outside of a transaction, also where one could not begin', async () => {
+  await using folder = await temporaryFolder()
+  const file = join(folder.path, 'slipway.db')
+  const thread = await SqliteThread.open({ file, busyTimeoutMs: 20 })
+  const run = (statement: string): Promise<unknown> => thread.ask({ type: 'run', on: 'writer', statement, parameters: [] })
+  await run(BEGIN)
+  await run('create table t (x)')
+  await run('commit')
+  const other = new DatabaseSync(file)
+  other.exec('begin immediate')
+  const asked = [BEGIN, 'insert into t values (1)', 'commit'].map((statement) => run(statement).catch(({ message }: Error) => message))
+  assert.match((await Promise.all(asked)).join('; '), /locked.*no transaction.*no transaction/)
+  other.exec('rollback')
+  other.close()
+  await run(BEGIN)
+  await run('insert into t values (2)')
+  await run('commit')
+  await run(BEGIN)
+  assert.deepEqual(((await run('select x from t')) as { rows: unknown[] }).rows, [[2]])
+  await thread.close()
 })
 
 eachDatabase('a statement that comes after the end of its transaction is refused', async (database) => {

@@ -212,6 +212,7 @@ class PostgresSession implements Session {
   readonly #server: Server
   readonly #client: PoolClient
   readonly #writes: boolean
+  #last: Promise<unknown> = Promise.resolve()
   #broken = false
 
   constructor(server: Server, client: PoolClient, writes: boolean) {
@@ -226,7 +227,14 @@ class PostgresSession implements Session {
     this.#broken = true
   }
 
-  async run(statement: string, parameters: readonly Parameter[]): Promise<StatementResult> {
+  /** The client takes one statement at a time. */
+  run(statement: string, parameters: readonly Parameter[]): Promise<StatementResult> {
+    const result = this.#last.then(() => this.#run(statement, parameters))
+    this.#last = result.catch(() => {})
+    return result
+  }
+
+  async #run(statement: string, parameters: readonly Parameter[]): Promise<StatementResult> {
     try {
       const { rows, rowCount, command } = await this.#client.query<object>(statement, [...parameters])
       return CHANGES.has(command) && rowCount !== null ? { rows, affected: rowCount } : { rows }

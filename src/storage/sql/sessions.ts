@@ -10,7 +10,7 @@ export interface StatementResult {
   readonly affected?: number
 }
 
-/** A way to the database on which statements follow one another. */
+/** A way to the database on which statements follow one another, in the order in which they were asked, also where nobody waits in between. */
 export interface Session {
   run(statement: string, parameters: readonly Parameter[]): Promise<StatementResult>
   begin(): Promise<void>
@@ -81,7 +81,7 @@ class SessionConnection implements DatabaseConnection {
       const { rows, affected } = await this.#session.run(sql, checkParameters(sql, parameters))
       return { rows: rows as R[], ...(affected === undefined ? {} : { numAffectedRows: BigInt(affected) }) }
     } catch (error) {
-      if (this.#inTransaction) this.#failure = { error }
+      if (this.#inTransaction) this.#failure ??= { error }
       throw error
     }
   }
@@ -92,8 +92,8 @@ class SessionConnection implements DatabaseConnection {
   }
 
   async begin(): Promise<void> {
-    await this.#session.begin()
     this.#inTransaction = true
+    await this.#session.begin()
   }
 
   /** @throws the error of the first statement that failed, although the work went on */
@@ -104,6 +104,8 @@ class SessionConnection implements DatabaseConnection {
   }
 
   async rollback(): Promise<void> {
+    // Of statements that were run at once, one may fail before another was even asked.
+    this.#failure ??= { error: new Error('a statement was run after its transaction was rolled back') }
     this.#inTransaction = false
     await this.#session.rollback()
   }

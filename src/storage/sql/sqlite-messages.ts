@@ -1,5 +1,8 @@
 import type { Parameter } from './parameters.ts'
 
+/** Begins a transaction of the writer, on which nothing happens outside of one. */
+export const BEGIN = 'begin immediate'
+
 /** What the thread of a SQLite database is asked. */
 export type SqliteRequest =
   | { readonly type: 'run'; readonly on: 'reader' | 'writer'; readonly statement: string; readonly parameters: readonly Parameter[] }

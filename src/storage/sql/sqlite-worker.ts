@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { failPoint } from '../../core/fail-point.ts'
 import { sqliteCodeName } from './sqlite-codes.ts'
+import { BEGIN } from './sqlite-messages.ts'
 import type { SQLInputValue, StatementSync } from 'node:sqlite'
 import type { Parameter } from './parameters.ts'
 import type { MessagePort } from 'node:worker_threads'
@@ -97,7 +98,10 @@ function serve(port: MessagePort): void {
   const act = (request: SqliteRequest): SqliteRows | Promise<SqliteRows> => {
     switch (request.type) {
       case 'run':
-        return (request.on === 'reader' ? reader : writer).run(request.statement, request.parameters)
+        if (request.on === 'reader') return reader.run(request.statement, request.parameters)
+        // Whoever begins does not wait for it before the first statement, and that must not happen where it failed.
+        if (!writer.database.isTransaction && request.statement !== BEGIN) throw new Error('there is no transaction')
+        return writer.run(request.statement, request.parameters)
       case 'rollback':
         // After some errors SQLite has done so itself.
         if (writer.database.isTransaction) writer.database.exec('rollback')

@@ -12,6 +12,7 @@ import type { Kysely, Transaction } from 'kysely'
 import type { Database } from './database.ts'
 import type { Schema } from './schema.ts'
 import type { DialectParts, Session, StatementResult } from './sessions.ts'
+import { BEGIN } from './sqlite-messages.ts'
 import type { SqliteRequest } from './sqlite-messages.ts'
 
 /** Other processes that have the file open (a backup tool, a shell) are given this long to let go of it. */
@@ -123,6 +124,8 @@ class Sqlite implements SqliteDatabase {
 class SqliteSession implements Session {
   readonly #thread: SqliteThread
   readonly #on: 'reader' | 'writer'
+  /** Until the first statement has been answered. */
+  #begun: Promise<unknown> | undefined
 
   constructor(thread: SqliteThread, on: 'reader' | 'writer') {
     this.#thread = thread
@@ -130,13 +133,21 @@ class SqliteSession implements Session {
   }
 
   async run(statement: string, parameters: Extract<SqliteRequest, { type: 'run' }>['parameters']): Promise<StatementResult> {
-    const { columns, rows, affected } = await this.#thread.ask({ type: 'run', on: this.#on, statement, parameters })
+    const asked = this.#thread.ask({ type: 'run', on: this.#on, statement, parameters })
+    if (this.#begun !== undefined) {
+      // Where it failed, so did the statement, for the want of a transaction.
+      asked.catch(() => {})
+      await this.#begun
+      this.#begun = undefined
+    }
+    const { columns, rows, affected } = await asked
     return { rows: rows.map((values) => rowOf(columns, values)), ...(affected !== undefined && { affected }) }
   }
 
   async begin(): Promise<void> {
     if (this.#on === 'reader') throw new Error('a transaction is made by Database.write')
-    await this.run('begin immediate', [])
+    this.#begun = this.#thread.ask({ type: 'run', on: this.#on, statement: BEGIN, parameters: [] })
+    this.#begun.catch(() => {})
   }
 
   async commit(): Promise<void> {
