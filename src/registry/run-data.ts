@@ -1,3 +1,4 @@
+import { both } from '../storage/sql/both.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { LIMITS, requireKey, requireLength } from './names.ts'
 import { toPoint } from './read-runs.ts'
@@ -49,12 +50,16 @@ export class RunData {
     const { metrics = [], params = [], tags = [] } = batch
     requireBatch({ metrics, params, tags })
     await this.#ground.database.write(async (write) => {
-      const run = await lockRun(write, scope, runId)
-      requireActive(run)
-      await putParams(write, runId, params)
-      await putMetrics(write, runId, metrics)
-      await putModelMetrics(write, { runId, experimentId: run.experiment_id }, metrics)
-      await setTags(write, runId, tags)
+      await both(
+        write,
+        async (on) => requireActive(await lockRun(on, scope, runId)),
+        async (on) => {
+          await putParams(on, runId, params)
+          await putMetrics(on, runId, metrics)
+          await putModelMetrics(on, runId, metrics)
+          await setTags(on, runId, tags)
+        },
+      )
     })
   }
 
@@ -242,23 +247,28 @@ export function toStored({ key, value, timestamp, step }: MetricPoint): StoredPo
 export async function putMetrics(write: Write, runId: string, metrics: readonly MetricPoint[]): Promise<void> {
   if (metrics.length === 0) return
   const rows = metrics.map((point) => ({ run_id: runId, ...toStored(point) }))
-  await write
-    .insertInto('metrics')
-    .values(rows)
-    .onConflict((conflict) => conflict.doNothing())
-    .execute()
   const latest = new Map<string, (typeof rows)[number]>()
   for (const row of rows) {
     const other = latest.get(row.key)
     if (other === undefined || isLater(row, other)) latest.set(row.key, row)
   }
   // The run is locked: nobody else changes its latest points meanwhile.
-  const present = await write
-    .selectFrom('latest_metrics')
-    .selectAll()
-    .where('run_id', '=', runId)
-    .where('key', 'in', [...latest.keys()])
-    .execute()
+  const [, present] = await both(
+    write,
+    (on) =>
+      on
+        .insertInto('metrics')
+        .values(rows)
+        .onConflict((conflict) => conflict.doNothing())
+        .execute(),
+    (on) =>
+      on
+        .selectFrom('latest_metrics')
+        .selectAll()
+        .where('run_id', '=', runId)
+        .where('key', 'in', [...latest.keys()])
+        .execute(),
+  )
   for (const row of present) if (!isLater(latest.get(row.key)!, row)) latest.delete(row.key)
   if (latest.size === 0) return
   await write
@@ -283,7 +293,7 @@ function isLater(a: Omit<StoredPoint, 'key'>, b: Omit<StoredPoint, 'key'>): bool
 }
 
 /** Points of logged models stand with them, too. */
-async function putModelMetrics(write: Write, { runId }: Owner, metrics: readonly LoggedPoint[]): Promise<void> {
+async function putModelMetrics(write: Write, runId: string, metrics: readonly LoggedPoint[]): Promise<void> {
   const rows = metrics.flatMap((point) => {
     const { modelId, datasetName, datasetDigest } = point
     if (modelId === undefined || modelId === '') return []
