@@ -13,10 +13,10 @@ export function entryUrl(path: string): URL {
 }
 
 /**
- * The environment of a worker thread, which keeps compiled code where its process does. Node takes that from the environment when a
- * thread begins, so that its first module comes from there too: half of the time to start one.
+ * The environment of a worker thread or process, which keeps compiled code where this one does. Node takes that from the environment when
+ * one begins, so that its first module comes from there too: half of the time to start a thread.
  */
-export function threadEnvironment(): NodeJS.ProcessEnv {
+export function workerEnvironment(): NodeJS.ProcessEnv {
   const folder = getCompileCacheDir()
   // It names the part for this release of Node.
   return folder === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(folder) }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { entryUrl } from '../core/entry.ts'
+import { entryUrl, workerEnvironment } from '../core/entry.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { openFrames } from './frames.ts'
 import { residentBytes } from './memory.ts'
@@ -21,8 +21,9 @@ export interface ProcessOptions {
 export interface Program {
   readonly command: string
   readonly args: readonly string[]
-  /** Default: that of this process. */
-  readonly environment?: NodeJS.ProcessEnv
+  readonly environment: NodeJS.ProcessEnv
+  /** Where it runs. Default: where this process does. */
+  readonly folder?: string
   /** An open file that it finds as descriptor 4. */
   readonly file?: number
   readonly frames: (
@@ -35,15 +36,17 @@ export interface Program {
 /** Starts an instance in a child process and waits until its model is loaded. */
 export async function openProcess(spec: InstanceSpec, options: ProcessOptions): Promise<Instance> {
   const args = [fileURLToPath(entryUrl('engine/worker-process'))]
-  return openProgram({ command: process.execPath, args, frames: openFrames<FromInstance, ToInstance> }, spec, options)
+  const environment = workerEnvironment()
+  return openProgram({ command: process.execPath, args, environment, frames: openFrames<FromInstance, ToInstance> }, spec, options)
 }
 
 /** The same in a program of the caller's. */
 export async function openProgram(program: Program, spec: InstanceSpec, options: ProcessOptions): Promise<Instance> {
-  const { command, args, environment, file, frames } = program
+  const { command, args, environment, folder, file, frames } = program
   const child = spawn(command, args, {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(file === undefined ? [] : [file])],
-    ...(environment !== undefined && { env: environment, cwd: '/' }),
+    env: environment,
+    cwd: folder,
   })
   const spawned = Promise.withResolvers<void>()
   child.once('error', (error) => spawned.reject(error))

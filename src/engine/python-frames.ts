@@ -1,9 +1,7 @@
-import { DATATYPES } from '../tensor/datatype.ts'
-import { elementCount } from '../tensor/tensor.ts'
+import { decodeBinary, encodeBinary } from '../tensor/binary.ts'
 import type { Duplex } from 'node:stream'
 import type { InstanceSpec } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
-import type { TensorData, TypedTensorData } from '../tensor/datatype.ts'
 import type { TensorSpec } from '../tensor/tensor.ts'
 import type { ErrorCode } from '../core/errors.ts'
 
@@ -11,15 +9,14 @@ import type { ErrorCode } from '../core/errors.ts'
 const PREFIX_BYTES = 8
 /** An answer of a model that is larger is refused: whoever sends it may want to fill our memory. */
 const ANSWER_BYTES_MAX = 256 * 1024 * 1024
-
-/** How one tensor lies in a message: as text in the header, or as that many of the bytes after it. */
-type Part = { readonly text: readonly string[] } | { readonly bytes: number }
+/** So is a header: JSON grows when it is read, and tensors are not in it. */
+const HEADER_BYTES_MAX = 64 * 1024
 
 /**
- * Messages to and from `engine/python/worker.py`: a prefix, a header of JSON, and the bytes of the tensors that it lists. What comes is
+ * Messages to and from `engine/python/worker.py`: a prefix, a header of JSON, and the tensors that it lists, as `tensor/binary` writes them. What comes is
  * believed in nothing: a model that runs code may send whatever it likes.
  */
-export function pythonFrames({ outputs }: Pick<InstanceSpec, 'outputs'>) {
+export function pythonFrames({ inputs, outputs }: Pick<InstanceSpec, 'inputs' | 'outputs'>) {
   return (pipe: Duplex, receive: (message: FromInstance) => void, onBroken: (error: unknown) => void): ((message: ToInstance) => void) => {
     let chunks: Buffer[] = []
     let buffered = 0
@@ -45,7 +42,7 @@ export function pythonFrames({ outputs }: Pick<InstanceSpec, 'outputs'>) {
     })
     return (message) => {
       if (message.type === 'run') asked = message.outputs?.map((index) => outputs[index]!) ?? outputs
-      const { header, blobs } = encode(message)
+      const { header, blobs } = encode(message, inputs)
       const text = Buffer.from(JSON.stringify(header))
       const prefix = Buffer.allocUnsafe(PREFIX_BYTES)
       prefix.writeUInt32LE(4 + text.length + blobs.reduce((sum, blob) => sum + blob.byteLength, 0), 0)
@@ -57,21 +54,17 @@ export function pythonFrames({ outputs }: Pick<InstanceSpec, 'outputs'>) {
   }
 }
 
-function encode(message: ToInstance): { readonly header: object; readonly blobs: readonly Buffer[] } {
+function encode(message: ToInstance, inputs: readonly TensorSpec[]): { readonly header: object; readonly blobs: readonly Buffer[] } {
   if (message.type !== 'run') return { header: message, blobs: [] }
-  const blobs: Buffer[] = []
-  const data = message.data.map((values): Part => {
-    if (Array.isArray(values)) return { text: values }
-    // What a run is given is its own, so nobody writes into it while it is being sent.
-    blobs.push(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
-    return { bytes: values.byteLength }
-  })
-  return { header: { ...message, data }, blobs }
+  // What a run is given is its own, so nobody writes into it while it is being sent.
+  const blobs = message.data.map((data, index) => encodeBinary({ ...inputs[index]!, shape: message.shapes[index]!, data }))
+  return { header: { ...message, data: blobs.map(({ length }) => length) }, blobs }
 }
 
 /** @throws TypeError for what is no message */
 function decode(frame: Buffer, asked: readonly TensorSpec[]): FromInstance {
   const headerBytes = frame.readUInt32LE(0)
+  if (headerBytes > HEADER_BYTES_MAX) throw new RangeError(`a header of ${headerBytes} bytes`)
   const message = record(JSON.parse(frame.toString('utf8', 4, 4 + headerBytes)))
   switch (message['type']) {
     case 'loaded':
@@ -85,34 +78,20 @@ function decode(frame: Buffer, asked: readonly TensorSpec[]): FromInstance {
       return { type: 'run-failed', id: count(message['id']), error: wireError(message['error'], 'SLW_RUN_FAILED') }
     case 'result': {
       const shapes = list(message['shapes']).map((shape) => list(shape).map(count))
-      const parts = list(message['data'])
-      if (parts.length !== asked.length || shapes.length !== asked.length)
-        throw new TypeError(`${parts.length} outputs for ${asked.length}`)
+      const sizes = list(message['data']).map(count)
+      if (sizes.length !== asked.length || shapes.length !== asked.length)
+        throw new TypeError(`${sizes.length} outputs for ${asked.length}`)
       let blobs = frame.subarray(4 + headerBytes)
-      const data = asked.map((spec, index): TensorData => {
-        const values = tensorOf(spec, elementCount(shapes[index]!), record(parts[index]), blobs)
-        if (!Array.isArray(values)) blobs = blobs.subarray(values.byteLength)
-        return values
+      const data = asked.map(({ name, datatype }, index) => {
+        const bytes = blobs.subarray(0, sizes[index])
+        blobs = blobs.subarray(sizes[index])
+        return decodeBinary(bytes, name, datatype, shapes[index]!)
       })
       return { type: 'result', id: count(message['id']), data, shapes, computeUs: Math.max(0, Number(message['computeUs']) || 0) }
     }
     default:
       throw new TypeError(`a message of the type ${JSON.stringify(message['type'])}`)
   }
-}
-
-/** @param blobs what is left of the bytes of the message, this tensor's first */
-function tensorOf({ name, datatype }: TensorSpec, elements: number, part: Readonly<Record<string, unknown>>, blobs: Buffer): TensorData {
-  if (datatype === 'BYTES') {
-    const text = list(part['text'])
-    if (text.length === elements && text.every((value) => typeof value === 'string')) return text as string[]
-    throw new TypeError(`output "${name}" is not ${elements} texts`)
-  }
-  const bytes = elements * DATATYPES[datatype].bytes
-  if (part['bytes'] !== bytes || bytes > blobs.length) throw new TypeError(`output "${name}" has not the ${bytes} bytes of its shape`)
-  const values = DATATYPES[datatype].make(elements) as TypedTensorData
-  new Uint8Array(values.buffer).set(blobs.subarray(0, bytes))
-  return values
 }
 
 function wireError(value: unknown, otherwise: ErrorCode): { code: ErrorCode; message: string } {

@@ -34,6 +34,7 @@ export async function openSandbox(spec: InstanceSpec, options: SandboxOptions): 
         // Processes of its own it cannot have.
         JOBLIB_MULTIPROCESSING: '0',
       },
+      folder: '/',
       file: file.fd,
       frames: pythonFrames(spec),
     },

@@ -1,6 +1,6 @@
 import { getPriority } from 'node:os'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
-import { entryUrl, threadEnvironment } from '../core/entry.ts'
+import { entryUrl, workerEnvironment } from '../core/entry.ts'
 import { transferList } from './messages.ts'
 import { canLowerPriority, restoreThreadPriority } from './priority.ts'
 import { RemoteInstance } from './remote-instance.ts'
@@ -93,7 +93,7 @@ class InstanceThread {
     const data: ThreadData = { gentle, port: port2 }
     const worker = new Worker(entryUrl('engine/worker-thread'), {
       name: 'slipway instance',
-      env: threadEnvironment(),
+      env: workerEnvironment(),
       workerData: data,
       transferList: [port2],
       resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB },

@@ -171,7 +171,7 @@ describe('messages of a worker', () => {
   function received(header: unknown, blob: Uint8Array = Buffer.alloc(0), pieces = 1): unknown {
     const pipe = new PassThrough()
     let found: unknown = 'nothing'
-    pythonFrames({ outputs })(
+    pythonFrames({ inputs: [], outputs })(
       pipe,
       (message) => (found = message),
       (error) => (found = (error as Error).message),
@@ -189,14 +189,15 @@ describe('messages of a worker', () => {
     type: 'result',
     id: 7,
     shapes: [[1, 2], [2]],
-    data: [{ bytes: 8 }, { text: ['a', 'ü'] }],
+    data: [8, 11],
     computeUs: 5,
   }
-  const two = Buffer.from(Float32Array.of(1.5, -2).buffer)
+  const numbers = Buffer.from(Float32Array.of(1.5, -2).buffer)
+  const both = Buffer.concat([numbers, Buffer.from('\x01\0\0\0a\x02\0\0\0ü')])
 
   it('become tensors, however they are cut', () => {
     for (const pieces of [1, 2, 9, 200])
-      assert.deepEqual(received(result, two, pieces), {
+      assert.deepEqual(received(result, both, pieces), {
         type: 'result',
         id: 7,
         shapes: [[1, 2], [2]],
@@ -212,16 +213,17 @@ describe('messages of a worker', () => {
       [{ type: 'exec' }, /a message of the type "exec"/],
       [{ ...result, shapes: [[1, 2]] }, /2 outputs for 2/],
       [{ ...result, shapes: [[1, -2], [2]] }, /expected a number/],
-      [{ ...result, shapes: [[1e9, 1e9], [2]] }, /expected|bytes of its shape/],
-      [{ ...result, data: [{ bytes: 4 }, { text: ['a', 'b'] }] }, /output "y" has not the 8 bytes/],
-      [{ ...result, data: [{ bytes: 8 }, { text: ['a'] }] }, /output "t" is not 2 texts/, two],
-      [{ ...result, data: [{ bytes: 8 }, { text: [1, 2] }] }, /output "t" is not 2 texts/, two],
-      [{ ...result, id: '7' }, /expected a number/, two],
+      [{ ...result, shapes: [[1e9, 1e9], [2]] }, /takes 4000000000000000000 bytes of binary data, found 8/],
+      [{ ...result, data: [4, 11] }, /takes 8 bytes of binary data, found 4/],
+      [{ ...result, data: [8, 2 ** 52] }, /2 BYTES elements do not fit in 0 bytes/, numbers],
+      [{ ...result, shapes: [[1, 2], [3]] }, /element 2 of 3 is missing|do not fit/],
+      [{ ...result, id: '7' }, /expected a number/],
+      [{ ...result, more: 'x'.repeat(70_000) }, /a header of 70\d+ bytes/],
     ]
-    for (const [header, expected, blob] of wrong) assert.match(String(received(header, blob)), expected, JSON.stringify(header))
+    for (const [header, expected, blob = both] of wrong) assert.match(String(received(header, blob)), expected, JSON.stringify(header))
     const pipe = new PassThrough()
     let found = ''
-    pythonFrames({ outputs })(
+    pythonFrames({ inputs: [], outputs })(
       pipe,
       () => assert.fail('no message'),
       (error) => (found = (error as Error).message),

@@ -169,7 +169,8 @@ it('the paths that a server writes are those that the guide lists', async () => 
   await folder.write('models/b/model.onnx', addingModel(2))
   await folder.write('models/b/slipway.yaml', 'serving: { isolation: process, instances: 1 }\n')
   for (const name of ['home', 'tmp']) await mkdir(join(folder.path, name))
-  const places = { HOME: join(folder.path, 'home'), TMPDIR: join(folder.path, 'tmp') }
+  // Tests may run with a place of their own for compiled code.
+  const places = { HOME: join(folder.path, 'home'), TMPDIR: join(folder.path, 'tmp'), NODE_COMPILE_CACHE: undefined }
   const serveAndList = async (environment: Record<string, string>): Promise<string[]> => {
     const files = ['--log-file', join(folder.path, 'log/slipway.log'), '--socket', join(folder.path, 'slipway.sock')]
     await using server = await serveInChild(

@@ -150,7 +150,7 @@ describe('the memory of models that gave way', () => {
 })
 
 /** Memory of a process is known for certain: this is enough for one instance with a small model, and not for two. */
-const ONE_PROCESS_MB = 170
+const ONE_PROCESS_MB = 140
 
 describe('a budget for one instance in a process of its own', () => {
   const serveThree = async (folder: TemporaryFolder): Promise<SlipwayServer> => {

@@ -122,7 +122,7 @@ describe('readiness', () => {
   it('does not fall while a model is loaded again for a request', async () => {
     await using folder = await temporaryFolder()
     for (const name of ['a', 'b']) await folder.write(`all/${name}/model.onnx`, addingModel(1))
-    await using server = await serve(folder, 'all', { serving: { ...SMALL, isolation: 'process' }, memoryBudgetMb: 170 })
+    await using server = await serve(folder, 'all', { serving: { ...SMALL, isolation: 'process' }, memoryBudgetMb: 140 })
     const asleep = [...server.dataPlane.variants()].find((variant) => variant.phase === 'unloaded')
     assert.ok(asleep !== undefined)
     const name = asleep.subject.endpoint
@@ -150,7 +150,7 @@ describe('with memory for one version', () => {
   it('versions of one model give way to each other', async () => {
     await using folder = await temporaryFolder()
     for (const version of [1, 2]) await folder.write(`m/${version}/model.onnx`, addingModel(version))
-    await using server = await serve(folder, 'm', { versions: 'all', serving: { ...SMALL, isolation: 'process' }, memoryBudgetMb: 170 })
+    await using server = await serve(folder, 'm', { versions: 'all', serving: { ...SMALL, isolation: 'process' }, memoryBudgetMb: 140 })
     for (const version of [1, 2, 1]) assert.equal(await added(server, `m/versions/${version}`), version)
   })
 })
@@ -159,7 +159,7 @@ describe('what is in memory', () => {
   it('a version that another has replaced is not loaded for those who waited for it', async () => {
     await using folder = await temporaryFolder()
     for (const version of [1, 2]) await folder.write(`m/${version}/model.onnx`, addingModel(version))
-    await using server = await serve(folder, 'm', { versions: 'all', serving: { ...SMALL, isolation: 'process' }, memoryBudgetMb: 170 })
+    await using server = await serve(folder, 'm', { versions: 'all', serving: { ...SMALL, isolation: 'process' }, memoryBudgetMb: 140 })
     const asleep = [...server.dataPlane.variants()].find((variant) => variant.phase === 'unloaded')
     assert.ok(asleep !== undefined)
     const before = await loads(server, 'm', 'ok')

@@ -2,7 +2,7 @@
 An instance of a model that is a Python object: confined, asked over descriptor 3, its file on descriptor 4.
 
 Messages, both ways: the length of what follows (4 bytes), the length of the header (4 bytes), both little-endian; the header, JSON;
-then the bytes of the tensors that the header lists, one after the other. See engine/python-frames.ts.
+then the tensors, of as many bytes as the header lists, as the binary extension of the Open Inference Protocol has them. See engine/python-frames.ts.
 """
 
 import json
@@ -22,6 +22,7 @@ PIPE = 3
 MODEL = 4
 VERSION = 1
 HEADERS = struct.Struct("<II")
+LENGTH = struct.Struct("<I")
 DTYPES = {
     "BOOL": "bool", "INT8": "int8", "INT16": "int16", "INT32": "int32", "INT64": "int64", "UINT8": "uint8", "UINT16": "uint16",
     "UINT32": "uint32", "UINT64": "uint64", "FP16": "float16", "FP32": "float32", "FP64": "float64",
@@ -90,17 +91,15 @@ class Model:
         if not callable(self.predict):
             raise Refused("SLW_LOAD_FAILED", f"{type(estimator).__name__} has no {how['method']}")
 
-    def run(self, parts, shapes, blob):
+    def run(self, sizes, shapes, blob):
         import numpy
 
         arrays = []
         offset = 0
-        for spec, part, shape in zip(self.inputs, parts, shapes):
-            if spec["datatype"] == "BYTES":
-                array = numpy.array(part["text"], dtype=object)
-            else:
-                array = numpy.frombuffer(blob, DTYPES[spec["datatype"]], part["bytes"] // numpy.dtype(DTYPES[spec["datatype"]]).itemsize, offset)
-                offset += part["bytes"]
+        for spec, size, shape in zip(self.inputs, sizes, shapes):
+            piece = memoryview(blob)[offset : offset + size]
+            offset += size
+            array = texts_of(piece) if spec["datatype"] == "BYTES" else numpy.frombuffer(piece, DTYPES[spec["datatype"]])
             arrays.append(array.reshape(shape))
         if self.columns:
             import pandas
@@ -151,6 +150,28 @@ def release(version):
     return str(version).split(".")[:2]
 
 
+def texts_of(piece):
+    """Each has its length before it, 4 bytes."""
+    import numpy
+
+    texts = []
+    at = 0
+    while at < len(piece):
+        (length,) = LENGTH.unpack_from(piece, at)
+        texts.append(str(piece[at + 4 : at + 4 + length], "utf-8"))
+        at += 4 + length
+    array = numpy.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array
+
+
+def bytes_of(array):
+    if array.dtype.kind not in "OUS":
+        return array.tobytes()
+    texts = [str(value).encode() for value in array.ravel().tolist()]
+    return b"".join(piece for text in texts for piece in (LENGTH.pack(len(text)), text))
+
+
 def answer_run(model, message, blob):
     if model is None:
         raise Refused("SLW_RUN_FAILED", "no model is loaded")
@@ -158,15 +179,10 @@ def answer_run(model, message, blob):
     wanted = message.get("outputs")
     if wanted is not None:
         arrays = [arrays[index] for index in wanted]
-    parts, blobs = [], []
-    for array in arrays:
-        if array.dtype.kind in "OUS":
-            parts.append({"text": [str(value) for value in array.ravel().tolist()]})
-        else:
-            blobs.append(array.tobytes())
-            parts.append({"bytes": len(blobs[-1])})
+    blobs = [bytes_of(array) for array in arrays]
+    sizes = [len(blob) for blob in blobs]
     shapes = [list(array.shape) for array in arrays]
-    send({"type": "result", "id": message["id"], "data": parts, "shapes": shapes, "computeUs": compute_us}, blobs)
+    send({"type": "result", "id": message["id"], "data": sizes, "shapes": shapes, "computeUs": compute_us}, blobs)
 
 
 def load(message):

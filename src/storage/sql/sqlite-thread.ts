@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { entryUrl, threadEnvironment } from '../../core/entry.ts'
+import { entryUrl, workerEnvironment } from '../../core/entry.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { UNAVAILABLE_CODES } from './sqlite-codes.ts'
 import { StatementError } from './statement-error.ts'
@@ -24,7 +24,7 @@ export class SqliteThread {
     this.#file = data.file
     this.#worker = new Worker(entryUrl('storage/sql/sqlite-worker'), {
       name: 'slipway database',
-      env: threadEnvironment(),
+      env: workerEnvironment(),
       workerData: data,
     })
     this.#worker.on('message', (answer: SqliteAnswer) => this.#answered(answer))
