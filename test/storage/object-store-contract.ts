@@ -360,7 +360,8 @@ function uploadsInParts(fact: Fact, newPlace: () => Promise<Place>): void {
     await store.abortParts('joined', uploadId)
     await store.abortParts('joined', uploadId)
     assert.deepEqual(await listOf(store.unfinishedParts(inAnHour())), [])
-    await failsWith('SLW_NOT_FOUND', store.putPart('joined', uploadId, 2, streamOf(part(2))))
+    // Small: a server that says so before it has read a large one may close the connection before the answer is read.
+    await failsWith('SLW_NOT_FOUND', store.putPart('joined', uploadId, 2, streamOf(part(2).subarray(0, 1000))))
     await failsWith('SLW_NOT_FOUND', store.completeParts('joined', uploadId, parts))
     assert.equal(await store.head('joined'), undefined)
   })
