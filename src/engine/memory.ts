@@ -8,6 +8,16 @@ export function residentBytes(pid: number | undefined): number | undefined {
   return statm(pid ?? 0)?.resident
 }
 
+/** Threads of a process; undefined where there is no /proc. Field 20 of stat, see proc(5). */
+export function threadsOf(pid: number | undefined): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid ?? 0}/stat`, 'utf8')
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[17])
+  } catch {
+    return undefined
+  }
+}
+
 /** Sizes of a process in bytes, see proc(5). */
 function statm(pid: number | 'self'): { readonly resident: number; readonly shared: number } | undefined {
   try {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { entryUrl, workerEnvironment } from '../core/entry.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { openFrames } from './frames.ts'
-import { residentBytes } from './memory.ts'
+import { residentBytes, threadsOf } from './memory.ts'
 import { RemoteInstance } from './remote-instance.ts'
 import type { Duplex } from 'node:stream'
 import type { Instance, InstanceEnd, InstanceSpec } from './instance.ts'
@@ -15,6 +15,8 @@ export interface ProcessOptions {
   readonly runTimeoutMs: number
   /** Resident memory beyond which the process is killed. */
   readonly memoryLimitMb: number | undefined
+  /** Threads beyond which it is. Default: as many as the system lets it have. */
+  readonly threadLimit?: number
 }
 
 /** A program that holds an instance, and how messages reach it over its descriptor 3. */
@@ -91,12 +93,23 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
   watch?.unref()
   const checkMemory = (): void => {
     const bytes = residentBytes(child.pid) ?? 0
-    if (bytes <= (options.memoryLimitMb ?? Number.POSITIVE_INFINITY) * 1024 * 1024) return
-    killedFor = { reason: 'memory limit', message: `held ${Math.round(bytes / 1024 / 1024)} MB, the limit is ${options.memoryLimitMb} MB` }
+    const threads = options.threadLimit === undefined ? 0 : (threadsOf(child.pid) ?? 0)
+    if (bytes > (options.memoryLimitMb ?? Number.POSITIVE_INFINITY) * 1024 * 1024)
+      killedFor = {
+        reason: 'memory limit',
+        message: `held ${Math.round(bytes / 1024 / 1024)} MB, the limit is ${options.memoryLimitMb} MB`,
+      }
+    else if (threads > (options.threadLimit ?? Number.POSITIVE_INFINITY))
+      killedFor = { reason: 'killed', message: `had ${threads} threads, the limit is ${options.threadLimit}` }
+    else return
     instance.fail(killedFor)
     child.kill('SIGKILL')
   }
-  child.on('error', (error) => instance.exited({ reason: 'error', message: error.message }))
+  child.on('error', (error) => {
+    // One that was never started does not exit either.
+    clearInterval(watch)
+    instance.exited({ reason: 'error', message: error.message })
+  })
   child.on('exit', (code, signal) => {
     clearInterval(watch)
     const said = lastWords.trim().split('\n').at(-1) ?? ''

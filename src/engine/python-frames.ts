@@ -1,4 +1,5 @@
 import { decodeBinary, encodeBinary } from '../tensor/binary.ts'
+import { elementCount } from '../tensor/tensor.ts'
 import type { Duplex } from 'node:stream'
 import type { InstanceSpec } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
@@ -11,87 +12,147 @@ const PREFIX_BYTES = 8
 const ANSWER_BYTES_MAX = 256 * 1024 * 1024
 /** So is a header: JSON grows when it is read, and tensors are not in it. */
 const HEADER_BYTES_MAX = 64 * 1024
+/** An hour, which no run is given. */
+const COMPUTE_US_MAX = 3.6e9
+
+/** What is waited for: the answers to one message, and of a run what it asks. */
+interface Expected {
+  readonly types: readonly FromInstance['type'][]
+  readonly run?: { readonly id: number; readonly rows: number; readonly outputs: readonly TensorSpec[] }
+}
 
 /**
- * Messages to and from `engine/python/worker.py`: a prefix, a header of JSON, and the tensors that it lists, as `tensor/binary` writes them. What comes is
- * believed in nothing: a model that runs code may send whatever it likes.
+ * Messages to and from `engine/python/worker.py`: a prefix, a header of JSON, and the tensors that it lists, as `tensor/binary` writes them.
+ * What comes is believed in nothing, as a model that runs code may send whatever it likes: it is an answer to what was asked, no larger
+ * than that can be, or the stream is broken.
  */
 export function pythonFrames({ inputs, outputs }: Pick<InstanceSpec, 'inputs' | 'outputs'>) {
   return (pipe: Duplex, receive: (message: FromInstance) => void, onBroken: (error: unknown) => void): ((message: ToInstance) => void) => {
-    let chunks: Buffer[] = []
-    let buffered = 0
-    /** The outputs that the run in progress was asked for. */
-    let asked: readonly TensorSpec[] = outputs
+    const expected: Expected[] = []
+    const prefix = Buffer.alloc(PREFIX_BYTES)
+    let prefixed = 0
+    let frame: Buffer | undefined
+    let filled = 0
+    let broken = false
+    /** Takes what it needs of the bytes, and answers how many that were. */
+    const take = (bytes: Buffer): number => {
+      const [next] = expected
+      if (next === undefined) throw new TypeError('a message that nobody has asked for')
+      if (frame === undefined) {
+        const taken = bytes.copy(prefix, prefixed)
+        prefixed += taken
+        if (prefixed < PREFIX_BYTES) return taken
+        const length = prefix.readUInt32LE(0)
+        if (length > (next.run === undefined ? HEADER_BYTES_MAX : ANSWER_BYTES_MAX)) throw new RangeError(`an answer of ${length} bytes`)
+        frame = Buffer.allocUnsafe(Math.max(4, length))
+        filled = prefix.copy(frame, 0, 4)
+        return taken
+      }
+      const taken = bytes.copy(frame, filled)
+      filled += taken
+      return taken
+    }
     pipe.on('data', (chunk: Buffer) => {
-      chunks.push(chunk)
-      buffered += chunk.length
+      if (broken) return
       try {
-        while (buffered >= PREFIX_BYTES) {
-          if (chunks[0]!.length < PREFIX_BYTES) chunks = [Buffer.concat(chunks)]
-          const needed = 4 + chunks[0]!.readUInt32LE(0)
-          if (needed > ANSWER_BYTES_MAX) throw new RangeError(`an answer of ${needed} bytes`)
-          if (buffered < needed) return
-          const joined = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
-          chunks = joined.length > needed ? [joined.subarray(needed)] : []
-          buffered = joined.length - needed
-          receive(decode(joined.subarray(4, needed), asked))
+        for (let rest = chunk; rest.length > 0;) {
+          rest = rest.subarray(take(rest))
+          if (frame === undefined || filled < frame.length) continue
+          const message = decode(frame, expected.shift()!)
+          frame = undefined
+          prefixed = 0
+          receive(message)
         }
       } catch (error) {
+        broken = true
         onBroken(error)
       }
     })
     return (message) => {
-      if (message.type === 'run') asked = message.outputs?.map((index) => outputs[index]!) ?? outputs
+      const answer = answersTo(message, outputs)
+      if (answer !== undefined) expected.push(answer)
       const { header, blobs } = encode(message, inputs)
       const text = Buffer.from(JSON.stringify(header))
-      const prefix = Buffer.allocUnsafe(PREFIX_BYTES)
-      prefix.writeUInt32LE(4 + text.length + blobs.reduce((sum, blob) => sum + blob.byteLength, 0), 0)
-      prefix.writeUInt32LE(text.length, 4)
+      const lengths = Buffer.allocUnsafe(PREFIX_BYTES)
+      lengths.writeUInt32LE(4 + text.length + blobs.reduce((sum, blob) => sum + blob.byteLength, 0), 0)
+      lengths.writeUInt32LE(text.length, 4)
       pipe.cork()
-      for (const piece of [prefix, text, ...blobs]) pipe.write(piece)
+      for (const piece of [lengths, text, ...blobs]) pipe.write(piece)
       pipe.uncork()
     }
   }
 }
 
+function answersTo(message: ToInstance, outputs: readonly TensorSpec[]): Expected | undefined {
+  switch (message.type) {
+    case 'load':
+      return { types: ['loaded', 'load-failed'] }
+    case 'run': {
+      const asked = message.outputs?.map((index) => outputs[index]!) ?? outputs
+      return { types: ['result', 'run-failed'], run: { id: message.id, rows: message.shapes[0]?.[0] ?? 1, outputs: asked } }
+    }
+    case 'close':
+      return { types: ['closed'] }
+    default:
+      return undefined
+  }
+}
+
 function encode(message: ToInstance, inputs: readonly TensorSpec[]): { readonly header: object; readonly blobs: readonly Buffer[] } {
+  if (message.type === 'load') {
+    const { python, inputs: takes, outputs: gives } = message.spec
+    return { header: { ...message, spec: { python, inputs: takes, outputs: gives } }, blobs: [] }
+  }
   if (message.type !== 'run') return { header: message, blobs: [] }
   // What a run is given is its own, so nobody writes into it while it is being sent.
   const blobs = message.data.map((data, index) => encodeBinary({ ...inputs[index]!, shape: message.shapes[index]!, data }))
   return { header: { ...message, data: blobs.map(({ length }) => length) }, blobs }
 }
 
-/** @throws TypeError for what is no message */
-function decode(frame: Buffer, asked: readonly TensorSpec[]): FromInstance {
+/** @throws TypeError, RangeError, SlipwayError for what is no answer to what was asked */
+function decode(frame: Buffer, { types, run }: Expected): FromInstance {
   const headerBytes = frame.readUInt32LE(0)
   if (headerBytes > HEADER_BYTES_MAX) throw new RangeError(`a header of ${headerBytes} bytes`)
   const message = record(JSON.parse(frame.toString('utf8', 4, 4 + headerBytes)))
-  switch (message['type']) {
+  const type = types.find((name) => name === message['type'])
+  if (run !== undefined && message['id'] !== run.id) throw new TypeError('an answer to another run')
+  switch (type) {
     case 'loaded':
       // What a process holds is asked of the kernel.
-      return { type: 'loaded', memoryBytes: 0 }
+      return { type, memoryBytes: 0 }
     case 'closed':
-      return { type: 'closed' }
+      return { type }
     case 'load-failed':
-      return { type: 'load-failed', error: wireError(message['error'], 'SLW_LOAD_FAILED') }
+      return { type, error: wireError(message['error'], 'SLW_LOAD_FAILED') }
     case 'run-failed':
-      return { type: 'run-failed', id: count(message['id']), error: wireError(message['error'], 'SLW_RUN_FAILED') }
+      return { type, id: run!.id, error: wireError(message['error'], 'SLW_RUN_FAILED') }
     case 'result': {
-      const shapes = list(message['shapes']).map((shape) => list(shape).map(count))
-      const sizes = list(message['data']).map(count)
-      if (sizes.length !== asked.length || shapes.length !== asked.length)
-        throw new TypeError(`${sizes.length} outputs for ${asked.length}`)
+      const { id, rows, outputs } = run!
+      const shapes = list(message['shapes'])
+      const sizes = list(message['data'])
+      if (sizes.length !== outputs.length || shapes.length !== outputs.length)
+        throw new TypeError(`${sizes.length} outputs for ${outputs.length}`)
       let blobs = frame.subarray(4 + headerBytes)
-      const data = asked.map(({ name, datatype }, index) => {
-        const bytes = blobs.subarray(0, sizes[index])
-        blobs = blobs.subarray(sizes[index])
-        return decodeBinary(bytes, name, datatype, shapes[index]!)
+      const tensors = outputs.map((spec, index) => {
+        const bytes = blobs.subarray(0, count(sizes[index]))
+        blobs = blobs.subarray(bytes.length)
+        const shape = shapeOf(spec, list(shapes[index]).map(count), rows)
+        return { shape, data: decodeBinary(bytes, spec.name, spec.datatype, shape) }
       })
-      return { type: 'result', id: count(message['id']), data, shapes, computeUs: Math.max(0, Number(message['computeUs']) || 0) }
+      const computeUs = Math.min(Math.max(0, Number(message['computeUs']) || 0), COMPUTE_US_MAX)
+      return { type, id, data: tensors.map(({ data }) => data), shapes: tensors.map(({ shape }) => shape), computeUs }
     }
     default:
-      throw new TypeError(`a message of the type ${JSON.stringify(message['type'])}`)
+      throw new TypeError(`a message of the type ${JSON.stringify(message['type'])?.slice(0, 100)}`)
   }
+}
+
+/** A shape that the output can have: as it was promised, a row for each row, and nothing without elements but for no rows. */
+function shapeOf({ name, shape: promised }: TensorSpec, shape: readonly number[], rows: number): readonly number[] {
+  const fits = shape.length === promised.length && shape.every((size, axis) => promised[axis] === -1 || promised[axis] === size)
+  if (fits && (promised[0] !== -1 || shape[0] === rows) && shape.every((size, axis) => size > 0 || (axis === 0 && rows === 0)))
+    if (elementCount(shape) <= ANSWER_BYTES_MAX) return shape
+  throw new TypeError(`output "${name}" of a shape that it cannot have`)
 }
 
 function wireError(value: unknown, otherwise: ErrorCode): { code: ErrorCode; message: string } {

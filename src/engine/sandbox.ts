@@ -1,10 +1,15 @@
+import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SlipwayError } from '../core/errors.ts'
 import { openProgram } from './process.ts'
 import { pythonFrames } from './python-frames.ts'
 import type { Instance, InstanceSpec } from './instance.ts'
 import type { ProcessOptions } from './process.ts'
+
+/** Many times those of the libraries of scikit-learn on a large machine. */
+const THREADS_MAX = 1024
 
 export interface SandboxOptions extends ProcessOptions {
   /** The interpreter, with scikit-learn installed for it. */
@@ -24,7 +29,7 @@ export async function openSandbox(spec: InstanceSpec, options: SandboxOptions): 
   const own = { ...spec, python: { ...spec.python, memoryBytes: memoryLimitMb * 1024 * 1024 } }
   return await openProgram(
     {
-      command: python,
+      command: programOf(python),
       args: ['-I', '-B', fileURLToPath(new URL('python/worker.py', import.meta.url))],
       environment: {
         LANG: 'C.UTF-8',
@@ -39,6 +44,16 @@ export async function openSandbox(spec: InstanceSpec, options: SandboxOptions): 
       frames: pythonFrames(spec),
     },
     own,
-    options,
+    { ...options, threadLimit: THREADS_MAX },
   )
+}
+
+/** As a shell finds it: what has a `/` from the current folder, a name on the PATH. @throws SLW_CONFIG_INVALID where there is none */
+function programOf(python: string): string {
+  const places = python.includes('/')
+    ? [resolve(python)]
+    : (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, python))
+  const found = places.find((path) => existsSync(path))
+  if (found !== undefined) return found
+  throw new SlipwayError('SLW_CONFIG_INVALID', `sandboxPython (--sandbox-python): there is no program ${python}`)
 }

@@ -109,8 +109,12 @@ export function readPythonModel(text: string): PythonModel {
     throw unsupported(
       `${MLMODEL_FILE} has no signature, so nobody knows what the model takes and gives; log it with signature=infer_signature(X, model.predict(X))`,
     )
-  const asTable = columns[0]!['tensor-spec'] === undefined
-  if (!asTable && columns.length > 1)
+  // A list or series of texts has one column without a name, and comes as one.
+  const asTable = columns[0]!['tensor-spec'] === undefined && (columns.length > 1 || columns[0]!.name !== undefined)
+  for (const { name = 'a column', type = '' } of [...columns, ...results])
+    if (type === 'binary' || type === 'datetime')
+      throw unsupported(`${MLMODEL_FILE}: "${name}" is a ${type}, which the sandbox does not make for models`)
+  if (columns[0]!['tensor-spec'] !== undefined && columns.length > 1)
     throw unsupported(`${MLMODEL_FILE}: a model of scikit-learn takes one array, the signature has ${columns.length}`)
   const method = asFunction?.predict_fn
   return {

@@ -189,6 +189,7 @@ export class Models {
     for (const [key, value] of Object.entries(tags)) requireTag('a tag', { key, value: value ?? '' }, LIMITS.modelTagLength)
     await this.#change(scope, name, async (write, row, now) => {
       if (policy !== undefined) await requirePolicy(write, scope.environment, policy)
+      if (policy !== undefined && policyOf(row).sandbox === true && policy.sandbox !== true) await this.#requireNoneInSandbox(write, row)
       const set = {
         ...(description !== undefined && { description }),
         ...(guarded !== undefined && { protected_aliases: JSON.stringify(guarded) }),
@@ -207,6 +208,17 @@ export class Models {
       return { action: 'updated', before, after: update }
     })
     return await this.get(scope, name)
+  }
+
+  /** What is served now goes on to be, also when a server starts again. @throws SLW_CONFLICT naming what serves such a version */
+  async #requireNoneInSandbox(write: Write, { id, name }: Selectable<ModelsRow>): Promise<void> {
+    const versions = await write.selectFrom('versions').select('id').where('model_id', '=', id).where('servable', '=', 0).execute()
+    await requireUnused(
+      this.#ground,
+      write,
+      `the sandbox of model "${name}"`,
+      versions.map((version) => version.id),
+    )
   }
 
   async setTag(scope: Scope, name: string, tag: Tag): Promise<void> {

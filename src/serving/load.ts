@@ -103,6 +103,8 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     maxBatchSize: serving.maxBatchSize,
     gentle: options.gentle,
   })
+  // One that turned out not to answer row by row refuses everything: its answers would be wrong.
+  if (model.file.format !== 'onnx' && !found.batchable) await requireAnswers(slots[0]!, opening)
   opening.warmUpMs += clock.monotonicMs() - probing
   for (const slot of slots) slot.serve()
   const shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
@@ -134,6 +136,16 @@ function requireSandbox({ modelPath, folder, file }: ModelPackage, serving: Serv
     'SLW_MODEL_UNSAFE',
     `${relative(folder, modelPath)} is ${file.format === 'skops' ? 'a skops archive' : 'a pickle'} of scikit-learn, which runs code when it is loaded: convert the model to ONNX, or start the server with --sandbox-python PYTHON, an interpreter in which such models run confined`,
   )
+}
+
+/** @throws SLW_LOAD_FAILED where the model fails; what it refuses may be the fault of values that were made up */
+async function requireAnswers(slot: InstanceSlot, { parts, outputs }: Opening): Promise<void> {
+  try {
+    await slot.run(parts.sample.rows(1), outputs)
+  } catch (error) {
+    if (isSlipwayError(error) && error.code === 'SLW_RUN_REJECTED') return
+    throw new SlipwayError('SLW_LOAD_FAILED', toSlipwayError(error).message)
+  }
 }
 
 interface Parts {

@@ -70,4 +70,5 @@ it('what MLflow logs of scikit-learn is served once the policy of its model allo
   await until(async () => (await ask()) !== undefined, 'the model is served', 60_000)
   assert.deepEqual(await ask(), { prediction: JSON.parse(`${answers}]`)[0] })
   await slipway('apply', '-f', join(folder.path, 'endpoint.yaml'))
+  await assert.rejects(slipway('model', 'update', 'digits', '--sandbox', 'no'), /is kept for .*these serve it/)
 })

@@ -16,6 +16,10 @@ import signal
 import struct
 import sys
 
+# Standard input, output and error, the pipe of the server, the model.
+DESCRIPTORS = 5
+RESERVED_BYTES = 4 << 30
+
 PR_SET_PDEATHSIG = 1
 PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
@@ -50,12 +54,18 @@ def confine(memory_bytes):
         raise CannotConfine(f"sandboxed models need Linux, this is {sys.platform}")
     libc = ctypes.CDLL(None, use_errno=True)
     _prctl(libc, PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Whatever else the server had open when it started this process.
+    os.closerange(DESCRIPTORS, os.sysconf("SC_OPEN_MAX"))
     for limit, value in (
         (resource.RLIMIT_DATA, memory_bytes),
+        # Reserved and not used, as threads do; it bounds the tables of pages, too.
+        (resource.RLIMIT_AS, memory_bytes + RESERVED_BYTES),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 256),
     ):
+        _, most = resource.getrlimit(limit)
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.setrlimit(limit, (value, value))
     _drop_capabilities(libc)
     _prctl(libc, PR_SET_NO_NEW_PRIVS, 1)
@@ -121,36 +131,48 @@ def readable_paths():
 # Numbers of system calls by name: x86-64 (asm/unistd_64.h), and the generic ones that arm64 has (asm-generic/unistd.h).
 # What is in no list fails with EPERM: sockets, programs, processes, signals to others, mounts, traces, and whatever comes next.
 ALLOWED_X86_64 = {
-    "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "mmap": 9, "mprotect": 10,
+    "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "mprotect": 10,
     "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "readv": 19, "writev": 20,
     "access": 21, "sched_yield": 24, "mremap": 25, "madvise": 28, "dup": 32, "dup2": 33, "nanosleep": 35, "getpid": 39, "exit": 60,
-    "uname": 63, "fcntl": 72, "getcwd": 79, "readlink": 89, "gettimeofday": 96, "getrlimit": 97, "getrusage": 98, "sysinfo": 99,
+    "uname": 63, "getcwd": 79, "readlink": 89, "gettimeofday": 96, "getrlimit": 97, "getrusage": 98, "sysinfo": 99,
     "times": 100, "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108, "getppid": 110, "sigaltstack": 131, "statfs": 137,
     "fstatfs": 138, "sched_getparam": 143, "sched_getscheduler": 145, "arch_prctl": 158, "gettid": 186, "time": 201, "futex": 202,
-    "sched_setaffinity": 203, "sched_getaffinity": 204, "getdents64": 217, "set_tid_address": 218, "restart_syscall": 219,
-    "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231, "get_mempolicy": 239, "openat": 257,
+    "sched_getaffinity": 204, "getdents64": 217, "set_tid_address": 218, "restart_syscall": 219,
+    "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231, "get_mempolicy": 239,
     "newfstatat": 262, "readlinkat": 267, "faccessat": 269, "ppoll": 271, "set_robust_list": 273, "dup3": 292, "getcpu": 309,
     "getrandom": 318, "membarrier": 324, "statx": 332, "rseq": 334, "faccessat2": 439,
 }
 ALLOWED_GENERIC = {
-    "getcwd": 17, "dup": 23, "dup3": 24, "fcntl": 25, "statfs": 43, "fstatfs": 44, "faccessat": 48, "openat": 56, "close": 57,
+    "getcwd": 17, "dup": 23, "dup3": 24, "statfs": 43, "fstatfs": 44, "faccessat": 48, "close": 57,
     "getdents64": 61, "lseek": 62, "read": 63, "write": 64, "readv": 65, "writev": 66, "pread64": 67, "ppoll": 73, "readlinkat": 78,
     "newfstatat": 79, "fstat": 80, "exit": 93, "exit_group": 94, "set_tid_address": 96, "futex": 98, "set_robust_list": 99,
     "nanosleep": 101, "clock_gettime": 113, "clock_getres": 114, "clock_nanosleep": 115, "sched_getscheduler": 120,
-    "sched_getparam": 121, "sched_setaffinity": 122, "sched_getaffinity": 123, "sched_yield": 124, "restart_syscall": 128,
+    "sched_getparam": 121, "sched_getaffinity": 123, "sched_yield": 124, "restart_syscall": 128,
     "sigaltstack": 132, "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "times": 153, "uname": 160, "getrlimit": 163,
     "getrusage": 165, "getcpu": 168, "gettimeofday": 169, "getpid": 172, "getppid": 173, "getuid": 174, "geteuid": 175, "getgid": 176,
-    "getegid": 177, "gettid": 178, "sysinfo": 179, "brk": 214, "munmap": 215, "mremap": 216, "mmap": 222, "mprotect": 226,
+    "getegid": 177, "gettid": 178, "sysinfo": 179, "brk": 214, "munmap": 215, "mremap": 216, "mprotect": 226,
     "madvise": 233, "get_mempolicy": 236, "getrandom": 278, "membarrier": 283, "statx": 291, "rseq": 293, "faccessat2": 439,
 }
 # Allowed with certain arguments only.
-GUARDED_X86_64 = {"clone": 56, "tgkill": 234, "prlimit64": 302, "ioctl": 16, "clone3": 435}
-GUARDED_GENERIC = {"clone": 220, "tgkill": 131, "prlimit64": 261, "ioctl": 29, "clone3": 435}
+GUARDED_X86_64 = {
+    "open": 2, "mmap": 9, "ioctl": 16, "clone": 56, "fcntl": 72, "sched_setaffinity": 203, "tgkill": 234, "openat": 257, "prlimit64": 302,
+    "clone3": 435,
+}
+GUARDED_GENERIC = {
+    "fcntl": 25, "ioctl": 29, "openat": 56, "sched_setaffinity": 122, "tgkill": 131, "clone": 220, "mmap": 222, "prlimit64": 261, "clone3": 435,
+}
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 CLONE_THREAD = 0x00010000
+MAP_SHARED = 0x01
+O_ASYNC = 0o20000
+# Anything but reading. Landlock before its third version lets files be cut to nothing.
+WRITES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
 # Questions about a descriptor, and closing it on exec: TCGETS, FIOCLEX, FIONREAD.
 IOCTLS = (0x5401, 0x5451, 0x541B)
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC; not who is sent signals.
+FCNTLS = (0, 1, 2, 3, 1030)
+F_SETFL = 4
 
 # linux/filter.h, linux/bpf_common.h
 LOAD = 0x20
@@ -195,26 +217,39 @@ def _filter(machine):
     yield EQUAL, 0, 1, guarded["clone3"]
     yield RETURN, 0, 0, FAIL | errno.ENOSYS
     # Threads, no processes.
-    yield EQUAL, 0, 4, guarded["clone"]
-    yield LOAD, 0, 0, ARGUMENTS
-    yield ANY_BIT, 0, 1, CLONE_THREAD
-    yield RETURN, 0, 0, ALLOW
+    yield from _only(guarded["clone"], _if_set(0, CLONE_THREAD))
+    # Signals to itself: abort. Limits and cores of its own.
+    yield from _only(guarded["tgkill"], _if_equal(0, os.getpid()))
+    yield from _only(guarded["prlimit64"], _if_equal(0, 0))
+    yield from _only(guarded["sched_setaffinity"], _if_equal(0, 0))
+    # What is shared counts as nobody's memory.
+    yield from _only(guarded["mmap"], _unless_set(3, MAP_SHARED))
+    if "open" in guarded:
+        yield from _only(guarded["open"], _unless_set(1, WRITES))
+    yield from _only(guarded["openat"], _unless_set(2, WRITES))
+    yield from _only(guarded["ioctl"], [part for request in IOCTLS for part in _if_equal(1, request)])
+    flags = [*_loaded(1), (EQUAL, 0, 3, F_SETFL), *_unless_set(2, O_ASYNC)]
+    yield from _only(guarded["fcntl"], [*(part for command in FCNTLS for part in _if_equal(1, command)), *flags])
     yield RETURN, 0, 0, denied
-    # Signals to itself: abort.
-    yield EQUAL, 0, 4, guarded["tgkill"]
-    yield LOAD, 0, 0, ARGUMENTS
-    yield EQUAL, 0, 1, os.getpid()
-    yield RETURN, 0, 0, ALLOW
-    yield RETURN, 0, 0, denied
-    # Its own limits.
-    yield EQUAL, 0, 4, guarded["prlimit64"]
-    yield LOAD, 0, 0, ARGUMENTS
-    yield EQUAL, 0, 1, 0
-    yield RETURN, 0, 0, ALLOW
-    yield RETURN, 0, 0, denied
-    yield EQUAL, 0, 1 + 2 * len(IOCTLS), guarded["ioctl"]
-    yield LOAD, 0, 0, ARGUMENTS + 8
-    for request in IOCTLS:
-        yield EQUAL, 0, 1, request
-        yield RETURN, 0, 0, ALLOW
-    yield RETURN, 0, 0, denied
+
+
+def _only(number, allowing):
+    """A call with the instructions that allow it; what they let through to their end is denied. Other calls pass them by."""
+    body = [*allowing, (RETURN, 0, 0, FAIL | errno.EPERM)]
+    return [(EQUAL, 0, len(body), number), *body]
+
+
+def _loaded(argument):
+    return [(LOAD, 0, 0, ARGUMENTS + 8 * argument)]
+
+
+def _if_equal(argument, value):
+    return [*_loaded(argument), (EQUAL, 0, 1, value), (RETURN, 0, 0, ALLOW)]
+
+
+def _if_set(argument, bits):
+    return [*_loaded(argument), (ANY_BIT, 0, 1, bits), (RETURN, 0, 0, ALLOW)]
+
+
+def _unless_set(argument, bits):
+    return [*_loaded(argument), (ANY_BIT, 1, 0, bits), (RETURN, 0, 0, ALLOW)]

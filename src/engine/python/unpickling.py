@@ -13,24 +13,34 @@ BUILDERS = {
     "collections": {"OrderedDict", "defaultdict", "deque"},
     "copyreg": {"_reconstructor"},
     "datetime": {"date", "datetime", "timedelta"},
-    "numpy": {"dtype", "ndarray", "matrix"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+    "functools": {"partial"},
+    "numpy": {"dtype"},
+    "numpy._core.multiarray": {"scalar"},
     "numpy._core.numeric": {"_frombuffer"},
-    "numpy.core.multiarray": {"_reconstruct", "scalar"},
+    "numpy.core.multiarray": {"scalar"},
     "numpy.core.numeric": {"_frombuffer"},
-    "numpy.ma.core": {"_mareconstruct", "MaskedArray"},
+    "numpy.ma": {"MaskedArray"},
+    "numpy.ma.core": {"MaskedArray"},
     "numpy.random._pickle": {"__bit_generator_ctor", "__generator_ctor", "__randomstate_ctor"},
+    "numpy.random.bit_generator": {"__pyx_unpickle_SeedSequence"},
     "pandas.core.indexes.base": {"Index", "_new_Index"},
     "pandas.core.indexes.range": {"RangeIndex"},
     "pandas.core.dtypes.dtypes": {"CategoricalDtype"},
+    "scipy._lib.array_api_compat.numpy._aliases": {"asarray"},
     "scipy.interpolate": {"interp1d"},
     "scipy.interpolate._interpolate": {"interp1d"},
     "scipy.interpolate._bsplines": {"BSpline"},
+    "sklearn.utils.validation": {"check_array"},
 }
-# Packages all of whose classes are data, beside the estimators of scikit-learn.
-CLASSES_OF = ("scipy.sparse.", "numpy.random.", "numpy.dtypes")
-# Of scikit-learn, what no model is made of.
-NOT_OF_MODELS = ("sklearn.datasets", "sklearn.externals", "sklearn.utils._testing", "sklearn.tests", "sklearn.conftest")
+# Where ufuncs and types of scalars are named.
+OF_ARRAYS = {"numpy", "numpy.dtypes", "numpy._core._multiarray_umath", "numpy.core._multiarray_umath", "scipy.special", "scipy.special._ufuncs"}
+# Packages all of whose classes are data, beside scikit-learn.
+CLASSES_OF = ("scipy.sparse.", "numpy.random.", "numpy.dtypes.")
+# Of scikit-learn, what no model is made of; and parts of names that none has.
+NOT_OF_MODELS = ("sklearn.datasets", "sklearn.externals", "sklearn.utils._testing")
+NEVER = {"__main__", "conftest", "tests"}
+# Functions of scikit-learn that a model may hold: scores.
+FUNCTIONS_OF = ("sklearn.metrics._", "sklearn.feature_selection._")
 PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
@@ -38,37 +48,75 @@ class NotAllowed(Exception):
     """The file names what no model of scikit-learn is made of."""
 
     def __init__(self, names):
-        super().__init__(f"it names {', '.join(names)}, which no model of scikit-learn is made of; it was not imported")
+        super().__init__(f"it names {', '.join(names)}, which no model of scikit-learn is made of")
+
+
+class Array:
+    """Stands for numpy.ndarray, whose constructor takes any bytes for addresses: the functions below alone know what is meant."""
+
+    def __init__(self, *_):
+        raise NotAllowed(["numpy.ndarray() as a call"])
+
+
+def _reconstruct(kind, shape, typecode):
+    import numpy
+
+    if kind is not Array:
+        raise NotAllowed([f"an array of the kind {kind!r}"])
+    # Its state comes afterwards, and is checked by numpy.
+    return numpy.zeros((0,), "b")
+
+
+def _reconstruct_masked(kind, base, shape, typecode):
+    import numpy
+
+    if kind is not numpy.ma.MaskedArray or base is not Array:
+        raise NotAllowed(["a masked array of another kind"])
+    return numpy.ma.core._mareconstruct(kind, numpy.ndarray, shape, typecode)
+
+
+REPLACED = {
+    ("numpy", "ndarray"): Array,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.ma.core", "_mareconstruct"): _reconstruct_masked,
+}
 
 
 def find(module, name):
     """The object that a file names. raises NotAllowed"""
     module = PYTHON_2.get(module, module)
+    if (module, name) in REPLACED:
+        return REPLACED[module, name]
     if name in BUILDERS.get(module, ()):
         return getattr(importlib.import_module(module), name)
-    of_models = module.split(".", 1)[0] == "sklearn" and not module.startswith(NOT_OF_MODELS)
-    if "." not in name and (of_models or module == "numpy" or module.startswith(("numpy.", "scipy.special")) or (module + ".").startswith(CLASSES_OF)):
+    package = module.split(".", 1)[0]
+    of_models = package == "sklearn" and not module.startswith(NOT_OF_MODELS)
+    known = of_models or module in OF_ARRAYS or (module + ".").startswith(CLASSES_OF)
+    if known and "." not in name and NEVER.isdisjoint(module.split(".")):
         found = getattr(importlib.import_module(module), name, None)
-        if _is_data(found, of_models, name, module):
+        if _is_data(found, of_models, name):
             return found
     raise NotAllowed([f"{module}.{name}"])
 
 
-def _is_data(found, of_models, name, module):
+def _is_data(found, of_models, name):
     import numpy
 
     if isinstance(found, numpy.ufunc):
         return True
+    # Where it is defined counts, not where it was found: modules import from others.
+    home = getattr(found, "__module__", None) or ""
     if isinstance(found, type):
-        # Where it is defined counts, not where it was found: modules import from others.
-        home = found.__module__
         if issubclass(found, numpy.generic):
             return True
         if of_models:
             return home.split(".", 1)[0] == "sklearn" and not home.startswith(NOT_OF_MODELS)
         return (home + ".").startswith(CLASSES_OF)
-    # By which Cython restores its classes.
-    return of_models and name.startswith("__pyx_unpickle_") and callable(found)
+    # By which Cython restores its classes, and the trees of neighbours theirs.
+    if of_models and callable(found) and (name.startswith("__pyx_unpickle_") or name == "newObj"):
+        return True
+    return of_models and callable(found) and home.startswith(FUNCTIONS_OF)
 
 
 class ModelUnpickler(pickle.Unpickler):
@@ -88,12 +136,15 @@ def read_skops(file):
 
     data = file.read()
     trusted = skops.io.get_untrusted_types(data=data)
-    refused = []
-    for dotted in trusted:
-        try:
-            find(*dotted.rpartition(".")[::2])
-        except NotAllowed:
-            refused.append(dotted)
+    refused = [dotted for dotted in trusted if not _finds(dotted)]
     if refused:
         raise NotAllowed(refused)
     return skops.io.loads(data, trusted=trusted)
+
+
+def _finds(dotted):
+    try:
+        find(*dotted.rpartition(".")[::2])
+    except NotAllowed:
+        return False
+    return True

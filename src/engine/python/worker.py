@@ -62,7 +62,8 @@ def send(header, blobs=()):
 
 
 def wire_error(error, code):
-    return {"code": getattr(error, "code", code), "message": str(error) or type(error).__name__}
+    # A header is short: some errors name all values that they did not know.
+    return {"code": getattr(error, "code", code), "message": (str(error) or type(error).__name__)[:2000]}
 
 
 class Model:
@@ -71,6 +72,7 @@ class Model:
         self.outputs = spec["outputs"]
         how = spec["python"]
         self.columns = how["columns"]
+        self.wrong = None
         if how["method"] not in METHODS:
             raise Refused("SLW_LOAD_FAILED", f'predict_fn "{how["method"]}" is none of {", ".join(METHODS)}')
         import sklearn
@@ -82,6 +84,13 @@ class Model:
                 f"it was saved with scikit-learn {how['sklearnVersion']}, and the Python of this server has {sklearn.__version__}; "
                 f"install scikit-learn=={how['sklearnVersion']} there",
             )
+        # It would look into /proc for the libraries of threads, which nobody can read here.
+        try:
+            import threadpoolctl
+
+            threadpoolctl._HAS_PROCFS = False
+        except (ImportError, AttributeError):
+            pass
         if self.columns:
             import pandas  # noqa: F401
         read = unpickling.read_skops if how["format"] == "skops" else unpickling.read_pickle
@@ -94,6 +103,8 @@ class Model:
     def run(self, sizes, shapes, blob):
         import numpy
 
+        if self.wrong is not None:
+            raise Refused("SLW_RUN_FAILED", self.wrong)
         arrays = []
         offset = 0
         for spec, size, shape in zip(self.inputs, sizes, shapes):
@@ -114,15 +125,19 @@ class Model:
             # What fits the signature and the model does not take.
             raise Refused("SLW_RUN_REJECTED", f"the model refused the inputs: {error}") from None
         compute_us = (time.perf_counter() - started) * 1e6
-        return self.split(answer), compute_us
+        return self.split(answer, shapes[0][0]), compute_us
 
-    def split(self, answer):
+    def split(self, answer, rows):
         """The outputs that the signature promises. raises Refused where the model gives others"""
         import numpy
 
         if hasattr(answer, "toarray"):
             answer = answer.toarray()
         answer = numpy.asarray(answer)
+        if answer.ndim == 0 or answer.shape[0] != rows:
+            # It has read the question otherwise than row by row, so its other answers are as wrong.
+            self.wrong = f"the model gave an answer of shape {list(answer.shape)} for {rows} rows"
+            raise Refused("SLW_RUN_FAILED", self.wrong)
         if len(self.outputs) == 1:
             arrays = [answer]
         elif answer.ndim == 2 and answer.shape[1] == len(self.outputs):
@@ -139,6 +154,9 @@ class Model:
         if len(array.shape) != len(spec["shape"]) or any(want not in (-1, have) for want, have in zip(spec["shape"], array.shape)):
             raise Refused("SLW_RUN_FAILED", f'output "{name}" has shape {list(array.shape)}, its signature promises {spec["shape"]}')
         if datatype == "BYTES":
+            texts = array.ravel().tolist() if array.dtype.kind in "OU" else [None]
+            if any(not isinstance(text, str) or "\0" in text for text in texts):
+                raise Refused("SLW_RUN_FAILED", f'output "{name}" is {array.dtype}, its signature promises text')
             return array
         wanted = numpy.dtype(DTYPES[datatype])
         if not numpy.can_cast(array.dtype, wanted, "same_kind"):

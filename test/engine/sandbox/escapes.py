@@ -1,8 +1,13 @@
 """Confines itself as a worker does, and then tries what no model may do; prints what it could."""
 
 import ctypes
+import errno
+import fcntl
 import json
+import mmap
 import os
+import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +20,12 @@ sys.path.pop(0)
 target = sys.argv[2]
 parent = os.getppid()
 libc = ctypes.CDLL(None, use_errno=True)
+pipe = socket.socketpair()[0].detach()
+# As an older kernel: Landlock of that version forbids less.
+if len(sys.argv) > 3:
+    known = confinement._of_version
+    confinement._of_version = lambda rights, version: known(rights, min(version, int(sys.argv[3])))
+confinement.DESCRIPTORS = pipe + 1
 confinement.confine(1 << 30)
 
 
@@ -24,9 +35,26 @@ def call(number, *arguments):
 
 
 def limit():
-    import resource
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (1 << 40, 1 << 40))
+    except ValueError:
+        raise PermissionError from None
 
-    resource.setrlimit(resource.RLIMIT_DATA, (1 << 40, 1 << 40))
+
+def signals():
+    """Has the kernel send SIGKILL to the server once something comes in."""
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, parent)
+    fcntl.fcntl(pipe, 10, signal.SIGKILL)
+
+
+def asynchronous():
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def address_space():
+    held = []
+    while len(held) < 64:
+        held.append(mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ))
 
 
 attempts = {
@@ -34,6 +62,7 @@ attempts = {
     "lists a folder": lambda: os.listdir("/root"),
     "reads the environment of the server": lambda: open(f"/proc/{parent}/environ").read(),
     "reads its own memory map": lambda: open("/proc/self/maps").read(),
+    "cuts a file to nothing": lambda: os.open(f"{target}/keep", 3 | os.O_TRUNC),
     "makes a file": lambda: open(f"{target}/made", "w").close(),
     "changes a package": lambda: open(json.__file__, "a").close(),
     "removes a file": lambda: os.unlink(f"{target}/keep"),
@@ -47,7 +76,12 @@ attempts = {
     "becomes a program": lambda: os.execv("/bin/true", ["true"]),
     "starts a process": lambda: os.fork(),
     "asks the server to end": lambda: os.kill(parent, 15),
-    "traces the server": lambda: libc.ptrace(16, parent, 0, 0) == 0 or call(101, 16, parent, 0, 0),
+    "traces the server": lambda: call(101, 16, parent, 0, 0),
+    "pins the server to a core": lambda: os.sched_setaffinity(parent, {0}),
+    "has the server be sent signals": signals,
+    "has signals be sent": asynchronous,
+    "holds memory that is shared": lambda: mmap.mmap(-1, 1 << 20),
+    "reserves memory without an end": address_space,
     "reads the memory of the server": lambda: call(310, parent, 0, 0, 0, 0, 0),
     "makes a file in memory": lambda: os.memfd_create("x"),
     "has a namespace of its own": lambda: call(272, 0x10000000),
@@ -66,8 +100,13 @@ def try_all(where):
         try:
             attempt()
             could[f"{name} ({where})"] = True
-        except (OSError, MemoryError, ValueError):
+        except (PermissionError, MemoryError):
             pass
+        except OSError as error:
+            # Memory that is not there, and nothing else: other errors would hide what the walls let through.
+            could[f"{name} ({where})"] = str(error)
+            if error.errno == errno.ENOMEM:
+                del could[f"{name} ({where})"]
 
 
 try_all("main thread")

@@ -13,7 +13,8 @@ from mlflow.models import infer_signature
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
@@ -34,6 +35,11 @@ rows = pd.DataFrame({"age": [1.0, 2.0, 3.0, 4.0], "plan": ["a", "b", "a", "b"]})
 scaled = ColumnTransformer([("n", make_pipeline(FunctionTransformer(np.log1p), StandardScaler()), ["age"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["plan"])])
 bill = make_pipeline(scaled, LinearRegression()).fit(rows, [1.0, 2.5, 3.0, 4.5])
 save("bill", bill, rows, bill.predict(rows), serialization_format="cloudpickle")
+texts = ["good day", "bad day", "good night", "bad night"] * 5
+said = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, np.array(["yes", "no"] * 10))
+save("texts", said, texts, said.predict(texts), serialization_format="pickle")
+# Given a table, it would read the names of the columns.
+save("frame", said, pd.DataFrame({"text": texts}), said.predict(texts), serialization_format="pickle")
 mlflow.sklearn.save_model(forest, folder / "unsigned", pip_requirements=[], serialization_format="pickle")
 
 
@@ -64,7 +70,9 @@ hostile("memmap", Calls(np.memmap, f"{folder}/was-here", "uint8", "w+", 0, 4))
 hostile("dotted", b"\x80\x04\x8c\x0csklearn.base\x8c\x11np.f2py.os.system\x93\x8c\x04true\x85R.")
 # Of a package that has the class from elsewhere.
 hostile("borrowed", b"\x80\x04\x8c\x0csklearn.base\x8c\x0bdefaultdict\x93)R.")
-hostile("huge", Calls(np.ndarray, (1 << 34,), "uint8"))
+hostile("huge", Calls(bytearray, 1 << 34))
+hostile("addresses", Calls(np.ndarray, (1,), "O", b"A" * 8))
+hostile("runs", b"\x80\x04\x8c\x13numpy.f2py.__main__\x8c\x04main\x93)R.")
 hostile("text", b"no pickle at all")
 
 forest.predict = None

@@ -1,5 +1,6 @@
 """Reads each model.pkl as a worker does, confined; prints why each is refused."""
 
+import io
 import json
 import sys
 
@@ -8,7 +9,7 @@ import confinement
 import unpickling
 
 sys.path.pop(0)
-files = {path: open(path, "rb") for path in sys.argv[2:]}
+files = {path: io.BytesIO(open(path, "rb").read()) for path in sys.argv[2:]}
 confinement.confine(1 << 30)
 found = {}
 for path, file in files.items():
