@@ -20,14 +20,18 @@ export function define(command: Command): void {
     .argument('<model>', 'model file or folder')
     .option('-i, --input <file>', 'JSON, CSV, PNG or JPEG; - is standard input', '-')
     .option('--type <type>', 'content type of the input, where its name does not tell')
+    .option('--sandbox-python <path>', 'interpreter with scikit-learn, in which a model that is a pickle runs confined')
     .option('--json', 'print one JSON document; otherwise a list is printed one answer a line')
     .addHelpText(
       'after',
       '\nExamples:\n  slipway predict examples/churn --input examples/churn/customers.csv\n  echo \'{"user": 3, "items": [1, 2, 3]}\' | slipway predict examples/recommend\n  slipway predict examples/digits --input examples/digits/digit-3.png',
     )
-    .action(async (path: string, options: { input: string; type?: string; json?: boolean }) => {
+    .action(async (path: string, options: { input: string; type?: string; sandboxPython?: string; json?: boolean }) => {
       const body = options.input === '-' ? await readStandardInput() : await readInput(options.input)
-      await using model = await loadModel(path, { instances: 1 })
+      await using model = await loadModel(path, {
+        instances: 1,
+        ...(options.sandboxPython !== undefined && { sandboxPython: options.sandboxPython }),
+      })
       const request = readRequest(body, options.type ?? TYPES[extname(options.input).toLowerCase()], model.signature)
       if (request.pictures !== undefined) {
         const answers = await Promise.all(request.pictures.map((picture) => model.predict(picture.bytes)))
