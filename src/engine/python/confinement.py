@@ -54,8 +54,7 @@ def confine(memory_bytes):
         raise CannotConfine(f"sandboxed models need Linux, this is {sys.platform}")
     libc = ctypes.CDLL(None, use_errno=True)
     _prctl(libc, PR_SET_PDEATHSIG, signal.SIGKILL)
-    # Whatever else the server had open when it started this process.
-    os.closerange(DESCRIPTORS, os.sysconf("SC_OPEN_MAX"))
+    _close_others()
     for limit, value in (
         (resource.RLIMIT_DATA, memory_bytes),
         # Reserved and not used, as threads do; it bounds the tables of pages, too.
@@ -71,6 +70,17 @@ def confine(memory_bytes):
     _prctl(libc, PR_SET_NO_NEW_PRIVS, 1)
     _restrict_files(libc)
     _restrict_calls(libc)
+
+
+def _close_others():
+    """Whatever else the server had open when it started this process."""
+    for handle in os.listdir("/proc/self/fd"):
+        if int(handle) >= DESCRIPTORS:
+            try:
+                os.close(int(handle))
+            except OSError:
+                # That of the list itself, which is closed by now.
+                pass
 
 
 def _prctl(libc, option, value):
