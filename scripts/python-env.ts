@@ -20,9 +20,6 @@ const BUILDING = '.building-'
 /** Longer than any build takes: what is older was left by one that was killed. */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000
 
-/** How an environment is filled; another way makes it anew. Compiled once, as it may be read where nothing can be written beside it. */
-const INSTALL = ['pip', 'install', '--quiet', '--compile-bytecode'] as const
-
 /** The folder for what is made once and kept outside the tree. */
 export function cacheFolder(): string {
   const { SLIPWAY_CACHE: own, XDG_CACHE_HOME: shared } = process.env
@@ -40,14 +37,14 @@ export async function pythonEnv(name: string): Promise<string> {
     const known = (await readdir(REQUIREMENTS_FOLDER)).filter((file) => file.endsWith('.txt')).map((file) => file.slice(0, -'.txt'.length))
     throw new Error(`there is no Python environment "${name}"; known are ${known.join(', ')}`)
   })
-  const digest = createHash('sha256').update(text).update(INSTALL.join(' ')).digest('hex').slice(0, 12)
+  const digest = createHash('sha256').update(text).digest('hex').slice(0, 12)
   const venv = join(cacheFolder(), `venv-${name}-${digest}`)
   return await obtain(venv, join('bin', 'python'), async (folder) => {
     const python = await systemPython()
     const uv = await uvTool(python)
     // Relocatable, because the folder is renamed once it is complete. Quiet, because what goes wrong is still said.
     await runTool(uv, ['venv', '--quiet', '--relocatable', '--no-python-downloads', '--python', python, folder])
-    await runTool(uv, [...INSTALL, '--python', join(folder, 'bin', 'python'), '--requirements', requirements])
+    await runTool(uv, ['pip', 'install', '--quiet', '--python', join(folder, 'bin', 'python'), '--requirements', requirements])
   })
 }
 

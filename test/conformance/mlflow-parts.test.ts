@@ -28,7 +28,6 @@ async function transfer(client: 'mlflow-2' | 'mlflow-3', uri: string, asks: bool
     killSignal: 'SIGKILL',
     env: {
       ...process.env,
-      PYTHONDONTWRITEBYTECODE: '1',
       MLFLOW_TRACKING_URI: uri,
       MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE: String(2 * PART),
       MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE: String(PART),

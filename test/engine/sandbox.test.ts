@@ -115,7 +115,7 @@ describe('a model of Python in the sandbox', () => {
     const pathOf = (name: string): string => join(folder.path, name, 'model.pkl')
     const paths = [...Object.keys(named), 'huge', 'text'].map(pathOf)
     const script = join(import.meta.dirname, 'sandbox/refused.py')
-    const { stdout } = await run(python, ['-I', script, join(ROOT, 'src/engine/python'), ...paths])
+    const { stdout } = await run(python, ['-I', '-B', script, join(ROOT, 'src/engine/python'), ...paths])
     const said = JSON.parse(stdout) as Record<string, string>
     for (const [name, what] of Object.entries(named))
       assert.equal(said[pathOf(name)], `it names ${what}, which no model of scikit-learn is made of`, name)
@@ -128,7 +128,7 @@ describe('a model of Python in the sandbox', () => {
 
   it('may be of most kinds that there are', async () => {
     const script = join(import.meta.dirname, 'sandbox/estimators.py')
-    const { stdout } = await run(python, ['-I', script, join(ROOT, 'src/engine/python')])
+    const { stdout } = await run(python, ['-I', '-B', script, join(ROOT, 'src/engine/python')])
     const { read, wrong } = JSON.parse(stdout) as { read: number; wrong: object }
     assert.ok(read > 20)
     assert.deepEqual(wrong, {})
@@ -176,7 +176,7 @@ it('a process that has confined itself can do nothing but compute, on older kern
   // Versions of Landlock, of which the last has what this machine has.
   for (const version of ['1', '3', '5', '99']) {
     const script = join(import.meta.dirname, 'sandbox/escapes.py')
-    const { stdout } = await run(python, ['-I', script, join(ROOT, 'src/engine/python'), folder.path, version])
+    const { stdout } = await run(python, ['-I', '-B', script, join(ROOT, 'src/engine/python'), folder.path, version])
     const { tried, could } = JSON.parse(stdout) as { tried: number; could: string[] }
     assert.ok(tried > 30)
     assert.deepEqual(could, [], version)

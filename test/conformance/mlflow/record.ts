@@ -40,7 +40,7 @@ export async function recordServer(uri: string): Promise<ReadonlyMap<string, Rec
       timeout: CLIENT_LIMIT_MS,
       killSignal: 'SIGKILL',
       maxBuffer: 64 * 1024 * 1024,
-      env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', PYTHONHASHSEED: '0', MLFLOW_TRACKING_URI: uri },
+      env: { ...process.env, PYTHONHASHSEED: '0', MLFLOW_TRACKING_URI: uri },
     })
     for (const script of scripts) {
       const text = await readFile(join(folder.path, `${script}.json`), 'utf8')
