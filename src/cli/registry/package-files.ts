@@ -58,7 +58,8 @@ export async function localVersion(path: string): Promise<LocalVersion> {
 /** The one package at a path; undefined for a folder that only MLflow can read. */
 async function locate(path: string): Promise<Awaited<ReturnType<typeof findPackages>>[number] | undefined> {
   const names: string[] = await readdir(path).catch(() => [])
-  if (names.includes(MLMODEL_FILE) && !names.some((name) => name === PACKAGE_FILE || name.endsWith('.onnx'))) return undefined
+  const models = names.filter((name) => name.endsWith('.onnx'))
+  if (names.includes(MLMODEL_FILE) && !names.includes(PACKAGE_FILE) && models.length !== 1) return undefined
   try {
     const found = await findPackages({ path, versions: 'latest' })
     const [location] = found
