@@ -28,10 +28,7 @@ export function define(command: Command): void {
         await inspectServer(path, options)
         return
       }
-      await using model = await loadModel(path, {
-        instances: 1,
-        ...(options.sandboxPython !== undefined && { sandboxPython: options.sandboxPython }),
-      })
+      await using model = await loadModel(path, { instances: 1, sandboxPython: options.sandboxPython })
       const report = await inspect(model)
       print(options.json === true ? toJson(report) : text(report))
     })

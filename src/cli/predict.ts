@@ -28,10 +28,7 @@ export function define(command: Command): void {
     )
     .action(async (path: string, options: { input: string; type?: string; sandboxPython?: string; json?: boolean }) => {
       const body = options.input === '-' ? await readStandardInput() : await readInput(options.input)
-      await using model = await loadModel(path, {
-        instances: 1,
-        ...(options.sandboxPython !== undefined && { sandboxPython: options.sandboxPython }),
-      })
+      await using model = await loadModel(path, { instances: 1, sandboxPython: options.sandboxPython })
       const request = readRequest(body, options.type ?? TYPES[extname(options.input).toLowerCase()], model.signature)
       if (request.pictures !== undefined) {
         const answers = await Promise.all(request.pictures.map((picture) => model.predict(picture.bytes)))

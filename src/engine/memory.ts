@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
+import { statField } from './proc-stat.ts'
 
 const PAGE_BYTES = 4096
 
@@ -8,11 +9,10 @@ export function residentBytes(pid: number | undefined): number | undefined {
   return statm(pid ?? 0)?.resident
 }
 
-/** Threads of a process; undefined where there is no /proc. Field 20 of stat, see proc(5). */
+/** Threads of a process; undefined where there is no /proc. */
 export function threadsOf(pid: number | undefined): number | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid ?? 0}/stat`, 'utf8')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[17])
+    return statField(`/proc/${pid ?? 0}/stat`, 20)
   } catch {
     return undefined
   }

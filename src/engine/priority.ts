@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { getPriority, setPriority } from 'node:os'
+import { statField } from './proc-stat.ts'
 
 /** CAP_SYS_NICE of capabilities(7). */
 const CAP_SYS_NICE = 1n << 23n
@@ -43,15 +44,9 @@ export function restoreThreadPriority(nice: number): void {
   setPriority(0, nice)
   for (const task of readdirSync('/proc/self/task')) {
     try {
-      if (niceOf(Number(task)) === LOW_NICE) setPriority(Number(task), nice)
+      if (statField(`/proc/self/task/${task}/stat`, 19) === LOW_NICE) setPriority(Number(task), nice)
     } catch {
       // It has ended meanwhile.
     }
   }
-}
-
-/** Field 19 of /proc/[pid]/stat, see proc(5). */
-function niceOf(task: number): number {
-  const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8')
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
 }

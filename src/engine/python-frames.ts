@@ -149,9 +149,10 @@ function decode(frame: Buffer, { types, run }: Expected): FromInstance {
 
 /** A shape that the output can have: as it was promised, a row for each row, and nothing without elements but for no rows. */
 function shapeOf({ name, shape: promised }: TensorSpec, shape: readonly number[], rows: number): readonly number[] {
-  const fits = shape.length === promised.length && shape.every((size, axis) => promised[axis] === -1 || promised[axis] === size)
-  if (fits && (promised[0] !== -1 || shape[0] === rows) && shape.every((size, axis) => size > 0 || (axis === 0 && rows === 0)))
-    if (elementCount(shape) <= ANSWER_BYTES_MAX) return shape
+  const asPromised = shape.length === promised.length && shape.every((size, axis) => promised[axis] === -1 || promised[axis] === size)
+  const ofTheseRows = promised[0] !== -1 || shape[0] === rows
+  const withElements = shape.every((size, axis) => size > 0 || (axis === 0 && rows === 0))
+  if (asPromised && ofTheseRows && withElements && elementCount(shape) <= ANSWER_BYTES_MAX) return shape
   throw new TypeError(`output "${name}" of a shape that it cannot have`)
 }
 

@@ -25,7 +25,7 @@ export interface LoadModelOptions extends ServingOptions, Partial<FollowModelOpt
   readonly version?: string
   readonly logger?: Logger
   /** Python interpreter with scikit-learn, in which a model that is a pickle runs, confined. Default: such a model is refused. */
-  readonly sandboxPython?: string
+  readonly sandboxPython?: string | undefined
 }
 
 export interface CallOptions {

@@ -27,6 +27,8 @@ const TENSORS: Readonly<Record<string, string>> = {
 
 /** What MLflow writes beside every model, whatever wrote the model itself. */
 export const MLMODEL_FILE = 'MLmodel'
+/** A larger one was not written by MLflow, and is not read into memory. */
+export const MLMODEL_BYTES_MAX = 4 * 1024 * 1024
 
 /** A model of scikit-learn as MLflow has written it: a Python object in a file, which runs code when it is loaded. */
 export interface PythonModel {

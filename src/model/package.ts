@@ -7,7 +7,7 @@ import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
 import { ModelPackageDocument } from '../contract/model-package.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { inspectOnnx } from '../onnx/inspect.ts'
-import { MLMODEL_FILE, readPythonModel } from './mlmodel.ts'
+import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readPythonModel } from './mlmodel.ts'
 import type { OnnxModel } from '../onnx/inspect.ts'
 import type { PythonModel } from './mlmodel.ts'
 
@@ -33,9 +33,6 @@ export interface PackageLocation {
   /** An .onnx file, or a folder. */
   readonly path: string
 }
-
-/** A larger `MLmodel` was not written by MLflow. */
-const MLMODEL_BYTES_MAX = 4 * 1024 * 1024
 
 /**
  * Reads one model package. A model of Python is described, and not opened.

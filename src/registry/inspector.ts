@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { Turns } from '../core/turns.ts'
-import { MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/mlmodel.ts'
+import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/mlmodel.ts'
 import { PACKAGE_FILE, readPackage } from '../model/package.ts'
 import { describeSignature } from '../signature/describe-signature.ts'
 import { buildSignature } from '../signature/signature.ts'
@@ -30,8 +30,6 @@ export interface InspectorOptions {
 
 /** Inspections that are kept: those of the trees that were registered last. */
 const KEPT = 500
-/** What MLflow writes is small; nothing larger is read into memory for the sake of its signature. */
-const TEXT_BYTES_MAX = 4 * 1024 * 1024
 const HEAD_BYTES = 16
 
 /** Looks at the files of versions (docs/decisions/0009). */
@@ -98,7 +96,7 @@ export class Inspector {
   async #lookWithoutModel(files: readonly TreeFile[]): Promise<Inspection> {
     const byName = judgeByNames(files.filter(({ path }) => !path.endsWith('.onnx')))
     const content = await contentCheck(files, (file) => this.#headOf(file))
-    const mlmodel = files.find(({ path, size }) => path === MLMODEL_FILE && size <= TEXT_BYTES_MAX)
+    const mlmodel = files.find(({ path, size }) => path === MLMODEL_FILE && size <= MLMODEL_BYTES_MAX)
     const text = mlmodel === undefined ? undefined : await this.#textOf(mlmodel.contentId)
     const signature = text === undefined ? undefined : readMlmodelSignature(text)
     const nested = files.find(({ path }) => path.endsWith('.onnx'))

@@ -19,9 +19,10 @@ import type { VariantSpec } from '../contract/desired-endpoint.ts'
 import type { Serving, ServingOptions } from '../contract/serving-options.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
-import type { Instance, InstanceEnd, InstanceSpec } from '../engine/instance.ts'
+import type { Instance, InstanceEnd, InstanceSpec, PythonObject } from '../engine/instance.ts'
 import type { Probe } from '../engine/probe.ts'
 import type { SpareThreads } from '../engine/thread.ts'
+import type { PythonModel } from '../model/mlmodel.ts'
 import type { ModelPackage } from '../model/package.ts'
 import type { Sample } from '../signature/example.ts'
 import type { Signature } from '../signature/signature.ts'
@@ -148,6 +149,11 @@ async function requireAnswers(slot: InstanceSlot, { parts, outputs }: Opening): 
   }
 }
 
+/** What a worker is told of it beside what it takes and gives. */
+function objectOf({ format, method, columns, sklearnVersion }: PythonModel): PythonObject {
+  return { format, method, columns, sklearnVersion }
+}
+
 interface Parts {
   readonly model: ModelPackage
   readonly serving: Serving
@@ -180,7 +186,7 @@ class Opening {
       inputs: file.inputs,
       outputs: file.outputs,
       threads: parts.serving.threads,
-      ...(file.format !== 'onnx' && { python: file }),
+      ...(file.format !== 'onnx' && { python: objectOf(file) }),
     }
   }
 

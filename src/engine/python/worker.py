@@ -184,7 +184,7 @@ def texts_of(piece):
 
 
 def bytes_of(array):
-    if array.dtype.kind not in "OUS":
+    if array.dtype.kind not in "OU":
         return array.tobytes()
     texts = [str(value).encode() for value in array.ravel().tolist()]
     return b"".join(piece for text in texts for piece in (LENGTH.pack(len(text)), text))
@@ -219,11 +219,11 @@ def main():
         if kind == "load":
             try:
                 model = load(message)
-                send({"type": "loaded", "memoryBytes": 0})
+                send({"type": "loaded"})
             except ModuleNotFoundError as error:
                 missing = f"the Python of this server ({sys.executable}) has no module {error.name}"
                 send({"type": "load-failed", "error": {"code": "SLW_DEPENDENCY_MISSING", "message": missing}})
-            except (Exception, MemoryError) as error:
+            except Exception as error:
                 send({"type": "load-failed", "error": wire_error(error, "SLW_LOAD_FAILED")})
         elif kind == "run":
             try:

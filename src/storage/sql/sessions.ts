@@ -92,8 +92,8 @@ class SessionConnection implements DatabaseConnection {
   }
 
   async begin(): Promise<void> {
-    this.#inTransaction = true
     await this.#session.begin()
+    this.#inTransaction = true
   }
 
   /** @throws the error of the first statement that failed, although the work went on */

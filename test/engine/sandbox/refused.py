@@ -15,6 +15,6 @@ found = {}
 for path, file in files.items():
     try:
         found[path] = f"read: {type(unpickling.read_pickle(file)).__name__}"
-    except (Exception, MemoryError) as error:
+    except Exception as error:
         found[path] = str(error) or type(error).__name__
 print(json.dumps(found))
