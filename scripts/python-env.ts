@@ -9,7 +9,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { join, parse } from 'node:path'
 import { promisify } from 'node:util'
 
 const UV_VERSION = '0.13.8'
@@ -28,15 +28,17 @@ export function cacheFolder(): string {
 }
 
 /**
- * Makes sure that the environment `scripts/python/<name>.txt` exists; the first call installs it, which takes minutes.
+ * Makes sure that the environment of `scripts/python/<name>.txt` or `.lock` exists; the first call installs it, which takes minutes.
+ * A lock names every package, and nothing is installed but what it names.
  * @returns the path of its `python`
  */
 export async function pythonEnv(name: string): Promise<string> {
-  const requirements = join(REQUIREMENTS_FOLDER, `${name}.txt`)
-  const text = await readFile(requirements).catch(async () => {
-    const known = (await readdir(REQUIREMENTS_FOLDER)).filter((file) => file.endsWith('.txt')).map((file) => file.slice(0, -'.txt'.length))
-    throw new Error(`there is no Python environment "${name}"; known are ${known.join(', ')}`)
-  })
+  const files = await readdir(REQUIREMENTS_FOLDER)
+  const file = files.find((each) => each === `${name}.txt` || each === `${name}.lock`)
+  if (file === undefined)
+    throw new Error(`there is no Python environment "${name}"; known are ${files.map((each) => parse(each).name).join(', ')}`)
+  const requirements = join(REQUIREMENTS_FOLDER, file)
+  const text = await readFile(requirements)
   const digest = createHash('sha256').update(text).digest('hex').slice(0, 12)
   const venv = join(cacheFolder(), `venv-${name}-${digest}`)
   return await obtain(venv, join('bin', 'python'), async (folder) => {
@@ -44,7 +46,9 @@ export async function pythonEnv(name: string): Promise<string> {
     const uv = await uvTool(python)
     // Relocatable, because the folder is renamed once it is complete. Quiet, because what goes wrong is still said.
     await runTool(uv, ['venv', '--quiet', '--relocatable', '--no-python-downloads', '--python', python, folder])
-    await runTool(uv, ['pip', 'install', '--quiet', '--python', join(folder, 'bin', 'python'), '--requirements', requirements])
+    const into = ['--quiet', '--python', join(folder, 'bin', 'python')]
+    const how = file.endsWith('.lock') ? ['sync', ...into, requirements] : ['install', ...into, '--requirements', requirements]
+    await runTool(uv, ['pip', ...how])
   })
 }
 
@@ -127,7 +131,8 @@ export async function runTool(command: string, args: readonly string[]): Promise
 if (import.meta.main) {
   const [name, ...rest] = process.argv.slice(2)
   try {
-    if (name === undefined || rest.length > 0) throw new Error('give the name of one environment: a file of scripts/python without .txt')
+    if (name === undefined || rest.length > 0)
+      throw new Error('give the name of one environment: a file of scripts/python without its ending')
     console.log(await pythonEnv(name))
   } catch (error) {
     console.error(`python-env: ${error instanceof Error ? error.message : String(error)}`)

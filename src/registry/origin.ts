@@ -34,8 +34,9 @@ export async function readOrigin(
           .select(['key', 'value'])
           .where('logged_model_id', '=', loggedModelId)
           .where('is_nan', '=', 0)
-          .orderBy('timestamp')
           .orderBy('step')
+          .orderBy('timestamp')
+          .orderBy('value')
           .execute(),
     runId === undefined
       ? undefined

@@ -28,15 +28,6 @@ const DIFFERENCES: readonly {
   readonly ours: Readonly<Record<string, unknown>>
 }[] = [
   {
-    why: 'experiments forget to make keywords upper case',
-    kinds: ['experiments'],
-    ours: {
-      "tags.a like 'x'": [tag('a', 'LIKE', 'x')],
-      "name like '%x%'": [attribute('name', 'LIKE', '%x%')],
-      "experiment_id in ('1')": [attribute('experiment_id', 'IN', ['1'])],
-    },
-  },
-  {
     why: 'two spaces within IS NOT NULL are one',
     kinds: ['runs', 'experiments'],
     ours: { 'tags.a IS  NOT   NULL': [tag('a', 'IS NOT NULL', null)] },
@@ -65,10 +56,16 @@ const DIFFERENCES: readonly {
     },
   },
   {
+    why: 'models and versions are filtered with the prefixes of experiments',
+    kinds: ['models', 'versions'],
+    ours: { "attributes.name = 'x'": [attribute('name', '=', 'x')] },
+  },
+  {
     why: 'models are ordered by their creation too, and prefixes and quotes are as in the other kinds',
     kinds: ['models'],
     ours: {
       '["attribute.name"]': [by('name')],
+      '["attributes.name"]': [by('name')],
       '["creation_timestamp"]': [by('creation_timestamp')],
       '["`name`"]': [by('name')],
     },
@@ -204,7 +201,7 @@ describe('filters and orders', () => {
     assert.deepEqual(parseOrder('versions', ['version_number']), [by('version_number'), by('name')])
     assert.deepEqual(parseLoggedModelOrder([]), [by('creation_timestamp', true), by('model_id')])
     assert.deepEqual(parseLoggedModelOrder([{ field_name: 'metrics.a', ascending: false, dataset_name: 'd', dataset_digest: '' }]), [
-      { subject: 'metric', key: 'a', descending: true, dataset: { name: 'd' } },
+      { subject: 'metric', key: 'a', descending: true, datasets: [[{ name: 'd' }]] },
       by('creation_timestamp', true),
       by('model_id'),
     ])

@@ -26,7 +26,7 @@ interface Point {
 }
 
 export interface DatasetFilter {
-  readonly name: string
+  readonly name?: string
   readonly digest?: string
 }
 
@@ -153,17 +153,23 @@ export function makeThings(seed: number): Things {
       creation_timestamp: time(),
       last_updated_timestamp: time(),
     })
-    const points = Array.from({ length: below(6) }, (_, place): Point => ({
+    const points = Array.from({ length: below(6) }, (): Point => ({
       key: one(['acc', 'f1']),
       value: one(NUMBERS),
-      timestamp: below(3),
-      step: place,
+      timestamp: below(2),
+      step: below(2),
       dataset: one(['', 'd', 'e']),
       digest: one(['1', '2']),
     }))
-    return { ...model, params: texts(['lr'], TEXTS), points }
+    return { ...model, params: texts(['lr'], TEXTS), points: points.filter((point, place) => !points.slice(0, place).some(isSame(point))) }
   })
   return { runs, experiments, models, versions, loggedModels }
+}
+
+/** A logged model has one point of a metric, step, time and data set. */
+function isSame(point: Point): (other: Point) => boolean {
+  const { value: _, ...place } = point
+  return (other) => Object.entries(place).every(([name, value]) => other[name as keyof Point] === value)
 }
 
 function latest(below: (limit: number) => number): Point[] {
@@ -400,12 +406,14 @@ function isFound(kind: SearchKind, thing: Thing, clauses: readonly Clause[], dat
       asked = clauses.filter(({ subject, key }) => subject !== 'tag' || key !== PROMPT_TAG)
     }
   }
-  const isMeasured = ({ dataset, digest }: Point): boolean =>
-    datasets.length === 0 || datasets.some((each) => each.name === dataset && (each.digest ?? digest) === digest)
+  const isMeasured = (point: Point): boolean => datasets.length === 0 || isOn(datasets, point)
   if (datasets.length > 0 && !clauses.some(({ subject }) => subject === 'metric') && !thing.points.some(isMeasured)) return false
   return asked.every((clause) => {
     const { subject, key } = clause
-    if (subject === 'metric') return thing.points.some((point) => point.key === key && isMeasured(point) && compares(point.value, clause))
+    if (subject === 'metric') {
+      const value = latestOf(thing.points.filter((point) => point.key === key && isMeasured(point)))
+      return value !== null && compares(value, clause)
+    }
     if (subject === 'tag' || subject === 'param') {
       const value = (subject === 'tag' ? thing.tags : thing.params)[key]
       if (clause.operator === 'IS NULL') return value === undefined
@@ -466,7 +474,7 @@ function isLike(text: string, pattern: string): boolean {
 function sortValue(
   kind: SearchKind,
   { attributes, tags, params, points }: Thing,
-  { subject, key, dataset }: OrderTerm,
+  { subject, key, datasets = [] }: OrderTerm,
 ): string | number | null {
   if (subject === 'tag') return tags[key] ?? null
   if (subject === 'param') return params[key] ?? null
@@ -474,13 +482,20 @@ function sortValue(
     const value = attributes[key] ?? null
     return kind === 'experiments' && key === 'experiment_id' ? Number(value) : value
   }
-  const own = points.filter(
-    (point) =>
-      point.key === key &&
-      (dataset?.name === undefined || dataset.name === point.dataset) &&
-      (dataset?.digest === undefined || dataset.digest === point.digest),
+  return latestOf(points.filter((point) => point.key === key && datasets.every((list) => isOn(list, point))))
+}
+
+function isOn(datasets: readonly DatasetFilter[], { dataset, digest }: Point): boolean {
+  return datasets.some((each) => (each.name ?? dataset) === dataset && (each.digest ?? digest) === digest)
+}
+
+/** By step, then time, then value, of which NaN is the least. */
+function latestOf(points: readonly Point[]): number | null {
+  const value = (point: Point): number => (Number.isNaN(point.value) ? Number.NEGATIVE_INFINITY : point.value)
+  const last = points.toSorted(
+    (one, other) => other.step - one.step || other.timestamp - one.timestamp || Math.sign(value(other) - value(one)) || 0,
   )
-  return own.toSorted((one, other) => other.timestamp - one.timestamp || other.step - one.step)[0]?.value ?? null
+  return last[0]?.value ?? null
 }
 
 function compareValues(one: string | number | null, other: string | number | null, descending: boolean): number {

@@ -1,6 +1,6 @@
 """Asks the real MLflow what it makes of filters and orders, and writes search-reference.json.
 
-    uv run --no-project --with mlflow==3.17.2 python test/registry/search-reference.py
+    "$(scripts/node scripts/python-env.ts mlflow-3)" test/registry/search-reference.py
 
 Each filter and each order goes to the parser of its kind of object, for the parts, and then through a search of an
 empty SQL store, because half of the rules (which comparators an attribute has, say) stand there. The answer is the
@@ -316,6 +316,7 @@ MODELS = [
 VERSIONS = [
     "name = 'x'",
     "attribute.name = 'x'",
+    "attributes.name = 'x'",
     "name='x'",
     "name != 'x'",
     "name LIKE 'x%'",
@@ -483,6 +484,7 @@ MODEL_ORDERS = [
     ["name"],
     ["name DESC"],
     ["attribute.name"],
+    ["attributes.name"],
     ["timestamp"],
     ["timestamp DESC"],
     ["timestamp asc"],
@@ -500,6 +502,7 @@ VERSION_ORDERS = [
     ["name"],
     ["name DESC"],
     ["attribute.name"],
+    ["attributes.name"],
     ["version_number"],
     ["version_number ASC", "name DESC"],
     ["creation_timestamp"],

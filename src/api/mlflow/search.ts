@@ -80,7 +80,7 @@ export async function searchRuns(call: Call): Promise<object> {
 export async function searchLoggedModels(call: Call): Promise<object> {
   const { registry, scope, fields } = call
   const experiments = await experimentIds(registry.read, scope, fields.texts('experiment_ids'))
-  if (experiments.length === 0) return fields.missing('experiment_ids')
+  if (!fields.has('experiment_ids')) return fields.missing('experiment_ids')
   const datasets = fields.objects('datasets').map((dataset) => {
     const digest = dataset.text('dataset_digest')
     return { name: dataset.requiredText('dataset_name'), ...(digest !== undefined && digest !== '' && { digest }) }
@@ -92,6 +92,7 @@ export async function searchLoggedModels(call: Call): Promise<object> {
       ...optional('dataset_name', term.text('dataset_name')),
       ...optional('dataset_digest', term.text('dataset_digest')),
     })),
+    datasets,
   )
   const mine = registry.read.selectFrom('experiments').select('id').where('environment', '=', scope.environment)
   const query = registry.read
@@ -102,7 +103,9 @@ export async function searchLoggedModels(call: Call): Promise<object> {
     .where('logged_models.lifecycle_stage', '=', 'active')
   const clauses = parseFilter('loggedModels', fields.text('filter') ?? '')
   const filtered = filterQuery(query, { kind: 'loggedModels', clauses, dialect: registry.dialect, datasets, few: true })
-  const { rows, nextPageToken } = await pageOf(filtered, order, pageRequest(call, 'loggedModels'))
+  const request = pageRequest(call, 'loggedModels')
+  if (experiments.length === 0) return {}
+  const { rows, nextPageToken } = await pageOf(filtered, order, request)
   return { ...listed('models', (await readLoggedModels(registry.read, rows)).map(bareLoggedModelJson)), ...token(nextPageToken) }
 }
 

@@ -5,18 +5,14 @@ import { compared } from './compare.ts'
 import type { Dialect } from './compare.ts'
 import { refused } from './kinds.ts'
 import type { Clause, SearchKind } from './kinds.ts'
+import { latestMetric, onDatasets } from './latest.ts'
 import { TABLES } from './tables.ts'
+import type { DatasetFilter } from './latest.ts'
 import type { Column, Details } from './tables.ts'
 
 /** MLflow keeps prompts among the models, told apart by this tag; whoever does not ask for them gets none. */
 const PROMPT_TAG = 'mlflow.prompt.is_prompt'
 const CONTEXT_TAG = 'mlflow.data.context'
-
-/** A data set on which a logged model was measured. */
-export interface DatasetFilter {
-  readonly name: string
-  readonly digest?: string
-}
 
 export interface Filter {
   readonly kind: SearchKind
@@ -52,7 +48,7 @@ function conditionsOf(filter: Filter): readonly RawBuilder<SqlBool>[] {
     return [isNoPrompt(kind), ...clauses.filter((clause) => !isOfPrompts(clause)).map((clause) => condition(clause, filter))]
   const conditions = clauses.map((clause) => condition(clause, filter))
   if (kind === 'loggedModels' && datasets.length > 0 && !clauses.some(({ subject }) => subject === 'metric'))
-    conditions.push(detail(filter, TABLES.loggedModels.metrics!, [onDatasets(datasets)]))
+    conditions.push(detail(filter, TABLES.loggedModels.metrics!, onDatasets(datasets)))
   return conditions
 }
 
@@ -71,9 +67,17 @@ function condition(clause: Clause, filter: Filter): RawBuilder<SqlBool> {
 /** READY to some clients, LOGGED_MODEL_READY to others: the column is compared without the prefix. */
 function plainStatus(kind: SearchKind, { key, operator, value }: Clause): Pick<Clause, 'operator' | 'value'> {
   if (kind !== 'loggedModels' || key !== 'status') return { operator, value }
-  const plain = (text: string): string => text.replace(/^LOGGED_MODEL_/, '')
+  const plain = (text: string): string => {
+    const status = text.replace(/^LOGGED_MODEL_(UPLOAD_)?/, '')
+    if (!operator.endsWith('LIKE') && !LOGGED_MODEL_STATUSES.includes(status))
+      throw refused(`Unknown model status in filter: '${text}'. Valid values are ${LOGGED_MODEL_STATUSES.join(', ')}`)
+    return status
+  }
   return { operator, value: Array.isArray(value) ? value.map(plain) : plain(String(value)) }
 }
+
+/** As MLflow's `LoggedModelStatus` has them. */
+const LOGGED_MODEL_STATUSES = ['UNSPECIFIED', 'PENDING', 'READY', 'FAILED']
 
 const KEY = sql.ref('detail.key')
 const VALUE: Column = { expression: sql.ref('detail.value'), type: 'text', nullable: false }
@@ -97,21 +101,10 @@ function ofText(clause: Clause, filter: Filter, table: Details): RawBuilder<SqlB
 }
 
 function ofMetric(clause: Clause, filter: Filter, table: Details): RawBuilder<SqlBool> {
-  const { kind, datasets = [] } = filter
-  const holds = compared(NUMBER, clause, filter.dialect)
-  return detail(filter, table, [
-    sql`${KEY} = ${clause.key}`,
-    clause.operator === '!=' ? sql`(${holds} or ${IS_NAN} = 1)` : sql`${holds} and ${IS_NAN} = 0`,
-    ...(kind === 'loggedModels' && datasets.length > 0 ? [onDatasets(datasets)] : []),
-  ])
-}
-
-function onDatasets(datasets: readonly DatasetFilter[]): RawBuilder<SqlBool> {
-  const each = datasets.map(({ name, digest }) => {
-    const isNamed = sql`${sql.ref('detail.dataset_name')} = ${name}`
-    return digest === undefined ? isNamed : sql`(${isNamed} and ${sql.ref('detail.dataset_digest')} = ${digest})`
-  })
-  return sql`(${sql.join(each, sql` or `)})`
+  const number = compared(NUMBER, clause, filter.dialect)
+  const holds = clause.operator === '!=' ? sql<SqlBool>`(${number} or ${IS_NAN} = 1)` : sql<SqlBool>`(${number} and ${IS_NAN} = 0)`
+  if (filter.kind !== 'loggedModels') return detail(filter, table, [sql`${KEY} = ${clause.key}`, holds])
+  return sql`exists (select 1 from ${latestMetric(clause.key, onDatasets(filter.datasets ?? []))} as detail where ${holds})`
 }
 
 /** The context is one of the tags that an input has, which are a JSON list of {key, value}. */

@@ -62,6 +62,7 @@ function attributes(...all: readonly AttributeWords[]): ReadonlyMap<string, Attr
 const REGISTRY = { nullChecks: false, loose: false, quotedPrefixes: false, quotedAttributes: false } as const
 const REGISTRY_PREFIXES: ReadonlyMap<string, Subject> = new Map([
   ['attribute', 'attribute'],
+  ['attributes', 'attribute'],
   ['tag', 'tag'],
   ['tags', 'tag'],
 ])

@@ -1,14 +1,15 @@
 import { identifierOf, refused } from './kinds.ts'
 import type { SearchKind, Subject } from './kinds.ts'
 import { tokensOf } from './tokens.ts'
+import type { DatasetFilter } from './latest.ts'
 
 /** One key of an order. What has no value comes last in either direction, and NaN after the numbers. */
 export interface OrderTerm {
   readonly subject: Exclude<Subject, 'dataset'>
   readonly key: string
   readonly descending: boolean
-  /** Of metrics of logged models: only those measured on this data set. */
-  readonly dataset?: { readonly name?: string; readonly digest?: string }
+  /** Of metrics of logged models: only those measured on one of each list of these. */
+  readonly datasets?: readonly (readonly DatasetFilter[])[]
 }
 
 /** How MLflow's clients order logged models: not by strings. */
@@ -37,8 +38,11 @@ export function parseOrder(kind: Exclude<SearchKind, 'loggedModels'>, orderBy: r
   return completed(terms, COMPLETIONS[kind](terms.length === 0))
 }
 
-/** The same for logged models: without an order the newest first. */
-export function parseLoggedModelOrder(orderBy: readonly LoggedModelOrder[]): readonly OrderTerm[] {
+/**
+ * The same for logged models: without an order the newest first.
+ * @param datasets those that the search is about, as far as metrics go; default: all
+ */
+export function parseLoggedModelOrder(orderBy: readonly LoggedModelOrder[], datasets: readonly DatasetFilter[] = []): readonly OrderTerm[] {
   limited(orderBy)
   const terms = orderBy.map(({ field_name: field = '', ascending = true, dataset_name: name, dataset_digest: digest }): OrderTerm => {
     if (field === '') throw refused('`field_name` in the `order_by` clause must be specified.')
@@ -50,8 +54,9 @@ export function parseLoggedModelOrder(orderBy: readonly LoggedModelOrder[]): rea
     }
     if (field.slice(0, point) !== 'metrics' || point === field.length - 1)
       throw refused(`Invalid order by field name: ${field}, only attributes and metrics.NAME are allowed.`)
-    const dataset = { ...(isGiven(name) ? { name } : {}), ...(isGiven(digest) ? { digest } : {}) }
-    return { subject: 'metric', key: field.slice(point + 1), descending, ...(isGiven(name) || isGiven(digest) ? { dataset } : {}) }
+    const own = { ...(isGiven(name) ? { name } : {}), ...(isGiven(digest) ? { digest } : {}) }
+    const on = [datasets, isGiven(name) || isGiven(digest) ? [own] : []].filter((list) => list.length > 0)
+    return { subject: 'metric', key: field.slice(point + 1), descending, ...(on.length > 0 && { datasets: on }) }
   })
   return completed(terms, [by('creation_timestamp', true), by('model_id')])
 }

@@ -6,6 +6,7 @@ import type { Dialect } from './compare.ts'
 import { refused } from './kinds.ts'
 import type { SearchKind } from './kinds.ts'
 import type { OrderTerm } from './order.ts'
+import { latestMetric, onDatasets } from './latest.ts'
 import { TABLES } from './tables.ts'
 import type { Column, Details } from './tables.ts'
 
@@ -94,20 +95,20 @@ function columnsOf(kind: SearchKind, term: OrderTerm): readonly (Column & { read
   return [{ expression: valueOf(kind, 'value', details, term), type: 'text', nullable: true }]
 }
 
-/** A column of the one row that an object has under a key. Of a metric of a logged model it is the latest, of those on the data set if one is given. */
+/** A column of the one row that an object has under a key. */
 function valueOf(
   kind: SearchKind,
   column: 'value' | 'is_nan',
   { table, owner }: Details,
-  { key, dataset }: OrderTerm,
+  { key, datasets }: OrderTerm,
 ): RawBuilder<unknown> {
   const of = (name: string): RawBuilder<unknown> => sql.ref(`detail.${name}`)
-  const from = sql`select ${of(column)} from ${sql.table(table)} as detail where ${of(owner)} = ${TABLES[kind].id} and ${of('key')} = ${key}`
-  if (table !== 'logged_model_metrics') return sql`(${from})`
-  const onName = dataset?.name === undefined ? sql`` : sql` and ${of('dataset_name')} = ${dataset.name}`
-  const onDigest = dataset?.digest === undefined ? sql`` : sql` and ${of('dataset_digest')} = ${dataset.digest}`
-  const latest = sql`${of('timestamp')} desc, ${of('step')} desc, ${of('run_id')}, ${of('dataset_name')}, ${of('dataset_digest')}`
-  return sql`(${from}${onName}${onDigest} order by ${latest} limit 1)`
+  if (table === 'logged_model_metrics')
+    return sql`(select ${of(column)} from ${latestMetric(
+      key,
+      (datasets ?? []).flatMap((each) => onDatasets(each)),
+    )} as detail)`
+  return sql`(select ${of(column)} from ${sql.table(table)} as detail where ${of(owner)} = ${TABLES[kind].id} and ${of('key')} = ${key})`
 }
 
 /** Rows that come after these values: equal in the first columns, and behind in the next. */

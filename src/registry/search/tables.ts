@@ -98,8 +98,12 @@ export const TABLES: Readonly<Record<SearchKind, Tables>> = {
       name: text('logged_models.name'),
       model_id: text('logged_models.id'),
       model_type: text('logged_models.model_type'),
-      // READY to some clients, LOGGED_MODEL_READY to others.
-      status: { expression: sql`replace(${sql.ref('logged_models.status')}, 'LOGGED_MODEL_', '')`, type: 'text', nullable: false },
+      // READY to some clients, LOGGED_MODEL_READY to others; FAILED is LOGGED_MODEL_UPLOAD_FAILED.
+      status: {
+        expression: sql`replace(replace(${sql.ref('logged_models.status')}, 'LOGGED_MODEL_', ''), 'UPLOAD_', '')`,
+        type: 'text',
+        nullable: false,
+      },
       status_message: text('logged_models.status_message', true),
       source_run_id: text('logged_models.source_run_id'),
       experiment_id: text('logged_models.experiment_id'),
@@ -108,6 +112,8 @@ export const TABLES: Readonly<Record<SearchKind, Tables>> = {
       creation_timestamp: integer('logged_models.created_at'),
       last_updated_timestamp: integer('logged_models.updated_at'),
     },
+    // Its names stand in the order of the life of a model: pending, ready, upload failed.
+    orders: { status: [text('logged_models.status')] },
     tags: { table: 'logged_model_tags', owner: 'logged_model_id' },
     params: { table: 'logged_model_params', owner: 'logged_model_id' },
     metrics: { table: 'logged_model_metrics', owner: 'logged_model_id' },

@@ -483,6 +483,9 @@ status = 'READY'
 status = 'LOGGED_MODEL_READY'
 status != 'READY'
 status IN ('READY', 'FAILED')
+status = 'FAILED'
+status LIKE 'R%'
+status = 'BROKEN'
 source_run_id = '{alpha}'
 source_run_id = 'unheard-of'
 experiment_id = '1'
@@ -619,6 +622,8 @@ class Context:
                 )
             if status is not None:
                 client.finalize_logged_model(model.model_id, status)
+        # Of a later step, and an earlier time.
+        client.log_metric(self.words["beta"], "acc", 0.45, timestamp=T0 - 5, step=2, model_id=self.words["m_two"])
 
     def filled(self, text):
         for word, value in self.words.items():

@@ -1,0 +1,33 @@
+import { sql } from 'kysely'
+import { TABLES } from './tables.ts'
+import type { RawBuilder, SqlBool } from 'kysely'
+
+/** A data set on which a logged model was measured. */
+export interface DatasetFilter {
+  readonly name?: string
+  readonly digest?: string
+}
+
+const OF = (column: string): RawBuilder<unknown> => sql.ref(`detail.${column}`)
+
+/** Measured on one of these. Without any: on whatever, or on nothing. */
+export function onDatasets(datasets: readonly DatasetFilter[]): RawBuilder<SqlBool>[] {
+  const each = datasets.map(({ name, digest }) => {
+    const conditions = [
+      ...(name === undefined ? [] : [sql`${OF('dataset_name')} = ${name}`]),
+      ...(digest === undefined ? [] : [sql`${OF('dataset_digest')} = ${digest}`]),
+    ]
+    return sql`(${sql.join(conditions, sql` and `)})`
+  })
+  return each.length === 0 ? [] : [sql`(${sql.join(each, sql` or `)})`]
+}
+
+/**
+ * The value of a metric of a logged model, as rows of `value` and `is_nan`: one, or none. It is that of the highest step, of these the
+ * last in time, of these the highest, as MLflow has it since 3.18; of those that meet the conditions.
+ */
+export function latestMetric(key: string, conditions: readonly RawBuilder<SqlBool>[]): RawBuilder<unknown> {
+  const where = sql.join([sql`${OF('logged_model_id')} = ${TABLES.loggedModels.id}`, sql`${OF('key')} = ${key}`, ...conditions], sql` and `)
+  const order = sql`${OF('step')} desc, ${OF('timestamp')} desc, ${OF('is_nan')}, ${OF('value')} desc`
+  return sql`(select ${OF('value')}, ${OF('is_nan')} from logged_model_metrics as detail where ${where} order by ${order} limit 1)`
+}
