@@ -133,11 +133,12 @@ async function measureLatency(bench: OperationsBench): Promise<Figure[]> {
   {
     await using server = await swaps.serve(bench)
     await warmUp(bench, server, { model: 'conv', body: await bodyOf(bench, 'conv', 'binary') })
-    for (let index = 0; index < bench.rounds; index++) {
+    // The first is not counted: its code is still being compiled, and servers run for years.
+    for (let index = 0; index <= bench.rounds; index++) {
       const found = await round(bench, swaps, server)
-      rounds.push(found)
+      if (index > 0) rounds.push(found)
       note(
-        `swap ${index + 1}/${bench.rounds}: ${found.perSecond.toFixed(0)} req/s, ${found.switches.length} switches; during ${describe(found.during)}; else ${describe(found.control)}; ${found.failed} failed`,
+        `swap ${index === 0 ? 'warm-up' : `${index}/${bench.rounds}`}: ${found.perSecond.toFixed(0)} req/s, ${found.switches.length} switches; during ${describe(found.during)}; else ${describe(found.control)}; ${found.failed} failed`,
       )
     }
   }

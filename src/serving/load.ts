@@ -97,7 +97,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   await faultPoint('load.warmed')
   const probing = clock.monotonicMs()
   const found = await probe({
-    instance: slots[0]!,
+    instance: opening.resting(slots[0]!),
     inputs: signature.inputs,
     outputs: opening.outputs,
     sample: opening.parts.sample.rows,
@@ -165,6 +165,10 @@ interface Parts {
 
 /** A larger model would hold up every request while it is loaded a second time, on the thread that serves them. */
 const INLINE_MODEL_BYTES_MAX = 16 * 1024 * 1024
+
+/** How long a load that is gentle rests after a run of its own, in times of the run, and at most. */
+const REST_RATIO = 3
+const REST_MAX_MS = 50
 
 /** What the steps of one load share. */
 class Opening {
@@ -255,10 +259,11 @@ class Opening {
     const from = model.document.warmup?.from
     const values = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
     if (from === 'zeros') for (const tensor of values) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
+    const resting = this.resting(instance)
     for (let run = 0; run < runs; run++) {
       try {
         // What a run is given is gone with it.
-        await instance.run(values.map(copyTensor), this.outputs)
+        await resting.run(values.map(copyTensor), this.outputs)
       } catch (error) {
         // Values made up for warm-up may be nonsense to the model; its own examples may not.
         if ((sample.trusted && from !== 'random' && from !== 'zeros') || !isSlipwayError(error) || error.code === 'SLW_INSTANCE_FAILED')
@@ -269,6 +274,21 @@ class Opening {
         )
         return
       }
+    }
+  }
+
+  /** Where others serve meanwhile it leaves the cores to them after each run: the runs of a load in a row would be felt. */
+  resting(instance: Pick<Instance, 'run'>): Pick<Instance, 'run'> {
+    const { gentle, clock } = this.#options
+    if (!gentle) return instance
+    return {
+      async run(inputs, outputs) {
+        const began = clock.monotonicMs()
+        const result = await instance.run(inputs, outputs)
+        const restMs = Math.min(REST_MAX_MS, REST_RATIO * (clock.monotonicMs() - began))
+        await new Promise<void>((resolve) => clock.after(restMs, resolve))
+        return result
+      },
     }
   }
 
