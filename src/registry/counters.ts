@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
-import type { Kysely } from 'kysely'
+import { atCommit } from '../storage/sql/sessions.ts'
+import type { Kysely, RawBuilder } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Write } from './ground.ts'
 
@@ -10,13 +11,21 @@ type Numbered = 'event' | 'experiment' | 'delivery'
  * (docs/decisions/0008).
  */
 export async function nextNumber(write: Write, counter: Numbered): Promise<number> {
-  const { value } = await write
+  const { value } = await counted(write, counter).returning('value').executeTakeFirstOrThrow()
+  return value
+}
+
+/** The same for a statement that is run with the commit: it is given out then. */
+export async function numberAtCommit(write: Write, counter: Numbered): Promise<RawBuilder<number>> {
+  await atCommit(write, counted(write, counter))
+  return sql`(select value from counters where name = ${counter})`
+}
+
+function counted(write: Write, counter: Numbered) {
+  return write
     .updateTable('counters')
     .set({ value: sql`value + 1` })
     .where('name', '=', counter)
-    .returning('value')
-    .executeTakeFirstOrThrow()
-  return value
 }
 
 /** The number that was given out last; of `webhook` the event up to which deliveries were made. */

@@ -1,6 +1,7 @@
 import { faultPoint } from '../core/fail-point.ts'
 import { claimOnce } from './once.ts'
-import { nextNumber } from './counters.ts'
+import { numberAtCommit } from './counters.ts'
+import { atCommit } from '../storage/sql/sessions.ts'
 import type { Scope, Write } from './ground.ts'
 
 /** What can be changed, and is told of. */
@@ -35,10 +36,10 @@ export interface Change {
 export async function record(write: Write, scope: Scope, atMs: number, change: Change): Promise<void> {
   const { kind, name, action, before, after } = change
   await claimOnce(write, scope, change, atMs)
-  await write
-    .insertInto('events')
-    .values({
-      sequence: await nextNumber(write, 'event'),
+  await atCommit(
+    write,
+    write.insertInto('events').values({
+      sequence: await numberAtCommit(write, 'event'),
       at: atMs,
       environment: scope.environment,
       actor: scope.actor,
@@ -48,7 +49,7 @@ export async function record(write: Write, scope: Scope, atMs: number, change: C
       name,
       before: before === undefined ? null : JSON.stringify(before),
       after: after === undefined ? null : JSON.stringify(after),
-    })
-    .execute()
+    }),
+  )
   await faultPoint('event.recorded')
 }

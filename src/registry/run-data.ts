@@ -1,4 +1,5 @@
 import { both } from '../storage/sql/both.ts'
+import { atCommit } from '../storage/sql/sessions.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { LIMITS, requireKey, requireLength } from './names.ts'
 import { toPoint } from './read-runs.ts'
@@ -271,18 +272,20 @@ export async function putMetrics(write: Write, runId: string, metrics: readonly 
   )
   for (const row of present) if (!isLater(latest.get(row.key)!, row)) latest.delete(row.key)
   if (latest.size === 0) return
-  await write
-    .insertInto('latest_metrics')
-    .values([...latest.values()])
-    .onConflict((conflict) =>
-      conflict.columns(['run_id', 'key']).doUpdateSet((columns) => ({
-        value: columns.ref('excluded.value'),
-        timestamp: columns.ref('excluded.timestamp'),
-        step: columns.ref('excluded.step'),
-        is_nan: columns.ref('excluded.is_nan'),
-      })),
-    )
-    .execute()
+  await atCommit(
+    write,
+    write
+      .insertInto('latest_metrics')
+      .values([...latest.values()])
+      .onConflict((conflict) =>
+        conflict.columns(['run_id', 'key']).doUpdateSet((columns) => ({
+          value: columns.ref('excluded.value'),
+          timestamp: columns.ref('excluded.timestamp'),
+          step: columns.ref('excluded.step'),
+          is_nan: columns.ref('excluded.is_nan'),
+        })),
+      ),
+  )
 }
 
 /** By step, then time, then value. */

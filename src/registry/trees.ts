@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { SlipwayError } from '../core/errors.ts'
 import { byText } from './ground.ts'
+import { atCommit } from '../storage/sql/sessions.ts'
 import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Write } from './ground.ts'
@@ -60,10 +61,7 @@ export async function listFolder(read: Kysely<Schema>, root: Root, folder = ''):
 export async function copyTree(write: Write, files: readonly TreeFile[], root: Root, atMs: number): Promise<void> {
   const rows = files.map(({ path, contentId, size }) => ({ root, path, content_id: contentId, size, modified_at: atMs }))
   for (let from = 0; from < rows.length; from += ROWS_AT_ONCE)
-    await write
-      .insertInto('files')
-      .values(rows.slice(from, from + ROWS_AT_ONCE))
-      .execute()
+    await atCommit(write, write.insertInto('files').values(rows.slice(from, from + ROWS_AT_ONCE)))
 }
 
 const ROWS_AT_ONCE = 1000

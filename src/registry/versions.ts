@@ -11,6 +11,7 @@ import { touch } from './revisions.ts'
 import { resolveSource } from './sources.ts'
 import { copyTree, filesBelow, requireTreePath } from './trees.ts'
 import { both } from '../storage/sql/both.ts'
+import { atCommit } from '../storage/sql/sessions.ts'
 import { treeDigest } from '../core/content-digest.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { Inspection } from '../contract/inspection.ts'
@@ -197,12 +198,11 @@ export class Versions {
     }
     const rows = tagRows({ version_id: id }, tags)
     const after = { source: version.source, runId: source.runId, description: version.description, tags, servable: inspection.servable }
-    await Promise.all([
-      write.insertInto('versions').values(made).execute(),
-      files === undefined ? undefined : copyTree(write, files, `version:${id}`, now).then(() => faultPoint('version.copied')),
-      rows.length === 0 ? undefined : write.insertInto('version_tags').values(rows).execute(),
-      record(write, scope, now, { kind: 'version', name: `${model.name}/${number}`, action: 'created', after }),
-    ])
+    await atCommit(write, write.insertInto('versions').values(made))
+    if (rows.length > 0) await atCommit(write, write.insertInto('version_tags').values(rows))
+    if (files !== undefined) await copyTree(write, files, `version:${id}`, now)
+    await faultPoint('version.copied')
+    await record(write, scope, now, { kind: 'version', name: `${model.name}/${number}`, action: 'created', after })
     return toVersion(made, { model: model.name, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [] })
   }
 

@@ -9,6 +9,7 @@ import { sql } from 'kysely'
 import { openDatabase } from '../../src/storage/sql/open.ts'
 import { openPostgres } from '../../src/storage/sql/postgres.ts'
 import { openSqlite } from '../../src/storage/sql/sqlite.ts'
+import { atCommit } from '../../src/storage/sql/sessions.ts'
 import { BEGIN } from '../../src/storage/sql/sqlite-messages.ts'
 import { SqliteThread } from '../../src/storage/sql/sqlite-thread.ts'
 import { isForeignKeyViolation, isUniqueViolation } from '../../src/storage/sql/statement-error.ts'
@@ -119,6 +120,49 @@ eachDatabase('statements that are run at once are run in the order in which they
   assert.ok((await late[0]) instanceof Error)
   await database.write((transaction) => put(transaction, 'e'))
   assert.deepEqual(await names(database, '_'), ['a', 'e'])
+})
+
+eachDatabase('what is left to the commit is run in its place, or nothing is', async (database) => {
+  const late = (connection: Transaction<Schema>, name: string, value: number): Promise<void> =>
+    atCommit(connection, connection.insertInto('counters').values({ name, value }))
+  const seen = await database.write(async (transaction) => {
+    await put(transaction, 'a', 1)
+    await late(transaction, 'b', 2)
+    await atCommit(
+      transaction,
+      transaction
+        .updateTable('counters')
+        .set({ value: sql`value + 10` })
+        .where('name', 'in', ['a', 'b']),
+    )
+    // Waited for, and so are those before it.
+    const rows = await transaction.selectFrom('counters').select('value').where('name', 'in', ['a', 'b']).orderBy('name').execute()
+    await late(transaction, 'c', 3)
+    await atCommit(transaction, transaction.updateTable('counters').set({ value: 30 }).where('name', '=', 'c'))
+    return rows.map(({ value }) => value)
+  })
+  assert.deepEqual(seen, [11, 12])
+  assert.deepEqual(await names(database, '_'), ['a', 'b', 'c'])
+  const { value } = await database.read.selectFrom('counters').select('value').where('name', '=', 'c').executeTakeFirstOrThrow()
+  assert.equal(value, 30)
+  const withCommit = database.write(async (transaction) => {
+    await put(transaction, 'd')
+    await late(transaction, 'event', 0)
+    await late(transaction, 'f', 0)
+  })
+  await assert.rejects(withCommit, isUniqueViolation)
+  const beforeCommit = database.write(async (transaction) => {
+    await late(transaction, 'event', 0)
+    await put(transaction, 'g').catch(() => {})
+  })
+  await assert.rejects(beforeCommit, isUniqueViolation)
+  const thrown = database.write(async (transaction) => {
+    await late(transaction, 'h', 0)
+    throw new Error('on purpose')
+  })
+  await assert.rejects(thrown, /on purpose/)
+  await database.write((transaction) => late(transaction, 'i', 0))
+  assert.deepEqual(await names(database, '_'), ['a', 'b', 'c', 'i'])
 })
 
 test('nothing is written to SQLite outside of a transaction, also where one could not begin', async () => {

@@ -11,7 +11,7 @@ import type { Pool, PoolClient, PoolConfig } from 'pg'
 import type { Database } from './database.ts'
 import type { Parameter } from './parameters.ts'
 import type { Schema } from './schema.ts'
-import type { DialectParts, Session, StatementResult } from './sessions.ts'
+import type { DialectParts, Session, Statement, StatementResult } from './sessions.ts'
 
 /** Half of them read and half of them write, so that a read within a transaction never waits for other transactions. */
 const CONNECTIONS = 10
@@ -250,7 +250,8 @@ class PostgresSession implements Session {
     await this.run('begin isolation level read committed', [])
   }
 
-  async commit(): Promise<void> {
+  async commit(last: readonly Statement[]): Promise<void> {
+    for (const { statement, parameters } of last) await this.run(statement, parameters)
     await this.run('commit', [])
   }
 

@@ -1,6 +1,6 @@
 import { Kysely } from 'kysely'
 import { checkParameters } from './parameters.ts'
-import type { CompiledQuery, DatabaseConnection, Dialect, Driver, QueryResult } from 'kysely'
+import type { Compilable, CompiledQuery, DatabaseConnection, Dialect, Driver, QueryResult, Transaction } from 'kysely'
 import type { Parameter } from './parameters.ts'
 import type { Schema } from './schema.ts'
 
@@ -10,11 +10,17 @@ export interface StatementResult {
   readonly affected?: number
 }
 
+export interface Statement {
+  readonly statement: string
+  readonly parameters: readonly Parameter[]
+}
+
 /** A way to the database on which statements follow one another, in the order in which they were asked, also where nobody waits in between. */
 export interface Session {
   run(statement: string, parameters: readonly Parameter[]): Promise<StatementResult>
   begin(): Promise<void>
-  commit(): Promise<void>
+  /** Runs what is still to be run, in this order, and commits unless one of these fails. */
+  commit(last: readonly Statement[]): Promise<void>
   /** Never throws: a session that cannot roll back is of no use to the next, and `release` sees to that. */
   rollback(): Promise<void>
   release(): void
@@ -26,6 +32,17 @@ export type DialectParts = Pick<Dialect, 'createAdapter' | 'createQueryCompiler'
 /** Kysely over sessions that `open` gives out. */
 export function kyselyOver(parts: DialectParts, open: () => Promise<Session>): Kysely<Schema> {
   return new Kysely<Schema>({ dialect: { ...parts, createDriver: () => new SessionDriver(open) } })
+}
+
+const LATE = Symbol('run with the commit')
+
+/**
+ * A statement whose result nobody needs: it is run with the commit, which fails where it does, or with the next statement that
+ * is waited for. Where statements travel (to another thread), that is a way less.
+ */
+export async function atCommit(write: Transaction<Schema>, query: Compilable): Promise<void> {
+  const late: CompiledQuery & { [LATE]: true } = { ...query.compile(), [LATE]: true }
+  await write.executeQuery(late)
 }
 
 class SessionDriver implements Driver {
@@ -69,16 +86,24 @@ class SessionConnection implements DatabaseConnection {
   #inTransaction = false
   #released = false
   #failure: { readonly error: unknown } | undefined
+  #late: Statement[] = []
 
   constructor(session: Session) {
     this.#session = session
   }
 
-  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    const { sql, parameters } = query
     if (this.#released) throw new Error('a statement was run after its transaction had ended: wait for each before the work returns')
     if (this.#failure !== undefined) throw this.#failure.error
     try {
-      const { rows, affected } = await this.#session.run(sql, checkParameters(sql, parameters))
+      const checked = checkParameters(sql, parameters)
+      if (LATE in query && this.#inTransaction) {
+        this.#late.push({ statement: sql, parameters: checked })
+        return { rows: [] }
+      }
+      const before = this.#takeLate().map((late) => this.#session.run(late.statement, late.parameters))
+      const [{ rows, affected }] = await Promise.all([this.#session.run(sql, checked), ...before])
       return { rows: rows as R[], ...(affected === undefined ? {} : { numAffectedRows: BigInt(affected) }) }
     } catch (error) {
       if (this.#inTransaction) this.#failure ??= { error }
@@ -99,8 +124,14 @@ class SessionConnection implements DatabaseConnection {
   /** @throws the error of the first statement that failed, although the work went on */
   async commit(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error
-    await this.#session.commit()
+    await this.#session.commit(this.#takeLate())
     this.#inTransaction = false
+  }
+
+  #takeLate(): readonly Statement[] {
+    const late = this.#late
+    if (late.length > 0) this.#late = []
+    return late
   }
 
   async rollback(): Promise<void> {

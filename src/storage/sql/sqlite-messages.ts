@@ -1,4 +1,5 @@
 import type { Parameter } from './parameters.ts'
+import type { Statement } from './sessions.ts'
 
 /** Begins a transaction of the writer, on which nothing happens outside of one. */
 export const BEGIN = 'begin immediate'
@@ -6,6 +7,8 @@ export const BEGIN = 'begin immediate'
 /** What the thread of a SQLite database is asked. */
 export type SqliteRequest =
   | { readonly type: 'run'; readonly on: 'reader' | 'writer'; readonly statement: string; readonly parameters: readonly Parameter[] }
+  /** Commits the transaction of the writer, after these statements. */
+  | { readonly type: 'commit'; readonly last: readonly Statement[] }
   /** Whether or not a transaction has begun. */
   | { readonly type: 'rollback' }
   /** Copies the database as it was last committed into a file. */

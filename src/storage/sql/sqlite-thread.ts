@@ -88,7 +88,13 @@ export class SqliteThread {
   }
 
   #errorOf({ code, message }: SqliteFailure, request: SqliteRequest | undefined): Error {
-    const error = request?.type === 'run' ? new StatementError(code, message, request.statement) : undefined
+    const statement =
+      request?.type === 'run'
+        ? request.statement
+        : request?.type === 'commit'
+          ? [...request.last.map((last) => last.statement), 'commit'].join('; ')
+          : undefined
+    const error = statement === undefined ? undefined : new StatementError(code, message, statement)
     if (error !== undefined && !UNAVAILABLE_CODES.has(code)) return error
     const doing = request === undefined ? 'cannot be opened' : request.type === 'backup' ? `cannot be copied to ${request.path}` : 'failed'
     return new SlipwayError(

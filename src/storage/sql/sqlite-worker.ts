@@ -102,6 +102,10 @@ function serve(port: MessagePort): void {
         // Whoever begins does not wait for it before the first statement, and that must not happen where it failed.
         if (!writer.database.isTransaction && request.statement !== BEGIN) throw new Error('there is no transaction')
         return writer.run(request.statement, request.parameters)
+      case 'commit':
+        if (!writer.database.isTransaction) throw new Error('there is no transaction')
+        for (const { statement, parameters } of request.last) writer.run(statement, parameters)
+        return writer.run('commit', [])
       case 'rollback':
         // After some errors SQLite has done so itself.
         if (writer.database.isTransaction) writer.database.exec('rollback')

@@ -11,7 +11,7 @@ import { databaseTime } from './time.ts'
 import type { Kysely, Transaction } from 'kysely'
 import type { Database } from './database.ts'
 import type { Schema } from './schema.ts'
-import type { DialectParts, Session, StatementResult } from './sessions.ts'
+import type { DialectParts, Session, Statement, StatementResult } from './sessions.ts'
 import { BEGIN } from './sqlite-messages.ts'
 import type { SqliteRequest } from './sqlite-messages.ts'
 
@@ -150,8 +150,9 @@ class SqliteSession implements Session {
     this.#begun.catch(() => {})
   }
 
-  async commit(): Promise<void> {
-    await this.run('commit', [])
+  async commit(last: readonly Statement[]): Promise<void> {
+    await this.#begun
+    await this.#thread.ask({ type: 'commit', last })
   }
 
   async rollback(): Promise<void> {
