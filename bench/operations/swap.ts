@@ -130,6 +130,7 @@ function describe(shots: readonly Shot[]): string {
 async function measureLatency(bench: OperationsBench): Promise<Figure[]> {
   const swaps = await Swaps.copies(bench)
   const rounds: Round[] = []
+  let failedAtFirst = 0
   {
     await using server = await swaps.serve(bench)
     await warmUp(bench, server, { model: 'conv', body: await bodyOf(bench, 'conv', 'binary') })
@@ -137,6 +138,7 @@ async function measureLatency(bench: OperationsBench): Promise<Figure[]> {
     for (let index = 0; index <= bench.rounds; index++) {
       const found = await round(bench, swaps, server)
       if (index > 0) rounds.push(found)
+      else failedAtFirst = found.failed
       note(
         `swap ${index === 0 ? 'warm-up' : `${index}/${bench.rounds}`}: ${found.perSecond.toFixed(0)} req/s, ${found.switches.length} switches; during ${describe(found.during)}; else ${describe(found.control)}; ${found.failed} failed`,
       )
@@ -145,7 +147,7 @@ async function measureLatency(bench: OperationsBench): Promise<Figure[]> {
   const during = rounds.flatMap((found) => found.during)
   const control = rounds.flatMap((found) => found.control)
   const switches = rounds.flatMap((found) => found.switches)
-  const failed = rounds.reduce((sum, found) => sum + found.failed, 0)
+  const failed = rounds.reduce((sum, found) => sum + found.failed, failedAtFirst)
   const took = switches.map(({ fromMs, toMs }) => toMs - fromMs)
   const times = (['load_ms', 'warm_up_ms', 'switch_ms', 'drain_ms'] as const).map(
     (name) => `${name} ${median(switches.map((each) => each.times[name])).toFixed(2)}`,

@@ -1,6 +1,5 @@
 import { sql } from 'kysely'
-import { atCommit } from '../storage/sql/sessions.ts'
-import type { Kysely, RawBuilder } from 'kysely'
+import type { Compilable, Kysely, RawBuilder } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Write } from './ground.ts'
 
@@ -15,10 +14,9 @@ export async function nextNumber(write: Write, counter: Numbered): Promise<numbe
   return value
 }
 
-/** The same for a statement that is run with the commit: it is given out then. */
-export async function numberAtCommit(write: Write, counter: Numbered): Promise<RawBuilder<number>> {
-  await atCommit(write, counted(write, counter))
-  return sql`(select value from counters where name = ${counter})`
+/** The same for a statement that is run with the commit (`atCommit`), straight after the first that is given back: `number` is its number. */
+export function numberLate(write: Write, counter: Numbered): { readonly counting: Compilable; readonly number: RawBuilder<number> } {
+  return { counting: counted(write, counter), number: sql`(select value from counters where name = ${counter})` }
 }
 
 function counted(write: Write, counter: Numbered) {

@@ -1,6 +1,6 @@
 import { faultPoint } from '../core/fail-point.ts'
 import { claimOnce } from './once.ts'
-import { numberAtCommit } from './counters.ts'
+import { numberLate } from './counters.ts'
 import { atCommit } from '../storage/sql/sessions.ts'
 import type { Scope, Write } from './ground.ts'
 
@@ -36,10 +36,12 @@ export interface Change {
 export async function record(write: Write, scope: Scope, atMs: number, change: Change): Promise<void> {
   const { kind, name, action, before, after } = change
   await claimOnce(write, scope, change, atMs)
+  const { counting, number } = numberLate(write, 'event')
   await atCommit(
     write,
+    counting,
     write.insertInto('events').values({
-      sequence: await numberAtCommit(write, 'event'),
+      sequence: number,
       at: atMs,
       environment: scope.environment,
       actor: scope.actor,

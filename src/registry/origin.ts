@@ -31,11 +31,11 @@ export async function readOrigin(
       ? []
       : read
           .selectFrom('logged_model_metrics')
-          .select(['key', 'value'])
+          .select(['key', 'value', 'is_nan'])
           .where('logged_model_id', '=', loggedModelId)
-          .where('is_nan', '=', 0)
           .orderBy('step')
           .orderBy('timestamp')
+          .orderBy('is_nan', 'desc')
           .orderBy('value')
           .execute(),
     runId === undefined
@@ -51,7 +51,9 @@ export async function readOrigin(
           .orderBy('position')
           .executeTakeFirst(),
   ])
-  const ofModel = Object.fromEntries(modelMetrics.map(({ key, value }) => [key, value]))
+  // The last of a key is the one that counts; of runs, too, one that is no number is left out.
+  const latest = new Map(modelMetrics.map((metric) => [metric.key, metric]))
+  const ofModel = Object.fromEntries([...latest.values()].filter((metric) => metric.is_nan === 0).map(({ key, value }) => [key, value]))
   return {
     provenance: {
       ...(runId !== undefined && { runId }),

@@ -60,8 +60,12 @@ export async function listFolder(read: Kysely<Schema>, root: Root, folder = ''):
 /** Puts the same files under another root: rows are copied, no bytes. */
 export async function copyTree(write: Write, files: readonly TreeFile[], root: Root, atMs: number): Promise<void> {
   const rows = files.map(({ path, contentId, size }) => ({ root, path, content_id: contentId, size, modified_at: atMs }))
-  for (let from = 0; from < rows.length; from += ROWS_AT_ONCE)
-    await atCommit(write, write.insertInto('files').values(rows.slice(from, from + ROWS_AT_ONCE)))
+  for (let from = 0; from < rows.length; from += ROWS_AT_ONCE) {
+    const insertion = write.insertInto('files').values(rows.slice(from, from + ROWS_AT_ONCE))
+    // Many are not left to the commit: nobody reads while it runs.
+    if (from + ROWS_AT_ONCE < rows.length) await insertion.execute()
+    else await atCommit(write, insertion)
+  }
 }
 
 const ROWS_AT_ONCE = 1000

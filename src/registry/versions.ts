@@ -200,8 +200,10 @@ export class Versions {
     const after = { source: version.source, runId: source.runId, description: version.description, tags, servable: inspection.servable }
     await atCommit(write, write.insertInto('versions').values(made))
     if (rows.length > 0) await atCommit(write, write.insertInto('version_tags').values(rows))
-    if (files !== undefined) await copyTree(write, files, `version:${id}`, now)
-    await faultPoint('version.copied')
+    if (files !== undefined) {
+      await copyTree(write, files, `version:${id}`, now)
+      await faultPoint('version.copied')
+    }
     await record(write, scope, now, { kind: 'version', name: `${model.name}/${number}`, action: 'created', after })
     return toVersion(made, { model: model.name, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [] })
   }

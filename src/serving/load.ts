@@ -52,7 +52,7 @@ export interface LoadOptions {
 export interface LoadTimes {
   /** Reading the package and opening the instances. */
   readonly loadMs: number
-  /** First runs of every instance, and the probe. */
+  /** First runs of every instance and the probe, and the rests between them. */
   readonly warmUpMs: number
 }
 
@@ -97,7 +97,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   await faultPoint('load.warmed')
   const probing = clock.monotonicMs()
   const found = await probe({
-    instance: opening.resting(slots[0]!),
+    instance: opening.resting(slots[0]!, options.gentle),
     inputs: signature.inputs,
     outputs: opening.outputs,
     sample: opening.parts.sample.rows,
@@ -166,9 +166,10 @@ interface Parts {
 /** A larger model would hold up every request while it is loaded a second time, on the thread that serves them. */
 const INLINE_MODEL_BYTES_MAX = 16 * 1024 * 1024
 
-/** How long a load that is gentle rests after a run of its own, in times of the run, and at most. */
+/** How long a load that is gentle rests after a run that warms or probes: in times of the run, at most, and at most in all. */
 const REST_RATIO = 3
 const REST_MAX_MS = 50
+const REST_IN_ALL_MS = 1000
 
 /** What the steps of one load share. */
 class Opening {
@@ -177,6 +178,8 @@ class Opening {
   readonly #options: LoadOptions
   readonly #spec: InstanceSpec
   warmUpMs = 0
+  /** What is left of the time to rest. */
+  #restMs = REST_IN_ALL_MS
 
   constructor(options: LoadOptions, parts: Parts) {
     const { subject } = options
@@ -209,7 +212,7 @@ class Opening {
         const instance = await this.#open(spec, gentle)
         const started = clock.monotonicMs()
         try {
-          await this.#warm(instance)
+          await this.#warm(this.resting(instance, gentle))
         } catch (error) {
           await instance.close()
           throw error
@@ -253,17 +256,16 @@ class Opening {
   }
 
   /** Runs before the first request, so that no client pays for lazy initialisation. */
-  async #warm(instance: Instance): Promise<void> {
+  async #warm(instance: Pick<Instance, 'run'>): Promise<void> {
     const { model, signature, sample } = this.parts
     const runs = model.document.warmup?.runs ?? 3
     const from = model.document.warmup?.from
     const values = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
     if (from === 'zeros') for (const tensor of values) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
-    const resting = this.resting(instance)
     for (let run = 0; run < runs; run++) {
       try {
         // What a run is given is gone with it.
-        await resting.run(values.map(copyTensor), this.outputs)
+        await instance.run(values.map(copyTensor), this.outputs)
       } catch (error) {
         // Values made up for warm-up may be nonsense to the model; its own examples may not.
         if ((sample.trusted && from !== 'random' && from !== 'zeros') || !isSlipwayError(error) || error.code === 'SLW_INSTANCE_FAILED')
@@ -278,15 +280,16 @@ class Opening {
   }
 
   /** Where others serve meanwhile it leaves the cores to them after each run: the runs of a load in a row would be felt. */
-  resting(instance: Pick<Instance, 'run'>): Pick<Instance, 'run'> {
-    const { gentle, clock } = this.#options
+  resting(instance: Pick<Instance, 'run'>, gentle: boolean): Pick<Instance, 'run'> {
     if (!gentle) return instance
+    const { clock } = this.#options
     return {
-      async run(inputs, outputs) {
+      run: async (inputs, outputs) => {
         const began = clock.monotonicMs()
         const result = await instance.run(inputs, outputs)
-        const restMs = Math.min(REST_MAX_MS, REST_RATIO * (clock.monotonicMs() - began))
-        await new Promise<void>((resolve) => clock.after(restMs, resolve))
+        const restMs = Math.min(REST_MAX_MS, REST_RATIO * (clock.monotonicMs() - began), this.#restMs)
+        this.#restMs -= restMs
+        if (restMs > 0) await new Promise<void>((resolve) => clock.after(restMs, resolve))
         return result
       },
     }

@@ -10,9 +10,6 @@ import type { SlipwayError } from '../core/errors.ts'
 import type { LoadTimes } from './load.ts'
 import type { VariantOptions } from './variant.ts'
 
-/** A server that was asked this long ago is likely to be asked during a load. */
-const ASKED_LATELY_MS = 60_000
-
 export type ReconcilerOptions = Omit<VariantOptions, 'endpoint' | 'spec' | 'servingOverrides' | 'spares'> & {
   /** Server-side settings of a model, over those of its package. */
   readonly servingFor: (endpoint: string) => VariantOptions['servingOverrides']
@@ -171,7 +168,7 @@ export class Reconciler {
         endpoint.loading = [...endpoint.loading, variant]
       }
       try {
-        const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: this.#isAsked(), ofChange: true })
+        const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: this.#othersServe(), ofChange: true })
         step.loadMs += loadMs
         step.warmUpMs += warmUpMs
         const { probe } = variant.loaded ?? {}
@@ -191,10 +188,10 @@ export class Reconciler {
     failed.push(failedLoad(endpoint, variant, error))
   }
 
-  /** Whether a load would be felt by anybody. */
-  #isAsked(): boolean {
-    const since = this.#options.clock.monotonicMs() - ASKED_LATELY_MS
-    for (const { askedMs } of this.variants()) if (askedMs !== undefined && askedMs > since) return true
+  /** Whether a load would be felt by anybody: what a server starts with is not waited for by anybody yet. */
+  #othersServe(): boolean {
+    if (!this.#started) return false
+    for (const variant of this.variants()) if (variant.loaded !== undefined) return true
     return false
   }
 

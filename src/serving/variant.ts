@@ -104,7 +104,6 @@ export class Variant {
   #signature: Signature | undefined
   #loadFailures = 0
   #retryAtMs = 0
-  #loadedAtMs = 0
   /** Requested outputs, all of them, in order: the usual case needs no list of its own. */
   #allOutputs: readonly string[] = []
   /** Bytes that loading it took, measured by whoever had it loaded. */
@@ -199,7 +198,6 @@ export class Variant {
     this.#release = () => held.disposeAsync()
     const times = { loadMs: model.times.loadMs, warmUpMs: model.times.warmUpMs + clock.monotonicMs() - checking }
     this.#loaded = { ...loaded, times }
-    this.#loadedAtMs = clock.monotonicMs()
     this.#signature = signature
     return times
   }
@@ -285,14 +283,9 @@ export class Variant {
     return scheduler === undefined || (scheduler.inFlight === 0 && scheduler.reserved === 0)
   }
 
-  /** Monotonic milliseconds of the last request, or of its load. */
+  /** Monotonic milliseconds of the last request. */
   get lastUsedMs(): number {
     return this.#loaded?.scheduler.lastUsedMs ?? 0
-  }
-
-  /** Monotonic milliseconds of the last request since it was loaded; undefined where there was none. */
-  get askedMs(): number | undefined {
-    return this.lastUsedMs > this.#loadedAtMs ? this.lastUsedMs : undefined
   }
 
   /** @throws SLW_MODEL_NOT_READY with the reason */

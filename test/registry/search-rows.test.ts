@@ -330,6 +330,18 @@ eachDatabase('a status of a logged model may be written with or without its pref
   const plain = await search(database, 'loggedModels', { filter: "status IN ('READY')" })
   assert.deepEqual(await search(database, 'loggedModels', { filter: "status = 'LOGGED_MODEL_READY'" }), plain)
   assert.ok(plain.ids.length > 0)
+  const [some] = plain.ids
+  await database.write((tables) =>
+    tables.updateTable('logged_models').set({ status: 'LOGGED_MODEL_UPLOAD_FAILED' }).where('id', '=', some!).execute(),
+  )
+  const failed = await search(database, 'loggedModels', { filter: "status = 'FAILED'" })
+  assert.deepEqual(failed.ids, [some])
+  for (const filter of ["status LIKE 'F%'", "status LIKE 'LOGGED_MODEL_UPLOAD_%'", "status ILIKE '%upload%'"])
+    assert.deepEqual(await search(database, 'loggedModels', { filter }), failed, filter)
+  await assert.rejects(search(database, 'loggedModels', { filter: "status = 'BROKEN'" }), /Unknown model status in filter: 'BROKEN'/)
+  const others = await search(database, 'loggedModels', { filter: "status NOT IN ('READY', 'LOGGED_MODEL_UPLOAD_FAILED')" })
+  const ids = new Set([...plain.ids, ...failed.ids])
+  assert.ok(others.ids.every((id) => !ids.has(id)))
 })
 
 eachDatabase('rows that come and go between two pages hide none of the others and show none twice', async (database) => {

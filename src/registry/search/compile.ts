@@ -6,7 +6,7 @@ import type { Dialect } from './compare.ts'
 import { refused } from './kinds.ts'
 import type { Clause, SearchKind } from './kinds.ts'
 import { latestMetric, onDatasets } from './latest.ts'
-import { TABLES } from './tables.ts'
+import { LOGGED_MODEL_STATUSES, TABLES } from './tables.ts'
 import type { DatasetFilter } from './latest.ts'
 import type { Column, Details } from './tables.ts'
 
@@ -56,7 +56,8 @@ function condition(clause: Clause, filter: Filter): RawBuilder<SqlBool> {
   const { attributes, tags, params, metrics } = TABLES[filter.kind]
   const { subject, key } = clause
   const attribute = subject === 'attribute' ? attributes[key] : undefined
-  if (attribute !== undefined) return compared(attribute, plainStatus(filter.kind, clause), filter.dialect)
+  if (filter.kind === 'loggedModels' && subject === 'attribute' && key === 'status') return ofStatus(clause, filter)
+  if (attribute !== undefined) return compared(attribute, clause, filter.dialect)
   if (subject === 'tag') return ofText(clause, filter, tags)
   if (subject === 'param' && params !== undefined) return ofText(clause, filter, params)
   if (subject === 'metric' && metrics !== undefined) return ofMetric(clause, filter, metrics)
@@ -64,20 +65,22 @@ function condition(clause: Clause, filter: Filter): RawBuilder<SqlBool> {
   throw refused(`Invalid clause in filter: ${filter.kind} have no ${subject} '${key}'`)
 }
 
-/** READY to some clients, LOGGED_MODEL_READY to others: the column is compared without the prefix. */
-function plainStatus(kind: SearchKind, { key, operator, value }: Clause): Pick<Clause, 'operator' | 'value'> {
-  if (kind !== 'loggedModels' || key !== 'status') return { operator, value }
-  const plain = (text: string): string => {
-    const status = text.replace(/^LOGGED_MODEL_(UPLOAD_)?/, '')
-    if (!operator.endsWith('LIKE') && !LOGGED_MODEL_STATUSES.includes(status))
-      throw refused(`Unknown model status in filter: '${text}'. Valid values are ${LOGGED_MODEL_STATUSES.join(', ')}`)
-    return status
+/** READY to some clients, LOGGED_MODEL_READY to others: what is there is told by either name, and a pattern is one of either. */
+function ofStatus(clause: Clause, { dialect }: Filter): RawBuilder<SqlBool> {
+  const { operator, value } = clause
+  const stored: Column = { expression: sql.ref('logged_models.status'), type: 'text', nullable: false }
+  if (operator.endsWith('LIKE')) {
+    const named = compared(TABLES.loggedModels.attributes['status']!, clause, dialect)
+    return sql`(${named} or ${compared(stored, clause, dialect)})`
   }
-  return { operator, value: Array.isArray(value) ? value.map(plain) : plain(String(value)) }
+  const storedName = (text: string): string => {
+    const found = LOGGED_MODEL_STATUSES.find((names: readonly string[]) => names.includes(text))
+    if (found !== undefined) return found[1]
+    const known = LOGGED_MODEL_STATUSES.map(([name]) => name).join(', ')
+    throw refused(`Unknown model status in filter: '${text}'. Valid values are ${known}`)
+  }
+  return compared(stored, { operator, value: Array.isArray(value) ? value.map(storedName) : storedName(String(value)) }, dialect)
 }
-
-/** As MLflow's `LoggedModelStatus` has them. */
-const LOGGED_MODEL_STATUSES = ['UNSPECIFIED', 'PENDING', 'READY', 'FAILED']
 
 const KEY = sql.ref('detail.key')
 const VALUE: Column = { expression: sql.ref('detail.value'), type: 'text', nullable: false }

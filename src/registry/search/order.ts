@@ -8,7 +8,7 @@ export interface OrderTerm {
   readonly subject: Exclude<Subject, 'dataset'>
   readonly key: string
   readonly descending: boolean
-  /** Of metrics of logged models: only those measured on one of each list of these. */
+  /** Of metrics of logged models: only those measured on one of the first list, and on one of the second. */
   readonly datasets?: readonly (readonly DatasetFilter[])[]
 }
 

@@ -38,6 +38,19 @@ function integer(reference: string, nullable = false): Column {
   return { expression: sql.ref(reference), type: 'integer', nullable }
 }
 
+/** Of logged models, in the order of their life: as MLflow's clients name them, and as its protocol does and they are stored. */
+export const LOGGED_MODEL_STATUSES = [
+  ['UNSPECIFIED', 'LOGGED_MODEL_STATUS_UNSPECIFIED'],
+  ['PENDING', 'LOGGED_MODEL_PENDING'],
+  ['READY', 'LOGGED_MODEL_READY'],
+  ['FAILED', 'LOGGED_MODEL_UPLOAD_FAILED'],
+] as const
+
+function statusAs(what: 0 | 'place'): RawBuilder<unknown> {
+  const cases = LOGGED_MODEL_STATUSES.map((names, place) => sql`when ${sql.lit(names[1])} then ${sql.lit(what === 0 ? names[0] : place)}`)
+  return sql`(case ${sql.ref('logged_models.status')} ${sql.join(cases, sql` `)} end)`
+}
+
 /**
  * Queries must select from these tables under their own names; those of versions from `versions` joined with `models`.
  */
@@ -98,12 +111,7 @@ export const TABLES: Readonly<Record<SearchKind, Tables>> = {
       name: text('logged_models.name'),
       model_id: text('logged_models.id'),
       model_type: text('logged_models.model_type'),
-      // READY to some clients, LOGGED_MODEL_READY to others; FAILED is LOGGED_MODEL_UPLOAD_FAILED.
-      status: {
-        expression: sql`replace(replace(${sql.ref('logged_models.status')}, 'LOGGED_MODEL_', ''), 'UPLOAD_', '')`,
-        type: 'text',
-        nullable: false,
-      },
+      status: { expression: statusAs(0), type: 'text', nullable: false },
       status_message: text('logged_models.status_message', true),
       source_run_id: text('logged_models.source_run_id'),
       experiment_id: text('logged_models.experiment_id'),
@@ -112,8 +120,7 @@ export const TABLES: Readonly<Record<SearchKind, Tables>> = {
       creation_timestamp: integer('logged_models.created_at'),
       last_updated_timestamp: integer('logged_models.updated_at'),
     },
-    // Its names stand in the order of the life of a model: pending, ready, upload failed.
-    orders: { status: [text('logged_models.status')] },
+    orders: { status: [{ expression: statusAs('place'), type: 'integer', nullable: false }] },
     tags: { table: 'logged_model_tags', owner: 'logged_model_id' },
     params: { table: 'logged_model_params', owner: 'logged_model_id' },
     metrics: { table: 'logged_model_metrics', owner: 'logged_model_id' },

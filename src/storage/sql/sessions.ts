@@ -37,12 +37,12 @@ export function kyselyOver(parts: DialectParts, open: () => Promise<Session>): K
 const LATE = Symbol('run with the commit')
 
 /**
- * A statement whose result nobody needs: it is run with the commit, which fails where it does, or with the next statement that
- * is waited for. Where statements travel (to another thread), that is a way less.
+ * Statements whose results nobody needs: they are run with the commit, which fails where one does, or before the next statement
+ * that is waited for. Nothing comes between them. Where statements travel (to another thread), that is a way less.
  */
-export async function atCommit(write: Transaction<Schema>, query: Compilable): Promise<void> {
-  const late: CompiledQuery & { [LATE]: true } = { ...query.compile(), [LATE]: true }
-  await write.executeQuery(late)
+export async function atCommit(write: Transaction<Schema>, ...queries: readonly Compilable[]): Promise<void> {
+  const late = queries.map((query): CompiledQuery & { [LATE]: true } => ({ ...query.compile(), [LATE]: true }))
+  await Promise.all(late.map((query) => write.executeQuery(query)))
 }
 
 class SessionDriver implements Driver {
@@ -84,7 +84,8 @@ class SessionDriver implements Driver {
 class SessionConnection implements DatabaseConnection {
   readonly #session: Session
   #inTransaction = false
-  #released = false
+  /** Nothing may be run any more. */
+  #ended = false
   #failure: { readonly error: unknown } | undefined
   #late: Statement[] = []
 
@@ -94,7 +95,7 @@ class SessionConnection implements DatabaseConnection {
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const { sql, parameters } = query
-    if (this.#released) throw new Error('a statement was run after its transaction had ended: wait for each before the work returns')
+    if (this.#ended) throw new Error('a statement was run after its transaction had ended: wait for each before the work returns')
     if (this.#failure !== undefined) throw this.#failure.error
     try {
       const checked = checkParameters(sql, parameters)
@@ -124,6 +125,7 @@ class SessionConnection implements DatabaseConnection {
   /** @throws the error of the first statement that failed, although the work went on */
   async commit(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error
+    this.#ended = true
     await this.#session.commit(this.#takeLate())
     this.#inTransaction = false
   }
@@ -142,7 +144,7 @@ class SessionConnection implements DatabaseConnection {
   }
 
   release(): void {
-    this.#released = true
+    this.#ended = true
     this.#session.release()
   }
 }

@@ -31,6 +31,8 @@ export interface SqliteFailure {
   /** The name of the result code. */
   readonly code: string
   readonly message: string
+  /** The one of a commit that failed. */
+  readonly statement?: string
 }
 
 /** What the thread is told when it starts. */

@@ -87,13 +87,8 @@ export class SqliteThread {
     else waiting?.reject(this.#errorOf(answer, waiting.request))
   }
 
-  #errorOf({ code, message }: SqliteFailure, request: SqliteRequest | undefined): Error {
-    const statement =
-      request?.type === 'run'
-        ? request.statement
-        : request?.type === 'commit'
-          ? [...request.last.map((last) => last.statement), 'commit'].join('; ')
-          : undefined
+  #errorOf({ code, message, statement: ofCommit }: SqliteFailure, request: SqliteRequest | undefined): Error {
+    const statement = request?.type === 'run' ? request.statement : ofCommit
     const error = statement === undefined ? undefined : new StatementError(code, message, statement)
     if (error !== undefined && !UNAVAILABLE_CODES.has(code)) return error
     const doing = request === undefined ? 'cannot be opened' : request.type === 'backup' ? `cannot be copied to ${request.path}` : 'failed'

@@ -7,12 +7,15 @@ import { BEGIN } from './sqlite-messages.ts'
 import type { SQLInputValue, StatementSync } from 'node:sqlite'
 import type { Parameter } from './parameters.ts'
 import type { MessagePort } from 'node:worker_threads'
+import type { Statement } from './sessions.ts'
 import type { SqliteAnswer, SqliteFailure, SqliteQuestion, SqliteRequest, SqliteRows, SqliteThreadData } from './sqlite-messages.ts'
 
 /** Prepared statements that are kept, of each connection. */
 const STATEMENTS_MAX = 256
 /** Longer ones insert many rows, and seldom the same number twice. In characters. */
 const STATEMENT_KEPT_MAX = 4096
+
+const COMMIT: Statement = { statement: 'commit', parameters: [] }
 
 const NOTHING: SqliteRows = { columns: [], rows: [] }
 
@@ -95,7 +98,7 @@ function failure(error: unknown): SqliteFailure {
 /** Opens the database and answers until it is told to close. */
 function serve(port: MessagePort): void {
   const { reader, writer } = openConnections(workerData as SqliteThreadData)
-  const act = (request: SqliteRequest): SqliteRows | Promise<SqliteRows> => {
+  const act = (request: SqliteRequest): SqliteRows | SqliteFailure | Promise<SqliteRows> => {
     switch (request.type) {
       case 'run':
         if (request.on === 'reader') return reader.run(request.statement, request.parameters)
@@ -104,8 +107,14 @@ function serve(port: MessagePort): void {
         return writer.run(request.statement, request.parameters)
       case 'commit':
         if (!writer.database.isTransaction) throw new Error('there is no transaction')
-        for (const { statement, parameters } of request.last) writer.run(statement, parameters)
-        return writer.run('commit', [])
+        for (const { statement, parameters } of [...request.last, COMMIT]) {
+          try {
+            writer.run(statement, parameters)
+          } catch (error) {
+            return { ...failure(error), statement }
+          }
+        }
+        return NOTHING
       case 'rollback':
         // After some errors SQLite has done so itself.
         if (writer.database.isTransaction) writer.database.exec('rollback')
