@@ -45,6 +45,8 @@ interface Round {
   /** Of the whole machine, from the first request to the last answer. */
   readonly generatorShare: number
   readonly serverShare: number
+  /** The server's at capacity. */
+  readonly capacityShare: number
   /** While capacity was measured. */
   readonly refusedInClosedLoop: number
   readonly errors: number
@@ -84,7 +86,8 @@ async function capacityBeside(bench: OperationsBench, server: RunningServer, cap
 
 async function overload(bench: OperationsBench, server: RunningServer): Promise<Round> {
   const body = await bodyOf(bench, 'conv', 'binary')
-  const capacity = answeredOf(await closedLoop(bench, server, { model: 'conv', body }))
+  const alone = await closedLoop(bench, server, { model: 'conv', body })
+  const capacity = answeredOf(alone)
   const beside = await capacityBeside(bench, server, capacity.perSecond)
   // What comes beyond capacity fills the queue; half as long again, because capacity is not known exactly.
   const fillSeconds = Math.max(FILL_SECONDS_MIN, (1.5 * QUEUE_REQUESTS) / (capacity.perSecond * (TIMES_CAPACITY - 1)))
@@ -126,6 +129,7 @@ async function overload(bench: OperationsBench, server: RunningServer): Promise<
     statuses,
     generatorShare: cpuMs / machineMs,
     serverShare: serverMs / machineMs,
+    capacityShare: (alone.perSecond * alone.cpuUs) / 1e6 / cpus().length,
     refusedInClosedLoop: capacity.refused + beside.refused,
     errors: shots.filter((shot) => shot.status !== 200 && shot.status !== 503).length,
   }
@@ -175,7 +179,7 @@ function figures(kind: 'queue' | 'goal', rounds: readonly Round[]): Figure[] {
     figure('goodput', '200s a second against capacity', (found) => found.goodput / found.capacity, {
       unit: '',
       target,
-      from: `${perSecond((found) => found.goodput)}, capacity ${perSecond((found) => found.capacity)}; the generator took ${percent(middle((found) => found.generatorShare))} of the machine, the server ${percent(middle((found) => found.serverShare))}; statuses ${JSON.stringify(statuses)}; ${closedLoopRefusals} refused while capacity was measured`,
+      from: `${perSecond((found) => found.goodput)}, capacity ${perSecond((found) => found.capacity)}; the generator took ${percent(middle((found) => found.generatorShare))} of the machine, the server ${percent(middle((found) => found.serverShare))}, and at capacity ${percent(middle((found) => found.capacityShare))}; statuses ${JSON.stringify(statuses)}; ${closedLoopRefusals} refused while capacity was measured`,
     }),
     figure(
       'goodput-beside',
