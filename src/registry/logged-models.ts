@@ -8,10 +8,8 @@ import { toPoint } from './read-runs.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { LoggedModelsRow, Schema } from '../storage/sql/schema.ts'
 import type { Ground, Scope, Tag, Write } from './ground.ts'
+import type { LoggedModelStatus } from './logged-model-statuses.ts'
 import type { MetricPoint } from './read-runs.ts'
-
-export const LOGGED_MODEL_STATUSES = ['LOGGED_MODEL_PENDING', 'LOGGED_MODEL_READY', 'LOGGED_MODEL_UPLOAD_FAILED'] as const
-export type LoggedModelStatus = (typeof LOGGED_MODEL_STATUSES)[number]
 
 export interface LoggedModelPoint extends MetricPoint {
   readonly runId: string

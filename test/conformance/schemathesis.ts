@@ -77,7 +77,6 @@ export async function python(folder: string, args: readonly string[]): Promise<{
     cwd: folder,
     timeout: TIMEOUT_MS,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: process.env,
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))

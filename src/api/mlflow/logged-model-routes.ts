@@ -1,4 +1,4 @@
-import { LOGGED_MODEL_STATUSES } from '../../registry/logged-models.ts'
+import { LOGGED_MODEL_STATUSES } from '../../registry/logged-model-statuses.ts'
 import { listFolder } from '../../registry/trees.ts'
 import { route } from './call.ts'
 import { listed, loggedModelJson, sizeJson } from './entities.ts'

@@ -5,8 +5,9 @@ import { compared } from './compare.ts'
 import type { Dialect } from './compare.ts'
 import { refused } from './kinds.ts'
 import type { Clause, SearchKind } from './kinds.ts'
+import { NAMED_STATUSES } from '../logged-model-statuses.ts'
 import { latestMetric, onDatasets } from './latest.ts'
-import { LOGGED_MODEL_STATUSES, TABLES } from './tables.ts'
+import { TABLES } from './tables.ts'
 import type { DatasetFilter } from './latest.ts'
 import type { Column, Details } from './tables.ts'
 
@@ -74,9 +75,9 @@ function ofStatus(clause: Clause, { dialect }: Filter): RawBuilder<SqlBool> {
     return sql`(${named} or ${compared(stored, clause, dialect)})`
   }
   const storedName = (text: string): string => {
-    const found = LOGGED_MODEL_STATUSES.find((names: readonly string[]) => names.includes(text))
-    if (found !== undefined) return found[1]
-    const known = LOGGED_MODEL_STATUSES.map(([name]) => name).join(', ')
+    const found = NAMED_STATUSES.find(({ stored: long, name }) => long === text || name === text)
+    if (found !== undefined) return found.stored
+    const known = NAMED_STATUSES.map(({ name }) => name).join(', ')
     throw refused(`Unknown model status in filter: '${text}'. Valid values are ${known}`)
   }
   return compared(stored, { operator, value: Array.isArray(value) ? value.map(storedName) : storedName(String(value)) }, dialect)

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { NAMED_STATUSES } from '../logged-model-statuses.ts'
 import type { RawBuilder } from 'kysely'
 import type { Schema } from '../../storage/sql/schema.ts'
 import type { SearchKind } from './kinds.ts'
@@ -38,16 +39,9 @@ function integer(reference: string, nullable = false): Column {
   return { expression: sql.ref(reference), type: 'integer', nullable }
 }
 
-/** Of logged models, in the order of their life: as MLflow's clients name them, and as its protocol does and they are stored. */
-export const LOGGED_MODEL_STATUSES = [
-  ['UNSPECIFIED', 'LOGGED_MODEL_STATUS_UNSPECIFIED'],
-  ['PENDING', 'LOGGED_MODEL_PENDING'],
-  ['READY', 'LOGGED_MODEL_READY'],
-  ['FAILED', 'LOGGED_MODEL_UPLOAD_FAILED'],
-] as const
-
-function statusAs(what: 0 | 'place'): RawBuilder<unknown> {
-  const cases = LOGGED_MODEL_STATUSES.map((names, place) => sql`when ${sql.lit(names[1])} then ${sql.lit(what === 0 ? names[0] : place)}`)
+/** Of a logged model, what stands for its status. */
+function status(of: (name: string, place: number) => string | number): RawBuilder<unknown> {
+  const cases = NAMED_STATUSES.map(({ stored, name }, place) => sql`when ${sql.lit(stored)} then ${sql.lit(of(name, place))}`)
   return sql`(case ${sql.ref('logged_models.status')} ${sql.join(cases, sql` `)} end)`
 }
 
@@ -111,7 +105,7 @@ export const TABLES: Readonly<Record<SearchKind, Tables>> = {
       name: text('logged_models.name'),
       model_id: text('logged_models.id'),
       model_type: text('logged_models.model_type'),
-      status: { expression: statusAs(0), type: 'text', nullable: false },
+      status: { expression: status((name) => name), type: 'text', nullable: false },
       status_message: text('logged_models.status_message', true),
       source_run_id: text('logged_models.source_run_id'),
       experiment_id: text('logged_models.experiment_id'),
@@ -120,7 +114,7 @@ export const TABLES: Readonly<Record<SearchKind, Tables>> = {
       creation_timestamp: integer('logged_models.created_at'),
       last_updated_timestamp: integer('logged_models.updated_at'),
     },
-    orders: { status: [{ expression: statusAs('place'), type: 'integer', nullable: false }] },
+    orders: { status: [{ expression: status((_, place) => place), type: 'integer', nullable: false }] },
     tags: { table: 'logged_model_tags', owner: 'logged_model_id' },
     params: { table: 'logged_model_params', owner: 'logged_model_id' },
     metrics: { table: 'logged_model_metrics', owner: 'logged_model_id' },

@@ -1,4 +1,3 @@
-import type { Parameter } from './parameters.ts'
 import type { Statement } from './sessions.ts'
 
 /** Begins a transaction of the writer, on which nothing happens outside of one. */
@@ -6,7 +5,7 @@ export const BEGIN = 'begin immediate'
 
 /** What the thread of a SQLite database is asked. */
 export type SqliteRequest =
-  | { readonly type: 'run'; readonly on: 'reader' | 'writer'; readonly statement: string; readonly parameters: readonly Parameter[] }
+  | ({ readonly type: 'run'; readonly on: 'reader' | 'writer' } & Statement)
   /** Commits the transaction of the writer, after these statements. */
   | { readonly type: 'commit'; readonly last: readonly Statement[] }
   /** Whether or not a transaction has begun. */

@@ -98,15 +98,18 @@ function failure(error: unknown): SqliteFailure {
 /** Opens the database and answers until it is told to close. */
 function serve(port: MessagePort): void {
   const { reader, writer } = openConnections(workerData as SqliteThreadData)
+  const requireTransaction = (): void => {
+    if (!writer.database.isTransaction) throw new Error('there is no transaction')
+  }
   const act = (request: SqliteRequest): SqliteRows | SqliteFailure | Promise<SqliteRows> => {
     switch (request.type) {
       case 'run':
         if (request.on === 'reader') return reader.run(request.statement, request.parameters)
         // Whoever begins does not wait for it before the first statement, and that must not happen where it failed.
-        if (!writer.database.isTransaction && request.statement !== BEGIN) throw new Error('there is no transaction')
+        if (request.statement !== BEGIN) requireTransaction()
         return writer.run(request.statement, request.parameters)
       case 'commit':
-        if (!writer.database.isTransaction) throw new Error('there is no transaction')
+        requireTransaction()
         for (const { statement, parameters } of [...request.last, COMMIT]) {
           try {
             writer.run(statement, parameters)

@@ -13,7 +13,6 @@ import type { Database } from './database.ts'
 import type { Schema } from './schema.ts'
 import type { DialectParts, Session, Statement, StatementResult } from './sessions.ts'
 import { BEGIN } from './sqlite-messages.ts'
-import type { SqliteRequest } from './sqlite-messages.ts'
 
 /** Other processes that have the file open (a backup tool, a shell) are given this long to let go of it. */
 const BUSY_TIMEOUT_MS = 5000
@@ -132,7 +131,7 @@ class SqliteSession implements Session {
     this.#on = on
   }
 
-  async run(statement: string, parameters: Extract<SqliteRequest, { type: 'run' }>['parameters']): Promise<StatementResult> {
+  async run(statement: string, parameters: Statement['parameters']): Promise<StatementResult> {
     const asked = this.#thread.ask({ type: 'run', on: this.#on, statement, parameters })
     if (this.#begun !== undefined) {
       // Where it failed, so did the statement, for the want of a transaction.
