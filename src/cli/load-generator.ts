@@ -1,8 +1,8 @@
 import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { Histogram, LATENCY_EDGES, quantile } from '../contract/histogram.ts'
+import { Histogram, LATENCY_EDGES, quantile } from '../contract/statistics/histogram.ts'
 import { authorization } from './server-client.ts'
-import type { HistogramData } from '../contract/histogram.ts'
+import type { HistogramData } from '../contract/statistics/histogram.ts'
 
 /** One request; false when it was not answered with success. */
 export type Shot = () => Promise<boolean>

@@ -140,7 +140,9 @@ async function dryRun(server: ServerOptions): Promise<void> {
     print(`ok  configuration for a server that follows ${config.controlPlane.url}`)
     return
   }
-  const documents = (await openRepository(config, logger, { apply: () => Promise.resolve({ failures: [], switches: [] }) })).documents()
+  const documents = (
+    await openRepository(config, logger, { apply: () => Promise.resolve({ failures: [], switches: Promise.resolve([]) }) })
+  ).documents()
   const { readPackage } = await import('../model/package.ts')
   const { buildSignature } = await import('../signature/signature.ts')
   for (const document of documents) {

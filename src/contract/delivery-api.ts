@@ -4,6 +4,7 @@ import type { Static } from 'typebox'
 import { EndpointSpec, ManagedBy } from './endpoint.ts'
 import { VersionCondition } from './followed-state.ts'
 import { ACTIONS } from './roles.ts'
+import { Routing } from './routing.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'
 
@@ -47,6 +48,7 @@ export const ServerReportAnswer = Type.Object({
   server: Type.String(),
   live: Type.Boolean({ description: 'Whether it has been heard of in time.' }),
   revision: Type.Integer({ description: 'The revision that it knows of.' }),
+  segment: Optional(Type.Integer({ description: 'Of the routing by which it shares requests now.' })),
   versions: Type.Array(VersionCondition),
   reportedAt: Time('When it said so.'),
 })
@@ -71,10 +73,7 @@ export const EndpointAnswer = Type.Object({
     observedGeneration: Type.Integer({ description: 'Of the spec that the revision in force was made of.' }),
     conditions: Type.Array(ConditionAnswer),
     revision: RevisionAnswer,
-    routing: Type.Object(
-      { weights: Type.Record(Type.String(), Type.Number()), salt: Type.String(), segment: Type.Integer() },
-      { description: 'How requests are shared. Not part of the spec: whoever rolls out moves it.' },
-    ),
+    routing: Routing,
     suspended: Optional(
       Type.Object({ at: Time('Since when.'), by: Type.String(), reason: Optional(Type.String()), revision: Type.Integer() }),
     ),

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
+import { Routing } from './routing.ts'
 import { API_VERSION } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'
 
@@ -13,12 +14,16 @@ export const VariantSpec = Type.Object(
     fingerprint: Type.Optional(
       Type.String({ description: 'Tells one content of the path from the next: another fingerprint is another version, and is loaded.' }),
     ),
-    weight: Type.Number({ minimum: 0, maximum: 100, description: 'Share of the traffic, in percent.' }),
     serving: Type.Optional(ServingOptions),
   },
   { additionalProperties: false },
 )
 export type VariantSpec = Static<typeof VariantSpec>
+
+/** What a variant is, beside its name: another one is loaded anew. */
+export function identityOf(spec: VariantSpec): string {
+  return JSON.stringify(spec)
+}
 
 /** One content of one path. */
 export function contentKey({ path, fingerprint }: Pick<VariantSpec, 'path' | 'fingerprint'>): string {
@@ -43,6 +48,7 @@ export const DesiredEndpoint = Type.Object(
       { additionalProperties: false },
     ),
     spec: Type.Object({ variants: Type.Array(VariantSpec, { minItems: 1 }) }, { additionalProperties: false }),
+    routing: Routing,
   },
   { additionalProperties: false },
 )

@@ -5,6 +5,7 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { ENDPOINT_NAME } from './endpoint.ts'
+import { Routing } from './routing.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import type { ServingOptions } from './serving-options.ts'
 
@@ -27,11 +28,7 @@ export const FollowedEndpoint = Type.Object({
   generation: Type.Integer({ minimum: 1 }),
   revision: Type.Integer({ minimum: 1 }),
   variants: Type.Array(FollowedVariant, { minItems: 1 }),
-  routing: Type.Object({
-    weights: Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 100 })),
-    salt: Type.String(),
-    segment: Type.Integer({ minimum: 1 }),
-  }),
+  routing: Routing,
 })
 export type FollowedEndpoint = Static<typeof FollowedEndpoint>
 
@@ -87,6 +84,7 @@ export type VersionCondition = Static<typeof VersionCondition>
 const EndpointReport = Type.Object({
   name: Type.String(),
   revision: Type.Integer({ description: 'The last one that was heard of.' }),
+  segment: Type.Optional(Type.Integer({ minimum: 1, description: 'Of the routing by which requests are shared now.' })),
   versions: Type.Array(VersionCondition, { maxItems: 100 }),
 })
 export type EndpointReport = Static<typeof EndpointReport>

@@ -105,6 +105,7 @@ export interface ControlPlane extends AsyncDisposable {
   readonly localUrl: string | undefined
   readonly port: number
   readonly registry: Registry
+  readonly delivery: Delivery
   readonly keys: Keys
 }
 
@@ -200,6 +201,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     url: originOf({ secure: certificates !== undefined, host, port: bound }),
     port: bound,
     registry,
+    delivery,
     keys,
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }

@@ -89,12 +89,12 @@ export const DELIVERY_STEPS = [
 /** Every step of a server that follows at which a test may end the process or make it fail. */
 export const FOLLOW_STEPS = ['store.chunk', 'store.file', 'store.placed', 'document.kept', 'windows.kept', 'windows.sent'] as const
 
-/** A step of a change: `kill` ends the process as the kernel would, `throw` fails the step, `pause` makes it long. */
+/** A step of a change: `kill` ends the process as the kernel would, `throw` fails the step, `pause` makes it a second long, `pause=MS` as long. */
 export async function faultPoint(
   step: (typeof CHANGE_STEPS | typeof REGISTRY_STEPS | typeof DELIVERY_STEPS | typeof FOLLOW_STEPS)[number],
 ): Promise<void> {
   const action = failPoint(step)
   if (action === 'kill') process.kill(process.pid, 'SIGKILL')
   else if (action === 'throw') throw new Error(`injected: ${step} failed`)
-  else if (action === 'pause') await new Promise((resolve) => setTimeout(resolve, 1000))
+  else if (action?.startsWith('pause') === true) await new Promise((resolve) => setTimeout(resolve, Number(action.split('=')[1] ?? 1000)))
 }

@@ -1,11 +1,13 @@
 import { Endpoints, followAlias } from './endpoints.ts'
+import { RoutingStates } from './routing-states.ts'
 import { conditionsOf, missingAliases } from './conditions.ts'
 import { toRevision } from './revisions.ts'
 import { FollowedStates } from './followed-states.ts'
 import { Servers, usersOf } from './servers.ts'
 import { SlipwayError } from '../core/errors.ts'
-import type { Dependents, Ground, Scope } from '../registry/ground.ts'
+import type { Dependents, Scope } from '../registry/ground.ts'
 import type { Condition } from './conditions.ts'
+import type { DeliveryGround } from './endpoints.ts'
 import type { Endpoint } from './read-endpoints.ts'
 import type { Revision } from './revisions.ts'
 import type { ReportOf } from './servers.ts'
@@ -30,13 +32,15 @@ export class Delivery {
   readonly endpoints: Endpoints
   readonly servers: Servers
   readonly states: FollowedStates
-  readonly #ground: Ground
+  readonly routing: RoutingStates
+  readonly #ground: DeliveryGround
 
-  constructor(ground: Ground) {
+  constructor(ground: DeliveryGround) {
     this.#ground = ground
     this.endpoints = new Endpoints(ground)
     this.servers = new Servers(ground)
     this.states = new FollowedStates(ground)
+    this.routing = new RoutingStates(ground)
   }
 
   /** What is true of endpoints now, in their order. */
@@ -85,7 +89,7 @@ export class Delivery {
 }
 
 /** What depends on versions and aliases: endpoints. */
-export function endpointDependents(ground: Omit<Ground, 'dependents'>): Dependents {
+export function endpointDependents(ground: Omit<DeliveryGround, 'dependents'>): Dependents {
   return {
     usersOf: (read, versionIds) => usersOf(read, versionIds, ground.clock.epochMs()),
     aliasMoved: (write, scope, moved) => followAlias(write, scope, ground, moved),

@@ -6,10 +6,12 @@ import { moveAlias } from '../registry/aliases.ts'
 import { nextNumber } from '../registry/counters.ts'
 import { record } from '../registry/events.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
+import { lockEndpoint } from './lock-endpoint.ts'
 import { nextFollow } from './next-follow.ts'
 import { findEndpoint, requireEndpoint, specOf, toEndpoint } from './read-endpoints.ts'
 import { judge, lockModels, resolveVariants, unsupported } from './resolve.ts'
-import { addRevision, everServed, recordRevision, revisionOf, toRevision } from './revisions.ts'
+import { everServed, makeRevision, recordRevision, revisionOf, toRevision } from './revisions.ts'
+import { atOnce } from './strategy.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { AliasRights } from '../registry/aliases.ts'
@@ -18,6 +20,13 @@ import type { EndpointsRow, Schema } from '../storage/sql/schema.ts'
 import type { Endpoint } from './read-endpoints.ts'
 import type { ResolvedVariant } from './resolve.ts'
 import type { Cause, NewRevision, Revision } from './revisions.ts'
+import type { Strategy } from './strategy.ts'
+
+/** What endpoints stand on. */
+export interface DeliveryGround extends Ground {
+  /** How revisions come into force. Default: at once. */
+  readonly strategy?: Strategy | undefined
+}
 
 /** What is declared of an endpoint. */
 export interface Declaration {
@@ -61,9 +70,9 @@ class DryRun extends Error {
 
 /** Endpoints as declared state: what people ask for, and the revisions that come of it. */
 export class Endpoints {
-  readonly #ground: Ground
+  readonly #ground: DeliveryGround
 
-  constructor(ground: Ground) {
+  constructor(ground: DeliveryGround) {
     this.#ground = ground
   }
 
@@ -185,9 +194,8 @@ export class Endpoints {
     } else {
       await this.#follow(write, row.id, resolved)
       const revision: NewRevision = { endpoint, spec: declared.spec, variants, cause: 'apply', at, newId }
-      await addRevision(write, scope, revision)
+      await introduce(write, scope, { revision, name: declared.name, before: before?.revision, strategy: this.#ground.strategy })
       if (present !== undefined) await bump(write, row.id)
-      await recordRevision(write, scope, { at, name: declared.name, cause: 'apply', before: before?.revision, after: revision })
     }
     const after = await toEndpoint(write, await requireEndpoint(write, scope, declared.name))
     return { change: present === undefined ? 'created' : 'configured', before, after }
@@ -288,9 +296,9 @@ export class Endpoints {
         newId,
         rolledBackTo: target.number,
       }
-      await addRevision(write, scope, revision)
+      // Whoever goes back wants to be there, and takes no steps.
+      await introduce(write, scope, { revision, name, before: before.revision, strategy: atOnce })
       await bump(write, row.id)
-      await recordRevision(write, scope, { at, name, cause: 'rollback', before: before.revision, after: revision })
       if (rights !== undefined) await this.#moveAliases(write, scope, target.variants, rights)
       const after = await toEndpoint(write, await requireEndpoint(write, scope, name))
       return { change: 'configured', before, after }
@@ -385,7 +393,7 @@ export class Endpoints {
 export async function followAlias(
   write: Write,
   scope: Scope,
-  ground: Ground,
+  ground: DeliveryGround,
   { model, alias, at, allowBreaking }: MovedAlias,
 ): Promise<void> {
   const followers = await write
@@ -417,6 +425,25 @@ export async function followAlias(
   }
 }
 
+interface Introduction {
+  readonly revision: NewRevision
+  readonly name: string
+  readonly before: Revision | undefined
+  readonly strategy: Strategy | undefined
+}
+
+/**
+ * Makes a revision and has a strategy bring it into force, with the event of it. The endpoint's row is ours. The number of the documents
+ * for servers grows, so it is to be followed by nothing that others wait for but the record of it.
+ */
+async function introduce(write: Write, scope: Scope, { revision, name, before, strategy = atOnce }: Introduction): Promise<void> {
+  const { endpoint, variants, at, newId } = revision
+  const number = await makeRevision(write, scope, revision)
+  await strategy.introduce(write, { endpoint, number, variants, at, newId })
+  await nextNumber(write, 'delivery')
+  await recordRevision(write, scope, { name, number, before, after: revision })
+}
+
 interface Renewal {
   readonly row: Selectable<EndpointsRow>
   readonly cause: Cause
@@ -424,7 +451,7 @@ interface Renewal {
 }
 
 /** A new revision where the references of the spec mean other versions now, or the spec is not the one in force. */
-async function renew(write: Write, scope: Scope, ground: Ground, { row, cause, allowBreaking }: Renewal): Promise<AppliedEndpoint> {
+async function renew(write: Write, scope: Scope, ground: DeliveryGround, { row, cause, allowBreaking }: Renewal): Promise<AppliedEndpoint> {
   const { clock, newId } = ground
   const at = clock.epochMs()
   const before = await toEndpoint(write, row)
@@ -444,15 +471,14 @@ async function renew(write: Write, scope: Scope, ground: Ground, { row, cause, a
     })
   } else {
     const revision: NewRevision = { endpoint: row, spec: before.spec, variants, cause, at, newId }
-    await addRevision(write, scope, revision)
-    await recordRevision(write, scope, { at, name: row.name, cause, before: before.revision, after: revision })
+    await introduce(write, scope, { revision, name: row.name, before: before.revision, strategy: ground.strategy })
   }
   const after = await toEndpoint(write, await requireEndpoint(write, scope, row.name))
   return { change: 'configured', before, after }
 }
 
 /** As {@link renew}; what stands in the way is noted, and the endpoint stays as it is. */
-async function renewOrHoldBack(write: Write, scope: Scope, ground: Ground, renewal: Renewal): Promise<void> {
+async function renewOrHoldBack(write: Write, scope: Scope, ground: DeliveryGround, renewal: Renewal): Promise<void> {
   try {
     await renew(write, scope, ground, renewal)
   } catch (error) {
@@ -470,22 +496,6 @@ async function renewOrHoldBack(write: Write, scope: Scope, ground: Ground, renew
 }
 
 const HOLDS_BACK = new Set(['SLW_POLICY_REFUSED', 'SLW_CONTRACT_BREAKING', 'SLW_NOT_FOUND', 'SLW_CONFLICT'])
-
-/** The row of an endpoint is ours until the transaction ends. @throws SLW_PRECONDITION_FAILED where it is not the one that the caller has seen */
-async function lockEndpoint(write: Write, { revision }: Scope, id: string): Promise<Selectable<EndpointsRow>> {
-  const row = await write
-    .updateTable('endpoints')
-    .set((columns) => ({ resource_version: columns.ref('resource_version') }))
-    .where('id', '=', id)
-    .returningAll()
-    .executeTakeFirstOrThrow()
-  if (revision !== undefined && row.resource_version !== revision)
-    throw new SlipwayError(
-      'SLW_PRECONDITION_FAILED',
-      `endpoint "${row.name}" has changed since resource version ${revision}; it is ${row.resource_version} now`,
-    )
-  return row
-}
 
 async function bump(write: Write, id: string): Promise<void> {
   await write

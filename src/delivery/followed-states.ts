@@ -7,6 +7,7 @@ import { requireModel } from '../registry/models.ts'
 import { servingFailures, whyNotServable } from '../registry/policies.ts'
 import { requireVersion } from '../registry/read-versions.ts'
 import { aliasedVersion } from './resolve.ts'
+import { servedVariants } from './routing-states.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
 import type { Ground, Scope } from '../registry/ground.ts'
 import type { ResolvedVariant } from './resolve.ts'
@@ -136,6 +137,9 @@ export class FollowedStates {
         join.onRef('revisions.endpoint_id', '=', 'endpoints.id').onRef('revisions.number', '=', 'endpoints.current_revision'),
       )
       .leftJoin('routing_states', 'routing_states.endpoint_id', 'endpoints.id')
+      .leftJoin('revisions as besides', (join) =>
+        join.onRef('besides.endpoint_id', '=', 'endpoints.id').onRef('besides.number', '=', 'routing_states.beside'),
+      )
       .select([
         'counters.value as generation',
         'eras.value as era',
@@ -147,21 +151,30 @@ export class FollowedStates {
         'routing_states.weights',
         'routing_states.salt',
         'routing_states.segment',
+        'besides.number as besideNumber',
+        'besides.resolved as besideResolved',
       ])
       .where('counters.name', '=', 'delivery')
       .execute()
     const { generation, era } = rows[0]!
     const endpoints: FollowedEndpoint[] = []
-    for (const { name, labels, endpointGeneration, number, resolved, weights, salt, segment } of rows)
-      if (name !== null && number !== null && resolved !== null && weights !== null)
-        endpoints.push({
-          name,
-          labels: JSON.parse(labels!) as Record<string, string>,
-          generation: endpointGeneration!,
-          revision: number,
-          variants: (JSON.parse(resolved) as ResolvedVariant[]).map(({ reference: _reference, weight: _weight, ...variant }) => variant),
-          routing: { weights: JSON.parse(weights) as Record<string, number>, salt: salt!, segment: segment! },
-        })
+    for (const row of rows) {
+      const { name, labels, endpointGeneration, number, resolved, weights, salt, segment, besideNumber, besideResolved } = row
+      if (name === null || number === null || resolved === null || weights === null) continue
+      const beside =
+        besideNumber === null || besideResolved === null
+          ? undefined
+          : { number: besideNumber, variants: JSON.parse(besideResolved) as ResolvedVariant[] }
+      const variants = servedVariants(JSON.parse(resolved) as ResolvedVariant[], beside)
+      endpoints.push({
+        name,
+        labels: JSON.parse(labels!) as Record<string, string>,
+        generation: endpointGeneration!,
+        revision: number,
+        variants: variants.map(({ reference: _reference, weight: _weight, ...variant }) => variant),
+        routing: { weights: JSON.parse(weights) as Record<string, number>, salt: salt!, segment: segment! },
+      })
+    }
     const state: FollowedState = {
       apiVersion: API_VERSION,
       kind: 'FollowedState',

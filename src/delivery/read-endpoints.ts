@@ -25,7 +25,10 @@ export interface HeldBack {
 
 /** How requests are shared between variants: not the person's, but of whoever rolls out. */
 export interface RoutingState {
+  /** The one in force. */
   readonly revision: number
+  /** One that is served beside it. */
+  readonly beside: number | undefined
   readonly weights: Readonly<Record<string, number>>
   readonly salt: string
   /** Grows with each change of versions or weights. */
@@ -101,6 +104,7 @@ export async function toEndpoint(read: Kysely<Schema>, row: Selectable<Endpoints
     revision: revision!,
     routing: {
       revision: routing.revision,
+      beside: routing.beside ?? undefined,
       weights: JSON.parse(routing.weights) as Record<string, number>,
       salt: routing.salt,
       segment: routing.segment,

@@ -1,5 +1,4 @@
 import { faultPoint } from '../core/fail-point.ts'
-import { nextNumber } from '../registry/counters.ts'
 import { record } from '../registry/events.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec } from '../contract/endpoint.ts'
@@ -61,16 +60,18 @@ export interface NewRevision {
   readonly rolledBackTo?: number | undefined
 }
 
-/**
- * Puts a revision in force: the snapshot, which versions it serves, and how requests are shared between them. The endpoint's row is ours.
- * The number of the documents for servers grows, so it is to be followed by nothing that others wait for but the record of it.
- */
-export async function addRevision(
+/** Keeps a snapshot, which is not yet in force. The endpoint's row is ours. @returns its number */
+export async function makeRevision(
   write: Write,
   scope: Scope,
-  { endpoint, spec, variants, cause, at, newId, rolledBackTo }: NewRevision,
-): Promise<void> {
-  const number = endpoint.current_revision + 1
+  { endpoint, spec, variants, cause, at, rolledBackTo }: NewRevision,
+): Promise<number> {
+  const { newest } = await write
+    .selectFrom('revisions')
+    .select((columns) => columns.fn.max('number').as('newest'))
+    .where('endpoint_id', '=', endpoint.id)
+    .executeTakeFirstOrThrow()
+  const number = ((newest as number | null) ?? 0) + 1
   await write
     .insertInto('revisions')
     .values({
@@ -91,25 +92,7 @@ export async function addRevision(
     .insertInto('revision_versions')
     .values(variants.map(({ name, versionId }) => ({ endpoint_id: endpoint.id, number, variant: name, version_id: versionId })))
     .execute()
-  await write
-    .updateTable('endpoints')
-    .set({ current_revision: number, updated_at: at, held_back: null })
-    .where('id', '=', endpoint.id)
-    .execute()
-  const routing = {
-    revision: number,
-    weights: JSON.stringify(Object.fromEntries(variants.map(({ name, weight }) => [name, weight]))),
-    updated_at: at,
-  }
-  await write
-    .insertInto('routing_states')
-    .values({ endpoint_id: endpoint.id, ...routing, salt: newId(), segment: 1 })
-    .onConflict((conflict) =>
-      conflict.column('endpoint_id').doUpdateSet((columns) => ({ ...routing, segment: columns('routing_states.segment', '+', 1) })),
-    )
-    .execute()
-  await faultPoint('revision.routed')
-  await nextNumber(write, 'delivery')
+  return number
 }
 
 /** What an event says of a revision. */
@@ -123,16 +106,16 @@ export function summaryOf(variants: readonly ResolvedVariant[]): Record<string, 
 export async function recordRevision(
   write: Write,
   scope: Scope,
-  { at, name, cause, before, after }: { at: number; name: string; cause: Cause; before: Revision | undefined; after: NewRevision },
+  { name, number, before, after }: { name: string; number: number; before: Revision | undefined; after: NewRevision },
 ): Promise<void> {
-  await record(write, scope, at, {
+  await record(write, scope, after.at, {
     kind: 'endpoint',
     name,
     action: before === undefined ? 'created' : 'updated',
     ...(before !== undefined && { before: { revision: before.number, variants: summaryOf(before.variants) } }),
     after: {
-      revision: after.endpoint.current_revision + 1,
-      cause,
+      revision: number,
+      cause: after.cause,
       ...(after.rolledBackTo !== undefined && { rolledBackTo: after.rolledBackTo }),
       variants: summaryOf(after.variants),
     },

@@ -1,9 +1,9 @@
 import { faultPoint } from '../core/fail-point.ts'
 import { KEPT_REVISIONS } from './revisions.ts'
-import type { Kysely } from 'kysely'
+import type { Kysely, Selectable } from 'kysely'
 import type { ServerReport, VersionCondition } from '../contract/followed-state.ts'
 import type { Ground, Scope, Write } from '../registry/ground.ts'
-import type { Schema } from '../storage/sql/schema.ts'
+import type { Schema, ServerReportsRow } from '../storage/sql/schema.ts'
 
 /** A server that follows, as it has last told of itself. */
 export interface FollowingServer {
@@ -27,6 +27,8 @@ export interface ReportOf {
   readonly live: boolean
   /** The revision that it knows of. */
   readonly revision: number
+  /** Of the routing by which it shares requests; undefined where its release does not say. */
+  readonly segment?: number
   readonly versions: readonly VersionCondition[]
   readonly reportedAt: number
 }
@@ -85,12 +87,12 @@ export class Servers {
         .where('server', '=', name)
         .execute()
       const known = new Map(before.map((row) => [row.endpoint_id, row]))
-      for (const { name: endpoint, revision, versions } of report.endpoints) {
+      for (const { name: endpoint, revision, segment = null, versions } of report.endpoints) {
         const id = endpoints.get(endpoint)
         if (id === undefined) continue
         const earlier = known.get(id)
-        if (earlier !== undefined && earlier.revision === revision && earlier.versions === JSON.stringify(versions)) continue
-        const row = { revision, versions: JSON.stringify(versions), reported_at: at, expires_at: expires }
+        const row = { revision, segment, versions: JSON.stringify(versions), reported_at: at, expires_at: expires }
+        if (earlier !== undefined && isSame(earlier, row)) continue
         await write
           .insertInto('server_reports')
           .values({ environment: scope.environment, server: name, endpoint_id: id, ...row })
@@ -148,6 +150,7 @@ export class Servers {
       server: row.server,
       live: row.expires_at > now,
       revision: row.revision,
+      ...(row.segment !== null && { segment: row.segment }),
       versions: JSON.parse(row.versions) as VersionCondition[],
       reportedAt: row.reported_at,
     }))
@@ -206,6 +209,12 @@ export class Servers {
       return Number(numDeletedRows)
     })
   }
+}
+
+type Said = Pick<Selectable<ServerReportsRow>, 'revision' | 'segment' | 'versions'>
+
+function isSame(a: Said, b: Said): boolean {
+  return a.revision === b.revision && a.segment === b.segment && a.versions === b.versions
 }
 
 /** How far a download has come is no change of its own. */

@@ -45,6 +45,11 @@ export interface Instance {
    * @throws SLW_INSTANCE_FAILED when the instance ended: see `ended`
    */
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  /**
+   * The same for a model that answers in several parts: each is told as it comes, and the result has none of them.
+   * Default: the model answers at once.
+   */
+  stream?(inputs: readonly Tensor[], outputs: readonly string[], onPart: (outputs: readonly Tensor[]) => void): Promise<RunResult>
   /** Looks for a result that has come, instead of waiting until the event loop has been through everything before it. */
   poll?(): void
   /** Loading and warming are over, requests will come: whatever was held back for the sake of others no longer is. */

@@ -23,6 +23,8 @@ export interface SlotOptions {
   readonly clock: Clock
   /** Called whenever the slot may have become able to run. */
   readonly onAvailable: () => void
+  /** Called when another instance has taken the place of one that ended. */
+  readonly onRecovered?: () => void
   /** Called once for each end that nobody asked for. */
   readonly onFailure: (end: InstanceEnd) => void
 }
@@ -128,6 +130,7 @@ export class InstanceSlot {
     this.#state = 'restarting'
     try {
       await this.#adopt(await this.#options.open())
+      this.#options.onRecovered?.()
     } catch (error) {
       if ((this.#state as SlotState) === 'closed') return
       this.#recordFailure('restart failed', messageOf(error))
@@ -136,14 +139,28 @@ export class InstanceSlot {
   }
 
   /** Runs a batch; the caller has checked `available`. Afterwards `onAvailable` is called when the slot is free again. */
-  async run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult> {
+  run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult> {
+    return this.#use((instance) => instance.run(inputs, outputs))
+  }
+
+  /** The same in parts; of an instance that has none, as one. */
+  stream(inputs: readonly Tensor[], outputs: readonly string[], onPart: (outputs: readonly Tensor[]) => void): Promise<RunResult> {
+    return this.#use(async (instance) => {
+      if (instance.stream !== undefined) return await instance.stream(inputs, outputs, onPart)
+      const result = await instance.run(inputs, outputs)
+      onPart(result.outputs)
+      return result
+    })
+  }
+
+  async #use(act: (instance: Instance) => Promise<RunResult>): Promise<RunResult> {
     const instance = this.#instance
     if (instance === undefined || this.#state !== 'ready') {
       throw new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#options.name} is ${this.#state}`, { retryAfterMs: backoffMs(0) })
     }
     this.#running = true
     try {
-      return await instance.run(inputs, outputs)
+      return await act(instance)
     } finally {
       if (instance.busy) this.#awaitIdle(instance)
       else this.#running = false

@@ -89,7 +89,8 @@ function wireError(error: unknown): WireError {
 
 /** The faults that tests ask for; see core/fail-point. */
 async function injectFault(fault: string): Promise<void> {
-  switch (fault) {
+  const [kind = '', ms = '1500'] = fault.split('=')
+  switch (kind) {
     case 'throw':
       throw new Error('injected: a JavaScript error in the instance')
     case 'exhaust': {
@@ -106,7 +107,7 @@ async function injectFault(fault: string): Promise<void> {
       for (const end = Date.now() + 600_000; Date.now() < end;);
       break
     case 'slow':
-      for (const end = Date.now() + 1500; Date.now() < end;);
+      for (const end = Date.now() + Number(ms); Date.now() < end;);
       break
     case 'abort':
       process.abort()

@@ -9,6 +9,7 @@ import { messageOf, SlipwayError } from '../core/errors.ts'
 import type { IncomingMessage } from 'node:http'
 import type { Static, TSchema } from 'typebox'
 import type { ServerReport } from '../contract/followed-state.ts'
+import { writeWindow } from '../contract/observation-window.ts'
 import type { ObservationWindow } from '../contract/observation-window.ts'
 import type { Credentials } from './credentials.ts'
 import type { ControlPlaneAddress, Selection } from './types.ts'
@@ -102,7 +103,11 @@ export class ControlPlaneClient implements Disposable {
   }
 
   async sendWindows(server: string, windows: readonly ObservationWindow[], sentAt: number, signal: AbortSignal): Promise<void> {
-    await this.#ask(`/servers/${encodeURIComponent(server)}/windows`, { method: 'POST', body: { sentAt, windows }, signal })
+    await this.#ask(`/servers/${encodeURIComponent(server)}/windows`, {
+      method: 'POST',
+      body: { sentAt, windows: windows.map(writeWindow) },
+      signal,
+    })
   }
 
   /** A key of its own for a server. @param key a join token, or the key that is to be replaced */

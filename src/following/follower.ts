@@ -1,5 +1,6 @@
-import { modelReference } from '../contract/endpoint.ts'
 import { isDeepStrictEqual } from 'node:util'
+import { modelReference } from '../contract/endpoint.ts'
+import { everythingTo, fits } from '../contract/routing.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
@@ -11,6 +12,7 @@ import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionCondition } from '../contract/followed-state.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
+import type { LiveEndpoint } from '../serving/live.ts'
 import type { Applied } from '../serving/reconciler.ts'
 import type { ControlPlaneClient } from './control-plane-client.ts'
 import type { HeldVersion, LocalStore } from './local-store.ts'
@@ -26,10 +28,12 @@ export interface FollowerOptions {
   readonly store: LocalStore
   /** Makes a desired state true. */
   readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
+  /** Shares requests as a desired state says, at once: for what differs in its routing alone. */
+  readonly route: (desired: readonly DesiredEndpoint[]) => void
+  /** What is true of what is served. */
+  readonly live: () => readonly LiveEndpoint[]
   readonly clock: Clock
   readonly log: Logger
-  /** An endpoint is about to be put into use. */
-  readonly onUse?: (endpoint: FollowedEndpoint) => void
   /** Something that `status` tells has changed. */
   readonly onChange?: () => void
   /** Whether it is asked again and again. Default: true; otherwise at the start and by `refresh`. */
@@ -52,7 +56,8 @@ const TELL_EVERY_MS = 1000
 
 /** An endpoint as it is to be, and how far it is. */
 interface Target {
-  readonly endpoint: FollowedEndpoint
+  /** Its versions stay; its revision and routing are the latest that were heard of. */
+  endpoint: FollowedEndpoint
   readonly conditions: VersionCondition[]
   readonly ended: AbortController
 }
@@ -127,21 +132,28 @@ export class Follower implements AsyncDisposable {
   }
 
   status(): FollowStatus {
+    const live = this.#options.live()
     return {
       staleSeconds: (this.#options.clock.monotonicMs() - this.#heardMs) / 1000,
       trouble: this.#trouble ?? this.#storeTrouble,
-      endpoints: [...this.#targets.values()].map((target) => this.#stateOf(target)),
+      endpoints: [...this.#targets.values()].map((target) => this.#stateOf(target, live)),
     }
   }
 
-  #stateOf({ endpoint, conditions }: Target): EndpointState {
+  #stateOf({ endpoint, conditions }: Target, live: readonly LiveEndpoint[]): EndpointState {
     const versions = [...conditions]
+    const now = live.find(({ name }) => name === endpoint.name)
     // What is still served while another is on its way is told too.
     const present = this.#present.get(endpoint.name)
     for (const variant of present === undefined || present.failed === true ? [] : present.endpoint.variants)
       if (!conditions.some(({ variant: name, digest }) => name === variant.name && digest === variant.digest))
         versions.push(conditionOf(variant, 'ready', { serves: true }))
-    return { name: endpoint.name, revision: endpoint.revision, versions }
+    return {
+      name: endpoint.name,
+      revision: endpoint.revision,
+      ...(now !== undefined && { segment: now.segment }),
+      versions: versions.map((condition) => asItIs(condition, now)),
+    }
   }
 
   /** What was served when the process ended, from this machine alone. */
@@ -289,12 +301,7 @@ export class Follower implements AsyncDisposable {
     if ([...this.#present.keys()].some((name) => !names.has(name) && !isRefused(state, name))) this.#track(this.#drop(names, state))
     for (const endpoint of declared) {
       const target = this.#targets.get(endpoint.name)
-      if (
-        target !== undefined &&
-        target.endpoint.revision === endpoint.revision &&
-        isDeepStrictEqual(target.endpoint.variants, endpoint.variants)
-      )
-        continue
+      if (target !== undefined && this.#reroute(target, endpoint)) continue
       target?.ended.abort()
       const next: Target = {
         endpoint,
@@ -304,7 +311,28 @@ export class Follower implements AsyncDisposable {
       this.#targets.set(endpoint.name, next)
       this.#track(this.#reach(next))
     }
+    // What is new about routing holds from here on, also for what serves until the new versions are there.
+    this.#options.route(this.#desired())
     onChange?.()
+  }
+
+  /**
+   * Takes over what a document says beside versions, where these are the same: that waits for nothing.
+   * @returns whether there is nothing more to do
+   */
+  #reroute(target: Target, endpoint: FollowedEndpoint): boolean {
+    const before = target.endpoint
+    if (!isDeepStrictEqual(before.variants, endpoint.variants)) return false
+    // What could not be loaded is tried again for another revision.
+    if (before.revision !== endpoint.revision && target.conditions.some(({ state }) => state === 'failed')) return false
+    if (isDeepStrictEqual(before, endpoint)) return true
+    target.endpoint = endpoint
+    const present = this.#present.get(endpoint.name)
+    if (present !== undefined && isDeepStrictEqual(present.endpoint.variants, endpoint.variants)) {
+      this.#present.set(endpoint.name, { ...present, endpoint })
+      this.#track(this.#keep())
+    }
+    return true
   }
 
   /** Endpoints that are not declared any more are ended. */
@@ -313,8 +341,8 @@ export class Follower implements AsyncDisposable {
       const gone = [...this.#present].filter(([name]) => !names.has(name) && !this.#targets.has(name) && !isRefused(state, name))
       if (gone.length === 0) return
       for (const [name] of gone) this.#present.delete(name)
-      await this.#apply()
-      for (const [, present] of gone) letGo(present)
+      const { switches } = await this.#apply()
+      for (const [, present] of gone) this.#letGoAfter(switches, present)
       await this.#keep()
     })
   }
@@ -348,12 +376,12 @@ export class Follower implements AsyncDisposable {
   }
 
   async #bring(target: Target): Promise<void> {
-    const { endpoint, ended } = target
+    const { endpoint: wanted, ended } = target
     const signal = AbortSignal.any([ended.signal, this.#ended.signal])
     const held: HeldVersion[] = []
     let used = false
     try {
-      for (const [index, variant] of endpoint.variants.entries()) {
+      for (const [index, variant] of wanted.variants.entries()) {
         const condition = (state: VersionCondition['state'], progress?: number): void => {
           target.conditions[index] = conditionOf(variant, state, { serves: false, ...(progress !== undefined && { progress }) })
           this.#tell()
@@ -363,9 +391,10 @@ export class Follower implements AsyncDisposable {
       }
       await this.#changes.take(async () => {
         if (signal.aborted) return
+        const { endpoint } = target
         const before = await this.#clearFailed(endpoint.name)
         this.#present.set(endpoint.name, { endpoint, held })
-        const { failures } = await this.#apply().catch((error: unknown) => {
+        const { failures, switches } = await this.#apply().catch((error: unknown) => {
           // Nothing was taken over: what served before is still what there is.
           if (before === undefined) this.#present.delete(endpoint.name)
           else this.#present.set(endpoint.name, before)
@@ -373,12 +402,12 @@ export class Follower implements AsyncDisposable {
         })
         const failure = failures.find((failed) => failed.endpoint === endpoint.name)
         if (failure !== undefined) {
-          this.#present.set(endpoint.name, before ?? { endpoint, held, failed: true })
+          this.#present.set(endpoint.name, before ?? { endpoint: target.endpoint, held, failed: true })
           used = before === undefined
           throw failure.error
         }
         used = true
-        if (before !== undefined) letGo(before)
+        if (before !== undefined) this.#letGoAfter(switches, before)
         for (const [index, variant] of endpoint.variants.entries())
           target.conditions[index] = conditionOf(variant, 'ready', { serves: true })
         this.#tell(true)
@@ -397,6 +426,12 @@ export class Follower implements AsyncDisposable {
     await this.#apply()
     letGo(before)
     return undefined
+  }
+
+  /** The files of what was replaced stay until its last request is answered. */
+  #letGoAfter(switches: Promise<unknown>, present: Present): void {
+    // What goes wrong in ending it is told where it is ended.
+    this.#track(switches.catch(() => {}).then(() => letGo(present)))
   }
 
   #replace(name: string, next: Present): void {
@@ -423,10 +458,12 @@ export class Follower implements AsyncDisposable {
     })
   }
 
-  async #apply(): Promise<Applied> {
-    const { apply, onUse } = this.#options
-    for (const { endpoint } of this.#present.values()) onUse?.(endpoint)
-    return await apply([...this.#present.values()].map(desiredOf))
+  #apply(): Promise<Applied> {
+    return this.#options.apply(this.#desired())
+  }
+
+  #desired(): DesiredEndpoint[] {
+    return [...this.#present.values()].map((present) => desiredOf(present, this.#targets.get(present.endpoint.name)?.endpoint))
   }
 
   /** Writes down what is known and served. What cannot be written is told, and goes on. */
@@ -505,7 +542,7 @@ function endpointsOf({ endpoints, references = [] }: FollowedState): FollowedEnd
             generation: 1,
             revision: variant.version,
             variants: [variant],
-            routing: { weights: { [variant.name]: 100 }, salt: '', segment: 1 },
+            routing: everythingTo(variant.name, variant.model),
           },
         ],
   )
@@ -517,8 +554,10 @@ function isRefused({ references = [] }: FollowedState, model: string): boolean {
   return references.some(({ reference, variant }) => variant === undefined && modelReference(reference).model === model)
 }
 
-function desiredOf({ endpoint, held }: Present): DesiredEndpoint {
-  const { name, labels, revision, variants, routing } = endpoint
+/** @param latest what is to come: its routing holds already for as much of it as is there */
+function desiredOf({ endpoint, held }: Present, latest: FollowedEndpoint | undefined): DesiredEndpoint {
+  const { name, labels, revision, variants } = endpoint
+  const newer = latest !== undefined && fits(latest.routing, identitiesOf(latest), identitiesOf(endpoint))
   return {
     apiVersion: API_VERSION,
     kind: 'Endpoint',
@@ -529,11 +568,23 @@ function desiredOf({ endpoint, held }: Present): DesiredEndpoint {
         model: variant.model,
         version: String(variant.version),
         path: held[index]!.folder,
-        weight: routing.weights[variant.name] ?? 0,
         serving: variant.serving,
       })),
     },
+    routing: newer ? latest.routing : endpoint.routing,
   }
+}
+
+function identitiesOf({ variants }: FollowedEndpoint): Map<string, string> {
+  return new Map(variants.map((variant) => [variant.name, JSON.stringify(variant)]))
+}
+
+/** A version that was put into use may have ended since, again and again. */
+function asItIs(condition: VersionCondition, live: LiveEndpoint | undefined): VersionCondition {
+  if (!condition.serves) return condition
+  const now = live?.variants.find(({ name, version }) => name === condition.variant && version === String(condition.version))
+  if (now === undefined || now.ready) return condition
+  return { ...condition, state: 'failed', serves: false, reason: (now.reason ?? 'it is not ready').slice(0, 4000) }
 }
 
 /** Half a second, doubling to half a minute; half of it is chance, so that many who lost one thing do not ask for it at once. */

@@ -78,7 +78,7 @@ export class Reporter implements AsyncDisposable {
       staleSeconds,
       ...(trouble !== undefined && { message: trouble.slice(0, 4000) }),
       expiresInMs: EXPIRES_MS,
-      endpoints: endpoints.map(({ name, revision, versions }) => ({ name, revision, versions: [...versions] })),
+      endpoints: endpoints.map(({ versions, ...endpoint }) => ({ ...endpoint, versions: [...versions] })),
     }
     try {
       await client.report(server, report, this.#ended.signal)

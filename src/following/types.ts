@@ -27,6 +27,8 @@ export interface EndpointState {
   readonly name: string
   /** The revision that was last heard of. */
   readonly revision: number
+  /** Of the routing by which requests are shared; undefined until something is served. */
+  readonly segment?: number
   readonly versions: readonly VersionCondition[]
 }
 

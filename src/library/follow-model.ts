@@ -63,6 +63,8 @@ export async function followModel(
       client,
       store: localStore,
       apply: (desired) => dataPlane.apply(desired),
+      route: (desired) => dataPlane.route(desired),
+      live: () => dataPlane.live(),
       clock: systemClock,
       log,
       continuous: follow === 'notification',

@@ -1,18 +1,22 @@
 import { usableCores } from '../core/cores.ts'
 import { systemClock } from '../core/clock.ts'
-import { isSlipwayError, SlipwayError } from '../core/errors.ts'
+import { SlipwayError } from '../core/errors.ts'
 import { silentLogger } from '../core/log.ts'
+import { everythingTo } from '../contract/routing.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { findPackages } from '../model/layout.ts'
 import { pictureRequest, prepareQuestion, requestOf } from '../signature/request.ts'
 import { isPicture } from '../signature/image.ts'
 import { checkTensors } from '../signature/tensors.ts'
 import { DataPlane } from '../serving/data-plane.ts'
+import { callModel } from './call-model.ts'
 import { followModel, referenceOf } from './follow-model.ts'
+import type { Prepare } from './call-model.ts'
 import type { FollowStatus } from '../following/types.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Logger } from '../core/log.ts'
 import type { Answer } from '../signature/answer.ts'
+import type { Question } from '../signature/request.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { FollowedModel, FollowModelOptions } from './follow-model.ts'
 import type { Loaded, Variant } from '../serving/variant.ts'
@@ -123,18 +127,21 @@ async function loadFiles(
       'SLW_CONFIG_INVALID',
       `${path} holds ${found.length} models (${found.map((model) => model.name).join(', ')}); load one of its folders`,
     )
-  const variantSpec = { name: `v${location.version}`, model: location.name, version: location.version, path: location.path, weight: 100 }
+  const variantSpec = { name: `v${location.version}`, model: location.name, version: location.version, path: location.path }
   const {
     failures: [failure],
   } = await dataPlane.apply([
-    { apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name: location.name, generation: 1 }, spec: { variants: [variantSpec] } },
+    {
+      apiVersion: API_VERSION,
+      kind: 'Endpoint',
+      metadata: { name: location.name, generation: 1 },
+      spec: { variants: [variantSpec] },
+      routing: everythingTo(variantSpec.name, location.name),
+    },
   ])
   if (failure !== undefined) throw failure.error
   return location.name
 }
-
-/** Another version has come between a call and its place in a queue: it is called again. */
-const CALLS_MAX = 5
 
 class LoadedModel implements Model {
   readonly name: string
@@ -149,7 +156,7 @@ class LoadedModel implements Model {
   }
 
   get #variant(): Variant {
-    return this.#dataPlane.endpoint(this.name).route(undefined, undefined)
+    return this.#dataPlane.endpoint(this.name).requireMain()
   }
 
   get version(): string {
@@ -175,45 +182,29 @@ class LoadedModel implements Model {
   predict(rows: readonly unknown[], options?: CallOptions): Promise<Answer[]>
   predict(row: unknown, options?: CallOptions): Promise<Answer>
   async predict(value: unknown, options: CallOptions = {}): Promise<Answer | Answer[]> {
-    return await this.#call(async (variant) => {
-      const { signature } = variant.requireReady()
+    let question: Question
+    let many = false
+    const outputs = await this.#call(options, async ({ signature }) => {
       const request = value instanceof Uint8Array && isPicture(value) ? pictureRequest(value, 'picture') : requestOf(value, signature)
-      const question = await prepareQuestion(signature, request)
-      const answers = question.answer(await this.#run(variant, question, options))
-      return request.many ? answers : answers[0]!
+      many = request.many
+      question = await prepareQuestion(signature, request)
+      return question
     })
+    const answers = question!.answer(outputs)
+    return many ? answers : answers[0]!
   }
 
   async infer(given: readonly Tensor[], options: CallOptions & { readonly outputs?: readonly string[] } = {}): Promise<readonly Tensor[]> {
-    return await this.#call(async (variant) => {
-      const { inputs, rows } = checkTensors(variant.requireReady().signature, given)
-      return await this.#run(variant, { inputs, rows, outputs: variant.requestedOutputs(options.outputs) }, options)
+    return await this.#call(options, ({ signature, requestedOutputs }) => {
+      const { inputs, rows, warnings } = checkTensors(signature, given)
+      return { inputs, rows, warnings, outputs: requestedOutputs(options.outputs) }
     })
   }
 
-  /** With the version that answers now; where another takes its place before the call has one in its queue, with that. */
-  async #call<T>(act: (variant: Variant) => Promise<T>): Promise<T> {
-    for (let calls = 1; ; calls++) {
-      if (this.#closing !== undefined) throw new SlipwayError('SLW_CLOSED', `model "${this.name}" is closed`)
-      const variant = this.#variant
-      try {
-        return await act(variant)
-      } catch (error) {
-        const gaveWay = variant.retired && isSlipwayError(error) && (error.code === 'SLW_DRAINING' || error.code === 'SLW_CLOSED')
-        if (!gaveWay || this.#closing !== undefined || calls === CALLS_MAX) throw error
-      }
-    }
-  }
-
-  async #run(
-    variant: Variant,
-    { inputs, rows, outputs }: { inputs: readonly Tensor[]; rows: number; outputs: readonly string[] },
-    options: CallOptions,
-  ): Promise<readonly Tensor[]> {
+  async #call(options: CallOptions, prepare: Prepare): Promise<readonly Tensor[]> {
     options.signal?.throwIfAborted()
-    const deadlineMs = this.#dataPlane.clock.monotonicMs() + (options.timeoutMs ?? variant.requireReady().serving.requestTimeoutMs)
-    const result = await variant.infer({ inputs, rows, outputs, priority: 0, deadlineMs }, options.signal)
-    return result.outputs
+    if (this.#closing !== undefined) throw new SlipwayError('SLW_CLOSED', `model "${this.name}" is closed`)
+    return await callModel(this.#dataPlane, { ...options, endpoint: this.name, prepare })
   }
 
   close(): Promise<void> {

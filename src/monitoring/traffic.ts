@@ -1,6 +1,6 @@
-import { mergeHistograms, quantile } from '../contract/histogram.ts'
+import { mergeHistograms, quantile } from '../contract/statistics/histogram.ts'
 import { WINDOW_MS } from '../contract/observation-window.ts'
-import type { HistogramData } from '../contract/histogram.ts'
+import type { HistogramData } from '../contract/statistics/histogram.ts'
 import type { Rollup } from './windows.ts'
 
 /** What came to one version, and how it was answered. */
@@ -36,10 +36,10 @@ export function trafficOf(rollups: readonly Rollup[], lengthMs: number): Traffic
     const [{ endpoint, variant, model, version }] = some as [Rollup]
     let [requests, errors, refused] = [0, 0, 0]
     let answered: HistogramData | undefined
-    for (const { statistics } of some)
-      for (const [name, statistic] of Object.entries(statistics)) {
-        if (statistic.kind !== 'histogram' || !name.startsWith('request_seconds{')) continue
-        const code = Number(/[{,]code=(\d+)/.exec(name)?.[1] ?? 0)
+    for (const { series } of some)
+      for (const { name, labels, statistic } of series) {
+        if (statistic.kind !== 'histogram' || name !== 'request_seconds') continue
+        const code = Number(labels['code'] ?? 0)
         requests += statistic.count
         if (code >= 500) errors += statistic.count
         else if (code >= 400) refused += statistic.count

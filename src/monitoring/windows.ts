@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
-import { mergeStatistics, WINDOW_MS } from '../contract/observation-window.ts'
+import { upgradedStatistics, WINDOW_MS } from '../contract/observation-window.ts'
+import { mergeSeries, readSeries, writeSeries } from '../contract/statistics/series.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import type { Transaction } from 'kysely'
-import type { ObservationWindow, Statistic } from '../contract/observation-window.ts'
+import type { ObservationWindow, Source } from '../contract/observation-window.ts'
+import type { Series, WireSeries } from '../contract/statistics/series.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Database } from '../storage/sql/database.ts'
 import type { Schema } from '../storage/sql/schema.ts'
@@ -31,7 +33,8 @@ export interface Rollup {
   readonly model: string
   readonly version: string
   readonly segment: number
-  readonly statistics: Readonly<Record<string, Statistic>>
+  readonly source: Source
+  readonly series: readonly Series[]
 }
 
 export interface RollupQuery {
@@ -40,6 +43,8 @@ export interface RollupQuery {
   readonly fromMs: number
   readonly untilMs: number
   readonly endpoint?: string | undefined
+  /** Default: from wherever it came. */
+  readonly source?: Source | undefined
 }
 
 /** Windows at rest. Each counts once, however often and in whatever order it comes. */
@@ -64,22 +69,22 @@ export class Windows {
       if (key.endMs - skew < now - WINDOW_LIFE_MS)
         throw new SlipwayError('SLW_CONFLICT', `a window of ${new Date(key.startMs).toISOString()} is too old: it may have been counted`)
     await this.#database.write(async (write) => {
-      const sums = new Map<string, { row: RollupKey; statistics: Record<string, Statistic> }>()
+      const sums = new Map<string, Sum>()
       for (const window of windows.toSorted((a, b) => (keyText(a) < keyText(b) ? -1 : 1))) {
         if (!(await isNew(write, environment, window, now))) continue
         addTo(sums, environment, window, skew)
       }
       await faultPoint('window.keyed')
       // In one order, so that those who add to the same spans wait for each other, and not in a circle.
-      for (const [, { row, statistics }] of [...sums].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-        await mergeInto(write, row, statistics)
+      for (const [, { row, series }] of [...sums].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+        await mergeInto(write, row, series)
         await faultPoint('window.merged')
       }
     })
   }
 
   /** In the order of time. */
-  async list(environment: string, { span, fromMs, untilMs, endpoint }: RollupQuery): Promise<Rollup[]> {
+  async list(environment: string, { span, fromMs, untilMs, endpoint, source }: RollupQuery): Promise<Rollup[]> {
     const { spanMs } = SPANS[span]
     const rows = await this.#database.read
       .selectFrom('window_rollups')
@@ -89,6 +94,7 @@ export class Windows {
       .where('start_ms', '>=', Math.floor(fromMs / spanMs) * spanMs)
       .where('start_ms', '<', untilMs)
       .$if(endpoint !== undefined, (all) => all.where('endpoint', '=', endpoint!))
+      .$if(source !== undefined, (all) => all.where('source', '=', source!))
       .orderBy('start_ms')
       .execute()
     return rows.map((row) => ({
@@ -99,7 +105,8 @@ export class Windows {
       model: row.model,
       version: row.version,
       segment: row.segment,
-      statistics: JSON.parse(row.statistics) as Record<string, Statistic>,
+      source: row.source as Source,
+      series: seriesOf(row.statistics),
     }))
   }
 
@@ -120,6 +127,11 @@ export class Windows {
           .execute()
     })
   }
+}
+
+interface Sum {
+  readonly row: RollupKey
+  series: readonly Series[]
 }
 
 interface RollupKey {
@@ -158,12 +170,7 @@ async function isNew(write: Transaction<Schema>, environment: string, { key }: O
 }
 
 /** Adds a window to every span that it fits into. @throws SLW_INPUT_INVALID */
-function addTo(
-  sums: Map<string, { row: RollupKey; statistics: Record<string, Statistic> }>,
-  environment: string,
-  { key, statistics }: ObservationWindow,
-  skew: number,
-): void {
+function addTo(sums: Map<string, Sum>, environment: string, { key, series }: ObservationWindow, skew: number): void {
   const { endpoint, variant, model, version, segment, source, startMs, endMs } = key
   for (const { spanMs } of Object.values(SPANS)) {
     // What was merged on its way has no finer time.
@@ -172,12 +179,12 @@ function addTo(
     const row: RollupKey = { environment, span_ms: spanMs, start_ms: start, endpoint, variant, model, version, segment, source }
     const name = JSON.stringify(Object.values(row))
     const sum = sums.get(name)
-    if (sum === undefined) sums.set(name, { row, statistics: { ...statistics } })
-    else sum.statistics = merged(sum.statistics, statistics, endpoint)
+    if (sum === undefined) sums.set(name, { row, series })
+    else sum.series = merged(sum.series, series, endpoint)
   }
 }
 
-async function mergeInto(write: Transaction<Schema>, row: RollupKey, statistics: Record<string, Statistic>): Promise<void> {
+async function mergeInto(write: Transaction<Schema>, row: RollupKey, series: readonly Series[]): Promise<void> {
   // Where it is there it is not changed, but ours until the transaction ends.
   const present = await write
     .insertInto('window_rollups')
@@ -187,16 +194,23 @@ async function mergeInto(write: Transaction<Schema>, row: RollupKey, statistics:
     )
     .returning('statistics')
     .executeTakeFirstOrThrow()
-  const sum =
-    present.statistics === '' ? statistics : merged(JSON.parse(present.statistics) as Record<string, Statistic>, statistics, row.endpoint)
-  let update = write.updateTable('window_rollups').set({ statistics: JSON.stringify(sum) })
+  const sum = present.statistics === '' ? series : merged(seriesOf(present.statistics), series, row.endpoint)
+  let update = write.updateTable('window_rollups').set({ statistics: JSON.stringify(writeSeries(sum)) })
   for (const column of KEY_COLUMNS) update = update.where(column, '=', row[column] as never)
   await update.execute()
 }
 
-function merged(a: Record<string, Statistic>, b: Readonly<Record<string, Statistic>>, endpoint: string): Record<string, Statistic> {
+/** What a row holds; rows of the first releases have labels in the names. */
+function seriesOf(text: string): Series[] {
+  const kept = JSON.parse(text) as WireSeries[] | Record<string, unknown>
+  const read = readSeries(Array.isArray(kept) ? kept : (upgradedStatistics(kept) as WireSeries[]))
+  if ('issues' in read) throw new SlipwayError('SLW_INTERNAL', `a row of windows cannot be read: ${read.issues[0]?.message}`)
+  return read.value
+}
+
+function merged(a: readonly Series[], b: readonly Series[], endpoint: string): Series[] {
   try {
-    return mergeStatistics(a, b)
+    return mergeSeries(a, b)
   } catch (error) {
     throw new SlipwayError('SLW_INPUT_INVALID', `windows of endpoint "${endpoint}" do not fit together: ${(error as Error).message}`)
   }

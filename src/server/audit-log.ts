@@ -8,7 +8,8 @@ import type { Exchange } from '../protocol/http/exchange.ts'
 export function auditLog(log: Logger): (exchange: Exchange) => void {
   const record = log.child?.({ audit: true }, { level: 'info' }) ?? log
   return (exchange) => {
-    const { request, requestId, from, status, error, wish } = exchange
+    const { request, requestId, status, error } = exchange
+    const { from, wish } = exchange.adminCall ?? {}
     const fields = {
       method: request.method,
       url: request.url,

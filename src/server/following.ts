@@ -15,11 +15,24 @@ import { Secrets } from '../security/secrets/secrets.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { Logger } from '../core/log.ts'
 import type { ControlPlaneAddress, FollowStatus, Selection } from '../following/types.ts'
-import type { Family } from '../serving/observe/exposition.ts'
+import type { LiveEndpoint } from '../serving/live.ts'
+import type { Observed } from '../serving/observe/observations.ts'
 import type { Applied } from '../serving/reconciler.ts'
 import { JOIN_TOKEN_VARIABLE } from './control-plane-options.ts'
 import type { ControlPlaneConfig } from './control-plane-options.ts'
 import type { Source } from './source.ts'
+
+/** What serves, whether in this process or in several. */
+export interface Served {
+  /** Makes a desired state true. */
+  readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
+  /** Shares requests as a desired state says, at once. */
+  readonly route: (desired: readonly DesiredEndpoint[]) => void
+  /** What is true of it now. */
+  readonly live: () => readonly LiveEndpoint[]
+  /** Calls back whenever `live` may tell something else. */
+  readonly watch: (changed: () => void) => void
+}
 
 export interface FollowingOptions {
   readonly config: ControlPlaneConfig
@@ -27,14 +40,14 @@ export interface FollowingOptions {
   readonly port: number
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly log: Logger
-  readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
-  /** What the server counts. */
-  readonly families: () => Promise<readonly Family[]>
+  readonly served: Served
+  /** What the server sees. */
+  readonly observed: () => Promise<readonly Observed[]>
 }
 
 /** A control plane as the source of what a server serves. */
 export async function sourceOfControlPlane(options: FollowingOptions): Promise<Source> {
-  const { config, port, log, apply } = options
+  const { config, port, log, served } = options
   const clock = systemClock
   await using opened = new AsyncDisposableStack()
   const address = await addressOf(options)
@@ -43,7 +56,6 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
   const selection: Selection = { endpoints: config.endpoints }
   const bootId = randomBytes(8).toString('hex')
   let reporter: Reporter | undefined
-  const segments = new Map<string, number>()
   const follower = opened.use(
     new Follower({
       selection,
@@ -51,10 +63,9 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
       name: JSON.stringify([config.url, config.environment ?? '', config.endpoints]),
       client,
       store,
-      apply,
-      onUse: ({ name, variants, routing }) => {
-        for (const variant of variants) segments.set(segmentKey(name, variant.name, String(variant.version)), routing.segment)
-      },
+      apply: served.apply,
+      route: served.route,
+      live: served.live,
       clock,
       log,
       onChange: () => reporter?.changed(),
@@ -82,22 +93,20 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
     async begin({ url, port: bound }) {
       const server = config.serverName ?? `${hostname()}:${port === 0 ? bound : port}`
       client.credentials = new Credentials({ address, client, server, folder: store.folder, clock })
-      const cutter = new WindowCutter(
-        { server, bootId, segmentOf: (endpoint, variant, version) => segments.get(segmentKey(endpoint, variant, version)) ?? 1 },
-        clock.epochMs(),
-      )
+      const cutter = new WindowCutter({ server, bootId }, clock.epochMs())
       windows = new ServerWindows({
         folders: new WindowFolders(store.folder, config),
         server,
         cutter,
         client,
         clientOf: (other) => clientAs(other, address, store.folder),
-        families: options.families,
+        observed: options.observed,
         clock,
         log,
       })
       held.use(windows)
       reporter = held.use(new Reporter({ client, server, bootId, url, status, clock, log }))
+      served.watch(() => reporter?.changed())
       windows.start()
       await follower.start()
       reporter.changed()
@@ -112,10 +121,6 @@ function clientAs(server: string, address: ControlPlaneAddress, folder: string):
   const client = new ControlPlaneClient(address)
   client.credentials = new Credentials({ address, client, server, folder, clock: systemClock })
   return client
-}
-
-function segmentKey(endpoint: string, variant: string, version: string): string {
-  return `${endpoint}\0${variant}\0${version}`
 }
 
 async function addressOf({ config, environment, log }: FollowingOptions): Promise<ControlPlaneAddress> {

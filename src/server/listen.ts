@@ -8,8 +8,10 @@ import type { ServerConfig } from './options.ts'
 import type { Security } from './security.ts'
 
 /** What the doors show and whom they tell. */
-export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'observer' | 'audit'> {
+export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'audit' | 'dialects'> {
   readonly routes: readonly Route[]
+  /** Dialects that have ports of their own, and what is found there. */
+  readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[]
   /** On a port of their own where the configuration names one, else beside the others. */
   readonly adminRoutes: readonly Route[]
   /** The Unix socket is one that several processes of this server listen on; the first of them has made way for it. */
@@ -24,7 +26,7 @@ export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'ob
 export async function listen(
   config: ServerConfig,
   security: Security,
-  { routes: open, adminRoutes, sharedSocket = false, ...behind }: Behind,
+  { routes: open, apart, adminRoutes, sharedSocket = false, ...behind }: Behind,
 ): Promise<HttpServer> {
   const { host, port, adminPort, socket, allowedHosts, cors, limits } = config
   const routes = adminPort === undefined ? [...open, ...adminRoutes] : open
@@ -40,6 +42,7 @@ export async function listen(
         ...(adminPort === undefined
           ? []
           : [{ address: { host, port: adminPort }, routes: adminRoutes, tls: security.certificates, allowedHosts }]),
+        ...apart.map((one) => ({ address: { host, port: one.port }, routes: one.routes, tls: security.certificates, allowedHosts })),
       ],
     })
   } catch (error) {
@@ -51,7 +54,7 @@ export async function listen(
         'SLW_PORT_IN_USE',
         where.startsWith('the socket')
           ? `${where} is taken; choose another with --socket`
-          : `port ${tried} on ${host} is taken${holderOf(tried)}; choose another with ${tried === adminPort ? '--admin-port' : '--port'}`,
+          : `port ${tried} on ${host} is taken${holderOf(tried)}; choose another with ${tried === adminPort ? '--admin-port' : apart.some((one) => one.port === tried) ? '--dialects' : '--port'}`,
       )
     throw new SlipwayError('SLW_CONFIG_INVALID', `cannot listen on ${where}: ${messageOf(error)}`, { cause: error })
   }

@@ -2,11 +2,15 @@ import { Type } from 'typebox'
 import { ControlPlaneOptions, resolveControlPlane } from './control-plane-options.ts'
 import { DOOR_SETTINGS, resolveDoors } from './door-options.ts'
 import { oneOf } from '../contract/schema.ts'
+import { SlipwayError } from '../core/errors.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
-import { HttpLimitsOptions, HTTP_LIMIT_DEFAULTS } from '../protocol/http/options.ts'
+import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
+import { HTTP_LIMIT_DEFAULTS, HTTP_LIMIT_SETTINGS } from '../protocol/http/options.ts'
+import { REQUEST_LIMIT_DEFAULTS, REQUEST_LIMIT_SETTINGS } from '../protocol/limits.ts'
 import { resolveTracing, TracingOptions } from '../serving/observe/tracing/options.ts'
 import type { Static } from 'typebox'
 import type { HttpLimits } from '../protocol/http/options.ts'
+import type { RequestLimits } from '../protocol/limits.ts'
 import type { ControlPlaneConfig } from './control-plane-options.ts'
 import type { DoorsConfig } from './door-options.ts'
 import type { TracingConfig } from '../serving/observe/tracing/options.ts'
@@ -52,6 +56,12 @@ export const ServerOptions = Type.Object(
           'Serving processes that share the port, for machines on which one main thread is the bottleneck. Each loads the models. Default: 1.',
       }),
     ),
+    dialects: Type.Optional(
+      Type.String({
+        pattern: '^[a-z0-9-]+(@\\d+)?(\\s*,\\s*[a-z0-9-]+(@\\d+)?)*$',
+        description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. ${DIALECTS.map(({ name, description }) => `${name}: ${description}`).join('; ')}. Default: ${DIALECTS.map(({ name }) => name).join(',')}.`,
+      }),
+    ),
     pollMs: Type.Optional(
       Type.Integer({
         minimum: 0,
@@ -86,7 +96,12 @@ export const ServerOptions = Type.Object(
     ),
     device: Type.Optional(oneOf(['cpu'], { description: 'Where models run. Default: cpu.' })),
     serving: Type.Optional(ServingOptions),
-    limits: Type.Optional(HttpLimitsOptions),
+    limits: Type.Optional(
+      Type.Object(
+        { ...HTTP_LIMIT_SETTINGS, ...REQUEST_LIMIT_SETTINGS },
+        { additionalProperties: false, description: 'What one request and one client may take.' },
+      ),
+    ),
     log: Type.Optional(
       Type.Object(
         {
@@ -140,6 +155,13 @@ export const ServerOptions = Type.Object(
 )
 export type ServerOptions = Static<typeof ServerOptions>
 
+/** A dialect that is spoken. */
+export interface DialectChoice {
+  readonly name: string
+  /** Undefined: the port of the server. */
+  readonly port: number | undefined
+}
+
 /** {@link ServerOptions} with every default in place. */
 export interface ServerConfig extends DoorsConfig {
   readonly host: string
@@ -161,7 +183,8 @@ export interface ServerConfig extends DoorsConfig {
   readonly sandboxPython: string | undefined
   readonly strictReadiness: boolean
   readonly serving: ServingOptions
-  readonly limits: HttpLimits
+  readonly limits: HttpLimits & RequestLimits
+  readonly dialects: readonly DialectChoice[]
   readonly log: { readonly level: string; readonly file: string | undefined; readonly access: boolean; readonly slowMs: number }
   readonly metrics: { readonly guideNames: boolean }
   readonly tracing: TracingConfig
@@ -192,10 +215,31 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     sandboxPython: options.sandboxPython,
     strictReadiness: options.strictReadiness ?? false,
     serving: options.serving ?? {},
-    limits: { ...HTTP_LIMIT_DEFAULTS, ...options.limits },
+    limits: { ...HTTP_LIMIT_DEFAULTS, ...REQUEST_LIMIT_DEFAULTS, ...options.limits },
+    dialects: resolveDialects(options.dialects),
     log: { level: 'info', file: undefined, access: false, slowMs: 1000, ...options.log },
     metrics: { guideNames: false, ...options.metrics },
     tracing: resolveTracing(options.tracing),
     shutdown: { pauseMs: 2000, graceMs: 25_000, ...options.shutdown },
   }
+}
+
+/** @throws SLW_CONFIG_INVALID for one that there is not, and one that is named twice */
+function resolveDialects(text: string | undefined): DialectChoice[] {
+  const known = DIALECTS.map(({ name }) => name)
+  if (text === undefined) return known.map((name) => ({ name, port: undefined }))
+  const chosen = text.split(',').map((entry): DialectChoice => {
+    const [name = '', port] = entry.trim().split('@')
+    return { name, port: port === undefined ? undefined : Number(port) }
+  })
+  for (const [index, { name, port }] of chosen.entries()) {
+    if (!known.includes(name)) throw invalidDialects(`there is no dialect "${name}"; there are ${known.join(', ')}`)
+    if (chosen.findIndex((other) => other.name === name) !== index) throw invalidDialects(`"${name}" is named twice`)
+    if (port !== undefined && port > 65_535) throw invalidDialects(`${port} is no port`)
+  }
+  return chosen
+}
+
+function invalidDialects(message: string): SlipwayError {
+  return new SlipwayError('SLW_CONFIG_INVALID', `dialects: ${message}`)
 }

@@ -3,23 +3,27 @@ import { systemClock } from '../core/clock.ts'
 import { createIds } from '../core/ids.ts'
 import { DataPlane } from '../serving/data-plane.ts'
 import { METRICS } from '../serving/observe/catalog.ts'
+import { familiesOf } from '../serving/observe/merge.ts'
 import { Metrics } from '../serving/observe/metrics.ts'
+import { Observations } from '../serving/observe/observations.ts'
 import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
 import { startTracing } from '../serving/observe/tracing/tracing.ts'
 import { adminRoutes } from '../protocol/http/admin.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
-import { friendlyRoutes } from '../protocol/http/friendly.ts'
+import { routesOf } from '../protocol/http/dialects/dialect.ts'
+import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
-import { v2Routes } from '../protocol/http/v2.ts'
 import { auditLog } from './audit-log.ts'
 import { listen } from './listen.ts'
 import type { Logger } from '../core/log.ts'
 import type { Family } from '../serving/observe/exposition.ts'
+import type { ProcessCounts } from '../serving/observe/merge.ts'
 import type { HealthOptions } from '../protocol/http/health.ts'
 import type { FollowStatus } from '../following/types.ts'
 import type { Administration } from '../protocol/http/admin.ts'
+import type { DialectHost } from '../protocol/http/dialects/dialect.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
 import type { LogOutput } from './log-output.ts'
 import type { ServerConfig } from './options.ts'
@@ -51,8 +55,8 @@ export interface ServingProcess extends AsyncDisposable {
   readonly dataPlane: DataPlane
   readonly metrics: Metrics
   readonly http: HttpServer
-  /** Metrics of this process. */
-  families(): Family[]
+  /** What this process counts. */
+  counts(): ProcessCounts
   /** Ends politely. @returns whether everything in flight was answered in time */
   drain(): Promise<boolean>
 }
@@ -63,6 +67,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
   await using opened = new AsyncDisposableStack()
   const clock = systemClock
   const metrics = new Metrics(config.metrics)
+  const observations = new Observations()
   const processMetrics = new ProcessMetrics()
   opened.defer(() => processMetrics.close())
   // Opened before what it hears of, so that it is closed after: then it sends what is left.
@@ -73,7 +78,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       cores,
       clock,
       log,
-      observers: [metrics, requestLog(log, config.log), ...traced],
+      observers: [metrics, observations, requestLog(log, config.log), ...traced],
       servingFor: () => config.serving,
       memoryBudgetBytes,
       sandboxPython: config.sandboxPython,
@@ -81,31 +86,44 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       drainTimeoutMs: config.shutdown.graceMs,
     }),
   )
-  const families = (): Family[] => [
-    ...metrics.families(dataPlane),
-    ...processMetrics.families(),
-    ...traced.flatMap((source) => source.families()),
-    ...followingFamilies(options.following?.()),
-    {
-      name: 'slipway_log_dropped_total',
-      info: METRICS.slipway_log_dropped_total,
-      samples: [{ labels: {}, value: logOutput?.dropped ?? 0 }],
-    },
-  ]
+  const counts = (): ProcessCounts => ({
+    observed: observations.snapshot([...dataPlane.variants()].map(({ subject }) => subject)),
+    families: [
+      ...metrics.families(dataPlane),
+      ...processMetrics.families(),
+      ...traced.flatMap((source) => source.families()),
+      ...followingFamilies(options.following?.()),
+      {
+        name: 'slipway_log_dropped_total',
+        info: METRICS.slipway_log_dropped_total,
+        samples: [{ labels: {}, value: logOutput?.dropped ?? 0 }],
+      },
+    ],
+  })
   await options.beforeListening?.(dataPlane)
+  const host: DialectHost = {
+    dataPlane,
+    limits: config.limits,
+    defaultModel: config.defaultModel,
+    unloaded: async () => (await administration.models()).filter((model) => model.unloaded).map((model) => model.name),
+  }
+  const spoken = config.dialects.map(({ name, port }) => {
+    const dialect = DIALECTS.find((one) => one.name === name)!
+    return { dialect, port, routes: routesOf(dialect, host) }
+  })
+  const health = healthRoutes(dataPlane, { strict: config.strictReadiness, following: options.followingHealth ?? options.following })
   const http = opened.use(
     await listen(config, security, {
       clock,
       nextId: createIds(),
-      observer: dataPlane.observer,
       audit: auditLog(log),
+      dialects: spoken.map(({ dialect }) => dialect),
+      // Whoever reaches a port of its own can ask for health there too.
+      apart: spoken.flatMap(({ port, routes }) => (port === undefined ? [] : [{ port, routes: [...routes, ...health] }])),
       routes: [
-        ...v2Routes(dataPlane, config.limits, async () =>
-          (await administration.models()).filter((model) => model.unloaded).map((model) => model.name),
-        ),
-        ...friendlyRoutes(dataPlane, config.limits, config.defaultModel),
-        ...healthRoutes(dataPlane, { strict: config.strictReadiness, following: options.followingHealth ?? options.following }),
-        metricsRoute(options.families ?? (() => Promise.resolve(families()))),
+        ...spoken.filter(({ port }) => port === undefined).flatMap(({ routes }) => routes),
+        ...health,
+        metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
         ...docsRoutes(dataPlane),
       ],
       sharedSocket: options.sharedSocket ?? false,
@@ -117,7 +135,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     dataPlane,
     metrics,
     http,
-    families,
+    counts,
     drain: () => drain(dataPlane, http, config.shutdown),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }

@@ -15,7 +15,7 @@ import type { Cores } from '../core/cores.ts'
 import type { Logger } from '../core/log.ts'
 import type { LogOutput } from './log-output.ts'
 import type { DataPlane } from '../serving/data-plane.ts'
-import type { FollowingOptions } from './following.ts'
+import type { FollowingOptions, Served } from './following.ts'
 import type { RepositoryOptions } from '../serving/repository/repository.ts'
 import type { Metrics } from '../serving/observe/metrics.ts'
 import type { ServerConfig, ServerOptions } from './options.ts'
@@ -75,8 +75,11 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
   const security = opened.use(await openSecurity(config, environment, log))
   const repository = await openSource(config, log, environment, {
     apply: (desired) => serving.dataPlane.apply(desired),
+    route: (desired) => serving.dataPlane.route(desired),
+    live: () => serving.dataPlane.live(),
+    watch: (changed) => void serving.dataPlane.watch(changed),
     serves: (endpoint, path) => serving.dataPlane.serves(endpoint, path),
-    families: () => Promise.resolve(serving.families()),
+    observed: () => Promise.resolve(serving.counts().observed),
   })
   await using closing = new AsyncDisposableStack()
   closing.defer(() => repository.close())
@@ -143,17 +146,18 @@ export async function openSource(
   config: ServerConfig,
   log: Logger,
   environment: Readonly<Record<string, string | undefined>>,
-  { families, ...serving }: Pick<RepositoryOptions, 'apply' | 'serves'> & Pick<FollowingOptions, 'families'>,
+  { observed, serves, ...served }: Pick<RepositoryOptions, 'serves'> & Served & Pick<FollowingOptions, 'observed'>,
 ): Promise<Source> {
   const { controlPlane, models, pollMs, port } = config
-  if (controlPlane === undefined) return sourceOfFiles(await openRepository(config, log, serving), pollMs)
+  if (controlPlane === undefined)
+    return sourceOfFiles(await openRepository(config, log, { apply: served.apply, ...(serves !== undefined && { serves }) }), pollMs)
   if (models.length > 0)
     throw new SlipwayError(
       'SLW_CONFIG_INVALID',
       `models of files and a control plane are two desired states: name either ${models[0]!.path} or ${controlPlane.url}`,
     )
   const { sourceOfControlPlane } = await import('./following.ts')
-  return await sourceOfControlPlane({ config: controlPlane, port, environment, log, apply: serving.apply, families })
+  return await sourceOfControlPlane({ config: controlPlane, port, environment, log, served, observed })
 }
 
 /** What one of so many processes may use of the memory budget. */

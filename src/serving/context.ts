@@ -1,16 +1,14 @@
-/** What is known of one request while it is served, made at the door. */
+import type { Decision } from './router/decision.ts'
+
+/** What is known of one request while it is served: made once it has a place in a queue. */
 export interface RequestContext {
-  /** Which door: `v2`, `predict`, `library`, ... */
+  /** Which way it came: `v2`, `predict`, `library`, ... */
   readonly protocol: string
   /** The caller's own id, or ours. */
   readonly requestId: string
   /** Ours, unique: what later feedback refers to. */
   readonly predictionId: string
-  readonly endpoint: string
-  /** The variant that was chosen: by the version asked for, else by weight. */
-  readonly variant: string
-  /** Whoever shares a key gets the same variant; undefined: each request is its own unit. */
-  readonly unitKey: string | undefined
+  readonly decision: Decision
   /** Monotonic milliseconds after which nobody waits any more. */
   readonly deadlineMs: number
   /** Smaller is more urgent; 0 is the default. */

@@ -1,14 +1,19 @@
 import { closest } from '../contract/schema.ts'
 import { orLate } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
+import { instances } from './backend.ts'
 import { observeAll } from './observe/events.ts'
+import { Taps } from './observe/taps.ts'
+import { liveEndpoints } from './live.ts'
 import { Reconciler } from './reconciler.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
 import type { Signature } from '../signature/signature.ts'
+import type { Backend } from './backend.ts'
 import type { Endpoint } from './endpoint.ts'
+import type { LiveEndpoint } from './live.ts'
 import type { Observer } from './observe/events.ts'
 import type { Applied, Change } from './reconciler.ts'
 import type { Residency } from './residency.ts'
@@ -29,6 +34,10 @@ export interface DataPlaneOptions {
   readonly expectsChanges?: boolean
   /** The interpreter in which models of Python run, confined. Default: such models are refused. */
   readonly sandboxPython?: string | undefined
+  /** What answers for variants. Default: instances on this machine. */
+  readonly backend?: Backend
+  /** In [0, 1), for requests without a unit. Default: Math.random. */
+  readonly random?: () => number
 }
 
 /** How long a request may wait for its model to be loaded where it says nothing itself. */
@@ -40,13 +49,15 @@ const LOAD_WAITERS_MAX = 1000
 export class DataPlane {
   readonly clock: Clock
   readonly observer: Required<Observer>
+  readonly taps = new Taps()
   readonly #reconciler: Reconciler
+  readonly #watchers = new Set<() => void>()
   #draining = false
   #waitingForLoads = 0
 
   constructor(options: DataPlaneOptions) {
     this.clock = options.clock
-    this.observer = observeAll(options.observers)
+    this.observer = observeAll([...options.observers, this.#watched()])
     this.#reconciler = new Reconciler({
       cores: options.cores,
       clock: options.clock,
@@ -57,6 +68,8 @@ export class DataPlane {
       drainTimeoutMs: options.drainTimeoutMs ?? 25_000,
       expectsChanges: options.expectsChanges ?? false,
       sandboxPython: options.sandboxPython,
+      random: options.random,
+      backend: options.backend ?? instances,
     })
   }
 
@@ -65,7 +78,34 @@ export class DataPlane {
     return this.#reconciler.apply(desired)
   }
 
-  /** The same in two steps, for whoever must know first whether it can be done. */
+  /** Shares requests as is desired from the next one on, and waits for nothing; versions that are not there yet are left to `apply`. */
+  route(desired: readonly DesiredEndpoint[]): void {
+    this.#reconciler.route(desired)
+    this.#changed()
+  }
+
+  /** What is true of each endpoint now. */
+  live(): LiveEndpoint[] {
+    return liveEndpoints(this.endpoints.values())
+  }
+
+  /** Calls back whenever `live` may tell something else. @returns ends that */
+  watch(changed: () => void): () => void {
+    this.#watchers.add(changed)
+    return () => void this.#watchers.delete(changed)
+  }
+
+  #changed(): void {
+    for (const changed of this.#watchers) changed()
+  }
+
+  /** The events after which something else is true. */
+  #watched(): Observer {
+    const changed = (): void => this.#changed()
+    return { instanceFailure: changed, instanceRecovered: changed, load: changed, unload: changed, change: changed }
+  }
+
+  /** The same as `apply` in two steps, for whoever must know first whether it can be done. */
   prepare(desired: readonly DesiredEndpoint[]): Promise<Change> {
     return this.#reconciler.prepare(desired)
   }

@@ -1,33 +1,65 @@
-import { createHash } from 'node:crypto'
-import { SlipwayError } from '../core/errors.ts'
+import { Router } from './router/router.ts'
+import type { Routing } from '../contract/routing.ts'
+import type { Decision } from './router/decision.ts'
+import type { Asked, Routed } from './router/router.ts'
 import type { Variant, VariantStatus } from './variant.ts'
 
 /** Failed versions that an endpoint remembers. */
 const FAILURES_MAX = 5
 
-/** A stable name that clients call, and the variants behind it. */
-export class Endpoint {
+export interface EndpointOptions {
   readonly name: string
+  readonly routing: Routing
   /** It came after the server had loaded what it started with. */
   readonly late: boolean
-  #variants: readonly Variant[]
+  /** In [0, 1), where a request has no unit. Default: Math.random. */
+  readonly random?: (() => number) | undefined
+}
+
+/** A stable name that clients call, the variants behind it, and how requests are shared between them. */
+export class Endpoint {
+  readonly name: string
+  readonly late: boolean
+  readonly #random: (() => number) | undefined
+  #router: Router<Variant>
   #failures: readonly VariantStatus[] = []
   /** Versions that are being loaded beside those that serve. */
   loading: readonly Variant[] = []
 
-  constructor(name: string, variants: readonly Variant[], late = false) {
+  constructor({ name, routing, late, random }: EndpointOptions) {
     this.name = name
     this.late = late
-    this.#variants = variants
+    this.#random = random
+    this.#router = new Router(name, [], routing, random)
   }
 
   get variants(): readonly Variant[] {
-    return this.#variants
+    return this.#router.variants
   }
 
-  replace(variants: readonly Variant[]): void {
-    this.#variants = variants
+  get routing(): Routing {
+    return this.#router.routing
+  }
+
+  /** The variant that has the largest share: the endpoint is known by what it takes and gives. */
+  get main(): Variant | undefined {
+    return this.#router.main
+  }
+
+  /** @throws SLW_MODEL_NOT_FOUND where there is none */
+  requireMain(): Variant {
+    return this.main ?? this.decide({}).variant
+  }
+
+  /** Puts variants and routing into use, both at once. */
+  replace(variants: readonly Variant[], routing: Routing = this.routing): void {
+    this.#router = new Router(this.name, variants, routing, this.#random)
     this.#forget(variants.filter((variant) => variant.phase === 'ready').map((variant) => variant.subject.version))
+  }
+
+  /** Shares requests in another way from the next one on. */
+  reroute(routing: Routing): void {
+    this.#router = new Router(this.name, this.variants, routing, this.#random)
   }
 
   /** Versions that could not be loaded and did not take the place of those that serve, the latest last. */
@@ -44,37 +76,13 @@ export class Endpoint {
     this.#failures = this.#failures.filter((failure) => !versions.includes(failure.version))
   }
 
-  /**
-   * The variant for a request: the version asked for, or a share of the traffic by weight. Whoever has a unit key always
-   * gets the same one.
-   * @throws SLW_MODEL_NOT_FOUND for a version that is not served
-   */
-  route(version: string | undefined, unit: string | undefined): Variant {
-    const variants = this.#variants
-    if (version !== undefined) {
-      const found = variants.find((variant) => variant.spec.version === version)
-      if (found !== undefined) return found
-      throw new SlipwayError(
-        'SLW_MODEL_NOT_FOUND',
-        `model "${this.name}" has no version "${version}"; served: ${variants.map((variant) => variant.spec.version).join(', ')}`,
-      )
-    }
-    const weighted = variants.filter((variant) => variant.spec.weight > 0)
-    const only = weighted.length === 1 ? weighted[0] : undefined
-    if (only !== undefined) return only
-    const total = weighted.reduce((sum, variant) => sum + variant.spec.weight, 0)
-    let point = (unit === undefined ? Math.random() : unitPoint(this.name, unit)) * total
-    for (const variant of weighted) {
-      point -= variant.spec.weight
-      if (point < 0) return variant
-    }
-    const last = weighted.at(-1) ?? variants[0]
-    if (last === undefined) throw new SlipwayError('SLW_MODEL_NOT_FOUND', `endpoint "${this.name}" has no variant`)
-    return last
+  /** Decides once which variant a request is for. @throws as `Router.decide` */
+  decide(asked: Asked): Routed<Variant> {
+    return this.#router.decide(asked)
   }
-}
 
-/** A number in [0, 1) that a unit key always maps to, independent between endpoints. */
-function unitPoint(endpoint: string, unit: string): number {
-  return createHash('sha256').update(`${endpoint}\0${unit}`).digest().readUInt32BE(0) / 2 ** 32
+  /** The same decision, after variants have changed and before anything ran. @throws as `Router.decide` */
+  again(decision: Decision, version: string | undefined): Routed<Variant> {
+    return this.#router.again(decision, version)
+  }
 }

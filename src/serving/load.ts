@@ -46,6 +46,8 @@ export interface LoadOptions {
   /** An instance may have become able to run. */
   readonly onAvailable: () => void
   readonly onInstanceFailure: (instance: string, end: InstanceEnd) => void
+  /** Another has taken the place of an instance that ended. */
+  readonly onInstanceRecovered?: () => void
 }
 
 /** How long the parts of a load took, milliseconds. */
@@ -56,13 +58,16 @@ export interface LoadTimes {
   readonly warmUpMs: number
 }
 
+/** A place in which a model runs: what the scheduler needs of it, and how it is. */
+export type Slot = Pick<InstanceSlot, 'state' | 'available' | 'run' | 'stream' | 'poll' | 'status'>
+
 /** A model that runs: its instances, and everything that was found out about it. Whoever opens it closes it. */
 export interface OpenModel extends AsyncDisposable {
   readonly package: ModelPackage
   readonly signature: Signature
   readonly serving: Serving
   readonly probe: Probe
-  readonly slots: readonly InstanceSlot[]
+  readonly slots: readonly Slot[]
   /** An instance on this thread, for runs that are known to be short. */
   readonly inline: Instance | undefined
   /** Whether a request's shapes beyond its rows are free, so that requests of one model may not fit into one batch. */
@@ -198,7 +203,7 @@ class Opening {
   }
 
   slot(index: number): InstanceSlot {
-    const { clock, onAvailable, onInstanceFailure } = this.#options
+    const { clock, onAvailable, onInstanceFailure, onInstanceRecovered } = this.#options
     // One that is started again is wanted at once.
     let { gentle } = this.#options
     let first = true
@@ -224,6 +229,7 @@ class Opening {
       },
       onAvailable,
       onFailure: (end) => onInstanceFailure(spec.name, end),
+      ...(onInstanceRecovered !== undefined && { onRecovered: onInstanceRecovered }),
     })
   }
 

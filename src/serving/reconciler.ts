@@ -1,11 +1,14 @@
 import { orLate } from '../core/clock.ts'
-import { toSlipwayError } from '../core/errors.ts'
+import { messageOf, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
+import { identityOf } from '../contract/desired-endpoint.ts'
+import { fits, weightOf } from '../contract/routing.ts'
 import { SpareThreads } from '../engine/thread.ts'
 import { Endpoint } from './endpoint.ts'
 import { Residency } from './residency.ts'
 import { Variant } from './variant.ts'
 import type { DesiredEndpoint, VariantSpec } from '../contract/desired-endpoint.ts'
+import type { Routing } from '../contract/routing.ts'
 import type { SlipwayError } from '../core/errors.ts'
 import type { LoadTimes } from './load.ts'
 import type { VariantOptions } from './variant.ts'
@@ -18,6 +21,8 @@ export type ReconcilerOptions = Omit<VariantOptions, 'endpoint' | 'spec' | 'serv
   readonly drainTimeoutMs: number
   /** Whether versions will take each other's place: what the first change needs is then made ready after the start. */
   readonly expectsChanges: boolean
+  /** See `EndpointOptions`. */
+  readonly random?: (() => number) | undefined
 }
 
 /** A version that could not be loaded. */
@@ -25,6 +30,8 @@ export interface FailedLoad {
   readonly endpoint: string
   readonly spec: VariantSpec
   readonly error: SlipwayError
+  /** Whether it was to get requests. */
+  readonly weighted: boolean
   /** What was loaded from the same path before goes on being served. */
   readonly held?: boolean
 }
@@ -40,24 +47,34 @@ export interface SwitchReport extends LoadTimes {
   readonly drainMs: number
 }
 
+/** A desired state that is in use. */
 export interface Applied {
   readonly failures: readonly FailedLoad[]
-  readonly switches: readonly SwitchReport[]
+  /** Resolves when what was replaced has answered its last request and ended. What goes wrong with that is logged, too. */
+  readonly switches: Promise<readonly SwitchReport[]>
 }
 
 /** A desired state that is loaded beside the present one, and not yet in use. Must be ended by one of its two functions. */
 export interface Change {
   readonly failures: readonly FailedLoad[]
-  /** Puts it into use. Endpoints named in `except` stay as they were. */
+  /** Puts it into use, and resolves when it is. Endpoints named in `except` stay as they were. */
   commit(except?: ReadonlySet<string>): Promise<Applied>
   abort(): Promise<void>
+}
+
+interface Commit {
+  readonly steps: readonly Step[]
+  readonly gone: ReadonlySet<string>
+  readonly except: ReadonlySet<string>
+  /** Lets the next change begin. */
+  readonly end: () => void
 }
 
 /** One endpoint of a change. */
 interface Step {
   readonly endpoint: Endpoint
   readonly isNew: boolean
-  readonly specs: readonly VariantSpec[]
+  readonly desired: DesiredEndpoint
   readonly kept: readonly Variant[]
   readonly added: readonly Variant[]
   readonly removed: readonly Variant[]
@@ -80,6 +97,10 @@ export class Reconciler {
   readonly #spares: SpareThreads
   /** Loaded or being loaded, and not yet in an endpoint. */
   readonly #beside = new Set<Variant>()
+  /** They have given their place away and still answer what they had accepted. */
+  readonly #leaving = new Set<Variant>()
+  /** What was asked for last, by endpoint: changes that are still on their way take their routing from it. */
+  readonly #latest = new Map<string, DesiredEndpoint>()
   #last: Promise<unknown> = Promise.resolve()
   /** What the server started with is loaded, or has failed. */
   #started = false
@@ -98,13 +119,33 @@ export class Reconciler {
     })
   }
 
-  /** Sets the desired state and resolves when it is reached. Calls are worked off one after the other. */
+  /** Sets the desired state and resolves when it is in use. Calls are worked off one after the other; routing waits for none. */
   async apply(desired: readonly DesiredEndpoint[]): Promise<Applied> {
+    this.route(desired)
     return (await this.prepare(desired)).commit()
   }
 
+  /**
+   * Shares requests as is desired from the next one on, whatever is being loaded, switched or drained. What names variants that are not
+   * there yet is put in force by the change that brings them.
+   */
+  route(desired: readonly DesiredEndpoint[]): void {
+    for (const document of desired) {
+      const { name } = document.metadata
+      this.#latest.set(name, document)
+      const endpoint = this.endpoints.get(name)
+      if (endpoint !== undefined && fitsTo(document, endpoint.variants)) endpoint.reroute(document.routing)
+    }
+  }
+
+  /** The routing for variants that are about to be put into use: the latest that fits to them, which may be newer than the change. */
+  #routingFor(desired: DesiredEndpoint, variants: readonly Variant[]): Routing {
+    const latest = this.#latest.get(desired.metadata.name)
+    return latest !== undefined && fitsTo(latest, variants) ? latest.routing : desired.routing
+  }
+
   /** Loads what is desired and not there, and changes nothing yet. The next change waits until this one has ended. */
-  async prepare(desired: readonly DesiredEndpoint[]): Promise<Change> {
+  async prepare(documents: readonly DesiredEndpoint[]): Promise<Change> {
     const before = this.#last
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()
     this.#last = ended
@@ -112,21 +153,21 @@ export class Reconciler {
     try {
       const gone = new Set(this.endpoints.keys())
       const steps: Step[] = []
-      for (const document of desired) {
+      for (const document of documents) {
         gone.delete(document.metadata.name)
         steps.push(this.#plan(document))
       }
       // New endpoints are listed at once, so that they can be seen loading.
-      for (const { endpoint, isNew, added } of steps) {
+      for (const { endpoint, isNew, added, desired } of steps) {
         if (isNew) {
-          endpoint.replace(added)
+          endpoint.replace(added, this.#routingFor(desired, added))
           this.endpoints.set(endpoint.name, endpoint)
         }
       }
       for (const step of steps) await this.#load(step)
       return {
         failures: steps.flatMap((step) => step.failed),
-        commit: (except = new Set()) => this.#commit(steps, gone, except).finally(end),
+        commit: (except = new Set()) => this.#commit({ steps, gone, except, end }),
         abort: () => this.#abort(steps).finally(end),
       }
     } catch (error) {
@@ -135,23 +176,29 @@ export class Reconciler {
     }
   }
 
-  #plan({ metadata: { name }, spec: { variants: specs } }: DesiredEndpoint): Step {
+  #plan(desired: DesiredEndpoint): Step {
+    const {
+      metadata: { name },
+      spec: { variants: specs },
+      routing,
+    } = desired
     const present = this.endpoints.get(name)
-    const endpoint = present ?? new Endpoint(name, [], this.#started)
+    const endpoint = present ?? new Endpoint({ name, routing, late: this.#started, random: this.#options.random })
     const kept: Variant[] = []
     const added: Variant[] = []
-    const rest = new Map(endpoint.variants.map((variant) => [identity(variant.spec), variant]))
+    const rest = new Map(endpoint.variants.map((variant) => [identityOf(variant.spec), variant]))
     for (const spec of specs) {
-      const existing = rest.get(identity(spec))
+      const existing = rest.get(identityOf(spec))
       if (existing !== undefined && !existing.retryDue) {
-        rest.delete(identity(spec))
+        rest.delete(identityOf(spec))
         kept.push(existing)
       } else
         added.push(
           new Variant({ ...this.#options, spares: this.#spares, endpoint: name, spec, servingOverrides: this.#options.servingFor(name) }),
         )
     }
-    return { endpoint, isNew: present === undefined, specs, kept, added, removed: [...rest.values()], failed: [], loadMs: 0, warmUpMs: 0 }
+    const removed = [...rest.values()]
+    return { endpoint, isNew: present === undefined, desired, kept, added, removed, failed: [], loadMs: 0, warmUpMs: 0 }
   }
 
   async #load(step: Step): Promise<void> {
@@ -183,9 +230,9 @@ export class Reconciler {
     }
   }
 
-  #fail({ endpoint, failed }: Step, variant: Variant, error: SlipwayError): void {
+  #fail({ endpoint, desired, failed }: Step, variant: Variant, error: SlipwayError): void {
     this.#options.log.error({ ...variant.subject, code: error.code }, `model not served: ${error.message}`)
-    failed.push(failedLoad(endpoint, variant, error))
+    failed.push(failedLoad(endpoint, variant, { error, weighted: weightOf(desired.routing, variant.spec.name) > 0 }))
   }
 
   /** Whether a load would be felt by anybody: what a server starts with is not waited for by anybody yet. */
@@ -195,25 +242,49 @@ export class Reconciler {
     return false
   }
 
-  async #commit(steps: readonly Step[], gone: ReadonlySet<string>, except: ReadonlySet<string>): Promise<Applied> {
-    const ended: Promise<void>[] = []
+  /** The next change begins as soon as this one is in use, unless memory is counted: what drains still holds its own. */
+  async #commit({ steps, gone, except, end }: Commit): Promise<Applied> {
+    const put: Promise<void>[] = []
     const switches: Promise<SwitchReport>[] = []
+    const removed: Promise<void>[] = []
     for (const step of steps) {
-      if (except.has(step.endpoint.name)) ended.push(this.#undo(step))
-      else if (step.added.length > 0 || step.removed.length > 0) switches.push(this.#switch(step))
-      else reweigh(step)
+      if (except.has(step.endpoint.name)) put.push(this.#undo(step))
+      else if (step.added.length > 0 || step.removed.length > 0) {
+        const { promise, resolve, reject } = Promise.withResolvers<void>()
+        put.push(promise)
+        const report = this.#switch(step, resolve)
+        report.catch(reject)
+        switches.push(report)
+      } else step.endpoint.reroute(this.#routingFor(step.desired, step.kept))
     }
     for (const name of gone) {
       const endpoint = this.endpoints.get(name)
       this.endpoints.delete(name)
-      for (const variant of endpoint?.variants ?? []) ended.push(this.#end(variant, 'removed'))
+      this.#latest.delete(name)
+      for (const variant of endpoint?.variants ?? []) removed.push(this.#end(variant, 'removed'))
     }
-    const reports = await Promise.all(switches)
-    await Promise.all(ended)
-    if (this.#options.expectsChanges) this.#spares.prepare(this.#threadsOfOne())
+    const ended = this.#whenEnded(switches, removed)
+    ended.catch((error: unknown) => this.#options.log.error({}, `what was replaced did not end as it should: ${messageOf(error)}`))
+    const counted = this.residency.budgetBytes !== undefined
+    if (counted)
+      ended
+        .catch(() => {})
+        .finally(end)
+        .catch(() => {})
+    try {
+      await Promise.all(put)
+    } finally {
+      if (!counted) end()
+    }
     this.#started = true
+    return { failures: steps.flatMap((step) => step.failed), switches: ended }
+  }
+
+  async #whenEnded(switches: readonly Promise<SwitchReport>[], removed: readonly Promise<void>[]): Promise<readonly SwitchReport[]> {
+    const [reports] = await Promise.all([Promise.all(switches), Promise.all(removed)])
+    if (this.#options.expectsChanges) this.#spares.prepare(this.#threadsOfOne())
     this.residency.forget()
-    return { failures: steps.flatMap((step) => step.failed), switches: reports.filter((report) => report.to.length > 0) }
+    return reports.filter((report) => report.to.length > 0)
   }
 
   /** Threads of the variant that has most: a version that takes its place wants as many. */
@@ -241,37 +312,36 @@ export class Reconciler {
    * Puts the new set of variants into use between two requests. Without the version that was to carry the traffic, the
    * present ones keep it, and of the new ones those that loaded only join them.
    */
-  async #switch(step: Step): Promise<SwitchReport> {
+  async #switch(step: Step, inUse: () => void): Promise<SwitchReport> {
     const { log, clock, observer } = this.#options
-    const { endpoint, specs, kept, added, isNew } = step
+    const { endpoint, desired, kept, added, isNew } = step
+    const specs = desired.spec.variants
     await faultPoint('switch.begin').catch((error: unknown) => this.#refuse(step, toSlipwayError(error)))
     const from = endpoint.variants.map((variant) => variant.spec)
+    const fromVersions = versionsOf(from, endpoint.routing)
     const refused = new Set(step.failed.map((failure) => failure.spec))
     const good = added.filter((variant) => !refused.has(variant.spec))
     const bad = added.filter((variant) => refused.has(variant.spec))
     const served = endpoint.variants.some((variant) => variant.loaded !== undefined || variant.onDemand)
-    const holdsBack = !isNew && served && bad.some((variant) => variant.spec.weight > 0)
+    const holdsBack = !isNew && served && step.failed.some(({ weighted }) => weighted)
     const started = clock.monotonicMs()
     // A refused content of a version leaves the one that is loaded where it is.
     const stays = step.removed.filter(
       (variant) => variant.loaded !== undefined && bad.some((other) => other.spec.path === variant.spec.path),
     )
     const removed = holdsBack ? [] : step.removed.filter((variant) => !stays.includes(variant))
-    if (holdsBack) {
-      for (const variant of good) variant.weight = 0
-      endpoint.replace([...endpoint.variants, ...good])
-    } else {
-      reweigh(step)
+    if (holdsBack) endpoint.replace([...endpoint.variants, ...good])
+    else {
       // Where nothing can answer, what failed stays listed: requests are told why.
       const next = specs
-        .map((spec) => [...kept, ...added].find((variant) => identity(variant.spec) === identity(spec)))
+        .map((spec) => [...kept, ...added].find((variant) => identityOf(variant.spec) === identityOf(spec)))
         .filter((variant) => variant !== undefined)
         .filter((variant) => isNew || !bad.includes(variant) || good.length + kept.length === 0)
-      for (const variant of stays) variant.weight = 0
-      endpoint.replace([...stays, ...next])
+      const variants = [...stays, ...next]
+      endpoint.replace(variants, this.#routingFor(desired, variants))
     }
-    const triedAgain = new Set(added.map((variant) => identity(variant.spec)))
-    const givenUp = removed.filter((variant) => variant.phase === 'failed' && !triedAgain.has(identity(variant.spec)))
+    const triedAgain = new Set(added.map((variant) => identityOf(variant.spec)))
+    const givenUp = removed.filter((variant) => variant.phase === 'failed' && !triedAgain.has(identityOf(variant.spec)))
     endpoint.keepFailures(isNew ? [] : [...givenUp, ...bad])
     for (const variant of added) this.#beside.delete(variant)
     for (const variant of removed) variant.retire()
@@ -279,6 +349,7 @@ export class Reconciler {
     await using ended = new AsyncDisposableStack()
     for (const variant of removed.toReversed()) ended.defer(() => this.#end(variant, 'replaced'))
     const switchMs = clock.monotonicMs() - started
+    inUse()
     await faultPoint('switch.done')
     const draining = clock.monotonicMs()
     await ended.disposeAsync()
@@ -296,7 +367,7 @@ export class Reconciler {
     if (!isNew && from.length > 0) {
       const ok = !holdsBack
       observer.change({ endpoint: endpoint.name, ok, switchMs, drainMs })
-      const versions = { from: from.map(versionOf), to: specs.map(versionOf) }
+      const versions = { from: fromVersions, to: versionsOf(specs, desired.routing) }
       const times = { loadMs: round(step.loadMs), warmUpMs: round(step.warmUpMs), switchMs: round(switchMs), drainMs: round(drainMs) }
       if (ok) log.info({ endpoint: endpoint.name, ...versions, ...times }, 'switched')
       else log.error({ endpoint: endpoint.name, ...versions }, 'not switched: the new version cannot be served, the old one goes on')
@@ -316,6 +387,8 @@ export class Reconciler {
   async #end(variant: Variant, reason: 'removed' | 'replaced'): Promise<void> {
     const { log, observer, clock, drainTimeoutMs } = this.#options
     await using closing = new AsyncDisposableStack()
+    this.#leaving.add(variant)
+    closing.defer(() => void this.#leaving.delete(variant))
     closing.defer(() => variant.close())
     variant.retire()
     const end = await orLate(clock, drainTimeoutMs, variant.drain())
@@ -337,7 +410,7 @@ export class Reconciler {
   async close(): Promise<void> {
     await using closing = new AsyncDisposableStack()
     closing.use(this.#spares)
-    await Promise.all([...this.variants(), ...this.#beside].map((variant) => variant.close()))
+    await Promise.all([...this.variants(), ...this.#beside, ...this.#leaving].map((variant) => variant.close()))
   }
 
   *variants(): Generator<Variant> {
@@ -345,26 +418,28 @@ export class Reconciler {
   }
 }
 
-function failedLoad({ name, variants }: Endpoint, { spec }: Variant, error: SlipwayError): FailedLoad {
+function failedLoad(
+  { name, variants }: Endpoint,
+  { spec }: Variant,
+  failure: { readonly error: SlipwayError; readonly weighted: boolean },
+): FailedLoad {
   const held = variants.some((variant) => variant.spec.path === spec.path && variant.loaded !== undefined && variant.ready)
-  return { endpoint: name, spec, error, held }
+  return { endpoint: name, spec, held, ...failure }
 }
 
-/** Weights of variants that stay. */
-function reweigh({ specs, kept }: Step): void {
-  const weights = new Map(specs.map((spec) => [identity(spec), spec.weight]))
-  for (const variant of kept) variant.weight = weights.get(identity(variant.spec)) ?? 0
+function fitsTo({ routing, spec }: DesiredEndpoint, variants: readonly Variant[]): boolean {
+  return fits(routing, identities(spec.variants), identities(variants.map((variant) => variant.spec)))
 }
 
-function versionOf(spec: VariantSpec): string {
-  return spec.weight > 0 ? spec.version : `${spec.version} (no traffic)`
+/** By name; of two with one name the first is the one that requests go to. */
+function identities(specs: readonly VariantSpec[]): Map<string, string> {
+  return new Map(specs.toReversed().map((spec) => [spec.name, identityOf(spec)]))
+}
+
+function versionsOf(specs: readonly VariantSpec[], routing: Routing): string[] {
+  return specs.map(({ name, version }) => (weightOf(routing, name) > 0 ? version : `${version} (no traffic)`))
 }
 
 function round(ms: number): number {
   return Math.round(ms * 10) / 10
-}
-
-/** A variant is replaced when anything but its weight changes. */
-function identity({ weight: _weight, ...rest }: VariantSpec): string {
-  return JSON.stringify(rest)
 }

@@ -8,7 +8,6 @@ import { allocate, elementCount, formatShape } from '../tensor/tensor.ts'
 import { filesAreToBlame } from './blame.ts'
 import { ResponseCache } from './cache/response-cache.ts'
 import { MemoryStore } from './cache/store.ts'
-import { openModel } from './load.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
 import type { VariantPhase, VariantSpec } from '../contract/desired-endpoint.ts'
 import type { Serving, ServingOptions } from '../contract/serving-options.ts'
@@ -20,9 +19,10 @@ import type { SpareThreads } from '../engine/thread.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { CacheStore } from './cache/store.ts'
+import type { Backend } from './backend.ts'
 import type { LoadOptions, LoadTimes, OpenModel } from './load.ts'
 import type { Observer, Subject } from './observe/events.ts'
-import type { Cancel, Settle, WorkResult } from './scheduler/scheduler.ts'
+import type { Cancel, OnPart, Settle, WorkResult } from './scheduler/scheduler.ts'
 
 /** How long what waits may wait for an instance to come back, where it is to be unloaded. */
 const STRANDED_MS = 1000
@@ -42,6 +42,7 @@ export interface VariantOptions {
   /** See `LoadOptions`. */
   readonly sandboxPython: string | undefined
   readonly observer: Required<Observer>
+  readonly backend: Backend
 }
 
 /** A model that runs, and the queue in front of it. */
@@ -49,6 +50,8 @@ export interface Loaded extends Omit<OpenModel, typeof Symbol.asyncDispose | 'in
   readonly scheduler: Scheduler
   readonly inline: boolean
   readonly cache: CacheStore | undefined
+  /** All outputs in the model's order, or those asked for. @throws SLW_BAD_REQUEST for an unknown or repeated name */
+  readonly requestedOutputs: (names: readonly string[] | undefined) => readonly string[]
 }
 
 /** Why a load did not succeed, and when. */
@@ -65,7 +68,6 @@ export interface VariantStatus {
   readonly model: string
   readonly version: string
   readonly path: string
-  readonly weight: number
   readonly phase: VariantPhase
   readonly ready: boolean
   /** Why it is not ready. */
@@ -85,13 +87,15 @@ export interface InferRequest {
   readonly deadlineMs: number
   /** Request parameters that change a run; requests with different ones never share it. */
   readonly parametersKey?: string | undefined
+  /** Wants the answer in parts, as they come. */
+  readonly onPart?: OnPart | undefined
 }
 
 /** One version inside an endpoint: loads it, keeps its instances, and runs requests through its scheduler. */
 export class Variant {
   readonly subject: Subject
+  readonly spec: VariantSpec
   readonly #options: VariantOptions
-  #spec: VariantSpec
   #phase: VariantPhase = 'waiting'
   #failure: LoadFailure | undefined
   #loaded: Loaded | undefined
@@ -104,6 +108,7 @@ export class Variant {
   #signature: Signature | undefined
   #loadFailures = 0
   #retryAtMs = 0
+  #streams = 0
   /** Requested outputs, all of them, in order: the usual case needs no list of its own. */
   #allOutputs: readonly string[] = []
   /** Bytes that loading it took, measured by whoever had it loaded. */
@@ -112,17 +117,8 @@ export class Variant {
   constructor(options: VariantOptions) {
     const { spec, endpoint } = options
     this.#options = options
-    this.#spec = spec
+    this.spec = spec
     this.subject = { endpoint, variant: spec.name, model: spec.model, version: spec.version }
-  }
-
-  get spec(): VariantSpec {
-    return this.#spec
-  }
-
-  /** The one thing that changes while a variant runs. */
-  set weight(weight: number) {
-    this.#spec = { ...this.#spec, weight }
   }
 
   /**
@@ -159,11 +155,11 @@ export class Variant {
   }
 
   async #open(how: LoadManner): Promise<LoadTimes> {
-    const { spec, observer, clock, log, cores, spares, sandboxPython, servingOverrides } = this.#options
+    const { spec, observer, clock, log, cores, spares, sandboxPython, servingOverrides, backend } = this.#options
     let scheduler: Scheduler | undefined
     await using opened = new AsyncDisposableStack()
     const model = opened.use(
-      await openModel({
+      await backend.open({
         subject: this.subject,
         spec,
         servingOverrides,
@@ -175,6 +171,7 @@ export class Variant {
         ...how,
         onAvailable: () => scheduler?.wake(),
         onInstanceFailure: (instance, end) => this.#onInstanceFailure(instance, end),
+        onInstanceRecovered: () => observer.instanceRecovered({ subject: this.subject }),
       }),
     )
     const { serving, signature, probe, inline } = model
@@ -188,8 +185,15 @@ export class Variant {
       clock,
       onBatch: (batch) => observer.batch({ subject: this.subject, ...batch }),
     })
-    this.#allOutputs = signature.outputs.map((output) => output.name)
-    const loaded: Loaded = { ...model, inline: inline !== undefined, scheduler, cache: this.#openCache(serving) }
+    const allOutputs = signature.outputs.map((output) => output.name)
+    this.#allOutputs = allOutputs
+    const loaded: Loaded = {
+      ...model,
+      inline: inline !== undefined,
+      scheduler,
+      cache: this.#openCache(serving),
+      requestedOutputs: (names) => requestedOf(allOutputs, names),
+    }
     const checking = clock.monotonicMs()
     await this.#checkGolden(loaded)
     await faultPoint('load.checked')
@@ -303,51 +307,32 @@ export class Variant {
     return Math.max(1000, Math.min(...times.map((at) => Date.parse(at))) - this.#options.clock.epochMs())
   }
 
-  /** All outputs in the model's order, or those asked for. @throws SLW_BAD_REQUEST for an unknown or repeated name */
-  requestedOutputs(names: readonly string[] | undefined): readonly string[] {
-    if (names === undefined || names.length === 0) return this.#allOutputs
-    for (const [index, name] of names.entries()) {
-      if (!this.#allOutputs.includes(name))
-        throw new SlipwayError(
-          'SLW_BAD_REQUEST',
-          `outputs[${index}]: the model has no output "${name}"; it has ${this.#allOutputs.join(', ')}`,
-        )
-      if (names.indexOf(name) !== index) throw new SlipwayError('SLW_BAD_REQUEST', `outputs[${index}]: "${name}" is asked for twice`)
-    }
-    return names
-  }
-
   /** @throws SLW_MODEL_NOT_READY, SLW_QUEUE_FULL at once; the rest goes to `settle` */
   submit(request: InferRequest, settle: Settle): Cancel {
     return this.#submit(this.requireReady(), request, settle)
   }
 
-  /** The same as a promise. */
-  infer(request: InferRequest, signal?: AbortSignal): Promise<WorkResult> {
-    let cancel: Cancel | undefined
-    const abort = (): void => cancel?.()
-    return settled((settle) => {
-      cancel = this.submit(request, settle)
-      signal?.addEventListener('abort', abort, { once: true })
-    }).finally(() => signal?.removeEventListener('abort', abort))
-  }
-
   #submit(loaded: Loaded, request: InferRequest, settle: Settle): Cancel {
     if (request.rows === 0 && loaded.probe.batchable) {
-      settle(undefined, emptyResult(loaded, request.outputs))
+      const empty = emptyResult(loaded, request.outputs)
+      request.onPart?.(empty.outputs)
+      settle(undefined, request.onPart === undefined ? empty : { ...empty, outputs: [] })
       return () => {}
     }
     // Golden examples are asked before the version is ready: they are to be answered by runs.
-    if (this.#cache !== undefined && this.#phase === 'ready') return this.#cache.submit(request, settle)
+    // An answer in parts is not kept.
+    if (this.#cache !== undefined && this.#phase === 'ready' && request.onPart === undefined) return this.#cache.submit(request, settle)
     return this.#enqueue(loaded, request, settle)
   }
 
   #enqueue(loaded: Loaded, request: InferRequest, settle: Settle): Cancel {
-    const { inputs, outputs, rows, priority, deadlineMs } = request
-    return loaded.scheduler.enqueue({ inputs, outputs, rows, key: this.#batchKey(request, loaded), priority, deadlineMs }, settle)
+    const { inputs, outputs, rows, priority, deadlineMs, onPart } = request
+    return loaded.scheduler.enqueue({ inputs, outputs, rows, key: this.#batchKey(request, loaded), priority, deadlineMs, onPart }, settle)
   }
 
   #batchKey(request: InferRequest, { shapesVary, signature }: Loaded): string {
+    // Parts have one reader.
+    if (request.onPart !== undefined) return `parts ${this.#streams++}`
     let key = request.parametersKey ?? ''
     if (request.outputs !== this.#allOutputs) key += `|${request.outputs.join()}`
     if (shapesVary)
@@ -358,8 +343,7 @@ export class Variant {
   status(): VariantStatus {
     return {
       ...this.subject,
-      path: this.#spec.path,
-      weight: this.#spec.weight,
+      path: this.spec.path,
       phase: this.#phase,
       ready: this.ready,
       reason: this.reason,
@@ -462,6 +446,16 @@ function emptyResult(loaded: Loaded, outputs: readonly string[]): WorkResult {
     batchWaitMs: 0,
     computeMs: 0,
   }
+}
+
+function requestedOf(all: readonly string[], names: readonly string[] | undefined): readonly string[] {
+  if (names === undefined || names.length === 0) return all
+  for (const [index, name] of names.entries()) {
+    if (!all.includes(name))
+      throw new SlipwayError('SLW_BAD_REQUEST', `outputs[${index}]: the model has no output "${name}"; it has ${all.join(', ')}`)
+    if (names.indexOf(name) !== index) throw new SlipwayError('SLW_BAD_REQUEST', `outputs[${index}]: "${name}" is asked for twice`)
+  }
+  return names
 }
 
 /** `x FP32 [-1, 20]`, as people read it. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
 import { DELIVERY_STEPS, FOLLOW_STEPS } from '../../src/core/fail-point.ts'
-import { Histogram, LATENCY_EDGES } from '../../src/contract/histogram.ts'
+import { Histogram, LATENCY_EDGES } from '../../src/contract/statistics/histogram.ts'
 import { serveInChild } from '../child-server.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { added, adders, deploy, setAlias } from '../following/following.ts'
@@ -16,32 +16,34 @@ import { temporaryFolder } from '../temporary-folder.ts'
 import { until } from '../fixtures.ts'
 import { upInChild } from './up-in-child.ts'
 import type { ChildControlPlane } from './up-in-child.ts'
-import type { ObservationWindow } from '../../src/contract/observation-window.ts'
+import { writeWindow } from '../../src/contract/observation-window.ts'
+import type { WireWindow } from '../../src/contract/observation-window.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { Plane } from '../api/in-plane.ts'
 
 /** Windows of one server: three of one request each. */
-function windowsOf(server: string): ObservationWindow[] {
+function windowsOf(server: string): WireWindow[] {
   const histogram = new Histogram(LATENCY_EDGES)
   histogram.observe(0.01)
   const startMs = Math.floor(Date.now() / 10_000) * 10_000
-  return [0, 1, 2].map((sequence) => ({
-    apiVersion: 'slipway/v1',
-    key: {
-      source: 'online',
-      server,
-      bootId: 'b',
-      sequence,
-      endpoint: 'adder',
-      variant: 'main',
-      model: 'adder',
-      version: '1',
-      segment: 1,
-      startMs: startMs - sequence * 10_000,
-      endMs: startMs - sequence * 10_000 + 10_000,
-    },
-    statistics: { 'request_seconds{protocol=v2,code=200}': histogram.snapshot() },
-  }))
+  return [0, 1, 2].map((sequence) =>
+    writeWindow({
+      key: {
+        source: 'online',
+        server,
+        bootId: 'b',
+        sequence,
+        endpoint: 'adder',
+        variant: 'main',
+        model: 'adder',
+        version: '1',
+        segment: 1,
+        startMs: startMs - sequence * 10_000,
+        endMs: startMs - sequence * 10_000 + 10_000,
+      },
+      series: [{ name: 'request_seconds', labels: { protocol: 'v2', code: 200 }, statistic: histogram.snapshot() }],
+    }),
+  )
 }
 
 function reportOf(revision: number): object {

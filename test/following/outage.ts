@@ -61,11 +61,11 @@ export async function requestsAt(url: string): Promise<number> {
   const now = Date.now()
   const query = new URLSearchParams({ span: '1h', from: String(now - 7_200_000), until: String(now + 3_600_000) })
   const { items } = (await (await fetch(`${url}/api/v1/windows?${query.toString()}`)).json()) as {
-    items: { statistics: Record<string, { count?: number }> }[]
+    items: { series: { name: string; statistic: { count?: number } }[] }[]
   }
   return items.reduce(
-    (sum, { statistics }) =>
-      sum + Object.entries(statistics).reduce((all, [name, { count = 0 }]) => all + (name.startsWith('request_seconds') ? count : 0), 0),
+    (sum, { series }) =>
+      sum + series.reduce((all, { name, statistic: { count = 0 } }) => all + (name === 'request_seconds' ? count : 0), 0),
     0,
   )
 }

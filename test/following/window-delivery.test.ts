@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { Histogram } from '../../src/contract/histogram.ts'
-import { API_VERSION } from '../../src/contract/schema.ts'
+import { Histogram } from '../../src/contract/statistics/histogram.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { SlipwayError } from '../../src/core/errors.ts'
 import { silentLogger } from '../../src/core/log.ts'
@@ -18,9 +17,9 @@ import { freePort, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { added, adders, deploy, follows } from './following.ts'
 import { requestsAt } from './outage.ts'
-import type { HistogramData } from '../../src/contract/histogram.ts'
+import type { HistogramData } from '../../src/contract/statistics/histogram.ts'
 import type { ObservationWindow } from '../../src/contract/observation-window.ts'
-import type { Family } from '../../src/serving/observe/exposition.ts'
+import type { Observed } from '../../src/serving/observe/observations.ts'
 
 const START = Date.UTC(2026, 0, 5)
 const SUBJECT = { endpoint: 'adder', variant: 'main', model: 'adder', version: '1' }
@@ -28,9 +27,8 @@ const SUBJECT = { endpoint: 'adder', variant: 'main', model: 'adder', version: '
 function windowOf(sequence: number, rows = 1): ObservationWindow {
   const startMs = START + sequence * 10_000
   return {
-    apiVersion: API_VERSION,
     key: { source: 'online', server: 'one', bootId: 'b', sequence, ...SUBJECT, segment: 1, startMs, endMs: startMs + 10_000 },
-    statistics: { rows: { kind: 'count', value: rows } },
+    series: [{ name: 'rows', labels: {}, statistic: { kind: 'count', value: rows } }],
   }
 }
 
@@ -43,9 +41,9 @@ function pusherTo(
   buffer: WindowBuffer,
   sendWindows: (server: string, windows: readonly ObservationWindow[]) => Promise<void>,
 ): WindowPusher {
-  const cutter = new WindowCutter({ server: 'one', bootId: 'b', segmentOf: () => 1 }, START)
-  const families = (): Promise<readonly Family[]> => Promise.resolve([])
-  return new WindowPusher({ cutter, buffer, client: { sendWindows }, server: 'one', families, clock: systemClock, log: silentLogger })
+  const cutter = new WindowCutter({ server: 'one', bootId: 'b' }, START)
+  const observed = (): Promise<readonly Observed[]> => Promise.resolve([])
+  return new WindowPusher({ cutter, buffer, client: { sendWindows }, server: 'one', observed, clock: systemClock, log: silentLogger })
 }
 
 test('a window that the control plane will never take does not hold up the others, and is told', async () => {
@@ -192,17 +190,17 @@ function latencies(...seconds: number[]): HistogramData {
   return histogram.snapshot()
 }
 
-function durations(value: HistogramData): Family[] {
-  return [{ name: 'slipway_request_duration_seconds', samples: [{ labels: SUBJECT, value }] } as unknown as Family]
+function durations(statistic: HistogramData): Observed[] {
+  return [{ subject: SUBJECT, segment: 1, series: [{ name: 'request_seconds', labels: { protocol: 'v2', code: 200 }, statistic }] }]
 }
 
 const countOf = (windows: readonly ObservationWindow[]): number =>
-  windows.reduce((sum, { statistics }) => sum + ((statistics['request_seconds'] as HistogramData | undefined)?.count ?? 0), 0)
+  windows.reduce((sum, { series }) => sum + ((series[0]?.statistic as HistogramData | undefined)?.count ?? 0), 0)
 
 test('a version that was away and comes back is counted from nothing', () => {
-  const cutter = new WindowCutter({ server: 'one', bootId: 'b', segmentOf: () => 1 }, START)
+  const cutter = new WindowCutter({ server: 'one', bootId: 'b' }, START)
   let now = START
-  const cut = (families: readonly Family[]): number => countOf(cutter.cut(families, (now += 10_000)))
+  const cut = (observed: readonly Observed[]): number => countOf(cutter.cut(observed, (now += 10_000)))
   assert.equal(cut(durations(latencies(0.1, 0.1, 0.1, 0.1, 0.1))), 5)
   // Missing once, as from a worker that did not answer in time: that is no beginning.
   assert.equal(cut([]), 0)
@@ -212,10 +210,10 @@ test('a version that was away and comes back is counted from nothing', () => {
 })
 
 test('counts that began anew are never subtracted below nothing', () => {
-  const cutter = new WindowCutter({ server: 'one', bootId: 'b', segmentOf: () => 1 }, START)
+  const cutter = new WindowCutter({ server: 'one', bootId: 'b' }, START)
   cutter.cut(durations(latencies(0.1, 0.1)), START + 10_000)
   const [window] = cutter.cut(durations(latencies(0.2, 0.2, 0.2)), START + 20_000)
-  const { count, counts } = window!.statistics['request_seconds'] as HistogramData
+  const { count, counts } = window!.series[0]!.statistic as HistogramData
   assert.equal(count, 3)
   assert.ok(counts.every((one) => one >= 0))
 })

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Histogram, LATENCY_EDGES, mergeHistograms, subtractHistograms } from '../../src/contract/histogram.ts'
+import { Histogram, LATENCY_EDGES, mergeHistograms, subtractHistograms } from '../../src/contract/statistics/histogram.ts'
 import { WindowCutter } from '../../src/following/windows/cutter.ts'
 import { WindowBuffer } from '../../src/following/windows/buffer.ts'
 import { trafficOf } from '../../src/monitoring/traffic.ts'
 import { Windows } from '../../src/monitoring/windows.ts'
-import { METRICS } from '../../src/serving/observe/catalog.ts'
+import { readWindow, writeWindow } from '../../src/contract/observation-window.ts'
+import { writeSeries } from '../../src/contract/statistics/series.ts'
 import { TestClock } from '../registry/in-registry.ts'
 import { eachDatabase } from '../storage/databases.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { ObservationWindow } from '../../src/contract/observation-window.ts'
-import type { Family } from '../../src/serving/observe/exposition.ts'
+import type { Observed } from '../../src/serving/observe/observations.ts'
 
 /** Numbers that are the same each time, for a seed that is printed where something fails. */
 function randomOf(seed: number): () => number {
@@ -33,27 +34,21 @@ class Counted {
     this.total++
   }
 
-  families(version = '1'): Family[] {
-    const labels = { endpoint: 'churn', variant: 'main', model: 'churn', version, protocol: 'v2' }
-    const samples = [...this.byCode].map(([code, histogram]) => ({
-      labels: { ...labels, code: String(code) },
-      value: histogram.snapshot(),
+  observed(version = '1', segment = 1): Observed[] {
+    const subject = { endpoint: 'churn', variant: 'main', model: 'churn', version }
+    const requests = [...this.byCode].map(([code, histogram]) => ({
+      name: 'request_seconds',
+      labels: { protocol: 'v2', code },
+      statistic: histogram.snapshot(),
     }))
-    return [
-      { name: 'slipway_request_duration_seconds', info: METRICS.slipway_request_duration_seconds, samples },
-      {
-        name: 'slipway_rows_total',
-        info: METRICS.slipway_rows_total,
-        samples: [{ labels: { endpoint: 'churn', variant: 'main', model: 'churn', version }, value: this.total }],
-      },
-    ]
+    return [{ subject, segment, series: [...requests, { name: 'rows', labels: {}, statistic: { kind: 'count', value: this.total } }] }]
   }
 }
 
 const START = 1_750_000_000_000
 
 function cutterOf(server: string): WindowCutter {
-  return new WindowCutter({ server, bootId: `${server}boot`, segmentOf: () => 1 }, START)
+  return new WindowCutter({ server, bootId: `${server}boot` }, START)
 }
 
 test('a window holds what has come since the one before, and nothing of a version that was not asked', () => {
@@ -61,18 +56,21 @@ test('a window holds what has come since the one before, and nothing of a versio
   const cutter = cutterOf('s')
   counted.ask(200, 0.01)
   counted.ask(500, 0.02)
-  const [first, ...others] = cutter.cut(counted.families(), START + 10_001)
+  const [first, ...others] = cutter.cut(counted.observed(), START + 10_001)
   assert.equal(others.length, 0)
   assert.deepEqual([first!.key.sequence, first!.key.startMs, first!.key.endMs], [0, START, START + 10_000])
-  assert.deepEqual(Object.keys(first!.statistics).toSorted(), [
-    'request_seconds{protocol=v2,code=200}',
-    'request_seconds{protocol=v2,code=500}',
-    'rows',
-  ])
-  assert.deepEqual(cutter.cut(counted.families(), START + 20_001), [])
+  assert.deepEqual(
+    first!.series.map(({ name, labels }) => [name, labels['code']]),
+    [
+      ['request_seconds', 200],
+      ['request_seconds', 500],
+      ['rows', undefined],
+    ],
+  )
+  assert.deepEqual(cutter.cut(counted.observed(), START + 20_001), [])
   counted.ask(200, 0.03)
-  const [third] = cutter.cut(counted.families(), START + 30_001)
-  const statistic = third!.statistics['request_seconds{protocol=v2,code=200}']!
+  const [third] = cutter.cut(counted.observed(), START + 30_001)
+  const { statistic } = third!.series[0]!
   assert.ok(statistic.kind === 'histogram' && statistic.count === 1 && Math.abs(statistic.sum - 0.03) < 1e-9)
   assert.equal(third!.key.sequence, 2)
 })
@@ -103,7 +101,7 @@ eachDatabase('windows of three servers that are sent again, in any order and lat
   for (let turn = 1; turn <= 30; turn++)
     for (const { counted, cutter, sent } of servers) {
       for (let request = Math.floor(random() * 20); request > 0; request--) counted.ask(random() < 0.1 ? 503 : 200, random())
-      const cut = cutter.cut(counted.families(), START + turn * 10_000 + 5)
+      const cut = cutter.cut(counted.observed(), START + turn * 10_000 + 5)
       if (cut.length > 0) sent.push(cut)
     }
   // Each batch two times, in an order of chance, several at once.
@@ -126,9 +124,9 @@ eachDatabase('windows of three servers that are sent again, in any order and lat
   assert.deepEqual(await windows.list('other', { span: '1h', fromMs: 0, untilMs: START * 2 }), [], 'another environment sees nothing')
 })
 
-function countOf({ statistics }: ObservationWindow): number {
-  return Object.entries(statistics).reduce(
-    (sum, [name, one]) => sum + (name.startsWith('request_seconds') && one.kind === 'histogram' ? one.count : 0),
+function countOf({ series }: ObservationWindow): number {
+  return series.reduce(
+    (sum, { name, statistic }) => sum + (name === 'request_seconds' && statistic.kind === 'histogram' ? statistic.count : 0),
     0,
   )
 }
@@ -141,17 +139,17 @@ eachDatabase(
     const windows = new Windows(database, clock)
     const counted = new Counted()
     const ahead = 3_600_000
-    const cutter = new WindowCutter({ server: 's', bootId: 'b', segmentOf: () => 1 }, START + 50_000 + ahead)
+    const cutter = new WindowCutter({ server: 's', bootId: 'b' }, START + 50_000 + ahead)
     counted.ask(200, 0.1)
-    await windows.add('default', cutter.cut(counted.families(), START + 60_000 + ahead), START + 60_000 + ahead)
+    await windows.add('default', cutter.cut(counted.observed(), START + 60_000 + ahead), START + 60_000 + ahead)
     const [rollup] = await windows.list('default', { span: '10s', fromMs: START, untilMs: START + 120_000 })
     assert.equal(rollup?.startMs, START + 50_000)
     counted.ask(200, 0.1)
-    const [late] = cutter.cut(counted.families(), START + 70_000 + ahead)
+    const [late] = cutter.cut(counted.observed(), START + 70_000 + ahead)
     const old = { ...late!, key: { ...late!.key, startMs: START - 10 * 24 * 3_600_000, endMs: START - 10 * 24 * 3_600_000 + 10_000 } }
     await assert.rejects(windows.add('default', [old], clock.epochMs()), { code: 'SLW_CONFLICT' })
     const other = { ...late!, key: { ...late!.key, sequence: 9, startMs: START + 50_000, endMs: START + 60_000 } }
-    const strange = { ...other, statistics: { rows: new Histogram([1]).snapshot() } }
+    const strange = { ...other, series: [{ name: 'rows', labels: {}, statistic: new Histogram([1]).snapshot() }] }
     await assert.rejects(windows.add('default', [strange], clock.epochMs()), { code: 'SLW_INPUT_INVALID' })
     await windows.add('default', [other], clock.epochMs())
     const [merged] = await windows.list('default', { span: '10s', fromMs: START, untilMs: START + 120_000 })
@@ -171,13 +169,13 @@ test('what waits stays within its bounds by merging the oldest, and what may hav
   const cutter = cutterOf('s')
   for (let turn = 1; turn <= 3; turn++) {
     counted.ask(200, 0.1)
-    await buffer.add(cutter.cut(counted.families(), START + turn * 10_000))
+    await buffer.add(cutter.cut(counted.observed(), START + turn * 10_000))
   }
   const sent = (await buffer.next())!
   assert.equal(sent.windows.length, 3)
   for (let turn = 4; turn <= 60; turn++) {
     counted.ask(200, 0.1)
-    await buffer.add(cutter.cut(counted.families(), START + turn * 10_000))
+    await buffer.add(cutter.cut(counted.observed(), START + turn * 10_000))
   }
   const again = (await (await open()).next())!
   assert.deepEqual(again.names, sent.names, 'the same as were given before')
@@ -194,4 +192,96 @@ test('what waits stays within its bounds by merging the oldest, and what may hav
   assert.equal(new Set(sequences).size, sequences.length)
   assert.ok(sequences.length <= 3 + 8)
   assert.equal(later.dropped, 0)
+})
+
+eachDatabase('what came in other ways and under other segments stays apart', async (database) => {
+  const clock = new TestClock()
+  clock.pass(START + 60_000 - clock.epochMs())
+  const windows = new Windows(database, clock)
+  const counted = new Counted()
+  counted.ask(200, 0.1)
+  const [online] = cutterOf('s').cut(counted.observed('1', 1), START + 10_000)
+  const [next] = cutterOf('s').cut(counted.observed('1', 2), START + 10_000)
+  const batch = { ...online!, key: { ...online!.key, sequence: 7, source: 'batch' as const } }
+  await windows.add('default', [online!, { ...next!, key: { ...next!.key, sequence: 8 } }, batch], clock.epochMs())
+  const span = { span: '10s', fromMs: START, untilMs: START + 60_000 } as const
+  const found = (await windows.list('default', span)).map(({ source, segment }) => [source, segment])
+  assert.deepEqual(new Set(found.map(String)), new Set(['batch,1', 'online,1', 'online,2']))
+  assert.equal((await windows.list('default', { ...span, source: 'batch' })).length, 1)
+})
+
+eachDatabase('a kind of statistic that only a newer release knows goes through whole, and is added to by nobody', async (database) => {
+  const clock = new TestClock()
+  clock.pass(START + 60_000 - clock.epochMs())
+  const windows = new Windows(database, clock)
+  const sketch = (k: number) => ({ kind: 'sketch-of-tomorrow', k, levels: [[1, 2], ['NaN']], deep: { a: null } })
+  const wire = (sequence: number, k: number) => ({
+    apiVersion: 'slipway/v1',
+    key: {
+      source: 'online',
+      server: 's',
+      bootId: 'b',
+      sequence,
+      endpoint: 'e',
+      variant: 'v',
+      model: 'm',
+      version: '1',
+      segment: 1,
+      startMs: START,
+      endMs: START + 10_000,
+    },
+    series: [
+      { name: 'feature', labels: { feature: 'age', top: true }, statistic: sketch(k) },
+      { name: 'rows', labels: {}, statistic: { kind: 'count', value: 'Infinity' } },
+    ],
+  })
+  const read = (one: unknown): ObservationWindow => {
+    const found = readWindow(one)
+    assert.ok('value' in found, JSON.stringify(found))
+    return found.value
+  }
+  await windows.add('default', [read(wire(1, 1))], clock.epochMs())
+  const list = async () =>
+    (await windows.list('default', { span: '10s', fromMs: START, untilMs: START + 60_000 })).map(({ series }) => writeSeries(series))
+  assert.deepEqual(await list(), [wire(1, 1).series])
+  // Two of them cannot be added up here: both go on, for whoever can.
+  await windows.add('default', [read(wire(2, 2))], clock.epochMs())
+  const [[first] = []] = await list()
+  assert.deepEqual(first?.statistic, { kind: 'unmerged', parts: [sketch(1), sketch(2)], dropped: 0 })
+  // A server may have written such a window down before it was sent.
+  await using folder = await temporaryFolder()
+  const buffer = await WindowBuffer.open({ folder: folder.path, filesMax: 8, bytesMax: 10_000_000 })
+  await buffer.add([read(wire(3, 3))])
+  assert.deepEqual((await buffer.next())?.windows.map(writeWindow), [wire(3, 3)])
+})
+
+test('windows as the first releases wrote them are read', () => {
+  const histogram = new Histogram([1]).snapshot()
+  const key = {
+    source: 'online',
+    server: 's',
+    bootId: 'b',
+    sequence: 1,
+    endpoint: 'e',
+    variant: 'v',
+    model: 'm',
+    version: '1',
+    segment: 1,
+    startMs: 0,
+    endMs: 10_000,
+  }
+  const found = readWindow({
+    apiVersion: 'slipway/v1',
+    key,
+    statistics: { 'request_seconds{protocol=v2,code=200}': histogram, rows: { kind: 'count', value: 2 } },
+  })
+  assert.ok('value' in found)
+  assert.deepEqual(found.value.series, [
+    { name: 'request_seconds', labels: { protocol: 'v2', code: 200 }, statistic: histogram },
+    { name: 'rows', labels: {}, statistic: { kind: 'count', value: 2 } },
+  ])
+  assert.ok(
+    'issues' in
+      readWindow({ apiVersion: 'slipway/v1', key, series: [{ name: 'rows', labels: {}, statistic: { kind: 'count', value: 'many' } }] }),
+  )
 })

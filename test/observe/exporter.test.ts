@@ -21,6 +21,7 @@ const EVENT: RequestEvent = {
   predictionId: 'p',
   protocol: 'predict',
   subject: undefined,
+  decision: undefined,
   status: 200,
   errorCode: undefined,
   errorMessage: undefined,

@@ -68,6 +68,8 @@ for (const { protocol, endpointOf } of ways) {
         'slipway.variant': 'v1',
         'slipway.model': 'churn',
         'slipway.version': '1',
+        'slipway.segment': 1,
+        'slipway.assignment': 'only',
         'slipway.protocol': 'predict',
         'slipway.rows': 2,
         'slipway.request_id': 'mine',

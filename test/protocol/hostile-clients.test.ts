@@ -191,7 +191,7 @@ it('a reader that stops reading is let go, and others are answered meanwhile', a
 
 it('a client that keeps its side open after a 408 holds no place in the queue by that', async () => {
   await using server = await serveExamples(['churn'], { serving: { instances: 1 }, limits: { bodyTimeoutMs: 500 } })
-  const { scheduler } = server.dataPlane.endpoint('churn').route(undefined, undefined).requireReady()
+  const { scheduler } = server.dataPlane.endpoint('churn').requireMain().requireReady()
   const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true }, () => {
     socket.write('POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{')
   })

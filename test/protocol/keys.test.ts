@@ -11,7 +11,6 @@ import { HTTP_LIMIT_DEFAULTS } from '../../src/protocol/http/options.ts'
 import { HttpServer } from '../../src/protocol/http/server.ts'
 import { AdminToken } from '../../src/security/admin-token.ts'
 import { ApiKeys } from '../../src/security/api-keys.ts'
-import { observeAll } from '../../src/serving/observe/events.ts'
 import { ask, listeningLogger } from '../asking.ts'
 import { CUSTOMER, serveExamples } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -267,7 +266,7 @@ describe('routes for who administers', () => {
       limits: HTTP_LIMIT_DEFAULTS,
       clock: systemClock,
       nextId: createIds(),
-      observer: observeAll([]),
+      dialects: [],
     })
   const stop = (url: string, headers: Record<string, string> = {}) => ask(`${url}/admin/stop`, { method: 'POST', headers })
   const keys = () => ApiKeys.open({ file: undefined, environment: { SLIPWAY_API_KEYS: `app=${APP}` }, log: silentLogger })

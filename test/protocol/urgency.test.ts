@@ -30,7 +30,7 @@ async function serveSlow(): Promise<SlowServer> {
     serving: { instances: 1, inlineMaxUs: 0, maxBatchSize: 1, priorityAgingMs: 60_000 },
   }).finally(() => delete process.env['SLIPWAY_FAIL_POINTS'])
   opened.use(server)
-  const { scheduler } = server.dataPlane.endpoint('m').route(undefined, undefined).requireReady()
+  const { scheduler } = server.dataPlane.endpoint('m').requireMain().requireReady()
   const ask: SlowServer['ask'] = (headers, more) =>
     post(`${server.url}/v2/models/m/infer`, { ...(JSON.parse(QUESTION) as object), ...more }, headers)
   const held = opened.move()
@@ -98,7 +98,7 @@ describe('how urgent a request is', () => {
     await using slow = await serveSlow()
     const { answer: blocking } = await slow.block()
     const order: string[] = []
-    const { scheduler } = slow.server.dataPlane.endpoint('m').route(undefined, undefined).requireReady()
+    const { scheduler } = slow.server.dataPlane.endpoint('m').requireMain().requireReady()
     const all: Promise<void>[] = []
     const send = async (name: string, headers: Record<string, string>, more?: object): Promise<void> => {
       all.push(

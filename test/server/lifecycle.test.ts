@@ -72,7 +72,7 @@ describe('stopping', () => {
       request.on('error', reject)
       request.end(body)
     })
-    const { scheduler } = server.dataPlane.endpoint('digits').route(undefined, undefined).requireReady()
+    const { scheduler } = server.dataPlane.endpoint('digits').requireMain().requireReady()
     await until(() => scheduler.inFlight > 0, 'the request runs')
     assert.equal(await server.drain(), true)
     assert.equal(await answer, 'close')
@@ -215,7 +215,7 @@ describe('a client that goes away', () => {
         .then((response) => response.arrayBuffer())
         .catch(() => 'gone'),
     )
-    const scheduler = server.dataPlane.endpoint('digits').route(undefined, undefined).requireReady().scheduler
+    const scheduler = server.dataPlane.endpoint('digits').requireMain().requireReady().scheduler
     await until(() => scheduler.inFlight > rows, 'the requests wait')
     for (const caller of callers) caller.abort()
     await Promise.all(calls)

@@ -174,7 +174,7 @@ describe('a budget for one instance in a process of its own', () => {
     process.env['SLIPWAY_FAIL_POINTS'] = `run:slow@${trigger}`
     await using server = await serveThree(folder).finally(() => delete process.env['SLIPWAY_FAIL_POINTS'])
     assert.equal(await added(server, 'm0'), 0)
-    const { scheduler } = server.dataPlane.endpoint('m0').route(undefined, undefined).requireReady()
+    const { scheduler } = server.dataPlane.endpoint('m0').requireMain().requireReady()
     const { promise: rest, resolve: sendRest } = Promise.withResolvers<void>()
     const body = new ReadableStream({
       async start(controller) {

@@ -172,7 +172,7 @@ describe('what is in memory', () => {
     await using folder = await temporaryFolder()
     await folder.write('m/model.onnx', addingModel(1))
     await using server = await serve(folder, 'm', { serving: { ...SMALL, cacheMb: 1 } })
-    const { scheduler } = server.dataPlane.endpoint('m').route(undefined, undefined).requireReady()
+    const { scheduler } = server.dataPlane.endpoint('m').requireMain().requireReady()
     assert.equal(await added(server, 'm'), 1)
     const before = scheduler.lastUsedMs
     assert.equal(await added(server, 'm'), 1)
@@ -198,9 +198,9 @@ describe('the repository', () => {
         tried.push(specs.map((spec) => spec.version).join())
         const failures = specs.flatMap((spec) => {
           const error = world.refused.get(spec.version)
-          return error === undefined ? [] : [{ endpoint: 'm', spec, error }]
+          return error === undefined ? [] : [{ endpoint: 'm', spec, error, weighted: true }]
         })
-        return Promise.resolve({ failures, switches: [] })
+        return Promise.resolve({ failures, switches: Promise.resolve([]) })
       },
     })
     await repository.read()

@@ -208,7 +208,7 @@ describe('a request whose body is still coming when the version changes', () => 
       },
     })
     const answer = fetch(`${server.url}/v2/models/m/infer`, { method: 'POST', body, duplex: 'half' } as RequestInit)
-    const { scheduler } = server.dataPlane.endpoint('m').route(undefined, undefined).requireReady()
+    const { scheduler } = server.dataPlane.endpoint('m').requireMain().requireReady()
     await until(() => scheduler.reserved === 1, 'it holds a place in the queue of version 1')
     await folder.write('m/2/model.onnx', addingModel(2))
     await server.repository.rescan(true)

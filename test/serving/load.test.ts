@@ -27,7 +27,7 @@ async function rests({ gentle, instances = 2, runs = 3 }: { gentle: boolean; ins
   }
   await using _model = await openModel({
     subject: { endpoint: 'm', variant: 'v1', model: 'm', version: '1' },
-    spec: { name: 'v1', model: 'm', version: '1', path, weight: 100 },
+    spec: { name: 'v1', model: 'm', version: '1', path },
     servingOverrides: { instances },
     cores: 2,
     clock,

@@ -11,6 +11,7 @@ const event: RequestEvent = {
   prepareMs: 0,
   protocol: 'v2',
   subject: undefined,
+  decision: undefined,
   status: 200,
   errorCode: undefined,
   errorMessage: undefined,

@@ -44,6 +44,7 @@ async function look(data: string, release: string, more: readonly string[]): Pro
   await using plane = await upInChild(['--data', data, '--no-server', ...more])
   if (release >= '0002') await lookAtPolicies(plane.url)
   if (release >= '0003') await lookAtLists(plane.url)
+  if (release >= '0004') await lookAtEndpoints(plane.url)
   const alias = await plane.call('GET', 'registered-models/alias', { name: 'kept-model', alias: 'champion' })
   assert.equal(alias.body['model_version'].version, '2')
   const experiment = (await plane.call('GET', 'experiments/get-by-name', { experiment_name: 'kept' })).body['experiment']
@@ -75,6 +76,14 @@ async function lookAtLists(url: string): Promise<void> {
       ],
     ],
   )
+}
+
+/** An endpoint of two revisions, as a server reported of it. */
+async function lookAtEndpoints(url: string): Promise<void> {
+  const { metadata, status } = (await (await fetch(`${url}/api/v1/endpoints/gated`)).json()) as Record<string, any>
+  const { revision, routing, servers } = status
+  assert.deepEqual([metadata.labels, revision.number, revision.variants[0].version], [{ team: 'ä' }, 2, 1])
+  assert.deepEqual([routing.weights, routing.segment, servers], [{ main: 100 }, 2, []])
 }
 
 /** A model with a policy, and its version, which is signed and approved. */

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { isSlipwayError } from '../../src/core/errors.ts'
-import { HTTP_LIMIT_DEFAULTS } from '../../src/protocol/http/options.ts'
-import { readV2Request } from '../../src/protocol/http/v2-request.ts'
+import { REQUEST_LIMIT_DEFAULTS } from '../../src/protocol/limits.ts'
+import { readV2Request } from '../../src/protocol/v2/request.ts'
 import { JsonReader, parseJson } from '../../src/tensor/json-reader.ts'
 import { tensorDataToJson } from '../../src/tensor/json-writer.ts'
 import { elementCount } from '../../src/tensor/tensor.ts'
 import { ALL_DATATYPES, contents, smallShape, tensorOf } from './values.ts'
 import type { ErrorCode } from '../../src/core/errors.ts'
 import type { Datatype, TensorData } from '../../src/tensor/datatype.ts'
-import type { V2Request } from '../../src/protocol/http/v2-request.ts'
+import type { V2Request } from '../../src/protocol/v2/request.ts'
 
 function read(text: string, datatype: Datatype, shape: readonly number[]): TensorData {
   const reader = new JsonReader(Buffer.from(text))
@@ -20,7 +20,7 @@ function read(text: string, datatype: Datatype, shape: readonly number[]): Tenso
   return data
 }
 
-const readRequest = (body: string | Uint8Array): V2Request => readV2Request(Buffer.from(body), undefined, HTTP_LIMIT_DEFAULTS, [])
+const readRequest = (body: string | Uint8Array): V2Request => readV2Request(Buffer.from(body), undefined, REQUEST_LIMIT_DEFAULTS, [])
 
 const refused =
   (message: RegExp, code: ErrorCode = 'SLW_BAD_REQUEST') =>

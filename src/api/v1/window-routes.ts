@@ -1,9 +1,10 @@
 import { Type } from 'typebox'
 import { TrafficAnswer } from '../../contract/delivery-api.ts'
 import { SPANS } from '../../monitoring/windows.ts'
-import { WindowSchema } from '../../contract/observation-window.ts'
+import { AnyWindow, readWindow, SOURCES } from '../../contract/observation-window.ts'
+import { WireSeries, writeSeries } from '../../contract/statistics/series.ts'
 import { oneOf } from '../../contract/schema.ts'
-import { SlipwayError } from '../../core/errors.ts'
+import { inputInvalid, SlipwayError } from '../../core/errors.ts'
 import { recentSpan, trafficOf } from '../../monitoring/traffic.ts'
 import { requireOwnServer } from './follow-routes.ts'
 import { v1Route } from './route.ts'
@@ -23,7 +24,7 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
     tag,
     action: 'report',
     body: Type.Object(
-      { sentAt: Type.Integer({ description: 'By the clock of the server.' }), windows: Type.Array(WindowSchema, { maxItems: 20_000 }) },
+      { sentAt: Type.Integer({ description: 'By the clock of the server.' }), windows: Type.Array(AnyWindow, { maxItems: 20_000 }) },
       closed,
     ),
     handle: async ({ options, scope, params, body, caller }) => {
@@ -32,7 +33,12 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
       const other = body.windows.find(({ key }) => key.server !== server)
       if (other !== undefined)
         throw new SlipwayError('SLW_INPUT_INVALID', `a window of server "${other.key.server}" was sent by "${server}"`)
-      await options.windows.add(scope.environment, body.windows as ObservationWindow[], body.sentAt)
+      const windows = body.windows.map((wire, index): ObservationWindow => {
+        const read = readWindow(wire)
+        if ('value' in read) return read.value
+        throw inputInvalid(read.issues.map((issue) => ({ ...issue, path: `windows[${index}].${issue.path}` })))
+      })
+      await options.windows.add(scope.environment, windows, body.sentAt)
       return {}
     },
   }),
@@ -49,6 +55,7 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
         from: Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds.' }),
         until: Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds, not part of it.' }),
         endpoint: Optional(Type.String()),
+        source: Optional(oneOf(SOURCES, { description: 'Where it came from. Default: all, each apart.' })),
       },
       closed,
     ),
@@ -62,16 +69,18 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
           model: Type.String(),
           version: Type.String(),
           segment: Type.Integer(),
-          statistics: WindowSchema.properties.statistics,
+          source: oneOf(SOURCES),
+          series: Type.Array(WireSeries),
         }),
       ),
       total: Type.Integer(),
     }),
     handle: async ({ options, scope, query }) => {
-      const { span, from, until, endpoint } = query
+      const { span, from, until, endpoint, source } = query
       if (until - from > 10_000 * SPANS[span].spanMs)
         throw new SlipwayError('SLW_INPUT_INVALID', `from and until are more than 10000 spans of ${span} apart: ask for a longer span`)
-      const items = await options.windows.list(scope.environment, { span, fromMs: from, untilMs: until, endpoint })
+      const found = await options.windows.list(scope.environment, { span, fromMs: from, untilMs: until, endpoint, source })
+      const items = found.map(({ series, ...rollup }) => ({ ...rollup, series: writeSeries(series) }))
       return { body: { items, total: items.length } }
     },
   }),
@@ -100,7 +109,13 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
     handle: async ({ options, scope, query }) => {
       const lengthMs = Math.round((query.lastMs ?? 60_000) / 10_000) * 10_000
       const { fromMs, untilMs } = recentSpan(options.registry.ground.clock.epochMs(), lengthMs)
-      const rollups = await options.windows.list(scope.environment, { span: '10s', fromMs, untilMs, endpoint: query.endpoint })
+      const rollups = await options.windows.list(scope.environment, {
+        span: '10s',
+        fromMs,
+        untilMs,
+        endpoint: query.endpoint,
+        source: 'online',
+      })
       const items = trafficOf(rollups, lengthMs).map(({ p50Ms, p99Ms, ...traffic }) => ({
         ...traffic,
         ...(p50Ms !== undefined && { p50Ms }),

@@ -1,5 +1,5 @@
-import { mergeHistograms, quantile } from '../../contract/histogram.ts'
-import type { HistogramData } from '../../contract/histogram.ts'
+import { mergeHistograms, quantile } from '../../contract/statistics/histogram.ts'
+import type { HistogramData } from '../../contract/statistics/histogram.ts'
 import type { LoadResult } from '../load-generator.ts'
 
 /** What so many clients got. */

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { mergeStatistics } from '../../contract/observation-window.ts'
+import { readWindow, writeWindow } from '../../contract/observation-window.ts'
+import { mergeSeries } from '../../contract/statistics/series.ts'
 import { faultPoint } from '../../core/fail-point.ts'
 import { Turns } from '../../core/turns.ts'
 import { writeWhole } from '../../core/write-whole.ts'
@@ -59,7 +60,7 @@ export class WindowBuffer {
     const [first] = windows
     if (first === undefined) return
     await this.#turns.take(async () => {
-      await writeWhole(join(this.#options.folder, nameOf(first)), JSON.stringify(windows))
+      await writeWhole(join(this.#options.folder, nameOf(first)), JSON.stringify(windows.map(writeWindow)))
       await faultPoint('windows.kept')
       await this.#keepWithin()
     })
@@ -123,12 +124,9 @@ export class WindowBuffer {
   async #read(name: string): Promise<ObservationWindow[] | undefined> {
     const path = join(this.#options.folder, name)
     const text = await readFile(path, 'utf8')
-    try {
-      return JSON.parse(text) as ObservationWindow[]
-    } catch {
-      await rm(path, { force: true })
-      return undefined
-    }
+    const windows = windowsOf(text)
+    if (windows === undefined) await rm(path, { force: true })
+    return windows
   }
 
   async #keepWithin(): Promise<void> {
@@ -149,7 +147,7 @@ export class WindowBuffer {
         if (first !== undefined && second !== undefined) {
           await writeWhole(
             join(folder, `${pair[0].name}.merging`),
-            JSON.stringify({ of: pair[1].name, windows: mergeWindows(first, second) }),
+            JSON.stringify({ of: pair[1].name, windows: mergeWindows(first, second).map(writeWindow) }),
           )
           await this.#finishMerge(`${pair[0].name}.merging`)
         }
@@ -161,7 +159,7 @@ export class WindowBuffer {
   /** Merging two files is one step: what is found half-way at a start is done to its end. */
   async #finishMerge(name: string): Promise<void> {
     const { folder } = this.#options
-    const { of, windows } = JSON.parse(await readFile(join(folder, name), 'utf8')) as { of: string; windows: ObservationWindow[] }
+    const { of, windows } = JSON.parse(await readFile(join(folder, name), 'utf8')) as { of: string; windows: unknown[] }
     await rm(join(folder, of), { force: true })
     await writeWhole(join(folder, name.replace(/\.merging$/, '')), JSON.stringify(windows))
     await rm(join(folder, name), { force: true })
@@ -170,6 +168,16 @@ export class WindowBuffer {
   /** Of a process that was killed. */
   async #recover(): Promise<void> {
     for (const name of await readdir(this.#options.folder)) if (name.endsWith('.merging')) await this.#finishMerge(name)
+  }
+}
+
+/** Undefined where it is not whole, or none of ours. */
+function windowsOf(text: string): ObservationWindow[] | undefined {
+  try {
+    const read = (JSON.parse(text) as unknown[]).map(readWindow)
+    return read.every((one) => 'value' in one) ? read.map((one) => one.value) : undefined
+  } catch {
+    return undefined
   }
 }
 
@@ -211,7 +219,7 @@ export function mergeWindows(first: readonly ObservationWindow[], second: readon
         : {
             ...other,
             key: { ...other.key, startMs: Math.min(other.key.startMs, startMs), endMs: Math.max(other.key.endMs, endMs) },
-            statistics: mergeStatistics(other.statistics, window.statistics),
+            series: mergeSeries(other.series, window.series),
           },
     )
   }

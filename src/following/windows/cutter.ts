@@ -1,40 +1,23 @@
-import { subtractHistograms } from '../../contract/histogram.ts'
 import { WINDOW_MS } from '../../contract/observation-window.ts'
-import { API_VERSION } from '../../contract/schema.ts'
-import type { HistogramData } from '../../contract/histogram.ts'
-import type { ObservationWindow, Statistic } from '../../contract/observation-window.ts'
-import type { Family } from '../../serving/observe/exposition.ts'
+import { growthOf } from '../../contract/statistics/series.ts'
+import { FOLDED_SEGMENT } from '../../serving/observe/observations.ts'
+import type { ObservationWindow } from '../../contract/observation-window.ts'
+import type { Observed } from '../../serving/observe/observations.ts'
 
 export interface CutterOptions {
   readonly server: string
   readonly bootId: string
-  /** The segment of the weights under which a version was put into use. */
-  readonly segmentOf: (endpoint: string, variant: string, version: string) => number
 }
 
-/** The metrics that windows are made of, and how their statistics are called. */
-const MEASURED: Readonly<Record<string, string>> = {
-  slipway_request_duration_seconds: 'request_seconds',
-  slipway_queue_duration_seconds: 'queue_seconds',
-  slipway_compute_duration_seconds: 'compute_seconds',
-  slipway_rejected_total: 'rejected',
-  slipway_rows_total: 'rows',
-}
-/** Cuts after which a series that is not there is gone, and not only missing for a moment. */
+/** Of what versions see, that which windows are made of. */
+const IN_WINDOWS = new Set(['request_seconds', 'queue_seconds', 'compute_seconds', 'rejected', 'rows'])
+/** Cuts after which what is not there is gone, and not only missing for a moment. */
 const FORGOTTEN_AFTER = 6
-const SUBJECT = new Set(['endpoint', 'variant', 'model', 'version'])
 
-interface Subject {
-  readonly endpoint: string
-  readonly variant: string
-  readonly model: string
-  readonly version: string
-}
-
-/** Cuts what a server counts into windows of event time: each holds what has come since the one before. */
+/** Cuts what a server sees into windows of event time: each holds what has come since the one before. */
 export class WindowCutter {
   readonly #options: CutterOptions
-  readonly #before = new Map<string, { readonly value: HistogramData | number; readonly cut: number }>()
+  readonly #before = new Map<string, { readonly series: Observed['series']; readonly cut: number }>()
   #fromMs: number
   #sequence = 0
 
@@ -45,35 +28,27 @@ export class WindowCutter {
   }
 
   /** What has come since the last time; nothing of a version that was not asked. */
-  cut(families: readonly Family[], nowMs: number): ObservationWindow[] {
-    const bySubject = new Map<string, { subject: Subject; statistics: Record<string, Statistic> }>()
-    for (const { name, samples } of families) {
-      const statistic = MEASURED[name]
-      if (statistic === undefined) continue
-      for (const { labels, value } of samples) {
-        const { endpoint = '', variant = '', model = '', version = '' } = labels
-        if (endpoint === '') continue
-        const key = `${name}\0${JSON.stringify(labels)}`
-        const change = changeOf(value, this.#before.get(key)?.value)
-        this.#before.set(key, { value, cut: this.#sequence })
-        if (change === undefined) continue
-        const subject = { endpoint, variant, model, version }
-        const named = `${endpoint}\0${variant}\0${model}\0${version}`
-        let window = bySubject.get(named)
-        if (window === undefined) bySubject.set(named, (window = { subject, statistics: {} }))
-        window.statistics[`${statistic}${detailsOf(labels)}`] = change
-      }
-    }
-    // What is not counted any more begins at nothing when it comes back.
-    for (const [key, { cut }] of this.#before) if (this.#sequence - cut > FORGOTTEN_AFTER) this.#before.delete(key)
+  cut(observed: readonly Observed[], nowMs: number): ObservationWindow[] {
     const endMs = Math.max(onGrid(nowMs), this.#fromMs + WINDOW_MS)
     const sequence = this.#sequence++
-    const { server, bootId, segmentOf } = this.#options
-    const windows = [...bySubject.values()].map(({ subject, statistics }): ObservationWindow => {
-      const segment = segmentOf(subject.endpoint, subject.variant, subject.version)
-      const key = { source: 'online' as const, server, bootId, sequence, ...subject, segment, startMs: this.#fromMs, endMs }
-      return { apiVersion: API_VERSION, key, statistics }
-    })
+    const { server, bootId } = this.#options
+    const windows: ObservationWindow[] = []
+    for (const { subject, segment, series: all } of observed) {
+      if (segment === FOLDED_SEGMENT) continue
+      const { endpoint, variant, model, version } = subject
+      const named = JSON.stringify([endpoint, variant, model, version, segment])
+      const series = all.filter(({ name }) => IN_WINDOWS.has(name))
+      const grown = growthOf(series, this.#before.get(named)?.series ?? [])
+      this.#before.set(named, { series, cut: sequence })
+      if (grown.length === 0) continue
+      const span = { startMs: this.#fromMs, endMs }
+      windows.push({
+        key: { source: 'online', server, bootId, sequence, endpoint, variant, model, version, segment, ...span },
+        series: grown,
+      })
+    }
+    // What is not counted any more begins at nothing when it comes back.
+    for (const [key, { cut }] of this.#before) if (sequence - cut > FORGOTTEN_AFTER) this.#before.delete(key)
     // A clock that was put back does not make windows of a time before.
     this.#fromMs = Math.max(onGrid(nowMs), nowMs < this.#fromMs ? onGrid(nowMs) : endMs)
     return windows
@@ -87,19 +62,4 @@ export function untilNextCut(nowMs: number): number {
 
 function onGrid(ms: number): number {
   return Math.floor(ms / WINDOW_MS) * WINDOW_MS
-}
-
-function changeOf(value: HistogramData | number, before: HistogramData | number | undefined): Statistic | undefined {
-  if (typeof value === 'number') {
-    const earlier = typeof before === 'number' && before <= value ? before : 0
-    return value === earlier ? undefined : { kind: 'count', value: value - earlier }
-  }
-  const change = before === undefined || typeof before === 'number' ? value : subtractHistograms(value, before)
-  return change.count === 0 ? undefined : change
-}
-
-/** Labels beyond those that name the version: `{protocol=v2,code=200}`. */
-function detailsOf(labels: Readonly<Record<string, string>>): string {
-  const rest = Object.entries(labels).filter(([name]) => !SUBJECT.has(name))
-  return rest.length === 0 ? '' : `{${rest.map(([name, value]) => `${name}=${value}`).join(',')}}`
 }

@@ -2,14 +2,14 @@ import { messageOf } from '../../core/errors.ts'
 import { untilNextCut } from './cutter.ts'
 import { sendWindows } from './send.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
-import type { Family } from '../../serving/observe/exposition.ts'
+import type { Observed } from '../../serving/observe/observations.ts'
 import type { WindowCutter } from './cutter.ts'
 import type { SendOptions } from './send.ts'
 
 export interface PusherOptions extends SendOptions {
   readonly cutter: WindowCutter
-  /** What the server counts. */
-  readonly families: () => Promise<readonly Family[]>
+  /** What the server sees. */
+  readonly observed: () => Promise<readonly Observed[]>
 }
 
 /** Cuts that wait in memory for the disk: an hour. */
@@ -53,10 +53,10 @@ export class WindowPusher implements AsyncDisposable {
   }
 
   async #cut(): Promise<void> {
-    const { cutter, buffer, families, clock, log } = this.#options
+    const { cutter, buffer, observed, clock, log } = this.#options
     const before = this.#trouble
     try {
-      this.#unkept.push(cutter.cut(await families(), clock.epochMs()))
+      this.#unkept.push(cutter.cut(await observed(), clock.epochMs()))
       for (let cut = this.#unkept[0]; cut !== undefined; cut = this.#unkept[0]) {
         await buffer.add(cut)
         this.#unkept.shift()

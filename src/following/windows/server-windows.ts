@@ -5,7 +5,7 @@ import { LeftWindows } from './left.ts'
 import { WindowPusher } from './pusher.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
-import type { Family } from '../../serving/observe/exposition.ts'
+import type { Observed } from '../../serving/observe/observations.ts'
 import type { ControlPlaneClient } from '../control-plane-client.ts'
 import type { WindowCutter } from './cutter.ts'
 import type { WindowFolders } from './folders.ts'
@@ -17,8 +17,8 @@ export interface ServerWindowsOptions {
   readonly client: Pick<ControlPlaneClient, 'sendWindows'>
   /** One that speaks for another server that ran here. */
   readonly clientOf: (server: string) => Pick<ControlPlaneClient, 'sendWindows'> & Disposable
-  /** What the server counts. */
-  readonly families: () => Promise<readonly Family[]>
+  /** What the server sees. */
+  readonly observed: () => Promise<readonly Observed[]>
   readonly clock: Clock
   readonly log: Logger
 }

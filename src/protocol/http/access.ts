@@ -25,8 +25,7 @@ export interface AccessOptions {
 export function requireAccess(options: AccessOptions, exchange: Exchange, needed: RouteAccess, params: Params): void {
   if (needed === 'open') return
   if (needed === 'admin') {
-    exchange.administers = true
-    exchange.from = exchange.request.socket.remoteAddress ?? 'Unix socket'
+    exchange.administers({ from: exchange.request.socket.remoteAddress ?? 'Unix socket' })
     if (options.adminGuard === undefined)
       throw new SlipwayError('SLW_FORBIDDEN', 'administration is off: set SLIPWAY_ADMIN_TOKEN or adminTokenFile (--admin-token-file)')
     options.adminGuard.check(exchange.header('authorization'))
@@ -34,7 +33,7 @@ export function requireAccess(options: AccessOptions, exchange: Exchange, needed
   }
   if (options.keys === undefined) return
   const caller = callerOf(options.keys, exchange)
-  exchange.caller = caller
+  exchange.letIn(caller)
   requireScope(caller, needed)
   const model = params['name']
   if (model !== undefined) requireModel(caller, model)

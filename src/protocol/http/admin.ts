@@ -78,7 +78,7 @@ export function adminRoutes(administration: Administration): Route[] {
 
 async function readBody<T extends TSchema>(exchange: Exchange, schema: T): Promise<Static<T>> {
   const checked = check(schema, parseJson(await exchange.readBody(), { nesting: 8 }))
-  if ('value' in checked) exchange.wish = checked.value
+  if ('value' in checked) exchange.administers({ wish: checked.value })
   if ('issues' in checked) throw inputInvalid(checked.issues, 'SLW_BAD_REQUEST')
   return checked.value
 }

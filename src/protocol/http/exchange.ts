@@ -1,12 +1,11 @@
 import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
+import { ownError } from './error-form.ts'
 import { decompress, isGzip } from './gzip.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import type { Caller } from '../../security/api-keys.ts'
-import type { RequestContext } from '../../serving/context.ts'
-import type { Subject } from '../../serving/observe/events.ts'
-import type { WorkResult } from '../../serving/scheduler/scheduler.ts'
 import type { Cors } from './cors.ts'
+import type { ErrorForm } from './error-form.ts'
 import type { HttpLimits } from './options.ts'
 
 const JSON_TYPE = 'application/json'
@@ -18,10 +17,17 @@ export interface ExchangeHost {
   readonly cors: Cors | undefined
   /** Answers tell the client to open another connection next time. */
   readonly closing: boolean
-  finished(exchange: Exchange): void
+  /** Called once by each call of administration that has been answered. */
+  administered(exchange: Exchange): void
 }
 
-export type ErrorBody = (error: SlipwayError, exchange: Exchange) => string
+/** A call of administration, for the record of it. */
+export interface AdminCall {
+  /** Where it came from: an address, or the word for a Unix socket. Its socket may be gone when it is answered. */
+  readonly from: string
+  /** What it wants changed, once that has been read. */
+  readonly wish: unknown
+}
 
 /** One HTTP request and its answer. */
 export class Exchange {
@@ -37,29 +43,13 @@ export class Exchange {
   #cancel: (() => void) | undefined
   #abandonBody: ((error: SlipwayError) => void) | undefined
 
-  /** Filled in on the way, for the one observation at the end. */
-  protocol = 'http'
-  /** Whose API key it came with; undefined where no keys are set, and on open routes. */
-  caller: Caller | undefined
-  /** It asked for administration, and is told to whoever keeps the record of that. */
-  administers = false
-  /** Where a call of administration came from: an address, or the word for a Unix socket. Its socket may be gone when it is answered. */
-  from: string | undefined
-  /** What it wants changed, for that record. */
-  wish: unknown
-  subject: Subject | undefined
-  context: RequestContext | undefined
-  work: WorkResult | undefined
-  rows = 0
-  /** Monotonic milliseconds at which the body was there, and at which it had become tensors; 0 before. */
-  receivedMs = 0
-  preparedMs = 0
-  status = 0
-  error: SlipwayError | undefined
-  /** How this dialect words an error. */
-  errorBody: ErrorBody = fullError
-  /** Requests for health, metrics and pages are not predictions and are not observed. */
-  observed = false
+  #caller: Caller | undefined
+  #adminCall: AdminCall | undefined
+  #errorForm: ErrorForm = ownError
+  #status = 0
+  #error: SlipwayError | undefined
+  /** The head of an answer in parts is out, and not its end. */
+  #begun = false
 
   constructor(
     host: ExchangeHost,
@@ -74,6 +64,41 @@ export class Exchange {
     this.predictionId = given.predictionId
     this.startedMs = given.startedMs
     this.#expectsContinue = given.expectsContinue
+  }
+
+  /** Whose API key it came with; undefined where no keys are set, and on open routes. */
+  get caller(): Caller | undefined {
+    return this.#caller
+  }
+
+  /** It has shown a key. */
+  letIn(caller: Caller): void {
+    this.#caller = caller
+  }
+
+  /** Undefined of what asks for no administration. */
+  get adminCall(): AdminCall | undefined {
+    return this.#adminCall
+  }
+
+  /** It asks for administration, and is told to whoever keeps the record of that. */
+  administers(call: Partial<AdminCall>): void {
+    this.#adminCall = { from: '', wish: undefined, ...this.#adminCall, ...call }
+  }
+
+  /** In which dialect errors are worded from here on. */
+  speaks(form: ErrorForm): void {
+    this.#errorForm = form
+  }
+
+  /** What was answered; 0 before. */
+  get status(): number {
+    return this.#status
+  }
+
+  /** Why it failed. */
+  get error(): SlipwayError | undefined {
+    return this.#error
   }
 
   header(name: string): string | undefined {
@@ -107,7 +132,7 @@ export class Exchange {
   }
 
   get answered(): boolean {
-    return this.status !== 0
+    return this.#status !== 0
   }
 
   /** The whole body. @throws as `collectBody` */
@@ -183,7 +208,7 @@ export class Exchange {
     if (this.request.method === 'HEAD') response.end()
     else if (length > PIECE_BYTES) endInPieces(response, typeof body === 'string' ? Buffer.from(body) : body)
     else response.end(body)
-    this.#host.finished(this)
+    this.#finished()
   }
 
   /** An answer that has no body at all, not even one of length 0: 204. */
@@ -191,11 +216,41 @@ export class Exchange {
     if (this.answered) return
     this.#writeHead(status, ['x-request-id', this.requestId], headers)
     this.#response.end()
-    this.#host.finished(this)
+    this.#finished()
+  }
+
+  /** Begins an answer that comes in parts. Doing so again changes nothing. */
+  begin(status: number, type: string, headers?: Record<string, string>): void {
+    if (this.answered) return
+    this.#begun = true
+    this.#writeHead(status, ['content-type', type, 'x-request-id', this.requestId], headers)
+    this.#response.flushHeaders()
+  }
+
+  /** Whether parts may follow. */
+  get begun(): boolean {
+    return this.#begun
+  }
+
+  write(part: string | Buffer): void {
+    if (this.#begun) this.#response.write(part)
+  }
+
+  /** Ends an answer in parts. */
+  end(last?: string): void {
+    if (!this.#begun) return
+    this.#begun = false
+    if (last === undefined) this.#response.end()
+    else this.#response.end(last)
+    this.#finished()
+  }
+
+  #finished(): void {
+    if (this.#adminCall !== undefined) this.#host.administered(this)
   }
 
   #writeHead(status: number, head: (string | number)[], headers: Record<string, string> | undefined): void {
-    this.status = status
+    this.#status = status
     if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
     this.#host.cors?.addHeaders(head, this.header('origin'), headers)
     if (this.#host.closing) head.push('connection', 'close')
@@ -227,20 +282,29 @@ export class Exchange {
     request.resume()
   }
 
-  /** Answers with what went wrong, in the shape of the dialect. */
+  /** Answers with what went wrong, in the shape of the dialect. An answer in parts breaks off, so that nobody takes it for whole. */
   fail(thrown: unknown): void {
+    if (this.#begun) {
+      this.#begun = false
+      this.#error = toSlipwayError(thrown)
+      this.#status = this.#error.kind.http
+      this.#response.destroy()
+      this.#finished()
+      return
+    }
     if (this.answered) return
     const error = toSlipwayError(thrown)
-    this.error = error
+    this.#error = error
+    const { status, type, body, headers: own } = this.#errorForm(error, this.requestId)
+    if (this.#response.destroyed || this.#response.closed) {
+      this.#status = status
+      this.#finished()
+      return
+    }
     const headers: Record<string, string> = {}
     if (error.retryAfterMs !== undefined) headers['retry-after'] = String(Math.ceil(error.retryAfterMs / 1000))
     if (error.code === 'SLW_UNAUTHENTICATED') headers['www-authenticate'] = 'Bearer realm="slipway"'
-    if (this.#response.destroyed || this.#response.closed) {
-      this.status = error.kind.http
-      this.#host.finished(this)
-      return
-    }
-    this.json(error.kind.http, this.errorBody(error, this), headers)
+    this.send(status, type, body, { ...headers, ...own })
   }
 }
 
@@ -251,20 +315,4 @@ const PIECE_BYTES = 256 * 1024
 function endInPieces(response: ServerResponse, body: Buffer): void {
   for (let start = 0; start < body.length; start += PIECE_BYTES) response.write(body.subarray(start, start + PIECE_BYTES))
   response.end()
-}
-
-/** The error of the Open Inference Protocol. */
-export function protocolError(error: SlipwayError): string {
-  return JSON.stringify({ error: error.message })
-}
-
-/** The error of our own dialects: the same key, and what programs need. */
-export function fullError(error: SlipwayError, exchange: Exchange): string {
-  return JSON.stringify({
-    error: error.message,
-    code: error.code,
-    retryable: error.kind.retry,
-    issues: error.issues,
-    request_id: exchange.requestId,
-  })
 }

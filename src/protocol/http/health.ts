@@ -82,7 +82,7 @@ function followingHealth(following: FollowingHealth | undefined): object {
 /** The versions that an endpoint failed to load are told with the one that carries its traffic. */
 function modelHealth(variant: Variant, endpoint: Endpoint): object {
   const status = variant.status()
-  const carries = (endpoint.variants.find((other) => other.spec.weight > 0) ?? endpoint.variants[0]) === variant
+  const carries = endpoint.main === variant
   return {
     name: status.endpoint,
     version: status.version,

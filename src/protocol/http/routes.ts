@@ -1,4 +1,5 @@
 import findMyWay from 'find-my-way'
+import type { ErrorForm } from './error-form.ts'
 import type { Exchange } from './exchange.ts'
 
 export type Params = Readonly<Record<string, string | undefined>>
@@ -8,10 +9,12 @@ export type RouteAccess = 'open' | 'predict' | 'metrics' | 'admin'
 
 /** One address of the server. */
 export interface Route {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Parameters as `:name`; a parameter `name` is that of an endpoint, and keys for some models only are held to it. */
   readonly path: string
   readonly access: RouteAccess
+  /** How its errors are worded. Default: as those of our own dialects. */
+  readonly error?: ErrorForm
   readonly handle: (exchange: Exchange, params: Params) => Promise<void> | void
 }
 

@@ -1,13 +1,15 @@
 import { requireAccess } from './access.ts'
 import { isPreflight } from './cors.ts'
 import { SlipwayError } from '../../core/errors.ts'
-import { Exchange, protocolError } from './exchange.ts'
+import { ownError } from './error-form.ts'
+import { Exchange } from './exchange.ts'
 import { Listener } from './listener.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
-import type { Observer } from '../../serving/observe/events.ts'
 import type { AccessOptions } from './access.ts'
 import type { Cors } from './cors.ts'
+import type { Dialect } from './dialects/dialect.ts'
+import type { ErrorForm } from './error-form.ts'
 import type { ListenerOptions } from './listener.ts'
 import type { HttpLimits } from './options.ts'
 
@@ -20,7 +22,8 @@ export interface HttpServerOptions {
   readonly limits: HttpLimits
   readonly clock: Clock
   readonly nextId: () => string
-  readonly observer: Required<Observer>
+  /** Those that are spoken: errors at addresses of theirs are worded as they do. */
+  readonly dialects: readonly Pick<Dialect, 'prefix' | 'error'>[]
   /** Told of every call of an administrator, also of those that were refused. */
   readonly audit?: (exchange: Exchange) => void
 }
@@ -29,7 +32,7 @@ export interface HttpServerOptions {
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 
 /**
- * The HTTP door: routing, who may come in, one observation per prediction, over the sockets of its listeners. On node:http
+ * The HTTP door: routing and who may come in, over the sockets of its listeners. On node:http
  * itself and not on a framework: measured here, a framework's own work per request is a fifth of the whole budget
  * (docs/decisions).
  */
@@ -80,10 +83,10 @@ export class HttpServer {
     const target = request.url ?? '/'
     const query = target.indexOf('?')
     const path = query < 0 ? target : target.slice(0, query)
-    if (path.startsWith('/v2')) exchange.errorBody = protocolError
     try {
-      listener.hosts?.require(request.headers.host)
       const found = listener.routes.find(request.method ?? '', path)
+      exchange.speaks(found?.store.error ?? this.#formAt(path))
+      listener.hosts?.require(request.headers.host)
       if (found === null) {
         this.#answerOther(listener, exchange, response, path)
         return
@@ -95,6 +98,11 @@ export class HttpServer {
     } catch (error) {
       exchange.fail(error)
     }
+  }
+
+  /** Where no route of a dialect says how a client wants to hear of errors, the address does. */
+  #formAt(path: string): ErrorForm {
+    return this.#options.dialects.find(({ prefix }) => prefix !== undefined && path.startsWith(prefix))?.error ?? ownError
   }
 
   /** What no route takes: a browser's preflight, another method, an unknown path. */
@@ -117,32 +125,8 @@ export class HttpServer {
     return this.#closing
   }
 
-  /** Called once by each exchange that has been answered. */
-  finished(exchange: Exchange): void {
-    if (exchange.administers) this.#options.audit?.(exchange)
-    if (!exchange.observed) return
-    const { work, error, startedMs, receivedMs, preparedMs } = exchange
-    this.#options.observer.request({
-      requestId: exchange.requestId,
-      predictionId: exchange.predictionId,
-      protocol: exchange.protocol,
-      subject: exchange.subject,
-      status: exchange.status,
-      errorCode: error?.code,
-      errorMessage: error?.message,
-      startedMs,
-      durationMs: this.#options.clock.monotonicMs() - startedMs,
-      receiveMs: Math.max(0, receivedMs - startedMs),
-      prepareMs: Math.max(0, preparedMs - receivedMs),
-      queueMs: work?.queueMs ?? 0,
-      batchWaitMs: work?.batchWaitMs ?? 0,
-      computeMs: work?.computeMs ?? 0,
-      rows: exchange.rows,
-      cache: work?.cache,
-      caller: exchange.caller?.name,
-      // Not of the context: a request that found no model has none, and has its place in the caller's trace all the same.
-      traceparent: exchange.header('traceparent'),
-    })
+  administered(exchange: Exchange): void {
+    this.#options.audit?.(exchange)
   }
 
   /** From here on answers tell clients to open another connection next time. */

@@ -1,6 +1,8 @@
+import { NOTHING_COUNTED } from '../../serving/observe/merge.ts'
 import { Channel } from './channel.ts'
 import type { Worker } from 'node:cluster'
-import type { Family } from '../../serving/observe/exposition.ts'
+import type { LiveEndpoint } from '../../serving/live.ts'
+import type { ProcessCounts } from '../../serving/observe/merge.ts'
 
 /** How long a process may take to tell its metrics before what it told last is taken. */
 const METRICS_TIMEOUT_MS = 2000
@@ -12,10 +14,12 @@ const SILENT_MAX_MS = 120_000
 export class Member {
   readonly channel: Channel
   readonly startedMs: number = performance.now()
+  /** What is true of its endpoints, as it told last. */
+  live: readonly LiveEndpoint[] = []
   readonly #worker: Worker
   readonly #silentMaxMs: number
-  /** What it told of its metrics last. */
-  #families: readonly Family[] = []
+  /** What it told of its counts last. */
+  #counts: ProcessCounts = NOTHING_COUNTED
 
   /** @param silentMaxMs as `work` says. Default: two minutes */
   constructor(worker: Worker, silentMaxMs: number = SILENT_MAX_MS) {
@@ -56,19 +60,20 @@ export class Member {
     return answer
   }
 
-  /** Its metrics; of one that is late or fails, the counters that it told last, so that no sum goes back. */
-  async families(): Promise<readonly Family[]> {
+  /** What it counts; of one that is late or fails, what it told last, so that no sum goes back. */
+  async counts(): Promise<ProcessCounts> {
     try {
-      this.#families = await this.channel.call<readonly Family[]>('families', undefined, METRICS_TIMEOUT_MS)
-      return this.#families
+      this.#counts = await this.channel.call<ProcessCounts>('counts', undefined, METRICS_TIMEOUT_MS)
+      return this.#counts
     } catch {
       return this.counted
     }
   }
 
-  /** Counters and histograms, as last told. */
-  get counted(): Family[] {
-    return this.#families.filter((family) => family.info.type !== 'gauge')
+  /** What adds up, as last told. */
+  get counted(): ProcessCounts {
+    const { observed, families } = this.#counts
+    return { observed, families: families.filter((family) => family.info.type !== 'gauge') }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { DesiredEndpoint } from '../../contract/desired-endpoint.ts'
+import type { LiveEndpoint } from '../../serving/live.ts'
 import type { FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServerConfig } from '../options.ts'
 import type { WireFailure } from './channel.ts'
@@ -24,10 +25,22 @@ export interface PrepareCall {
   readonly documents: readonly DesiredEndpoint[]
 }
 
+/** What has become of the endpoints of a process, whenever it changes. */
+export interface LiveCall {
+  readonly endpoints: readonly LiveEndpoint[]
+}
+
 /** {@link FailedLoad} between processes. */
 export type FailedLoadWire = Omit<FailedLoad, 'error'> & { readonly error: WireFailure }
 
 export interface AppliedWire {
+  /** By which `ended` asks for what becomes of what was replaced. */
+  readonly change: number
   readonly failures: readonly FailedLoadWire[]
-  readonly switches: readonly SwitchReport[]
 }
+
+export interface EndedCall {
+  readonly change: number
+}
+
+export type EndedAnswer = readonly SwitchReport[]

@@ -7,7 +7,8 @@ import { messageOf, toSlipwayError } from '../../core/errors.ts'
 import { silentLogger } from '../../core/log.ts'
 import { Turns } from '../../core/turns.ts'
 import { METRICS } from '../../serving/observe/catalog.ts'
-import { mergeFamilies } from '../../serving/observe/merge.ts'
+import { liveTogether } from '../../serving/live.ts'
+import { familiesOf, mergeCounts, NOTHING_COUNTED } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
 import { administer } from '../administration.ts'
 import { clearSocketPath } from '../../protocol/http/unix-socket.ts'
@@ -20,13 +21,15 @@ import { fromWire } from './channel.ts'
 import { Member } from './member.ts'
 import type { DesiredEndpoint } from '../../contract/desired-endpoint.ts'
 import type { Logger } from '../../core/log.ts'
+import type { LiveEndpoint } from '../../serving/live.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
+import type { ProcessCounts } from '../../serving/observe/merge.ts'
 import type { Applied, FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
 import type { Source } from '../source.ts'
 import type { ServerConfig } from '../options.ts'
 import type { ServedModel } from '../served.ts'
 import type { RunningServer, StartServerOptions } from '../start-server.ts'
-import type { AppliedWire, FailedLoadWire, StartCall, StartedAnswer } from './messages.ts'
+import type { AppliedWire, EndedAnswer, FailedLoadWire, LiveCall, StartCall, StartedAnswer } from './messages.ts'
 
 /** A process that worked this long has recovered. */
 const RECOVERED_AFTER_MS = 60_000
@@ -52,7 +55,10 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   const primary = opened.use(new Primary(config, log, environment))
   const repository = await openSource(config, log, environment, {
     apply: (desired) => primary.apply(desired),
-    families: () => primary.families(),
+    route: (desired) => primary.route(desired),
+    live: () => primary.live(),
+    watch: (changed) => primary.watch(changed),
+    observed: async () => (await primary.counts()).observed,
   })
   const { url, urls, port } = await primary.start(repository)
   opened.defer(() => repository.close())
@@ -84,14 +90,18 @@ class Primary implements AsyncDisposable {
   readonly #environment: StartCall['environment']
   readonly #processMetrics = new ProcessMetrics()
   readonly #members = new Set<Member>()
+  /** What the processes have been given. */
   #documents: readonly DesiredEndpoint[] = []
+  /** What was asked for last: its routing holds already. */
+  #latest: readonly DesiredEndpoint[] = []
+  readonly #watchers = new Set<() => void>()
   #repository: Source | undefined
   /** Changes and starts of processes, one after the other: a new process gets a state that no change is in the middle of. */
   readonly #turns = new Turns()
   #consecutive = 0
   #restarts = 0
-  /** Counters and histograms of processes that have ended, as last told: a counter never goes back. */
-  #ended: Family[] = []
+  /** Of processes that have ended, as last told: a counter never goes back. */
+  #ended: ProcessCounts = NOTHING_COUNTED
   #closing = false
 
   constructor(config: ServerConfig, log: Logger, environment: StartCall['environment']) {
@@ -116,7 +126,7 @@ class Primary implements AsyncDisposable {
   async #startMember(documents?: StartCall['documents']): Promise<StartedAnswer> {
     const member = new Member(cluster.fork())
     this.#members.add(member)
-    this.#serveCalls(member.channel)
+    this.#serveCalls(member)
     member.onExit((how) => this.#onExit(member, how))
     const cores = Math.max(1, Math.floor(usableCores().count / this.#config.processes))
     const call: StartCall = {
@@ -127,7 +137,10 @@ class Primary implements AsyncDisposable {
       documents,
     }
     try {
-      return await member.work<StartedAnswer>('start', call)
+      const started = await member.work<StartedAnswer>('start', call)
+      // What was said about routing while it started.
+      this.#route(member)
+      return started
     } catch (error) {
       // One that serves nothing would be in the way of every change. Its end has another started, later.
       member.kill()
@@ -135,7 +148,8 @@ class Primary implements AsyncDisposable {
     }
   }
 
-  #serveCalls(channel: Member['channel']): void {
+  #serveCalls(member: Member): void {
+    const { channel } = member
     const administration = administer(this.#repository!, this.#log)
     channel.handle('admin.models', () => administration.models())
     channel.handle('admin.switchTo', ({ model, target }: { model: string; target: never }) => administration.switchTo(model, target))
@@ -144,6 +158,10 @@ class Primary implements AsyncDisposable {
     channel.handle('admin.logLevel', () => this.#log.level ?? 'info')
     channel.handle('admin.setLogLevel', ({ level }: { level: string }) => this.#setLogLevel(level))
     channel.handle('metrics', () => this.families())
+    channel.handle('live', ({ endpoints }: LiveCall) => {
+      member.live = endpoints
+      this.#changed()
+    })
     channel.handle('following', () => this.#repository?.following?.())
   }
 
@@ -177,8 +195,33 @@ class Primary implements AsyncDisposable {
     return this.#ask((member) => member.channel.call<R>(method, argument, ANSWER_TIMEOUT_MS))
   }
 
+  /** Shares requests as is desired, in every process, whatever change goes on. */
+  route(documents: readonly DesiredEndpoint[]): void {
+    this.#latest = documents
+    for (const member of this.#members) this.#route(member)
+  }
+
+  #route({ channel }: Member): void {
+    // One that has ended is told when it is started again.
+    channel.call('route', { documents: this.#latest }).catch(() => {})
+  }
+
+  /** What is true in every process. */
+  live(): LiveEndpoint[] {
+    return liveTogether([...this.#members].map((member) => member.live))
+  }
+
+  watch(changed: () => void): void {
+    this.#watchers.add(changed)
+  }
+
+  #changed(): void {
+    for (const changed of this.#watchers) changed()
+  }
+
   /** Answers when every process has the change; where one cannot load what another can, none takes it. */
   apply(documents: readonly DesiredEndpoint[]): Promise<Applied> {
+    this.route(documents)
     return this.#turns.take(async () => {
       const prepared = await this.#prepare(documents)
       // One that is started from here on serves them.
@@ -207,14 +250,24 @@ class Primary implements AsyncDisposable {
       present.every((member) => prepared.get(member)?.some((failure) => failure.endpoint === name))
     const except = [...names].filter((name) => !everywhere(name))
     const committed = await this.#ask((member) => member.work<AppliedWire>('commit', { except }), present)
+    const switches = this.#replacedEnded(committed)
+    switches.catch((error: unknown) => this.#log.error({}, `what was replaced did not end as it should: ${messageOf(error)}`))
     const all = [...committed.values()]
-    return { failures: distinct([...failures, ...all.flatMap((applied) => applied.failures)]), switches: slowest(all) }
+    return { failures: distinct([...failures, ...all.flatMap((applied) => applied.failures)]), switches }
+  }
+
+  /** Waits until what a change has replaced has ended in every process. */
+  async #replacedEnded(committed: ReadonlyMap<Member, AppliedWire>): Promise<readonly SwitchReport[]> {
+    const present = [...committed.keys()].filter((member) => this.#members.has(member))
+    const reports = await this.#ask((member) => member.work<EndedAnswer>('ended', { change: committed.get(member)!.change }), present)
+    return slowest([...reports.values()].flat())
   }
 
   #onExit(member: Member, how: string): void {
     this.#members.delete(member)
     if (this.#closing) return
-    this.#ended = mergeFamilies([this.#ended, member.counted])
+    this.#changed()
+    this.#ended = mergeCounts([this.#ended, member.counted])
     this.#restarts++
     if (performance.now() - member.startedMs > RECOVERED_AFTER_MS) this.#consecutive = 0
     const delayMs = backoffMs(this.#consecutive++)
@@ -240,11 +293,15 @@ class Primary implements AsyncDisposable {
     return [...told.values()].find((models) => models.length > 0) ?? []
   }
 
-  /** Of all processes, this one among them. */
   async families(): Promise<Family[]> {
+    return familiesOf(await this.counts(), this.#config.metrics)
+  }
+
+  /** Of all processes, this one among them. */
+  async counts(): Promise<ProcessCounts> {
     // One that ends meanwhile is among those that have ended.
-    const told = await Promise.all([...this.#members].map(async (member) => [member, await member.families()] as const))
-    const answers = told.filter(([member]) => this.#members.has(member)).map(([, families]) => families)
+    const told = await Promise.all([...this.#members].map(async (member) => [member, await member.counts()] as const))
+    const answers = told.filter(([member]) => this.#members.has(member)).map(([, counts]) => counts)
     const own: Family[] = [
       ...this.#processMetrics.families(),
       ...followingFamilies(this.#repository?.following?.()),
@@ -255,7 +312,7 @@ class Primary implements AsyncDisposable {
         samples: [{ labels: {}, value: this.#restarts }],
       },
     ]
-    return mergeFamilies([...answers, this.#ended, own])
+    return mergeCounts([...answers, this.#ended, { observed: [], families: own }])
   }
 
   /** Keys, tokens, certificates and log of every process, also of one that is just being started. */
@@ -300,9 +357,9 @@ function distinct(failures: readonly FailedLoadWire[]): FailedLoad[] {
 }
 
 /** A change has taken as long as it took where it took longest. */
-function slowest(all: readonly AppliedWire[]): SwitchReport[] {
+function slowest(reports: readonly SwitchReport[]): SwitchReport[] {
   const byEndpoint = new Map<string, SwitchReport>()
-  for (const report of all.flatMap((applied) => applied.switches)) {
+  for (const report of reports) {
     const other = byEndpoint.get(report.endpoint)
     byEndpoint.set(report.endpoint, {
       ...report,

@@ -1,5 +1,5 @@
 /** Entry of a serving process of a server that has several: it serves what the primary says. */
-import { mergeFamilies } from '../../serving/observe/merge.ts'
+import { familiesOf, NOTHING_COUNTED } from '../../serving/observe/merge.ts'
 import { openServingProcess } from '../serving-process.ts'
 import { LogOutput, openLogger, reopenLog } from '../log-output.ts'
 import { openSecurity } from '../security.ts'
@@ -10,10 +10,12 @@ import { describeServed } from '../served.ts'
 import type { Logger } from '../../core/log.ts'
 import type { FollowStatus } from '../../following/types.ts'
 import type { Administration } from '../../protocol/http/admin.ts'
+import type { DataPlane } from '../../serving/data-plane.ts'
+import type { MetricsOptions } from '../../serving/observe/metrics.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
-import type { Change } from '../../serving/reconciler.ts'
+import type { Change, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServingProcess } from '../serving-process.ts'
-import type { AppliedWire, PrepareCall, StartCall, StartedAnswer } from './messages.ts'
+import type { AppliedWire, EndedAnswer, EndedCall, LiveCall, PrepareCall, StartCall, StartedAnswer } from './messages.ts'
 
 /** Who asks for health wants to know soon, also where the primary does not answer. */
 const FOLLOWING_LIMIT_MS = 300
@@ -29,8 +31,12 @@ process.on('disconnect', () => process.exit(0))
 let serving: ServingProcess | undefined
 /** Whether callers need an API key. */
 let keyed = false
+let metrics: MetricsOptions = { guideNames: false }
 /** Being prepared or prepared; the next message ends it, also where it comes before it is prepared. */
 let change: Promise<Change> | undefined
+/** What changes that are in use have replaced, until the primary has asked for it. */
+const ending = new Map<number, Promise<readonly SwitchReport[]>>()
+let changes = 0
 
 function running(): ServingProcess {
   if (serving === undefined) throw new Error('the process has not been started')
@@ -51,7 +57,7 @@ function remoteAdministration(): Administration {
 
 /** The metrics of all processes; when the primary does not answer in time, our own. */
 async function families(): Promise<readonly Family[]> {
-  return channel.call<readonly Family[]>('metrics').catch(() => mergeFamilies([running().families()]))
+  return channel.call<readonly Family[]>('metrics').catch(() => familiesOf(running().counts(), metrics))
 }
 
 /** How following goes, which is the primary's; undefined when it does not answer in time. */
@@ -67,6 +73,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
   log = openLogger(output, logLevel, { process: process.pid })
   const security = await openSecurity(config, environment, log)
   keyed = security.keys !== undefined
+  metrics = config.metrics
   serving = await openServingProcess({
     config,
     security,
@@ -80,6 +87,9 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     sharedSocket: true,
     ...(documents !== undefined && { beforeListening: (dataPlane) => dataPlane.apply(documents) }),
   })
+  const { dataPlane } = serving
+  dataPlane.watch(() => tellLive(dataPlane))
+  tellLive(dataPlane)
   channel.handle('reload', async () => {
     const failures = await security.reload()
     if (log !== undefined) reopenLog(output, log)
@@ -88,24 +98,46 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
   return { port: serving.http.port, url: serving.http.url, urls: serving.http.urls }
 })
 
+/** Tells the primary what has become of the endpoints, once for all that changes in one turn. */
+let telling = false
+function tellLive(dataPlane: DataPlane): void {
+  if (telling) return
+  telling = true
+  setImmediate(() => {
+    telling = false
+    const call: LiveCall = { endpoints: dataPlane.live() }
+    channel.call('live', call).catch(() => {})
+  })
+}
+
+// One that is still starting is told once it has started.
+channel.handle('route', ({ documents }: PrepareCall) => serving?.dataPlane.route(documents))
 channel.handle('prepare', async ({ documents }: PrepareCall) => {
   change = running().dataPlane.prepare(documents)
   const { failures } = await change
   return failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) }))
 })
 channel.handle('commit', async ({ except }: { except: readonly string[] }): Promise<AppliedWire> => {
-  const ending = change
+  const ready = change
   change = undefined
-  const { failures, switches } = (await (await ending)?.commit(new Set(except))) ?? { failures: [], switches: [] }
-  return { failures: failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) })), switches }
+  const applied = await (await ready)?.commit(new Set(except))
+  const number = ++changes
+  if (applied !== undefined) ending.set(number, applied.switches)
+  const failures = applied?.failures ?? []
+  return { change: number, failures: failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) })) }
+})
+channel.handle('ended', async ({ change: number }: EndedCall): Promise<EndedAnswer> => {
+  const switches = ending.get(number)
+  ending.delete(number)
+  return (await switches) ?? []
 })
 channel.handle('abort', async () => {
-  const ending = change
+  const given = change
   change = undefined
-  await (await ending?.catch(() => undefined))?.abort()
+  await (await given?.catch(() => undefined))?.abort()
 })
 channel.handle('alive', () => true)
-channel.handle('families', () => serving?.families() ?? [])
+channel.handle('counts', () => serving?.counts() ?? NOTHING_COUNTED)
 channel.handle('served', () => (serving === undefined ? [] : describeServed(serving.dataPlane, serving.http.url, keyed)))
 channel.handle('anyReady', () => [...(serving?.dataPlane.variants() ?? [])].some((variant) => variant.ready))
 channel.handle('setLogLevel', ({ level }: { level: string }) => {

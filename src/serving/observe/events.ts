@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../core/errors.ts'
+import type { Decision } from '../router/decision.ts'
 
 /** Which version of which model answered, as every observation names it. */
 export interface Subject {
@@ -18,6 +19,8 @@ export interface RequestEvent {
   readonly protocol: string
   /** Undefined when no model was reached (an unknown name, say): such a request makes no series of its own. */
   readonly subject: Subject | undefined
+  /** How it came to its variant; undefined as `subject`. */
+  readonly decision: Decision | undefined
   /** HTTP status, or its equivalent. */
   readonly status: number
   readonly errorCode: ErrorCode | undefined
@@ -59,6 +62,11 @@ export interface InstanceFailureEvent {
   readonly message: string
 }
 
+/** Another instance has taken the place of one that ended. */
+export interface InstanceRecoveryEvent {
+  readonly subject: Subject
+}
+
 /** A version was loaded, or could not be. */
 export interface LoadEvent {
   readonly subject: Subject
@@ -87,6 +95,7 @@ export interface Observer {
   request?(event: RequestEvent): void
   batch?(event: BatchEvent): void
   instanceFailure?(event: InstanceFailureEvent): void
+  instanceRecovered?(event: InstanceRecoveryEvent): void
   load?(event: LoadEvent): void
   unload?(event: UnloadEvent): void
   change?(event: ChangeEvent): void
@@ -98,6 +107,7 @@ export function observeAll(observers: readonly Observer[]): Required<Observer> {
     request: (event) => observers.forEach((observer) => observer.request?.(event)),
     batch: (event) => observers.forEach((observer) => observer.batch?.(event)),
     instanceFailure: (event) => observers.forEach((observer) => observer.instanceFailure?.(event)),
+    instanceRecovered: (event) => observers.forEach((observer) => observer.instanceRecovered?.(event)),
     load: (event) => observers.forEach((observer) => observer.load?.(event)),
     unload: (event) => observers.forEach((observer) => observer.unload?.(event)),
     change: (event) => observers.forEach((observer) => observer.change?.(event)),

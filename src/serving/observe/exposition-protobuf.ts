@@ -1,5 +1,5 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import type { HistogramData } from '../../contract/histogram.ts'
+import type { HistogramData } from '../../contract/statistics/histogram.ts'
 import type { MetricInfo } from './catalog.ts'
 import type { Family, Labels } from './exposition.ts'
 

@@ -1,4 +1,4 @@
-import type { HistogramData } from '../../contract/histogram.ts'
+import type { HistogramData } from '../../contract/statistics/histogram.ts'
 import type { MetricInfo } from './catalog.ts'
 
 export type Labels = Readonly<Record<string, string>>

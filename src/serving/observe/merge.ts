@@ -1,5 +1,26 @@
-import { mergeHistograms } from '../../contract/histogram.ts'
+import { mergeHistograms } from '../../contract/statistics/histogram.ts'
+import { observedFamilies } from './metrics.ts'
+import { mergeObserved } from './observations.ts'
 import type { Family } from './exposition.ts'
+import type { MetricsOptions } from './metrics.ts'
+import type { Observed } from './observations.ts'
+
+/** All that one process counts: what versions saw, and metrics of everything else. Plain data, which crosses processes. */
+export interface ProcessCounts {
+  readonly observed: readonly Observed[]
+  readonly families: readonly Family[]
+}
+
+export const NOTHING_COUNTED: ProcessCounts = { observed: [], families: [] }
+
+export function mergeCounts(all: readonly ProcessCounts[]): ProcessCounts {
+  return { observed: mergeObserved(all.map(({ observed }) => observed)), families: mergeFamilies(all.map(({ families }) => families)) }
+}
+
+/** The metrics of a server. */
+export function familiesOf({ observed, families }: ProcessCounts, options: MetricsOptions): Family[] {
+  return mergeFamilies([observedFamilies(observed, options), families])
+}
 
 type Value = Family['samples'][number]['value']
 

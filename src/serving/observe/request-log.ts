@@ -39,6 +39,8 @@ export function requestLog(log: Logger, options: RequestLogOptions, epochMs: () 
         requestId: event.requestId,
         protocol: event.protocol,
         ...event.subject,
+        segment: event.decision?.segment,
+        assignment: event.decision?.assignment,
         status: event.status,
         code: event.errorCode,
         durationMs: roundMs(event.durationMs),

@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, relative, resolve } from 'node:path'
+import { everythingTo, weightOf } from '../../contract/routing.ts'
 import { API_VERSION, closest } from '../../contract/schema.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { Turns } from '../../core/turns.ts'
@@ -109,24 +110,27 @@ export class Repository {
     const documents: DesiredEndpoint[] = []
     for (const name of this.#names()) {
       const variants = this.#unloaded.has(name) ? [] : this.#variants(name)
-      if (variants.length > 0)
-        documents.push({ apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name, generation: 1 }, spec: { variants } })
+      // The version that requests go to comes last.
+      const newest = variants.at(-1)
+      if (newest === undefined) continue
+      const routing = everythingTo(newest.name, name)
+      documents.push({ apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name, generation: 1 }, spec: { variants }, routing })
     }
     return documents
   }
 
+  /** In the order of versions; one that was pinned comes last. */
   #variants(name: string): VariantSpec[] {
     const all = this.#settled.get(name) ?? []
     const usable = all.map((version) => this.#attempts.usable(version)).filter((version) => version !== undefined)
     // When none is usable, the first choice stays desired, so that requests are told what is wrong with it.
     const rest = usable.length > 0 ? [] : all.map((version) => this.#attempts.lastGood(version) ?? version)
     const chosen = chooseVersions([...usable, ...rest], this.#options.versions, name, true)
-    const newest = chosen.at(-1)
-    const specs = chosen.map((version) => specOf(version, version === newest ? 100 : 0))
+    const specs = chosen.map(specOf)
     const pin = this.#pins.get(name)
     if (pin === undefined) return specs
     if (this.#options.versions === 'latest') return [pin]
-    return [...specs.filter((spec) => spec.version !== pin.version).map((spec) => ({ ...spec, weight: 0 })), pin]
+    return [...specs.filter((spec) => spec.version !== pin.version), pin]
   }
 
   #names(): Set<string> {
@@ -147,8 +151,8 @@ export class Repository {
    * when the new one serves and the old one has ended; when the new one cannot be served, the old one goes on.
    * @throws SLW_MODEL_NOT_FOUND, SLW_PATH_REFUSED, SLW_PATH_NOT_FOUND, and what is wrong with the new version
    */
-  switchTo(name: string, target: SwitchTarget): Promise<Switched> {
-    return this.#exclusive(async () => {
+  async switchTo(name: string, target: SwitchTarget): Promise<Switched> {
+    const ended = await this.#exclusive(async () => {
       if ('version' in target && target.version === 'policy') {
         // What the folder says now, and not what it said at the last look.
         await this.#rescan(true)
@@ -161,26 +165,29 @@ export class Repository {
         this.#attempts.forgive(pin.path)
       })
     })
+    return await ended()
   }
 
   /** Takes a model out of service. */
   async unload(name: string): Promise<void> {
-    await this.#exclusive(async () => {
+    const ended = await this.#exclusive(async () => {
       this.#requireKnown(name)
-      await this.#change(name, () => this.#unloaded.add(name))
+      return await this.#change(name, () => this.#unloaded.add(name))
     })
+    await ended()
   }
 
   /**
    * Puts a model into service again, or reads its folder anew; a pin holds. Where nothing of it was served before, the
    * newest version that can be loaded is enough.
    */
-  load(name: string): Promise<Switched> {
-    return this.#exclusive(async () => {
+  async load(name: string): Promise<Switched> {
+    const ended = await this.#exclusive(async () => {
       await this.#rescan(true)
       this.#requireKnown(name)
       return this.#change(name, () => this.#revive(name))
     })
+    return await ended()
   }
 
   #toPolicy(name: string): void {
@@ -223,7 +230,6 @@ export class Repository {
       version,
       path: location.path,
       fingerprint: await fingerprintOf(location.path),
-      weight: 100,
       ...(serving !== undefined && { serving }),
     }
   }
@@ -232,7 +238,7 @@ export class Repository {
     this.#requireKnown(name)
     const all = this.#settled.get(name) ?? []
     const found = all.find((candidate) => candidate.version === version)
-    if (found !== undefined) return specOf(found, 100)
+    if (found !== undefined) return specOf(found)
     throw new SlipwayError(
       'SLW_MODEL_NOT_FOUND',
       `model "${name}" has no version "${version}"; found: ${all.map((candidate) => candidate.version).join(', ')}, or "policy"`,
@@ -259,12 +265,15 @@ export class Repository {
     )
   }
 
-  /** Makes one wish part of the desired state; it is taken back when its model cannot be served. */
-  async #change(name: string, wish: () => void): Promise<Switched> {
+  /**
+   * Makes one wish part of the desired state; it is taken back when its model cannot be served.
+   * @returns waits until what was replaced has ended, which holds up no other change
+   */
+  async #change(name: string, wish: () => void): Promise<() => Promise<Switched>> {
     const pin = this.#pins.get(name)
     const unloaded = this.#unloaded.has(name)
-    const old = this.#appliedTo(name)
-    const wasServed = this.#servesAny(old)
+    const before = this.#appliedTo(name)
+    const wasServed = this.#servesAny(before)
     const takeBack = (): void => {
       if (pin === undefined) this.#pins.delete(name)
       else this.#pins.set(name, pin)
@@ -272,40 +281,38 @@ export class Repository {
       else this.#unloaded.delete(name)
     }
     wish()
-    const switches: SwitchReport[] = []
+    const applied: Applied[] = []
     try {
       const first = await this.#apply()
-      switches.push(...first.switches)
-      const failure = first.failures.find((failed) => failed.endpoint === name && failed.spec.weight > 0)
+      applied.push(first)
+      const failure = first.failures.find((failed) => failed.endpoint === name && failed.weighted)
       if (failure !== undefined && wasServed) throw failure.error
-      if (this.#isChanged()) switches.push(...(await this.#reconcile()).switches)
+      if (this.#isChanged()) applied.push(await this.#reconcile())
       if (failure !== undefined && !this.#servesAny(this.#appliedTo(name))) throw failure.error
     } catch (error) {
       takeBack()
       if (this.#isChanged()) await this.#reconcile().catch((second: unknown) => this.#options.log.error({}, messageOf(second)))
       throw error
     }
-    const report = switches.findLast((candidate) => candidate.endpoint === name) ?? SERVED_NOTHING
-    const now = this.documents().find((document) => document.metadata.name === name)?.spec.variants ?? []
-    return {
-      model: name,
-      old: old.filter((spec) => spec.weight > 0),
-      new: now.filter((spec) => spec.weight > 0),
-      pinned: this.#pins.has(name),
-      times: { loadMs: report.loadMs, warmUpMs: report.warmUpMs, switchMs: report.switchMs, drainMs: report.drainMs },
+    const now = this.documents().find((document) => document.metadata.name === name)
+    const switched = { model: name, old: weighted(before), new: weighted(now), pinned: this.#pins.has(name) }
+    return async () => {
+      const switches = (await Promise.all(applied.map((one) => one.switches))).flat()
+      const report = switches.findLast((candidate) => candidate.endpoint === name) ?? SERVED_NOTHING
+      const { loadMs, warmUpMs, switchMs, drainMs } = report
+      return { ...switched, times: { loadMs, warmUpMs, switchMs, drainMs } }
     }
   }
 
   /** Applies the desired state; what cannot be loaded gives its place to the next older version. */
   async #reconcile(): Promise<Applied> {
-    const failures: FailedLoad[] = []
-    const switches: SwitchReport[] = []
-    do {
-      const applied = await this.#apply()
-      failures.push(...applied.failures)
-      switches.push(...applied.switches)
-    } while (this.#isChanged())
-    return { failures, switches }
+    const all: Applied[] = []
+    do all.push(await this.#apply())
+    while (this.#isChanged())
+    const switches = Promise.all(all.map((applied) => applied.switches)).then((reports) => reports.flat())
+    // Whoever does not wait for it need not hear of it: whoever applies tells the log.
+    switches.catch(() => {})
+    return { failures: all.flatMap((applied) => applied.failures), switches }
   }
 
   async #apply(): Promise<Applied> {
@@ -321,12 +328,12 @@ export class Repository {
     return JSON.stringify(this.documents()) !== JSON.stringify(this.#applied)
   }
 
-  #appliedTo(name: string): readonly VariantSpec[] {
-    return this.#applied.find((document) => document.metadata.name === name)?.spec.variants ?? []
+  #appliedTo(name: string): DesiredEndpoint | undefined {
+    return this.#applied.find((document) => document.metadata.name === name)
   }
 
-  #servesAny(specs: readonly VariantSpec[]): boolean {
-    return specs.some((spec) => this.#attempts.isGood(spec))
+  #servesAny(document: DesiredEndpoint | undefined): boolean {
+    return document?.spec.variants.some((spec) => this.#attempts.isGood(spec)) ?? false
   }
 
   /** Looks at the folders every `intervalMs` and serves what the policy then wants. */
@@ -343,9 +350,8 @@ export class Repository {
 
   /** One look at the folders. `trustNow`: what is there counts, also if it was not there before. */
   async rescan(trustNow = false): Promise<void> {
-    await this.#exclusive(async () => {
-      if (await this.#rescan(trustNow)) await this.#reconcile()
-    })
+    const applied = await this.#exclusive(async () => ((await this.#rescan(trustNow)) ? await this.#reconcile() : undefined))
+    await applied?.switches
   }
 
   /** @returns whether there is something to apply */
@@ -418,7 +424,11 @@ export class Repository {
   }
 }
 
-function specOf(version: FoundVersion, weight: number): VariantSpec {
+function weighted(document: DesiredEndpoint | undefined): VariantSpec[] {
+  return document?.spec.variants.filter(({ name }) => weightOf(document.routing, name) > 0) ?? []
+}
+
+function specOf(version: FoundVersion): VariantSpec {
   const { serving } = version.source
   return {
     name: `v${version.version}`,
@@ -426,7 +436,6 @@ function specOf(version: FoundVersion, weight: number): VariantSpec {
     version: version.version,
     path: version.path,
     fingerprint: version.fingerprint,
-    weight,
     ...(serving !== undefined && { serving }),
   }
 }

@@ -20,12 +20,17 @@ export interface QueuedWork {
   readonly unhindered: boolean
   /** Called exactly once. */
   readonly settle: Settle
+  /** Takes the parts of an answer as they come; it then runs alone, and its result has no outputs. */
+  readonly onPart: OnPart | undefined
   /** Settled or given up: skipped when its turn comes. */
   done: boolean
   /** Counted in the queue; not yet taken. */
   queued: boolean
   lane: Lane | undefined
 }
+
+/** One part of an answer that comes in several. */
+export type OnPart = (outputs: readonly Tensor[]) => void
 
 /** How a work ends: with an error, or with a result. A callback and not a promise, as it is called for every request. */
 export type Settle = (error: SlipwayError | undefined, result: WorkResult | undefined) => void

@@ -8,9 +8,9 @@ import type { Cost } from '../../engine/cost.ts'
 import type { RunResult } from '../../engine/instance.ts'
 import type { TypedTensorData } from '../../tensor/datatype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { Lane, QueuedWork, Settle, WorkResult } from './queue.ts'
+import type { Lane, OnPart, QueuedWork, Settle, WorkResult } from './queue.ts'
 
-export type { Settle, WorkResult } from './queue.ts'
+export type { OnPart, Settle, WorkResult } from './queue.ts'
 
 /** What the scheduler needs of an instance: its slot. */
 export interface Runner {
@@ -18,6 +18,8 @@ export interface Runner {
   /** Looks for a result that has come and was not told yet. */
   poll?(): void
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  /** See `Instance.stream`. */
+  stream?(inputs: readonly Tensor[], outputs: readonly string[], onPart: OnPart): Promise<RunResult>
 }
 
 export interface SchedulerOptions {
@@ -52,6 +54,8 @@ export interface WorkRequest {
   readonly key: string
   readonly priority: number
   readonly deadlineMs: number
+  /** Wants the answer in parts as they come. `key` is then its own, as it runs alone. */
+  readonly onPart?: OnPart | undefined
 }
 
 /** The caller has gone: the work leaves the queue; a run in progress is not disturbed, its rows are thrown away. */
@@ -171,7 +175,7 @@ export class Scheduler {
     if (!unhindered) this.#refuseWhenLate(request)
     const rowsMax = this.#options.serving.maxBatchSize
     const cancel =
-      this.#options.batchable && request.rows > rowsMax
+      this.#options.batchable && request.rows > rowsMax && request.onPart === undefined
         ? this.#enqueueParts(request, { bytes, unhindered }, settle)
         : this.#enqueueWhole(request, { bytes, requests: 1, unhindered }, settle)
     this.#schedulePump()
@@ -219,7 +223,7 @@ export class Scheduler {
   }
 
   #enqueueWhole(request: WorkRequest, size: { bytes: number; requests: number; unhindered: boolean }, settle: Settle): Cancel {
-    const { inputs, outputs, rows, key, priority, deadlineMs } = request
+    const { inputs, outputs, rows, key, priority, deadlineMs, onPart } = request
     const enqueuedMs = this.#options.clock.monotonicMs()
     this.#lastUsedMs = enqueuedMs
     const work: QueuedWork = {
@@ -234,6 +238,7 @@ export class Scheduler {
       enqueuedMs,
       unhindered: size.unhindered,
       settle,
+      onPart,
       done: false,
       queued: false,
       lane: undefined,
@@ -404,7 +409,7 @@ export class Scheduler {
     }
     const expectedUs = this.#learned.atLeastUs(rows)
     if (instance === 'pool' && expectedUs !== undefined) this.#busyUntil.set(runner, dispatchedMs + expectedUs / 1000)
-    runner.run(inputs, works[0]!.outputs).then(
+    ask(runner, inputs, works[0]!).then(
       (result) => {
         if (instance === 'pool') this.#busyUntil.delete(runner)
         // Inline runs too: while what comes beside them is refused they are the only ones, and a slow spell must be forgotten.
@@ -468,7 +473,7 @@ export class Scheduler {
   async #runAlone(runner: Runner, work: QueuedWork): Promise<void> {
     const dispatchedMs = this.#options.clock.monotonicMs()
     try {
-      this.#deliver([work], await runner.run(joinInputs([work]), work.outputs), dispatchedMs)
+      this.#deliver([work], await ask(runner, joinInputs([work]), work), dispatchedMs)
     } catch (error) {
       this.#reject(work, toSlipwayError(error))
     }
@@ -518,6 +523,23 @@ export class Scheduler {
   giveUpWaiting(error: SlipwayError): void {
     for (const work of this.#queue.waiting()) this.#reject(work, error)
   }
+}
+
+/** Has works run that want the same. */
+function ask(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
+  return work.onPart === undefined ? runner.run(inputs, work.outputs) : askForParts(runner, inputs, work)
+}
+
+/** What does not come in parts is told as one. The result has none of the outputs. */
+async function askForParts(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
+  const tell: OnPart = (part) => {
+    // Nobody listens to one that was given up.
+    if (!work.done) work.onPart?.(part)
+  }
+  if (runner.stream !== undefined) return { ...(await runner.stream(inputs, work.outputs, tell)), outputs: [] }
+  const result = await runner.run(inputs, work.outputs)
+  tell(result.outputs)
+  return { ...result, outputs: [] }
 }
 
 /** Rows of an output as a view; the shape of a single row is made once per batch. */

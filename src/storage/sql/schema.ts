@@ -344,6 +344,7 @@ export interface RoutingStatesRow {
   salt: string
   segment: number
   updated_at: number
+  beside: number | null
 }
 
 export interface ServersRow {
@@ -369,6 +370,7 @@ export interface ServerReportsRow {
   versions: string
   reported_at: number
   expires_at: number
+  segment: number | null
 }
 
 export interface ServerReportChangesRow {

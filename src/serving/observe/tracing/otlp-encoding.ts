@@ -101,12 +101,16 @@ function beginSpan(writer: BinaryWriter, { traceId, spanId, parentSpanId, name, 
 }
 
 function writeRootAttributes(writer: BinaryWriter, { event }: RequestTrace): void {
-  const { subject } = event
+  const { subject, decision } = event
   if (subject !== undefined) {
     writeText(writer, SPAN.attributes, 'slipway.endpoint', subject.endpoint)
     writeText(writer, SPAN.attributes, 'slipway.variant', subject.variant)
     writeText(writer, SPAN.attributes, 'slipway.model', subject.model)
     writeText(writer, SPAN.attributes, 'slipway.version', subject.version)
+  }
+  if (decision !== undefined) {
+    writeInteger(writer, 'slipway.segment', decision.segment)
+    writeText(writer, SPAN.attributes, 'slipway.assignment', decision.assignment)
   }
   writeText(writer, SPAN.attributes, 'slipway.protocol', event.protocol)
   writeInteger(writer, 'slipway.rows', event.rows)

@@ -1,3 +1,8 @@
+import { Type } from 'typebox'
+import { decodeReal, encodeReal, RealSchema } from './real.ts'
+import type { StatisticKind } from './kind.ts'
+import type { Real } from './real.ts'
+
 /**
  * A histogram that merges exactly: classic buckets with fixed edges, and Prometheus native (exponential) buckets beside
  * them, so that either form can be exposed. Metrics, observation windows, rollouts and `bench` all read this structure.
@@ -165,4 +170,27 @@ export function quantile(data: HistogramData, q: number): number {
     seen += count
   }
   return 2 ** ((data.native.at(-1)?.[0] ?? 0) / perOctave)
+}
+
+const Count = Type.Integer({ minimum: 0 })
+const Pair = Type.Array(Type.Integer(), { minItems: 2, maxItems: 2, description: 'Index and count of a native bucket.' })
+
+export const histogramKind: StatisticKind<HistogramData> = {
+  kind: 'histogram',
+  schema: Type.Object({
+    kind: Type.Literal('histogram'),
+    edges: Type.Array(Type.Number(), { maxItems: 200 }),
+    counts: Type.Array(Count, { maxItems: 201 }),
+    count: Count,
+    sum: RealSchema,
+    schema: Type.Integer(),
+    zeroThreshold: Type.Number(),
+    zeroCount: Count,
+    native: Type.Array(Pair, { maxItems: 2000 }),
+  }),
+  encode: (histogram) => ({ ...histogram, sum: encodeReal(histogram.sum) }) as HistogramData,
+  decode: (wire) => ({ ...(wire as HistogramData), sum: decodeReal((wire as unknown as { sum: Real }).sum) }),
+  merge: mergeHistograms,
+  subtract: subtractHistograms,
+  isEmpty: ({ count }) => count === 0,
 }

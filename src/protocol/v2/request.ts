@@ -5,7 +5,7 @@ import { JsonReader } from '../../tensor/json-reader.ts'
 import { elementCount, formatShape } from '../../tensor/tensor.ts'
 import type { Datatype } from '../../tensor/datatype.ts'
 import type { Tensor, TensorSpec } from '../../tensor/tensor.ts'
-import type { HttpLimits } from './options.ts'
+import type { RequestLimits } from '../limits.ts'
 
 export type Parameters = Readonly<Record<string, string | number | boolean | bigint>>
 
@@ -28,7 +28,12 @@ const NO_PARAMETERS: Parameters = Object.freeze({})
  * Reads the body of POST /v2/models/{name}/infer: JSON, or JSON followed by raw tensors (Triton's binary tensor data
  * extension), where `headerLength` is the value of Inference-Header-Content-Length.
  */
-export function readV2Request(body: Buffer, headerLength: string | undefined, limits: HttpLimits, specs: readonly TensorSpec[]): V2Request {
+export function readV2Request(
+  body: Buffer,
+  headerLength: string | undefined,
+  limits: RequestLimits,
+  specs: readonly TensorSpec[],
+): V2Request {
   if (headerLength === undefined) return parse(body, undefined, limits)
   const length = Number(headerLength)
   if (!Number.isInteger(length) || length < 0 || length > body.length) {
@@ -64,7 +69,7 @@ class BinaryParts {
   }
 }
 
-function parse(json: Buffer, binary: BinaryParts | undefined, limits: HttpLimits): V2Request {
+function parse(json: Buffer, binary: BinaryParts | undefined, limits: RequestLimits): V2Request {
   const reader = new JsonReader(json, { nesting: limits.jsonNesting })
   let id: string | undefined
   let parameters = NO_PARAMETERS
@@ -103,7 +108,7 @@ function readParameters(reader: JsonReader): Parameters {
   return value as Record<string, string | number | boolean | bigint>
 }
 
-function readInputs(reader: JsonReader, binary: BinaryParts | undefined, limits: HttpLimits): Tensor[] {
+function readInputs(reader: JsonReader, binary: BinaryParts | undefined, limits: RequestLimits): Tensor[] {
   const inputs: Tensor[] = []
   reader.enterArray()
   while (reader.nextElement(inputs.length === 0)) {
@@ -115,7 +120,7 @@ function readInputs(reader: JsonReader, binary: BinaryParts | undefined, limits:
   return inputs
 }
 
-function readInput(reader: JsonReader, binary: BinaryParts | undefined, limits: HttpLimits, path: string): Tensor {
+function readInput(reader: JsonReader, binary: BinaryParts | undefined, limits: RequestLimits, path: string): Tensor {
   let name: string | undefined
   let datatype: Datatype | undefined
   let shape: number[] | undefined
@@ -177,7 +182,7 @@ function readDatatype(reader: JsonReader): Datatype {
   throw reader.fail(`"${name}" is not a datatype of the protocol`)
 }
 
-function readShape(reader: JsonReader, limits: HttpLimits): number[] {
+function readShape(reader: JsonReader, limits: RequestLimits): number[] {
   const shape: number[] = []
   reader.enterArray()
   while (reader.nextElement(shape.length === 0)) {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { Histogram, LATENCY_EDGES, mergeHistograms, quantile, ROWS_EDGES } from '../../src/contract/histogram.ts'
-import type { HistogramData } from '../../src/contract/histogram.ts'
+import { Histogram, LATENCY_EDGES, mergeHistograms, quantile, ROWS_EDGES } from '../../../src/contract/statistics/histogram.ts'
+import type { HistogramData } from '../../../src/contract/statistics/histogram.ts'
 
 function histogramOf(values: readonly number[], edges?: readonly number[]): HistogramData {
   const histogram = new Histogram(edges)

@@ -1,0 +1,87 @@
+/**
+ * How the requests of an endpoint are shared between its variants. Routing is a sibling of the variants, not a part of them: whoever
+ * rolls out moves it while people own the spec, and a change of it alone loads, reloads and drains nothing.
+ */
+import { Type } from 'typebox'
+import type { Static } from 'typebox'
+
+export const Routing = Type.Object(
+  {
+    weights: Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 100 }), {
+      description: 'Shares of the traffic by variant. They need not add up to 100; a variant without one has none.',
+    }),
+    salt: Type.String({ description: 'Makes the buckets of units here independent of those of other endpoints.' }),
+    segment: Type.Integer({ minimum: 1, description: 'Grows with every change of versions or weights.' }),
+  },
+  { description: 'How requests are shared. Not part of the spec: whoever rolls out moves it.' },
+)
+export type Routing = Static<typeof Routing>
+
+/** All requests to one variant, as of an endpoint that nobody rolls anything out on. */
+export function everythingTo(variant: string, salt: string): Routing {
+  return { weights: { [variant]: 100 }, salt, segment: 1 }
+}
+
+export function weightOf({ weights }: Pick<Routing, 'weights'>, variant: string): number {
+  return Object.hasOwn(weights, variant) ? weights[variant]! : 0
+}
+
+/**
+ * Whether a routing can be put in force while only some of what it was declared with is there.
+ *
+ * It can where at least one variant that has a weight is there, and none of them is there as something else: a weight that was meant
+ * for the next version of a variant is not for the one before it.
+ * @param declared what identifies each variant that the routing was declared with
+ * @param present the same of those that are there
+ */
+export function fits(routing: Routing, declared: ReadonlyMap<string, string>, present: ReadonlyMap<string, string>): boolean {
+  let any = false
+  for (const [variant, weight] of Object.entries(routing.weights)) {
+    const here = present.get(variant)
+    if (weight === 0 || here === undefined) continue
+    if (here !== declared.get(variant)) return false
+    any = true
+  }
+  return any
+}
+
+const utf8 = new TextEncoder()
+let bytes = new Uint8Array(256)
+
+/**
+ * Where a unit lies, in [0, 1): variants have adjoining ranges in the order in which they are declared, as wide as their weights. The same
+ * unit lies at the same point for as long as the salt is the same, on every server.
+ *
+ * MurmurHash3_x86_32 (Austin Appleby, public domain) with seed 0 of the UTF-8 bytes of the salt, one byte 0, and those of the unit,
+ * divided by 2^32. Test vectors: docs/reference/bucketing.json.
+ */
+export function unitPoint(salt: string, unit: string): number {
+  const most = (salt.length + unit.length) * 3 + 1
+  if (bytes.length < most) bytes = new Uint8Array(most * 2)
+  const { written: salted } = utf8.encodeInto(salt, bytes)
+  bytes[salted] = 0
+  const { written } = utf8.encodeInto(unit, bytes.subarray(salted + 1))
+  return murmur3(bytes, salted + 1 + written) / 2 ** 32
+}
+
+function murmur3(data: Uint8Array, length: number): number {
+  let hash = 0
+  const whole = length & ~3
+  for (let at = 0; at < whole; at += 4) {
+    hash ^= scrambled(data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24))
+    hash = (hash << 13) | (hash >>> 19)
+    hash = (Math.imul(hash, 5) + 0xe6546b64) | 0
+  }
+  let tail = 0
+  for (let at = length - 1; at >= whole; at--) tail = (tail << 8) | data[at]!
+  if (length > whole) hash ^= scrambled(tail)
+  hash ^= length
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}
+
+function scrambled(block: number): number {
+  const mixed = Math.imul(block, 0xcc9e2d51)
+  return Math.imul((mixed << 15) | (mixed >>> 17), 0x1b873593)
+}

@@ -1,0 +1,83 @@
+/** Statistics with a name and labels, and sets of them. */
+import { Type } from 'typebox'
+import { isEmptyStatistic, mergeStatistics, readStatistic, subtractStatistics, WireStatisticSchema, writeStatistic } from './statistics.ts'
+import type { Static } from 'typebox'
+import type { Issue } from '../../core/errors.ts'
+import type { KnownStatistic, Statistic } from './statistics.ts'
+
+export type LabelValue = string | number | boolean
+export type Labels = Readonly<Record<string, LabelValue>>
+
+/** One statistic: `request_seconds` of `{protocol: 'v2', code: 200}`. */
+export interface Series<S extends Statistic = Statistic> {
+  readonly name: string
+  readonly labels: Labels
+  readonly statistic: S
+}
+
+export const WireSeries = Type.Object({
+  name: Type.String({ minLength: 1, maxLength: 100 }),
+  labels: Type.Record(Type.String({ maxLength: 100 }), Type.Union([Type.String({ maxLength: 200 }), Type.Number(), Type.Boolean()])),
+  statistic: WireStatisticSchema,
+})
+export type WireSeries = Static<typeof WireSeries>
+
+/**
+ * Tells one statistic of a set from the others, whatever the order of its labels. What this release cannot merge stands beside what it can,
+ * where another release has taken another kind for the same thing.
+ */
+export function seriesKey({ name, labels, statistic }: Series): string {
+  const sorted = Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return JSON.stringify([name, sorted, statistic.kind === 'unmerged'])
+}
+
+/** Reads a set that came. */
+export function readSeries(wire: readonly WireSeries[]): { readonly value: Series[] } | { readonly issues: readonly Issue[] } {
+  const series: Series[] = []
+  for (const [index, { name, labels, statistic }] of wire.entries()) {
+    const read = readStatistic(statistic)
+    if ('issues' in read)
+      return {
+        issues: read.issues.map(({ path, message }) => ({ path: `series[${index}].statistic.${path}`, message: `${name}: ${message}` })),
+      }
+    series.push({ name, labels, statistic: read.value })
+  }
+  return { value: series }
+}
+
+export function writeSeries(series: readonly Series[]): WireSeries[] {
+  return series.map(({ name, labels, statistic }) => ({ name, labels: { ...labels }, statistic: writeStatistic(statistic) }))
+}
+
+/**
+ * Adds two sets name by name, labels by labels: associative and commutative; what only one side has is kept.
+ * @throws RangeError where one name holds different kinds, or kinds that were taken in other ways
+ */
+export function mergeSeries<S extends Statistic>(a: readonly Series<S>[], b: readonly Series<S>[]): Series<S>[] {
+  const merged = new Map(a.map((series) => [seriesKey(series), series]))
+  for (const series of b) {
+    const key = seriesKey(series)
+    const other = merged.get(key)
+    merged.set(key, other === undefined ? series : { ...series, statistic: mergedOf(series.name, other.statistic, series.statistic) as S })
+  }
+  return [...merged.values()]
+}
+
+function mergedOf(name: string, a: Statistic, b: Statistic): Statistic {
+  try {
+    return mergeStatistics(a, b)
+  } catch (error) {
+    throw new RangeError(`statistic "${name}": ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** What a set has grown by since `before`; nothing of what has not grown. */
+export function growthOf(now: readonly Series<KnownStatistic>[], before: readonly Series<KnownStatistic>[]): Series<KnownStatistic>[] {
+  const earlier = new Map(before.map((series) => [seriesKey(series), series.statistic]))
+  return now
+    .map((series) => {
+      const then = earlier.get(seriesKey(series))
+      return then === undefined ? series : { ...series, statistic: subtractStatistics(series.statistic, then) }
+    })
+    .filter(({ statistic }) => !isEmptyStatistic(statistic))
+}

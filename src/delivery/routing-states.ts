@@ -1,0 +1,120 @@
+/** Which revision of an endpoint is in force, which is served beside it, and how requests are shared between their variants. */
+import { SlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
+import { nextNumber } from '../registry/counters.ts'
+import { record } from '../registry/events.ts'
+import { lockEndpoint } from './lock-endpoint.ts'
+import { requireEndpoint } from './read-endpoints.ts'
+import { revisionOf } from './revisions.ts'
+import type { Ground, Scope, Write } from '../registry/ground.ts'
+import type { ResolvedVariant } from './resolve.ts'
+import type { Revision } from './revisions.ts'
+
+export async function putInForce(
+  write: Write,
+  { endpointId, number, at }: { readonly endpointId: string; readonly number: number; readonly at: number },
+): Promise<void> {
+  await write
+    .updateTable('endpoints')
+    .set({ current_revision: number, updated_at: at, held_back: null })
+    .where('id', '=', endpointId)
+    .execute()
+}
+
+export interface RoutingChange {
+  readonly endpointId: string
+  /** The one in force. */
+  readonly revision: number
+  readonly beside: number | undefined
+  readonly weights: Readonly<Record<string, number>>
+  readonly at: number
+  /** Makes the salt, the first time. */
+  readonly newId: () => string
+}
+
+/** Another segment begins. The salt stays, so that units stay where they are. */
+export async function setRouting(write: Write, { endpointId, revision, beside, weights, at, newId }: RoutingChange): Promise<void> {
+  const routing = { revision, beside: beside ?? null, weights: JSON.stringify(weights), updated_at: at }
+  await write
+    .insertInto('routing_states')
+    .values({ endpoint_id: endpointId, ...routing, salt: newId(), segment: 1 })
+    .onConflict((conflict) =>
+      conflict.column('endpoint_id').doUpdateSet((columns) => ({ ...routing, segment: columns('routing_states.segment', '+', 1) })),
+    )
+    .execute()
+  await faultPoint('revision.routed')
+}
+
+/** What a variant is called while its revision is served beside the one in force, whose variants keep their names. */
+export function nameBeside(variant: string, revision: number): string {
+  return `${variant}-r${revision}`
+}
+
+/** All variants that a routing may name: of the revision in force, and of the one beside it. */
+export function servedVariants(inForce: readonly ResolvedVariant[], beside?: Pick<Revision, 'number' | 'variants'>): ResolvedVariant[] {
+  const others = beside?.variants.map((variant) => ({ ...variant, name: nameBeside(variant.name, beside.number) })) ?? []
+  return [...inForce, ...others]
+}
+
+export interface RoutingWish {
+  /** A revision to serve beside the one in force. Default: the one that is; null: none any more. */
+  readonly beside?: number | null
+  /** Percent by variant, of those of the two revisions. */
+  readonly weights: Readonly<Record<string, number>>
+}
+
+/** Moves requests between variants, whatever people have declared. */
+export class RoutingStates {
+  readonly #ground: Ground
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+  }
+
+  /**
+   * @throws SLW_NOT_FOUND for an endpoint or revision that is not there; SLW_INPUT_INVALID for weights of variants that neither revision
+   *   has, and for those that give nobody anything; SLW_PRECONDITION_FAILED
+   */
+  async set(scope: Scope, name: string, wish: RoutingWish): Promise<void> {
+    const { database, clock, newId } = this.#ground
+    const at = clock.epochMs()
+    await database.write(async (write) => {
+      const found = await requireEndpoint(write, scope, name)
+      const row = await lockEndpoint(write, scope, found.id)
+      const before = await write.selectFrom('routing_states').selectAll().where('endpoint_id', '=', row.id).executeTakeFirstOrThrow()
+      const number = wish.beside === undefined ? (before.beside ?? undefined) : (wish.beside ?? undefined)
+      const inForce = (await revisionOf(write, row.id, row.current_revision))!
+      const beside = number === undefined ? undefined : await revisionOf(write, row.id, number)
+      if (number !== undefined && beside === undefined)
+        throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" has no revision ${number}`)
+      requireWeights(wish.weights, servedVariants(inForce.variants, beside))
+      const change = { endpointId: row.id, revision: row.current_revision, beside: number, weights: wish.weights, at, newId }
+      await setRouting(write, change)
+      await write
+        .updateTable('endpoints')
+        .set((columns) => ({ resource_version: columns('resource_version', '+', 1), updated_at: at }))
+        .where('id', '=', row.id)
+        .execute()
+      await nextNumber(write, 'delivery')
+      await record(write, scope, at, {
+        kind: 'endpoint',
+        name,
+        action: 'updated',
+        before: { routing: JSON.parse(before.weights), beside: before.beside ?? undefined },
+        after: { routing: wish.weights, beside: number },
+      })
+    })
+  }
+}
+
+function requireWeights(weights: RoutingWish['weights'], variants: readonly ResolvedVariant[]): void {
+  const names = variants.map(({ name }) => name)
+  const unknown = Object.keys(weights).find((name) => !names.includes(name))
+  const message =
+    unknown !== undefined
+      ? `there is no variant "${unknown}"; there are ${names.join(', ')}`
+      : Object.values(weights).every((weight) => weight === 0)
+        ? 'no variant would get any request'
+        : undefined
+  if (message !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', `weights: ${message}`, { issues: [{ path: 'weights', message }] })
+}

@@ -1,0 +1,88 @@
+/**
+ * A dialect is one value: how clients of one kind talk to the server over HTTP. It translates and decides nothing: what comes between a
+ * body and its answer is `serving/inference`.
+ */
+import { infer } from '../../../serving/inference.ts'
+import { HttpCaller } from '../http-caller.ts'
+import type { Answered, Prepared } from '../../../serving/caller.ts'
+import type { DataPlane } from '../../../serving/data-plane.ts'
+import type { Loaded } from '../../../serving/variant.ts'
+import type { RequestLimits } from '../../limits.ts'
+import type { ErrorForm } from '../error-form.ts'
+import type { Exchange } from '../exchange.ts'
+import type { Params, Route } from '../routes.ts'
+
+/** What dialects talk of. */
+export interface DialectHost {
+  readonly dataPlane: DataPlane
+  readonly limits: RequestLimits
+  /** Which model is meant where none is named. */
+  readonly defaultModel: string | undefined
+  /** Names of the models that an administrator has taken out of service. */
+  readonly unloaded: () => Promise<readonly string[]>
+}
+
+export interface Dialect {
+  /** As `--dialects` names it, and as metrics and traces call its requests. */
+  readonly name: string
+  /** One line, for people who choose. */
+  readonly description: string
+  /** What addresses of this dialect begin with; where no route takes one, its errors are worded all the same. Default: none of its own. */
+  readonly prefix?: string
+  readonly error: ErrorForm
+  routes(host: DialectHost): readonly DialectRoute[]
+}
+
+/** A route of a dialect: one that predicts, or any other. */
+export type DialectRoute = Route | PredictRoute
+
+/** The model that a request is for. */
+export interface Target {
+  readonly name: string
+  readonly version: string | undefined
+}
+
+export interface PredictRoute {
+  readonly method: Route['method']
+  readonly path: string
+  /** @throws what of the address cannot be understood */
+  target(params: Params): Target
+  /** Begins to talk with one client. */
+  converse(request: Pick<Exchange, 'header'>): Conversation
+}
+
+/** One request in its dialect. */
+export interface Conversation {
+  /** Makes tensors of the body. @throws what the client is told */
+  prepare(body: Buffer, loaded: Loaded): Prepared | Promise<Prepared>
+  answer(answered: Answered): Answer
+  /** How an answer looks that comes in several parts. Default: it comes as one. */
+  readonly stream?: Streaming | undefined
+}
+
+export interface Answer {
+  readonly type: string
+  readonly body: string | Buffer
+  readonly headers?: Record<string, string>
+}
+
+export interface Streaming {
+  readonly type: string
+  part(part: Answered): string | Buffer
+  /** What comes after the last part. Default: nothing. */
+  end?(answered: Answered): string
+}
+
+/** The routes of a dialect as the server takes them. */
+export function routesOf(dialect: Dialect, host: DialectHost): Route[] {
+  return dialect.routes(host).map((route) => {
+    if ('handle' in route) return { ...route, error: dialect.error }
+    const { method, path } = route
+    const handle = (exchange: Exchange, params: Params): void =>
+      infer(
+        host.dataPlane,
+        new HttpCaller({ exchange, protocol: dialect.name, target: () => route.target(params), conversation: route.converse(exchange) }),
+      )
+    return { method, path, access: 'predict', error: dialect.error, handle }
+  })
+}

@@ -1,0 +1,14 @@
+import { SlipwayError } from '../core/errors.ts'
+
+const PRIORITY_DEFAULT = 5
+
+/**
+ * A level from 1, the most urgent, to 9 as the scheduler wants it: 0 is the default. 0 and absent mean the default, as in
+ * the Open Inference Protocol.
+ */
+export function priorityOf(value: unknown, where: string): number {
+  if (value === undefined || value === 0) return 0
+  const level = typeof value === 'string' && value !== '' ? Number(value) : value
+  if (typeof level === 'number' && Number.isInteger(level) && level >= 0 && level <= 9) return level === 0 ? 0 : level - PRIORITY_DEFAULT
+  throw new SlipwayError('SLW_BAD_REQUEST', `${where}: expected a whole number from 1 (most urgent) to 9, got ${JSON.stringify(value)}`)
+}

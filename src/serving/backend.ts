@@ -1,0 +1,14 @@
+import { openModel } from './load.ts'
+import type { LoadOptions, OpenModel } from './load.ts'
+
+/** What answers for a variant: instances of a model on this machine; later a graph of other variants, or a server elsewhere. */
+export interface Backend {
+  /**
+   * Makes a variant able to run, and finds out what it is like.
+   * @throws why it cannot be served; then nothing is left open
+   */
+  open(options: LoadOptions): Promise<OpenModel>
+}
+
+/** Loaded copies of the model: inline, in threads, in processes. */
+export const instances: Backend = { open: openModel }

@@ -1,0 +1,241 @@
+/**
+ * What was seen of each version under each routing segment, in the statistics that merge. Counted once: metrics and windows are made of
+ * it, and several processes add theirs up to that of one server.
+ */
+import { Histogram, LATENCY_EDGES, ROWS_EDGES } from '../../contract/statistics/histogram.ts'
+import { mergeSeries } from '../../contract/statistics/series.ts'
+import type { KnownStatistic } from '../../contract/statistics/statistics.ts'
+import type { Series } from '../../contract/statistics/series.ts'
+import type { BatchEvent, InstanceFailureEvent, Observer, RequestEvent, Subject } from './events.ts'
+
+/** All that was seen of one version under one segment since the process started. Plain data, which crosses processes. */
+export interface Observed {
+  readonly subject: Subject
+  /** Under which requests were shared when they came. */
+  readonly segment: number
+  readonly series: readonly Series<KnownStatistic>[]
+}
+
+/** Statistics of a version that requests come to before anybody has decided about one. */
+const FIRST_SEGMENT = 1
+/** How long what a segment has counted is told apart, once another has followed it: windows have taken it by then. */
+const KEEP_SEGMENT_MS = 2 * 60_000
+/** How long what is known of a version that is no longer served is told. */
+const KEEP_GONE_MS = 10 * 60_000
+
+export function reasonOf(code: string): string {
+  return code.replace(/^SLW_/, '').toLowerCase()
+}
+
+/** Counts of one version under one segment. */
+class Tally {
+  readonly segment: number
+  readonly requests = new Map<string, Map<number, Histogram>>()
+  readonly queue = new Histogram(LATENCY_EDGES)
+  readonly batchWait = new Histogram(LATENCY_EDGES)
+  readonly compute = new Histogram(LATENCY_EDGES)
+  readonly batchRows = new Histogram(ROWS_EDGES)
+  readonly rejected = new Map<string, number>()
+  readonly failures = new Map<string, number>()
+  readonly cached = new Map<string, number>()
+  inlineRuns = 0
+  poolRuns = 0
+  rows = 0
+  /** When another segment took its place, monotonic milliseconds. */
+  replacedMs = Infinity
+
+  constructor(segment: number) {
+    this.segment = segment
+  }
+
+  requestHistogram(protocol: string, status: number): Histogram {
+    let byStatus = this.requests.get(protocol)
+    if (byStatus === undefined) this.requests.set(protocol, (byStatus = new Map<number, Histogram>()))
+    let histogram = byStatus.get(status)
+    if (histogram === undefined) byStatus.set(status, (histogram = new Histogram(LATENCY_EDGES)))
+    return histogram
+  }
+
+  series(): Series<KnownStatistic>[] {
+    const counted = (name: string, label: string, counts: ReadonlyMap<string, number>): Series<KnownStatistic>[] =>
+      [...counts].map(([value, count]) => ({ name, labels: { [label]: value }, statistic: { kind: 'count', value: count } }))
+    const plain = (name: string, statistic: KnownStatistic): Series<KnownStatistic> => ({ name, labels: {}, statistic })
+    return [
+      ...[...this.requests].flatMap(([protocol, byStatus]) =>
+        [...byStatus].map(([code, histogram]) => ({
+          name: 'request_seconds',
+          labels: { protocol, code },
+          statistic: histogram.snapshot(),
+        })),
+      ),
+      plain('queue_seconds', this.queue.snapshot()),
+      plain('batch_wait_seconds', this.batchWait.snapshot()),
+      plain('compute_seconds', this.compute.snapshot()),
+      plain('batch_rows', this.batchRows.snapshot()),
+      ...counted(
+        'runs',
+        'instance',
+        new Map([
+          ['inline', this.inlineRuns],
+          ['pool', this.poolRuns],
+        ]),
+      ),
+      plain('rows', { kind: 'count', value: this.rows }),
+      ...counted('rejected', 'reason', this.rejected),
+      ...counted('instance_failures', 'reason', this.failures),
+      ...counted('cache_requests', 'result', this.cached),
+    ]
+  }
+}
+
+/** One version: what is counted now, and what was counted under the segments before. */
+class Version {
+  readonly subject: Subject
+  readonly earlier: Tally[] = []
+  /** Of segments that are told apart no more: only the version as a whole has them. */
+  folded: readonly Series<KnownStatistic>[] = []
+  current: Tally
+  /** When it was last seen to be served, monotonic milliseconds. */
+  servedMs: number
+
+  constructor(subject: Subject, segment: number, nowMs: number) {
+    this.subject = subject
+    this.current = new Tally(segment)
+    this.servedMs = nowMs
+  }
+
+  /** One look where nothing has changed, which is the way of every request. */
+  under(segment: number, nowMs: number): Tally {
+    if (this.current.segment === segment) return this.current
+    const known = this.earlier.find((tally) => tally.segment === segment)
+    if (known !== undefined) return known
+    const tally = new Tally(segment)
+    // Requests that were decided for under an older routing are answered later than the first of the newer one.
+    if (segment < this.current.segment) this.earlier.push(this.#replaced(tally, nowMs))
+    else {
+      this.earlier.push(this.#replaced(this.current, nowMs))
+      this.current = tally
+    }
+    return tally
+  }
+
+  #replaced(tally: Tally, nowMs: number): Tally {
+    tally.replacedMs = nowMs
+    return tally
+  }
+
+  fold(beforeMs: number): void {
+    for (const tally of this.earlier.filter(({ replacedMs }) => replacedMs < beforeMs)) {
+      this.folded = mergeSeries(this.folded, tally.series())
+      this.earlier.splice(this.earlier.indexOf(tally), 1)
+    }
+  }
+}
+
+/** Subjects of segment 0 have what is told of the version as a whole and of no segment any more. */
+export const FOLDED_SEGMENT = 0
+
+export class Observations implements Observer {
+  readonly #monotonicMs: () => number
+  readonly #versions = new Map<string, Version>()
+  /** The same by the object that events carry: the way of every request. */
+  readonly #bySubject = new WeakMap<Subject, Version>()
+
+  constructor(monotonicMs: () => number = () => performance.now()) {
+    this.#monotonicMs = monotonicMs
+  }
+
+  #of(subject: Subject, segment: number): Version {
+    const known = this.#bySubject.get(subject)
+    if (known !== undefined) return known
+    // A version that is loaded again counts on where it was.
+    const key = keyOf(subject)
+    let version = this.#versions.get(key)
+    if (version === undefined) this.#versions.set(key, (version = new Version(subject, segment, this.#monotonicMs())))
+    this.#bySubject.set(subject, version)
+    return version
+  }
+
+  request(event: RequestEvent): void {
+    const { subject, decision } = event
+    if (subject === undefined) return
+    const segment = decision?.segment ?? FIRST_SEGMENT
+    const version = this.#of(subject, segment)
+    const tally = version.current.segment === segment ? version.current : version.under(segment, this.#monotonicMs())
+    tally.requestHistogram(event.protocol, event.status).observe(event.durationMs / 1000)
+    if (event.errorCode !== undefined) {
+      increment(tally.rejected, reasonOf(event.errorCode))
+      return
+    }
+    if (event.cache !== undefined) increment(tally.cached, event.cache)
+    tally.queue.observe(event.queueMs / 1000)
+    tally.batchWait.observe(event.batchWaitMs / 1000)
+    tally.rows += event.rows
+  }
+
+  /** A run may be of requests of two segments: it counts for the later one. */
+  batch(event: BatchEvent): void {
+    const { current } = this.#of(event.subject, FIRST_SEGMENT)
+    if (event.instance === 'inline') current.inlineRuns++
+    else current.poolRuns++
+    if (event.failed) return
+    current.compute.observe(event.computeMs / 1000)
+    current.batchRows.observe(event.rows)
+  }
+
+  instanceFailure(event: InstanceFailureEvent): void {
+    increment(this.#of(event.subject, FIRST_SEGMENT).current.failures, event.reason.replaceAll(' ', '_'))
+  }
+
+  /**
+   * All that was seen so far.
+   * @param served subjects that are served now: those that are not are forgotten after a while, and not at once
+   */
+  snapshot(served: Iterable<Subject>): Observed[] {
+    const now = this.#monotonicMs()
+    for (const subject of served) {
+      const version = this.#versions.get(keyOf(subject))
+      if (version !== undefined) version.servedMs = now
+    }
+    const observed: Observed[] = []
+    for (const [key, version] of this.#versions) {
+      if (now - version.servedMs > KEEP_GONE_MS) {
+        this.#versions.delete(key)
+        continue
+      }
+      version.fold(now - KEEP_SEGMENT_MS)
+      const { subject, folded, earlier, current } = version
+      if (folded.length > 0) observed.push({ subject, segment: FOLDED_SEGMENT, series: folded })
+      for (const tally of [...earlier, current]) observed.push({ subject, segment: tally.segment, series: tally.series() })
+    }
+    return observed
+  }
+}
+
+function increment(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+function keyOf({ endpoint, variant, model, version }: Subject): string {
+  return `${endpoint}\0${variant}\0${model}\0${version}`
+}
+
+/** What several processes saw, as one server. */
+export function mergeObserved(all: readonly (readonly Observed[])[]): Observed[] {
+  return mergedBy(all.flat(), ({ subject, segment }) => `${keyOf(subject)}\0${segment}`)
+}
+
+/** Versions as wholes, whatever their segments. */
+export function acrossSegments(observed: readonly Observed[]): Observed[] {
+  return mergedBy(observed, ({ subject }) => keyOf(subject))
+}
+
+function mergedBy(observed: readonly Observed[], keyOfOne: (one: Observed) => string): Observed[] {
+  const merged = new Map<string, Observed>()
+  for (const one of observed) {
+    const key = keyOfOne(one)
+    const other = merged.get(key)
+    merged.set(key, other === undefined ? one : { ...other, series: mergeSeries(other.series, one.series) })
+  }
+  return [...merged.values()]
+}

@@ -1,0 +1,80 @@
+/**
+ * Where somebody may look at what is asked and answered: what keeps records, follows drift, copies to a shadow. Nobody who looks holds a
+ * request up, and nothing is copied unless somebody takes it.
+ */
+import { copyTensor, tensorBytes } from '../../tensor/tensor.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { RequestContext } from '../context.ts'
+import type { Subject } from './events.ts'
+
+/** A request about to run. Its tensors are lent: they are gone when the call returns. */
+export interface Seen {
+  readonly context: RequestContext
+  readonly subject: Subject
+  /** As the model takes them. */
+  readonly inputs: readonly Tensor[]
+  readonly rows: number
+  /** Copies tensors, to keep them; undefined where too much is kept already: then this request is not to be seen. */
+  readonly copy: (tensors: readonly Tensor[]) => Kept | undefined
+}
+
+/** Copies of tensors, until they are let go. */
+export interface Kept extends Disposable {
+  readonly tensors: readonly Tensor[]
+}
+
+/** Gets the outputs, which are lent too. A request that fails has none, and it is not called. */
+export type TakeOutputs = (outputs: readonly Tensor[]) => void
+
+/** Called once for each request, on the thread that serves it: it does little and never throws. @returns undefined where outputs are not wanted */
+export type Tap = (seen: Seen) => TakeOutputs | undefined
+
+/** What all of them together may keep. */
+const KEPT_BYTES_MAX = 64 * 1024 * 1024
+
+export class Taps {
+  readonly #taps = new Set<Tap>()
+  readonly #keptBytesMax: number
+  #keptBytes = 0
+  /** Copies that were not made, as too much was kept. */
+  dropped = 0
+
+  constructor(keptBytesMax: number = KEPT_BYTES_MAX) {
+    this.#keptBytesMax = keptBytesMax
+  }
+
+  /** @returns takes it away again */
+  add(tap: Tap): () => void {
+    this.#taps.add(tap)
+    return () => void this.#taps.delete(tap)
+  }
+
+  /** Whether anybody looks. */
+  get any(): boolean {
+    return this.#taps.size > 0
+  }
+
+  /** @returns undefined where nobody wants the outputs */
+  open(seen: Omit<Seen, 'copy'>): TakeOutputs | undefined {
+    const shown = { ...seen, copy: (tensors: readonly Tensor[]) => this.#copy(tensors) }
+    const takers = [...this.#taps].map((tap) => tap(shown)).filter((take) => take !== undefined)
+    return takers.length === 0 ? undefined : (outputs) => takers.forEach((take) => take(outputs))
+  }
+
+  #copy(tensors: readonly Tensor[]): Kept | undefined {
+    const bytes = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+    if (this.#keptBytes + bytes > this.#keptBytesMax) {
+      this.dropped++
+      return undefined
+    }
+    this.#keptBytes += bytes
+    let held = true
+    return {
+      tensors: tensors.map(copyTensor),
+      [Symbol.dispose]: () => {
+        if (held) this.#keptBytes -= bytes
+        held = false
+      },
+    }
+  }
+}

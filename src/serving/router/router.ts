@@ -1,0 +1,105 @@
+/** Decides which variant of an endpoint a request is for. */
+import { unitPoint, weightOf } from '../../contract/routing.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import type { Routing } from '../../contract/routing.ts'
+import type { Assignment, Decision } from './decision.ts'
+
+/** What may be routed to. */
+export interface Routable {
+  readonly spec: { readonly name: string; readonly version: string }
+}
+
+/** What a request says of where it wants to go. */
+export interface Asked {
+  readonly version?: string | undefined
+  readonly unit?: string | undefined
+  /** Where it was found to lie before; a request is drawn for once. */
+  readonly point?: number | undefined
+}
+
+export interface Routed<V> {
+  readonly decision: Decision
+  readonly variant: V
+}
+
+interface Share<V> {
+  readonly variant: V
+  /** Where its range ends, in parts of the whole. */
+  readonly end: number
+}
+
+/** A routing over the variants that are there, worked out once for each change of either. */
+export class Router<V extends Routable> {
+  readonly routing: Routing
+  readonly variants: readonly V[]
+  readonly #endpoint: string
+  readonly #shares: readonly Share<V>[]
+  readonly #random: () => number
+  /** A variant that has a weight is not there. */
+  readonly #incomplete: boolean
+  /** What is decided where nobody has a choice. */
+  readonly #only: Routed<V> | undefined
+
+  constructor(endpoint: string, variants: readonly V[], routing: Routing, random: () => number = Math.random) {
+    this.routing = routing
+    this.variants = variants
+    this.#endpoint = endpoint
+    this.#random = random
+    const weighted = variants.filter(({ spec }, index) => weightOf(routing, spec.name) > 0 && firstOf(variants, spec.name) === index)
+    const total = weighted.reduce((sum, { spec }) => sum + weightOf(routing, spec.name), 0)
+    let end = 0
+    this.#shares = weighted.map((variant) => ({ variant, end: (end += weightOf(routing, variant.spec.name) / total) }))
+    this.#incomplete = weighted.length < Object.values(routing.weights).filter((weight) => weight > 0).length
+    const only = weighted.length <= 1 ? (weighted[0] ?? variants[0]) : undefined
+    this.#only = only === undefined ? undefined : this.#routed(only, { assignment: this.#incomplete ? 'incomplete' : 'only' })
+  }
+
+  /** The variant that has the largest share, by whose signature the endpoint is known; undefined where there is none at all. */
+  get main(): V | undefined {
+    const { variants, routing } = this
+    let main = variants[0]
+    for (const variant of variants) if (weightOf(routing, variant.spec.name) > weightOf(routing, main!.spec.name)) main = variant
+    return main
+  }
+
+  /** @throws SLW_MODEL_NOT_FOUND for a version that is not served, and where nothing is */
+  decide({ version, unit, point }: Asked): Routed<V> {
+    if (version !== undefined) return this.#routed(this.#ofVersion(version), { assignment: 'version', unit })
+    if (this.#only !== undefined)
+      return unit === undefined ? this.#only : this.#routed(this.#only.variant, { ...this.#only.decision, unit })
+    const last = this.#shares.at(-1)
+    if (last === undefined) throw new SlipwayError('SLW_MODEL_NOT_FOUND', `endpoint "${this.#endpoint}" has no variant`)
+    const at = unit === undefined ? (point ?? this.#random()) : unitPoint(this.routing.salt, unit)
+    // The last range ends where the whole does, whatever adding up has lost.
+    const { variant } = this.#shares.find(({ end }) => at < end) ?? last
+    return this.#routed(variant, { assignment: this.#incomplete ? 'incomplete' : 'randomised', unit, point: at })
+  }
+
+  /** The variant that was decided for, as it is now. Where it has gone before anything ran, the request falls anew from where it lies. */
+  again(decision: Decision, version: string | undefined): Routed<V> {
+    const variant = version === undefined ? this.variants.find(({ spec }) => spec.name === decision.served) : undefined
+    if (variant !== undefined) return { decision, variant }
+    return this.decide({ version, unit: decision.unit, point: decision.point })
+  }
+
+  #ofVersion(version: string): V {
+    const found = this.variants.find(({ spec }) => spec.version === version)
+    if (found !== undefined) return found
+    throw new SlipwayError(
+      'SLW_MODEL_NOT_FOUND',
+      `model "${this.#endpoint}" has no version "${version}"; served: ${this.variants.map(({ spec }) => spec.version).join(', ')}`,
+    )
+  }
+
+  #routed(variant: V, how: { assignment: Assignment; unit?: string | undefined; point?: number | undefined }): Routed<V> {
+    const { name } = variant.spec
+    const { assignment, unit, point } = how
+    const { segment } = this.routing
+    return { variant, decision: { endpoint: this.#endpoint, assigned: name, served: name, segment, assignment, unit, point } }
+  }
+}
+
+/** Of two variants of one name, which are there while one takes the other's place, the first is meant. */
+function firstOf(variants: readonly Routable[], name: string): number {
+  return variants.findIndex(({ spec }) => spec.name === name)
+}

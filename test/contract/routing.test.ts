@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { fits, unitPoint } from '../../src/contract/routing.ts'
+
+interface Vectors {
+  readonly vectors: readonly { readonly salt: string; readonly unit: string; readonly point: number }[]
+}
+
+const PUBLISHED = join(import.meta.dirname, '../../docs/reference/bucketing.json')
+
+describe('a unit', () => {
+  it('lies where the published test vectors say', () => {
+    const { vectors } = JSON.parse(readFileSync(PUBLISHED, 'utf8')) as Vectors
+    assert.ok(vectors.length >= 10)
+    for (const { salt, unit, point } of vectors) assert.equal(unitPoint(salt, unit), point, `${salt} ${unit}`)
+  })
+
+  it('lies anywhere with the same chance, and elsewhere under another salt', () => {
+    const units = Array.from({ length: 20_000 }, (_, index) => `user-${index}`)
+    const [one, other] = ['one', 'other'].map((salt) => units.map((unit) => unitPoint(salt, unit)))
+    for (let tenth = 0; tenth < 10; tenth++) {
+      const share = one!.filter((point) => Math.floor(point * 10) === tenth).length / units.length
+      // Five standard deviations of a tenth of 20 000.
+      assert.ok(Math.abs(share - 0.1) < 5 * Math.sqrt(0.09 / units.length), `${share} in tenth ${tenth}`)
+    }
+    const both = units.filter((_, index) => one![index]! < 0.5 && other![index]! < 0.5).length / units.length
+    assert.ok(Math.abs(both - 0.25) < 5 * Math.sqrt(0.1875 / units.length), `${both} in both lower halves`)
+  })
+})
+
+describe('a routing', () => {
+  const routing = { weights: { main: 95, next: 5, gone: 0 }, salt: 's', segment: 2 }
+  const declared = new Map([
+    ['main', 'v1'],
+    ['next', 'v2'],
+    ['gone', 'v0'],
+  ])
+  it('fits to what is there of it, and not to another version of a variant that it gives a weight', () => {
+    const to = (present: Record<string, string>): boolean => fits(routing, declared, new Map(Object.entries(present)))
+    assert.deepEqual(
+      [
+        to({ main: 'v1', next: 'v2' }),
+        to({ main: 'v1' }),
+        to({ main: 'v1', gone: 'another' }),
+        to({ main: 'v1', next: 'v1' }),
+        to({ gone: 'v0' }),
+        to({}),
+      ],
+      [true, true, true, false, false, false],
+    )
+  })
+})
