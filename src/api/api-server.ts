@@ -4,6 +4,7 @@ import { mlflowRoutes } from './mlflow/mlflow.ts'
 import { fromFastify, JSON_BYTES_MAX, takeEnvironment } from './doors.ts'
 import { authRoutes } from './auth.ts'
 import { noteRefusals } from './enter.ts'
+import { metricsRoutes } from './metrics.ts'
 import { limitRates } from './rate-limits.ts'
 import { statusRoutes } from './status.ts'
 import { v1Routes } from './v1/v1.ts'
@@ -54,6 +55,7 @@ export async function createApiServer(options: ApiOptions): Promise<FastifyInsta
   noteRefusals(app, options)
   await limitRates(app, options)
   await app.register(statusRoutes(options))
+  await app.register(metricsRoutes(options))
   await app.register(authRoutes(options), { prefix: '/auth' })
   await app.register(v1Routes(options), { prefix: '/api/v1' })
   for (const prefix of ['/api/2.0', '/ajax-api/2.0']) {

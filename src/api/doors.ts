@@ -8,6 +8,7 @@ import type { Scope } from '../registry/ground.ts'
 import type { ServedAnswer } from '../contract/registry-api.ts'
 import type { Logger } from '../core/log.ts'
 import type { Contents } from '../storage/contents.ts'
+import type { WorkQueue } from '../storage/work/work-queue.ts'
 import type { PartUploads } from '../storage/part-uploads.ts'
 import type { Files } from '../registry/files.ts'
 import type { Registry } from '../registry/registry.ts'
@@ -37,7 +38,7 @@ export type Backup = (withObjects?: boolean) => Promise<{ readonly manifest: Bac
 /** Bringing over what other servers have. */
 export interface ImportStarter {
   start(scope: Scope, request: { readonly from: string; readonly authorization?: string | undefined }): Promise<ImportStatus>
-  get(id: string): ImportStatus
+  get(id: string): Promise<ImportStatus>
 }
 
 /** What the doors open onto. */
@@ -61,6 +62,7 @@ export interface ApiOptions {
   readonly deliveryNews: News
   readonly backup: Backup
   readonly imports: ImportStarter
+  readonly work: WorkQueue
   /** Undefined where no server is beside it. */
   readonly serving?: ServingStatus
   readonly access: Access

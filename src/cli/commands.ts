@@ -30,6 +30,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   webhook: { summary: 'tell others of changes', load: () => import('./webhook.ts') },
   signer: { summary: 'whose signatures of models are believed', load: () => import('./signer.ts') },
   registry: { summary: 'bring over what another registry has', load: () => import('./registry-import.ts') },
+  work: { summary: 'what is done in the background', load: () => import('./work.ts') },
   context: { summary: 'remember control planes and the keys for them', load: () => import('./context.ts') },
   login: { summary: 'sign in to a control plane', load: () => import('./login.ts') },
   logout: { summary: 'sign out', load: () => import('./logout.ts') },

@@ -1,20 +1,25 @@
-import { underLease } from './under-lease.ts'
-import type { Delivery } from '../delivery/delivery.ts'
-import type { Logger } from '../core/log.ts'
-import type { Ground } from '../registry/ground.ts'
+import { Endpoints } from '../delivery/endpoints.ts'
+import type { DeliveryGround } from '../delivery/endpoints.ts'
+import type { WorkKind } from '../storage/work/worker.ts'
 
-/** Lets endpoints that follow by a clock look at their aliases, in one of the control planes of a database at a time. */
-export async function followDue(
-  delivery: Delivery,
-  { ground, holder, log }: { ground: Ground; holder: string; log: Logger },
-): Promise<void> {
+/** How often it is looked what a clock has made due. */
+const CLOCK_EVERY_MS = 1000
+
+/** Lets endpoints that follow by a clock look at their aliases. */
+export function followWork(ground: DeliveryGround): WorkKind {
   const { database, clock } = ground
-  const due = await database.read
-    .selectFrom('endpoints')
-    .select('id')
-    .where('next_follow_at', '<=', clock.epochMs())
-    .where('deleted_at', 'is', null)
-    .executeTakeFirst()
-  if (due === undefined) return
-  await underLease({ database, holder, name: 'follow', log }, (fenced) => delivery.endpoints.followDue(fenced))
+  return {
+    kind: 'follow',
+    standing: { key: 'follow', schedule: { everyMs: CLOCK_EVERY_MS }, dueInMs: 0 },
+    async isWanted() {
+      const due = await database.read
+        .selectFrom('endpoints')
+        .select('id')
+        .where('next_follow_at', '<=', clock.epochMs())
+        .where('deleted_at', 'is', null)
+        .executeTakeFirst()
+      return due !== undefined
+    },
+    run: (claim) => new Endpoints({ ...ground, database: claim.database }).followDue(),
+  }
 }

@@ -1,21 +1,21 @@
 import { NOTHING_YET } from '../contract/import-status.ts'
-import { messageOf, SlipwayError } from '../core/errors.ts'
+import { SlipwayError } from '../core/errors.ts'
 import { Importer } from '../registry/import/importer.ts'
 import { TrackingServer } from '../registry/import/tracking-server.ts'
 import { requireOutsideUrl } from '../security/outside-address.ts'
-import { holdLease } from './under-lease.ts'
-import type { ImportStatus } from '../contract/import-status.ts'
-import type { Logger } from '../core/log.ts'
+import type { ImportCounts, ImportStatus } from '../contract/import-status.ts'
 import type { Ground, Scope } from '../registry/ground.ts'
 import type { Inspect } from '../registry/servable.ts'
 import type { Contents } from '../storage/contents.ts'
+import type { Claim, WorkQueue } from '../storage/work/work-queue.ts'
+import type { WorkItem } from '../storage/work/work-item.ts'
+import type { WorkKind } from '../storage/work/worker.ts'
 
 export interface ImportsOptions {
   readonly ground: Ground
   readonly contents: Contents
   readonly inspect: Inspect
-  readonly holder: string
-  readonly log: Logger
+  readonly queue: WorkQueue
   readonly allowInside: boolean
 }
 
@@ -25,77 +25,94 @@ export interface ImportRequest {
   readonly authorization?: string | undefined
 }
 
-/** Imports that are remembered. */
-const KEPT = 100
+const KIND = 'import'
 
-/** Imports from servers of MLflow. One at a time; what it has done stays when it ends before its time, and the next one goes on there. */
-export class Imports implements AsyncDisposable {
+/** What an item remembers. Credentials are in no database. */
+interface Payload {
+  readonly from: string
+  readonly scope: Pick<Scope, 'environment' | 'actor' | 'reason'>
+  /** It was begun with credentials, which only the process knows that was given them. */
+  readonly authorized: boolean
+}
+
+interface Result {
+  readonly there: ImportCounts
+  readonly here: ImportCounts
+}
+
+/** How often it is written down how far an import has come. */
+const TELL_EVERY_MS = 500
+
+/** Imports from servers of MLflow. One at a time; one that was cut off goes on by itself, from where it was. */
+export class Imports {
   readonly #options: ImportsOptions
-  readonly #known = new Map<string, ImportStatus>()
-  readonly #running = new Set<Promise<void>>()
-  #closed = false
+  readonly #authorizations = new Map<string, string>()
+  readonly work: WorkKind
 
   constructor(options: ImportsOptions) {
     this.#options = options
+    // Whoever has begun it waits to hear what is wrong: only a process that ends in it has it tried again.
+    this.work = { kind: KIND, run: (claim, signal) => this.#run(claim, signal), isFinal: () => true }
   }
 
-  /** @throws SLW_CONFLICT while another goes on; SLW_FORBIDDEN for an address of this machine or its network */
-  async start(scope: Scope, { from, authorization }: ImportRequest): Promise<ImportStatus> {
-    const { ground, holder, allowInside } = this.#options
+  /**
+   * Begins one; one from the same address that goes on is that one.
+   * @throws SLW_CONFLICT while one from elsewhere goes on; SLW_FORBIDDEN for an address of this machine or its network
+   */
+  async start({ environment, actor, reason }: Scope, { from, authorization }: ImportRequest): Promise<ImportStatus> {
+    const { queue, allowInside } = this.#options
     requireOutsideUrl(from, allowInside)
-    const lease = await holdLease({ database: ground.database, holder, name: 'import' })
-    if (lease === undefined)
-      throw new SlipwayError('SLW_CONFLICT', 'another import goes on; try again when it is done', { retryAfterMs: 5000 })
-    const id = ground.newId()
-    if (this.#known.size >= KEPT) this.#known.delete(this.#known.keys().next().value!)
-    this.#set({ id, from, state: 'running', there: NOTHING_YET })
-    const running = this.#runUnder(lease, scope, { id, from, authorization }).finally(() => this.#running.delete(running))
-    this.#running.add(running)
-    return this.get(id)
+    const payload: Payload = { from, scope: { environment, actor, reason }, authorized: authorization !== undefined }
+    const { id, isNew } = await queue.database.write(async (write) => await queue.enqueue(write, { kind: KIND, key: KIND, payload }))
+    const item = (await queue.get(id))!
+    const there = item.payload as Payload
+    if (!isNew && (there.from !== from || there.scope.environment !== environment))
+      throw new SlipwayError('SLW_CONFLICT', `an import from ${there.from} goes on; try again when it is done`, { retryAfterMs: 5000 })
+    if (authorization !== undefined) this.#authorizations.set(id, authorization)
+    return statusOf(item)
   }
 
   /** @throws SLW_NOT_FOUND */
-  get(id: string): ImportStatus {
-    const status = this.#known.get(id)
-    if (status === undefined)
-      throw new SlipwayError('SLW_NOT_FOUND', `no import with the id ${id} was begun since this control plane started`)
-    return status
+  async get(id: string): Promise<ImportStatus> {
+    const item = await this.#options.queue.get(id)
+    if (item?.kind !== KIND) throw new SlipwayError('SLW_NOT_FOUND', `no import has the id ${id}`)
+    return statusOf(item)
   }
 
-  #set(status: ImportStatus): void {
-    this.#known.set(status.id, status)
-  }
-
-  async #runUnder(lease: AsyncDisposable, scope: Scope, request: ImportRequest & { id: string }): Promise<void> {
-    try {
-      await using _held = lease
-      await this.#run(scope, request)
-    } catch (error) {
-      this.#options.log.error({}, messageOf(error))
-    }
-  }
-
-  async #run(scope: Scope, { id, from, authorization }: ImportRequest & { id: string }): Promise<void> {
-    const { ground, contents, inspect, allowInside, log } = this.#options
+  async #run(claim: Claim, signal: AbortSignal): Promise<Result> {
+    const { ground, contents, inspect, allowInside } = this.#options
+    const { from, scope, authorized } = claim.item.payload as Payload
+    const authorization = this.#authorizations.get(claim.item.id)
+    if (authorized && authorization === undefined)
+      throw new SlipwayError(
+        'SLW_CONFLICT',
+        `the control plane that was given the credentials for ${from} has ended, and they are written down nowhere: import again with them, and it goes on where it was`,
+      )
     const server = new TrackingServer({ url: from, authorization, allowInside })
-    const onProgress = (there: ImportStatus['there']): void => {
-      if (this.#closed) throw new SlipwayError('SLW_CLOSED', 'the control plane ends')
-      this.#set({ ...this.get(id), there })
+    let told = -Infinity
+    let telling: Promise<void> = Promise.resolve()
+    const onProgress = (there: ImportCounts): void => {
+      signal.throwIfAborted()
+      if (performance.now() - told < TELL_EVERY_MS) return
+      told = performance.now()
+      telling = claim.progress(there).catch(() => {})
     }
-    const importer = new Importer({ ground, contents, inspect, scope, server, onProgress })
+    const fenced = { ...ground, database: claim.database }
+    const importer = new Importer({ ground: fenced, contents, inspect, scope, server, onProgress })
     try {
       const there = await importer.run()
-      this.#set({ ...this.get(id), state: 'done', there, here: await importer.here() })
-      log.info({ ...there }, 'import done')
-    } catch (error) {
-      this.#set({ ...this.get(id), state: 'failed', error: messageOf(error) })
-      log.warn({ id }, `import failed: ${messageOf(error)}`)
+      return { there, here: await importer.here() }
+    } finally {
+      await telling
     }
   }
+}
 
-  /** Waits until the one that goes on has noticed. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true
-    await Promise.all(this.#running)
-  }
+function statusOf({ id, payload, state, progress, result, error }: WorkItem): ImportStatus {
+  const { from } = payload as Payload
+  if (state === 'done') return { id, from, state: 'done', ...(result as Result) }
+  const there = (progress as ImportCounts | undefined) ?? NOTHING_YET
+  // What will be tried again goes on; why it did not work the last time is told meanwhile.
+  if (state === 'waiting' || state === 'running') return { id, from, state: 'running', there, ...(error !== undefined && { error }) }
+  return { id, from, state: 'failed', there, error: error ?? 'it was cancelled' }
 }

@@ -1,11 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { SlipwayError } from '../core/errors.ts'
 import { writeBackup } from '../storage/backup/write-backup.ts'
-import { holdLease } from './under-lease.ts'
-import { UPKEEP_LEASE } from './upkeep.ts'
+import { holdLease } from '../storage/sql/held-lease.ts'
+import { COLLECT_LEASE } from './upkeep.ts'
 import type { Backup } from '../api/doors.ts'
 import type { ObjectStore } from '../storage/objects/object-store.ts'
 import type { Database } from '../storage/sql/database.ts'
+import type { HeldLease } from '../storage/sql/held-lease.ts'
 
 export interface MakeBackupOptions {
   readonly database: Database
@@ -25,6 +26,8 @@ export function backups({ database, objects, holder, folder }: MakeBackupOptions
     try {
       const made = await writeBackup({ database, objects, withObjects, folder })
       made.archive.once('close', () => void letGo(lease))
+      // What it names may be gone now.
+      lease.lost.addEventListener('abort', () => made.archive.destroy(lease.lost.reason as Error))
       return made
     } catch (error) {
       await lease[Symbol.asyncDispose]()
@@ -42,9 +45,9 @@ async function letGo(lease: AsyncDisposable): Promise<void> {
   }
 }
 
-async function waitForLease(options: { database: Database; holder: string }): Promise<AsyncDisposable> {
+async function waitForLease(options: { database: Database; holder: string }): Promise<HeldLease> {
   for (const end = Date.now() + WAIT_MS; Date.now() < end;) {
-    const lease = await holdLease({ ...options, name: UPKEEP_LEASE })
+    const lease = await holdLease({ ...options, name: COLLECT_LEASE })
     if (lease !== undefined) return lease
     await pause(LOOK_EVERY_MS)
   }

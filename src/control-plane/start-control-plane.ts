@@ -36,6 +36,7 @@ import { Contents } from '../storage/contents.ts'
 import { PartUploads } from '../storage/part-uploads.ts'
 import { openObjectStore } from '../storage/objects/open.ts'
 import { Leases } from '../storage/sql/leases.ts'
+import { WorkQueue } from '../storage/work/work-queue.ts'
 import { openDatabase } from '../storage/sql/open.ts'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
@@ -106,6 +107,7 @@ export interface ControlPlane extends AsyncDisposable {
   readonly port: number
   readonly registry: Registry
   readonly delivery: Delivery
+  readonly work: WorkQueue
   readonly keys: Keys
 }
 
@@ -129,7 +131,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const password = options.databasePassword === undefined ? undefined : () => options.databasePassword!.value()
   const objects = opened.use(await openObjectStore(objectsUrl(data, options.objects)))
   const database = opened.use(await openDatabase(databaseUrl(data, options.database), password))
-  const windows = new Windows(opened.use(await openDatabase(windowsUrl(databaseUrl(data, options.database)), password)), clock)
+  const seen = opened.use(await openDatabase(windowsUrl(databaseUrl(data, options.database)), password))
+  const windows = new Windows(seen, clock)
   const ground = { database, clock, newId, dependents: endpointDependents({ database, clock, newId }) }
   // What one that was killed left half-way; a data folder belongs to one control plane.
   const [inspecting, backingUp] = [join(data, 'inspecting'), join(data, 'backups')]
@@ -145,7 +148,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   await environments.begin()
   const people = new People(ground, { defaultRole: options.signIn?.defaultRole, admins: options.signIn?.admins ?? [] })
   const refusals = new Refusals(database, clock)
-  const holder = `${hostname()} ${process.pid}`
+  // Numbers of processes are used again; a holder of work is not.
+  const holder = `${hostname()} ${process.pid} ${newId().slice(0, 8)}`
+  const queue = new WorkQueue({ database, holder, newId })
+  const imports = new Imports({ ground, contents, inspect, queue, allowInside: allowPrivateAddresses })
   // On SQLite we are alone: what one that was killed had goes on at once.
   if (database.dialect === 'sqlite') await new Leases(database, holder).releaseAll()
   // What a proxy passes on comes from anywhere.
@@ -170,7 +176,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     webhooks: new Webhooks(ground, { allowInside: allowPrivateAddresses }),
     keys,
     backup: backups({ database, objects, holder, folder: backingUp }),
-    imports: opened.use(new Imports({ ground, contents, inspect, holder, log, allowInside: allowPrivateAddresses })),
+    imports,
+    work: queue,
     news: new News(() => registry.history.last()),
     delivery,
     windows,
@@ -193,7 +200,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const localUrl = certificates === undefined || serving === undefined ? undefined : await openLoopback(app, opened)
   const beside = serving === undefined || served === undefined ? undefined : { served, onEndpoints: serving.onEndpoints }
   const allowInside = allowPrivateAddresses
-  opened.use(beginBackground({ ground, objects, log, holder, delivery, windows, people, refusals, secrets, allowInside, local: beside }))
+  const kinds = [imports.work]
+  opened.use(await beginBackground({ ground, objects, windows: seen, queue, kinds, log, refusals, secrets, allowInside, local: beside }))
   const { port: bound } = app.server.address() as AddressInfo
   const held = opened.move()
   return {
@@ -202,6 +210,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     port: bound,
     registry,
     delivery,
+    work: queue,
     keys,
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }

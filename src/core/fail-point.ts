@@ -86,12 +86,15 @@ export const DELIVERY_STEPS = [
   'window.swept',
 ] as const
 
+/** Every step of work in the background at which a test may end the process or make it fail. */
+export const WORK_STEPS = ['work.claimed', 'work.completed', 'work.ended'] as const
+
 /** Every step of a server that follows at which a test may end the process or make it fail. */
 export const FOLLOW_STEPS = ['store.chunk', 'store.file', 'store.placed', 'document.kept', 'windows.kept', 'windows.sent'] as const
 
 /** A step of a change: `kill` ends the process as the kernel would, `throw` fails the step, `pause` makes it a second long, `pause=MS` as long. */
 export async function faultPoint(
-  step: (typeof CHANGE_STEPS | typeof REGISTRY_STEPS | typeof DELIVERY_STEPS | typeof FOLLOW_STEPS)[number],
+  step: (typeof CHANGE_STEPS | typeof REGISTRY_STEPS | typeof DELIVERY_STEPS | typeof FOLLOW_STEPS | typeof WORK_STEPS)[number],
 ): Promise<void> {
   const action = failPoint(step)
   if (action === 'kill') process.kill(process.pid, 'SIGKILL')

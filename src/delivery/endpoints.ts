@@ -347,9 +347,8 @@ export class Endpoints {
 
   /**
    * What a clock has made due: aliases are looked at, and the next time is set, in one transaction for each endpoint.
-   * @param fenced makes the transaction fail once another control plane has taken over
    */
-  async followDue(fenced: (write: Write) => Promise<void>): Promise<void> {
+  async followDue(): Promise<void> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
     const due = await database.read
@@ -361,7 +360,6 @@ export class Endpoints {
     for (const { id, environment } of due) {
       const scope: Scope = { environment, actor: 'slipway' }
       await database.write(async (write) => {
-        await fenced(write)
         const found = await write.selectFrom('endpoints').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
         await lockModels(write, scope, modelsOf(specOf(found)))
         const row = await lockEndpoint(write, scope, id)

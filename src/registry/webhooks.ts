@@ -192,6 +192,7 @@ export class Webhooks {
 /** What is to be sent now. */
 export interface Parcel {
   readonly deliveryId: string
+  readonly webhookId: string
   readonly url: string
   readonly body: string
   /** Where that lies which it is signed with. Undefined: it is not signed. */
@@ -203,12 +204,10 @@ export interface Parcel {
 /** The part of webhooks that one process does at a time. */
 export class Outbox {
   readonly #ground: Ground
-  readonly #fenced: (write: Write) => Promise<void>
 
-  /** @param fenced fails a transaction where another process has taken over */
-  constructor(ground: Ground, fenced: (write: Write) => Promise<void> = async () => {}) {
+  /** @param ground whose transactions fail where another process has taken over */
+  constructor(ground: Ground) {
     this.#ground = ground
-    this.#fenced = fenced
   }
 
   /** Whether there may be something to do; cheap, and asked often. */
@@ -225,7 +224,6 @@ export class Outbox {
   async fill(): Promise<boolean> {
     const { database, clock } = this.#ground
     return await database.write(async (write) => {
-      await this.#fenced(write)
       const cursor = await lastNumber(write, 'webhook')
       const events = await write
         .selectFrom('events')
@@ -274,7 +272,7 @@ export class Outbox {
     const rows = await database.read
       .selectFrom('deliveries')
       .innerJoin('webhooks', 'webhooks.id', 'deliveries.webhook_id')
-      .select(['deliveries.id', 'body', 'url', 'secret'])
+      .select(['deliveries.id', 'webhook_id', 'body', 'url', 'secret'])
       .where('state', '=', 'pending')
       .where('status', '=', 'active')
       .where('next_attempt_at', '<=', now)
@@ -282,8 +280,9 @@ export class Outbox {
       .orderBy('sequence')
       .limit(limit)
       .execute()
-    return rows.map(({ id, body, url, secret }) => ({
+    return rows.map(({ id, webhook_id: webhookId, body, url, secret }) => ({
       deliveryId: id,
+      webhookId,
       url,
       body,
       secret: secret ?? undefined,
@@ -297,7 +296,6 @@ export class Outbox {
     const now = clock.epochMs()
     const delivered = result.status !== undefined && result.status >= 200 && result.status < 300
     await database.write(async (write) => {
-      await this.#fenced(write)
       const row = await write.selectFrom('deliveries').select('attempts').where('id', '=', deliveryId).executeTakeFirst()
       if (row === undefined) return
       const attempts = row.attempts + 1

@@ -41,7 +41,15 @@ async function keysOf(plane: Plane): Promise<Keyed[]> {
 }
 
 /** Routes of which a role alone does not decide: own tokens are for persons, and some concern every environment. */
-const EVERYWHERE = new Set(['GET /backup', 'GET /refusals', 'DELETE /environments/:environment'])
+const EVERYWHERE = new Set([
+  'GET /backup',
+  'GET /refusals',
+  'DELETE /environments/:environment',
+  'GET /work',
+  'GET /work/:id',
+  'POST /work/:id/cancel',
+  'POST /work/:id/retry',
+])
 const PERSONS = /^\/tokens/
 const STREAMS = /\/(?:watch|stream)$/
 

@@ -5,9 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { it } from 'node:test'
-import { systemClock } from '../../src/core/clock.ts'
-import { silentLogger } from '../../src/core/log.ts'
-import { sendWebhooks } from '../../src/control-plane/send-webhooks.ts'
+import { webhookWork } from '../../src/control-plane/send-webhooks.ts'
 import { Registry } from '../../src/registry/registry.ts'
 import { Outbox, Webhooks } from '../../src/registry/webhooks.ts'
 import { Secrets } from '../../src/security/secrets/secrets.ts'
@@ -18,7 +16,8 @@ import { ANNA, TestClock } from '../registry/in-registry.ts'
 import { eachDatabase } from '../storage/databases.ts'
 import { openPlace } from '../storage/open-place.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
-import { Leases } from '../../src/storage/sql/leases.ts'
+import { WorkQueue } from '../../src/storage/work/work-queue.ts'
+import type { Claim } from '../../src/storage/work/work-queue.ts'
 import type { AddressInfo } from 'node:net'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Database } from '../../src/storage/sql/database.ts'
@@ -244,24 +243,23 @@ eachDatabase('what is not taken is tried again with longer and longer pauses, an
   assert.equal((await outbox.due(10)).length, 1)
 })
 
-eachDatabase('whoever has lost the lease writes nothing more', async (database) => {
+eachDatabase('whoever has lost its claim writes nothing more', async (database) => {
   const { ground, registry, webhooks } = onDatabase(database)
   await webhooks.create(ANNA, { name: 'w', url: 'https://example.org/', events: ['*'] })
   await registry.models.create(ANNA, { name: 'm' })
-  const late = await new Leases(database, 'late').acquire('webhooks', 1)
-  await until(async () => (await new Leases(database, 'next').acquire('webhooks', 60_000)) !== undefined, 'another takes over')
-  const outbox = new Outbox(ground, (write) => late!.fenced(write))
-  await assert.rejects(outbox.fill(), { code: 'SLW_LEASE_LOST' })
+  const queueOf = (holder: string): WorkQueue => new WorkQueue({ database, holder, newId: ground.newId })
+  const work = webhookWork({ ground, allowInside: true, secrets: new Secrets() })
+  await database.write((write) => queueOf('one').enqueue(write, { kind: work.kind, ...work.standing }))
+  const [late] = await queueOf('late').claim(work.kind, 1, 1)
+  let next: Claim | undefined
+  await until(
+    async () => ([next] = await queueOf('next').claim(work.kind, 1, 60_000)) !== undefined && next !== undefined,
+    'another takes over',
+  )
+  await assert.rejects(work.run(late!, new AbortController().signal), { code: 'SLW_LEASE_LOST' })
   assert.equal((await database.read.selectFrom('deliveries').select('id').execute()).length, 0)
   // And the one that has it keeps others from sending.
-  await sendWebhooks({
-    ground: { ...ground, clock: systemClock },
-    holder: 'third',
-    log: silentLogger,
-    allowInside: true,
-    secrets: new Secrets(),
-  })
-  assert.equal((await database.read.selectFrom('deliveries').select('id').execute()).length, 0)
+  assert.deepEqual(await queueOf('third').claim(work.kind, 1, 60_000), [])
 })
 
 it('a receiver that fails, is slow or sends us elsewhere is noted, and the others are told', async () => {

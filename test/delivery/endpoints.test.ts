@@ -160,11 +160,10 @@ eachDelivery('what follows by hand or by the clock waits for it', async (world) 
   const due = after.nextFollowAt!
   assert.ok(due > clock.epochMs())
   await set('churn@champion', await version('churn'))
-  const unfenced = async (): Promise<void> => {}
-  await delivery.endpoints.followDue(unfenced)
+  await delivery.endpoints.followDue()
   assert.equal(served(await delivery.endpoints.get(ANNA, 'churn')), 'r3 churn/2')
   clock.pass(due - clock.epochMs() + 1)
-  await delivery.endpoints.followDue(unfenced)
+  await delivery.endpoints.followDue()
   const followed = await delivery.endpoints.get(ANNA, 'churn')
   assert.deepEqual([served(followed), followed.revision.cause, followed.revision.createdBy], ['r4 churn/3', 'cron', 'slipway'])
   assert.equal(followed.nextFollowAt, nextFollow({ cron: '0 3 * * *', timeZone: 'Europe/Berlin' }, due))

@@ -15,7 +15,19 @@ export interface DatabaseChild extends AsyncDisposable {
 
 /** Starts test/storage/database-child.ts. */
 export function databaseChild(action: string, url: string, ...args: readonly string[]): DatabaseChild {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'database-child.ts'), action, url, ...args], { stdio: 'pipe' })
+  return childWith({}, action, url, ...args)
+}
+
+/** The same with fail points. */
+export function failingChild(failPoints: string, action: string, url: string, ...args: readonly string[]): DatabaseChild {
+  return childWith({ SLIPWAY_FAIL_POINTS: failPoints }, action, url, ...args)
+}
+
+function childWith(environment: NodeJS.ProcessEnv, action: string, url: string, ...args: readonly string[]): DatabaseChild {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'database-child.ts'), action, url, ...args], {
+    stdio: 'pipe',
+    env: { ...process.env, ...environment },
+  })
   let complaint = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text))
   child.stdin.on('error', () => {})

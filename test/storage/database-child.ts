@@ -1,10 +1,15 @@
 /** A process of its own that uses a database, for tests that end or pause it: `database-child.ts ACTION URL ...`. */
+import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { sql } from 'kysely'
+import { systemClock } from '../../src/core/clock.ts'
+import { silentLogger } from '../../src/core/log.ts'
 import { Leases } from '../../src/storage/sql/leases.ts'
 import { migrate } from '../../src/storage/sql/migrate.ts'
 import { openDatabase } from '../../src/storage/sql/open.ts'
 import { openPostgres } from '../../src/storage/sql/postgres.ts'
+import { WorkQueue } from '../../src/storage/work/work-queue.ts'
+import { Worker } from '../../src/storage/work/worker.ts'
 import { openPlace } from './open-place.ts'
 import { STEPS } from './steps.ts'
 
@@ -82,6 +87,40 @@ const ACTIONS: Record<string, () => Promise<void>> = {
         say(`${(error as { code?: string }).code}`)
       }
     }
+  },
+  /** Does items of the kind `count`: each adds one to a row of its own, and is done with that. */
+  async work() {
+    const [leaseMs, atOnce] = rest
+    const database = await openPlace(url)
+    const queue = new WorkQueue({ database, holder: `process ${process.pid}`, newId: () => randomUUID().replaceAll('-', '') })
+    const worker = new Worker({
+      queue,
+      clock: systemClock,
+      log: silentLogger,
+      leaseMs: Number(leaseMs),
+      lookMs: 20,
+      kinds: [
+        {
+          kind: 'count',
+          concurrency: Number(atOnce),
+          async run(claim) {
+            const { n } = claim.item.payload as { n: number }
+            await claim.progress({ begun: true })
+            await claim.complete((write) =>
+              write
+                .insertInto('counters')
+                .values({ name: `item-${n}`, value: 1 })
+                .onConflict((conflict) => conflict.column('name').doUpdateSet({ value: sql`counters.value + 1` }))
+                .execute(),
+            )
+            say(String(n))
+          },
+        },
+      ],
+    })
+    await worker.start()
+    say('working')
+    await stayForEver()
   },
   /** Takes a lease and stays within a fenced transaction until it is told to go on. */
   async within() {

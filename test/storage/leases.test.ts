@@ -2,10 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
-import { systemClock } from '../../src/core/clock.ts'
-import { silentLogger } from '../../src/core/log.ts'
 import { Leases } from '../../src/storage/sql/leases.ts'
-import { runWhileHeld } from '../../src/storage/sql/run-while-held.ts'
 import { until } from '../fixtures.ts'
 import { databaseChild } from './child.ts'
 import { eachDatabase, newMigratedPostgres } from './databases.ts'
@@ -185,73 +182,4 @@ eachDatabase('a fenced transaction keeps others from taking the lease until it h
   })
   await taking
   assert.deepEqual(order, ['written', 'taken'])
-})
-
-interface Loop extends AsyncDisposable {
-  readonly running: () => boolean
-}
-
-/** Work that runs until it is told to end. */
-function loop(leases: Leases, ttlMs: number): Loop {
-  const end = new AbortController()
-  let running = false
-  const done = runWhileHeld(
-    leases,
-    { name: 'work', ttlMs, clock: systemClock, logger: silentLogger, signal: end.signal },
-    async (_lease, signal) => {
-      running = true
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-      running = false
-    },
-  )
-  return {
-    running: () => running,
-    async [Symbol.asyncDispose]() {
-      end.abort()
-      await done
-    },
-  }
-}
-
-eachDatabase(
-  'work in the background runs in one place, is taken over at once where it ends, and keeps its lease meanwhile',
-  async (database) => {
-    const first = loop(new Leases(database, 'first'), 300)
-    await until(first.running, 'the first runs')
-    await using second = loop(new Leases(database, 'second'), 300)
-    // Several times as long as the lease lasts without renewal.
-    for (let n = 0; n < 10; n++) {
-      await sleep(100)
-      assert.ok(first.running() && !second.running())
-    }
-    await first[Symbol.asyncDispose]()
-    assert.ok(!first.running())
-    await until(second.running, 'the second runs')
-  },
-)
-
-eachDatabase('work in the background is told to end when its lease is lost, and goes on when it has it again', async (database) => {
-  await using work = loop(new Leases(database, 'first'), 300)
-  await until(work.running, 'it runs')
-  let thief: Lease | undefined
-  await until(async () => {
-    await expire(database, 'work')
-    thief = await new Leases(database, 'thief').acquire('work', LONG_MS)
-    return thief !== undefined
-  }, 'it was taken')
-  await until(() => !work.running(), 'it ended')
-  await thief?.release()
-  await until(work.running, 'it runs again')
-})
-
-eachDatabase('work in the background that throws is done again, and ends when it returns', async (database) => {
-  let times = 0
-  await runWhileHeld(
-    new Leases(database, 'one'),
-    { name: 'work', ttlMs: LONG_MS, clock: systemClock, logger: silentLogger, signal: new AbortController().signal },
-    async () => {
-      if (++times === 1) throw new Error('on purpose')
-    },
-  )
-  assert.equal(times, 2)
 })

@@ -40,6 +40,6 @@ export const IMPORT_ROUTES: readonly V1Route[] = [
     tag,
     action: 'admin',
     answer: ImportStatus,
-    handle: async ({ options, params }) => ({ body: options.imports.get(params['id']!) }),
+    handle: async ({ options, params }) => ({ body: await options.imports.get(params['id']!) }),
   }),
 ]

@@ -28,6 +28,7 @@ import { TOKEN_ROUTES } from './token-routes.ts'
 import { VERSION_ROUTES } from './version-routes.ts'
 import { WEBHOOK_ROUTES } from './webhook-routes.ts'
 import { WINDOW_ROUTES } from './window-routes.ts'
+import { WORK_ROUTES } from './work-routes.ts'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Once, Scope } from '../../registry/ground.ts'
 import type { ApiOptions } from '../doors.ts'
@@ -52,6 +53,7 @@ export const V1_ROUTES: readonly V1Route[] = [
   ...KEY_ROUTES,
   ...BACKUP_ROUTES,
   ...IMPORT_ROUTES,
+  ...WORK_ROUTES,
 ]
 
 /** The registry's own API. Its description is `/api/v1/openapi.json`. */

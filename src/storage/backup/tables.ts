@@ -51,6 +51,7 @@ export const BACKED_UP: readonly BackedUpTable[] = [
   { name: 'api_keys', key: ['id'] },
   { name: 'idempotency_keys', key: ['caller', 'key'] },
   { name: 'signers', key: ['environment', 'id'] },
+  { name: 'work_items', key: ['id'] },
 ]
 
 /** Tables whose rows end with the processes that made them, and what servers saw, which has a database of its own. */

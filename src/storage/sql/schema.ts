@@ -49,6 +49,7 @@ export interface Schema {
   logins: LoginsRow
   refusals: RefusalsRow
   leases: LeasesRow
+  work_items: WorkItemsRow
   idempotency_keys: IdempotencyKeysRow
   signers: SignersRow
   version_signatures: VersionSignaturesRow
@@ -513,6 +514,28 @@ export interface RefusalsRow {
   environment: string
   code: string
   count: number
+}
+
+export interface WorkItemsRow {
+  id: string
+  kind: string
+  unique_key: string | null
+  payload: string
+  state: string
+  priority: number
+  claim_at: number | null
+  deadline_at: number | null
+  attempts: number
+  attempts_max: number
+  token: number
+  holder: string | null
+  progress: string | null
+  result: string | null
+  error: string | null
+  schedule: string | null
+  created_at: number
+  started_at: number | null
+  ended_at: number | null
 }
 
 export interface LeasesRow {

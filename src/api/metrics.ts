@@ -1,0 +1,22 @@
+import { enter } from './enter.ts'
+import type { FastifyPluginAsync } from 'fastify'
+import type { ApiOptions } from './doors.ts'
+
+/** What the control plane counts of itself, in the text format of Prometheus (0.0.4). */
+export function metricsRoutes(options: ApiOptions): FastifyPluginAsync {
+  return async (app) => {
+    app.get('/metrics', async (request, reply) => {
+      await enter(options, request, { action: 'report' })
+      const [counts, lateMs] = await Promise.all([options.work.counts(), options.work.lateMs()])
+      const lines = [
+        '# HELP slipway_work_items Work in the background, by kind and state.',
+        '# TYPE slipway_work_items gauge',
+        ...counts.map(({ kind, state, count }) => `slipway_work_items{kind="${kind}",state="${state}"} ${count}`),
+        '# HELP slipway_work_late_seconds For how long what is due waits, the oldest of each kind.',
+        '# TYPE slipway_work_late_seconds gauge',
+        ...lateMs.map(({ kind, ms }) => `slipway_work_late_seconds{kind="${kind}"} ${ms / 1000}`),
+      ]
+      return await reply.type('text/plain; version=0.0.4; charset=utf-8').send(`${lines.join('\n')}\n`)
+    })
+  }
+}

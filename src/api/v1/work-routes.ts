@@ -1,0 +1,120 @@
+import { Type } from 'typebox'
+import { oneOf } from '../../contract/schema.ts'
+import { WORK_STATES, WorkAnswer, WorkCountAnswer } from '../../contract/work-api.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { requireEverywhere } from '../access.ts'
+import { v1Route } from './route.ts'
+import type { WorkItem } from '../../storage/work/work-item.ts'
+import type { V1Route } from './route.ts'
+
+const tag = 'work'
+const LIMIT = 100
+
+function workAnswer({ token: _token, ...item }: WorkItem): WorkAnswer {
+  return Object.fromEntries(Object.entries(item).filter(([, value]) => value !== undefined)) as WorkAnswer
+}
+
+/** A page begins after the last of the one before. @throws SLW_INPUT_INVALID */
+function placeOf(token: string): { createdAt: number; id: string } {
+  const [, createdAt, id] = /^(\d+)\.([0-9a-f]{32})$/.exec(token) ?? []
+  if (createdAt !== undefined && id !== undefined) return { createdAt: Number(createdAt), id }
+  throw new SlipwayError('SLW_INPUT_INVALID', `pageToken ${JSON.stringify(token)} is none that was given out`)
+}
+
+export const WORK_ROUTES: readonly V1Route[] = [
+  v1Route({
+    method: 'GET',
+    path: '/work',
+    operation: 'listWork',
+    summary: 'Work in the background: what waits, runs, has ended and why, the newest first; and how much of it there is',
+    tag,
+    action: 'admin',
+    query: Type.Object(
+      {
+        kind: Type.Optional(Type.String({ description: 'Such as webhooks, upkeep, import.' })),
+        state: Type.Optional(oneOf(WORK_STATES)),
+        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: `Default: ${LIMIT}.` })),
+        pageToken: Type.Optional(Type.String()),
+      },
+      { additionalProperties: false },
+    ),
+    answer: Type.Object({
+      items: Type.Array(WorkAnswer),
+      total: Type.Integer(),
+      counts: Type.Array(WorkCountAnswer, { description: 'Of everything, whatever was asked for.' }),
+      nextPageToken: Type.Optional(Type.String()),
+    }),
+    handle: async ({ options: { work }, query, caller }) => {
+      requireEverywhere(caller)
+      const { kind, state, limit = LIMIT, pageToken } = query
+      const found = await work.list({ kind, state }, limit + 1, pageToken === undefined ? undefined : placeOf(pageToken))
+      const counts = await work.counts()
+      const wanted = counts.filter((one) => (kind ?? one.kind) === one.kind && (state ?? one.state) === one.state)
+      const items = found.slice(0, limit)
+      const last = items.at(-1)
+      const more = found.length > limit && last !== undefined
+      return {
+        body: {
+          items: items.map(workAnswer),
+          total: wanted.reduce((sum, { count }) => sum + count, 0),
+          counts,
+          ...(more && { nextPageToken: `${last.createdAt}.${last.id}` }),
+        },
+      }
+    },
+  }),
+  v1Route({
+    method: 'GET',
+    path: '/work/:id',
+    operation: 'getWork',
+    summary: 'One item of it',
+    tag,
+    action: 'admin',
+    answer: WorkAnswer,
+    handle: async ({ options: { work }, params, caller }) => {
+      requireEverywhere(caller)
+      return { body: workAnswer(required(await work.get(params['id']!), params['id']!)) }
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/work/:id/cancel',
+    operation: 'cancelWork',
+    summary: 'End what waits or runs',
+    tag,
+    action: 'admin',
+    answer: WorkAnswer,
+    handle: async ({ options: { work }, params, caller }) => {
+      requireEverywhere(caller)
+      const id = params['id']!
+      const { kind, schedule } = required(await work.get(id), id)
+      if (schedule !== undefined)
+        throw new SlipwayError('SLW_CONFLICT', `${kind} is done again and again by the control plane itself, and cannot be ended`)
+      return { body: workAnswer((await work.cancel(id)) ?? ended(await work.get(id))) }
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/work/:id/retry',
+    operation: 'retryWork',
+    summary: 'Have what has failed or was cancelled done once more',
+    tag,
+    action: 'admin',
+    answer: WorkAnswer,
+    handle: async ({ options: { work }, params, caller }) => {
+      requireEverywhere(caller)
+      const id = params['id']!
+      required(await work.get(id), id)
+      return { body: workAnswer((await work.retry(id)) ?? ended(await work.get(id))) }
+    },
+  }),
+]
+
+function required(item: WorkItem | undefined, id: string): WorkItem {
+  if (item === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no work has the id ${id}`)
+  return item
+}
+
+function ended(item: WorkItem | undefined): never {
+  throw new SlipwayError('SLW_CONFLICT', `it is ${item?.state ?? 'gone'}`)
+}

@@ -1,0 +1,250 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { backoffMs } from '../../core/backoff.ts'
+import { isSlipwayError, messageOf, SlipwayError } from '../../core/errors.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { Logger } from '../../core/log.ts'
+import type { Claim, Outcome, WorkQueue } from './work-queue.ts'
+import type { NewWork, WorkItem } from './work-item.ts'
+
+/** A kind of work, and how it is done. */
+export interface WorkKind {
+  readonly kind: string
+  /** How many of it this process does at a time. Default: 1. */
+  readonly concurrency?: number
+  /** What is there from the start, and again and again: one item under its key. */
+  readonly standing?: Omit<NewWork, 'kind'> & { readonly key: string }
+  /** Whether there is anything to do: asked before an item that is due is claimed, where most looks find nothing. Default: there is. */
+  isWanted?(): Promise<boolean>
+  /**
+   * Does it.
+   * @param signal ends it: the claim is lost, the item was cancelled, or the process ends
+   * @returns its result, JSON. @throws to have it done again after a pause, as often as it may be
+   */
+  run(claim: Claim, signal: AbortSignal): Promise<unknown>
+  /** Whether what was thrown would be thrown again. Default: where its kind of error is none to retry. */
+  isFinal?(error: unknown): boolean
+}
+
+export interface WorkerOptions {
+  readonly queue: WorkQueue
+  readonly kinds: readonly WorkKind[]
+  readonly clock: Clock
+  readonly log: Logger
+  /** How long others wait for a process that has died or stands still. It is renewed three times in this time. Default: 30000. */
+  readonly leaseMs?: number
+  /** How often it is looked for what is due. Default: 500. */
+  readonly lookMs?: number
+}
+
+interface Running {
+  readonly claim: Claim
+  readonly kind: WorkKind
+  readonly abort: AbortController
+}
+
+const LEASE_MS = 30_000
+const LOOK_MS = 500
+
+/** Does what is due of some kinds, in one process of any number. Closing it waits for what runs, which hears of it by its signal. */
+export class Worker implements AsyncDisposable {
+  readonly #options: WorkerOptions
+  readonly #leaseMs: number
+  readonly #running = new Map<string, Running>()
+  readonly #work = new Set<Promise<void>>()
+  readonly #ended = new AbortController()
+  /** How those have ended that are still to be written down: many at once are one transaction. */
+  #ending: {
+    readonly item: WorkItem
+    readonly outcome: Outcome
+    readonly resolve: () => void
+    readonly reject: (error: unknown) => void
+  }[] = []
+  #flushing = false
+  #looking: Promise<void> | undefined
+  #again = false
+  #cancelLook: (() => void) | undefined
+  #cancelBeat: (() => void) | undefined
+  /** Until when what we hold is ours without another heartbeat, monotonic milliseconds. */
+  #heldUntilMs = 0
+
+  constructor(options: WorkerOptions) {
+    this.#options = options
+    this.#leaseMs = options.leaseMs ?? LEASE_MS
+  }
+
+  /** Puts there what stands, and begins. */
+  async start(): Promise<void> {
+    const { queue, kinds } = this.#options
+    for (const { kind, standing } of kinds) {
+      if (standing === undefined) continue
+      await queue.database.write(async (write) => {
+        const { id, isNew } = await queue.enqueue(write, { kind, ...standing })
+        if (!isNew && standing.schedule !== undefined) await queue.reschedule(write, id, standing.schedule)
+      })
+    }
+    this.#beat()
+    this.wake()
+  }
+
+  /** Looks now instead of at the next time. */
+  wake(): void {
+    if (this.#ended.signal.aborted) return
+    if (this.#looking !== undefined) {
+      this.#again = true
+      return
+    }
+    this.#cancelLook?.()
+    this.#looking = this.#look()
+      .catch((error: unknown) => this.#options.log.warn({}, `work in the background cannot be looked for: ${messageOf(error)}`))
+      .finally(() => {
+        this.#looking = undefined
+        if (this.#ended.signal.aborted) return
+        if (this.#again) {
+          this.#again = false
+          this.wake()
+        } else this.#cancelLook = this.#options.clock.after(this.#options.lookMs ?? LOOK_MS, () => this.wake())
+      })
+  }
+
+  async #look(): Promise<void> {
+    const { queue, kinds } = this.#options
+    await Promise.all(
+      kinds.map(async (kind) => {
+        // A few places that are free are not worth a transaction while most are taken.
+        const { concurrency = 1 } = kind
+        const room = concurrency - this.#count(kind)
+        if (room * 2 < concurrency || room <= 0 || !(await queue.isDue(kind.kind))) return
+        if (kind.isWanted !== undefined && !(await kind.isWanted())) return
+        if (this.#ended.signal.aborted) return
+        const asked = this.#options.clock.monotonicMs()
+        const claims = await queue.claim(kind.kind, room, this.#leaseMs)
+        // It was ours from before the answer came.
+        this.#heldUntilMs = this.#running.size === 0 ? asked + this.#leaseMs : Math.min(this.#heldUntilMs, asked + this.#leaseMs)
+        for (const claim of claims) this.#begin(kind, claim)
+      }),
+    )
+  }
+
+  #count(kind: WorkKind): number {
+    let count = 0
+    for (const running of this.#running.values()) if (running.kind === kind) count++
+    return count
+  }
+
+  #begin(kind: WorkKind, claim: Claim): void {
+    const running: Running = { claim, kind, abort: new AbortController() }
+    // After we stood still for longer than the lease we may have taken over from ourselves.
+    this.#running.get(claim.item.id)?.abort.abort(lostError(claim.item))
+    this.#running.set(claim.item.id, running)
+    const work = this.#run(running).finally(() => {
+      if (this.#running.get(claim.item.id) === running) this.#running.delete(claim.item.id)
+      this.#work.delete(work)
+      // Its place is free.
+      this.wake()
+    })
+    this.#work.add(work)
+  }
+
+  /** Never rejects. */
+  async #run({ claim, kind, abort }: Running): Promise<void> {
+    const { log } = this.#options
+    const { item } = claim
+    const where = { work: item.id, kind: item.kind, attempt: item.attempts }
+    try {
+      const outcome = await this.#outcome(kind, claim, AbortSignal.any([abort.signal, this.#ended.signal]))
+      if (outcome === undefined) return
+      if (outcome.state === 'failed') log.warn({ ...where, error: outcome.error }, 'work in the background failed')
+      await this.#end(item, outcome)
+    } catch (error) {
+      if (isLost(error)) log.info(where, 'work in the background was taken over by another process, or ended')
+      else log.warn(where, `how work in the background ended cannot be written down: ${messageOf(error)}`)
+    }
+  }
+
+  /** @returns undefined for what has been ended, or let go */
+  async #outcome(kind: WorkKind, claim: Claim, signal: AbortSignal): Promise<Outcome | undefined> {
+    try {
+      const result = await kind.run(claim, signal)
+      return claim.ended ? undefined : { state: 'done', result }
+    } catch (error) {
+      if (isLost(error)) throw error
+      if (this.#ended.signal.aborted) {
+        await this.#options.queue.letGo([claim.item])
+        return undefined
+      }
+      const final = kind.isFinal?.(error) ?? (isSlipwayError(error) && !error.kind.retry)
+      return { state: 'failed', error: messageOf(error), againInMs: final ? undefined : backoffMs(claim.item.attempts - 1) }
+    }
+  }
+
+  #end(item: WorkItem, outcome: Outcome): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#ending.push({ item, outcome, resolve, reject })
+    if (!this.#flushing) void this.#flush()
+    return promise
+  }
+
+  /** Never rejects. What ends while others are written down is written down with the next. */
+  async #flush(): Promise<void> {
+    this.#flushing = true
+    // What ends in one turn of the event loop is one transaction.
+    await nextTurn()
+    while (this.#ending.length > 0) {
+      const ending = this.#ending
+      this.#ending = []
+      try {
+        const ours = await this.#options.queue.end(ending)
+        for (const { item, resolve, reject } of ending)
+          if (ours.has(item.id)) resolve()
+          else reject(lostError(item))
+      } catch (error) {
+        for (const { reject } of ending) reject(error)
+      }
+    }
+    this.#flushing = false
+  }
+
+  #beat(): void {
+    this.#cancelBeat = this.#options.clock.after(this.#leaseMs / 3, () => {
+      void this.#renew().finally(() => {
+        if (!this.#ended.signal.aborted || this.#running.size > 0) this.#beat()
+      })
+    })
+  }
+
+  /** What is lost is told so by its signal; what cannot be renewed for as long as it lasts, too. */
+  async #renew(): Promise<void> {
+    const { queue, clock, log } = this.#options
+    const held = [...this.#running.values()]
+    if (held.length === 0) return
+    const asked = clock.monotonicMs()
+    try {
+      const ours = await queue.renew(
+        held.map(({ claim }) => claim.item.id),
+        this.#leaseMs,
+      )
+      this.#heldUntilMs = asked + this.#leaseMs
+      for (const { claim, abort } of held) if (!ours.has(claim.item.id)) abort.abort(lostError(claim.item))
+    } catch (error) {
+      log.warn({}, `work in the background could not be kept: ${messageOf(error)}`)
+      if (clock.monotonicMs() < this.#heldUntilMs) return
+      for (const { claim, abort } of held) abort.abort(lostError(claim.item))
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort(new Error('the process ends'))
+    this.#cancelLook?.()
+    await this.#looking
+    await Promise.all(this.#work)
+    this.#cancelBeat?.()
+  }
+}
+
+function lostError({ kind, id }: WorkItem): SlipwayError {
+  return new SlipwayError('SLW_LEASE_LOST', `${kind} ${id} is ours no more: another has taken over, or it was ended`)
+}
+
+function isLost(error: unknown): boolean {
+  return isSlipwayError(error) && error.code === 'SLW_LEASE_LOST'
+}
