@@ -10,7 +10,6 @@ import { inspectServer } from './inspect-server.ts'
 import { print, table } from './output.ts'
 import type { Command } from 'commander'
 import type { Model } from '../library/load-model.ts'
-import type { OnnxModel } from '../onnx/inspect.ts'
 import type { Cost } from '../engine/cost.ts'
 
 export function define(command: Command): void {
@@ -49,7 +48,7 @@ async function inspect(model: Model): Promise<Report> {
     file: modelPath,
     size: formatBytes(modelBytes),
     digest: await packageDigest(source),
-    ...(file.format === 'onnx' ? aboutGraph(file) : { producer: `scikit-learn ${file.sklearnVersion}`, format: file.format }),
+    ...file.about,
     inputs: signature.inputs.map(describeSpec),
     outputs: signature.outputs.map(describeSpec),
     features: signature.features?.map(
@@ -64,18 +63,6 @@ async function inspect(model: Model): Promise<Report> {
     load: formatMs(times.loadMs + times.warmUpMs),
     example: signature.image === undefined ? exampleRow(signature) : undefined,
     advice: advise(probe.cost, probe.batchable),
-  }
-}
-
-function aboutGraph({ producer, opsets, parameterCount, operators }: OnnxModel): Omit<Report, 'advice'> {
-  return {
-    producer: producer === '' ? 'unknown' : producer,
-    opset: opsets.map(({ domain, version }) => `${domain} ${version}`).join(', '),
-    parameters: parameterCount,
-    operators: Object.entries(operators)
-      .toSorted(([, a], [, b]) => b - a)
-      .map(([name, count]) => `${name} x${count}`)
-      .join(', '),
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { PACKAGE_FILE } from './package.ts'
+import { PACKAGE_FILE } from './package-file.ts'
 
 /**
  * Tells one content of a package from the next without reading it: name, size, time of change and inode of every file.

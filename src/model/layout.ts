@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
-import { MLMODEL_FILE } from './mlmodel.ts'
-import { PACKAGE_FILE } from './package.ts'
+import { FORMATS } from './formats/formats.ts'
+import { PACKAGE_FILE } from './package-file.ts'
 import type { PackageLocation } from './package.ts'
 
 /** Which numbered versions of a model are served. */
@@ -68,8 +68,7 @@ async function modelFolder(path: string, name: string, policy: VersionPolicy): P
 
 async function holdsModel(path: string): Promise<boolean> {
   const names: string[] = await readdir(path).catch(() => [])
-  if (names.includes(PACKAGE_FILE) || names.includes(MLMODEL_FILE)) return true
-  return names.filter((name) => name.endsWith('.onnx') && !name.startsWith('.')).length === 1
+  return names.includes(PACKAGE_FILE) || FORMATS.some((format) => format.holds(names))
 }
 
 /**

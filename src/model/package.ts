@@ -1,17 +1,14 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile, readdir, realpath, stat } from 'node:fs/promises'
-import { basename, dirname, join, relative } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
 import { ModelPackageDocument } from '../contract/model-package.ts'
 import { SlipwayError } from '../core/errors.ts'
-import { inspectOnnx } from '../onnx/inspect.ts'
-import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readPythonModel } from './mlmodel.ts'
-import type { OnnxModel } from '../onnx/inspect.ts'
-import type { PythonModel } from './mlmodel.ts'
-
-export const PACKAGE_FILE = 'slipway.yaml'
+import { FORMATS } from './formats/formats.ts'
+import { PACKAGE_FILE } from './package-file.ts'
+import type { ModelFile, ModelFormat } from './formats/format.ts'
 
 /** A model and all that is known of it, read from a folder or a bare file. */
 export interface ModelPackage {
@@ -23,7 +20,7 @@ export interface ModelPackage {
   readonly modelBytes: number
   readonly document: ModelPackageDocument
   /** What the file says of itself. */
-  readonly file: OnnxModel | PythonModel
+  readonly file: ModelFile
 }
 
 /** Where a package is, as found by the layout or named on the command line. */
@@ -42,12 +39,10 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
   const isFile = (await stat(location.path)).isFile()
   const folder = isFile ? dirname(location.path) : location.path
   const document = isFile ? {} : await readDocument(folder)
-  const python = isFile ? undefined : await pythonModel(folder, document)
-  const modelPath = isFile ? location.path : python === undefined ? await modelFile(folder, document) : join(folder, python.file)
-  const real = await realpath(modelPath).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
-    throw new SlipwayError('SLW_PACKAGE_INVALID', `${folder}: ${basename(modelPath)}, which ${MLMODEL_FILE} names, is not there`)
-  })
+  const candidate = { folder, document, names: isFile ? [] : await readdir(folder) }
+  const format = isFile ? formatOfFile(location.path) : FORMATS.find((one) => one.recognises(candidate))!
+  const modelPath = isFile ? location.path : await format.locate(candidate)
+  const real = await realpath(modelPath)
   return {
     name: document.name ?? location.name,
     version: document.version ?? location.version,
@@ -55,8 +50,14 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelPath: real,
     modelBytes: (await stat(real)).size,
     document,
-    file: python ?? (await inspectOnnx(real)),
+    // Of what a link points to, what describes it lies beside the link.
+    file: await format.read(format.extensions.length === 0 ? modelPath : real),
   }
+}
+
+/** By what the file ends in; whoever names another one is told by the format of most. */
+function formatOfFile(path: string): ModelFormat {
+  return FORMATS.find(({ extensions }) => extensions.some((extension) => path.endsWith(extension))) ?? FORMATS.at(-1)!
 }
 
 /** slipway.yaml of the folder; of the folder above where this one is a numbered version; else nothing is declared. */
@@ -76,39 +77,6 @@ async function readDocument(folder: string): Promise<ModelPackageDocument> {
   return {}
 }
 
-/** Of a folder that MLflow has written, unless the model in it is of ONNX. */
-async function pythonModel(folder: string, document: ModelPackageDocument): Promise<PythonModel | undefined> {
-  const names = await readdir(folder)
-  if (!names.includes(MLMODEL_FILE) || document.model?.endsWith('.onnx') === true || names.some((name) => name.endsWith('.onnx')))
-    return undefined
-  const path = join(folder, MLMODEL_FILE)
-  const { size } = await stat(path)
-  if (size > MLMODEL_BYTES_MAX) throw new SlipwayError('SLW_PACKAGE_INVALID', `${path}: ${size} bytes; MLflow writes a few thousand`)
-  return readPythonModel(await readFile(path, 'utf8'))
-}
-
-async function modelFile(folder: string, document: ModelPackageDocument): Promise<string> {
-  if (document.model !== undefined) {
-    const path = join(folder, document.model)
-    if (relative(folder, path).startsWith('..'))
-      throw new SlipwayError('SLW_PACKAGE_INVALID', `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is outside the package`)
-    if ((await stat(path).catch(() => undefined))?.isFile() !== true)
-      throw new SlipwayError(
-        'SLW_PACKAGE_INVALID',
-        `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is not a file of the package`,
-      )
-    return path
-  }
-  const found = (await readdir(folder)).filter((name) => name.endsWith('.onnx') && !name.startsWith('.'))
-  if (found.length === 1 && found[0] !== undefined) return join(folder, found[0])
-  throw new SlipwayError(
-    'SLW_PACKAGE_INVALID',
-    found.length === 0
-      ? `${folder}: no .onnx file`
-      : `${folder}: ${found.length} .onnx files (${found.join(', ')}); name one with "model:" in ${PACKAGE_FILE}`,
-  )
-}
-
 /**
  * SHA-256 over the files that make up the model and the document without its `serving` part, so that how a model is served
  * never changes what it is.
@@ -118,8 +86,7 @@ export async function packageDigest(model: ModelPackage): Promise<string> {
   const { serving: _serving, ...described } = model.document
   hash.update(JSON.stringify(described))
   const folder = dirname(model.modelPath)
-  const beside = model.file.format === 'onnx' ? [] : [MLMODEL_FILE]
-  for (const file of [basename(model.modelPath), ...beside, ...model.file.externalFiles.toSorted()]) {
+  for (const file of [basename(model.modelPath), ...model.file.describedBy, ...model.file.externalFiles.toSorted()]) {
     const part = createHash('sha256')
     await pipeline(createReadStream(join(folder, file)), part)
     hash.update(`${file}\0`).update(part.digest())

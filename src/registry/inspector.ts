@@ -1,9 +1,10 @@
 import { mkdir, mkdtemp, open, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { Turns } from '../core/turns.ts'
-import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/mlmodel.ts'
-import { PACKAGE_FILE, readPackage } from '../model/package.ts'
+import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/formats/mlmodel.ts'
+import { PACKAGE_FILE } from '../model/package-file.ts'
+import { readPackage } from '../model/package.ts'
 import { describeSignature } from '../signature/describe-signature.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { putTogether } from './put-together.ts'
@@ -11,7 +12,7 @@ import { contentCheck } from './content-check.ts'
 import { judgeByNames, runsCode } from './servable.ts'
 import { treeDigest } from '../core/content-digest.ts'
 import type { Inspection, ScanCheck } from '../contract/inspection.ts'
-import type { PythonModel } from '../model/mlmodel.ts'
+import type { PythonModel } from '../model/formats/mlmodel.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { Inspect } from './servable.ts'
 import type { TreeFile } from './trees.ts'
@@ -73,10 +74,9 @@ export class Inspector {
     try {
       const found = await readPackage({ name: 'model', version: '1', path: folder })
       const signature = describeSignature(buildSignature({ file: found.file, document: found.document, source: PACKAGE_FILE }))
-      if (found.file.format !== 'onnx') return { ...forSandbox(found.file, scan), signature }
-      const { opsets, parameterCount } = found.file
-      const operators = opsets.map(({ domain, version }) => `${domain} ${version}`).join(', ')
-      scan.push({ check: 'model', passed: true, detail: `ONNX with the operators of ${operators}, ${parameterCount} parameters` })
+      const { python, summary } = found.file
+      if (python !== undefined) return { ...forSandbox({ file: relative(folder, found.modelPath), ...python }, scan), signature }
+      scan.push({ check: 'model', passed: true, detail: summary })
       const examples = { rows: found.document.examples ?? [], golden: found.document.golden ?? [] }
       try {
         scan.push({ check: 'run', passed: true, detail: await this.#options.tryOut(folder) })
@@ -139,7 +139,10 @@ async function headOfFile(path: string): Promise<Buffer> {
 }
 
 /** A model of Python is not loaded here either: whether it may be is for the policy of its model, and whether it can for the server that has it. */
-function forSandbox({ file, format, sklearnVersion }: PythonModel, scan: readonly ScanCheck[]): Inspection {
+function forSandbox(
+  { file, format, sklearnVersion }: Pick<PythonModel, 'file' | 'format' | 'sklearnVersion'>,
+  scan: readonly ScanCheck[],
+): Inspection {
   const what = format === 'skops' ? 'a skops archive of scikit-learn' : 'a pickle'
   return {
     servable: false,

@@ -22,7 +22,7 @@ import type { Logger } from '../core/log.ts'
 import type { Instance, InstanceEnd, InstanceSpec, PythonObject } from '../engine/instance.ts'
 import type { Probe } from '../engine/probe.ts'
 import type { SpareThreads } from '../engine/thread.ts'
-import type { PythonModel } from '../model/mlmodel.ts'
+import type { PythonCall } from '../model/formats/format.ts'
 import type { ModelPackage } from '../model/package.ts'
 import type { Sample } from '../signature/example.ts'
 import type { Signature } from '../signature/signature.ts'
@@ -90,7 +90,8 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const fingerprint = spec.fingerprint === undefined ? undefined : await fingerprintOf(spec.path)
   const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
   const resolved = resolveServing(cores, model.document.serving, options.servingOverrides, spec.serving)
-  const serving = model.file.format === 'onnx' ? resolved : requireSandbox(model, resolved, options.sandboxPython)
+  const { python } = model.file
+  const serving = python === undefined ? resolved : requireSandbox(model, resolved, options.sandboxPython)
   const signature = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
   const opening = new Opening(options, { model, serving, signature, sample: sampleOf(signature), fingerprint })
   await faultPoint('load.read')
@@ -110,7 +111,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     gentle: options.gentle,
   })
   // One that turned out not to answer row by row refuses everything: its answers would be wrong.
-  if (model.file.format !== 'onnx' && !found.batchable) await requireAnswers(slots[0]!, opening)
+  if (python !== undefined && !found.batchable) await requireAnswers(slots[0]!, opening)
   opening.warmUpMs += clock.monotonicMs() - probing
   for (const slot of slots) slot.serve()
   const shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
@@ -140,7 +141,7 @@ function requireSandbox({ modelPath, folder, file }: ModelPackage, serving: Serv
   if (sandboxPython !== undefined) return { ...serving, isolation: 'process', memoryLimitMb: serving.memoryLimitMb ?? SANDBOX_MEMORY_MB }
   throw new SlipwayError(
     'SLW_MODEL_UNSAFE',
-    `${relative(folder, modelPath)} is ${file.format === 'skops' ? 'a skops archive' : 'a pickle'} of scikit-learn, which runs code when it is loaded: convert the model to ONNX, or start the server with --sandbox-python PYTHON, an interpreter in which such models run confined`,
+    `${relative(folder, modelPath)} is ${file.python?.format === 'skops' ? 'a skops archive' : 'a pickle'} of scikit-learn, which runs code when it is loaded: convert the model to ONNX, or start the server with --sandbox-python PYTHON, an interpreter in which such models run confined`,
   )
 }
 
@@ -155,7 +156,7 @@ async function requireAnswers(slot: InstanceSlot, { parts, outputs }: Opening): 
 }
 
 /** What a worker is told of it beside what it takes and gives. */
-function objectOf({ format, method, columns, sklearnVersion }: PythonModel): PythonObject {
+function objectOf({ format, method, columns, sklearnVersion }: PythonCall): PythonObject {
   return { format, method, columns, sklearnVersion }
 }
 
@@ -198,7 +199,7 @@ class Opening {
       inputs: file.inputs,
       outputs: file.outputs,
       threads: parts.serving.threads,
-      ...(file.format !== 'onnx' && { python: objectOf(file) }),
+      ...(file.python !== undefined && { python: objectOf(file.python) }),
     }
   }
 

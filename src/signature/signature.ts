@@ -2,8 +2,7 @@ import { SlipwayError } from '../core/errors.ts'
 import { isFloat } from '../tensor/datatype.ts'
 import { elementCount } from '../tensor/tensor.ts'
 import type { AnswerSpec, FeatureSpec, ImageSpec, ModelPackageDocument, TensorOverride } from '../contract/model-package.ts'
-import type { PythonModel } from '../model/mlmodel.ts'
-import type { OnnxModel } from '../onnx/inspect.ts'
+import type { ModelFile as FileOfModel } from '../model/formats/format.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
 
 export type Label = string | number | boolean
@@ -48,7 +47,7 @@ export interface InputRange {
 /** All that is known of what a model takes and gives. */
 export interface Signature {
   /** Of the model file. */
-  readonly format: ModelFile['format']
+  readonly platform: ModelFile['platform']
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
   /** Undefined where rows are given per input tensor. */
@@ -65,7 +64,7 @@ export interface Signature {
 }
 
 /** What a model file tells, of whatever format it is. */
-export type ModelFile = Pick<OnnxModel | PythonModel, 'format' | 'inputs' | 'outputs' | 'classLabels' | 'rewrite'>
+export type ModelFile = Pick<FileOfModel, 'platform' | 'inputs' | 'outputs' | 'classLabels' | 'rewrite'>
 
 export interface SignatureOptions {
   readonly file: ModelFile
@@ -103,7 +102,7 @@ export function buildSignature(options: SignatureOptions): Signature {
       source,
     )
   return {
-    format: file.format,
+    platform: file.platform,
     inputs,
     outputs: file.outputs,
     features:

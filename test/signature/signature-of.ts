@@ -31,7 +31,7 @@ export function signatureOf(facts: ModelFacts, document: ModelPackageDocument = 
     labels: new Map(Object.entries(zipped)),
     defaults: new Map(defaults.map((tensor) => [tensor.name, tensor])),
   }
-  const file = { format: 'onnx', inputs, outputs, classLabels, rewrite } as const
+  const file = { platform: 'onnxruntime_onnx', inputs, outputs, classLabels, rewrite } as const
   return buildSignature({ file, document, source: 'm', nanPolicy: facts.nanPolicy })
 }
 

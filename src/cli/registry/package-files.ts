@@ -5,8 +5,9 @@ import { pipeline } from 'node:stream/promises'
 import { createHash } from 'node:crypto'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
 import { findPackages } from '../../model/layout.ts'
-import { MLMODEL_FILE } from '../../model/mlmodel.ts'
-import { PACKAGE_FILE, readPackage } from '../../model/package.ts'
+import { MLMODEL_FILE } from '../../model/formats/mlmodel.ts'
+import { PACKAGE_FILE } from '../../model/package-file.ts'
+import { readPackage } from '../../model/package.ts'
 import { ContentDigester } from '../../core/content-digest.ts'
 
 /** The file that a signature is kept in, beside what it signs. */

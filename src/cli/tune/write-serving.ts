@@ -5,7 +5,7 @@ import { isMap, isScalar, parseDocument } from 'yaml'
 import { ModelPackageDocument } from '../../contract/model-package.ts'
 import { formatFileIssues, readYaml } from '../../contract/read-yaml.ts'
 import { SlipwayError } from '../../core/errors.ts'
-import { PACKAGE_FILE } from '../../model/package.ts'
+import { PACKAGE_FILE } from '../../model/package-file.ts'
 import type { Pair, YAMLMap } from 'yaml'
 
 /** Keys of `serving:` and their values. */

@@ -132,7 +132,7 @@ function modelMetadata(variant: Variant, signature: Signature, versions: readonl
   return {
     name: variant.subject.endpoint,
     versions: versions.map((version) => version.subject.version),
-    platform: signature.format === 'onnx' ? 'onnxruntime_onnx' : `sklearn_${signature.format}`,
+    platform: signature.platform,
     inputs: signature.inputs.map(tensorMetadata),
     outputs: signature.outputs.map(tensorMetadata),
   }

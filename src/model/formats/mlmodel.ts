@@ -1,9 +1,8 @@
 import { parse } from 'yaml'
-import { messageOf, SlipwayError } from '../core/errors.ts'
-import { isDatatype } from '../tensor/datatype.ts'
-import type { Rewrite } from '../onnx/rewrite.ts'
-import type { TensorSpec } from '../tensor/tensor.ts'
-import type { SignatureDocument, TensorDocument } from '../contract/signature-document.ts'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
+import { isDatatype } from '../../tensor/datatype.ts'
+import type { TensorSpec } from '../../tensor/tensor.ts'
+import type { SignatureDocument, TensorDocument } from '../../contract/signature-document.ts'
 
 /** Types of columns in MLflow's words (mlflow/types/schema.py), in those of the Open Inference Protocol. */
 const COLUMNS: Readonly<Record<string, string>> = {
@@ -42,10 +41,6 @@ export interface PythonModel {
   readonly sklearnVersion: string
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
-  readonly classLabels: undefined
-  readonly externalFiles: readonly string[]
-  readonly rewrite: Rewrite
-  readonly rewrittenBytes: undefined
 }
 
 interface Mlmodel {
@@ -127,10 +122,6 @@ export function readPythonModel(text: string): PythonModel {
     sklearnVersion,
     inputs: tensorsOf(columns, 'inputs').map(specOf),
     outputs: tensorsOf(results, 'outputs').map(specOf),
-    classLabels: undefined,
-    externalFiles: [],
-    rewrite: { changes: [], labels: new Map(), defaults: new Map() },
-    rewrittenBytes: undefined,
   }
 }
 

@@ -1,0 +1,68 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { SlipwayError } from '../../core/errors.ts'
+import { inspectOnnx } from '../../onnx/inspect.ts'
+import { PACKAGE_FILE } from '../package-file.ts'
+import type { OnnxModel } from '../../onnx/inspect.ts'
+import type { Candidate, ModelFile, ModelFormat } from './format.ts'
+
+const isOnnx = (name: string): boolean => name.endsWith('.onnx') && !name.startsWith('.')
+
+/** A graph of ONNX, and data beside it. What no other format recognises is taken for one, and told what is missing. */
+export const onnx: ModelFormat = {
+  name: 'ONNX',
+  extensions: ['.onnx'],
+  holds: (names) => names.filter(isOnnx).length === 1,
+  recognises: () => true,
+  locate,
+  read: async (path) => fileOf(await inspectOnnx(path)),
+}
+
+async function locate({ folder, document }: Candidate): Promise<string> {
+  if (document.model !== undefined) {
+    const path = join(folder, document.model)
+    if (relative(folder, path).startsWith('..'))
+      throw new SlipwayError('SLW_PACKAGE_INVALID', `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is outside the package`)
+    if ((await stat(path).catch(() => undefined))?.isFile() !== true)
+      throw new SlipwayError(
+        'SLW_PACKAGE_INVALID',
+        `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is not a file of the package`,
+      )
+    return path
+  }
+  const found = (await readdir(folder)).filter(isOnnx)
+  if (found.length === 1 && found[0] !== undefined) return join(folder, found[0])
+  throw new SlipwayError(
+    'SLW_PACKAGE_INVALID',
+    found.length === 0
+      ? `${folder}: no .onnx file`
+      : `${folder}: ${found.length} .onnx files (${found.join(', ')}); name one with "model:" in ${PACKAGE_FILE}`,
+  )
+}
+
+function fileOf(model: OnnxModel): ModelFile {
+  const { inputs, outputs, classLabels, rewrite, rewrittenBytes, externalFiles, opsets, parameterCount, producer, operators } = model
+  const opset = opsets.map(({ domain, version }) => `${domain} ${version}`).join(', ')
+  return {
+    format: 'onnx',
+    platform: 'onnxruntime_onnx',
+    inputs,
+    outputs,
+    classLabels,
+    rewrite,
+    rewrittenBytes,
+    externalFiles,
+    describedBy: [],
+    python: undefined,
+    summary: `ONNX with the operators of ${opset}, ${parameterCount} parameters`,
+    about: {
+      producer: producer === '' ? 'unknown' : producer,
+      opset,
+      parameters: parameterCount,
+      operators: Object.entries(operators)
+        .toSorted(([, a], [, b]) => b - a)
+        .map(([name, count]) => `${name} x${count}`)
+        .join(', '),
+    },
+  }
+}
