@@ -1,7 +1,8 @@
-/** npm run check: format, lint with types and layers, types, dead code, copied code, generated references. */
+/** npm run check: format, lint with types, types, layers, dead code, copied code, generated references. */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { checkReferences } from './generate-reference.ts'
+import { checkLayers } from './layers.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const node = process.execPath
@@ -39,6 +40,9 @@ for (const [name, command, ...args] of steps) {
   failed.push(name)
   console.log(`${stdout}${stderr}`.trimEnd())
 }
+const wrong = checkLayers()
+console.log(wrong.length === 0 ? 'ok    layers' : `FAIL  layers\n${wrong.join('\n')}`)
+if (wrong.length > 0) failed.push('layers')
 const stale = await checkReferences()
 console.log(
   `${stale.length === 0 ? 'ok  ' : 'FAIL'}  references are fresh${stale.length === 0 ? '' : `: run npm run docs (${stale.join(', ')})`}`,

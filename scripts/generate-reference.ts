@@ -4,13 +4,16 @@ import { join } from 'node:path'
 import { V1_ROUTES } from '../src/api/v1/v1.ts'
 import { ModelPackageDocument } from '../src/contract/model-package.ts'
 import { SERVING_DEFAULTS } from '../src/contract/serving-options.ts'
+import { ERROR_WORDS } from '../src/core/error-words.ts'
 import { ERRORS } from '../src/core/errors.ts'
 import { buildProgram } from '../src/cli/main.ts'
 import { HTTP_LIMIT_DEFAULTS } from '../src/protocol/http/options.ts'
 import { flagOf, settings, variableOf } from '../src/server/config.ts'
 import { ServerOptions } from '../src/server/options.ts'
 import { GUIDE_METRICS, METRICS } from '../src/serving/observe/catalog.ts'
+import { roomTable } from './layers.ts'
 import { metricPages } from './metric-pages.ts'
+import type { ErrorCode } from '../src/core/errors.ts'
 import type { Command } from 'commander'
 
 const folder = new URL('../docs/reference/', import.meta.url).pathname
@@ -21,9 +24,10 @@ function row(...cells: readonly string[]): string {
 }
 
 function errors(): string {
-  const rows = Object.entries(ERRORS).map(([code, kind]) =>
-    row(`\`${code}\``, String(kind.http), kind.grpc, kind.retry ? 'yes' : 'no', String(kind.exit), kind.meaning, kind.cure),
-  )
+  const rows = Object.entries(ERRORS).map(([code, kind]) => {
+    const { meaning, cure } = ERROR_WORDS[code as ErrorCode]
+    return row(`\`${code}\``, String(kind.http), kind.grpc, kind.retry ? 'yes' : 'no', String(kind.exit), meaning, cure)
+  })
   return `${GENERATED}# Errors
 
 Programs decide by code, people read the message. A code never changes its meaning. \`Exit\` is the exit code of a command that ends with it.
@@ -135,6 +139,18 @@ async function references(): Promise<Map<string, string>> {
   ])
 }
 
+const ARCHITECTURE = join(new URL('..', import.meta.url).pathname, 'ARCHITECTURE.md')
+
+/** ARCHITECTURE.md with the table of rooms as it is enforced. */
+function architecture(): { readonly found: string; readonly wanted: string } {
+  const found = readFileSync(ARCHITECTURE, 'utf8')
+  const wanted = found.replace(
+    /(<!-- rooms: .*? -->\n)[\s\S]*?(<!-- end of rooms -->)/,
+    (_, begin: string, end: string) => `${begin}\n${roomTable()}\n\n${end}`,
+  )
+  return { found, wanted }
+}
+
 /** Names of the files that are not as the program would write them. */
 export async function checkReferences(): Promise<string[]> {
   const stale: string[] = []
@@ -147,10 +163,13 @@ export async function checkReferences(): Promise<string[]> {
     }
     if (found !== text) stale.push(name)
   }
+  const { found, wanted } = architecture()
+  if (found !== wanted) stale.push('ARCHITECTURE.md')
   return stale
 }
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   mkdirSync(join(folder, 'metrics'), { recursive: true })
   for (const [name, text] of await references()) writeFileSync(join(folder, name), text)
+  writeFileSync(ARCHITECTURE, architecture().wanted)
 }

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { ERROR_WORDS } from '../core/error-words.ts'
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 
 /** Results go to standard output. */
@@ -40,10 +41,10 @@ export function reportError(error: unknown, json: boolean): number {
     return 1
   }
   const { code, kind, message, issues } = error
-  if (json) note(JSON.stringify({ apiVersion: 'slipway/v1', kind: 'Error', code, message, hint: kind.cure, issues }))
+  if (json) note(JSON.stringify({ apiVersion: 'slipway/v1', kind: 'Error', code, message, hint: ERROR_WORDS[code].cure, issues }))
   else
     note(
-      `${styleText('red', 'error:', { stream: process.stderr })} ${message}\n${styleText('dim', `${code}: ${kind.cure}`, { stream: process.stderr })}`,
+      `${styleText('red', 'error:', { stream: process.stderr })} ${message}\n${styleText('dim', `${code}: ${ERROR_WORDS[code].cure}`, { stream: process.stderr })}`,
     )
   return kind.exit
 }

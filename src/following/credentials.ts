@@ -4,7 +4,6 @@ import { SlipwayError } from '../core/errors.ts'
 import { Turns } from '../core/turns.ts'
 import { writeWhole } from '../core/write-whole.ts'
 import type { Clock } from '../core/clock.ts'
-import type { ControlPlaneClient } from './control-plane-client.ts'
 import type { ControlPlaneAddress } from './types.ts'
 
 interface Kept {
@@ -15,9 +14,14 @@ interface Kept {
   readonly replaceAt: number
 }
 
+/** Has a key for a token, or a new one for the one that is to be replaced. */
+export interface Joins {
+  join(server: string, key: string, replaces: boolean): Promise<{ readonly key: string; readonly expiresAt: number }>
+}
+
 export interface CredentialsOptions {
   readonly address: ControlPlaneAddress
-  readonly client: Pick<ControlPlaneClient, 'join'>
+  readonly client: Joins
   readonly server: string
   /** Of the local store: the key is kept there, for its owner alone. */
   readonly folder: string

@@ -8,15 +8,9 @@ import { JOIN_TOKEN_VARIABLE } from './control-plane-options.ts'
 import { readOtelEnvironment } from './otel-environment.ts'
 import { ServerOptions } from './options.ts'
 import type { TSchema } from 'typebox'
+import type { Origin } from './origin.ts'
 
 export const SERVER_FILE = 'slipway.server.yaml'
-
-/** A setting and where its value came from: `flag --port`, `environment PORT`, `file slipway.server.yaml`. */
-export interface Origin {
-  readonly key: string
-  readonly value: unknown
-  readonly origin: string
-}
 
 export interface ReadConfig {
   readonly options: ServerOptions

@@ -1,4 +1,4 @@
-import type { Origin } from './config.ts'
+import type { Origin } from './origin.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 

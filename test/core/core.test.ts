@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { systemClock } from '../../src/core/clock.ts'
 import { cgroupCpuQuota, usableCores } from '../../src/core/cores.ts'
+import { ERROR_WORDS } from '../../src/core/error-words.ts'
 import { ERRORS, inputInvalid, isSlipwayError, SlipwayError, toSlipwayError } from '../../src/core/errors.ts'
 import { createIds } from '../../src/core/ids.ts'
 import { formatBytes, formatMs, parseDurationMs } from '../../src/core/units.ts'
@@ -32,7 +33,7 @@ describe('errors', () => {
       assert.ok(kind.http >= 400 && kind.http < 600, code)
       assert.ok(grpc.has(kind.grpc), `${code}: ${kind.grpc}`)
       assert.ok([1, 2, 3, 4, 5, 6, 7, 10, 124, 130].includes(kind.exit), `${code}: ${kind.exit}`)
-      for (const sentence of [kind.meaning, kind.cure]) assert.match(sentence, /^(?:[A-Z/`]|slipway).*\.$/, code)
+      for (const sentence of Object.values(ERROR_WORDS[code as ErrorCode])) assert.match(sentence, /^(?:[A-Z/`]|slipway).*\.$/, code)
       // What a client may try again unchanged is no fault of the client.
       if (kind.retry) assert.ok(kind.http >= 500 || [408, 429, 499].includes(kind.http), code)
     }

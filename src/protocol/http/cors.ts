@@ -1,5 +1,12 @@
 import { SlipwayError } from '../../core/errors.ts'
-import type { Exchange } from './exchange.ts'
+
+/** What of an exchange matters here. */
+export interface Asking {
+  readonly request: { readonly method?: string | undefined }
+  header(name: string): string | undefined
+  /** Answers without a body. */
+  empty(status: number, headers: Record<string, string>): void
+}
 
 /** How long a browser may keep the answer to a preflight, seconds. */
 const PREFLIGHT_KEPT_SECONDS = '600'
@@ -36,7 +43,7 @@ export class Cors {
    * Answers a browser that asks what it may send. No key is needed: browsers send none with this question.
    * @throws SLW_FORBIDDEN for an origin that is not allowed
    */
-  answerPreflight(exchange: Exchange, methods: readonly string[]): void {
+  answerPreflight(exchange: Asking, methods: readonly string[]): void {
     const origin = exchange.header('origin') ?? ''
     if (!this.#allows(origin))
       throw new SlipwayError(
@@ -53,7 +60,7 @@ export class Cors {
 }
 
 /** Whether a request is a preflight. */
-export function isPreflight(exchange: Exchange): boolean {
+export function isPreflight(exchange: Omit<Asking, 'empty'>): boolean {
   return (
     exchange.request.method === 'OPTIONS' &&
     exchange.header('origin') !== undefined &&

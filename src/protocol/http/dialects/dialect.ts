@@ -2,8 +2,6 @@
  * A dialect is one value: how clients of one kind talk to the server over HTTP. It translates and decides nothing: what comes between a
  * body and its answer is `serving/inference`.
  */
-import { infer } from '../../../serving/inference.ts'
-import { HttpCaller } from '../http-caller.ts'
 import type { Answered, Prepared } from '../../../serving/caller.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
 import type { Loaded } from '../../../serving/variant.ts'
@@ -71,18 +69,4 @@ export interface Streaming {
   part(part: Answered): string | Buffer
   /** What comes after the last part. Default: nothing. */
   end?(answered: Answered): string
-}
-
-/** The routes of a dialect as the server takes them. */
-export function routesOf(dialect: Dialect, host: DialectHost): Route[] {
-  return dialect.routes(host).map((route) => {
-    if ('handle' in route) return { ...route, error: dialect.error }
-    const { method, path } = route
-    const handle = (exchange: Exchange, params: Params): void =>
-      infer(
-        host.dataPlane,
-        new HttpCaller({ exchange, protocol: dialect.name, target: () => route.target(params), conversation: route.converse(exchange) }),
-      )
-    return { method, path, access: 'predict', error: dialect.error, handle }
-  })
 }

@@ -1,0 +1,167 @@
+/**
+ * Which room may import which: the one table. `npm run check` holds every import against it, finds circles of files (also of types), and
+ * the table in ARCHITECTURE.md is written from it by `npm run docs`.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, sep } from 'node:path'
+
+const ROOT = new URL('..', import.meta.url).pathname
+const SOURCES = join(ROOT, 'src')
+
+interface Room {
+  /** What it is for, as ARCHITECTURE.md says. */
+  readonly does: string
+  /** Beside itself. `all`: a composition root, which sees everything but what is named in `not`. */
+  readonly imports: readonly string[] | { readonly allBut: readonly string[] }
+  /** Runs in a browser: nothing of Node. */
+  readonly browser?: boolean
+}
+
+const BELOW_SIGNATURE = ['core', 'contract', 'tensor', 'onnx', 'model'] as const
+const REGISTRY = ['core', 'contract', 'security', 'storage'] as const
+
+export const ROOMS: Readonly<Record<string, Room>> = {
+  core: { does: 'errors (one table), clock, ids, cores, units, digests of contents, fail points', imports: [] },
+  contract: {
+    does: 'the documents, routing, and the statistics that merge (`statistics/`); runs in a browser',
+    imports: ['core'],
+    browser: true,
+  },
+  security: {
+    does: 'API keys, admin token, certificates, secrets by reference; stands beside core and asks nobody',
+    imports: ['core', 'contract'],
+  },
+  tensor: { does: 'datatypes, tensors, the JSON and binary codecs', imports: ['core', 'contract'] },
+  onnx: { does: 'reads, checks, rewrites ONNX files', imports: ['core', 'contract', 'tensor'] },
+  model: {
+    does: 'model packages, the layouts they are found in, and the formats they are read from (`formats/`)',
+    imports: ['core', 'contract', 'tensor', 'onnx'],
+  },
+  signature: { does: "people's rows to tensors, tensors to answers, guards", imports: BELOW_SIGNATURE },
+  engine: {
+    does: 'the Instance port and its kinds (inline, thread, process, and a sandbox for models of Python), probe, replacement of what ends',
+    imports: ['core', 'contract', 'tensor', 'onnx'],
+  },
+  serving: {
+    does: 'the one way in, endpoints, variants, reconciler, residency; `router/`, `repository/`, `scheduler/`, `cache/`, `observe/`',
+    imports: [...BELOW_SIGNATURE, 'signature', 'engine'],
+  },
+  protocol: {
+    does: 'wire shapes onto serving, one file per dialect (`http/dialects/`), no decisions of their own; who may come in',
+    imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'serving', 'security'],
+  },
+  following: {
+    does: 'what a server and an application do to follow a control plane: documents, the local store, reports, windows',
+    imports: ['core', 'contract', 'serving'],
+  },
+  library: {
+    does: "`loadModel`: the server's runtime without sockets",
+    imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'serving', 'following'],
+  },
+  server: {
+    does: 'composition root of the serving process, and of several (`cluster/`); configuration',
+    imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'serving', 'protocol', 'following', 'security'],
+  },
+  storage: {
+    does: '`sql/`: one query source for SQLite and PostgreSQL, migrations, leases; `work/`: durable work in the background; `objects/`: files by content in a folder or on S3; `backup/`: all of it in one file',
+    imports: ['core', 'contract'],
+  },
+  registry: {
+    does: 'experiments, runs, models, versions, aliases, events: what they are and what may be done with them; `import/` from servers of MLflow',
+    imports: [...REGISTRY, ...BELOW_SIGNATURE, 'signature'],
+  },
+  delivery: {
+    does: 'endpoints, their revisions and routing, what they resolve to; the documents that servers follow, and what servers say',
+    imports: [...REGISTRY, 'registry', 'model', 'signature'],
+  },
+  monitoring: { does: 'windows at rest, and what they add up to', imports: ['core', 'contract', 'storage'] },
+  access: {
+    does: 'who may do what: keys, people, roles, sessions, refused calls',
+    imports: [...REGISTRY, 'registry'],
+  },
+  api: {
+    does: "the control plane's doors, one folder per dialect (`v1/`, `mlflow/`), no decisions of their own",
+    imports: [...REGISTRY, 'registry', 'delivery', 'monitoring', 'access'],
+  },
+  'control-plane': { does: 'composition root of `slipway up`, and its work in the background', imports: { allBut: ['cli'] } },
+  cli: { does: 'commands: parse, call, print', imports: { allBut: [] } },
+}
+
+interface Import {
+  readonly from: string
+  readonly to: string
+}
+
+/** Every import of one of our files by another, relative to `src`, also of types. */
+function importsOf(folder: string): { readonly ours: Import[]; readonly nodes: Import[] } {
+  const ours: Import[] = []
+  const nodes: Import[] = []
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts')) continue
+    const text = readFileSync(join(folder, name), 'utf8')
+    for (const [, to = ''] of text.matchAll(/(?:\bfrom|\bimport\(|\bimport)\s*'([^']+)'/g)) {
+      if (to.startsWith('.')) ours.push({ from: name, to: relative(folder, join(folder, dirname(name), to)) })
+      else if (to.startsWith('node:')) nodes.push({ from: name, to })
+    }
+  }
+  return { ours, nodes }
+}
+
+const roomOf = (file: string): string | undefined => (file.includes(sep) ? file.split(sep)[0] : undefined)
+
+function mayImport(from: string, to: string): boolean {
+  if (from === to) return true
+  const { imports } = ROOMS[from]!
+  return 'allBut' in imports ? !imports.allBut.includes(to) : imports.includes(to)
+}
+
+/** What is wrong, one line each. @param folder that holds the rooms */
+export function checkLayers(folder: string = SOURCES): string[] {
+  const { ours, nodes } = importsOf(folder)
+  const wrong: string[] = []
+  for (const { from, to } of ours) {
+    const [room, other] = [roomOf(from), roomOf(to)]
+    // The entry of the package stands above all rooms.
+    if (room === undefined || other === undefined) continue
+    if (ROOMS[room] === undefined) wrong.push(`src/${from}: the room "${room}" is not in scripts/layers.ts`)
+    else if (!mayImport(room, other)) wrong.push(`src/${from} imports src/${to}: ${room} may not import ${other} (scripts/layers.ts)`)
+  }
+  for (const { from, to } of nodes)
+    if (ROOMS[roomOf(from) ?? '']?.browser === true) wrong.push(`src/${from} imports ${to}: ${roomOf(from)} runs in a browser`)
+  for (const circle of circles(ours)) wrong.push(`a circle of imports: ${circle.map((file) => `src/${file}`).join(' > ')}`)
+  return [...new Set(wrong)]
+}
+
+/** Files that import each other, by whatever way (R. Tarjan, "Depth-first search and linear graph algorithms", 1972). */
+function circles(imports: readonly Import[]): string[][] {
+  const graph = Map.groupBy(imports, ({ from }) => from)
+  const index = new Map<string, number>()
+  const low = new Map<string, number>()
+  const stack: string[] = []
+  const found: string[][] = []
+  const visit = (file: string): void => {
+    index.set(file, index.size)
+    low.set(file, index.get(file)!)
+    stack.push(file)
+    for (const { to } of graph.get(file) ?? []) {
+      if (!index.has(to)) visit(to)
+      if (stack.includes(to)) low.set(file, Math.min(low.get(file)!, low.get(to)!))
+    }
+    if (low.get(file) !== index.get(file)) return
+    const component = stack.splice(stack.indexOf(file))
+    if (component.length > 1) found.push(component)
+  }
+  for (const file of graph.keys()) if (!index.has(file)) visit(file)
+  return found
+}
+
+/** The table of rooms, as ARCHITECTURE.md has it. */
+export function roomTable(): string {
+  const rows = Object.entries(ROOMS).map(([name, { does, imports }]) => `| \`${name}\` | ${does} | ${saidOf(imports)} |`)
+  return ['| room | what it does | may import |', '|---|---|---|', ...rows].join('\n')
+}
+
+function saidOf(imports: Room['imports']): string {
+  if ('allBut' in imports) return imports.allBut.length === 0 ? 'all' : `all but ${imports.allBut.join(', ')}`
+  return imports.length === 0 ? 'nothing of ours' : [...new Set(imports)].join(', ')
+}
