@@ -6,14 +6,16 @@ import { requireOutsideUrl } from '../security/outside-address.ts'
 import type { ImportCounts, ImportStatus } from '../contract/import-status.ts'
 import type { Ground, Scope } from '../registry/ground.ts'
 import type { Inspect } from '../registry/servable.ts'
-import type { Contents } from '../storage/contents.ts'
+import { Contents } from '../storage/contents.ts'
+import type { ObjectStore } from '../storage/objects/object-store.ts'
 import type { Claim, WorkQueue } from '../storage/work/work-queue.ts'
 import type { WorkItem } from '../storage/work/work-item.ts'
 import type { WorkKind } from '../storage/work/worker.ts'
 
 export interface ImportsOptions {
   readonly ground: Ground
-  readonly contents: Contents
+  /** Of contents: files of an import are written through its fence as everything is. */
+  readonly objects: ObjectStore
   readonly inspect: Inspect
   readonly queue: WorkQueue
   readonly allowInside: boolean
@@ -60,15 +62,21 @@ export class Imports {
    * @throws SLW_CONFLICT while one from elsewhere goes on; SLW_FORBIDDEN for an address of this machine or its network
    */
   async start({ environment, actor, reason }: Scope, { from, authorization }: ImportRequest): Promise<ImportStatus> {
-    const { queue, allowInside } = this.#options
+    const { queue, allowInside, ground } = this.#options
     requireOutsideUrl(from, allowInside)
     const payload: Payload = { from, scope: { environment, actor, reason }, authorized: authorization !== undefined }
-    const { id, isNew } = await queue.database.write(async (write) => await queue.enqueue(write, { kind: KIND, key: KIND, payload }))
+    // Known here before anybody can claim it, and left to us: nobody else has the credentials.
+    const own = ground.newId()
+    if (authorization !== undefined) this.#authorizations.set(own, authorization)
+    const begun = await queue.database.write(
+      async (write) => await queue.enqueue(write, { kind: KIND, key: KIND, payload, id: own, ours: authorization !== undefined }),
+    )
+    if (!begun.isNew) this.#authorizations.delete(own)
+    const { id, isNew } = begun
     const item = (await queue.get(id))!
     const there = item.payload as Payload
     if (!isNew && (there.from !== from || there.scope.environment !== environment))
       throw new SlipwayError('SLW_CONFLICT', `an import from ${there.from} goes on; try again when it is done`, { retryAfterMs: 5000 })
-    if (authorization !== undefined) this.#authorizations.set(id, authorization)
     return statusOf(item)
   }
 
@@ -80,7 +88,7 @@ export class Imports {
   }
 
   async #run(claim: Claim, signal: AbortSignal): Promise<Result> {
-    const { ground, contents, inspect, allowInside } = this.#options
+    const { ground, objects, inspect, allowInside } = this.#options
     const { from, scope, authorized } = claim.item.payload as Payload
     const authorization = this.#authorizations.get(claim.item.id)
     if (authorized && authorization === undefined)
@@ -98,12 +106,14 @@ export class Imports {
       telling = claim.progress(there).catch(() => {})
     }
     const fenced = { ...ground, database: claim.database }
-    const importer = new Importer({ ground: fenced, contents, inspect, scope, server, onProgress })
+    const contents = new Contents({ ...fenced, objects })
+    const importer = new Importer({ ground: fenced, contents, inspect, scope, server, onProgress, signal })
     try {
       const there = await importer.run()
       return { there, here: await importer.here() }
     } finally {
       await telling
+      if (!signal.aborted) this.#authorizations.delete(claim.item.id)
     }
   }
 }

@@ -25,6 +25,10 @@ export function backups({ database, objects, holder, folder }: MakeBackupOptions
     const lease = await waitForLease({ database, holder })
     try {
       const made = await writeBackup({ database, objects, withObjects, folder })
+      if (lease.lost.aborted) {
+        made.archive.destroy()
+        lease.lost.throwIfAborted()
+      }
       made.archive.once('close', () => void letGo(lease))
       // What it names may be gone now.
       lease.lost.addEventListener('abort', () => made.archive.destroy(lease.lost.reason as Error))

@@ -17,7 +17,7 @@ export interface SendOptions {
 /** How often it is looked whether there is something to send. */
 const SEND_EVERY_MS = 1000
 const TIMEOUT_MS = 30_000
-const AT_ONCE = 10
+const AT_ONCE = 100
 const ROUNDS_MAX = 100
 
 /**
@@ -33,37 +33,47 @@ export function webhookWork(options: SendOptions): WorkKind {
   }
 }
 
-async function sendAll({ ground, allowInside, secrets }: SendOptions, signal: AbortSignal): Promise<void> {
-  const outbox = new Outbox(ground)
+async function sendAll(options: SendOptions, signal: AbortSignal): Promise<void> {
+  const outbox = new Outbox(options.ground)
   while (await outbox.fill());
+  /** Those that did not take what they were told: the others are not to wait for them again. */
+  const failing = new Set<string>()
   for (let round = 0; round < ROUNDS_MAX && !signal.aborted; round++) {
-    const parcels = await outbox.due(AT_ONCE)
+    const parcels = await outbox.due(AT_ONCE, failing)
     if (parcels.length === 0) return
     const byWebhook = Map.groupBy(parcels, ({ webhookId }) => webhookId)
-    await Promise.all([...byWebhook.values()].map((some) => sendInOrder(some, { outbox, allowInside, secrets })))
+    const chains = [...byWebhook].map(async ([webhook, some]) => {
+      if (!(await sendInOrder(some, outbox, { ...options, signal }))) failing.add(webhook)
+    })
+    for (const chain of await Promise.allSettled(chains)) if (chain.status === 'rejected') throw chain.reason
   }
 }
 
-/** Who is told of several things is told of them as they happened. */
-async function sendInOrder(
-  parcels: readonly Parcel[],
-  { outbox, allowInside, secrets }: { outbox: Outbox; allowInside: boolean; secrets: Secrets },
-): Promise<void> {
+/** Who is told of several things is told of them as they happened. @returns whether all was taken */
+async function sendInOrder(parcels: readonly Parcel[], outbox: Outbox, options: SendOptions & { signal: AbortSignal }): Promise<boolean> {
   for (const parcel of parcels) {
-    const result = await send(parcel, allowInside, secrets).then(
+    options.signal.throwIfAborted()
+    const result: { status?: number; error?: string } = await send(parcel, options).then(
       (status) => ({ status, ...((status < 200 || status > 299) && { error: `answered ${status}` }) }),
       (error: unknown) => ({ error: messageOf(error) }),
     )
+    // What we gave up ourselves is no failure of theirs.
+    options.signal.throwIfAborted()
     await outbox.note(parcel.deliveryId, result)
+    if (result.error !== undefined) return false
   }
+  return true
 }
 
 /** @returns the status */
-async function send({ url, body, secret, headers }: Parcel, allowInside: boolean, secrets: Secrets): Promise<number> {
+async function send(
+  { url, body, secret, headers }: Parcel,
+  { allowInside, secrets, signal }: SendOptions & { signal: AbortSignal },
+): Promise<number> {
   // Looked up for each attempt: what is rotated is used from then on.
   const key = secret === undefined ? undefined : await secrets.secret('the secret of a webhook', secret).value()
   const named = { ...headers(key), 'user-agent': `slipway/${slipwayVersion()}` }
-  const response = await askOutside(url, { method: 'POST', headers: named, body, timeoutMs: TIMEOUT_MS, allowInside })
+  const response = await askOutside(url, { method: 'POST', headers: named, body, timeoutMs: TIMEOUT_MS, allowInside, signal })
   response.on('error', () => {})
   // What it says is nothing to us.
   response.destroy()

@@ -151,7 +151,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   // Numbers of processes are used again; a holder of work is not.
   const holder = `${hostname()} ${process.pid} ${newId().slice(0, 8)}`
   const queue = new WorkQueue({ database, holder, newId })
-  const imports = new Imports({ ground, contents, inspect, queue, allowInside: allowPrivateAddresses })
+  const imports = new Imports({ ground, objects, inspect, queue, allowInside: allowPrivateAddresses })
   // On SQLite we are alone: what one that was killed had goes on at once.
   if (database.dialect === 'sqlite') await new Leases(database, holder).releaseAll()
   // What a proxy passes on comes from anywhere.

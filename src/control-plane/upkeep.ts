@@ -36,21 +36,28 @@ export function upkeepWork(options: UpkeepOptions): WorkKind {
   return {
     kind: 'upkeep',
     standing: { key: 'upkeep', schedule: { everyMs: UPKEEP_EVERY_MS }, dueInMs: 0 },
-    async run({ database }) {
+    // Whoever is in the way may be gone in a minute.
+    isFinal: () => false,
+    async run({ database }, signal) {
       const { queue, ground } = options
       await using lease = await holdLease({ database: ground.database, holder: queue.holder, name: COLLECT_LEASE })
-      if (lease === undefined) throw new SlipwayError('SLW_CONFLICT', 'a backup is being made: nothing is taken away meanwhile')
-      return await keepUp(options, database)
+      if (lease === undefined)
+        throw new SlipwayError('SLW_CONFLICT', 'a backup is being made, or files are being collected: nothing is taken away meanwhile')
+      return await keepUp(options, database, AbortSignal.any([signal, lease.lost]))
     },
   }
 }
 
 /** @param database whose transactions fail once another process has taken over */
-async function keepUp({ ground: given, objects, windows, queue, log }: UpkeepOptions, database: Database): Promise<object> {
+async function keepUp(
+  { ground: given, objects, windows, queue, log }: UpkeepOptions,
+  database: Database,
+  signal: AbortSignal,
+): Promise<object> {
   const ground = { ...given, database }
   const { clock } = ground
   const purged = await purgeTrash(ground)
-  const collected = await collect({ database, objects, clock, graceMs: GRACE_MS })
+  const collected = await collect({ database, objects, clock, graceMs: GRACE_MS, signal })
   const counts = { ...purged, ...collected, servers: await new Servers(ground).sweep(), work: await queue.sweep(database, WORK_LIFE_MS) }
   await new Windows(windows === given.database ? database : windows, clock).sweep()
   await new People(ground).sweep()

@@ -265,8 +265,8 @@ export class Outbox {
     })
   }
 
-  /** What is due, the oldest first. */
-  async due(limit: number): Promise<Parcel[]> {
+  /** What is due, the oldest first. @param except webhooks that are passed over */
+  async due(limit: number, except: ReadonlySet<string> = new Set()): Promise<Parcel[]> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
     const rows = await database.read
@@ -276,6 +276,7 @@ export class Outbox {
       .where('state', '=', 'pending')
       .where('status', '=', 'active')
       .where('next_attempt_at', '<=', now)
+      .$if(except.size > 0, (all) => all.where('webhook_id', 'not in', [...except]))
       .orderBy('next_attempt_at')
       .orderBy('sequence')
       .limit(limit)

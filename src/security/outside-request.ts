@@ -10,6 +10,8 @@ export interface OutsideRequest {
   readonly timeoutMs: number
   /** Whether addresses of this machine and its network may be asked. */
   readonly allowInside: boolean
+  /** Gives it up. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -19,7 +21,7 @@ export interface OutsideRequest {
  */
 export async function askOutside(
   text: string,
-  { method, headers = {}, body, timeoutMs, allowInside }: OutsideRequest,
+  { method, headers = {}, body, timeoutMs, allowInside, signal }: OutsideRequest,
 ): Promise<IncomingMessage> {
   const url = requireOutsideUrl(text, allowInside)
   const request = url.protocol === 'https:' ? requestHttps : requestHttp
@@ -29,6 +31,7 @@ export async function askOutside(
       headers: { ...headers, ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }) },
       // No connection is kept: the next one is to be looked up, and checked, anew.
       agent: false,
+      ...(signal !== undefined && { signal }),
       ...(!allowInside && { lookup: lookupOutside }),
     })
     // Silence for so long is the end, however long the answer takes in all.

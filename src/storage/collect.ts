@@ -11,6 +11,8 @@ export interface CollectOptions {
   readonly clock: Clock
   /** How long a content stays that nothing refers to, and an object that nobody knows. */
   readonly graceMs: number
+  /** Nothing more is taken away once it is given. */
+  readonly signal?: AbortSignal
 }
 
 /** What was taken away. */
@@ -99,12 +101,15 @@ async function dropContent({ database, clock }: Pick<CollectOptions, 'database' 
   }
 }
 
-async function sweep({ database, objects }: CollectOptions): Promise<number> {
+async function sweep({ database, objects, signal }: CollectOptions): Promise<number> {
   let swept = 0
   for (;;) {
     const rows = await database.read.selectFrom('doomed_objects').select('object_key').limit(BATCH).execute()
     if (rows.length === 0) return swept
-    for (const { object_key: key } of rows) await objects.delete(key)
+    for (const { object_key: key } of rows) {
+      signal?.throwIfAborted()
+      await objects.delete(key)
+    }
     await faultPoint('collect.deleted')
     const keys = rows.map((row) => row.object_key)
     await database.write(async (write) => {
@@ -114,10 +119,11 @@ async function sweep({ database, objects }: CollectOptions): Promise<number> {
   }
 }
 
-async function dropOrphans({ database, objects, clock, graceMs }: CollectOptions): Promise<number> {
+async function dropOrphans({ database, objects, clock, graceMs, signal }: CollectOptions): Promise<number> {
   const before = clock.epochMs() - graceMs
   let dropped = 0
   for await (const { key, modifiedAtMs } of objects.list('')) {
+    signal?.throwIfAborted()
     if (modifiedAtMs > before || (await isKnown(database, key))) continue
     await objects.delete(key)
     await faultPoint('collect.orphan')

@@ -143,6 +143,10 @@ eachDatabase('what fails is tried again after a pause that grows, as often as it
     assert.deepEqual(await queue.claim('k', 1, LONG_MS), [], 'not at once')
     await pass(database, LONG_MS)
   }
+  const other = await add(queue, { key: 'taken' })
+  await queue.cancel(other)
+  await add(queue, { key: 'taken', dueInMs: LONG_MS })
+  await assert.rejects(queue.retry(other), { code: 'SLW_CONFLICT' })
   assert.equal((await queue.retry(id))?.state, 'waiting')
   assert.equal((await queue.claim('k', 1, LONG_MS)).length, 1)
 })
@@ -266,6 +270,69 @@ eachDatabase('work is told to end when its claim is lost', async (database) => {
   }, 'it was taken')
   await until(() => ended.length > 0, 'it ended')
   assert.equal(ended[0], 'SLW_LEASE_LOST')
+})
+
+eachDatabase('what is reserved is left to its process for a minute, and then to anybody', async (database) => {
+  const [own, other] = [queueOf(database), queueOf(database, 'other')]
+  await add(own, { ours: true, payload: 1 })
+  await add(own, { ours: true, payload: 2 })
+  assert.deepEqual(await other.claim('k', 5, LONG_MS), [])
+  assert.equal((await own.claim('k', 1, LONG_MS)).length, 1)
+  await pass(database, 61_000)
+  assert.equal((await other.claim('k', 5, LONG_MS)).length, 1)
+})
+
+eachDatabase('a long transaction of one item keeps neither itself nor others from being kept', async (database, { url }) => {
+  await using elsewhere = await openPlace(url)
+  const queue = queueOf(database)
+  const ids = [await add(queue), await add(queue)]
+  const [long] = await queue.claim('k', 2, LONG_MS)
+  let renewed: ReadonlySet<string> | undefined
+  await long!.database.write(async (write) => {
+    await write.updateTable('counters').set({ value: 4 }).where('name', '=', 'event').execute()
+    // SQLite has one transaction at a time: there the renewal waits for its turn.
+    if (database.dialect === 'postgres') renewed = await queueOf(elsewhere).renew(ids, LONG_MS)
+  })
+  renewed ??= await queue.renew(ids, LONG_MS)
+  assert.deepEqual(renewed, new Set(ids))
+})
+
+eachDatabase('an end that cannot be written down is told as a failure, and those beside it are done', async (database) => {
+  const queue = queueOf(database)
+  const odd = await add(queue, { payload: 'odd', attemptsMax: 3 })
+  const ends = await add(queue, { payload: 'even' })
+  const nul = await add(queue, { payload: 'nul', attemptsMax: 1 })
+  await using running = worker(queue, {
+    concurrency: 3,
+    run({ item }) {
+      if (item.payload === 'nul') return Promise.reject(new Error('a \0 in it'))
+      return Promise.resolve(item.payload === 'odd' ? { text: '\0', big: 1n } : 'fine')
+    },
+  })
+  await running.start()
+  const states = async () => await Promise.all([odd, ends, nul].map(async (id) => (await queue.get(id))?.state))
+  await until(async () => !(await states()).includes('running') && !(await states()).includes('waiting'), 'all have ended')
+  assert.deepEqual(await states(), ['failed', 'done', 'failed'])
+  assert.match((await queue.get(odd))!.error!, /cannot be written down/)
+})
+
+eachDatabase('a kind that cannot be looked for keeps none of the others', async (database) => {
+  const queue = queueOf(database)
+  await add(queue)
+  await add(queue, { kind: 'broken' })
+  let done = 0
+  await using running = new Worker({
+    queue,
+    kinds: [
+      { kind: 'broken', isWanted: () => Promise.reject(new Error('on purpose')), run: () => Promise.resolve() },
+      { kind: 'k', run: () => Promise.resolve(done++) },
+    ],
+    clock: systemClock,
+    log: silentLogger,
+    lookMs: 10,
+  })
+  await running.start()
+  await until(() => done === 1, 'it is done all the same')
 })
 
 /** Items for children, and how often each was done. */

@@ -38,6 +38,8 @@ export interface ImporterOptions {
   readonly scope: Scope
   readonly server: TrackingServer
   readonly onProgress: (counts: ImportCounts) => void
+  /** Gives up a file that is on its way. */
+  readonly signal?: AbortSignal
 }
 
 const ALL = 'ALL'
@@ -286,7 +288,7 @@ export class Importer {
 
   /** Files that are not here yet. One that they list and do not give is passed over, and missing in the count. */
   async #files(root: Root, files: AsyncGenerator<RemoteFile>): Promise<void> {
-    const { ground, contents } = this.#options
+    const { ground, contents, signal } = this.#options
     const known = new Set((await filesBelow(ground.database.read, root)).map(({ path }) => path))
     for await (const { path, open } of files) {
       requireTreePath(path)
@@ -296,14 +298,18 @@ export class Importer {
           throw error
         })
         if (body === undefined) continue
-        await contents.receive(body, async (write, content) => {
-          const file = { content_id: content.id, size: content.size, modified_at: ground.clock.epochMs() }
-          await write
-            .insertInto('files')
-            .values({ root, path, ...file })
-            .onConflict((conflict) => conflict.columns(['root', 'path']).doUpdateSet(file))
-            .execute()
-        })
+        await contents.receive(
+          body,
+          async (write, content) => {
+            const file = { content_id: content.id, size: content.size, modified_at: ground.clock.epochMs() }
+            await write
+              .insertInto('files')
+              .values({ root, path, ...file })
+              .onConflict((conflict) => conflict.columns(['root', 'path']).doUpdateSet(file))
+              .execute()
+          },
+          signal === undefined ? {} : { signal },
+        )
         await faultPoint('import.file')
       }
       this.#note('files')

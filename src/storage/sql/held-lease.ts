@@ -19,12 +19,14 @@ const LEASE_MS = 60_000
 
 /** @returns undefined where another has it */
 export async function holdLease({ database, holder, name }: HeldLeaseOptions): Promise<HeldLease | undefined> {
+  let heldUntilMs = performance.now() + LEASE_MS
   const lease = await new Leases(database, holder).acquire(name, LEASE_MS)
   if (lease === undefined) return undefined
   const lost = new AbortController()
-  let heldUntilMs = performance.now() + LEASE_MS
   const renewing = setInterval(() => {
     const asked = performance.now()
+    // Also where the question before has no answer yet.
+    if (asked >= heldUntilMs) lost.abort(new Error(`the lease "${name}" could not be renewed for as long as it lasts`))
     lease.renew().then(
       () => (heldUntilMs = asked + LEASE_MS),
       (error: unknown) => {

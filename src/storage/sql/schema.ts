@@ -529,6 +529,7 @@ export interface WorkItemsRow {
   attempts_max: number
   token: number
   holder: string | null
+  reserved_for: string | null
   progress: string | null
   result: string | null
   error: string | null

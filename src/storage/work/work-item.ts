@@ -48,6 +48,10 @@ export interface NewWork {
   /** How often it may be begun, also by processes that end in it. Default: 5. */
   readonly attemptsMax?: number
   readonly schedule?: Schedule | undefined
+  /** For whoever has to know it before it can be claimed. Default: drawn. */
+  readonly id?: string
+  /** Others leave it to us for a minute, unless they have reason to think that we are gone. Default: false. */
+  readonly ours?: boolean
 }
 
 export function toWorkItem(row: Selectable<WorkItemsRow>): WorkItem {

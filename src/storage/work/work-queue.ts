@@ -6,6 +6,7 @@
 import { sql } from 'kysely'
 import { SlipwayError } from '../../core/errors.ts'
 import { faultPoint } from '../../core/fail-point.ts'
+import { isUniqueViolation } from '../sql/statement-error.ts'
 import { databaseTime } from '../sql/time.ts'
 import { nextTime } from './schedule.ts'
 import { toWorkItem } from './work-item.ts'
@@ -45,6 +46,10 @@ export interface WorkCount {
 
 const ATTEMPTS_MAX = 5
 const ERROR_CHARACTERS = 2000
+/** For how long what is due is left to whom it is reserved for. */
+const RESERVED_MS = 60_000
+/** After a failure, what is done again and again is not left for longer than this, or than its own interval. */
+const AGAIN_MAX_MS = 60_000
 
 export class WorkQueue {
   readonly database: Database
@@ -68,7 +73,7 @@ export class WorkQueue {
     const row = await write
       .insertInto('work_items')
       .values({
-        id: this.#newId(),
+        id: work.id ?? this.#newId(),
         kind,
         unique_key: key ?? null,
         payload: JSON.stringify(payload),
@@ -80,6 +85,7 @@ export class WorkQueue {
         attempts_max: attemptsMax,
         token: 0,
         holder: null,
+        reserved_for: work.ours === true ? this.holder : null,
         progress: null,
         result: null,
         error: null,
@@ -120,12 +126,19 @@ export class WorkQueue {
   async claim(kind: string, limit: number, leaseMs: number): Promise<Claim[]> {
     const { dialect } = this.database
     const rows = await this.database.write(async (write) => {
-      await this.#giveUp(write, kind)
+      await this.#giveUp(write)
       const due = write
         .selectFrom('work_items')
         .select('id')
         .where('kind', '=', kind)
         .where('claim_at', '<=', databaseTime(dialect))
+        .where((columns) =>
+          columns.or([
+            columns('reserved_for', 'is', null),
+            columns('reserved_for', '=', this.holder),
+            columns('claim_at', '<=', this.#timeIn(-RESERVED_MS)),
+          ]),
+        )
         .orderBy('priority')
         .orderBy('claim_at')
         .limit(limit)
@@ -150,21 +163,20 @@ export class WorkQueue {
   }
 
   /** What was not begun in time, and what ended the processes that ran it as often as it may, is over. */
-  async #giveUp(write: Write, kind: string): Promise<void> {
+  async #giveUp(write: Write): Promise<void> {
     const now = databaseTime(this.database.dialect)
     const over = (error: string) => ({ state: 'failed', claim_at: null, ended_at: this.#timeIn(0), error })
     await write
       .updateTable('work_items')
       .set(over('it was not begun before its deadline'))
-      .where('kind', '=', kind)
       .where('deadline_at', '<=', now)
-      .where('state', '=', 'waiting')
+      // Few have a deadline and very many wait: not to be found by the index of states.
+      .where(sql<string>`coalesce(state, '')`, '=', 'waiting')
       .where('claim_at', '<=', now)
       .execute()
     await write
       .updateTable('work_items')
       .set(over('the processes that ran it have ended or stood still, as often as it may be tried'))
-      .where('kind', '=', kind)
       // A word and no parameter: SQLite finds the index by it.
       .where('state', '=', sql.lit('running'))
       .where('claim_at', '<=', now)
@@ -176,17 +188,22 @@ export class WorkQueue {
   /** What we hold is ours for another `leaseMs`. @returns the ids of those that are still ours */
   async renew(ids: readonly string[], leaseMs: number): Promise<ReadonlySet<string>> {
     if (ids.length === 0) return new Set()
-    const rows = await this.database.write((write) =>
-      write
-        .updateTable('work_items')
-        .set({ claim_at: this.#timeIn(leaseMs) })
+    return await this.database.write(async (write) => {
+      const held = write
+        .selectFrom('work_items')
+        .select('id')
         .where('id', 'in', ids)
         .where('holder', '=', this.holder)
         .where('state', '=', 'running')
-        .returning('id')
-        .execute(),
-    )
-    return new Set(rows.map(({ id }) => id))
+      // One that a transaction of ours holds is taken by nobody meanwhile: the others do not wait for it.
+      const free = this.database.dialect === 'postgres' ? held.forNoKeyUpdate().skipLocked() : held
+      await write
+        .updateTable('work_items')
+        .set({ claim_at: this.#timeIn(leaseMs) })
+        .where('id', 'in', free)
+        .execute()
+      return new Set((await held.execute()).map(({ id }) => id))
+    })
   }
 
   /** Writes down how several have ended, together. @returns the ids of those that were ours to end */
@@ -241,12 +258,13 @@ export class WorkQueue {
     const said =
       outcome.state === 'done'
         ? { error: null, ...(outcome.result !== undefined && { result: JSON.stringify(outcome.result) }) }
-        : { error: outcome.error.slice(0, ERROR_CHARACTERS) }
+        : { error: outcome.error.replaceAll('\0', ' ').slice(0, ERROR_CHARACTERS) }
     const wait = (inMs: number) => ({ ...said, state: 'waiting', claim_at: this.#timeIn(Math.max(0, Math.round(inMs))), progress: null })
     if (schedule !== undefined) {
-      // What repeats never ends: after a failure it waits for the longer of its pause and its next time.
+      // What repeats never ends.
       const next = nextTime(schedule, nowMs) - nowMs
-      return outcome.state === 'done' ? { ...wait(next), attempts: 0 } : wait(Math.max(next, outcome.againInMs ?? 0))
+      if (outcome.state === 'done') return { ...wait(next), attempts: 0 }
+      return wait(outcome.againInMs === undefined ? next : Math.min(outcome.againInMs, Math.max(next, AGAIN_MAX_MS)))
     }
     if (outcome.state === 'failed' && outcome.againInMs !== undefined && attempts < attemptsMax) return wait(outcome.againInMs)
     return { ...said, state: outcome.state, claim_at: null, ended_at: this.#timeIn(0) }
@@ -267,13 +285,14 @@ export class WorkQueue {
     })
   }
 
-  /** Lets all go, whoever had them: for a database that nobody else can have open, where they are those of a process that was killed. */
+  /** Lets all go, whoever had them or came first: for a database that nobody else can have open, where they are those of a process that was killed. */
   async letGoAll(): Promise<void> {
     await this.database.write((write) =>
       write
         .updateTable('work_items')
-        .set({ claim_at: this.#timeIn(0) })
-        .where('state', '=', 'running')
+        .set({ claim_at: this.#timeIn(0), reserved_for: null })
+        .where((where) => where.or([where('state', '=', 'running'), where('reserved_for', 'is not', null)]))
+        .where('state', 'in', ['waiting', 'running'])
         .execute(),
     )
   }
@@ -341,7 +360,7 @@ export class WorkQueue {
     return rows.map(({ kind, state, count }) => ({ kind, state: state as WorkState, count }))
   }
 
-  /** For how long what is due waits, the oldest of each kind that has any. */
+  /** For how long what is due waits, the oldest of each kind that has any. What repeats waits until there is something for it to do. */
   async lateMs(): Promise<{ readonly kind: string; readonly ms: number }[]> {
     const now = await this.database.now()
     const rows = await this.database.read
@@ -349,6 +368,7 @@ export class WorkQueue {
       .select(['kind', (columns) => columns.fn.min<number>('claim_at').as('oldest')])
       .where('state', '=', 'waiting')
       .where('claim_at', '<=', now)
+      .where('schedule', 'is', null)
       .groupBy('kind')
       .orderBy('kind')
       .execute()
@@ -360,10 +380,15 @@ export class WorkQueue {
     return await this.#change(id, { state: 'cancelled', claim_at: null, ended_at: this.#timeIn(0) }, ['waiting', 'running'])
   }
 
-  /** Has what has failed or was cancelled done once more. @returns undefined for what has not */
+  /** Has what has failed or was cancelled done once more. @returns undefined for what has not. @throws SLW_CONFLICT while another waits or runs under its key */
   async retry(id: string): Promise<WorkItem | undefined> {
     const again = { state: 'waiting', claim_at: this.#timeIn(0), ended_at: null, attempts: 0, deadline_at: null }
-    return await this.#change(id, again, ['failed', 'cancelled'])
+    try {
+      return await this.#change(id, again, ['failed', 'cancelled'])
+    } catch (error) {
+      if (!isUniqueViolation(error)) throw error
+      throw new SlipwayError('SLW_CONFLICT', 'another one of its kind and key waits or runs')
+    }
   }
 
   async #change(id: string, set: object, from: readonly WorkState[]): Promise<WorkItem | undefined> {

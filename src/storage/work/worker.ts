@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { backoffMs } from '../../core/backoff.ts'
+import { orLate } from '../../core/clock.ts'
 import { isSlipwayError, messageOf, SlipwayError } from '../../core/errors.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
@@ -36,6 +37,14 @@ export interface WorkerOptions {
   readonly lookMs?: number
 }
 
+/** How an item has ended, which is still to be written down. */
+interface Ending {
+  readonly item: WorkItem
+  readonly outcome: Outcome
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
 interface Running {
   readonly claim: Claim
   readonly kind: WorkKind
@@ -53,15 +62,12 @@ export class Worker implements AsyncDisposable {
   readonly #work = new Set<Promise<void>>()
   readonly #ended = new AbortController()
   /** How those have ended that are still to be written down: many at once are one transaction. */
-  #ending: {
-    readonly item: WorkItem
-    readonly outcome: Outcome
-    readonly resolve: () => void
-    readonly reject: (error: unknown) => void
-  }[] = []
+  #ending: Ending[] = []
   #flushing = false
   #looking: Promise<void> | undefined
   #again = false
+  /** When all places were last looked at, monotonic milliseconds. */
+  #thoroughMs = -Infinity
   #cancelLook: (() => void) | undefined
   #cancelBeat: (() => void) | undefined
   /** Until when what we hold is ours without another heartbeat, monotonic milliseconds. */
@@ -107,22 +113,31 @@ export class Worker implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    const { queue, kinds } = this.#options
-    await Promise.all(
+    const { queue, kinds, clock } = this.#options
+    const now = clock.monotonicMs()
+    const thorough = now - this.#thoroughMs >= (this.#options.lookMs ?? LOOK_MS)
+    if (thorough) this.#thoroughMs = now
+    const looks = await Promise.allSettled(
       kinds.map(async (kind) => {
-        // A few places that are free are not worth a transaction while most are taken.
         const { concurrency = 1 } = kind
         const room = concurrency - this.#count(kind)
-        if (room * 2 < concurrency || room <= 0 || !(await queue.isDue(kind.kind))) return
+        // Between two looks, a few places that have become free are not worth a transaction while most are taken.
+        if (room <= 0 || (!thorough && room * 2 < concurrency) || !(await queue.isDue(kind.kind))) return
         if (kind.isWanted !== undefined && !(await kind.isWanted())) return
         if (this.#ended.signal.aborted) return
-        const asked = this.#options.clock.monotonicMs()
+        const asked = clock.monotonicMs()
         const claims = await queue.claim(kind.kind, room, this.#leaseMs)
+        if (this.#ended.signal.aborted) {
+          await queue.letGo(claims.map(({ item }) => item))
+          return
+        }
         // It was ours from before the answer came.
         this.#heldUntilMs = this.#running.size === 0 ? asked + this.#leaseMs : Math.min(this.#heldUntilMs, asked + this.#leaseMs)
         for (const claim of claims) this.#begin(kind, claim)
       }),
     )
+    // One kind that cannot be looked for keeps none of the others.
+    for (const look of looks) if (look.status === 'rejected') throw look.reason
   }
 
   #count(kind: WorkKind): number {
@@ -197,11 +212,31 @@ export class Worker implements AsyncDisposable {
         for (const { item, resolve, reject } of ending)
           if (ours.has(item.id)) resolve()
           else reject(lostError(item))
-      } catch (error) {
-        for (const { reject } of ending) reject(error)
+      } catch {
+        // What of one cannot be written down is no matter of the others.
+        for (const one of ending) await this.#endAlone(one)
       }
     }
     this.#flushing = false
+  }
+
+  /** Never rejects. A result that no database takes is a failure that it takes. */
+  async #endAlone({ item, outcome, resolve, reject }: Ending): Promise<void> {
+    const { queue } = this.#options
+    try {
+      const ours = await queue.end([{ item, outcome }]).catch(async (error: unknown) => {
+        const failure = {
+          state: 'failed',
+          error: `how it ended cannot be written down: ${messageOf(error)}`,
+          againInMs: undefined,
+        } as const
+        return await queue.end([{ item, outcome: failure }])
+      })
+      if (ours.has(item.id)) resolve()
+      else reject(lostError(item))
+    } catch (error) {
+      reject(error)
+    }
   }
 
   #beat(): void {
@@ -219,10 +254,9 @@ export class Worker implements AsyncDisposable {
     if (held.length === 0) return
     const asked = clock.monotonicMs()
     try {
-      const ours = await queue.renew(
-        held.map(({ claim }) => claim.item.id),
-        this.#leaseMs,
-      )
+      const ids = held.map(({ claim }) => claim.item.id)
+      const ours = await orLate(clock, Math.max(0, this.#heldUntilMs - asked), queue.renew(ids, this.#leaseMs))
+      if (ours === 'late') throw new Error('it was not renewed for as long as it lasts')
       this.#heldUntilMs = asked + this.#leaseMs
       for (const { claim, abort } of held) if (!ours.has(claim.item.id)) abort.abort(lostError(claim.item))
     } catch (error) {

@@ -12,7 +12,7 @@ export const seams: Migration = {
     // Of the routing by which a server shares requests; null where its release does not say.
     `alter table server_reports add column segment bigint`,
     // Work in the background. `claim_at` is when it may be claimed: when it is due, or when the lease of who runs it ends; null once it
-    // has ended. `token` grows with each claim: what a late holder writes is refused. Payload, progress, result and schedule are JSON.
+    // has ended. `token` grows with each claim: what a late holder writes is refused. `reserved_for` is who comes first. Payload, progress, result and schedule are JSON.
     `create table work_items (
       id text primary key,
       kind text not null,
@@ -26,6 +26,7 @@ export const seams: Migration = {
       attempts_max bigint not null,
       token bigint not null,
       holder text,
+      reserved_for text,
       progress text,
       result text,
       error text,
@@ -39,6 +40,8 @@ export const seams: Migration = {
     `create index work_items_running on work_items (claim_at) where state = 'running'`,
     `create index work_items_deadline on work_items (deadline_at) where deadline_at is not null`,
     `create index work_items_listed on work_items (state, created_at, id)`,
+    `create index work_items_newest on work_items (created_at, id)`,
+    `create index work_items_counted on work_items (kind, state)`,
     `create index work_items_ended on work_items (ended_at) where ended_at is not null`,
   ],
 }
