@@ -93,6 +93,7 @@ export const AppliedAnswer = Type.Object({
   change: oneOf(['created', 'configured', 'unchanged']),
   dryRun: Type.Boolean(),
   differences: Type.Array(Difference, { description: 'Of labels, spec, and the versions that it resolves to.' }),
+  plan: Optional(Type.Array(Type.String(), { description: 'What changes at the target, one line for people each.' })),
   endpoint: EndpointAnswer,
 })
 export type AppliedAnswer = Static<typeof AppliedAnswer>

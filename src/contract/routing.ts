@@ -26,23 +26,38 @@ export function weightOf({ weights }: Pick<Routing, 'weights'>, variant: string)
   return Object.hasOwn(weights, variant) ? weights[variant]! : 0
 }
 
+/** Of the variants that a routing has weights for, by what identifies each: whether all are there, and none as something else. */
+export function isComplete(routing: Routing, declared: Variants, present: Variants): boolean {
+  return weighted(routing).every((variant) => present.has(variant) && present.get(variant) === declared.get(variant))
+}
+
+/** What identifies each variant, by its name. */
+export type Variants = ReadonlyMap<string, string>
+
 /**
- * Whether a routing can be put in force while only some of what it was declared with is there.
+ * Whether a routing can be put in force over the variants that are there, before those that it was declared with are.
  *
- * It can where at least one variant that has a weight is there, and none of them is there as something else: a weight that was meant
- * for the next version of a variant is not for the one before it.
- * @param declared what identifies each variant that the routing was declared with
- * @param present the same of those that are there
+ * None of them may be there as something else: a weight that was meant for the next version of a variant is not for the one before it. And
+ * what is missing leaves its share to others, so that none of these may get more than it has now or is to have: a canary that is there
+ * already does not get everything while the version that is to replace the main one is being loaded.
+ * @param declared variants that the routing was declared with
+ * @param present those that are there
+ * @param now the routing that is in force over them
  */
-export function fits(routing: Routing, declared: ReadonlyMap<string, string>, present: ReadonlyMap<string, string>): boolean {
-  let any = false
-  for (const [variant, weight] of Object.entries(routing.weights)) {
-    const here = present.get(variant)
-    if (weight === 0 || here === undefined) continue
-    if (here !== declared.get(variant)) return false
-    any = true
-  }
-  return any
+export function fits(routing: Routing, declared: Variants, present: Variants, now: Routing): boolean {
+  if (isComplete(routing, declared, present)) return true
+  const here = weighted(routing).filter((variant) => present.has(variant))
+  if (here.length === 0 || here.some((variant) => present.get(variant) !== declared.get(variant))) return false
+  const before = weighted(now).filter((variant) => present.has(variant))
+  const share = (of: Routing, among: readonly string[], variant: string): number =>
+    among.includes(variant) ? weightOf(of, variant) / among.reduce((sum, other) => sum + weightOf(of, other), 0) : 0
+  return here.every(
+    (variant) => share(routing, here, variant) <= Math.max(share(now, before, variant), share(routing, weighted(routing), variant)) + 1e-9,
+  )
+}
+
+function weighted({ weights }: Routing): string[] {
+  return Object.keys(weights).filter((variant) => weights[variant]! > 0)
 }
 
 const utf8 = new TextEncoder()

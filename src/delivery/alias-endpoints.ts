@@ -51,13 +51,13 @@ export class AliasEndpoints {
     const { ground, delivery } = this.#options
     const sequence = await lastNumber(ground.database.read, 'event')
     if (sequence === this.#seen) return this.#any
-    const endpoints = await delivery.endpoints.list(this.#scope)
+    const endpoints = await delivery.endpoints.managers(this.#scope)
     const pointed = await this.#pointed()
-    for (const one of pointed) if (endpoints.every(({ name }) => name !== one.model)) await this.#declare(one)
-    for (const { name, managedBy } of endpoints)
+    for (const one of pointed) if (!endpoints.has(one.model)) await this.#declare(one)
+    for (const [name, managedBy] of endpoints)
       if (managedBy?.kind === MANAGER.kind && pointed.every(({ model }) => model !== name))
         await delivery.endpoints.delete(this.#scope, name)
-    this.#any = (await delivery.endpoints.list(this.#scope)).length > 0
+    this.#any = (await delivery.endpoints.managers(this.#scope)).size > 0
     this.#seen = sequence
     return this.#any
   }

@@ -1,47 +1,15 @@
-import { modelReference } from '../contract/endpoint.ts'
+import { modelReference, resolveSpec } from '../contract/endpoint.ts'
+import { conditions } from './condition.ts'
+import { targetOf } from './targets.ts'
 import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
+import type { Condition } from './condition.ts'
 import type { Endpoint } from './read-endpoints.ts'
 import type { ReportOf } from './servers.ts'
 
-/** What is true of an endpoint, in the shape that Kubernetes has for it. */
-export interface Condition {
-  readonly type: 'Ready' | 'Following'
-  readonly status: 'True' | 'False' | 'Unknown'
-  /** One word, for programs. */
-  readonly reason: string
-  readonly message: string
-}
-
 export function conditionsOf(endpoint: Endpoint, reports: readonly ReportOf[], missing: readonly string[]): Condition[] {
-  return [ready(endpoint, reports), following(endpoint, missing)]
-}
-
-/** Makes conditions of one type. */
-function conditions(type: Condition['type']): (status: Condition['status'], reason: string, message: string) => Condition {
-  return (status, reason, message) => ({ type, status, reason, message })
-}
-
-function ready({ revision }: Endpoint, reports: readonly ReportOf[]): Condition {
-  const condition = conditions('Ready')
-  const live = reports.filter((report) => report.live)
-  if (live.length === 0)
-    return reports.length === 0
-      ? condition('Unknown', 'NoServer', 'no server follows it yet')
-      : condition('Unknown', 'ServersSilent', `none of the ${reports.length} servers that followed it has been heard of lately`)
-  const wanted = new Map(revision.variants.map(({ name, digest }) => [name, digest]))
-  const serves = (report: ReportOf): boolean =>
-    report.revision === revision.number &&
-    [...wanted].every(([variant, digest]) => report.versions.some((one) => one.variant === variant && one.digest === digest && one.serves))
-  const done = live.filter(serves)
-  if (done.length === live.length)
-    return condition('True', 'Served', `${live.length} of ${live.length} servers serve revision ${revision.number}`)
-  const failed = live
-    .flatMap(({ server, versions }) => versions.map((version) => ({ server, ...version })))
-    .find(({ variant, digest, state }) => state === 'failed' && wanted.get(variant) === digest)
-  const counted = `${done.length} of ${live.length} servers serve revision ${revision.number}`
-  if (failed !== undefined) return condition('False', 'LoadFailed', `${counted}; ${failed.server}: ${failed.reason ?? 'failed'}`)
-  return condition('False', 'Progressing', counted)
+  const target = targetOf(resolveSpec(endpoint.spec).target)!
+  return [target.status(endpoint, reports), following(endpoint, missing)]
 }
 
 function following(

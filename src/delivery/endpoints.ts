@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { sql } from 'kysely'
 import { modelReference, modelsOf, resolveSpec } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
@@ -8,10 +9,11 @@ import { record } from '../registry/events.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { lockEndpoint } from './lock-endpoint.ts'
 import { nextFollow } from './next-follow.ts'
-import { findEndpoint, requireEndpoint, specOf, toEndpoint } from './read-endpoints.ts'
-import { judge, lockModels, resolveVariants, unsupported } from './resolve.ts'
+import { findEndpoint, managerOf, requireEndpoint, specOf, toEndpoint, toEndpoints } from './read-endpoints.ts'
+import { judge, lockModels, resolveVariants } from './resolve.ts'
 import { everServed, makeRevision, recordRevision, revisionOf, toRevision } from './revisions.ts'
 import { atOnce } from './strategy.ts'
+import { unsupported } from './targets.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { AliasRights } from '../registry/aliases.ts'
@@ -82,17 +84,35 @@ export class Endpoints {
     return await toEndpoint(read, await requireEndpoint(read, scope, name))
   }
 
-  /** In the order of names. */
-  async list(scope: Scope): Promise<Endpoint[]> {
-    const { read } = this.#ground.database
-    const rows = await read
+  /**
+   * In the order of the bytes of names; the database is asked a fixed number of times, whatever there is.
+   * @param after the last name of the page before
+   */
+  async page(scope: Scope, limit: number, after?: string): Promise<{ endpoints: Endpoint[]; total: number }> {
+    const { read, dialect } = this.#ground.database
+    const byBytes = dialect === 'postgres' ? sql<string>`name collate "C"` : sql<string>`name`
+    const there = read.selectFrom('endpoints').where('environment', '=', scope.environment).where('deleted_at', 'is', null)
+    const [rows, { total }] = await Promise.all([
+      there
+        .selectAll()
+        .$if(after !== undefined, (all) => all.where(byBytes, '>', after!))
+        .orderBy(byBytes)
+        .limit(limit)
+        .execute(),
+      there.select((columns) => columns.fn.countAll<number>().as('total')).executeTakeFirstOrThrow(),
+    ])
+    return { endpoints: await toEndpoints(read, rows), total }
+  }
+
+  /** All of them, by name, and who manages each. */
+  async managers(scope: Scope): Promise<Map<string, ManagedBy | undefined>> {
+    const rows = await this.#ground.database.read
       .selectFrom('endpoints')
-      .selectAll()
+      .select(['name', 'managed_by'])
       .where('environment', '=', scope.environment)
       .where('deleted_at', 'is', null)
       .execute()
-    const endpoints = await Promise.all(rows.map((row) => toEndpoint(read, row)))
-    return endpoints.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    return new Map(rows.map((row) => [row.name, managerOf(row)]))
   }
 
   /** The newest first. @throws SLW_NOT_FOUND */

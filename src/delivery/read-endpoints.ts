@@ -1,10 +1,10 @@
 import { SlipwayError } from '../core/errors.ts'
 import { closest } from '../contract/schema.ts'
-import { revisionOf } from './revisions.ts'
+import { toRevision } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { Scope } from '../registry/ground.ts'
-import type { EndpointsRow, Schema } from '../storage/sql/schema.ts'
+import type { EndpointsRow, RevisionsRow, RoutingStatesRow, Schema } from '../storage/sql/schema.ts'
 import type { Revision } from './revisions.ts'
 
 /** Since when and why the aliases of an endpoint are not followed. */
@@ -88,10 +88,31 @@ export async function findEndpoint(read: Kysely<Schema>, scope: Scope, name: str
 }
 
 export async function toEndpoint(read: Kysely<Schema>, row: Selectable<EndpointsRow>): Promise<Endpoint> {
-  const [revision, routing] = await Promise.all([
-    revisionOf(read, row.id, row.current_revision),
-    read.selectFrom('routing_states').selectAll().where('endpoint_id', '=', row.id).executeTakeFirstOrThrow(),
+  const [endpoint] = await toEndpoints(read, [row])
+  return endpoint!
+}
+
+/** Asks the database twice, however many there are. */
+export async function toEndpoints(read: Kysely<Schema>, rows: readonly Selectable<EndpointsRow>[]): Promise<Endpoint[]> {
+  if (rows.length === 0) return []
+  const ids = rows.map(({ id }) => id)
+  const [revisions, routings] = await Promise.all([
+    read
+      .selectFrom('revisions')
+      .innerJoin('endpoints', (join) =>
+        join.onRef('endpoints.id', '=', 'revisions.endpoint_id').onRef('endpoints.current_revision', '=', 'revisions.number'),
+      )
+      .selectAll('revisions')
+      .where('endpoints.id', 'in', ids)
+      .execute(),
+    read.selectFrom('routing_states').selectAll().where('endpoint_id', 'in', ids).execute(),
   ])
+  const revisionById = new Map(revisions.map((revision) => [revision.endpoint_id, revision]))
+  const routingById = new Map(routings.map((routing) => [routing.endpoint_id, routing]))
+  return rows.map((row) => endpointOf(row, revisionById.get(row.id)!, routingById.get(row.id)!))
+}
+
+function endpointOf(row: Selectable<EndpointsRow>, revision: Selectable<RevisionsRow>, routing: Selectable<RoutingStatesRow>): Endpoint {
   return {
     id: row.id,
     environment: row.environment,
@@ -100,8 +121,8 @@ export async function toEndpoint(read: Kysely<Schema>, row: Selectable<Endpoints
     spec: specOf(row),
     generation: row.generation,
     resourceVersion: row.resource_version,
-    managedBy: jsonOf<ManagedBy>(row.managed_by),
-    revision: revision!,
+    managedBy: managerOf(row),
+    revision: toRevision(revision),
     routing: {
       revision: routing.revision,
       beside: routing.beside ?? undefined,
@@ -115,6 +136,10 @@ export async function toEndpoint(read: Kysely<Schema>, row: Selectable<Endpoints
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   }
+}
+
+export function managerOf(row: Pick<Selectable<EndpointsRow>, 'managed_by'>): ManagedBy | undefined {
+  return jsonOf<ManagedBy>(row.managed_by)
 }
 
 /** As it was written. */

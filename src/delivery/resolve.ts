@@ -5,7 +5,7 @@ import { requireModel } from '../registry/models.ts'
 import { ALLOW_BREAKING_TAG, mayBreak, servingFailures, signatureOf, whyNotServable } from '../registry/policies.ts'
 import { requireVersion } from '../registry/read-versions.ts'
 import type { Kysely, Selectable } from 'kysely'
-import type { EndpointSpec, ResolvedSpec } from '../contract/endpoint.ts'
+import type { ResolvedSpec } from '../contract/endpoint.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Issue } from '../core/errors.ts'
 import type { Scope, Write } from '../registry/ground.ts'
@@ -25,23 +25,6 @@ export interface ResolvedVariant {
   /** Percent of the traffic. */
   readonly weight: number
   readonly serving: ServingOptions
-}
-
-/** What a document asks for and this release cannot do: by name, so that nothing is passed over. */
-export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[] {
-  const issues: Issue[] = []
-  const note = (path: string, message: string): void => void issues.push({ path: `spec.${path}`, message })
-  const { target, variants, replicas, autoscaling } = resolved
-  if (target !== 'local') note('target', `"${target}" is no target that this release can run an endpoint on; it has: local`)
-  if (variants.length > 1) note('variants', `${variants.length} variants: this release serves one variant in an endpoint`)
-  const [first] = variants
-  if (variants.length === 1 && first!.weight !== 100)
-    note('variants[0].weight', `${first!.weight}: the only variant has all the traffic, 100`)
-  const at = (key: string): string => (spec.overlays?.[target]?.[key as 'replicas'] === undefined ? key : `overlays.${target}.${key}`)
-  if (target === 'local' && replicas !== 1)
-    note(at('replicas'), `${replicas}: servers of the target "local" are started by people, and each of them that follows is one`)
-  if (target === 'local' && autoscaling !== undefined) note(at('autoscaling'), 'servers of the target "local" are started by people')
-  return issues
 }
 
 /** Makes those who change these models, or what their aliases point to, wait until we have ended; in one order, so that nobody waits in a circle. */

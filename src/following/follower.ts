@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { modelReference } from '../contract/endpoint.ts'
-import { everythingTo, fits } from '../contract/routing.ts'
+import { everythingTo, fits, isComplete } from '../contract/routing.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
@@ -10,6 +10,7 @@ import { filesAreToBlame } from '../serving/blame.ts'
 import { StateFile } from './kept-state.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionCondition } from '../contract/followed-state.ts'
+import type { Variants } from '../contract/routing.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
 import type { LiveEndpoint } from '../serving/live.ts'
@@ -151,7 +152,7 @@ export class Follower implements AsyncDisposable {
     return {
       name: endpoint.name,
       revision: endpoint.revision,
-      ...(now !== undefined && { segment: now.segment }),
+      ...(now?.segment !== undefined && { segment: now.segment }),
       versions: versions.map((condition) => asItIs(condition, now)),
     }
   }
@@ -309,6 +310,7 @@ export class Follower implements AsyncDisposable {
         ended: new AbortController(),
       }
       this.#targets.set(endpoint.name, next)
+      this.#failures.delete(endpoint.name)
       this.#track(this.#reach(next))
     }
     // What is new about routing holds from here on, also for what serves until the new versions are there.
@@ -402,8 +404,12 @@ export class Follower implements AsyncDisposable {
         })
         const failure = failures.find((failed) => failed.endpoint === endpoint.name)
         if (failure !== undefined) {
+          this.#failures.set(endpoint.name, failure.error)
           this.#present.set(endpoint.name, before ?? { endpoint: target.endpoint, held, failed: true })
-          used = before === undefined
+          // What of it has joined those that serve goes, and its files after that.
+          const gone = before === undefined ? undefined : await this.#apply()
+          used = true
+          if (gone !== undefined) this.#letGoAfter(gone.switches, { endpoint, held })
           throw failure.error
         }
         used = true
@@ -463,7 +469,10 @@ export class Follower implements AsyncDisposable {
   }
 
   #desired(): DesiredEndpoint[] {
-    return [...this.#present.values()].map((present) => desiredOf(present, this.#targets.get(present.endpoint.name)?.endpoint))
+    return [...this.#present.values()].map((present) => {
+      const { name } = present.endpoint
+      return desiredOf(present, this.#targets.get(name)?.endpoint, this.#failures.has(name))
+    })
   }
 
   /** Writes down what is known and served. What cannot be written is told, and goes on. */
@@ -554,10 +563,15 @@ function isRefused({ references = [] }: FollowedState, model: string): boolean {
   return references.some(({ reference, variant }) => variant === undefined && modelReference(reference).model === model)
 }
 
-/** @param latest what is to come: its routing holds already for as much of it as is there */
-function desiredOf({ endpoint, held }: Present, latest: FollowedEndpoint | undefined): DesiredEndpoint {
+/**
+ * @param latest what is to come: its routing holds already for as much of it as is there
+ * @param failed what is to come cannot be brought
+ */
+function desiredOf({ endpoint, held }: Present, latest: FollowedEndpoint | undefined, failed: boolean): DesiredEndpoint {
   const { name, labels, revision, variants } = endpoint
-  const newer = latest !== undefined && fits(latest.routing, identitiesOf(latest), identitiesOf(endpoint))
+  const isNewer = ({ routing }: FollowedEndpoint, declared: Variants, present: Variants): boolean =>
+    failed ? isComplete(routing, declared, present) : fits(routing, declared, present, endpoint.routing)
+  const newer = latest !== undefined && isNewer(latest, identitiesOf(latest), identitiesOf(endpoint))
   return {
     apiVersion: API_VERSION,
     kind: 'Endpoint',

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { upgradedStatistics, WINDOW_MS } from '../contract/observation-window.ts'
-import { mergeSeries, readSeries, writeSeries } from '../contract/statistics/series.ts'
+import { mergeSeries, readSeriesAtRest, writeSeries } from '../contract/statistics/series.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import type { Transaction } from 'kysely'
@@ -203,9 +203,7 @@ async function mergeInto(write: Transaction<Schema>, row: RollupKey, series: rea
 /** What a row holds; rows of the first releases have labels in the names. */
 function seriesOf(text: string): Series[] {
   const kept = JSON.parse(text) as WireSeries[] | Record<string, unknown>
-  const read = readSeries(Array.isArray(kept) ? kept : (upgradedStatistics(kept) as WireSeries[]))
-  if ('issues' in read) throw new SlipwayError('SLW_INTERNAL', `a row of windows cannot be read: ${read.issues[0]?.message}`)
-  return read.value
+  return readSeriesAtRest(Array.isArray(kept) ? kept : (upgradedStatistics(kept) as WireSeries[]))
 }
 
 function merged(a: readonly Series[], b: readonly Series[], endpoint: string): Series[] {

@@ -74,8 +74,10 @@ export class DataPlane {
   }
 
   /** Sets what is to be served. @returns what changed, and what could not be loaded */
-  apply(desired: readonly DesiredEndpoint[]): Promise<Applied> {
-    return this.#reconciler.apply(desired)
+  async apply(desired: readonly DesiredEndpoint[]): Promise<Applied> {
+    const applied = await this.#reconciler.apply(desired)
+    this.#changed()
+    return applied
   }
 
   /** Shares requests as is desired from the next one on, and waits for nothing; versions that are not there yet are left to `apply`. */
@@ -106,8 +108,16 @@ export class DataPlane {
   }
 
   /** The same as `apply` in two steps, for whoever must know first whether it can be done. */
-  prepare(desired: readonly DesiredEndpoint[]): Promise<Change> {
-    return this.#reconciler.prepare(desired)
+  async prepare(desired: readonly DesiredEndpoint[]): Promise<Change> {
+    const change = await this.#reconciler.prepare(desired)
+    return {
+      ...change,
+      commit: async (except) => {
+        const applied = await change.commit(except)
+        this.#changed()
+        return applied
+      },
+    }
   }
 
   get memory(): Pick<Residency, 'usedBytes' | 'budgetBytes'> {

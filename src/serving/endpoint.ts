@@ -1,6 +1,5 @@
 import { Router } from './router/router.ts'
 import type { Routing } from '../contract/routing.ts'
-import type { Decision } from './router/decision.ts'
 import type { Asked, Routed } from './router/router.ts'
 import type { Variant, VariantStatus } from './variant.ts'
 
@@ -82,7 +81,7 @@ export class Endpoint {
   }
 
   /** The same decision, after variants have changed and before anything ran. @throws as `Router.decide` */
-  again(decision: Decision, version: string | undefined): Routed<Variant> {
-    return this.#router.again(decision, version)
+  again(before: Routed<Variant>, version: string | undefined): Routed<Variant> {
+    return this.#router.again(before, version)
   }
 }

@@ -2,15 +2,15 @@
  * The one way in for predictions: find the endpoint, decide for a variant, wake it, hold a place in its queue, collect, make tensors, run,
  * answer, tell what happened. Whoever wants a prediction is a `Caller`, and holds no copy of any of it.
  */
-import { toSlipwayError } from '../core/errors.ts'
+import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { LOAD_WAIT_MS } from './data-plane.ts'
-import type { SlipwayError } from '../core/errors.ts'
 import type { Caller, Prepared, Terms } from './caller.ts'
 import type { RequestContext } from './context.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { TakeOutputs } from './observe/taps.ts'
 import type { Decision } from './router/decision.ts'
+import type { Routed } from './router/router.ts'
 import type { WorkResult } from './scheduler/scheduler.ts'
 import type { Loaded, Variant } from './variant.ts'
 
@@ -55,16 +55,15 @@ class Inference<Body> {
     return this.#dataPlane.endpoint(endpoint)
   }
 
-  #take({ decision, variant }: { readonly decision: Decision; readonly variant: Variant }): Variant {
+  #take({ decision, variant }: Routed<Variant>): void {
     this.#decision = decision
     this.#variant = variant
-    return variant
   }
 
   /** The variant that was decided for, as it is now. @throws SLW_MODEL_NOT_FOUND where there is none any more */
   #findAgain(): void {
     const terms = this.#terms!
-    this.#take(this.#endpoint(terms).again(this.#decision!, terms.version))
+    this.#take(this.#endpoint(terms).again({ decision: this.#decision!, variant: this.#variant! }, terms.version))
   }
 
   /**
@@ -170,15 +169,21 @@ class Inference<Body> {
     const onPart =
       caller.part === undefined
         ? undefined
-        : (part: WorkResult['outputs']): void => caller.part!({ context, subject, outputs: part, warnings, cache: undefined })
+        : (part: WorkResult['outputs']): void => {
+            takers?.(part)
+            caller.part!({ context, subject, outputs: part, warnings, cache: undefined })
+          }
     const cancel = variant.submit({ inputs, rows, outputs, priority, deadlineMs, parametersKey, onPart }, (error, result) => {
-      if (result === undefined) this.#fail(error)
-      else this.#answer(result, warnings, takers)
+      if (result !== undefined) this.#answer(result, warnings, onPart === undefined ? takers : undefined)
+      else if (variant.retired && isNotBegun(error)) this.#elsewhere(error, body)
+      else this.#fail(error)
     })
-    caller.onGone(cancel)
+    // Answered from the cache it is over already.
+    if (!this.#ended) caller.onGone(cancel)
   }
 
   #answer(result: WorkResult, warnings: readonly string[], takers: TakeOutputs | undefined): void {
+    if (this.#ended) return
     try {
       const context = this.#context!
       const { outputs, cache } = result
@@ -198,10 +203,27 @@ class Inference<Body> {
     this.#release?.()
     this.#release = undefined
     this.#findAgain()
+    this.#resume(body)
+  }
+
+  #resume(body: Body): void {
     this.#whenAwake(() => {
       this.#holdPlace()
       this.#prepare(body)
     })
+  }
+
+  /** A version that gave way has ended before it came to what it had accepted: the one that took its place is asked. */
+  #elsewhere(thrown: unknown, body: Body): void {
+    if (this.#ended) return
+    const before = this.#variant
+    try {
+      this.#findAgain()
+      if (this.#variant === before) throw thrown
+      this.#resume(body)
+    } catch {
+      this.#fail(thrown)
+    }
   }
 
   #fail(thrown: unknown, result?: WorkResult): void {
@@ -238,4 +260,9 @@ class Inference<Body> {
       traceparent,
     })
   }
+}
+
+/** What a scheduler says of a request that it closes before it has run. */
+function isNotBegun(error: unknown): boolean {
+  return error instanceof SlipwayError && (error.code === 'SLW_DRAINING' || error.code === 'SLW_CLOSED')
 }

@@ -3,8 +3,8 @@ import type { Endpoint } from './endpoint.ts'
 /** What is true of an endpoint now, as far as others want to know: plain data, which crosses processes. */
 export interface LiveEndpoint {
   readonly name: string
-  /** Of the routing by which requests are shared. */
-  readonly segment: number
+  /** Of the routing by which requests are shared; undefined where one of the processes has none yet. */
+  readonly segment?: number
   readonly variants: readonly LiveVariant[]
 }
 
@@ -26,21 +26,27 @@ export function liveEndpoints(endpoints: Iterable<Endpoint>): LiveEndpoint[] {
 
 /** Several processes as one server: ready is what is ready in each, and a routing is in force once it is in force in each. */
 export function liveTogether(all: readonly (readonly LiveEndpoint[])[]): LiveEndpoint[] {
-  const [first = [], ...others] = all
-  return first.map((endpoint) => {
-    const same = others.map((endpoints) => endpoints.find(({ name }) => name === endpoint.name))
-    return {
-      name: endpoint.name,
-      segment: Math.min(endpoint.segment, ...same.map((other) => other?.segment ?? 0)),
-      variants: endpoint.variants.map((variant) => {
-        const elsewhere = same.map((other) =>
-          other?.variants.find(({ name, version }) => name === variant.name && version === variant.version),
-        )
-        const trouble = [variant, ...elsewhere].find((one) => one?.ready !== true)
-        return elsewhere.length === 0 || (variant.ready && trouble === undefined)
-          ? variant
-          : { ...variant, ready: false, reason: trouble?.reason ?? variant.reason ?? 'it is not there in each process' }
-      }),
-    }
+  const names = new Set(all.flat().map(({ name }) => name))
+  return [...names].map((name) => {
+    const everywhere = all.map((endpoints) => endpoints.find((endpoint) => endpoint.name === name))
+    const there = everywhere.filter((endpoint) => endpoint !== undefined)
+    const segments = everywhere.map((endpoint) => endpoint?.segment)
+    const segment = segments.some((one) => one === undefined) ? undefined : Math.min(...segments.map(Number))
+    return { name, ...(segment !== undefined && { segment }), variants: variantsTogether(there, all.length) }
   })
+}
+
+function variantsTogether(endpoints: readonly LiveEndpoint[], processes: number): LiveVariant[] {
+  const distinct = new Map(endpoints.flatMap(({ variants }) => variants).map((variant) => [identity(variant), variant]))
+  return [...distinct].map(([key, variant]) => {
+    // Of two of one name and version in a process the first is the one that is asked.
+    const same = endpoints.map(({ variants }) => variants.find((one) => identity(one) === key)).filter((one) => one !== undefined)
+    const trouble = same.find(({ ready }) => !ready)
+    if (trouble !== undefined) return trouble
+    return same.length === processes ? variant : { ...variant, ready: false, reason: 'it is not there in each process' }
+  })
+}
+
+function identity({ name, version }: LiveVariant): string {
+  return JSON.stringify([name, version])
 }

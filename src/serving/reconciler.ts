@@ -2,7 +2,7 @@ import { orLate } from '../core/clock.ts'
 import { messageOf, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { identityOf } from '../contract/desired-endpoint.ts'
-import { fits, weightOf } from '../contract/routing.ts'
+import { fits, isComplete, weightOf } from '../contract/routing.ts'
 import { SpareThreads } from '../engine/thread.ts'
 import { Endpoint } from './endpoint.ts'
 import { Residency } from './residency.ts'
@@ -101,6 +101,8 @@ export class Reconciler {
   readonly #leaving = new Set<Variant>()
   /** What was asked for last, by endpoint: changes that are still on their way take their routing from it. */
   readonly #latest = new Map<string, DesiredEndpoint>()
+  /** The routing from before one that was put in force ahead of its variants, by endpoint: what a change that fails goes back to. */
+  readonly #settled = new Map<string, Routing>()
   #last: Promise<unknown> = Promise.resolve()
   /** What the server started with is loaded, or has failed. */
   #started = false
@@ -126,22 +128,43 @@ export class Reconciler {
   }
 
   /**
-   * Shares requests as is desired from the next one on, whatever is being loaded, switched or drained. What names variants that are not
-   * there yet is put in force by the change that brings them.
+   * Shares requests as is desired from the next one on, whatever is being loaded, switched or drained. What must wait for variants that
+   * are not there yet is put in force by the change that brings them.
    */
   route(desired: readonly DesiredEndpoint[]): void {
     for (const document of desired) {
-      const { name } = document.metadata
-      this.#latest.set(name, document)
-      const endpoint = this.endpoints.get(name)
-      if (endpoint !== undefined && fitsTo(document, endpoint.variants)) endpoint.reroute(document.routing)
+      this.#latest.set(document.metadata.name, document)
+      this.#reroute(document)
     }
   }
 
-  /** The routing for variants that are about to be put into use: the latest that fits to them, which may be newer than the change. */
+  /** @returns whether the routing could be put in force over what is there */
+  #reroute(document: DesiredEndpoint): boolean {
+    const { name } = document.metadata
+    const endpoint = this.endpoints.get(name)
+    if (endpoint === undefined) return false
+    const { routing, spec } = document
+    const settled = this.#settled.get(name) ?? endpoint.routing
+    const declared = identities(spec.variants)
+    const present = identities(endpoint.variants.map((variant) => variant.spec))
+    if (!fits(routing, declared, present, settled)) return false
+    if (isComplete(routing, declared, present)) this.#settled.delete(name)
+    else this.#settled.set(name, settled)
+    endpoint.reroute(routing)
+    return true
+  }
+
+  /** The routing for variants that are about to be put into use: the latest that was declared with them, which may be newer than the change. */
   #routingFor(desired: DesiredEndpoint, variants: readonly Variant[]): Routing {
     const latest = this.#latest.get(desired.metadata.name)
-    return latest !== undefined && fitsTo(latest, variants) ? latest.routing : desired.routing
+    const present = identities(variants.map((variant) => variant.spec))
+    return latest !== undefined && isComplete(latest.routing, identities(latest.spec.variants), present) ? latest.routing : desired.routing
+  }
+
+  /** Puts an endpoint whose change has failed back to the routing from before it, with what has only joined. */
+  #goBack(endpoint: Endpoint, variants: readonly Variant[] = endpoint.variants): void {
+    endpoint.replace(variants, this.#settled.get(endpoint.name))
+    this.#settled.delete(endpoint.name)
   }
 
   /** Loads what is desired and not there, and changes nothing yet. The next change waits until this one has ended. */
@@ -255,12 +278,13 @@ export class Reconciler {
         const report = this.#switch(step, resolve)
         report.catch(reject)
         switches.push(report)
-      } else step.endpoint.reroute(this.#routingFor(step.desired, step.kept))
+      } else if (!this.#reroute(this.#latest.get(step.endpoint.name) ?? step.desired)) this.#reroute(step.desired)
     }
     for (const name of gone) {
       const endpoint = this.endpoints.get(name)
       this.endpoints.delete(name)
       this.#latest.delete(name)
+      this.#settled.delete(name)
       for (const variant of endpoint?.variants ?? []) removed.push(this.#end(variant, 'removed'))
     }
     const ended = this.#whenEnded(switches, removed)
@@ -300,6 +324,7 @@ export class Reconciler {
   /** The endpoint stays as it was; what was loaded for it is closed. */
   async #undo({ endpoint, isNew, added, failed }: Step): Promise<void> {
     if (isNew) this.endpoints.delete(endpoint.name)
+    else this.#goBack(endpoint)
     const refused = new Set(failed.map((failure) => failure.spec))
     endpoint.keepFailures(added.filter((variant) => refused.has(variant.spec)))
     for (const variant of added) {
@@ -330,7 +355,9 @@ export class Reconciler {
       (variant) => variant.loaded !== undefined && bad.some((other) => other.spec.path === variant.spec.path),
     )
     const removed = holdsBack ? [] : step.removed.filter((variant) => !stays.includes(variant))
-    if (holdsBack) endpoint.replace([...endpoint.variants, ...good])
+    // Those that were to have a part of the traffic wait for the whole change.
+    const joining = holdsBack ? good.filter(({ spec }) => weightOf(desired.routing, spec.name) === 0) : good
+    if (holdsBack) this.#goBack(endpoint, [...endpoint.variants, ...joining])
     else {
       // Where nothing can answer, what failed stays listed: requests are told why.
       const next = specs
@@ -339,6 +366,7 @@ export class Reconciler {
         .filter((variant) => isNew || !bad.includes(variant) || good.length + kept.length === 0)
       const variants = [...stays, ...next]
       endpoint.replace(variants, this.#routingFor(desired, variants))
+      this.#settled.delete(endpoint.name)
     }
     const triedAgain = new Set(added.map((variant) => identityOf(variant.spec)))
     const givenUp = removed.filter((variant) => variant.phase === 'failed' && !triedAgain.has(identityOf(variant.spec)))
@@ -353,12 +381,12 @@ export class Reconciler {
     await faultPoint('switch.done')
     const draining = clock.monotonicMs()
     await ended.disposeAsync()
-    if (!isNew) for (const variant of bad) if (!endpoint.variants.includes(variant)) await variant.close()
+    if (!isNew) for (const variant of added) if (!endpoint.variants.includes(variant) && !variant.retired) await variant.close()
     const drainMs = clock.monotonicMs() - draining
     const report: SwitchReport = {
       endpoint: endpoint.name,
       from,
-      to: good.map((variant) => variant.spec),
+      to: joining.map((variant) => variant.spec),
       loadMs: step.loadMs,
       warmUpMs: step.warmUpMs,
       switchMs,
@@ -425,10 +453,6 @@ function failedLoad(
 ): FailedLoad {
   const held = variants.some((variant) => variant.spec.path === spec.path && variant.loaded !== undefined && variant.ready)
   return { endpoint: name, spec, held, ...failure }
-}
-
-function fitsTo({ routing, spec }: DesiredEndpoint, variants: readonly Variant[]): boolean {
-  return fits(routing, identities(spec.variants), identities(variants.map((variant) => variant.spec)))
 }
 
 /** By name; of two with one name the first is the one that requests go to. */

@@ -142,6 +142,7 @@ describe('/api/v1', () => {
       names,
       Array.from({ length: 7 }, (_, index) => `page-${6 - index}`),
     )
+    assert.equal((await plane.ask('GET', '/endpoints?pageToken=!')).status, 400)
     assert.equal((await plane.ask('GET', '/models?limit=0')).status, 400)
     assert.equal((await plane.ask('GET', '/models?pageToken=x')).status, 400)
     assert.equal((await plane.ask('GET', '/models?colour=red')).status, 400)

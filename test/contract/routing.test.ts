@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fits, unitPoint } from '../../src/contract/routing.ts'
+import type { Routing } from '../../src/contract/routing.ts'
 
 interface Vectors {
   readonly vectors: readonly { readonly salt: string; readonly unit: string; readonly point: number }[]
@@ -37,18 +38,33 @@ describe('a routing', () => {
     ['next', 'v2'],
     ['gone', 'v0'],
   ])
+  const to = (present: Record<string, string>, now: Routing['weights']): boolean =>
+    fits(routing, declared, new Map(Object.entries(present)), { ...routing, weights: now })
+
   it('fits to what is there of it, and not to another version of a variant that it gives a weight', () => {
-    const to = (present: Record<string, string>): boolean => fits(routing, declared, new Map(Object.entries(present)))
+    const now = { main: 100 }
     assert.deepEqual(
       [
-        to({ main: 'v1', next: 'v2' }),
-        to({ main: 'v1' }),
-        to({ main: 'v1', gone: 'another' }),
-        to({ main: 'v1', next: 'v1' }),
-        to({ gone: 'v0' }),
-        to({}),
+        to({ main: 'v1', next: 'v2' }, now),
+        to({ main: 'v1' }, now),
+        to({ main: 'v1', gone: 'another' }, now),
+        to({ main: 'v1', next: 'v1' }, now),
+        to({ gone: 'v0' }, now),
+        to({}, now),
       ],
       [true, true, true, false, false, false],
+    )
+  })
+
+  it('does not fit where one that is there would get more than it has, and more than it is to have, as another is missing', () => {
+    assert.deepEqual(
+      [
+        to({ next: 'v2', old: 'v0' }, { old: 100 }),
+        to({ next: 'v2', old: 'v0' }, { old: 50, next: 50 }),
+        to({ next: 'v2', old: 'v0' }, { next: 100 }),
+        to({ main: 'v1', next: 'v2', old: 'v0' }, { old: 100 }),
+      ],
+      [false, false, true, true],
     )
   })
 })

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { resolveSpec } from '../../src/contract/endpoint.ts'
 import { nextFollow } from '../../src/delivery/next-follow.ts'
-import { unsupported } from '../../src/delivery/resolve.ts'
+import { Delivery } from '../../src/delivery/delivery.ts'
+import { planOf, unsupported } from '../../src/delivery/targets.ts'
 import { ANNA } from '../registry/in-registry.ts'
 import { declared, eachDelivery } from './in-delivery.ts'
 import type { EndpointSpec } from '../../src/contract/endpoint.ts'
 import type { Endpoint } from '../../src/delivery/read-endpoints.ts'
+import type { Database } from '../../src/storage/sql/database.ts'
 import type { World } from './in-delivery.ts'
 
 const served = ({ revision }: Endpoint): string =>
@@ -322,6 +324,57 @@ test('what this release cannot do is refused by name', () => {
   // What another target would have is kept, and does not count here.
   assert.deepEqual(paths({ variants: [{ model: 'a/1' }], overlays: { kubernetes: { replicas: 5 } } }), [])
   assert.deepEqual(paths({ variants: [{ model: 'a/1' }], autoscaling: { minReplicas: 1, maxReplicas: 2 } }), ['spec.autoscaling'])
+})
+
+eachDelivery(
+  'a page of endpoints asks the database as often for one as for many, and pages follow in the order of names',
+  async (world) => {
+    const { database, delivery, registry, version } = world
+    await version('churn')
+    const names = ['Zoo', 'a', 'a-1', 'b', 'c', 'd', 'e']
+    for (const name of names) await delivery.endpoints.apply(ANNA, declared(name, 'churn/1'))
+    let statements = 0
+    const counted = {
+      dialect: database.dialect,
+      read: database.read.withPlugin({
+        transformQuery: ({ node }) => {
+          statements++
+          return node
+        },
+        transformResult: ({ result }) => Promise.resolve(result),
+      }),
+    } as Database
+    const counting = new Delivery({ ...registry.ground, database: counted })
+    const asked = async (limit: number, after?: string): Promise<[string[], number]> => {
+      statements = 0
+      const { endpoints } = await counting.endpoints.page(ANNA, limit, after)
+      await counting.statusOf(ANNA, endpoints)
+      return [endpoints.map(({ name }) => name), statements]
+    }
+    const [all, often] = await asked(100)
+    assert.deepEqual(all, names)
+    assert.deepEqual(await asked(1), [['Zoo'], often])
+    assert.deepEqual(await asked(2, 'a-1'), [['b', 'c'], often])
+    assert.equal((await delivery.endpoints.page(ANNA, 2, 'c')).total, 7)
+  },
+)
+
+eachDelivery('what a declaration changes at its target is told before it is made', async (world) => {
+  const { delivery, set } = world
+  await churn(world)
+  const steps = async (spec: EndpointSpec): Promise<string[]> => {
+    const { before, after } = await delivery.endpoints.apply(ANNA, { name: 'churn', labels: {}, spec }, { dryRun: true })
+    return planOf(before, after).map((step) => step.replace(/[\d.]+ MB/, 'N MB'))
+  }
+  assert.deepEqual(await steps({ variants: [{ model: 'churn/2' }] }), [
+    'each server that follows loads churn/2 (N MB) in the place of churn/1',
+  ])
+  assert.deepEqual(await steps({ variants: [{ name: 'other', model: 'churn/2' }] }), [
+    'each server that follows loads churn/2 (N MB)',
+    'each server that follows ends churn/1',
+  ])
+  await set('churn@champion', 2)
+  assert.deepEqual(await steps({ variants: [{ model: 'churn/2' }] }), [])
 })
 
 test('times of a cron line keep to the clocks of their zone', () => {

@@ -6,10 +6,11 @@ import { WindowBuffer } from '../../src/following/windows/buffer.ts'
 import { trafficOf } from '../../src/monitoring/traffic.ts'
 import { Windows } from '../../src/monitoring/windows.ts'
 import { readWindow, writeWindow } from '../../src/contract/observation-window.ts'
-import { writeSeries } from '../../src/contract/statistics/series.ts'
+import { readSeries, writeSeries } from '../../src/contract/statistics/series.ts'
 import { TestClock } from '../registry/in-registry.ts'
 import { eachDatabase } from '../storage/databases.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
+import type { WireSeries } from '../../src/contract/statistics/series.ts'
 import type { ObservationWindow } from '../../src/contract/observation-window.ts'
 import type { Observed } from '../../src/serving/observe/observations.ts'
 
@@ -80,11 +81,11 @@ test('what a histogram has grown by is what was observed since', () => {
   for (const value of [0, 0.001, 0.5]) histogram.observe(value)
   const before = histogram.snapshot()
   for (const value of [0.001, 20, 100]) histogram.observe(value)
-  const change = subtractHistograms(histogram.snapshot(), before)
+  const change = subtractHistograms(histogram.snapshot(), before)!
   assert.deepEqual(mergeHistograms(before, change).counts, histogram.snapshot().counts)
   assert.deepEqual(mergeHistograms(before, change).native, histogram.snapshot().native)
   assert.equal(change.count, 3)
-  assert.deepEqual(subtractHistograms(before, histogram.snapshot()), before, 'one that began anew is all new')
+  assert.equal(subtractHistograms(before, histogram.snapshot()), undefined, 'one that has become less has not grown')
 })
 
 eachDatabase('windows of three servers that are sent again, in any order and late, add up to what was counted', async (database) => {
@@ -210,11 +211,13 @@ eachDatabase('what came in other ways and under other segments stays apart', asy
   assert.equal((await windows.list('default', { ...span, source: 'batch' })).length, 1)
 })
 
+/** Of a kind that this release does not know. */
+const sketch = (k: number) => ({ kind: 'sketch-of-tomorrow', k, levels: [[1, 2], ['NaN']], deep: { a: null } })
+
 eachDatabase('a kind of statistic that only a newer release knows goes through whole, and is added to by nobody', async (database) => {
   const clock = new TestClock()
   clock.pass(START + 60_000 - clock.epochMs())
   const windows = new Windows(database, clock)
-  const sketch = (k: number) => ({ kind: 'sketch-of-tomorrow', k, levels: [[1, 2], ['NaN']], deep: { a: null } })
   const wire = (sequence: number, k: number) => ({
     apiVersion: 'slipway/v1',
     key: {
@@ -253,6 +256,48 @@ eachDatabase('a kind of statistic that only a newer release knows goes through w
   const buffer = await WindowBuffer.open({ folder: folder.path, filesMax: 8, bytesMax: 10_000_000 })
   await buffer.add([read(wire(3, 3))])
   assert.deepEqual((await buffer.next())?.windows.map(writeWindow), [wire(3, 3)])
+})
+
+test('of what another release could not merge, that which this one knows is merged, and what is wrong with it is told', () => {
+  const series = (statistic: unknown): WireSeries => ({ name: 'scores', labels: {}, statistic: statistic as WireSeries['statistic'] })
+  const count = (value: number): unknown => ({ kind: 'count', value })
+  const read = readSeries([series({ kind: 'unmerged', parts: [count(2), sketch(1), count(3)], dropped: 1 })])
+  assert.ok('value' in read)
+  assert.deepEqual(
+    read.value.map(({ statistic }) => statistic),
+    [count(5), { kind: 'unmerged', parts: [sketch(1)], dropped: 1 }],
+  )
+  const wrong: unknown[] = [
+    { kind: 'unmerged' },
+    { kind: 'unmerged', parts: [1], dropped: 0 },
+    { kind: 'unmerged', parts: [], dropped: -1 },
+    { kind: 'unmerged', parts: [{ kind: 'count', value: 'many' }], dropped: 0 },
+    { kind: 'unmerged', parts: [{ kind: 'unmerged', parts: [], dropped: 0 }], dropped: 0 },
+  ]
+  for (const one of wrong) assert.ok('issues' in readSeries([series(one)]), JSON.stringify(one))
+})
+
+eachDatabase('a row at rest that cannot be read is in the way of nothing that is added to it, and is kept', async (database) => {
+  const clock = new TestClock()
+  clock.pass(START + 60_000 - clock.epochMs())
+  const windows = new Windows(database, clock)
+  const counted = new Counted()
+  const cutter = new WindowCutter({ server: 'one', bootId: 'boot' }, START)
+  const add = async (endMs: number): Promise<void> => {
+    counted.ask(200, 0.1)
+    await windows.add('default', cutter.cut(counted.observed(), endMs), clock.epochMs())
+  }
+  await add(START + 10_000)
+  const broken = { name: 'request_seconds', labels: {}, statistic: { kind: 'histogram', count: 'many' } }
+  await database.write((write) =>
+    write
+      .updateTable('window_rollups')
+      .set({ statistics: JSON.stringify([broken]) })
+      .execute(),
+  )
+  await add(START + 20_000)
+  const [hour] = await windows.list('default', { span: '1h', fromMs: START, untilMs: START + 60_000 })
+  assert.ok(['unmerged', 'histogram'].every((kind) => hour!.series.some(({ statistic }) => statistic.kind === kind)))
 })
 
 test('windows as the first releases wrote them are read', () => {

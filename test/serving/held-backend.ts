@@ -13,18 +13,21 @@ export class HeldBackend implements Backend {
     await this.loads.get(version)
     const model = await instances.open(options)
     const hold = this.runs
+    const held = new Set<unknown>()
     const slots = model.slots.map((slot) => ({
       get state() {
         return slot.state
       },
       get available() {
-        return slot.available
+        return slot.available && !held.has(slot)
       },
       status: () => slot.status(),
       poll: () => slot.poll(),
       stream: (...given: Parameters<typeof slot.stream>) => slot.stream(...given),
       async run(...given: Parameters<typeof slot.run>) {
+        held.add(slot)
         await hold.get(version)
+        held.delete(slot)
         return await slot.run(...given)
       },
     }))

@@ -11,6 +11,7 @@ import { addingModel, WIDTH } from '../adding-models.ts'
 import { until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { HeldBackend } from './held-backend.ts'
+import type { DataPlaneOptions } from '../../src/serving/data-plane.ts'
 import type { DesiredEndpoint } from '../../src/contract/desired-endpoint.ts'
 import type { Routing } from '../../src/contract/routing.ts'
 import type { RequestEvent } from '../../src/serving/observe/events.ts'
@@ -28,7 +29,7 @@ interface World extends AsyncDisposable {
 }
 
 /** An endpoint `e` of models that add their version. */
-async function world(): Promise<World> {
+async function world(options: Partial<DataPlaneOptions> = {}): Promise<World> {
   await using opened = new AsyncDisposableStack()
   const folder = opened.use(await temporaryFolder())
   for (const version of [1, 2, 3]) await folder.write(`${version}/model.onnx`, addingModel(version))
@@ -42,6 +43,7 @@ async function world(): Promise<World> {
       log: silentLogger,
       observers: [{ request: (event) => void events.push(event) }],
       backend,
+      ...options,
       random: () => {
         draws++
         return 0.5
@@ -145,7 +147,7 @@ describe('a change of weights', () => {
 
   it('gives to those that are there while a variant is missing, and says that this was no chance', async () => {
     await using it = await world()
-    await it.dataPlane.apply(it.desired({ a: 1, b: 2 }, { a: 100, b: 0 }, 1))
+    await it.dataPlane.apply(it.desired({ a: 1, b: 2 }, { a: 50, b: 50 }, 1))
     const gate = Promise.withResolvers<void>()
     it.backend.loads.set('3', gate.promise)
     const loading = it.dataPlane.apply(it.desired({ a: 1, b: 2, c: 3 }, { a: 40, b: 40, c: 20 }, 2))
@@ -157,6 +159,58 @@ describe('a change of weights', () => {
       it.events.map(({ decision }) => decision?.assignment),
       ['incomplete', 'randomised'],
     )
+  })
+})
+
+describe('a change of versions and weights', () => {
+  it('gives a canary that is there already no more than its share while the new main version is being loaded', async () => {
+    await using it = await world()
+    await it.dataPlane.apply(it.desired({ main: 1, canary: 2 }, { main: 100, canary: 0 }, 1))
+    const gate = Promise.withResolvers<void>()
+    it.backend.loads.set('3', gate.promise)
+    const loading = it.dataPlane.apply(it.desired({ next: 3, canary: 2 }, { next: 90, canary: 10 }, 2))
+    await until(() => it.dataPlane.endpoint('e').loading.length === 1, 'the new version is being loaded')
+    assert.deepEqual([await it.ask(), it.dataPlane.live()[0]?.segment], [1, 1])
+    gate.resolve()
+    await loading
+    assert.deepEqual([await it.ask(), it.dataPlane.live()[0]?.segment], [3, 2])
+  })
+
+  it('that fails goes back to the weights from before it, and what was to have a part of them serves nothing', async () => {
+    await using it = await world()
+    await it.dataPlane.apply(it.desired({ a: 1 }, { a: 100 }, 1))
+    const gate = Promise.withResolvers<void>()
+    it.backend.loads.set('3', gate.promise)
+    it.backend.loads.set('3', gate.promise)
+    const failing = it.dataPlane.apply(it.desired({ a: 1, b: 2, c: 3 }, { a: 10, b: 60, c: 30 }, 2))
+    await until(() => it.dataPlane.live()[0]?.segment === 2, 'the new weights hold for what is there')
+    gate.promise.catch(() => {})
+    gate.reject(new Error('it cannot be opened'))
+    const { failures, switches } = await failing
+    assert.deepEqual(
+      failures.map(({ spec }) => spec.name),
+      ['c'],
+    )
+    await switches
+    assert.deepEqual(
+      it.dataPlane.live().map(({ segment, variants }) => [segment, variants.map(({ name }) => name)]),
+      [[1, ['a']]],
+    )
+    assert.equal(await it.ask(), 1)
+  })
+
+  it('leaves no request behind that waited for a version which did not end in time', async () => {
+    await using it = await world({ drainTimeoutMs: 50 })
+    await it.dataPlane.apply(it.desired({ main: 1 }, { main: 100 }, 1))
+    const gate = Promise.withResolvers<void>()
+    it.backend.runs.set('1', gate.promise)
+    const running = it.ask()
+    await until(() => it.dataPlane.endpoint('e').variants[0]?.loaded?.slots[0]?.available === false, 'one runs')
+    const waiting = it.ask()
+    await it.dataPlane.apply(it.desired({ main: 2 }, { main: 100 }, 2))
+    assert.equal(await waiting, 2)
+    gate.resolve()
+    await running.catch(() => {})
   })
 })
 
@@ -193,6 +247,41 @@ describe('a request without a unit', () => {
     const { decision } = it.dataPlane.endpoint('e').decide({ version: '2' })
     assert.deepEqual([it.draws(), decision.assigned, decision.assignment], [0, 'b', 'version'])
   })
+})
+
+it('a request that waited to be prepared while its version was replaced counts for the one that answers, in its segment', async () => {
+  await using it = await world()
+  await it.dataPlane.apply(it.desired({ main: 1 }, { main: 100 }, 1))
+  let first = true
+  const answer = callModel(it.dataPlane, {
+    endpoint: 'e',
+    async prepare({ requestedOutputs }) {
+      if (first) await it.dataPlane.apply(it.desired({ main: 2 }, { main: 100 }, 2))
+      first = false
+      const inputs = [{ name: 'x', datatype: 'FP32' as const, shape: [1, WIDTH], data: new Float32Array(WIDTH) }]
+      return { inputs, rows: 1, warnings: [], outputs: requestedOutputs(undefined) }
+    },
+  })
+  assert.equal(((await answer)[0]!.data as Float32Array)[0], 2)
+  assert.deepEqual(
+    it.events.map(({ subject, decision }) => [subject?.version, decision?.segment]),
+    [['2', 2]],
+  )
+})
+
+it('what is true of endpoints that came is told as soon as they are in use', async () => {
+  await using it = await world()
+  const told: (number | undefined)[] = []
+  it.dataPlane.watch(() => void told.push(it.dataPlane.live()[0]?.segment))
+  await it.dataPlane.apply(it.desired({ main: 1 }, { main: 100 }, 1))
+  const gate = Promise.withResolvers<void>()
+  it.backend.runs.set('1', gate.promise)
+  const slow = it.ask()
+  await until(() => it.dataPlane.endpoint('e').variants[0]?.loaded?.scheduler.inFlight === 1, 'a request runs')
+  await it.dataPlane.apply(it.desired({ main: 2 }, { main: 100 }, 2))
+  assert.equal(told.at(-1), 2, 'the version before still drains')
+  gate.resolve()
+  await slow
 })
 
 describe('a unit', () => {

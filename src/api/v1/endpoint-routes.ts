@@ -12,6 +12,8 @@ import {
 } from '../../contract/delivery-api.ts'
 import { EndpointDocument, modelsOf } from '../../contract/endpoint.ts'
 import { findEndpoint, specOf } from '../../delivery/read-endpoints.ts'
+import { planOf } from '../../delivery/targets.ts'
+import { PageQuery, pageOfThings } from '../../contract/registry-api.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { endpointAnswer, revisionAnswer } from './endpoint-answer.ts'
 import { v1Route } from './route.ts'
@@ -22,6 +24,7 @@ import type { V1Answer, V1Call, V1Route } from './route.ts'
 
 const tag = 'endpoints'
 const ENDPOINT = '/endpoints/:endpoint'
+const LIMIT = 100
 const closed = { additionalProperties: false } as const
 
 /** What people compare: what was declared, and what it came to. */
@@ -38,7 +41,7 @@ async function applied(
   const [status] = await options.delivery.statusOf(scope, [after])
   const found = differences(before === undefined ? {} : compared(before), compared(after))
   return {
-    body: { change, dryRun, differences: found, endpoint: endpointAnswer(status!) },
+    body: { change, dryRun, differences: found, plan: planOf(before, after), endpoint: endpointAnswer(status!) },
     etag: String(after.resourceVersion),
     status: change === 'created' && !dryRun ? 201 : 200,
   }
@@ -94,6 +97,18 @@ function renewalRoute(action: 'resume' | 'sync', summary: string): V1Route {
   })
 }
 
+/** A page begins after the last name of the one before. */
+function tokenOf(name: string): string {
+  return Buffer.from(name).toString('base64url')
+}
+
+/** @throws SLW_INPUT_INVALID */
+function placeOf(token: string): string {
+  const name = Buffer.from(token, 'base64url').toString()
+  if (name !== '' && tokenOf(name) === token && !name.includes('\0')) return name
+  throw new SlipwayError('SLW_INPUT_INVALID', `pageToken ${JSON.stringify(token.slice(0, 100))} is none that was given out`)
+}
+
 export const ENDPOINT_ROUTES: readonly V1Route[] = [
   v1Route({
     method: 'GET',
@@ -102,11 +117,13 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     summary: 'The endpoints, and how each of them is',
     tag,
     action: 'read',
-    answer: Type.Object({ items: Type.Array(EndpointAnswer), total: Type.Integer() }),
-    handle: async ({ options, scope, caller }) => {
-      const { delivery } = options
-      const items = (await delivery.statusOf(scope, await delivery.endpoints.list(scope))).map((status) => endpointAnswer(status, caller))
-      return { body: { items, total: items.length } }
+    query: Type.Object(PageQuery, closed),
+    answer: pageOfThings(EndpointAnswer),
+    handle: async ({ options: { delivery }, scope, caller, query: { limit = LIMIT, pageToken } }) => {
+      const { endpoints, total } = await delivery.endpoints.page(scope, limit + 1, pageToken === undefined ? undefined : placeOf(pageToken))
+      const items = (await delivery.statusOf(scope, endpoints.slice(0, limit))).map((status) => endpointAnswer(status, caller))
+      const last = endpoints.length > limit ? items.at(-1) : undefined
+      return { body: { items, total, ...(last !== undefined && { nextPageToken: tokenOf(last.metadata.name) }) } }
     },
   }),
   v1Route({

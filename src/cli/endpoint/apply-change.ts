@@ -43,10 +43,12 @@ export async function changeEndpoint(options: ChangeOptions, client: RegistryCli
 }
 
 /** `endpoint churn configured: revision 4`, and below it what has changed. */
-export function changeText({ change, dryRun, endpoint, differences }: AppliedAnswer): string {
+export function changeText({ change, dryRun, endpoint, differences, plan = [] }: AppliedAnswer): string {
   const { metadata, status } = endpoint
   const head = `endpoint ${metadata.name} ${dryRun && change !== 'unchanged' ? `would be ${change}` : change}: revision ${status.revision.number}`
-  return [head, ...differences.map(({ path, before, after }) => differenceText(path, before, after))].join('\n')
+  // Afterwards it is told by the servers themselves.
+  const steps = dryRun ? plan.map((step) => `  > ${step}`) : []
+  return [head, ...differences.map(({ path, before, after }) => differenceText(path, before, after)), ...steps].join('\n')
 }
 
 function differenceText(path: string, before: unknown, after: unknown): string {

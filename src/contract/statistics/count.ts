@@ -15,6 +15,6 @@ export const countKind: StatisticKind<CountData> = {
   encode: ({ value }) => ({ kind: 'count', value: encodeReal(value) }) as CountData,
   decode: (wire) => ({ kind: 'count', value: decodeReal((wire as unknown as { value: Real }).value) }),
   merge: (a, b) => ({ kind: 'count', value: a.value + b.value }),
-  subtract: (now, before) => (before.value > now.value ? now : { kind: 'count', value: now.value - before.value }),
+  subtract: (now, before) => (before.value > now.value ? undefined : { kind: 'count', value: now.value - before.value }),
   isEmpty: ({ value }) => value === 0,
 }

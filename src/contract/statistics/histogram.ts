@@ -130,9 +130,9 @@ export function mergeHistograms(a: HistogramData, b: HistogramData): HistogramDa
  * @returns all of `now` where `before` has more: it began anew
  * @throws RangeError when the edges or schemas differ
  */
-export function subtractHistograms(now: HistogramData, before: HistogramData): HistogramData {
+export function subtractHistograms(now: HistogramData, before: HistogramData): HistogramData | undefined {
   requireSameEdges(now, before)
-  if (before.count > now.count || before.counts.some((count, index) => count > (now.counts[index] ?? 0))) return now
+  if (before.count > now.count || before.counts.some((count, index) => count > (now.counts[index] ?? 0))) return undefined
   const earlier = new Map(before.native)
   return {
     ...now,

@@ -18,8 +18,8 @@ export interface StatisticKind<T extends { readonly kind: string }> {
   decode(wire: WireStatistic): T
   /** @throws RangeError where they were not taken in the same way, such as over other edges */
   merge(a: T, b: T): T
-  /** What has come since `before`, of what has only grown; all of `now` where it began anew. @throws RangeError as merge */
-  subtract(now: T, before: T): T
+  /** What has come since `before`; undefined where there is less than before: it has not only grown. @throws RangeError as merge */
+  subtract(now: T, before: T): T | undefined
   /** Whether nothing was observed. */
   isEmpty(statistic: T): boolean
 }

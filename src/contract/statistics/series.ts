@@ -1,6 +1,14 @@
 /** Statistics with a name and labels, and sets of them. */
 import { Type } from 'typebox'
-import { isEmptyStatistic, mergeStatistics, readStatistic, subtractStatistics, WireStatisticSchema, writeStatistic } from './statistics.ts'
+import {
+  isEmptyStatistic,
+  mergeStatistics,
+  readStatistic,
+  subtractStatistics,
+  unreadable,
+  WireStatisticSchema,
+  writeStatistic,
+} from './statistics.ts'
 import type { Static } from 'typebox'
 import type { Issue } from '../../core/errors.ts'
 import type { KnownStatistic, Statistic } from './statistics.ts'
@@ -40,9 +48,18 @@ export function readSeries(wire: readonly WireSeries[]): { readonly value: Serie
       return {
         issues: read.issues.map(({ path, message }) => ({ path: `series[${index}].statistic.${path}`, message: `${name}: ${message}` })),
       }
-    series.push({ name, labels, statistic: read.value })
+    for (const value of read.values) series.push({ name, labels, statistic: value })
   }
   return { value: series }
+}
+
+/** Reads a set at rest. What cannot be read, as after a fault of a release before, stays what it is and is in nobody's way. */
+export function readSeriesAtRest(wire: readonly WireSeries[]): Series[] {
+  return wire.flatMap(({ name, labels, statistic }) => {
+    const read = readStatistic(statistic)
+    const values: readonly Statistic[] = 'issues' in read ? [unreadable(statistic)] : read.values
+    return values.map((value) => ({ name, labels, statistic: value }))
+  })
 }
 
 export function writeSeries(series: readonly Series[]): WireSeries[] {
@@ -71,13 +88,15 @@ function mergedOf(name: string, a: Statistic, b: Statistic): Statistic {
   }
 }
 
-/** What a set has grown by since `before`; nothing of what has not grown. */
+/**
+ * What a set has grown by since `before`: nothing of what has not grown, and nothing of what has become less, which has left for another
+ * place and was counted here before.
+ */
 export function growthOf(now: readonly Series<KnownStatistic>[], before: readonly Series<KnownStatistic>[]): Series<KnownStatistic>[] {
   const earlier = new Map(before.map((series) => [seriesKey(series), series.statistic]))
-  return now
-    .map((series) => {
-      const then = earlier.get(seriesKey(series))
-      return then === undefined ? series : { ...series, statistic: subtractStatistics(series.statistic, then) }
-    })
-    .filter(({ statistic }) => !isEmptyStatistic(statistic))
+  return now.flatMap((series) => {
+    const then = earlier.get(seriesKey(series))
+    const grown = then === undefined ? series.statistic : subtractStatistics(series.statistic, then)
+    return grown === undefined || isEmptyStatistic(grown) ? [] : [{ ...series, statistic: grown }]
+  })
 }

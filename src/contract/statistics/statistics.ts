@@ -35,16 +35,59 @@ export const WireStatisticSchema = Type.Unsafe<WireStatistic>(
   Type.Object({ kind: Type.String({ minLength: 1, maxLength: 100 }) }, { additionalProperties: true }),
 )
 
-/** Reads what came: of a kind that is known, checked; of another one, as it is. */
-export function readStatistic(wire: WireStatistic): { readonly value: Statistic } | { readonly issues: readonly Issue[] } {
-  if (wire.kind === 'unmerged') {
-    const { parts = [], dropped = 0 } = wire as Partial<Omit<UnmergedData, 'kind'>>
-    return { value: bounded([...parts], dropped) }
-  }
+const UnmergedSchema = Type.Object({
+  kind: Type.Literal('unmerged'),
+  parts: Type.Array(WireStatisticSchema, { maxItems: PARTS_MAX }),
+  dropped: Type.Integer({ minimum: 0 }),
+})
+
+export type StatisticsRead = { readonly values: readonly Statistic[] } | { readonly issues: readonly Issue[] }
+
+/**
+ * Reads what came: of a kind that is known, checked; of another one, as it is. Of what somebody could not merge, that which we can is
+ * merged, so that it may come to several.
+ */
+export function readStatistic(wire: WireStatistic): StatisticsRead {
+  if (wire.kind === 'unmerged') return readUnmerged(wire)
   const kind = KINDS.get(wire.kind)
-  if (kind === undefined) return { value: { kind: 'unmerged', parts: [wire], dropped: 0 } }
+  if (kind === undefined) return { values: [{ kind: 'unmerged', parts: [wire], dropped: 0 }] }
   const checked = check(kind.schema, wire)
-  return 'issues' in checked ? checked : { value: kind.decode(wire) }
+  return 'issues' in checked ? checked : { values: [kind.decode(wire)] }
+}
+
+function readUnmerged(wire: WireStatistic): StatisticsRead {
+  const checked = check(UnmergedSchema, wire)
+  if ('issues' in checked) return checked
+  const { parts, dropped } = checked.value
+  const unknown = parts.filter(({ kind }) => !KINDS.has(kind))
+  if (unknown.some(({ kind }) => kind === 'unmerged')) return { issues: [{ path: 'parts', message: 'a part is unmerged itself' }] }
+  const known = new Map<string, Statistic>()
+  for (const part of parts) {
+    if (!KINDS.has(part.kind)) continue
+    const read = readStatistic(part)
+    if ('issues' in read) return read
+    for (const one of read.values) {
+      const other = known.get(one.kind)
+      if (other !== undefined && !merges(other, one))
+        return { issues: [{ path: 'parts', message: `parts of kind ${one.kind} do not fit together` }] }
+      known.set(one.kind, other === undefined ? one : mergeStatistics(other, one))
+    }
+  }
+  return { values: unknown.length > 0 || dropped > 0 ? [...known.values(), bounded(unknown, dropped)] : [...known.values()] }
+}
+
+/** What is kept of a statistic that cannot be read: as it is, so that nothing is lost. */
+export function unreadable(wire: WireStatistic): UnmergedData {
+  return { kind: 'unmerged', parts: [wire], dropped: 0 }
+}
+
+function merges(a: Statistic, b: Statistic): boolean {
+  try {
+    mergeStatistics(a, b)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** A single one of an unknown kind leaves as it came. */
@@ -61,10 +104,10 @@ export function mergeStatistics(a: Statistic, b: Statistic): Statistic {
   return kindOf(a).merge(a as never, b as never) as Statistic
 }
 
-/** What has come since `before`. @throws as {@link mergeStatistics} */
-export function subtractStatistics(now: KnownStatistic, before: KnownStatistic): KnownStatistic {
+/** What has come since `before`; undefined where there is less of it than before. @throws as {@link mergeStatistics} */
+export function subtractStatistics(now: KnownStatistic, before: KnownStatistic): KnownStatistic | undefined {
   if (now.kind !== before.kind) throw differ(now, before)
-  return kindOf(now).subtract(now as never, before as never) as KnownStatistic
+  return kindOf(now).subtract(now as never, before as never) as KnownStatistic | undefined
 }
 
 export function isEmptyStatistic(statistic: KnownStatistic): boolean {

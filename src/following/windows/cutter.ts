@@ -27,7 +27,10 @@ export class WindowCutter {
     this.#fromMs = onGrid(nowMs)
   }
 
-  /** What has come since the last time; nothing of a version that was not asked. */
+  /**
+   * What has come since the last time; nothing of a version that was not asked. Where there is less than before, some of the processes
+   * that it is the sum of tell of the segment no more: that was counted.
+   */
   cut(observed: readonly Observed[], nowMs: number): ObservationWindow[] {
     const endMs = Math.max(onGrid(nowMs), this.#fromMs + WINDOW_MS)
     const sequence = this.#sequence++

@@ -29,6 +29,9 @@ export interface AdminCall {
   readonly wish: unknown
 }
 
+/** What of an answer in parts may wait for its client. */
+const UNREAD_BYTES_MAX = 64 * 1024 * 1024
+
 /** One HTTP request and its answer. */
 export class Exchange {
   readonly request: IncomingMessage
@@ -232,8 +235,12 @@ export class Exchange {
     return this.#begun
   }
 
+  /** A client that does not take what comes is given up: nothing is kept for it without end. */
   write(part: string | Buffer): void {
-    if (this.#begun) this.#response.write(part)
+    const response = this.#response
+    if (!this.#begun || response.destroyed) return
+    if (response.writableLength > UNREAD_BYTES_MAX) response.destroy()
+    else response.write(part)
   }
 
   /** Ends an answer in parts. */

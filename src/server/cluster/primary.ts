@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
 import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
 import { backoffMs } from '../../core/backoff.ts'
 import { usableCores } from '../../core/cores.ts'
 import { entryUrl } from '../../core/entry.ts'
@@ -8,7 +9,7 @@ import { silentLogger } from '../../core/log.ts'
 import { Turns } from '../../core/turns.ts'
 import { METRICS } from '../../serving/observe/catalog.ts'
 import { liveTogether } from '../../serving/live.ts'
-import { familiesOf, mergeCounts, NOTHING_COUNTED } from '../../serving/observe/merge.ts'
+import { familiesOf, mergeCounts } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
 import { administer } from '../administration.ts'
 import { clearSocketPath } from '../../protocol/http/unix-socket.ts'
@@ -18,6 +19,7 @@ import { resolveServer } from '../options.ts'
 import { openSecurity } from '../security.ts'
 import { openSource } from '../start-server.ts'
 import { fromWire } from './channel.ts'
+import { EndedCounts } from './ended-counts.ts'
 import { Member } from './member.ts'
 import type { DesiredEndpoint } from '../../contract/desired-endpoint.ts'
 import type { Logger } from '../../core/log.ts'
@@ -101,7 +103,7 @@ class Primary implements AsyncDisposable {
   #consecutive = 0
   #restarts = 0
   /** Of processes that have ended, as last told: a counter never goes back. */
-  #ended: ProcessCounts = NOTHING_COUNTED
+  readonly #ended = new EndedCounts()
   #closing = false
 
   constructor(config: ServerConfig, log: Logger, environment: StartCall['environment']) {
@@ -267,7 +269,7 @@ class Primary implements AsyncDisposable {
     this.#members.delete(member)
     if (this.#closing) return
     this.#changed()
-    this.#ended = mergeCounts([this.#ended, member.counted])
+    this.#ended.add(member.counted, performance.now())
     this.#restarts++
     if (performance.now() - member.startedMs > RECOVERED_AFTER_MS) this.#consecutive = 0
     const delayMs = backoffMs(this.#consecutive++)
@@ -278,7 +280,7 @@ class Primary implements AsyncDisposable {
   async #restart(): Promise<void> {
     if (this.#closing) return
     try {
-      await this.#turns.take(() => this.#startMember(this.#documents))
+      await this.#turns.take(() => this.#startMember(routedAs(this.#documents, this.#latest)))
     } catch (error) {
       this.#log.error({}, `a serving process could not be started: ${messageOf(error)}`)
     }
@@ -312,7 +314,7 @@ class Primary implements AsyncDisposable {
         samples: [{ labels: {}, value: this.#restarts }],
       },
     ]
-    return mergeCounts([...answers, this.#ended, { observed: [], families: own }])
+    return mergeCounts([...answers, this.#ended.counts(this.live(), performance.now()), { observed: [], families: own }])
   }
 
   /** Keys, tokens, certificates and log of every process, also of one that is just being started. */
@@ -348,6 +350,15 @@ class Primary implements AsyncDisposable {
     await Promise.all(gone)
     clearTimeout(timer)
   }
+}
+
+/** What processes have been given, with the routing that was asked for since where it is of the same variants. */
+function routedAs(documents: readonly DesiredEndpoint[], latest: readonly DesiredEndpoint[]): DesiredEndpoint[] {
+  const newer = new Map(latest.map((document) => [document.metadata.name, document]))
+  return documents.map((document) => {
+    const { routing, spec } = newer.get(document.metadata.name) ?? document
+    return isDeepStrictEqual(spec, document.spec) ? { ...document, routing } : document
+  })
 }
 
 /** The same failure in every process is one failure. */

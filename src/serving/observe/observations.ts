@@ -16,12 +16,14 @@ export interface Observed {
   readonly series: readonly Series<KnownStatistic>[]
 }
 
+/** Subjects of segment 0 have what is told of the version as a whole and of no segment. */
+export const FOLDED_SEGMENT = 0
 /** Statistics of a version that requests come to before anybody has decided about one. */
 const FIRST_SEGMENT = 1
 /** How long what a segment has counted is told apart, once another has followed it: windows have taken it by then. */
-const KEEP_SEGMENT_MS = 2 * 60_000
+export const KEEP_SEGMENT_MS = 2 * 60_000
 /** How long what is known of a version that is no longer served is told. */
-const KEEP_GONE_MS = 10 * 60_000
+export const KEEP_GONE_MS = 10 * 60_000
 
 export function reasonOf(code: string): string {
   return code.replace(/^SLW_/, '').toLowerCase()
@@ -29,7 +31,8 @@ export function reasonOf(code: string): string {
 
 /** Counts of one version under one segment. */
 class Tally {
-  readonly segment: number
+  /** {@link FOLDED_SEGMENT} until a request has said which. */
+  segment: number
   readonly requests = new Map<string, Map<number, Histogram>>()
   readonly queue = new Histogram(LATENCY_EDGES)
   readonly batchWait = new Histogram(LATENCY_EDGES)
@@ -41,8 +44,8 @@ class Tally {
   inlineRuns = 0
   poolRuns = 0
   rows = 0
-  /** When another segment took its place, monotonic milliseconds. */
-  replacedMs = Infinity
+  /** When it was last seen to count, as long as another one is the current one; monotonic milliseconds. */
+  countedMs = Infinity
 
   constructor(segment: number) {
     this.segment = segment
@@ -98,42 +101,40 @@ class Version {
   /** When it was last seen to be served, monotonic milliseconds. */
   servedMs: number
 
-  constructor(subject: Subject, segment: number, nowMs: number) {
+  constructor(subject: Subject, nowMs: number) {
     this.subject = subject
-    this.current = new Tally(segment)
+    this.current = new Tally(FOLDED_SEGMENT)
     this.servedMs = nowMs
   }
 
-  /** One look where nothing has changed, which is the way of every request. */
+  /**
+   * One look where nothing has changed, which is the way of every request. Requests that were decided for under an older routing are
+   * answered later than the first of the newer one; what is asked for is the current one.
+   */
   under(segment: number, nowMs: number): Tally {
-    if (this.current.segment === segment) return this.current
-    const known = this.earlier.find((tally) => tally.segment === segment)
-    if (known !== undefined) return known
-    const tally = new Tally(segment)
-    // Requests that were decided for under an older routing are answered later than the first of the newer one.
-    if (segment < this.current.segment) this.earlier.push(this.#replaced(tally, nowMs))
-    else {
-      this.earlier.push(this.#replaced(this.current, nowMs))
-      this.current = tally
+    const { current, earlier } = this
+    if (current.segment === segment) return current
+    // What ran before the first request came to an end was for that one.
+    if (current.segment === FOLDED_SEGMENT) {
+      current.segment = segment
+      return current
     }
-    return tally
-  }
-
-  #replaced(tally: Tally, nowMs: number): Tally {
-    tally.replacedMs = nowMs
+    const known = earlier.findIndex((tally) => tally.segment === segment)
+    const tally = known === -1 ? new Tally(segment) : earlier.splice(known, 1)[0]!
+    current.countedMs = nowMs
+    earlier.push(current)
+    tally.countedMs = Infinity
+    this.current = tally
     return tally
   }
 
   fold(beforeMs: number): void {
-    for (const tally of this.earlier.filter(({ replacedMs }) => replacedMs < beforeMs)) {
+    for (const tally of this.earlier.filter(({ countedMs }) => countedMs < beforeMs)) {
       this.folded = mergeSeries(this.folded, tally.series())
       this.earlier.splice(this.earlier.indexOf(tally), 1)
     }
   }
 }
-
-/** Subjects of segment 0 have what is told of the version as a whole and of no segment any more. */
-export const FOLDED_SEGMENT = 0
 
 export class Observations implements Observer {
   readonly #monotonicMs: () => number
@@ -145,13 +146,13 @@ export class Observations implements Observer {
     this.#monotonicMs = monotonicMs
   }
 
-  #of(subject: Subject, segment: number): Version {
+  #of(subject: Subject): Version {
     const known = this.#bySubject.get(subject)
     if (known !== undefined) return known
     // A version that is loaded again counts on where it was.
     const key = keyOf(subject)
     let version = this.#versions.get(key)
-    if (version === undefined) this.#versions.set(key, (version = new Version(subject, segment, this.#monotonicMs())))
+    if (version === undefined) this.#versions.set(key, (version = new Version(subject, this.#monotonicMs())))
     this.#bySubject.set(subject, version)
     return version
   }
@@ -160,7 +161,7 @@ export class Observations implements Observer {
     const { subject, decision } = event
     if (subject === undefined) return
     const segment = decision?.segment ?? FIRST_SEGMENT
-    const version = this.#of(subject, segment)
+    const version = this.#of(subject)
     const tally = version.current.segment === segment ? version.current : version.under(segment, this.#monotonicMs())
     tally.requestHistogram(event.protocol, event.status).observe(event.durationMs / 1000)
     if (event.errorCode !== undefined) {
@@ -173,9 +174,9 @@ export class Observations implements Observer {
     tally.rows += event.rows
   }
 
-  /** A run may be of requests of two segments: it counts for the later one. */
+  /** A run may be of requests of two segments: it counts for the current one. */
   batch(event: BatchEvent): void {
-    const { current } = this.#of(event.subject, FIRST_SEGMENT)
+    const { current } = this.#of(event.subject)
     if (event.instance === 'inline') current.inlineRuns++
     else current.poolRuns++
     if (event.failed) return
@@ -184,7 +185,7 @@ export class Observations implements Observer {
   }
 
   instanceFailure(event: InstanceFailureEvent): void {
-    increment(this.#of(event.subject, FIRST_SEGMENT).current.failures, event.reason.replaceAll(' ', '_'))
+    increment(this.#of(event.subject).current.failures, event.reason.replaceAll(' ', '_'))
   }
 
   /**

@@ -23,7 +23,7 @@ export interface Kept extends Disposable {
   readonly tensors: readonly Tensor[]
 }
 
-/** Gets the outputs, which are lent too. A request that fails has none, and it is not called. */
+/** Gets the outputs, which are lent too; where an answer comes in parts, those of each part. A request that fails has none, and it is not called. */
 export type TakeOutputs = (outputs: readonly Tensor[]) => void
 
 /** Called once for each request, on the thread that serves it: it does little and never throws. @returns undefined where outputs are not wanted */

@@ -75,10 +75,13 @@ export class Router<V extends Routable> {
     return this.#routed(variant, { assignment: this.#incomplete ? 'incomplete' : 'randomised', unit, point: at })
   }
 
-  /** The variant that was decided for, as it is now. Where it has gone before anything ran, the request falls anew from where it lies. */
-  again(decision: Decision, version: string | undefined): Routed<V> {
+  /**
+   * The variant that was decided for, where it is still the same version. Where it has gone before anything ran, the request falls anew
+   * from where it lies: what is told of a version is of those that were drawn for it.
+   */
+  again({ decision, variant: before }: Routed<V>, version: string | undefined): Routed<V> {
     const variant = version === undefined ? this.variants.find(({ spec }) => spec.name === decision.served) : undefined
-    if (variant !== undefined) return { decision, variant }
+    if (variant?.spec.version === before.spec.version) return { decision, variant }
     return this.decide({ version, unit: decision.unit, point: decision.point })
   }
 

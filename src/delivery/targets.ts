@@ -1,0 +1,33 @@
+/** The targets that this release can run endpoints on. A new one is a file and a line here. */
+import { resolveSpec } from '../contract/endpoint.ts'
+import { localTarget } from './local-target.ts'
+import type { EndpointSpec, ResolvedSpec } from '../contract/endpoint.ts'
+import type { Issue } from '../core/errors.ts'
+import type { Endpoint } from './read-endpoints.ts'
+import type { TargetPort } from './target-port.ts'
+
+const TARGETS: ReadonlyMap<string, TargetPort> = new Map([localTarget].map((target) => [target.target, target]))
+
+export function targetOf(name: string): TargetPort | undefined {
+  return TARGETS.get(name)
+}
+
+/** What a document asks for and this release cannot do: by name, so that nothing is passed over. */
+export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[] {
+  const { target: name, variants } = resolved
+  const issues: Issue[] = []
+  const note = (path: string, message: string): void => void issues.push({ path: `spec.${path}`, message })
+  const target = targetOf(name)
+  if (target === undefined)
+    note('target', `"${name}" is no target that this release can run an endpoint on; it has: ${[...TARGETS.keys()].join(', ')}`)
+  if (variants.length > 1) note('variants', `${variants.length} variants: this release serves one variant in an endpoint`)
+  const [first] = variants
+  if (variants.length === 1 && first!.weight !== 100)
+    note('variants[0].weight', `${first!.weight}: the only variant has all the traffic, 100`)
+  return [...issues, ...(target?.issues(spec, resolved) ?? [])]
+}
+
+/** What making a declaration true changes at its target. */
+export function planOf(before: Endpoint | undefined, after: Endpoint): string[] {
+  return targetOf(resolveSpec(after.spec).target)?.plan(before, after) ?? []
+}

@@ -1,0 +1,52 @@
+import { FOLDED_SEGMENT, KEEP_GONE_MS, KEEP_SEGMENT_MS, mergeObserved } from '../../serving/observe/observations.ts'
+import { mergeFamilies } from '../../serving/observe/merge.ts'
+import type { LiveEndpoint } from '../../serving/live.ts'
+import type { Family } from '../../serving/observe/exposition.ts'
+import type { ProcessCounts } from '../../serving/observe/merge.ts'
+import type { Observed } from '../../serving/observe/observations.ts'
+
+interface Kept {
+  readonly observed: Observed
+  /** When the version was last seen to be served, and its segment to be in force; monotonic milliseconds. */
+  servedMs: number
+  inForceMs: number
+}
+
+/**
+ * What processes that have ended had counted: the counters of the server never go back because of them. It is kept as a process keeps
+ * its own: by segment while that is in force and a while after, and as long as the version is served.
+ */
+export class EndedCounts {
+  #kept: Kept[] = []
+  #families: readonly Family[] = []
+
+  /** @param counts of a process, as it told last */
+  add({ observed, families }: ProcessCounts, nowMs: number): void {
+    this.#families = mergeFamilies([this.#families, families])
+    this.#kept = [...this.#kept, ...observed.map((one) => ({ observed: one, servedMs: nowMs, inForceMs: nowMs }))]
+  }
+
+  /** @param live what is true of the processes that are there */
+  counts(live: readonly LiveEndpoint[], nowMs: number): ProcessCounts {
+    for (const kept of this.#kept) {
+      const { subject, segment } = kept.observed
+      const endpoint = live.find(({ name }) => name === subject.endpoint)
+      if (endpoint?.variants.some(({ name, version }) => name === subject.variant && version === subject.version) === true)
+        kept.servedMs = nowMs
+      if (endpoint !== undefined && (endpoint.segment ?? segment) === segment) kept.inForceMs = nowMs
+    }
+    const known = this.#kept.filter(({ servedMs }) => nowMs - servedMs <= KEEP_GONE_MS)
+    const told = (kept: Kept): number => (nowMs - kept.inForceMs > KEEP_SEGMENT_MS ? FOLDED_SEGMENT : kept.observed.segment)
+    // One of each version and segment is left, however many processes have ended.
+    const groups = Map.groupBy(known, (kept) => {
+      const { endpoint, variant, model, version } = kept.observed.subject
+      return JSON.stringify([endpoint, variant, model, version, told(kept)])
+    })
+    this.#kept = [...groups.values()].map((some) => ({
+      observed: mergeObserved([some.map((kept) => ({ ...kept.observed, segment: told(kept) }))])[0]!,
+      servedMs: Math.max(...some.map(({ servedMs }) => servedMs)),
+      inForceMs: Math.max(...some.map(({ inForceMs }) => inForceMs)),
+    }))
+    return { observed: this.#kept.map(({ observed }) => observed), families: this.#families }
+  }
+}
