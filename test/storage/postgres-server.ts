@@ -3,9 +3,9 @@ import { chown, realpath } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { debianBinary } from '../../scripts/debian-package.ts'
+import { POSTGRES } from '../../scripts/prerequisites.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 
-const PACKAGE = 'postgresql-15'
 /** Where Debian puts the programs of the server: not on the PATH, so that several versions can be there. */
 const PROGRAMS = '/usr/lib/postgresql/15/bin'
 /** Servers of a test need not outlive a loss of power, and a deadlock shall be found soon. */
@@ -34,7 +34,7 @@ export interface PostgresServer extends AsyncDisposable {
 export async function startPostgres(): Promise<PostgresServer> {
   await using stack = new AsyncDisposableStack()
   process.env['PATH'] = [process.env['PATH'], PROGRAMS].join(delimiter)
-  const programs = dirname(await realpath(await debianBinary('initdb', PACKAGE)))
+  const programs = dirname(await realpath(await debianBinary(...POSTGRES)))
   const folder = stack.use(await temporaryFolder())
   const user = await serverUser()
   if (user !== undefined) await chown(folder.path, user.uid, user.gid)

@@ -1,0 +1,99 @@
+/**
+ * Everything that the tests need beside what `npm ci` installs, in one place. `npm test` makes it ready at its start, several at a time;
+ * what was made before is found in a few milliseconds. Environments and programs lie in `cacheFolder()`, outside the tree, under names
+ * made of what they consist of.
+ *
+ *     scripts/node scripts/prerequisites.ts          # all of them
+ *     scripts/node scripts/prerequisites.ts --list   # and how each is had by hand
+ */
+import { availableParallelism } from 'node:os'
+import { debianBinary } from './debian-package.ts'
+import { otelCollector } from './otel-collector.ts'
+import { pythonEnv } from './python-env.ts'
+import { s3Server } from './s3-server.ts'
+
+interface Prerequisite {
+  readonly name: string
+  /** Tests that do not run without it. */
+  readonly for: string
+  /** What makes it, alone. */
+  readonly command: string
+  readonly make: () => Promise<unknown>
+}
+
+/** The program by which it is known, and the package that brings it. */
+export const POSTGRES = ['initdb', 'postgresql-15'] as const
+
+/** Two installations at once would wait for each other's locks. */
+let installed: Promise<unknown> = Promise.resolve()
+
+function debian(program: string, packageName: string, what: string): Prerequisite {
+  return {
+    name: `Debian package ${packageName}`,
+    for: what,
+    command: `apt-get install --no-install-recommends ${packageName}`,
+    make: () => (installed = installed.catch(() => {}).then(() => debianBinary(program, packageName))),
+  }
+}
+
+function python(environment: string, what: string): Prerequisite {
+  return {
+    name: `Python environment ${environment}`,
+    for: what,
+    command: `scripts/node scripts/python-env.ts ${environment}`,
+    make: () => pythonEnv(environment),
+  }
+}
+
+/** The slowest to make come first. */
+export const PREREQUISITES: readonly Prerequisite[] = [
+  {
+    name: 'OpenTelemetry Collector (Go modules)',
+    for: 'traces',
+    command: 'scripts/node scripts/otel-collector.ts',
+    make: otelCollector,
+  },
+  { name: 'versitygw (Go module)', for: 'files on S3', command: 'scripts/node scripts/s3-server.ts', make: s3Server },
+  python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
+  python('mlflow-2', 'conformance to clients of MLflow 2'),
+  python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
+  python('s3', 'moto, a second S3'),
+  python('model-signing', 'the reference tool of signatures of models'),
+  python('openbao', 'secrets in a vault'),
+  debian(...POSTGRES, 'everything on PostgreSQL'),
+  debian('prometheus', 'prometheus', 'metrics and alert rules'),
+]
+
+/** What could not be made, one text each that names it, its command and what went wrong. */
+export async function makeReady(all: readonly Prerequisite[] = PREREQUISITES): Promise<string[]> {
+  const failures: string[] = []
+  const waiting = [...all]
+  const work = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const { name, command, make } = next
+      const began = performance.now()
+      try {
+        await make()
+        const seconds = (performance.now() - began) / 1000
+        // What was there already needs no line.
+        if (seconds > 1) console.log(`ready  ${name} (${seconds.toFixed(0)} s)`)
+      } catch (error) {
+        failures.push(
+          `${name}, needed for: ${next.for}\n  by hand: ${command}\n  ${error instanceof Error ? error.message : String(error)}`,
+        )
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, work))
+  return failures
+}
+
+if (import.meta.main) {
+  if (process.argv.includes('--list')) {
+    for (const { name, for: what, command } of PREREQUISITES) console.log(`${name}\n  for      ${what}\n  by hand  ${command}`)
+  } else {
+    const failures = await makeReady()
+    for (const failure of failures) console.error(`missing: ${failure}`)
+    if (failures.length > 0) process.exitCode = 1
+  }
+}
