@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { ContentDigester } from '../../src/core/content-digest.ts'
 import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
+import { requireDescribed } from './described-answers.ts'
 import type { ControlPlane, ControlPlaneOptions } from '../../src/control-plane/start-control-plane.ts'
 
 /** What a route of `/api/v1` answered. */
@@ -35,11 +36,10 @@ export async function planeInProcess(options: Partial<ControlPlaneOptions> = {})
         }),
       })
       const text = await response.text()
-      return {
-        status: response.status,
-        body: response.headers.get('content-type')?.includes('json') === true ? JSON.parse(text) : undefined,
-        headers: response.headers,
-      }
+      const { status, headers: told } = response
+      const answered = told.get('content-type')?.includes('json') === true ? JSON.parse(text) : undefined
+      requireDescribed(method, path, status, answered)
+      return { status, body: answered, headers: told }
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }

@@ -9,7 +9,7 @@ const tag = 'aliases'
 const ALIAS = '/models/:model/aliases/:alias'
 
 /** The ETag of an alias is the version that it points to. */
-function answered(model: string, alias: string, version: number): V1Answer {
+function answered(model: string, alias: string, version: number): V1Answer<AliasAnswer> {
   return { body: { model, alias, version }, etag: String(version) }
 }
 

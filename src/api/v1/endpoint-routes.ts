@@ -36,7 +36,7 @@ async function applied(
   { options, scope }: Pick<V1Call, 'options' | 'scope'>,
   outcome: AppliedEndpoint,
   dryRun: boolean,
-): Promise<V1Answer> {
+): Promise<V1Answer<AppliedAnswer>> {
   const { change, before, after } = outcome
   const [status] = await options.delivery.statusOf(scope, [after])
   const found = differences(before === undefined ? {} : compared(before), compared(after))

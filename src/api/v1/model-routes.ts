@@ -14,7 +14,7 @@ import type { V1Answer, V1Call, V1Route } from './route.ts'
 
 const tag = 'models'
 
-function answered(model: Model, caller: Caller, status?: number): V1Answer {
+function answered(model: Model, caller: Caller, status?: number): V1Answer<ModelAnswer> {
   return {
     body: modelAnswer(model, caller),
     etag: String(model.revision),
@@ -109,7 +109,7 @@ export const MODEL_ROUTES: readonly V1Route[] = [
   }),
 ]
 
-async function updateModel(call: V1Call<unknown, ModelUpdateBody>): Promise<V1Answer> {
+async function updateModel(call: V1Call<unknown, ModelUpdateBody>): Promise<V1Answer<ModelAnswer>> {
   const { options, scope, caller, params } = call
   const { name, ...update } = call.body
   const { models } = options.registry

@@ -16,18 +16,24 @@ interface Search {
   readonly pageToken?: string
 }
 
+interface PageOf<Item> {
+  readonly items: readonly Item[]
+  readonly total: number
+  readonly nextPageToken?: string
+}
+
 export function searched({ options, scope, query }: V1Call<Search>): Searched {
   const { read, dialect } = options.registry
   return { read, dialect, scope, filter: query.filter ?? '' }
 }
 
 /** One page of what a query finds, and how many there are in all. */
-export async function pageAnswer<TB extends keyof Schema, O>(
+export async function pageAnswer<TB extends keyof Schema, O, Item extends object>(
   { options, query }: V1Call<Search>,
   kind: Exclude<SearchKind, 'loggedModels'>,
   found: SelectQueryBuilder<Schema, TB, O>,
-  write: (rows: readonly O[]) => Promise<readonly object[]>,
-): Promise<V1Answer> {
+  write: (rows: readonly O[]) => Promise<readonly Item[]>,
+): Promise<V1Answer<PageOf<Item>>> {
   const { limit = LIMIT, pageToken = '', orderBy } = query
   const order = parseOrder(kind, orderBy === undefined ? [] : orderBy.split(',').map((term) => term.trim()))
   const { rows, nextPageToken } = await pageOf(found, order, { kind, dialect: options.registry.dialect, maxResults: limit, pageToken })

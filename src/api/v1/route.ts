@@ -22,8 +22,8 @@ export interface V1Call<Query = unknown, Body = unknown> {
 }
 
 /** What a route answers. */
-export interface V1Answer {
-  readonly body?: unknown
+export interface V1Answer<Body = unknown> {
+  readonly body?: Body
   /** Default: that of the route. */
   readonly status?: number
   /** Of the object, without quotes. */
@@ -60,14 +60,25 @@ interface Named<Query, Body> extends Pick<V1Call<Query, Body>, 'options' | 'para
   readonly environment: string
 }
 
-interface Typed<Q extends TSchema, B extends TSchema> extends Omit<V1Route, 'query' | 'body' | 'models' | 'handle'> {
+/** What may be written as a T: it is not changed any more, and what is undefined is left out of JSON. */
+type Written<T> = T extends readonly (infer Item)[]
+  ? readonly Written<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: object extends Pick<T, Key> ? Written<T[Key]> | undefined : Written<T[Key]> }
+    : T
+
+interface Typed<Q extends TSchema, B extends TSchema, A extends TSchema> extends Omit<
+  V1Route,
+  'query' | 'body' | 'answer' | 'models' | 'handle'
+> {
   readonly models?: (call: Named<Static<Q>, Static<B>>) => Target['models'] | Promise<Target['models']>
   readonly query?: Q
   readonly body?: B
-  readonly handle: (call: V1Call<Static<Q>, Static<B>>, reply: FastifyReply) => Promise<V1Answer>
+  readonly answer?: A
+  readonly handle: (call: V1Call<Static<Q>, Static<B>>, reply: FastifyReply) => Promise<V1Answer<Written<Static<A>>>>
 }
 
 /** A route whose handler knows what its schemas say. */
-export function v1Route<Q extends TSchema, B extends TSchema>(route: Typed<Q, B>): V1Route {
+export function v1Route<Q extends TSchema, B extends TSchema, A extends TSchema>(route: Typed<Q, B, A>): V1Route {
   return route as unknown as V1Route
 }

@@ -29,7 +29,7 @@ import type { V1Answer, V1Call, V1Route } from './route.ts'
 const tag = 'versions'
 const VERSION = '/models/:model/versions/:version'
 
-function answered(version: Version, status?: number): V1Answer {
+function answered(version: Version, status?: number): V1Answer<VersionAnswer> {
   return {
     body: versionAnswer(version),
     etag: String(version.revision),
@@ -236,7 +236,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
   }),
 ]
 
-async function createVersion(call: V1Call<unknown, Static<typeof NewVersionBody>>): Promise<V1Answer> {
+async function createVersion(call: V1Call<unknown, Static<typeof NewVersionBody>>): Promise<V1Answer<VersionAnswer>> {
   const { options, scope, body, params } = call
   requireSource(call.caller, scope.environment, body.source)
   const { files, source, tags, provenance, ...rest } = body
