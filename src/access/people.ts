@@ -3,7 +3,7 @@ import { SlipwayError } from '../core/errors.ts'
 import { record } from '../registry/events.ts'
 import type { Selectable } from 'kysely'
 import type { Grant, Role } from '../contract/roles.ts'
-import type { Ground, Scope } from '../registry/ground.ts'
+import type { Ground, Scope } from '../registry/scope.ts'
 import type { PeopleRow, RoleBindingsRow } from '../storage/sql/schema.ts'
 
 /** Somebody who has signed in. */

@@ -1,7 +1,7 @@
 import fastify from 'fastify'
 import { artifactRoutes } from './mlflow/artifacts.ts'
 import { mlflowRoutes } from './mlflow/mlflow.ts'
-import { fromFastify, JSON_BYTES_MAX, takeEnvironment } from './doors.ts'
+import { fromFastify, JSON_BYTES_MAX, takeEnvironment } from './api-options.ts'
 import { authRoutes } from './auth.ts'
 import { noteRefusals } from './enter.ts'
 import { metricsRoutes } from './metrics.ts'
@@ -9,7 +9,7 @@ import { limitRates } from './rate-limits.ts'
 import { statusRoutes } from './status.ts'
 import { v1Routes } from './v1/v1.ts'
 import type { FastifyInstance } from 'fastify'
-import type { ApiOptions } from './doors.ts'
+import type { ApiOptions } from './api-options.ts'
 
 const HEADERS_TIMEOUT_MS = 60_000
 /** A connection on which nothing moves for so long is ended. */

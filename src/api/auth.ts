@@ -3,12 +3,12 @@ import { LOGIN_MS } from '../access/sign-in.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { cookieOf, sessionCookie, sessionCookieName } from './access.ts'
-import { fromFastify } from './doors.ts'
+import { fromFastify } from './api-options.ts'
 import { problemOf } from './v1/problem.ts'
 import { LOGIN_SCOPE } from './v1/token-routes.ts'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { SignIn } from '../access/sign-in.ts'
-import type { ApiOptions } from './doors.ts'
+import type { ApiOptions } from './api-options.ts'
 
 /** So many in a minute from one address: each begins something that is remembered, or asks after it. */
 function perAddress(max: number) {

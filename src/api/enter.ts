@@ -1,12 +1,12 @@
 import { isSlipwayError } from '../core/errors.ts'
 import { callerOn, credentialOf, requirePermission } from './access.ts'
-import { environmentOf } from './doors.ts'
+import { environmentOf } from './api-options.ts'
 import { countWrongKey } from './rate-limits.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Action, Target } from '../contract/roles.ts'
-import type { Scope } from '../registry/ground.ts'
+import type { Scope } from '../registry/scope.ts'
 import type { Caller, Identity } from './access.ts'
-import type { ApiOptions } from './doors.ts'
+import type { ApiOptions } from './api-options.ts'
 
 /** What a call needs, and what it is about. */
 export interface Needed {

@@ -1,6 +1,6 @@
 import { enter } from './enter.ts'
 import type { FastifyPluginAsync } from 'fastify'
-import type { ApiOptions } from './doors.ts'
+import type { ApiOptions } from './api-options.ts'
 
 /** What the control plane counts of itself, in the text format of Prometheus (0.0.4). */
 export function metricsRoutes(options: ApiOptions): FastifyPluginAsync {

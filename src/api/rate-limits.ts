@@ -3,7 +3,7 @@ import rateLimit from '@fastify/rate-limit'
 import { SlipwayError } from '../core/errors.ts'
 import { credentialOf } from './access.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { ApiOptions } from './doors.ts'
+import type { ApiOptions } from './api-options.ts'
 
 /** Calls with a key that is none, of one address in a minute: whoever guesses has to take their time. */
 const REFUSED_PER_MINUTE = 60

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { slipwayVersion } from '../core/version.ts'
 import type { FastifyPluginAsync } from 'fastify'
-import type { ApiOptions } from './doors.ts'
+import type { ApiOptions } from './api-options.ts'
 
 /** The level of MLflow's API that is spoken, which its clients ask for by this name. */
 const MLFLOW_VERSION = '3.18.0'

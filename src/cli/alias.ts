@@ -1,10 +1,10 @@
-import { aliasName, asksRegistry, change, clientOf, part, show, showList } from './registry/common.ts'
+import { aliasName, asksRegistry, change, clientOf, part, show, showList } from './registry/registry-command.ts'
 import { aliasView } from './registry/views.ts'
 import { waitUntilServed } from './registry/wait.ts'
 import { SlipwayError } from '../core/errors.ts'
 import type { Command } from 'commander'
 import type { AliasAnswer } from '../contract/registry-api.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('the aliases of a model').argument('<model>')).action(

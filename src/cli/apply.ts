@@ -1,4 +1,4 @@
-import { asksRegistry, clientOf, part } from './registry/common.ts'
+import { asksRegistry, clientOf, part } from './registry/registry-command.ts'
 import { changeEndpoint } from './endpoint/apply-change.ts'
 import { managerOf, readDocuments } from './endpoint/documents.ts'
 import { RegistryClient } from './registry/client.ts'

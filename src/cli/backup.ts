@@ -5,10 +5,10 @@ import { pipeline } from 'node:stream/promises'
 import { SlipwayError } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
 import { print, table } from './output.ts'
-import { asksRegistry, clientOf } from './registry/common.ts'
+import { asksRegistry, clientOf } from './registry/registry-command.ts'
 import type { Command } from 'commander'
 import type { BackupManifest } from '../storage/backup/manifest.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 export function define(command: Command): void {
   asksRegistry(command.argument('<file>', 'a tar archive, which is made'))

@@ -1,7 +1,7 @@
 import { MODEL_REFERENCE, modelReference } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError } from '../core/errors.ts'
 import { API_VERSION } from '../contract/schema.ts'
-import { asksRegistry, clientOf, part } from './registry/common.ts'
+import { asksRegistry, clientOf, part } from './registry/registry-command.ts'
 import { changeEndpoint } from './endpoint/apply-change.ts'
 import { managerOf } from './endpoint/documents.ts'
 import { note } from './output.ts'

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml'
-import { asksRegistry, change, clientOf, part, show, showList } from './registry/common.ts'
+import { asksRegistry, change, clientOf, part, show, showList } from './registry/registry-command.ts'
 import { changeEndpoint, changeText } from './endpoint/apply-change.ts'
 import { readDocuments } from './endpoint/documents.ts'
 import { endpointText, endpointView, revisionView } from './endpoint/views.ts'
@@ -11,7 +11,7 @@ import type { Command } from 'commander'
 import type { AppliedAnswer, EndpointAnswer, RevisionAnswer } from '../contract/delivery-api.ts'
 import type { ChangeOptions } from './endpoint/apply-change.ts'
 import type { RegistryClient } from './registry/client.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 const BREAKING = ['--allow-breaking', 'also where clients of the versions before would not be understood any more'] as const
 const WAIT = ['--wait [duration]', 'until every server that follows serves it'] as const

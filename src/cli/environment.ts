@@ -1,8 +1,8 @@
-import { asksRegistry, change, clientOf, part, show, showList, time } from './registry/common.ts'
+import { asksRegistry, change, clientOf, part, show, showList, time } from './registry/registry-command.ts'
 import { print } from './output.ts'
 import type { Command } from 'commander'
 import type { EnvironmentAnswer } from '../contract/access-api.ts'
-import type { RegistryOptions, View } from './registry/common.ts'
+import type { RegistryOptions, View } from './registry/registry-command.ts'
 
 const environmentView: View<EnvironmentAnswer> = {
   kind: 'Environment',

@@ -1,13 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { isSlipwayError } from '../core/errors.ts'
 import { note, print } from './output.ts'
-import { asksRegistry, clientOf, momentOf, showList } from './registry/common.ts'
+import { asksRegistry, clientOf, momentOf, showList } from './registry/registry-command.ts'
 import { readEvents } from './registry/event-stream.ts'
 import { eventView } from './registry/views.ts'
 import type { Command } from 'commander'
 import type { EventAnswer } from '../contract/registry-api.ts'
 import type { RegistryClient } from './registry/client.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 interface EventsOptions extends RegistryOptions {
   readonly kind?: string

@@ -1,13 +1,13 @@
 import { note, print, table } from './output.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { reportRows, revisionView } from './endpoint/views.ts'
-import { aliasName, asksRegistry, clientOf, momentOf, part, showList, time } from './registry/common.ts'
+import { aliasName, asksRegistry, clientOf, momentOf, part, showList, time } from './registry/registry-command.ts'
 import { eventView } from './registry/views.ts'
 import type { Command } from 'commander'
 import type { EndpointHistoryAnswer } from '../contract/delivery-api.ts'
 import type { RegistryClient } from './registry/client.ts'
 import type { AliasHistoryAnswer, EventAnswer } from '../contract/registry-api.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 export function define(command: Command): void {
   asksRegistry(command.argument('[name]', 'MODEL, MODEL/NUMBER or MODEL@ALIAS'))

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import { formatBytes, formatMs } from '../core/units.ts'
-import { adviceFor } from '../serving/advice.ts'
+import { adviceFor } from '../serving/instance-advice.ts'
 import { print, style, table } from './output.ts'
 import { askServer } from './server-client.ts'
 

@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { errorOf } from '../contract/problem.ts'
 import { SlipwayError } from '../core/errors.ts'
-import { asksRegistry } from './registry/common.ts'
+import { asksRegistry } from './registry/registry-command.ts'
 import { chosenTarget, readContexts, writeContexts } from './registry/contexts.ts'
 import { note, print, style } from './output.ts'
 import type { Command } from 'commander'
 import type { DeviceLogin } from '../access/sign-in.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 import type { Context } from './registry/contexts.ts'
 
 export function define(command: Command): void {

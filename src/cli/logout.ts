@@ -1,5 +1,5 @@
 import { logout } from './login.ts'
-import { asksRegistry } from './registry/common.ts'
+import { asksRegistry } from './registry/registry-command.ts'
 import type { Command } from 'commander'
 
 export function define(command: Command): void {

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { databaseUrl } from '../control-plane/places.ts'
+import { databaseUrl } from '../control-plane/storage-urls.ts'
 import { migrateDatabase } from '../storage/sql/open.ts'
 import { print } from './output.ts'
 import type { Command } from 'commander'

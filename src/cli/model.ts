@@ -8,13 +8,13 @@ import { formatBytes } from '../core/units.ts'
 import { readSigner, requireSameFiles, signModel, verifyBundle } from '../security/model-signing.ts'
 import { ContentDigester } from '../core/content-digest.ts'
 import { note, print, style } from './output.ts'
-import { asksRegistry, change, clientOf, pairs, part, show, showList, versionName } from './registry/common.ts'
+import { asksRegistry, change, clientOf, pairs, part, show, showList, versionName } from './registry/registry-command.ts'
 import { localVersion, sha256Of, SIGNATURE_FILE } from './registry/package-files.ts'
 import { push } from './registry/push.ts'
 import { modelText, modelView, trashView, versionText, versionView } from './registry/views.ts'
 import type { Command } from 'commander'
 import type { DiffAnswer, FileAnswer, ModelAnswer, SignatureAnswer, TrashAnswer, VersionAnswer } from '../contract/registry-api.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 export function define(command: Command): void {
   definePush(asksRegistry(command.command('push').description('send a model and register it as the next version'), { changes: true }))

@@ -1,10 +1,10 @@
-import { asksRegistry, change, clientOf, part, show } from './registry/common.ts'
+import { asksRegistry, change, clientOf, part, show } from './registry/registry-command.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { note, style } from './output.ts'
 import type { Command } from 'commander'
 import type { PromotedAnswer } from '../contract/access-api.ts'
 import type { AliasAnswer } from '../contract/registry-api.ts'
-import type { RegistryOptions, View } from './registry/common.ts'
+import type { RegistryOptions, View } from './registry/registry-command.ts'
 
 interface PromoteOptions extends RegistryOptions {
   readonly from?: string

@@ -2,10 +2,10 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { SlipwayError } from '../core/errors.ts'
 import { note, print, table } from './output.ts'
-import { asksRegistry, clientOf } from './registry/common.ts'
+import { asksRegistry, clientOf } from './registry/registry-command.ts'
 import type { Command } from 'commander'
 import type { ImportCounts, ImportStatus } from '../contract/import-status.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 interface ImportOptions extends RegistryOptions {
   readonly from: string

@@ -1,10 +1,10 @@
-import { asksRegistry, change, clientOf, part, show, showList, time } from './registry/common.ts'
+import { asksRegistry, change, clientOf, part, show, showList, time } from './registry/registry-command.ts'
 import { print } from './output.ts'
 import { ROLES } from '../contract/roles.ts'
 import { SlipwayError } from '../core/errors.ts'
 import type { Command } from 'commander'
 import type { RoleAnswer } from '../contract/access-api.ts'
-import type { RegistryOptions, View } from './registry/common.ts'
+import type { RegistryOptions, View } from './registry/registry-command.ts'
 
 const roleView: View<RoleAnswer> = {
   kind: 'Role',

@@ -1,9 +1,9 @@
-import { asksRegistry, clientOf, part, show, showList, time } from './registry/common.ts'
+import { asksRegistry, clientOf, part, show, showList, time } from './registry/registry-command.ts'
 import { runView } from './registry/views.ts'
 import { table } from './output.ts'
 import type { Command } from 'commander'
 import type { RunAnswer } from '../contract/registry-api.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('find runs'))

@@ -1,8 +1,8 @@
-import { asksRegistry, clientOf, showList } from './registry/common.ts'
+import { asksRegistry, clientOf, showList } from './registry/registry-command.ts'
 import { serverView } from './endpoint/views.ts'
 import type { Command } from 'commander'
 import type { ServerAnswer } from '../contract/delivery-api.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('the servers that follow, and how each of them is')).action(

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
-import { asksRegistry, change, clientOf, part, show, showList } from './registry/common.ts'
+import { asksRegistry, change, clientOf, part, show, showList } from './registry/registry-command.ts'
 import { signerView } from './registry/views.ts'
 import type { Command } from 'commander'
 import type { SignerAnswer } from '../contract/registry-api.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('whose signatures are believed')).action(async (options: RegistryOptions) => {

@@ -1,11 +1,11 @@
-import { asksRegistry, change, clientOf, part, showList, time } from './registry/common.ts'
+import { asksRegistry, change, clientOf, part, showList, time } from './registry/registry-command.ts'
 import { note, print } from './output.ts'
 import { SCOPES } from '../contract/roles.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { parseDurationMs } from '../core/units.ts'
 import type { Command } from 'commander'
 import type { KeyAnswer } from '../contract/registry-api.ts'
-import type { RegistryOptions, View } from './registry/common.ts'
+import type { RegistryOptions, View } from './registry/registry-command.ts'
 
 const tokenView: View<KeyAnswer> = {
   kind: 'Token',

@@ -1,11 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { formatMs, parseDurationMs } from '../core/units.ts'
-import { asksRegistry, clientOf, showList, time } from './registry/common.ts'
+import { asksRegistry, clientOf, showList, time } from './registry/registry-command.ts'
 import { print, style, table } from './output.ts'
 import type { Command } from 'commander'
 import type { TrafficAnswer } from '../contract/delivery-api.ts'
 import type { RegistryClient } from './registry/client.ts'
-import type { RegistryOptions, View } from './registry/common.ts'
+import type { RegistryOptions, View } from './registry/registry-command.ts'
 
 interface TopOptions extends RegistryOptions {
   readonly endpoint?: string

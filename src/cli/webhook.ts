@@ -1,9 +1,9 @@
 import { note } from './output.ts'
-import { asksRegistry, change, clientOf, part, show, showList } from './registry/common.ts'
+import { asksRegistry, change, clientOf, part, show, showList } from './registry/registry-command.ts'
 import { deliveryView, webhookView } from './registry/views.ts'
 import type { Command } from 'commander'
 import type { DeliveryAnswer, WebhookAnswer } from '../contract/registry-api.ts'
-import type { RegistryOptions } from './registry/common.ts'
+import type { RegistryOptions } from './registry/registry-command.ts'
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('who is told of changes')).action(async (options: RegistryOptions) => {

@@ -1,9 +1,9 @@
-import { asksRegistry, clientOf, show } from './registry/common.ts'
+import { asksRegistry, clientOf, show } from './registry/registry-command.ts'
 import { table } from './output.ts'
 import type { Command } from 'commander'
 import type { WhoamiAnswer } from '../contract/access-api.ts'
 import type { Grant } from '../contract/roles.ts'
-import type { RegistryOptions, View } from './registry/common.ts'
+import type { RegistryOptions, View } from './registry/registry-command.ts'
 
 const whoamiView: View<WhoamiAnswer> = {
   kind: 'Whoami',

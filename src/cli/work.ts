@@ -1,7 +1,7 @@
-import { asksRegistry, change, clientOf, part, show, showList, time } from './registry/common.ts'
+import { asksRegistry, change, clientOf, part, show, showList, time } from './registry/registry-command.ts'
 import type { Command } from 'commander'
 import type { WorkAnswer } from '../contract/work-api.ts'
-import type { RegistryOptions, View } from './registry/common.ts'
+import type { RegistryOptions, View } from './registry/registry-command.ts'
 
 const ERROR_CHARACTERS = 60
 

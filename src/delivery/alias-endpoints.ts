@@ -5,7 +5,7 @@ import { policyFailures, whyNotServable } from '../registry/policies.ts'
 import { findEndpoint } from './read-endpoints.ts'
 import type { ServedAnswer } from '../contract/registry-api.ts'
 import type { Logger } from '../core/log.ts'
-import type { Ground, Scope } from '../registry/ground.ts'
+import type { Ground, Scope } from '../registry/scope.ts'
 import type { Delivery } from './delivery.ts'
 
 /** A model with this alias is served by the local server without anybody declaring an endpoint. */

@@ -9,7 +9,7 @@ import { requireVersion } from '../registry/read-versions.ts'
 import { aliasedVersion } from './resolve.ts'
 import { servedVariants } from './routing-states.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
-import type { Ground, Scope } from '../registry/ground.ts'
+import type { Ground, Scope } from '../registry/scope.ts'
 import type { ResolvedVariant } from './resolve.ts'
 
 /** A document for servers, as it was read at one moment. */

@@ -6,7 +6,7 @@ import { record } from '../registry/events.ts'
 import { lockEndpoint } from './lock-endpoint.ts'
 import { requireEndpoint } from './read-endpoints.ts'
 import { revisionOf } from './revisions.ts'
-import type { Ground, Scope, Write } from '../registry/ground.ts'
+import type { Ground, Scope, Write } from '../registry/scope.ts'
 import type { ResolvedVariant } from './resolve.ts'
 import type { Revision } from './revisions.ts'
 

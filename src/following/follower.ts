@@ -4,9 +4,9 @@ import { everythingTo, fits, isComplete } from '../contract/routing.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
-import { Places } from '../core/places.ts'
+import { Semaphore } from '../core/semaphore.ts'
 import { Turns } from '../core/turns.ts'
-import { filesAreToBlame } from '../serving/blame.ts'
+import { filesAreToBlame } from '../serving/load-failures.ts'
 import { StateFile } from './kept-state.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionCondition } from '../contract/followed-state.ts'
@@ -80,7 +80,7 @@ export class Follower implements AsyncDisposable {
   readonly #file: StateFile
   readonly #targets = new Map<string, Target>()
   readonly #present = new Map<string, Present>()
-  readonly #fetches = new Places(FETCHES)
+  readonly #fetches = new Semaphore(FETCHES)
   /** Changes of what is served, one after the other. */
   readonly #changes = new Turns()
   readonly #writes = new Turns()

@@ -8,7 +8,7 @@ import { readVersions, requireVersion } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
-import type { Ground, Scope, Write } from './ground.ts'
+import type { Ground, Scope, Write } from './scope.ts'
 import type { Version } from './read-versions.ts'
 
 /** What a caller may do beyond the usual. */

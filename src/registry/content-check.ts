@@ -1,6 +1,6 @@
 import { codeByName, runsCode } from './servable.ts'
 import type { ScanCheck } from '../contract/inspection.ts'
-import type { TreeFile } from './trees.ts'
+import type { TreeFile } from './file-trees.ts'
 
 /** What a file is by its first bytes, where it could run code or hide what does; nothing of it is ever opened here. */
 const HEADS: readonly (readonly [starts: (head: Buffer) => boolean, what: string])[] = [

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Compilable, Kysely, RawBuilder } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
-import type { Write } from './ground.ts'
+import type { Write } from './scope.ts'
 
 type Numbered = 'event' | 'experiment' | 'delivery'
 

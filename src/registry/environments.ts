@@ -1,7 +1,7 @@
 import { SlipwayError } from '../core/errors.ts'
 import { record } from './events.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
-import type { Ground, Scope } from './ground.ts'
+import type { Ground, Scope } from './scope.ts'
 import type { Experiments } from './experiments.ts'
 
 /** A namespace with models, aliases, endpoints, policies and roles of its own. */

@@ -2,7 +2,7 @@ import { faultPoint } from '../core/fail-point.ts'
 import { claimOnce } from './once.ts'
 import { numberLate } from './counters.ts'
 import { atCommit } from '../storage/sql/sessions.ts'
-import type { Scope, Write } from './ground.ts'
+import type { Scope, Write } from './scope.ts'
 
 /** What can be changed, and is told of. */
 export const EVENT_KINDS = [

@@ -3,11 +3,12 @@ import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { nextNumber } from './counters.ts'
 import { record } from './events.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
-import { groupTags, tagRows } from './ground.ts'
+import { groupTags, tagRows } from './tags.ts'
 import { LIMITS, requireExperimentName, requireKey, requireLength, requireTag } from './names.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ExperimentsRow, Schema } from '../storage/sql/schema.ts'
-import type { Ground, LifecycleStage, Scope, Tag, Write } from './ground.ts'
+import type { Ground, LifecycleStage, Scope, Write } from './scope.ts'
+import type { Tag } from './tags.ts'
 
 export interface Experiment {
   /** A number, as text. */

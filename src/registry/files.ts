@@ -1,12 +1,12 @@
 import { SlipwayError } from '../core/errors.ts'
-import { requireOwner } from './sources.ts'
-import { fileAt, filesBelow, requireTreePath } from './trees.ts'
+import { requireOwner } from './version-source.ts'
+import { fileAt, filesBelow, requireTreePath } from './file-trees.ts'
 import type { Contents, Refer } from '../storage/contents.ts'
 import type { UploadedPart } from '../storage/objects/object-store.ts'
 import type { PartUpload, PartUploads } from '../storage/part-uploads.ts'
-import type { Ground, Scope } from './ground.ts'
-import type { Place } from './sources.ts'
-import type { TreeFile } from './trees.ts'
+import type { Ground, Scope } from './scope.ts'
+import type { Place } from './version-source.ts'
+import type { TreeFile } from './file-trees.ts'
 
 /** Files of runs, logged models and versions. */
 export class Files {

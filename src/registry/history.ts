@@ -4,7 +4,7 @@ import { countOf } from './search/queries.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EventsRow, Schema } from '../storage/sql/schema.ts'
 import type { EventKind } from './events.ts'
-import type { Ground, Scope } from './ground.ts'
+import type { Ground, Scope } from './scope.ts'
 
 /** Something that was changed. */
 export interface RegistryEvent {

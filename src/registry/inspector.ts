@@ -7,7 +7,7 @@ import { PACKAGE_FILE } from '../model/package-file.ts'
 import { readPackage } from '../model/package.ts'
 import { describeSignature } from '../signature/describe-signature.ts'
 import { buildSignature } from '../signature/signature.ts'
-import { putTogether } from './put-together.ts'
+import { writeTree } from './write-tree.ts'
 import { contentCheck } from './content-check.ts'
 import { judgeByNames, runsCode } from './servable.ts'
 import { treeDigest } from '../core/content-digest.ts'
@@ -15,7 +15,7 @@ import type { Inspection, ScanCheck } from '../contract/inspection.ts'
 import type { PythonModel } from '../model/formats/mlmodel.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { Inspect } from './servable.ts'
-import type { TreeFile } from './trees.ts'
+import type { TreeFile } from './file-trees.ts'
 
 export interface InspectorOptions {
   readonly contents: Contents
@@ -62,7 +62,7 @@ export class Inspector {
     await mkdir(this.#options.folder, { recursive: true })
     const folder = await mkdtemp(join(this.#options.folder, 'version-'))
     try {
-      await putTogether(this.#options.contents, files, folder)
+      await writeTree(this.#options.contents, files, folder)
       return await this.#lookInto(files, folder)
     } finally {
       await rm(folder, { recursive: true, force: true })

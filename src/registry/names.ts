@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
-import type { Tag } from './ground.ts'
+import type { Tag } from './tags.ts'
 
 /** Limits of lengths, in characters: those that MLflow's clients know of. */
 export const LIMITS = {

@@ -1,7 +1,7 @@
 import { SlipwayError } from '../core/errors.ts'
 import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
-import type { Scope, Write } from './ground.ts'
+import type { Scope, Write } from './scope.ts'
 
 /** What an earlier request with the same key came to: its answer, or, where that was not kept, what it was about. */
 export type Earlier =

@@ -10,7 +10,7 @@ import { Versions } from './versions.ts'
 import type { Kysely } from 'kysely'
 import type { Database } from '../storage/sql/database.ts'
 import type { Schema } from '../storage/sql/schema.ts'
-import type { Ground } from './ground.ts'
+import type { Ground } from './scope.ts'
 import type { Inspect } from './servable.ts'
 
 /** Experiments and models, their runs and versions, and the names that point to them. */

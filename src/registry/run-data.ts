@@ -4,7 +4,8 @@ import { SlipwayError } from '../core/errors.ts'
 import { LIMITS, requireKey, requireLength } from './names.ts'
 import { toPoint } from './read-runs.ts'
 import { lockRun, requireActive, setTags } from './runs.ts'
-import type { Ground, Scope, Tag, Write } from './ground.ts'
+import type { Ground, Scope, Write } from './scope.ts'
+import type { Tag } from './tags.ts'
 import type { Dataset, MetricPoint } from './read-runs.ts'
 
 /** A point, and where it belongs beside its run. */

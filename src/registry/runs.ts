@@ -1,13 +1,14 @@
 import { SlipwayError } from '../core/errors.ts'
 import { record } from './events.ts'
 import { requireActive as requireActiveExperiment, requireExperiment } from './experiments.ts'
-import { tagRows } from './ground.ts'
+import { tagRows } from './tags.ts'
 import { inventName } from './invented-names.ts'
 import { LIMITS, requireKey, requireTag } from './names.ts'
 import { readRuns } from './read-runs.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { RunsRow, Schema } from '../storage/sql/schema.ts'
-import type { Ground, Scope, Tag, Write } from './ground.ts'
+import type { Ground, Scope, Write } from './scope.ts'
+import type { Tag } from './tags.ts'
 import type { Run, RunStatus } from './read-runs.ts'
 
 export interface NewRun {

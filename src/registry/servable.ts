@@ -1,5 +1,5 @@
 import type { Inspection } from '../contract/inspection.ts'
-import type { TreeFile } from './trees.ts'
+import type { TreeFile } from './file-trees.ts'
 
 /**
  * Finds out what the files of a version are. Undefined where they are not with us.

@@ -7,9 +7,9 @@ import { policyOf } from './policies.ts'
 import { requireModel } from './models.ts'
 import { requireVersion } from './read-versions.ts'
 import { touch } from './revisions.ts'
-import { filesBelow } from './trees.ts'
+import { filesBelow } from './file-trees.ts'
 import type { Contents } from '../storage/contents.ts'
-import type { Ground, Scope } from './ground.ts'
+import type { Ground, Scope } from './scope.ts'
 
 /** Somebody whose signatures are believed in an environment. */
 export interface Signer {

@@ -1,7 +1,7 @@
 import { faultPoint } from '../core/fail-point.ts'
 import { ONCE_LIFE_MS } from './once.ts'
-import type { Ground, Scope, Write } from './ground.ts'
-import type { Root } from './trees.ts'
+import type { Ground, Scope, Write } from './scope.ts'
+import type { Root } from './file-trees.ts'
 
 /** How long what was deleted can be had back. */
 export const TRASH_LIFE_MS: number = 30 * 24 * 3600 * 1000

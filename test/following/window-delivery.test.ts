@@ -10,7 +10,7 @@ import { LocalStore } from '../../src/following/local-store.ts'
 import { WindowBuffer } from '../../src/following/windows/buffer.ts'
 import { WindowCutter } from '../../src/following/windows/cutter.ts'
 import { WindowFolders } from '../../src/following/windows/folders.ts'
-import { LeftWindows } from '../../src/following/windows/left.ts'
+import { AbandonedWindows } from '../../src/following/windows/abandoned-windows.ts'
 import { WindowPusher } from '../../src/following/windows/pusher.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { freePort, until } from '../fixtures.ts'
@@ -156,7 +156,7 @@ test('windows that were left are given up when they are too old, a running serve
     [Symbol.dispose]: () => {},
   })
   const bounds = { filesMax: 1000, bytesMax: 1024 * 1024 }
-  await using left = new LeftWindows({ folders, server: 'me', clientOf, bounds, clock: systemClock, log: silentLogger })
+  await using left = new AbandonedWindows({ folders, server: 'me', clientOf, bounds, clock: systemClock, log: silentLogger })
   await left.send()
   assert.deepEqual(sent, ['late'])
   assert.deepEqual(await folders.servers(), ['alive'])

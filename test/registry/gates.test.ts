@@ -7,7 +7,7 @@ import { Contents } from '../../src/storage/contents.ts'
 import { Inspector } from '../../src/registry/inspector.ts'
 import { Registry } from '../../src/registry/registry.ts'
 import { Signers } from '../../src/registry/signers.ts'
-import { filesBelow } from '../../src/registry/trees.ts'
+import { filesBelow } from '../../src/registry/file-trees.ts'
 import { signModel } from '../../src/security/model-signing.ts'
 import { contentId } from '../../src/core/content-digest.ts'
 import { openFileStore } from '../../src/storage/objects/file-store.ts'
@@ -16,7 +16,7 @@ import { temporaryFolder } from '../temporary-folder.ts'
 import { addFile, ANNA, eachRegistry, NOBODY } from './in-registry.ts'
 import type { Inspection } from '../../src/contract/inspection.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
-import type { Ground } from '../../src/registry/ground.ts'
+import type { Ground } from '../../src/registry/scope.ts'
 
 /** A registry that takes the text of `signature.json` for what its model takes. */
 function judging(ground: Ground): Registry {

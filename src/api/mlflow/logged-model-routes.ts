@@ -1,5 +1,5 @@
 import { LOGGED_MODEL_STATUSES } from '../../registry/logged-model-statuses.ts'
-import { listFolder } from '../../registry/trees.ts'
+import { listFolder } from '../../registry/file-trees.ts'
 import { route } from './call.ts'
 import { listed, loggedModelJson, sizeJson } from './entities.ts'
 import { listingPath } from './paging.ts'

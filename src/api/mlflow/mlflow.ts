@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { enter, refuseStrangers } from '../enter.ts'
-import { fromFastify } from '../doors.ts'
+import { fromFastify } from '../api-options.ts'
 import { toWireError } from './errors.ts'
 import { EXPERIMENT_ROUTES } from './experiment-routes.ts'
 import { Fields } from './fields.ts'
@@ -8,7 +8,7 @@ import { LOGGED_MODEL_ROUTES } from './logged-model-routes.ts'
 import { MODEL_ROUTES } from './model-routes.ts'
 import { RUN_ROUTES } from './run-routes.ts'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
-import type { ApiOptions } from '../doors.ts'
+import type { ApiOptions } from '../api-options.ts'
 import type { MlflowRoute } from './call.ts'
 
 export const MLFLOW_ROUTES: readonly MlflowRoute[] = [...EXPERIMENT_ROUTES, ...RUN_ROUTES, ...LOGGED_MODEL_ROUTES, ...MODEL_ROUTES]

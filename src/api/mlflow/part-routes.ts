@@ -1,14 +1,14 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { PARTS_MAX } from '../../storage/objects/parts.ts'
-import { streamOf } from '../doors.ts'
+import { streamOf } from '../api-options.ts'
 import { Fields } from './fields.ts'
 import { readBodies } from './mlflow.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Scope } from '../../registry/ground.ts'
-import type { Place } from '../../registry/sources.ts'
+import type { Scope } from '../../registry/scope.ts'
+import type { Place } from '../../registry/version-source.ts'
 import type { PresignedRequest } from '../../storage/objects/object-store.ts'
 import type { PartUpload } from '../../storage/part-uploads.ts'
-import type { ApiOptions } from '../doors.ts'
+import type { ApiOptions } from '../api-options.ts'
 
 /** What a request is about: who asks, and for which file. */
 export interface PartCall {

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { RUN_STATUSES } from '../../registry/read-runs.ts'
-import { listFolder } from '../../registry/trees.ts'
+import { listFolder } from '../../registry/file-trees.ts'
 import { route } from './call.ts'
 import { listed, metricJson, runInfoJson, runJson, sizeJson } from './entities.ts'
 import { searchRuns } from './search.ts'

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { SlipwayError } from '../../core/errors.ts'
-import { streamOf } from '../doors.ts'
+import { streamOf } from '../api-options.ts'
 import { v1Route } from './route.ts'
 import type { V1Route } from './route.ts'
 

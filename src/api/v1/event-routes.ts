@@ -6,7 +6,7 @@ import { eventAnswer } from './event-answer.ts'
 import { v1Route } from './route.ts'
 import { sendEvents } from './sse.ts'
 import type { ModelAnswer } from '../../contract/registry-api.ts'
-import type { Scope } from '../../registry/ground.ts'
+import type { Scope } from '../../registry/scope.ts'
 import type { History } from '../../registry/history.ts'
 import type { V1Call, V1Route } from './route.ts'
 

@@ -7,7 +7,7 @@ import { sendFile } from '../send-file.ts'
 import { v1Route } from './route.ts'
 import type { Caller } from '../access.ts'
 import type { FastifyRequest } from 'fastify'
-import type { ApiOptions } from '../doors.ts'
+import type { ApiOptions } from '../api-options.ts'
 import type { V1Route } from './route.ts'
 
 const tag = 'following'

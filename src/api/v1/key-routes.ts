@@ -4,7 +4,7 @@ import { isAdminOf, requireAdminOf } from '../access.ts'
 import { v1Route } from './route.ts'
 import type { KeyInfo } from '../../access/keys.ts'
 import type { Caller } from '../access.ts'
-import type { ApiOptions } from '../doors.ts'
+import type { ApiOptions } from '../api-options.ts'
 import type { V1Route } from './route.ts'
 
 const tag = 'keys'

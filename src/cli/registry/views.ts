@@ -1,7 +1,7 @@
 /** How things of the registry are shown to people. */
 import { formatBytes } from '../../core/units.ts'
 import { style, table } from '../output.ts'
-import { time } from './common.ts'
+import { time } from './registry-command.ts'
 import type {
   AliasAnswer,
   DeliveryAnswer,
@@ -13,7 +13,7 @@ import type {
   VersionAnswer,
   WebhookAnswer,
 } from '../../contract/registry-api.ts'
-import type { View } from './common.ts'
+import type { View } from './registry-command.ts'
 
 export const modelView: View<ModelAnswer> = {
   kind: 'Model',

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { messageOf } from '../../core/errors.ts'
 import { WindowBuffer } from './buffer.ts'
-import { LeftWindows } from './left.ts'
+import { AbandonedWindows } from './abandoned-windows.ts'
 import { WindowPusher } from './pusher.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
@@ -74,7 +74,7 @@ export class ServerWindows implements AsyncDisposable {
     await using opened = new AsyncDisposableStack()
     const folder = opened.use(await folders.take(server, this.#ended.signal))
     const buffer = await WindowBuffer.open({ folder: folder.path, ...BOUNDS })
-    const left = opened.use(new LeftWindows({ folders, server, clientOf, bounds: BOUNDS, clock, log }))
+    const left = opened.use(new AbandonedWindows({ folders, server, clientOf, bounds: BOUNDS, clock, log }))
     // Ended first: what was seen last is kept before anything else is waited for.
     this.#pusher = opened.use(new WindowPusher({ ...this.#options, buffer }))
     this.#held.use(opened.move())

@@ -1,4 +1,4 @@
-import { adviceFor } from '../../serving/advice.ts'
+import { adviceFor } from '../../serving/instance-advice.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { Variant, VariantStatus } from '../../serving/variant.ts'
 import type { Endpoint } from '../../serving/endpoint.ts'

@@ -3,7 +3,7 @@ import { parseFilter } from './filter.ts'
 import { SUMMARY_COLUMNS } from '../read-versions.ts'
 import type { Kysely, SelectQueryBuilder } from 'kysely'
 import type { Schema } from '../../storage/sql/schema.ts'
-import type { Scope } from '../ground.ts'
+import type { Scope } from '../scope.ts'
 import type { Dialect } from './compare.ts'
 
 /** Where and how a search is asked. */

@@ -1,6 +1,6 @@
 import { backoffMs } from '../../core/backoff.ts'
 import { contentKey } from '../../contract/desired-endpoint.ts'
-import { filesAreToBlame } from '../blame.ts'
+import { filesAreToBlame } from '../load-failures.ts'
 import type { DesiredEndpoint, VariantSpec } from '../../contract/desired-endpoint.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { FailedLoad } from '../reconciler.ts'

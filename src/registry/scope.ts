@@ -69,42 +69,4 @@ export interface Once {
   readonly attempt: string
 }
 
-export interface Tag {
-  readonly key: string
-  readonly value: string
-}
-
 export type LifecycleStage = 'active' | 'deleted'
-
-/** The last one wins where a key comes twice. */
-export function tagRows<Owner extends object>(owner: Owner, tags: readonly Tag[]): (Owner & Tag)[] {
-  return [...new Map(tags.map(({ key, value }) => [key, value]))].map(([key, value]) => ({ ...owner, key, value }))
-}
-
-/** Tags as an object, by their keys. */
-export function tagRecord(tags: readonly Tag[]): Record<string, string> {
-  return Object.fromEntries(tags.map(({ key, value }) => [key, value]))
-}
-
-/**
- * By the units of their text, in which SQLite orders bytes too. PostgreSQL orders as its locale would have it, so what clients are to see
- * in one order is put into it here.
- */
-export function byText<T>(textOf: (item: T) => string): (a: T, b: T) => number {
-  return (a, b) => {
-    const [left, right] = [textOf(a), textOf(b)]
-    return left < right ? -1 : left > right ? 1 : 0
-  }
-}
-
-/** Tags by what they belong to, each list in the order of its keys. */
-export function groupTags(rows: readonly (Tag & { readonly owner: string })[]): Map<string, Tag[]> {
-  const groups = new Map<string, Tag[]>()
-  for (const { owner, key, value } of rows) {
-    const group = groups.get(owner)
-    if (group === undefined) groups.set(owner, [{ key, value }])
-    else group.push({ key, value })
-  }
-  for (const group of groups.values()) group.sort(byText(({ key }) => key))
-  return groups
-}

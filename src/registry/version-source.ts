@@ -4,11 +4,11 @@ import { requireLoggedModel } from './logged-models.ts'
 import { requireModel } from './models.ts'
 import { requireVersion } from './read-versions.ts'
 import { requireRun } from './runs.ts'
-import { filesBelow } from './trees.ts'
+import { filesBelow } from './file-trees.ts'
 import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
-import type { Scope } from './ground.ts'
-import type { Root, TreeFile } from './trees.ts'
+import type { Scope } from './scope.ts'
+import type { Root, TreeFile } from './file-trees.ts'
 
 /** What the files of a version to be are, and where they come from. */
 export interface Source {

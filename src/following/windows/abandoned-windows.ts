@@ -8,7 +8,7 @@ import type { ControlPlaneClient } from '../control-plane-client.ts'
 import type { BufferOptions } from './buffer.ts'
 import type { WindowFolders } from './folders.ts'
 
-export interface LeftOptions {
+export interface AbandonedOptions {
   readonly folders: WindowFolders
   /** Our own folder is none of them. */
   readonly server: string
@@ -27,13 +27,13 @@ const FREE_MS = 250
 const LIFE_MS = 9 * 24 * 3600 * 1000
 
 /** Sends the windows of servers that ran on this machine under another name and did not come to send them: a container has another name each time. */
-export class LeftWindows implements AsyncDisposable {
-  readonly #options: LeftOptions
+export class AbandonedWindows implements AsyncDisposable {
+  readonly #options: AbandonedOptions
   readonly #ended = new AbortController()
   #cancel: (() => void) | undefined
   #sending: Promise<void> = Promise.resolve()
 
-  constructor(options: LeftOptions) {
+  constructor(options: AbandonedOptions) {
     this.#options = options
   }
 
