@@ -18,7 +18,8 @@ interface Room {
 }
 
 const BELOW_SIGNATURE = ['core', 'contract', 'tensor', 'onnx', 'model'] as const
-const REGISTRY = ['core', 'contract', 'security', 'storage'] as const
+const LEDGER = ['core', 'contract', 'security', 'storage'] as const
+const REGISTRY = [...LEDGER, 'ledger'] as const
 
 export const ROOMS: Readonly<Record<string, Room>> = {
   core: { does: 'errors (one table), clock, ids, cores, units, digests of contents, fail points', imports: [] },
@@ -66,8 +67,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     does: '`sql/`: one query source for SQLite and PostgreSQL, migrations, leases; `work/`: durable work in the background; `objects/`: files by content in a folder or on S3; `backup/`: all of it in one file',
     imports: ['core', 'contract'],
   },
+  ledger: {
+    does: 'on whose behalf and where something is done (scope, environments), that it is done once and in which order, what was done (events, history), and who is told (webhooks)',
+    imports: LEDGER,
+  },
   registry: {
-    does: 'experiments, runs, models, versions, aliases, events: what they are and what may be done with them; `import/` from servers of MLflow',
+    does: 'experiments, runs, models, versions, aliases: what they are and what may be done with them; `import/` from servers of MLflow',
     imports: [...REGISTRY, ...BELOW_SIGNATURE, 'signature'],
   },
   delivery: {

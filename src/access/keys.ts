@@ -3,7 +3,7 @@ import { SlipwayError } from '../core/errors.ts'
 import type { Grant } from '../contract/roles.ts'
 import type { Selectable } from 'kysely'
 import type { ApiKeysRow } from '../storage/sql/schema.ts'
-import type { Ground, Scope } from '../registry/scope.ts'
+import type { Ground, Scope } from '../ledger/scope.ts'
 
 /** What is known of a key; never the key itself. */
 export interface KeyInfo {

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
-import { record } from '../registry/events.ts'
+import { record } from '../ledger/events.ts'
 import type { Selectable } from 'kysely'
 import type { Grant, Role } from '../contract/roles.ts'
-import type { Ground, Scope } from '../registry/scope.ts'
+import type { Ground, Scope } from '../ledger/scope.ts'
 import type { PeopleRow, RoleBindingsRow } from '../storage/sql/schema.ts'
 
 /** Somebody who has signed in. */

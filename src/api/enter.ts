@@ -4,7 +4,7 @@ import { environmentOf } from './api-options.ts'
 import { countWrongKey } from './rate-limits.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Action, Target } from '../contract/roles.ts'
-import type { Scope } from '../registry/scope.ts'
+import type { Scope } from '../ledger/scope.ts'
 import type { Caller, Identity } from './access.ts'
 import type { ApiOptions } from './api-options.ts'
 

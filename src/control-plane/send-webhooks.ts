@@ -1,10 +1,10 @@
 import { messageOf } from '../core/errors.ts'
-import { Outbox } from '../registry/webhooks.ts'
+import { Outbox } from '../ledger/webhooks.ts'
 import { askOutside } from '../security/outside-request.ts'
 import { slipwayVersion } from '../core/version.ts'
-import type { Ground } from '../registry/scope.ts'
+import type { Ground } from '../ledger/scope.ts'
 import type { Secrets } from '../security/secrets/secrets.ts'
-import type { Parcel } from '../registry/webhooks.ts'
+import type { Parcel } from '../ledger/webhooks.ts'
 import type { WorkKind } from '../storage/work/worker.ts'
 
 export interface SendOptions {

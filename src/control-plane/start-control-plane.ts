@@ -18,11 +18,11 @@ import { Keys } from '../access/keys.ts'
 import { People } from '../access/people.ts'
 import { Refusals } from '../access/refusals.ts'
 import { SignIn } from '../access/sign-in.ts'
-import { Environments } from '../registry/environments.ts'
+import { Environments } from '../ledger/environments.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import { Registry } from '../registry/registry.ts'
 import { Signers } from '../registry/signers.ts'
-import { Webhooks } from '../registry/webhooks.ts'
+import { Webhooks } from '../ledger/webhooks.ts'
 import { AliasEndpoints } from '../delivery/alias-endpoints.ts'
 import { Imports } from './imports.ts'
 import { backups } from './make-backup.ts'
@@ -144,7 +144,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const delivery = new Delivery(ground)
   const keys = new Keys(ground)
   const secrets = options.secrets ?? new Secrets({ log })
-  const environments = new Environments(ground, registry.experiments)
+  const environments = new Environments(ground, (name) => registry.experiments.ensureDefault(name))
   await environments.begin()
   const people = new People(ground, { defaultRole: options.signIn?.defaultRole, admins: options.signIn?.admins ?? [] })
   const refusals = new Refusals(database, clock)

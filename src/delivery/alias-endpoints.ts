@@ -1,11 +1,11 @@
-import { lastNumber } from '../registry/counters.ts'
+import { lastNumber } from '../ledger/counters.ts'
 import { ENDPOINT_NAME } from '../contract/endpoint.ts'
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { policyFailures, whyNotServable } from '../registry/policies.ts'
 import { findEndpoint } from './read-endpoints.ts'
 import type { ServedAnswer } from '../contract/registry-api.ts'
 import type { Logger } from '../core/log.ts'
-import type { Ground, Scope } from '../registry/scope.ts'
+import type { Ground, Scope } from '../ledger/scope.ts'
 import type { Delivery } from './delivery.ts'
 
 /** A model with this alias is served by the local server without anybody declaring an endpoint. */

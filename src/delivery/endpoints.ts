@@ -4,8 +4,8 @@ import { modelReference, modelsOf, resolveSpec } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { moveAlias } from '../registry/aliases.ts'
-import { nextNumber } from '../registry/counters.ts'
-import { record } from '../registry/events.ts'
+import { nextNumber } from '../ledger/counters.ts'
+import { record } from '../ledger/events.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { lockEndpoint } from './lock-endpoint.ts'
 import { nextFollow } from './next-follow.ts'
@@ -17,7 +17,8 @@ import { unsupported } from './targets.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { AliasRights } from '../registry/aliases.ts'
-import type { Ground, MovedAlias, Scope, Write } from '../registry/scope.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
+import type { MovedAlias, RegistryGround } from '../registry/dependents.ts'
 import type { EndpointsRow, Schema } from '../storage/sql/schema.ts'
 import type { Endpoint } from './read-endpoints.ts'
 import type { ResolvedVariant } from './resolve.ts'
@@ -25,7 +26,7 @@ import type { Cause, NewRevision, Revision } from './revisions.ts'
 import type { Strategy } from './strategy.ts'
 
 /** What endpoints stand on. */
-export interface DeliveryGround extends Ground {
+export interface DeliveryGround extends RegistryGround {
   /** How revisions come into force. Default: at once. */
   readonly strategy?: Strategy | undefined
 }

@@ -1,4 +1,4 @@
-import { lastNumber } from '../registry/counters.ts'
+import { lastNumber } from '../ledger/counters.ts'
 import { createHash } from 'node:crypto'
 import { API_VERSION } from '../contract/schema.ts'
 import { MAIN_VARIANT, modelReference } from '../contract/endpoint.ts'
@@ -9,7 +9,7 @@ import { requireVersion } from '../registry/read-versions.ts'
 import { aliasedVersion } from './resolve.ts'
 import { servedVariants } from './routing-states.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
-import type { Ground, Scope } from '../registry/scope.ts'
+import type { Ground, Scope } from '../ledger/scope.ts'
 import type { ResolvedVariant } from './resolve.ts'
 
 /** A document for servers, as it was read at one moment. */

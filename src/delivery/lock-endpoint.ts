@@ -1,6 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import type { Selectable } from 'kysely'
-import type { Scope, Write } from '../registry/scope.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
 import type { EndpointsRow } from '../storage/sql/schema.ts'
 
 /** The row of an endpoint is ours until the transaction ends. @throws SLW_PRECONDITION_FAILED where it is not the one that the caller has seen */

@@ -3,7 +3,7 @@ import { closest } from '../contract/schema.ts'
 import { toRevision } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
-import type { Scope } from '../registry/scope.ts'
+import type { Scope } from '../ledger/scope.ts'
 import type { EndpointsRow, RevisionsRow, RoutingStatesRow, Schema } from '../storage/sql/schema.ts'
 import type { Revision } from './revisions.ts'
 

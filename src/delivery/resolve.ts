@@ -8,7 +8,7 @@ import type { Kysely, Selectable } from 'kysely'
 import type { ResolvedSpec } from '../contract/endpoint.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Issue } from '../core/errors.ts'
-import type { Scope, Write } from '../registry/scope.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
 
 /** What a variant came to when a revision was made. Kept with the revision, and what servers are told. */

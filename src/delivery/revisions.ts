@@ -1,8 +1,8 @@
 import { faultPoint } from '../core/fail-point.ts'
-import { record } from '../registry/events.ts'
+import { record } from '../ledger/events.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec } from '../contract/endpoint.ts'
-import type { Scope, Write } from '../registry/scope.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
 import type { EndpointsRow, RevisionsRow, Schema } from '../storage/sql/schema.ts'
 import type { ResolvedVariant } from './resolve.ts'
 

@@ -1,12 +1,12 @@
 /** Which revision of an endpoint is in force, which is served beside it, and how requests are shared between their variants. */
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
-import { nextNumber } from '../registry/counters.ts'
-import { record } from '../registry/events.ts'
+import { nextNumber } from '../ledger/counters.ts'
+import { record } from '../ledger/events.ts'
 import { lockEndpoint } from './lock-endpoint.ts'
 import { requireEndpoint } from './read-endpoints.ts'
 import { revisionOf } from './revisions.ts'
-import type { Ground, Scope, Write } from '../registry/scope.ts'
+import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import type { ResolvedVariant } from './resolve.ts'
 import type { Revision } from './revisions.ts'
 

@@ -2,7 +2,7 @@ import { faultPoint } from '../core/fail-point.ts'
 import { KEPT_REVISIONS } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ServerReport, VersionCondition } from '../contract/followed-state.ts'
-import type { Ground, Scope, Write } from '../registry/scope.ts'
+import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import type { Schema, ServerReportsRow } from '../storage/sql/schema.ts'
 
 /** A server that follows, as it has last told of itself. */

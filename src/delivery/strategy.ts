@@ -4,7 +4,7 @@
  */
 import { putInForce, setRouting } from './routing-states.ts'
 import type { Selectable } from 'kysely'
-import type { Write } from '../registry/scope.ts'
+import type { Write } from '../ledger/scope.ts'
 import type { EndpointsRow } from '../storage/sql/schema.ts'
 import type { ResolvedVariant } from './resolve.ts'
 

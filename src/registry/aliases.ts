@@ -1,6 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
-import { record } from './events.ts'
+import { record } from '../ledger/events.ts'
 import { requireAlias, requireAliasShape } from './names.ts'
 import { protectedAliases, requireModel } from './models.ts'
 import { requireMove } from './policies.ts'
@@ -8,7 +8,8 @@ import { readVersions, requireVersion } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
-import type { Ground, Scope, Write } from './scope.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
+import type { RegistryGround } from './dependents.ts'
 import type { Version } from './read-versions.ts'
 
 /** What a caller may do beyond the usual. */
@@ -29,9 +30,9 @@ export interface AliasTarget {
 
 /** Movable names of versions. */
 export class Aliases {
-  readonly #ground: Ground
+  readonly #ground: RegistryGround
 
-  constructor(ground: Ground) {
+  constructor(ground: RegistryGround) {
     this.#ground = ground
   }
 
@@ -89,7 +90,7 @@ export class Aliases {
 /** As {@link Aliases.set}, in a transaction that does more. */
 export async function moveAlias(
   write: Write,
-  { clock, dependents }: Ground,
+  { clock, dependents }: RegistryGround,
   scope: Scope,
   wanted: AliasTarget & { readonly model: string; readonly rights: AliasRights },
 ): Promise<void> {

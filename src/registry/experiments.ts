@@ -1,14 +1,15 @@
 import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
-import { nextNumber } from './counters.ts'
-import { record } from './events.ts'
+import { nextNumber } from '../ledger/counters.ts'
+import { record } from '../ledger/events.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
-import { groupTags, tagRows } from './tags.ts'
-import { LIMITS, requireExperimentName, requireKey, requireLength, requireTag } from './names.ts'
+import { groupTags, tagRows } from '../ledger/tags.ts'
+import { LIMITS, requireExperimentName, requireTag } from './names.ts'
+import { requireKey, requireLength } from '../ledger/keys.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ExperimentsRow, Schema } from '../storage/sql/schema.ts'
-import type { Ground, LifecycleStage, Scope, Write } from './scope.ts'
-import type { Tag } from './tags.ts'
+import type { Ground, LifecycleStage, Scope, Write } from '../ledger/scope.ts'
+import type { Tag } from '../ledger/tags.ts'
 
 export interface Experiment {
   /** A number, as text. */

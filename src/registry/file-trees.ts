@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
 import { SlipwayError } from '../core/errors.ts'
-import { byText } from './tags.ts'
+import { byText } from '../ledger/tags.ts'
 import { atCommit } from '../storage/sql/sessions.ts'
 import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
-import type { Write } from './scope.ts'
+import type { Write } from '../ledger/scope.ts'
 
 /** What files belong to: only those of versions never change. */
 export type Root = `run:${string}` | `model:${string}` | `version:${string}`

@@ -4,7 +4,7 @@ import { fileAt, filesBelow, requireTreePath } from './file-trees.ts'
 import type { Contents, Refer } from '../storage/contents.ts'
 import type { UploadedPart } from '../storage/objects/object-store.ts'
 import type { PartUpload, PartUploads } from '../storage/part-uploads.ts'
-import type { Ground, Scope } from './scope.ts'
+import type { Ground, Scope } from '../ledger/scope.ts'
 import type { Place } from './version-source.ts'
 import type { TreeFile } from './file-trees.ts'
 

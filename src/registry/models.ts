@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
-import { record } from './events.ts'
-import { requireUnused } from './scope.ts'
-import { byText, groupTags, tagRows } from './tags.ts'
+import { record } from '../ledger/events.ts'
+import { requireUnused } from './dependents.ts'
+import { byText, groupTags, tagRows } from '../ledger/tags.ts'
 import { LIMITS, requireAlias, requireModelName, requireTag } from './names.ts'
 import { policyOf, requirePolicy } from './policies.ts'
 import { readVersionSummaries, STAGES, SUMMARY_COLUMNS } from './read-versions.ts'
@@ -11,9 +11,10 @@ import { touch } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ModelPolicy } from '../contract/model-policy.ts'
 import type { ModelsRow, Schema } from '../storage/sql/schema.ts'
-import type { Change } from './events.ts'
-import type { Ground, Scope, Write } from './scope.ts'
-import type { Tag } from './tags.ts'
+import type { Change } from '../ledger/events.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
+import type { RegistryGround } from './dependents.ts'
+import type { Tag } from '../ledger/tags.ts'
 import type { VersionSummary, VersionSummaryRow } from './read-versions.ts'
 
 export interface ModelAlias {
@@ -58,9 +59,9 @@ export interface ModelUpdate {
 
 /** Registered models. */
 export class Models {
-  readonly #ground: Ground
+  readonly #ground: RegistryGround
 
-  constructor(ground: Ground) {
+  constructor(ground: RegistryGround) {
     this.#ground = ground
   }
 

@@ -1,10 +1,10 @@
-import { posix } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
-import type { Tag } from './tags.ts'
+import { KEY_LENGTH_MAX, requireKey, requireLength, requireOwnPath } from '../ledger/keys.ts'
+import type { Tag } from '../ledger/tags.ts'
 
 /** Limits of lengths, in characters: those that MLflow's clients know of. */
 export const LIMITS = {
-  keyLength: 250,
+  keyLength: KEY_LENGTH_MAX,
   paramLength: 6000,
   runTagLength: 8000,
   experimentNameLength: 500,
@@ -28,29 +28,6 @@ export const LIMITS = {
 
 function refuse(message: string): never {
   throw new SlipwayError('SLW_INPUT_INVALID', message)
-}
-
-export function requireLength(what: string, value: string, limit: number): void {
-  if (value.length > limit) refuse(`${what} has ${value.length} characters; it exceeds the maximum length of ${limit} characters`)
-}
-
-/** Keys of metrics, parameters and tags may become names of files: they must be what they resolve to. @throws SLW_INPUT_INVALID */
-export function requireKey(what: string, key: string): void {
-  if (key === '') refuse(`${what} is empty: a key name must be provided`)
-  if (!/^[/\p{L}\p{N}_.\-: ]*$/u.test(key))
-    refuse(
-      `${what} ${JSON.stringify(key)}: names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/)`,
-    )
-  requireOwnPath(what, key)
-  requireLength(what, key, LIMITS.keyLength)
-}
-
-function requireOwnPath(what: string, name: string): void {
-  const resolved = posix.normalize(name)
-  if (resolved !== name || resolved === '.' || resolved.startsWith('..') || resolved.startsWith('/') || resolved.endsWith('/'))
-    refuse(
-      `${what} ${JSON.stringify(name)}: names may be treated as files in certain cases, and must not resolve to other names; this one would resolve to ${JSON.stringify(resolved)}`,
-    )
 }
 
 export function requireTag(what: string, { key, value }: Tag, valueLimit: number): void {

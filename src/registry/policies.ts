@@ -1,6 +1,7 @@
 import { compareSignatures } from '../contract/compatibility.ts'
 import { SlipwayError } from '../core/errors.ts'
-import { LIMITS, requireAlias, requireLength } from './names.ts'
+import { LIMITS, requireAlias } from './names.ts'
+import { requireLength } from '../ledger/keys.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ScanCheck } from '../contract/inspection.ts'
 import type { ModelPolicy } from '../contract/model-policy.ts'

@@ -1,8 +1,8 @@
-import { byText, groupTags } from './tags.ts'
+import { byText, groupTags } from '../ledger/tags.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { DatasetsRow, RunsRow, Schema } from '../storage/sql/schema.ts'
-import type { LifecycleStage } from './scope.ts'
-import type { Tag } from './tags.ts'
+import type { LifecycleStage } from '../ledger/scope.ts'
+import type { Tag } from '../ledger/tags.ts'
 
 export const RUN_STATUSES = ['RUNNING', 'SCHEDULED', 'FINISHED', 'FAILED', 'KILLED'] as const
 export type RunStatus = (typeof RUN_STATUSES)[number]

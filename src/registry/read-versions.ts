@@ -1,10 +1,10 @@
 import { SlipwayError } from '../core/errors.ts'
-import { byText, groupTags } from './tags.ts'
+import { byText, groupTags } from '../ledger/tags.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
 import type { Inspection, ScanCheck } from '../contract/inspection.ts'
 import type { SignatureDocument } from '../contract/signature-document.ts'
-import type { Tag } from './tags.ts'
+import type { Tag } from '../ledger/tags.ts'
 
 export const STAGES = ['None', 'Staging', 'Production', 'Archived'] as const
 export type Stage = (typeof STAGES)[number]

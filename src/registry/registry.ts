@@ -1,6 +1,6 @@
 import { Aliases } from './aliases.ts'
 import { Experiments } from './experiments.ts'
-import { History } from './history.ts'
+import { History } from '../ledger/history.ts'
 import { LoggedModels } from './logged-models.ts'
 import { Models } from './models.ts'
 import { RunData } from './run-data.ts'
@@ -10,7 +10,7 @@ import { Versions } from './versions.ts'
 import type { Kysely } from 'kysely'
 import type { Database } from '../storage/sql/database.ts'
 import type { Schema } from '../storage/sql/schema.ts'
-import type { Ground } from './scope.ts'
+import type { RegistryGround } from './dependents.ts'
 import type { Inspect } from './servable.ts'
 
 /** Experiments and models, their runs and versions, and the names that point to them. */
@@ -18,7 +18,7 @@ export class Registry {
   readonly read: Kysely<Schema>
   readonly write: Database['write']
   readonly dialect: Database['dialect']
-  readonly ground: Ground
+  readonly ground: RegistryGround
   readonly experiments: Experiments
   readonly runs: Runs
   readonly runData: RunData
@@ -29,7 +29,7 @@ export class Registry {
   readonly history: History
 
   /** @param inspect finds out what the files of versions are. Default: by their names alone, where nothing can be read */
-  constructor(ground: Ground, inspect: Inspect = async (files) => judgeByNames(files)) {
+  constructor(ground: RegistryGround, inspect: Inspect = async (files) => judgeByNames(files)) {
     this.read = ground.database.read
     this.write = (work) => ground.database.write(work)
     this.ground = ground

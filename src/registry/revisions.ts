@@ -1,5 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
-import type { Scope, Write } from './scope.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
 
 /**
  * Says that an object is about to change. Its row is ours until the transaction ends, and its revision grows, which only happens

@@ -1,11 +1,12 @@
 import { both } from '../storage/sql/both.ts'
 import { atCommit } from '../storage/sql/sessions.ts'
 import { SlipwayError } from '../core/errors.ts'
-import { LIMITS, requireKey, requireLength } from './names.ts'
+import { LIMITS } from './names.ts'
+import { requireKey, requireLength } from '../ledger/keys.ts'
 import { toPoint } from './read-runs.ts'
 import { lockRun, requireActive, setTags } from './runs.ts'
-import type { Ground, Scope, Write } from './scope.ts'
-import type { Tag } from './tags.ts'
+import type { Ground, Scope, Write } from '../ledger/scope.ts'
+import type { Tag } from '../ledger/tags.ts'
 import type { Dataset, MetricPoint } from './read-runs.ts'
 
 /** A point, and where it belongs beside its run. */

@@ -1,15 +1,15 @@
 import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { readSigner, requireSameFiles, verifyBundle } from '../security/model-signing.ts'
-import { record } from './events.ts'
-import { requireKey, requireLength } from './names.ts'
+import { record } from '../ledger/events.ts'
+import { requireKey, requireLength } from '../ledger/keys.ts'
 import { policyOf } from './policies.ts'
 import { requireModel } from './models.ts'
 import { requireVersion } from './read-versions.ts'
 import { touch } from './revisions.ts'
 import { filesBelow } from './file-trees.ts'
 import type { Contents } from '../storage/contents.ts'
-import type { Ground, Scope } from './scope.ts'
+import type { Ground, Scope } from '../ledger/scope.ts'
 
 /** Somebody whose signatures are believed in an environment. */
 export interface Signer {

@@ -1,6 +1,6 @@
 import { faultPoint } from '../core/fail-point.ts'
-import { ONCE_LIFE_MS } from './once.ts'
-import type { Ground, Scope, Write } from './scope.ts'
+import { ONCE_LIFE_MS } from '../ledger/once.ts'
+import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import type { Root } from './file-trees.ts'
 
 /** How long what was deleted can be had back. */

@@ -7,7 +7,7 @@ import { requireRun } from './runs.ts'
 import { filesBelow } from './file-trees.ts'
 import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
-import type { Scope } from './scope.ts'
+import type { Scope } from '../ledger/scope.ts'
 import type { Root, TreeFile } from './file-trees.ts'
 
 /** What the files of a version to be are, and where they come from. */

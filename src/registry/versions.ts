@@ -1,9 +1,9 @@
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
-import { record } from './events.ts'
+import { record } from '../ledger/events.ts'
 import { LIMITS, requireModelName, requireTag } from './names.ts'
-import { requireUnused } from './scope.ts'
-import { tagRows } from './tags.ts'
+import { requireUnused } from './dependents.ts'
+import { tagRows } from '../ledger/tags.ts'
 import { changeModel, dropAliases, protectedAliases, requireModel } from './models.ts'
 import { readOrigin, withMetrics } from './origin.ts'
 import { asksForApproval, policyOf } from './policies.ts'
@@ -17,9 +17,10 @@ import { treeDigest } from '../core/content-digest.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { Inspection } from '../contract/inspection.ts'
 import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
-import type { Change } from './events.ts'
-import type { Ground, Scope, Write } from './scope.ts'
-import type { Tag } from './tags.ts'
+import type { Change } from '../ledger/events.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
+import type { RegistryGround } from './dependents.ts'
+import type { Tag } from '../ledger/tags.ts'
 import type { Origin } from './origin.ts'
 import type { Approval, Provenance, Stage, Version } from './read-versions.ts'
 import type { Inspect } from './servable.ts'
@@ -91,10 +92,10 @@ const ATTEMPTS = 3
 
 /** Versions of models. */
 export class Versions {
-  readonly #ground: Ground
+  readonly #ground: RegistryGround
   readonly #inspect: Inspect
 
-  constructor(ground: Ground, inspect: Inspect) {
+  constructor(ground: RegistryGround, inspect: Inspect) {
     this.#ground = ground
     this.#inspect = inspect
   }

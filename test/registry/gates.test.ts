@@ -16,7 +16,7 @@ import { temporaryFolder } from '../temporary-folder.ts'
 import { addFile, ANNA, eachRegistry, NOBODY } from './in-registry.ts'
 import type { Inspection } from '../../src/contract/inspection.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
-import type { Ground } from '../../src/registry/scope.ts'
+import type { Ground } from '../../src/ledger/scope.ts'
 
 /** A registry that takes the text of `signature.json` for what its model takes. */
 function judging(ground: Ground): Registry {

@@ -3,7 +3,7 @@ import { Registry } from '../../src/registry/registry.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { eachDatabase } from '../storage/databases.ts'
 import type { Clock } from '../../src/core/clock.ts'
-import type { Scope } from '../../src/registry/scope.ts'
+import type { Scope } from '../../src/ledger/scope.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 
 export const ANNA: Scope = { environment: 'default', actor: 'anna' }

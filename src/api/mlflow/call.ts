@@ -1,6 +1,6 @@
 import type { Caller } from '../access.ts'
 import type { Registry } from '../../registry/registry.ts'
-import type { Scope } from '../../registry/scope.ts'
+import type { Scope } from '../../ledger/scope.ts'
 import type { Action } from '../../contract/roles.ts'
 import type { Fields } from './fields.ts'
 

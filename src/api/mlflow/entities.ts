@@ -1,6 +1,6 @@
 /** How MLflow writes what the registry knows: snake_case, times as numbers, what is absent left out. */
 import type { Experiment } from '../../registry/experiments.ts'
-import type { Tag } from '../../registry/tags.ts'
+import type { Tag } from '../../ledger/tags.ts'
 import type { LoggedModel } from '../../registry/logged-models.ts'
 import type { Model } from '../../registry/models.ts'
 import type { DatasetUse, MetricPoint, Run } from '../../registry/read-runs.ts'

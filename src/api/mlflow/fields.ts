@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
-import type { Tag } from '../../registry/tags.ts'
+import type { Tag } from '../../ledger/tags.ts'
 
 type Values = Readonly<Record<string, unknown>>
 

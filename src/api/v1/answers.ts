@@ -1,8 +1,8 @@
 /** How `/api/v1` writes what the registry knows. */
-import { tagRecord } from '../../registry/tags.ts'
+import { tagRecord } from '../../ledger/tags.ts'
 import type { ExperimentAnswer, ModelAnswer, RunAnswer, VersionAnswer } from '../../contract/registry-api.ts'
 import type { Experiment } from '../../registry/experiments.ts'
-import type { Tag } from '../../registry/tags.ts'
+import type { Tag } from '../../ledger/tags.ts'
 import type { Caller } from '../access.ts'
 import type { Model } from '../../registry/models.ts'
 import type { Run } from '../../registry/read-runs.ts'

@@ -3,7 +3,7 @@ import { EnvironmentAnswer, NewEnvironmentBody, NewRoleBody, RefusalAnswer, Role
 import { isAdminEverywhere, requireAdminOf, requireEverywhere } from '../access.ts'
 import { v1Route } from './route.ts'
 import type { RoleBinding } from '../../access/people.ts'
-import type { Environment } from '../../registry/environments.ts'
+import type { Environment } from '../../ledger/environments.ts'
 import type { V1Route } from './route.ts'
 
 function environmentAnswer({ description, ...environment }: Environment): EnvironmentAnswer {

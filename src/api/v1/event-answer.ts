@@ -1,5 +1,5 @@
 import type { EventAnswer } from '../../contract/registry-api.ts'
-import type { RegistryEvent } from '../../registry/history.ts'
+import type { RegistryEvent } from '../../ledger/history.ts'
 
 export function eventAnswer({ reason, before, after, ...event }: RegistryEvent): EventAnswer {
   return {

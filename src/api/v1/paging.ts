@@ -1,4 +1,4 @@
-import { countOf } from '../../registry/search/queries.ts'
+import { countOf } from '../../storage/sql/count-of.ts'
 import { parseOrder } from '../../registry/search/order.ts'
 import { pageOf } from '../../registry/search/page.ts'
 import type { SelectQueryBuilder } from 'kysely'

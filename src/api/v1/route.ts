@@ -1,6 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Scope } from '../../registry/scope.ts'
+import type { Scope } from '../../ledger/scope.ts'
 import type { ApiOptions } from '../api-options.ts'
 import type { Action, Target } from '../../contract/roles.ts'
 import type { Caller } from '../access.ts'

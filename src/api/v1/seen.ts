@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
-import type { Scope } from '../../registry/scope.ts'
+import type { Scope } from '../../ledger/scope.ts'
 import type { V1Call } from './route.ts'
 
 /** The scope of a call, with the revision that its caller says to have seen. @throws SLW_PRECONDITION_FAILED for what is none of ours */

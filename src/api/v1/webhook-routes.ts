@@ -4,7 +4,7 @@ import { secretReference } from '../../security/secrets/reference.ts'
 import { requireEverywhere } from '../access.ts'
 import { v1Route } from './route.ts'
 import type { Caller } from '../access.ts'
-import type { Webhook } from '../../registry/webhooks.ts'
+import type { Webhook } from '../../ledger/webhooks.ts'
 import type { V1Route } from './route.ts'
 
 const tag = 'webhooks'

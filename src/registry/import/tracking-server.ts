@@ -1,7 +1,7 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { askOutside } from '../../security/outside-request.ts'
 import type { IncomingMessage } from 'node:http'
-import type { Tag } from '../tags.ts'
+import type { Tag } from '../../ledger/tags.ts'
 
 /** A server of MLflow, as it answers (research of its wire: snake_case, what is empty is missing). */
 export interface TrackingServerOptions {

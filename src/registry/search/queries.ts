@@ -1,9 +1,9 @@
 import { filterQuery } from './compile.ts'
 import { parseFilter } from './filter.ts'
 import { SUMMARY_COLUMNS } from '../read-versions.ts'
-import type { Kysely, SelectQueryBuilder } from 'kysely'
+import type { Kysely } from 'kysely'
 import type { Schema } from '../../storage/sql/schema.ts'
-import type { Scope } from '../scope.ts'
+import type { Scope } from '../../ledger/scope.ts'
 import type { Dialect } from './compare.ts'
 
 /** Where and how a search is asked. */
@@ -70,14 +70,4 @@ function matchingVersions({ read, dialect, scope, filter }: Searched, model?: st
   const few =
     model !== undefined || clauses.some(({ subject, key, operator }) => subject === 'attribute' && key === 'name' && operator === '=')
   return filterQuery(query, { kind: 'versions', clauses, dialect, few })
-}
-
-/** How many rows a query would find. */
-export async function countOf<TB extends keyof Schema, O>(query: SelectQueryBuilder<Schema, TB, O>): Promise<number> {
-  const { count } = await query
-    .clearSelect()
-    .clearOrderBy()
-    .select((columns) => columns.fn.countAll<number | string>().as('count'))
-    .executeTakeFirstOrThrow()
-  return Number(count)
 }

@@ -2,7 +2,6 @@ import { SlipwayError } from '../core/errors.ts'
 import { record } from './events.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import type { Ground, Scope } from './scope.ts'
-import type { Experiments } from './experiments.ts'
 
 /** A namespace with models, aliases, endpoints, policies and roles of its own. */
 export interface Environment {
@@ -18,18 +17,19 @@ const KNOWN_MS = 1000
 /** Environments, such as dev, staging and production. */
 export class Environments {
   readonly #ground: Ground
-  readonly #experiments: Experiments
+  readonly #onMade: (name: string) => Promise<void>
   #known: { readonly names: ReadonlySet<string>; readonly untilMs: number } | undefined
 
-  constructor(ground: Ground, experiments: Experiments) {
+  /** @param onMade what an environment has from its start is made; doing so again changes nothing */
+  constructor(ground: Ground, onMade: (name: string) => Promise<void>) {
     this.#ground = ground
-    this.#experiments = experiments
+    this.#onMade = onMade
   }
 
   /** The first one is there from the start. */
   async begin(): Promise<void> {
     await this.#ensure({ environment: DEFAULT_ENVIRONMENT, actor: 'slipway' }, DEFAULT_ENVIRONMENT, undefined)
-    await this.#experiments.ensureDefault(DEFAULT_ENVIRONMENT)
+    await this.#onMade(DEFAULT_ENVIRONMENT)
   }
 
   async list(): Promise<Environment[]> {
@@ -60,7 +60,7 @@ export class Environments {
       )
     if (!(await this.#ensure(scope, name, description)))
       throw new SlipwayError('SLW_ALREADY_EXISTS', `there is an environment "${name}" already`)
-    await this.#experiments.ensureDefault(name)
+    await this.#onMade(name)
     this.#known = undefined
     return (await this.list()).find((one) => one.name === name)!
   }

@@ -1,6 +1,6 @@
 import { lastNumber } from './counters.ts'
 import { SlipwayError } from '../core/errors.ts'
-import { countOf } from './search/queries.ts'
+import { countOf } from '../storage/sql/count-of.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EventsRow, Schema } from '../storage/sql/schema.ts'
 import type { EventKind } from './events.ts'
