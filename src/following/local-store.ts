@@ -189,10 +189,12 @@ export class LocalStore {
    * @throws SLW_STORE_UNAVAILABLE where there is none
    */
   async #makeRoom({ digest, size, model, version }: Wanted, files: readonly ManifestFile[]): Promise<void> {
+    // In this order: what gets in place meanwhile is found by both, and by none the other way round.
+    const begun = await this.#begun()
     const manifests = await this.#manifests()
     const toCome = await this.#bytesToCome(digest, files, manifests)
     const versions = (await this.#usesOf(manifests)).toSorted((a, b) => a.usedAt - b.usedAt)
-    const others = [...(await this.#begun()), ...versions].filter((one) => one.digest !== digest)
+    const others = [...begun.filter((one) => !manifests.has(one.digest)), ...versions].filter((one) => one.digest !== digest)
     let used = others.reduce((sum, one) => sum + one.size, 0)
     let free = await freeBytes(this.#folder)
     const fits = (): boolean => used + size <= this.#bytesMax && toCome <= free
