@@ -1,5 +1,7 @@
 /** An answer that comes in several parts, from an instance through the scheduler and a dialect to a client; and who may look on. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { everythingTo } from '../../src/contract/routing.ts'
@@ -16,6 +18,7 @@ import { instances } from '../../src/serving/backend.ts'
 import { DataPlane } from '../../src/serving/data-plane.ts'
 import { Taps } from '../../src/serving/observe/taps.ts'
 import { addingModel, WIDTH } from '../adding-models.ts'
+import { until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { Dialect } from '../../src/protocol/http/dialects/dialect.ts'
 import type { Backend } from '../../src/serving/backend.ts'
@@ -122,7 +125,7 @@ async function serve(backend: Backend) {
     const response = await fetch(`${server.url}/count/${name}`, { method: 'PUT', body, headers: { accept } })
     return { status: response.status, type: response.headers.get('content-type'), text: response.text() }
   }
-  return { dataPlane, events, ask, [Symbol.asyncDispose]: () => held.disposeAsync() }
+  return { dataPlane, events, ask, url: server.url, [Symbol.asyncDispose]: () => held.disposeAsync() }
 }
 
 describe('an answer in parts', () => {
@@ -156,6 +159,43 @@ describe('an answer in parts', () => {
   })
 })
 
+it('a client that takes nothing of what comes is given up, and what answers it is told so', async () => {
+  let given = 0
+  const endless: Backend = {
+    async open(options) {
+      const model = await counting.open(options)
+      const slots = model.slots.map((slot) => ({
+        ...slot,
+        get state() {
+          return slot.state
+        },
+        get available() {
+          return slot.available
+        },
+        async stream(_inputs: readonly Tensor[], _outputs: readonly string[], onPart: (outputs: readonly Tensor[]) => void) {
+          const part: Tensor = { name: 'y', datatype: 'FP32', shape: [1, 200_000], data: new Float32Array(200_000).fill(0.123_456) }
+          for (; given < 1000; given++) {
+            onPart([part])
+            await new Promise((resolve) => setImmediate(resolve))
+          }
+          return { outputs: [], computeUs: 3 }
+        },
+      }))
+      return { ...model, slots }
+    },
+  }
+  await using it = await serve(endless)
+  const socket = connect(Number(new URL(it.url).port), '127.0.0.1')
+  await once(socket, 'connect')
+  socket.pause()
+  socket.write('PUT /count/m HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1\r\n\r\n1')
+  await until(() => it.events.length === 1, 'the request has ended')
+  assert.equal(it.events[0]?.errorCode, 'SLW_CANCELLED')
+  // Some hundred megabytes would have come.
+  assert.ok(given < 500, `${given} parts`)
+  socket.destroy()
+})
+
 it('a dialect words its errors and chooses their status, whatever ours would be', async () => {
   await using it = await serve(instances)
   const { status, type, text: said } = await it.ask('nobody', '1')
@@ -181,6 +221,16 @@ describe('whoever looks on', () => {
       ['counts', 'v1', 1, [1, 0, 0, 0]],
       [2, 1, 1, 1],
     ])
+  })
+
+  it('sees an answer that comes in parts part by part', async () => {
+    await using it = await serve(counting)
+    const seen: number[] = []
+    it.dataPlane.taps.add(() => (outputs) => void seen.push(...outputs.map(({ data }) => (data as Float32Array)[0]!)))
+    await (
+      await it.ask('m', '1')
+    ).text
+    assert.deepEqual(seen, [1, 2, 3])
   })
 
   it('keeps so much and no more: what is beyond is not copied, and counted', () => {

@@ -67,6 +67,33 @@ eachEmptyPlace('a migration that fails leaves nothing of itself, and those befor
   await assert.rejects(sql`select * from half`.execute(database.read), /half/)
 })
 
+eachEmptyPlace('a migration may change rows by code, in its transaction, and another change under its name is refused', async ({ url }) => {
+  await using database = await openPlace(url)
+  const doubled = (name: string, fails = false): Migration => ({
+    name: '0002-doubled',
+    statements: ['alter table step_1 add column twice text'],
+    data: {
+      name,
+      async run(write) {
+        for (const { id } of await write.selectFrom('step_1').select('id').execute())
+          await write
+            .updateTable('step_1')
+            .set({ twice: `${id}${id}` })
+            .where('id', '=', id)
+            .execute()
+        if (fails) throw new Error('the disk is full')
+      },
+    },
+  })
+  await assert.rejects(migrate(database, { migrations: [STEPS[0]!, doubled('double', true)] }), /the disk is full/)
+  await assert.rejects(sql`select twice from step_1`.execute(database.read), /twice/)
+  await migrate(database, { migrations: [STEPS[0]!, doubled('double')] })
+  const { rows } = await sql`select id, twice from step_1`.execute(database.read)
+  assert.deepEqual(rows, [{ id: 'row', twice: 'rowrow' }])
+  await assertMigrated(database, [STEPS[0]!, doubled('double')])
+  await assert.rejects(assertMigrated(database, [STEPS[0]!, doubled('treble')]), { code: 'SLW_DATABASE_VERSION' })
+})
+
 eachEmptyPlace('two migrators at once apply each migration once', async ({ url }) => {
   await using first = databaseChild('migrate', url)
   await using second = databaseChild('migrate', url)

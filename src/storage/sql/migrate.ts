@@ -120,21 +120,24 @@ async function newer(database: Database, unknown: readonly string[]): Promise<Sl
   return new SlipwayError('SLW_DATABASE_VERSION', backup === undefined ? what : `${what}, or go back to the backup ${backup}`)
 }
 
-async function apply(database: Database, transaction: Kysely<Schema>, { name, statements }: Migration): Promise<void> {
+async function apply(database: Database, transaction: Kysely<Schema>, migration: Migration): Promise<void> {
+  const { name, statements, data } = migration
   await sql`create table if not exists slipway_migrations (name text primary key, checksum text not null, applied_at bigint not null)`.execute(
     transaction,
   )
   for (const statement of statements) await sql.raw(statement).execute(transaction)
+  await data?.run(transaction)
   await remembered(transaction)
     .insertInto('slipway_migrations')
-    .values({ name, checksum: checksumOf(statements), applied_at: databaseTime(database.dialect) })
+    .values({ name, checksum: checksumOf(migration), applied_at: databaseTime(database.dialect) })
     .execute()
 }
 
-/** SHA-256 of the statements, each followed by a NUL. */
-function checksumOf(statements: readonly string[]): string {
+/** SHA-256 of the statements, each followed by a NUL, and of the name of the data step where there is one. */
+function checksumOf({ statements, data }: Migration): string {
   const hash = createHash('sha256')
   for (const statement of statements) hash.update(statement).update('\0')
+  if (data !== undefined) hash.update(data.name).update('\0')
   return hash.digest('hex')
 }
 
@@ -146,12 +149,13 @@ async function missingFrom(
   const applied = new Map((await appliedTo(database, connection)).map((row) => [row.name, row]))
   const unknown = [...applied.keys()].filter((name) => !migrations.some((migration) => migration.name === name))
   if (unknown.length > 0) throw await newer(database, unknown)
-  for (const { name, statements } of migrations) {
+  for (const migration of migrations) {
+    const { name } = migration
     const row = applied.get(name)
-    if (row === undefined || row.checksum === checksumOf(statements)) continue
+    if (row === undefined || row.checksum === checksumOf(migration)) continue
     throw new SlipwayError(
       'SLW_DATABASE_VERSION',
-      `the migration ${name} is not the one that made this database (SHA-256 ${row.checksum} there, ${checksumOf(statements)} in this release): ` +
+      `the migration ${name} is not the one that made this database (SHA-256 ${row.checksum} there, ${checksumOf(migration)} in this release): ` +
         'run the release that made it',
     )
   }
