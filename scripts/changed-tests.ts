@@ -68,6 +68,6 @@ if (import.meta.main) {
   const [ref = 'HEAD'] = process.argv.slice(2)
   const untracked = git('ls-files', '-z', '--others', '--exclude-standard')
   const files = [...git('ls-files', '-z'), ...untracked].filter((file) => existsSync(join(ROOT, file)))
-  const changed = [...git('diff', '-z', '--name-only', ref), ...untracked]
+  const changed = [...git('diff', '-z', '--no-renames', '--name-only', ref), ...untracked]
   for (const test of reached(files, changed, (file) => readFileSync(join(ROOT, file), 'utf8'))) console.log(relative('', join(ROOT, test)))
 }

@@ -77,14 +77,18 @@ class Inference<Body> {
       return
     }
     const deadlineMs = this.#caller.startedMs + Math.min(this.#terms!.timeoutMs ?? LOAD_WAIT_MS, LOAD_WAIT_MS)
+    let failure: unknown
     this.#dataPlane
       .activate(variant, deadlineMs)
       .catch((error: unknown) => {
         // Another version took its place while it was being loaded: that one is asked.
         if (!variant.retired) throw error
+        failure = error
       })
       .then(() => {
         this.#findAgain()
+        // No other has: everything ends.
+        if (failure !== undefined && this.#variant === variant) throw failure
         // Where memory is scarce it may have had to make room for another again.
         this.#whenAwake(then)
       })

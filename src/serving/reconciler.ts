@@ -278,7 +278,11 @@ export class Reconciler {
         const report = this.#switch(step, resolve)
         report.catch(reject)
         switches.push(report)
-      } else if (!this.#reroute(this.#latest.get(step.endpoint.name) ?? step.desired)) this.#reroute(step.desired)
+      } else {
+        // Units lie where they do by the order in which variants are declared.
+        if (step.kept.some((variant, index) => step.endpoint.variants[index] !== variant)) step.endpoint.replace(step.kept)
+        if (!this.#reroute(this.#latest.get(step.endpoint.name) ?? step.desired)) this.#reroute(step.desired)
+      }
     }
     for (const name of gone) {
       const endpoint = this.endpoints.get(name)

@@ -75,7 +75,7 @@ it('a request counts under the segment by which it was decided, whichever is in 
   const counts = () => requestsBySegment(observations)
   assert.deepEqual(counts(), { 1: 3, 2: 2 })
   // Later nobody tells them apart, and the version as a whole has lost nothing.
-  now += 5 * 60_000
+  now += 16 * 60_000
   assert.deepEqual(counts(), { 0: 3, 2: 2 })
   const [version] = acrossSegments(observations.snapshot([subject]))
   assert.deepEqual(
@@ -88,12 +88,23 @@ it('a segment that requests still come under is told apart, also where it is an 
   let now = 0
   const observations = new Observations(() => now)
   observations.request({ ...event(1), decision: decided(57) })
-  for (let minute = 0; minute < 10; minute++) {
+  for (let minute = 0; minute < 20; minute++) {
     observations.request({ ...event(1), decision: decided(1) })
     now += 60_000
     observations.snapshot([subject])
   }
-  assert.deepEqual(requestsBySegment(observations), { 0: 1, 1: 10 })
+  assert.deepEqual(requestsBySegment(observations), { 0: 1, 1: 20 })
+})
+
+it('a version that was forgotten before it was served counts from when it is', () => {
+  let now = 0
+  const observations = new Observations(() => now)
+  const examples = { subject, instance: 'pool', rows: 1, requests: 1, computeMs: 1, failed: false } as BatchEvent
+  observations.batch(examples)
+  now += 11 * 60_000
+  assert.deepEqual(observations.snapshot([]), [])
+  observations.request({ ...event(1), decision: decided(3) })
+  assert.deepEqual(requestsBySegment(observations), { 3: 1 })
 })
 
 it('what ran before the first request came to its end is of no segment of its own', () => {
@@ -125,10 +136,10 @@ describe('what processes that have ended had counted', () => {
     ended.add(observedBy(1, 2), 0)
     ended.add(observedBy(2), 0)
     assert.deepEqual(rows(ended.counts(live(2), 60_000)), { 1: count(2), 2: count(4) })
-    assert.deepEqual(rows(ended.counts(live(2), 200_000)), { 0: count(2), 2: count(4) })
-    assert.deepEqual(rows(ended.counts(live(3), 400_000)), { 0: count(6) })
-    assert.deepEqual(rows(ended.counts([], 900_000)), { 0: count(6) })
-    assert.deepEqual(rows(ended.counts([], 1_100_000)), {})
+    assert.deepEqual(rows(ended.counts(live(2), 1_000_000)), { 0: count(2), 2: count(4) })
+    assert.deepEqual(rows(ended.counts(live(3), 2_000_000)), { 0: count(6) })
+    assert.deepEqual(rows(ended.counts([], 2_500_000)), { 0: count(6) })
+    assert.deepEqual(rows(ended.counts([], 2_700_000)), {})
   })
 })
 

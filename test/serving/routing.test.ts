@@ -284,6 +284,18 @@ it('what is true of endpoints that came is told as soon as they are in use', asy
   await slow
 })
 
+it('variants that are declared in another order have their units there, in a server that runs as in one that starts', async () => {
+  await using it = await world()
+  const at = (): string[] =>
+    Array.from({ length: 20 }, (_, index) => it.dataPlane.endpoint('e').decide({ unit: `u${index}` }).decision.served)
+  await it.dataPlane.apply(it.desired({ a: 1, b: 2 }, { a: 50, b: 50 }, 1))
+  await it.dataPlane.apply(it.desired({ b: 2, a: 1 }, { a: 50, b: 50 }, 2))
+  const running = at()
+  await it.dataPlane.apply([])
+  await it.dataPlane.apply(it.desired({ b: 2, a: 1 }, { a: 50, b: 50 }, 2))
+  assert.deepEqual(running, at())
+})
+
 describe('a unit', () => {
   it('stays where it is while a weight grows, and the rest moves by as much as it grew', async () => {
     await using it = await world()

@@ -132,8 +132,14 @@ export function mergeHistograms(a: HistogramData, b: HistogramData): HistogramDa
  */
 export function subtractHistograms(now: HistogramData, before: HistogramData): HistogramData | undefined {
   requireSameEdges(now, before)
-  if (before.count > now.count || before.counts.some((count, index) => count > (now.counts[index] ?? 0))) return undefined
   const earlier = new Map(before.native)
+  const later = new Map(now.native)
+  const hasShrunk =
+    before.count > now.count ||
+    before.zeroCount > now.zeroCount ||
+    before.counts.some((count, index) => count > (now.counts[index] ?? 0)) ||
+    before.native.some(([index, count]) => count > (later.get(index) ?? 0))
+  if (hasShrunk) return undefined
   return {
     ...now,
     counts: now.counts.map((count, index) => count - (before.counts[index] ?? 0)),

@@ -11,13 +11,12 @@ export interface CutterOptions {
 
 /** Of what versions see, that which windows are made of. */
 const IN_WINDOWS = new Set(['request_seconds', 'queue_seconds', 'compute_seconds', 'rejected', 'rows'])
-/** Cuts after which what is not there is gone, and not only missing for a moment. */
-const FORGOTTEN_AFTER = 6
 
 /** Cuts what a server sees into windows of event time: each holds what has come since the one before. */
 export class WindowCutter {
   readonly #options: CutterOptions
-  readonly #before = new Map<string, { readonly series: Observed['series']; readonly cut: number }>()
+  /** What there was at the last cut. */
+  #before: ReadonlyMap<string, Observed['series']> = new Map()
   #fromMs: number
   #sequence = 0
 
@@ -36,13 +35,14 @@ export class WindowCutter {
     const sequence = this.#sequence++
     const { server, bootId } = this.#options
     const windows: ObservationWindow[] = []
+    const seen = new Map<string, Observed['series']>()
     for (const { subject, segment, series: all } of observed) {
       if (segment === FOLDED_SEGMENT) continue
       const { endpoint, variant, model, version } = subject
       const named = JSON.stringify([endpoint, variant, model, version, segment])
       const series = all.filter(({ name }) => IN_WINDOWS.has(name))
-      const grown = growthOf(series, this.#before.get(named)?.series ?? [])
-      this.#before.set(named, { series, cut: sequence })
+      const grown = growthOf(series, this.#before.get(named) ?? [])
+      seen.set(named, series)
       if (grown.length === 0) continue
       const span = { startMs: this.#fromMs, endMs }
       windows.push({
@@ -50,8 +50,8 @@ export class WindowCutter {
         series: grown,
       })
     }
-    // What is not counted any more begins at nothing when it comes back.
-    for (const [key, { cut }] of this.#before) if (sequence - cut > FORGOTTEN_AFTER) this.#before.delete(key)
+    // What is not told of any more begins at nothing when it comes back.
+    this.#before = seen
     // A clock that was put back does not make windows of a time before.
     this.#fromMs = Math.max(onGrid(nowMs), nowMs < this.#fromMs ? onGrid(nowMs) : endMs)
     return windows

@@ -20,8 +20,11 @@ export interface Observed {
 export const FOLDED_SEGMENT = 0
 /** Statistics of a version that requests come to before anybody has decided about one. */
 const FIRST_SEGMENT = 1
-/** How long what a segment has counted is told apart, once another has followed it: windows have taken it by then. */
-export const KEEP_SEGMENT_MS = 2 * 60_000
+/**
+ * How long what a segment has counted is told apart, once another has followed it: windows have taken it by then, and nothing comes under it
+ * any more, in no process of a server.
+ */
+export const KEEP_SEGMENT_MS = 15 * 60_000
 /** How long what is known of a version that is no longer served is told. */
 export const KEEP_GONE_MS = 10 * 60_000
 
@@ -100,6 +103,8 @@ class Version {
   current: Tally
   /** When it was last seen to be served, monotonic milliseconds. */
   servedMs: number
+  /** It has not been served for long, and is told of no more. */
+  forgotten = false
 
   constructor(subject: Subject, nowMs: number) {
     this.subject = subject
@@ -148,8 +153,8 @@ export class Observations implements Observer {
 
   #of(subject: Subject): Version {
     const known = this.#bySubject.get(subject)
-    if (known !== undefined) return known
-    // A version that is loaded again counts on where it was.
+    if (known !== undefined && !known.forgotten) return known
+    // A version that is loaded again counts on where it was; one that was forgotten meanwhile, from nothing.
     const key = keyOf(subject)
     let version = this.#versions.get(key)
     if (version === undefined) this.#versions.set(key, (version = new Version(subject, this.#monotonicMs())))
@@ -201,6 +206,7 @@ export class Observations implements Observer {
     const observed: Observed[] = []
     for (const [key, version] of this.#versions) {
       if (now - version.servedMs > KEEP_GONE_MS) {
+        version.forgotten = true
         this.#versions.delete(key)
         continue
       }
