@@ -149,6 +149,8 @@ async function expire(data: string): Promise<void> {
   await database.write(async (write) => {
     const old = Date.now() - 2 * 3600_000
     await write.updateTable('leases').set({ expires_at: old }).execute()
+    // Whoever starts next keeps up at once.
+    await write.deleteFrom('work_items').execute()
     await write
       .updateTable('contents')
       .set({ unreferenced_since: old })

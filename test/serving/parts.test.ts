@@ -161,6 +161,7 @@ describe('an answer in parts', () => {
 
 it('a client that takes nothing of what comes is given up, and what answers it is told so', async () => {
   let given = 0
+  let hasEnded = (): boolean => false
   const endless: Backend = {
     async open(options) {
       const model = await counting.open(options)
@@ -174,7 +175,7 @@ it('a client that takes nothing of what comes is given up, and what answers it i
         },
         async stream(_inputs: readonly Tensor[], _outputs: readonly string[], onPart: (outputs: readonly Tensor[]) => void) {
           const part: Tensor = { name: 'y', datatype: 'FP32', shape: [1, 200_000], data: new Float32Array(200_000).fill(0.123_456) }
-          for (; given < 1000; given++) {
+          for (; given < 1000 && !hasEnded(); given++) {
             onPart([part])
             await new Promise((resolve) => setImmediate(resolve))
           }
@@ -185,6 +186,7 @@ it('a client that takes nothing of what comes is given up, and what answers it i
     },
   }
   await using it = await serve(endless)
+  hasEnded = () => it.events.length > 0
   const socket = connect(Number(new URL(it.url).port), '127.0.0.1')
   await once(socket, 'connect')
   socket.pause()
