@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { importsIn } from './imports.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 /** Whoever starts it may reach every file of the sources. */
@@ -36,7 +37,8 @@ export function reached(files: readonly string[], changed: readonly string[], re
   for (const file of files) {
     if (!/\.(ts|html)$/.test(file)) continue
     const text = read(file) ?? ''
-    for (const [, to = ''] of text.matchAll(/(?:\bfrom|\bimport\(|\bimport|new URL\()\s*'(\.[^']+)'/g)) note(file, join(dirname(file), to))
+    const beside = Array.from(text.matchAll(/\bnew URL\('([^']+)'/g), ([, to = '']) => to)
+    for (const to of [...importsIn(text), ...beside]) if (to.startsWith('.')) note(file, join(dirname(file), to))
     for (const [, entry = ''] of text.matchAll(/\bentryUrl\('([^']+)'\)/g)) note(file, `src/${entry}.ts`)
     if (text.includes(COMMAND) && !file.startsWith('src/')) note(file, COMMAND)
   }

@@ -4,6 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
+import { importsIn } from './imports.ts'
 
 const ROOT = new URL('..', import.meta.url).pathname
 const SOURCES = join(ROOT, 'src')
@@ -104,7 +105,7 @@ function importsOf(folder: string): { readonly ours: Import[]; readonly nodes: I
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.ts')) continue
     const text = readFileSync(join(folder, name), 'utf8')
-    for (const [, to = ''] of text.matchAll(/(?:\bfrom|\bimport\(|\bimport)\s*'([^']+)'/g)) {
+    for (const to of importsIn(text)) {
       if (to.startsWith('.')) ours.push({ from: name, to: relative(folder, join(folder, dirname(name), to)) })
       else if (to.startsWith('node:')) nodes.push({ from: name, to })
     }

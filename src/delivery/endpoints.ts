@@ -7,7 +7,7 @@ import { moveAlias } from '../registry/aliases.ts'
 import { nextNumber } from '../ledger/counters.ts'
 import { record } from '../ledger/events.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
-import { lockEndpoint } from './lock-endpoint.ts'
+import { bump, lockEndpoint } from './lock-endpoint.ts'
 import { nextFollow } from './next-follow.ts'
 import { findEndpoint, managerOf, requireEndpoint, specOf, toEndpoint, toEndpoints } from './read-endpoints.ts'
 import { judge, lockModels, resolveVariants } from './resolve.ts'
@@ -515,14 +515,6 @@ async function renewOrHoldBack(write: Write, scope: Scope, ground: DeliveryGroun
 }
 
 const HOLDS_BACK = new Set(['SLW_POLICY_REFUSED', 'SLW_CONTRACT_BREAKING', 'SLW_NOT_FOUND', 'SLW_CONFLICT'])
-
-async function bump(write: Write, id: string): Promise<void> {
-  await write
-    .updateTable('endpoints')
-    .set((columns) => ({ resource_version: columns('resource_version', '+', 1) }))
-    .where('id', '=', id)
-    .execute()
-}
 
 /** @throws SLW_NOT_FOUND, SLW_CONFLICT */
 async function returnTo(read: Kysely<Schema>, { id, name, revision: current }: Endpoint, to: number | undefined): Promise<Revision> {

@@ -18,3 +18,12 @@ export async function lockEndpoint(write: Write, { revision }: Scope, id: string
     )
   return row
 }
+
+/** An endpoint has changed: its resource version grows, by which whoever has seen the one before is told. */
+export async function bump(write: Write, id: string, more: { readonly updated_at?: number } = {}): Promise<void> {
+  await write
+    .updateTable('endpoints')
+    .set((columns) => ({ ...more, resource_version: columns('resource_version', '+', 1) }))
+    .where('id', '=', id)
+    .execute()
+}

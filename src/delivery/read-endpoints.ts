@@ -1,3 +1,4 @@
+import { jsonOf } from '../storage/sql/json-of.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { closest } from '../contract/schema.ts'
 import { toRevision } from './revisions.ts'
@@ -145,8 +146,4 @@ export function managerOf(row: Pick<Selectable<EndpointsRow>, 'managed_by'>): Ma
 /** As it was written. */
 export function specOf({ spec }: Pick<Selectable<EndpointsRow>, 'spec'>): EndpointSpec {
   return JSON.parse(spec) as EndpointSpec
-}
-
-function jsonOf<T>(text: string | null): T | undefined {
-  return text === null ? undefined : (JSON.parse(text) as T)
 }

@@ -3,7 +3,7 @@ import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { nextNumber } from '../ledger/counters.ts'
 import { record } from '../ledger/events.ts'
-import { lockEndpoint } from './lock-endpoint.ts'
+import { bump, lockEndpoint } from './lock-endpoint.ts'
 import { requireEndpoint } from './read-endpoints.ts'
 import { revisionOf } from './revisions.ts'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
@@ -90,11 +90,7 @@ export class RoutingStates {
       requireWeights(wish.weights, servedVariants(inForce.variants, beside))
       const change = { endpointId: row.id, revision: row.current_revision, beside: number, weights: wish.weights, at, newId }
       await setRouting(write, change)
-      await write
-        .updateTable('endpoints')
-        .set((columns) => ({ resource_version: columns('resource_version', '+', 1), updated_at: at }))
-        .where('id', '=', row.id)
-        .execute()
+      await bump(write, row.id, { updated_at: at })
       await nextNumber(write, 'delivery')
       await record(write, scope, at, {
         kind: 'endpoint',

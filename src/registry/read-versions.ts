@@ -1,3 +1,4 @@
+import { jsonOf } from '../storage/sql/json-of.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { byText, groupTags } from '../ledger/tags.ts'
 import type { Kysely, Selectable } from 'kysely'
@@ -189,10 +190,6 @@ function toSummary(row: VersionSummaryRow, { model, tags, aliases }: Belongings)
     tags,
     aliases,
   }
-}
-
-function jsonOf(text: string | null): unknown {
-  return text === null ? undefined : JSON.parse(text)
 }
 
 /** One that is not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no number */

@@ -73,11 +73,10 @@ export class DataPlane {
     })
   }
 
-  /** Sets what is to be served. @returns what changed, and what could not be loaded */
+  /** Sets what is to be served, and resolves when it is in use; routing waits for nothing. @returns what changed, and what could not be loaded */
   async apply(desired: readonly DesiredEndpoint[]): Promise<Applied> {
-    const applied = await this.#reconciler.apply(desired)
-    this.#changed()
-    return applied
+    this.route(desired)
+    return await (await this.prepare(desired)).commit()
   }
 
   /** Shares requests as is desired from the next one on, and waits for nothing; versions that are not there yet are left to `apply`. */

@@ -121,12 +121,6 @@ export class Reconciler {
     })
   }
 
-  /** Sets the desired state and resolves when it is in use. Calls are worked off one after the other; routing waits for none. */
-  async apply(desired: readonly DesiredEndpoint[]): Promise<Applied> {
-    this.route(desired)
-    return (await this.prepare(desired)).commit()
-  }
-
   /**
    * Shares requests as is desired from the next one on, whatever is being loaded, switched or drained. What must wait for variants that
    * are not there yet is put in force by the change that brings them.

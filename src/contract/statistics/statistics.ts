@@ -68,9 +68,9 @@ function readUnmerged(wire: WireStatistic): StatisticsRead {
     if ('issues' in read) return read
     for (const one of read.values) {
       const other = known.get(one.kind)
-      if (other !== undefined && !merges(other, one))
-        return { issues: [{ path: 'parts', message: `parts of kind ${one.kind} do not fit together` }] }
-      known.set(one.kind, other === undefined ? one : mergeStatistics(other, one))
+      const sum = other === undefined ? one : mergedOrUndefined(other, one)
+      if (sum === undefined) return { issues: [{ path: 'parts', message: `parts of kind ${one.kind} do not fit together` }] }
+      known.set(one.kind, sum)
     }
   }
   return { values: unknown.length > 0 || dropped > 0 ? [...known.values(), bounded(unknown, dropped)] : [...known.values()] }
@@ -81,12 +81,12 @@ export function unreadable(wire: WireStatistic): UnmergedData {
   return { kind: 'unmerged', parts: [wire], dropped: 0 }
 }
 
-function merges(a: Statistic, b: Statistic): boolean {
+/** Undefined where they were taken in different ways. */
+function mergedOrUndefined(a: Statistic, b: Statistic): Statistic | undefined {
   try {
-    mergeStatistics(a, b)
-    return true
+    return mergeStatistics(a, b)
   } catch {
-    return false
+    return undefined
   }
 }
 

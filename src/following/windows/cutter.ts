@@ -1,6 +1,6 @@
 import { WINDOW_MS } from '../../contract/observation-window.ts'
 import { growthOf } from '../../contract/statistics/series.ts'
-import { FOLDED_SEGMENT } from '../../serving/observe/observations.ts'
+import { FOLDED_SEGMENT, observedKey } from '../../serving/observe/observations.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
 import type { Observed } from '../../serving/observe/observations.ts'
 
@@ -39,7 +39,7 @@ export class WindowCutter {
     for (const { subject, segment, series: all } of observed) {
       if (segment === FOLDED_SEGMENT) continue
       const { endpoint, variant, model, version } = subject
-      const named = JSON.stringify([endpoint, variant, model, version, segment])
+      const named = observedKey({ subject, segment })
       const series = all.filter(({ name }) => IN_WINDOWS.has(name))
       const grown = growthOf(series, this.#before.get(named) ?? [])
       seen.set(named, series)

@@ -1,4 +1,4 @@
-import { FOLDED_SEGMENT, KEEP_GONE_MS, KEEP_SEGMENT_MS, mergeObserved } from '../../serving/observe/observations.ts'
+import { FOLDED_SEGMENT, KEEP_GONE_MS, KEEP_SEGMENT_MS, mergeObserved, observedKey } from '../../serving/observe/observations.ts'
 import { mergeFamilies } from '../../serving/observe/merge.ts'
 import type { LiveEndpoint } from '../../serving/live.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
@@ -38,10 +38,7 @@ export class EndedCounts {
     const known = this.#kept.filter(({ servedMs }) => nowMs - servedMs <= KEEP_GONE_MS)
     const told = (kept: Kept): number => (nowMs - kept.inForceMs > KEEP_SEGMENT_MS ? FOLDED_SEGMENT : kept.observed.segment)
     // One of each version and segment is left, however many processes have ended.
-    const groups = Map.groupBy(known, (kept) => {
-      const { endpoint, variant, model, version } = kept.observed.subject
-      return JSON.stringify([endpoint, variant, model, version, told(kept)])
-    })
+    const groups = Map.groupBy(known, (kept) => observedKey({ subject: kept.observed.subject, segment: told(kept) }))
     this.#kept = [...groups.values()].map((some) => ({
       observed: mergeObserved([some.map((kept) => ({ ...kept.observed, segment: told(kept) }))])[0]!,
       servedMs: Math.max(...some.map(({ servedMs }) => servedMs)),

@@ -223,13 +223,18 @@ function increment(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
+/** Tells what was seen of one version under one segment from the rest. */
+export function observedKey({ subject, segment }: Pick<Observed, 'subject' | 'segment'>): string {
+  return `${keyOf(subject)}\0${segment}`
+}
+
 function keyOf({ endpoint, variant, model, version }: Subject): string {
   return `${endpoint}\0${variant}\0${model}\0${version}`
 }
 
 /** What several processes saw, as one server. */
 export function mergeObserved(all: readonly (readonly Observed[])[]): Observed[] {
-  return mergedBy(all.flat(), ({ subject, segment }) => `${keyOf(subject)}\0${segment}`)
+  return mergedBy(all.flat(), observedKey)
 }
 
 /** Versions as wholes, whatever their segments. */

@@ -1,3 +1,4 @@
+import { jsonOf } from '../sql/json-of.ts'
 import type { Selectable } from 'kysely'
 import type { WORK_STATES } from '../../contract/work-api.ts'
 import type { WorkItemsRow } from '../sql/schema.ts'
@@ -71,13 +72,9 @@ export function toWorkItem(row: Selectable<WorkItemsRow>): WorkItem {
     progress: jsonOf(row.progress),
     result: jsonOf(row.result),
     error: row.error ?? undefined,
-    schedule: jsonOf(row.schedule) as Schedule | undefined,
+    schedule: jsonOf<Schedule>(row.schedule),
     createdAt: row.created_at,
     startedAt: row.started_at ?? undefined,
     endedAt: row.ended_at ?? undefined,
   }
-}
-
-function jsonOf(text: string | null): unknown {
-  return text === null ? undefined : JSON.parse(text)
 }

@@ -68,8 +68,7 @@ export class WorkQueue {
    */
   async enqueue(write: Write, work: NewWork): Promise<{ readonly id: string; readonly isNew: boolean }> {
     const { kind, payload = {}, key, priority = 0, deadlineInMs, attemptsMax = ATTEMPTS_MAX, schedule } = work
-    const dueInMs =
-      work.dueInMs ?? (schedule === undefined ? 0 : nextTime(schedule, await this.database.now()) - (await this.database.now()))
+    const dueInMs = work.dueInMs ?? (schedule === undefined ? 0 : await this.#untilNext(schedule))
     const row = await write
       .insertInto('work_items')
       .values({
@@ -108,6 +107,11 @@ export class WorkQueue {
       .where('claim_at', 'is not', null)
       .executeTakeFirstOrThrow()
     return { id, isNew: false }
+  }
+
+  async #untilNext(schedule: Schedule): Promise<number> {
+    const now = await this.database.now()
+    return nextTime(schedule, now) - now
   }
 
   /** Whether something of a kind may be claimed; cheap, and asked often. */
