@@ -1,7 +1,6 @@
 /** Writes docs/reference from the objects that the program itself uses. `npm run docs` writes; `npm run check` compares. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { V1_ROUTES } from '../src/api/v1/v1.ts'
 import { ModelPackageDocument } from '../src/contract/model-package.ts'
 import { SERVING_DEFAULTS } from '../src/contract/serving-options.ts'
 import { ERROR_WORDS } from '../src/core/error-words.ts'
@@ -13,6 +12,7 @@ import { ServerOptions } from '../src/server/options.ts'
 import { GUIDE_METRICS, METRICS } from '../src/serving/observe/catalog.ts'
 import { roomTable } from './layers.ts'
 import { metricPages } from './metric-pages.ts'
+import { ROOMS } from '../src/control-plane/rooms.ts'
 import type { ErrorCode } from '../src/core/errors.ts'
 import type { Command } from 'commander'
 
@@ -106,7 +106,7 @@ async function commands(): Promise<string> {
 }
 
 function registryApi(): string {
-  const sections = [...Map.groupBy(V1_ROUTES, ({ tag }) => tag)].map(([tag, routes]) => {
+  const sections = [...Map.groupBy(ROOMS.routes, ({ tag }) => tag)].map(([tag, routes]) => {
     const rows = routes.map(({ method, path, action, summary }) =>
       row(`\`${method} ${path.replaceAll(/:(\w+)/g, '{$1}').replace('*', '{path}')}\``, `\`${action}\``, `${summary}.`),
     )

@@ -2,7 +2,7 @@
  * Which room may import which: the one table. `npm run check` holds every import against it, finds circles of files (also of types), and
  * the table in ARCHITECTURE.md is written from it by `npm run docs`.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import { importsIn } from './imports.ts'
 
@@ -10,6 +10,8 @@ const ROOT = new URL('..', import.meta.url).pathname
 const SOURCES = join(ROOT, 'src')
 
 interface Room {
+  /** The file to read first, inside it: it opens with what the room is for. */
+  readonly door: string
   /** What it is for, as ARCHITECTURE.md says. */
   readonly does: string
   /** Beside itself. `all`: a composition root, which sees everything but what is named in `not`. */
@@ -20,77 +22,108 @@ interface Room {
 
 const BELOW_SIGNATURE = ['core', 'contract', 'tensor', 'onnx', 'model'] as const
 const LEDGER = ['core', 'contract', 'security', 'storage'] as const
-const REGISTRY = [...LEDGER, 'ledger'] as const
+const KEPT = [...LEDGER, 'ledger', 'files', 'tracking'] as const
 
 export const ROOMS: Readonly<Record<string, Room>> = {
-  core: { does: 'errors (one table), clock, ids, cores, units, digests of contents, fail points', imports: [] },
+  core: { door: 'errors.ts', does: 'errors (one table), clock, ids, cores, units, digests of contents, fail points', imports: [] },
   contract: {
+    door: 'schema.ts',
     does: 'the documents, routing, and the statistics that merge (`statistics/`); runs in a browser',
     imports: ['core'],
     browser: true,
   },
   security: {
+    door: 'api-keys.ts',
     does: 'API keys, admin token, certificates, secrets by reference; stands beside core and asks nobody',
     imports: ['core', 'contract'],
   },
-  tensor: { does: 'datatypes, tensors, the JSON and binary codecs', imports: ['core', 'contract'] },
-  onnx: { does: 'reads, checks, rewrites ONNX files', imports: ['core', 'contract', 'tensor'] },
+  tensor: { door: 'tensor.ts', does: 'datatypes, tensors, the JSON and binary codecs', imports: ['core', 'contract'] },
+  onnx: { door: 'model.ts', does: 'reads, checks, rewrites ONNX files', imports: ['core', 'contract', 'tensor'] },
   model: {
+    door: 'package.ts',
     does: 'model packages, the layouts they are found in, and the formats they are read from (`formats/`)',
     imports: ['core', 'contract', 'tensor', 'onnx'],
   },
-  signature: { does: "people's rows to tensors, tensors to answers, guards", imports: BELOW_SIGNATURE },
+  signature: { door: 'signature.ts', does: "people's rows to tensors, tensors to answers, guards", imports: BELOW_SIGNATURE },
   engine: {
+    door: 'instance.ts',
     does: 'the Instance port and its kinds (inline, thread, process, and a sandbox for models of Python), probe, replacement of what ends',
     imports: ['core', 'contract', 'tensor', 'onnx'],
   },
   serving: {
+    door: 'inference.ts',
     does: 'the one way in, endpoints, variants, reconciler, residency; `router/`, `repository/`, `scheduler/`, `cache/`, `observe/`',
     imports: [...BELOW_SIGNATURE, 'signature', 'engine'],
   },
   protocol: {
+    door: 'http/server.ts',
     does: 'wire shapes onto serving, one file per dialect (`http/dialects/`), no decisions of their own; who may come in',
     imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'serving', 'security'],
   },
   following: {
+    door: 'follower.ts',
     does: 'what a server and an application do to follow a control plane: documents, the local store, reports, windows',
     imports: ['core', 'contract', 'serving'],
   },
   library: {
+    door: 'load-model.ts',
     does: "`loadModel`: the server's runtime without sockets",
     imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'serving', 'following'],
   },
   server: {
+    door: 'start-server.ts',
     does: 'composition root of the serving process, and of several (`cluster/`); configuration',
     imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'serving', 'protocol', 'following', 'security'],
   },
   storage: {
+    door: 'sql/database.ts',
     does: '`sql/`: one query source for SQLite and PostgreSQL, migrations, leases; `work/`: durable work in the background; `objects/`: files by content in a folder or on S3; `backup/`: all of it in one file',
     imports: ['core', 'contract'],
   },
   ledger: {
+    door: 'events.ts',
     does: 'on whose behalf and where something is done (scope, environments), that it is done once and in which order, what was done (events, history), and who is told (webhooks)',
     imports: LEDGER,
   },
-  registry: {
-    does: 'experiments, runs, models, versions, aliases: what they are and what may be done with them; `import/` from servers of MLflow',
-    imports: [...REGISTRY, ...BELOW_SIGNATURE, 'signature'],
+  files: {
+    door: 'contents.ts',
+    does: 'files by content, the trees that these are in, and the trash that lets go of them',
+    imports: [...LEDGER, 'ledger'],
   },
+  tracking: {
+    door: 'experiments.ts',
+    does: 'experiments, runs, and the models that runs have logged',
+    imports: [...LEDGER, 'ledger', 'files'],
+  },
+  models: {
+    door: 'models.ts',
+    does: 'models, versions, aliases, policies, signers: what they are, what may be done with them, and whether a version can be served',
+    imports: [...KEPT, ...BELOW_SIGNATURE, 'signature'],
+  },
+  search: {
+    door: 'queries.ts',
+    does: "MLflow's language of filters and orders, as SQL over experiments, runs and models",
+    imports: [...KEPT, 'models'],
+  },
+  import: { door: 'importer.ts', does: 'what servers of MLflow have, brought over', imports: [...KEPT, 'models'] },
   delivery: {
+    door: 'delivery.ts',
     does: 'endpoints, their revisions and routing, what they resolve to; the documents that servers follow, and what servers say',
-    imports: [...REGISTRY, 'registry', 'model', 'signature'],
+    imports: [...KEPT, 'models', 'model', 'signature'],
   },
-  monitoring: { does: 'windows at rest, and what they add up to', imports: ['core', 'contract', 'storage'] },
-  access: {
-    does: 'who may do what: keys, people, roles, sessions, refused calls',
-    imports: [...REGISTRY, 'registry'],
-  },
+  monitoring: { door: 'windows.ts', does: 'windows at rest, and what they add up to', imports: ['core', 'contract', 'storage'] },
+  access: { door: 'keys.ts', does: 'who may do what: keys, people, roles, sessions, refused calls', imports: [...LEDGER, 'ledger'] },
   api: {
+    door: 'api-server.ts',
     does: "the control plane's doors, one folder per dialect (`v1/`, `mlflow/`), no decisions of their own",
-    imports: [...REGISTRY, 'registry', 'delivery', 'monitoring', 'access'],
+    imports: [...KEPT, 'models', 'search', 'delivery', 'monitoring', 'access'],
   },
-  'control-plane': { does: 'composition root of `slipway up`, and its work in the background', imports: { allBut: ['cli'] } },
-  cli: { does: 'commands: parse, call, print', imports: { allBut: [] } },
+  'control-plane': {
+    door: 'rooms.ts',
+    does: 'composition root of `slipway up`: one value for each room (`rooms/`), and the list of them (`rooms.ts`)',
+    imports: { allBut: ['cli'] },
+  },
+  cli: { door: 'main.ts', does: 'commands: parse, call, print', imports: { allBut: [] } },
 }
 
 interface Import {
@@ -121,10 +154,31 @@ function mayImport(from: string, to: string): boolean {
   return 'allBut' in imports ? !imports.allBut.includes(to) : imports.includes(to)
 }
 
+/** A room names only tables of its own and of rooms that it may import: types cannot tell, as all of them lie in one database. */
+function checkTables(folder: string): string[] {
+  const texts = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => ({ name, text: readFileSync(join(folder, name), 'utf8') }))
+  const owners = new Map<string, string>()
+  for (const { name, text } of texts)
+    if (/^[^/]+\/tables\.ts$/.test(name)) for (const [, table] of text.matchAll(/\{ name: '(\w+)'/g)) owners.set(table!, roomOf(name)!)
+  const wrong: string[] = []
+  for (const { name, text } of texts) {
+    const room = roomOf(name)
+    if (room === undefined) continue
+    for (const [, table] of text.matchAll(/\b(?:selectFrom|insertInto|updateTable|deleteFrom|\w+Join)\(\s*'(\w+)/g)) {
+      const owner = owners.get(table!)
+      if (owner !== undefined && !mayImport(room, owner))
+        wrong.push(`src/${name} names the table ${table}: ${room} may not import ${owner} (scripts/layers.ts)`)
+    }
+  }
+  return wrong
+}
+
 /** What is wrong, one line each. @param folder that holds the rooms */
 export function checkLayers(folder: string = SOURCES): string[] {
   const { ours, nodes } = importsOf(folder)
-  const wrong: string[] = []
+  const wrong: string[] = checkTables(folder)
   for (const { from, to } of ours) {
     const [room, other] = [roomOf(from), roomOf(to)]
     // The entry of the package stands above all rooms.
@@ -134,6 +188,12 @@ export function checkLayers(folder: string = SOURCES): string[] {
   }
   for (const { from, to } of nodes)
     if (ROOMS[roomOf(from) ?? '']?.browser === true) wrong.push(`src/${from} imports ${to}: ${roomOf(from)} runs in a browser`)
+  for (const [name, { door }] of Object.entries(ROOMS)) {
+    const path = join(folder, name, door)
+    if (!readdirSync(folder).includes(name)) continue
+    if (!existsSync(path)) wrong.push(`src/${name}: its door ${door} is not there (scripts/layers.ts)`)
+    else if (!readFileSync(path, 'utf8').startsWith('/**')) wrong.push(`src/${name}/${door} does not open with what the room is for`)
+  }
   for (const circle of circles(ours)) wrong.push(`a circle of imports: ${circle.map((file) => `src/${file}`).join(' > ')}`)
   return [...new Set(wrong)]
 }
@@ -163,8 +223,10 @@ function circles(imports: readonly Import[]): string[][] {
 
 /** The table of rooms, as ARCHITECTURE.md has it. */
 export function roomTable(): string {
-  const rows = Object.entries(ROOMS).map(([name, { does, imports }]) => `| \`${name}\` | ${does} | ${saidOf(imports)} |`)
-  return ['| room | what it does | may import |', '|---|---|---|', ...rows].join('\n')
+  const rows = Object.entries(ROOMS).map(
+    ([name, { does, door, imports }]) => `| \`${name}\` | ${does} | \`${door}\` | ${saidOf(imports)} |`,
+  )
+  return ['| room | what it does | read first | may import |', '|---|---|---|---|', ...rows].join('\n')
 }
 
 function saidOf(imports: Room['imports']): string {

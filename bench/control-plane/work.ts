@@ -45,7 +45,7 @@ async function reads(url: string): Promise<Reads> {
 
 await using plane = await planeInProcess()
 await plane.ask('POST', '/models', { name: 'm' })
-const { work } = plane.plane
+const { work } = plane.plane.services
 /** A round may end nearly all of them: each begins with as many. */
 async function fill(): Promise<void> {
   const waiting = (await work.counts()).find(({ kind, state }) => kind === 'bench' && state === 'waiting')?.count ?? 0

@@ -12,6 +12,7 @@ import { openPlace } from '../../test/storage/open-place.ts'
 import { startPostgres } from '../../test/storage/postgres-server.ts'
 import { temporaryFolder } from '../../test/temporary-folder.ts'
 import { median } from '../table.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 import type { RawBuilder } from 'kysely'
 
 const [versions = 100_000, points = 10_000_000] = process.argv.slice(2, 4).map(Number)
@@ -28,7 +29,7 @@ function numbers(count: number) {
 
 async function fill(url: string): Promise<void> {
   await using database = await openPlace(url)
-  await migrate(database)
+  await migrate(database, ROOMS)
   /** The id of a run: 32 hexadecimal digits. */
   const id = (number: string): RawBuilder<unknown> =>
     sql.raw(database.dialect === 'sqlite' ? `printf('%032x', ${number})` : `lpad(to_hex(${number}), 32, '0')`)

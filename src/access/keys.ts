@@ -1,8 +1,9 @@
+/** Access knows who may do what: keys, people, their roles and sessions, and calls that were refused. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import type { Grant } from '../contract/roles.ts'
 import type { Selectable } from 'kysely'
-import type { ApiKeysRow } from '../storage/sql/schema.ts'
+import type { ApiKeysRow } from './tables.ts'
 import type { Ground, Scope } from '../ledger/scope.ts'
 
 /** What is known of a key; never the key itself. */

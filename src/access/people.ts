@@ -4,7 +4,7 @@ import { record } from '../ledger/events.ts'
 import type { Selectable } from 'kysely'
 import type { Grant, Role } from '../contract/roles.ts'
 import type { Ground, Scope } from '../ledger/scope.ts'
-import type { PeopleRow, RoleBindingsRow } from '../storage/sql/schema.ts'
+import type { PeopleRow, RoleBindingsRow } from './tables.ts'
 
 /** Somebody who has signed in. */
 export interface Person {

@@ -6,14 +6,13 @@ import { HostCheck } from '../security/host-check.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Keys } from '../access/keys.ts'
 import type { People } from '../access/people.ts'
-import type { Action, ACTIONS, Grant, Target } from '../contract/roles.ts'
+import type { Action, ACTIONS, Grant, Resource } from '../contract/roles.ts'
 
 export interface AccessOptions {
   readonly keys: Keys
   readonly people: People
   /** Bound to loopback: without keys and sign-in whoever is on this machine may do everything, and web pages nothing. */
   readonly local: boolean
-  /** Whether browsers reach us by TLS. */
   readonly secure: boolean
   /** Whether people sign in: then nobody gets in without. */
   readonly signIn: boolean
@@ -34,10 +33,10 @@ export interface Identity {
 }
 
 /** Who is calling, and what they may do to what the call is about. */
-export interface Caller extends Identity {
-  may(action: Action, target?: Target): boolean
+export interface Principal extends Identity {
+  may(action: Action, target?: Resource): boolean
   /** Every action that they may do. */
-  actions(target?: Target): (typeof ACTIONS)[number][]
+  actions(target?: Resource): (typeof ACTIONS)[number][]
 }
 
 const LOCAL: Identity = { name: 'local', kind: 'local', grants: [{ role: 'admin' }] }
@@ -49,9 +48,12 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 export class Access {
   readonly #options: AccessOptions
   readonly #hosts: HostCheck | undefined
+  /** Whether browsers reach us by TLS: cookies then have names that no other host can set. */
+  readonly secure: boolean
 
   constructor(options: AccessOptions) {
     this.#options = options
+    this.secure = options.secure
     this.#hosts = options.local ? new HostCheck(options.allowedHosts) : undefined
   }
 
@@ -61,7 +63,7 @@ export class Access {
     this.#requireHost(headers)
     const key = keyOf(headers.authorization)
     if (key !== undefined) return await this.#byKey(key)
-    const cookie = sessionCookie(headers.cookie, this.#options.secure)
+    const cookie = sessionCookie(headers.cookie, this.secure)
     if (cookie !== undefined) return await this.#bySession(cookie, { headers, method })
     if (local && !signIn && !(await keys.any())) return LOCAL
     throw new SlipwayError(
@@ -74,7 +76,7 @@ export class Access {
   #requireHost(headers: FastifyRequest['headers']): void {
     this.#hosts?.require(headers.host)
     const { origin, host } = headers
-    if (origin === undefined || (this.#hosts === undefined && sessionCookie(headers.cookie, this.#options.secure) === undefined)) return
+    if (origin === undefined || (this.#hosts === undefined && sessionCookie(headers.cookie, this.secure) === undefined)) return
     if (origin === 'null' || !URL.canParse(origin) || new URL(origin).host !== host)
       throw new SlipwayError('SLW_HOST_NOT_ALLOWED', `pages of ${origin} may not use this control plane`)
   }
@@ -105,7 +107,7 @@ export class Access {
 }
 
 /** Somebody, and what they may do to a target. */
-export function callerOn(identity: Identity, target: Target): Caller {
+export function callerOn(identity: Identity, target: Resource): Principal {
   return {
     ...identity,
     may: (action, other = target) => allows(identity.grants, action, other),
@@ -114,7 +116,7 @@ export function callerOn(identity: Identity, target: Target): Caller {
 }
 
 /** The one function that every route asks: what nobody has allowed is denied. @throws SLW_FORBIDDEN saying what is missing */
-export function requirePermission(caller: Caller, action: Action, target: Target): void {
+export function requirePermission(caller: Principal, action: Action, target: Resource): void {
   if (caller.may(action, target)) return
   const { environment, models } = target
   const where = models === 'any' || models.length === 0 ? `in "${environment}"` : `on model ${models.join(', ')} in "${environment}"`
@@ -127,19 +129,19 @@ export function isAdminEverywhere({ grants }: Pick<Identity, 'grants'>): boolean
 }
 
 /** Whether somebody is admin of these environments. @param environments undefined: of every one */
-export function isAdminOf(caller: Caller, environments: readonly string[] | undefined): boolean {
+export function isAdminOf(caller: Principal, environments: readonly string[] | undefined): boolean {
   if (environments === undefined) return isAdminEverywhere(caller)
   return environments.every((environment) => caller.may('admin', { environment, models: [] }))
 }
 
 /** Nobody gives or takes what holds where they are no admin. @param environments undefined: every one. @throws SLW_FORBIDDEN */
-export function requireAdminOf(caller: Caller, environments: readonly string[] | undefined): void {
+export function requireAdminOf(caller: Principal, environments: readonly string[] | undefined): void {
   if (environments === undefined) requireEverywhere(caller)
   else for (const environment of environments) requirePermission(caller, 'admin', { environment, models: [] })
 }
 
 /** What concerns every environment is for who is admin of all. @throws SLW_FORBIDDEN */
-export function requireEverywhere(caller: Caller): void {
+export function requireEverywhere(caller: Principal): void {
   if (!isAdminEverywhere(caller))
     throw new SlipwayError('SLW_FORBIDDEN', `${caller.kind} "${caller.name}" is not admin of every environment, which this is for`)
 }
@@ -149,7 +151,7 @@ export function requireEverywhere(caller: Caller): void {
  * that they may look at.
  * @throws SLW_FORBIDDEN
  */
-export function requireSource(caller: Caller, environment: string, source: string | undefined): void {
+export function requireSource(caller: Principal, environment: string, source: string | undefined): void {
   if (source === undefined || caller.may('read', { environment, models: [] })) return
   const [, model] = /^models:\/+([^/@]+)\/\d+$/i.exec(source) ?? []
   const inside = /^(?:models|runs|mlflow-artifacts):/i.test(source)

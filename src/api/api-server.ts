@@ -1,22 +1,41 @@
+/** Api is the control plane's doors. It translates between what clients say and what rooms do, and decides nothing. */
 import fastify from 'fastify'
-import { artifactRoutes } from './mlflow/artifacts.ts'
-import { mlflowRoutes } from './mlflow/mlflow.ts'
-import { fromFastify, JSON_BYTES_MAX, takeEnvironment } from './api-options.ts'
-import { authRoutes } from './auth.ts'
+import { JSON_BYTES_MAX } from './bodies.ts'
 import { noteRefusals } from './enter.ts'
-import { metricsRoutes } from './metrics.ts'
+import { takeEnvironment } from './environment-prefix.ts'
+import { fromFastify } from './framework-errors.ts'
 import { limitRates } from './rate-limits.ts'
-import { statusRoutes } from './status.ts'
-import { v1Routes } from './v1/v1.ts'
-import type { FastifyInstance } from 'fastify'
-import type { ApiOptions } from './api-options.ts'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { Refusals } from '../access/refusals.ts'
+import type { Certificates } from '../security/certificates.ts'
+
+export interface ApiServerOptions {
+  /** Undefined: without TLS. */
+  readonly certificates: Certificates | undefined
+  /** A proxy before us says who asks. */
+  readonly behindProxy: boolean
+  /** Whether browsers reach us by TLS: cookies then have names that no other host can set. */
+  readonly secure: boolean
+  /** Requests of one caller in a minute. */
+  readonly requestsPerMinute: number
+  readonly refusals: Refusals
+  /** Who follows something hears by it that no more will come; they would otherwise be waited for. */
+  readonly ending: AbortController
+}
+
+/** Routes below a prefix. */
+export interface Door {
+  /** Such as `/api/v1`; '' for none. */
+  readonly prefix: string
+  readonly plugin: FastifyPluginAsync
+}
 
 const HEADERS_TIMEOUT_MS = 60_000
 /** A connection on which nothing moves for so long is ended. */
 const IDLE_TIMEOUT_MS = 120_000
 
 /** Every door of the control plane on one server that does not listen yet. */
-export async function createApiServer(options: ApiOptions): Promise<FastifyInstance> {
+export async function createApiServer(options: ApiServerOptions, doors: readonly Door[]): Promise<FastifyInstance> {
   const { certificates } = options
   const app = fastify({
     ...(certificates !== undefined && {
@@ -45,23 +64,12 @@ export async function createApiServer(options: ApiOptions): Promise<FastifyInsta
       code: 'SLW_ROUTE_NOT_FOUND',
     }),
   )
-  // Who follows events would otherwise be waited for.
-  app.addHook('preClose', async () => {
-    options.news.end()
-    options.deliveryNews.end()
-  })
+  app.addHook('preClose', async () => options.ending.abort())
   if (certificates !== undefined)
     certificates.onChange((context) => (app.server as unknown as { setSecureContext(context: object): void }).setSecureContext(context))
   noteRefusals(app, options)
   await limitRates(app, options)
-  await app.register(statusRoutes(options))
-  await app.register(metricsRoutes(options))
-  await app.register(authRoutes(options), { prefix: '/auth' })
-  await app.register(v1Routes(options), { prefix: '/api/v1' })
-  for (const prefix of ['/api/2.0', '/ajax-api/2.0']) {
-    await app.register(mlflowRoutes(options), { prefix: `${prefix}/mlflow` })
-    await app.register(artifactRoutes(options), { prefix: `${prefix}/mlflow-artifacts` })
-  }
+  for (const { prefix, plugin } of doors) await app.register(plugin, { prefix })
   return app
 }
 

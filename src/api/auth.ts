@@ -3,12 +3,15 @@ import { LOGIN_MS } from '../access/sign-in.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { cookieOf, sessionCookie, sessionCookieName } from './access.ts'
-import { fromFastify } from './api-options.ts'
+import { fromFastify } from './framework-errors.ts'
 import { problemOf } from './v1/problem.ts'
 import { LOGIN_SCOPE } from './v1/token-routes.ts'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { SignIn } from '../access/sign-in.ts'
-import type { ApiOptions } from './api-options.ts'
+import type { Keys } from '../access/keys.ts'
+import type { People } from '../access/people.ts'
+import type { Ground } from '../ledger/scope.ts'
+import type { Access } from './access.ts'
 
 /** So many in a minute from one address: each begins something that is remembered, or asks after it. */
 function perAddress(max: number) {
@@ -20,14 +23,24 @@ const POLLS = perAddress(120)
 /** How long a token holds that `slipway login` gets. */
 const TOKEN_MS = 12 * 3600 * 1000
 
+export interface AuthServices {
+  readonly people: People
+  readonly access: Access
+  readonly keys: Keys
+  readonly ground: Ground
+  /** Undefined where people do not sign in. */
+  readonly signIn: SignIn | undefined
+}
+
 /** How people sign in, and out. */
-export function authRoutes(options: ApiOptions): FastifyPluginAsync {
-  const { people, access, keys, secure } = options
+export function authRoutes(services: AuthServices): FastifyPluginAsync {
+  const { people, access, keys } = services
+  const { secure } = access
   const stateCookie = secure ? '__Host-slipway_login' : 'slipway_login'
   const cookie = (name: string, value: string, maxAgeS: number): string =>
     `${name}=${value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${maxAgeS}${secure ? '; Secure' : ''}`
   const signIn = (): SignIn => {
-    if (options.signIn !== undefined) return options.signIn
+    if (services.signIn !== undefined) return services.signIn
     throw new SlipwayError('SLW_NOT_IMPLEMENTED', 'nobody signs in here: start the control plane with --oidc-issuer, or use an API key')
   }
   return async (app) => {
@@ -36,8 +49,8 @@ export function authRoutes(options: ApiOptions): FastifyPluginAsync {
       return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem))
     })
     app.get('/config', () => ({
-      signIn: options.signIn !== undefined,
-      ...(options.signIn !== undefined && { issuer: options.signIn.issuer }),
+      signIn: services.signIn !== undefined,
+      ...(services.signIn !== undefined && { issuer: services.signIn.issuer }),
     }))
     app.get('/login', BEGINNINGS, async (request, reply) => {
       const { return: returnTo = '/' } = request.query as { return?: string }
@@ -76,7 +89,7 @@ export function authRoutes(options: ApiOptions): FastifyPluginAsync {
       const { handle } = (request.body ?? {}) as { handle?: unknown }
       const person = await signIn().pollDevice(String(handle ?? ''))
       if (person === undefined) return reply.code(202).send({ pending: true })
-      const expiresAt = options.registry.ground.clock.epochMs() + TOKEN_MS
+      const expiresAt = services.ground.clock.epochMs() + TOKEN_MS
       const scope = { environment: DEFAULT_ENVIRONMENT, actor: person.name }
       const { key } = await keys.create(scope, { name: `${person.name} (login)`, scopes: [LOGIN_SCOPE], expiresAt, personId: person.id })
       return { token: key, name: person.name, expiresAt }

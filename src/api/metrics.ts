@@ -1,13 +1,14 @@
 import { enter } from './enter.ts'
 import type { FastifyPluginAsync } from 'fastify'
-import type { ApiOptions } from './api-options.ts'
+import type { WorkQueue } from '../storage/work/work-queue.ts'
+import type { EntryServices } from './enter.ts'
 
 /** What the control plane counts of itself, in the text format of Prometheus (0.0.4). */
-export function metricsRoutes(options: ApiOptions): FastifyPluginAsync {
+export function metricsRoutes(services: EntryServices & { readonly work: WorkQueue }): FastifyPluginAsync {
   return async (app) => {
     app.get('/metrics', async (request, reply) => {
-      await enter(options, request, { action: 'report' })
-      const [counts, lateMs] = await Promise.all([options.work.counts(), options.work.lateMs()])
+      await enter(services, request, { action: 'report' })
+      const [counts, lateMs] = await Promise.all([services.work.counts(), services.work.lateMs()])
       const lines = [
         '# HELP slipway_work_items Work in the background, by kind and state.',
         '# TYPE slipway_work_items gauge',

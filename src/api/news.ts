@@ -5,20 +5,18 @@ const LOOK_EVERY_MS = 200
 export class News {
   readonly #newest: () => Promise<number>
   readonly #everyMs: number
-  readonly #ended = new AbortController()
+  /** Given when there will be no more: who follows is to end. */
+  readonly ended: AbortSignal
   readonly #waiting = new Set<(last: number) => void>()
   #timer: NodeJS.Timeout | undefined
   #last = -1
 
   /** @param newest reads the number */
-  constructor(newest: () => Promise<number>, everyMs: number = LOOK_EVERY_MS) {
+  constructor(newest: () => Promise<number>, ended: AbortSignal, everyMs: number = LOOK_EVERY_MS) {
     this.#newest = newest
+    this.ended = ended
     this.#everyMs = everyMs
-  }
-
-  /** Whether there will be no more: who follows is to end. */
-  get ended(): AbortSignal {
-    return this.#ended.signal
+    ended.addEventListener('abort', () => clearTimeout(this.#timer), { once: true })
   }
 
   /** Resolves with the newest number once it is larger than `sequence`, or when the signal says so. */
@@ -50,11 +48,5 @@ export class News {
       // The database will be back; whoever waits goes on waiting.
     }
     if (this.#waiting.size > 0) this.#timer ??= setTimeout(() => void this.#look(), this.#everyMs).unref()
-  }
-
-  /** Nobody is told any more. */
-  end(): void {
-    this.#ended.abort()
-    clearTimeout(this.#timer)
   }
 }

@@ -3,7 +3,6 @@ import rateLimit from '@fastify/rate-limit'
 import { SlipwayError } from '../core/errors.ts'
 import { credentialOf } from './access.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { ApiOptions } from './api-options.ts'
 
 /** Calls with a key that is none, of one address in a minute: whoever guesses has to take their time. */
 const REFUSED_PER_MINUTE = 60
@@ -11,7 +10,7 @@ const REFUSED_PER_MINUTE = 60
 /** Holds every caller to so many requests a minute, and every address to so many wrong keys. Each control plane counts for itself. */
 export async function limitRates(
   app: FastifyInstance,
-  { requestsPerMinute, secure }: Pick<ApiOptions, 'requestsPerMinute' | 'secure'>,
+  { requestsPerMinute, secure }: { readonly requestsPerMinute: number; readonly secure: boolean },
 ): Promise<void> {
   await app.register(rateLimit, {
     global: true,

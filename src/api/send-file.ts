@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { SlipwayError } from '../core/errors.ts'
 import type { FastifyReply } from 'fastify'
-import type { Contents } from '../storage/contents.ts'
+import type { Contents } from '../files/contents.ts'
 import type { ByteRange } from '../storage/objects/object-store.ts'
 
 /** Answers with the bytes of a file, or of the one range that was asked for, each chunk checked before it is sent. @throws SLW_RANGE_INVALID */

@@ -1,16 +1,22 @@
 import { sql } from 'kysely'
 import { slipwayVersion } from '../core/version.ts'
 import type { FastifyPluginAsync } from 'fastify'
-import type { ApiOptions } from './api-options.ts'
+import type { Ground } from '../ledger/scope.ts'
+import type { Transfers } from './mlflow/part-routes.ts'
 
 /** The level of MLflow's API that is spoken, which its clients ask for by this name. */
 const MLFLOW_VERSION = '3.18.0'
 
+export interface StatusServices {
+  readonly ground: Ground
+  readonly transfers: Transfers
+}
+
 /** What anybody may ask: whether it works, and what it is. */
-export function statusRoutes({ registry, directTransfers, publicUrl }: ApiOptions): FastifyPluginAsync {
+export function statusRoutes({ ground, transfers: { direct, publicUrl } }: StatusServices): FastifyPluginAsync {
   return async (app) => {
     app.get('/health', async (request, reply) => {
-      await sql`select 1`.execute(registry.read)
+      await sql`select 1`.execute(ground.database.read)
       if (request.headers.accept?.includes('application/json') !== true) return reply.type('text/plain').send('OK')
       return { status: 'ok', version: slipwayVersion() }
     })
@@ -20,8 +26,8 @@ export function statusRoutes({ registry, directTransfers, publicUrl }: ApiOption
       workspaces_enabled: false,
       trace_archival_enabled: false,
       // Parts go to addresses that we give out, so we must know by which we are reached.
-      multipart_uploads_enabled: directTransfers || publicUrl !== undefined,
-      multipart_downloads_enabled: directTransfers,
+      multipart_uploads_enabled: direct || publicUrl !== undefined,
+      multipart_downloads_enabled: direct,
       presigned_upload_run_id_supported: false,
       presigned_upload_model_id_supported: false,
       features_enabled: { gateway: false },

@@ -2,7 +2,7 @@ import { resolveServing } from '../contract/serving-options.ts'
 import { usableCores } from '../core/cores.ts'
 import { readConfig, settings } from '../server/config.ts'
 import { resolveServer } from '../server/options.ts'
-import { addSettingFlags, flagValues } from './serve.ts'
+import { addSettingFlags, flagValues } from './server/serve.ts'
 import { note, print, table } from './output.ts'
 import type { Command } from 'commander'
 

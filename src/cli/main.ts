@@ -1,3 +1,4 @@
+/** Cli is the commands, by noun: each parses what was typed, calls, and prints. */
 import { Command, CommanderError } from 'commander'
 import { slipwayVersion } from '../core/version.ts'
 import { COMMANDS } from './commands.ts'

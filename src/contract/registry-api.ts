@@ -44,7 +44,7 @@ export const ModelAnswer = Type.Object({
   protectedAliases: Type.Array(Type.String()),
   policy: ModelPolicy,
   latestVersion: Optional(Type.Integer({ description: 'Largest number of a version.' })),
-  revision: Type.Integer({ description: 'Grows with every change; the ETag.' }),
+  resourceVersion: Type.Integer({ description: 'Grows with every change; the ETag.' }),
   createdAt: Time('When it was made.'),
   updatedAt: Time('When it was last changed.'),
   actions: Optional(Type.Array(oneOf(ACTIONS), { description: 'What the caller may do to it.' })),
@@ -118,7 +118,7 @@ export const VersionAnswer = Type.Object({
   examples: Optional(Type.Object({ rows: Type.Array(Type.Unknown()), golden: Type.Array(Type.Unknown()) })),
   scan: ScanAnswer,
   stage: Type.String({ description: "Stages of MLflow's older clients." }),
-  revision: Type.Integer({ description: 'Grows with every change; the ETag.' }),
+  resourceVersion: Type.Integer({ description: 'Grows with every change; the ETag.' }),
   createdBy: Type.String(),
   createdAt: Time('When it was registered.'),
   updatedAt: Time('When something about it was last changed; its files never are.'),
@@ -284,7 +284,7 @@ export const WebhookUpdateBody = Type.Object(
   { additionalProperties: false, minProperties: 1 },
 )
 
-export const DeliveryAnswer = Type.Object({
+export const WebhookDeliveryAnswer = Type.Object({
   id: Type.String({ description: 'The same through all attempts.' }),
   webhookId: Type.String(),
   sequence: Type.Integer({ description: 'Of the event.' }),
@@ -297,7 +297,7 @@ export const DeliveryAnswer = Type.Object({
   createdAt: Time('When it was written.'),
   deliveredAt: Optional(Type.Integer()),
 })
-export type DeliveryAnswer = Static<typeof DeliveryAnswer>
+export type WebhookDeliveryAnswer = Static<typeof WebhookDeliveryAnswer>
 
 export const KeyAnswer = Type.Object({
   id: Type.String(),

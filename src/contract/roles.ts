@@ -56,14 +56,14 @@ export const Grant = Type.Object({
 export type Grant = Static<typeof Grant>
 
 /** What an action is done to. */
-export interface Target {
+export interface Resource {
   readonly environment: string
   /** Models that it is about. Empty: the environment as a whole. `any`: whoever may do it to some model may do it. */
   readonly models: readonly string[] | 'any'
 }
 
 /** Whether one of the grants allows it: what nobody has allowed is denied. */
-export function allows(grants: readonly Grant[], action: Action, { environment, models }: Target): boolean {
+export function allows(grants: readonly Grant[], action: Action, { environment, models }: Resource): boolean {
   if (action === 'identify') return true
   const able = grants.filter(
     ({ role, environments }) =>
@@ -77,7 +77,7 @@ export function allows(grants: readonly Grant[], action: Action, { environment, 
 }
 
 /** Every action that the grants allow, in the order of the list. */
-export function allowedActions(grants: readonly Grant[], target: Target): (typeof ACTIONS)[number][] {
+export function allowedActions(grants: readonly Grant[], target: Resource): (typeof ACTIONS)[number][] {
   return ACTIONS.filter((action) => allows(grants, action, target))
 }
 

@@ -1,3 +1,7 @@
+/**
+ * Contract holds what processes and releases say to each other: documents, answers of the API, routing, statistics that merge. It runs in
+ * a browser. This file checks a value against its schema.
+ */
 import { Type } from 'typebox'
 import { Errors } from 'typebox/value'
 import type { Static, TSchema, TUnsafe } from 'typebox'

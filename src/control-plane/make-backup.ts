@@ -2,8 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { SlipwayError } from '../core/errors.ts'
 import { writeBackup } from '../storage/backup/write-backup.ts'
 import { holdLease } from '../storage/sql/held-lease.ts'
-import { COLLECT_LEASE } from './upkeep.ts'
-import type { Backup } from '../api/api-options.ts'
+import type { Backup } from '../api/v1/backup-routes.ts'
+import type { Kept } from '../storage/backup/write-backup.ts'
 import type { ObjectStore } from '../storage/objects/object-store.ts'
 import type { Database } from '../storage/sql/database.ts'
 import type { HeldLease } from '../storage/sql/held-lease.ts'
@@ -14,17 +14,21 @@ export interface MakeBackupOptions {
   readonly holder: string
   /** Where rows are collected until they are sent. */
   readonly folder: string
+  readonly kept: Kept
 }
+
+/** Whoever has it may take files away; whoever wants none to go holds it. */
+export const COLLECT_LEASE = 'collect'
 
 const WAIT_MS = 60_000
 const LOOK_EVERY_MS = 200
 
 /** Makes backups while the control plane runs. Nothing is collected meanwhile, by whichever control plane: the lease on that is ours. */
-export function backups({ database, objects, holder, folder }: MakeBackupOptions): Backup {
+export function backups({ database, objects, holder, folder, kept }: MakeBackupOptions): Backup {
   return async (withObjects = objects.kind === 'file') => {
     const lease = await waitForLease({ database, holder })
     try {
-      const made = await writeBackup({ database, objects, withObjects, folder })
+      const made = await writeBackup({ database, objects, withObjects, folder, kept })
       if (lease.lost.aborted) {
         made.archive.destroy()
         lease.lost.throwIfAborted()

@@ -1,3 +1,7 @@
+/**
+ * Core holds what every room needs and what needs no room: errors, the clock, ids, units, digests, fail points. This file is the one table
+ * of errors.
+ */
 /** How the world sees one kind of error. `exit` is the exit code of a command that ends with it. */
 export interface ErrorKind {
   readonly http: number

@@ -1,7 +1,7 @@
 import { lastNumber } from '../ledger/counters.ts'
 import { ENDPOINT_NAME } from '../contract/endpoint.ts'
 import { isSlipwayError, messageOf } from '../core/errors.ts'
-import { policyFailures, whyNotServable } from '../registry/policies.ts'
+import { policyFailures, whyNotServable } from '../models/policies.ts'
 import { findEndpoint } from './read-endpoints.ts'
 import type { ServedAnswer } from '../contract/registry-api.ts'
 import type { Logger } from '../core/log.ts'

@@ -4,16 +4,16 @@ import { targetOf } from './targets.ts'
 import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Condition } from './condition.ts'
-import type { Endpoint } from './read-endpoints.ts'
+import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { ReportOf } from './servers.ts'
 
-export function conditionsOf(endpoint: Endpoint, reports: readonly ReportOf[], missing: readonly string[]): Condition[] {
+export function conditionsOf(endpoint: DeclaredEndpoint, reports: readonly ReportOf[], missing: readonly string[]): Condition[] {
   const target = targetOf(resolveSpec(endpoint.spec).target)!
   return [target.status(endpoint, reports), following(endpoint, missing)]
 }
 
 function following(
-  { suspended, heldBack, spec: { follow = 'notification', variants }, name }: Endpoint,
+  { suspended, heldBack, spec: { follow = 'notification', variants }, name }: DeclaredEndpoint,
   missing: readonly string[],
 ): Condition {
   const condition = conditions('Following')

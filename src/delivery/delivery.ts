@@ -1,3 +1,7 @@
+/**
+ * Delivery makes of what somebody declared what servers are to serve: endpoints, revisions, routing, the document that servers follow, and
+ * what they report.
+ */
 import { Endpoints, followAlias } from './endpoints.ts'
 import { RoutingStates } from './routing-states.ts'
 import { conditionsOf, missingAliases } from './conditions.ts'
@@ -6,16 +10,16 @@ import { FollowedStates } from './followed-states.ts'
 import { Servers, usersOf } from './servers.ts'
 import { SlipwayError } from '../core/errors.ts'
 import type { Scope } from '../ledger/scope.ts'
-import type { Dependents } from '../registry/dependents.ts'
+import type { Dependents } from '../models/dependents.ts'
 import type { Condition } from './condition.ts'
 import type { DeliveryGround } from './endpoints.ts'
-import type { Endpoint } from './read-endpoints.ts'
+import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { Revision } from './revisions.ts'
 import type { ReportOf } from './servers.ts'
 
 /** An endpoint, and what is true of it now. */
 export interface EndpointStatus {
-  readonly endpoint: Endpoint
+  readonly endpoint: DeclaredEndpoint
   readonly conditions: readonly Condition[]
   readonly servers: readonly ReportOf[]
 }
@@ -45,7 +49,7 @@ export class Delivery {
   }
 
   /** What is true of endpoints now, in their order. */
-  async statusOf(scope: Scope, endpoints: readonly Endpoint[]): Promise<EndpointStatus[]> {
+  async statusOf(scope: Scope, endpoints: readonly DeclaredEndpoint[]): Promise<EndpointStatus[]> {
     const [reports, missing] = await Promise.all([
       this.servers.reports(endpoints.map(({ id }) => id)),
       missingAliases(this.#ground.database.read, scope.environment),

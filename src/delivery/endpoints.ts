@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import { modelReference, modelsOf, resolveSpec } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
-import { moveAlias } from '../registry/aliases.ts'
+import { moveAlias } from '../models/aliases.ts'
 import { nextNumber } from '../ledger/counters.ts'
 import { record } from '../ledger/events.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
@@ -16,11 +16,12 @@ import { atOnce } from './strategy.ts'
 import { unsupported } from './targets.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
-import type { AliasRights } from '../registry/aliases.ts'
+import type { AliasRights } from '../models/aliases.ts'
 import type { Scope, Write } from '../ledger/scope.ts'
-import type { MovedAlias, RegistryGround } from '../registry/dependents.ts'
-import type { EndpointsRow, Schema } from '../storage/sql/schema.ts'
-import type { Endpoint } from './read-endpoints.ts'
+import type { MovedAlias, RegistryGround } from '../models/dependents.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { EndpointsRow } from './tables.ts'
+import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { ResolvedVariant } from './resolve.ts'
 import type { Cause, NewRevision, Revision } from './revisions.ts'
 import type { Strategy } from './strategy.ts'
@@ -49,8 +50,8 @@ export interface ApplyOptions {
 export interface AppliedEndpoint {
   readonly change: 'created' | 'configured' | 'unchanged'
   /** What it was; undefined where it was not there. */
-  readonly before: Endpoint | undefined
-  readonly after: Endpoint
+  readonly before: DeclaredEndpoint | undefined
+  readonly after: DeclaredEndpoint
 }
 
 export interface RollbackOptions {
@@ -80,7 +81,7 @@ export class Endpoints {
   }
 
   /** @throws SLW_NOT_FOUND */
-  async get(scope: Scope, name: string): Promise<Endpoint> {
+  async get(scope: Scope, name: string): Promise<DeclaredEndpoint> {
     const { read } = this.#ground.database
     return await toEndpoint(read, await requireEndpoint(read, scope, name))
   }
@@ -89,7 +90,7 @@ export class Endpoints {
    * In the order of the bytes of names; the database is asked a fixed number of times, whatever there is.
    * @param after the last name of the page before
    */
-  async page(scope: Scope, limit: number, after?: string): Promise<{ endpoints: Endpoint[]; total: number }> {
+  async page(scope: Scope, limit: number, after?: string): Promise<{ endpoints: DeclaredEndpoint[]; total: number }> {
     const { read, dialect } = this.#ground.database
     const byBytes = dialect === 'postgres' ? sql<string>`name collate "C"` : sql<string>`name`
     const there = read.selectFrom('endpoints').where('environment', '=', scope.environment).where('deleted_at', 'is', null)
@@ -154,7 +155,7 @@ export class Endpoints {
         const found = await findEndpoint(write, scope, declared.name)
         const locked = found === undefined ? undefined : await lockEndpoint(write, scope, found.id)
         const present = locked?.deleted_at === null ? locked : undefined
-        if (present === undefined && scope.revision !== undefined)
+        if (present === undefined && scope.resourceVersion !== undefined)
           throw new SlipwayError(
             'SLW_PRECONDITION_FAILED',
             `endpoint "${declared.name}" is not there any more, so that it has no resource version`,
@@ -334,7 +335,7 @@ export class Endpoints {
         await moveAlias(
           write,
           this.#ground,
-          { ...scope, revision: undefined, once: undefined },
+          { ...scope, resourceVersion: undefined, once: undefined },
           { model: meant.model, alias: meant.alias, version: String(version), allowBreaking: true, rights },
         )
     }
@@ -425,7 +426,7 @@ export async function followAlias(
     .where('deleted_at', 'is', null)
     .orderBy('endpoints.id')
     .execute()
-  const own = { ...scope, revision: undefined, once: undefined }
+  const own = { ...scope, resourceVersion: undefined, once: undefined }
   // All rows before any number: whoever changes one endpoint takes them in this order too.
   const rows: Selectable<EndpointsRow>[] = []
   for (const { id } of followers) rows.push(await lockEndpoint(write, own, id))
@@ -517,7 +518,11 @@ async function renewOrHoldBack(write: Write, scope: Scope, ground: DeliveryGroun
 const HOLDS_BACK = new Set(['SLW_POLICY_REFUSED', 'SLW_CONTRACT_BREAKING', 'SLW_NOT_FOUND', 'SLW_CONFLICT'])
 
 /** @throws SLW_NOT_FOUND, SLW_CONFLICT */
-async function returnTo(read: Kysely<Schema>, { id, name, revision: current }: Endpoint, to: number | undefined): Promise<Revision> {
+async function returnTo(
+  read: Kysely<Schema>,
+  { id, name, revision: current }: DeclaredEndpoint,
+  to: number | undefined,
+): Promise<Revision> {
   if (to !== undefined) {
     const found = await revisionOf(read, id, to)
     if (found === undefined)

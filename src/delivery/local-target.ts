@@ -1,7 +1,7 @@
 import { conditions } from './condition.ts'
 import type { Issue } from '../core/errors.ts'
 import type { Condition } from './condition.ts'
-import type { Endpoint } from './read-endpoints.ts'
+import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { ReportOf } from './servers.ts'
 import type { TargetPort } from './target-port.ts'
 
@@ -40,7 +40,7 @@ export const localTarget: TargetPort = {
   },
 }
 
-function ready({ revision }: Endpoint, reports: readonly ReportOf[]): Condition {
+function ready({ revision }: DeclaredEndpoint, reports: readonly ReportOf[]): Condition {
   const condition = conditions('Ready')
   const live = reports.filter((report) => report.live)
   if (live.length === 0)

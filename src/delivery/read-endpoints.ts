@@ -5,7 +5,8 @@ import { toRevision } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { Scope } from '../ledger/scope.ts'
-import type { EndpointsRow, RevisionsRow, RoutingStatesRow, Schema } from '../storage/sql/schema.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { EndpointsRow, RevisionsRow, RoutingStatesRow } from './tables.ts'
 import type { Revision } from './revisions.ts'
 
 /** Since when and why the aliases of an endpoint are not followed. */
@@ -37,7 +38,7 @@ export interface RoutingState {
 }
 
 /** An endpoint as declared, and its revision in force. */
-export interface Endpoint {
+export interface DeclaredEndpoint {
   readonly id: string
   readonly environment: string
   readonly name: string
@@ -88,13 +89,13 @@ export async function findEndpoint(read: Kysely<Schema>, scope: Scope, name: str
     .executeTakeFirst()
 }
 
-export async function toEndpoint(read: Kysely<Schema>, row: Selectable<EndpointsRow>): Promise<Endpoint> {
+export async function toEndpoint(read: Kysely<Schema>, row: Selectable<EndpointsRow>): Promise<DeclaredEndpoint> {
   const [endpoint] = await toEndpoints(read, [row])
   return endpoint!
 }
 
 /** Asks the database twice, however many there are. */
-export async function toEndpoints(read: Kysely<Schema>, rows: readonly Selectable<EndpointsRow>[]): Promise<Endpoint[]> {
+export async function toEndpoints(read: Kysely<Schema>, rows: readonly Selectable<EndpointsRow>[]): Promise<DeclaredEndpoint[]> {
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)
   const [revisions, routings] = await Promise.all([
@@ -113,7 +114,11 @@ export async function toEndpoints(read: Kysely<Schema>, rows: readonly Selectabl
   return rows.map((row) => endpointOf(row, revisionById.get(row.id)!, routingById.get(row.id)!))
 }
 
-function endpointOf(row: Selectable<EndpointsRow>, revision: Selectable<RevisionsRow>, routing: Selectable<RoutingStatesRow>): Endpoint {
+function endpointOf(
+  row: Selectable<EndpointsRow>,
+  revision: Selectable<RevisionsRow>,
+  routing: Selectable<RoutingStatesRow>,
+): DeclaredEndpoint {
   return {
     id: row.id,
     environment: row.environment,
@@ -146,4 +151,16 @@ export function managerOf(row: Pick<Selectable<EndpointsRow>, 'managed_by'>): Ma
 /** As it was written. */
 export function specOf({ spec }: Pick<Selectable<EndpointsRow>, 'spec'>): EndpointSpec {
   return JSON.parse(spec) as EndpointSpec
+}
+
+/** What of an environment is in the way of its end. */
+export async function anyEndpointIn(read: Kysely<Schema>, environment: string): Promise<string | undefined> {
+  const found = await read
+    .selectFrom('endpoints')
+    .select('name')
+    .where('environment', '=', environment)
+    .where('deleted_at', 'is', null)
+    .limit(1)
+    .executeTakeFirst()
+  return found === undefined ? undefined : `endpoints, such as "${found.name}"`
 }

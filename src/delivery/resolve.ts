@@ -1,15 +1,16 @@
 import { compareSignatures } from '../contract/compatibility.ts'
 import { modelReference } from '../contract/endpoint.ts'
 import { SlipwayError } from '../core/errors.ts'
-import { requireModel } from '../registry/models.ts'
-import { ALLOW_BREAKING_TAG, mayBreak, servingFailures, signatureOf, whyNotServable } from '../registry/policies.ts'
-import { requireVersion } from '../registry/read-versions.ts'
+import { requireModel } from '../models/models.ts'
+import { ALLOW_BREAKING_TAG, mayBreak, servingFailures, signatureOf, whyNotServable } from '../models/policies.ts'
+import { requireVersion } from '../models/read-versions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ResolvedSpec } from '../contract/endpoint.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Issue } from '../core/errors.ts'
 import type { Scope, Write } from '../ledger/scope.ts'
-import type { ModelsRow, Schema, VersionsRow } from '../storage/sql/schema.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { ModelsRow, VersionsRow } from '../models/tables.ts'
 
 /** What a variant came to when a revision was made. Kept with the revision, and what servers are told. */
 export interface ResolvedVariant {

@@ -3,7 +3,8 @@ import { record } from '../ledger/events.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec } from '../contract/endpoint.ts'
 import type { Scope, Write } from '../ledger/scope.ts'
-import type { EndpointsRow, RevisionsRow, Schema } from '../storage/sql/schema.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { EndpointsRow, RevisionsRow } from './tables.ts'
 import type { ResolvedVariant } from './resolve.ts'
 
 /** Why a revision was made. */

@@ -3,7 +3,8 @@ import { KEPT_REVISIONS } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ServerReport, VersionCondition } from '../contract/followed-state.ts'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
-import type { Schema, ServerReportsRow } from '../storage/sql/schema.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { ServerReportsRow } from './tables.ts'
 
 /** A server that follows, as it has last told of itself. */
 export interface FollowingServer {

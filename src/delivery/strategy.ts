@@ -5,7 +5,7 @@
 import { putInForce, setRouting } from './routing-states.ts'
 import type { Selectable } from 'kysely'
 import type { Write } from '../ledger/scope.ts'
-import type { EndpointsRow } from '../storage/sql/schema.ts'
+import type { EndpointsRow } from './tables.ts'
 import type { ResolvedVariant } from './resolve.ts'
 
 /** A revision that is there, and not yet in force. */

@@ -6,7 +6,7 @@
 import type { EndpointSpec, ResolvedSpec, Target } from '../contract/endpoint.ts'
 import type { Issue } from '../core/errors.ts'
 import type { Condition } from './condition.ts'
-import type { Endpoint } from './read-endpoints.ts'
+import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { ReportOf } from './servers.ts'
 
 export interface TargetPort {
@@ -14,7 +14,7 @@ export interface TargetPort {
   /** What a spec asks for and this target cannot do: by name, so that nothing is passed over. Paths begin with `spec.`. */
   issues(spec: EndpointSpec, resolved: ResolvedSpec): Issue[]
   /** What would change there, one line for people each; none where nothing would. */
-  plan(before: Endpoint | undefined, after: Endpoint): string[]
+  plan(before: DeclaredEndpoint | undefined, after: DeclaredEndpoint): string[]
   /** Whether it is there as declared. */
-  status(endpoint: Endpoint, reports: readonly ReportOf[]): Condition
+  status(endpoint: DeclaredEndpoint, reports: readonly ReportOf[]): Condition
 }

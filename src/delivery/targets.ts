@@ -3,7 +3,7 @@ import { resolveSpec } from '../contract/endpoint.ts'
 import { localTarget } from './local-target.ts'
 import type { EndpointSpec, ResolvedSpec } from '../contract/endpoint.ts'
 import type { Issue } from '../core/errors.ts'
-import type { Endpoint } from './read-endpoints.ts'
+import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { TargetPort } from './target-port.ts'
 
 const TARGETS: ReadonlyMap<string, TargetPort> = new Map([localTarget].map((target) => [target.target, target]))
@@ -28,6 +28,6 @@ export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[]
 }
 
 /** What making a declaration true changes at its target. */
-export function planOf(before: Endpoint | undefined, after: Endpoint): string[] {
+export function planOf(before: DeclaredEndpoint | undefined, after: DeclaredEndpoint): string[] {
   return targetOf(resolveSpec(after.spec).target)?.plan(before, after) ?? []
 }

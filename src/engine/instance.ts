@@ -1,3 +1,4 @@
+/** Engine runs models: one port, an instance, and its kinds - inline, in a thread, in a process, in a sandbox. */
 import type { ErrorCode } from '../core/errors.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
 

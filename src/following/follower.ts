@@ -1,3 +1,7 @@
+/**
+ * Following is what a server or an application does to serve what a control plane declares: it fetches documents and versions, keeps them,
+ * and reports.
+ */
 import { isDeepStrictEqual } from 'node:util'
 import { modelReference } from '../contract/endpoint.ts'
 import { everythingTo, fits, isComplete } from '../contract/routing.ts'
@@ -56,7 +60,7 @@ const FETCHES = 3
 const TELL_EVERY_MS = 1000
 
 /** An endpoint as it is to be, and how far it is. */
-interface Target {
+interface EndpointGoal {
   /** Its versions stay; its revision and routing are the latest that were heard of. */
   endpoint: FollowedEndpoint
   readonly conditions: VersionCondition[]
@@ -78,7 +82,7 @@ interface Present {
 export class Follower implements AsyncDisposable {
   readonly #options: FollowerOptions
   readonly #file: StateFile
-  readonly #targets = new Map<string, Target>()
+  readonly #targets = new Map<string, EndpointGoal>()
   readonly #present = new Map<string, Present>()
   readonly #fetches = new Semaphore(FETCHES)
   /** Changes of what is served, one after the other. */
@@ -141,7 +145,7 @@ export class Follower implements AsyncDisposable {
     }
   }
 
-  #stateOf({ endpoint, conditions }: Target, live: readonly LiveEndpoint[]): EndpointState {
+  #stateOf({ endpoint, conditions }: EndpointGoal, live: readonly LiveEndpoint[]): EndpointState {
     const versions = [...conditions]
     const now = live.find(({ name }) => name === endpoint.name)
     // What is still served while another is on its way is told too.
@@ -304,7 +308,7 @@ export class Follower implements AsyncDisposable {
       const target = this.#targets.get(endpoint.name)
       if (target !== undefined && this.#reroute(target, endpoint)) continue
       target?.ended.abort()
-      const next: Target = {
+      const next: EndpointGoal = {
         endpoint,
         conditions: endpoint.variants.map((variant) => conditionOf(variant, 'waiting', { serves: false })),
         ended: new AbortController(),
@@ -322,7 +326,7 @@ export class Follower implements AsyncDisposable {
    * Takes over what a document says beside versions, where these are the same: that waits for nothing.
    * @returns whether there is nothing more to do
    */
-  #reroute(target: Target, endpoint: FollowedEndpoint): boolean {
+  #reroute(target: EndpointGoal, endpoint: FollowedEndpoint): boolean {
     const before = target.endpoint
     if (!isDeepStrictEqual(before.variants, endpoint.variants)) return false
     // What could not be loaded is tried again for another revision.
@@ -350,7 +354,7 @@ export class Follower implements AsyncDisposable {
   }
 
   /** Until the target serves, or another one has taken its place. */
-  async #reach(target: Target): Promise<void> {
+  async #reach(target: EndpointGoal): Promise<void> {
     const { signal } = target.ended
     for (let failures = 0; !signal.aborted && !this.#ended.signal.aborted; failures++) {
       try {
@@ -377,7 +381,7 @@ export class Follower implements AsyncDisposable {
     }
   }
 
-  async #bring(target: Target): Promise<void> {
+  async #bring(target: EndpointGoal): Promise<void> {
     const { endpoint: wanted, ended } = target
     const signal = AbortSignal.any([ended.signal, this.#ended.signal])
     const held: HeldVersion[] = []
@@ -508,7 +512,7 @@ export class Follower implements AsyncDisposable {
   }
 
   /** Resolves when a target serves or has failed for the first time. */
-  async #settled({ conditions, ended }: Target): Promise<void> {
+  async #settled({ conditions, ended }: EndpointGoal): Promise<void> {
     while (!ended.signal.aborted && !this.#ended.signal.aborted && conditions.some(({ state }) => state !== 'ready' && state !== 'failed'))
       await this.#pause(20)
   }

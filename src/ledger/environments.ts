@@ -1,6 +1,8 @@
 import { SlipwayError } from '../core/errors.ts'
 import { record } from './events.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
+import type { Kysely } from 'kysely'
+import type { Schema } from '../storage/sql/schema.ts'
 import type { Ground, Scope } from './scope.ts'
 
 /** A namespace with models, aliases, endpoints, policies and roles of its own. */
@@ -11,25 +13,40 @@ export interface Environment {
   readonly createdAt: number
 }
 
+/** A room whose rows belong to environments. */
+export interface EnvironmentGuest {
+  /** Makes what an environment has from its start; doing so again changes nothing. */
+  begin?(name: string): Promise<void>
+  /** What of it is in an environment still, such as `models, such as "churn"`. */
+  occupied?(read: Kysely<Schema>, name: string): Promise<string | undefined>
+}
+
 /** How long what is known of them is believed: another control plane may have made one. */
 const KNOWN_MS = 1000
 
 /** Environments, such as dev, staging and production. */
 export class Environments {
   readonly #ground: Ground
-  readonly #onMade: (name: string) => Promise<void>
+  readonly #guests: EnvironmentGuest[] = []
   #known: { readonly names: ReadonlySet<string>; readonly untilMs: number } | undefined
 
-  /** @param onMade what an environment has from its start is made; doing so again changes nothing */
-  constructor(ground: Ground, onMade: (name: string) => Promise<void>) {
+  constructor(ground: Ground) {
     this.#ground = ground
-    this.#onMade = onMade
+  }
+
+  /** Before `begin`. */
+  receive(guest: EnvironmentGuest): void {
+    this.#guests.push(guest)
   }
 
   /** The first one is there from the start. */
   async begin(): Promise<void> {
     await this.#ensure({ environment: DEFAULT_ENVIRONMENT, actor: 'slipway' }, DEFAULT_ENVIRONMENT, undefined)
-    await this.#onMade(DEFAULT_ENVIRONMENT)
+    await this.#fill(DEFAULT_ENVIRONMENT)
+  }
+
+  async #fill(name: string): Promise<void> {
+    for (const guest of this.#guests) await guest.begin?.(name)
   }
 
   async list(): Promise<Environment[]> {
@@ -60,7 +77,7 @@ export class Environments {
       )
     if (!(await this.#ensure(scope, name, description)))
       throw new SlipwayError('SLW_ALREADY_EXISTS', `there is an environment "${name}" already`)
-    await this.#onMade(name)
+    await this.#fill(name)
     this.#known = undefined
     return (await this.list()).find((one) => one.name === name)!
   }
@@ -82,23 +99,16 @@ export class Environments {
     })
   }
 
-  /** @throws SLW_CONFLICT for the first one, and for one in which there are models or endpoints; SLW_NOT_FOUND */
+  /** @throws SLW_CONFLICT for the first one, and for one in which there is something; SLW_NOT_FOUND */
   async delete(scope: Scope, name: string): Promise<void> {
     const { database, clock } = this.#ground
     if (name === DEFAULT_ENVIRONMENT)
       throw new SlipwayError('SLW_CONFLICT', `"${name}" is the environment of addresses without one, and stays`)
     const at = clock.epochMs()
     await database.write(async (write) => {
-      for (const table of ['models', 'endpoints'] as const) {
-        const found = await write
-          .selectFrom(table)
-          .select('name')
-          .where('environment', '=', name)
-          .where('deleted_at', 'is', null)
-          .limit(1)
-          .executeTakeFirst()
-        if (found !== undefined)
-          throw new SlipwayError('SLW_CONFLICT', `environment "${name}" still has ${table}, such as "${found.name}": delete them first`)
+      for (const guest of this.#guests) {
+        const found = await guest.occupied?.(write, name)
+        if (found !== undefined) throw new SlipwayError('SLW_CONFLICT', `environment "${name}" still has ${found}: delete them first`)
       }
       const { numDeletedRows } = await write.deleteFrom('environments').where('name', '=', name).executeTakeFirst()
       if (numDeletedRows === 0n) throw new SlipwayError('SLW_NOT_FOUND', `there is no environment "${name}"`)

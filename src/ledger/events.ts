@@ -1,26 +1,21 @@
+/**
+ * Ledger says of everything that is kept on whose behalf and where it was done, that it was done once, in which order, and who is told.
+ * This file writes down what happened.
+ */
 import { faultPoint } from '../core/fail-point.ts'
 import { claimOnce } from './once.ts'
 import { numberLate } from './counters.ts'
 import { atCommit } from '../storage/sql/sessions.ts'
 import type { Scope, Write } from './scope.ts'
 
-/** What can be changed, and is told of. */
-export const EVENT_KINDS = [
-  'experiment',
-  'run',
-  'logged_model',
-  'model',
-  'version',
-  'alias',
-  'signer',
-  'webhook',
-  'key',
-  'endpoint',
-  'server',
-  'environment',
-  'role',
-] as const
-export type EventKind = (typeof EVENT_KINDS)[number]
+/** What can be changed, and is told of: each room adds what it changes (`tables.ts`, by `declare module`). */
+export interface EventKinds {
+  webhook: unknown
+  environment: unknown
+}
+export type EventKind = keyof EventKinds
+
+export const LEDGER_EVENTS: readonly EventKind[] = ['webhook', 'environment']
 
 /** One change of the registry, written in the transaction that made it. */
 export interface Change {

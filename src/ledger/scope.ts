@@ -20,8 +20,8 @@ export interface Scope {
   /** Who: the name of a key or a person, for the record. */
   readonly actor: string
   readonly reason?: string | undefined
-  /** The revision of the object that the caller has seen: where it is another one by now, nothing is changed. */
-  readonly revision?: number | undefined
+  /** The version of the object's row that the caller has seen: where it is another one by now, nothing is changed. */
+  readonly resourceVersion?: number | undefined
   /** A key that makes sure that what is asked for twice is done once. */
   readonly once?: Once | undefined
 }

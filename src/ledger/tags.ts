@@ -1,3 +1,4 @@
+import { requireKey, requireLength } from './keys.ts'
 /** Tags of whatever has them: as rows, and as clients see them. */
 
 export interface Tag {
@@ -36,4 +37,10 @@ export function groupTags(rows: readonly (Tag & { readonly owner: string })[]): 
   }
   for (const group of groups.values()) group.sort(byText(({ key }) => key))
   return groups
+}
+
+/** @param valueLimit characters. @throws SLW_INPUT_INVALID */
+export function requireTag(what: string, { key, value }: Tag, valueLimit: number): void {
+  requireKey(`the key of ${what}`, key)
+  requireLength(`the value of ${what} "${key}"`, value, valueLimit)
 }

@@ -2,12 +2,13 @@ import { lastNumber } from './counters.ts'
 import { createHmac, randomUUID } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { requireOutsideUrl } from '../security/outside-address.ts'
-import { EVENT_KINDS, record } from './events.ts'
+import { record } from './events.ts'
 import { tagRecord } from './tags.ts'
 import { toEvent } from './history.ts'
 import { requireKey, requireLength } from './keys.ts'
 import type { Kysely, Selectable } from 'kysely'
-import type { DeliveriesRow, Schema, WebhooksRow } from '../storage/sql/schema.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { DeliveriesRow, WebhooksRow } from './tables.ts'
 import type { Ground, Scope, Write } from './scope.ts'
 import type { Tag } from './tags.ts'
 import type { RegistryEvent } from './history.ts'
@@ -46,7 +47,7 @@ export interface WebhookUpdate {
 }
 
 /** One event on its way to one webhook. */
-export interface Delivery {
+export interface WebhookDelivery {
   readonly id: string
   readonly webhookId: string
   readonly sequence: number
@@ -70,18 +71,23 @@ const EVENTS_AT_ONCE = 200
 export class Webhooks {
   readonly #ground: Ground
   readonly #allowInside: boolean
+  readonly #kinds: readonly string[]
 
-  /** @param allowInside whether addresses of this machine and its network may be told */
-  constructor(ground: Ground, { allowInside }: { allowInside: boolean }) {
+  /**
+   * @param allowInside whether addresses of this machine and its network may be told
+   * @param kinds of events that there are
+   */
+  constructor(ground: Ground, { allowInside, kinds }: { readonly allowInside: boolean; readonly kinds: readonly string[] }) {
     this.#ground = ground
     this.#allowInside = allowInside
+    this.#kinds = kinds
   }
 
   async create(scope: Scope, { name, url, description, events, secret }: NewWebhook): Promise<Webhook> {
     requireKey('the name of a webhook', name)
     if (description !== undefined) requireLength('the description', description, 5000)
     requireOutsideUrl(url, this.#allowInside)
-    requireEvents(events)
+    requireEvents(events, this.#kinds)
     const { database, clock, newId } = this.#ground
     const now = clock.epochMs()
     const row: Selectable<WebhooksRow> = {
@@ -124,7 +130,7 @@ export class Webhooks {
 
   async update(scope: Scope, id: string, { url, description, events, active, secret }: WebhookUpdate): Promise<Webhook> {
     if (url !== undefined) requireOutsideUrl(url, this.#allowInside)
-    if (events !== undefined) requireEvents(events)
+    if (events !== undefined) requireEvents(events, this.#kinds)
     const { database, clock } = this.#ground
     const now = clock.epochMs()
     await database.write(async (write) => {
@@ -159,7 +165,7 @@ export class Webhooks {
   }
 
   /** The newest first. */
-  async deliveries(scope: Scope, id: string, limit: number): Promise<Delivery[]> {
+  async deliveries(scope: Scope, id: string, limit: number): Promise<WebhookDelivery[]> {
     const { read } = this.#ground.database
     await requireWebhook(read, scope, id)
     const rows = await read
@@ -173,7 +179,7 @@ export class Webhooks {
   }
 
   /** Sends it once more, under the same id, so that the receiver knows it. */
-  async redeliver(scope: Scope, id: string, deliveryId: string): Promise<Delivery> {
+  async redeliver(scope: Scope, id: string, deliveryId: string): Promise<WebhookDelivery> {
     const { database, clock } = this.#ground
     return await database.write(async (write) => {
       await requireWebhook(write, scope, id)
@@ -335,19 +341,15 @@ async function requireWebhook(read: Kysely<Schema>, scope: Scope, id: string): P
 }
 
 /** @throws SLW_INPUT_INVALID */
-function requireEvents(events: readonly string[]): void {
+function requireEvents(events: readonly string[], kinds: readonly string[]): void {
   if (events.length === 0 || events.length > 100)
     throw new SlipwayError('SLW_INPUT_INVALID', `a webhook wants 1 to 100 events, not ${events.length}`)
   for (const event of events) {
     const [kind, action, ...rest] = event.split('.')
-    if (
-      event === '*' ||
-      ((EVENT_KINDS as readonly string[]).includes(kind ?? '') && rest.length === 0 && /^(\*|[a-z]+)$/.test(action ?? ''))
-    )
-      continue
+    if (event === '*' || (kinds.includes(kind ?? '') && rest.length === 0 && /^(\*|[a-z]+)$/.test(action ?? ''))) continue
     throw new SlipwayError(
       'SLW_INPUT_INVALID',
-      `${JSON.stringify(event)} is no kind of event; expected * or KIND.ACTION, such as version.created or alias.*, with a kind of ${EVENT_KINDS.join(', ')}`,
+      `${JSON.stringify(event)} is no kind of event; expected * or KIND.ACTION, such as version.created or alias.*, with a kind of ${kinds.join(', ')}`,
     )
   }
 }
@@ -419,12 +421,12 @@ function toWebhook(row: Selectable<WebhooksRow>): Webhook {
   }
 }
 
-function toDelivery(row: Selectable<DeliveriesRow>): Delivery {
+function toDelivery(row: Selectable<DeliveriesRow>): WebhookDelivery {
   return {
     id: row.id,
     webhookId: row.webhook_id,
     sequence: row.sequence,
-    state: row.state as Delivery['state'],
+    state: row.state as WebhookDelivery['state'],
     attempts: row.attempts,
     nextAttemptAt: row.next_attempt_at,
     lastStatus: row.last_status ?? undefined,

@@ -1,3 +1,4 @@
+/** Library is the server's runtime without sockets, for applications that hold a model themselves. */
 import { usableCores } from '../core/cores.ts'
 import { systemClock } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'

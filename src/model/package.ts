@@ -1,3 +1,4 @@
+/** Model holds model packages: which layout of files is one, in which format, and what stands in it. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile, readdir, realpath, stat } from 'node:fs/promises'

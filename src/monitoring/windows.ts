@@ -1,3 +1,4 @@
+/** Monitoring keeps what servers saw, by windows of time, and adds it up. */
 import { createHash } from 'node:crypto'
 import { upgradedStatistics, WINDOW_MS } from '../contract/observation-window.ts'
 import { mergeSeries, readSeriesAtRest, writeSeries } from '../contract/statistics/series.ts'
@@ -8,7 +9,7 @@ import type { ObservationWindow, Source } from '../contract/observation-window.t
 import type { Series, WireSeries } from '../contract/statistics/series.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Database } from '../storage/sql/database.ts'
-import type { Schema } from '../storage/sql/schema.ts'
+import type { MonitoringTables } from './tables.ts'
 
 /** Spans of time that windows are added up in, and for how long each is kept. */
 export const SPANS = {
@@ -49,10 +50,10 @@ export interface RollupQuery {
 
 /** Windows at rest. Each counts once, however often and in whatever order it comes. */
 export class Windows {
-  readonly #database: Database
+  readonly #database: Database<MonitoringTables>
   readonly #clock: Clock
 
-  constructor(database: Database, clock: Clock) {
+  constructor(database: Database<MonitoringTables>, clock: Clock) {
     this.#database = database
     this.#clock = clock
   }
@@ -159,7 +160,7 @@ function subjectOf({ endpoint, variant, model, version, segment }: ObservationWi
     .digest('base64url')
 }
 
-async function isNew(write: Transaction<Schema>, environment: string, { key }: ObservationWindow, now: number): Promise<boolean> {
+async function isNew(write: Transaction<MonitoringTables>, environment: string, { key }: ObservationWindow, now: number): Promise<boolean> {
   const { source, server, bootId, sequence } = key
   const { numInsertedOrUpdatedRows } = await write
     .insertInto('window_keys')
@@ -184,7 +185,7 @@ function addTo(sums: Map<string, Sum>, environment: string, { key, series }: Obs
   }
 }
 
-async function mergeInto(write: Transaction<Schema>, row: RollupKey, series: readonly Series[]): Promise<void> {
+async function mergeInto(write: Transaction<MonitoringTables>, row: RollupKey, series: readonly Series[]): Promise<void> {
   // Where it is there it is not changed, but ours until the transaction ends.
   const present = await write
     .insertInto('window_rollups')

@@ -1,3 +1,4 @@
+/** Onnx reads ONNX files, checks them, and rewrites what the runtime would be slow or wrong at. */
 import { readFile, stat } from 'node:fs/promises'
 import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import { messageOf, SlipwayError } from '../core/errors.ts'

@@ -1,3 +1,7 @@
+/**
+ * Security holds what lets callers in without a database: keys in files, certificates, secrets by reference, checks of addresses and
+ * signatures. This file is the keys of a server.
+ */
 import { hash } from 'node:crypto'
 import { Type } from 'typebox'
 import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
@@ -12,7 +16,7 @@ export const API_KEYS_VARIABLE = 'SLIPWAY_API_KEYS'
 
 const SCOPES = ['predict', 'metrics'] as const
 /** What a key opens: predictions and what belongs to them, or `/metrics`. */
-export type Scope = (typeof SCOPES)[number]
+export type KeyScope = (typeof SCOPES)[number]
 
 /** Shorter keys can be guessed; they are told, not refused. */
 const KEY_CHARACTERS_ADVISED = 16
@@ -39,9 +43,9 @@ const KeysDocument = Type.Object(
 type KeyEntry = Static<typeof KeyEntry>
 
 /** Whose key came with a request, and what it opens. */
-export interface Caller {
+export interface KeyHolder {
   readonly name: string
-  readonly scopes: ReadonlySet<Scope>
+  readonly scopes: ReadonlySet<KeyScope>
   /** Undefined: every model. */
   readonly models: ReadonlySet<string> | undefined
 }
@@ -58,9 +62,9 @@ export interface ApiKeysSource {
  */
 export class ApiKeys {
   readonly #source: ApiKeysSource
-  #byDigest: ReadonlyMap<string, Caller>
+  #byDigest: ReadonlyMap<string, KeyHolder>
 
-  private constructor(source: ApiKeysSource, byDigest: ReadonlyMap<string, Caller>) {
+  private constructor(source: ApiKeysSource, byDigest: ReadonlyMap<string, KeyHolder>) {
     this.#source = source
     this.#byDigest = byDigest
   }
@@ -72,7 +76,7 @@ export class ApiKeys {
   }
 
   /** One hash. */
-  caller(key: string): Caller | undefined {
+  caller(key: string): KeyHolder | undefined {
     return this.#byDigest.get(digestOf(key))
   }
 
@@ -90,12 +94,12 @@ function digestOf(key: string): string {
   return hash('sha256', key, 'hex')
 }
 
-async function readKeys({ file, environment, log }: ApiKeysSource): Promise<ReadonlyMap<string, Caller>> {
+async function readKeys({ file, environment, log }: ApiKeysSource): Promise<ReadonlyMap<string, KeyHolder>> {
   const entries: { readonly origin: string; readonly entry: KeyEntry }[] = []
   for (const entry of ofVariable(environment[API_KEYS_VARIABLE] ?? '')) entries.push({ origin: `environment ${API_KEYS_VARIABLE}`, entry })
   if (file !== undefined)
     for (const entry of ofFile(file, await readSecretFile('apiKeysFile', file, log))) entries.push({ origin: file, entry })
-  const byDigest = new Map<string, Caller>()
+  const byDigest = new Map<string, KeyHolder>()
   const names = new Set<string>()
   for (const { origin, entry } of entries) {
     const { name, key, sha256, scopes = ['predict'], models } = entry

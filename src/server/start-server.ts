@@ -1,3 +1,4 @@
+/** Server puts a serving process together: configuration, listeners, several processes that act as one. */
 import { usableCores } from '../core/cores.ts'
 import { systemClock } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'

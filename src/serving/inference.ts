@@ -1,4 +1,8 @@
 /**
+ * Serving is the data plane: endpoints and their variants, which version is in memory, who gets which, and in which batch. This file is
+ * the one way in for a prediction.
+ */
+/**
  * The one way in for predictions: find the endpoint, decide for a variant, wake it, hold a place in its queue, collect, make tensors, run,
  * answer, tell what happened. Whoever wants a prediction is a `Caller`, and holds no copy of any of it.
  */

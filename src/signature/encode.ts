@@ -60,7 +60,11 @@ function encodeFeatures(signature: Signature, features: readonly Feature[], rows
     if (values === undefined) continue
     for (const [position, feature] of features.entries()) {
       const tensor = inputs[feature.input]!
-      const target: Target = { data: tensor.data, spec: signature.inputs[feature.input]!, offset: index * tensor.width + feature.start }
+      const target: Destination = {
+        data: tensor.data,
+        spec: signature.inputs[feature.input]!,
+        offset: index * tensor.width + feature.start,
+      }
       encodeFeature(feature, values[position], target, { ...place, path: `${path}.${feature.spec.name}` })
     }
   }
@@ -89,13 +93,13 @@ function valuesOf(row: unknown, features: readonly Feature[], names: ReadonlySet
   return features.map((feature) => (row as Record<string, unknown>)[feature.spec.name])
 }
 
-interface Target {
+interface Destination {
   readonly data: TensorData
   readonly spec: TensorSpec
   readonly offset: number
 }
 
-function encodeFeature(feature: Feature, given: unknown, target: Target, place: Place): void {
+function encodeFeature(feature: Feature, given: unknown, target: Destination, place: Place): void {
   const { spec } = feature
   const value = given === undefined ? spec.default : given
   if (value === undefined) {
@@ -116,7 +120,7 @@ function encodeFeature(feature: Feature, given: unknown, target: Target, place: 
     encodeValue(feature, element, { ...target, offset: target.offset + index * step }, { ...place, path: `${place.path}[${index}]` })
 }
 
-function encodeValue(feature: Feature, value: unknown, target: Target, place: Place): void {
+function encodeValue(feature: Feature, value: unknown, target: Destination, place: Place): void {
   const { spec } = feature
   const { data, offset } = target
   if (spec.type === 'category') {
@@ -194,7 +198,7 @@ function fitsDatatype(value: number | bigint, spec: TensorSpec, place: Place): b
   return false
 }
 
-function writeNumber(target: Target, value: number | bigint): void {
+function writeNumber(target: Destination, value: number | bigint): void {
   const { datatype } = target.spec
   if (typeof value === 'bigint' && isWide(datatype)) (target.data as BigInt64Array)[target.offset] = value
   else setNumber(target.data, datatype, target.offset, Number(value))
@@ -311,7 +315,7 @@ function flatten(value: unknown, shape: readonly number[], level: number, into: 
   return value.length === shape[level] && value.every((element) => flatten(element, shape, level + 1, into))
 }
 
-function writeElement(target: Target, value: unknown, path: string, issues: Issues): void {
+function writeElement(target: Destination, value: unknown, path: string, issues: Issues): void {
   const { datatype } = target.spec
   if (datatype === 'BYTES') {
     if (isText(value)) (target.data as string[])[target.offset] = value

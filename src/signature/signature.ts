@@ -1,3 +1,4 @@
+/** Signature turns people's rows into tensors, and tensors into answers that people read, and checks requests on the way. */
 import { SlipwayError } from '../core/errors.ts'
 import { isFloat } from '../tensor/datatype.ts'
 import { elementCount } from '../tensor/tensor.ts'

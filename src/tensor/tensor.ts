@@ -1,3 +1,4 @@
+/** Tensor holds datatypes, tensors, and the codecs that bring them in and out as JSON and bytes. */
 import { SlipwayError } from '../core/errors.ts'
 import { bfloatToNumber, halfToNumber, numberToBfloat, numberToHalf } from './half.ts'
 import { DATATYPES, isWide } from './datatype.ts'

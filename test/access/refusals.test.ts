@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { Refusals } from '../../src/access/refusals.ts'
-import { TestClock } from '../registry/in-registry.ts'
+import { TestClock } from '../models/in-registry.ts'
 import { eachDatabase } from '../storage/databases.ts'
 import type { Refusal } from '../../src/access/refusals.ts'
 import type { Database } from '../../src/storage/sql/database.ts'

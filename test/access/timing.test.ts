@@ -16,7 +16,7 @@ function median(times: readonly number[]): number {
 
 it('how long a wrong key is looked at does not tell whether there is one of that name', async () => {
   await using plane = await planeInProcess()
-  const { database } = plane.plane.registry.ground
+  const { database } = plane.plane.services.ground
   const keys = new Keys({ database, clock: systemClock, newId: createIds() })
   const { key } = await keys.create({ environment: 'default', actor: 'test' }, { name: 'k', scopes: ['viewer'] })
   const [, prefix = '', secret = ''] = /^(slw_[0-9a-f]+)_(.+)$/.exec(key) ?? []

@@ -1,9 +1,9 @@
 /** Holds what the API answers against what it says of itself. */
 import assert from 'node:assert/strict'
-import { V1_ROUTES } from '../../src/api/v1/v1.ts'
 import { check } from '../../src/contract/schema.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 
-const PATTERNS = V1_ROUTES.map((route) => ({
+const PATTERNS = ROOMS.routes.map((route) => ({
   route,
   pattern: new RegExp(`^(?:/env/[^/]+)?${route.path.replaceAll(/:[a-zA-Z]+/g, '[^/]+').replaceAll('*', '.*')}$`),
 }))

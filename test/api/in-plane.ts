@@ -3,7 +3,8 @@ import { ContentDigester } from '../../src/core/content-digest.ts'
 import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { requireDescribed } from './described-answers.ts'
-import type { ControlPlane, ControlPlaneOptions } from '../../src/control-plane/start-control-plane.ts'
+import type { ControlPlane } from '../../src/control-plane/start-control-plane.ts'
+import type { ControlPlaneOptions } from '../../src/control-plane/settings.ts'
 
 /** What a route of `/api/v1` answered. */
 export interface Answered {

@@ -63,7 +63,7 @@ it('parts that come in any order, and twice, become the file', async () => {
 })
 
 async function contentsOf({ plane }: Plane): Promise<{ rows: number }> {
-  return { rows: (await plane.registry.read.selectFrom('contents').select('id').execute()).length }
+  return { rows: (await plane.services.ground.database.read.selectFrom('contents').select('id').execute()).length }
 }
 
 it('the same file in parts twice, and at once, is one content', async () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { V1_ROUTES } from '../../src/api/v1/v1.ts'
 import { MLFLOW_ROUTES } from '../../src/api/mlflow/mlflow.ts'
 import { allows } from '../../src/contract/roles.ts'
 import { addingModel } from '../adding-models.ts'
 import { planeInProcess, push } from './in-plane.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 import type { Plane } from './in-plane.ts'
 
 /** Who may do what: written down once more, so that a slip in the table of the product is found. */
@@ -56,7 +56,7 @@ const STREAMS = /\/(?:watch|stream)$/
 it('every route opens to the roles that it names, in their own environment and in no other', { timeout: 240_000 }, async () => {
   await using plane = await planeInProcess()
   const keys = await keysOf(plane)
-  for (const route of V1_ROUTES) {
+  for (const route of ROOMS.routes) {
     if (STREAMS.test(route.path) || PERSONS.test(route.path)) continue
     const path = route.path.replaceAll(/:(\w+)|\*/g, (_, name?: string) =>
       name === 'version' ? '1' : name === 'id' || name === 'content' ? '0'.repeat(64) : 'nothing',

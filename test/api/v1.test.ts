@@ -3,11 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { readEvents } from '../../src/cli/registry/event-stream.ts'
+import { readEvents } from '../../src/cli/control-plane/event-stream.ts'
 import { addingModel } from '../adding-models.ts'
 import { until } from '../fixtures.ts'
 import { contentIdOf, planeInProcess, push } from './in-plane.ts'
-import type { StreamMessage } from '../../src/cli/registry/event-stream.ts'
+import type { StreamMessage } from '../../src/cli/control-plane/event-stream.ts'
 import type { Plane } from './in-plane.ts'
 
 /** Collects messages of a stream until it is told to stop. */
@@ -184,7 +184,7 @@ describe('/api/v1', () => {
     const other = await plane.ask('POST', '/models/etag/versions', { source: 's3://b/4' }, key)
     assert.deepEqual([other.status, other.body.code], [422, 'SLW_IDEMPOTENCY_CONFLICT'])
     // The answer got lost before it was kept: the work is not done again.
-    await plane.plane.registry.write((write) =>
+    await plane.plane.services.ground.database.write((write) =>
       write
         .updateTable('idempotency_keys')
         .set({ status: null, answer: `a version etag/${first.body.version}` })

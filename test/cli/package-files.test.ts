@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { localVersion } from '../../src/cli/registry/package-files.ts'
+import { localVersion } from '../../src/cli/model/package-files.ts'
 import { addingModel } from '../adding-models.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 

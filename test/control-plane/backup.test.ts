@@ -3,7 +3,6 @@ import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { sql } from 'kysely'
-import { BACKED_UP, NOT_BACKED_UP } from '../../src/storage/backup/tables.ts'
 import { migrateDatabase } from '../../src/storage/sql/open.ts'
 import { addingModel } from '../adding-models.ts'
 import { slipway } from '../cli/slipway.ts'
@@ -11,6 +10,7 @@ import { newPostgres } from '../storage/databases.ts'
 import { openPlace } from '../storage/open-place.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { upInChild } from './up-in-child.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { ChildControlPlane } from './up-in-child.ts'
 
@@ -32,7 +32,8 @@ async function fill(plane: ChildControlPlane): Promise<void> {
 
 async function rowsOf(database: Database): Promise<Record<string, unknown[]>> {
   const all: Record<string, unknown[]> = {}
-  for (const { name, key } of BACKED_UP) {
+  for (const { name, key } of ROOMS.tables) {
+    if (key === undefined) continue
     const { rows } = await sql`select * from ${sql.table(name)}`.execute(database.read)
     all[name] = (rows as Record<string, unknown>[])
       // Each restoring begins an era of its own.
@@ -51,14 +52,15 @@ async function modelBytes(url: string): Promise<Buffer> {
 it('every table is backed up, or is known not to be', async () => {
   await using folder = await temporaryFolder()
   const url = `sqlite:${join(folder.path, 'x.db')}`
-  await migrateDatabase(url)
+  await migrateDatabase(url, ROOMS)
   await using database = await openPlace(url)
   const { rows } = await sql<{ name: string }>`select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'`.execute(
     database.read,
   )
-  const known = [...BACKED_UP.map(({ name }) => name), ...NOT_BACKED_UP, 'slipway_migrations']
+  const known = [...ROOMS.tables.map(({ name }) => name), 'slipway_migrations']
   assert.deepEqual(rows.map(({ name }) => name).toSorted(), known.toSorted())
-  for (const { name, key } of BACKED_UP) {
+  for (const { name, key } of ROOMS.tables) {
+    if (key === undefined) continue
     const { rows: columns } = await sql<{ name: string; pk: number }>`select name, pk from pragma_table_info(${name})`.execute(
       database.read,
     )

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
@@ -6,13 +7,13 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { webhookWork } from '../../src/control-plane/send-webhooks.ts'
-import { Registry } from '../../src/registry/registry.ts'
+import { Registry } from '../models/registry.ts'
 import { Outbox, Webhooks } from '../../src/ledger/webhooks.ts'
 import { Secrets } from '../../src/security/secrets/secrets.ts'
 import { isInside, requireOutsideUrl } from '../../src/security/outside-address.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { until } from '../fixtures.ts'
-import { ANNA, TestClock } from '../registry/in-registry.ts'
+import { ANNA, TestClock } from '../models/in-registry.ts'
 import { eachDatabase } from '../storage/databases.ts'
 import { openPlace } from '../storage/open-place.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -137,7 +138,7 @@ it('addresses of this machine and its network are not told, whatever name leads 
     assert.equal((await plane.ask('POST', '/webhooks', { name: 'x', url: 'https://example.org', events })).status, 400)
   // A name that resolves to this machine is found out when it is connected to: here it was let in by hand.
   const made = await plane.ask('POST', '/webhooks', { name: 'x', url: 'http://hook.example.invalid/', events: ['*'] })
-  await plane.plane.registry.write((write) =>
+  await plane.plane.services.ground.database.write((write) =>
     write
       .updateTable('webhooks')
       .set({ url: `http://ip6-localhost:${port}/` })
@@ -192,7 +193,13 @@ function onDatabase(database: Database): Told & { ground: ConstructorParameters<
   const clock = new TestClock()
   let ids = 0
   const ground = { database, clock, newId: () => (++ids).toString(16).padStart(32, '0') }
-  return { database, clock, ground, registry: new Registry(ground), webhooks: new Webhooks(ground, { allowInside: true }) }
+  return {
+    database,
+    clock,
+    ground,
+    registry: new Registry(ground),
+    webhooks: new Webhooks(ground, { allowInside: true, kinds: ROOMS.events }),
+  }
 }
 
 eachDatabase(

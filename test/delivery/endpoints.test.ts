@@ -4,14 +4,14 @@ import { resolveSpec } from '../../src/contract/endpoint.ts'
 import { nextFollow } from '../../src/delivery/next-follow.ts'
 import { Delivery } from '../../src/delivery/delivery.ts'
 import { planOf, unsupported } from '../../src/delivery/targets.ts'
-import { ANNA } from '../registry/in-registry.ts'
+import { ANNA } from '../models/in-registry.ts'
 import { declared, eachDelivery } from './in-delivery.ts'
 import type { EndpointSpec } from '../../src/contract/endpoint.ts'
-import type { Endpoint } from '../../src/delivery/read-endpoints.ts'
+import type { DeclaredEndpoint } from '../../src/delivery/read-endpoints.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { World } from './in-delivery.ts'
 
-const served = ({ revision }: Endpoint): string =>
+const served = ({ revision }: DeclaredEndpoint): string =>
   `r${revision.number} ${revision.variants.map(({ model, version }) => `${model}/${version}`).join()}`
 
 /** `churn` with two versions, and an endpoint that follows `champion`, which is the first. */

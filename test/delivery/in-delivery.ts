@@ -1,9 +1,9 @@
 import { Delivery, endpointDependents } from '../../src/delivery/delivery.ts'
-import { Registry } from '../../src/registry/registry.ts'
-import { addFile, ANNA, eachRegistry } from '../registry/in-registry.ts'
+import { Registry } from '../models/registry.ts'
+import { addFile, ANNA, eachRegistry } from '../models/in-registry.ts'
 import type { Inspection } from '../../src/contract/inspection.ts'
 import type { EndpointSpec } from '../../src/contract/endpoint.ts'
-import type { TestClock } from '../registry/in-registry.ts'
+import type { TestClock } from '../models/in-registry.ts'
 import type { Declaration } from '../../src/delivery/endpoints.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 
@@ -20,7 +20,7 @@ export interface World {
 /** Endpoints on each of the databases. */
 export function eachDelivery(name: string, run: (world: World) => Promise<void>): void {
   eachRegistry(name, async ({ ground }, database, clock) => {
-    await run(worldOn({ ...ground, dependents: endpointDependents(ground) }, database, clock))
+    await run(worldOn({ ...ground, dependents: [endpointDependents(ground)] }, database, clock))
   })
 }
 

@@ -97,7 +97,7 @@ it('a server starts from its local store alone, and goes on when the control pla
   assert.ok(health.following.stale_seconds >= 3600, 'what it serves is as old as that, however short it has run')
   assert.match(await (await fetch(`${server.url}/metrics`)).text(), /slipway_control_plane_stale_seconds [\d.]+/)
   await using plane = await startControlPlane({ data, port })
-  await plane.registry.aliases.set(
+  await plane.services.aliases.set(
     { environment: 'default', actor: 'test' },
     'adder',
     { alias: 'champion', version: '2' },
@@ -397,7 +397,7 @@ it('a control plane with TLS is followed by whoever believes its authority, and 
   const { cert, key } = await ours.issue('plane')
   await using plane = await startControlPlane({ data: join(folder.path, 'data'), port: 0, tls: { cert, key, clientCa: undefined } })
   assert.match(plane.url, /^https:/)
-  await plane.registry.models.create({ environment: 'default', actor: 'test' }, { name: 'm' })
+  await plane.services.models.create({ environment: 'default', actor: 'test' }, { name: 'm' })
   await using stranger = await follows(plane.url, join(folder.path, 'one'), { name: 'one' })
   assert.match(stranger.repository.following?.().trouble ?? '', /self[- ]signed|SELF_SIGNED|UNABLE_TO_VERIFY/i)
   await using friend = await follows(plane.url, join(folder.path, 'two'), { name: 'two', controlPlane: { ca: ours.cert } as never })

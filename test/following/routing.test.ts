@@ -36,7 +36,7 @@ for (const processes of [1, 2])
   it(`with ${processes} process(es) a change of weights is in force at once while a version is loaded, and while one drains`, async (t) => {
     await using plane = await planeInProcess()
     await using folder = await temporaryFolder()
-    const { routing } = plane.plane.delivery
+    const { routing } = plane.plane.services.delivery
     await adders(plane, 3)
     await adders(plane, 1, 'other')
     await deploy(plane)
@@ -89,11 +89,11 @@ it('weights that a server heard of last are in force after it was killed, withou
   await adders(plane, 2)
   await deploy(plane)
   await setAlias(plane, 2)
-  await plane.plane.delivery.routing.set(ANNA, 'adder', { beside: 1, weights: { main: 100, 'main-r1': 0 } })
+  await plane.plane.services.delivery.routing.set(ANNA, 'adder', { beside: 1, weights: { main: 100, 'main-r1': 0 } })
   {
     await using server = await serveInChild(['--control-plane', plane.url, ...flags])
     assert.deepEqual(await answers(server), new Set(['2']))
-    await plane.plane.delivery.routing.set(ANNA, 'adder', { weights: { main: 0, 'main-r1': 100 } })
+    await plane.plane.services.delivery.routing.set(ANNA, 'adder', { weights: { main: 0, 'main-r1': 100 } })
     await until(async () => (await answers(server)).has('1'), 'they are in force')
   }
   const { url } = plane

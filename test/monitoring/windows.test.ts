@@ -4,11 +4,16 @@ import { Histogram, LATENCY_EDGES, mergeHistograms, subtractHistograms } from '.
 import { WindowCutter } from '../../src/following/windows/cutter.ts'
 import { WindowBuffer } from '../../src/following/windows/buffer.ts'
 import { trafficOf } from '../../src/monitoring/traffic.ts'
+import { sql } from 'kysely'
+import { openWindowsDatabase } from '../../src/control-plane/databases.ts'
+import { FIRST_MIGRATIONS } from '../../src/control-plane/migrations/index.ts'
+import { migrate } from '../../src/storage/sql/migrate.ts'
 import { Windows } from '../../src/monitoring/windows.ts'
 import { readWindow, writeWindow } from '../../src/contract/observation-window.ts'
 import { readSeries, writeSeries } from '../../src/contract/statistics/series.ts'
-import { TestClock } from '../registry/in-registry.ts'
+import { TestClock } from '../models/in-registry.ts'
 import { eachDatabase } from '../storage/databases.ts'
+import { openPlace } from '../storage/open-place.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { WireSeries } from '../../src/contract/statistics/series.ts'
 import type { ObservationWindow } from '../../src/contract/observation-window.ts'
@@ -329,4 +334,29 @@ test('windows as the first releases wrote them are read', () => {
     'issues' in
       readWindow({ apiVersion: 'slipway/v1', key, series: [{ name: 'rows', labels: {}, statistic: { kind: 'count', value: 'many' } }] }),
   )
+})
+
+test('the file of windows has their tables alone, also where an earlier release had every table in it, and keeps what was seen', async () => {
+  await using folder = await temporaryFolder()
+  const url = (name: string) => `sqlite:${folder.path}/${name}.db`
+  {
+    await using earlier = await openPlace(url('old-windows'))
+    await migrate(earlier, { migrations: FIRST_MIGRATIONS })
+    const key = { environment: 'default', source: 's', server: 'a', boot_id: 'b', sequence: 1, subject: 'x', received_at: 5 }
+    await earlier.write((write) => write.insertInto('window_keys').values(key).execute())
+  }
+  for (const [name, keys] of [
+    ['old', 1],
+    ['new', 0],
+    // Once more, when it has been made.
+    ['old', 1],
+  ] as const) {
+    await using windows = await openWindowsDatabase(url(name), { migrations: [] })
+    const { rows } = await sql<{ name: string }>`select name from sqlite_schema where type = 'table' order by name`.execute(windows.read)
+    assert.deepEqual(
+      rows.map((row) => row.name),
+      ['slipway_migrations', 'window_keys', 'window_rollups'],
+    )
+    assert.equal((await windows.read.selectFrom('window_keys').selectAll().execute()).length, keys)
+  }
 })

@@ -8,7 +8,7 @@ import { secretReference } from '../../src/security/secrets/reference.ts'
 import { Secrets } from '../../src/security/secrets/secrets.ts'
 import { freePort } from '../fixtures.ts'
 import { answers, startChild } from '../observe/child.ts'
-import { TestClock } from '../registry/in-registry.ts'
+import { TestClock } from '../models/in-registry.ts'
 import { startMoto } from '../storage/s3-server.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 

@@ -12,6 +12,7 @@ import { WorkQueue } from '../../src/storage/work/work-queue.ts'
 import { Worker } from '../../src/storage/work/worker.ts'
 import { openPlace } from './open-place.ts'
 import { STEPS } from './steps.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 
 const [action, url = '', ...rest] = process.argv.slice(2)
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
@@ -20,7 +21,7 @@ const stayForEver = (): Promise<never> => new Promise(() => setInterval(() => {}
 const ACTIONS: Record<string, () => Promise<void>> = {
   /** Opens it as a control plane does, and keeps it. */
   async open() {
-    await openDatabase(url)
+    await openDatabase(url, ROOMS)
     say('open')
     await stayForEver()
   },

@@ -4,6 +4,7 @@ import { migrate } from '../../src/storage/sql/migrate.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { openPlace } from './open-place.ts'
 import { startPostgres } from './postgres-server.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { PostgresServer } from './postgres-server.ts'
 
@@ -58,7 +59,7 @@ async function onEmptySqlite(run: (url: string) => Promise<void>): Promise<void>
 
 async function migrated(url: string): Promise<void> {
   await using database = await openPlace(url)
-  await migrate(database)
+  await migrate(database, ROOMS)
 }
 
 let server: Promise<PostgresServer> | undefined

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { sql } from 'kysely'
 import { assertMigrated, migrate, migrationStatus } from '../../src/storage/sql/migrate.ts'
-import { MIGRATIONS } from '../../src/storage/sql/migrations/index.ts'
 import { migrateDatabase, openDatabase } from '../../src/storage/sql/open.ts'
 import { openSqlite } from '../../src/storage/sql/sqlite.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -12,6 +11,7 @@ import { databaseChild } from './child.ts'
 import { eachEmptyPlace, newPostgres } from './databases.ts'
 import { openPlace } from './open-place.ts'
 import { STEPS } from './steps.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { Migration } from '../../src/storage/sql/migration.ts'
 
@@ -32,21 +32,21 @@ async function assertAppliedOnce(database: Database): Promise<void> {
 
 eachEmptyPlace('migrations are applied once and in order, and what is missing is known', async ({ url }) => {
   await using database = await openPlace(url)
-  assert.deepEqual((await migrationStatus(database, STEPS)).missing, ALL)
+  assert.deepEqual((await migrationStatus(database, { migrations: STEPS })).missing, ALL)
   assert.deepEqual(await migrate(database, { migrations: STEPS.slice(0, 3) }), ALL.slice(0, 3))
-  assert.deepEqual((await migrationStatus(database, STEPS)).missing, ALL.slice(3))
+  assert.deepEqual((await migrationStatus(database, { migrations: STEPS })).missing, ALL.slice(3))
   const told: string[] = []
   assert.deepEqual(await migrate(database, { migrations: STEPS, onApplied: (name) => told.push(name) }), ALL.slice(3))
   assert.deepEqual(told, ALL.slice(3))
   assert.deepEqual(await migrate(database, { migrations: STEPS }), [])
-  await assertMigrated(database, STEPS)
+  await assertMigrated(database, { migrations: STEPS })
   await assertAppliedOnce(database)
 })
 
 eachEmptyPlace('the migrations of this release make every table that a query can name', async ({ url }) => {
   await using database = await openPlace(url)
-  await migrate(database)
-  for (const statement of MIGRATIONS.flatMap(({ statements }) => statements)) {
+  await migrate(database, ROOMS)
+  for (const statement of ROOMS.migrations.flatMap(({ statements }) => statements)) {
     const table = /^create table (\w+)/.exec(statement)?.[1]
     if (table !== undefined) await sql`select * from ${sql.table(table)}`.execute(database.read)
   }
@@ -63,7 +63,7 @@ eachEmptyPlace('a migration that fails leaves nothing of itself, and those befor
   await using database = await openPlace(url)
   const broken: Migration = { name: '0002-broken', statements: ['create table half (id bigint)', 'insert into nowhere values (1)'] }
   await assert.rejects(migrate(database, { migrations: [STEPS[0]!, broken] }), /nowhere/)
-  assert.deepEqual((await migrationStatus(database, STEPS)).missing, ALL.slice(1))
+  assert.deepEqual((await migrationStatus(database, { migrations: STEPS })).missing, ALL.slice(1))
   await assert.rejects(sql`select * from half`.execute(database.read), /half/)
 })
 
@@ -90,8 +90,8 @@ eachEmptyPlace('a migration may change rows by code, in its transaction, and ano
   await migrate(database, { migrations: [STEPS[0]!, doubled('double')] })
   const { rows } = await sql`select id, twice from step_1`.execute(database.read)
   assert.deepEqual(rows, [{ id: 'row', twice: 'rowrow' }])
-  await assertMigrated(database, [STEPS[0]!, doubled('double')])
-  await assert.rejects(assertMigrated(database, [STEPS[0]!, doubled('treble')]), { code: 'SLW_DATABASE_VERSION' })
+  await assertMigrated(database, { migrations: [STEPS[0]!, doubled('double')] })
+  await assert.rejects(assertMigrated(database, { migrations: [STEPS[0]!, doubled('treble')] }), { code: 'SLW_DATABASE_VERSION' })
 })
 
 eachEmptyPlace('two migrators at once apply each migration once', async ({ url }) => {
@@ -114,7 +114,7 @@ eachEmptyPlace('a migrator that is killed between two migrations is followed by 
     await child.exited
   }
   await using database = await openPlace(url)
-  assert.deepEqual((await migrationStatus(database, STEPS)).missing, ALL.slice(5))
+  assert.deepEqual((await migrationStatus(database, { migrations: STEPS })).missing, ALL.slice(5))
   assert.deepEqual(await migrate(database, { migrations: STEPS }), ALL.slice(5))
   await assertAppliedOnce(database)
 })
@@ -125,8 +125,8 @@ eachEmptyPlace('a database that is newer than the release is refused, and what t
   const older = STEPS.slice(0, 6)
   for (const act of [
     () => migrate(database, { migrations: older }),
-    () => migrationStatus(database, older),
-    () => assertMigrated(database, older),
+    () => migrationStatus(database, { migrations: older }),
+    () => assertMigrated(database, { migrations: older }),
   ]) {
     await assert.rejects(act, { code: 'SLW_DATABASE_VERSION', message: /0007-step, 0008-step/ })
   }
@@ -144,18 +144,18 @@ eachEmptyPlace('a migration that has changed since it was applied is refused', a
 
 test('a PostgreSQL that is behind is not opened, and the message says what to run', async () => {
   const url = await newPostgres()
-  await assert.rejects(openDatabase(url), { code: 'SLW_DATABASE_VERSION', message: /0001-registry.*slipway migrate/ })
-  const names = MIGRATIONS.map(({ name }) => name)
-  assert.deepEqual(await migrateDatabase(url), names)
-  assert.deepEqual(await migrateDatabase(url), [])
-  await using database = await openDatabase(url)
+  await assert.rejects(openDatabase(url, ROOMS), { code: 'SLW_DATABASE_VERSION', message: /0001-registry.*slipway migrate/ })
+  const names = ROOMS.migrations.map(({ name }) => name)
+  assert.deepEqual(await migrateDatabase(url, ROOMS), names)
+  assert.deepEqual(await migrateDatabase(url, ROOMS), [])
+  await using database = await openDatabase(url, ROOMS)
   assert.equal(database.dialect, 'postgres')
 })
 
 test('a new SQLite file is made and migrated when it is opened, and not copied', async () => {
   await using folder = await temporaryFolder()
-  await using database = await openDatabase(`sqlite:${join(folder.path, 'slipway.db')}`)
-  assert.deepEqual((await migrationStatus(database)).missing, [])
+  await using database = await openDatabase(`sqlite:${join(folder.path, 'slipway.db')}`, ROOMS)
+  assert.deepEqual((await migrationStatus(database, ROOMS)).missing, [])
   assert.deepEqual(
     (await readdir(folder.path)).filter((name) => name.includes('backup')),
     [],
@@ -173,7 +173,7 @@ test('a SQLite file is copied before it is migrated, once and whole, and one tha
   assert.match(copies[0]!, /^slipway\.db\.backup-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-before-0003-step$/)
 
   await using copy = await openSqlite({ file: join(folder.path, copies[0]!) })
-  assert.deepEqual((await migrationStatus(copy, STEPS)).missing, ALL.slice(2))
+  assert.deepEqual((await migrationStatus(copy, { migrations: STEPS })).missing, ALL.slice(2))
   assert.deepEqual((await sql`select id from step_1 order by id`.execute(copy.read)).rows, [{ id: 'precious' }, { id: 'row' }])
 
   await assert.rejects(migrate(database, { migrations: STEPS.slice(0, 2) }), (error: Error) =>

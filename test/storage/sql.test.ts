@@ -17,6 +17,7 @@ import { temporaryFolder } from '../temporary-folder.ts'
 import { databaseChild } from './child.ts'
 import { eachDatabase, newPostgres, postgresServer } from './databases.ts'
 import { openPlace } from './open-place.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 import type { Kysely, Transaction } from 'kysely'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { Schema } from '../../src/storage/sql/schema.ts'
@@ -375,25 +376,25 @@ test('a second control plane on the same SQLite file is refused and told who has
   const url = `sqlite:${join(folder.path, 'slipway.db')}`
   await using child = databaseChild('open', url)
   assert.equal(await child.line(), 'open')
-  await assert.rejects(openDatabase(url), (error: Error & { code: string }) => {
+  await assert.rejects(openDatabase(url, ROOMS), (error: Error & { code: string }) => {
     assert.equal(error.code, 'SLW_DATABASE_IN_USE')
     assert.match(error.message, new RegExp(`process ${child.pid} on \\S+ since \\d{4}-\\d\\d-\\d\\dT`))
     return true
   })
-  await assert.rejects(openDatabase(`sqlite:${folder.path}/../${folder.path.split('/').at(-1)}/slipway.db`), {
+  await assert.rejects(openDatabase(`sqlite:${folder.path}/../${folder.path.split('/').at(-1)}/slipway.db`, ROOMS), {
     code: 'SLW_DATABASE_IN_USE',
   })
   // Killed, it has nothing any more.
   await child[Symbol.asyncDispose]()
-  await using database = await openDatabase(url)
-  await assert.rejects(openDatabase(url), new RegExp(`process ${process.pid} `))
+  await using database = await openDatabase(url, ROOMS)
+  await assert.rejects(openDatabase(url, ROOMS), new RegExp(`process ${process.pid} `))
   assert.deepEqual(await names(database), ['delivery', 'era', 'event', 'experiment', 'webhook'])
 })
 
 test('a SQLite file that was closed is free for the next', async () => {
   await using folder = await temporaryFolder()
   const url = `sqlite:${join(folder.path, 'slipway.db')}`
-  for (let times = 0; times < 3; times++) await (await openDatabase(url))[Symbol.asyncDispose]()
+  for (let times = 0; times < 3; times++) await (await openDatabase(url, ROOMS))[Symbol.asyncDispose]()
   assert.deepEqual((await readdir(folder.path)).toSorted(), ['slipway.db', 'slipway.db.lock'])
 })
 
@@ -433,7 +434,7 @@ test('snapshots that somebody who was killed has left are removed when the SQLit
   const ours = `.snapshot-17-${randomUUID()}`
   const kept = ['.backup-1', '.snapshot-2025-06-01', `.mine${ours}`]
   for (const name of [ours, `${ours}-wal`, ...kept]) await writeFile(`${file}${name}`, '')
-  await (await openDatabase(`sqlite:${file}`))[Symbol.asyncDispose]()
+  await (await openDatabase(`sqlite:${file}`, ROOMS))[Symbol.asyncDispose]()
   assert.deepEqual(
     (await readdir(folder.path)).toSorted(),
     ['slipway.db', ...kept.map((name) => `slipway.db${name}`), 'slipway.db.lock'].toSorted(),
@@ -452,13 +453,13 @@ test('a URL that names no database is refused, and what it holds is not repeated
     'postgres://u:hunter2@h:port/d',
   ]) {
     await assert.rejects(
-      openDatabase(url),
+      openDatabase(url, ROOMS),
       (error: Error & { code: string }) => error.code === 'SLW_CONFIG_INVALID' && !error.message.includes('hunter2'),
     )
   }
-  await assert.rejects(openDatabase(`sqlite:${folder.path}/no/folder.db`), { code: 'SLW_DATABASE_UNAVAILABLE' })
+  await assert.rejects(openDatabase(`sqlite:${folder.path}/no/folder.db`, ROOMS), { code: 'SLW_DATABASE_UNAVAILABLE' })
   await writeFile(join(folder.path, 'text.db'), 'this is no database, and long enough to be seen as one: '.repeat(50))
-  await assert.rejects(openDatabase(`sqlite:${folder.path}/text.db`), {
+  await assert.rejects(openDatabase(`sqlite:${folder.path}/text.db`, ROOMS), {
     code: 'SLW_DATABASE_UNAVAILABLE',
     message: /text\.db.*SQLITE_NOTADB/,
   })

@@ -4,21 +4,20 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { sql } from 'kysely'
-import { BACKED_UP } from '../../src/storage/backup/tables.ts'
-import { MIGRATIONS } from '../../src/storage/sql/migrations/index.ts'
 import { migrate } from '../../src/storage/sql/migrate.ts'
 import { slipway } from '../cli/slipway.ts'
 import { upInChild } from '../control-plane/up-in-child.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { newPostgres } from './databases.ts'
 import { openPlace } from './open-place.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 
 const KEPT = join(import.meta.dirname, 'kept')
 
 /** What the database of that release held: a statement each, such as `INSERT INTO "runs" VALUES(...);`, whose texts may have lines. */
 async function rowsOf(file: string): Promise<string[]> {
   const lines = (await readFile(join(KEPT, file), 'utf8')).trim().split(/\n(?=INSERT INTO ")/)
-  const order: readonly string[] = BACKED_UP.map(({ name }) => name)
+  const order: readonly string[] = ROOMS.tables.filter(({ key }) => key !== undefined).map(({ name }) => name)
   const tableOf = (line: string): string => /^INSERT INTO "(\w+)"/.exec(line)![1]!
   // What migrations put there themselves, and what belongs to processes, is left out.
   const rows = lines.filter((line) => order.includes(tableOf(line)) && tableOf(line) !== 'counters')
@@ -31,8 +30,8 @@ async function rowsOf(file: string): Promise<string[]> {
 
 async function fill(url: string, file: string): Promise<void> {
   await using database = await openPlace(url)
-  const last = MIGRATIONS.findIndex(({ name }) => file === `${name}.sql`)
-  await migrate(database, { migrations: MIGRATIONS.slice(0, last + 1) })
+  const last = ROOMS.migrations.findIndex(({ name }) => file === `${name}.sql`)
+  await migrate(database, { migrations: ROOMS.migrations.slice(0, last + 1) })
   const rows = await rowsOf(file)
   await database.write(async (write) => {
     for (const row of rows) await sql.raw(row).execute(write)
@@ -55,7 +54,7 @@ async function look(data: string, release: string, more: readonly string[]): Pro
   )
   assert.ok(runs[0].data.tags.some(({ key, value }: { key: string; value: string }) => key === 'ü' && value === '💡'))
   const version = (await (await fetch(`${plane.url}/api/v1/models/kept-model/versions/2`)).json()) as Record<string, any>
-  assert.deepEqual([version['servable'], version['revision'], version['scan'], version['approval'].state], ['no', 1, [], 'none'])
+  assert.deepEqual([version['servable'], version['resourceVersion'], version['scan'], version['approval'].state], ['no', 1, [], 'none'])
   const then = (await (await fetch(`${plane.url}/api/v1/models/kept-model/aliases/champion/history`)).json()) as { version: number }
   assert.equal(then.version, 2)
   const made = await plane.call('POST', 'model-versions/create', { name: 'kept-model', source: 's3://b/x' })
@@ -105,11 +104,11 @@ it('rows of every release since the first are kept', async () => {
   assert.deepEqual(
     (await readdir(KEPT)).toSorted(),
     // The newest is kept when the next migration comes.
-    MIGRATIONS.slice(0, -1).map(({ name }) => `${name}.sql`),
+    ROOMS.migrations.slice(0, -1).map(({ name }) => `${name}.sql`),
   )
 })
 
-for (const { name } of MIGRATIONS.slice(0, -1)) {
+for (const { name } of ROOMS.migrations.slice(0, -1)) {
   it(`a SQLite file of ${name} is taken over when it is opened, after a copy`, async () => {
     await using folder = await temporaryFolder()
     await fill(`sqlite:${join(folder.path, 'slipway.db')}`, `${name}.sql`)

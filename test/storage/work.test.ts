@@ -16,6 +16,7 @@ import { temporaryFolder } from '../temporary-folder.ts'
 import { databaseChild, failingChild } from './child.ts'
 import { eachDatabase, newMigratedPostgres } from './databases.ts'
 import { openPlace } from './open-place.ts'
+import { ROOMS } from '../../src/control-plane/rooms.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { NewWork } from '../../src/storage/work/work-item.ts'
 import type { WorkKind } from '../../src/storage/work/worker.ts'
@@ -377,7 +378,7 @@ describe('a process that is killed in the middle of work', { timeout: 300_000 },
         await using folder = await temporaryFolder()
         const url = place === 'SQLite' ? `sqlite:${join(folder.path, 'slipway.db')}` : await newMigratedPostgres()
         await using database = await openPlace(url)
-        await migrate(database)
+        await migrate(database, ROOMS)
         await fill(queueOf(database), 40)
         const trigger = await folder.write('now', '')
         // One step of each kind, and then at random.

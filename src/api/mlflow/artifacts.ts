@@ -1,29 +1,39 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { requireOwner, placeOf } from '../../registry/version-source.ts'
-import { listFolder, requireTreePath } from '../../registry/file-trees.ts'
+import { requireOwner, placeOf } from '../../models/version-source.ts'
+import { listFolder, requireTreePath } from '../../files/file-trees.ts'
 import { enter as enterDoor } from '../enter.ts'
-import { streamOf } from '../api-options.ts'
+import { streamOf } from '../bodies.ts'
 import { sendFile } from '../send-file.ts'
 import { useMlflowErrors } from './mlflow.ts'
 import { listed, sizeJson } from './entities.ts'
 import { partRoutes } from './part-routes.ts'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { Scope } from '../../ledger/scope.ts'
-import type { Place } from '../../registry/version-source.ts'
-import type { ApiOptions } from '../api-options.ts'
+import type { Place } from '../../models/version-source.ts'
+import type { Logger } from '../../core/log.ts'
+import type { Ground } from '../../ledger/scope.ts'
+import type { EntryServices } from '../enter.ts'
+import type { PartServices } from './part-routes.ts'
+import type { Contents } from '../../files/contents.ts'
 import type { Action } from '../../contract/roles.ts'
 
 /** How long a bucket lets whoever has the address of a file read it. */
 const ADDRESS_LIFE_S = 3600
 
+export interface ArtifactServices extends EntryServices, PartServices {
+  readonly ground: Ground
+  readonly contents: Contents
+  readonly log: Logger
+}
+
 /** Files, as MLflow's clients put, get, list and delete them: `mlflow-artifacts:/PATH` is `artifacts/PATH` here. */
-export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
-  const { files, contents, registry } = options
+export function artifactRoutes(services: ArtifactServices): FastifyPluginAsync {
+  const { files, contents, ground, transfers } = services
   const enter = async (request: FastifyRequest, action: Action): Promise<Scope> => {
-    return (await enterDoor(options, request, { action })).scope
+    return (await enterDoor(services, request, { action })).scope
   }
   return async (app) => {
-    useMlflowErrors(app, options)
+    useMlflowErrors(app, services)
     // A file is not read into memory: the handler gets its stream.
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
@@ -43,8 +53,8 @@ export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
       const { path = '' } = request.query as { path?: string }
       const place = placeOrRefuse(path)
       if (place.path !== '') requireTreePath(place.path)
-      await requireOwner(registry.read, scope, place)
-      const entries = await listFolder(registry.read, place.root, place.path)
+      await requireOwner(ground.database.read, scope, place)
+      const entries = await listFolder(ground.database.read, place.root, place.path)
       return listed(
         'files',
         entries.map(({ name, directory, size }) => ({ path: name, is_dir: directory, ...sizeJson(size) })),
@@ -57,12 +67,12 @@ export function artifactRoutes(options: ApiOptions): FastifyPluginAsync {
     app.get('/presigned/*', async (request) => {
       const scope = await enter(request, 'read')
       const { contentId, size } = await files.find(scope, placeOrRefuse(pathOf(request)))
-      const direct = options.directTransfers ? await contents.direct(contentId, ADDRESS_LIFE_S) : undefined
+      const direct = transfers.direct ? await contents.direct(contentId, ADDRESS_LIFE_S) : undefined
       // Clients then get the file in one piece.
       if (direct === undefined) throw new SlipwayError('SLW_NOT_IMPLEMENTED', 'Presigned downloads are not supported by this server')
       return { ...direct, file_size: size }
     })
-    partRoutes(app, options, async (request, path) => ({ scope: await enter(request, 'write'), place: placeOrRefuse(path) }))
+    partRoutes(app, services, async (request, path) => ({ scope: await enter(request, 'write'), place: placeOrRefuse(path) }))
   }
 }
 

@@ -1,14 +1,33 @@
-import type { Caller } from '../access.ts'
-import type { Registry } from '../../registry/registry.ts'
+import type { Principal } from '../access.ts'
+import type { Ground } from '../../ledger/scope.ts'
+import type { Aliases } from '../../models/aliases.ts'
+import type { Models } from '../../models/models.ts'
+import type { Versions } from '../../models/versions.ts'
+import type { Experiments } from '../../tracking/experiments.ts'
+import type { LoggedModels } from '../../tracking/logged-models.ts'
+import type { RunData } from '../../tracking/run-data.ts'
+import type { Runs } from '../../tracking/runs.ts'
 import type { Scope } from '../../ledger/scope.ts'
 import type { Action } from '../../contract/roles.ts'
 import type { Fields } from './fields.ts'
 
+/** What the dialect asks. */
+export interface MlflowServices {
+  readonly ground: Ground
+  readonly experiments: Experiments
+  readonly runs: Runs
+  readonly runData: RunData
+  readonly loggedModels: LoggedModels
+  readonly models: Models
+  readonly versions: Versions
+  readonly aliases: Aliases
+}
+
 /** One call of the dialect. */
 export interface Call {
-  readonly registry: Registry
+  readonly services: MlflowServices
   readonly scope: Scope
-  readonly caller: Caller
+  readonly caller: Principal
   /** Of the query or the body. */
   readonly fields: Fields
   /** Of the path. */

@@ -1,10 +1,10 @@
-/** How MLflow writes what the registry knows: snake_case, times as numbers, what is absent left out. */
-import type { Experiment } from '../../registry/experiments.ts'
+/** How MLflow writes what the services knows: snake_case, times as numbers, what is absent left out. */
+import type { Experiment } from '../../tracking/experiments.ts'
 import type { Tag } from '../../ledger/tags.ts'
-import type { LoggedModel } from '../../registry/logged-models.ts'
-import type { Model } from '../../registry/models.ts'
-import type { DatasetUse, MetricPoint, Run } from '../../registry/read-runs.ts'
-import type { VersionSummary } from '../../registry/read-versions.ts'
+import type { LoggedModel } from '../../tracking/logged-models.ts'
+import type { Model } from '../../models/models.ts'
+import type { DatasetUse, MetricPoint, Run } from '../../tracking/read-runs.ts'
+import type { VersionSummary } from '../../models/read-versions.ts'
 
 export function experimentJson(experiment: Experiment): object {
   return {

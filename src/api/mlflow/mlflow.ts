@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { enter, refuseStrangers } from '../enter.ts'
-import { fromFastify } from '../api-options.ts'
+import { fromFastify } from '../framework-errors.ts'
 import { toWireError } from './errors.ts'
 import { EXPERIMENT_ROUTES } from './experiment-routes.ts'
 import { Fields } from './fields.ts'
@@ -8,16 +8,17 @@ import { LOGGED_MODEL_ROUTES } from './logged-model-routes.ts'
 import { MODEL_ROUTES } from './model-routes.ts'
 import { RUN_ROUTES } from './run-routes.ts'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
-import type { ApiOptions } from '../api-options.ts'
-import type { MlflowRoute } from './call.ts'
+import type { Logger } from '../../core/log.ts'
+import type { EntryServices } from '../enter.ts'
+import type { MlflowRoute, MlflowServices } from './call.ts'
 
 export const MLFLOW_ROUTES: readonly MlflowRoute[] = [...EXPERIMENT_ROUTES, ...RUN_ROUTES, ...LOGGED_MODEL_ROUTES, ...MODEL_ROUTES]
 
-/** The tracking and registry API of MLflow, for its unmodified clients. */
-export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
+/** The tracking and services API of MLflow, for its unmodified clients. */
+export function mlflowRoutes(services: MlflowServices & EntryServices & { readonly log: Logger }): FastifyPluginAsync {
   return async (app) => {
-    useMlflowErrors(app, options)
-    refuseStrangers(app, options)
+    useMlflowErrors(app, services)
+    refuseStrangers(app, services)
     readBodies(app)
     for (const { path, methods } of othersOf(MLFLOW_ROUTES)) app.route({ method: methods, url: `/${path}`, handler: refuseMethod })
     for (const { methods, path, action, handle } of MLFLOW_ROUTES)
@@ -26,9 +27,9 @@ export function mlflowRoutes(options: ApiOptions): FastifyPluginAsync {
         url: `/${path}`,
         handler: async (request) => {
           const values = request.method === 'GET' ? request.query : request.body
-          const { caller, scope } = await enter(options, request, { action, models: modelsOf(path, values) })
+          const { caller, scope } = await enter(services, request, { action, models: modelsOf(path, values) })
           return await handle({
-            registry: options.registry,
+            services,
             scope,
             caller,
             fields: new Fields((values ?? {}) as Record<string, unknown>, { fromQuery: request.method === 'GET' }),
@@ -88,7 +89,7 @@ function modelsOf(path: string, values: unknown): readonly string[] {
 }
 
 /** Errors in MLflow's shape. What is no fault of the caller is logged. */
-export function useMlflowErrors(app: FastifyInstance, { log }: Pick<ApiOptions, 'log'>): void {
+export function useMlflowErrors(app: FastifyInstance, { log }: { readonly log: Logger }): void {
   app.setErrorHandler((thrown, request, reply) => {
     const error = fromFastify(thrown)
     const { status, body } = toWireError(error)

@@ -1,69 +1,69 @@
 import { requireSource } from '../access.ts'
 import { SlipwayError } from '../../core/errors.ts'
-import { requireStage } from '../../registry/versions.ts'
+import { requireStage } from '../../models/versions.ts'
 import { route } from './call.ts'
 import { listed, modelJson, versionJson } from './entities.ts'
 import { searchModels, searchVersions } from './search.ts'
 import type { Call, MlflowRoute } from './call.ts'
 import type { Fields } from './fields.ts'
-import type { NewVersion } from '../../registry/versions.ts'
+import type { NewVersion } from '../../models/versions.ts'
 
 export const MODEL_ROUTES: readonly MlflowRoute[] = [
-  route(['POST'], 'registered-models/create', 'write', async ({ registry, scope, fields }) => ({
+  route(['POST'], 'registered-models/create', 'write', async ({ services, scope, fields }) => ({
     registered_model: modelJson(
-      await registry.models.create(scope, {
+      await services.models.create(scope, {
         name: fields.requiredText('name'),
         description: fields.text('description'),
         tags: fields.tags('tags'),
       }),
     ),
   })),
-  route(['GET'], 'registered-models/get', 'read', async ({ registry, scope, fields }) => ({
-    registered_model: modelJson(await registry.models.get(scope, fields.requiredText('name'))),
+  route(['GET'], 'registered-models/get', 'read', async ({ services, scope, fields }) => ({
+    registered_model: modelJson(await services.models.get(scope, fields.requiredText('name'))),
   })),
   route(['GET'], 'registered-models/search', 'read', searchModels),
-  route(['PATCH'], 'registered-models/update', 'write', async ({ registry, scope, fields }) => ({
-    registered_model: modelJson(await registry.models.describe(scope, fields.requiredText('name'), fields.text('description') ?? '')),
+  route(['PATCH'], 'registered-models/update', 'write', async ({ services, scope, fields }) => ({
+    registered_model: modelJson(await services.models.describe(scope, fields.requiredText('name'), fields.text('description') ?? '')),
   })),
-  route(['POST'], 'registered-models/rename', 'write', async ({ registry, scope, fields }) => ({
-    registered_model: modelJson(await registry.models.rename(scope, fields.requiredText('name'), fields.requiredText('new_name'))),
+  route(['POST'], 'registered-models/rename', 'write', async ({ services, scope, fields }) => ({
+    registered_model: modelJson(await services.models.rename(scope, fields.requiredText('name'), fields.requiredText('new_name'))),
   })),
-  route(['DELETE'], 'registered-models/delete', 'write', async ({ registry, scope, fields }) => {
-    await registry.models.delete(scope, fields.requiredText('name'))
+  route(['DELETE'], 'registered-models/delete', 'write', async ({ services, scope, fields }) => {
+    await services.models.delete(scope, fields.requiredText('name'))
     return {}
   }),
-  route(['POST'], 'registered-models/set-tag', 'write', async ({ registry, scope, fields }) => {
-    await registry.models.setTag(scope, fields.requiredText('name'), tagOf(fields))
+  route(['POST'], 'registered-models/set-tag', 'write', async ({ services, scope, fields }) => {
+    await services.models.setTag(scope, fields.requiredText('name'), tagOf(fields))
     return {}
   }),
-  route(['DELETE'], 'registered-models/delete-tag', 'write', async ({ registry, scope, fields }) => {
-    await registry.models.deleteTag(scope, fields.requiredText('name'), fields.requiredText('key'))
+  route(['DELETE'], 'registered-models/delete-tag', 'write', async ({ services, scope, fields }) => {
+    await services.models.deleteTag(scope, fields.requiredText('name'), fields.requiredText('key'))
     return {}
   }),
-  route(['GET', 'POST'], 'registered-models/get-latest-versions', 'read', async ({ registry, scope, fields }) => {
-    const { latestVersions } = await registry.models.get(scope, fields.requiredText('name'))
+  route(['GET', 'POST'], 'registered-models/get-latest-versions', 'read', async ({ services, scope, fields }) => {
+    const { latestVersions } = await services.models.get(scope, fields.requiredText('name'))
     const stages = fields.texts('stages').map(requireStage)
     const asked = stages.length === 0 ? latestVersions : latestVersions.filter(({ stage }) => stages.includes(stage))
     return listed('model_versions', asked.map(versionJson))
   }),
-  route(['POST'], 'registered-models/alias', 'write', async ({ registry, scope, caller, fields }) => {
+  route(['POST'], 'registered-models/alias', 'write', async ({ services, scope, caller, fields }) => {
     const wanted = { alias: fields.requiredText('alias'), version: versionNumber(fields) }
-    await registry.aliases.set(scope, fields.requiredText('name'), wanted, { protect: caller.may('protect') })
+    await services.aliases.set(scope, fields.requiredText('name'), wanted, { protect: caller.may('protect') })
     return {}
   }),
-  route(['DELETE'], 'registered-models/alias', 'write', async ({ registry, scope, caller, fields }) => {
+  route(['DELETE'], 'registered-models/alias', 'write', async ({ services, scope, caller, fields }) => {
     const rights = { protect: caller.may('protect') }
-    await registry.aliases.remove(scope, fields.requiredText('name'), { alias: fields.requiredText('alias') }, rights)
+    await services.aliases.remove(scope, fields.requiredText('name'), { alias: fields.requiredText('alias') }, rights)
     return {}
   }),
-  route(['GET'], 'registered-models/alias', 'read', async ({ registry, scope, fields }) => {
+  route(['GET'], 'registered-models/alias', 'read', async ({ services, scope, fields }) => {
     const alias = fields.requiredText('alias')
-    const version = await registry.aliases.resolve(scope, fields.requiredText('name'), alias)
+    const version = await services.aliases.resolve(scope, fields.requiredText('name'), alias)
     // The reference server answers 400 here, and clients depend on it.
     if (version === undefined) throw new SlipwayError('SLW_INPUT_INVALID', `Registered model alias ${alias} not found.`)
     return { model_version: versionJson(version) }
   }),
-  route(['POST'], 'model-versions/create', 'write', async ({ registry, scope, fields, caller }) => {
+  route(['POST'], 'model-versions/create', 'write', async ({ services, scope, fields, caller }) => {
     requireSource(caller, scope.environment, fields.requiredText('source'))
     const wanted: NewVersion = {
       source: fields.requiredText('source'),
@@ -73,41 +73,41 @@ export const MODEL_ROUTES: readonly MlflowRoute[] = [
       description: fields.text('description'),
       tags: fields.tags('tags'),
     }
-    return { model_version: versionJson(await registry.versions.create(scope, fields.requiredText('name'), wanted)) }
+    return { model_version: versionJson(await services.versions.create(scope, fields.requiredText('name'), wanted)) }
   }),
   route(['GET'], 'model-versions/get', 'read', async (call) => {
-    const { registry, scope, fields } = call
-    return { model_version: versionJson(await registry.versions.get(scope, fields.requiredText('name'), versionNumber(fields))) }
+    const { services, scope, fields } = call
+    return { model_version: versionJson(await services.versions.get(scope, fields.requiredText('name'), versionNumber(fields))) }
   }),
   route(['GET'], 'model-versions/get-download-uri', 'read', downloadUri),
   route(['GET'], 'model-versions/search', 'read', searchVersions),
-  route(['PATCH'], 'model-versions/update', 'write', async ({ registry, scope, fields }) => {
+  route(['PATCH'], 'model-versions/update', 'write', async ({ services, scope, fields }) => {
     const [name, number] = [fields.requiredText('name'), versionNumber(fields)]
-    return { model_version: versionJson(await registry.versions.describe(scope, name, number, fields.text('description') ?? '')) }
+    return { model_version: versionJson(await services.versions.describe(scope, name, number, fields.text('description') ?? '')) }
   }),
-  route(['POST'], 'model-versions/transition-stage', 'write', async ({ registry, scope, fields }) => {
+  route(['POST'], 'model-versions/transition-stage', 'write', async ({ services, scope, fields }) => {
     const move = { stage: fields.requiredText('stage'), archiveOthers: fields.flag('archive_existing_versions') }
     return {
-      model_version: versionJson(await registry.versions.moveToStage(scope, fields.requiredText('name'), versionNumber(fields), move)),
+      model_version: versionJson(await services.versions.moveToStage(scope, fields.requiredText('name'), versionNumber(fields), move)),
     }
   }),
-  route(['DELETE'], 'model-versions/delete', 'write', async ({ registry, scope, fields }) => {
-    await registry.versions.delete(scope, fields.requiredText('name'), versionNumber(fields))
+  route(['DELETE'], 'model-versions/delete', 'write', async ({ services, scope, fields }) => {
+    await services.versions.delete(scope, fields.requiredText('name'), versionNumber(fields))
     return {}
   }),
-  route(['POST'], 'model-versions/set-tag', 'write', async ({ registry, scope, fields }) => {
-    await registry.versions.setTag(scope, fields.requiredText('name'), versionNumber(fields), tagOf(fields))
+  route(['POST'], 'model-versions/set-tag', 'write', async ({ services, scope, fields }) => {
+    await services.versions.setTag(scope, fields.requiredText('name'), versionNumber(fields), tagOf(fields))
     return {}
   }),
-  route(['DELETE'], 'model-versions/delete-tag', 'write', async ({ registry, scope, fields }) => {
-    await registry.versions.deleteTag(scope, fields.requiredText('name'), versionNumber(fields), fields.requiredText('key'))
+  route(['DELETE'], 'model-versions/delete-tag', 'write', async ({ services, scope, fields }) => {
+    await services.versions.deleteTag(scope, fields.requiredText('name'), versionNumber(fields), fields.requiredText('key'))
     return {}
   }),
 ]
 
 /** The copy that was made when it was registered; where its files are elsewhere, that place. */
-async function downloadUri({ registry, scope, fields }: Call): Promise<object> {
-  const version = await registry.versions.get(scope, fields.requiredText('name'), versionNumber(fields))
+async function downloadUri({ services, scope, fields }: Call): Promise<object> {
+  const version = await services.versions.get(scope, fields.requiredText('name'), versionNumber(fields))
   return { artifact_uri: version.digest === undefined ? version.source : `mlflow-artifacts:/versions/${version.id}` }
 }
 

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { requireTreePath } from '../../registry/file-trees.ts'
+import { requireTreePath } from '../../files/file-trees.ts'
 
 /** Where a page begins, as a token that clients only give back. */
 export function tokenOf(offset: number): string {

@@ -1,14 +1,28 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { PARTS_MAX } from '../../storage/objects/parts.ts'
-import { streamOf } from '../api-options.ts'
+import { streamOf } from '../bodies.ts'
 import { Fields } from './fields.ts'
 import { readBodies } from './mlflow.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Scope } from '../../ledger/scope.ts'
-import type { Place } from '../../registry/version-source.ts'
+import type { Place } from '../../models/version-source.ts'
 import type { PresignedRequest } from '../../storage/objects/object-store.ts'
-import type { PartUpload } from '../../storage/part-uploads.ts'
-import type { ApiOptions } from '../api-options.ts'
+import type { PartUpload, PartUploads } from '../../files/part-uploads.ts'
+import type { Files } from '../../models/placed-files.ts'
+
+/** How large files go between clients and us. */
+export interface Transfers {
+  /** Between clients and the bucket itself. */
+  readonly direct: boolean
+  /** By which clients reach us, without a slash at the end, where somebody has said so. */
+  readonly publicUrl: string | undefined
+}
+
+export interface PartServices {
+  readonly files: Files
+  readonly partUploads: PartUploads
+  readonly transfers: Transfers
+}
 
 /** What a request is about: who asks, and for which file. */
 export interface PartCall {
@@ -22,11 +36,11 @@ type Enter = (request: FastifyRequest, path: string) => Promise<PartCall>
  * Files in parts, as clients of MLflow send those of 500 MB and more. Where parts go, the answer to `create` tells: here, to an address
  * that only it knows, or straight to the bucket.
  */
-export function partRoutes(app: FastifyInstance, { files, partUploads, directTransfers, publicUrl }: ApiOptions, enter: Enter): void {
+export function partRoutes(app: FastifyInstance, { files, partUploads, transfers }: PartServices, enter: Enter): void {
   const addressesOf = async (request: FastifyRequest, upload: PartUpload, count: number): Promise<PresignedRequest[]> => {
-    const direct = directTransfers ? await partUploads.direct(upload, count) : undefined
+    const direct = transfers.direct ? await partUploads.direct(upload, count) : undefined
     if (direct !== undefined) return direct
-    const here = `${publicUrl ?? originOf(request)}${request.url.split('/mpu/', 1)[0]!}/mpu/parts/${upload.id}`
+    const here = `${transfers.publicUrl ?? originOf(request)}${request.url.split('/mpu/', 1)[0]!}/mpu/parts/${upload.id}`
     return Array.from({ length: count }, (_, index) => ({ url: `${here}/${index + 1}?secret=${upload.secret}`, headers: {} }))
   }
   // No credentials come with a part: clients send it with the address alone.

@@ -1,21 +1,21 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { RUN_STATUSES } from '../../registry/read-runs.ts'
-import { listFolder } from '../../registry/file-trees.ts'
+import { RUN_STATUSES } from '../../tracking/read-runs.ts'
+import { listFolder } from '../../files/file-trees.ts'
 import { route } from './call.ts'
 import { listed, metricJson, runInfoJson, runJson, sizeJson } from './entities.ts'
 import { searchRuns } from './search.ts'
 import { listingPath, offsetOf, tokenOf } from './paging.ts'
 import type { Call, MlflowRoute } from './call.ts'
 import type { Fields } from './fields.ts'
-import type { LoggedPoint, NewDatasetUse } from '../../registry/run-data.ts'
+import type { LoggedPoint, NewDatasetUse } from '../../tracking/run-data.ts'
 
 /** Points in one answer where nobody says how many: all that a client would wait for. */
 const HISTORY_MAX = 25_000
 const APPENDED_TAG = 'mlflow.log-model.history'
 
 export const RUN_ROUTES: readonly MlflowRoute[] = [
-  route(['POST'], 'runs/create', 'write', async ({ registry, scope, fields }) => {
-    const run = await registry.runs.create(scope, {
+  route(['POST'], 'runs/create', 'write', async ({ services, scope, fields }) => {
+    const run = await services.runs.create(scope, {
       experimentId: fields.text('experiment_id') ?? refuseWithoutExperiment(),
       name: fields.text('run_name'),
       userId: fields.text('user_id'),
@@ -24,69 +24,69 @@ export const RUN_ROUTES: readonly MlflowRoute[] = [
     })
     return { run: runJson(run) }
   }),
-  route(['GET'], 'runs/get', 'read', async ({ registry, scope, fields }) => ({
-    run: runJson(await registry.runs.get(scope, runId(fields))),
+  route(['GET'], 'runs/get', 'read', async ({ services, scope, fields }) => ({
+    run: runJson(await services.runs.get(scope, runId(fields))),
   })),
-  route(['POST'], 'runs/update', 'write', async ({ registry, scope, fields }) => {
-    const run = await registry.runs.update(scope, runId(fields), {
+  route(['POST'], 'runs/update', 'write', async ({ services, scope, fields }) => {
+    const run = await services.runs.update(scope, runId(fields), {
       status: fields.oneOf('status', RUN_STATUSES),
       endTime: fields.integer('end_time'),
       name: fields.text('run_name'),
     })
     return { run_info: runInfoJson(run) }
   }),
-  route(['POST'], 'runs/delete', 'write', async ({ registry, scope, fields }) => {
-    await registry.runs.delete(scope, runId(fields))
+  route(['POST'], 'runs/delete', 'write', async ({ services, scope, fields }) => {
+    await services.runs.delete(scope, runId(fields))
     return {}
   }),
-  route(['POST'], 'runs/restore', 'write', async ({ registry, scope, fields }) => {
-    await registry.runs.restore(scope, runId(fields))
+  route(['POST'], 'runs/restore', 'write', async ({ services, scope, fields }) => {
+    await services.runs.restore(scope, runId(fields))
     return {}
   }),
-  route(['POST'], 'runs/log-batch', 'write', async ({ registry, scope, fields }) => {
+  route(['POST'], 'runs/log-batch', 'write', async ({ services, scope, fields }) => {
     const metrics = fields.objects('metrics').map(pointOf)
-    await registry.runData.log(scope, runId(fields), { metrics, params: fields.tags('params'), tags: fields.tags('tags') })
+    await services.runData.log(scope, runId(fields), { metrics, params: fields.tags('params'), tags: fields.tags('tags') })
     return {}
   }),
-  route(['POST'], 'runs/log-metric', 'write', async ({ registry, scope, fields }) => {
-    await registry.runData.log(scope, runId(fields), { metrics: [pointOf(fields)] })
+  route(['POST'], 'runs/log-metric', 'write', async ({ services, scope, fields }) => {
+    await services.runData.log(scope, runId(fields), { metrics: [pointOf(fields)] })
     return {}
   }),
-  route(['POST'], 'runs/log-parameter', 'write', async ({ registry, scope, fields }) => {
+  route(['POST'], 'runs/log-parameter', 'write', async ({ services, scope, fields }) => {
     const param = { key: fields.requiredText('key'), value: fields.text('value') ?? '' }
-    await registry.runData.log(scope, runId(fields), { params: [param] })
+    await services.runData.log(scope, runId(fields), { params: [param] })
     return {}
   }),
-  route(['POST'], 'runs/set-tag', 'write', async ({ registry, scope, fields }) => {
-    await registry.runs.setTags(scope, runId(fields), [{ key: fields.requiredText('key'), value: fields.text('value') ?? '' }])
+  route(['POST'], 'runs/set-tag', 'write', async ({ services, scope, fields }) => {
+    await services.runs.setTags(scope, runId(fields), [{ key: fields.requiredText('key'), value: fields.text('value') ?? '' }])
     return {}
   }),
-  route(['POST'], 'runs/delete-tag', 'write', async ({ registry, scope, fields }) => {
-    await registry.runs.deleteTag(scope, runId(fields), fields.requiredText('key'))
+  route(['POST'], 'runs/delete-tag', 'write', async ({ services, scope, fields }) => {
+    await services.runs.deleteTag(scope, runId(fields), fields.requiredText('key'))
     return {}
   }),
-  route(['POST'], 'runs/log-inputs', 'write', async ({ registry, scope, fields }) => {
+  route(['POST'], 'runs/log-inputs', 'write', async ({ services, scope, fields }) => {
     const models = fields.objects('models').map((model) => model.requiredText('model_id'))
-    await registry.runData.logInputs(scope, runId(fields), { datasets: fields.objects('datasets').map(datasetOf), models })
+    await services.runData.logInputs(scope, runId(fields), { datasets: fields.objects('datasets').map(datasetOf), models })
     return {}
   }),
-  route(['POST'], 'runs/outputs', 'write', async ({ registry, scope, fields }) => {
+  route(['POST'], 'runs/outputs', 'write', async ({ services, scope, fields }) => {
     const models = fields.objects('models').map((model) => ({ modelId: model.requiredText('model_id'), step: model.integer('step') ?? 0 }))
-    await registry.runData.logOutputs(scope, runId(fields), models)
+    await services.runData.logOutputs(scope, runId(fields), models)
     return {}
   }),
   route(['POST'], 'runs/log-model', 'write', logModel),
   route(['POST'], 'runs/search', 'read', searchRuns),
-  route(['GET'], 'metrics/get-history', 'read', async ({ registry, scope, fields }) => {
+  route(['GET'], 'metrics/get-history', 'read', async ({ services, scope, fields }) => {
     const limit = Math.min(fields.integer('max_results') ?? HISTORY_MAX, HISTORY_MAX)
     const page = { offset: offsetOf(fields.text('page_token')), limit: Math.max(1, limit) }
-    const { points, next } = await registry.runData.history(scope, runId(fields), fields.requiredText('metric_key'), page)
+    const { points, next } = await services.runData.history(scope, runId(fields), fields.requiredText('metric_key'), page)
     return { ...listed('metrics', points.map(metricJson)), ...(next !== undefined && { next_page_token: tokenOf(next) }) }
   }),
-  route(['GET'], 'artifacts/list', 'read', async ({ registry, scope, fields }) => {
-    const run = await registry.runs.get(scope, runId(fields))
+  route(['GET'], 'artifacts/list', 'read', async ({ services, scope, fields }) => {
+    const run = await services.runs.get(scope, runId(fields))
     const path = listingPath(fields.text('path'))
-    const entries = await listFolder(registry.read, `run:${run.id}`, path)
+    const entries = await listFolder(services.ground.database.read, `run:${run.id}`, path)
     return {
       root_uri: run.artifactUri,
       ...listed(
@@ -146,13 +146,13 @@ function requireModelInfo(text: string): void {
 }
 
 /** Clients of the second major version tell what they logged, and the server keeps a list of it in a tag. */
-async function logModel({ registry, scope, fields }: Call): Promise<object> {
+async function logModel({ services, scope, fields }: Call): Promise<object> {
   const id = runId(fields)
   const text = fields.requiredText('model_json')
-  const { tags } = await registry.runs.get(scope, id)
+  const { tags } = await services.runs.get(scope, id)
   const before = tags.find(({ key }) => key === APPENDED_TAG)?.value
   requireModelInfo(text)
   const value = before === undefined || before === '[]' ? `[${text}]` : `${before.slice(0, -1)}, ${text}]`
-  await registry.runs.setTags(scope, id, [{ key: APPENDED_TAG, value }])
+  await services.runs.setTags(scope, id, [{ key: APPENDED_TAG, value }])
   return {}
 }

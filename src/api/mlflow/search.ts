@@ -1,18 +1,18 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { experimentIds, readExperiments } from '../../registry/experiments.ts'
-import { readLoggedModels } from '../../registry/logged-models.ts'
-import { readModels } from '../../registry/models.ts'
-import { readRuns } from '../../registry/read-runs.ts'
-import { readVersionSummaries } from '../../registry/read-versions.ts'
-import { filterQuery } from '../../registry/search/compile.ts'
-import { parseFilter } from '../../registry/search/filter.ts'
-import { parseLoggedModelOrder, parseOrder } from '../../registry/search/order.ts'
-import { pageOf } from '../../registry/search/page.ts'
+import { experimentIds, readExperiments } from '../../tracking/experiments.ts'
+import { readLoggedModels } from '../../tracking/logged-models.ts'
+import { readModels } from '../../models/models.ts'
+import { readRuns } from '../../tracking/read-runs.ts'
+import { readVersionSummaries } from '../../models/read-versions.ts'
+import { filterQuery } from '../../search/compile.ts'
+import { parseFilter } from '../../search/filter.ts'
+import { parseLoggedModelOrder, parseOrder } from '../../search/order.ts'
+import { pageOf } from '../../search/page.ts'
 import { bareLoggedModelJson, experimentJson, listed, modelJson, runJson, versionJson } from './entities.ts'
-import { experimentsIn, modelsIn, runsIn, versionSummariesIn } from '../../registry/search/queries.ts'
-import type { Searched } from '../../registry/search/queries.ts'
-import type { SearchKind } from '../../registry/search/kinds.ts'
-import type { PageRequest } from '../../registry/search/page.ts'
+import { experimentsIn, modelsIn, runsIn, versionSummariesIn } from '../../search/queries.ts'
+import type { Searched } from '../../search/queries.ts'
+import type { SearchKind } from '../../search/kinds.ts'
+import type { PageRequest } from '../../search/page.ts'
 import type { Call } from './call.ts'
 import type { Fields } from './fields.ts'
 
@@ -30,7 +30,7 @@ const SIZES: Readonly<Record<SearchKind, readonly [usual: number, most: number]>
 /** Rows that are read with everything that belongs to them: beyond this a client asks for the next page. */
 const ROWS_MAX = 10_000
 
-function pageRequest({ registry, fields }: Call, kind: SearchKind): PageRequest {
+function pageRequest({ services, fields }: Call, kind: SearchKind): PageRequest {
   const [usual, most] = SIZES[kind]
   // The reference server gives no default to experiments, and says so.
   const asked = fields.integer('max_results') ?? (kind === 'experiments' ? 0 : usual)
@@ -39,11 +39,16 @@ function pageRequest({ registry, fields }: Call, kind: SearchKind): PageRequest 
       'SLW_INPUT_INVALID',
       `Invalid value ${asked} for parameter 'max_results' supplied. It must be at least 1 and at most ${most}.`,
     )
-  return { kind, dialect: registry.dialect, maxResults: Math.min(asked, ROWS_MAX), pageToken: fields.text('page_token') ?? '' }
+  return {
+    kind,
+    dialect: services.ground.database.dialect,
+    maxResults: Math.min(asked, ROWS_MAX),
+    pageToken: fields.text('page_token') ?? '',
+  }
 }
 
-function searched({ registry, scope, fields }: Call): Searched {
-  return { read: registry.read, dialect: registry.dialect, scope, filter: fields.text('filter') ?? '' }
+function searched({ services, scope, fields }: Call): Searched {
+  return { read: services.ground.database.read, dialect: services.ground.database.dialect, scope, filter: fields.text('filter') ?? '' }
 }
 
 function token(next: string | undefined): object {
@@ -60,26 +65,29 @@ function viewOf(fields: Fields, name: string): string[] {
 }
 
 export async function searchExperiments(call: Call): Promise<object> {
-  const { registry, fields } = call
+  const { services, fields } = call
   const query = experimentsIn(searched(call), viewOf(fields, 'view_type'))
   const { rows, nextPageToken } = await pageOf(query, parseOrder('experiments', fields.texts('order_by')), pageRequest(call, 'experiments'))
-  return { ...listed('experiments', (await readExperiments(registry.read, rows)).map(experimentJson)), ...token(nextPageToken) }
+  return {
+    ...listed('experiments', (await readExperiments(services.ground.database.read, rows)).map(experimentJson)),
+    ...token(nextPageToken),
+  }
 }
 
 export async function searchRuns(call: Call): Promise<object> {
-  const { registry, scope, fields } = call
-  const experiments = await experimentIds(registry.read, scope, fields.texts('experiment_ids'))
+  const { services, scope, fields } = call
+  const experiments = await experimentIds(services.ground.database.read, scope, fields.texts('experiment_ids'))
   const query = runsIn(searched(call), viewOf(fields, 'run_view_type'), experiments)
   const order = parseOrder('runs', fields.texts('order_by'))
   const request = pageRequest(call, 'runs')
   if (experiments.length === 0) return {}
   const { rows, nextPageToken } = await pageOf(query, order, request)
-  return { ...listed('runs', (await readRuns(registry.read, rows)).map(runJson)), ...token(nextPageToken) }
+  return { ...listed('runs', (await readRuns(services.ground.database.read, rows)).map(runJson)), ...token(nextPageToken) }
 }
 
 export async function searchLoggedModels(call: Call): Promise<object> {
-  const { registry, scope, fields } = call
-  const experiments = await experimentIds(registry.read, scope, fields.texts('experiment_ids'))
+  const { services, scope, fields } = call
+  const experiments = await experimentIds(services.ground.database.read, scope, fields.texts('experiment_ids'))
   if (!fields.has('experiment_ids')) return fields.missing('experiment_ids')
   const datasets = fields.objects('datasets').map((dataset) => {
     const digest = dataset.text('dataset_digest')
@@ -94,19 +102,22 @@ export async function searchLoggedModels(call: Call): Promise<object> {
     })),
     datasets,
   )
-  const mine = registry.read.selectFrom('experiments').select('id').where('environment', '=', scope.environment)
-  const query = registry.read
+  const mine = services.ground.database.read.selectFrom('experiments').select('id').where('environment', '=', scope.environment)
+  const query = services.ground.database.read
     .selectFrom('logged_models')
     .selectAll('logged_models')
     .where('logged_models.experiment_id', 'in', experiments)
     .where('logged_models.experiment_id', 'in', mine)
     .where('logged_models.lifecycle_stage', '=', 'active')
   const clauses = parseFilter('loggedModels', fields.text('filter') ?? '')
-  const filtered = filterQuery(query, { kind: 'loggedModels', clauses, dialect: registry.dialect, datasets, few: true })
+  const filtered = filterQuery(query, { kind: 'loggedModels', clauses, dialect: services.ground.database.dialect, datasets, few: true })
   const request = pageRequest(call, 'loggedModels')
   if (experiments.length === 0) return {}
   const { rows, nextPageToken } = await pageOf(filtered, order, request)
-  return { ...listed('models', (await readLoggedModels(registry.read, rows)).map(bareLoggedModelJson)), ...token(nextPageToken) }
+  return {
+    ...listed('models', (await readLoggedModels(services.ground.database.read, rows)).map(bareLoggedModelJson)),
+    ...token(nextPageToken),
+  }
 }
 
 function optional<Name extends string>(name: Name, value: string | undefined): Partial<Record<Name, string>> {
@@ -114,15 +125,18 @@ function optional<Name extends string>(name: Name, value: string | undefined): P
 }
 
 export async function searchModels(call: Call): Promise<object> {
-  const { registry, fields } = call
+  const { services, fields } = call
   const order = parseOrder('models', fields.texts('order_by'))
   const { rows, nextPageToken } = await pageOf(modelsIn(searched(call)), order, pageRequest(call, 'models'))
-  return { ...listed('registered_models', (await readModels(registry.read, rows)).map(modelJson)), ...token(nextPageToken) }
+  return { ...listed('registered_models', (await readModels(services.ground.database.read, rows)).map(modelJson)), ...token(nextPageToken) }
 }
 
 export async function searchVersions(call: Call): Promise<object> {
-  const { registry, fields } = call
+  const { services, fields } = call
   const order = parseOrder('versions', fields.texts('order_by'))
   const { rows, nextPageToken } = await pageOf(versionSummariesIn(searched(call)), order, pageRequest(call, 'versions'))
-  return { ...listed('model_versions', (await readVersionSummaries(registry.read, rows)).map(versionJson)), ...token(nextPageToken) }
+  return {
+    ...listed('model_versions', (await readVersionSummaries(services.ground.database.read, rows)).map(versionJson)),
+    ...token(nextPageToken),
+  }
 }

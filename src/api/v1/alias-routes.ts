@@ -2,8 +2,22 @@ import { Type } from 'typebox'
 import { AliasAnswer, AliasBody, AliasHistoryAnswer } from '../../contract/registry-api.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { eventAnswer } from './event-answer.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
+import type { Models } from '../../models/models.ts'
+import type { Aliases } from '../../models/aliases.ts'
+import type { History } from '../../ledger/history.ts'
+import type { Ground } from '../../ledger/scope.ts'
+
+/** What these routes ask. */
+export interface AliasServices {
+  readonly models: Models
+  readonly aliases: Aliases
+  readonly history: History
+  readonly ground: Ground
+}
+
+const v1Route = v1RoutesOf<AliasServices>()
 
 const tag = 'aliases'
 const ALIAS = '/models/:model/aliases/:alias'
@@ -14,14 +28,14 @@ function answered(model: string, alias: string, version: number): V1Answer<Alias
 }
 
 /** If-Match of an alias: the number of the version that it points to; `none` (as in If-None-Match: *) where it is not to be there. */
-function expectedOf({ ifMatch, request }: V1Call): number | 'none' | undefined {
+function expectedOf({ ifMatch, request }: V1Call<AliasServices>): number | 'none' | undefined {
   if (request.headers['if-none-match'] === '*') return 'none'
   if (ifMatch === undefined) return undefined
   if (/^\d{1,15}$/.test(ifMatch)) return Number(ifMatch)
   throw new SlipwayError('SLW_PRECONDITION_FAILED', `If-Match: "${ifMatch}" is no ETag of an alias`)
 }
 
-export const ALIAS_ROUTES: readonly V1Route[] = [
+export const ALIAS_ROUTES: readonly V1Route<AliasServices>[] = [
   v1Route({
     method: 'GET',
     path: '/models/:model/aliases',
@@ -30,8 +44,8 @@ export const ALIAS_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: Type.Object({ items: Type.Array(AliasAnswer), total: Type.Integer() }),
-    handle: async ({ options, scope, params }) => {
-      const { name, aliases } = await options.registry.models.get(scope, params['model']!)
+    handle: async ({ services, scope, params }) => {
+      const { name, aliases } = await services.models.get(scope, params['model']!)
       return { body: { items: aliases.map(({ alias, version }) => ({ model: name, alias, version })), total: aliases.length } }
     },
   }),
@@ -43,9 +57,9 @@ export const ALIAS_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: AliasAnswer,
-    handle: async ({ options, scope, params }) => {
+    handle: async ({ services, scope, params }) => {
       const [model, alias] = [params['model']!, params['alias']!]
-      const version = await options.registry.aliases.resolve(scope, model, alias)
+      const version = await services.aliases.resolve(scope, model, alias)
       if (version === undefined) throw new SlipwayError('SLW_NOT_FOUND', `model "${model}" has no alias "${alias}"`)
       return answered(model, alias, version.number)
     },
@@ -60,11 +74,11 @@ export const ALIAS_ROUTES: readonly V1Route[] = [
     body: AliasBody,
     answer: AliasAnswer,
     handle: async (call) => {
-      const { options, caller, params, body } = call
+      const { services, caller, params, body } = call
       const [model, alias] = [params['model']!, params['alias']!]
       const wanted = { alias, version: String(body.version), allowBreaking: body.allowBreaking, expected: expectedOf(call) }
       const scope = body.reason === undefined ? call.scope : { ...call.scope, reason: body.reason }
-      await options.registry.aliases.set(scope, model, wanted, { protect: caller.may('protect') })
+      await services.aliases.set(scope, model, wanted, { protect: caller.may('protect') })
       return answered(model, alias, body.version)
     },
   }),
@@ -76,9 +90,9 @@ export const ALIAS_ROUTES: readonly V1Route[] = [
     tag,
     action: 'write',
     handle: async (call) => {
-      const { options, scope, caller, params } = call
+      const { services, scope, caller, params } = call
       const wanted = { alias: params['alias']!, expected: expectedOf(call) }
-      await options.registry.aliases.remove(scope, params['model']!, wanted, { protect: caller.may('protect') })
+      await services.aliases.remove(scope, params['model']!, wanted, { protect: caller.may('protect') })
       return {}
     },
   }),
@@ -94,9 +108,9 @@ export const ALIAS_ROUTES: readonly V1Route[] = [
       { additionalProperties: false },
     ),
     answer: AliasHistoryAnswer,
-    handle: async ({ options, scope, params, query }) => {
-      const at = query.at ?? options.registry.ground.clock.epochMs()
-      const { since, version, model, alias } = await options.registry.history.aliasAt(scope, params['model']!, params['alias']!, at)
+    handle: async ({ services, scope, params, query }) => {
+      const at = query.at ?? services.ground.clock.epochMs()
+      const { since, version, model, alias } = await services.history.aliasAt(scope, params['model']!, params['alias']!, at)
       return {
         body: { model, alias, at, ...(version !== undefined && { version }), ...(since !== undefined && { since: eventAnswer(since) }) },
       }

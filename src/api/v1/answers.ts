@@ -1,15 +1,15 @@
 /** How `/api/v1` writes what the registry knows. */
 import { tagRecord } from '../../ledger/tags.ts'
 import type { ExperimentAnswer, ModelAnswer, RunAnswer, VersionAnswer } from '../../contract/registry-api.ts'
-import type { Experiment } from '../../registry/experiments.ts'
+import type { Experiment } from '../../tracking/experiments.ts'
 import type { Tag } from '../../ledger/tags.ts'
-import type { Caller } from '../access.ts'
-import type { Model } from '../../registry/models.ts'
-import type { Run } from '../../registry/read-runs.ts'
-import type { Version } from '../../registry/read-versions.ts'
+import type { Principal } from '../access.ts'
+import type { Model } from '../../models/models.ts'
+import type { Run } from '../../tracking/read-runs.ts'
+import type { Version } from '../../models/read-versions.ts'
 
 /** @param caller who may do something to it */
-export function modelAnswer(model: Model, caller?: Caller): ModelAnswer {
+export function modelAnswer(model: Model, caller?: Principal): ModelAnswer {
   const newest = Math.max(0, ...model.latestVersions.map(({ number }) => number))
   return {
     id: model.id,
@@ -21,7 +21,7 @@ export function modelAnswer(model: Model, caller?: Caller): ModelAnswer {
     protectedAliases: [...model.protectedAliases],
     policy: model.policy,
     ...(newest > 0 && { latestVersion: newest }),
-    revision: model.revision,
+    resourceVersion: model.resourceVersion,
     createdAt: model.createdAt,
     updatedAt: model.updatedAt,
     ...(caller !== undefined && { actions: caller.actions({ environment: model.environment, models: [model.name] }) }),
@@ -54,7 +54,7 @@ export function versionAnswer(version: Version): VersionAnswer {
     ...(examples !== undefined && { examples: { rows: [...examples.rows], golden: [...examples.golden] } }),
     scan: [...version.scan],
     stage: version.stage,
-    revision: version.revision,
+    resourceVersion: version.resourceVersion,
     createdBy: version.createdBy,
     createdAt: version.createdAt,
     updatedAt: version.updatedAt,

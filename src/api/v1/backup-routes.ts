@@ -1,9 +1,21 @@
 import { Type } from 'typebox'
 import { requireEverywhere } from '../access.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
+import type { Readable } from 'node:stream'
+import type { BackupManifest } from '../../storage/backup/manifest.ts'
 import type { V1Route } from './route.ts'
 
-export const BACKUP_ROUTES: readonly V1Route[] = [
+/** Everything that a control plane has, as a stream. @param withObjects default: where the bytes lie in a folder */
+export type Backup = (withObjects?: boolean) => Promise<{ readonly manifest: BackupManifest; readonly archive: Readable }>
+
+/** What these routes ask. */
+export interface BackupServices {
+  readonly backup: Backup
+}
+
+const v1Route = v1RoutesOf<BackupServices>()
+
+export const BACKUP_ROUTES: readonly V1Route<BackupServices>[] = [
   v1Route({
     method: 'GET',
     path: '/backup',
@@ -20,9 +32,9 @@ export const BACKUP_ROUTES: readonly V1Route[] = [
       },
       { additionalProperties: false },
     ),
-    handle: async ({ options, query, caller }, reply) => {
+    handle: async ({ services, query, caller }, reply) => {
       requireEverywhere(caller)
-      const { manifest, archive } = await options.backup(query.objects)
+      const { manifest, archive } = await services.backup(query.objects)
       await reply
         .header('slipway-backup', encodeURIComponent(JSON.stringify(manifest)))
         .type('application/x-tar')

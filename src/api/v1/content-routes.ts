@@ -1,8 +1,18 @@
 import { Type } from 'typebox'
 import { SlipwayError } from '../../core/errors.ts'
-import { streamOf } from '../api-options.ts'
-import { v1Route } from './route.ts'
+import { streamOf } from '../bodies.ts'
+import { v1RoutesOf } from './route.ts'
 import type { V1Route } from './route.ts'
+import type { Contents } from '../../files/contents.ts'
+import type { Ground } from '../../ledger/scope.ts'
+
+/** What these routes ask. */
+export interface ContentServices {
+  readonly contents: Contents
+  readonly ground: Ground
+}
+
+const v1Route = v1RoutesOf<ContentServices>()
 
 /** How long bytes stay that nothing refers to yet. */
 const HOLD_MS = 24 * 3600 * 1000
@@ -13,7 +23,7 @@ function requireId(id: string): string {
   throw new SlipwayError('SLW_INPUT_INVALID', 'a content id has 64 hexadecimal digits, in small letters')
 }
 
-export const CONTENT_ROUTES: readonly V1Route[] = [
+export const CONTENT_ROUTES: readonly V1Route<ContentServices>[] = [
   v1Route({
     method: 'POST',
     path: '/contents/missing',
@@ -24,9 +34,9 @@ export const CONTENT_ROUTES: readonly V1Route[] = [
     models: () => 'any',
     body: Type.Object({ ids: Type.Array(ContentId, { minItems: 1, maxItems: 20_000 }) }, { additionalProperties: false }),
     answer: Type.Object({ missing: Type.Array(ContentId) }),
-    handle: async ({ options, body }) => {
+    handle: async ({ services, body }) => {
       const ids = [...new Set(body.ids)]
-      const rows = await options.registry.read.selectFrom('contents').select('id').where('id', 'in', ids).execute()
+      const rows = await services.ground.database.read.selectFrom('contents').select('id').where('id', 'in', ids).execute()
       const known = new Set(rows.map(({ id }) => id))
       return { body: { missing: ids.filter((id) => !known.has(id)) } }
     },
@@ -41,9 +51,9 @@ export const CONTENT_ROUTES: readonly V1Route[] = [
     models: () => 'any',
     takesBytes: true,
     answer: Type.Object({ id: ContentId, size: Type.Integer() }),
-    handle: async ({ options, params, request }) => {
+    handle: async ({ services, params, request }) => {
       const length = request.headers['content-length']
-      const content = await options.contents.receiveHeld(
+      const content = await services.contents.receiveHeld(
         requireId(params['id']!),
         streamOf(request),
         length === undefined ? undefined : Number(length),

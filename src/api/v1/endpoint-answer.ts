@@ -3,7 +3,7 @@ import { modelsOf } from '../../contract/endpoint.ts'
 import { API_VERSION } from '../../contract/schema.ts'
 import type { EndpointAnswer, RevisionAnswer } from '../../contract/delivery-api.ts'
 import type { EndpointStatus } from '../../delivery/delivery.ts'
-import type { Caller } from '../access.ts'
+import type { Principal } from '../access.ts'
 import type { Revision } from '../../delivery/revisions.ts'
 
 export function revisionAnswer({ rolledBackTo, reason, variants, ...revision }: Revision): RevisionAnswer {
@@ -15,7 +15,7 @@ export function revisionAnswer({ rolledBackTo, reason, variants, ...revision }: 
   }
 }
 
-export function endpointAnswer({ endpoint, conditions, servers }: EndpointStatus, caller?: Caller): EndpointAnswer {
+export function endpointAnswer({ endpoint, conditions, servers }: EndpointStatus, caller?: Principal): EndpointAnswer {
   const {
     name,
     environment,

@@ -16,11 +16,22 @@ import { planOf } from '../../delivery/targets.ts'
 import { PageQuery, pageOfThings } from '../../contract/registry-api.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { endpointAnswer, revisionAnswer } from './endpoint-answer.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import { seen } from './seen.ts'
 import type { AppliedEndpoint, Declaration } from '../../delivery/endpoints.ts'
-import type { Endpoint } from '../../delivery/read-endpoints.ts'
+import type { DeclaredEndpoint } from '../../delivery/read-endpoints.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
+import type { Retold } from './v1-door.ts'
+import type { Delivery } from '../../delivery/delivery.ts'
+import type { Ground } from '../../ledger/scope.ts'
+
+/** What these routes ask. */
+export interface EndpointServices {
+  readonly delivery: Delivery
+  readonly ground: Ground
+}
+
+const v1Route = v1RoutesOf<EndpointServices>()
 
 const tag = 'endpoints'
 const ENDPOINT = '/endpoints/:endpoint'
@@ -28,17 +39,17 @@ const LIMIT = 100
 const closed = { additionalProperties: false } as const
 
 /** What people compare: what was declared, and what it came to. */
-function compared({ labels, spec, revision }: Endpoint): object {
+function compared({ labels, spec, revision }: DeclaredEndpoint): object {
   return { labels, spec, versions: Object.fromEntries(revision.variants.map(({ name, model, version }) => [name, `${model}/${version}`])) }
 }
 
 async function applied(
-  { options, scope }: Pick<V1Call, 'options' | 'scope'>,
+  { services, scope }: Pick<V1Call<EndpointServices>, 'services' | 'scope'>,
   outcome: AppliedEndpoint,
   dryRun: boolean,
 ): Promise<V1Answer<AppliedAnswer>> {
   const { change, before, after } = outcome
-  const [status] = await options.delivery.statusOf(scope, [after])
+  const [status] = await services.delivery.statusOf(scope, [after])
   const found = differences(before === undefined ? {} : compared(before), compared(after))
   return {
     body: { change, dryRun, differences: found, plan: planOf(before, after), endpoint: endpointAnswer(status!) },
@@ -49,23 +60,23 @@ async function applied(
 
 /** The models of the endpoint that a call is about: who may do something to all of them may do it to the endpoint. None where it is not there. */
 async function modelsServed({
-  options,
+  services,
   params,
   environment,
-}: Pick<V1Call, 'options' | 'params'> & { readonly environment: string }): Promise<string[]> {
-  const row = await findEndpoint(options.registry.read, { environment, actor: '' }, params['endpoint']!)
+}: Pick<V1Call<EndpointServices>, 'services' | 'params'> & { readonly environment: string }): Promise<string[]> {
+  const row = await findEndpoint(services.ground.database.read, { environment, actor: '' }, params['endpoint']!)
   return row === undefined ? [] : modelsOf(specOf(row))
 }
 
 /** Also those of every revision that a rollback may return to. */
 async function modelsEverServed(call: Parameters<typeof modelsServed>[0]): Promise<string[]> {
-  const { options, params, environment } = call
-  const earlier = await options.delivery.endpoints.modelsEverServed({ environment, actor: '' }, params['endpoint']!)
+  const { services, params, environment } = call
+  const earlier = await services.delivery.endpoints.modelsEverServed({ environment, actor: '' }, params['endpoint']!)
   return [...new Set([...(await modelsServed(call)), ...earlier])]
 }
 
 /** @throws SLW_INPUT_INVALID where address and document name different things */
-function declaredBy({ params, scope, body }: V1Call<unknown, EndpointDocument>, managedBy: Declaration['managedBy']): Declaration {
+function declaredBy({ params, scope, body }: V1Call<unknown, unknown, EndpointDocument>, managedBy: Declaration['managedBy']): Declaration {
   const { name, environment, labels = {} } = body.metadata
   const named = params['endpoint']!
   if (name !== named) throw new SlipwayError('SLW_INPUT_INVALID', `metadata.name is "${name}", the address says "${named}"`)
@@ -78,7 +89,7 @@ function declaredBy({ params, scope, body }: V1Call<unknown, EndpointDocument>, 
 }
 
 /** A route that looks at what the aliases point to now. */
-function renewalRoute(action: 'resume' | 'sync', summary: string): V1Route {
+function renewalRoute(action: 'resume' | 'sync', summary: string): V1Route<EndpointServices> {
   return v1Route({
     method: 'POST',
     path: `${ENDPOINT}/${action}`,
@@ -92,7 +103,7 @@ function renewalRoute(action: 'resume' | 'sync', summary: string): V1Route {
     answer: AppliedAnswer,
     handle: async (call) => {
       const { dryRun = false } = call.query
-      return await applied(call, await call.options.delivery.endpoints[action](seen(call), call.params['endpoint']!, call.query), dryRun)
+      return await applied(call, await call.services.delivery.endpoints[action](seen(call), call.params['endpoint']!, call.query), dryRun)
     },
   })
 }
@@ -109,7 +120,12 @@ function placeOf(token: string): string {
   throw new SlipwayError('SLW_INPUT_INVALID', `pageToken ${JSON.stringify(token.slice(0, 100))} is none that was given out`)
 }
 
-export const ENDPOINT_ROUTES: readonly V1Route[] = [
+export const retoldEndpoint: Retold<EndpointServices> = async ({ delivery }, scope, name) => {
+  const [status] = await delivery.statusOf(scope, [await delivery.endpoints.get(scope, name)])
+  return { status: 200, body: { change: 'configured', dryRun: false, differences: [], endpoint: endpointAnswer(status!) } }
+}
+
+export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices>[] = [
   v1Route({
     method: 'GET',
     path: '/endpoints',
@@ -119,7 +135,7 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     action: 'read',
     query: Type.Object(PageQuery, closed),
     answer: pageOfThings(EndpointAnswer),
-    handle: async ({ options: { delivery }, scope, caller, query: { limit = LIMIT, pageToken } }) => {
+    handle: async ({ services: { delivery }, scope, caller, query: { limit = LIMIT, pageToken } }) => {
       const { endpoints, total } = await delivery.endpoints.page(scope, limit + 1, pageToken === undefined ? undefined : placeOf(pageToken))
       const items = (await delivery.statusOf(scope, endpoints.slice(0, limit))).map((status) => endpointAnswer(status, caller))
       const last = endpoints.length > limit ? items.at(-1) : undefined
@@ -135,8 +151,8 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     action: 'read',
     models: modelsServed,
     answer: EndpointAnswer,
-    handle: async ({ options, scope, params, caller }) => {
-      const { delivery } = options
+    handle: async ({ services, scope, params, caller }) => {
+      const { delivery } = services
       const endpoint = await delivery.endpoints.get(scope, params['endpoint']!)
       const [status] = await delivery.statusOf(scope, [endpoint])
       // What servers say changes without the endpoint: no answer is the same as another for long.
@@ -169,7 +185,7 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     handle: async (call) => {
       const { dryRun = false, allowBreaking = false, managedBy, managedByName } = call.query
       const declared = declaredBy(call, managedBy === undefined ? undefined : { kind: managedBy, name: managedByName ?? call.caller.name })
-      return await applied(call, await call.options.delivery.endpoints.apply(seen(call), declared, { dryRun, allowBreaking }), dryRun)
+      return await applied(call, await call.services.delivery.endpoints.apply(seen(call), declared, { dryRun, allowBreaking }), dryRun)
     },
   }),
   v1Route({
@@ -181,7 +197,7 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     action: 'deploy',
     models: modelsServed,
     handle: async (call) => {
-      await call.options.delivery.endpoints.delete(seen(call), call.params['endpoint']!)
+      await call.services.delivery.endpoints.delete(seen(call), call.params['endpoint']!)
       return {}
     },
   }),
@@ -194,8 +210,8 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     action: 'read',
     query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Default: 100.' })) }, closed),
     answer: Type.Object({ items: Type.Array(RevisionAnswer), total: Type.Integer() }),
-    handle: async ({ options, scope, params, query }) => {
-      const items = (await options.delivery.endpoints.revisions(scope, params['endpoint']!, query.limit)).map(revisionAnswer)
+    handle: async ({ services, scope, params, query }) => {
+      const items = (await services.delivery.endpoints.revisions(scope, params['endpoint']!, query.limit)).map(revisionAnswer)
       return { body: { items, total: items[0]?.number ?? 0 } }
     },
   }),
@@ -212,12 +228,12 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     body: RollbackBody,
     answer: AppliedAnswer,
     handle: async (call) => {
-      const { options, params, query, body, caller } = call
+      const { services, params, query, body, caller } = call
       const { dryRun = false } = query
       const moveAlias = body.moveAlias === true ? { protect: caller.may('protect') } : undefined
       return await applied(
         call,
-        await options.delivery.endpoints.rollback(seen(call), params['endpoint']!, { to: body.to, moveAlias, dryRun }),
+        await services.delivery.endpoints.rollback(seen(call), params['endpoint']!, { to: body.to, moveAlias, dryRun }),
         dryRun,
       )
     },
@@ -233,9 +249,9 @@ export const ENDPOINT_ROUTES: readonly V1Route[] = [
     action: 'read',
     query: Type.Object({ at: Type.Optional(Type.Integer({ minimum: 0, description: 'UTC epoch milliseconds. Default: now.' })) }, closed),
     answer: EndpointHistoryAnswer,
-    handle: async ({ options, scope, params, query }) => {
-      const at = query.at ?? options.registry.ground.clock.epochMs()
-      const { name, revision, servers } = await options.delivery.at(scope, params['endpoint']!, at)
+    handle: async ({ services, scope, params, query }) => {
+      const at = query.at ?? services.ground.clock.epochMs()
+      const { name, revision, servers } = await services.delivery.at(scope, params['endpoint']!, at)
       return { body: { name, at, ...(revision !== undefined && { revision: revisionAnswer(revision) }), servers } }
     },
   }),

@@ -1,14 +1,20 @@
 import { Type } from 'typebox'
 import { EventAnswer, EventQuery, pageOfThings, PageQuery } from '../../contract/registry-api.ts'
-import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
-import { modelAnswer } from './answers.ts'
+import { SlipwayError } from '../../core/errors.ts'
 import { eventAnswer } from './event-answer.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import { sendEvents } from './sse.ts'
-import type { ModelAnswer } from '../../contract/registry-api.ts'
-import type { Scope } from '../../ledger/scope.ts'
 import type { History } from '../../ledger/history.ts'
 import type { V1Call, V1Route } from './route.ts'
+import type { News } from '../news.ts'
+
+/** What these routes ask. */
+export interface EventServices {
+  readonly history: History
+  readonly news: News
+}
+
+const v1Route = v1RoutesOf<EventServices>()
 
 const tag = 'events'
 const LIMIT = 100
@@ -16,7 +22,7 @@ const AT_ONCE = 500
 
 const Moment = (description: string) => Type.Optional(Type.Integer({ minimum: 0, description: `${description} UTC epoch milliseconds.` }))
 
-export const EVENT_ROUTES: readonly V1Route[] = [
+export const EVENT_ROUTES: readonly V1Route<EventServices>[] = [
   v1Route({
     method: 'GET',
     path: '/events',
@@ -29,10 +35,10 @@ export const EVENT_ROUTES: readonly V1Route[] = [
       { additionalProperties: false },
     ),
     answer: pageOfThings(EventAnswer),
-    handle: async ({ options, scope, query }) => {
+    handle: async ({ services, scope, query }) => {
       const { limit = LIMIT, pageToken, ...filter } = query
       const before = pageToken === undefined ? undefined : sequenceOf(pageToken)
-      const { history } = options.registry
+      const { history } = services
       const [found, total] = await Promise.all([history.list(scope, filter, { limit: limit + 1, before }), history.count(scope, filter)])
       const items = found.slice(0, limit).map(eventAnswer)
       const last = items.at(-1)
@@ -54,15 +60,15 @@ export const EVENT_ROUTES: readonly V1Route[] = [
       { additionalProperties: false },
     ),
     handle: async (call, reply) => {
-      const { options, scope, query } = call
-      const { history } = options.registry
+      const { services, scope, query } = call
+      const { history } = services
       const { after, ...filter } = query
       const upTo = await history.last()
       const from = lastSeen(call) ?? after ?? upTo
       // What has expired is told before the stream begins.
       await history.after(scope, from, filter, { limit: 1, upTo })
-      await sendEvents({ call, reply, from, ended: options.news.ended }, async (seen, signal) => {
-        const known = await options.news.after(seen, signal)
+      await sendEvents({ call, reply, from, ended: services.news.ended }, async (seen, signal) => {
+        const known = await services.news.after(seen, signal)
         if (known <= seen) return { messages: [], upTo: seen }
         const events = await history.after(scope, seen, filter, { limit: AT_ONCE, upTo: known })
         const messages = events.map((event) => ({ id: event.sequence, event: `${event.kind}.${event.action}`, data: eventAnswer(event) }))
@@ -71,51 +77,9 @@ export const EVENT_ROUTES: readonly V1Route[] = [
       return {}
     },
   }),
-  v1Route({
-    method: 'GET',
-    path: '/models/:model/watch',
-    operation: 'watchModel',
-    summary: 'A model as it is now, and again whenever it or its versions or aliases change, as server-sent events',
-    tag,
-    action: 'read',
-    handle: async (call, reply) => {
-      const { options, scope, params } = call
-      const { history, models } = options.registry
-      const name = params['model']!
-      const upTo = await history.last()
-      let now: ModelAnswer | undefined = modelAnswer(await models.get(scope, name))
-      await sendEvents({ call, reply, from: upTo, ended: options.news.ended }, async (seen, signal) => {
-        if (now !== undefined) {
-          const first = now
-          now = undefined
-          return { messages: [{ id: upTo, event: 'model', data: first }], upTo }
-        }
-        const known = await options.news.after(seen, signal)
-        if (known <= seen || !(await concerns(history, scope, name, { after: seen, upTo: known }))) return { messages: [], upTo: known }
-        const model = await models.get(scope, name).catch((error: unknown) => {
-          if (isSlipwayError(error) && error.code === 'SLW_NOT_FOUND') return undefined
-          throw error
-        })
-        return {
-          messages: [
-            { id: known, event: model === undefined ? 'gone' : 'model', data: model === undefined ? { name } : modelAnswer(model) },
-          ],
-          upTo: known,
-        }
-      })
-      return {}
-    },
-  }),
 ]
 
-/** Whether something about a model happened in the range. */
-async function concerns(history: History, scope: Scope, model: string, range: { after: number; upTo: number }): Promise<boolean> {
-  for (const name of [model, `${model}/*`, `${model}@*`])
-    if ((await history.after(scope, range.after, { name }, { limit: 1, upTo: range.upTo })).length > 0) return true
-  return false
-}
-
-function lastSeen({ request }: Pick<V1Call, 'request'>): number | undefined {
+function lastSeen({ request }: Pick<V1Call<EventServices>, 'request'>): number | undefined {
   const header = request.headers['last-event-id']
   if (header === undefined || header === '') return undefined
   return sequenceOf(String(header))

@@ -4,11 +4,27 @@ import { JoinAnswer, JoinBody, ServerAnswer } from '../../contract/delivery-api.
 import { SlipwayError } from '../../core/errors.ts'
 import { requirePermission } from '../access.ts'
 import { sendFile } from '../send-file.ts'
-import { v1Route } from './route.ts'
-import type { Caller } from '../access.ts'
+import { v1RoutesOf } from './route.ts'
+import type { Principal } from '../access.ts'
 import type { FastifyRequest } from 'fastify'
-import type { ApiOptions } from '../api-options.ts'
 import type { V1Route } from './route.ts'
+import type { Delivery } from '../../delivery/delivery.ts'
+import type { History } from '../../ledger/history.ts'
+import type { News } from '../news.ts'
+import type { Contents } from '../../files/contents.ts'
+import type { Keys } from '../../access/keys.ts'
+
+/** What these routes ask. */
+export interface FollowServices {
+  readonly delivery: Delivery
+  readonly history: History
+  readonly news: News
+  readonly deliveryNews: News
+  readonly contents: Contents
+  readonly keys: Keys
+}
+
+const v1Route = v1RoutesOf<FollowServices>()
 
 const tag = 'following'
 const closed = { additionalProperties: false } as const
@@ -16,7 +32,7 @@ const closed = { additionalProperties: false } as const
 /** How long a request may wait for something new: shorter than what proxies let pass. */
 const WAIT_MS_MAX = 55_000
 
-export const FOLLOW_ROUTES: readonly V1Route[] = [
+export const FOLLOW_ROUTES: readonly V1Route<FollowServices>[] = [
   v1Route({
     method: 'GET',
     path: '/follow',
@@ -41,8 +57,8 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     ),
     answer: FollowedState,
     handle: async (call, reply) => {
-      const { options, scope, query, request } = call
-      const { states } = options.delivery
+      const { services, scope, query, request } = call
+      const { states } = services.delivery
       const names = listOf(query.endpoints)
       const references = listOf(query.references) ?? []
       const strange = references.find((reference) => !/^[^/@:]+(?:@[^/@:]+|\/[0-9]{1,9})$/.test(reference))
@@ -51,11 +67,11 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
       const known = request.headers['if-none-match']
       const answerNow = async (generation: number): ReturnType<typeof states.text> =>
         await states.text(scope.environment, names, { generation, sequence }, references)
-      let sequence = references.length === 0 ? undefined : await options.registry.history.last()
+      let sequence = references.length === 0 ? undefined : await services.history.last()
       let answer = await answerNow(await states.generation())
       using waits = waitingOf(request, query.waitMs ?? 0)
       while (known === `"${answer.etag}"` && !waits.signal.aborted) {
-        const news = await waitForNews(options, { generation: Number(answer.etag.split('.')[1]), sequence }, waits.signal)
+        const news = await waitForNews(services, { generation: Number(answer.etag.split('.')[1]), sequence }, waits.signal)
         if (news === undefined) break
         sequence = news.sequence
         answer = await answerNow(news.generation)
@@ -75,8 +91,8 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     action: 'pull',
     models: () => 'any',
     answer: VersionManifest,
-    handle: async ({ options, scope, params, caller }) => {
-      const { models, manifest } = await options.delivery.states.manifest(scope, params['version']!)
+    handle: async ({ services, scope, params, caller }) => {
+      const { models, manifest } = await services.delivery.states.manifest(scope, params['version']!)
       requireOneOf(caller, scope.environment, models)
       return { body: manifest }
     },
@@ -89,11 +105,11 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     tag,
     action: 'pull',
     models: () => 'any',
-    handle: async ({ options, scope, params, request, caller }, reply) => {
+    handle: async ({ services, scope, params, request, caller }, reply) => {
       const contentId = params['content']!
-      const { size, models } = await options.delivery.states.contentOf(scope, contentId)
+      const { size, models } = await services.delivery.states.contentOf(scope, contentId)
       requireOneOf(caller, scope.environment, models)
-      await sendFile({ contents: options.contents, file: { contentId, size }, range: request.headers.range }, reply)
+      await sendFile({ contents: services.contents, file: { contentId, size }, range: request.headers.range }, reply)
       return {}
     },
   }),
@@ -105,8 +121,8 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: Type.Object({ items: Type.Array(ServerAnswer), total: Type.Integer() }),
-    handle: async ({ options, scope }) => {
-      const items = (await options.delivery.servers.list(scope)).map(({ url, message, ...server }) => ({
+    handle: async ({ services, scope }) => {
+      const items = (await services.delivery.servers.list(scope)).map(({ url, message, ...server }) => ({
         ...server,
         ...(url !== undefined && { url }),
         ...(message !== undefined && { message }),
@@ -122,9 +138,9 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     tag,
     action: 'report',
     body: ServerReport,
-    handle: async ({ options, scope, params, body, caller }) => {
+    handle: async ({ services, scope, params, body, caller }) => {
       requireOwnServer(caller, params['server']!)
-      await options.delivery.servers.report(scope, params['server']!, body, caller.keyId)
+      await services.delivery.servers.report(scope, params['server']!, body, caller.keyId)
       return {}
     },
   }),
@@ -138,7 +154,7 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     body: JoinBody,
     answer: JoinAnswer,
     status: 201,
-    handle: async ({ options, scope, body }) => ({ body: await options.keys.ofServer(scope, body.server) }),
+    handle: async ({ services, scope, body }) => ({ body: await services.keys.ofServer(scope, body.server) }),
   }),
   v1Route({
     method: 'POST',
@@ -150,23 +166,23 @@ export const FOLLOW_ROUTES: readonly V1Route[] = [
     body: Type.Object({}, closed),
     answer: JoinAnswer,
     status: 201,
-    handle: async ({ options, scope, params, caller }) => {
+    handle: async ({ services, scope, params, caller }) => {
       const server = params['server']!
       if (serverOf(caller) !== server)
         throw new SlipwayError('SLW_FORBIDDEN', `${caller.kind} "${caller.name}" is not the key of server "${server}"`)
-      return { body: await options.keys.ofServer(scope, server, caller.keyId) }
+      return { body: await services.keys.ofServer(scope, server, caller.keyId) }
     },
   }),
 ]
 
 /** The server whose key this is; undefined for any other key. */
-function serverOf({ name, kind, grants }: Caller): string | undefined {
+function serverOf({ name, kind, grants }: Principal): string | undefined {
   const [grant, ...others] = grants
   return kind === 'key' && others.length === 0 && grant?.role === 'follow' ? /^server (.+)$/.exec(name)?.[1] : undefined
 }
 
 /** A server tells of itself only. @throws SLW_FORBIDDEN */
-export function requireOwnServer(caller: Caller, server: string): void {
+export function requireOwnServer(caller: Principal, server: string): void {
   const own = serverOf(caller)
   if (own !== undefined && own !== server)
     throw new SlipwayError('SLW_FORBIDDEN', `the key of server "${own}" does not speak for "${server}"`)
@@ -177,7 +193,7 @@ function modelsOf(references: string): string[] {
 }
 
 /** @throws SLW_FORBIDDEN where the caller may have the files of none of these models */
-function requireOneOf(caller: Caller, environment: string, models: readonly string[]): void {
+function requireOneOf(caller: Principal, environment: string, models: readonly string[]): void {
   const able = models.find((model) => caller.may('pull', { environment, models: [model] })) ?? models[0]
   requirePermission(caller, 'pull', { environment, models: able === undefined ? [] : [able] })
 }
@@ -208,7 +224,7 @@ function waitingOf({ raw: { socket } }: FastifyRequest, waitMs: number): Disposa
 }
 
 /** @returns undefined where nothing has happened until `waits` is over, or we end */
-async function waitForNews({ deliveryNews, news }: ApiOptions, seen: Seen, waits: AbortSignal): Promise<Seen | undefined> {
+async function waitForNews({ deliveryNews, news }: FollowServices, seen: Seen, waits: AbortSignal): Promise<Seen | undefined> {
   const known = new AbortController()
   const signal = AbortSignal.any([known.signal, waits, deliveryNews.ended])
   try {

@@ -1,11 +1,25 @@
 import { Type } from 'typebox'
 import { ImportStatus } from '../../contract/import-status.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
+import type { Scope } from '../../ledger/scope.ts'
 import type { V1Route } from './route.ts'
+
+/** Bringing over what other servers have. */
+export interface ImportStarter {
+  start(scope: Scope, request: { readonly from: string; readonly authorization?: string | undefined }): Promise<ImportStatus>
+  get(id: string): Promise<ImportStatus>
+}
+
+/** What these routes ask. */
+export interface ImportServices {
+  readonly imports: ImportStarter
+}
+
+const v1Route = v1RoutesOf<ImportServices>()
 
 const tag = 'imports'
 
-export const IMPORT_ROUTES: readonly V1Route[] = [
+export const IMPORT_ROUTES: readonly V1Route<ImportServices>[] = [
   v1Route({
     method: 'POST',
     path: '/imports',
@@ -24,11 +38,11 @@ export const IMPORT_ROUTES: readonly V1Route[] = [
     ),
     answer: ImportStatus,
     status: 202,
-    handle: async ({ options, scope, body }) => {
+    handle: async ({ services, scope, body }) => {
       const { from, token, username, password } = body
       const basic = username === undefined ? undefined : `Basic ${Buffer.from(`${username}:${password ?? ''}`).toString('base64')}`
       const authorization = token === undefined ? basic : `Bearer ${token}`
-      const status = await options.imports.start({ ...scope, once: undefined }, { from, authorization })
+      const status = await services.imports.start({ ...scope, once: undefined }, { from, authorization })
       return { body: status, status: 202, location: `/api/v1/imports/${status.id}` }
     },
   }),
@@ -40,6 +54,6 @@ export const IMPORT_ROUTES: readonly V1Route[] = [
     tag,
     action: 'admin',
     answer: ImportStatus,
-    handle: async ({ options, params }) => ({ body: await options.imports.get(params['id']!) }),
+    handle: async ({ services, params }) => ({ body: await services.imports.get(params['id']!) }),
   }),
 ]

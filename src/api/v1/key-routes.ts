@@ -1,11 +1,18 @@
 import { Type } from 'typebox'
 import { KeyAnswer, NewKeyBody } from '../../contract/registry-api.ts'
 import { isAdminOf, requireAdminOf } from '../access.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import type { KeyInfo } from '../../access/keys.ts'
-import type { Caller } from '../access.ts'
-import type { ApiOptions } from '../api-options.ts'
+import type { Principal } from '../access.ts'
 import type { V1Route } from './route.ts'
+import type { Keys } from '../../access/keys.ts'
+
+/** What these routes ask. */
+export interface KeyServices {
+  readonly keys: Keys
+}
+
+const v1Route = v1RoutesOf<KeyServices>()
 
 const tag = 'keys'
 
@@ -31,12 +38,12 @@ export function keyAnswer({
 }
 
 /** A key is kept by who is admin wherever it holds. @throws SLW_FORBIDDEN */
-async function requireKeeperOf({ keys }: Pick<ApiOptions, 'keys'>, caller: Caller, id: string): Promise<void> {
+async function requireKeeperOf({ keys }: KeyServices, caller: Principal, id: string): Promise<void> {
   const key = await keys.get(id)
   if (key !== undefined) requireAdminOf(caller, key.environments)
 }
 
-export const KEY_ROUTES: readonly V1Route[] = [
+export const KEY_ROUTES: readonly V1Route<KeyServices>[] = [
   v1Route({
     method: 'GET',
     path: '/keys',
@@ -45,8 +52,8 @@ export const KEY_ROUTES: readonly V1Route[] = [
     tag,
     action: 'admin',
     answer: Type.Object({ items: Type.Array(KeyAnswer), total: Type.Integer() }),
-    handle: async ({ options, caller }) => {
-      const items = (await options.keys.list()).filter(({ environments }) => isAdminOf(caller, environments)).map(keyAnswer)
+    handle: async ({ services, caller }) => {
+      const items = (await services.keys.list()).filter(({ environments }) => isAdminOf(caller, environments)).map(keyAnswer)
       return { body: { items, total: items.length } }
     },
   }),
@@ -60,10 +67,10 @@ export const KEY_ROUTES: readonly V1Route[] = [
     body: NewKeyBody,
     answer: KeyAnswer,
     status: 201,
-    handle: async ({ options, scope, body, caller }) => {
+    handle: async ({ services, scope, body, caller }) => {
       // Nobody makes a key that opens more than they may open themselves.
       requireAdminOf(caller, body.environments)
-      const { key, info } = await options.keys.create({ ...scope, once: undefined }, body)
+      const { key, info } = await services.keys.create({ ...scope, once: undefined }, body)
       return { body: { ...keyAnswer(info), key }, status: 201 }
     },
   }),
@@ -80,9 +87,9 @@ export const KEY_ROUTES: readonly V1Route[] = [
     ),
     answer: KeyAnswer,
     status: 201,
-    handle: async ({ options, scope, params, body, caller }) => {
-      await requireKeeperOf(options, caller, params['id']!)
-      const { key, info } = await options.keys.rotate({ ...scope, once: undefined }, params['id']!, body.overlapMs ?? 3600_000)
+    handle: async ({ services, scope, params, body, caller }) => {
+      await requireKeeperOf(services, caller, params['id']!)
+      const { key, info } = await services.keys.rotate({ ...scope, once: undefined }, params['id']!, body.overlapMs ?? 3600_000)
       return { body: { ...keyAnswer(info), key }, status: 201 }
     },
   }),
@@ -93,9 +100,9 @@ export const KEY_ROUTES: readonly V1Route[] = [
     summary: 'End a key',
     tag,
     action: 'admin',
-    handle: async ({ options, params, caller }) => {
-      await requireKeeperOf(options, caller, params['id']!)
-      await options.keys.revoke(params['id']!)
+    handle: async ({ services, params, caller }) => {
+      await requireKeeperOf(services, caller, params['id']!)
+      await services.keys.revoke(params['id']!)
       return {}
     },
   }),

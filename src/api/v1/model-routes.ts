@@ -1,28 +1,44 @@
 import { Type } from 'typebox'
 import { ModelAnswer, ModelUpdateBody, NewModelBody, pageOfThings, SearchQuery, TrashAnswer } from '../../contract/registry-api.ts'
-import { readModels } from '../../registry/models.ts'
-import { modelsIn } from '../../registry/search/queries.ts'
-import { listTrash } from '../../registry/trash.ts'
+import { readModels } from '../../models/models.ts'
+import { modelsIn } from '../../search/queries.ts'
+import { listTrash } from '../../models/trash.ts'
 import { requirePermission } from '../access.ts'
 import { modelAnswer, tagsOf } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
 import { seen } from './seen.ts'
-import { v1Route } from './route.ts'
-import type { Model } from '../../registry/models.ts'
-import type { Caller } from '../access.ts'
+import { v1RoutesOf } from './route.ts'
+import type { Model } from '../../models/models.ts'
+import type { Principal } from '../access.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
+import type { Retold } from './v1-door.ts'
+import type { Models } from '../../models/models.ts'
+import type { Ground } from '../../ledger/scope.ts'
+
+/** What these routes ask. */
+export interface ModelServices {
+  readonly models: Models
+  readonly ground: Ground
+}
+
+const v1Route = v1RoutesOf<ModelServices>()
 
 const tag = 'models'
 
-function answered(model: Model, caller: Caller, status?: number): V1Answer<ModelAnswer> {
+function answered(model: Model, caller: Principal, status?: number): V1Answer<ModelAnswer> {
   return {
     body: modelAnswer(model, caller),
-    etag: String(model.revision),
+    etag: String(model.resourceVersion),
     ...(status !== undefined && { status, location: `/api/v1/models/${encodeURIComponent(model.name)}` }),
   }
 }
 
-export const MODEL_ROUTES: readonly V1Route[] = [
+export const retoldModel: Retold<ModelServices> = async ({ models }, scope, name) => ({
+  status: 200,
+  body: modelAnswer(await models.get(scope, name)),
+})
+
+export const MODEL_ROUTES: readonly V1Route<ModelServices>[] = [
   v1Route({
     method: 'GET',
     path: '/models',
@@ -34,7 +50,7 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     answer: pageOfThings(ModelAnswer),
     handle: async (call) =>
       await pageAnswer(call, 'models', modelsIn(searched(call)), async (rows) =>
-        (await readModels(call.options.registry.read, rows)).map((model) => modelAnswer(model, call.caller)),
+        (await readModels(call.services.ground.database.read, rows)).map((model) => modelAnswer(model, call.caller)),
       ),
   }),
   v1Route({
@@ -48,8 +64,8 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     models: ({ body }) => [body.name],
     answer: ModelAnswer,
     status: 201,
-    handle: async ({ options, scope, body, caller }) =>
-      answered(await options.registry.models.create(scope, { ...body, tags: tagsOf(body.tags) }), caller, 201),
+    handle: async ({ services, scope, body, caller }) =>
+      answered(await services.models.create(scope, { ...body, tags: tagsOf(body.tags) }), caller, 201),
   }),
   v1Route({
     method: 'GET',
@@ -59,7 +75,7 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: ModelAnswer,
-    handle: async ({ options, scope, params, caller }) => answered(await options.registry.models.get(scope, params['model']!), caller),
+    handle: async ({ services, scope, params, caller }) => answered(await services.models.get(scope, params['model']!), caller),
   }),
   v1Route({
     method: 'PATCH',
@@ -80,7 +96,7 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     tag,
     action: 'write',
     handle: async (call) => {
-      await call.options.registry.models.delete(seen(call), call.params['model']!)
+      await call.services.models.delete(seen(call), call.params['model']!)
       return {}
     },
   }),
@@ -92,8 +108,8 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: Type.Object({ items: Type.Array(TrashAnswer), total: Type.Integer() }),
-    handle: async ({ options, scope }) => {
-      const items = await listTrash(options.registry.ground, scope)
+    handle: async ({ services, scope }) => {
+      const items = await listTrash(services.ground, scope)
       return { body: { items, total: items.length } }
     },
   }),
@@ -105,14 +121,14 @@ export const MODEL_ROUTES: readonly V1Route[] = [
     tag,
     action: 'write',
     answer: ModelAnswer,
-    handle: async ({ options, scope, params, caller }) => answered(await options.registry.models.restore(scope, params['id']!), caller),
+    handle: async ({ services, scope, params, caller }) => answered(await services.models.restore(scope, params['id']!), caller),
   }),
 ]
 
-async function updateModel(call: V1Call<unknown, ModelUpdateBody>): Promise<V1Answer<ModelAnswer>> {
-  const { options, scope, caller, params } = call
+async function updateModel(call: V1Call<ModelServices, unknown, ModelUpdateBody>): Promise<V1Answer<ModelAnswer>> {
+  const { services, scope, caller, params } = call
   const { name, ...update } = call.body
-  const { models } = options.registry
+  const { models } = services
   if (update.protectedAliases !== undefined || update.policy !== undefined)
     requirePermission(caller, 'protect', { environment: scope.environment, models: [params['model']!] })
   if (name !== undefined) requirePermission(caller, 'write', { environment: scope.environment, models: [name] })

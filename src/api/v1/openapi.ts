@@ -6,7 +6,7 @@ import type { V1Route } from './route.ts'
 type Json = Record<string, unknown>
 
 /** The description of the API (OpenAPI 3.1), from the schemas that requests are checked with. */
-export function openApi(routes: readonly V1Route[]): Json {
+export function openApi(routes: readonly V1Route<never>[]): Json {
   const paths: Record<string, Json> = {}
   for (const route of routes) {
     const path = route.path.replaceAll(/:(\w+)/g, '{$1}').replace('*', '{path}')
@@ -33,7 +33,7 @@ export function openApi(routes: readonly V1Route[]): Json {
   }
 }
 
-function operationOf(route: V1Route): Json {
+function operationOf(route: V1Route<never>): Json {
   const inPath = [...route.path.matchAll(/:(\w+)|\*/g)].map(([, name]) => ({
     name: name ?? 'path',
     in: 'path',
@@ -67,7 +67,7 @@ function operationOf(route: V1Route): Json {
   }
 }
 
-function headersOf({ method }: V1Route): Json[] {
+function headersOf({ method }: V1Route<never>): Json[] {
   const header = (name: string, description: string): Json => ({
     name,
     in: 'header',

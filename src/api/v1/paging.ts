@@ -1,10 +1,11 @@
 import { countOf } from '../../storage/sql/count-of.ts'
-import { parseOrder } from '../../registry/search/order.ts'
-import { pageOf } from '../../registry/search/page.ts'
+import { parseOrder } from '../../search/order.ts'
+import { pageOf } from '../../search/page.ts'
 import type { SelectQueryBuilder } from 'kysely'
+import type { Ground } from '../../ledger/scope.ts'
 import type { Schema } from '../../storage/sql/schema.ts'
-import type { SearchKind } from '../../registry/search/kinds.ts'
-import type { Searched } from '../../registry/search/queries.ts'
+import type { SearchKind } from '../../search/kinds.ts'
+import type { Searched } from '../../search/queries.ts'
 import type { V1Answer, V1Call } from './route.ts'
 
 const LIMIT = 100
@@ -22,21 +23,28 @@ interface PageOf<Item> {
   readonly nextPageToken?: string
 }
 
-export function searched({ options, scope, query }: V1Call<Search>): Searched {
-  const { read, dialect } = options.registry
+type Searching = Pick<V1Call<{ readonly ground: Ground }, Search>, 'services' | 'scope' | 'query'>
+
+export function searched({ services, scope, query }: Searching): Searched {
+  const { read, dialect } = services.ground.database
   return { read, dialect, scope, filter: query.filter ?? '' }
 }
 
 /** One page of what a query finds, and how many there are in all. */
 export async function pageAnswer<TB extends keyof Schema, O, Item extends object>(
-  { options, query }: V1Call<Search>,
+  { services, query }: Searching,
   kind: Exclude<SearchKind, 'loggedModels'>,
   found: SelectQueryBuilder<Schema, TB, O>,
   write: (rows: readonly O[]) => Promise<readonly Item[]>,
 ): Promise<V1Answer<PageOf<Item>>> {
   const { limit = LIMIT, pageToken = '', orderBy } = query
   const order = parseOrder(kind, orderBy === undefined ? [] : orderBy.split(',').map((term) => term.trim()))
-  const { rows, nextPageToken } = await pageOf(found, order, { kind, dialect: options.registry.dialect, maxResults: limit, pageToken })
+  const { rows, nextPageToken } = await pageOf(found, order, {
+    kind,
+    dialect: services.ground.database.dialect,
+    maxResults: limit,
+    pageToken,
+  })
   // A search for what is rare has looked at everything already.
   const total = pageToken === '' && nextPageToken === undefined ? rows.length : await countOf(found)
   return { body: { items: await write(rows), total, ...(nextPageToken !== undefined && { nextPageToken }) } }

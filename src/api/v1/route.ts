@@ -1,15 +1,14 @@
 import type { Static, TSchema } from 'typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Scope } from '../../ledger/scope.ts'
-import type { ApiOptions } from '../api-options.ts'
-import type { Action, Target } from '../../contract/roles.ts'
-import type { Caller } from '../access.ts'
+import type { Action, Resource } from '../../contract/roles.ts'
+import type { Principal } from '../access.ts'
 
-/** One call of a route, checked against its schemas. */
-export interface V1Call<Query = unknown, Body = unknown> {
-  readonly options: ApiOptions
+/** One call of a route, checked against its schemas. @typeParam Services what the route asks */
+export interface V1Call<Services, Query = unknown, Body = unknown> {
+  readonly services: Services
   readonly scope: Scope
-  readonly caller: Caller
+  readonly caller: Principal
   /** Of the path. */
   readonly params: Readonly<Record<string, string>>
   readonly query: Query
@@ -32,7 +31,7 @@ export interface V1Answer<Body = unknown> {
 }
 
 /** One route: what it is, what it needs of a caller, takes and gives. The description of the API is made of these. */
-export interface V1Route {
+export interface V1Route<Services> {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Below `/api/v1`, parameters with a colon. */
   readonly path: string
@@ -42,7 +41,7 @@ export interface V1Route {
   readonly tag: string
   readonly action: Action
   /** Models that a call is about. Default: that of the path; without one the environment as a whole. */
-  readonly models?: (call: Named<any, any>) => Target['models'] | Promise<Target['models']>
+  readonly models?: (call: Named<Services, any, any>) => Resource['models'] | Promise<Resource['models']>
   readonly query?: TSchema
   readonly body?: TSchema
   /** Bytes instead of JSON. */
@@ -52,11 +51,11 @@ export interface V1Route {
   readonly status?: number
   /** Of further answers that are no errors. */
   readonly alsoStatus?: number
-  readonly handle: (call: V1Call, reply: FastifyReply) => Promise<V1Answer>
+  readonly handle: (call: V1Call<Services>, reply: FastifyReply) => Promise<V1Answer>
 }
 
 /** What is known of a call before it is let in. */
-interface Named<Query, Body> extends Pick<V1Call<Query, Body>, 'options' | 'params' | 'query' | 'body'> {
+interface Named<Services, Query, Body> extends Pick<V1Call<Services, Query, Body>, 'services' | 'params' | 'query' | 'body'> {
   readonly environment: string
 }
 
@@ -67,18 +66,19 @@ type Written<T> = T extends readonly (infer Item)[]
     ? { readonly [Key in keyof T]: object extends Pick<T, Key> ? Written<T[Key]> | undefined : Written<T[Key]> }
     : T
 
-interface Typed<Q extends TSchema, B extends TSchema, A extends TSchema> extends Omit<
-  V1Route,
+interface Typed<Services, Q extends TSchema, B extends TSchema, A extends TSchema> extends Omit<
+  V1Route<Services>,
   'query' | 'body' | 'answer' | 'models' | 'handle'
 > {
-  readonly models?: (call: Named<Static<Q>, Static<B>>) => Target['models'] | Promise<Target['models']>
+  readonly models?: (call: Named<Services, Static<Q>, Static<B>>) => Resource['models'] | Promise<Resource['models']>
   readonly query?: Q
   readonly body?: B
   readonly answer?: A
-  readonly handle: (call: V1Call<Static<Q>, Static<B>>, reply: FastifyReply) => Promise<V1Answer<Written<Static<A>>>>
+  readonly handle: (call: V1Call<Services, Static<Q>, Static<B>>, reply: FastifyReply) => Promise<V1Answer<Written<Static<A>>>>
 }
 
-/** A route whose handler knows what its schemas say. */
-export function v1Route<Q extends TSchema, B extends TSchema, A extends TSchema>(route: Typed<Q, B, A>): V1Route {
-  return route as unknown as V1Route
+/** Makes routes whose handlers know what their schemas say. @typeParam Services what they ask */
+export function v1RoutesOf<Services>() {
+  return <Q extends TSchema, B extends TSchema, A extends TSchema>(route: Typed<Services, Q, B, A>): V1Route<Services> =>
+    route as unknown as V1Route<Services>
 }

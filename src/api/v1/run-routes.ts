@@ -1,17 +1,27 @@
 import { Type } from 'typebox'
 import { ExperimentAnswer, pageOfThings, RunAnswer, SearchQuery } from '../../contract/registry-api.ts'
-import { readExperiments } from '../../registry/experiments.ts'
-import { readRuns } from '../../registry/read-runs.ts'
-import { experimentsIn, runsIn } from '../../registry/search/queries.ts'
+import { readExperiments } from '../../tracking/experiments.ts'
+import { readRuns } from '../../tracking/read-runs.ts'
+import { experimentsIn, runsIn } from '../../search/queries.ts'
 import { experimentAnswer, runAnswer } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import type { V1Route } from './route.ts'
+import type { Runs } from '../../tracking/runs.ts'
+import type { Ground } from '../../ledger/scope.ts'
+
+/** What these routes ask. */
+export interface RunServices {
+  readonly runs: Runs
+  readonly ground: Ground
+}
+
+const v1Route = v1RoutesOf<RunServices>()
 
 const tag = 'runs'
 const ACTIVE = ['active']
 
-export const RUN_ROUTES: readonly V1Route[] = [
+export const RUN_ROUTES: readonly V1Route<RunServices>[] = [
   v1Route({
     method: 'GET',
     path: '/experiments',
@@ -23,7 +33,7 @@ export const RUN_ROUTES: readonly V1Route[] = [
     answer: pageOfThings(ExperimentAnswer),
     handle: async (call) =>
       await pageAnswer(call, 'experiments', experimentsIn(searched(call), ACTIVE), async (rows) =>
-        (await readExperiments(call.options.registry.read, rows)).map(experimentAnswer),
+        (await readExperiments(call.services.ground.database.read, rows)).map(experimentAnswer),
       ),
   }),
   v1Route({
@@ -38,7 +48,9 @@ export const RUN_ROUTES: readonly V1Route[] = [
     handle: async (call) => {
       const { experimentId } = call.query
       const found = runsIn(searched(call), ACTIVE, experimentId === undefined ? undefined : [experimentId])
-      return await pageAnswer(call, 'runs', found, async (rows) => (await readRuns(call.options.registry.read, rows)).map(runAnswer))
+      return await pageAnswer(call, 'runs', found, async (rows) =>
+        (await readRuns(call.services.ground.database.read, rows)).map(runAnswer),
+      )
     },
   }),
   v1Route({
@@ -49,6 +61,6 @@ export const RUN_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: RunAnswer,
-    handle: async ({ options, scope, params }) => ({ body: runAnswer(await options.registry.runs.get(scope, params['run']!)) }),
+    handle: async ({ services, scope, params }) => ({ body: runAnswer(await services.runs.get(scope, params['run']!)) }),
   }),
 ]

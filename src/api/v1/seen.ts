@@ -2,9 +2,9 @@ import { SlipwayError } from '../../core/errors.ts'
 import type { Scope } from '../../ledger/scope.ts'
 import type { V1Call } from './route.ts'
 
-/** The scope of a call, with the revision that its caller says to have seen. @throws SLW_PRECONDITION_FAILED for what is none of ours */
-export function seen({ scope, ifMatch }: Pick<V1Call, 'scope' | 'ifMatch'>): Scope {
+/** The scope of a call, with the version of the object that its caller says to have seen. @throws SLW_PRECONDITION_FAILED for what is none of ours */
+export function seen({ scope, ifMatch }: Pick<V1Call<unknown>, 'scope' | 'ifMatch'>): Scope {
   if (ifMatch === undefined) return scope
   if (!/^\d{1,15}$/.test(ifMatch)) throw new SlipwayError('SLW_PRECONDITION_FAILED', `If-Match: "${ifMatch}" is no ETag of this object`)
-  return { ...scope, revision: Number(ifMatch) }
+  return { ...scope, resourceVersion: Number(ifMatch) }
 }

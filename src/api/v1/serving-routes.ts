@@ -1,9 +1,23 @@
 import { Type } from 'typebox'
 import { ServedAnswer } from '../../contract/registry-api.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import type { V1Route } from './route.ts'
 
-export const SERVING_ROUTES: readonly V1Route[] = [
+/** What the server beside this control plane is doing. */
+export interface ServingStatus {
+  readonly url: string
+  models(): Promise<ServedAnswer[]>
+}
+
+/** What these routes ask. */
+export interface ServingServices {
+  /** Undefined where no server is beside it. */
+  readonly serving: ServingStatus | undefined
+}
+
+const v1Route = v1RoutesOf<ServingServices>()
+
+export const SERVING_ROUTES: readonly V1Route<ServingServices>[] = [
   v1Route({
     method: 'GET',
     path: '/serving',
@@ -16,9 +30,9 @@ export const SERVING_ROUTES: readonly V1Route[] = [
       total: Type.Integer(),
       url: Type.Optional(Type.String({ description: 'Of the server; missing where there is none.' })),
     }),
-    handle: async ({ options }) => {
-      const items = (await options.serving?.models()) ?? []
-      return { body: { items, total: items.length, ...(options.serving !== undefined && { url: options.serving.url }) } }
+    handle: async ({ services }) => {
+      const items = (await services.serving?.models()) ?? []
+      return { body: { items, total: items.length, ...(services.serving !== undefined && { url: services.serving.url }) } }
     },
   }),
 ]

@@ -1,11 +1,19 @@
 import { Type } from 'typebox'
 import { SignerAnswer } from '../../contract/registry-api.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import type { V1Route } from './route.ts'
+import type { Signers } from '../../models/signers.ts'
+
+/** What these routes ask. */
+export interface SignerServices {
+  readonly signers: Signers
+}
+
+const v1Route = v1RoutesOf<SignerServices>()
 
 const tag = 'signatures'
 
-export const SIGNER_ROUTES: readonly V1Route[] = [
+export const SIGNER_ROUTES: readonly V1Route<SignerServices>[] = [
   v1Route({
     method: 'GET',
     path: '/signers',
@@ -14,8 +22,8 @@ export const SIGNER_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: Type.Object({ items: Type.Array(SignerAnswer), total: Type.Integer() }),
-    handle: async ({ options, scope }) => {
-      const items = await options.signers.list(scope)
+    handle: async ({ services, scope }) => {
+      const items = await services.signers.list(scope)
       return { body: { items, total: items.length } }
     },
   }),
@@ -35,7 +43,7 @@ export const SIGNER_ROUTES: readonly V1Route[] = [
     ),
     answer: SignerAnswer,
     status: 201,
-    handle: async ({ options, scope, body }) => ({ body: await options.signers.add(scope, body.name, body.pem), status: 201 }),
+    handle: async ({ services, scope, body }) => ({ body: await services.signers.add(scope, body.name, body.pem), status: 201 }),
   }),
   v1Route({
     method: 'DELETE',
@@ -44,8 +52,8 @@ export const SIGNER_ROUTES: readonly V1Route[] = [
     summary: 'Believe them no more',
     tag,
     action: 'admin',
-    handle: async ({ options, scope, params }) => {
-      await options.signers.remove(scope, params['name']!)
+    handle: async ({ services, scope, params }) => {
+      await services.signers.remove(scope, params['name']!)
       return {}
     },
   }),

@@ -17,7 +17,12 @@ const BEAT_MS = 15_000
  * @param next the messages after an id, waiting for them up to the signal; none when the signal has come
  */
 export async function sendEvents(
-  { call, reply, from, ended }: { call: Pick<V1Call, 'request' | 'stillMay'>; reply: FastifyReply; from: number; ended: AbortSignal },
+  {
+    call,
+    reply,
+    from,
+    ended,
+  }: { call: Pick<V1Call<unknown>, 'request' | 'stillMay'>; reply: FastifyReply; from: number; ended: AbortSignal },
   next: (after: number, signal: AbortSignal) => Promise<{ readonly messages: readonly Message[]; readonly upTo: number }>,
 ): Promise<void> {
   const gone = new AbortController()

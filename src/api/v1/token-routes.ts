@@ -3,9 +3,19 @@ import { OwnTokenBody } from '../../contract/access-api.ts'
 import { KeyAnswer } from '../../contract/registry-api.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { keyAnswer } from './key-routes.ts'
-import { v1Route } from './route.ts'
-import type { Caller } from '../access.ts'
+import { v1RoutesOf } from './route.ts'
+import type { Principal } from '../access.ts'
 import type { V1Route } from './route.ts'
+import type { Keys } from '../../access/keys.ts'
+import type { Ground } from '../../ledger/scope.ts'
+
+/** What these routes ask. */
+export interface TokenServices {
+  readonly keys: Keys
+  readonly ground: Ground
+}
+
+const v1Route = v1RoutesOf<TokenServices>()
 
 const tag = 'tokens'
 const LIFE_MS = 90 * 24 * 3600 * 1000
@@ -13,12 +23,12 @@ const LIFE_MS = 90 * 24 * 3600 * 1000
 export const LOGIN_SCOPE = 'login'
 
 /** @throws SLW_FORBIDDEN for who is no person */
-function personOf({ personId, name, kind }: Caller): string {
+function personOf({ personId, name, kind }: Principal): string {
   if (personId !== undefined) return personId
   throw new SlipwayError('SLW_FORBIDDEN', `${kind} "${name}" is no person who has signed in: machines get keys (POST /keys)`)
 }
 
-export const TOKEN_ROUTES: readonly V1Route[] = [
+export const TOKEN_ROUTES: readonly V1Route<TokenServices>[] = [
   v1Route({
     method: 'GET',
     path: '/tokens',
@@ -27,9 +37,9 @@ export const TOKEN_ROUTES: readonly V1Route[] = [
     tag,
     action: 'identify',
     answer: Type.Object({ items: Type.Array(KeyAnswer), total: Type.Integer() }),
-    handle: async ({ options, caller }) => {
+    handle: async ({ services, caller }) => {
       const person = personOf(caller)
-      const items = (await options.keys.list()).filter(({ personId }) => personId === person).map(keyAnswer)
+      const items = (await services.keys.list()).filter(({ personId }) => personId === person).map(keyAnswer)
       return { body: { items, total: items.length } }
     },
   }),
@@ -43,14 +53,14 @@ export const TOKEN_ROUTES: readonly V1Route[] = [
     body: OwnTokenBody,
     answer: KeyAnswer,
     status: 201,
-    handle: async ({ options, scope, body, caller }) => {
+    handle: async ({ services, scope, body, caller }) => {
       const personId = personOf(caller)
-      const shown = caller.keyId === undefined ? undefined : await options.keys.get(caller.keyId)
+      const shown = caller.keyId === undefined ? undefined : await services.keys.get(caller.keyId)
       if (shown !== undefined && !shown.scopes.includes(LOGIN_SCOPE))
         throw new SlipwayError('SLW_FORBIDDEN', 'a token does not make tokens: sign in with slipway login')
-      const latest = options.registry.ground.clock.epochMs() + LIFE_MS
+      const latest = services.ground.clock.epochMs() + LIFE_MS
       const expiresAt = Math.min(body.expiresAt ?? latest, latest)
-      const { key, info } = await options.keys.create(
+      const { key, info } = await services.keys.create(
         { ...scope, once: undefined },
         { name: body.name, scopes: ['person'], expiresAt, personId },
       )
@@ -64,11 +74,11 @@ export const TOKEN_ROUTES: readonly V1Route[] = [
     summary: "End one of the caller's own tokens",
     tag,
     action: 'identify',
-    handle: async ({ options, params, caller }) => {
+    handle: async ({ services, params, caller }) => {
       const person = personOf(caller)
-      const own = await options.keys.get(params['token']!)
+      const own = await services.keys.get(params['token']!)
       if (own?.personId !== person) throw new SlipwayError('SLW_NOT_FOUND', `no token of yours has the id ${params['token']}`)
-      await options.keys.revoke(own.id)
+      await services.keys.revoke(own.id)
       return {}
     },
   }),

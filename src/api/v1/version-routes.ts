@@ -12,19 +12,36 @@ import {
   VersionUpdateBody,
 } from '../../contract/registry-api.ts'
 import { SlipwayError } from '../../core/errors.ts'
-import { requireModel } from '../../registry/models.ts'
-import { readVersions } from '../../registry/read-versions.ts'
-import { versionsIn } from '../../registry/search/queries.ts'
-import { filesBelow } from '../../registry/file-trees.ts'
+import { requireModel } from '../../models/models.ts'
+import { readVersions } from '../../models/read-versions.ts'
+import { versionsIn } from '../../search/queries.ts'
+import { filesBelow } from '../../files/file-trees.ts'
 import { requireSource } from '../access.ts'
 import { sendFile } from '../send-file.ts'
 import { tagsOf, versionAnswer } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
 import { seen } from './seen.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import type { Static } from 'typebox'
-import type { Version } from '../../registry/read-versions.ts'
+import type { Version } from '../../models/read-versions.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
+import type { Retold } from './v1-door.ts'
+import type { Versions } from '../../models/versions.ts'
+import type { Signers } from '../../models/signers.ts'
+import type { Files } from '../../models/placed-files.ts'
+import type { Contents } from '../../files/contents.ts'
+import type { Ground } from '../../ledger/scope.ts'
+
+/** What these routes ask. */
+export interface VersionServices {
+  readonly versions: Versions
+  readonly signers: Signers
+  readonly files: Files
+  readonly contents: Contents
+  readonly ground: Ground
+}
+
+const v1Route = v1RoutesOf<VersionServices>()
 
 const tag = 'versions'
 const VERSION = '/models/:model/versions/:version'
@@ -32,21 +49,26 @@ const VERSION = '/models/:model/versions/:version'
 function answered(version: Version, status?: number): V1Answer<VersionAnswer> {
   return {
     body: versionAnswer(version),
-    etag: String(version.revision),
+    etag: String(version.resourceVersion),
     ...(status !== undefined && { status, location: `/api/v1/models/${encodeURIComponent(version.model)}/versions/${version.number}` }),
   }
 }
 
 /** The model and number of the path. */
-function named({ params }: Pick<V1Call, 'params'>): [model: string, version: string] {
+function named({ params }: Pick<V1Call<VersionServices>, 'params'>): [model: string, version: string] {
   return [params['model']!, params['version']!]
 }
 
-async function versionOf({ options, scope, params }: V1Call): Promise<Version> {
-  return await options.registry.versions.get(scope, params['model']!, params['version']!)
+async function versionOf({ services, scope, params }: V1Call<VersionServices>): Promise<Version> {
+  return await services.versions.get(scope, params['model']!, params['version']!)
 }
 
-export const VERSION_ROUTES: readonly V1Route[] = [
+export const retoldVersion: Retold<VersionServices> = async ({ versions }, scope, name) => {
+  const [model = '', number = ''] = name.split('/')
+  return { status: 200, body: versionAnswer(await versions.get(scope, model, number)) }
+}
+
+export const VERSION_ROUTES: readonly V1Route<VersionServices>[] = [
   v1Route({
     method: 'GET',
     path: '/versions',
@@ -58,7 +80,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     answer: pageOfThings(VersionAnswer),
     handle: async (call) =>
       await pageAnswer(call, 'versions', versionsIn(searched(call)), async (rows) =>
-        (await readVersions(call.options.registry.read, rows)).map(versionAnswer),
+        (await readVersions(call.services.ground.database.read, rows)).map(versionAnswer),
       ),
   }),
   v1Route({
@@ -71,11 +93,11 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     query: SearchQuery,
     answer: pageOfThings(VersionAnswer),
     handle: async (call) => {
-      const { registry } = call.options
+      const { read } = call.services.ground.database
       const model = call.params['model']!
-      await requireModel(registry.read, call.scope, model)
+      await requireModel(read, call.scope, model)
       const found = versionsIn(searched(call), model)
-      return await pageAnswer(call, 'versions', found, async (rows) => (await readVersions(registry.read, rows)).map(versionAnswer))
+      return await pageAnswer(call, 'versions', found, async (rows) => (await readVersions(read, rows)).map(versionAnswer))
     },
   }),
   v1Route({
@@ -110,7 +132,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     action: 'write',
     body: VersionUpdateBody,
     answer: VersionAnswer,
-    handle: async (call) => answered(await call.options.registry.versions.update(seen(call), ...named(call), call.body)),
+    handle: async (call) => answered(await call.services.versions.update(seen(call), ...named(call), call.body)),
   }),
   v1Route({
     method: 'DELETE',
@@ -120,7 +142,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     tag,
     action: 'write',
     handle: async (call) => {
-      await call.options.registry.versions.delete(seen(call), ...named(call))
+      await call.services.versions.delete(seen(call), ...named(call))
       return {}
     },
   }),
@@ -132,7 +154,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     tag,
     action: 'write',
     answer: VersionAnswer,
-    handle: async (call) => answered(await call.options.registry.versions.restore(call.scope, ...named(call))),
+    handle: async (call) => answered(await call.services.versions.restore(call.scope, ...named(call))),
   }),
   v1Route({
     method: 'PUT',
@@ -145,7 +167,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     answer: VersionAnswer,
     handle: async (call) => {
       const { state: approval, reason } = call.body
-      return answered(await call.options.registry.versions.judge(seen(call), ...named(call), { approval, reason }))
+      return answered(await call.services.versions.judge(seen(call), ...named(call), { approval, reason }))
     },
   }),
   v1Route({
@@ -156,7 +178,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     tag,
     action: 'write',
     answer: VersionAnswer,
-    handle: async (call) => answered(await call.options.registry.versions.inspectAgain(seen(call), ...named(call))),
+    handle: async (call) => answered(await call.services.versions.inspectAgain(seen(call), ...named(call))),
   }),
   v1Route({
     method: 'GET',
@@ -172,7 +194,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     answer: DiffAnswer,
     handle: async (call) => {
       const to = await versionOf(call)
-      const from = await call.options.registry.versions.get(call.scope, call.params['model']!, String(call.query.from))
+      const from = await call.services.versions.get(call.scope, call.params['model']!, String(call.query.from))
       const { compatibility, changes } = compareSignatures(from.signature, to.signature)
       return { body: { from: from.number, to: to.number, compatibility, changes: [...changes] } }
     },
@@ -187,7 +209,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     answer: Type.Object({ items: Type.Array(FileAnswer), total: Type.Integer() }),
     handle: async (call) => {
       const version = await versionOf(call)
-      const items = await filesBelow(call.options.registry.read, `version:${version.id}`)
+      const items = await filesBelow(call.services.ground.database.read, `version:${version.id}`)
       return { body: { items: items.map(({ path, size, contentId }) => ({ path, size, contentId })), total: items.length } }
     },
   }),
@@ -200,7 +222,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     action: 'read',
     handle: async (call, reply) => {
       const version = await versionOf(call)
-      const { files, contents } = call.options
+      const { files, contents } = call.services
       const file = await files.find(call.scope, { root: `version:${version.id}`, path: call.params['*']! })
       await sendFile({ contents, file, range: call.request.headers.range }, reply)
       return {}
@@ -215,7 +237,7 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     action: 'read',
     answer: Type.Object({ items: Type.Array(SignatureAnswer), total: Type.Integer() }),
     handle: async (call) => {
-      const items = await call.options.signers.signaturesOf(call.scope, ...named(call))
+      const items = await call.services.signers.signaturesOf(call.scope, ...named(call))
       return { body: { items, total: items.length } }
     },
   }),
@@ -232,16 +254,16 @@ export const VERSION_ROUTES: readonly V1Route[] = [
     ),
     answer: SignatureAnswer,
     status: 201,
-    handle: async (call) => ({ body: await call.options.signers.attach(seen(call), ...named(call), call.body.bundle), status: 201 }),
+    handle: async (call) => ({ body: await call.services.signers.attach(seen(call), ...named(call), call.body.bundle), status: 201 }),
   }),
 ]
 
-async function createVersion(call: V1Call<unknown, Static<typeof NewVersionBody>>): Promise<V1Answer<VersionAnswer>> {
-  const { options, scope, body, params } = call
+async function createVersion(call: V1Call<VersionServices, unknown, Static<typeof NewVersionBody>>): Promise<V1Answer<VersionAnswer>> {
+  const { services, scope, body, params } = call
   requireSource(call.caller, scope.environment, body.source)
   const { files, source, tags, provenance, ...rest } = body
   if ((files === undefined) === (source === undefined)) throw new SlipwayError('SLW_INPUT_INVALID', 'give either `files` or `source`')
-  const { versions } = options.registry
+  const { versions } = services
   const known = { ...rest, tags: tagsOf(tags), provenance, runId: provenance?.runId }
   if (source !== undefined) return answered(await versions.create(scope, params['model']!, { ...known, source }), 201)
   const tree = (files ?? []).map(({ path, contentId }) => ({ path, contentId, size: 0 }))

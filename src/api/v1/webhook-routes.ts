@@ -1,11 +1,19 @@
 import { Type } from 'typebox'
-import { DeliveryAnswer, NewWebhookBody, WebhookAnswer, WebhookUpdateBody } from '../../contract/registry-api.ts'
+import { WebhookDeliveryAnswer, NewWebhookBody, WebhookAnswer, WebhookUpdateBody } from '../../contract/registry-api.ts'
 import { secretReference } from '../../security/secrets/reference.ts'
 import { requireEverywhere } from '../access.ts'
-import { v1Route } from './route.ts'
-import type { Caller } from '../access.ts'
+import { v1RoutesOf } from './route.ts'
+import type { Principal } from '../access.ts'
 import type { Webhook } from '../../ledger/webhooks.ts'
 import type { V1Route } from './route.ts'
+import type { Webhooks } from '../../ledger/webhooks.ts'
+
+/** What these routes ask. */
+export interface WebhookServices {
+  readonly webhooks: Webhooks
+}
+
+const v1Route = v1RoutesOf<WebhookServices>()
 
 const tag = 'webhooks'
 
@@ -14,13 +22,13 @@ function answerOf({ description, events, ...rest }: Webhook): WebhookAnswer {
 }
 
 /** Whoever names a place has us read it. @throws SLW_FORBIDDEN, SLW_CONFIG_INVALID */
-function requireSecretPlace(caller: Caller, secret: string | null | undefined): void {
+function requireSecretPlace(caller: Principal, secret: string | null | undefined): void {
   if (secret === undefined || secret === null) return
   requireEverywhere(caller)
   secretReference('secret', secret)
 }
 
-export const WEBHOOK_ROUTES: readonly V1Route[] = [
+export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices>[] = [
   v1Route({
     method: 'GET',
     path: '/webhooks',
@@ -29,8 +37,8 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: Type.Object({ items: Type.Array(WebhookAnswer), total: Type.Integer() }),
-    handle: async ({ options, scope }) => {
-      const items = (await options.webhooks.list(scope)).map(answerOf)
+    handle: async ({ services, scope }) => {
+      const items = (await services.webhooks.list(scope)).map(answerOf)
       return { body: { items, total: items.length } }
     },
   }),
@@ -44,9 +52,9 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     body: NewWebhookBody,
     answer: WebhookAnswer,
     status: 201,
-    handle: async ({ options, scope, body, caller }) => {
+    handle: async ({ services, scope, body, caller }) => {
       requireSecretPlace(caller, body.secret)
-      const webhook = await options.webhooks.create(scope, body)
+      const webhook = await services.webhooks.create(scope, body)
       return { body: answerOf(webhook), status: 201, location: `/api/v1/webhooks/${webhook.id}` }
     },
   }),
@@ -58,7 +66,7 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     answer: WebhookAnswer,
-    handle: async ({ options, scope, params }) => ({ body: answerOf(await options.webhooks.get(scope, params['id']!)) }),
+    handle: async ({ services, scope, params }) => ({ body: answerOf(await services.webhooks.get(scope, params['id']!)) }),
   }),
   v1Route({
     method: 'PATCH',
@@ -69,12 +77,12 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     action: 'admin',
     body: WebhookUpdateBody,
     answer: WebhookAnswer,
-    handle: async ({ options, scope, params, body, caller }) => {
+    handle: async ({ services, scope, params, body, caller }) => {
       requireSecretPlace(caller, body.secret)
       const id = params['id']!
       // Else what a secret signs would go to somebody whom nobody who may name it has chosen.
-      if (body.url !== undefined && body.secret !== null && (await options.webhooks.get(scope, id)).signed) requireEverywhere(caller)
-      return { body: answerOf(await options.webhooks.update(scope, id, body)) }
+      if (body.url !== undefined && body.secret !== null && (await services.webhooks.get(scope, id)).signed) requireEverywhere(caller)
+      return { body: answerOf(await services.webhooks.update(scope, id, body)) }
     },
   }),
   v1Route({
@@ -84,8 +92,8 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     summary: 'Tell them no more; deliveries go too',
     tag,
     action: 'admin',
-    handle: async ({ options, scope, params }) => {
-      await options.webhooks.delete(scope, params['id']!)
+    handle: async ({ services, scope, params }) => {
+      await services.webhooks.delete(scope, params['id']!)
       return {}
     },
   }),
@@ -97,9 +105,9 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     tag,
     action: 'read',
     query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })) }, { additionalProperties: false }),
-    answer: Type.Object({ items: Type.Array(DeliveryAnswer) }),
-    handle: async ({ options, scope, params, query }) => ({
-      body: { items: await options.webhooks.deliveries(scope, params['id']!, query.limit ?? 100) },
+    answer: Type.Object({ items: Type.Array(WebhookDeliveryAnswer) }),
+    handle: async ({ services, scope, params, query }) => ({
+      body: { items: await services.webhooks.deliveries(scope, params['id']!, query.limit ?? 100) },
     }),
   }),
   v1Route({
@@ -109,7 +117,7 @@ export const WEBHOOK_ROUTES: readonly V1Route[] = [
     summary: 'Send it once more, under the same id',
     tag,
     action: 'admin',
-    answer: DeliveryAnswer,
-    handle: async ({ options, scope, params }) => ({ body: await options.webhooks.redeliver(scope, params['id']!, params['delivery']!) }),
+    answer: WebhookDeliveryAnswer,
+    handle: async ({ services, scope, params }) => ({ body: await services.webhooks.redeliver(scope, params['id']!, params['delivery']!) }),
   }),
 ]

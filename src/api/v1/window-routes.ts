@@ -7,15 +7,25 @@ import { oneOf } from '../../contract/schema.ts'
 import { inputInvalid, SlipwayError } from '../../core/errors.ts'
 import { recentSpan, trafficOf } from '../../monitoring/traffic.ts'
 import { requireOwnServer } from './follow-routes.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
 import type { V1Route } from './route.ts'
+import type { Windows } from '../../monitoring/windows.ts'
+import type { Ground } from '../../ledger/scope.ts'
+
+/** What these routes ask. */
+export interface WindowServices {
+  readonly windows: Windows
+  readonly ground: Ground
+}
+
+const v1Route = v1RoutesOf<WindowServices>()
 
 const tag = 'windows'
 const closed = { additionalProperties: false } as const
 const Optional = Type.Optional
 
-export const WINDOW_ROUTES: readonly V1Route[] = [
+export const WINDOW_ROUTES: readonly V1Route<WindowServices>[] = [
   v1Route({
     method: 'POST',
     path: '/servers/:server/windows',
@@ -27,7 +37,7 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
       { sentAt: Type.Integer({ description: 'By the clock of the server.' }), windows: Type.Array(AnyWindow, { maxItems: 20_000 }) },
       closed,
     ),
-    handle: async ({ options, scope, params, body, caller }) => {
+    handle: async ({ services, scope, params, body, caller }) => {
       const server = params['server']!
       requireOwnServer(caller, server)
       const other = body.windows.find(({ key }) => key.server !== server)
@@ -38,7 +48,7 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
         if ('value' in read) return read.value
         throw inputInvalid(read.issues.map((issue) => ({ ...issue, path: `windows[${index}].${issue.path}` })))
       })
-      await options.windows.add(scope.environment, windows, body.sentAt)
+      await services.windows.add(scope.environment, windows, body.sentAt)
       return {}
     },
   }),
@@ -75,11 +85,11 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
       ),
       total: Type.Integer(),
     }),
-    handle: async ({ options, scope, query }) => {
+    handle: async ({ services, scope, query }) => {
       const { span, from, until, endpoint, source } = query
       if (until - from > 10_000 * SPANS[span].spanMs)
         throw new SlipwayError('SLW_INPUT_INVALID', `from and until are more than 10000 spans of ${span} apart: ask for a longer span`)
-      const found = await options.windows.list(scope.environment, { span, fromMs: from, untilMs: until, endpoint, source })
+      const found = await services.windows.list(scope.environment, { span, fromMs: from, untilMs: until, endpoint, source })
       const items = found.map(({ series, ...rollup }) => ({ ...rollup, series: writeSeries(series) }))
       return { body: { items, total: items.length } }
     },
@@ -106,10 +116,10 @@ export const WINDOW_ROUTES: readonly V1Route[] = [
       from: Type.Integer(),
       until: Type.Integer(),
     }),
-    handle: async ({ options, scope, query }) => {
+    handle: async ({ services, scope, query }) => {
       const lengthMs = Math.round((query.lastMs ?? 60_000) / 10_000) * 10_000
-      const { fromMs, untilMs } = recentSpan(options.registry.ground.clock.epochMs(), lengthMs)
-      const rollups = await options.windows.list(scope.environment, {
+      const { fromMs, untilMs } = recentSpan(services.ground.clock.epochMs(), lengthMs)
+      const rollups = await services.windows.list(scope.environment, {
         span: '10s',
         fromMs,
         untilMs,

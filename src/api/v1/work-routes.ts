@@ -3,9 +3,17 @@ import { oneOf } from '../../contract/schema.ts'
 import { WORK_STATES, WorkAnswer, WorkCountAnswer } from '../../contract/work-api.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { requireEverywhere } from '../access.ts'
-import { v1Route } from './route.ts'
+import { v1RoutesOf } from './route.ts'
 import type { WorkItem } from '../../storage/work/work-item.ts'
 import type { V1Route } from './route.ts'
+import type { WorkQueue } from '../../storage/work/work-queue.ts'
+
+/** What these routes ask. */
+export interface WorkServices {
+  readonly work: WorkQueue
+}
+
+const v1Route = v1RoutesOf<WorkServices>()
 
 const tag = 'work'
 const LIMIT = 100
@@ -21,7 +29,7 @@ function placeOf(token: string): { createdAt: number; id: string } {
   throw new SlipwayError('SLW_INPUT_INVALID', `pageToken ${JSON.stringify(token)} is none that was given out`)
 }
 
-export const WORK_ROUTES: readonly V1Route[] = [
+export const WORK_ROUTES: readonly V1Route<WorkServices>[] = [
   v1Route({
     method: 'GET',
     path: '/work',
@@ -44,7 +52,7 @@ export const WORK_ROUTES: readonly V1Route[] = [
       counts: Type.Array(WorkCountAnswer, { description: 'Of everything, whatever was asked for.' }),
       nextPageToken: Type.Optional(Type.String()),
     }),
-    handle: async ({ options: { work }, query, caller }) => {
+    handle: async ({ services: { work }, query, caller }) => {
       requireEverywhere(caller)
       const { kind, state, limit = LIMIT, pageToken } = query
       const found = await work.list({ kind, state }, limit + 1, pageToken === undefined ? undefined : placeOf(pageToken))
@@ -71,7 +79,7 @@ export const WORK_ROUTES: readonly V1Route[] = [
     tag,
     action: 'admin',
     answer: WorkAnswer,
-    handle: async ({ options: { work }, params, caller }) => {
+    handle: async ({ services: { work }, params, caller }) => {
       requireEverywhere(caller)
       return { body: workAnswer(required(await work.get(params['id']!), params['id']!)) }
     },
@@ -84,7 +92,7 @@ export const WORK_ROUTES: readonly V1Route[] = [
     tag,
     action: 'admin',
     answer: WorkAnswer,
-    handle: async ({ options: { work }, params, caller }) => {
+    handle: async ({ services: { work }, params, caller }) => {
       requireEverywhere(caller)
       const id = params['id']!
       const { kind, schedule } = required(await work.get(id), id)
@@ -101,7 +109,7 @@ export const WORK_ROUTES: readonly V1Route[] = [
     tag,
     action: 'admin',
     answer: WorkAnswer,
-    handle: async ({ options: { work }, params, caller }) => {
+    handle: async ({ services: { work }, params, caller }) => {
       requireEverywhere(caller)
       const id = params['id']!
       required(await work.get(id), id)

@@ -2,11 +2,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { SlipwayError } from '../../core/errors.ts'
 import { parseDurationMs } from '../../core/units.ts'
 import { note, print, style } from '../output.ts'
-import { part, show } from '../registry/registry-command.ts'
+import { part, show } from '../control-plane/registry-command.ts'
 import { endpointView } from './views.ts'
 import type { AppliedAnswer, EndpointAnswer } from '../../contract/delivery-api.ts'
-import type { RegistryClient } from '../registry/client.ts'
-import type { RegistryOptions } from '../registry/registry-command.ts'
+import type { RegistryClient } from '../control-plane/client.ts'
+import type { RegistryOptions } from '../control-plane/registry-command.ts'
 
 export interface ChangeOptions extends RegistryOptions {
   readonly allowBreaking?: boolean

@@ -1,8 +1,8 @@
 /** How endpoints and servers are shown to people. */
 import { style, table } from '../output.ts'
-import { time } from '../registry/registry-command.ts'
+import { time } from '../control-plane/registry-command.ts'
 import type { EndpointAnswer, RevisionAnswer, ServerAnswer, ServerReportAnswer } from '../../contract/delivery-api.ts'
-import type { View } from '../registry/registry-command.ts'
+import type { View } from '../control-plane/registry-command.ts'
 
 function versionsText({ variants }: Pick<RevisionAnswer, 'variants'>): string {
   return variants.map(({ model, version, weight }) => `${model}/${version}${weight === 100 ? '' : ` ${weight}%`}`).join(', ')

@@ -1,4 +1,4 @@
-import { steadyLoop } from '../load-generator.ts'
+import { steadyLoop } from '../server/load-generator.ts'
 import { describeCandidate } from './candidates.ts'
 import { GROWTH, pointOf, sampleOf, scoreOf } from './point.ts'
 import type { Candidate } from './candidates.ts'

@@ -1,6 +1,6 @@
 import { mergeHistograms, quantile } from '../../contract/statistics/histogram.ts'
 import type { HistogramData } from '../../contract/statistics/histogram.ts'
-import type { LoadResult } from '../load-generator.ts'
+import type { LoadResult } from '../server/load-generator.ts'
 
 /** What so many clients got. */
 export interface Point {

@@ -1,5 +1,5 @@
 import { messageOf } from '../../core/errors.ts'
-import { closedLoop } from '../load-generator.ts'
+import { closedLoop } from '../server/load-generator.ts'
 import { describeCandidate, keyOf } from './candidates.ts'
 import { Meter, TYPICAL_LEVELS, within } from './meter.ts'
 import { compareScores, pointOf, scoreOf } from './point.ts'

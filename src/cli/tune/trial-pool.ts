@@ -1,4 +1,4 @@
-import { closedLoop } from '../load-generator.ts'
+import { closedLoop } from '../server/load-generator.ts'
 import { keyOf } from './candidates.ts'
 import { openTrial } from './trial.ts'
 import type { Candidate } from './candidates.ts'

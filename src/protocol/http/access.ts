@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { bearerOf } from '../../security/bearer.ts'
-import type { ApiKeys, Caller, Scope } from '../../security/api-keys.ts'
+import type { ApiKeys, KeyHolder, KeyScope } from '../../security/api-keys.ts'
 import type { Exchange } from './exchange.ts'
 import type { Params, RouteAccess } from './routes.ts'
 
@@ -39,7 +39,7 @@ export function requireAccess(options: AccessOptions, exchange: Exchange, needed
   if (model !== undefined) requireModel(caller, model)
 }
 
-function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Exchange): Caller {
+function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Exchange): KeyHolder {
   const key = bearerOf(exchange.header('authorization')) ?? exchange.header('x-api-key')
   if (key === undefined)
     throw new SlipwayError('SLW_UNAUTHENTICATED', 'this server wants an API key: send Authorization: Bearer KEY, or X-API-Key: KEY')
@@ -48,7 +48,7 @@ function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Exchange): Caller {
   return caller
 }
 
-function requireScope(caller: Caller, scope: Scope): void {
+function requireScope(caller: KeyHolder, scope: KeyScope): void {
   if (caller.scopes.has(scope)) return
   throw new SlipwayError(
     'SLW_FORBIDDEN',
@@ -60,12 +60,12 @@ function requireScope(caller: Caller, scope: Scope): void {
  * Holds a key for some models only to them. The answer is the same whether there is such a model or not.
  * @throws SLW_FORBIDDEN
  */
-export function requireModel(caller: Caller | undefined, model: string): void {
+export function requireModel(caller: KeyHolder | undefined, model: string): void {
   if (permits(caller, model)) return
   throw new SlipwayError('SLW_FORBIDDEN', `the API key "${caller?.name}" is not for the model "${model}"`)
 }
 
 /** Whether a caller may know of a model. */
-export function permits(caller: Caller | undefined, model: string): boolean {
+export function permits(caller: KeyHolder | undefined, model: string): boolean {
   return caller?.models === undefined || caller.models.has(model)
 }

@@ -5,14 +5,14 @@ import { roundMs } from '../../core/units.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import type { Static, TSchema } from 'typebox'
-import type { KnownModel, Switched, SwitchTarget } from '../../serving/repository/repository.ts'
+import type { KnownModel, Switched, SwitchTo } from '../../serving/repository/repository.ts'
 import type { Exchange } from './exchange.ts'
 import type { Route } from './routes.ts'
 
 /** What an administrator may ask of a server. */
 export interface Administration {
   models(): Promise<readonly KnownModel[]>
-  switchTo(model: string, target: SwitchTarget): Promise<Switched>
+  switchTo(model: string, target: SwitchTo): Promise<Switched>
   load(model: string): Promise<Switched>
   unload(model: string): Promise<void>
   logLevel(): Promise<string>
@@ -95,7 +95,7 @@ async function refuseParameters(exchange: Exchange): Promise<void> {
     throw new SlipwayError('SLW_NOT_IMPLEMENTED', `parameter "${name}" is not offered: models are loaded from their folder as it is`)
 }
 
-function switchTarget({ model_path: path, version }: Static<typeof SwitchNamed>): SwitchTarget {
+function switchTarget({ model_path: path, version }: Static<typeof SwitchNamed>): SwitchTo {
   if (path !== undefined && version === undefined) return { path }
   if (version !== undefined && path === undefined) return { version }
   throw new SlipwayError('SLW_BAD_REQUEST', 'expected {"model_path": PATH}, {"version": VERSION} or {"version": "policy"}')

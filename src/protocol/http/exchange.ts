@@ -3,7 +3,7 @@ import { ownError } from './error-form.ts'
 import { decompress, isGzip } from './gzip.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import type { Caller } from '../../security/api-keys.ts'
+import type { KeyHolder } from '../../security/api-keys.ts'
 import type { Cors } from './cors.ts'
 import type { ErrorForm } from './error-form.ts'
 import type { HttpLimits } from './options.ts'
@@ -46,7 +46,7 @@ export class Exchange {
   #cancel: (() => void) | undefined
   #abandonBody: ((error: SlipwayError) => void) | undefined
 
-  #caller: Caller | undefined
+  #caller: KeyHolder | undefined
   #adminCall: AdminCall | undefined
   #errorForm: ErrorForm = ownError
   #status = 0
@@ -70,12 +70,12 @@ export class Exchange {
   }
 
   /** Whose API key it came with; undefined where no keys are set, and on open routes. */
-  get caller(): Caller | undefined {
+  get caller(): KeyHolder | undefined {
     return this.#caller
   }
 
   /** It has shown a key. */
-  letIn(caller: Caller): void {
+  letIn(caller: KeyHolder): void {
     this.#caller = caller
   }
 

@@ -3,7 +3,7 @@ import { priorityOf } from '../priority.ts'
 import { requireModel } from './access.ts'
 import type { Answered, Caller, Prepared, Terms } from '../../serving/caller.ts'
 import type { Loaded } from '../../serving/variant.ts'
-import type { Conversation, Target } from './dialects/dialect.ts'
+import type { Conversation, ModelAddress } from './dialects/dialect.ts'
 import type { Exchange } from './exchange.ts'
 
 export interface HttpCallerOptions {
@@ -11,7 +11,7 @@ export interface HttpCallerOptions {
   /** Name of the dialect. */
   readonly protocol: string
   /** What is asked for. @throws what of the address cannot be understood */
-  readonly target: () => Target
+  readonly target: () => ModelAddress
   readonly conversation: Conversation
 }
 
@@ -23,7 +23,7 @@ export class HttpCaller implements Caller<Buffer> {
   readonly startedMs: number
   readonly part: ((part: Answered) => void) | undefined
   readonly #exchange: Exchange
-  readonly #target: () => Target
+  readonly #target: () => ModelAddress
   readonly #conversation: Conversation
 
   constructor({ exchange, protocol, target, conversation }: HttpCallerOptions) {

@@ -4,7 +4,7 @@ import { sampleOf } from '../../signature/example.ts'
 import { elementAt } from '../../tensor/tensor.ts'
 import { permits } from './access.ts'
 import { exampleBody, pythonSnippet, curlLine, typescriptSnippet } from './examples.ts'
-import type { Caller } from '../../security/api-keys.ts'
+import type { KeyHolder } from '../../security/api-keys.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { Feature, Signature } from '../../signature/signature.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
@@ -15,7 +15,7 @@ type Json = Record<string, unknown>
  * OpenAPI 3.1 of this server as it is: a schema for each model from its signature, with examples that work.
  * @param caller who asks, where keys are set: models that are not for them are left out
  */
-export function openApi(dataPlane: DataPlane, url: string, caller?: Caller): Json {
+export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): Json {
   const paths: Json = {
     ...(dataPlane.endpoints.size === 1 && { '/predict': { post: anyPredict() } }),
     '/health': { get: plain('Health', 'What is loaded and, where something is not, why.', 'health') },

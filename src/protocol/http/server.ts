@@ -1,3 +1,4 @@
+/** Protocol brings wire shapes to the one way in and answers back, one file per dialect, and decides nothing itself. This file is the HTTP server. */
 import { requireAccess } from './access.ts'
 import { isPreflight } from './cors.ts'
 import { SlipwayError } from '../../core/errors.ts'

@@ -29,7 +29,7 @@ export interface RepositoryOptions {
 }
 
 /** What a switch is to: a path, a version of the model's own folder, or what the policy says. */
-export type SwitchTarget = { readonly path: string } | { readonly version: string }
+export type SwitchTo = { readonly path: string } | { readonly version: string }
 
 export interface Switched {
   readonly model: string
@@ -151,7 +151,7 @@ export class Repository {
    * when the new one serves and the old one has ended; when the new one cannot be served, the old one goes on.
    * @throws SLW_MODEL_NOT_FOUND, SLW_PATH_REFUSED, SLW_PATH_NOT_FOUND, and what is wrong with the new version
    */
-  async switchTo(name: string, target: SwitchTarget): Promise<Switched> {
+  async switchTo(name: string, target: SwitchTo): Promise<Switched> {
     const ended = await this.#exclusive(async () => {
       if ('version' in target && target.version === 'policy') {
         // What the folder says now, and not what it said at the last look.

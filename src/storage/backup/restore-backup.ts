@@ -11,11 +11,20 @@ import { SlipwayError } from '../../core/errors.ts'
 import { faultPoint } from '../../core/fail-point.ts'
 import { fillDatabase } from '../sql/open.ts'
 import { openObjectStore } from '../objects/open.ts'
-import { BACKED_UP } from './tables.ts'
 import { BackupManifest, END_FILE, MANIFEST_FILE, OBJECTS_FOLDER, TABLES_FOLDER } from './manifest.ts'
 import type { Transaction } from 'kysely'
 import type { ObjectStore } from '../objects/object-store.ts'
-import type { Schema } from '../sql/schema.ts'
+import type { Schema, Table } from '../sql/schema.ts'
+import type { Migration } from '../sql/migration.ts'
+
+/** What is known of what a backup holds. */
+export interface RestoredRooms {
+  /** In an order in which each row finds what it refers to. */
+  readonly tables: readonly Table[]
+  readonly migrations: readonly Migration[]
+  /** Told within the transaction, when all rows are there. */
+  restored(write: Transaction<Schema>): Promise<void>
+}
 
 export interface RestoreOptions {
   readonly archive: Readable
@@ -25,6 +34,8 @@ export interface RestoreOptions {
   readonly objects: string
   /** For what is read until all has been seen; is made, and gone afterwards. */
   readonly folder: string
+  /** Of this release. */
+  readonly rooms: RestoredRooms
   readonly onObject?: (done: number, total: number) => void
 }
 
@@ -40,27 +51,27 @@ const VALUES_MAX = 20_000
  * @throws SLW_INPUT_INVALID for what is no backup, or was cut off; SLW_CONFLICT where the database is not empty; SLW_DATABASE_VERSION
  */
 export async function restoreBackup(options: RestoreOptions): Promise<BackupManifest> {
-  const { folder } = options
+  const { folder, rooms } = options
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   try {
     await using objects = await openObjectStore(options.objects)
     const { manifest, parts } = await readArchive(options, objects)
     await faultPoint('restore.read')
-    await fillDatabase(options.database, manifest.migrations, async (write) => {
-      await requireEmpty(write)
+    const kept = rooms.tables.filter(({ key }) => key !== undefined)
+    await fillDatabase(options.database, { names: manifest.migrations, migrations: rooms.migrations }, async (write) => {
+      await requireEmpty(write, kept, manifest)
       // What migrations have put there is in the backup too.
-      for (const { name } of BACKED_UP.toReversed())
+      for (const { name } of kept.toReversed())
         if (manifest.tables[name] !== undefined) await sql`delete from ${sql.table(name)}`.execute(write)
-      for (const { name } of BACKED_UP) {
+      for (const { name } of kept) {
         let count = 0
         for (const file of parts.get(name) ?? []) count += await fillTable(write, name, file)
         if (count !== (manifest.tables[name] ?? 0))
           throw cutOff(`table ${name} has ${count} rows, ${manifest.tables[name] ?? 0} were announced`)
         await faultPoint('restore.table')
       }
-      // Servers that follow have seen later documents of the database that was lost: those of a new era are newer all the same.
-      await sql`update counters set value = ${Date.now()} where name = 'era'`.execute(write)
+      await rooms.restored(write)
     })
     await faultPoint('restore.filled')
     return manifest
@@ -75,7 +86,7 @@ interface Archive {
   readonly parts: ReadonlyMap<string, string[]>
 }
 
-async function readArchive({ archive, folder, onObject }: RestoreOptions, objects: ObjectStore): Promise<Archive> {
+async function readArchive({ archive, folder, rooms, onObject }: RestoreOptions, objects: ObjectStore): Promise<Archive> {
   let manifest: BackupManifest | undefined
   let ended = false
   let stored = 0
@@ -89,7 +100,7 @@ async function readArchive({ archive, folder, onObject }: RestoreOptions, object
         manifest = manifestIn(await new Response(body).text())
       } else if (name.startsWith(TABLES_FOLDER)) {
         const [table = '', part = ''] = name.slice(TABLES_FOLDER.length).split('/')
-        if (!BACKED_UP.some((known) => known.name === table) || !/^\d+\.jsonl$/.test(part))
+        if (!rooms.tables.some((known) => known.name === table && known.key !== undefined) || !/^\d+\.jsonl$/.test(part))
           throw notOurs(`it holds ${JSON.stringify(name)}`)
         const file = join(folder, `${table}-${part}`)
         await pipeline(Readable.fromWeb(body as never), createWriteStream(file))
@@ -140,14 +151,12 @@ function cutOff(why: string): SlipwayError {
   return new SlipwayError('SLW_INPUT_INVALID', `the backup is not whole: ${why}`)
 }
 
-async function requireEmpty(write: Transaction<Schema>): Promise<void> {
-  for (const name of ['models', 'runs', 'events', 'api_keys'] as const) {
-    const found = await write
-      .selectFrom(name)
-      .select(sql<number>`1`.as('one'))
-      .limit(1)
-      .executeTakeFirst()
-    if (found !== undefined)
+/** @param manifest tables that it knows are there already; those of later releases are not */
+async function requireEmpty(write: Transaction<Schema>, tables: readonly Table[], manifest: BackupManifest): Promise<void> {
+  for (const { name, madeAtStart = false } of tables) {
+    if (madeAtStart || manifest.tables[name] === undefined) continue
+    const { rows } = await sql`select 1 from ${sql.table(name)} limit 1`.execute(write)
+    if (rows.length > 0)
       throw new SlipwayError('SLW_CONFLICT', `the database is not empty: there are rows in ${name}. Restore into a new one`)
   }
 }

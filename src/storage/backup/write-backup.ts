@@ -5,20 +5,29 @@ import { Readable } from 'node:stream'
 import { sql } from 'kysely'
 import { createTarPacker } from 'modern-tar'
 import { slipwayVersion } from '../../core/version.ts'
-import { migrationNames } from '../sql/open.ts'
-import { BACKED_UP } from './tables.ts'
 import { END_FILE, MANIFEST_FILE, OBJECTS_FOLDER, TABLES_FOLDER } from './manifest.ts'
 import type { Kysely } from 'kysely'
 import type { TarPackController } from 'modern-tar'
 import type { ObjectStore } from '../objects/object-store.ts'
 import type { Database } from '../sql/database.ts'
-import type { Schema } from '../sql/schema.ts'
+import type { Schema, Table } from '../sql/schema.ts'
+import type { Migration } from '../sql/migration.ts'
 import type { BackupManifest } from './manifest.ts'
-import type { BackedUpTable } from './tables.ts'
+
+/** What is kept of a database, and how it came to be. */
+export interface Kept {
+  /** In an order in which each row finds what it refers to. */
+  readonly tables: readonly Table[]
+  /** In the order of application. */
+  readonly migrations: readonly Migration[]
+  /** The objects that rows refer to. */
+  stored(read: Kysely<Schema>): Promise<readonly StoredObject[]>
+}
 
 export interface WriteBackupOptions {
   readonly database: Database
   readonly objects: ObjectStore
+  readonly kept: Kept
   /** Whether the bytes of files go into it. */
   readonly withObjects: boolean
   /** Where rows are collected until they are sent. */
@@ -33,8 +42,9 @@ interface Part {
   readonly file: string
 }
 
-interface StoredContent {
-  readonly object_key: string
+export interface StoredObject {
+  readonly key: string
+  /** Bytes. */
   readonly size: number
 }
 
@@ -44,7 +54,7 @@ interface StoredContent {
  * no object is collected meanwhile.
  */
 export async function writeBackup(options: WriteBackupOptions): Promise<{ readonly manifest: BackupManifest; readonly archive: Readable }> {
-  const { database, objects, withObjects } = options
+  const { database, objects, withObjects, kept } = options
   await mkdir(options.folder, { recursive: true })
   const folder = await mkdtemp(join(options.folder, 'backup-'))
   const clean = (): Promise<void> => rm(folder, { recursive: true, force: true })
@@ -52,14 +62,14 @@ export async function writeBackup(options: WriteBackupOptions): Promise<{ readon
     const parts: Part[] = []
     const tables: Record<string, number> = {}
     const contents = await database.snapshot(async (read) => {
-      for (const table of BACKED_UP) tables[table.name] = await dumpTable(read, table, folder, parts)
-      return await read.selectFrom('contents').select(['object_key', 'size']).orderBy('object_key').execute()
+      for (const { name, key } of kept.tables) if (key !== undefined) tables[name] = await dumpTable(read, { name, key }, folder, parts)
+      return await kept.stored(read)
     })
     const manifest: BackupManifest = {
       format: 'slipway-backup-v1',
       version: slipwayVersion(),
       createdAt: new Date().toISOString(),
-      migrations: migrationNames(),
+      migrations: kept.migrations.map(({ name }) => name),
       tables,
       objects: { included: withObjects, count: contents.length, bytes: contents.reduce((sum, { size }) => sum + size, 0) },
     }
@@ -75,7 +85,12 @@ export async function writeBackup(options: WriteBackupOptions): Promise<{ readon
 }
 
 /** @returns how many rows it has */
-async function dumpTable(read: Kysely<Schema>, { name, key }: BackedUpTable, folder: string, parts: Part[]): Promise<number> {
+async function dumpTable(
+  read: Kysely<Schema>,
+  { name, key }: Required<Pick<Table, 'name' | 'key'>>,
+  folder: string,
+  parts: Part[],
+): Promise<number> {
   const columns = sql.join(key.map((column) => sql.ref(column)))
   let count = 0
   for (let last: Record<string, unknown> | undefined; ;) {
@@ -97,13 +112,13 @@ interface Packed {
   readonly manifest: BackupManifest
   readonly parts: readonly Part[]
   readonly objects: ObjectStore
-  readonly contents: readonly StoredContent[]
+  readonly contents: readonly StoredObject[]
 }
 
 async function pack(controller: TarPackController, { manifest, parts, objects, contents }: Packed): Promise<void> {
   await addText(controller, MANIFEST_FILE, JSON.stringify(manifest, undefined, 2))
   for (const { name, file } of parts) await addStream(controller, name, (await stat(file)).size, createReadStream(file))
-  for (const { object_key: key, size } of contents) await addStream(controller, `${OBJECTS_FOLDER}${key}`, size, await objects.get(key))
+  for (const { key, size } of contents) await addStream(controller, `${OBJECTS_FOLDER}${key}`, size, await objects.get(key))
   await addText(controller, END_FILE, JSON.stringify({ files: parts.length, objects: contents.length }))
   controller.finalize()
 }

@@ -3,7 +3,6 @@ import { chmod, readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { sql } from 'kysely'
 import { SlipwayError } from '../../core/errors.ts'
-import { MIGRATIONS } from './migrations/index.ts'
 import { databaseTime } from './time.ts'
 import type { Kysely } from 'kysely'
 import type { Database } from './database.ts'
@@ -29,11 +28,16 @@ interface MigrationSchema extends Schema {
 }
 
 export interface MigrateOptions {
-  /** Default: those of this release. */
-  readonly migrations?: readonly Migration[]
+  /** In the order of application. */
+  readonly migrations: readonly Migration[]
+  /** Names of earlier ones that a database may remember, which are none of its own any more. Default: none. */
+  readonly superseded?: readonly string[] | undefined
   /** Called after each migration that was applied here. */
   readonly onApplied?: (name: string) => void
 }
+
+/** The steps of a database's schema. */
+export type Steps = Pick<MigrateOptions, 'migrations' | 'superseded'>
 
 /** What a database lacks. */
 export interface MigrationStatus {
@@ -45,13 +49,13 @@ export interface MigrationStatus {
  * Compares what a database remembers with the migrations of this release.
  * @throws SLW_DATABASE_VERSION when it is newer than this release, or was made by a migration that has changed since
  */
-export async function migrationStatus(database: Database, migrations: readonly Migration[] = MIGRATIONS): Promise<MigrationStatus> {
-  return { missing: (await missingFrom(database, database.read, migrations)).map(({ name }) => name) }
+export async function migrationStatus(database: Database, steps: Steps): Promise<MigrationStatus> {
+  return { missing: (await missingFrom(database, database.read, steps)).map(({ name }) => name) }
 }
 
 /** @throws SLW_DATABASE_VERSION also when the database is behind, naming the command that brings it up to date */
-export async function assertMigrated(database: Database, migrations: readonly Migration[] = MIGRATIONS): Promise<void> {
-  const { missing } = await migrationStatus(database, migrations)
+export async function assertMigrated(database: Database, steps: Steps): Promise<void> {
+  const { missing } = await migrationStatus(database, steps)
   if (missing.length === 0) return
   throw new SlipwayError(
     'SLW_DATABASE_VERSION',
@@ -66,16 +70,13 @@ export async function assertMigrated(database: Database, migrations: readonly Mi
  * @returns the names of those that were applied here
  * @throws SLW_DATABASE_VERSION when the database is newer than this release, or was made by a migration that has changed since
  */
-export async function migrate(
-  database: Database,
-  { migrations = MIGRATIONS, onApplied = () => {} }: MigrateOptions = {},
-): Promise<readonly string[]> {
+export async function migrate(database: Database, { onApplied = () => {}, ...steps }: MigrateOptions): Promise<readonly string[]> {
   const applied: string[] = []
   let backedUp = false
   for (;;) {
     const name = await database.write(async (transaction) => {
       if (database.dialect === 'postgres') await sql`select pg_advisory_xact_lock(${LOCK}::bigint)`.execute(transaction)
-      const [next] = await missingFrom(database, transaction, migrations)
+      const [next] = await missingFrom(database, transaction, steps)
       if (next === undefined) return undefined
       if (isSqlite(database) && !backedUp) {
         // Of what was committed before this transaction, which keeps other writers out meanwhile.
@@ -144,10 +145,12 @@ function checksumOf({ statements, data }: Migration): string {
 async function missingFrom(
   database: Database,
   connection: Kysely<Schema>,
-  migrations: readonly Migration[],
+  { migrations, superseded = [] }: Steps,
 ): Promise<readonly Migration[]> {
   const applied = new Map((await appliedTo(database, connection)).map((row) => [row.name, row]))
-  const unknown = [...applied.keys()].filter((name) => !migrations.some((migration) => migration.name === name))
+  const unknown = [...applied.keys()].filter(
+    (name) => !superseded.includes(name) && !migrations.some((migration) => migration.name === name),
+  )
   if (unknown.length > 0) throw await newer(database, unknown)
   for (const migration of migrations) {
     const { name } = migration

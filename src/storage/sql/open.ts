@@ -5,11 +5,11 @@ import { lockDatabase } from './file-lock.ts'
 import { assertMigrated, migrate, migrationStatus } from './migrate.ts'
 import { openPostgres } from './postgres.ts'
 import { openSqlite, removeSnapshots } from './sqlite.ts'
-import { MIGRATIONS } from './migrations/index.ts'
 import type { Transaction } from 'kysely'
 import type { Database } from './database.ts'
+import type { Migration } from './migration.ts'
 import type { Schema } from './schema.ts'
-import type { MigrateOptions } from './migrate.ts'
+import type { MigrateOptions, Steps } from './migrate.ts'
 import type { SqliteDatabase } from './sqlite.ts'
 
 /**
@@ -17,16 +17,21 @@ import type { SqliteDatabase } from './sqlite.ts'
  * none, kept from other control planes, and brought up to date after a copy of it. A PostgreSQL database that is behind is
  * refused, because others may still use it.
  * @param url `sqlite:PATH` or `postgres://user:password@host:port/database`
- * @param password over what the URL says; asked for each connection, so that one that is rotated is used from then on
  * @throws SLW_CONFIG_INVALID, SLW_DATABASE_UNAVAILABLE, SLW_DATABASE_VERSION, SLW_DEPENDENCY_MISSING; SLW_DATABASE_IN_USE where
  *   another control plane has the SQLite file
  */
-export async function openDatabase(url: string, password?: () => Promise<string>): Promise<Database> {
+export async function openDatabase<S = Schema>(url: string, { password, ...steps }: OpenOptions): Promise<Database<S>> {
   await using stack = new AsyncDisposableStack()
   const database = stack.use(await openAsItIs(url, password))
-  await (database.dialect === 'sqlite' ? migrate(database) : assertMigrated(database))
+  await (database.dialect === 'sqlite' ? migrate(database, steps) : assertMigrated(database, steps))
   stack.move()
-  return database
+  // Which tables these steps have made, whoever names them knows.
+  return database as unknown as Database<S>
+}
+
+export interface OpenOptions extends Steps {
+  /** Over what the URL says; asked for each connection, so that one that is rotated is used from then on. */
+  readonly password?: (() => Promise<string>) | undefined
 }
 
 /**
@@ -34,7 +39,7 @@ export async function openDatabase(url: string, password?: () => Promise<string>
  * @returns the names of the migrations that were applied, none where it was up to date
  * @throws as {@link openDatabase}
  */
-export async function migrateDatabase(url: string, options: MigrateOptions = {}): Promise<readonly string[]> {
+export async function migrateDatabase(url: string, options: MigrateOptions): Promise<readonly string[]> {
   await using database = await openAsItIs(url)
   return await migrate(database, options)
 }
@@ -42,32 +47,27 @@ export async function migrateDatabase(url: string, options: MigrateOptions = {})
 /**
  * Fills an empty database with rows of a schema that may be older than this release's, and then brings it up to date. It is filled in
  * one transaction, so that whatever is killed when, all of it is there or nothing.
- * @param names the migrations that made the schema of the rows
+ * @param options.names the migrations that made the schema of the rows; `migrations`: those of this release
  * @throws SLW_DATABASE_VERSION for a schema that this release does not know; SLW_CONFLICT where the database is not empty
  */
 export async function fillDatabase(
   url: string,
-  names: readonly string[],
+  { names, migrations }: { readonly names: readonly string[]; readonly migrations: readonly Migration[] },
   fill: (write: Transaction<Schema>) => Promise<void>,
 ): Promise<void> {
-  const known = MIGRATIONS.filter(({ name }) => names.includes(name))
+  const known = migrations.filter(({ name }) => names.includes(name))
   if (known.length !== names.length)
     throw new SlipwayError(
       'SLW_DATABASE_VERSION',
       `the rows are of a schema that this release does not know (${names.filter((name) => !known.some((one) => one.name === name)).join(', ')}): use the release that made them`,
     )
   await using database = await openAsItIs(url)
-  const { missing } = await migrationStatus(database)
-  if (missing.length < MIGRATIONS.length - known.length)
+  const { missing } = await migrationStatus(database, { migrations })
+  if (missing.length < migrations.length - known.length)
     throw new SlipwayError('SLW_CONFLICT', 'the database is of a newer schema than the rows: use an empty one')
   await migrate(database, { migrations: known })
   await database.write(fill)
-  await migrate(database)
-}
-
-/** The migrations that made the schema of this release. */
-export function migrationNames(): string[] {
-  return MIGRATIONS.map(({ name }) => name)
+  await migrate(database, { migrations })
 }
 
 async function openAsItIs(url: string, password?: () => Promise<string>): Promise<Database> {

@@ -1,7 +1,7 @@
 import { jsonOf } from '../sql/json-of.ts'
 import type { Selectable } from 'kysely'
 import type { WORK_STATES } from '../../contract/work-api.ts'
-import type { WorkItemsRow } from '../sql/schema.ts'
+import type { WorkItemsRow } from '../tables.ts'
 import type { Schedule } from './schedule.ts'
 
 export type WorkState = (typeof WORK_STATES)[number]

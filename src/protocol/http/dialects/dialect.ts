@@ -35,7 +35,7 @@ export interface Dialect {
 export type DialectRoute = Route | PredictRoute
 
 /** The model that a request is for. */
-export interface Target {
+export interface ModelAddress {
   readonly name: string
   readonly version: string | undefined
 }
@@ -44,7 +44,7 @@ export interface PredictRoute {
   readonly method: Route['method']
   readonly path: string
   /** @throws what of the address cannot be understood */
-  target(params: Params): Target
+  target(params: Params): ModelAddress
   /** Begins to talk with one client. */
   converse(request: Pick<Exchange, 'header'>): Conversation
 }

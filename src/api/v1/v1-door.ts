@@ -1,0 +1,221 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { check } from '../../contract/schema.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { findOnce, keepAnswer } from '../../ledger/once.ts'
+import { callerOn, requirePermission } from '../access.ts'
+import { enter, stillMay } from '../enter.ts'
+import { streamOf } from '../bodies.ts'
+import { fromFastify } from '../framework-errors.ts'
+import { problemOf } from './problem.ts'
+import { openApi } from './openapi.ts'
+import { coerceQuery } from './query.ts'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from '../../core/log.ts'
+import type { Ground, Once, Scope } from '../../ledger/scope.ts'
+import type { EntryServices } from '../enter.ts'
+import type { V1Answer, V1Route } from './route.ts'
+
+/** What every route stands on, beside what it asks itself. */
+export interface V1Services extends EntryServices {
+  readonly ground: Ground
+  readonly log: Logger
+}
+
+/** Says once more what a request that was done has come to, of objects of one kind, where its answer got lost. */
+export type Retold<Services> = (
+  services: Services,
+  scope: Scope,
+  name: string,
+) => Promise<{ readonly status: number; readonly body: object }>
+
+/** An API of routes, and how it speaks of what was asked for before. */
+export interface V1Api<Services> {
+  readonly routes: readonly V1Route<Services>[]
+  /** By the kind of object. */
+  readonly retold: Readonly<Record<string, Retold<Services>>>
+}
+
+/** The registry's own API. Its description is `/api/v1/openapi.json`. */
+export function v1Door<S extends V1Services>(api: V1Api<S>, services: S): FastifyPluginAsync {
+  const paths = methodsByPath(api.routes)
+  return async (app) => {
+    app.setErrorHandler((thrown, request, reply) => {
+      const error = fromFastify(thrown)
+      const problem = problemOf(error)
+      if (problem.status >= 500)
+        services.log.error({ code: error.code, method: request.method, path: request.url.split('?', 1)[0] }, error.stack ?? error.message)
+      if (problem.status === 401) void reply.header('www-authenticate', 'Bearer realm="slipway"')
+      if (error.retryAfterMs !== undefined) void reply.header('retry-after', String(Math.ceil(error.retryAfterMs / 1000)))
+      return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem))
+    })
+    app.removeAllContentTypeParsers()
+    // A route that takes bytes gets the stream; the others read JSON of it.
+    app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+    app.setNotFoundHandler((request, reply) => {
+      const path = request.url.split('?', 1)[0]!
+      const allowed = paths.find(({ pattern }) => pattern.test(path))?.methods
+      if (allowed === undefined) throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `there is no ${path}`)
+      void reply.header('allow', allowed)
+      throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${path} does not take ${request.method}`)
+    })
+    const description = JSON.stringify(openApi(api.routes))
+    app.get('/openapi.json', (_request, reply) => reply.type('application/json').send(description))
+    for (const route of api.routes)
+      app.route({ method: route.method, url: route.path, handler: (request, reply) => answer({ api, services, route }, request, reply) })
+  }
+}
+
+interface Asked<S> {
+  readonly api: V1Api<S>
+  readonly services: S
+  readonly route: V1Route<S>
+}
+
+async function answer<S extends V1Services>(asked: Asked<S>, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const { services, route } = asked
+  const params = request.params as Record<string, string>
+  // What a body says is only looked at for those who may come in at all.
+  const early = route.models === undefined ? (params['model'] === undefined ? [] : [params['model']]) : 'any'
+  const { caller: known, scope: entered } = await enter(services, request, { action: route.action, models: early })
+  let caller = known
+  const query = checked(route.query, coerceQuery(route.query, request.query as Record<string, unknown>), 'the query')
+  const text = route.body === undefined ? '' : await textOf(request)
+  const body = route.body === undefined ? undefined : checked(route.body, parsed(text), 'the body')
+  const once = onceOf(request, route, text)
+  const reason = headerOf(request, 'slipway-reason')
+  if (route.models !== undefined) {
+    const models = await route.models({ services, params, query, body, environment: entered.environment })
+    const target = { environment: entered.environment, models }
+    caller = callerOn(caller, target)
+    requirePermission(caller, route.action, target)
+  }
+  const scope: Scope = {
+    ...entered,
+    ...(reason !== undefined && { reason: decoded(reason) }),
+    ...(once !== undefined && { once }),
+  }
+  const before = once === undefined ? undefined : await replayed(asked, scope, once)
+  if (before !== undefined) {
+    void reply.code(before.status).header('idempotency-replayed', 'true').type('application/json')
+    return before.body
+  }
+  const ifMatch = headerOf(request, 'if-match')?.replace(/^(?:W\/)?"(.*)"$/, '$1')
+  const result = await route.handle(
+    {
+      services,
+      scope,
+      caller,
+      params,
+      query,
+      body,
+      ifMatch: ifMatch === '*' ? undefined : ifMatch,
+      request,
+      stillMay: () => stillMay(services, request, { action: route.action, models: early }),
+    },
+    reply,
+  )
+  if (reply.sent) return reply
+  return await send(services, { route, result, scope, once }, request, reply)
+}
+
+async function send(
+  { ground }: V1Services,
+  { route, result, scope, once }: { route: V1Route<never>; result: V1Answer; scope: Scope; once: Once | undefined },
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const status = result.status ?? route.status ?? (route.answer === undefined ? 204 : 200)
+  if (result.location !== undefined) void reply.header('location', result.location)
+  const json = result.body === undefined ? undefined : JSON.stringify(result.body)
+  if (once !== undefined) await ground.database.write((write) => keepAnswer(write, scope.actor, once.key, { status, body: json ?? '' }))
+  if (json === undefined) return await reply.code(status).send()
+  if (result.etag !== undefined) {
+    void reply.header('etag', `"${result.etag}"`)
+    if (request.method === 'GET' && headerOf(request, 'if-none-match')?.split(/, */).includes(`"${result.etag}"`) === true)
+      return await reply.code(304).send()
+  }
+  return await reply.code(status).type('application/json').send(json)
+}
+
+/** The answer to a request that was made before; where it got lost, that the work is done. */
+async function replayed<S extends V1Services>(
+  { api, services }: Asked<S>,
+  scope: Scope,
+  once: Once,
+): Promise<{ status: number; body: string } | undefined> {
+  const earlier = await findOnce(services.ground.database.read, scope.actor, once)
+  if (earlier === undefined) return undefined
+  if (earlier.answer !== undefined) return earlier.answer
+  const retold = api.retold[earlier.kind]
+  if (retold === undefined)
+    throw new SlipwayError(
+      'SLW_CONFLICT',
+      `the request with the Idempotency-Key "${once.key}" has been done, and its answer got lost: read what it was about`,
+    )
+  const { status, body } = await retold(services, scope, earlier.name)
+  return { status, body: JSON.stringify(body) }
+}
+
+function onceOf(request: FastifyRequest, { method, path, takesBytes }: V1Route<never>, text: string): Once | undefined {
+  const key = headerOf(request, 'idempotency-key')
+  if (key === undefined || method === 'GET' || takesBytes === true) return undefined
+  if (key === '' || key.length > 255) throw new SlipwayError('SLW_INPUT_INVALID', 'the Idempotency-Key has 1 to 255 characters')
+  const digest = createHash('sha256').update(`${method} ${path} ${request.url}\n${text}`).digest('hex')
+  return { key, digest, attempt: randomUUID() }
+}
+
+function headerOf(request: FastifyRequest, name: string): string | undefined {
+  const value = request.headers[name]
+  return Array.isArray(value) ? value[0] : value
+}
+
+/** Headers hold ASCII: other characters come percent-encoded. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text).slice(0, 10_000)
+  } catch {
+    return text.slice(0, 10_000)
+  }
+}
+
+async function textOf(request: FastifyRequest): Promise<string> {
+  const body = streamOf(request)
+  const pieces: Buffer[] = []
+  let size = 0
+  for await (const piece of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    size += piece.length
+    if (size > BODY_BYTES_MAX) break
+    pieces.push(piece)
+  }
+  if (size <= BODY_BYTES_MAX) return Buffer.concat(pieces).toString('utf8')
+  // A client that still sends would not hear the answer: the rest is read and forgotten.
+  body.resume()
+  throw new SlipwayError('SLW_BODY_TOO_LARGE', `the body is larger than ${BODY_BYTES_MAX} bytes`)
+}
+
+const BODY_BYTES_MAX = 8 * 1024 * 1024
+
+function parsed(text: string): unknown {
+  try {
+    return text === '' ? {} : JSON.parse(text)
+  } catch (error) {
+    throw new SlipwayError('SLW_BAD_REQUEST', `the body is no JSON: ${(error as Error).message}`)
+  }
+}
+
+function checked(schema: V1Route<never>['query'], value: unknown, what: string): unknown {
+  if (schema === undefined) return {}
+  const found = check(schema, value)
+  if ('value' in found) return found.value
+  const first = found.issues[0]
+  const place = first === undefined || first.path === '' ? what : first.path
+  throw new SlipwayError('SLW_INPUT_INVALID', `${place}: ${first?.message ?? 'is not what was expected'}`, { issues: found.issues })
+}
+
+/** Which methods each path takes, for those who come with another one. */
+function methodsByPath(routes: readonly V1Route<never>[]): { readonly pattern: RegExp; readonly methods: string }[] {
+  return [...Map.groupBy([...routes, { path: '/openapi.json', method: 'GET' }], ({ path }) => path)].map(([path, same]) => ({
+    pattern: new RegExp(`^/api/v1${path.replaceAll(/:\w+/g, '[^/]+').replace('*', '.+')}/?$`),
+    methods: same.map(({ method }) => method).join(', '),
+  }))
+}

@@ -1,0 +1,175 @@
+import { randomBytes } from 'node:crypto'
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { packageRoot } from '../../core/entry.ts'
+import { formatMs } from '../../core/units.ts'
+import { Crowd } from './crowd.ts'
+import { showControlPlane } from './control-plane.ts'
+import { startServer } from '../../server/start-server.ts'
+import { tuneV8 } from '../../server/tune-v8.ts'
+import { note, print, style, table } from '../output.ts'
+import type { Command } from 'commander'
+import type { SlipwayServer } from '../../server/start-server.ts'
+
+export function define(command: Command): void {
+  command
+    .option('--port <n>', 'port of the demo server; 0 takes a free one', '0')
+    .action(async (options: { port: string }) => demo(Number(options.port)))
+}
+
+/**
+ * Serves the churn example on a real socket, asks it real questions, changes it under load, shows metrics, and ends; then the same model
+ * from a control plane, with a server that follows.
+ */
+async function demo(port: number): Promise<void> {
+  tuneV8({ memoryBudget: false })
+  const example = join(packageRoot(), 'examples', 'churn')
+  const folder = await mkdtemp(join(tmpdir(), 'slipway-demo-'))
+  await using cleanUp = new AsyncDisposableStack()
+  cleanUp.defer(() => rm(folder, { recursive: true, force: true }))
+  await cp(example, join(folder, 'churn', '1'), { recursive: true })
+  const started = performance.now()
+  note(style('dim', 'slipway serve churn (a copy of examples/churn as version 1)'))
+  const server = cleanUp.use(
+    await startServer({
+      models: [{ path: join(folder, 'churn'), name: 'churn' }],
+      port,
+      environment: { SLIPWAY_ADMIN_TOKEN: ADMIN_TOKEN },
+      shutdown: { pauseMs: 300, graceMs: 10_000 },
+    }),
+  )
+  print(`${style('bold', 'churn')} is served on ${server.url}, ready after ${formatMs(performance.now() - started)}\n`)
+  await askRows(server, join(example, 'requests.json'))
+  await askWrongly(server)
+  await askCsv(server, join(example, 'customers.csv'))
+  await cp(example, join(folder, 'churn', '2'), { recursive: true })
+  await changeUnderLoad(server, join(folder, 'churn', '2'))
+  await showMetrics(server)
+  await stopUnderLoad(server)
+  await showControlPlane(folder, example)
+  print(
+    `\nNext:\n  bin/slipway serve examples/churn        the same server, until Ctrl-C\n  open ${style('cyan', 'http://127.0.0.1:8470/docs')}   every route, to try in the browser\n  docs/guides/years.md                    versions, switches, memory, overload, logs, metrics\n  docs/guides/control-plane.md            endpoints, servers that follow, environments, roles`,
+  )
+}
+
+/** Of this run only. */
+const ADMIN_TOKEN = randomBytes(16).toString('hex')
+
+function heading(text: string): void {
+  print(style('bold', text))
+}
+
+async function post(server: SlipwayServer, body: string, type: string): Promise<{ status: number; answer: unknown }> {
+  const response = await fetch(`${server.url}/predict`, { method: 'POST', headers: { 'content-type': type }, body })
+  return { status: response.status, answer: await response.json() }
+}
+
+interface Prediction {
+  readonly prediction: unknown
+  readonly confidence: number
+}
+
+async function askRows(server: SlipwayServer, file: string): Promise<void> {
+  const { inputs } = JSON.parse(await readFile(file, 'utf8')) as { inputs: Record<string, unknown>[] }
+  heading('POST /predict, one customer')
+  print(`  ${JSON.stringify(inputs[0])}`)
+  const { answer } = await post(server, JSON.stringify(inputs[0]), 'application/json')
+  print(`  ${style('green', JSON.stringify(answer))}\n`)
+}
+
+async function askWrongly(server: SlipwayServer): Promise<void> {
+  heading('A mistake is named, and nothing is run')
+  const { status, answer } = await post(server, JSON.stringify({ inputs: [{ plan: 'gold' }] }), 'application/json')
+  const { issues = [] } = answer as { issues?: { path: string; message: string }[] }
+  print(
+    `  ${status}  ${issues
+      .slice(0, 3)
+      .map((issue) => `${issue.path}: ${issue.message}`)
+      .join('\n       ')}\n`,
+  )
+}
+
+async function askCsv(server: SlipwayServer, file: string): Promise<void> {
+  heading('A CSV file of customers')
+  const { answer } = await post(server, await readFile(file, 'utf8'), 'text/csv')
+  const { predictions } = answer as { predictions: Prediction[] }
+  const leaving = predictions.filter((row) => row.prediction === 'churn').length
+  print(`  ${predictions.length} rows: ${leaving} expected to leave, ${predictions.length - leaving} to stay\n`)
+}
+
+/** Many clients at once, and another version in the middle of it. */
+async function changeUnderLoad(server: SlipwayServer, path: string): Promise<void> {
+  const clients = 32
+  heading(`POST /admin/switch_model, while ${clients} clients ask`)
+  const crowd = new Crowd(server, await (await fetch(`${server.url}/models/churn/example`)).text(), clients)
+  await pause(700)
+  const response = await fetch(`${server.url}/admin/switch_model`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
+    body: JSON.stringify({ model: 'churn', model_path: path }),
+  })
+  const { old, new: now, times } = (await response.json()) as SwitchAnswer
+  await pause(700)
+  await crowd.stop()
+  const parts = Object.entries(times).map(([name, ms]) => `${name.replace(/_ms$/, '').replace('_', '-')} ${formatMs(ms)}`)
+  print(`  version ${old.version} to ${now.version}: ${style('green', parts.join(', '))}`)
+  const answered = [...crowd.versions].map(([version, n]) => `${n} by version ${version}`).join(', ')
+  const failed = crowd.requests - (crowd.statuses.get(200) ?? 0)
+  print(`  ${crowd.requests} requests, ${crowd.perSecond} a second (client and server in one process): ${answered}, ${failed} failed\n`)
+}
+
+interface SwitchAnswer {
+  readonly old: { readonly version: string }
+  readonly new: { readonly version: string }
+  readonly times: Readonly<Record<string, number>>
+}
+
+/** What SIGTERM does: unready at once, every accepted request is answered, connections are told to close. */
+async function stopUnderLoad(server: SlipwayServer): Promise<void> {
+  const clients = 16
+  print('')
+  heading(`Stopping, while ${clients} clients ask`)
+  const crowd = new Crowd(server, await (await fetch(`${server.url}/models/churn/example`)).text(), clients)
+  await pause(300)
+  const started = performance.now()
+  const clean = server.drain()
+  await pause(50)
+  const ready = (await fetch(`${server.url}/ready`)).status
+  const all = await clean
+  await crowd.left()
+  const failed = crowd.requests - (crowd.statuses.get(200) ?? 0)
+  print(
+    `  /ready ${ready} at once; ${crowd.requests} requests answered, ${failed} failed; ${all ? 'all in flight finished' : 'some were cut off'} in ${formatMs(performance.now() - started)}`,
+  )
+}
+
+async function showMetrics(server: SlipwayServer): Promise<void> {
+  heading('GET /metrics (some of them)')
+  const text = await (await fetch(`${server.url}/metrics`)).text()
+  const wanted = [
+    'slipway_rows_total',
+    'slipway_batch_rows_sum',
+    'slipway_batch_rows_count',
+    'slipway_request_duration_seconds_count',
+    'slipway_rejected_total',
+    'slipway_model_load_seconds',
+    'slipway_switches_total',
+  ]
+  const lines = text.split('\n').filter((line) => wanted.some((name) => line.startsWith(`${name}{`)))
+  print(
+    table(
+      lines.map((line) => {
+        const end = line.lastIndexOf(' ')
+        return [
+          `  ${line
+            .slice(0, end)
+            .replace(/\{endpoint="churn",(variant="v\d+",model="churn",)?/, '{')
+            .replace('{}', '')}`,
+          line.slice(end + 1),
+        ]
+      }),
+    ),
+  )
+}

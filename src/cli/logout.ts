@@ -1,7 +1,0 @@
-import { logout } from './login.ts'
-import { asksRegistry } from './registry/registry-command.ts'
-import type { Command } from 'commander'
-
-export function define(command: Command): void {
-  asksRegistry(command).action(logout)
-}

@@ -1,0 +1,118 @@
+import { createReadStream } from 'node:fs'
+import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
+import { formatBytes } from '../../core/units.ts'
+import { note, print, style } from '../output.ts'
+import { clientOf, pairs, part, show } from '../control-plane/registry-command.ts'
+import { contentIdOf, localVersion } from './package-files.ts'
+import { versionText, versionView } from './views.ts'
+import { waitUntilServed } from './wait.ts'
+import type { ModelAnswer, SignatureAnswer, VersionAnswer } from '../../contract/registry-api.ts'
+import type { RegistryClient } from '../control-plane/client.ts'
+import type { RegistryOptions } from '../control-plane/registry-command.ts'
+import type { PackageFile } from './package-files.ts'
+
+export interface PushOptions extends RegistryOptions {
+  readonly name?: string
+  readonly description?: string
+  readonly tag?: string[]
+  readonly metric?: string[]
+  readonly run?: string
+  readonly dataset?: string
+  readonly commit?: string
+  readonly parent?: string
+  readonly alias?: string
+  readonly serve?: boolean
+  readonly allowBreaking?: boolean
+  readonly wait: string
+}
+
+const SERVED_ALIAS = 'champion'
+
+/** Sends a model and registers it: only what is not there is sent, and the same files are the same version. */
+export async function push(path: string, options: PushOptions): Promise<void> {
+  const client = await clientOf(options)
+  const local = await localVersion(path)
+  const name = options.name ?? local.name
+  const files = await Promise.all(local.files.map(async (file) => ({ ...file, contentId: await contentIdOf(file) })))
+  const missing = await missingOf(client, files)
+  const body = bodyOf(options, files)
+  if (options.dryRun === true) {
+    for (const { path: inside, size, contentId } of files)
+      print(`${missing.has(contentId) ? 'send' : 'has '}  ${inside}  ${formatBytes(size)}`)
+    print(
+      `register ${files.length} files as a version of ${name}${local.signature === undefined ? '' : ', with the signature in model.sig'}`,
+    )
+    return
+  }
+  await ensureModel(client, name)
+  const left = files.filter(({ contentId }) => missing.has(contentId))
+  const sum = left.reduce((bytes, { size }) => bytes + size, 0)
+  if (left.length > 0) note(`sending ${left.length} of ${files.length} files, ${formatBytes(sum)}`)
+  for (const file of left) {
+    await client.send(`/contents/${file.contentId}`, file.size, () => createReadStream(file.file))
+    if (left.length > 1 || file.size > 10_000_000) note(`  sent ${file.path} (${formatBytes(file.size)})`)
+  }
+  const response = await client.open(`/models/${part(name)}/versions`, { method: 'POST', body })
+  const version = (await response.json()) as VersionAnswer
+  if (response.status === 200) note(`these files are ${name}/${version.version} already`)
+  if (local.signature !== undefined) {
+    const bundle = local.signature
+    const { signer } = await client.ask<SignatureAnswer>(`/models/${part(name)}/versions/${version.version}/signatures`, {
+      method: 'POST',
+      body: { bundle },
+    })
+    note(`signed by ${signer}`)
+  }
+  const alias = options.serve === true ? SERVED_ALIAS : options.alias
+  if (alias !== undefined) {
+    const wanted = { version: version.version, ...(options.allowBreaking === true && { allowBreaking: true }) }
+    await client.ask(`/models/${part(name)}/aliases/${part(alias)}`, { method: 'PUT', body: wanted })
+  }
+  const now = await client.ask<VersionAnswer>(`/models/${part(name)}/versions/${version.version}`)
+  show(now, versionView, options, versionText(now))
+  if (options.serve === true) await waitUntilServed(client, { model: name, version: version.version }, options.wait)
+  else if (options.output === 'table' && now.aliases.length === 0)
+    note(`\nNext: ${style('bold', `slipway alias set ${name}@champion ${version.version}`)}`)
+}
+
+function bodyOf(options: PushOptions, files: readonly (PackageFile & { contentId: string })[]): object {
+  const metrics = pairs(options.metric, '--metric')
+  const tags = pairs(options.tag, '--tag')
+  const { run: runId, dataset: datasetVersion, commit: codeCommit, parent: parentVersion } = options
+  const provenance = Object.fromEntries(
+    Object.entries({ runId, datasetVersion, codeCommit, parentVersion }).filter(([, value]) => value !== undefined),
+  )
+  return {
+    files: files.map(({ path, contentId }) => ({ path, contentId })),
+    ...(options.description !== undefined && { description: options.description }),
+    ...(tags !== undefined && { tags }),
+    ...(metrics !== undefined && { metrics: Object.fromEntries(Object.entries(metrics).map(([key, text]) => [key, numberOf(key, text)])) }),
+    ...(Object.keys(provenance).length > 0 && { provenance }),
+  }
+}
+
+function numberOf(key: string, text: string): number {
+  const value = Number(text)
+  if (text.trim() !== '' && Number.isFinite(value)) return value
+  throw new SlipwayError('SLW_USAGE', `--metric ${key}=${text}: expected a number`)
+}
+
+/** Which contents a control plane does not have. */
+export async function missingOf(client: RegistryClient, files: readonly { readonly contentId: string }[]): Promise<Set<string>> {
+  const ids = [...new Set(files.map(({ contentId }) => contentId))]
+  const { missing } = await client.ask<{ missing: string[] }>('/contents/missing', { method: 'POST', body: { ids } })
+  return new Set(missing)
+}
+
+/** A model is made with its first version, as MLflow's clients do. */
+export async function ensureModel(client: RegistryClient, name: string): Promise<void> {
+  try {
+    await client.ask<ModelAnswer>(`/models/${part(name)}`)
+  } catch (error) {
+    if (!isSlipwayError(error) || error.code !== 'SLW_NOT_FOUND') throw error
+    await client.ask<ModelAnswer>('/models', { method: 'POST', body: { name } }).catch((made: unknown) => {
+      // Somebody else was faster.
+      if (!isSlipwayError(made) || made.code !== 'SLW_ALREADY_EXISTS') throw made
+    })
+  }
+}

@@ -1,0 +1,37 @@
+import { asksRegistry, clientOf, part, show, showList, time } from '../control-plane/registry-command.ts'
+import { runView } from '../model/views.ts'
+import { table } from '../output.ts'
+import type { Command } from 'commander'
+import type { RunAnswer } from '../../contract/registry-api.ts'
+import type { RegistryOptions } from '../control-plane/registry-command.ts'
+
+export function define(command: Command): void {
+  asksRegistry(command.command('list').description('find runs'))
+    .option('--experiment <id>', 'of one experiment only')
+    .option('--filter <text>', 'such as "metrics.auc > 0.9"')
+    .option('--limit <n>', 'how many', '100')
+    .action(async (options: RegistryOptions & { experiment?: string; filter?: string; limit: string }) => {
+      const query = { experimentId: options.experiment, filter: options.filter, limit: options.limit }
+      const { items, total } = await (await clientOf(options)).ask<{ items: RunAnswer[]; total: number }>('/runs', { query })
+      showList(items, runView, options, total)
+    })
+  asksRegistry(command.command('show').description('show a run and what was logged to it').argument('<run>', 'its id')).action(
+    async (id: string, options: RegistryOptions) => {
+      const run = await (await clientOf(options)).ask<RunAnswer>(`/runs/${part(id)}`)
+      show(run, runView, options, textOf(run))
+    },
+  )
+}
+
+function textOf(run: RunAnswer): string {
+  const rows = [
+    ['status', run.status],
+    ['experiment', run.experimentId],
+    ['by', run.user],
+    ['from', `${time(run.startTime)}${run.endTime === undefined ? '' : ` to ${time(run.endTime)}`}`],
+    ...Object.entries(run.params).map(([key, value]) => [`param ${key}`, value]),
+    ...Object.entries(run.metrics).map(([key, value]) => [`metric ${key}`, String(value)]),
+    ...Object.entries(run.tags).map(([key, value]) => [`tag ${key}`, value]),
+  ]
+  return `${run.name}  ${run.id}\n${table(rows.map(([name = '', text = '']) => [`  ${name}`, text]))}`
+}

@@ -1,0 +1,168 @@
+import { Agent as HttpAgent, request as httpRequest } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { Histogram, LATENCY_EDGES, quantile } from '../../contract/statistics/histogram.ts'
+import { authorization } from './server-client.ts'
+import type { HistogramData } from '../../contract/statistics/histogram.ts'
+
+/** One request; false when it was not answered with success. */
+export type Shot = () => Promise<boolean>
+
+/** Something to send requests to, until it is disposed. */
+export interface Aim extends AsyncDisposable {
+  readonly shoot: Shot
+}
+
+/** What one measurement found. */
+export interface LoadResult {
+  readonly mode: string
+  /** Clients at once; in the open loop the most requests that were in flight. */
+  readonly connections: number
+  /** Answers of any status, errors included. */
+  readonly requestsPerSecond: number
+  readonly errors: number
+  readonly p50Ms: number
+  readonly p90Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+  /** All latencies in seconds, so that several measurements can be put together. */
+  readonly latency: HistogramData
+}
+
+/** Latencies and errors of one measurement. */
+class Tally {
+  readonly #latency = new Histogram(LATENCY_EDGES)
+  #maxMs = 0
+  errors = 0
+
+  add(ms: number, ok: boolean): void {
+    this.#latency.observe(ms / 1000)
+    this.#maxMs = Math.max(this.#maxMs, ms)
+    if (!ok) this.errors++
+  }
+
+  result(mode: string, connections: number, seconds: number): LoadResult {
+    const data = this.#latency.snapshot()
+    const at = (q: number): number => Math.min(this.#maxMs, quantile(data, q) * 1000)
+    return {
+      mode,
+      connections,
+      requestsPerSecond: data.count / seconds,
+      errors: this.errors,
+      p50Ms: at(0.5),
+      p90Ms: at(0.9),
+      p99Ms: at(0.99),
+      maxMs: this.#maxMs,
+      latency: data,
+    }
+  }
+}
+
+/**
+ * Each client sends its next request when the last is answered.
+ * @param signal ends the measurement early: what is in flight is waited for, nothing new is sent
+ */
+export async function closedLoop(shoot: Shot, connections: number, seconds: number, signal?: AbortSignal): Promise<LoadResult> {
+  const tally = new Tally()
+  const started = performance.now()
+  const end = started + seconds * 1000
+  const over = (): boolean => performance.now() >= end || signal?.aborted === true
+  await Promise.all(
+    Array.from({ length: connections }, async () => {
+      while (!over()) {
+        const shotAt = performance.now()
+        const ok = await shoot()
+        tally.add(performance.now() - shotAt, ok)
+      }
+    }),
+  )
+  return tally.result('closed', connections, (performance.now() - started) / 1000)
+}
+
+export interface SteadyLoad {
+  readonly connections: number
+  /** Load before anything counts. */
+  readonly settleSeconds: number
+  /** Least time that counts; longer until there are as many answers as clients. */
+  readonly seconds: number
+  readonly signal: AbortSignal
+}
+
+/**
+ * A closed loop of which only the steady middle counts: the answers of a window, without the rush in which all clients
+ * start and the calm in which the last requests are answered. Both flatter short measurements of many clients.
+ */
+export async function steadyLoop(shoot: Shot, { connections, settleSeconds, seconds, signal }: SteadyLoad): Promise<LoadResult> {
+  const tally = new Tally()
+  const from = performance.now() + settleSeconds * 1000
+  const least = from + seconds * 1000
+  let answers = 0
+  let endedAt: number | undefined
+  await Promise.all(
+    Array.from({ length: connections }, async () => {
+      while (endedAt === undefined && !signal.aborted) {
+        const shotAt = performance.now()
+        const ok = await shoot()
+        const now = performance.now()
+        if (now < from || endedAt !== undefined) continue
+        tally.add(now - shotAt, ok)
+        answers++
+        if (now >= least && answers >= connections) endedAt = now
+      }
+    }),
+  )
+  return tally.result('closed', connections, ((endedAt ?? performance.now()) - from) / 1000)
+}
+
+/** Requests start on a schedule. Latency counts from the moment a request should have started. */
+export async function openLoop(shoot: Shot, rate: number, seconds: number): Promise<LoadResult> {
+  const tally = new Tally()
+  const total = Math.floor(rate * seconds)
+  const started = performance.now()
+  const pending: Promise<void>[] = []
+  let most = 0
+  let inFlight = 0
+  for (let index = 0; index < total; index++) {
+    const dueAt = started + (index * 1000) / rate
+    const early = dueAt - performance.now()
+    if (early > 0) await new Promise((resolve) => setTimeout(resolve, early))
+    most = Math.max(most, ++inFlight)
+    pending.push(
+      shoot().then((ok) => {
+        inFlight--
+        tally.add(performance.now() - dueAt, ok)
+      }),
+    )
+  }
+  await Promise.all(pending)
+  return tally.result('open', most, (performance.now() - started) / 1000)
+}
+
+export interface ServerUnderLoad {
+  /** Address of the server, e.g. http://127.0.0.1:8470. */
+  readonly base: string
+  readonly model: string
+  /** JSON of the friendly dialect. */
+  readonly body: string | Uint8Array
+  readonly apiKey?: string | undefined
+}
+
+/** Requests to `/models/NAME/predict` over connections that are kept, one for each client. */
+export function aimAtPredict({ base, model, body, apiKey }: ServerUnderLoad): Aim {
+  const target = new URL(`${base}/models/${model}/predict`)
+  const secure = target.protocol === 'https:'
+  const agent = new (secure ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY })
+  const send = secure ? httpsRequest : httpRequest
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...authorization(apiKey) }
+  const shoot: Shot = () =>
+    new Promise((resolve) => {
+      const request = send(target, { method: 'POST', agent, headers }, (response) => {
+        response.resume()
+        response.on('end', () => resolve(response.statusCode === 200))
+        // A server that ends in the middle of an answer.
+        response.on('error', () => resolve(false))
+      })
+      request.on('error', () => resolve(false))
+      request.end(body)
+    })
+  return { shoot, [Symbol.asyncDispose]: async () => agent.destroy() }
+}

@@ -1,0 +1,227 @@
+import { flushCompileCache } from 'node:module'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
+import { silentLogger } from '../../core/log.ts'
+import { formatBytes, formatMs, parseDurationMs } from '../../core/units.ts'
+import { flagOf, readConfig, settings } from '../../server/config.ts'
+import { resolveServer } from '../../server/options.ts'
+import { openSecurity } from '../../server/security.ts'
+import { LogOutput, openLogger } from '../../server/log-output.ts'
+import { openRepository, startServer } from '../../server/start-server.ts'
+import { tuneV8 } from '../../server/tune-v8.ts'
+import { note, print, style } from '../output.ts'
+import type { Command } from 'commander'
+import type { ServerOptions } from '../../server/options.ts'
+import type { RunningServer, StartServerOptions } from '../../server/start-server.ts'
+
+/** Flags that are given as durations. */
+const DURATIONS = new Set(['shutdown.pauseMs', 'shutdown.graceMs'])
+
+export function define(command: Command): void {
+  command
+    .argument('[paths...]', 'model files or folders; NAME=PATH gives a name. Default: $MODEL_PATH, or the models of the server file')
+    .option('--name <name>', 'name of the model, where one path is given')
+    .option('--config <file>', 'server file. Default: slipway.server.yaml, if there is one')
+    .option('--model-root <folder...>', 'folders, beside those served, that a switch may take models from')
+    .option('--endpoint <name...>', 'endpoints of the control plane to serve; default: all')
+    .option('--dry-run', 'check models and configuration, then end without serving')
+  addSettingFlags(command)
+  command
+    .addHelpText(
+      'after',
+      '\nExamples:\n  slipway serve model.onnx\n  slipway serve churn=models/churn digits=models/digits --port 9000\n  slipway serve models/ --versions all --isolation process',
+    )
+    .action(async (paths: string[], options: Record<string, unknown>) => serve(paths, options))
+}
+
+/** One flag for each scalar setting of the server file. */
+export function addSettingFlags(command: Command): void {
+  for (const [key, schema] of settings()) {
+    const flag = flagOf(key)
+    const value =
+      schema.type === 'boolean'
+        ? ''
+        : ` <${schema.enum?.join('|') ?? (DURATIONS.has(key) ? 'duration' : schema.type === 'integer' || schema.type === 'number' ? 'n' : 'text')}>`
+    command.option(`--${flag}${value}`, firstSentence(schema.description ?? ''))
+  }
+}
+
+function firstSentence(description: string): string {
+  return description.replace(/\.$/, '')
+}
+
+/** The flags that were given, by dotted key. */
+export function flagValues(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const flags: Record<string, unknown> = {}
+  for (const key of settings().keys()) {
+    const name = flagOf(key).replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
+    const value = options[name]
+    if (value !== undefined) flags[key] = DURATIONS.has(key) ? parseDurationMs(String(value), `--${flagOf(key)}`) : value
+  }
+  return flags
+}
+
+/** Paths of the command line, or what the environment says where it names none. */
+export function modelEntries(
+  paths: readonly string[],
+  name: string | undefined,
+  fromFile: ServerOptions['models'],
+): NonNullable<ServerOptions['models']> {
+  const named = paths.map((path) => {
+    const match = /^([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)$/.exec(path)
+    return match?.[1] !== undefined && match[2] !== undefined ? { name: match[1], path: match[2] } : { path }
+  })
+  if (name !== undefined) {
+    const [only] = named
+    if (named.length !== 1 || only === undefined)
+      throw new SlipwayError('SLW_USAGE', `--name fits one path, ${named.length} are given; write NAME=PATH`)
+    return [{ path: only.path, name }]
+  }
+  if (named.length > 0) return [...(fromFile ?? []), ...named]
+  if (fromFile !== undefined && fromFile.length > 0) return fromFile
+  const environment = process.env['MODEL_PATH']
+  if (environment !== undefined && environment !== '') return [{ path: environment }]
+  throw new SlipwayError('SLW_USAGE', 'nothing to serve: name a model file or folder, e.g. slipway serve model.onnx')
+}
+
+async function serve(paths: readonly string[], options: Record<string, unknown>): Promise<void> {
+  const { device } = options
+  if (device !== undefined && device !== 'cpu')
+    throw new SlipwayError('SLW_CONFIG_INVALID', `--device ${String(device)}: this release runs models on the CPU only`)
+  const config = readConfig({ flags: flagValues(options), environment: process.env, file: options['config'] as string | undefined })
+  for (const warning of config.warnings) note(`warning: ${warning}`)
+  const modelRoots = [...(config.options.modelRoots ?? []), ...((options['modelRoot'] as string[] | undefined) ?? [])]
+  const endpoints = options['endpoint'] as string[] | undefined
+  const controlPlane = endpoints === undefined ? config.options.controlPlane : { ...config.options.controlPlane, endpoints }
+  const server = {
+    ...config.options,
+    modelRoots,
+    ...(controlPlane !== undefined && { controlPlane }),
+    models:
+      controlPlane !== undefined && paths.length === 0
+        ? (config.options.models ?? [])
+        : modelEntries(paths, options['name'] as string | undefined, config.options.models),
+  }
+  if (options['dryRun'] === true) {
+    await dryRun(server)
+    return
+  }
+  tuneV8({ memoryBudget: server.memoryBudgetMb !== undefined })
+  // Whoever watches wants to see what happens.
+  const level = server.log?.level ?? (process.stderr.isTTY && server.watch !== true ? 'warn' : 'info')
+  const output = new LogOutput(server.log?.file)
+  const logger = openLogger(output, level)
+  const start = { ...server, logger, logOutput: output }
+  // Heard while models load, which may take minutes with the doors open, and acted on afterwards.
+  const { promise: started, resolve: hasStarted } = Promise.withResolvers<RunningServer>()
+  process.on('SIGHUP', () => {
+    started.then((ready) => ready.reload()).catch((error: unknown) => logger.error({}, `reload: ${messageOf(error)}`))
+  })
+  const stopped = listenForStop()
+  const running = server.processes !== undefined && server.processes > 1 ? await startSeveral(start) : await startServer(start)
+  hasStarted(running)
+  for (const failure of running.failures) note(`warning: not served: ${failure.message}`)
+  print(await banner(running))
+  // Node writes the cache when a process ends; one that is killed, as in a container, would leave the next start without.
+  flushCompileCache()
+  await stop(running, await stopped)
+}
+
+/** Loaded only where it is wanted. */
+async function startSeveral(options: StartServerOptions): Promise<RunningServer> {
+  const { startCluster } = await import('../../server/cluster/primary.ts')
+  return startCluster(options)
+}
+
+async function dryRun(server: ServerOptions): Promise<void> {
+  const config = resolveServer(server)
+  const logger = { ...silentLogger, warn: (_: object, message: string) => note(`warning: ${message}`) }
+  using security = await openSecurity(config, process.env, logger)
+  if (config.controlPlane !== undefined) {
+    print(`ok  configuration for a server that follows ${config.controlPlane.url}`)
+    return
+  }
+  const documents = (
+    await openRepository(config, logger, { apply: () => Promise.resolve({ failures: [], switches: Promise.resolve([]) }) })
+  ).documents()
+  const { readPackage } = await import('../../model/package.ts')
+  const { buildSignature } = await import('../../signature/signature.ts')
+  for (const document of documents) {
+    for (const variant of document.spec.variants) {
+      const model = await readPackage({ name: variant.model, version: variant.version, path: variant.path })
+      buildSignature({ file: model.file, document: model.document, source: variant.path })
+      print(`ok  ${document.metadata.name} version ${variant.version}  ${variant.path}`)
+    }
+  }
+  print(`ok  configuration for http${security.certificates === undefined ? '' : 's'}://${config.host}:${config.port}`)
+}
+
+/** What a newcomer wants to see first: what is served, where, and one line that works. */
+async function banner(server: RunningServer): Promise<string> {
+  const lines: string[] = []
+  const models = await server.served()
+  for (const { endpoint, version, loadMs, inputs, outputs, runs } of models) {
+    lines.push(`${style('bold', endpoint)} version ${version}  ready in ${formatMs(loadMs)}`)
+    lines.push(`  in   ${inputs}`, `  out  ${outputs}`, `  run  ${runs}`)
+  }
+  const { cores, url, config } = server
+  lines.push(...followingLines(server))
+  lines.push(
+    '',
+    `Predict  ${url}/predict`,
+    `V2       ${url}/v2`,
+    `Docs     ${url}/docs`,
+    `Health   ${url}/health   Metrics  ${url}/metrics`,
+  )
+  const processes = config.processes === 1 ? '' : `${config.processes} processes, `
+  lines.push(
+    style(
+      'dim',
+      `${cores.count} core${cores.count === 1 ? '' : 's'} (${cores.limitedBy}), ${processes}${formatBytes(process.memoryUsage.rss())} resident, ${config.controlPlane === undefined ? 'no state is kept on disk' : `versions are kept in ${config.controlPlane.store}`}. Ctrl-C stops.`,
+    ),
+  )
+  const [first] = models
+  if (first !== undefined) lines.push('', 'Try it:', style('cyan', first.curl))
+  return lines.join('\n')
+}
+
+/** What is followed, and what of it does not serve yet and why. */
+function followingLines({ config: { controlPlane }, repository }: RunningServer): string[] {
+  const status = repository.following?.()
+  if (controlPlane === undefined || status === undefined) return []
+  const names = controlPlane.endpoints === 'all' ? 'all endpoints' : controlPlane.endpoints.join(', ')
+  const lines = ['', `Follows  ${controlPlane.url} (${names})`]
+  if (status.trouble !== undefined) lines.push(style('yellow', `         ${status.trouble}`))
+  for (const { name, versions } of status.endpoints)
+    for (const { version, state, reason } of versions)
+      if (state === 'failed') lines.push(style('yellow', `         ${name} version ${version}: ${reason ?? state}`))
+  if (status.endpoints.length === 0 && status.trouble === undefined)
+    lines.push('         nothing is declared yet; declare something with: slipway deploy MODEL@ALIAS')
+  return lines
+}
+
+/** Ends politely at a signal, and at a second one at once. Heard from the moment it is made. */
+function listenForStop(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  let stopping = false
+  const onSignal = (signal: string): void => {
+    if (stopping) process.exit(130)
+    stopping = true
+    resolve(signal)
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  return promise
+}
+
+async function stop(server: RunningServer, signal: string): Promise<void> {
+  const { pauseMs, graceMs } = server.config.shutdown
+  // At a terminal nobody balances load: the pause is for orchestrators.
+  note(`${signal}: finishing what is in flight (pause ${formatMs(pauseMs)}, then at most ${formatMs(graceMs)}); again to end now`)
+  const clean = await server.drain().catch((error: unknown) => {
+    note(`warning: ${messageOf(error)}`)
+    return false
+  })
+  if (!clean) note('warning: some requests did not finish in time')
+  await server.close()
+  process.exit(clean ? 0 : 1)
+}

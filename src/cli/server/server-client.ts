@@ -1,0 +1,53 @@
+import { SlipwayError } from '../../core/errors.ts'
+
+/** Headers that show a key; none where there is no key. */
+export function authorization(apiKey: string | undefined): Record<string, string> {
+  return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
+}
+
+export interface Ask {
+  readonly apiKey?: string | undefined
+  readonly method?: 'GET' | 'POST'
+  readonly body?: string
+  /** Also take answers that are no success, as those of health routes. */
+  readonly anyStatus?: boolean
+}
+
+/** Asks a running server. @throws SLW_UNREACHABLE where nobody answers, or not with success */
+export async function askServer(url: string, { apiKey, method = 'GET', body, anyStatus = false }: Ask = {}): Promise<Response> {
+  let response: Response
+  try {
+    response = await fetch(url, { method, headers: authorization(apiKey), ...(body !== undefined && { body }) })
+  } catch (error) {
+    throw new SlipwayError('SLW_UNREACHABLE', `${url} does not answer; is the server running?${reasonOf(error)}`, { cause: error })
+  }
+  if (response.status === 401 || response.status === 403)
+    throw new SlipwayError(
+      'SLW_UNREACHABLE',
+      `${url} answers ${response.status}: ${apiKey === undefined ? 'it asks for a key; give one with --api-key' : 'it does not accept the key of --api-key'}`,
+    )
+  if (!response.ok && !anyStatus) throw new SlipwayError('SLW_UNREACHABLE', `${url} answers ${response.status}: ${await response.text()}`)
+  return response
+}
+
+/** What `fetch` found, where it is more than that nobody listens: a certificate that is not trusted, an unknown name. */
+function reasonOf(error: unknown): string {
+  const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code
+  return code === undefined || code === 'ECONNREFUSED' ? '' : ` (${code})`
+}
+
+/** The name of the model where a server has one. @throws SLW_USAGE where it has several, or none */
+export async function onlyModel(base: string, apiKey?: string): Promise<string> {
+  const response = await askServer(`${base}/v2/repository/index`, { apiKey, method: 'POST', body: '{"ready":true}' })
+  const index = (await response.json()) as { name: string }[]
+  const names = [...new Set(index.map((entry) => entry.name))]
+  const [name] = names
+  if (name === undefined || names.length > 1)
+    throw new SlipwayError('SLW_USAGE', `the server has ${names.length} models (${names.join(', ')}); choose one with --model`)
+  return name
+}
+
+/** A body that the model accepts, as the server shows it. */
+export async function exampleBody(base: string, model: string, apiKey?: string): Promise<string> {
+  return (await askServer(`${base}/models/${model}/example`, { apiKey })).text()
+}

@@ -1,0 +1,328 @@
+import type { Migration } from '../../storage/sql/migration.ts'
+
+/**
+ * The registry. One SQL text for both databases: keys are text (ids that we make), times are UTC epoch milliseconds, flags are
+ * 0 or 1, documents are JSON as text. Numbers in sequence come from `counters`, whose rows are locked until the transaction that
+ * took one commits: so the order of numbers is the order of commits, and whoever reads events by number misses none.
+ */
+export const registry: Migration = {
+  name: '0001-registry',
+  statements: [
+    `create table counters (name text primary key, value bigint not null)`,
+
+    // --- files -----------------------------------------------------------------------------------------------------------
+    // What is in the object store, by content. `object_key` is the id of the upload that brought it; `unreferenced_since` is
+    // when collection first found that nothing refers to it.
+    `create table contents (
+      id text primary key,
+      size bigint not null,
+      sha256 text,
+      chunks text not null,
+      object_key text not null unique,
+      verified integer not null,
+      created_at bigint not null,
+      unreferenced_since bigint)`,
+    // Uploads that go on: their objects are no orphans until `expires_at`.
+    `create table uploads (
+      object_key text primary key,
+      multipart_id text,
+      target text,
+      created_at bigint not null,
+      expires_at bigint not null)`,
+    // Objects that no row refers to any more, still to be deleted from the store.
+    `create table doomed_objects (object_key text primary key, since bigint not null)`,
+    // Contents that somebody is reading or about to refer to.
+    `create table holds (id text primary key, content_id text not null references contents (id), expires_at bigint not null)`,
+    `create index holds_content on holds (content_id)`,
+    // Trees of files: of a run ("run:ID"), a logged model ("model:ID"), a version ("version:ID", which never changes).
+    `create table files (
+      root text not null,
+      path text not null,
+      content_id text not null references contents (id),
+      size bigint not null,
+      modified_at bigint not null,
+      primary key (root, path))`,
+    `create index files_content on files (content_id)`,
+
+    // --- experiments -----------------------------------------------------------------------------------------------------
+    `create table experiments (
+      id text primary key,
+      environment text not null,
+      name text not null,
+      artifact_location text not null,
+      lifecycle_stage text not null,
+      created_at bigint not null,
+      updated_at bigint not null,
+      deleted_at bigint)`,
+    `create unique index experiments_name on experiments (environment, name)`,
+    `create table experiment_tags (
+      experiment_id text not null references experiments (id) on delete cascade,
+      key text not null,
+      value text not null,
+      primary key (experiment_id, key))`,
+    `create table runs (
+      id text primary key,
+      experiment_id text not null references experiments (id) on delete cascade,
+      name text not null,
+      user_id text not null,
+      status text not null,
+      start_time bigint,
+      end_time bigint,
+      artifact_uri text not null,
+      lifecycle_stage text not null,
+      deleted_at bigint)`,
+    `create index runs_newest on runs (experiment_id, lifecycle_stage, start_time desc, id)`,
+    `create table run_tags (
+      run_id text not null references runs (id) on delete cascade,
+      key text not null,
+      value text not null,
+      primary key (run_id, key))`,
+    `create index run_tags_value on run_tags (key, value)`,
+    `create table params (
+      run_id text not null references runs (id) on delete cascade,
+      key text not null,
+      value text not null,
+      primary key (run_id, key))`,
+    `create index params_value on params (key, value)`,
+    // Every point. NaN is no number to a database: `is_nan` is 1 and `value` 0. The same point twice is one point.
+    `create table metrics (
+      run_id text not null references runs (id) on delete cascade,
+      key text not null,
+      timestamp bigint not null,
+      step bigint not null,
+      value double precision not null,
+      is_nan integer not null,
+      primary key (run_id, key, step, timestamp, value, is_nan))`,
+    // The point of each metric with the largest (step, timestamp, value).
+    `create table latest_metrics (
+      run_id text not null references runs (id) on delete cascade,
+      key text not null,
+      timestamp bigint not null,
+      step bigint not null,
+      value double precision not null,
+      is_nan integer not null,
+      primary key (run_id, key))`,
+    `create index latest_metrics_value on latest_metrics (key, value)`,
+    `create table datasets (
+      id text primary key,
+      experiment_id text not null references experiments (id) on delete cascade,
+      name text not null,
+      digest text not null,
+      source_type text not null,
+      source text not null,
+      schema text,
+      profile text)`,
+    `create unique index datasets_digest on datasets (experiment_id, name, digest)`,
+    `create table run_datasets (
+      run_id text not null references runs (id) on delete cascade,
+      dataset_id text not null references datasets (id) on delete cascade,
+      position bigint not null,
+      tags text not null,
+      primary key (run_id, dataset_id))`,
+    `create index run_datasets_dataset on run_datasets (dataset_id)`,
+    // Logged models that a run used (direction "input") or made ("output").
+    `create table run_models (
+      run_id text not null references runs (id) on delete cascade,
+      logged_model_id text not null,
+      direction text not null,
+      step bigint not null,
+      position bigint not null,
+      primary key (run_id, direction, logged_model_id))`,
+    `create table logged_models (
+      id text primary key,
+      experiment_id text not null references experiments (id) on delete cascade,
+      name text not null,
+      model_type text not null,
+      status text not null,
+      status_message text,
+      source_run_id text not null,
+      artifact_uri text not null,
+      lifecycle_stage text not null,
+      created_at bigint not null,
+      updated_at bigint not null,
+      deleted_at bigint)`,
+    `create index logged_models_newest on logged_models (experiment_id, lifecycle_stage, created_at desc, id)`,
+    `create table logged_model_tags (
+      logged_model_id text not null references logged_models (id) on delete cascade,
+      key text not null,
+      value text not null,
+      primary key (logged_model_id, key))`,
+    `create table logged_model_params (
+      logged_model_id text not null references logged_models (id) on delete cascade,
+      key text not null,
+      value text not null,
+      primary key (logged_model_id, key))`,
+    `create table logged_model_metrics (
+      logged_model_id text not null references logged_models (id) on delete cascade,
+      key text not null,
+      timestamp bigint not null,
+      step bigint not null,
+      value double precision not null,
+      is_nan integer not null,
+      run_id text not null,
+      dataset_name text not null,
+      dataset_digest text not null,
+      primary key (logged_model_id, key, run_id, step, timestamp, dataset_name, dataset_digest))`,
+
+    // --- models ----------------------------------------------------------------------------------------------------------
+    // A name is free again once its model is in the trash; numbers of versions go on where they stopped (`model_names`).
+    `create table models (
+      id text primary key,
+      environment text not null,
+      name text not null,
+      description text,
+      protected_aliases text not null,
+      created_at bigint not null,
+      updated_at bigint not null,
+      deleted_at bigint)`,
+    `create unique index models_name on models (environment, name) where deleted_at is null`,
+    `create table model_names (
+      environment text not null,
+      name text not null,
+      last_version bigint not null,
+      primary key (environment, name))`,
+    `create table model_tags (
+      model_id text not null references models (id) on delete cascade,
+      key text not null,
+      value text not null,
+      primary key (model_id, key))`,
+    `create table versions (
+      id text primary key,
+      model_id text not null references models (id) on delete cascade,
+      number bigint not null,
+      description text,
+      source text not null,
+      run_id text,
+      run_link text,
+      logged_model_id text,
+      stage text not null,
+      status text not null,
+      status_message text,
+      digest text,
+      size bigint,
+      servable integer not null,
+      servable_reason text,
+      approval text not null,
+      approval_by text,
+      approval_reason text,
+      approval_at bigint,
+      provenance text not null,
+      signature text,
+      metrics text,
+      examples text,
+      scan text,
+      created_by text not null,
+      created_at bigint not null,
+      updated_at bigint not null,
+      deleted_at bigint)`,
+    `create unique index versions_number on versions (model_id, number)`,
+    `create index versions_updated on versions (updated_at desc)`,
+    `create index versions_run on versions (run_id)`,
+    `create index versions_digest on versions (model_id, digest)`,
+    `create table version_tags (
+      version_id text not null references versions (id) on delete cascade,
+      key text not null,
+      value text not null,
+      primary key (version_id, key))`,
+    `create index version_tags_value on version_tags (key, value)`,
+    `create table aliases (
+      model_id text not null references models (id) on delete cascade,
+      alias text not null,
+      version_id text not null references versions (id) on delete cascade,
+      updated_by text not null,
+      updated_at bigint not null,
+      primary key (model_id, alias))`,
+    `create index aliases_version on aliases (version_id)`,
+
+    // --- endpoints -------------------------------------------------------------------------------------------------------
+    `create table endpoints (
+      id text primary key,
+      environment text not null,
+      name text not null,
+      labels text not null,
+      spec text not null,
+      generation bigint not null,
+      managed_by text,
+      created_at bigint not null,
+      updated_at bigint not null,
+      deleted_at bigint)`,
+    `create unique index endpoints_name on endpoints (environment, name) where deleted_at is null`,
+    `create table revisions (
+      endpoint_id text not null references endpoints (id) on delete cascade,
+      number bigint not null,
+      spec text not null,
+      resolved text not null,
+      created_by text not null,
+      reason text,
+      created_at bigint not null,
+      primary key (endpoint_id, number))`,
+
+    // --- what happened, and who may --------------------------------------------------------------------------------------
+    `create table events (
+      sequence bigint primary key,
+      at bigint not null,
+      environment text not null,
+      actor text not null,
+      reason text,
+      action text not null,
+      kind text not null,
+      name text not null,
+      before text,
+      after text)`,
+    `create index events_object on events (environment, kind, name, sequence)`,
+    `create table webhooks (
+      id text primary key,
+      environment text not null,
+      name text not null,
+      url text not null,
+      description text,
+      events text not null,
+      secret text,
+      status text not null,
+      created_at bigint not null,
+      updated_at bigint not null)`,
+    `create table deliveries (
+      id text primary key,
+      webhook_id text not null references webhooks (id) on delete cascade,
+      sequence bigint not null,
+      body text not null,
+      state text not null,
+      attempts integer not null,
+      next_attempt_at bigint not null,
+      last_status integer,
+      last_error text,
+      created_at bigint not null,
+      delivered_at bigint)`,
+    `create unique index deliveries_once on deliveries (webhook_id, sequence)`,
+    `create index deliveries_due on deliveries (state, next_attempt_at)`,
+    `create table api_keys (
+      id text primary key,
+      name text not null,
+      prefix text not null unique,
+      hash text not null,
+      scopes text not null,
+      environments text,
+      created_by text not null,
+      created_at bigint not null,
+      expires_at bigint,
+      last_used_at bigint,
+      revoked_at bigint)`,
+    // Work in the background: whoever holds a lease does it; `token` grows with every holder.
+    `create table leases (
+      name text primary key,
+      holder text,
+      token bigint not null,
+      expires_at bigint not null)`,
+    // Answers of requests that carried an idempotency key.
+    `create table idempotency_keys (
+      caller text not null,
+      key text not null,
+      request_digest text not null,
+      status integer,
+      answer text,
+      created_at bigint not null,
+      primary key (caller, key))`,
+
+    `insert into counters (name, value) values ('event', 0), ('experiment', 0)`,
+  ],
+}

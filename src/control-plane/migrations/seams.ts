@@ -1,0 +1,47 @@
+import type { Migration } from '../../storage/sql/migration.ts'
+
+/**
+ * What rollouts, jobs and alerts stand on: two revisions of an endpoint at a time, servers that say which routing they follow, and work in
+ * the background that outlives the process that began it.
+ */
+export const seams: Migration = {
+  name: '0005-seams',
+  statements: [
+    // A revision whose versions are served beside those of the one in force.
+    `alter table routing_states add column beside bigint`,
+    // Of the routing by which a server shares requests; null where its release does not say.
+    `alter table server_reports add column segment bigint`,
+    // Work in the background. `claim_at` is when it may be claimed: when it is due, or when the lease of who runs it ends; null once it
+    // has ended. `token` grows with each claim: what a late holder writes is refused. `reserved_for` is who comes first. Payload, progress, result and schedule are JSON.
+    `create table work_items (
+      id text primary key,
+      kind text not null,
+      unique_key text,
+      payload text not null,
+      state text not null,
+      priority bigint not null,
+      claim_at bigint,
+      deadline_at bigint,
+      attempts bigint not null,
+      attempts_max bigint not null,
+      token bigint not null,
+      holder text,
+      reserved_for text,
+      progress text,
+      result text,
+      error text,
+      schedule text,
+      created_at bigint not null,
+      started_at bigint,
+      ended_at bigint)`,
+    `create index work_items_claim on work_items (kind, priority, claim_at) where claim_at is not null`,
+    `create unique index work_items_key on work_items (kind, unique_key) where unique_key is not null and claim_at is not null`,
+    // Who claims looks for what is over first: few of very many.
+    `create index work_items_running on work_items (claim_at) where state = 'running'`,
+    `create index work_items_deadline on work_items (deadline_at) where deadline_at is not null`,
+    `create index work_items_listed on work_items (state, created_at, id)`,
+    `create index work_items_newest on work_items (created_at, id)`,
+    `create index work_items_counted on work_items (kind, state)`,
+    `create index work_items_ended on work_items (ended_at) where ended_at is not null`,
+  ],
+}

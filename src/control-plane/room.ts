@@ -1,0 +1,126 @@
+import type { Kysely } from 'kysely'
+import type { Door } from '../api/api-server.ts'
+import type { Retold } from '../api/v1/v1-door.ts'
+import type { V1Route } from '../api/v1/route.ts'
+import type { Logger } from '../core/log.ts'
+import type { EventKind } from '../ledger/events.ts'
+import type { Ground, Write } from '../ledger/scope.ts'
+import type { ObjectStore } from '../storage/objects/object-store.ts'
+import type { Database } from '../storage/sql/database.ts'
+import type { Kept, StoredObject } from '../storage/backup/write-backup.ts'
+import type { Migration } from '../storage/sql/migration.ts'
+import type { Schema, Table } from '../storage/sql/schema.ts'
+import type { WorkKind } from '../storage/work/worker.ts'
+import type { Settings } from './settings.ts'
+
+/** What every room stands on. */
+export interface Foundation {
+  readonly ground: Ground
+  readonly objects: ObjectStore
+  readonly log: Logger
+  readonly settings: Settings
+  /** By which this process holds leases and work: never used twice. */
+  readonly holder: string
+  /** What all rooms have together. */
+  readonly house: House
+  /** Given when no more requests are taken: who follows something is told no more. */
+  readonly ending: AbortSignal
+  /** Closed with the control plane, the last first. */
+  readonly opened: AsyncDisposableStack
+}
+
+/** What rooms say of themselves before they are open. */
+export interface House extends Kept {
+  readonly events: readonly EventKind[]
+}
+
+/**
+ * One capability of the control plane, whole.
+ * @typeParam Needs what it asks of the rooms before it
+ * @typeParam Gives what it has for its own routes and work, and for the rooms after it
+ */
+export interface Room<Needs, Gives extends object> {
+  /** In an order in which each row finds what it refers to; backups are made of them. Default: none. */
+  readonly tables?: readonly Table[]
+  /** Steps of their schema, after the first ones that all rooms had together. Default: none. */
+  readonly migrations?: readonly Migration[]
+  /** Kinds of what it changes. Default: none. */
+  readonly events?: readonly EventKind[]
+  /** Of `/api/v1`. Default: none. */
+  readonly routes?: readonly V1Route<Needs & Gives>[]
+  /** By kinds of its objects. Default: an answer that got lost is told to be lost. */
+  readonly retold?: Readonly<Partial<Record<EventKind, Retold<Needs & Gives>>>>
+  /** Ways in beside `/api/v1`. Default: none. */
+  readonly doors?: (services: Needs & Gives) => readonly Door[]
+  readonly open: (needs: Needs) => Gives | Promise<Gives>
+  /** What it does without being asked. Default: nothing. */
+  readonly work?: (services: Needs & Gives) => readonly WorkKind[]
+  /** Forgets what is old. Doing it twice harms nobody: each step is one transaction. @returns how many of what */
+  readonly sweep?: (services: Needs & Gives, sweep: Sweep) => Promise<Readonly<Record<string, number>>>
+  /** The objects that its rows refer to, for backups. */
+  readonly stored?: (read: Kysely<Schema>) => Promise<readonly StoredObject[]>
+  /** Told when a backup has been restored, within its transaction. */
+  readonly restored?: (write: Write) => Promise<void>
+}
+
+export interface Sweep {
+  /** Fenced: its transactions fail once another process has taken over. */
+  readonly database: Database
+  readonly signal: AbortSignal
+}
+
+/** Rooms in the order in which they open: each finds what it asks in those before it, which the compiler holds the list to. */
+export class Rooms<Services extends Foundation> implements House {
+  // What a room asks and gives has been checked where it came in.
+  readonly all: readonly Room<any, any>[]
+
+  readonly tables: readonly Table[]
+  readonly migrations: readonly Migration[]
+  readonly events: readonly EventKind[]
+  readonly routes: readonly V1Route<Services>[]
+  readonly retold: Readonly<Record<string, Retold<Services>>>
+
+  constructor(all: readonly Room<any, any>[]) {
+    this.all = all
+    this.tables = all.flatMap(({ tables = [] }) => tables)
+    this.migrations = all.flatMap(({ migrations = [] }) => migrations).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    this.events = all.flatMap(({ events = [] }) => events)
+    this.routes = all.flatMap(({ routes = [] }) => routes)
+    this.retold = Object.fromEntries(all.flatMap(({ retold = {} }) => Object.entries(retold))) as Record<string, Retold<Services>>
+  }
+
+  and<Gives extends object>(room: Room<Services, Gives>): Rooms<Services & Gives> {
+    return new Rooms([...this.all, room])
+  }
+
+  async open(foundation: Foundation): Promise<Services> {
+    let services: object = foundation
+    for (const room of this.all) services = { ...services, ...(await room.open(services)) }
+    return services as Services
+  }
+
+  doors(services: Services): Door[] {
+    return this.all.flatMap(({ doors }) => doors?.(services) ?? [])
+  }
+
+  work(services: Services): WorkKind[] {
+    return this.all.flatMap(({ work }) => work?.(services) ?? [])
+  }
+
+  /** What refers to something goes before what it refers to. */
+  async sweep(services: Services, sweep: Sweep): Promise<Record<string, number>> {
+    const counts: Record<string, number> = {}
+    for (const room of this.all.toReversed()) Object.assign(counts, await room.sweep?.(services, sweep))
+    return counts
+  }
+
+  async stored(read: Kysely<Schema>): Promise<StoredObject[]> {
+    const found: StoredObject[] = []
+    for (const room of this.all) found.push(...((await room.stored?.(read)) ?? []))
+    return found
+  }
+
+  async restored(write: Write): Promise<void> {
+    for (const room of this.all) await room.restored?.(write)
+  }
+}

@@ -1,0 +1,16 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { BACKUP_ROUTES } from '../../api/v1/backup-routes.ts'
+import { backups } from '../make-backup.ts'
+import type { Backup } from '../../api/v1/backup-routes.ts'
+import type { Foundation, Room } from '../room.ts'
+
+/** Everything of a control plane in one file. */
+export const BACKUP: Room<Foundation, { readonly backup: Backup }> = {
+  routes: BACKUP_ROUTES,
+  async open({ ground: { database }, objects, holder, house, settings }) {
+    const folder = join(settings.data, 'backups')
+    await rm(folder, { recursive: true, force: true })
+    return { backup: backups({ database, objects, holder, folder, kept: house }) }
+  },
+}

@@ -1,0 +1,47 @@
+import { sql } from 'kysely'
+import { News } from '../../api/news.ts'
+import { ENDPOINT_ROUTES, retoldEndpoint } from '../../api/v1/endpoint-routes.ts'
+import { FOLLOW_ROUTES } from '../../api/v1/follow-routes.ts'
+import { Delivery, endpointDependents } from '../../delivery/delivery.ts'
+import { anyEndpointIn } from '../../delivery/read-endpoints.ts'
+import { Servers } from '../../delivery/servers.ts'
+import { DELIVERY_EVENTS, DELIVERY_TABLES } from '../../delivery/tables.ts'
+import { followWork } from '../follow-due.ts'
+import type { Keys } from '../../access/keys.ts'
+import type { Contents } from '../../files/contents.ts'
+import type { Environments } from '../../ledger/environments.ts'
+import type { History } from '../../ledger/history.ts'
+import type { Dependents } from '../../models/dependents.ts'
+import type { Foundation, Room } from '../room.ts'
+
+/** How often it is looked for new documents while servers wait for one. */
+const DELIVERY_LOOK_MS = 50
+
+interface Needs extends Foundation {
+  readonly contents: Contents
+  readonly dependents: Dependents[]
+  readonly environments: Environments
+  readonly history: History
+  readonly keys: Keys
+  readonly news: News
+}
+
+/** Endpoints, the servers that follow them, and the documents between both. */
+export const DELIVERY: Room<Needs, { readonly delivery: Delivery; readonly deliveryNews: News }> = {
+  tables: DELIVERY_TABLES,
+  events: DELIVERY_EVENTS,
+  routes: [...ENDPOINT_ROUTES, ...FOLLOW_ROUTES],
+  retold: { endpoint: retoldEndpoint },
+  open({ ground, dependents, environments, ending }) {
+    const delivery = new Delivery({ ...ground, dependents })
+    dependents.push(endpointDependents(ground))
+    environments.receive({ occupied: anyEndpointIn })
+    return { delivery, deliveryNews: new News(() => delivery.states.generation(), ending, DELIVERY_LOOK_MS) }
+  },
+  work: ({ ground, dependents }) => [followWork({ ...ground, dependents })],
+  sweep: async ({ ground }, { database }) => ({ servers: await new Servers({ ...ground, database }).sweep() }),
+  // Servers that follow have seen later documents of the database that was lost: those of a new era are newer all the same.
+  async restored(write) {
+    await sql`update counters set value = ${Date.now()} where name = 'era'`.execute(write)
+  },
+}

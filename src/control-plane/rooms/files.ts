@@ -1,0 +1,34 @@
+import { CONTENT_ROUTES } from '../../api/v1/content-routes.ts'
+import { collect } from '../../files/collect.ts'
+import { Contents, storedObjects } from '../../files/contents.ts'
+import { PartUploads } from '../../files/part-uploads.ts'
+import { FILES_TABLES } from '../../files/tables.ts'
+import type { Transfers } from '../../api/mlflow/part-routes.ts'
+import type { Foundation, Room } from '../room.ts'
+
+/** How long a content stays that nothing refers to. */
+const GRACE_MS = 3600_000
+
+export interface FileServices {
+  readonly contents: Contents
+  readonly partUploads: PartUploads
+  readonly transfers: Transfers
+}
+
+/** Files, by what is in them. */
+export const FILES: Room<Foundation, FileServices> = {
+  tables: FILES_TABLES,
+  routes: CONTENT_ROUTES,
+  open({ ground, objects, settings: { directTransfers, publicUrl } }) {
+    const stored = { ...ground, objects }
+    return {
+      contents: new Contents(stored),
+      partUploads: new PartUploads(stored),
+      transfers: { direct: directTransfers && objects.presignPart !== undefined, publicUrl },
+    }
+  },
+  sweep: async ({ ground: { clock }, objects }, { database, signal }) => ({
+    ...(await collect({ database, objects, clock, graceMs: GRACE_MS, signal })),
+  }),
+  stored: storedObjects,
+}

@@ -1,0 +1,38 @@
+import { News } from '../../api/news.ts'
+import { ENVIRONMENT_ROUTES } from '../../api/v1/environment-routes.ts'
+import { EVENT_ROUTES } from '../../api/v1/event-routes.ts'
+import { WEBHOOK_ROUTES } from '../../api/v1/webhook-routes.ts'
+import { Environments } from '../../ledger/environments.ts'
+import { LEDGER_EVENTS } from '../../ledger/events.ts'
+import { History } from '../../ledger/history.ts'
+import { sweepNotes } from '../../ledger/sweep.ts'
+import { LEDGER_TABLES } from '../../ledger/tables.ts'
+import { Webhooks } from '../../ledger/webhooks.ts'
+import { webhookWork } from '../send-webhooks.ts'
+import type { Foundation, Room } from '../room.ts'
+
+export interface Ledger {
+  readonly history: History
+  /** Tells, soon after the fact, that there are new events. */
+  readonly news: News
+  readonly webhooks: Webhooks
+  readonly environments: Environments
+}
+
+/** What was done, on whose behalf and where, and who is told. */
+export const LEDGER: Room<Foundation, Ledger> = {
+  tables: LEDGER_TABLES,
+  events: LEDGER_EVENTS,
+  routes: [...EVENT_ROUTES, ...ENVIRONMENT_ROUTES, ...WEBHOOK_ROUTES],
+  open({ ground, settings, house, ending }) {
+    const history = new History(ground)
+    return {
+      history,
+      news: new News(() => history.last(), ending),
+      webhooks: new Webhooks(ground, { allowInside: settings.allowPrivateAddresses, kinds: house.events }),
+      environments: new Environments(ground),
+    }
+  },
+  work: ({ ground, settings }) => [webhookWork({ ground, allowInside: settings.allowPrivateAddresses, secrets: settings.secrets })],
+  sweep: async ({ ground }, { database }) => ({ notes: await sweepNotes({ ...ground, database }) }),
+}

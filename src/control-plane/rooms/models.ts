@@ -1,0 +1,73 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ALIAS_ROUTES } from '../../api/v1/alias-routes.ts'
+import { MODEL_ROUTES, retoldModel } from '../../api/v1/model-routes.ts'
+import { MODEL_WATCH_ROUTES } from '../../api/v1/model-watch-routes.ts'
+import { PROMOTE_ROUTES } from '../../api/v1/promote-routes.ts'
+import { SIGNER_ROUTES } from '../../api/v1/signer-routes.ts'
+import { retoldVersion, VERSION_ROUTES } from '../../api/v1/version-routes.ts'
+import { Aliases } from '../../models/aliases.ts'
+import { Inspector } from '../../models/inspector.ts'
+import { anyModelIn, Models } from '../../models/models.ts'
+import { Files } from '../../models/placed-files.ts'
+import { Signers } from '../../models/signers.ts'
+import { MODELS_EVENTS, MODELS_TABLES } from '../../models/tables.ts'
+import { purgeModelTrash } from '../../models/trash.ts'
+import { Versions } from '../../models/versions.ts'
+import { tryOut } from '../try-out.ts'
+import type { News } from '../../api/news.ts'
+import type { Contents } from '../../files/contents.ts'
+import type { PartUploads } from '../../files/part-uploads.ts'
+import type { Environments } from '../../ledger/environments.ts'
+import type { History } from '../../ledger/history.ts'
+import type { Dependents } from '../../models/dependents.ts'
+import type { Inspect } from '../../models/servable.ts'
+import type { Foundation, Room } from '../room.ts'
+
+interface Needs extends Foundation {
+  readonly contents: Contents
+  readonly partUploads: PartUploads
+  readonly environments: Environments
+  readonly history: History
+  readonly news: News
+}
+
+export interface ModelServices {
+  readonly models: Models
+  readonly versions: Versions
+  readonly aliases: Aliases
+  readonly signers: Signers
+  /** Of runs, logged models and versions. */
+  readonly files: Files
+  /** Finds out what the files of versions are. */
+  readonly inspect: Inspect
+  /** Whoever builds on versions and aliases adds itself. */
+  readonly dependents: Dependents[]
+}
+
+/** Models, their versions, and the names that point to these. */
+export const MODELS: Room<Needs, ModelServices> = {
+  tables: MODELS_TABLES,
+  events: MODELS_EVENTS,
+  routes: [...MODEL_ROUTES, ...MODEL_WATCH_ROUTES, ...VERSION_ROUTES, ...ALIAS_ROUTES, ...PROMOTE_ROUTES, ...SIGNER_ROUTES],
+  retold: { model: retoldModel, version: retoldVersion },
+  async open({ ground: below, contents, partUploads, environments, settings }) {
+    // What one that was killed left half-way; a data folder belongs to one control plane.
+    const folder = join(settings.data, 'inspecting')
+    await rm(folder, { recursive: true, force: true })
+    const { inspect } = new Inspector({ contents, folder, tryOut })
+    const dependents: Dependents[] = []
+    const ground = { ...below, dependents }
+    environments.receive({ occupied: anyModelIn })
+    return {
+      models: new Models(ground),
+      versions: new Versions(ground, inspect),
+      aliases: new Aliases(ground),
+      signers: new Signers(ground, contents),
+      files: new Files(ground, contents, partUploads),
+      inspect,
+      dependents,
+    }
+  },
+  sweep: async ({ ground }, { database }) => await purgeModelTrash({ ...ground, database }),
+}

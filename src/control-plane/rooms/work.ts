@@ -1,0 +1,18 @@
+import { metricsRoutes } from '../../api/metrics.ts'
+import { WORK_ROUTES } from '../../api/v1/work-routes.ts'
+import { STORAGE_TABLES } from '../../storage/tables.ts'
+import { WorkQueue } from '../../storage/work/work-queue.ts'
+import type { EntryServices } from '../../api/enter.ts'
+import type { Foundation, Room } from '../room.ts'
+
+/** How long it is known what came of work. */
+const WORK_LIFE_MS = 30 * 24 * 3600_000
+
+/** Work in the background: what waits, runs, and has ended. */
+export const WORK: Room<Foundation & EntryServices, { readonly work: WorkQueue }> = {
+  tables: STORAGE_TABLES,
+  routes: WORK_ROUTES,
+  doors: (services) => [{ prefix: '', plugin: metricsRoutes(services) }],
+  open: ({ ground: { database, newId }, holder }) => ({ work: new WorkQueue({ database, holder, newId }) }),
+  sweep: async ({ work }, { database }) => ({ work: await work.sweep(database, WORK_LIFE_MS) }),
+}

@@ -1,0 +1,145 @@
+import { SlipwayError } from '../core/errors.ts'
+import { silentLogger } from '../core/log.ts'
+import { originOf } from '../core/origin.ts'
+import { isLoopback } from '../security/host-check.ts'
+import { Secrets } from '../security/secrets/secrets.ts'
+import { databaseUrl, objectsUrl } from './databases.ts'
+import type { SignInOptions } from '../access/sign-in.ts'
+import type { Role } from '../contract/roles.ts'
+import type { Logger } from '../core/log.ts'
+import type { Secret } from '../security/secrets/secrets.ts'
+
+/** What a user may set. */
+export interface ControlPlaneOptions {
+  /** Where everything lies that has no place of its own. */
+  readonly data: string
+  /** `sqlite:PATH` or `postgres://...`. Default: a file in `data`. */
+  readonly database?: string | undefined
+  /** `file:PATH` or `s3://bucket/prefix`. Default: a folder in `data`. */
+  readonly objects?: string | undefined
+  /** Default: 127.0.0.1. */
+  readonly host?: string | undefined
+  /** 0: any that is free. */
+  readonly port: number
+  /** Names that a loopback address may be reached by, beside those of this machine. */
+  readonly allowedHosts?: readonly string[]
+  /** Whether webhooks may tell addresses of this machine and its network. Default: no. */
+  readonly allowPrivateAddresses?: boolean
+  /** Whether clients of MLflow send and get large files from the bucket itself, by signed addresses. Default: no. */
+  readonly directTransfers?: boolean
+  /** By which clients reach the control plane, also through proxies. Clients of MLflow 3 send large files in parts where it is given. */
+  readonly publicUrl?: string | undefined
+  /** PEM files; `clientCa` also asks clients for a certificate. Default: without TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa: string | undefined } | undefined
+  /** A proxy before us speaks TLS. Default: false. */
+  readonly behindProxy?: boolean
+  /** Listens beyond this machine without TLS all the same. Default: false. */
+  readonly insecure?: boolean
+  /** Of one caller. Default: 60000. */
+  readonly requestsPerMinute?: number | undefined
+  /** Password of the PostgreSQL user, over what the URL says. */
+  readonly databasePassword?: Secret | undefined
+  /** Where references to secrets are looked up. Default: new ones. */
+  readonly secrets?: Secrets
+  /** Where people sign in. Default: nobody does. */
+  readonly signIn?: SignInConfig | undefined
+  readonly logger?: Logger
+  /** A server beside the control plane, which is started once there is something to serve. */
+  readonly serving?: LocalServing
+}
+
+/** A server on this machine that follows: an alias `champion` is then enough of a declaration. */
+export interface LocalServing {
+  readonly url: string
+  /** What it shows to be let in. */
+  readonly key: string
+  readonly onEndpoints: () => Promise<void>
+}
+
+/** An OpenID Connect issuer, and what people who sign in there may do. */
+export interface SignInConfig extends Pick<SignInOptions, 'issuer' | 'clientId' | 'clientSecret' | 'groupsClaim' | 'scope'> {
+  /** What everybody who can sign in may do everywhere. Default: nothing. */
+  readonly defaultRole?: Role | undefined
+  /** Addresses or names of the first admins. */
+  readonly admins?: readonly string[]
+}
+
+/** What a control plane goes by: of its options, and of what follows from them. */
+export interface Settings {
+  readonly data: string
+  /** `sqlite:PATH` or `postgres://...`. */
+  readonly database: string
+  readonly databasePassword: (() => Promise<string>) | undefined
+  /** `file:PATH` or `s3://bucket/prefix`. */
+  readonly objects: string
+  readonly host: string
+  readonly port: number
+  /** Bound to loopback, without a proxy: whoever asks is on this machine. */
+  readonly local: boolean
+  /** Whether clients reach us by TLS, of ours or of a proxy. */
+  readonly secure: boolean
+  readonly tls: ControlPlaneOptions['tls']
+  readonly behindProxy: boolean
+  readonly insecure: boolean
+  readonly allowedHosts: readonly string[]
+  readonly allowPrivateAddresses: boolean
+  readonly directTransfers: boolean
+  /** Without a slash at the end. */
+  readonly publicUrl: string | undefined
+  /** Of one caller. */
+  readonly requestsPerMinute: number
+  readonly secrets: Secrets
+  /** With the address to which people who sign in are sent back. */
+  readonly signIn: (SignInConfig & Pick<SignInOptions, 'publicUrl'>) | undefined
+  readonly serving: LocalServing | undefined
+  readonly log: Logger
+}
+
+/** Clients of MLflow log a metric with each step of a loop. */
+const REQUESTS_PER_MINUTE = 60_000
+
+/** @throws SLW_CONFIG_INVALID */
+export function resolveSettings(options: ControlPlaneOptions): Settings {
+  const { data, port, host = '127.0.0.1', logger: log = silentLogger, tls, behindProxy = false, databasePassword } = options
+  const publicUrl = publicUrlOf(options.publicUrl)
+  return {
+    data,
+    database: databaseUrl(data, options.database),
+    databasePassword: databasePassword === undefined ? undefined : () => databasePassword.value(),
+    objects: objectsUrl(data, options.objects),
+    host,
+    port,
+    // What a proxy passes on comes from anywhere.
+    local: isLoopback(host) && !behindProxy,
+    secure: tls !== undefined || behindProxy || publicUrl?.startsWith('https:') === true,
+    tls,
+    behindProxy,
+    insecure: options.insecure ?? false,
+    allowedHosts: options.allowedHosts ?? [],
+    allowPrivateAddresses: options.allowPrivateAddresses ?? false,
+    directTransfers: options.directTransfers ?? false,
+    publicUrl,
+    requestsPerMinute: options.requestsPerMinute ?? REQUESTS_PER_MINUTE,
+    secrets: options.secrets ?? new Secrets({ log }),
+    signIn: signInOf(options, host, publicUrl),
+    serving: options.serving,
+    log,
+  }
+}
+
+/** @throws SLW_CONFIG_INVALID where browsers could not find back */
+function signInOf({ signIn, port, tls }: ControlPlaneOptions, host: string, publicUrl: string | undefined): Settings['signIn'] {
+  if (signIn === undefined) return undefined
+  if (publicUrl === undefined && port === 0)
+    throw new SlipwayError('SLW_CONFIG_INVALID', 'people who sign in are sent back to us: give --public-url, or a port')
+  return { ...signIn, publicUrl: publicUrl ?? originOf({ secure: tls !== undefined, host, port }) }
+}
+
+/** By which clients reach a control plane, without a slash at the end, where somebody has said so. @throws SLW_CONFIG_INVALID */
+function publicUrlOf(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '')
+    throw new SlipwayError('SLW_CONFIG_INVALID', `the public URL ${text} is none; expected one such as https://models.example.org/slipway`)
+  return url.href.replace(/\/+$/, '')
+}

@@ -1,0 +1,218 @@
+/** Files keeps bytes by what is in them, and the trees of files that runs, logged models and versions have. */
+import { createHash } from 'node:crypto'
+import { SlipwayError } from '../core/errors.ts'
+import { faultPoint } from '../core/fail-point.ts'
+import { ContentDigester } from '../core/content-digest.ts'
+import { readVerified } from '../storage/objects/content-verifier.ts'
+import type { Kysely, Selectable, Transaction } from 'kysely'
+import type { Clock } from '../core/clock.ts'
+import type { ContentDigest } from '../core/content-digest.ts'
+import type { ByteRange, ObjectStore, PresignedRequest } from '../storage/objects/object-store.ts'
+import type { StoredObject } from '../storage/backup/write-backup.ts'
+import type { Database } from '../storage/sql/database.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { ContentsRow } from './tables.ts'
+
+export interface ContentsOptions {
+  readonly database: Database
+  readonly objects: ObjectStore
+  readonly clock: Clock
+  /** Keys of objects: letters and digits, never twice. */
+  readonly newId: () => string
+}
+
+/** Writes the rows that refer to a content, in the transaction that makes it known. */
+export type Refer<T> = (write: Transaction<Schema>, content: ContentDigest) => Promise<T>
+
+/** How long an upload may take before its object counts as left behind. */
+export const UPLOAD_LIFE_MS: number = 24 * 3600 * 1000
+
+/** Files by content: bytes in the object store, what is known of them in the database (docs/decisions/0008). */
+export class Contents {
+  readonly #options: ContentsOptions
+
+  constructor(options: ContentsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Takes a stream in and, when all of it lies in the store, makes it a file: `refer` writes the rows that refer to it, in the
+   * transaction that makes the content known. Killed at any line, there is the whole file or none; what is left of the bytes is
+   * collected.
+   * @param size bytes that are expected; fewer or more are refused
+   * @throws SLW_INPUT_INVALID where the stream ends early or late, and what the stream, the store or `refer` throws
+   */
+  async receive<T>(
+    body: AsyncIterable<Uint8Array>,
+    refer: Refer<T>,
+    { size, signal }: { readonly size?: number | undefined; readonly signal?: AbortSignal } = {},
+  ): Promise<T> {
+    const { database, objects, clock, newId } = this.#options
+    const key = newId()
+    const now = clock.epochMs()
+    await database.write(async (write) => {
+      await write
+        .insertInto('uploads')
+        .values({ object_key: key, multipart_id: null, target: null, created_at: now, expires_at: now + UPLOAD_LIFE_MS })
+        .execute()
+    })
+    await faultPoint('upload.begun')
+    const digester = new ContentDigester()
+    try {
+      await objects.put(key, digested(body, digester, size), signal)
+    } catch (error) {
+      await this.#forget(key)
+      throw error
+    }
+    await faultPoint('upload.stored')
+    return await admit(this.#options, { key, content: digester.finish(), refer }, async (write) => {
+      const { numDeletedRows } = await write.deleteFrom('uploads').where('object_key', '=', key).executeTakeFirst()
+      return numDeletedRows > 0n
+    })
+  }
+
+  /**
+   * Takes in bytes that are known by their content id, and keeps them for a while until something refers to them.
+   * @throws SLW_INPUT_INVALID where they have another id
+   */
+  async receiveHeld(contentId: string, body: AsyncIterable<Uint8Array>, size: number | undefined, holdMs: number): Promise<ContentDigest> {
+    const { clock, newId } = this.#options
+    return await this.receive(
+      body,
+      async (write, content) => {
+        if (content.id !== contentId)
+          throw new SlipwayError('SLW_INPUT_INVALID', `the bytes have the content id ${content.id}, not ${contentId}`)
+        await write
+          .insertInto('holds')
+          .values({ id: newId(), content_id: content.id, expires_at: clock.epochMs() + holdMs })
+          .execute()
+        return content
+      },
+      { size },
+    )
+  }
+
+  /** SHA-256 of the whole, as other tools know it. Read from the bytes the first time it is asked for. @throws SLW_NOT_FOUND */
+  async sha256Of(contentId: string): Promise<string> {
+    const { database } = this.#options
+    const row = await database.read.selectFrom('contents').select('sha256').where('id', '=', contentId).executeTakeFirst()
+    if (row !== undefined && row.sha256 !== null) return row.sha256
+    const hash = createHash('sha256')
+    for await (const bytes of await this.open(contentId)) hash.update(bytes)
+    const sha256 = hash.digest('hex')
+    await database.write((write) => write.updateTable('contents').set({ sha256 }).where('id', '=', contentId).execute())
+    return sha256
+  }
+
+  /**
+   * The request with which somebody else reads a content from the store itself, unchecked by us; undefined where the store cannot be
+   * reached by others.
+   * @throws SLW_NOT_FOUND
+   */
+  async direct(contentId: string, expiresInS: number): Promise<PresignedRequest | undefined> {
+    const { objects } = this.#options
+    const { object_key: key } = await this.#rowOf(contentId)
+    return await objects.presignGet?.(key, expiresInS)
+  }
+
+  /** Its object never came into being. A crash before this leaves a row that expires. */
+  async #forget(key: string): Promise<void> {
+    try {
+      await this.#options.database.write(async (write) => {
+        await write.deleteFrom('uploads').where('object_key', '=', key).execute()
+      })
+    } catch {
+      // The row expires; what failed first is what the caller is told.
+    }
+  }
+
+  /**
+   * Bytes of a content, each chunk checked before any of it is given out.
+   * @throws SLW_NOT_FOUND, SLW_RANGE_INVALID; SLW_STORE_CORRUPT, also half-way
+   */
+  async open(contentId: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const row = await this.#rowOf(contentId)
+    const content = { id: row.id, size: row.size, chunks: row.chunks === '' ? [] : row.chunks.split(' ') }
+    return readVerified(this.#options.objects, row.object_key, content, { range, signal })
+  }
+
+  async #rowOf(contentId: string): Promise<Pick<Selectable<ContentsRow>, 'id' | 'size' | 'chunks' | 'object_key'>> {
+    const row = await this.#options.database.read
+      .selectFrom('contents')
+      .select(['id', 'size', 'chunks', 'object_key'])
+      .where('id', '=', contentId)
+      .executeTakeFirst()
+    if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no content has the id ${contentId}`)
+    return row
+  }
+}
+
+/** An object that lies in the store whole, under the key of an upload. */
+export interface Stored<T> {
+  readonly key: string
+  readonly content: ContentDigest
+  readonly refer: Refer<T>
+}
+
+/**
+ * Makes an object a content.
+ * @param end ends the upload; false where it has ended already
+ * @throws SLW_CONFLICT where it has; what `refer` throws
+ */
+export async function admit<T>(
+  { database, clock }: ContentsOptions,
+  { key, content, refer }: Stored<T>,
+  end: (write: Transaction<Schema>) => Promise<boolean>,
+): Promise<T> {
+  const result = await database.write(async (write) => {
+    // Where it is known already, its row is held: collection, which may be about to delete it, waits and finds that it is wanted.
+    const { object_key: kept } = await write
+      .insertInto('contents')
+      .values({
+        id: content.id,
+        size: content.size,
+        sha256: content.sha256 ?? null,
+        chunks: content.chunks.join(' '),
+        object_key: key,
+        verified: 1,
+        created_at: clock.epochMs(),
+        unreferenced_since: null,
+      })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet({ unreferenced_since: null }))
+      .returning('object_key')
+      .executeTakeFirstOrThrow()
+    // The same content came before: its object stays, ours goes.
+    if (kept !== key) await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
+    const referred = await refer(write, content)
+    await faultPoint('upload.referred')
+    // Otherwise collection may have taken its object.
+    if (!(await end(write)))
+      throw new SlipwayError(
+        'SLW_CONFLICT',
+        `the upload was aborted, or took longer than ${UPLOAD_LIFE_MS / 3_600_000} hours; send the file again`,
+      )
+    return referred
+  })
+  await faultPoint('upload.done')
+  return result
+}
+
+async function* digested(body: AsyncIterable<Uint8Array>, digester: ContentDigester, size: number | undefined): AsyncGenerator<Uint8Array> {
+  let received = 0
+  for await (const bytes of body) {
+    received += bytes.length
+    if (size !== undefined && received > size) throw wrongSize(received, size)
+    digester.update(bytes)
+    yield bytes
+  }
+  if (size !== undefined && received < size) throw wrongSize(received, size)
+}
+
+function wrongSize(received: number, size: number): SlipwayError {
+  return new SlipwayError('SLW_INPUT_INVALID', `the file has ${received} bytes${received > size ? ' or more' : ''}, ${size} were announced`)
+}
+
+/** The objects that contents are in. */
+export async function storedObjects(read: Kysely<Schema>): Promise<StoredObject[]> {
+  return await read.selectFrom('contents').select(['object_key as key', 'size']).orderBy('object_key').execute()
+}

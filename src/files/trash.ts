@@ -1,0 +1,31 @@
+import { faultPoint } from '../core/fail-point.ts'
+import type { Ground, Write } from '../ledger/scope.ts'
+import type { Root } from './file-trees.ts'
+
+/** How long what was deleted can be had back. */
+export const TRASH_LIFE_MS: number = 30 * 24 * 3600 * 1000
+
+/** Rows in one transaction: others wait no longer than for these. */
+export const TRASH_BATCH = 100
+
+/** Ends the life of what has lain in the trash for long enough: its rows, and with them what keeps its files. @param some purges up to a batch */
+export async function purge({ database }: Ground, some: (write: Write) => Promise<number>): Promise<number> {
+  let sum = 0
+  for (;;) {
+    const gone = await database.write(some)
+    await faultPoint('trash.purged')
+    sum += gone
+    if (gone < TRASH_BATCH) return sum
+  }
+}
+
+/** The files of owners that go. */
+export async function dropFiles(
+  write: Write,
+  kind: 'run' | 'model' | 'version',
+  owners: readonly { readonly id: string }[],
+): Promise<void> {
+  if (owners.length === 0) return
+  const roots = owners.map(({ id }): Root => `${kind}:${id}`)
+  await write.deleteFrom('files').where('root', 'in', roots).execute()
+}

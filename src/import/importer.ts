@@ -1,0 +1,544 @@
+/** Import brings over what another server has, object by object, so that one that was cut off goes on. */
+import { lastNumber } from '../ledger/counters.ts'
+import { sql } from 'kysely'
+import { NOTHING_YET } from '../contract/import-status.ts'
+import { faultPoint } from '../core/fail-point.ts'
+import { isSlipwayError, SlipwayError } from '../core/errors.ts'
+import { record } from '../ledger/events.ts'
+import { tagRows } from '../ledger/tags.ts'
+import { requireAlias } from '../models/names.ts'
+import { readOrigin } from '../models/origin.ts'
+import { putDataset, putMetrics, putParams, toStored } from '../tracking/run-data.ts'
+import { placeOf } from '../models/version-source.ts'
+import { copyTree, filesBelow, requireTreePath } from '../files/file-trees.ts'
+import { inspectionColumns, treeColumns } from '../models/versions.ts'
+import { numberOf, valueOf } from './tracking-server.ts'
+import type { Kysely } from 'kysely'
+import type { ImportCounts } from '../contract/import-status.ts'
+import type { Contents } from '../files/contents.ts'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { Ground, Scope, Write } from '../ledger/scope.ts'
+import type { MetricPoint } from '../tracking/read-runs.ts'
+import type { Inspect } from '../models/servable.ts'
+import type { Root, TreeFile } from '../files/file-trees.ts'
+import type {
+  RemoteFile,
+  TheirExperiment,
+  TheirLoggedModel,
+  TheirModel,
+  TheirPoint,
+  TheirRun,
+  TheirVersion,
+  TrackingServer,
+} from './tracking-server.ts'
+
+export interface ImporterOptions {
+  readonly ground: Ground
+  readonly contents: Contents
+  readonly inspect: Inspect
+  readonly scope: Scope
+  readonly server: TrackingServer
+  readonly onProgress: (counts: ImportCounts) => void
+  /** Gives up a file that is on its way. */
+  readonly signal?: AbortSignal
+}
+
+const ALL = 'ALL'
+const PAGE = 1000
+const ROWS_AT_ONCE = 500
+const OURS = 'mlflow-artifacts:'
+
+/**
+ * Brings over what a server of MLflow has: ids, numbers and their gaps, stages, tags and times stay as they are. What is here already is
+ * passed over, so that an import that was cut off goes on when it is asked for again.
+ */
+export class Importer {
+  readonly #options: ImporterOptions
+  /** Their experiments by id, as they are called here. */
+  readonly #experiments = new Map<string, { id: string; location: string }>()
+  /** What has come so far, and what was there already. */
+  #counts = NOTHING_YET
+  /** What was seen there, by the ids that it has here. */
+  readonly #seen = { runs: new Set<string>(), loggedModels: new Set<string>(), models: new Set<string>() }
+
+  constructor(options: ImporterOptions) {
+    this.#options = options
+  }
+
+  /** @returns what there was on the other side */
+  async run(): Promise<ImportCounts> {
+    const { server } = this.#options
+    for await (const experiment of server.search<TheirExperiment>('experiments/search', 'experiments', {
+      view_type: ALL,
+      max_results: PAGE,
+    }))
+      await this.#experiment(experiment)
+    // Models that runs made before the runs, which refer to them; their files before either.
+    for (const theirs of this.#experiments.keys())
+      for await (const model of server.search<TheirLoggedModel>('logged-models/search', 'models', {
+        experiment_ids: [theirs],
+        max_results: 100,
+      }))
+        await this.#loggedModel(model)
+    for (const theirs of this.#experiments.keys())
+      for await (const run of server.search<TheirRun>('runs/search', 'runs', {
+        experiment_ids: [theirs],
+        run_view_type: ALL,
+        max_results: PAGE,
+      }))
+        await this.#run(run)
+    for await (const model of server.list<TheirModel>('registered-models/search', 'registered_models', { max_results: '100' }))
+      await this.#model(model)
+    return this.#counts
+  }
+
+  /** How much of what was seen there is here, by the rows. */
+  async here(): Promise<ImportCounts> {
+    const { read } = this.#options.ground.database
+    const experiments = new Set([...this.#experiments.values()].map(({ id }) => id))
+    const { runs, loggedModels, models } = this.#seen
+    const roots = new Set([...[...runs].map((id) => `run:${id}`), ...[...loggedModels].map((id) => `model:${id}`)])
+    return {
+      experiments: await countIn(read, 'experiments', 'id', experiments),
+      runs: await countIn(read, 'runs', 'id', runs),
+      metrics: await countIn(read, 'metrics', 'run_id', runs),
+      loggedModels: await countIn(read, 'logged_models', 'id', loggedModels),
+      models: await countIn(read, 'models', 'id', models),
+      versions: await countIn(read, 'versions', 'model_id', models),
+      aliases: await countIn(read, 'aliases', 'model_id', models),
+      files: await countIn(read, 'files', 'root', roots),
+    }
+  }
+
+  #note(what: keyof ImportCounts, count = 1): void {
+    this.#counts = { ...this.#counts, [what]: this.#counts[what] + count }
+    this.#options.onProgress(this.#counts)
+  }
+
+  async #experiment(theirs: TheirExperiment): Promise<void> {
+    const { ground, scope } = this.#options
+    const { read } = ground.database
+    const known = await read
+      .selectFrom('experiments')
+      .selectAll()
+      .where('environment', '=', scope.environment)
+      .where('name', '=', theirs.name)
+      .executeTakeFirst()
+    const created = numberOf(theirs.creation_time) ?? ground.clock.epochMs()
+    const updated = numberOf(theirs.last_update_time) ?? created
+    const deleted = theirs.lifecycle_stage === 'deleted'
+    const location = known?.artifact_location ?? (await this.#insertExperiment(theirs, { created, updated, deleted }))
+    const id = known?.id ?? location.slice(`${OURS}/`.length)
+    this.#experiments.set(theirs.experiment_id, { id, location })
+    if (known !== undefined)
+      await ground.database.write((write) => putRows(write, 'experiment_tags', tagRows({ experiment_id: id }, theirs.tags ?? [])))
+    this.#note('experiments')
+  }
+
+  /** Under its own number where that is free. @returns where its files are */
+  async #insertExperiment(
+    theirs: TheirExperiment,
+    { created, updated, deleted }: { created: number; updated: number; deleted: boolean },
+  ): Promise<string> {
+    const { ground, scope } = this.#options
+    return await ground.database.write(async (write) => {
+      const id = await freeExperimentId(write, theirs.experiment_id)
+      const location = `${OURS}/${id}`
+      await write
+        .insertInto('experiments')
+        .values({
+          id,
+          environment: scope.environment,
+          name: theirs.name,
+          artifact_location: location,
+          lifecycle_stage: deleted ? 'deleted' : 'active',
+          created_at: created,
+          updated_at: updated,
+          deleted_at: deleted ? updated : null,
+        })
+        .execute()
+      await putRows(write, 'experiment_tags', tagRows({ experiment_id: id }, theirs.tags ?? []))
+      await record(write, scope, ground.clock.epochMs(), {
+        kind: 'experiment',
+        name: id,
+        action: 'created',
+        after: { name: theirs.name, imported: theirs.experiment_id },
+      })
+      return location
+    })
+  }
+
+  async #loggedModel({ info, data = {} }: TheirLoggedModel): Promise<void> {
+    const { ground, server } = this.#options
+    const id = info.model_id
+    const known = await ground.database.read.selectFrom('logged_models').select('id').where('id', '=', id).executeTakeFirst()
+    await this.#files(`model:${id}`, server.modelFiles(id))
+    if (known === undefined) {
+      const { id: experimentId, location } = this.#experiments.get(info.experiment_id)!
+      const created = numberOf(info.creation_timestamp_ms) ?? ground.clock.epochMs()
+      await ground.database.write(async (write) => {
+        await write
+          .insertInto('logged_models')
+          .values({
+            id,
+            experiment_id: experimentId,
+            name: info.name,
+            model_type: info.model_type ?? '',
+            status: info.status ?? 'LOGGED_MODEL_READY',
+            status_message: null,
+            source_run_id: info.source_run_id ?? '',
+            artifact_uri: `${location}/models/${id}/artifacts`,
+            lifecycle_stage: 'active',
+            created_at: created,
+            updated_at: numberOf(info.last_updated_timestamp_ms) ?? created,
+            deleted_at: null,
+          })
+          .execute()
+        await putRows(write, 'logged_model_tags', tagRows({ logged_model_id: id }, info.tags ?? []))
+        await putRows(write, 'logged_model_params', tagRows({ logged_model_id: id }, data.params ?? []))
+        const points = (data.metrics ?? []).map((point) => ({
+          logged_model_id: id,
+          ...toStored(pointOf(point)),
+          run_id: point.run_id ?? '',
+          dataset_name: point.dataset_name ?? '',
+          dataset_digest: point.dataset_digest ?? '',
+        }))
+        await putRows(write, 'logged_model_metrics', points)
+        await record(write, this.#options.scope, ground.clock.epochMs(), {
+          kind: 'logged_model',
+          name: id,
+          action: 'created',
+          after: { imported: true },
+        })
+      })
+    }
+    await faultPoint('import.object')
+    this.#seen.loggedModels.add(id)
+    this.#note('loggedModels')
+  }
+
+  async #run(theirs: TheirRun): Promise<void> {
+    const { ground, server, scope } = this.#options
+    const { info, data = {} } = theirs
+    const id = info.run_id
+    const known = await ground.database.read.selectFrom('runs').select('id').where('id', '=', id).executeTakeFirst()
+    await this.#files(`run:${id}`, server.runFiles(id))
+    const points: MetricPoint[] = []
+    for (const { key } of data.metrics ?? [])
+      for await (const point of server.list<TheirPoint>('metrics/get-history', 'metrics', {
+        run_id: id,
+        metric_key: key,
+        max_results: '25000',
+      }))
+        points.push(pointOf(point))
+    if (known === undefined) {
+      const { id: experimentId, location } = this.#experiments.get(info.experiment_id)!
+      const deleted = info.lifecycle_stage === 'deleted'
+      const start = numberOf(info.start_time)
+      // A run is there whole or not at all: who asks again begins with it anew.
+      await ground.database.write(async (write) => {
+        await write
+          .insertInto('runs')
+          .values({
+            id,
+            experiment_id: experimentId,
+            name: info.run_name ?? '',
+            user_id: info.user_id ?? '',
+            status: info.status ?? 'FINISHED',
+            start_time: start ?? null,
+            end_time: numberOf(info.end_time) ?? null,
+            artifact_uri: `${location}/${id}/artifacts`,
+            lifecycle_stage: deleted ? 'deleted' : 'active',
+            deleted_at: deleted ? ground.clock.epochMs() : null,
+          })
+          .execute()
+        await putRows(write, 'run_tags', tagRows({ run_id: id }, data.tags ?? []))
+        await putParams(write, id, data.params ?? [])
+        for (let from = 0; from < points.length; from += ROWS_AT_ONCE) await putMetrics(write, id, points.slice(from, from + ROWS_AT_ONCE))
+        await this.#putUses(write, theirs, experimentId)
+        await record(write, scope, ground.clock.epochMs(), { kind: 'run', name: id, action: 'created', after: { imported: true } })
+      })
+    }
+    await faultPoint('import.object')
+    this.#seen.runs.add(id)
+    this.#note('metrics', points.length)
+    this.#note('runs')
+  }
+
+  async #putUses(write: Write, { info, inputs = {}, outputs = {} }: TheirRun, experimentId: string): Promise<void> {
+    const runId = info.run_id
+    for (const [position, { dataset, tags = [] }] of (inputs.dataset_inputs ?? []).entries()) {
+      const { name, digest, source_type: sourceType = '', source = '', schema, profile } = dataset
+      const id = await putDataset(write, this.#options.ground, experimentId, { name, digest, sourceType, source, schema, profile })
+      await putRows(write, 'run_datasets', [{ run_id: runId, dataset_id: id, position, tags: JSON.stringify(tags) }])
+    }
+    const models = [
+      ...(inputs.model_inputs ?? []).map(({ model_id }) => ({ logged_model_id: model_id, direction: 'input', step: 0 })),
+      ...(outputs.model_outputs ?? []).map(({ model_id, step }) => ({
+        logged_model_id: model_id,
+        direction: 'output',
+        step: numberOf(step) ?? 0,
+      })),
+    ]
+    await putRows(
+      write,
+      'run_models',
+      models.map((use, position) => ({ run_id: runId, ...use, position })),
+    )
+  }
+
+  /** Files that are not here yet. One that they list and do not give is passed over, and missing in the count. */
+  async #files(root: Root, files: AsyncGenerator<RemoteFile>): Promise<void> {
+    const { ground, contents, signal } = this.#options
+    const known = new Set((await filesBelow(ground.database.read, root)).map(({ path }) => path))
+    for await (const { path, open } of files) {
+      requireTreePath(path)
+      if (!known.has(path)) {
+        const body = await open().catch((error: unknown) => {
+          if (isSlipwayError(error) && error.code === 'SLW_NOT_FOUND') return undefined
+          throw error
+        })
+        if (body === undefined) continue
+        await contents.receive(
+          body,
+          async (write, content) => {
+            const file = { content_id: content.id, size: content.size, modified_at: ground.clock.epochMs() }
+            await write
+              .insertInto('files')
+              .values({ root, path, ...file })
+              .onConflict((conflict) => conflict.columns(['root', 'path']).doUpdateSet(file))
+              .execute()
+          },
+          signal === undefined ? {} : { signal },
+        )
+        await faultPoint('import.file')
+      }
+      this.#note('files')
+    }
+  }
+
+  async #model(theirs: TheirModel): Promise<void> {
+    const { ground, scope, server } = this.#options
+    const { name } = theirs
+    const known = await this.#modelId(name)
+    const created = numberOf(theirs.creation_timestamp) ?? ground.clock.epochMs()
+    const modelId = known ?? ground.newId()
+    if (known === undefined)
+      await ground.database.write(async (write) => {
+        await write
+          .insertInto('models')
+          .values({
+            id: modelId,
+            environment: scope.environment,
+            name,
+            description: theirs.description ?? null,
+            protected_aliases: '[]',
+            created_at: created,
+            updated_at: numberOf(theirs.last_updated_timestamp) ?? created,
+            deleted_at: null,
+          })
+          .execute()
+        await putRows(write, 'model_names', [{ environment: scope.environment, name, last_version: 0 }])
+        await putRows(write, 'model_tags', tagRows({ model_id: modelId }, theirs.tags ?? []))
+        await record(write, scope, ground.clock.epochMs(), { kind: 'model', name, action: 'created', after: { imported: true } })
+      })
+    this.#seen.models.add(modelId)
+    this.#note('models')
+    const filter = `name = '${name.replaceAll("'", String.raw`\'`)}'`
+    for await (const version of server.list<TheirVersion>('model-versions/search', 'model_versions', {
+      filter,
+      max_results: '1000',
+      order_by: 'version_number ASC',
+    }))
+      if (version.name === name) await this.#version(modelId, version)
+    await this.#aliases(modelId, theirs)
+  }
+
+  async #modelId(name: string): Promise<string | undefined> {
+    const { ground, scope } = this.#options
+    const row = await ground.database.read
+      .selectFrom('models')
+      .select('id')
+      .where('environment', '=', scope.environment)
+      .where('name', '=', name)
+      .where('deleted_at', 'is', null)
+      .executeTakeFirst()
+    return row?.id
+  }
+
+  async #version(modelId: string, theirs: TheirVersion): Promise<void> {
+    const { ground, scope, inspect } = this.#options
+    const { read } = ground.database
+    const number = numberOf(theirs.version)
+    if (number === undefined)
+      throw new SlipwayError(
+        'SLW_INPUT_INVALID',
+        `model "${theirs.name}" has a version without a number: ${JSON.stringify(theirs.version)}`,
+      )
+    const known = await read
+      .selectFrom('versions')
+      .select('id')
+      .where('model_id', '=', modelId)
+      .where('number', '=', number)
+      .executeTakeFirst()
+    if (known === undefined) {
+      const runId = theirs.run_id === undefined || theirs.run_id === '' ? undefined : theirs.run_id
+      const loggedModelId = theirs.model_id === undefined || theirs.model_id === '' ? undefined : theirs.model_id
+      const files = await this.#treeOf(theirs)
+      const [inspection, origin] = await Promise.all([inspect(files), readOrigin(ground.database, { runId, loggedModelId })])
+      const created = numberOf(theirs.creation_timestamp) ?? ground.clock.epochMs()
+      const id = ground.newId()
+      await ground.database.write(async (write) => {
+        await write
+          .insertInto('versions')
+          .values({
+            id,
+            model_id: modelId,
+            number,
+            description: theirs.description ?? null,
+            source: theirs.source ?? '',
+            run_id: runId ?? null,
+            run_link: theirs.run_link ?? null,
+            logged_model_id: loggedModelId ?? null,
+            stage: theirs.current_stage ?? 'None',
+            status: 'READY',
+            status_message: null,
+            ...treeColumns(files),
+            ...inspectionColumns(inspection),
+            approval: 'none',
+            approval_by: null,
+            approval_reason: null,
+            approval_at: null,
+            provenance: JSON.stringify(origin.provenance),
+            metrics: origin.metrics,
+            created_by: scope.actor,
+            created_at: created,
+            updated_at: numberOf(theirs.last_updated_timestamp) ?? created,
+            deleted_at: null,
+          })
+          .execute()
+        if (files !== undefined) await copyTree(write, files, `version:${id}`, created)
+        await putRows(write, 'version_tags', tagRows({ version_id: id }, theirs.tags ?? []))
+        // Numbers go on behind the largest, and gaps stay gaps.
+        await write
+          .updateTable('model_names')
+          .set({ last_version: number })
+          .where('environment', '=', scope.environment)
+          .where('name', '=', theirs.name)
+          .where('last_version', '<', number)
+          .execute()
+        await record(write, scope, ground.clock.epochMs(), {
+          kind: 'version',
+          name: `${theirs.name}/${number}`,
+          action: 'created',
+          after: { imported: true, source: theirs.source },
+        })
+      })
+      await faultPoint('import.object')
+    }
+    this.#note('versions')
+  }
+
+  /** The files of a version lie with the run or the logged model that it was made of. Undefined where they lie elsewhere. */
+  async #treeOf({ source = '', run_id: runId }: TheirVersion): Promise<TreeFile[] | undefined> {
+    const { read } = this.#options.ground.database
+    const model = /^models:\/(m-[0-9a-f]{32})$/.exec(source)?.[1]
+    if (model !== undefined) return await filesBelow(read, `model:${model}`)
+    const [, ofModel, number] = /^models:\/([^/]+)\/(\d+)$/.exec(source) ?? []
+    if (ofModel !== undefined && number !== undefined) return await this.#treeOfVersion(decodeURIComponent(ofModel), Number(number))
+    const ofRun = /^runs:\/([0-9a-f]{32})\/(.*)$/.exec(source)
+    const inStore = source.replace(/^[a-z0-9+-]+:\/*/i, '')
+    const place = ofRun === null ? placeOf(inStore) : { root: `run:${ofRun[1]!}` as const, path: ofRun[2]! }
+    if (place === undefined || (runId !== undefined && runId !== '' && place.root.startsWith('run:') && place.root !== `run:${runId}`))
+      return undefined
+    const files = await filesBelow(read, place.root, place.path)
+    const skipped = place.path === '' ? 0 : place.path.length + 1
+    return files.length === 0 ? undefined : files.map((file) => ({ ...file, path: file.path.slice(skipped) }))
+  }
+
+  /** Of one that came before it. */
+  async #treeOfVersion(name: string, number: number): Promise<TreeFile[] | undefined> {
+    const { read } = this.#options.ground.database
+    const modelId = await this.#modelId(name)
+    const row =
+      modelId === undefined
+        ? undefined
+        : await read
+            .selectFrom('versions')
+            .select(['id', 'digest'])
+            .where('model_id', '=', modelId)
+            .where('number', '=', number)
+            .executeTakeFirst()
+    return row === undefined || row.digest === null ? undefined : await filesBelow(read, `version:${row.id}`)
+  }
+
+  async #aliases(modelId: string, { name, aliases = [] }: TheirModel): Promise<void> {
+    const { ground, scope } = this.#options
+    for (const { alias, version } of aliases) {
+      requireAlias(alias)
+      await ground.database.write(async (write) => {
+        const row = await write
+          .selectFrom('versions')
+          .select(['id', 'number'])
+          .where('model_id', '=', modelId)
+          .where('number', '=', Number(version))
+          .executeTakeFirst()
+        if (row === undefined) return
+        const known = await write
+          .selectFrom('aliases')
+          .select('alias')
+          .where('model_id', '=', modelId)
+          .where('alias', '=', alias)
+          .executeTakeFirst()
+        // One that has been moved here since stays where it is.
+        if (known !== undefined) return
+        const now = ground.clock.epochMs()
+        await putRows(write, 'aliases', [{ model_id: modelId, alias, version_id: row.id, updated_by: scope.actor, updated_at: now }])
+        await record(write, scope, now, { kind: 'alias', name: `${name}@${alias}`, action: 'created', after: { version: row.number } })
+      })
+      this.#note('aliases')
+    }
+  }
+}
+
+function pointOf({ key, value, timestamp, step }: TheirPoint): MetricPoint {
+  return { key, value: valueOf(value), timestamp: numberOf(timestamp) ?? 0, step: numberOf(step) ?? 0 }
+}
+
+/** Rows whose column is one of these. */
+async function countIn(read: Kysely<Schema>, table: keyof Schema, column: string, ids: ReadonlySet<string>): Promise<number> {
+  let sum = 0
+  const all = [...ids]
+  for (let from = 0; from < all.length; from += ROWS_AT_ONCE) {
+    const some = all.slice(from, from + ROWS_AT_ONCE)
+    const { rows } = await sql<{
+      count: number
+    }>`select count(*) as count from ${sql.table(table)} where ${sql.ref(column)} in (${sql.join(some)})`.execute(read)
+    sum += rows[0]?.count ?? 0
+  }
+  return sum
+}
+
+/** Their own where nobody has it here, and numbers that are given later come behind it. */
+async function freeExperimentId(write: Write, wanted: string): Promise<string> {
+  const value = await lastNumber(write, 'experiment')
+  const number = numberOf(wanted)
+  const taken = await write.selectFrom('experiments').select('id').where('id', '=', wanted).executeTakeFirst()
+  const id = taken === undefined && number !== undefined && number >= 0 ? wanted : String(value + 1)
+  await write
+    .updateTable('counters')
+    .set({ value: Math.max(value, Number(id)) })
+    .where('name', '=', 'experiment')
+    .execute()
+  return id
+}
+
+/** Puts rows in; those that are there stay. */
+async function putRows(write: Write, table: Parameters<Write['insertInto']>[0], rows: readonly object[]): Promise<void> {
+  for (let from = 0; from < rows.length; from += ROWS_AT_ONCE)
+    await write
+      .insertInto(table)
+      .values(rows.slice(from, from + ROWS_AT_ONCE) as never)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute()
+}

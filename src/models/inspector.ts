@@ -1,0 +1,164 @@
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { isSlipwayError, messageOf } from '../core/errors.ts'
+import { Turns } from '../core/turns.ts'
+import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/formats/mlmodel.ts'
+import { PACKAGE_FILE } from '../model/package-file.ts'
+import { readPackage } from '../model/package.ts'
+import { describeSignature } from '../signature/describe-signature.ts'
+import { buildSignature } from '../signature/signature.ts'
+import { writeTree } from '../files/write-tree.ts'
+import { contentCheck } from './content-check.ts'
+import { judgeByNames, runsCode } from './servable.ts'
+import { treeDigest } from '../core/content-digest.ts'
+import type { Inspection, ScanCheck } from '../contract/inspection.ts'
+import type { PythonModel } from '../model/formats/mlmodel.ts'
+import type { Contents } from '../files/contents.ts'
+import type { Inspect } from './servable.ts'
+import type { TreeFile } from '../files/file-trees.ts'
+
+export interface InspectorOptions {
+  readonly contents: Contents
+  /** Where files are put together; belongs to this alone. */
+  readonly folder: string
+  /**
+   * Loads the model and asks it, in a process that harms nobody.
+   * @returns what was found, in words
+   * @throws where it cannot be loaded, or answers otherwise than its golden examples
+   */
+  readonly tryOut: (folder: string) => Promise<string>
+}
+
+/** Inspections that are kept: those of the trees that were registered last. */
+const KEPT = 500
+const HEAD_BYTES = 16
+
+/** Looks at the files of versions (docs/decisions/0009). */
+export class Inspector {
+  readonly #options: InspectorOptions
+  readonly #kept = new Map<string, Inspection>()
+  /** One model at a time is tried: they take memory. */
+  readonly #turns = new Turns()
+
+  constructor(options: InspectorOptions) {
+    this.#options = options
+  }
+
+  /** Never throws for what is in the files: that is what it tells. @throws SLW_STORE_UNAVAILABLE, SLW_STORE_CORRUPT */
+  readonly inspect: Inspect = async (files, anew = false) => {
+    if (files === undefined || files.length === 0) return judgeByNames(files)
+    const digest = treeDigest(files)
+    const known = anew ? undefined : this.#kept.get(digest)
+    if (known !== undefined) return known
+    const inspection = await this.#turns.take(() => this.#look(files))
+    if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value!)
+    this.#kept.set(digest, inspection)
+    return inspection
+  }
+
+  async #look(files: readonly TreeFile[]): Promise<Inspection> {
+    const inRoot = files.filter(({ path }) => !path.includes('/'))
+    if (!inRoot.some(({ path }) => path === PACKAGE_FILE || path.endsWith('.onnx'))) return await this.#lookWithoutModel(files)
+    await mkdir(this.#options.folder, { recursive: true })
+    const folder = await mkdtemp(join(this.#options.folder, 'version-'))
+    try {
+      await writeTree(this.#options.contents, files, folder)
+      return await this.#lookInto(files, folder)
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+
+  async #lookInto(files: readonly TreeFile[], folder: string): Promise<Inspection> {
+    const scan: ScanCheck[] = [await contentCheck(files, ({ path }) => headOfFile(join(folder, path)))]
+    try {
+      const found = await readPackage({ name: 'model', version: '1', path: folder })
+      const signature = describeSignature(buildSignature({ file: found.file, document: found.document, source: PACKAGE_FILE }))
+      const { python, summary } = found.file
+      if (python !== undefined) return { ...forSandbox({ file: relative(folder, found.modelPath), ...python }, scan), signature }
+      scan.push({ check: 'model', passed: true, detail: summary })
+      const examples = { rows: found.document.examples ?? [], golden: found.document.golden ?? [] }
+      try {
+        scan.push({ check: 'run', passed: true, detail: await this.#options.tryOut(folder) })
+      } catch (error) {
+        const reason = inWords(error, folder)
+        return { servable: false, reason, signature, examples, scan: [...scan, { check: 'run', passed: false, detail: reason }] }
+      }
+      return { servable: true, signature, examples, scan }
+    } catch (error) {
+      if (!isSlipwayError(error)) throw error
+      const reason = inWords(error, folder)
+      return { servable: false, reason, scan: [...scan, { check: 'model', passed: false, detail: reason }] }
+    }
+  }
+
+  /** Kept for whoever can load it elsewhere; what its signature is may be said by the file that MLflow writes. */
+  async #lookWithoutModel(files: readonly TreeFile[]): Promise<Inspection> {
+    const byName = judgeByNames(files.filter(({ path }) => !path.endsWith('.onnx')))
+    const content = await contentCheck(files, (file) => this.#headOf(file))
+    const mlmodel = files.find(({ path, size }) => path === MLMODEL_FILE && size <= MLMODEL_BYTES_MAX)
+    const text = mlmodel === undefined ? undefined : await this.#textOf(mlmodel.contentId)
+    const signature = text === undefined ? undefined : readMlmodelSignature(text)
+    const nested = files.find(({ path }) => path.endsWith('.onnx'))
+    const inFolder = `its model is ${nested?.path}, and a server looks for one beside ${PACKAGE_FILE}, or alone`
+    const reason = nested !== undefined ? inFolder : content.passed ? byName.reason : content.detail
+    const kept = {
+      servable: false,
+      ...(reason !== undefined && { reason }),
+      scan: [content],
+      ...(signature !== undefined && { signature }),
+    }
+    if (text === undefined || nested !== undefined) return kept
+    try {
+      const python = readPythonModel(text)
+      return files.some(({ path }) => path === python.file) ? { ...kept, ...forSandbox(python, [content]) } : kept
+    } catch (error) {
+      if (!isSlipwayError(error)) throw error
+      return { ...kept, scan: [content, { check: 'sandbox', passed: false, detail: error.message }] }
+    }
+  }
+
+  async #headOf({ contentId, size }: TreeFile): Promise<Buffer> {
+    const pieces: Uint8Array[] = []
+    for await (const bytes of await this.#options.contents.open(contentId, { offset: 0, length: Math.min(size, HEAD_BYTES) }))
+      pieces.push(bytes)
+    return Buffer.concat(pieces)
+  }
+
+  async #textOf(contentId: string): Promise<string> {
+    const pieces: Uint8Array[] = []
+    for await (const bytes of await this.#options.contents.open(contentId)) pieces.push(bytes)
+    return Buffer.concat(pieces).toString('utf8')
+  }
+}
+
+async function headOfFile(path: string): Promise<Buffer> {
+  await using file = await open(path)
+  const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(HEAD_BYTES) })
+  return buffer.subarray(0, bytesRead)
+}
+
+/** A model of Python is not loaded here either: whether it may be is for the policy of its model, and whether it can for the server that has it. */
+function forSandbox(
+  { file, format, sklearnVersion }: Pick<PythonModel, 'file' | 'format' | 'sklearnVersion'>,
+  scan: readonly ScanCheck[],
+): Inspection {
+  const what = format === 'skops' ? 'a skops archive of scikit-learn' : 'a pickle'
+  return {
+    servable: false,
+    reason: `${runsCode(file, what)}, or have servers run it confined: slipway model update NAME --sandbox yes`,
+    scan: [
+      ...scan,
+      {
+        check: 'sandbox',
+        passed: true,
+        detail: `of scikit-learn ${sklearnVersion}: runs in the sandbox of a server that has one, where the policy allows it`,
+      },
+    ],
+  }
+}
+
+/** Without the folder that nobody else knows of. */
+function inWords(error: unknown, folder: string): string {
+  return messageOf(error).replaceAll(`${folder}/`, '').replaceAll(folder, 'the version')
+}

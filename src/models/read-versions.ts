@@ -1,0 +1,214 @@
+import { jsonOf } from '../storage/sql/json-of.ts'
+import { SlipwayError } from '../core/errors.ts'
+import { byText, groupTags } from '../ledger/tags.ts'
+import type { Kysely, Selectable } from 'kysely'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { ModelsRow, VersionsRow } from './tables.ts'
+import type { Inspection, ScanCheck } from '../contract/inspection.ts'
+import type { SignatureDocument } from '../contract/signature-document.ts'
+import type { Tag } from '../ledger/tags.ts'
+
+export const STAGES = ['None', 'Staging', 'Production', 'Archived'] as const
+export type Stage = (typeof STAGES)[number]
+
+export type Approval = 'none' | 'pending' | 'approved' | 'rejected'
+
+/** Where a version comes from. */
+export interface Provenance {
+  readonly runId?: string
+  readonly datasetVersion?: string
+  readonly codeCommit?: string
+  /** `churn/3`: what it was copied or made from. */
+  readonly parentVersion?: string
+  /** The version of another environment that it was copied from. */
+  readonly promotedFrom?: { readonly environment: string; readonly version: number }
+}
+
+/** An immutable set of files, and what lists say of it. */
+export interface VersionSummary {
+  readonly id: string
+  readonly modelId: string
+  readonly model: string
+  readonly number: number
+  readonly description: string | undefined
+  /** What was registered, as whoever registered it called it. */
+  readonly source: string
+  readonly runId: string | undefined
+  readonly runLink: string | undefined
+  readonly loggedModelId: string | undefined
+  readonly stage: Stage
+  readonly status: 'PENDING_REGISTRATION' | 'READY' | 'FAILED_REGISTRATION'
+  readonly statusMessage: string | undefined
+  /** Of its files; undefined where they are not with us. */
+  readonly digest: string | undefined
+  /** Bytes of all files. */
+  readonly size: number | undefined
+  readonly servable: boolean
+  /** Why it cannot be served. */
+  readonly servableReason: string | undefined
+  readonly approval: Approval
+  /** Who approved or rejected it, why and when. */
+  readonly approvalBy: string | undefined
+  readonly approvalReason: string | undefined
+  readonly approvalAt: number | undefined
+  /** Grows with every change. */
+  readonly resourceVersion: number
+  readonly deletedAt: number | undefined
+  readonly provenance: Provenance
+  readonly createdBy: string
+  readonly createdAt: number
+  readonly updatedAt: number
+  readonly tags: readonly Tag[]
+  readonly aliases: readonly string[]
+}
+
+/** All that is known of a version. */
+export interface Version extends VersionSummary {
+  /** What it takes and gives, where that is known. */
+  readonly signature: SignatureDocument | undefined
+  /** Metrics of the run and the logged model that it came from, as they were then. */
+  readonly metrics: Readonly<Record<string, number>>
+  readonly examples: Inspection['examples']
+  readonly scan: readonly ScanCheck[]
+}
+
+/** What summaries are made of. The other columns are documents, and those of a hundred versions may be megabytes. */
+export const SUMMARY_COLUMNS = [
+  'versions.id',
+  'versions.model_id',
+  'versions.number',
+  'versions.description',
+  'versions.source',
+  'versions.run_id',
+  'versions.run_link',
+  'versions.logged_model_id',
+  'versions.stage',
+  'versions.status',
+  'versions.status_message',
+  'versions.digest',
+  'versions.size',
+  'versions.servable',
+  'versions.servable_reason',
+  'versions.approval',
+  'versions.approval_by',
+  'versions.approval_reason',
+  'versions.approval_at',
+  'versions.provenance',
+  'versions.created_by',
+  'versions.created_at',
+  'versions.updated_at',
+  'versions.deleted_at',
+  'versions.revision',
+] as const
+
+export type VersionSummaryRow = Omit<Selectable<VersionsRow>, 'signature' | 'metrics' | 'examples' | 'scan'>
+
+/** With everything that belongs to them, in the order given. */
+export async function readVersions(read: Kysely<Schema>, rows: readonly Selectable<VersionsRow>[]): Promise<Version[]> {
+  const summaries = await readVersionSummaries(read, rows)
+  return summaries.map((summary, index) => withDocuments(summary, rows[index]!))
+}
+
+/** With their tags and aliases, in the order given. */
+export async function readVersionSummaries(read: Kysely<Schema>, rows: readonly VersionSummaryRow[]): Promise<VersionSummary[]> {
+  if (rows.length === 0) return []
+  const ids = rows.map(({ id }) => id)
+  const [tags, aliases, models] = await Promise.all([
+    read.selectFrom('version_tags').select(['version_id as owner', 'key', 'value']).where('version_id', 'in', ids).execute(),
+    read.selectFrom('aliases').select(['version_id', 'alias']).where('version_id', 'in', ids).execute(),
+    read
+      .selectFrom('models')
+      .select(['id', 'name'])
+      .where('id', 'in', [...new Set(rows.map((row) => row.model_id))])
+      .execute(),
+  ])
+  const tagsOf = groupTags(tags)
+  const aliasesOf = Map.groupBy(aliases, (alias) => alias.version_id)
+  const names = new Map(models.map(({ id, name }) => [id, name]))
+  return rows.map((row) =>
+    toSummary(row, {
+      model: names.get(row.model_id) ?? '',
+      tags: tagsOf.get(row.id) ?? [],
+      aliases: (aliasesOf.get(row.id) ?? []).map(({ alias }) => alias).toSorted(byText((alias) => alias)),
+    }),
+  )
+}
+
+type Belongings = Pick<VersionSummary, 'model' | 'tags' | 'aliases'>
+
+/** A row, and what belongs to it. */
+export function toVersion(row: Selectable<VersionsRow>, belongings: Belongings): Version {
+  return withDocuments(toSummary(row, belongings), row)
+}
+
+/** The documents may be long: each is read when somebody looks at it. */
+function withDocuments(summary: VersionSummary, row: Selectable<VersionsRow>): Version {
+  return {
+    ...summary,
+    get signature() {
+      return jsonOf(row.signature) as SignatureDocument | undefined
+    },
+    get metrics() {
+      return (jsonOf(row.metrics) ?? {}) as Record<string, number>
+    },
+    get examples() {
+      return jsonOf(row.examples) as Inspection['examples']
+    },
+    get scan() {
+      return (jsonOf(row.scan) ?? []) as ScanCheck[]
+    },
+  }
+}
+
+function toSummary(row: VersionSummaryRow, { model, tags, aliases }: Belongings): VersionSummary {
+  return {
+    id: row.id,
+    modelId: row.model_id,
+    model: model,
+    number: row.number,
+    description: row.description ?? undefined,
+    source: row.source,
+    runId: row.run_id ?? undefined,
+    runLink: row.run_link ?? undefined,
+    loggedModelId: row.logged_model_id ?? undefined,
+    stage: row.stage as Stage,
+    status: row.status as Version['status'],
+    statusMessage: row.status_message ?? undefined,
+    digest: row.digest ?? undefined,
+    size: row.size ?? undefined,
+    servable: row.servable === 1,
+    servableReason: row.servable_reason ?? undefined,
+    approval: row.approval as Approval,
+    approvalBy: row.approval_by ?? undefined,
+    approvalReason: row.approval_reason ?? undefined,
+    approvalAt: row.approval_at ?? undefined,
+    resourceVersion: row.revision,
+    deletedAt: row.deleted_at ?? undefined,
+    provenance: JSON.parse(row.provenance) as Provenance,
+    createdBy: row.created_by,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    tags,
+    aliases,
+  }
+}
+
+/** One that is not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no number */
+export async function requireVersion(read: Kysely<Schema>, model: Selectable<ModelsRow>, number: string): Promise<Selectable<VersionsRow>> {
+  const wanted = requireNumber(number)
+  const row = await read
+    .selectFrom('versions')
+    .selectAll()
+    .where('model_id', '=', model.id)
+    .where('number', '=', wanted)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+  if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `Model Version (name=${model.name}, version=${number}) not found`)
+  return row
+}
+
+/** @throws SLW_INPUT_INVALID */
+export function requireNumber(number: string): number {
+  if (/^-?\d{1,15}$/.test(number)) return Number(number)
+  throw new SlipwayError('SLW_INPUT_INVALID', `Parameter 'version' must be an integer, got '${number}'.`)
+}

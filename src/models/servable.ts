@@ -1,0 +1,39 @@
+import type { Inspection } from '../contract/inspection.ts'
+import type { TreeFile } from '../files/file-trees.ts'
+
+/**
+ * Finds out what the files of a version are. Undefined where they are not with us.
+ * @param anew whatever is known of the same files already. Default: what is known is told
+ */
+export type Inspect = (files: readonly TreeFile[] | undefined, anew?: boolean) => Promise<Inspection>
+
+/** Files that run code when they are read, and what wrote them. */
+const CODE: readonly (readonly [ending: RegExp, what: string])[] = [
+  [/\.(pkl|pickle|cloudpickle)$/i, 'a pickle'],
+  [/\.joblib$/i, 'a joblib pickle'],
+  [/\.skops$/i, 'a skops archive of scikit-learn'],
+  [/\.(pt|pth|bin|ckpt)$/i, 'a PyTorch checkpoint'],
+  [/\.(h5|keras)$/i, 'a Keras model'],
+]
+
+/** What the name of a file says of it: what it is, where it runs code when it is loaded. */
+export function codeByName(path: string): string | undefined {
+  return CODE.find(([ending]) => ending.test(path))?.[1]
+}
+
+export function runsCode(path: string, what: string): string {
+  return `${path} is ${what}, which runs code when it is loaded; convert the model to ONNX and register that`
+}
+
+/** By the names of its files alone, where nothing can be read. */
+export function judgeByNames(files: readonly TreeFile[] | undefined): Inspection {
+  const refuse = (reason: string): Inspection => ({ servable: false, reason, scan: [{ check: 'content', passed: false, detail: reason }] })
+  if (files === undefined) return refuse('its files are not with this registry, so that no server can take them from here')
+  if (files.length === 0) return refuse('it has no files')
+  if (files.some(({ path }) => path.toLowerCase().endsWith('.onnx'))) return { servable: true, scan: [] }
+  for (const { path } of files) {
+    const what = codeByName(path)
+    if (what !== undefined) return refuse(runsCode(path, what))
+  }
+  return refuse('it has no model.onnx')
+}

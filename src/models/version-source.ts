@@ -1,0 +1,131 @@
+import { SlipwayError } from '../core/errors.ts'
+import { both } from '../storage/sql/both.ts'
+import { requireLoggedModel } from '../tracking/logged-models.ts'
+import { requireModel } from './models.ts'
+import { requireVersion } from './read-versions.ts'
+import { requireRun } from '../tracking/runs.ts'
+import { filesBelow } from '../files/file-trees.ts'
+import type { Kysely } from 'kysely'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { Scope } from '../ledger/scope.ts'
+import type { Root, TreeFile } from '../files/file-trees.ts'
+
+/** What the files of a version to be are, and where they come from. */
+export interface Source {
+  /** Undefined where they are not with us. */
+  readonly files: readonly TreeFile[] | undefined
+  readonly runId: string | undefined
+  readonly loggedModelId: string | undefined
+  readonly parentVersion: string | undefined
+}
+
+/** The place of a file as clients name it: `mlflow-artifacts:/1/RUN/artifacts/model`. */
+export interface Place {
+  readonly root: Root
+  /** Inside the tree; '' for all of it. */
+  readonly path: string
+}
+
+const OF_A_RUN = /^(?:.+\/)?([0-9a-f]{32})\/artifacts(?:\/(.*))?$/
+const OF_A_LOGGED_MODEL = /^(?:.+\/)?models\/(m-[0-9a-f]{32})\/artifacts(?:\/(.*))?$/
+const OF_A_VERSION = /^versions\/([0-9a-f]{32})(?:\/(.*))?$/
+
+/** Where a path below `mlflow-artifacts:/` lies; undefined where it belongs to nothing that we know. */
+export function placeOf(path: string): Place | undefined {
+  const clean = path.replace(/^\/+|\/+$/g, '')
+  const version = OF_A_VERSION.exec(clean)
+  if (version !== null) return { root: `version:${version[1]!}`, path: version[2] ?? '' }
+  const model = OF_A_LOGGED_MODEL.exec(clean)
+  if (model !== null) return { root: `model:${model[1]!}`, path: model[2] ?? '' }
+  const run = OF_A_RUN.exec(clean)
+  if (run !== null) return { root: `run:${run[1]!}`, path: run[2] ?? '' }
+  return undefined
+}
+
+const OURS = 'mlflow-artifacts:'
+
+/**
+ * Reads what a source says.
+ * @throws SLW_INPUT_INVALID for places that are no business of a caller, such as files of this machine; SLW_NOT_FOUND for a run, logged
+ *   model or version that is not there
+ */
+export async function resolveSource(
+  read: Kysely<Schema>,
+  scope: Scope,
+  { source, runId, loggedModelId }: { source: string; runId?: string | undefined; loggedModelId?: string | undefined },
+): Promise<Source> {
+  const made = loggedModelId === undefined || loggedModelId === '' ? undefined : await requireLoggedModel(read, scope, loggedModelId)
+  const given = runId === undefined || runId === '' ? made?.source_run_id || undefined : runId
+  const base = { runId: given, loggedModelId: made?.id, parentVersion: undefined }
+  if (source.startsWith('models:/')) return await ofModels(read, scope, source, base)
+  if (source.startsWith('runs:/')) {
+    const [run = '', ...rest] = source.slice('runs:/'.length).split('/')
+    if (runId !== undefined && runId !== '' && runId !== run) throw refused(source, `it is of another run than run_id, which is ${runId}`)
+    const place: Place = { root: `run:${run}`, path: rest.join('/') }
+    const [, files] = await both(
+      read,
+      (from) => requireRun(from, scope, run),
+      (from) => filesOf(from, place, source),
+    )
+    return { ...base, runId: base.runId ?? run, files }
+  }
+  if (source.startsWith(OURS)) {
+    const place = placeOf(source.slice(OURS.length).replace(/^\/\/[^/]*/, ''))
+    if (place === undefined || source.split('/').includes('..')) throw refused(source, 'it belongs to no run, logged model or version')
+    await requireOwner(read, scope, place)
+    return { ...base, files: await filesOf(read, place, source) }
+  }
+  if (source.split(/[/\\]/).includes('..')) throw refused(source, 'it leads out of where it begins')
+  if (/^https?:/i.test(source))
+    throw refused(source, "the 'http' scheme is no store of files; name the store itself, such as s3://bucket/path")
+  if (!/^[a-z][a-z0-9+.-]+:/i.test(source) || /^file:/i.test(source))
+    throw refused(source, 'a path of a machine is no place that others can read; log the model to a run, or push it')
+  return { ...base, files: undefined }
+}
+
+async function ofModels(read: Kysely<Schema>, scope: Scope, source: string, base: Omit<Source, 'files'>): Promise<Source> {
+  const rest = source.slice('models:/'.length).replace(/^\/+/, '')
+  if (/^m-[0-9a-f]{32}$/.test(rest)) {
+    const model = await requireLoggedModel(read, scope, rest)
+    const runId = base.runId ?? (model.source_run_id === '' ? undefined : model.source_run_id)
+    if (!model.artifact_uri.startsWith(OURS)) return { ...base, runId, loggedModelId: model.id, files: undefined }
+    return { ...base, runId, loggedModelId: model.id, files: await filesBelow(read, `model:${model.id}`) }
+  }
+  const [name = '', number = ''] = rest.split('/')
+  const version = await requireVersion(read, await requireModel(read, scope, decodeURIComponent(name)), number)
+  return {
+    runId: base.runId ?? version.run_id ?? undefined,
+    loggedModelId: base.loggedModelId ?? version.logged_model_id ?? undefined,
+    parentVersion: `${name}/${number}`,
+    files: version.digest === null ? undefined : await filesBelow(read, `version:${version.id}`),
+  }
+}
+
+/** A run that keeps its files elsewhere has none with us; a folder that is empty here says nothing of what is there. */
+async function filesOf(read: Kysely<Schema>, { root, path }: Place, source: string): Promise<TreeFile[]> {
+  const files = await filesBelow(read, root, path)
+  const skipped = path === '' ? 0 : path.length + 1
+  if (files.some((file) => file.path.split('/').includes('..'))) throw refused(source, 'it has files outside of it')
+  return files.map((file) => ({ ...file, path: file.path.slice(skipped) }))
+}
+
+/** @throws SLW_NOT_FOUND where what a place belongs to is not there, or of another environment */
+export async function requireOwner(read: Kysely<Schema>, scope: Scope, { root }: Place): Promise<void> {
+  const id = root.slice(root.indexOf(':') + 1)
+  if (root.startsWith('run:')) await requireRun(read, scope, id)
+  else if (root.startsWith('model:')) await requireLoggedModel(read, scope, id)
+  else {
+    const found = await read
+      .selectFrom('versions')
+      .innerJoin('models', 'models.id', 'versions.model_id')
+      .select('versions.id')
+      .where('versions.id', '=', id)
+      .where('environment', '=', scope.environment)
+      .executeTakeFirst()
+    if (found === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no version has the id ${id}`)
+  }
+}
+
+function refused(source: string, reason: string): SlipwayError {
+  return new SlipwayError('SLW_INPUT_INVALID', `Invalid model version source: '${source}': ${reason}`)
+}

@@ -1,0 +1,185 @@
+import { createHash } from 'node:crypto'
+import { sql } from 'kysely'
+import type { RawBuilder, SelectQueryBuilder, SqlBool } from 'kysely'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { Dialect } from './compare.ts'
+import { refused } from './kinds.ts'
+import type { SearchKind } from './kinds.ts'
+import type { OrderTerm } from './order.ts'
+import { latestMetric, onDatasets } from './latest.ts'
+import { TABLES } from './tables.ts'
+import type { Column, Details } from './tables.ts'
+
+export interface PageRequest {
+  readonly kind: SearchKind
+  readonly dialect: Dialect
+  /** At least 1; one row more is read. */
+  readonly maxResults: number
+  /** From the page before, which had the same order. Missing or empty for the first page. */
+  readonly pageToken?: string
+}
+
+export interface Page<O> {
+  readonly rows: readonly O[]
+  /** Missing on the last page. */
+  readonly nextPageToken?: string
+}
+
+interface SortColumn extends Column {
+  readonly descending: boolean
+}
+
+/**
+ * Runs a query in an order, one page of it. A page begins behind the last row of the page before, by the values that it was ordered by, so what
+ * is added or removed meanwhile neither hides rows nor shows them twice. What has no value comes last in either direction, and NaN after the
+ * numbers; text is ordered by its bytes.
+ * @throws SLW_INPUT_INVALID when the token is not one of this order
+ */
+export async function pageOf<TB extends keyof Schema, O>(
+  query: SelectQueryBuilder<Schema, TB, O>,
+  order: readonly OrderTerm[],
+  { kind, dialect, maxResults, pageToken = '' }: PageRequest,
+): Promise<Page<O>> {
+  if (!Number.isSafeInteger(maxResults) || maxResults < 1)
+    throw refused(`Invalid value for max_results. It must be a positive integer, but got ${maxResults}`)
+  const columns = sortColumns(kind, order, dialect)
+  let page = query
+  if (pageToken !== '') page = page.where(behind(columns, read(pageToken, kind, order, columns)))
+  for (const [index, { expression, nullable, descending }] of columns.entries()) {
+    const name = sql.ref(alias(index))
+    page = page.select(expression.as(alias(index))) as typeof page
+    page = page.orderBy(name, (by) => {
+      const directed = descending ? by.desc() : by.asc()
+      // No index stands in an order that says where nulls come, as neither database knows that there are none.
+      return nullable ? directed.nullsLast() : directed
+    })
+  }
+  const found = (await page.limit(maxResults + 1).execute()) as Record<string, unknown>[]
+  const rows = found.slice(0, maxResults)
+  const last = rows.at(-1)
+  const nextPageToken = found.length > maxResults && last !== undefined ? write(last, kind, order, columns) : undefined
+  for (const row of rows) for (const index of columns.keys()) delete row[alias(index)]
+  return { rows: rows as O[], ...(nextPageToken === undefined ? {} : { nextPageToken }) }
+}
+
+/** The name under which a value that was ordered by is selected. */
+function alias(index: number): string {
+  return `search_order_${index}`
+}
+
+function sortColumns(kind: SearchKind, order: readonly OrderTerm[], dialect: Dialect): readonly SortColumn[] {
+  const { id } = TABLES[kind]
+  const ofTerms = order.flatMap((term) =>
+    columnsOf(kind, term).map((column) => ({ ...column, descending: term.descending && !column.ranks })),
+  )
+  // So that no two rows are equal whatever the order: names of models are only unique within their environment.
+  const all: readonly SortColumn[] = [...ofTerms, { expression: id, type: 'text', nullable: false, descending: false }]
+  if (dialect === 'sqlite') return all
+  return all.map((column) => (column.type === 'text' ? { ...column, expression: sql`${column.expression} collate "C"` } : column))
+}
+
+/** `ranks` for what puts rows into groups that stand in the same order in either direction. */
+function columnsOf(kind: SearchKind, term: OrderTerm): readonly (Column & { readonly ranks?: boolean })[] {
+  const { attributes, orders, tags, params, metrics } = TABLES[kind]
+  const { subject, key } = term
+  const attribute = attributes[key]
+  if (subject === 'attribute' && attribute !== undefined) return orders?.[key] ?? [attribute]
+  if (subject === 'metric' && metrics !== undefined) {
+    return [
+      { expression: valueOf(kind, 'is_nan', metrics, term), type: 'integer', nullable: true, ranks: true },
+      { expression: valueOf(kind, 'value', metrics, term), type: 'double', nullable: true },
+    ]
+  }
+  const details = subject === 'tag' ? tags : params
+  if (subject === 'attribute' || details === undefined) throw refused(`Invalid order_by: ${kind} have no ${subject} '${key}'`)
+  return [{ expression: valueOf(kind, 'value', details, term), type: 'text', nullable: true }]
+}
+
+/** A column of the one row that an object has under a key. */
+function valueOf(
+  kind: SearchKind,
+  column: 'value' | 'is_nan',
+  { table, owner }: Details,
+  { key, datasets }: OrderTerm,
+): RawBuilder<unknown> {
+  const of = (name: string): RawBuilder<unknown> => sql.ref(`detail.${name}`)
+  if (table === 'logged_model_metrics')
+    return sql`(select ${of(column)} from ${latestMetric(
+      key,
+      (datasets ?? []).flatMap((each) => onDatasets(each)),
+    )} as detail)`
+  return sql`(select ${of(column)} from ${sql.table(table)} as detail where ${of(owner)} = ${TABLES[kind].id} and ${of('key')} = ${key})`
+}
+
+/** Rows that come after these values: equal in the first columns, and behind in the next. */
+function behind(columns: readonly SortColumn[], values: readonly (string | number | null)[]): RawBuilder<SqlBool> {
+  const equal: RawBuilder<unknown>[] = []
+  const ways: RawBuilder<unknown>[] = []
+  for (const [index, { expression, nullable, descending }] of columns.entries()) {
+    const value = values[index] ?? null
+    if (value !== null) {
+      const further = sql`${expression} ${sql.raw(descending ? '<' : '>')} ${value}`
+      const last = nullable ? sql`(${further} or ${expression} is null)` : further
+      ways.push(sql`(${sql.join([...equal, last], sql` and `)})`)
+    }
+    equal.push(value === null ? sql`${expression} is null` : sql`${expression} = ${value}`)
+  }
+  return sql`(${sql.join(ways, sql` or `)})`
+}
+
+/** Twenty tags of 8000 characters fit. */
+const TOKEN_LENGTH_MAX = 1_000_000
+
+/** The values of the last row as text, which keeps numbers exactly, and the order that they belong to. */
+function write(
+  row: Readonly<Record<string, unknown>>,
+  kind: SearchKind,
+  order: readonly OrderTerm[],
+  columns: readonly SortColumn[],
+): string {
+  const values = columns.map((_, index) => {
+    const value = row[alias(index)] ?? null
+    return value === null ? null : String(value)
+  })
+  return Buffer.from(JSON.stringify([fingerprint(kind, order), ...values])).toString('base64url')
+}
+
+function read(
+  token: string,
+  kind: SearchKind,
+  order: readonly OrderTerm[],
+  columns: readonly SortColumn[],
+): readonly (string | number | null)[] {
+  const [origin, ...values] = listIn(token)
+  if (origin !== fingerprint(kind, order) || values.length !== columns.length)
+    throw refused('Invalid page token: it belongs to a search in another order; ask for the first page again')
+  return columns.map(({ type, nullable }, index) => {
+    const value = values[index]
+    if (value === null && nullable) return null
+    if (typeof value === 'string' && !value.includes('\0')) {
+      if (type === 'text') return value
+      const number = Number(value)
+      if (value !== '' && (type === 'integer' ? Number.isSafeInteger(number) : !Number.isNaN(number))) return number
+    }
+    throw refused('Invalid page token: it was changed on its way; ask for the first page again')
+  })
+}
+
+function listIn(token: string): readonly unknown[] {
+  if (token.length <= TOKEN_LENGTH_MAX) {
+    try {
+      const content: unknown = JSON.parse(Buffer.from(token, 'base64url').toString('utf8'))
+      if (Array.isArray(content)) return content
+    } catch {
+      // What cannot be read is refused like what can be read and is no list.
+    }
+  }
+  throw refused('Invalid page token: expected one that an earlier page came with')
+}
+
+function fingerprint(kind: SearchKind, order: readonly OrderTerm[]): string {
+  return createHash('sha256')
+    .update(JSON.stringify([kind, order]))
+    .digest('base64url')
+    .slice(0, 12)
+}

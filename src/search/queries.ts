@@ -1,0 +1,74 @@
+/** Search reads MLflow's language of filters and orders, and asks experiments, runs, models and versions by it. */
+import { filterQuery } from './compile.ts'
+import { parseFilter } from './filter.ts'
+import { SUMMARY_COLUMNS } from '../models/read-versions.ts'
+import type { Kysely } from 'kysely'
+import type { Schema } from '../storage/sql/schema.ts'
+import type { Scope } from '../ledger/scope.ts'
+import type { Dialect } from './compare.ts'
+
+/** Where and how a search is asked. */
+export interface Searched {
+  readonly read: Kysely<Schema>
+  readonly dialect: Dialect
+  readonly scope: Pick<Scope, 'environment'>
+  /** In MLflow's language; '' is everything. */
+  readonly filter: string
+}
+
+/** Life cycle stages, such as `active`. */
+type Stages = readonly string[]
+
+export function experimentsIn({ read, dialect, scope, filter }: Searched, stages: Stages) {
+  const query = read
+    .selectFrom('experiments')
+    .selectAll('experiments')
+    .where('environment', '=', scope.environment)
+    .where('lifecycle_stage', 'in', stages)
+  return filterQuery(query, { kind: 'experiments', clauses: parseFilter('experiments', filter), dialect })
+}
+
+/** @param experiments ids; undefined for those of all */
+export function runsIn({ read, dialect, scope, filter }: Searched, stages: Stages, experiments?: readonly string[]) {
+  const mine = read.selectFrom('experiments').select('id').where('environment', '=', scope.environment)
+  const query = read
+    .selectFrom('runs')
+    .selectAll('runs')
+    .$if(experiments !== undefined, (all) => all.where('runs.experiment_id', 'in', experiments!))
+    .where('runs.experiment_id', 'in', mine)
+    .where('runs.lifecycle_stage', 'in', stages)
+  return filterQuery(query, { kind: 'runs', clauses: parseFilter('runs', filter), dialect, few: true })
+}
+
+export function modelsIn({ read, dialect, scope, filter }: Searched) {
+  const query = read
+    .selectFrom('models')
+    .selectAll('models')
+    .where('models.environment', '=', scope.environment)
+    .where('models.deleted_at', 'is', null)
+  return filterQuery(query, { kind: 'models', clauses: parseFilter('models', filter), dialect })
+}
+
+/** @param model name of the one whose versions are meant; undefined for those of all */
+export function versionsIn(searched: Searched, model?: string) {
+  return matchingVersions(searched, model).selectAll('versions')
+}
+
+/** Without the documents of each. */
+export function versionSummariesIn(searched: Searched) {
+  return matchingVersions(searched).select(SUMMARY_COLUMNS)
+}
+
+function matchingVersions({ read, dialect, scope, filter }: Searched, model?: string) {
+  const query = read
+    .selectFrom('versions')
+    .innerJoin('models', 'models.id', 'versions.model_id')
+    .where('models.environment', '=', scope.environment)
+    .$if(model !== undefined, (all) => all.where('models.name', '=', model!))
+    .where('models.deleted_at', 'is', null)
+    .where('versions.deleted_at', 'is', null)
+  const clauses = parseFilter('versions', filter)
+  const few =
+    model !== undefined || clauses.some(({ subject, key, operator }) => subject === 'attribute' && key === 'name' && operator === '=')
+  return filterQuery(query, { kind: 'versions', clauses, dialect, few })
+}
