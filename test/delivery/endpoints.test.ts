@@ -260,10 +260,10 @@ eachDelivery('of two who change an endpoint that they have both seen the second 
   const { delivery } = world
   await churn(world)
   const { resourceVersion } = await delivery.endpoints.get(ANNA, 'churn')
-  const scope = { ...ANNA, revision: resourceVersion }
+  const scope = { ...ANNA, resourceVersion }
   await delivery.endpoints.apply(scope, declared('churn', 'churn/2'))
   await assert.rejects(delivery.endpoints.apply(scope, declared('churn', 'churn/1')), { code: 'SLW_PRECONDITION_FAILED' })
-  const seen = { ...ANNA, revision: (await delivery.endpoints.get(ANNA, 'churn')).resourceVersion }
+  const seen = { ...ANNA, resourceVersion: (await delivery.endpoints.get(ANNA, 'churn')).resourceVersion }
   await delivery.endpoints.delete(ANNA, 'churn')
   await assert.rejects(delivery.endpoints.apply(seen, declared('churn', 'churn/1')), { code: 'SLW_PRECONDITION_FAILED' })
 })

@@ -45,9 +45,10 @@ for (const processes of [1, 2])
     await routing.set(ANNA, 'adder', { beside: 1, weights: { main: 100, 'main-r1': 0 } })
     const flags = ['--control-plane', plane.url, '--store', join(folder.path, 'store'), '--server-name', 'one', '--instances', '1']
     const slow = join(folder.path, 'slow')
+    const slowly = join(folder.path, 'slowly')
     await using server = await serveInChild([...flags, '--inline-max-us', '0', '--processes', String(processes)], {
-      // Each load takes two seconds longer; a run as long as it is asked to.
-      SLIPWAY_FAIL_POINTS: `load.begin:pause=2000,run:slow=6000@${slow}`,
+      // A load takes ten seconds longer, and a run six, where the test says so.
+      SLIPWAY_FAIL_POINTS: `load.begin:pause=10000@${slowly},run:slow=6000@${slow}`,
     })
     assert.deepEqual(await answers(server), new Set(['2']))
     const moved = async (weights: Record<string, number>, added: string): Promise<void> => {
@@ -57,7 +58,9 @@ for (const processes of [1, 2])
       t.diagnostic(`from the change to an answer by it: ${Math.round(performance.now() - before)} ms`)
     }
 
+    await folder.write('slowly', '')
     await deploy(plane, 'other@champion')
+    await until(() => !existsSync(slowly), 'the long load has begun')
     await until(async () => (await report(plane, 'other'))?.versions[0]?.state === 'loading', 'another endpoint is being loaded')
     await moved({ main: 0, 'main-r1': 100 }, '1')
     assert.equal((await report(plane, 'other'))?.versions[0]?.state, 'loading', 'all that was while it was loaded')

@@ -3,14 +3,14 @@ import { after, test } from 'node:test'
 import { migrate } from '../../src/storage/sql/migrate.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { openPlace } from './open-place.ts'
-import { startPostgres } from './postgres-server.ts'
+import { migratePostgres, POSTGRES_FOLDER, TEMPLATE } from './postgres-template.ts'
+import { databasesOf, startPostgres } from './postgres-server.ts'
 import { ROOMS } from '../../src/control-plane/rooms.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
-import type { PostgresServer } from './postgres-server.ts'
+import type { PostgresDatabases, PostgresServer } from './postgres-server.ts'
 
 /** Also where PostgreSQL has to be installed first. */
 const TEST_LIMIT_MS = 300_000
-const TEMPLATE = 'slipway_template'
 
 /** The database of a test, for those who open it once more: another process, say. */
 export interface DatabasePlace {
@@ -25,7 +25,7 @@ export interface DatabasePlace {
  *       await database.write((transaction) => transaction.insertInto('counters').values({ name: 'a', value: 1 }).execute())
  *     })
  *
- * The first test of a file on PostgreSQL starts a server, which ends with the file; a missing PostgreSQL is installed.
+ * All files of a run share one PostgreSQL server; a file that is run alone starts one, which ends with it. A missing PostgreSQL is installed.
  * `place.url` opens the same database once more, in a child process say, by `openPlace` of ./open-place.ts.
  */
 export function eachDatabase(name: string, run: (database: Database, place: DatabasePlace) => Promise<void>): void {
@@ -62,23 +62,31 @@ async function migrated(url: string): Promise<void> {
   await migrate(database, ROOMS)
 }
 
-let server: Promise<PostgresServer> | undefined
+/** Of this process alone: a server that other files use too is told its databases apart by it. */
+const OWN = `slipway_test_${process.pid}`
+let own: Promise<PostgresServer> | undefined
 let templateMade: Promise<string> | undefined
 let databases = 0
 
 after(async () => {
-  await (await server?.catch(() => undefined))?.[Symbol.asyncDispose]()
+  await (await own?.catch(() => undefined))?.[Symbol.asyncDispose]()
 })
 
-/** The one server of this test file. */
-export function postgresServer(): Promise<PostgresServer> {
-  server ??= startPostgres()
-  return server
+/** A server of this test file alone, for those that stop it. */
+export function ownPostgresServer(): Promise<PostgresServer> {
+  own ??= startPostgres()
+  return own
 }
 
-/** An empty database of its own on the server of this test file. @returns its URL */
+/** The server of the whole run (scripts/test), where there is one; else of this file. */
+async function postgres(): Promise<PostgresDatabases> {
+  const folder = process.env[POSTGRES_FOLDER]
+  return folder === undefined ? await ownPostgresServer() : databasesOf(folder)
+}
+
+/** An empty database of its own. @returns its URL */
 export async function newPostgres(template?: string): Promise<string> {
-  return await (await postgresServer()).createDatabase(`slipway_test_${++databases}`, template)
+  return await (await postgres()).createDatabase(`${OWN}_${++databases}`, template)
 }
 
 /** As {@link newPostgres}, and it is up to date. */
@@ -87,10 +95,11 @@ export async function newMigratedPostgres(): Promise<string> {
 }
 
 /** A database that is up to date, so that it is made so once and then copied. */
-function migratedTemplate(): Promise<string> {
-  templateMade ??= postgresServer().then(async (running) => {
-    await migrated(await running.createDatabase(TEMPLATE))
+async function migratedTemplate(): Promise<string> {
+  if (process.env[POSTGRES_FOLDER] !== undefined) return TEMPLATE
+  templateMade ??= postgres().then(async (running) => {
+    await migratePostgres(running)
     return TEMPLATE
   })
-  return templateMade
+  return await templateMade
 }

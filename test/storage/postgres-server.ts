@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process'
 import { chown, realpath } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { Client } from 'pg'
 import { debianBinary } from '../../scripts/debian-package.ts'
 import { POSTGRES } from '../../scripts/prerequisites.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -14,17 +15,23 @@ const SETTINGS = [
   'fsync=off',
   'full_page_writes=off',
   'shared_buffers=16MB',
-  'max_connections=100',
+  'max_connections=200',
   'deadlock_timeout=100ms',
 ]
 /** People's databases sort text by a language and not by bytes, and so does this. */
 const LOCALE = ['--encoding=UTF8', '--locale=C.UTF-8', '--locale-provider=icu', '--icu-locale=en-US']
 
-/** A PostgreSQL server on a Unix socket in a temporary folder; `await using` stops it and removes the folder. */
-export interface PostgresServer extends AsyncDisposable {
+/** The databases of a server. */
+export interface PostgresDatabases {
   /** Makes a database that is a copy of `template`. @returns its URL */
   createDatabase(name: string, template?: string): Promise<string>
   urlOf(database: string): string
+}
+
+/** A PostgreSQL server on a Unix socket in a temporary folder; `await using` stops it and removes the folder. */
+export interface PostgresServer extends PostgresDatabases, AsyncDisposable {
+  /** Where its socket is. */
+  readonly folder: string
   /** Ends the server as the kernel would, or in order; `start` starts it again on the same data. */
   stop(signal: 'SIGQUIT' | 'SIGINT'): Promise<void>
   start(): Promise<void>
@@ -44,7 +51,6 @@ export async function startPostgres(): Promise<PostgresServer> {
   const data = join(folder.path, 'data')
   await run('initdb', ['--pgdata', data, '--username=postgres', '--auth=trust', '--no-sync', ...LOCALE])
 
-  const urlOf = (database: string): string => `postgres://postgres@/${database}?host=${encodeURIComponent(folder.path)}`
   let server: Awaited<ReturnType<typeof spawnServer>> | undefined
   const start = async (): Promise<void> => {
     const settings = [...SETTINGS, `unix_socket_directories=${folder.path}`].flatMap((setting) => ['-c', setting])
@@ -54,21 +60,29 @@ export async function startPostgres(): Promise<PostgresServer> {
   await start()
   const owned = stack.move()
   return {
-    urlOf,
+    ...databasesOf(folder.path),
+    folder: folder.path,
     start,
-    async createDatabase(name, template = 'template0') {
-      await run('psql', [
-        '--no-psqlrc',
-        '--quiet',
-        '--dbname',
-        urlOf('postgres'),
-        '--command',
-        `create database ${name} template ${template}`,
-      ])
-      return urlOf(name)
-    },
     stop: async (signal) => server?.end(signal),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+/** @param folder of the socket of a server that runs */
+export function databasesOf(folder: string): PostgresDatabases {
+  const urlOf = (database: string): string => `postgres://postgres@/${database}?host=${encodeURIComponent(folder)}`
+  return {
+    urlOf,
+    async createDatabase(name, template = 'template0') {
+      const client = new Client({ connectionString: urlOf('postgres') })
+      await client.connect()
+      try {
+        await client.query(`create database ${name} template ${template}`)
+      } finally {
+        await client.end()
+      }
+      return urlOf(name)
+    },
   }
 }
 

@@ -15,7 +15,7 @@ import { SqliteThread } from '../../src/storage/sql/sqlite-thread.ts'
 import { isForeignKeyViolation, isUniqueViolation } from '../../src/storage/sql/statement-error.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { databaseChild } from './child.ts'
-import { eachDatabase, newPostgres, postgresServer } from './databases.ts'
+import { eachDatabase, ownPostgresServer } from './databases.ts'
 import { openPlace } from './open-place.ts'
 import { ROOMS } from '../../src/control-plane/rooms.ts'
 import type { Kysely, Transaction } from 'kysely'
@@ -466,7 +466,7 @@ test('a URL that names no database is refused, and what it holds is not repeated
 })
 
 test('a PostgreSQL that does not answer or lets nobody in is unavailable, and its password is not told', async () => {
-  const server = await postgresServer()
+  const server = await ownPostgresServer()
   const unavailable = [
     server.urlOf('no_such_database'),
     'postgres://someone:hunter2@127.0.0.1:1/d',
@@ -481,8 +481,8 @@ test('a PostgreSQL that does not answer or lets nobody in is unavailable, and it
 })
 
 test('a PostgreSQL that ends fails what runs as unavailable, and is used again when it is back', async () => {
-  const server = await postgresServer()
-  await using database = await openPostgres({ url: await newPostgres() })
+  const server = await ownPostgresServer()
+  await using database = await openPostgres({ url: await server.createDatabase('ends') })
   await database.write((transaction) => sql`create table kept (id bigint)`.execute(transaction))
   const work = database.write(async (transaction) => {
     await sql`insert into kept values (1)`.execute(transaction)
