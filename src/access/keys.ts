@@ -1,4 +1,4 @@
-/** Access knows who may do what: keys, people, their roles and sessions, and calls that were refused. */
+/** Access control: keys, people, their roles and sessions, and calls that were refused. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import type { Grant } from '../contract/roles.ts'
@@ -6,18 +6,18 @@ import type { Selectable } from 'kysely'
 import type { ApiKeysRow } from './tables.ts'
 import type { Ground, Scope } from '../ledger/scope.ts'
 
-/** What is known of a key; never the key itself. */
+/** Metadata of a key; never the key itself. */
 export interface KeyInfo {
   readonly id: string
   readonly name: string
-  /** The part that stands in front and tells keys apart. */
+  /** First part of the key, by which keys are told apart. */
   readonly prefix: string
   readonly scopes: readonly string[]
   /** Undefined: all. */
   readonly environments: readonly string[] | undefined
   /** Undefined: all. */
   readonly models: readonly string[] | undefined
-  /** Whose it is, who may do with it what they may do; undefined for a key of a machine. */
+  /** Owner of the key, whose rights it has; undefined for a key of a machine. */
   readonly personId: string | undefined
   readonly createdBy: string
   readonly createdAt: number
@@ -26,7 +26,7 @@ export interface KeyInfo {
   readonly revokedAt: number | undefined
 }
 
-/** How long the key of a server holds, and how long it goes on beside its successor. */
+/** Lifetime of the key of a server, and how long the key stays valid beside its successor. */
 const SERVER_KEY_MS = 24 * 3600 * 1000
 const SERVER_OVERLAP_MS = 10 * 60_000
 
@@ -38,21 +38,21 @@ export interface NewKey {
   readonly environments?: readonly string[] | undefined
   /** Default: all. */
   readonly models?: readonly string[] | undefined
-  /** Of a person, whose roles it has. */
+  /** Owner of the key, whose roles it has. */
   readonly personId?: string | undefined
 }
 
 const PREFIX_BYTES = 5
 const SECRET_BYTES = 24
-/** A key is noted as used at most so often. */
+/** Shortest time between two updates of the last use of a key. */
 const USE_NOTED_EVERY_MS = 60_000
-/** How long it is believed that there is no key yet: another control plane of the same database may make the first one. */
+/** Time for which "there is no key yet" is cached: another control plane of the same database may make the first one. */
 const NONE_BELIEVED_MS = 1000
 
-/** Keys of the control plane: `slw_PREFIX_SECRET`. The database has their SHA-256, which says nothing of 192 random bits. */
+/** Keys of the control plane: `slw_PREFIX_SECRET`. The database has their SHA-256, which reveals nothing about 192 random bits. */
 export class Keys {
   readonly #ground: Ground
-  /** Whether there was one when it was looked last, or we have made one. */
+  /** Whether the database had a key at the last look, or this process has made one. */
   #made = false
   #noneUntilMs = -Infinity
 
@@ -60,7 +60,7 @@ export class Keys {
     this.#ground = ground
   }
 
-  /** The key itself is told here and never again. */
+  /** The key itself is returned here and never again. */
   async create(
     scope: Scope,
     { name, scopes, expiresAt, environments, models, personId }: NewKey,
@@ -92,7 +92,7 @@ export class Keys {
 
   /**
    * A key with the same name and scopes; the old one ends after `overlapMs`, if not before.
-   * @throws SLW_NOT_FOUND for one that is not in force
+   * @throws SLW_NOT_FOUND for a key that is not in force
    */
   async rotate(scope: Scope, id: string, overlapMs: number): Promise<{ readonly key: string; readonly info: KeyInfo }> {
     const { database, clock } = this.#ground
@@ -102,7 +102,7 @@ export class Keys {
       throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
     const { name, scopes, environments, models } = old
     if (old.personId !== undefined) throw new SlipwayError('SLW_CONFLICT', `the token "${name}" is of a person, who makes the next one`)
-    // One that ends has a successor that ends, as long after.
+    // The successor of a key that expires has the same lifetime.
     const life = old.expiresAt === undefined ? undefined : now + (old.expiresAt - old.createdAt)
     const made = await this.create(scope, { name, scopes, environments, models, expiresAt: life })
     const expiresAt = Math.min(old.expiresAt ?? Number.MAX_SAFE_INTEGER, now + overlapMs)
@@ -110,7 +110,7 @@ export class Keys {
     return made
   }
 
-  /** A key for a server that follows, which ends after a day. @param instead the one that it replaces, which ends soon after */
+  /** A key for a server that follows, which expires after a day. @param instead the key that it replaces, which expires soon after */
   async ofServer(scope: Scope, server: string, instead?: string): Promise<{ key: string; expiresAt: number; environment: string }> {
     const { database, clock } = this.#ground
     const expiresAt = clock.epochMs() + SERVER_KEY_MS
@@ -127,7 +127,7 @@ export class Keys {
     return { key, expiresAt, environment: scope.environment }
   }
 
-  /** Undefined for an id that is none. */
+  /** Undefined for an unknown id. */
   async get(id: string): Promise<KeyInfo | undefined> {
     const row = await this.#ground.database.read.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst()
     return row === undefined ? undefined : infoOf(row)
@@ -139,8 +139,8 @@ export class Keys {
   }
 
   /**
-   * Whether there ever was one: where keys were asked for once, nothing is open again because they have ended. Every request asks, so that
-   * there is none is believed for a second, unless we have made one ourselves.
+   * Whether there ever was a key: once keys are required, access does not become open again when all of them have ended. Every request
+   * asks this, so the answer "no" is cached for a second, unless this process makes a key.
    */
   async any(): Promise<boolean> {
     const { database, clock } = this.#ground
@@ -162,7 +162,7 @@ export class Keys {
         .where('revoked_at', 'is', null)
         .returning(['name', 'scopes'])
         .executeTakeFirst()
-      // Those that a server has had instead of it end with it.
+      // Other keys of the same server are revoked with it.
       if (row?.scopes === JSON.stringify(['follow']))
         await write
           .updateTable('api_keys')
@@ -176,7 +176,7 @@ export class Keys {
     if (ended === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
   }
 
-  /** Whose key it is; undefined for one that is unknown, expired or revoked. */
+  /** Metadata of a key; undefined for one that is unknown, expired or revoked. */
   async verify(key: string): Promise<KeyInfo | undefined> {
     const { database, clock } = this.#ground
     const prefix = /^(slw_[0-9a-f]+)_/.exec(key)?.[1]
@@ -196,7 +196,7 @@ export class Keys {
   }
 }
 
-/** What a key of a machine opens. */
+/** Grants of a key of a machine. */
 export function grantsOf({ scopes, environments, models }: Pick<KeyInfo, 'scopes' | 'environments' | 'models'>): Grant[] {
   return scopes.map((role) => ({
     role,

@@ -15,7 +15,7 @@ export interface Person {
   readonly groups: readonly string[]
 }
 
-/** What the issuer says of somebody. */
+/** The claims of an issuer about a person. */
 export interface Claims {
   readonly issuer: string
   readonly subject: string
@@ -24,7 +24,7 @@ export interface Claims {
   readonly groups: readonly string[]
 }
 
-/** Whose role it is: `anna@example.org`, or a group of the issuer. */
+/** Holder of a role: `anna@example.org`, or a group of the issuer. */
 export interface RoleSubject {
   readonly kind: 'user' | 'group'
   readonly name: string
@@ -42,21 +42,21 @@ export interface RoleBinding extends RoleSubject {
 /** A session of a browser. */
 export interface Session {
   readonly person: Person
-  /** What requests that change something must show beside the cookie. */
+  /** CSRF token that requests that change something must send beside the cookie. */
   readonly csrf: string
   readonly expiresAt: number
 }
 
 export interface PeopleOptions {
-  /** What everybody who can sign in may do everywhere. Default: nothing. */
+  /** Role that everybody who can sign in has everywhere. Default: none. */
   readonly defaultRole?: Role | undefined
-  /** Who is admin everywhere, whatever is bound: the first ones. */
+  /** People who are admin everywhere without a role binding: the first admins. */
   readonly admins?: readonly string[]
 }
 
-/** How long a session of a browser may last. */
+/** Longest lifetime of a browser session. */
 export const SESSION_MS = 12 * 3600 * 1000
-/** A session that nobody has used for so long is over. */
+/** A session that was not used for this long has ended. */
 const SESSION_IDLE_MS = 2 * 3600 * 1000
 const SEEN_EVERY_MS = 60_000
 
@@ -70,7 +70,7 @@ export class People {
     this.#options = options
   }
 
-  /** Somebody has signed in: what the issuer says is taken over. */
+  /** Takes over the claims of the issuer about a person who has signed in. */
   async signedIn({ issuer, subject, name, email, groups }: Claims): Promise<Person> {
     const { database, clock, newId } = this.#ground
     const now = clock.epochMs()
@@ -86,7 +86,7 @@ export class People {
     return toPerson(row)
   }
 
-  /** What somebody may do now: what is bound to them and their groups, and what everybody may. */
+  /** Grants of a person now: those bound to them and their groups, and those of everybody. */
   async grantsOf(person: Person): Promise<Grant[]> {
     const { defaultRole, admins = [] } = this.#options
     const names = [person.name, ...(person.email === undefined ? [] : [person.email])]
@@ -173,7 +173,7 @@ export class People {
 
   // --- sessions ------------------------------------------------------------------------------------------------------------
 
-  /** @returns what the cookie is to hold: another one for each sign-in, so that none that was known before becomes one */
+  /** @returns the value for the cookie, new for each sign-in, so that a value known before never becomes a session */
   async beginSession(person: Person): Promise<{ readonly cookie: string; readonly session: Session }> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
@@ -187,7 +187,7 @@ export class People {
     return { cookie, session: { person, csrf, expiresAt } }
   }
 
-  /** Undefined for one that is over, or never was. */
+  /** Undefined for a session that has ended or never existed. */
   async session(cookie: string): Promise<Session | undefined> {
     const { database, clock } = this.#ground
     const row = await database.read
@@ -208,9 +208,9 @@ export class People {
     await this.#ground.database.write((write) => write.deleteFrom('sessions').where('hash', '=', hashOf(cookie)).execute())
   }
 
-  // --- sign-ins on their way -------------------------------------------------------------------------------------------------
+  // --- pending sign-ins ------------------------------------------------------------------------------------------------------
 
-  /** Remembers something under a name that only whoever was told it knows. */
+  /** Stores the secret of a pending sign-in under a name that is known only to those who were given it. */
   async rememberLogin(name: string, secret: object, lifeMs: number): Promise<void> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
@@ -224,7 +224,7 @@ export class People {
     return secretOf<T>(row, clock.epochMs())
   }
 
-  /** Once: it is gone then. */
+  /** Returns the secret of a pending sign-in once: the row is deleted. */
   async takeLogin<T>(name: string): Promise<T | undefined> {
     const { database, clock } = this.#ground
     return await database.write(async (write) => {
@@ -233,7 +233,7 @@ export class People {
     })
   }
 
-  /** What is over goes. */
+  /** Deletes expired sessions and sign-ins. */
   async sweep(): Promise<void> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
@@ -244,12 +244,12 @@ export class People {
   }
 }
 
-/** What is remembered of a sign-in that is still on its way. */
+/** The stored secret of a pending sign-in; undefined once it has expired. */
 function secretOf<T>(row: { readonly secret: string; readonly expires_at: number } | undefined, now: number): T | undefined {
   return row === undefined || row.expires_at <= now ? undefined : (JSON.parse(row.secret) as T)
 }
 
-/** Of what has 192 random bits and more: nobody guesses it from its digest. */
+/** For secrets of 192 random bits and more, which cannot be guessed from their digest. */
 function hashOf(secret: string): string {
   return createHash('sha256').update(secret).digest('hex')
 }

@@ -12,7 +12,7 @@ export interface Refusal {
   readonly code: string
 }
 
-/** How often a call was refused in a minute. */
+/** Number of times that a call was refused in a minute. */
 export interface RefusalCount extends Refusal {
   /** Start of the minute, UTC epoch milliseconds. */
   readonly minute: number
@@ -21,19 +21,19 @@ export interface RefusalCount extends Refusal {
 
 const MINUTE_MS = 60_000
 const LIFE_MS = 90 * 24 * 3600 * 1000
-/** Different refusals of one minute that are told apart; what comes beyond is counted together. */
+/** Different refusals of one minute that are counted separately; further ones are counted together. */
 const KINDS_MAX = 1000
-/** Counts that wait for a database that does not take them; beyond it what is new is counted together. */
+/** Counts kept while the database does not accept them; beyond this number new refusals are counted together. */
 const COUNTS_MAX = 5000
 const WRITTEN_AT_ONCE = 500
 
-/** Refused calls, counted in memory and written down every now and then, so that who is refused costs us little. */
+/** Refused calls, counted in memory and written down every now and then, so that refused callers cost little. */
 export class Refusals {
   readonly #database: Database
   readonly #clock: Clock
   readonly #turns = new Turns()
   #counts = new Map<string, RefusalCount>()
-  /** Different refusals of the minute that goes on, written down or not. */
+  /** Different refusals of the current minute, written down or not. */
   #kinds = { minute: 0, seen: new Set<string>() }
 
   constructor(database: Database, clock: Clock) {
@@ -59,7 +59,7 @@ export class Refusals {
     this.#counts.set(key, { ...what, count: (this.#counts.get(key)?.count ?? 0) + count })
   }
 
-  /** Writes down what was counted. What the database does not take is kept for the next time. */
+  /** Writes the counts down. Counts that the database does not accept are kept for the next time. */
   async flush(): Promise<void> {
     await this.#turns.take(async () => {
       const counts = [...this.#counts.values()]

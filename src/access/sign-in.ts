@@ -12,7 +12,7 @@ export interface SignInOptions {
   readonly groupsClaim?: string | undefined
   /** Default: openid profile email. */
   readonly scope?: string | undefined
-  /** By which browsers reach the control plane, without a slash at the end. */
+  /** Address at which browsers reach the control plane, without a slash at the end. */
   readonly publicUrl: string
   readonly people: People
 }
@@ -20,7 +20,7 @@ export interface SignInOptions {
 interface PendingLogin {
   readonly nonce: string
   readonly verifier: string
-  /** Where the browser wants to be afterwards: a path of ours. */
+  /** Path of the control plane to which the browser returns afterwards. */
   readonly returnTo: string
 }
 
@@ -28,9 +28,9 @@ interface PendingDevice {
   readonly deviceCode: string
 }
 
-/** What somebody types in on another device. */
+/** A pending sign-in by device code: the code that a person enters on another device. */
 export interface DeviceLogin {
-  /** For asking whether it is done. */
+  /** Handle for polling whether the sign-in is done. */
   readonly handle: string
   readonly userCode: string
   readonly verificationUri: string
@@ -39,11 +39,11 @@ export interface DeviceLogin {
   readonly expiresInMs: number
 }
 
-/** How long it is believed what the issuer says of itself. */
+/** Time for which the metadata of the issuer is cached. */
 const CONFIGURED_MS = 5 * 60_000
 type Tokens = TokenEndpointResponse & TokenEndpointResponseHelpers
 
-/** How long somebody may take to sign in. */
+/** Time that a person has to sign in. */
 export const LOGIN_MS = 10 * 60_000
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
@@ -65,12 +65,12 @@ export class SignIn {
     return this.#options.issuer
   }
 
-  /** The issuer is asked when it is needed first, and again where it did not answer. @throws SLW_UNREACHABLE */
+  /** Asks the issuer at first use, and again after a failure. @throws SLW_UNREACHABLE */
   async #configured(): Promise<{ readonly client: typeof import('openid-client'); readonly configuration: Configuration }> {
     const client = await import('openid-client')
     const { issuer, clientId, clientSecret } = this.#options
     const url = new URL(issuer)
-    // Anew after a while: keys of the issuer and our secret may have been rotated.
+    // Discovery is repeated after a while: keys of the issuer and our secret may have been rotated.
     if (Date.now() - this.#configuredAt > CONFIGURED_MS) this.#configuration = undefined
     if (this.#configuration === undefined) this.#configuredAt = Date.now()
     this.#configuration ??= client.discovery(
@@ -78,7 +78,7 @@ export class SignIn {
       clientId,
       undefined,
       clientSecret === undefined ? client.None() : client.ClientSecretBasic(await clientSecret()),
-      // Only what is on this machine is asked without TLS.
+      // Only an issuer on this machine is asked without TLS.
       url.protocol === 'http:' && /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname)
         ? { execute: [client.allowInsecureRequests] }
         : {},
@@ -91,7 +91,7 @@ export class SignIn {
     }
   }
 
-  /** Where a browser is to go. @param returnTo a path of ours; anything else is the root */
+  /** The address to which a browser is redirected. @param returnTo a path of the control plane; anything else becomes the root */
   async begin(returnTo: string): Promise<{ readonly url: string; readonly state: string }> {
     const { client, configuration } = await this.#configured()
     const [state, nonce, verifier] = [client.randomState(), client.randomNonce(), client.randomPKCECodeVerifier()]
@@ -108,7 +108,7 @@ export class SignIn {
     return { url: url.href, state }
   }
 
-  /** A path of ours; anything that a browser could read as another place is the root. */
+  /** A path of the control plane; anything that a browser could read as another place becomes the root. */
   #ownPath(text: string): string {
     const { publicUrl } = this.#options
     const url = URL.canParse(text, publicUrl) ? new URL(text, publicUrl) : undefined
@@ -120,8 +120,8 @@ export class SignIn {
   }
 
   /**
-   * The browser comes back.
-   * @param query with the code and the state. @param state that this browser was given: a link from somebody else signs nobody in
+   * Completes a sign-in when the browser comes back.
+   * @param query with the code and the state. @param state the state this browser was given: a link from somebody else signs nobody in
    * @throws SLW_UNAUTHENTICATED
    */
   async finish(query: string, state: string | undefined): Promise<{ readonly person: Person; readonly returnTo: string }> {
@@ -143,7 +143,7 @@ export class SignIn {
     }
   }
 
-  /** @throws SLW_UNREACHABLE; SLW_NOT_IMPLEMENTED for an issuer without it */
+  /** @throws SLW_UNREACHABLE; SLW_NOT_IMPLEMENTED for an issuer without device codes */
   async beginDevice(): Promise<DeviceLogin> {
     const { client, configuration } = await this.#configured()
     if (configuration.serverMetadata().device_authorization_endpoint === undefined)
@@ -165,7 +165,7 @@ export class SignIn {
     }
   }
 
-  /** @returns undefined while nobody has decided yet. @throws SLW_UNAUTHENTICATED for a handle that is over, or where it was refused */
+  /** @returns undefined while the sign-in is pending. @throws SLW_UNAUTHENTICATED for an expired handle, or a refused sign-in */
   async pollDevice(handle: string): Promise<Person | undefined> {
     const { people } = this.#options
     const pending = await people.findLogin<PendingDevice>(handle)
@@ -182,7 +182,7 @@ export class SignIn {
     }
   }
 
-  /** What the token says, and what the issuer says to whoever shows it: many keep addresses and groups for the second. */
+  /** Claims of the token and of the userinfo endpoint: many issuers give addresses and groups only at the second. */
   async #claims(tokens: Tokens): Promise<Readonly<Record<string, unknown>> | undefined> {
     const claims = tokens.claims()
     const { client, configuration } = await this.#configured()
@@ -196,7 +196,7 @@ export class SignIn {
       typeof claims?.[name] === 'string' && claims[name] !== '' ? claims[name] : undefined
     const subject = text('sub')
     if (subject === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', `the issuer ${issuer} says nothing of who has signed in`)
-    // Roles hang on this name: an address that the issuer has checked, or its own name for the person; never what somebody typed in.
+    // Roles are bound to this name: an address that the issuer has verified, or the issuer's subject; never text that somebody typed in.
     const email = claims?.['email_verified'] === true ? text('email') : undefined
     const groups = claims?.[groupsClaim]
     const person: Claims = {

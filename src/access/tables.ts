@@ -1,7 +1,7 @@
 import type { EventKind } from '../ledger/events.ts'
 import type { Table } from '../storage/sql/schema.ts'
 
-/** The tables of who may do what, as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
+/** The tables of access control, as Kysely sees them; the migrations define them. Times are UTC epoch milliseconds, flags 0 or 1. */
 export interface AccessTables {
   people: PeopleRow
   role_bindings: RoleBindingsRow
@@ -22,7 +22,7 @@ declare module '../ledger/events.ts' {
   }
 }
 
-/** What is told of changes of these. */
+/** Kinds of events about changes of these tables. */
 export const ACCESS_EVENTS: readonly EventKind[] = ['key', 'role']
 
 export const ACCESS_TABLES: readonly Table[] = [

@@ -11,31 +11,31 @@ import type { Action, ACTIONS, Grant, Resource } from '../contract/roles.ts'
 export interface AccessOptions {
   readonly keys: Keys
   readonly people: People
-  /** Bound to loopback: without keys and sign-in whoever is on this machine may do everything, and web pages nothing. */
+  /** Bound to loopback: without keys and sign-in every client on this machine may do everything, and web pages nothing. */
   readonly local: boolean
   readonly secure: boolean
-  /** Whether people sign in: then nobody gets in without. */
+  /** Whether sign-in is configured: then every caller needs a key or a session. */
   readonly signIn: boolean
   readonly allowedHosts: readonly string[]
-  /** Of the server that we have started ourselves. */
+  /** Key of the server that this process has started. */
   readonly ownKey?: string | undefined
 }
 
-/** Who is calling, as the door has found out. */
+/** The authenticated caller. */
 export interface Identity {
-  /** For the record: the name of the key or the person, or `local` where no keys are asked for. */
+  /** For the record: the name of the key or the person, or `local` where no keys are required. */
   readonly name: string
   readonly kind: 'key' | 'person' | 'local' | 'server'
-  /** Of the key that it came with. */
+  /** Id of the key that was sent. */
   readonly keyId?: string | undefined
   readonly personId?: string | undefined
   readonly grants: readonly Grant[]
 }
 
-/** Who is calling, and what they may do to what the call is about. */
+/** The caller, and what they may do to the target of the call. */
 export interface Principal extends Identity {
   may(action: Action, target?: Resource): boolean
-  /** Every action that they may do. */
+  /** Every action that the caller may do. */
   actions(target?: Resource): (typeof ACTIONS)[number][]
 }
 
@@ -44,7 +44,7 @@ const LOCAL_SERVER: Identity = { name: 'local server', kind: 'server', grants: [
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 
-/** Finds out who is calling. */
+/** Authenticates callers. */
 export class Access {
   readonly #options: AccessOptions
   readonly #hosts: HostCheck | undefined
@@ -57,7 +57,7 @@ export class Access {
     this.#hosts = options.local ? new HostCheck(options.allowedHosts) : undefined
   }
 
-  /** @throws SLW_HOST_NOT_ALLOWED, SLW_UNAUTHENTICATED; SLW_FORBIDDEN for a page that does not show its session's token */
+  /** @throws SLW_HOST_NOT_ALLOWED, SLW_UNAUTHENTICATED; SLW_FORBIDDEN for a page that does not send the CSRF token of its session */
   async identityOf({ headers, method }: Pick<FastifyRequest, 'headers' | 'method'>): Promise<Identity> {
     const { keys, local, signIn } = this.#options
     this.#requireHost(headers)
@@ -72,7 +72,7 @@ export class Access {
     )
   }
 
-  /** Pages of other sites, and names that lead here by a trick, are refused whatever they show. @throws SLW_HOST_NOT_ALLOWED */
+  /** Refuses pages of other sites and foreign host names (DNS rebinding), whatever the credential. @throws SLW_HOST_NOT_ALLOWED */
   #requireHost(headers: FastifyRequest['headers']): void {
     this.#hosts?.require(headers.host)
     const { origin, host } = headers
@@ -98,7 +98,7 @@ export class Access {
     const session = await people.session(cookie)
     if (session === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', 'the session is over: sign in again')
     const shown = headers['x-csrf-token']
-    // A cookie comes by itself; this header comes only from our own pages.
+    // Browsers send cookies by themselves; only our own pages send this header.
     if (!SAFE_METHODS.has(method) && (typeof shown !== 'string' || !sameSecret(session.csrf, shown)))
       throw new SlipwayError('SLW_FORBIDDEN', 'the header X-CSRF-Token of the session is missing or wrong')
     const { person } = session
@@ -106,7 +106,7 @@ export class Access {
   }
 }
 
-/** Somebody, and what they may do to a target. */
+/** A caller with what they may do to a target. */
 export function callerOn(identity: Identity, target: Resource): Principal {
   return {
     ...identity,
@@ -115,7 +115,7 @@ export function callerOn(identity: Identity, target: Resource): Principal {
   }
 }
 
-/** The one function that every route asks: what nobody has allowed is denied. @throws SLW_FORBIDDEN saying what is missing */
+/** The permission check of every route: an action that is not granted is denied. @throws SLW_FORBIDDEN naming the missing action */
 export function requirePermission(caller: Principal, action: Action, target: Resource): void {
   if (caller.may(action, target)) return
   const { environment, models } = target
@@ -134,21 +134,21 @@ export function isAdminOf(caller: Principal, environments: readonly string[] | u
   return environments.every((environment) => caller.may('admin', { environment, models: [] }))
 }
 
-/** Nobody gives or takes what holds where they are no admin. @param environments undefined: every one. @throws SLW_FORBIDDEN */
+/** Rights are given and taken only by admins of their environments. @param environments undefined: every one. @throws SLW_FORBIDDEN */
 export function requireAdminOf(caller: Principal, environments: readonly string[] | undefined): void {
   if (environments === undefined) requireEverywhere(caller)
   else for (const environment of environments) requirePermission(caller, 'admin', { environment, models: [] })
 }
 
-/** What concerns every environment is for who is admin of all. @throws SLW_FORBIDDEN */
+/** Actions that concern every environment need an admin of all. @throws SLW_FORBIDDEN */
 export function requireEverywhere(caller: Principal): void {
   if (!isAdminEverywhere(caller))
     throw new SlipwayError('SLW_FORBIDDEN', `${caller.kind} "${caller.name}" is not admin of every environment, which this is for`)
 }
 
 /**
- * What a version is made of must be open to whoever makes it: who may not look at everything in the environment names a version of a model
- * that they may look at.
+ * The creator of a version must be allowed to read its source: a caller who may not read everything in the environment must name a
+ * version of a model that they may read.
  * @throws SLW_FORBIDDEN
  */
 export function requireSource(caller: Principal, environment: string, source: string | undefined): void {
@@ -158,7 +158,7 @@ export function requireSource(caller: Principal, environment: string, source: st
   if (inside) requirePermission(caller, 'read', { environment, models: model === undefined ? [] : [decodeURIComponent(model)] })
 }
 
-/** What the session's cookie holds. */
+/** The value of the session cookie. */
 export function sessionCookie(header: string | undefined, secure: boolean): string | undefined {
   return cookieOf(header, sessionCookieName(secure))
 }
@@ -180,19 +180,19 @@ export function cookieOf(header: string | undefined, name: string): string | und
   return value === '' ? undefined : value
 }
 
-/** In a time that does not tell how much of it is right. */
+/** Compares in constant time. */
 function sameSecret(ours: string, given: string): boolean {
   const [a, b] = [ours, given].map((text) => createHash('sha256').update(text).digest())
   return timingSafeEqual(a!, b!)
 }
 
-/** What a caller shows, a key or the name of a session, however it is written; undefined for nothing. */
+/** The credential of a caller, a key or the cookie of a session, valid or not; undefined for none. */
 export function credentialOf({ authorization, cookie }: FastifyRequest['headers'], secure: boolean): string | undefined {
   const shown = keyOf(authorization) ?? sessionCookie(cookie, secure)
   return shown === '' ? undefined : shown
 }
 
-/** Bearer, or the password of basic authentication, which is what MLflow's clients can be given. */
+/** The key as Bearer, or as the password of basic authentication, which MLflow's clients support. */
 function keyOf(authorization: string | undefined): string | undefined {
   if (authorization === undefined) return undefined
   const [, scheme = '', value = ''] = /^(\S+)\s+(.+)$/.exec(authorization.trim()) ?? []

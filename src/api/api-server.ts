@@ -1,4 +1,4 @@
-/** Api is the control plane's doors. It translates between what clients say and what rooms do, and decides nothing. */
+/** The HTTP APIs of the control plane. They translate between clients and the modules, and decide nothing. */
 import fastify from 'fastify'
 import { JSON_BYTES_MAX } from './bodies.ts'
 import { noteRefusals } from './enter.ts'
@@ -12,14 +12,14 @@ import type { Certificates } from '../security/certificates.ts'
 export interface ApiServerOptions {
   /** Undefined: without TLS. */
   readonly certificates: Certificates | undefined
-  /** A proxy before us says who asks. */
+  /** Whether a proxy in front gives the address of the client. */
   readonly behindProxy: boolean
   /** Whether browsers reach us by TLS: cookies then have names that no other host can set. */
   readonly secure: boolean
-  /** Requests of one caller in a minute. */
+  /** Upper limit of the requests of one caller in a minute. */
   readonly requestsPerMinute: number
   readonly refusals: Refusals
-  /** Who follows something hears by it that no more will come; they would otherwise be waited for. */
+  /** Aborted when the server closes, so that streams end; otherwise closing would wait for them. */
   readonly ending: AbortController
 }
 
@@ -31,20 +31,20 @@ export interface Door {
 }
 
 const HEADERS_TIMEOUT_MS = 60_000
-/** A connection on which nothing moves for so long is ended. */
+/** A connection that is silent for this long is closed. */
 const IDLE_TIMEOUT_MS = 120_000
 
-/** Every door of the control plane on one server that does not listen yet. */
+/** A server with all doors of the control plane, which does not listen yet. */
 export async function createApiServer(options: ApiServerOptions, doors: readonly Door[]): Promise<FastifyInstance> {
   const { certificates } = options
   const app = fastify({
     ...(certificates !== undefined && {
       https: { ...certificates.context, ...(certificates.mutual && { requestCert: true, rejectUnauthorized: true }) } as object,
     }),
-    // The one proxy before us says from where a request comes, and how.
+    // Only the one proxy in front is trusted about the address and protocol of a client.
     trustProxy: options.behindProxy ? (_address: string, hop: number) => hop === 0 : false,
     bodyLimit: JSON_BYTES_MAX,
-    // An upload takes as long as it takes, while bytes come.
+    // An upload may take any time as long as bytes arrive.
     requestTimeout: 0,
     connectionTimeout: IDLE_TIMEOUT_MS,
     http: { headersTimeout: HEADERS_TIMEOUT_MS },

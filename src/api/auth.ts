@@ -13,14 +13,14 @@ import type { People } from '../access/people.ts'
 import type { Ground } from '../ledger/scope.ts'
 import type { Access } from './access.ts'
 
-/** So many in a minute from one address: each begins something that is remembered, or asks after it. */
+/** Rate limit per address and minute, for routes that begin or poll a pending sign-in. */
 function perAddress(max: number) {
   return { config: { rateLimit: { max, timeWindow: 60_000, keyGenerator: (request: FastifyRequest) => request.ip } }, bodyLimit: 16 * 1024 }
 }
 const BEGINNINGS = perAddress(30)
 const POLLS = perAddress(120)
 
-/** How long a token holds that `slipway login` gets. */
+/** Lifetime of a token of `slipway login`. */
 const TOKEN_MS = 12 * 3600 * 1000
 
 export interface AuthServices {
@@ -28,11 +28,11 @@ export interface AuthServices {
   readonly access: Access
   readonly keys: Keys
   readonly ground: Ground
-  /** Undefined where people do not sign in. */
+  /** Undefined where sign-in is not configured. */
   readonly signIn: SignIn | undefined
 }
 
-/** How people sign in, and out. */
+/** Routes for signing in and out. */
 export function authRoutes(services: AuthServices): FastifyPluginAsync {
   const { people, access, keys } = services
   const { secure } = access
@@ -60,7 +60,7 @@ export function authRoutes(services: AuthServices): FastifyPluginAsync {
     app.get('/callback', async (request, reply) => {
       const state = cookieOf(request.headers.cookie, stateCookie)
       const { person, returnTo } = await signIn().finish(request.url.split('?')[1] ?? '', state)
-      // What the browser had before is over: a session that somebody else has slipped in becomes nobody's.
+      // The earlier session of the browser ends, so that a session planted by somebody else is never taken over.
       const before = sessionCookie(request.headers.cookie, secure)
       if (before !== undefined) await people.endSession(before)
       const { cookie: value } = await people.beginSession(person)
@@ -77,7 +77,7 @@ export function authRoutes(services: AuthServices): FastifyPluginAsync {
       const value = sessionCookie(request.headers.cookie, secure)
       const { keyId, personId } = await access.identityOf(request)
       if (value !== undefined) await people.endSession(value)
-      // A token of `slipway login` ends with it, and one of a person that is shown; keys of machines do not.
+      // The token of a person that was sent, such as one of `slipway login`, is revoked too; keys of machines are not.
       if (keyId !== undefined && personId !== undefined) await keys.revoke(keyId)
       return reply
         .header('set-cookie', cookie(sessionCookieName(secure), '', 0))

@@ -9,26 +9,26 @@ import type { Access, Principal, Identity } from './access.ts'
 import type { Environments } from '../ledger/environments.ts'
 import type { Refusals } from '../access/refusals.ts'
 
-/** What the way in asks. */
+/** Services that the entry check uses. */
 export interface EntryServices {
   readonly access: Access
   readonly environments: Environments
 }
 
-/** What a call needs, and what it is about. */
+/** The action that a call needs, and its target. */
 export interface Needed {
   readonly action: Action
-  /** Models that it is about, where that is known; `any`: whoever may do it to some model may do it. Default: none. */
+  /** Models that the call is about, where known; `any`: the right for some model is enough. Default: none. */
   readonly models?: Resource['models']
 }
 
-/** Who a request was found to be of, for the record of those that are refused. */
+/** Caller of a request, for the record of refused calls. */
 const KNOWN = Symbol('who a request is of')
 type Known = FastifyRequest & { [KNOWN]?: { name: string; environment: string }; [IDENTITY]?: Identity }
 const IDENTITY = Symbol('who a request is of, found out before its body was read')
 
 /**
- * The way in of every route: who is calling, which environment they mean, and whether they may.
+ * The entry check of every route: the caller, the environment, and the permission.
  * @throws SLW_UNAUTHENTICATED, SLW_FORBIDDEN, SLW_HOST_NOT_ALLOWED, SLW_NOT_FOUND
  */
 export async function enter(
@@ -47,7 +47,7 @@ export async function enter(
   return { caller, scope: { environment, actor: caller.name } }
 }
 
-/** Asked again of what lasts: whether its caller still may. */
+/** Whether the caller of a long-lasting answer still has the permission. */
 export async function stillMay(services: EntryServices, request: FastifyRequest, { action, models = [] }: Needed): Promise<boolean> {
   try {
     const environment = await environmentOf(request.raw, services.environments)
@@ -58,7 +58,7 @@ export async function stillMay(services: EntryServices, request: FastifyRequest,
   }
 }
 
-/** Whoever is nobody is refused before a body of theirs is read. Parts of files come without credentials: their address is one. */
+/** Refuses unauthenticated calls before their body is read. Not for parts of files, whose address is the credential. */
 export function refuseStrangers(app: FastifyInstance, services: EntryServices): void {
   app.addHook('onRequest', async (request) => {
     ;(request as Known)[IDENTITY] = await identify(services, request)
@@ -67,7 +67,7 @@ export function refuseStrangers(app: FastifyInstance, services: EntryServices): 
 
 const REFUSED = new Set(['SLW_UNAUTHENTICATED', 'SLW_FORBIDDEN', 'SLW_HOST_NOT_ALLOWED', 'SLW_RATE_LIMITED'])
 
-/** Has every refused call noted, wherever on its way it was refused. */
+/** Records every refused call, wherever it was refused. */
 export function noteRefusals(app: FastifyInstance, { refusals }: { readonly refusals: Refusals }): void {
   app.addHook('onError', async (request, _reply, error) => {
     if (!isSlipwayError(error) || !REFUSED.has(error.code)) return
@@ -77,7 +77,7 @@ export function noteRefusals(app: FastifyInstance, { refusals }: { readonly refu
   })
 }
 
-/** Whoever shows what is no key is held to a few tries a minute. */
+/** Authenticates a caller; tries with invalid keys are limited per minute. */
 async function identify({ access }: EntryServices, request: FastifyRequest): Promise<Identity> {
   try {
     return await access.identityOf(request)

@@ -5,7 +5,7 @@ import type { Environments } from '../ledger/environments.ts'
 const ENVIRONMENT = Symbol('environment')
 type Prefixed = IncomingMessage & { [ENVIRONMENT]?: string }
 
-/** Takes `/env/NAME` off the front of an address and remembers it. @returns what is left */
+/** Takes `/env/NAME` off the front of an address and remembers it. @returns the rest of the address */
 export function takeEnvironment(request: IncomingMessage): string {
   const url = request.url ?? '/'
   const match = /^\/env\/([^/?]+)(\/[^]*)?$/.exec(url)
@@ -14,7 +14,7 @@ export function takeEnvironment(request: IncomingMessage): string {
   return match[2] ?? '/'
 }
 
-/** Which environment a request is about. @throws SLW_NOT_FOUND */
+/** The environment that a request is about. @throws SLW_NOT_FOUND */
 export async function environmentOf(request: IncomingMessage, environments: Environments): Promise<string> {
   const named = (request as Prefixed)[ENVIRONMENT]
   return named === undefined ? DEFAULT_ENVIRONMENT : await environments.require(named)

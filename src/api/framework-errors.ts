@@ -1,7 +1,7 @@
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { JSON_BYTES_MAX } from './bodies.ts'
 
-/** The errors of the framework in our words. */
+/** Converts errors of Fastify into errors of Slipway. */
 export function fromFastify(error: unknown): SlipwayError {
   const { statusCode, message = '' } = error as { statusCode?: number; message?: string }
   if (statusCode === 413) return new SlipwayError('SLW_BODY_TOO_LARGE', `the body is larger than ${JSON_BYTES_MAX} bytes`)

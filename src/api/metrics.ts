@@ -3,7 +3,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { WorkQueue } from '../storage/work/work-queue.ts'
 import type { EntryServices } from './enter.ts'
 
-/** What the control plane counts of itself, in the text format of Prometheus (0.0.4). */
+/** Metrics of the control plane, in the text format of Prometheus (0.0.4). */
 export function metricsRoutes(services: EntryServices & { readonly work: WorkQueue }): FastifyPluginAsync {
   return async (app) => {
     app.get('/metrics', async (request, reply) => {

@@ -1,11 +1,11 @@
-/** How often it is looked, while somebody waits. */
+/** Pause between two looks at the database while somebody waits. */
 const LOOK_EVERY_MS = 200
 
-/** Wakes those who wait for a number that grows: one look at the database for all of them, and none while nobody waits. */
+/** Wakes callers that wait for a growing number: one look at the database for all of them, and none while nobody waits. */
 export class News {
   readonly #newest: () => Promise<number>
   readonly #everyMs: number
-  /** Given when there will be no more: who follows is to end. */
+  /** Aborted when there will be no more news: followers must end. */
   readonly ended: AbortSignal
   readonly #waiting = new Set<(last: number) => void>()
   #timer: NodeJS.Timeout | undefined
@@ -19,7 +19,7 @@ export class News {
     ended.addEventListener('abort', () => clearTimeout(this.#timer), { once: true })
   }
 
-  /** Resolves with the newest number once it is larger than `sequence`, or when the signal says so. */
+  /** Resolves with the newest number once it is larger than `sequence`, or with `sequence` when the signal is aborted. */
   async after(sequence: number, signal: AbortSignal): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>()
     const wake = (last: number): void => {
@@ -45,7 +45,7 @@ export class News {
       this.#last = await this.#newest()
       for (const wake of this.#waiting) wake(this.#last)
     } catch {
-      // The database will be back; whoever waits goes on waiting.
+      // The database will be back; callers keep waiting.
     }
     if (this.#waiting.size > 0) this.#timer ??= setTimeout(() => void this.#look(), this.#everyMs).unref()
   }

@@ -4,10 +4,10 @@ import { SlipwayError } from '../core/errors.ts'
 import { credentialOf } from './access.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-/** Calls with a key that is none, of one address in a minute: whoever guesses has to take their time. */
+/** Calls with an invalid key that one address may make in a minute, to slow down guessing. */
 const REFUSED_PER_MINUTE = 60
 
-/** Holds every caller to so many requests a minute, and every address to so many wrong keys. Each control plane counts for itself. */
+/** Limits the requests of each caller and the wrong keys of each address in a minute. Each control plane counts for itself. */
 export async function limitRates(
   app: FastifyInstance,
   { requestsPerMinute, secure }: { readonly requestsPerMinute: number; readonly secure: boolean },
@@ -17,7 +17,7 @@ export async function limitRates(
     max: requestsPerMinute,
     timeWindow: 60_000,
     keyGenerator: (request) => callerKey(request, secure),
-    // Whoever looks whether we live is no caller.
+    // Liveness checks are not counted.
     allowList: (request) => request.routeOptions.url === '/health',
     errorResponseBuilder: (_request, { max, ttl }) =>
       new SlipwayError('SLW_RATE_LIMITED', `more than ${max} requests in a minute`, { retryAfterMs: ttl }),
@@ -34,12 +34,12 @@ export async function limitRates(
 
 const COUNT_WRONG_KEY = Symbol('count a wrong key')
 
-/** A key that is none has come. @throws SLW_RATE_LIMITED where there were too many from its address */
+/** Counts an invalid key. @throws SLW_RATE_LIMITED where too many came from its address */
 export async function countWrongKey(request: FastifyRequest): Promise<void> {
   await request.server.getDecorator<(request: FastifyRequest) => Promise<void>>(COUNT_WRONG_KEY)(request)
 }
 
-/** Callers by what they show, without keeping it; without anything, by address. */
+/** Identifies a caller by the hash of the credential; without one, by address. */
 function callerKey(request: FastifyRequest, secure: boolean): string {
   const shown = credentialOf(request.headers, secure)
   return shown === undefined ? request.ip : createHash('sha256').update(shown).digest('base64url')

@@ -4,7 +4,7 @@ import type { FastifyReply } from 'fastify'
 import type { Contents } from '../files/contents.ts'
 import type { ByteRange } from '../storage/objects/object-store.ts'
 
-/** Answers with the bytes of a file, or of the one range that was asked for, each chunk checked before it is sent. @throws SLW_RANGE_INVALID */
+/** Answers with the bytes of a file, or of the requested range, each chunk checked before it is sent. @throws SLW_RANGE_INVALID */
 export async function sendFile(
   { contents, file, range: header }: { contents: Contents; file: { contentId: string; size: number }; range: string | undefined },
   reply: FastifyReply,
@@ -15,7 +15,7 @@ export async function sendFile(
     .header('content-length', range?.length ?? file.size)
     .header('accept-ranges', 'bytes')
     .header('etag', `"${file.contentId}"`)
-    // Whatever somebody has put there, a browser does not run it.
+    // Browsers must not run uploaded files.
     .header('x-content-type-options', 'nosniff')
     .type('application/octet-stream')
   if (range !== undefined)
@@ -23,7 +23,7 @@ export async function sendFile(
   return reply.send(Readable.from(body, { objectMode: false }))
 }
 
-/** One range of bytes (RFC 9110, section 14); anything else is answered with the whole. */
+/** One range of bytes (RFC 9110, section 14); anything else is answered with the whole file. */
 function rangeOf(header: string | undefined, size: number): Required<ByteRange> | undefined {
   const match = header === undefined ? null : /^bytes=(\d*)-(\d*)$/.exec(header.trim())
   if (match === null || (match[1] === '' && match[2] === '')) return undefined

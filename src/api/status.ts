@@ -4,7 +4,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { Ground } from '../ledger/scope.ts'
 import type { Transfers } from './mlflow/part-routes.ts'
 
-/** The level of MLflow's API that is spoken, which its clients ask for by this name. */
+/** The supported version of MLflow's API, for which clients ask at `/version`. */
 const MLFLOW_VERSION = '3.18.0'
 
 export interface StatusServices {
@@ -12,7 +12,7 @@ export interface StatusServices {
   readonly transfers: Transfers
 }
 
-/** What anybody may ask: whether it works, and what it is. */
+/** Routes open to everybody: health and version. */
 export function statusRoutes({ ground, transfers: { direct, publicUrl } }: StatusServices): FastifyPluginAsync {
   return async (app) => {
     app.get('/health', async (request, reply) => {
@@ -25,7 +25,7 @@ export function statusRoutes({ ground, transfers: { direct, publicUrl } }: Statu
       store_type: 'SqlStore',
       workspaces_enabled: false,
       trace_archival_enabled: false,
-      // Parts go to addresses that we give out, so we must know by which we are reached.
+      // Parts go to addresses that we give out, so our public address must be known.
       multipart_uploads_enabled: direct || publicUrl !== undefined,
       multipart_downloads_enabled: direct,
       presigned_upload_run_id_supported: false,

@@ -14,7 +14,7 @@ export async function nextNumber(write: Write, counter: Numbered): Promise<numbe
   return value
 }
 
-/** The same for a statement that is run with the commit (`atCommit`), straight after the first that is given back: `number` is its number. */
+/** Like `nextNumber`, for a statement that is run with the commit (`atCommit`), straight after `counting`: `number` is its number. */
 export function numberLate(write: Write, counter: Numbered): { readonly counting: Compilable; readonly number: RawBuilder<number> } {
   return { counting: counted(write, counter), number: sql`(select value from counters where name = ${counter})` }
 }
@@ -26,7 +26,7 @@ function counted(write: Write, counter: Numbered) {
     .where('name', '=', counter)
 }
 
-/** The number that was given out last; of `webhook` the event up to which deliveries were made. */
+/** The number that was given out last; for `webhook` the event up to which deliveries were made. */
 export async function lastNumber(read: Kysely<Schema>, counter: Numbered | 'webhook'): Promise<number> {
   const { value } = await read.selectFrom('counters').select('value').where('name', '=', counter).executeTakeFirstOrThrow()
   return value

@@ -13,15 +13,15 @@ export interface Environment {
   readonly createdAt: number
 }
 
-/** A room whose rows belong to environments. */
+/** A module whose rows belong to environments. */
 export interface EnvironmentGuest {
-  /** Makes what an environment has from its start; doing so again changes nothing. */
+  /** Creates the initial rows of an environment; idempotent. */
   begin?(name: string): Promise<void>
-  /** What of it is in an environment still, such as `models, such as "churn"`. */
+  /** Description of the rows that an environment still has, such as `models, such as "churn"`. */
   occupied?(read: Kysely<Schema>, name: string): Promise<string | undefined>
 }
 
-/** How long what is known of them is believed: another control plane may have made one. */
+/** Time for which the names of environments are cached: another control plane may have made one. */
 const KNOWN_MS = 1000
 
 /** Environments, such as dev, staging and production. */
@@ -34,12 +34,12 @@ export class Environments {
     this.#ground = ground
   }
 
-  /** Before `begin`. */
+  /** Adds a guest; to be called before `begin`. */
   receive(guest: EnvironmentGuest): void {
     this.#guests.push(guest)
   }
 
-  /** The first one is there from the start. */
+  /** Creates the default environment if it is missing. */
   async begin(): Promise<void> {
     await this.#ensure({ environment: DEFAULT_ENVIRONMENT, actor: 'slipway' }, DEFAULT_ENVIRONMENT, undefined)
     await this.#fill(DEFAULT_ENVIRONMENT)
@@ -59,7 +59,7 @@ export class Environments {
     }))
   }
 
-  /** @throws SLW_NOT_FOUND with those there are */
+  /** @throws SLW_NOT_FOUND, which lists the existing environments */
   async require(name: string): Promise<string> {
     const now = this.#ground.clock.monotonicMs()
     if (this.#known === undefined || now > this.#known.untilMs || !this.#known.names.has(name))
@@ -99,7 +99,7 @@ export class Environments {
     })
   }
 
-  /** @throws SLW_CONFLICT for the first one, and for one in which there is something; SLW_NOT_FOUND */
+  /** @throws SLW_CONFLICT for the default environment and for one that is not empty; SLW_NOT_FOUND */
   async delete(scope: Scope, name: string): Promise<void> {
     const { database, clock } = this.#ground
     if (name === DEFAULT_ENVIRONMENT)

@@ -1,6 +1,6 @@
 /**
- * Ledger says of everything that is kept on whose behalf and where it was done, that it was done once, in which order, and who is told.
- * This file writes down what happened.
+ * The ledger records for every stored change its actor and its environment, that it was made once, in which order, and who is notified.
+ * This file writes down events.
  */
 import { faultPoint } from '../core/fail-point.ts'
 import { claimOnce } from './once.ts'
@@ -8,7 +8,7 @@ import { numberLate } from './counters.ts'
 import { atCommit } from '../storage/sql/sessions.ts'
 import type { Scope, Write } from './scope.ts'
 
-/** What can be changed, and is told of: each room adds what it changes (`tables.ts`, by `declare module`). */
+/** Kinds of objects whose changes are recorded: each module adds its own (`tables.ts`, by `declare module`). */
 export interface EventKinds {
   webhook: unknown
   environment: unknown
@@ -27,7 +27,7 @@ export interface Change {
   readonly after?: object | undefined
 }
 
-/** Numbers are those of commits: to be the last thing that a transaction does, as others wait for their number until it ends. */
+/** Numbers are in the order of commits: call this last in a transaction, as others wait for their number until it ends. */
 export async function record(write: Write, scope: Scope, atMs: number, change: Change): Promise<void> {
   const { kind, name, action, before, after } = change
   await claimOnce(write, scope, change, atMs)

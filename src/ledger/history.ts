@@ -7,7 +7,7 @@ import type { EventsRow } from './tables.ts'
 import type { EventKind } from './events.ts'
 import type { Ground, Scope } from './scope.ts'
 
-/** Something that was changed. */
+/** A recorded change. */
 export interface RegistryEvent {
   readonly sequence: number
   readonly at: number
@@ -23,27 +23,27 @@ export interface RegistryEvent {
 
 export interface EventFilter {
   readonly kind?: string | undefined
-  /** `churn`, `churn/3`, `churn@champion`; with `*` at the end all that begin so. */
+  /** `churn`, `churn/3`, `churn@champion`; with `*` at the end all names with this prefix. */
   readonly name?: string | undefined
   readonly actor?: string | undefined
   readonly from?: number | undefined
   readonly until?: number | undefined
 }
 
-/** What an alias pointed to at a moment. */
+/** The version that an alias pointed to at a moment. */
 export interface AliasThen {
   readonly model: string
   readonly alias: string
-  /** Undefined where it was not set. */
+  /** Undefined where the alias was not set. */
   readonly version: number | undefined
-  /** The change that made it so; undefined where there never was one. */
+  /** The change that set or removed the alias; undefined where there never was one. */
   readonly since: RegistryEvent | undefined
 }
 
-/** How far a feed goes back: who was away for longer reads the present state anew. */
+/** Number of events that a feed goes back: a client that has missed more reads the present state anew. */
 export const FEED_LENGTH = 100_000
 
-/** What happened, in the order in which it was committed. */
+/** Recorded events, in the order in which they were committed. */
 export class History {
   readonly #ground: Ground
 
@@ -51,7 +51,7 @@ export class History {
     this.#ground = ground
   }
 
-  /** The newest first. @param before only those with a smaller number */
+  /** Events, the newest first. @param before only events with a smaller number */
   async list(
     scope: Scope,
     filter: EventFilter,
@@ -75,9 +75,9 @@ export class History {
   }
 
   /**
-   * What came after an event, the oldest first. None is ever missing: numbers are in the order of commits.
-   * @param upTo an event that is known to be there
-   * @throws SLW_FEED_EXPIRED where that is too long ago, or in the future of a database that was restored
+   * Events after an event, the oldest first. None is ever missing: numbers are in the order of commits.
+   * @param upTo an event that is known to exist
+   * @throws SLW_FEED_EXPIRED where `sequence` is too long ago, or in the future of a database that was restored
    */
   async after(
     scope: Scope,
@@ -100,8 +100,8 @@ export class History {
   }
 
   /**
-   * Which version an alias pointed to at a moment, and who had seen to that. The model is the one that had the name then; where none had
-   * it, the one that was given it later.
+   * The version that an alias pointed to at a moment, and the change that set it. The model is the one that had the name then; if none had
+   * the name, the one that was given it later.
    */
   async aliasAt(scope: Scope, model: string, alias: string, at: number): Promise<AliasThen> {
     const { read } = this.#ground.database
@@ -112,7 +112,7 @@ export class History {
         .orderBy('sequence', 'desc')
         .executeTakeFirst()
       const renamed = await this.#renamed(scope, name, { until })
-      // Before the model had this name, its aliases stood under another one.
+      // Before the model had this name, its aliases were recorded under another one.
       const earlier = renamed !== undefined && (row === undefined || row.sequence < renamed.sequence) ? renamed : undefined
       const origin = earlier ?? (row === undefined ? await this.#renamed(scope, name, { from: until + 1 }) : undefined)
       if (origin?.name !== undefined && !asked.has(origin.name)) {

@@ -1,4 +1,4 @@
-/** What may be a key: of tags, metrics, parameters, headers. */
+/** Validation of keys: of tags, metrics, parameters, headers. */
 import { posix } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
 
@@ -13,7 +13,7 @@ export function requireLength(what: string, value: string, limit: number): void 
   if (value.length > limit) refuse(`${what} has ${value.length} characters; it exceeds the maximum length of ${limit} characters`)
 }
 
-/** Keys of metrics, parameters and tags may become names of files: they must be what they resolve to. @throws SLW_INPUT_INVALID */
+/** Keys of metrics, parameters and tags may become file names: as a path, a key must resolve to itself. @throws SLW_INPUT_INVALID */
 export function requireKey(what: string, key: string): void {
   if (key === '') refuse(`${what} is empty: a key name must be provided`)
   if (!/^[/\p{L}\p{N}_.\-: ]*$/u.test(key))

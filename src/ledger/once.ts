@@ -3,17 +3,17 @@ import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Scope, Write } from './scope.ts'
 
-/** What an earlier request with the same key came to: its answer, or, where that was not kept, what it was about. */
+/** Result of an earlier request with the same key: its answer, or, if the answer was not kept, the object that it was about. */
 export type Earlier =
   | { readonly answer: { readonly status: number; readonly body: string } }
   | { readonly answer: undefined; readonly kind: string; readonly name: string }
 
-/** How long a key is remembered. */
+/** Time for which a key is remembered. */
 export const ONCE_LIFE_MS: number = 24 * 3600 * 1000
 
 /**
- * Notes the key in the transaction that does the work, so that either both are there or neither.
- * @throws SLW_CONFLICT where another request with the key was faster: read what it came to
+ * Notes the key in the transaction that does the work, so that both are committed or neither.
+ * @throws SLW_CONFLICT where another request with the key was faster: read its result
  */
 export async function claimOnce(write: Write, { once, actor }: Scope, about: { kind: string; name: string }, atMs: number): Promise<void> {
   if (once === undefined) return
@@ -56,7 +56,7 @@ export async function findOnce(
   return { answer: undefined, kind, name }
 }
 
-/** Keeps the answer for those who ask again. */
+/** Keeps the answer for repeated requests. */
 export async function keepAnswer(write: Write, actor: string, key: string, answer: { status: number; body: string }): Promise<void> {
   await write
     .updateTable('idempotency_keys')

@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Database } from '../storage/sql/database.ts'
 import type { Schema } from '../storage/sql/schema.ts'
 
-/** What whoever keeps things in the database stands on. */
+/** Dependencies of services that store data in the database. */
 export interface Ground {
   readonly database: Database
   readonly clock: Clock
@@ -13,26 +13,26 @@ export interface Ground {
 
 export type Write = Transaction<Schema>
 
-/** On whose behalf something is done, and where. */
+/** The actor on whose behalf something is done, and the environment. */
 export interface Scope {
   /** Experiments, models and endpoints of one environment are not seen from another. */
   readonly environment: string
-  /** Who: the name of a key or a person, for the record. */
+  /** Name of a key or a person, for the record. */
   readonly actor: string
   readonly reason?: string | undefined
-  /** The version of the object's row that the caller has seen: where it is another one by now, nothing is changed. */
+  /** The version of the object's row that the caller has seen: if the row has another version by now, nothing is changed. */
   readonly resourceVersion?: number | undefined
-  /** A key that makes sure that what is asked for twice is done once. */
+  /** Idempotency key: a request that is sent twice is executed once. */
   readonly once?: Once | undefined
 }
 
-/** A request that its caller may repeat when the answer got lost. */
+/** An idempotent request, which its caller may repeat when the answer got lost. */
 export interface Once {
-  /** Chosen by the caller, who is part of it: keys of others are other keys. */
+  /** Chosen by the caller; the same key of another caller is a different key. */
   readonly key: string
-  /** Of what was asked for. */
+  /** Digest of the request. */
   readonly digest: string
-  /** Of this attempt: tells it from another with the same key. */
+  /** Id of this attempt, to tell it from another attempt with the same key. */
   readonly attempt: string
 }
 

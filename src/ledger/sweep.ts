@@ -1,10 +1,10 @@
 import { ONCE_LIFE_MS } from './once.ts'
 import type { Ground } from './scope.ts'
 
-/** How long it is known what came of a delivery. */
+/** Time for which the result of a delivery is kept. */
 const DELIVERY_LIFE_MS = 30 * 24 * 3600 * 1000
 
-/** Forgets keys of requests, and deliveries, of long ago. @returns how many */
+/** Deletes old idempotency keys and deliveries. @returns how many */
 export async function sweepNotes({ database, clock }: Ground): Promise<number> {
   const before = clock.epochMs() - DELIVERY_LIFE_MS
   return await database.write(async (write) => {

@@ -1,6 +1,6 @@
 import type { Table } from '../storage/sql/schema.ts'
 
-/** The tables of what happened, and who is told, as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
+/** The tables of events and webhooks, as Kysely sees them; the migrations define them. Times are UTC epoch milliseconds, flags 0 or 1. */
 export interface LedgerTables {
   counters: CountersRow
   events: EventsRow

@@ -1,12 +1,12 @@
 import { requireKey, requireLength } from './keys.ts'
-/** Tags of whatever has them: as rows, and as clients see them. */
+/** Tags: as rows, and as clients see them. */
 
 export interface Tag {
   readonly key: string
   readonly value: string
 }
 
-/** The last one wins where a key comes twice. */
+/** Rows of tags; the last value wins where a key comes twice. */
 export function tagRows<Owner extends object>(owner: Owner, tags: readonly Tag[]): (Owner & Tag)[] {
   return [...new Map(tags.map(({ key, value }) => [key, value]))].map(([key, value]) => ({ ...owner, key, value }))
 }
@@ -17,8 +17,8 @@ export function tagRecord(tags: readonly Tag[]): Record<string, string> {
 }
 
 /**
- * By the units of their text, in which SQLite orders bytes too. PostgreSQL orders as its locale would have it, so what clients are to see
- * in one order is put into it here.
+ * Compares items by the code units of their text, as SQLite compares bytes. PostgreSQL orders by its locale, so lists that clients are to
+ * see in one order are sorted here.
  */
 export function byText<T>(textOf: (item: T) => string): (a: T, b: T) => number {
   return (a, b) => {
@@ -27,7 +27,7 @@ export function byText<T>(textOf: (item: T) => string): (a: T, b: T) => number {
   }
 }
 
-/** Tags by what they belong to, each list in the order of its keys. */
+/** Tags by their owner, each list in the order of its keys. */
 export function groupTags(rows: readonly (Tag & { readonly owner: string })[]): Map<string, Tag[]> {
   const groups = new Map<string, Tag[]>()
   for (const { owner, key, value } of rows) {

@@ -13,7 +13,7 @@ import type { Ground, Scope, Write } from './scope.ts'
 import type { Tag } from './tags.ts'
 import type { RegistryEvent } from './history.ts'
 
-/** Somebody who is told of changes. */
+/** A receiver of notifications about changes. */
 export interface Webhook {
   readonly id: string
   readonly name: string
@@ -22,7 +22,7 @@ export interface Webhook {
   /** `version.created`, `alias.*`, `*`. */
   readonly events: readonly string[]
   readonly active: boolean
-  /** Whether what is sent is signed. */
+  /** Whether deliveries are signed. */
   readonly signed: boolean
   readonly createdAt: number
   readonly updatedAt: number
@@ -33,12 +33,12 @@ export interface NewWebhook {
   readonly url: string
   readonly description?: string | undefined
   readonly events: readonly string[]
-  /** Where the secret lies that it is signed with: a reference. Default: it is not signed. */
+  /** Reference to the secret that signs deliveries. Default: not signed. */
   readonly secret?: string | undefined
 }
 
 export interface WebhookUpdate {
-  /** Where its secret lies from now on. Null: it is not signed any more. */
+  /** New reference to the secret. Null: no longer signed. */
   readonly secret?: string | null | undefined
   readonly url?: string | undefined
   readonly description?: string | undefined
@@ -61,21 +61,21 @@ export interface WebhookDelivery {
   readonly deliveredAt: number | undefined
 }
 
-/** After so many attempts it is given up: with the pauses between them that is a day and a half. */
+/** A delivery is given up after this many attempts: with the pauses between them that is a day and a half. */
 const ATTEMPTS_MAX = 10
 const FIRST_PAUSE_MS = 5000
 const LONGEST_PAUSE_MS = 12 * 3600 * 1000
 const EVENTS_AT_ONCE = 200
 
-/** Who is told of changes, and what is on its way to them (docs/decisions/0009). */
+/** Webhooks and their deliveries (docs/decisions/0009). */
 export class Webhooks {
   readonly #ground: Ground
   readonly #allowInside: boolean
   readonly #kinds: readonly string[]
 
   /**
-   * @param allowInside whether addresses of this machine and its network may be told
-   * @param kinds of events that there are
+   * @param allowInside whether addresses of this machine and its network are allowed
+   * @param kinds the existing kinds of events
    */
   constructor(ground: Ground, { allowInside, kinds }: { readonly allowInside: boolean; readonly kinds: readonly string[] }) {
     this.#ground = ground
@@ -104,7 +104,7 @@ export class Webhooks {
     }
     await database.write(async (write) => {
       const others = await write.selectFrom('webhooks').select('id').limit(1).execute()
-      // Nobody was told until now: what happened before is not news.
+      // This is the first webhook: earlier events are not delivered.
       if (others.length === 0) await skipTo(write)
       await write.insertInto('webhooks').values(row).execute()
       await record(write, scope, now, { kind: 'webhook', name, action: 'created', after: { url, events } })
@@ -164,7 +164,7 @@ export class Webhooks {
     })
   }
 
-  /** The newest first. */
+  /** Deliveries of a webhook, the newest first. */
   async deliveries(scope: Scope, id: string, limit: number): Promise<WebhookDelivery[]> {
     const { read } = this.#ground.database
     await requireWebhook(read, scope, id)
@@ -178,7 +178,7 @@ export class Webhooks {
     return rows.map(toDelivery)
   }
 
-  /** Sends it once more, under the same id, so that the receiver knows it. */
+  /** Sends a delivery once more, under the same id, so that the receiver recognises it. */
   async redeliver(scope: Scope, id: string, deliveryId: string): Promise<WebhookDelivery> {
     const { database, clock } = this.#ground
     return await database.write(async (write) => {
@@ -196,19 +196,19 @@ export class Webhooks {
   }
 }
 
-/** What is to be sent now. */
+/** A delivery that is due. */
 export interface Parcel {
   readonly deliveryId: string
   readonly webhookId: string
   readonly url: string
   readonly body: string
-  /** Where that lies which it is signed with. Undefined: it is not signed. */
+  /** Reference to the secret that signs it. Undefined: not signed. */
   readonly secret: string | undefined
-  /** @param key what it is signed with */
+  /** @param key the secret that signs it */
   readonly headers: (key: string | undefined) => Readonly<Record<string, string>>
 }
 
-/** The part of webhooks that one process does at a time. */
+/** The part of webhooks that only one process runs at a time. */
 export class Outbox {
   readonly #ground: Ground
 
@@ -227,7 +227,7 @@ export class Outbox {
     return (await due.limit(1).executeTakeFirst()) !== undefined
   }
 
-  /** Writes a delivery for each event and webhook, and goes on to the next events, in one transaction. @returns whether there may be more */
+  /** Writes a delivery for each new event and each webhook that wants it, in one transaction. @returns whether there may be more */
   async fill(): Promise<boolean> {
     const { database, clock } = this.#ground
     return await database.write(async (write) => {
@@ -272,7 +272,7 @@ export class Outbox {
     })
   }
 
-  /** What is due, the oldest first. @param except webhooks that are passed over */
+  /** Due deliveries, the oldest first. @param except webhooks that are skipped */
   async due(limit: number, except: ReadonlySet<string> = new Set()): Promise<Parcel[]> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
@@ -298,7 +298,7 @@ export class Outbox {
     }))
   }
 
-  /** What came of an attempt. */
+  /** Records the result of an attempt. */
   async note(deliveryId: string, result: { readonly status?: number | undefined; readonly error?: string | undefined }): Promise<void> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
@@ -361,14 +361,14 @@ function wants(webhook: Selectable<WebhooksRow>, event: RegistryEvent): boolean 
   )
 }
 
-/** MLflow's names of things (mlflow/entities/webhook.py, 3.3). */
+/** MLflow's names of entities (mlflow/entities/webhook.py, 3.3). */
 const ENTITIES: Partial<Readonly<Record<RegistryEvent['kind'], string>>> = {
   model: 'registered_model',
   version: 'model_version',
   alias: 'model_version_alias',
 }
 
-/** The body in MLflow's shape, and beside it what we know besides. */
+/** The body in MLflow's shape, with the full event as `slipway`. */
 function bodyOf(event: RegistryEvent): object {
   const after = (event.after ?? {}) as Record<string, unknown>
   const [model = '', rest] = event.name.split(event.kind === 'alias' ? '@' : '/')
@@ -395,7 +395,7 @@ function bodyOf(event: RegistryEvent): object {
   }
 }
 
-/** As MLflow signs: HMAC-SHA256 over id, time and body; a key for the receiver to know what it has had already. */
+/** Signed as MLflow does: HMAC-SHA256 over id, time and body; with a key by which the receiver recognises duplicates. */
 function headersOf(id: string, timestamp: number, body: string, secret: string | undefined): Record<string, string> {
   const signature = secret === undefined ? undefined : createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64')
   return {

@@ -17,7 +17,7 @@ import type { PartServices } from './part-routes.ts'
 import type { Contents } from '../../files/contents.ts'
 import type { Action } from '../../contract/roles.ts'
 
-/** How long a bucket lets whoever has the address of a file read it. */
+/** Lifetime of the presigned address of a file in a bucket. */
 const ADDRESS_LIFE_S = 3600
 
 export interface ArtifactServices extends EntryServices, PartServices {
@@ -68,7 +68,7 @@ export function artifactRoutes(services: ArtifactServices): FastifyPluginAsync {
       const scope = await enter(request, 'read')
       const { contentId, size } = await files.find(scope, placeOrRefuse(pathOf(request)))
       const direct = transfers.direct ? await contents.direct(contentId, ADDRESS_LIFE_S) : undefined
-      // Clients then get the file in one piece.
+      // Without presigned addresses clients get the file in one piece.
       if (direct === undefined) throw new SlipwayError('SLW_NOT_IMPLEMENTED', 'Presigned downloads are not supported by this server')
       return { ...direct, file_size: size }
     })
@@ -80,7 +80,7 @@ function pathOf(request: FastifyRequest): string {
   return (request.params as { '*': string })['*']
 }
 
-/** @throws SLW_INPUT_INVALID for a path that leads out of its tree, or belongs to nothing */
+/** @throws SLW_INPUT_INVALID for a path that leads out of its tree, or belongs to no run, logged model or version */
 function placeOrRefuse(path: string): Place {
   const clean = path.replace(/\/+$/, '')
   requireTreePath(clean)

@@ -11,7 +11,7 @@ import type { Scope } from '../../ledger/scope.ts'
 import type { Action } from '../../contract/roles.ts'
 import type { Fields } from './fields.ts'
 
-/** What the dialect asks. */
+/** Services that the MLflow API uses. */
 export interface MlflowServices {
   readonly ground: Ground
   readonly experiments: Experiments
@@ -23,18 +23,18 @@ export interface MlflowServices {
   readonly aliases: Aliases
 }
 
-/** One call of the dialect. */
+/** One call of the MLflow API. */
 export interface Call {
   readonly services: MlflowServices
   readonly scope: Scope
   readonly caller: Principal
-  /** Of the query or the body. */
+  /** Fields of the query or the body. */
   readonly fields: Fields
-  /** Of the path. */
+  /** Parameters of the path. */
   readonly params: Readonly<Record<string, string>>
 }
 
-/** One route of the dialect: what it needs of a caller, and what it answers. */
+/** One route of the MLflow API: the action that a caller needs, and the handler. */
 export interface MlflowRoute {
   readonly methods: readonly ('GET' | 'POST' | 'PATCH' | 'DELETE')[]
   /** Below `/api/2.0/mlflow/`. */
@@ -43,7 +43,7 @@ export interface MlflowRoute {
   readonly handle: (call: Call) => Promise<object>
 }
 
-/** Routes of one kind of thing. */
+/** Makes a route. */
 export function route(methods: MlflowRoute['methods'], path: string, action: Action, handle: MlflowRoute['handle']): MlflowRoute {
   return { methods, path, action, handle }
 }

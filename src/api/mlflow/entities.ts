@@ -1,4 +1,4 @@
-/** How MLflow writes what the services knows: snake_case, times as numbers, what is absent left out. */
+/** The entities of the services in the JSON of MLflow: snake_case, times as numbers, absent values left out. */
 import type { Experiment } from '../../tracking/experiments.ts'
 import type { Tag } from '../../ledger/tags.ts'
 import type { LoggedModel } from '../../tracking/logged-models.ts'
@@ -65,7 +65,7 @@ export function loggedModelJson(model: LoggedModel): object {
   return { model: bareLoggedModelJson(model) }
 }
 
-/** As it stands in a list. */
+/** A logged model as it stands in a list. */
 export function bareLoggedModelJson(model: LoggedModel): object {
   return {
     info: {
@@ -96,7 +96,7 @@ export function bareLoggedModelJson(model: LoggedModel): object {
   }
 }
 
-/** Of a file with bytes in it: protobuf leaves out what is zero. */
+/** The size of a file that is not empty: protobuf leaves out zeros. */
 export function sizeJson(size: number | undefined): object {
   return size === undefined || size === 0 ? {} : { file_size: size }
 }

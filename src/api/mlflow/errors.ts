@@ -6,8 +6,8 @@ interface WireError {
 }
 
 /**
- * MLflow's words for our errors. Its client repeats a request for minutes after 429, 500, 502, 503 and 504: what will never succeed
- * gets none of them.
+ * MLflow's codes for our errors. Its client repeats a request for minutes after 429, 500, 502, 503 and 504: errors that a retry cannot
+ * mend get none of these.
  */
 const WORDS: Partial<Readonly<Record<ErrorCode, readonly [status: number, code: string]>>> = {
   SLW_NOT_FOUND: [404, 'RESOURCE_DOES_NOT_EXIST'],

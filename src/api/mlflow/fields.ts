@@ -5,7 +5,7 @@ type Values = Readonly<Record<string, unknown>>
 
 /**
  * The fields of a request, from a query or a JSON body. As the reference server reads protobuf JSON: numbers may be texts, null is
- * absent, what is unknown is ignored.
+ * absent, unknown fields are ignored.
  */
 export class Fields {
   readonly #values: Values
@@ -23,7 +23,7 @@ export class Fields {
     return this.#values[name] !== undefined && this.#values[name] !== null
   }
 
-  /** @throws SLW_INPUT_INVALID for what is no text */
+  /** @throws SLW_INPUT_INVALID for a value that is no string */
   text(name: string): string | undefined {
     if (!this.has(name)) return undefined
     const value = this.#values[name]
@@ -60,7 +60,7 @@ export class Fields {
     return this.integer(name) ?? this.missing(name)
   }
 
-  /** A double; the words for what is no number in JSON are read, too. @throws SLW_INPUT_INVALID */
+  /** A double; the words for NaN and the infinities are accepted, too. @throws SLW_INPUT_INVALID */
   requiredNumber(name: string): number {
     if (!this.has(name)) return this.missing(name)
     const value = this.#values[name]

@@ -40,7 +40,7 @@ export function mlflowRoutes(services: MlflowServices & EntryServices & { readon
   }
 }
 
-/** JSON objects, whatever a client calls their type; an empty body has no fields. */
+/** Reads bodies as JSON objects, whatever their Content-Type; an empty body has no fields. */
 export function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, text, done) => {
@@ -48,14 +48,14 @@ export function readBodies(app: FastifyInstance): void {
     try {
       body = text === '' ? {} : parse(text as string)
     } catch {
-      // Told below.
+      // Reported below.
     }
     if (typeof body === 'object' && body !== null && !Array.isArray(body)) done(null, body)
     else done(new SlipwayError('SLW_INPUT_INVALID', 'Missing value for required parameter: the body is not a JSON object'))
   })
 }
 
-/** Python writes NaN and infinities as words that are no JSON: they are read as texts. @throws SyntaxError */
+/** Python writes NaN and infinities as words that are not JSON: these words are read as strings. @throws SyntaxError */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -68,7 +68,7 @@ function parse(text: string): unknown {
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 
-/** Of each path the methods that it does not take. */
+/** The methods that each path does not accept. */
 function othersOf(routes: readonly MlflowRoute[]): { path: string; methods: string[] }[] {
   return [...Map.groupBy(routes, ({ path }) => path)].map(([path, same]) => ({
     path,
@@ -80,7 +80,7 @@ function refuseMethod({ method, url }: { readonly method: string; readonly url: 
   throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${url.split('?', 1)[0]!} does not take ${method}`)
 }
 
-/** The models that a call is about: routes of models and versions say the name, and a renaming the next one too. Searches are about all. */
+/** The models that a call is about: routes of models and versions name the model, a renaming the new name too. Searches name none. */
 function modelsOf(path: string, values: unknown): readonly string[] {
   if (!/^(?:registered-models|model-versions)\//.test(path) || path.endsWith('/search')) return []
   const { name, new_name: next } = (values ?? {}) as { name?: unknown; new_name?: unknown }
@@ -88,7 +88,7 @@ function modelsOf(path: string, values: unknown): readonly string[] {
   return names.filter((text) => typeof text === 'string' && text !== '') as string[]
 }
 
-/** Errors in MLflow's shape. What is no fault of the caller is logged. */
+/** Errors in MLflow's shape. Errors that are not the caller's fault are logged. */
 export function useMlflowErrors(app: FastifyInstance, { log }: { readonly log: Logger }): void {
   app.setErrorHandler((thrown, request, reply) => {
     const error = fromFastify(thrown)

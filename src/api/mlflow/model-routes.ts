@@ -105,7 +105,7 @@ export const MODEL_ROUTES: readonly MlflowRoute[] = [
   }),
 ]
 
-/** The copy that was made when it was registered; where its files are elsewhere, that place. */
+/** Address of the copy made when the version was registered; without a copy, its source. */
 async function downloadUri({ services, scope, fields }: Call): Promise<object> {
   const version = await services.versions.get(scope, fields.requiredText('name'), versionNumber(fields))
   return { artifact_uri: version.digest === undefined ? version.source : `mlflow-artifacts:/versions/${version.id}` }

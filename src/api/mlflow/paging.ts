@@ -1,19 +1,19 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { requireTreePath } from '../../files/file-trees.ts'
 
-/** Where a page begins, as a token that clients only give back. */
+/** The offset of a page as an opaque token. */
 export function tokenOf(offset: number): string {
   return Buffer.from(JSON.stringify({ offset })).toString('base64url')
 }
 
-/** @throws SLW_INPUT_INVALID for a token that is none of ours */
+/** @throws SLW_INPUT_INVALID for an invalid token */
 export function offsetOf(token: string | undefined): number {
   if (token === undefined || token === '') return 0
   try {
     const { offset } = JSON.parse(Buffer.from(token, 'base64').toString('utf8')) as { offset: unknown }
     if (typeof offset === 'number' && Number.isSafeInteger(offset) && offset >= 0) return offset
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw new SlipwayError(
     'SLW_INPUT_INVALID',

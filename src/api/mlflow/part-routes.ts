@@ -10,11 +10,11 @@ import type { PresignedRequest } from '../../storage/objects/object-store.ts'
 import type { PartUpload, PartUploads } from '../../files/part-uploads.ts'
 import type { Files } from '../../models/placed-files.ts'
 
-/** How large files go between clients and us. */
+/** The way large files are transferred between clients and the control plane. */
 export interface Transfers {
-  /** Between clients and the bucket itself. */
+  /** Whether clients transfer files directly to and from the bucket. */
   readonly direct: boolean
-  /** By which clients reach us, without a slash at the end, where somebody has said so. */
+  /** Address at which clients reach the control plane, without a slash at the end; undefined if not configured. */
   readonly publicUrl: string | undefined
 }
 
@@ -24,7 +24,7 @@ export interface PartServices {
   readonly transfers: Transfers
 }
 
-/** What a request is about: who asks, and for which file. */
+/** Caller and file of a request. */
 export interface PartCall {
   readonly scope: Scope
   readonly place: Place
@@ -33,8 +33,8 @@ export interface PartCall {
 type Enter = (request: FastifyRequest, path: string) => Promise<PartCall>
 
 /**
- * Files in parts, as clients of MLflow send those of 500 MB and more. Where parts go, the answer to `create` tells: here, to an address
- * that only it knows, or straight to the bucket.
+ * Multipart uploads, as clients of MLflow send files of 500 MB and more. The answer to `create` has the addresses of the parts: here, with
+ * a secret that only this answer contains, or straight to the bucket.
  */
 export function partRoutes(app: FastifyInstance, { files, partUploads, transfers }: PartServices, enter: Enter): void {
   const addressesOf = async (request: FastifyRequest, upload: PartUpload, count: number): Promise<PresignedRequest[]> => {
@@ -43,7 +43,7 @@ export function partRoutes(app: FastifyInstance, { files, partUploads, transfers
     const here = `${transfers.publicUrl ?? originOf(request)}${request.url.split('/mpu/', 1)[0]!}/mpu/parts/${upload.id}`
     return Array.from({ length: count }, (_, index) => ({ url: `${here}/${index + 1}?secret=${upload.secret}`, headers: {} }))
   }
-  // No credentials come with a part: clients send it with the address alone.
+  // Clients send parts without credentials: the address has a secret.
   app.put('/mpu/parts/:id/:number', async (request, reply) => {
     const { id, number } = request.params as { id: string; number: string }
     const { secret } = request.query as { secret?: unknown }
@@ -55,7 +55,7 @@ export function partRoutes(app: FastifyInstance, { files, partUploads, transfers
     const called = async (request: FastifyRequest) => {
       const fields = new Fields((request.body ?? {}) as Record<string, unknown>)
       const folder = (request.params as { '*': string })['*']
-      // Whatever folder it lies in on the machine of the client, Windows or not.
+      // The folder on the machine of the client, Windows or not, is dropped.
       const name = fields.requiredText('path').split(/[/\\]/).at(-1)!
       return { fields, ...(await enter(request, `${folder}/${name}`)) }
     }
@@ -88,13 +88,13 @@ export function partRoutes(app: FastifyInstance, { files, partUploads, transfers
   })
 }
 
-/** As the client reached us, so far as we are told: what stands between may say otherwise, or nothing. */
+/** The address at which the client reached us, as far as known: a proxy in between may send a wrong one, or none. */
 function originOf({ headers, protocol, host }: FastifyRequest): string {
   const [forwarded] = [headers['x-forwarded-host']].flat()
   return `${headers['x-forwarded-proto'] === 'https' ? 'https' : protocol}://${forwarded ?? host}`
 }
 
-/** All of a large file is read before anything can be said: its connection is not ended for being silent. */
+/** Runs `act` without the idle timeout: a large file is read completely before the answer, and its connection is silent meanwhile. */
 async function withoutIdleLimit(request: FastifyRequest, act: () => Promise<void>): Promise<void> {
   const { socket } = request.raw
   const idleMs = socket.timeout ?? 0

@@ -9,7 +9,7 @@ import type { Call, MlflowRoute } from './call.ts'
 import type { Fields } from './fields.ts'
 import type { LoggedPoint, NewDatasetUse } from '../../tracking/run-data.ts'
 
-/** Points in one answer where nobody says how many: all that a client would wait for. */
+/** Default and upper limit of the points in one answer: as many as a client would wait for. */
 const HISTORY_MAX = 25_000
 const APPENDED_TAG = 'mlflow.log-model.history'
 
@@ -105,7 +105,7 @@ function refuseWithoutExperiment(): never {
   throw new SlipwayError('SLW_BAD_REQUEST', 'a run belongs to an experiment: experiment_id is missing')
 }
 
-/** Clients send one id under two names. */
+/** Clients send the id of a run under two names. */
 function runId(fields: Fields): string {
   return fields.text('run_id') ?? fields.text('run_uuid') ?? fields.missing('run_id')
 }
@@ -145,7 +145,7 @@ function requireModelInfo(text: string): void {
   }
 }
 
-/** Clients of the second major version tell what they logged, and the server keeps a list of it in a tag. */
+/** Clients of the second major version report the models they logged, and the server keeps a list of them in a tag. */
 async function logModel({ services, scope, fields }: Call): Promise<object> {
   const id = runId(fields)
   const text = fields.requiredText('model_json')

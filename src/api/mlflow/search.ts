@@ -18,7 +18,7 @@ import type { Fields } from './fields.ts'
 
 const VIEWS = ['ACTIVE_ONLY', 'DELETED_ONLY', 'ALL'] as const
 
-/** How many of a kind in one answer: where nobody says, and at most. */
+/** Default and upper limit of the items of a kind in one answer. */
 const SIZES: Readonly<Record<SearchKind, readonly [usual: number, most: number]>> = {
   experiments: [1000, 50_000],
   runs: [1000, 50_000],
@@ -27,7 +27,7 @@ const SIZES: Readonly<Record<SearchKind, readonly [usual: number, most: number]>
   loggedModels: [100, 1000],
 }
 
-/** Rows that are read with everything that belongs to them: beyond this a client asks for the next page. */
+/** Upper limit of the rows that are read with their details: for more a client asks for the next page. */
 const ROWS_MAX = 10_000
 
 function pageRequest({ services, fields }: Call, kind: SearchKind): PageRequest {

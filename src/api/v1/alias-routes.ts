@@ -9,7 +9,7 @@ import type { Aliases } from '../../models/aliases.ts'
 import type { History } from '../../ledger/history.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface AliasServices {
   readonly models: Models
   readonly aliases: Aliases
@@ -27,7 +27,7 @@ function answered(model: string, alias: string, version: number): V1Answer<Alias
   return { body: { model, alias, version }, etag: String(version) }
 }
 
-/** If-Match of an alias: the number of the version that it points to; `none` (as in If-None-Match: *) where it is not to be there. */
+/** If-Match of an alias: the number of the version that it points to; `none` (for If-None-Match: *) where it must not exist. */
 function expectedOf({ ifMatch, request }: V1Call<AliasServices>): number | 'none' | undefined {
   if (request.headers['if-none-match'] === '*') return 'none'
   if (ifMatch === undefined) return undefined

@@ -1,4 +1,4 @@
-/** How `/api/v1` writes what the registry knows. */
+/** The objects of the registry in the JSON of `/api/v1`. */
 import { tagRecord } from '../../ledger/tags.ts'
 import type { ExperimentAnswer, ModelAnswer, RunAnswer, VersionAnswer } from '../../contract/registry-api.ts'
 import type { Experiment } from '../../tracking/experiments.ts'
@@ -8,7 +8,7 @@ import type { Model } from '../../models/models.ts'
 import type { Run } from '../../tracking/read-runs.ts'
 import type { Version } from '../../models/read-versions.ts'
 
-/** @param caller who may do something to it */
+/** @param caller whose allowed actions are listed */
 export function modelAnswer(model: Model, caller?: Principal): ModelAnswer {
   const newest = Math.max(0, ...model.latestVersions.map(({ number }) => number))
   return {

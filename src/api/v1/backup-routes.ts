@@ -5,10 +5,10 @@ import type { Readable } from 'node:stream'
 import type { BackupManifest } from '../../storage/backup/manifest.ts'
 import type { V1Route } from './route.ts'
 
-/** Everything that a control plane has, as a stream. @param withObjects default: where the bytes lie in a folder */
+/** Makes a backup of the control plane, as a stream. @param withObjects default: true where the bytes are in a folder */
 export type Backup = (withObjects?: boolean) => Promise<{ readonly manifest: BackupManifest; readonly archive: Readable }>
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface BackupServices {
   readonly backup: Backup
 }

@@ -6,7 +6,7 @@ import type { V1Route } from './route.ts'
 import type { Contents } from '../../files/contents.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface ContentServices {
   readonly contents: Contents
   readonly ground: Ground
@@ -14,7 +14,7 @@ export interface ContentServices {
 
 const v1Route = v1RoutesOf<ContentServices>()
 
-/** How long bytes stay that nothing refers to yet. */
+/** Time for which bytes without a reference are kept. */
 const HOLD_MS = 24 * 3600 * 1000
 const ContentId = Type.String({ pattern: '^[0-9a-f]{64}$' })
 

@@ -1,4 +1,4 @@
-/** How `/api/v1` writes endpoints and their revisions. */
+/** Endpoints and their revisions in the JSON of `/api/v1`. */
 import { modelsOf } from '../../contract/endpoint.ts'
 import { API_VERSION } from '../../contract/schema.ts'
 import type { EndpointAnswer, RevisionAnswer } from '../../contract/delivery-api.ts'

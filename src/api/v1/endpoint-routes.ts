@@ -25,7 +25,7 @@ import type { Retold } from './v1-door.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface EndpointServices {
   readonly delivery: Delivery
   readonly ground: Ground
@@ -38,7 +38,7 @@ const ENDPOINT = '/endpoints/:endpoint'
 const LIMIT = 100
 const closed = { additionalProperties: false } as const
 
-/** What people compare: what was declared, and what it came to. */
+/** The parts of an endpoint that people compare: the declaration, and the versions it resolved to. */
 function compared({ labels, spec, revision }: DeclaredEndpoint): object {
   return { labels, spec, versions: Object.fromEntries(revision.variants.map(({ name, model, version }) => [name, `${model}/${version}`])) }
 }
@@ -58,7 +58,7 @@ async function applied(
   }
 }
 
-/** The models of the endpoint that a call is about: who may do something to all of them may do it to the endpoint. None where it is not there. */
+/** Models of the endpoint of a call: an action on the endpoint needs the right for all of them. None where the endpoint does not exist. */
 async function modelsServed({
   services,
   params,
@@ -68,7 +68,7 @@ async function modelsServed({
   return row === undefined ? [] : modelsOf(specOf(row))
 }
 
-/** Also those of every revision that a rollback may return to. */
+/** Also the models of every revision that a rollback may return to. */
 async function modelsEverServed(call: Parameters<typeof modelsServed>[0]): Promise<string[]> {
   const { services, params, environment } = call
   const earlier = await services.delivery.endpoints.modelsEverServed({ environment, actor: '' }, params['endpoint']!)
@@ -88,7 +88,7 @@ function declaredBy({ params, scope, body }: V1Call<unknown, unknown, EndpointDo
   return { name, labels, spec: body.spec, managedBy }
 }
 
-/** A route that looks at what the aliases point to now. */
+/** A route that resolves the aliases anew. */
 function renewalRoute(action: 'resume' | 'sync', summary: string): V1Route<EndpointServices> {
   return v1Route({
     method: 'POST',
@@ -108,7 +108,7 @@ function renewalRoute(action: 'resume' | 'sync', summary: string): V1Route<Endpo
   })
 }
 
-/** A page begins after the last name of the one before. */
+/** Token of the next page, which begins after the last name of the page before. */
 function tokenOf(name: string): string {
   return Buffer.from(name).toString('base64url')
 }
@@ -155,7 +155,7 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices>[] = [
       const { delivery } = services
       const endpoint = await delivery.endpoints.get(scope, params['endpoint']!)
       const [status] = await delivery.statusOf(scope, [endpoint])
-      // What servers say changes without the endpoint: no answer is the same as another for long.
+      // No ETag: the reports of servers change without the endpoint.
       return { body: endpointAnswer(status!, caller) }
     },
   }),

@@ -5,7 +5,7 @@ import { v1RoutesOf } from './route.ts'
 import type { V1Route } from './route.ts'
 import type { Environment, Environments } from '../../ledger/environments.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface EnvironmentServices {
   readonly environments: Environments
 }

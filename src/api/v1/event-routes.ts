@@ -8,7 +8,7 @@ import type { History } from '../../ledger/history.ts'
 import type { V1Call, V1Route } from './route.ts'
 import type { News } from '../news.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface EventServices {
   readonly history: History
   readonly news: News
@@ -65,7 +65,7 @@ export const EVENT_ROUTES: readonly V1Route<EventServices>[] = [
       const { after, ...filter } = query
       const upTo = await history.last()
       const from = lastSeen(call) ?? after ?? upTo
-      // What has expired is told before the stream begins.
+      // An expired position is refused before the stream begins.
       await history.after(scope, from, filter, { limit: 1, upTo })
       await sendEvents({ call, reply, from, ended: services.news.ended }, async (seen, signal) => {
         const known = await services.news.after(seen, signal)

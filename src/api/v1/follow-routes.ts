@@ -14,7 +14,7 @@ import type { News } from '../news.ts'
 import type { Contents } from '../../files/contents.ts'
 import type { Keys } from '../../access/keys.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface FollowServices {
   readonly delivery: Delivery
   readonly history: History
@@ -29,7 +29,7 @@ const v1Route = v1RoutesOf<FollowServices>()
 const tag = 'following'
 const closed = { additionalProperties: false } as const
 
-/** How long a request may wait for something new: shorter than what proxies let pass. */
+/** Longest time that a request may wait for news: shorter than the timeouts of proxies. */
 const WAIT_MS_MAX = 55_000
 
 export const FOLLOW_ROUTES: readonly V1Route<FollowServices>[] = [
@@ -41,7 +41,7 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices>[] = [
       'What servers are to serve. With `If-None-Match` and `waitMs` it is answered as soon as something has changed, and with 304 where nothing has',
     tag,
     action: 'pull',
-    // Who has a role for some models only may follow these by reference.
+    // Callers with a role for some models only may follow these by reference.
     models: ({ query }) => (query.endpoints === '' && query.references !== undefined ? modelsOf(query.references) : []),
     query: Type.Object(
       {
@@ -181,7 +181,7 @@ function serverOf({ name, kind, grants }: Principal): string | undefined {
   return kind === 'key' && others.length === 0 && grant?.role === 'follow' ? /^server (.+)$/.exec(name)?.[1] : undefined
 }
 
-/** A server tells of itself only. @throws SLW_FORBIDDEN */
+/** A server reports about itself only. @throws SLW_FORBIDDEN */
 export function requireOwnServer(caller: Principal, server: string): void {
   const own = serverOf(caller)
   if (own !== undefined && own !== server)
@@ -198,20 +198,20 @@ function requireOneOf(caller: Principal, environment: string, models: readonly s
   requirePermission(caller, 'pull', { environment, models: able === undefined ? [] : [able] })
 }
 
-/** Names with commas between them, in one order; none where there is nothing between them. */
+/** Comma-separated names, sorted and without duplicates; empty names are dropped. */
 function listOf(text: string | undefined): string[] | undefined {
   if (text === undefined) return undefined
   return [...new Set(text.split(',').map((name) => name.trim()))].filter((name) => name !== '').toSorted()
 }
 
-/** How much of what happens has been seen. */
+/** Position up to which changes have been seen. */
 interface Seen {
   readonly generation: number
-  /** Of the events; undefined where only endpoints are followed: what a reference means changes with approvals and policies too. */
+  /** Number of the newest event; undefined where only endpoints are followed. References also change with approvals and policies. */
   readonly sequence: number | undefined
 }
 
-/** Aborted when the time is over, which is at once for none, or the client has gone. */
+/** A signal that is aborted after `waitMs` (at once for 0), or when the client has gone. */
 function waitingOf({ raw: { socket } }: FastifyRequest, waitMs: number): Disposable & { readonly signal: AbortSignal } {
   const gone = new AbortController()
   const close = (): void => gone.abort()
@@ -223,7 +223,7 @@ function waitingOf({ raw: { socket } }: FastifyRequest, waitMs: number): Disposa
   }
 }
 
-/** @returns undefined where nothing has happened until `waits` is over, or we end */
+/** @returns undefined where nothing has happened until `waits` is aborted, or the server ends */
 async function waitForNews({ deliveryNews, news }: FollowServices, seen: Seen, waits: AbortSignal): Promise<Seen | undefined> {
   const known = new AbortController()
   const signal = AbortSignal.any([known.signal, waits, deliveryNews.ended])

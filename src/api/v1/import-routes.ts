@@ -4,13 +4,13 @@ import { v1RoutesOf } from './route.ts'
 import type { Scope } from '../../ledger/scope.ts'
 import type { V1Route } from './route.ts'
 
-/** Bringing over what other servers have. */
+/** Starts imports from other servers. */
 export interface ImportStarter {
   start(scope: Scope, request: { readonly from: string; readonly authorization?: string | undefined }): Promise<ImportStatus>
   get(id: string): Promise<ImportStatus>
 }
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface ImportServices {
   readonly imports: ImportStarter
 }

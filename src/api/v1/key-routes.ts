@@ -7,7 +7,7 @@ import type { Principal } from '../access.ts'
 import type { V1Route } from './route.ts'
 import type { Keys } from '../../access/keys.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface KeyServices {
   readonly keys: Keys
 }
@@ -37,7 +37,7 @@ export function keyAnswer({
   }
 }
 
-/** A key is kept by who is admin wherever it holds. @throws SLW_FORBIDDEN */
+/** A key is managed by admins of every environment in which it is valid. @throws SLW_FORBIDDEN */
 async function requireKeeperOf({ keys }: KeyServices, caller: Principal, id: string): Promise<void> {
   const key = await keys.get(id)
   if (key !== undefined) requireAdminOf(caller, key.environments)
@@ -68,7 +68,7 @@ export const KEY_ROUTES: readonly V1Route<KeyServices>[] = [
     answer: KeyAnswer,
     status: 201,
     handle: async ({ services, scope, body, caller }) => {
-      // Nobody makes a key that opens more than they may open themselves.
+      // Nobody makes a key that is valid where they are no admin.
       requireAdminOf(caller, body.environments)
       const { key, info } = await services.keys.create({ ...scope, once: undefined }, body)
       return { body: { ...keyAnswer(info), key }, status: 201 }

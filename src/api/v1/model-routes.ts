@@ -15,7 +15,7 @@ import type { Retold } from './v1-door.ts'
 import type { Models } from '../../models/models.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface ModelServices {
   readonly models: Models
   readonly ground: Ground
@@ -134,7 +134,7 @@ async function updateModel(call: V1Call<ModelServices, unknown, ModelUpdateBody>
   if (name !== undefined) requirePermission(caller, 'write', { environment: scope.environment, models: [name] })
   if (name === undefined) return answered(await models.update(seen(call), params['model']!, update), caller)
   if (Object.keys(update).length === 0) return answered(await models.rename(seen(call), params['model']!, name), caller)
-  // Two changes: the first sees to it that nobody was faster.
+  // Two changes: the first checks that nobody was faster.
   await models.update(seen(call), params['model']!, update)
   return answered(await models.rename({ ...scope, once: undefined }, params['model']!, name), caller)
 }

@@ -9,7 +9,7 @@ import type { Models } from '../../models/models.ts'
 import type { News } from '../news.ts'
 import type { V1Route } from './route.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface ModelWatchServices {
   readonly history: History
   readonly models: Models

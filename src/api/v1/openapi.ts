@@ -5,7 +5,7 @@ import type { V1Route } from './route.ts'
 
 type Json = Record<string, unknown>
 
-/** The description of the API (OpenAPI 3.1), from the schemas that requests are checked with. */
+/** The description of the API (OpenAPI 3.1), from the schemas that validate requests. */
 export function openApi(routes: readonly V1Route<never>[]): Json {
   const paths: Record<string, Json> = {}
   for (const route of routes) {

@@ -30,7 +30,7 @@ export function searched({ services, scope, query }: Searching): Searched {
   return { read, dialect, scope, filter: query.filter ?? '' }
 }
 
-/** One page of what a query finds, and how many there are in all. */
+/** One page of the results of a query, and their total number. */
 export async function pageAnswer<TB extends keyof Schema, O, Item extends object>(
   { services, query }: Searching,
   kind: Exclude<SearchKind, 'loggedModels'>,
@@ -45,7 +45,7 @@ export async function pageAnswer<TB extends keyof Schema, O, Item extends object
     maxResults: limit,
     pageToken,
   })
-  // A search for what is rare has looked at everything already.
+  // A first page without a next one has all results.
   const total = pageToken === '' && nextPageToken === undefined ? rows.length : await countOf(found)
   return { body: { items: await write(rows), total, ...(nextPageToken !== undefined && { nextPageToken }) } }
 }

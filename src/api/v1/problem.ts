@@ -2,7 +2,7 @@ import { ERROR_WORDS } from '../../core/error-words.ts'
 import type { ProblemAnswer } from '../../contract/registry-api.ts'
 import type { SlipwayError } from '../../core/errors.ts'
 
-/** An error as RFC 9457 wants it. What is no fault of the caller says no more than that. */
+/** An error as problem details (RFC 9457). Internal errors give no details. */
 export function problemOf(error: SlipwayError): ProblemAnswer {
   const { code, kind, message, issues } = error
   return {

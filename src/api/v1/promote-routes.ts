@@ -7,7 +7,7 @@ import type { Environments } from '../../ledger/environments.ts'
 import type { Models } from '../../models/models.ts'
 import type { RegistryGround } from '../../models/dependents.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface PromoteServices {
   readonly environments: Environments
   readonly models: Models

@@ -7,7 +7,7 @@ import type { Environments } from '../../ledger/environments.ts'
 import type { People, RoleBinding } from '../../access/people.ts'
 import type { Refusals } from '../../access/refusals.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface RoleServices {
   readonly environments: Environments
   readonly people: People

@@ -4,62 +4,62 @@ import type { Scope } from '../../ledger/scope.ts'
 import type { Action, Resource } from '../../contract/roles.ts'
 import type { Principal } from '../access.ts'
 
-/** One call of a route, checked against its schemas. @typeParam Services what the route asks */
+/** One call of a route, checked against its schemas. @typeParam Services that the route uses */
 export interface V1Call<Services, Query = unknown, Body = unknown> {
   readonly services: Services
   readonly scope: Scope
   readonly caller: Principal
-  /** Of the path. */
+  /** Parameters of the path. */
   readonly params: Readonly<Record<string, string>>
   readonly query: Query
   readonly body: Body
-  /** What If-Match says, without quotes; undefined where it is not there. */
+  /** ETag of If-Match, without quotes; undefined without the header. */
   readonly ifMatch: string | undefined
   readonly request: FastifyRequest
-  /** Whether the caller may still do this: for answers that last. */
+  /** Whether the caller still has the permission: for long-lasting answers. */
   readonly stillMay: () => Promise<boolean>
 }
 
-/** What a route answers. */
+/** Answer of a route. */
 export interface V1Answer<Body = unknown> {
   readonly body?: Body
   /** Default: that of the route. */
   readonly status?: number
-  /** Of the object, without quotes. */
+  /** ETag of the object, without quotes. */
   readonly etag?: string
   readonly location?: string
 }
 
-/** One route: what it is, what it needs of a caller, takes and gives. The description of the API is made of these. */
+/** One route: its path, the action a caller needs, its input and its answer. The OpenAPI description is made from these. */
 export interface V1Route<Services> {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Below `/api/v1`, parameters with a colon. */
   readonly path: string
-  /** For programs that are made from the description. */
+  /** Operation id, for clients that are generated from the description. */
   readonly operation: string
   readonly summary: string
   readonly tag: string
   readonly action: Action
-  /** Models that a call is about. Default: that of the path; without one the environment as a whole. */
+  /** Models that a call is about. Default: the model of the path; without one the environment as a whole. */
   readonly models?: (call: Named<Services, any, any>) => Resource['models'] | Promise<Resource['models']>
   readonly query?: TSchema
   readonly body?: TSchema
-  /** Bytes instead of JSON. */
+  /** Whether the body is bytes instead of JSON. */
   readonly takesBytes?: boolean
   readonly answer?: TSchema
-  /** Of success. Default: 200, or 204 without an answer. */
+  /** Status of success. Default: 200, or 204 without an answer. */
   readonly status?: number
-  /** Of further answers that are no errors. */
+  /** Status of a further answer that is no error. */
   readonly alsoStatus?: number
   readonly handle: (call: V1Call<Services>, reply: FastifyReply) => Promise<V1Answer>
 }
 
-/** What is known of a call before it is let in. */
+/** The parts of a call that are known before its permission is checked. */
 interface Named<Services, Query, Body> extends Pick<V1Call<Services, Query, Body>, 'services' | 'params' | 'query' | 'body'> {
   readonly environment: string
 }
 
-/** What may be written as a T: it is not changed any more, and what is undefined is left out of JSON. */
+/** A value that can be written as a T: readonly, and undefined fields are left out of the JSON. */
 type Written<T> = T extends readonly (infer Item)[]
   ? readonly Written<Item>[]
   : T extends object
@@ -77,7 +77,7 @@ interface Typed<Services, Q extends TSchema, B extends TSchema, A extends TSchem
   readonly handle: (call: V1Call<Services, Static<Q>, Static<B>>, reply: FastifyReply) => Promise<V1Answer<Written<Static<A>>>>
 }
 
-/** Makes routes whose handlers know what their schemas say. @typeParam Services what they ask */
+/** Makes routes whose handlers are typed by their schemas. @typeParam Services that the routes use */
 export function v1RoutesOf<Services>() {
   return <Q extends TSchema, B extends TSchema, A extends TSchema>(route: Typed<Services, Q, B, A>): V1Route<Services> =>
     route as unknown as V1Route<Services>

@@ -10,7 +10,7 @@ import type { V1Route } from './route.ts'
 import type { Runs } from '../../tracking/runs.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface RunServices {
   readonly runs: Runs
   readonly ground: Ground

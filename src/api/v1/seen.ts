@@ -2,7 +2,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import type { Scope } from '../../ledger/scope.ts'
 import type { V1Call } from './route.ts'
 
-/** The scope of a call, with the version of the object that its caller says to have seen. @throws SLW_PRECONDITION_FAILED for what is none of ours */
+/** The scope of a call, with the version of the object in If-Match. @throws SLW_PRECONDITION_FAILED for an invalid ETag */
 export function seen({ scope, ifMatch }: Pick<V1Call<unknown>, 'scope' | 'ifMatch'>): Scope {
   if (ifMatch === undefined) return scope
   if (!/^\d{1,15}$/.test(ifMatch)) throw new SlipwayError('SLW_PRECONDITION_FAILED', `If-Match: "${ifMatch}" is no ETag of this object`)

@@ -3,15 +3,15 @@ import { ServedAnswer } from '../../contract/registry-api.ts'
 import { v1RoutesOf } from './route.ts'
 import type { V1Route } from './route.ts'
 
-/** What the server beside this control plane is doing. */
+/** Status of the server beside this control plane. */
 export interface ServingStatus {
   readonly url: string
   models(): Promise<ServedAnswer[]>
 }
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface ServingServices {
-  /** Undefined where no server is beside it. */
+  /** Undefined where the control plane has no server beside it. */
   readonly serving: ServingStatus | undefined
 }
 

@@ -4,7 +4,7 @@ import { v1RoutesOf } from './route.ts'
 import type { V1Route } from './route.ts'
 import type { Signers } from '../../models/signers.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface SignerServices {
   readonly signers: Signers
 }

@@ -9,12 +9,12 @@ export interface Message {
   readonly data: unknown
 }
 
-/** So that proxies do not take a quiet stream for a dead one. */
+/** Pause between heartbeats, so that proxies do not take a quiet stream for a dead one. */
 const BEAT_MS = 15_000
 
 /**
- * Answers with a stream of messages for as long as the client listens and we are there. It is written at the pace at which it is read.
- * @param next the messages after an id, waiting for them up to the signal; none when the signal has come
+ * Answers with a stream of messages until the client disconnects or the server ends. It is written at the pace at which it is read.
+ * @param next waits for the messages after an id until the signal is aborted; none if it was aborted
  */
 export async function sendEvents(
   {
@@ -40,7 +40,7 @@ export async function sendEvents(
     }
   }
   await reply
-    // Kept for another request, it would keep a server from ending.
+    // A connection kept alive for another request would keep the server from ending.
     .header('connection', 'close')
     .header('cache-control', 'no-store')
     .header('x-accel-buffering', 'no')

@@ -9,7 +9,7 @@ import type { V1Route } from './route.ts'
 import type { Keys } from '../../access/keys.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface TokenServices {
   readonly keys: Keys
   readonly ground: Ground
@@ -19,10 +19,10 @@ const v1Route = v1RoutesOf<TokenServices>()
 
 const tag = 'tokens'
 const LIFE_MS = 90 * 24 * 3600 * 1000
-/** Of a token of `slipway login`: with it others may be made, as with a session; not with those. */
+/** Scope of a token of `slipway login`, which may make other tokens, as a session may; those may not. */
 export const LOGIN_SCOPE = 'login'
 
-/** @throws SLW_FORBIDDEN for who is no person */
+/** @throws SLW_FORBIDDEN for a caller that is no person */
 function personOf({ personId, name, kind }: Principal): string {
   if (personId !== undefined) return personId
   throw new SlipwayError('SLW_FORBIDDEN', `${kind} "${name}" is no person who has signed in: machines get keys (POST /keys)`)

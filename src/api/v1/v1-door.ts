@@ -15,20 +15,20 @@ import type { Ground, Once, Scope } from '../../ledger/scope.ts'
 import type { EntryServices } from '../enter.ts'
 import type { V1Answer, V1Route } from './route.ts'
 
-/** What every route stands on, beside what it asks itself. */
+/** Services that every route needs, beside its own. */
 export interface V1Services extends EntryServices {
   readonly ground: Ground
   readonly log: Logger
 }
 
-/** Says once more what a request that was done has come to, of objects of one kind, where its answer got lost. */
+/** Rebuilds the lost answer of a request that was executed before, for objects of one kind. */
 export type Retold<Services> = (
   services: Services,
   scope: Scope,
   name: string,
 ) => Promise<{ readonly status: number; readonly body: object }>
 
-/** An API of routes, and how it speaks of what was asked for before. */
+/** The routes of an API, and how lost answers are rebuilt. */
 export interface V1Api<Services> {
   readonly routes: readonly V1Route<Services>[]
   /** By the kind of object. */
@@ -49,7 +49,7 @@ export function v1Door<S extends V1Services>(api: V1Api<S>, services: S): Fastif
       return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem))
     })
     app.removeAllContentTypeParsers()
-    // A route that takes bytes gets the stream; the others read JSON of it.
+    // A route that takes bytes gets the stream; the others read JSON from it.
     app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
     app.setNotFoundHandler((request, reply) => {
       const path = request.url.split('?', 1)[0]!
@@ -74,7 +74,7 @@ interface Asked<S> {
 async function answer<S extends V1Services>(asked: Asked<S>, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const { services, route } = asked
   const params = request.params as Record<string, string>
-  // What a body says is only looked at for those who may come in at all.
+  // The body is only read after the caller has passed the entry check.
   const early = route.models === undefined ? (params['model'] === undefined ? [] : [params['model']]) : 'any'
   const { caller: known, scope: entered } = await enter(services, request, { action: route.action, models: early })
   let caller = known
@@ -137,7 +137,7 @@ async function send(
   return await reply.code(status).type('application/json').send(json)
 }
 
-/** The answer to a request that was made before; where it got lost, that the work is done. */
+/** The answer to a request that was executed before; a lost answer is rebuilt. */
 async function replayed<S extends V1Services>(
   { api, services }: Asked<S>,
   scope: Scope,
@@ -169,7 +169,7 @@ function headerOf(request: FastifyRequest, name: string): string | undefined {
   return Array.isArray(value) ? value[0] : value
 }
 
-/** Headers hold ASCII: other characters come percent-encoded. */
+/** Decodes a header: characters beyond ASCII come percent-encoded. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text).slice(0, 10_000)
@@ -188,7 +188,7 @@ async function textOf(request: FastifyRequest): Promise<string> {
     pieces.push(piece)
   }
   if (size <= BODY_BYTES_MAX) return Buffer.concat(pieces).toString('utf8')
-  // A client that still sends would not hear the answer: the rest is read and forgotten.
+  // A client that is still sending would not read the answer: the rest is read and discarded.
   body.resume()
   throw new SlipwayError('SLW_BODY_TOO_LARGE', `the body is larger than ${BODY_BYTES_MAX} bytes`)
 }
@@ -212,7 +212,7 @@ function checked(schema: V1Route<never>['query'], value: unknown, what: string):
   throw new SlipwayError('SLW_INPUT_INVALID', `${place}: ${first?.message ?? 'is not what was expected'}`, { issues: found.issues })
 }
 
-/** Which methods each path takes, for those who come with another one. */
+/** The methods that each path accepts, for the answer to other methods. */
 function methodsByPath(routes: readonly V1Route<never>[]): { readonly pattern: RegExp; readonly methods: string }[] {
   return [...Map.groupBy([...routes, { path: '/openapi.json', method: 'GET' }], ({ path }) => path)].map(([path, same]) => ({
     pattern: new RegExp(`^/api/v1${path.replaceAll(/:\w+/g, '[^/]+').replace('*', '.+')}/?$`),

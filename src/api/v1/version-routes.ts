@@ -32,7 +32,7 @@ import type { Files } from '../../models/placed-files.ts'
 import type { Contents } from '../../files/contents.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface VersionServices {
   readonly versions: Versions
   readonly signers: Signers

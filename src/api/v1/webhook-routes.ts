@@ -8,7 +8,7 @@ import type { Webhook } from '../../ledger/webhooks.ts'
 import type { V1Route } from './route.ts'
 import type { Webhooks } from '../../ledger/webhooks.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface WebhookServices {
   readonly webhooks: Webhooks
 }
@@ -21,7 +21,7 @@ function answerOf({ description, events, ...rest }: Webhook): WebhookAnswer {
   return { ...rest, events: [...events], ...(description !== undefined && { description }) }
 }
 
-/** Whoever names a place has us read it. @throws SLW_FORBIDDEN, SLW_CONFIG_INVALID */
+/** A reference to a secret makes the control plane read it: for admins of every environment. @throws SLW_FORBIDDEN, SLW_CONFIG_INVALID */
 function requireSecretPlace(caller: Principal, secret: string | null | undefined): void {
   if (secret === undefined || secret === null) return
   requireEverywhere(caller)
@@ -80,7 +80,7 @@ export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices>[] = [
     handle: async ({ services, scope, params, body, caller }) => {
       requireSecretPlace(caller, body.secret)
       const id = params['id']!
-      // Else what a secret signs would go to somebody whom nobody who may name it has chosen.
+      // Otherwise a caller who may not name the secret could have it sign deliveries to an address of their choice.
       if (body.url !== undefined && body.secret !== null && (await services.webhooks.get(scope, id)).signed) requireEverywhere(caller)
       return { body: answerOf(await services.webhooks.update(scope, id, body)) }
     },

@@ -13,7 +13,7 @@ import type { V1Route } from './route.ts'
 import type { Windows } from '../../monitoring/windows.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface WindowServices {
   readonly windows: Windows
   readonly ground: Ground

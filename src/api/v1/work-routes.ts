@@ -8,7 +8,7 @@ import type { WorkItem } from '../../storage/work/work-item.ts'
 import type { V1Route } from './route.ts'
 import type { WorkQueue } from '../../storage/work/work-queue.ts'
 
-/** What these routes ask. */
+/** Services that these routes use. */
 export interface WorkServices {
   readonly work: WorkQueue
 }
@@ -22,7 +22,7 @@ function workAnswer({ token: _token, ...item }: WorkItem): WorkAnswer {
   return Object.fromEntries(Object.entries(item).filter(([, value]) => value !== undefined)) as WorkAnswer
 }
 
-/** A page begins after the last of the one before. @throws SLW_INPUT_INVALID */
+/** The last item of the page before, from a page token. @throws SLW_INPUT_INVALID */
 function placeOf(token: string): { createdAt: number; id: string } {
   const [, createdAt, id] = /^(\d+)\.([0-9a-f]{32})$/.exec(token) ?? []
   if (createdAt !== undefined && id !== undefined) return { createdAt: Number(createdAt), id }
