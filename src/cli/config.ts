@@ -6,7 +6,7 @@ import { addSettingFlags, flagValues } from './server/serve.ts'
 import { note, print, table } from './output.ts'
 import type { Command } from 'commander'
 
-/** In the place of what is nobody's business. */
+/** Printed in place of secret values. */
 const SECRET = '***'
 
 export function define(command: Command): void {

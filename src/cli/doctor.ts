@@ -10,7 +10,7 @@ import type { Command } from 'commander'
 interface Finding {
   readonly check: string
   readonly ok: boolean
-  /** A warning does not stop serving. */
+  /** False where a failed check is only a warning, which does not prevent serving. */
   readonly needed: boolean
   readonly found: string
   readonly cure?: string

@@ -1,4 +1,4 @@
-/** Cli is the commands, by noun: each parses what was typed, calls, and prints. */
+/** Cli holds the commands, by noun: each parses its arguments, makes the calls, and prints the results. */
 import { Command, CommanderError } from 'commander'
 import { slipwayVersion } from '../core/version.ts'
 import { COMMANDS } from './commands.ts'
@@ -9,7 +9,7 @@ import { reportError } from './output.ts'
  * @param argv without the interpreter and the script
  */
 export async function main(argv: readonly string[]): Promise<void> {
-  // `slipway ... | head` closes our output: that is an end, not a fault.
+  // `slipway ... | head` closes standard output: that is an end, not a fault.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0)
     throw error
@@ -26,7 +26,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** Whoever reads the results as JSON reads the errors so too. */
+/** Whether the results are printed as JSON: errors are then JSON, too. */
 function wantsJson(argv: readonly string[]): boolean {
   return argv.some((word, index) => word === '--json' || ((argv[index - 1] === '-o' || argv[index - 1] === '--output') && word === 'json'))
 }

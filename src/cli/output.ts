@@ -12,7 +12,7 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-/** Emphasis where a person looks on; plain text in pipes and with NO_COLOR. */
+/** Emphasis on a terminal; plain text in pipes and with NO_COLOR. */
 export function style(format: 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan', text: string): string {
   return styleText(format, text, { stream: process.stdout })
 }
@@ -30,7 +30,7 @@ export function table(rows: readonly (readonly string[])[], header?: readonly st
   return all.map(line).join('\n')
 }
 
-/** Says what went wrong and returns the exit code. */
+/** Prints the error and returns the exit code. */
 export function reportError(error: unknown, json: boolean): number {
   if (!isSlipwayError(error)) {
     note(

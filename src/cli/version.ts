@@ -16,7 +16,7 @@ export function define(command: Command): void {
   })
 }
 
-/** Of the installed onnxruntime-node, without loading it. */
+/** Version of the installed onnxruntime-node, without loading it. */
 export function runtimeVersion(): string | undefined {
   try {
     return (createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }).version

@@ -1,4 +1,4 @@
-/** What `/api/v1` takes and gives of environments, roles and who may do what. Times are UTC epoch milliseconds. */
+/** Requests and answers of `/api/v1` on environments, roles and access. Times are UTC epoch milliseconds. */
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { ACTIONS, Grant, ROLES } from './roles.ts'

@@ -1,7 +1,7 @@
 import type { FeatureSpec } from './model-package.ts'
 import type { SignatureDocument, TensorDocument } from './signature-document.ts'
 
-/** `additive`: clients of the one are clients of the other, which can do more. `unknown`: one of them has no signature. */
+/** `additive`: clients of the one version can use the other, which can do more. `unknown`: one of them has no signature. */
 export type Compatibility = 'compatible' | 'additive' | 'breaking' | 'unknown'
 
 /** One difference between two signatures. */
@@ -9,7 +9,7 @@ export interface SignatureChange {
   /** `inputs.x.datatype`, `features.plan.categories`. */
   readonly path: string
   readonly effect: 'compatible' | 'additive' | 'breaking'
-  /** In words, for whoever has to decide. */
+  /** Description in words, for the person who decides. */
   readonly message: string
 }
 
@@ -21,8 +21,8 @@ export interface SignatureDiff {
 type Note = (effect: SignatureChange['effect'], path: string, message: string) => void
 
 /**
- * Whether clients of `before` can go on with `after`: every request that the one understood must be understood, and every answer be one
- * that they have seen before. So inputs may become wider and outputs narrower, never the other way round.
+ * Whether clients of `before` can go on with `after`: every request that `before` understood must be understood, and every answer must be
+ * one that `before` could give. So inputs may become wider and outputs narrower, never the other way round.
  */
 export function compareSignatures(before: SignatureDocument | undefined, after: SignatureDocument | undefined): SignatureDiff {
   if (before === undefined || after === undefined) return { compatibility: 'unknown', changes: [] }
@@ -81,7 +81,7 @@ function covers(wide: TensorDocument, narrow: TensorDocument): boolean {
   return wide.shape.every((dim, axis) => dim === -1 || dim === narrow.shape[axis])
 }
 
-/** Rows that people send: where both name their features these are compared, and where one stops naming them, its rows end. */
+/** Compares the rows that people send: feature by feature where both name theirs; rows end where `after` stops naming features. */
 function compareRows(before: SignatureDocument, after: SignatureDocument, note: Note): void {
   if (before.image === true && after.image !== true) note('breaking', 'image', 'pictures are not understood any more')
   if (before.image !== true && after.image === true) note('additive', 'image', 'takes pictures now')
@@ -137,7 +137,7 @@ function compareRange({ before, after }: { before: FeatureSpec; after: FeatureSp
   note(breaks ? 'breaking' : 'additive', `${path}.range`, `${name} took ${low} to ${high}, takes ${lowNow} to ${highNow}`)
 }
 
-/** A label's place is its place among the probabilities. */
+/** The index of a label is the index of its probability. */
 function compareLabels(before: SignatureDocument['labels'], after: SignatureDocument['labels'], note: Note): void {
   if (before === undefined || after === undefined) {
     if (before !== after)

@@ -1,4 +1,4 @@
-/** What `/api/v1` takes and gives of endpoints and the servers that follow them. Times are UTC epoch milliseconds, sizes bytes. */
+/** Requests and answers of `/api/v1` on endpoints and the servers that follow them. Times are UTC epoch milliseconds, sizes bytes. */
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { EndpointSpec, ManagedBy } from './endpoint.ts'
@@ -150,7 +150,7 @@ export const JoinAnswer = Type.Object({
 })
 export type JoinAnswer = Static<typeof JoinAnswer>
 
-/** What came to one version in a span of time, over all servers. */
+/** Traffic of one version in a span of time, over all servers. */
 export const TrafficAnswer = Type.Object({
   endpoint: Type.String(),
   variant: Type.String(),

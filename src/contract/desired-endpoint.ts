@@ -20,19 +20,19 @@ export const VariantSpec = Type.Object(
 )
 export type VariantSpec = Static<typeof VariantSpec>
 
-/** What a variant is, beside its name: another one is loaded anew. */
+/** Identity of a variant: a spec with another identity is loaded anew. */
 export function identityOf(spec: VariantSpec): string {
   return JSON.stringify(spec)
 }
 
-/** One content of one path. */
+/** Key of one content of one path. */
 export function contentKey({ path, fingerprint }: Pick<VariantSpec, 'path' | 'fingerprint'>): string {
   return `${path}\0${fingerprint ?? ''}`
 }
 
 /**
- * What a server is to serve under one name: an endpoint whose versions have become paths on this machine. A bare
- * `slipway serve model.onnx` is an implicit endpoint of one variant at generation 1. What people declare is `EndpointDocument`.
+ * Desired state of one endpoint on a server: its versions have become paths on this machine. A bare `slipway serve model.onnx` is an
+ * implicit endpoint of one variant at generation 1. The document that people declare is `EndpointDocument`.
  */
 export const DesiredEndpoint = Type.Object(
   {
@@ -54,5 +54,5 @@ export const DesiredEndpoint = Type.Object(
 )
 export type DesiredEndpoint = Static<typeof DesiredEndpoint>
 
-/** What is true of a variant, reported by the reconciler. `unloaded`: gave its memory back; a request loads it again. */
+/** State of a variant, reported by the reconciler. `unloaded`: its memory was given back; a request loads it again. */
 export type VariantPhase = 'waiting' | 'loading' | 'ready' | 'unloaded' | 'failed'

@@ -5,11 +5,11 @@ import { ServingOptions } from './serving-options.ts'
 
 const closed = { additionalProperties: false } as const
 
-/** Where an endpoint runs. */
+/** Platforms that an endpoint can run on. */
 export const TARGETS = ['local', 'kubernetes', 'sagemaker', 'vertex', 'azureml', 'lambda', 'edge'] as const
 export type Target = (typeof TARGETS)[number]
 
-/** What names a version: MODEL@ALIAS or MODEL/NUMBER. */
+/** Reference to a version: MODEL@ALIAS or MODEL/NUMBER. */
 const REFERENCE = '^[^/@:]+(@[^/@:]+|/[0-9]+)$'
 export const MODEL_REFERENCE = new RegExp(REFERENCE)
 /** Names of endpoints are parts of addresses. */
@@ -28,7 +28,7 @@ const Autoscaling = Type.Object(
   closed,
 )
 
-/** What may differ from target to target. */
+/** Settings that may differ from target to target. */
 const Scale = {
   replicas: Type.Optional(Type.Integer({ minimum: 0, description: 'Servers of a target that starts them. Default: 1.' })),
   autoscaling: Type.Optional(Autoscaling),
@@ -50,7 +50,7 @@ const EndpointVariant = Type.Object(
 )
 export type EndpointVariant = Static<typeof EndpointVariant>
 
-/** When an alias that has moved is followed. */
+/** Rule for following an alias that has moved. */
 export const Follow = Type.Union(
   [
     Type.Literal('notification'),
@@ -92,7 +92,7 @@ export const EndpointSpec = Type.Object(
 )
 export type EndpointSpec = Static<typeof EndpointSpec>
 
-/** For the type alone: what one overlay is. */
+/** Schema of one overlay, for its type alone. */
 function overlayType() {
   return Type.Object({ ...Scale, serving: Type.Optional(ServingOptions) }, closed)
 }
@@ -108,8 +108,8 @@ const Labels = Type.Record(Type.String({ maxLength: 316 }), Type.String({ maxLen
 })
 
 /**
- * An endpoint: the stable address that clients call, as people declare it, in the Kubernetes shape. What only the control plane says
- * (`generation`, `status`, ...) may stand in a document, so that what was exported can be applied, and is not read.
+ * An endpoint: the stable address that clients call, as people declare it, in the Kubernetes shape. Fields that only the control plane sets
+ * (`generation`, `status`, ...) may stand in a document, so that an exported document can be applied, and are not read.
  */
 export const EndpointDocument = Type.Object(
   {
@@ -137,7 +137,7 @@ export const EndpointDocument = Type.Object(
 )
 export type EndpointDocument = Static<typeof EndpointDocument>
 
-/** What looks after an endpoint: a file that is applied, a pipeline, or a person. */
+/** Manager of an endpoint: a file that is applied, a pipeline, a person, or slipway itself. */
 export const ManagedBy = Type.Object(
   {
     kind: oneOf(['file', 'ci', 'person', 'slipway']),
@@ -150,7 +150,7 @@ export const ManagedBy = Type.Object(
 )
 export type ManagedBy = Static<typeof ManagedBy>
 
-/** What a variant's `model` says. */
+/** The parsed `model` of a variant. */
 export type ModelReference = { readonly model: string; readonly alias: string } | { readonly model: string; readonly version: number }
 
 /** Reads `churn@champion` or `churn/3`, whose form a schema has checked. */

@@ -1,6 +1,6 @@
 /**
- * What servers that follow a control plane are told, and what they tell. Either side may be of another release: what a reader does not
- * know it passes over, and what it needs stays what it is.
+ * Documents that a control plane and the servers that follow it exchange. Either side may be of another release: a reader ignores fields
+ * that it does not know, and fields that it needs keep their meaning.
  */
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
@@ -32,7 +32,7 @@ export const FollowedEndpoint = Type.Object({
 })
 export type FollowedEndpoint = Static<typeof FollowedEndpoint>
 
-/** Everything that the servers of an environment are to serve: versions by digest, and how requests are shared. */
+/** Desired state of all servers of an environment: versions by digest, and how requests are shared. */
 export const FollowedState = Type.Object({
   apiVersion: Type.Literal(API_VERSION),
   kind: Type.Literal('FollowedState'),
@@ -53,7 +53,7 @@ export const FollowedState = Type.Object({
 })
 export type FollowedState = Static<typeof FollowedState>
 
-/** The files of a version, with what is needed to check every chunk. */
+/** The files of a version, with the digests to check every chunk. */
 export const VersionManifest = Type.Object({
   versionId: Type.String(),
   digest: Digest,
@@ -68,7 +68,7 @@ export const VersionManifest = Type.Object({
 })
 export type VersionManifest = Static<typeof VersionManifest>
 
-/** What a server says of one version that it is to serve. */
+/** Report of a server on one version that it is to serve. */
 export const VersionCondition = Type.Object({
   variant: Type.String(),
   model: Type.String(),
@@ -89,7 +89,7 @@ const EndpointReport = Type.Object({
 })
 export type EndpointReport = Static<typeof EndpointReport>
 
-/** What a server says of itself and of every endpoint that it follows. */
+/** Report of a server on itself and on every endpoint that it follows. */
 export const ServerReport = Type.Object({
   apiVersion: Type.Literal(API_VERSION),
   bootId: Type.String({ minLength: 1, maxLength: 100 }),

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 
-/** How many of each kind. */
+/** Number of objects of each kind. */
 export const ImportCounts = Type.Object({
   experiments: Type.Integer(),
   runs: Type.Integer(),
@@ -25,16 +25,16 @@ export const NOTHING_YET: ImportCounts = {
   files: 0,
 }
 
-/** How an import is getting on. */
+/** Progress of an import. */
 export const ImportStatus = Type.Object({
   id: Type.String(),
   from: Type.String(),
   state: Type.Union([Type.Literal('running'), Type.Literal('done'), Type.Literal('failed')]),
-  /** What went wrong; asked for again, it goes on where it was. */
+  /** Reason of a failure; when requested again, the import goes on where it was. */
   error: Type.Optional(Type.String()),
-  /** Seen on the other side so far. */
+  /** Objects seen on the other side so far. */
   there: ImportCounts,
-  /** Of those, what is here: counted at the end. */
+  /** Number of those objects that are here: counted at the end. */
   here: Type.Optional(ImportCounts),
 })
 export type ImportStatus = Static<typeof ImportStatus>

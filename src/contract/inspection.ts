@@ -1,21 +1,21 @@
 import type { SignatureDocument } from './signature-document.ts'
 
-/** One thing that was looked at when a version was registered. */
+/** One check made when a version was registered. */
 export interface ScanCheck {
   readonly check: 'content' | 'model' | 'run' | 'sandbox'
   readonly passed: boolean
-  /** What was found. */
+  /** Finding of the check. */
   readonly detail: string
 }
 
-/** What was found out about the files of a version. */
+/** Result of inspecting the files of a version. */
 export interface Inspection {
-  /** Whether a server would take it. */
+  /** Whether a server would serve the version. */
   readonly servable: boolean
-  /** Why not. */
+  /** Reason why it would not. */
   readonly reason?: string
   readonly signature?: SignatureDocument
-  /** Rows that show what to send, and answers that must come. */
+  /** Rows that show what to send, and golden examples with their expected answers. */
   readonly examples?: { readonly rows: readonly unknown[]; readonly golden: readonly unknown[] }
   readonly scan: readonly ScanCheck[]
 }

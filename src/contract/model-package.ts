@@ -38,7 +38,7 @@ export const FeatureSpec = Type.Object(
 )
 export type FeatureSpec = Static<typeof FeatureSpec>
 
-/** How a picture becomes a tensor. */
+/** Conversion of a picture to a tensor. */
 export const ImageSpec = Type.Object(
   {
     input: Type.Optional(Type.String({ description: 'The input tensor. Default: the only input.' })),
@@ -65,7 +65,7 @@ export const ImageSpec = Type.Object(
 )
 export type ImageSpec = Static<typeof ImageSpec>
 
-/** How tensors become an answer. */
+/** Conversion of tensors to an answer. */
 export const AnswerSpec = Type.Object(
   {
     task: Type.Optional(
@@ -102,7 +102,7 @@ export type AnswerSpec = Static<typeof AnswerSpec>
 
 const TensorDimension = Type.Union([Type.Integer({ minimum: -1 }), Type.String()])
 
-/** Corrects or completes what the file says of a tensor. */
+/** Corrects or completes the declaration of a tensor in the model file. */
 export const TensorOverride = Type.Object(
   {
     name: Type.String({ minLength: 1 }),
@@ -129,7 +129,7 @@ export const GoldenExample = Type.Object(
 )
 export type GoldenExample = Static<typeof GoldenExample>
 
-/** `slipway.yaml`: what is known of a model. It describes the package only; how it is served is not in its digest. */
+/** `slipway.yaml`: the description of a model package. The options in `serving` are not in its digest. */
 export const ModelPackageDocument = Type.Object(
   {
     apiVersion: Type.Optional(Type.Literal(API_VERSION)),

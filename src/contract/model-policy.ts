@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 
-/** What a model asks of its versions. */
+/** Requirements of a model for its versions. */
 export const ModelPolicy = Type.Object(
   {
     gatedAliases: Type.Optional(

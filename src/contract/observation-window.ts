@@ -5,11 +5,11 @@ import type { Static } from 'typebox'
 import type { Issue } from '../core/errors.ts'
 import type { Labels, Series } from './statistics/series.ts'
 
-/** Where what was seen came from. */
+/** Origins of observations. */
 export const SOURCES = ['online', 'batch', 'stream', 'external'] as const
 export type Source = (typeof SOURCES)[number]
 
-/** What one server saw of one variant in one span of event time: the unit that everything downstream merges. */
+/** Observations of one variant by one server in one span of event time: the unit that everything downstream merges. */
 export interface ObservationWindow {
   readonly key: WindowKey
   readonly series: readonly Series[]
@@ -19,7 +19,7 @@ export interface ObservationWindow {
 export interface WindowKey {
   readonly source: Source
   readonly server: string
-  /** Drawn anew at each start of the server, so that a restart never reuses a sequence number. */
+  /** Drawn at each start of the server, so that a restart never reuses a sequence number. */
   readonly bootId: string
   readonly sequence: number
   readonly endpoint: string
@@ -32,7 +32,7 @@ export interface WindowKey {
   readonly endMs: number
 }
 
-/** The grid of event time on which servers cut their windows. */
+/** Length of a window: servers cut their windows on this grid of event time. */
 export const WINDOW_MS = 10_000
 
 const Count = Type.Integer({ minimum: 0 })
@@ -51,7 +51,7 @@ const Key = Type.Object({
   endMs: Count,
 })
 
-/** What a window looks like on its way and at rest. */
+/** A window as it is sent and stored. */
 export const WireWindow = Type.Object({
   apiVersion: Type.Literal(API_VERSION),
   key: Key,
@@ -59,7 +59,7 @@ export const WireWindow = Type.Object({
 })
 export type WireWindow = Static<typeof WireWindow>
 
-/** The same, or as the first releases had it; `readWindow` reads either. */
+/** A window as it is sent now or as the first releases sent it; `readWindow` reads either. */
 export const AnyWindow = Type.Object({
   apiVersion: Type.Literal(API_VERSION),
   key: Key,
@@ -73,7 +73,7 @@ export function writeWindow({ key, series }: ObservationWindow): WireWindow {
   return { apiVersion: API_VERSION, key, series: writeSeries(series) }
 }
 
-/** Reads one that came, or was kept, also of the first releases. A kind of statistic that is not known is kept as it is. */
+/** Reads a received or stored window, also of the first releases. A statistic of an unknown kind is kept as it is. */
 export function readWindow(wire: unknown): { readonly value: ObservationWindow } | { readonly issues: readonly Issue[] } {
   const checked = check(WireWindow, upgraded(wire))
   if ('issues' in checked) return checked
@@ -82,14 +82,14 @@ export function readWindow(wire: unknown): { readonly value: ObservationWindow }
   return 'issues' in read ? read : { value: { key, series: read.value } }
 }
 
-/** Until 0.1 the statistics of a window stood under names with their labels in them: `request_seconds{protocol=v2,code=200}`. */
+/** Upgrades a window of a release before 0.1, whose statistics had their labels in their names: `request_seconds{protocol=v2,code=200}`. */
 function upgraded(wire: unknown): unknown {
   const { series, statistics, ...rest } = (wire ?? {}) as { readonly series?: unknown; readonly statistics?: unknown }
   if (series !== undefined || statistics === null || typeof statistics !== 'object') return wire
   return { ...rest, series: upgradedStatistics(statistics as Record<string, unknown>) }
 }
 
-/** The same for the statistics alone, as rollups keep them. */
+/** Upgrades the statistics alone, as rollups store them. */
 export function upgradedStatistics(statistics: Readonly<Record<string, unknown>>): unknown[] {
   return Object.entries(statistics).map(([named, statistic]) => {
     const [, name = named, details = ''] = /^([^{]*)\{(.*)\}$/.exec(named) ?? []

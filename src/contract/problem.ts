@@ -2,20 +2,20 @@ import { ERRORS, SlipwayError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { ProblemAnswer } from './registry-api.ts'
 
-/** An answer of a control plane that is no success. */
+/** An error answer of a control plane. */
 export interface Refusal {
   readonly status: number
   readonly text: string
-  /** The header of that name: seconds. */
+  /** Value of the Retry-After header: seconds. */
   readonly retryAfter?: string | null | undefined
 }
 
-/** How much of an answer that is none of ours is worth repeating. */
+/** Length of the excerpt from an answer that is not of a control plane. */
 const REPEATED_CHARACTERS = 200
 
 /**
- * The error that a control plane told, as if it had happened here: under its own code, and so with its exit code; SLW_UNREACHABLE where
- * somebody else answers. @param url for the message
+ * The error that a control plane reported, as if it had happened here: with its own code, and so with its exit code; SLW_UNREACHABLE where
+ * another server answers. @param url for the message
  */
 export function errorOf(url: string, { status, text, retryAfter }: Refusal): SlipwayError {
   const { code, detail, issues } = problemIn(text)
@@ -26,7 +26,7 @@ export function errorOf(url: string, { status, text, retryAfter }: Refusal): Sli
       ...(Number.isFinite(seconds) && { retryAfterMs: seconds * 1000 }),
     })
   }
-  // A proxy may take less than the control plane does.
+  // A proxy may accept smaller requests than the control plane.
   if (status === 413) return new SlipwayError('SLW_BODY_TOO_LARGE', `${url} answers that the request is too large`)
   return new SlipwayError(
     'SLW_UNREACHABLE',
@@ -38,7 +38,7 @@ function problemIn(text: string): Partial<ProblemAnswer> {
   try {
     return (JSON.parse(text) as Partial<ProblemAnswer> | null) ?? {}
   } catch {
-    // Somebody else is there, or a proxy.
+    // Another server answers, or a proxy.
     return {}
   }
 }

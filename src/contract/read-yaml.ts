@@ -4,7 +4,7 @@ import type { Static, TSchema } from 'typebox'
 import { messageOf } from '../core/errors.ts'
 import type { Issue } from '../core/errors.ts'
 
-/** One thing wrong in a file, and where. */
+/** One fault in a file, with its place. */
 export interface FileIssue extends Issue {
   readonly line: number
   readonly column: number
@@ -19,7 +19,7 @@ export function readYaml<T extends TSchema>(text: string, schema: T): { value: S
   return readDocument(parseDocument(text, { lineCounter: lines, prettyErrors: false }), lines, schema)
 }
 
-/** As {@link readYaml}, of a file of several documents with `---` between them; empty ones are passed over. */
+/** As {@link readYaml}, for a file of several documents with `---` between them; empty ones are skipped. */
 export function readYamlDocuments<T extends TSchema>(text: string, schema: T): { value: Static<T>[] } | { issues: FileIssue[] } {
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })
@@ -46,7 +46,7 @@ function readDocument<T extends TSchema>(
   try {
     value = document.toJS() ?? {}
   } catch (error) {
-    // Aliases: unknown ones, and too many of them.
+    // Unknown aliases, or too many aliases.
     return { issues: [{ path: '', message: messageOf(error), line: 1, column: 1 }] }
   }
   const checked = check(schema, value)
@@ -59,14 +59,14 @@ function readDocument<T extends TSchema>(
   }
 }
 
-/** Where the value at a dotted path stands: at its key in a map, so that the line is the one people look for. */
+/** Offset of the value at a dotted path: that of its key in a map, so that the line is the one people look for. */
 function offsetOf(document: ReturnType<typeof parseDocument>, path: string): number {
   let at: unknown = document.contents
   let rest = path
   let offset = 0
   while (rest !== '') {
     if (isMap(at)) {
-      // Keys may hold dots themselves: the longest that fits is meant.
+      // Keys may contain dots themselves: the longest key that fits is taken.
       const fits = (key: string): boolean => rest === key || rest.startsWith(`${key}.`) || rest.startsWith(`${key}[`)
       const pair = at.items.filter((item) => fits(keyText(item.key))).toSorted((x, y) => keyText(y.key).length - keyText(x.key).length)[0]
       const range = (pair?.key as { range?: [number, number, number] } | undefined)?.range

@@ -1,4 +1,4 @@
-/** What `/api/v1` takes and gives. Times are UTC epoch milliseconds, sizes bytes. */
+/** Requests and answers of `/api/v1`. Times are UTC epoch milliseconds, sizes bytes. */
 import { Type } from 'typebox'
 import type { Static, TSchema } from 'typebox'
 import { ModelPolicy } from './model-policy.ts'
@@ -356,7 +356,7 @@ export const RunAnswer = Type.Object({
 })
 export type RunAnswer = Static<typeof RunAnswer>
 
-/** RFC 9457, with our code, what to do, and what is wrong where. */
+/** Error answer as of RFC 9457, with our code, a hint, and the list of issues. */
 export const ProblemAnswer = Type.Object({
   type: Type.String(),
   title: Type.String(),

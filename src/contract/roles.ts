@@ -1,16 +1,16 @@
-/** Who may do what: the one table that every door asks. */
+/** Roles and the actions that they allow: the one table that every entry point asks. */
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 
 /**
- * What may be done: `read`; `pull` documents and files that are served; `write`, log and register, move aliases that are not protected;
- * `deploy` endpoints; `protect`, move protected aliases and approve; `admin`, keys, roles, environments, everything. `report` is for
- * servers that tell of themselves, `join` for becoming one; `feedback` for whoever tells what came true, which no route takes yet: keys for
- * it may be given out before, and open nothing.
+ * Actions: `read`; `pull` documents and files that are served; `write`: log and register, move aliases that are not protected; `deploy`
+ * endpoints; `protect`: move protected aliases and approve; `admin`: keys, roles, environments, everything. `report` is for servers that
+ * report on themselves, `join` for becoming such a server; `feedback` for clients that report true outcomes, which no route takes yet: keys
+ * for it may be given out before, and open nothing.
  */
 export const ACTIONS = ['read', 'pull', 'write', 'deploy', 'protect', 'admin', 'report', 'join', 'feedback'] as const
 
-/** `identify` is what everybody may who is somebody. */
+/** `identify` is allowed to every caller who is recognised. */
 export type Action = (typeof ACTIONS)[number] | 'identify'
 
 export const ROLES = ['viewer', 'developer', 'operator', 'admin'] as const
@@ -21,18 +21,18 @@ const ALLOWED: Readonly<Record<string, readonly Action[]>> = {
   developer: ['read', 'pull', 'write'],
   operator: ['read', 'pull', 'write', 'deploy', 'protect'],
   admin: ACTIONS,
-  // What keys of machines may be limited to.
+  // Roles that keys of machines may be limited to.
   follow: ['pull', 'report'],
   join: ['join'],
   metrics: ['report'],
   feedback: ['feedback'],
-  // Older words for the four roles.
+  // Older names of the four roles.
   read: ['read', 'pull'],
   write: ['read', 'pull', 'write'],
   protect: ['read', 'pull', 'write', 'deploy', 'protect'],
 }
 
-/** What a key may be made for. */
+/** Roles that a key may be made for. */
 export const SCOPES = [
   'viewer',
   'developer',
@@ -55,14 +55,14 @@ export const Grant = Type.Object({
 })
 export type Grant = Static<typeof Grant>
 
-/** What an action is done to. */
+/** The target of an action. */
 export interface Resource {
   readonly environment: string
-  /** Models that it is about. Empty: the environment as a whole. `any`: whoever may do it to some model may do it. */
+  /** Models that the action is about. Empty: the environment as a whole. `any`: a grant for any model is enough. */
   readonly models: readonly string[] | 'any'
 }
 
-/** Whether one of the grants allows it: what nobody has allowed is denied. */
+/** Whether one of the grants allows the action: the default is to deny. */
 export function allows(grants: readonly Grant[], action: Action, { environment, models }: Resource): boolean {
   if (action === 'identify') return true
   const able = grants.filter(

@@ -1,6 +1,6 @@
 /**
- * How the requests of an endpoint are shared between its variants. Routing is a sibling of the variants, not a part of them: whoever
- * rolls out moves it while people own the spec, and a change of it alone loads, reloads and drains nothing.
+ * Sharing of the requests of an endpoint between its variants. Routing is a sibling of the variants, not a part of them: a rollout moves it
+ * while people own the spec, and a change of the routing alone loads, reloads and drains nothing.
  */
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
@@ -17,7 +17,7 @@ export const Routing = Type.Object(
 )
 export type Routing = Static<typeof Routing>
 
-/** All requests to one variant, as of an endpoint that nobody rolls anything out on. */
+/** Routing of all requests to one variant, for an endpoint without a rollout. */
 export function everythingTo(variant: string, salt: string): Routing {
   return { weights: { [variant]: 100 }, salt, segment: 1 }
 }
@@ -26,23 +26,23 @@ export function weightOf({ weights }: Pick<Routing, 'weights'>, variant: string)
   return Object.hasOwn(weights, variant) ? weights[variant]! : 0
 }
 
-/** Of the variants that a routing has weights for, by what identifies each: whether all are there, and none as something else. */
+/** Whether all variants with a weight in the routing are present, each with its declared identity. */
 export function isComplete(routing: Routing, declared: Variants, present: Variants): boolean {
   return weighted(routing).every((variant) => present.has(variant) && present.get(variant) === declared.get(variant))
 }
 
-/** What identifies each variant, by its name. */
+/** Identity of each variant, by its name. */
 export type Variants = ReadonlyMap<string, string>
 
 /**
- * Whether a routing can be put in force over the variants that are there, before those that it was declared with are.
+ * Whether a routing can take effect over the variants that are present, before all those that it was declared with are.
  *
- * None of them may be there as something else: a weight that was meant for the next version of a variant is not for the one before it. And
- * what is missing leaves its share to others, so that none of these may get more than it has now or is to have: a canary that is there
- * already does not get everything while the version that is to replace the main one is being loaded.
+ * Present variants must have their declared identity: a weight that was meant for the next version of a variant is not for the one before
+ * it. And the share of missing variants goes to the others, none of which may get more than its present or its declared share: a canary
+ * that is already present does not get everything while the version that is to replace the main one is being loaded.
  * @param declared variants that the routing was declared with
- * @param present those that are there
- * @param now the routing that is in force over them
+ * @param present variants that are present
+ * @param now the routing in force over the present variants
  */
 export function fits(routing: Routing, declared: Variants, present: Variants, now: Routing): boolean {
   if (isComplete(routing, declared, present)) return true
@@ -64,11 +64,11 @@ const utf8 = new TextEncoder()
 let bytes = new Uint8Array(256)
 
 /**
- * Where a unit lies, in [0, 1): variants have adjoining ranges in the order in which they are declared, as wide as their weights. The same
+ * Point of a unit in [0, 1): variants have adjoining ranges in the order in which they are declared, as wide as their weights. The same
  * unit lies at the same point for as long as the salt is the same, on every server.
  *
- * MurmurHash3_x86_32 (Austin Appleby, public domain) with seed 0 of the UTF-8 bytes of the salt, one byte 0, and those of the unit,
- * divided by 2^32. Test vectors: docs/reference/bucketing.json.
+ * MurmurHash3_x86_32 (Austin Appleby, public domain) with seed 0 of the UTF-8 bytes of the salt, one byte 0, and those of the unit, divided
+ * by 2^32. Test vectors: docs/reference/bucketing.json.
  */
 export function unitPoint(salt: string, unit: string): number {
   const most = (salt.length + unit.length) * 3 + 1

@@ -1,16 +1,16 @@
 /**
- * Contract holds what processes and releases say to each other: documents, answers of the API, routing, statistics that merge. It runs in
- * a browser. This file checks a value against its schema.
+ * Contract holds the data that processes and releases exchange: documents, answers of the API, routing, statistics that merge. It runs in a
+ * browser. This file checks a value against its schema.
  */
 import { Type } from 'typebox'
 import { Errors } from 'typebox/value'
 import type { Static, TSchema, TUnsafe } from 'typebox'
 import type { Issue } from '../core/errors.ts'
 
-/** Every document says which shape it has. */
+/** Version of the document format, which every document names. */
 export const API_VERSION = 'slipway/v1'
 
-/** A closed set of words. */
+/** Schema of a closed set of words. */
 export function oneOf<const T extends readonly string[]>(values: T, options: { description?: string } = {}): TUnsafe<T[number]> {
   return Type.Unsafe<T[number]>({ type: 'string', enum: [...values], ...options })
 }

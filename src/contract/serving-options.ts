@@ -6,8 +6,8 @@ const positive = (description: string) => Type.Optional(Type.Integer({ minimum: 
 const natural = (description: string) => Type.Optional(Type.Integer({ minimum: 0, description }))
 
 /**
- * How a model is served. The same keys stand in a package (`serving:` in slipway.yaml, its defaults), in the server file
- * (for all models and per model) and in an endpoint document. A package's digest does not cover them.
+ * Options of serving a model. The same keys stand in a package (`serving:` in slipway.yaml, its defaults), in the server file (for all
+ * models and per model) and in an endpoint document. The digest of a package does not cover them.
  */
 export const ServingOptions = Type.Object(
   {
@@ -62,7 +62,7 @@ export const ServingOptions = Type.Object(
 )
 export type ServingOptions = Static<typeof ServingOptions>
 
-/** {@link ServingOptions} with every default in place. `undefined` stands only where nothing is the default. */
+/** {@link ServingOptions} with every default in place. `undefined` stands only where the default is none. */
 export interface Serving {
   readonly instances: number
   readonly threads: number
@@ -104,7 +104,7 @@ export const SERVING_DEFAULTS = {
   inlineMaxUs: 300,
 } as const
 
-/** Later sources win; `cores` decides the number of instances where nobody does. */
+/** Merges sources, of which later ones win; `cores` decides the number of instances where no source does. */
 export function resolveServing(cores: number, ...sources: readonly (ServingOptions | undefined)[]): Serving {
   const given: ServingOptions = Object.assign({}, ...sources)
   const threads = given.threads ?? SERVING_DEFAULTS.threads

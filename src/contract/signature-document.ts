@@ -14,7 +14,7 @@ const TensorDocument = Type.Object(
 )
 export type TensorDocument = Static<typeof TensorDocument>
 
-/** What a version takes and gives, as far as its clients can tell: the contract that the next version is held to. */
+/** Inputs and outputs of a version, as its clients see them: the contract that the next version is held to. */
 export const SignatureDocument = Type.Object(
   {
     inputs: Type.Array(TensorDocument),

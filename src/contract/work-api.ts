@@ -1,4 +1,4 @@
-/** What `/api/v1` gives of work in the background. Times are UTC epoch milliseconds. */
+/** Answers of `/api/v1` on background work. Times are UTC epoch milliseconds. */
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { oneOf } from './schema.ts'

@@ -2,10 +2,10 @@ import { Endpoints } from '../delivery/endpoints.ts'
 import type { DeliveryGround } from '../delivery/endpoints.ts'
 import type { WorkKind } from '../storage/work/worker.ts'
 
-/** How often it is looked what a clock has made due. */
+/** Interval of looking for endpoints that are due. */
 const CLOCK_EVERY_MS = 1000
 
-/** Lets endpoints that follow by a clock look at their aliases. */
+/** Looks at the aliases of endpoints that follow by a schedule. */
 export function followWork(ground: DeliveryGround): WorkKind {
   const { database, clock } = ground
   return {

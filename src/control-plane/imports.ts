@@ -14,14 +14,14 @@ import type { WorkKind } from '../storage/work/worker.ts'
 
 export interface ImportsOptions {
   readonly ground: Ground
-  /** Of contents: files of an import are written through its fence as everything is. */
+  /** Store of contents. Files of an import are recorded through the fence of its claim, as all its rows are. */
   readonly objects: ObjectStore
   readonly inspect: Inspect
   readonly queue: WorkQueue
   readonly allowInside: boolean
 }
 
-/** Where and how another server is asked. */
+/** Address and credentials of the server to import from. */
 export interface ImportRequest {
   readonly from: string
   readonly authorization?: string | undefined
@@ -29,11 +29,11 @@ export interface ImportRequest {
 
 const KIND = 'import'
 
-/** What an item remembers. Credentials are in no database. */
+/** Payload of a work item. Credentials are in no database. */
 interface Payload {
   readonly from: string
   readonly scope: Pick<Scope, 'environment' | 'actor' | 'reason'>
-  /** It was begun with credentials, which only the process knows that was given them. */
+  /** The import was begun with credentials, which only the process that received them knows. */
   readonly authorized: boolean
 }
 
@@ -42,10 +42,10 @@ interface Result {
   readonly here: ImportCounts
 }
 
-/** How often it is written down how far an import has come. */
+/** Least pause between two writes of an import's progress. */
 const TELL_EVERY_MS = 500
 
-/** Imports from servers of MLflow. One at a time; one that was cut off goes on by itself, from where it was. */
+/** Imports from servers of MLflow, one at a time; an interrupted import goes on by itself, from where it was. */
 export class Imports {
   readonly #options: ImportsOptions
   readonly #authorizations = new Map<string, string>()
@@ -53,19 +53,19 @@ export class Imports {
 
   constructor(options: ImportsOptions) {
     this.#options = options
-    // Whoever has begun it waits to hear what is wrong: only a process that ends in it has it tried again.
+    // Errors are final, because the caller waits for them: an import is tried again only when its process has ended.
     this.work = { kind: KIND, run: (claim, signal) => this.#run(claim, signal), isFinal: () => true }
   }
 
   /**
-   * Begins one; one from the same address that goes on is that one.
-   * @throws SLW_CONFLICT while one from elsewhere goes on; SLW_FORBIDDEN for an address of this machine or its network
+   * Begins an import, or returns the running one from the same address into the same environment.
+   * @throws SLW_CONFLICT while another import runs; SLW_FORBIDDEN for an address of this machine or its network
    */
   async start({ environment, actor, reason }: Scope, { from, authorization }: ImportRequest): Promise<ImportStatus> {
     const { queue, allowInside, ground } = this.#options
     requireOutsideUrl(from, allowInside)
     const payload: Payload = { from, scope: { environment, actor, reason }, authorized: authorization !== undefined }
-    // Known here before anybody can claim it, and left to us: nobody else has the credentials.
+    // Credentials are kept before the item can be claimed, and it is reserved for this process: no other has them.
     const own = ground.newId()
     if (authorization !== undefined) this.#authorizations.set(own, authorization)
     const begun = await queue.database.write(
@@ -122,7 +122,7 @@ function statusOf({ id, payload, state, progress, result, error }: WorkItem): Im
   const { from } = payload as Payload
   if (state === 'done') return { id, from, state: 'done', ...(result as Result) }
   const there = (progress as ImportCounts | undefined) ?? NOTHING_YET
-  // What will be tried again goes on; why it did not work the last time is told meanwhile.
+  // An import that will be tried again counts as running; the error of its last attempt is reported meanwhile.
   if (state === 'waiting' || state === 'running') return { id, from, state: 'running', there, ...(error !== undefined && { error }) }
   return { id, from, state: 'failed', there, error: error ?? 'it was cancelled' }
 }

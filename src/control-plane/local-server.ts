@@ -8,23 +8,23 @@ import type { ChildProcess } from 'node:child_process'
 import type { Logger } from '../core/log.ts'
 
 export interface LocalServerOptions {
-  /** Of the control plane. */
+  /** URL of the control plane. */
   readonly controlPlane: string
-  /** With what it shows to the control plane; written anew for each start of that. */
+  /** File with the server's key for the control plane; written anew at each start of the control plane. */
   readonly keyFile: string
-  /** Of its local store. */
+  /** Folder of the server's local store. */
   readonly store: string
   readonly host: string
   readonly port: number
   /** Interpreter for models of Python; undefined: they are refused. */
   readonly sandboxPython: string | undefined
-  /** Remembers the process, so that the next control plane finds it where this one is killed. */
+  /** File with the process id, so that the next control plane finds the server where this one is killed. */
   readonly pidFile: string
   readonly log: Logger
 }
 
 const STOP_LIMIT_MS = 30_000
-/** A server that ran so long has recovered. */
+/** Running time after which a server counts as recovered. */
 const RECOVERED_AFTER_MS = 60_000
 
 /** A server in a process of its own, started again whenever it ends. */
@@ -39,7 +39,7 @@ export class LocalServer implements AsyncDisposable {
     this.#options = options
   }
 
-  /** Starting twice is fine. */
+  /** Starts the server; a second call does nothing. */
   async start(): Promise<void> {
     if (this.#child !== undefined || this.#retry !== undefined || this.#closing) return
     await endLeftOver(this.#options)
@@ -74,7 +74,7 @@ export class LocalServer implements AsyncDisposable {
     return this.#child !== undefined
   }
 
-  /** Lets it answer what it has accepted. */
+  /** Ends the server after it has answered the accepted requests. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true
     clearTimeout(this.#retry)
@@ -88,7 +88,7 @@ export class LocalServer implements AsyncDisposable {
   }
 }
 
-/** The server of a control plane that was killed still holds the port; it ends as if that one had told it to. */
+/** Ends the server of a control plane that was killed, which still holds the port, as that control plane would have done. */
 async function endLeftOver({ pidFile, store, log }: LocalServerOptions): Promise<void> {
   if (!existsSync(pidFile)) return
   const pid = Number(readFileSync(pidFile, 'utf8'))
@@ -99,7 +99,7 @@ async function endLeftOver({ pidFile, store, log }: LocalServerOptions): Promise
   if (servesFrom(pid, store)) process.kill(pid, 'SIGKILL')
 }
 
-/** Numbers of processes are used again: only one that was started with this store is ours. */
+/** Whether a process is our server: process ids are reused, so only one that was started with this store counts. */
 function servesFrom(pid: number, store: string): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 1) return false
   try {

@@ -12,18 +12,18 @@ export interface MakeBackupOptions {
   readonly database: Database
   readonly objects: ObjectStore
   readonly holder: string
-  /** Where rows are collected until they are sent. */
+  /** Folder in which rows are collected until they are sent. */
   readonly folder: string
   readonly kept: Kept
 }
 
-/** Whoever has it may take files away; whoever wants none to go holds it. */
+/** Name of the lease for deleting files; a backup holds it so that none are deleted. */
 export const COLLECT_LEASE = 'collect'
 
 const WAIT_MS = 60_000
 const LOOK_EVERY_MS = 200
 
-/** Makes backups while the control plane runs. Nothing is collected meanwhile, by whichever control plane: the lease on that is ours. */
+/** Makes backups while the control plane runs. No control plane collects files meanwhile: the backup holds the lease. */
 export function backups({ database, objects, holder, folder, kept }: MakeBackupOptions): Backup {
   return async (withObjects = objects.kind === 'file') => {
     const lease = await waitForLease({ database, holder })
@@ -34,7 +34,7 @@ export function backups({ database, objects, holder, folder, kept }: MakeBackupO
         lease.lost.throwIfAborted()
       }
       made.archive.once('close', () => void letGo(lease))
-      // What it names may be gone now.
+      // Files that the archive names may be gone now.
       lease.lost.addEventListener('abort', () => made.archive.destroy(lease.lost.reason as Error))
       return made
     } catch (error) {
@@ -44,12 +44,12 @@ export function backups({ database, objects, holder, folder, kept }: MakeBackupO
   }
 }
 
-/** One that cannot be let go ends by itself. */
+/** Releases a lease; one that cannot be released expires by itself. */
 async function letGo(lease: AsyncDisposable): Promise<void> {
   try {
     await lease[Symbol.asyncDispose]()
   } catch {
-    // The database is away.
+    // The database cannot be reached.
   }
 }
 

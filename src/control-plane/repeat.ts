@@ -3,8 +3,8 @@ import { messageOf } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 
 /**
- * Does something again and again, one time after the other. What goes wrong is logged, and tried again the next time.
- * @returns ends it, and waits for the turn that goes on
+ * Calls a function again and again, one call after the other. Errors are logged, and the next call tries again.
+ * @returns a function that ends the loop, and waits for the call in progress
  */
 export function repeat(act: () => Promise<void>, everyMs: number, log: Logger): () => Promise<void> {
   const ended = new AbortController()

@@ -13,53 +13,53 @@ import type { Schema, Table } from '../storage/sql/schema.ts'
 import type { WorkKind } from '../storage/work/worker.ts'
 import type { Settings } from './settings.ts'
 
-/** What every room stands on. */
+/** Services that every room builds on. */
 export interface Foundation {
   readonly ground: Ground
   readonly objects: ObjectStore
   readonly log: Logger
   readonly settings: Settings
-  /** By which this process holds leases and work: never used twice. */
+  /** Name by which this process holds leases and work: never used twice. */
   readonly holder: string
-  /** What all rooms have together. */
+  /** Static parts of all rooms together. */
   readonly house: House
-  /** Given when no more requests are taken: who follows something is told no more. */
+  /** Aborted when no more requests are accepted: followers get no more news. */
   readonly ending: AbortSignal
-  /** Closed with the control plane, the last first. */
+  /** Resources to close with the control plane, the last first. */
   readonly opened: AsyncDisposableStack
 }
 
-/** What rooms say of themselves before they are open. */
+/** Static parts of the rooms, known before these are open. */
 export interface House extends Kept {
   readonly events: readonly EventKind[]
 }
 
 /**
  * One capability of the control plane, whole.
- * @typeParam Needs what it asks of the rooms before it
- * @typeParam Gives what it has for its own routes and work, and for the rooms after it
+ * @typeParam Needs services that it needs of the rooms before it
+ * @typeParam Gives services that it has for its own routes and work, and for the rooms after it
  */
 export interface Room<Needs, Gives extends object> {
-  /** In an order in which each row finds what it refers to; backups are made of them. Default: none. */
+  /** Its tables, ordered so that rows come after those that they refer to; backups are made of them. Default: none. */
   readonly tables?: readonly Table[]
-  /** Steps of their schema, after the first ones that all rooms had together. Default: none. */
+  /** Migrations of these tables, after the first ones that all rooms had together. Default: none. */
   readonly migrations?: readonly Migration[]
-  /** Kinds of what it changes. Default: none. */
+  /** Kinds of the objects that it changes. Default: none. */
   readonly events?: readonly EventKind[]
-  /** Of `/api/v1`. Default: none. */
+  /** Routes of `/api/v1`. Default: none. */
   readonly routes?: readonly V1Route<Needs & Gives>[]
-  /** By kinds of its objects. Default: an answer that got lost is told to be lost. */
+  /** Rebuild a lost answer to a repeated request, by kinds of its objects. Default: the answer is reported as lost. */
   readonly retold?: Readonly<Partial<Record<EventKind, Retold<Needs & Gives>>>>
-  /** Ways in beside `/api/v1`. Default: none. */
+  /** Groups of routes beside `/api/v1`. Default: none. */
   readonly doors?: (services: Needs & Gives) => readonly Door[]
   readonly open: (needs: Needs) => Gives | Promise<Gives>
-  /** What it does without being asked. Default: nothing. */
+  /** Its work in the background. Default: none. */
   readonly work?: (services: Needs & Gives) => readonly WorkKind[]
-  /** Forgets what is old. Doing it twice harms nobody: each step is one transaction. @returns how many of what */
+  /** Deletes what is old. Safe to do twice: each step is one transaction. @returns counts by name */
   readonly sweep?: (services: Needs & Gives, sweep: Sweep) => Promise<Readonly<Record<string, number>>>
   /** The objects that its rows refer to, for backups. */
   readonly stored?: (read: Kysely<Schema>) => Promise<readonly StoredObject[]>
-  /** Told when a backup has been restored, within its transaction. */
+  /** Called when a backup has been restored, within its transaction. */
   readonly restored?: (write: Write) => Promise<void>
 }
 
@@ -69,9 +69,9 @@ export interface Sweep {
   readonly signal: AbortSignal
 }
 
-/** Rooms in the order in which they open: each finds what it asks in those before it, which the compiler holds the list to. */
+/** Rooms in the order in which they open: each finds its needs in those before it, which the compiler checks. */
 export class Rooms<Services extends Foundation> implements House {
-  // What a room asks and gives has been checked where it came in.
+  // The types of a room have been checked where it was added.
   readonly all: readonly Room<any, any>[]
 
   readonly tables: readonly Table[]
@@ -107,7 +107,7 @@ export class Rooms<Services extends Foundation> implements House {
     return this.all.flatMap(({ work }) => work?.(services) ?? [])
   }
 
-  /** What refers to something goes before what it refers to. */
+  /** Sweeps the rooms in reverse: rows go before those that they refer to. */
   async sweep(services: Services, sweep: Sweep): Promise<Record<string, number>> {
     const counts: Record<string, number> = {}
     for (const room of this.all.toReversed()) Object.assign(counts, await room.sweep?.(services, sweep))

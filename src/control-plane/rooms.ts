@@ -1,4 +1,4 @@
-/** Control plane puts `slipway up` together. Each capability is one value in rooms/; this file is the list of them. */
+/** Control-plane assembles `slipway up`. Each capability is one value in rooms/; this file is the list of them. */
 import { FIRST_MIGRATIONS } from './migrations/index.ts'
 import { Rooms } from './room.ts'
 import { ACCESS } from './rooms/access.ts'
@@ -15,7 +15,7 @@ import { TRACKING } from './rooms/tracking.ts'
 import { WORK } from './rooms/work.ts'
 import type { Foundation } from './room.ts'
 
-/** What a control plane can do. A new capability is one more line. */
+/** All capabilities of a control plane. A new one is one more line. */
 export const ROOMS = new Rooms<Foundation>([{ migrations: FIRST_MIGRATIONS, open: () => ({}) }])
   .and(LEDGER)
   .and(ACCESS)
@@ -30,5 +30,5 @@ export const ROOMS = new Rooms<Foundation>([{ migrations: FIRST_MIGRATIONS, open
   .and(SERVING)
   .and(BACKUP)
 
-/** What an open control plane has. */
+/** Services of an open control plane. */
 export type Services = typeof ROOMS extends Rooms<infer Every> ? Every : never

@@ -9,20 +9,20 @@ import type { WorkKind } from '../storage/work/worker.ts'
 
 export interface SendOptions {
   readonly ground: Ground
-  /** Whether addresses of this machine and its network may be told. */
+  /** Whether webhooks may be sent to addresses of this machine and its network. */
   readonly allowInside: boolean
   readonly secrets: Secrets
 }
 
-/** How often it is looked whether there is something to send. */
+/** Interval of looking for due deliveries. */
 const SEND_EVERY_MS = 1000
 const TIMEOUT_MS = 30_000
 const AT_ONCE = 100
 const ROUNDS_MAX = 100
 
 /**
- * Sends what is due. A process that stood still for longer than its claim may send what another has sent: receivers know a delivery by its
- * id.
+ * Sends due deliveries. A process that stood still for longer than its claim may repeat deliveries of another process: receivers
+ * recognise a delivery by its id.
  */
 export function webhookWork(options: SendOptions): WorkKind {
   return {
@@ -36,7 +36,7 @@ export function webhookWork(options: SendOptions): WorkKind {
 async function sendAll(options: SendOptions, signal: AbortSignal): Promise<void> {
   const outbox = new Outbox(options.ground)
   while (await outbox.fill());
-  /** Those that did not take what they were told: the others are not to wait for them again. */
+  /** Webhooks with a failed delivery: the others must not wait for them again. */
   const failing = new Set<string>()
   for (let round = 0; round < ROUNDS_MAX && !signal.aborted; round++) {
     const parcels = await outbox.due(AT_ONCE, failing)
@@ -49,7 +49,7 @@ async function sendAll(options: SendOptions, signal: AbortSignal): Promise<void>
   }
 }
 
-/** Who is told of several things is told of them as they happened. @returns whether all was taken */
+/** Sends the deliveries of one webhook in the order of their events. @returns whether all were accepted */
 async function sendInOrder(parcels: readonly Parcel[], outbox: Outbox, options: SendOptions & { signal: AbortSignal }): Promise<boolean> {
   for (const parcel of parcels) {
     options.signal.throwIfAborted()
@@ -57,7 +57,7 @@ async function sendInOrder(parcels: readonly Parcel[], outbox: Outbox, options: 
       (status) => ({ status, ...((status < 200 || status > 299) && { error: `answered ${status}` }) }),
       (error: unknown) => ({ error: messageOf(error) }),
     )
-    // What we gave up ourselves is no failure of theirs.
+    // A request that was aborted here is no failure of the receiver.
     options.signal.throwIfAborted()
     await outbox.note(parcel.deliveryId, result)
     if (result.error !== undefined) return false
@@ -65,17 +65,17 @@ async function sendInOrder(parcels: readonly Parcel[], outbox: Outbox, options: 
   return true
 }
 
-/** @returns the status */
+/** @returns the status of the answer */
 async function send(
   { url, body, secret, headers }: Parcel,
   { allowInside, secrets, signal }: SendOptions & { signal: AbortSignal },
 ): Promise<number> {
-  // Looked up for each attempt: what is rotated is used from then on.
+  // Looked up for each attempt, so that a rotated secret is used from then on.
   const key = secret === undefined ? undefined : await secrets.secret('the secret of a webhook', secret).value()
   const named = { ...headers(key), 'user-agent': `slipway/${slipwayVersion()}` }
   const response = await askOutside(url, { method: 'POST', headers: named, body, timeoutMs: TIMEOUT_MS, allowInside, signal })
   response.on('error', () => {})
-  // What it says is nothing to us.
+  // The body of the answer is not needed.
   response.destroy()
   return response.statusCode ?? 0
 }

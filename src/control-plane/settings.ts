@@ -9,9 +9,9 @@ import type { Role } from '../contract/roles.ts'
 import type { Logger } from '../core/log.ts'
 import type { Secret } from '../security/secrets/secrets.ts'
 
-/** What a user may set. */
+/** Options that a user may set. */
 export interface ControlPlaneOptions {
-  /** Where everything lies that has no place of its own. */
+  /** Folder of everything that has no place of its own. */
   readonly data: string
   /** `sqlite:PATH` or `postgres://...`. Default: a file in `data`. */
   readonly database?: string | undefined
@@ -19,52 +19,52 @@ export interface ControlPlaneOptions {
   readonly objects?: string | undefined
   /** Default: 127.0.0.1. */
   readonly host?: string | undefined
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly port: number
-  /** Names that a loopback address may be reached by, beside those of this machine. */
+  /** Host names by which a loopback address may be reached, beside those of this machine. */
   readonly allowedHosts?: readonly string[]
-  /** Whether webhooks may tell addresses of this machine and its network. Default: no. */
+  /** Whether webhooks may be sent to addresses of this machine and its network. Default: no. */
   readonly allowPrivateAddresses?: boolean
   /** Whether clients of MLflow send and get large files from the bucket itself, by signed addresses. Default: no. */
   readonly directTransfers?: boolean
-  /** By which clients reach the control plane, also through proxies. Clients of MLflow 3 send large files in parts where it is given. */
+  /** URL by which clients reach the control plane, also through proxies. Where given, clients of MLflow 3 send large files in parts. */
   readonly publicUrl?: string | undefined
   /** PEM files; `clientCa` also asks clients for a certificate. Default: without TLS. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa: string | undefined } | undefined
-  /** A proxy before us speaks TLS. Default: false. */
+  /** A proxy in front of this process speaks TLS. Default: false. */
   readonly behindProxy?: boolean
-  /** Listens beyond this machine without TLS all the same. Default: false. */
+  /** Permits listening beyond this machine without TLS. Default: false. */
   readonly insecure?: boolean
-  /** Of one caller. Default: 60000. */
+  /** Limit of one caller. Default: 60000. */
   readonly requestsPerMinute?: number | undefined
-  /** Password of the PostgreSQL user, over what the URL says. */
+  /** Password of the PostgreSQL user; overrides the URL's. */
   readonly databasePassword?: Secret | undefined
-  /** Where references to secrets are looked up. Default: new ones. */
+  /** Resolver of references to secrets. Default: a new one. */
   readonly secrets?: Secrets
-  /** Where people sign in. Default: nobody does. */
+  /** Sign-in of people. Default: none. */
   readonly signIn?: SignInConfig | undefined
   readonly logger?: Logger
   /** A server beside the control plane, which is started once there is something to serve. */
   readonly serving?: LocalServing
 }
 
-/** A server on this machine that follows: an alias `champion` is then enough of a declaration. */
+/** A server on this machine that follows: a model with the alias `champion` then needs no declared endpoint. */
 export interface LocalServing {
   readonly url: string
-  /** What it shows to be let in. */
+  /** API key of the server. */
   readonly key: string
   readonly onEndpoints: () => Promise<void>
 }
 
 /** An OpenID Connect issuer, and what people who sign in there may do. */
 export interface SignInConfig extends Pick<SignInOptions, 'issuer' | 'clientId' | 'clientSecret' | 'groupsClaim' | 'scope'> {
-  /** What everybody who can sign in may do everywhere. Default: nothing. */
+  /** Role of everybody who can sign in, in every environment. Default: none. */
   readonly defaultRole?: Role | undefined
   /** Addresses or names of the first admins. */
   readonly admins?: readonly string[]
 }
 
-/** What a control plane goes by: of its options, and of what follows from them. */
+/** Resolved settings of a control plane: its options, and values derived from them. */
 export interface Settings {
   readonly data: string
   /** `sqlite:PATH` or `postgres://...`. */
@@ -74,9 +74,9 @@ export interface Settings {
   readonly objects: string
   readonly host: string
   readonly port: number
-  /** Bound to loopback, without a proxy: whoever asks is on this machine. */
+  /** Bound to loopback, without a proxy: every caller is on this machine. */
   readonly local: boolean
-  /** Whether clients reach us by TLS, of ours or of a proxy. */
+  /** Whether clients connect by TLS, to this process or to a proxy. */
   readonly secure: boolean
   readonly tls: ControlPlaneOptions['tls']
   readonly behindProxy: boolean
@@ -86,16 +86,16 @@ export interface Settings {
   readonly directTransfers: boolean
   /** Without a slash at the end. */
   readonly publicUrl: string | undefined
-  /** Of one caller. */
+  /** Limit of one caller. */
   readonly requestsPerMinute: number
   readonly secrets: Secrets
-  /** With the address to which people who sign in are sent back. */
+  /** Includes the address to which people are sent back after sign-in. */
   readonly signIn: (SignInConfig & Pick<SignInOptions, 'publicUrl'>) | undefined
   readonly serving: LocalServing | undefined
   readonly log: Logger
 }
 
-/** Clients of MLflow log a metric with each step of a loop. */
+/** Default limit of one caller: clients of MLflow log a metric with each step of a loop. */
 const REQUESTS_PER_MINUTE = 60_000
 
 /** @throws SLW_CONFIG_INVALID */
@@ -109,7 +109,7 @@ export function resolveSettings(options: ControlPlaneOptions): Settings {
     objects: objectsUrl(data, options.objects),
     host,
     port,
-    // What a proxy passes on comes from anywhere.
+    // Requests through a proxy come from anywhere.
     local: isLoopback(host) && !behindProxy,
     secure: tls !== undefined || behindProxy || publicUrl?.startsWith('https:') === true,
     tls,
@@ -127,7 +127,7 @@ export function resolveSettings(options: ControlPlaneOptions): Settings {
   }
 }
 
-/** @throws SLW_CONFIG_INVALID where browsers could not find back */
+/** @throws SLW_CONFIG_INVALID where browsers could not be sent back */
 function signInOf({ signIn, port, tls }: ControlPlaneOptions, host: string, publicUrl: string | undefined): Settings['signIn'] {
   if (signIn === undefined) return undefined
   if (publicUrl === undefined && port === 0)
@@ -135,7 +135,7 @@ function signInOf({ signIn, port, tls }: ControlPlaneOptions, host: string, publ
   return { ...signIn, publicUrl: publicUrl ?? originOf({ secure: tls !== undefined, host, port }) }
 }
 
-/** By which clients reach a control plane, without a slash at the end, where somebody has said so. @throws SLW_CONFIG_INVALID */
+/** The configured public URL without a slash at the end; undefined where there is none. @throws SLW_CONFIG_INVALID */
 function publicUrlOf(text: string | undefined): string | undefined {
   if (text === undefined) return undefined
   const url = URL.canParse(text) ? new URL(text) : undefined

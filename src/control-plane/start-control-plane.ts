@@ -20,18 +20,18 @@ import type { Foundation } from './room.ts'
 import type { Services } from './rooms.ts'
 import type { ControlPlaneOptions, Settings } from './settings.ts'
 
-/** A control plane that listens. */
+/** A running control plane. */
 export interface ControlPlane extends AsyncDisposable {
   readonly url: string
-  /** The same for the server that we have started: without TLS, on this machine only. Undefined where `url` is. */
+  /** URL for the local server: without TLS, on this machine only. Undefined without a local server, and where `url` has no TLS. */
   readonly localUrl: string | undefined
   readonly port: number
-  /** What each room gives. */
+  /** Services of all rooms. */
   readonly services: Services
 }
 
 /**
- * Starts a control plane in this process: opens what its rooms stand on, the rooms, their doors, and begins what they do unasked.
+ * Starts a control plane in this process: opens the foundation, the rooms and their doors, and starts the work in the background.
  * @throws SLW_DATABASE_IN_USE, SLW_DATABASE_VERSION, SLW_CONFIG_INVALID, SLW_PORT_IN_USE; SLW_HOST_REFUSED for an address that others
  *   reach while there is no key
  */
@@ -68,14 +68,14 @@ async function openFoundation(settings: Settings, opened: AsyncDisposableStack, 
   const newId = (): string => randomUUID().replaceAll('-', '')
   const objects = opened.use(await openObjectStore(settings.objects))
   const database = opened.use(await openDatabase(settings.database, { migrations: ROOMS.migrations, password }))
-  // Numbers of processes are used again; a holder of work is not.
+  // Process ids are reused; the name of a holder of work must not be.
   const holder = `${hostname()} ${process.pid} ${newId().slice(0, 8)}`
-  // On SQLite we are alone: what one that was killed had goes on at once.
+  // On SQLite no other process has the database: the leases of one that was killed are released at once.
   if (database.dialect === 'sqlite') await new Leases(database, holder).releaseAll()
   return { ground: { database, clock: systemClock, newId }, objects, log, settings, holder, house: ROOMS, ending, opened }
 }
 
-/** What a control plane does without being asked. */
+/** Starts the work in the background. */
 async function beginWork(services: Services): Promise<void> {
   const { ground, work: queue, log, opened } = services
   if (ground.database.dialect === 'sqlite') await queue.letGoAll()
@@ -83,7 +83,7 @@ async function beginWork(services: Services): Promise<void> {
   await opened.use(new Worker({ queue, kinds, clock: ground.clock, log })).start()
 }
 
-/** Beyond this machine nothing is open without keys or sign-in, and nothing in the clear unless somebody says so. @throws SLW_HOST_REFUSED */
+/** Requires keys or sign-in beyond this machine, and TLS, also of a proxy, unless `insecure` is set. @throws SLW_HOST_REFUSED */
 function requireGuarded({ host, tls, behindProxy, insecure, signIn }: Settings, keyed: boolean): void {
   if (tls === undefined && !behindProxy && !insecure)
     throw new SlipwayError(
@@ -97,7 +97,7 @@ function requireGuarded({ host, tls, behindProxy, insecure, signIn }: Settings, 
     )
 }
 
-/** A second door for the server beside us, which need not believe our certificate. Keys are asked for as everywhere. */
+/** Opens a loopback port for the local server, which need not trust the certificate. Keys are required as everywhere. */
 async function openLoopback(app: FastifyInstance, opened: AsyncDisposableStack): Promise<string> {
   const server = createServer((request, response) => app.routing(request, response))
   await new Promise<void>((resolve, reject) => {

@@ -1,11 +1,11 @@
 import { loadModel } from '../library/load-model.ts'
 
-/** What trying a model may cost: a process of its own, whose memory and runs have limits. */
+/** Limits of trying a model: a process of its own, with limited memory and run time. */
 const LIMITS = { isolation: 'process', instances: 1, memoryLimitMb: 4096, runTimeoutMs: 30_000 } as const
 
 /**
  * Loads a model in a process of its own, warms it and asks its golden examples, as a server would.
- * @returns what was found, in words
+ * @returns the findings, in words
  * @throws as loadModel
  */
 export async function tryOut(folder: string): Promise<string> {

@@ -5,15 +5,15 @@ import { ROOMS } from './rooms.ts'
 import type { WorkKind } from '../storage/work/worker.ts'
 import type { Services } from './rooms.ts'
 
-/** How often it is done. */
+/** Interval of the upkeep. */
 const UPKEEP_EVERY_MS = 10 * 60_000
 
-/** Empties the trash, collects files, forgets what is old: whatever each room has to forget. */
+/** Empties the trash, collects files and deletes old rows: the sweeps of all rooms. */
 export function upkeepWork(services: Services): WorkKind {
   return {
     kind: 'upkeep',
     standing: { key: 'upkeep', schedule: { everyMs: UPKEEP_EVERY_MS }, dueInMs: 0 },
-    // Whoever is in the way may be gone in a minute.
+    // Never final: the holder of the lease may be gone in a minute.
     isFinal: () => false,
     async run({ database }, signal) {
       const { ground, holder, log } = services

@@ -18,7 +18,7 @@ export const systemClock: Clock = {
   },
 }
 
-/** What `promise` comes to, or `late` when that takes longer than `limitMs`; it goes on then. */
+/** Result of `promise`, or `late` when it takes longer than `limitMs`; the promise goes on then. */
 export async function orLate<T>(clock: Clock, limitMs: number, promise: Promise<T>): Promise<T | 'late'> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>()
   const cancel = clock.after(limitMs, () => resolve('late'))

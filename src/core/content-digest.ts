@@ -1,13 +1,13 @@
 /**
- * What a file's content is called.
+ * Content ids, which name the content of files.
  *
  * A content of `size` bytes is cut into chunks of 8 MiB, of which the last may be shorter; an empty one has none. Each chunk has
  * a SHA-256 digest, written as 64 lower case hex digits. The content id is the SHA-256 digest, written the same way, of
  *
  *     slipway-content-v1\n<size in decimal>\n<digest of chunk 0>\n<digest of chunk 1>\n...<digest of the last chunk>
  *
- * in ASCII, with a newline between the digests and none at the end. So the id covers every byte and their number, and whoever
- * has the list can check any chunk by itself: ranges, and parts that arrive in any order.
+ * in ASCII, with a newline between the digests and none at the end. So the id covers every byte and their number, and with the
+ * list any chunk can be checked by itself: ranges, and parts that arrive in any order.
  */
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
@@ -19,13 +19,13 @@ export interface ContentDigest {
   readonly id: string
   /** Bytes. */
   readonly size: number
-  /** SHA-256 of the whole, as other tools know it, where that costs nothing: of one chunk at most. */
+  /** SHA-256 of the whole content, as other tools compute it, where that costs nothing: for one chunk at most. */
   readonly sha256: string | undefined
   /** SHA-256 of each chunk. */
   readonly chunks: readonly string[]
 }
 
-/** Of a list of chunk digests, however it came about. */
+/** Content id of a size and a list of chunk digests. */
 export function contentId(size: number, chunks: readonly string[]): string {
   return createHash('sha256')
     .update(`slipway-content-v1\n${size}\n${chunks.join('\n')}`)
@@ -43,7 +43,7 @@ export function treeDigest(files: readonly { readonly path: string; readonly con
   return hash.digest('hex')
 }
 
-/** How many chunks a content has. */
+/** Number of chunks of a content. */
 export function chunkCount(size: number): number {
   return Math.ceil(size / CHUNK_BYTES)
 }
@@ -67,7 +67,7 @@ export class ContentDigester {
     }
   }
 
-  /** Once, at the end of the stream. */
+  /** Returns the digest; called once, at the end of the stream. */
   finish(): ContentDigest {
     if (this.#chunkBytes > 0) this.#endChunk()
     return { id: contentId(this.#size, this.#chunks), size: this.#size, sha256: this.#wholeDigest(), chunks: this.#chunks }

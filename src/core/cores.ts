@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
-/** How many cores this process may really use, and what limits it. */
+/** Number of cores that this process may really use, and the limit that decides it. */
 export interface Cores {
   readonly count: number
   readonly limitedBy: 'machine or affinity' | 'cgroup quota'

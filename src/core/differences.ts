@@ -1,14 +1,14 @@
 /** One place in which two documents differ. */
 export interface Difference {
-  /** `spec.variants[0].model`. */
+  /** Such as `spec.variants[0].model`. */
   readonly path: string
-  /** Undefined where it was not there. */
+  /** Undefined where the value was missing before. */
   readonly before?: unknown
-  /** Undefined where it is not there any more. */
+  /** Undefined where the value is missing afterwards. */
   readonly after?: unknown
 }
 
-/** Where two documents of JSON differ, leaf by leaf, in the order in which they stand there. */
+/** Differences of two JSON documents, leaf by leaf, in the order of the documents. */
 export function differences(before: unknown, after: unknown, path = ''): Difference[] {
   if (Object.is(before, after)) return []
   const [left, right] = [membersOf(before), membersOf(after)]

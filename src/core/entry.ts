@@ -13,12 +13,12 @@ export function entryUrl(path: string): URL {
 }
 
 /**
- * The environment of a worker thread or process, which keeps compiled code where this one does. Node takes that from the environment when
- * one begins, so that its first module comes from there too: half of the time to start a thread.
+ * The environment of a worker thread or process, which shares the compile cache of this one. Node reads the cache folder when a worker
+ * starts, so that its first module comes from the cache too: half of the time to start a thread.
  */
 export function workerEnvironment(): NodeJS.ProcessEnv {
   const folder = getCompileCacheDir()
-  // It names the part for this release of Node.
+  // The folder is the part of the cache for this release of Node.
   return folder === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(folder) }
 }
 

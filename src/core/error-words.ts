@@ -1,6 +1,6 @@
 import type { ErrorCode } from './errors.ts'
 
-/** What an error says to people, beside its message. */
+/** Explanation of an error for people, beside its message. */
 export interface ErrorWords {
   /** One sentence: what happened. */
   readonly meaning: string

@@ -1,8 +1,8 @@
 /**
- * Core holds what every room needs and what needs no room: errors, the clock, ids, units, digests, fail points. This file is the one table
- * of errors.
+ * Core holds the parts that every room needs and that need no room: errors, the clock, ids, units, digests, fail points. This file is the
+ * one table of errors.
  */
-/** How the world sees one kind of error. `exit` is the exit code of a command that ends with it. */
+/** Form of one kind of error in each protocol. `exit` is the exit code of a command that ends with it. */
 export interface ErrorKind {
   readonly http: number
   readonly grpc: string
@@ -12,10 +12,10 @@ export interface ErrorKind {
 }
 
 /**
- * Every error that Slipway raises on purpose. A code is for ever: programs decide by code, people read the message. What each means, and
- * what to do, is in ./error-words.ts, which programs need not carry.
- * Exit codes: 1 failed, 2 usage or configuration, 3 a check said no, 4 not found, 6 conflict, 7 unreachable,
- * 10 a model that cannot be served, 124 timed out.
+ * Every error that Slipway raises on purpose. Codes never change: programs decide by code, people read the message. The meaning and cure of
+ * each are in ./error-words.ts, which programs need not carry.
+ * Exit codes: 1 failed, 2 usage or configuration, 3 a check said no, 4 not found, 5 not allowed, 6 conflict, 7 unreachable, 10 a model that
+ * cannot be served, 124 timed out, 130 cancelled.
  */
 export const ERRORS = {
   SLW_BAD_REQUEST: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false, exit: 1 },
@@ -80,14 +80,14 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS
 
-/** One thing wrong with data, as a value: where (`inputs[3].plan`) and what. */
+/** One fault in data, as a value: its path (`inputs[3].plan`) and what is wrong. */
 export interface Issue {
   readonly path: string
   readonly message: string
 }
 
 export interface ErrorDetails {
-  /** How long a client should wait before it tries again, in milliseconds. */
+  /** Pause before a client should try again, in milliseconds. */
   readonly retryAfterMs?: number
   readonly issues?: readonly Issue[]
   readonly cause?: unknown
@@ -103,8 +103,7 @@ export class SlipwayError extends Error {
   readonly issues: readonly Issue[] | undefined
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    // Refusals come by the thousand when there is too much to do, and where they were made is no news: the stack would be
-    // most of their cost.
+    // Refusals come by the thousand under overload, and their origin is known: the stack would be most of their cost.
     const { stackTraceLimit } = Error
     if (ERRORS[code].http === 503) Error.stackTraceLimit = 0
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -123,7 +122,7 @@ export function isSlipwayError(value: unknown): value is SlipwayError {
   return value instanceof Error && value.name === BRAND && 'code' in value && typeof value.code === 'string' && value.code in ERRORS
 }
 
-/** Whatever was thrown, as a SlipwayError: foreign errors become `fallback` and stay as the cause. */
+/** Turns a thrown value into a SlipwayError: foreign errors get the code `fallback` and stay as the cause. */
 export function toSlipwayError(error: unknown, fallback: ErrorCode = 'SLW_INTERNAL'): SlipwayError {
   if (isSlipwayError(error)) return error
   return new SlipwayError(fallback, messageOf(error), { cause: error })
@@ -133,7 +132,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** Data that does not fit: one message from a list of issues, the first few spelled out. */
+/** Error for invalid data: one message from a list of issues, the first few spelled out. */
 export function inputInvalid(issues: readonly Issue[], code: ErrorCode = 'SLW_INPUT_INVALID'): SlipwayError {
   const shown = issues.slice(0, 5).map((issue) => (issue.path === '' ? issue.message : `${issue.path}: ${issue.message}`))
   const rest = issues.length - shown.length

@@ -2,7 +2,7 @@ import { unlinkSync } from 'node:fs'
 
 interface FailPoint {
   readonly action: string
-  /** Fires only while this file exists, and removes it: once for each time a test creates it. */
+  /** File without which the point does not fire, and which firing removes: once for each time a test creates it. */
   readonly trigger: string | undefined
 }
 
@@ -29,7 +29,7 @@ export function failPoint(place: string): string | undefined {
   }
 }
 
-/** Every step of a change of what is served at which a test may end the process or make it fail. */
+/** Every step of a change of the served models at which a test may end the process or make it fail. */
 export const CHANGE_STEPS = [
   'load.begin',
   'load.read',
@@ -69,7 +69,7 @@ export const REGISTRY_STEPS = [
   'import.file',
 ] as const
 
-/** Every step of declaring endpoints and of hearing from servers after which a test may end the process or make it fail. */
+/** Every step of declaring endpoints and receiving server reports after which a test may end the process or make it fail. */
 export const DELIVERY_STEPS = [
   'endpoint.declared',
   'endpoint.suspended',
@@ -86,13 +86,16 @@ export const DELIVERY_STEPS = [
   'window.swept',
 ] as const
 
-/** Every step of work in the background at which a test may end the process or make it fail. */
+/** Every step of background work at which a test may end the process or make it fail. */
 export const WORK_STEPS = ['work.claimed', 'work.completed', 'work.ended'] as const
 
-/** Every step of a server that follows at which a test may end the process or make it fail. */
+/** Every step of a server that follows a control plane at which a test may end the process or make it fail. */
 export const FOLLOW_STEPS = ['store.chunk', 'store.file', 'store.placed', 'document.kept', 'windows.kept', 'windows.sent'] as const
 
-/** A step of a change: `kill` ends the process as the kernel would, `throw` fails the step, `pause` makes it a second long, `pause=MS` as long. */
+/**
+ * Runs the fault armed at a step: `kill` ends the process as the kernel would, `throw` fails the step, `pause` waits a second, `pause=MS`
+ * as long.
+ */
 export async function faultPoint(
   step: (typeof CHANGE_STEPS | typeof REGISTRY_STEPS | typeof DELIVERY_STEPS | typeof FOLLOW_STEPS | typeof WORK_STEPS)[number],
 ): Promise<void> {

@@ -1,14 +1,14 @@
 import { DatabaseSync } from 'node:sqlite'
 
-/** The result code of SQLite for "somebody else has it". */
+/** Result code of SQLite for a lock that somebody else holds. */
 const SQLITE_BUSY = 5
 
 /**
- * A lock of the operating system on a file, which is made where it is not there, and which ends with the process, however that ends.
- * SQLite is the way to it that Node has. The file stays: to remove it would free it for a third.
- * @param kind one may hold it `exclusive`, or several `shared`
- * @returns undefined where another holds it so that we cannot
- * @throws what the file system says
+ * Takes an operating system lock on a file, which is created where it is missing. The lock ends with the process, also when that crashes.
+ * Node offers such locks through SQLite only. The file stays: removing it would let a third process take the lock.
+ * @param kind `exclusive` for one holder, `shared` for several
+ * @returns undefined where another holder is in the way
+ * @throws errors of the file system
  */
 export function tryLock(path: string, kind: 'exclusive' | 'shared'): Disposable | undefined {
   let lock: DatabaseSync | undefined

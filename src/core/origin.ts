@@ -1,4 +1,4 @@
-/** `https://[::1]:8470`: by what a socket is reached. */
+/** Origin under which a socket is reached, such as `https://[::1]:8470`. */
 export function originOf({ secure, host, port }: { readonly secure: boolean; readonly host: string; readonly port: number }): string {
   return `${secure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

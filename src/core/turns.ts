@@ -1,4 +1,4 @@
-/** Works off what it is given one after the other: each sees the state that the one before it left, also one that failed. */
+/** Runs actions one after the other: each sees the state that the one before it left, also after a failure. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve()
 
@@ -8,7 +8,7 @@ export class Turns {
     return turn
   }
 
-  /** Resolves when what was given so far has ended. */
+  /** Resolves when the actions given so far have ended. */
   async idle(): Promise<void> {
     await this.#last
   }

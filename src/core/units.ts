@@ -26,7 +26,7 @@ export function formatMs(ms: number): string {
   return ms < 1000 ? `${ms.toFixed(ms < 10 ? 2 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`
 }
 
-/** To the microsecond, as logs and answers show it. */
+/** Rounds to the microsecond, as logs and answers show it. */
 export function roundMs(ms: number): number {
   return Math.round(ms * 1000) / 1000
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Writes a small file so that it is there whole or as it was, whatever ends the process or the machine. For its owner alone. */
+/** Writes a small file atomically, also when the process or the machine crashes. Readable by its owner only. */
 export async function writeWhole(path: string, text: string): Promise<void> {
   const beside = `${path}.${randomBytes(6).toString('hex')}.${process.pid}.partial`
   try {
@@ -21,7 +21,7 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   await syncFolder(dirname(path))
 }
 
-/** Makes the names in a folder last, as fsync(2) makes the bytes of a file last. */
+/** Makes the names in a folder durable, as fsync(2) does for the bytes of a file. */
 export async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {

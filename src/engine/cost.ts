@@ -9,8 +9,8 @@ export function predictUs(cost: Cost, rows: number): number {
 }
 
 /**
- * The line through two measured points, neither part negative. A further row costs no more than the first: one slow run of a few
- * rows, on a busy machine, would otherwise foretell hours for thousands of them.
+ * Fits a line through two measured points; neither part is negative. A further row costs at most as much as the first: otherwise one slow
+ * run of a few rows, on a busy machine, would predict hours for thousands of rows.
  */
 export function fitCost(one: { rows: number; us: number }, many: { rows: number; us: number }): Cost {
   const slope = (many.us - one.us) / Math.max(1, many.rows - one.rows)
@@ -18,25 +18,24 @@ export function fitCost(one: { rows: number; us: number }, many: { rows: number;
   return { fixedUs: Math.max(0, one.us - perRowUs * one.rows), perRowUs }
 }
 
-/** Weight that a run keeps when the next one comes: the model looks back about fifty runs. */
+/** Factor by which the weight of earlier runs shrinks at each run: the model looks back about fifty runs. */
 const DECAY = 0.98
-/** The probe counts as this many runs, so that a first odd one does not decide. */
+/** Weight of each point of the probe, in runs, so that one odd first run does not decide. */
 const PROBE_WEIGHT = 5
 /**
- * One run counts as no more than so many times what was expected of it. A single run that waited for a busy main thread takes a
- * hundred times as long, and a queue of hundreds of runs would be thought to take minutes. Each run that takes longer makes the next
- * one believed twice as much, and each that does not a little less: so what happens to one run in ten is learned, and what
- * happens to one in a hundred is not.
+ * Cap on the time that a run is learned with, as a multiple of its predicted time. A single run that waited for a busy main thread takes a
+ * hundred times as long, and a queue of hundreds of runs would be predicted to take minutes. Each run above the cap doubles the cap, and
+ * each run below lowers it a little: so a delay of one run in ten is learned, and a delay of one in a hundred is not.
  */
 const SURPRISE = 4
 const SURPRISE_MOST = 1e6
 const SURPRISE_DECAY = 0.95
-/** Microseconds by which a run may always take longer: an expectation of nothing could not grow. */
+/** Microseconds that are added to the cap: a predicted time of zero could not grow otherwise. */
 const JITTER_US = 100
 
 /**
- * Learns the cost of a run from the runs themselves: the least-squares line through rows and time, recent runs weighing
- * more and none far more than what was expected of it. Starts from what the probe measured.
+ * Learns the cost of a run from the runs themselves: a least-squares line through rows and time, in which recent runs weigh more and none
+ * far more than its predicted time. Starts from the measurements of the probe.
  */
 export class CostModel {
   #weight = 0
@@ -59,15 +58,15 @@ export class CostModel {
   }
 
   /**
-   * What `runs` runs of `rows` rows in all take at least; undefined while nothing is known. Further than to the largest run that was
-   * seen the line is not drawn: the slope of a few small runs, on a busy machine, would foretell hours for thousands of rows.
+   * Predicted minimum time of `runs` runs with `rows` rows in total; undefined while nothing is known. The line is not extrapolated beyond
+   * the largest run seen: the slope of a few small runs, on a busy machine, would predict hours for thousands of rows.
    */
   atLeastUs(rows: number, runs = 1): number | undefined {
     const cost = this.#cost
     return cost === undefined ? undefined : runs * cost.fixedUs + cost.perRowUs * Math.min(rows, Math.max(1, runs) * this.#rowsMost)
   }
 
-  /** A run of so many rows took so long, all in all. */
+  /** Learns from a run: its number of rows, and its total time. */
   observe(rows: number, us: number): void {
     this.#weight *= DECAY
     this.#rows *= DECAY
@@ -80,7 +79,7 @@ export class CostModel {
     this.#fit()
   }
 
-  /** What a run is taken to last at most, however long it lasted. A larger run than any before may be as slow per row as the largest. */
+  /** Upper limit of the time that a run is learned with. A run larger than any before may be as slow per row as the largest one. */
   #mostUs(rows: number): number {
     if (this.#cost === undefined) return Number.POSITIVE_INFINITY
     const within = predictUs(this.#cost, Math.min(rows, this.#rowsMost))
@@ -100,7 +99,7 @@ export class CostModel {
     const meanRows = this.#rows / this.#weight
     const meanUs = this.#us / this.#weight
     const spread = this.#rowsRows / this.#weight - meanRows * meanRows
-    // Runs of one size tell nothing of the slope: the last one known is kept.
+    // Runs of one size say nothing about the slope: the last known slope is kept.
     const slope = spread > 0.01 ? (this.#rowsUs / this.#weight - meanRows * meanUs) / spread : (this.#cost?.perRowUs ?? 0)
     const perRowUs = Math.min(Math.max(0, slope), meanUs / Math.max(1, meanRows))
     this.#cost = { fixedUs: Math.max(0, meanUs - perRowUs * meanRows), perRowUs }

@@ -2,14 +2,14 @@ import { deserialize, serialize } from 'node:v8'
 import type { Duplex } from 'node:stream'
 
 const HEADER_BYTES = 4
-/** A frame larger than this is a broken stream, not a tensor. */
+/** Largest frame: a larger one is a broken stream, not a tensor. */
 const FRAME_BYTES_MAX = 2 ** 31 - 1
 
 /**
- * Messages over a pipe between processes: a 4-byte little-endian length, then the message in V8's serialisation, which
- * carries typed arrays as raw bytes.
- * @param onBroken told when the stream holds no messages
- * @returns a function that sends
+ * Messages over a pipe between processes: a 4-byte little-endian length, then the message in V8's serialisation, which carries typed arrays
+ * as raw bytes.
+ * @param onBroken called when the stream holds no valid messages
+ * @returns a function that sends a message
  */
 export function openFrames<In, Out>(
   pipe: Duplex,

@@ -4,8 +4,8 @@ import { openSession, prepareRuntime, weightsOf } from './runtime.ts'
 import type { Instance, InstanceSpec } from './instance.ts'
 
 /**
- * An instance on the calling thread: no hop, but the thread is blocked while it runs. For runs known to be short, and for
- * commands that do nothing else meanwhile.
+ * An instance on the calling thread: no hop, but the thread is blocked while the model runs. For runs known to be short, and for commands
+ * that do nothing else meanwhile.
  */
 export async function openInline(spec: InstanceSpec): Promise<Instance> {
   prepareRuntime()

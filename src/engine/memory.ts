@@ -18,7 +18,7 @@ export function threadsOf(pid: number | undefined): number | undefined {
   }
 }
 
-/** Sizes of a process in bytes, see proc(5). */
+/** Memory sizes of a process in bytes, see proc(5). */
 function statm(pid: number | 'self'): { readonly resident: number; readonly shared: number } | undefined {
   try {
     const [, resident, shared] = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')
@@ -28,15 +28,15 @@ function statm(pid: number | 'self'): { readonly resident: number; readonly shar
   }
 }
 
-/** Memory of this process that no file stands behind; elsewhere than on Linux, all that is resident. */
+/** Memory of this process that is not backed by a file; on systems other than Linux, all resident memory. */
 function anonymousBytes(): number {
   const own = statm('self')
   return own === undefined ? process.memoryUsage.rss() : own.resident - own.shared
 }
 
 /**
- * What opening something takes: the growth of the process while it goes on, so as little as possible should go on beside it.
- * Memory that was given back before and is used again does not show: never less than `leastBytes`.
+ * Measures the memory that `open` takes: the growth of the process meanwhile, so as little as possible should run beside it. Memory that
+ * was freed before and is used again does not show: the result is never less than `leastBytes`.
  */
 export async function measureOpening<T>(open: () => Promise<T>, leastBytes: number): Promise<{ opened: T; bytes: number }> {
   const before = anonymousBytes()
@@ -44,7 +44,7 @@ export async function measureOpening<T>(open: () => Promise<T>, leastBytes: numb
   return { opened, bytes: Math.max(leastBytes, anonymousBytes() - before) }
 }
 
-/** The JavaScript heap of the calling thread. */
+/** Size of the JavaScript heap of the calling thread. */
 export function heapBytes(): number {
   return getHeapStatistics().total_physical_size
 }

@@ -5,7 +5,7 @@ import type { TensorData } from '../tensor/datatype.ts'
 export const WIRE_VERSION = 1
 
 /**
- * From the server to an instance in a thread or process. Runs come thousands of times a second, so they carry bare arrays:
+ * Messages from the server to an instance in a thread or process. Runs are sent thousands of times a second, so they carry bare arrays:
  * names and datatypes are those of the spec, in its order.
  */
 export type ToInstance =
@@ -13,7 +13,7 @@ export type ToInstance =
       readonly type: 'load'
       readonly v: typeof WIRE_VERSION
       readonly spec: InstanceSpec
-      /** Others serve meanwhile: it works at low priority until it is told to serve. */
+      /** Whether other models serve meanwhile: the instance works at low priority until the message `serve`. */
       readonly gentle: boolean
     }
   | {
@@ -23,13 +23,13 @@ export type ToInstance =
       readonly shapes: readonly (readonly number[])[]
       readonly outputs: readonly number[] | undefined
     }
-  /** Loading and warming are over: from here on it works at the priority of the process. */
+  /** Loading and warming are over: the instance works at the priority of the process from here on. */
   | { readonly type: 'serve'; readonly nice: number }
-  /** Gives the model back; another one may be loaded. */
+  /** Unloads the model; another one may be loaded. */
   | { readonly type: 'close' }
   | { readonly type: 'exit' }
 
-/** From an instance back. */
+/** Messages from an instance to the server. */
 export type FromInstance =
   | { readonly type: 'loaded'; readonly memoryBytes: number }
   | { readonly type: 'load-failed'; readonly error: WireError }
@@ -43,7 +43,7 @@ export type FromInstance =
   | { readonly type: 'run-failed'; readonly id: number; readonly error: WireError }
   | { readonly type: 'closed' }
 
-/** The memory of tensors that can move to another thread instead of being copied: each buffer once. */
+/** Buffers of tensors that can be moved to another thread instead of being copied: each buffer once. */
 export function transferList(tensors: readonly TensorData[]): ArrayBuffer[] {
   const buffers: ArrayBuffer[] = []
   for (const data of tensors) {

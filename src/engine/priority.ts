@@ -6,16 +6,16 @@ import { statField } from './proc-stat.ts'
 const CAP_SYS_NICE = 1n << 23n
 
 /**
- * A tenth of the weight of the usual 0, see sched(7). At the least there is, 19, it is a seventieth: on a machine without a free core a
- * version then took minutes to load, and whoever waited for a lock that its thread held took as long.
+ * Nice value with a tenth of the weight of the usual 0, see sched(7). The highest value, 19, has a seventieth: on a machine without a free
+ * core a version then took minutes to load, and so did any thread that waited for a lock which the loading thread held.
  */
 const LOW_NICE = 10
 
 let restorable: boolean | undefined
 
 /**
- * Whether a thread that has lowered its priority may raise it again: on Linux that takes CAP_SYS_NICE, or a limit of "nice"
- * that allows it. Elsewhere a priority is that of the whole process.
+ * Whether a thread that has lowered its priority may raise it again: on Linux this needs CAP_SYS_NICE, or a "nice" limit that allows it. On
+ * other systems the priority is that of the whole process.
  */
 export function canLowerPriority(): boolean {
   restorable ??= process.platform === 'linux' && mayRaise()
@@ -34,19 +34,19 @@ function mayRaise(): boolean {
   }
 }
 
-/** Lets every other thread go before the calling one. On Linux, process 0 means the calling thread, see setpriority(2). */
+/** Lowers the priority of the calling thread. On Linux, process 0 means the calling thread, see setpriority(2). */
 export function lowerThreadPriority(): void {
   setPriority(0, LOW_NICE)
 }
 
-/** Ends what {@link lowerThreadPriority} began, also for threads that were started meanwhile and took it over. */
+/** Undoes {@link lowerThreadPriority}, also for threads that were started meanwhile and inherited the low priority. */
 export function restoreThreadPriority(nice: number): void {
   setPriority(0, nice)
   for (const task of readdirSync('/proc/self/task')) {
     try {
       if (statField(`/proc/self/task/${task}/stat`, 19) === LOW_NICE) setPriority(Number(task), nice)
     } catch {
-      // It has ended meanwhile.
+      // The thread has ended meanwhile.
     }
   }
 }

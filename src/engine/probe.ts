@@ -6,7 +6,7 @@ import type { Cost } from './cost.ts'
 import type { Instance } from './instance.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
 
-/** What a few runs at load tell of a model. */
+/** Findings of a few runs of a model at load. */
 export interface Probe {
   /** Whether rows of different requests may share a run, and why or why not. */
   readonly batchable: boolean
@@ -26,23 +26,23 @@ export interface ProbeOptions {
   /** Rows of the larger timing run. */
   readonly maxBatchSize: number
   /**
-   * Others are served meanwhile: no runs for the sake of timing, which such a time would spoil anyway; the cost is what the
-   * runs that compare rows took, until requests tell it better. Default: false.
+   * Whether other models serve meanwhile: no runs are made for timing, which the load would distort anyway; the cost is that of the runs
+   * that compare rows, until requests give a better one. Default: false.
    */
   readonly gentle?: boolean
 }
 
-/** A float of a batched run may differ from the single run by this much, relative to its size, and as much absolutely: kernels sum in another order. */
+/** Allowed difference between a float of a batched run and of the single run, relative plus absolute: kernels sum in another order. */
 export const PROBE_TOLERANCE = { relative: 1e-3, absolute: 1e-4 } as const
 
-/** Timing stops after this much, so that slow models do not start slowly. */
+/** Time limit of the timing runs, so that slow models do not start slowly. */
 const TIMING_BUDGET_MS = 60
 const SLOW_ROW_US = 1000
 
 /**
- * Finds out by running whether a model treats rows independently. Declared output shapes do not decide: the commonest
- * converters declare them wrong. Dim 0 of every input must be free, and runs with 1, 2 and 3 rows must return that many
- * rows in every output, equal to single runs.
+ * Finds out by running whether a model treats rows independently. Declared output shapes are not used: the most common converters declare
+ * them wrongly. Dim 0 of every input must be free, and runs with 1, 2 and 3 rows must return that many rows in every output, equal to
+ * single runs.
  */
 export async function probe(options: ProbeOptions): Promise<Probe> {
   const { inputs, instance, outputs } = options
@@ -87,7 +87,7 @@ export async function probe(options: ProbeOptions): Promise<Probe> {
 
 const NO_INPUT: TensorSpec = { name: '', datatype: 'FP32', shape: [], dimensionNames: [] }
 
-/** Why batches and single runs differ, or undefined when they agree. */
+/** The reason why batches and single runs differ, or undefined when they agree. */
 async function compareBatches(
   run: (tensors: readonly Tensor[]) => Promise<readonly Tensor[]>,
   sample: readonly Tensor[],
@@ -129,14 +129,14 @@ function close(a: Tensor, b: Tensor): boolean {
   return true
 }
 
-/** What the runs that were made anyway tell: microseconds by number of rows. */
+/** Cost according to the runs that compared rows. @param times microseconds by number of rows */
 function costOf(times: ReadonlyMap<number, number>, batchable: boolean): Cost {
   const oneUs = times.get(1) ?? 0
   const threeUs = times.get(3)
   return batchable && threeUs !== undefined ? fitCost({ rows: 1, us: oneUs }, { rows: 3, us: threeUs }) : { fixedUs: oneUs, perRowUs: 0 }
 }
 
-/** Times runs of one row and, for batchable models, of many: the best of a few, as noise only adds. */
+/** Times runs of one row and, for batchable models, of many: the fastest of a few counts, as noise only adds time. */
 async function timeRuns(options: ProbeOptions, batchable: boolean): Promise<Cost> {
   const deadline = performance.now() + TIMING_BUDGET_MS
   const best = async (rows: number): Promise<number> => {
@@ -150,7 +150,7 @@ async function timeRuns(options: ProbeOptions, batchable: boolean): Promise<Cost
   const one = { rows: 1, us: await best(1) }
   const manyRows = Math.min(options.maxBatchSize, one.us > SLOW_ROW_US ? 4 : 16)
   if (!batchable || manyRows < 2) return { fixedUs: one.us, perRowUs: 0 }
-  // Rows beyond those of the probe may be refused: then only a single row is known.
+  // The model may refuse more rows than the probe used: then only the cost of a single row is known.
   const many = await best(manyRows).catch(() => undefined)
   return many === undefined ? { fixedUs: one.us, perRowUs: 0 } : fitCost(one, { rows: manyRows, us: many })
 }

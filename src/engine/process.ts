@@ -15,18 +15,18 @@ export interface ProcessOptions {
   readonly runTimeoutMs: number
   /** Resident memory beyond which the process is killed. */
   readonly memoryLimitMb: number | undefined
-  /** Threads beyond which it is. Default: as many as the system lets it have. */
+  /** Number of threads beyond which the process is killed. Default: only the limit of the system. */
   readonly threadLimit?: number
 }
 
-/** A program that holds an instance, and how messages reach it over its descriptor 3. */
+/** A program that holds an instance, and the encoding of messages over its descriptor 3. */
 export interface Program {
   readonly command: string
   readonly args: readonly string[]
   readonly environment: NodeJS.ProcessEnv
-  /** Where it runs. Default: where this process does. */
+  /** Working directory of the program. Default: that of this process. */
   readonly folder?: string
-  /** An open file that it finds as descriptor 4. */
+  /** An open file, which the program gets as descriptor 4. */
   readonly file?: number
   readonly frames: (
     pipe: Duplex,
@@ -42,7 +42,7 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
   return openProgram({ command: process.execPath, args, environment, frames: openFrames<FromInstance, ToInstance> }, spec, options)
 }
 
-/** The same in a program of the caller's. */
+/** As {@link openProcess}, with a program that the caller gives. */
 export async function openProgram(program: Program, spec: InstanceSpec, options: ProcessOptions): Promise<Instance> {
   const { command, args, environment, folder, file, frames } = program
   const child = spawn(command, args, {
@@ -52,7 +52,7 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
   })
   const spawned = Promise.withResolvers<void>()
   child.once('error', (error) => spawned.reject(error))
-  // Without descriptors to spare, Node tells so later and has opened no pipes.
+  // Without free descriptors, Node has opened no pipes and reports the error later.
   if ((child.stdio as unknown) === undefined) {
     child.once('spawn', () => spawned.resolve())
     await spawned.promise.catch((error: unknown) => {
@@ -87,7 +87,7 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
       child.kill('SIGKILL')
     },
   )
-  // Writing to a child that has just died is reported by its exit.
+  // A failed write to a child that has just died is reported by its exit.
   pipe.on('error', () => {})
   const watch = options.memoryLimitMb === undefined ? undefined : setInterval(() => checkMemory(), MEMORY_CHECK_MS)
   watch?.unref()
@@ -106,7 +106,7 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
     child.kill('SIGKILL')
   }
   child.on('error', (error) => {
-    // One that was never started does not exit either.
+    // A process that was never started emits no exit event either.
     clearInterval(watch)
     instance.exited({ reason: 'error', message: error.message })
   })

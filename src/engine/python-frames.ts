@@ -6,25 +6,25 @@ import type { FromInstance, ToInstance } from './messages.ts'
 import type { TensorSpec } from '../tensor/tensor.ts'
 import type { ErrorCode } from '../core/errors.ts'
 
-/** Length of what follows and length of the header, both 4 bytes, little-endian. */
+/** Prefix of a message: length of the rest and length of the header, each 4 bytes, little-endian. */
 const PREFIX_BYTES = 8
-/** An answer of a model that is larger is refused: whoever sends it may want to fill our memory. */
+/** Largest answer of a model that is accepted: a hostile model may try to fill the memory. */
 const ANSWER_BYTES_MAX = 256 * 1024 * 1024
-/** So is a header: JSON grows when it is read, and tensors are not in it. */
+/** Largest header that is accepted: JSON grows when it is parsed, and a header contains no tensors. */
 const HEADER_BYTES_MAX = 64 * 1024
-/** An hour, which no run is given. */
+/** Cap on the compute time that a worker reports: an hour, which no run is given. */
 const COMPUTE_US_MAX = 3.6e9
 
-/** What is waited for: the answers to one message, and of a run what it asks. */
+/** Expected answers to one message, and for a run its id, rows and requested outputs. */
 interface Expected {
   readonly types: readonly FromInstance['type'][]
   readonly run?: { readonly id: number; readonly rows: number; readonly outputs: readonly TensorSpec[] }
 }
 
 /**
- * Messages to and from `engine/python/worker.py`: a prefix, a header of JSON, and the tensors that it lists, as `tensor/binary` writes them.
- * What comes is believed in nothing, as a model that runs code may send whatever it likes: it is an answer to what was asked, no larger
- * than that can be, or the stream is broken.
+ * Messages to and from `engine/python/worker.py`: a prefix, a JSON header, and the tensors that the header lists, as `tensor/binary` writes
+ * them. Received messages are not trusted, as a model that runs code may send anything: a message that does not answer the request, or is
+ * larger than its answer can be, breaks the stream.
  */
 export function pythonFrames({ inputs, outputs }: Pick<InstanceSpec, 'inputs' | 'outputs'>) {
   return (pipe: Duplex, receive: (message: FromInstance) => void, onBroken: (error: unknown) => void): ((message: ToInstance) => void) => {
@@ -34,7 +34,7 @@ export function pythonFrames({ inputs, outputs }: Pick<InstanceSpec, 'inputs' | 
     let frame: Buffer | undefined
     let filled = 0
     let broken = false
-    /** Takes what it needs of the bytes, and answers how many that were. */
+    /** Takes the bytes that the current message needs, and returns their number. */
     const take = (bytes: Buffer): number => {
       const [next] = expected
       if (next === undefined) throw new TypeError('a message that nobody has asked for')
@@ -104,12 +104,12 @@ function encode(message: ToInstance, inputs: readonly TensorSpec[]): { readonly 
     return { header: { ...message, spec: { python, inputs: takes, outputs: gives } }, blobs: [] }
   }
   if (message.type !== 'run') return { header: message, blobs: [] }
-  // What a run is given is its own, so nobody writes into it while it is being sent.
+  // A run owns its inputs, so nobody writes into them while they are sent.
   const blobs = message.data.map((data, index) => encodeBinary({ ...inputs[index]!, shape: message.shapes[index]!, data }))
   return { header: { ...message, data: blobs.map(({ length }) => length) }, blobs }
 }
 
-/** @throws TypeError, RangeError, SlipwayError for what is no answer to what was asked */
+/** @throws TypeError, RangeError, SlipwayError for a message that is no valid answer to the request */
 function decode(frame: Buffer, { types, run }: Expected): FromInstance {
   const headerBytes = frame.readUInt32LE(0)
   if (headerBytes > HEADER_BYTES_MAX) throw new RangeError(`a header of ${headerBytes} bytes`)
@@ -118,7 +118,7 @@ function decode(frame: Buffer, { types, run }: Expected): FromInstance {
   if (run !== undefined && message['id'] !== run.id) throw new TypeError('an answer to another run')
   switch (type) {
     case 'loaded':
-      // What a process holds is asked of the kernel.
+      // The memory of a process is asked of the kernel.
       return { type, memoryBytes: 0 }
     case 'closed':
       return { type }
@@ -147,7 +147,7 @@ function decode(frame: Buffer, { types, run }: Expected): FromInstance {
   }
 }
 
-/** A shape that the output can have: as it was promised, a row for each row, and nothing without elements but for no rows. */
+/** Returns `shape` if the output can have it: as declared, one row for each input row, and no empty dimension except for zero rows. */
 function shapeOf({ name, shape: promised }: TensorSpec, shape: readonly number[], rows: number): readonly number[] {
   const asPromised = shape.length === promised.length && shape.every((size, axis) => promised[axis] === -1 || promised[axis] === size)
   const ofTheseRows = promised[0] !== -1 || shape[0] === rows
@@ -162,7 +162,7 @@ function wireError(value: unknown, otherwise: ErrorCode): { code: ErrorCode; mes
   return { code: known ?? otherwise, message: String(message).slice(0, 2000) }
 }
 
-/** What a model can be the reason of. */
+/** Error codes that a model can cause. */
 const FOR_MODELS = [
   'SLW_LOAD_FAILED',
   'SLW_DEPENDENCY_MISSING',

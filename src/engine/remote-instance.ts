@@ -5,21 +5,21 @@ import type { Instance, InstanceEnd, InstanceSpec, RunResult } from './instance.
 import type { FromInstance, ToInstance } from './messages.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
-/** How messages reach an instance elsewhere, and how it is made to end. */
+/** Connection to an instance in a thread or process: sends messages and ends the instance. */
 export interface Transport {
   readonly kind: 'thread' | 'process'
   /** Whether the model is to be loaded at low priority. */
   readonly gentle: boolean
   send(message: ToInstance): void
-  /** Ends it without waiting. A thread inside the runtime cannot be ended (the process would abort): it is left alone. */
+  /** Ends the instance without waiting. A thread inside the runtime cannot be ended (the process would abort): it is left alone. */
   kill(): void
-  /** The model was given back: nothing is asked of the instance any more. */
+  /** Called when the model was unloaded: the instance gets no more requests. */
   closed(): void
-  /** Loading and warming are over. */
+  /** Called when loading and warming are over. */
   serve?(): void
-  /** Takes a message that has come and was not yet told. */
+  /** Takes a message that has arrived and was not yet delivered. */
   poll?(): void
-  /** What it holds now, where that can be told apart from the rest of this process. */
+  /** Memory of the instance now, where it can be told apart from the rest of this process. */
   memoryBytes(): number | undefined
 }
 
@@ -31,7 +31,7 @@ interface Pending {
   timer: NodeJS.Timeout | undefined
 }
 
-/** What an instance in a thread and one in a process have in common: one run at a time, time limits, an end that is told. */
+/** Common part of instances in threads and processes: one run at a time, time limits, a reported end. */
 export class RemoteInstance implements Instance {
   readonly kind: 'thread' | 'process'
   readonly ended: Promise<InstanceEnd>
@@ -43,7 +43,7 @@ export class RemoteInstance implements Instance {
   readonly #loaded = Promise.withResolvers<void>()
   readonly #gone = Promise.withResolvers<void>()
   #pending: Pending | undefined
-  /** A run whose caller was given a time-out, still going on. */
+  /** A run that still goes on after its caller was given a time-out. */
   #overdue: PromiseWithResolvers<void> | undefined
   #nextId = 1
   #loadedBytes: number | undefined
@@ -105,7 +105,7 @@ export class RemoteInstance implements Instance {
           outputs: this.#outputIndices(outputs),
         })
       } catch (error) {
-        // What cannot be sent was never started: the instance is free.
+        // A run that could not be sent was never started: the instance is free.
         clearTimeout(timer)
         this.#pending = undefined
         reject(new SlipwayError('SLW_INTERNAL', `the inputs cannot be sent to the instance: ${messageOf(error)}`, { cause: error }))
@@ -113,7 +113,7 @@ export class RemoteInstance implements Instance {
     })
   }
 
-  /** Undefined, the shorter message, where all outputs are asked for in order. */
+  /** Undefined where all outputs are requested in order, for a shorter message. */
   #outputIndices(outputs: readonly string[]): readonly number[] | undefined {
     const names = this.#outputNames
     if (outputs.length === names.length && outputs.every((name, index) => name === names[index])) return undefined
@@ -177,7 +177,7 @@ export class RemoteInstance implements Instance {
     return undefined
   }
 
-  /** The other side is no more, or is given up: whoever waits is told. */
+  /** Called when the other side has ended or is given up: rejects all pending calls. */
   fail(end: InstanceEnd): void {
     if (this.#dead) return
     this.#dead = true
@@ -196,7 +196,7 @@ export class RemoteInstance implements Instance {
     if (this.#closing === undefined) this.#end.resolve(end)
   }
 
-  /** The thread or process is really gone. */
+  /** Called when the thread or process has really ended. */
   exited(end: InstanceEnd): void {
     this.fail(end)
     this.#gone.resolve()
@@ -217,7 +217,7 @@ export class RemoteInstance implements Instance {
     const patience = this.kind === 'process' ? 5000 : this.#runTimeoutMs + 5000
     const timer = setTimeout(() => {
       if (this.kind === 'process') this.#transport.kill()
-      // A thread that never comes back is abandoned: ending it would end the process.
+      // A thread that never returns is abandoned: ending it would end the process.
       else this.#gone.resolve()
     }, patience)
     timer.unref()

@@ -19,8 +19,8 @@ function loadOrt(): Ort {
   forbidTelemetry()
   const holder = globalThis as { Float16Array?: unknown }
   const native = holder.Float16Array
-  // The binding (1.30) takes FP16 as Uint16Array only, but its JavaScript side picks the global Float16Array when it sees
-  // one. It looks once, when the first tensor is made: hide the global until then.
+  // The binding (1.30) takes FP16 as Uint16Array only, but its JavaScript side picks the global Float16Array when there is one. The choice
+  // is made once, at the first tensor: the global is hidden until then.
   delete holder.Float16Array
   try {
     const ort = createRequire(import.meta.url)('onnxruntime-node') as Ort
@@ -45,7 +45,7 @@ export function prepareRuntime(): void {
   loadOrt()
 }
 
-/** Bytes of the model file: what a session holds at least. */
+/** Bytes of the model file: the minimum that a session holds. */
 export function weightsOf({ source }: InstanceSpec): number {
   return 'path' in source ? (statSync(source.path, { throwIfNoEntry: false })?.size ?? 0) : source.bytes.byteLength
 }
@@ -56,7 +56,7 @@ export interface Session {
   close(): Promise<void>
 }
 
-/** @throws SLW_LOAD_FAILED with the words of the runtime */
+/** @throws SLW_LOAD_FAILED with the message of the runtime */
 export async function openSession(spec: InstanceSpec): Promise<Session> {
   const ort = loadOrt()
   const options: InferenceSession.SessionOptions = {
@@ -129,15 +129,15 @@ function narrow(values: Float32Array): Uint16Array {
   return bits
 }
 
-/** The words of the runtime without its source paths. */
+/** The error message of the runtime without its source paths. */
 function tidy(message: string): string {
   return message.replaceAll(/\/(?:[\w.@-]+\/)+(?:onnxruntime|include)\/\S+?:\d+ \S+ ?/g, '').trim()
 }
 
 /**
- * ONNX Runtime for JavaScript passes on the text of an error without its status code. A kernel that fails on inputs which fit
- * the signature failed because of their values (an index out of bounds, shapes that do not go together): the caller's to
- * mend, unless it ran out of memory.
+ * ONNX Runtime for JavaScript passes on the text of an error without its status code. A kernel that fails on inputs which fit the signature
+ * failed because of their values (an index out of bounds, shapes that do not go together): the caller has to mend them, unless the kernel
+ * ran out of memory.
  */
 const ABOUT_INPUTS = /non-zero status code returned|got invalid dimensions|invalid rank|unexpected input data type/i
 const ABOUT_MEMORY = /alloc|out of memory/i

@@ -8,7 +8,7 @@ import { pythonFrames } from './python-frames.ts'
 import type { Instance, InstanceSpec } from './instance.ts'
 import type { ProcessOptions } from './process.ts'
 
-/** Many times those of the libraries of scikit-learn on a large machine. */
+/** Limit of threads: many times those that the libraries of scikit-learn start on a large machine. */
 const THREADS_MAX = 1024
 
 export interface SandboxOptions extends ProcessOptions {
@@ -18,8 +18,8 @@ export interface SandboxOptions extends ProcessOptions {
 }
 
 /**
- * Starts an instance of a model that is a Python object: in an interpreter that can read Python and its packages and nothing else, with
- * the model as an open file, no network, no other programs, and an environment without anything of ours (docs/decisions/0012).
+ * Starts an instance of a model that is a Python object: in an interpreter that can read Python and its packages and nothing else, with the
+ * model as an open file, no network, no other programs, and an environment without variables of this process (docs/decisions/0012).
  */
 export async function openSandbox(spec: InstanceSpec, options: SandboxOptions): Promise<Instance> {
   const { python, memoryLimitMb } = options
@@ -36,7 +36,7 @@ export async function openSandbox(spec: InstanceSpec, options: SandboxOptions): 
         OMP_NUM_THREADS: threads,
         OPENBLAS_NUM_THREADS: threads,
         MKL_NUM_THREADS: threads,
-        // Processes of its own it cannot have.
+        // The sandbox allows no child processes.
         JOBLIB_MULTIPROCESSING: '0',
       },
       folder: '/',
@@ -48,7 +48,7 @@ export async function openSandbox(spec: InstanceSpec, options: SandboxOptions): 
   )
 }
 
-/** As a shell finds it: what has a `/` from the current folder, a name on the PATH. @throws SLW_CONFIG_INVALID where there is none */
+/** Finds a program as a shell does: a path with `/` from the current folder, a name on the PATH. @throws SLW_CONFIG_INVALID if missing */
 function programOf(python: string): string {
   const places = python.includes('/')
     ? [resolve(python)]

@@ -25,7 +25,7 @@ export interface SlotOptions {
   readonly onAvailable: () => void
   /** Called when another instance has taken the place of one that ended. */
   readonly onRecovered?: () => void
-  /** Called once for each end that nobody asked for. */
+  /** Called once for each time that an instance ends by itself. */
   readonly onFailure: (end: InstanceEnd) => void
 }
 
@@ -39,7 +39,7 @@ export interface SlotStatus {
   readonly memoryBytes: number | undefined
 }
 
-/** The place of one instance: keeps one running, replaces one that ends. One state machine. */
+/** Keeps one instance running and replaces it when it ends. One state machine. */
 export class InstanceSlot {
   readonly #options: SlotOptions
   #state: SlotState = 'starting'
@@ -138,12 +138,12 @@ export class InstanceSlot {
     }
   }
 
-  /** Runs a batch; the caller has checked `available`. Afterwards `onAvailable` is called when the slot is free again. */
+  /** Runs a batch; the caller has checked `available`. After a time-out, `onAvailable` is called when the slot is free again. */
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult> {
     return this.#use((instance) => instance.run(inputs, outputs))
   }
 
-  /** The same in parts; of an instance that has none, as one. */
+  /** As `run`, with the answer in parts; an instance without `stream` gives one part. */
   stream(inputs: readonly Tensor[], outputs: readonly string[], onPart: (outputs: readonly Tensor[]) => void): Promise<RunResult> {
     return this.#use(async (instance) => {
       if (instance.stream !== undefined) return await instance.stream(inputs, outputs, onPart)
@@ -167,7 +167,7 @@ export class InstanceSlot {
     }
   }
 
-  /** A run whose caller got a time-out goes on in its thread: the slot takes nothing until it is over. */
+  /** A run whose caller got a time-out goes on in its thread: the slot takes no run until it is over. */
   #awaitIdle(instance: Instance): void {
     this.#timeouts++
     this.#recordFailure('run timeout', 'a run exceeded runTimeoutMs; the thread is left to finish it')

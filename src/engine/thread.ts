@@ -9,28 +9,28 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Instance, InstanceEnd, InstanceSpec } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
 
-/** JavaScript heap of an instance thread; tensors live outside it. Beyond it the thread ends, and only the thread. */
+/** Limit of the JavaScript heap of an instance thread; tensors live outside it. Beyond the limit the thread ends, and only the thread. */
 const HEAP_LIMIT_MB = 512
 
-/** How long a load gives way to others: on a machine without a free core it would otherwise take minutes. */
+/** Time limit of the low priority of a load: on a machine without a free core the load would otherwise take minutes. */
 const GENTLE_MS = 5000
 
-/** What a thread is told before it loads its modules. */
+/** Data that a thread gets before it loads its modules. */
 export interface ThreadData {
-  /** Whether it works at low priority until it is told to serve. */
+  /** Whether the thread works at low priority until the message `serve`. */
   readonly gentle: boolean
-  /** The other end of the way that its messages go. */
+  /** The end of the message channel that the thread uses. */
   readonly port: MessagePort
 }
 
 export interface ThreadOptions {
   readonly runTimeoutMs: number
   /**
-   * Whether others serve meanwhile: it then works at low priority, where the system allows that, until it has been told to
-   * serve, five seconds at most. Default: false.
+   * Whether other models serve meanwhile: the thread then works at low priority, where the system allows that, until `serve` is called,
+   * five seconds at most. Default: false.
    */
   readonly gentle?: boolean
-  /** Where threads come from and go to, if they are to be used again. Default: a thread ends with its instance. */
+  /** Pool that threads are taken from and returned to. Default: a thread ends with its instance. */
   readonly spares?: SpareThreads
 }
 
@@ -41,7 +41,7 @@ export async function openThread(spec: InstanceSpec, { runTimeoutMs, gentle = fa
   const patience = lowered ? setTimeout(() => restoreThreadPriority(getPriority()), GENTLE_MS) : undefined
   patience?.unref()
   const thread = spares?.take() ?? new InstanceThread(lowered)
-  // One that was begun beside others that serve is wanted now.
+  // A spare thread may still work at low priority.
   if (!lowered) thread.raise()
   const instance: RemoteInstance = new RemoteInstance(
     {
@@ -78,17 +78,17 @@ export async function openThread(spec: InstanceSpec, { runTimeoutMs, gentle = fa
 
 /** A worker thread for one instance after another. */
 class InstanceThread {
-  /** Whom its messages are for. */
+  /** The instance that gets the messages of the thread. */
   occupant: RemoteInstance | undefined
-  /** Called when it ends by itself while nobody is in it. */
+  /** Called when the thread ends by itself while it has no instance. */
   onEnd: (() => void) | undefined
   readonly #port: MessagePort
   readonly #ended: Promise<void>
-  /** It works at low priority. */
+  /** Whether the thread works at low priority. */
   #low: boolean
 
   constructor(gentle: boolean) {
-    // A channel of its own and not that of the thread: from it results can be taken at any time (`poll`).
+    // A channel of its own instead of that of the worker: results can be taken from it at any time (`poll`).
     const { port1: port, port2 } = new MessageChannel()
     const data: ThreadData = { gentle, port: port2 }
     const worker = new Worker(entryUrl('engine/worker-thread'), {
@@ -108,7 +108,7 @@ class InstanceThread {
     })
     this.#ended = new Promise((resolve) => {
       worker.on('exit', (code) => {
-        // What it sent before it ended is still on its way.
+        // Messages that the thread sent before it ended are still on their way.
         while (this.#take());
         port.close()
         resolve()
@@ -118,7 +118,7 @@ class InstanceThread {
     })
   }
 
-  /** To the priority that who serves has. */
+  /** Raises the thread to the priority of the process. */
   raise(): void {
     if (this.#low) this.send({ type: 'serve', nice: getPriority() })
     this.#low = false
@@ -147,25 +147,25 @@ class InstanceThread {
 }
 
 /**
- * Threads whose model was given back, for the next one: to start a thread takes a tenth of a second of a core, which a switch
- * under load would take from those who are served.
+ * Pool of threads whose model was unloaded, for the next model: starting a thread takes a tenth of a second of a core, which a switch under
+ * load would take from requests.
  */
 export class SpareThreads implements AsyncDisposable {
   readonly #max: number
   readonly #idle: InstanceThread[] = []
   #closed = false
 
-  /** @param max how many are kept at most; each holds about 20 MB */
+  /** @param max number of threads that are kept at most; each holds about 20 MB */
   constructor(max: number) {
     this.#max = max
   }
 
-  /** Starts threads before they are wanted, at low priority where the system allows that. @param count how many there are to be in all */
+  /** Starts threads before they are needed, at low priority where the system allows that. @param count number of idle threads in total */
   prepare(count: number): void {
     try {
       while (!this.#closed && this.#idle.length < Math.min(count, this.#max)) this.keep(new InstanceThread(canLowerPriority()))
     } catch {
-      // The system has no threads to spare: the change that wants them tells of it.
+      // The system allows no more threads: the change that needs them reports it.
     }
   }
 
@@ -175,7 +175,7 @@ export class SpareThreads implements AsyncDisposable {
     return thread
   }
 
-  /** Whether it was taken in. */
+  /** Returns whether the thread was taken into the pool. */
   keep(thread: InstanceThread): boolean {
     if (this.#closed || this.#idle.length >= this.#max) return false
     this.#idle.push(thread)
@@ -183,7 +183,7 @@ export class SpareThreads implements AsyncDisposable {
     return true
   }
 
-  /** Ends those that are idle, and takes in no more. */
+  /** Ends the idle threads, and takes no more into the pool. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
     for (let thread = this.take(); thread !== undefined; thread = this.take()) await thread.end()

@@ -8,11 +8,11 @@ import type { Session } from './runtime.ts'
 import type { InstanceSpec, WireError } from './instance.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
 
-/** The inside of a thread or process instance: answers messages with one loaded session, one after another. */
+/** Inner side of an instance in a thread or process: answers messages with one loaded session, one after another. */
 export function hostInstance(post: (message: FromInstance) => void, exit: () => void): (message: ToInstance) => void {
   let session: Session | undefined
   let spec: InstanceSpec | undefined
-  // Messages are worked off one after the other: a close waits for the run before it.
+  // Messages are handled one after the other: a close waits for the run before it.
   let last: Promise<void> = Promise.resolve()
   const handle = async (message: ToInstance): Promise<void> => {
     switch (message.type) {
@@ -22,7 +22,7 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
             throw new Error(`the instance speaks version ${WIRE_VERSION}, was sent ${String(message.v)}`)
           if (message.gentle) lowerThreadPriority()
           spec = message.spec
-          // The library itself is there once, whatever is loaded into it.
+          // The library is loaded first, once for all models, so that its memory is not counted as the model's.
           prepareRuntime()
           const { opened, bytes } = await measureOpening(() => openSession(message.spec), weightsOf(spec))
           session = opened
@@ -74,7 +74,7 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
   }
   return (message) => {
     last = last.then(() => handle(message))
-    // An error that no message can carry ends the instance, loudly: the parent sees it as a crash.
+    // An error that no message can carry ends the instance: the parent sees it as a crash.
     last.catch((error: unknown) => {
       setImmediate(() => {
         throw error

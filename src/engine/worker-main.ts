@@ -1,4 +1,4 @@
-/** What a worker thread with one instance does. */
+/** Main module of a worker thread with one instance. */
 import { isMainThread, workerData } from 'node:worker_threads'
 import { transferList } from './messages.ts'
 import { hostInstance } from './worker-host.ts'

@@ -5,10 +5,10 @@ import { hostInstance } from './worker-host.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
 
 const pipe = new Socket({ fd: 3, readable: true, writable: true })
-// The parent is gone, however it ended: nobody is left to answer.
+// The parent has ended: nobody is left to answer to.
 pipe.on('close', () => process.exit(0))
 pipe.on('error', () => process.exit(0))
-// A terminal sends Ctrl-C to the whole group; the parent drains first and closes us itself.
+// A terminal sends Ctrl-C to the whole group; the parent drains first and closes this process itself.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 const receive = hostInstance(

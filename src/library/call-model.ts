@@ -18,7 +18,7 @@ export interface Call {
 
 const nextId = createIds()
 
-/** Asks from within the process. @throws as the server would answer, and as `prepare` */
+/** Runs a prediction within this process. @throws as the server would answer, and as `prepare` */
 export function callModel(dataPlane: DataPlane, call: Call): Promise<readonly Tensor[]> {
   return new Promise((resolve, reject) => infer(dataPlane, new LibraryCaller(call, dataPlane.clock.monotonicMs(), { resolve, reject })))
 }
@@ -28,7 +28,7 @@ interface Outcome {
   readonly reject: (error: SlipwayError) => void
 }
 
-/** A call of an application. What it asks is there already. */
+/** A call of an application. Its inputs are at hand: nothing has to be collected. */
 class LibraryCaller implements Caller<undefined> {
   readonly protocol = 'library'
   readonly requestId: string
@@ -49,7 +49,7 @@ class LibraryCaller implements Caller<undefined> {
   }
 
   terms(): Terms {
-    // An application knows how long it wants to wait, whatever the model's own limit is.
+    // An application may wait longer than the model's own limit.
     return { endpoint: this.#call.endpoint, priority: 0, timeoutMs: this.#call.timeoutMs, patient: true }
   }
 

@@ -11,9 +11,9 @@ import type { Logger } from '../core/log.ts'
 import type { FollowStatus } from '../following/types.ts'
 import type { DataPlane } from '../serving/data-plane.ts'
 
-/** Where the versions of `models:/NAME@ALIAS` come from, and when the alias is looked at. */
+/** Control plane of `models:/NAME@ALIAS`, and when the alias is looked up. */
 export interface FollowModelOptions {
-  /** URL of the control plane, or more of it. */
+  /** URL of the control plane, alone or with environment, API key and CA. */
   readonly controlPlane: string | { readonly url: string; readonly environment?: string; readonly apiKey?: string; readonly ca?: string }
   /**
    * `notification`: as soon as the alias moves. `manual`: when `refresh` is called. Or at the times of a cron line, with an IANA time
@@ -22,20 +22,20 @@ export interface FollowModelOptions {
   readonly follow?: 'notification' | 'manual' | { readonly cron: string; readonly timeZone?: string }
   /** Folder for versions, shared with servers on this machine. Default: ~/.cache/slipway/store. */
   readonly store?: string
-  /** What versions on this machine may take together, megabytes. Default: 20480. */
+  /** Disk space for all versions on this machine, megabytes. Default: 20480. */
   readonly storeMb?: number
 }
 
-/** A model that is had from a control plane, and follows it. */
+/** A model that comes from a control plane, and follows it. */
 export interface FollowedModel extends AsyncDisposable {
-  /** Of the endpoint in the data plane. */
+  /** Name of the endpoint in the data plane. */
   readonly name: string
   status(): FollowStatus
-  /** Looks at the alias now. @throws SLW_UNREACHABLE; why the version that it points to is not served */
+  /** Looks up the alias now. @throws SLW_UNREACHABLE; the reason why the version that the alias points to is not served */
   refresh(): Promise<void>
 }
 
-/** `models:/churn@champion` or `models:/churn/3`; undefined for what is a path. @throws SLW_CONFIG_INVALID for one that is neither */
+/** Reads `models:/churn@champion` or `models:/churn/3`; undefined for a path. @throws SLW_CONFIG_INVALID for other text after `models:/` */
 export function referenceOf(text: string): { readonly reference: string; readonly model: string } | undefined {
   if (!text.startsWith('models:/')) return undefined
   const reference = text.slice('models:/'.length).replace(/^\/+/, '')
@@ -43,7 +43,7 @@ export function referenceOf(text: string): { readonly reference: string; readonl
   throw new SlipwayError('SLW_CONFIG_INVALID', `"${text}" names no version; expected models:/NAME@ALIAS or models:/NAME/NUMBER`)
 }
 
-/** Has the version that a reference means loaded, and the next ones as they come. @throws why no version could be had */
+/** Loads the version that a reference points to, and the next ones as they come. @throws the reason why none could be loaded */
 export async function followModel(
   { reference, model }: { readonly reference: string; readonly model: string },
   { controlPlane, follow = 'notification', store, storeMb = STORE_MB }: FollowModelOptions,
@@ -91,7 +91,7 @@ function notThere(reference: string, url: string): SlipwayError {
   return new SlipwayError('SLW_NOT_FOUND', `${url} knows no version for ${reference}`)
 }
 
-/** @throws SLW_CONFIG_INVALID for a line or zone that is none */
+/** @throws SLW_CONFIG_INVALID for an invalid cron line or time zone */
 function atTimes({ cron, timeZone = 'UTC' }: { cron: string; timeZone?: string }, act: () => Promise<void>, log: Logger): Disposable {
   try {
     const job = new Cron(cron, { timezone: timeZone, mode: '5-part', unref: true, protect: true }, () =>

@@ -34,7 +34,7 @@ export interface LoadModelOptions extends ServingOptions, Partial<FollowModelOpt
 }
 
 export interface CallOptions {
-  /** Gives the call up: what waits is dropped, what runs is thrown away. */
+  /** Cancels the call: a waiting request is dropped, the result of a running one is discarded. */
   readonly signal?: AbortSignal
   /** Milliseconds the call may wait. Default: `requestTimeoutMs`. */
   readonly timeoutMs?: number
@@ -43,10 +43,10 @@ export interface CallOptions {
 /** A model inside an application: the engine of the server without its sockets. */
 export interface Model extends AsyncDisposable {
   readonly name: string
-  /** Of a model that follows an alias: the one that answers now, as are `signature` and `details`. */
+  /** The version that answers now: it changes as an alias moves, and so do `signature` and `details`. */
   readonly version: string
   readonly signature: Signature
-  /** What was found out at load: package, probe, resolved serving options. */
+  /** Results of the load: package, probe, resolved serving options. */
   readonly details: Pick<Loaded, 'package' | 'probe' | 'serving' | 'times'>
   /**
    * Answers people's rows: one row in, one answer out; a list in, a list out. PNG or JPEG bytes for models of pictures.
@@ -55,21 +55,21 @@ export interface Model extends AsyncDisposable {
    */
   predict(rows: readonly unknown[], options?: CallOptions): Promise<Answer[]>
   predict(row: unknown, options?: CallOptions): Promise<Answer>
-  /** Tensors in, tensors out. Their memory is taken over and must not be used afterwards. */
+  /** Tensors in, tensors out. The memory of the inputs is taken over and must not be used afterwards. */
   infer(inputs: readonly Tensor[], options?: CallOptions & { readonly outputs?: readonly string[] }): Promise<readonly Tensor[]>
   /**
-   * Of a model that follows an alias: looks at it now, whatever `follow` says. One of files has nothing to look at.
-   * @throws SLW_UNREACHABLE, or why the version that the alias points to is not served; the one before goes on answering
+   * Looks up the alias that the model follows now, whatever `follow` says; does nothing for a model of files.
+   * @throws SLW_UNREACHABLE, or the reason why the version that the alias points to is not served; the one before goes on answering
    */
   refresh(): Promise<void>
-  /** How following goes; undefined for a model of files. */
+  /** State of following; undefined for a model of files. */
   readonly following: FollowStatus | undefined
   /** Ends the instances; calls in flight are answered first. Closing twice is fine. */
   close(): Promise<void>
 }
 
 /**
- * Loads a model file or package folder, or what a control plane knows as `models:/NAME@ALIAS` or `models:/NAME/NUMBER`: the version is
+ * Loads a model file or package folder, or a version of a control plane (`models:/NAME@ALIAS` or `models:/NAME/NUMBER`): the version is
  * then kept in a local store, the next one is loaded beside it as the alias moves, and an outage of the control plane stops nothing.
  * @example await using model = await loadModel('churn.onnx')
  * @example await using model = await loadModel('models:/churn@champion', { controlPlane: 'http://127.0.0.1:8480' })

@@ -4,8 +4,8 @@ import { basename, dirname, join } from 'node:path'
 import { PACKAGE_FILE } from './package-file.ts'
 
 /**
- * Tells one content of a package from the next without reading it: name, size, time of change and inode of every file.
- * Of a bare file, those beside it that carry its name (external data: `model.onnx.data`, `model.onnx_data`) count too.
+ * Identifies the content of a package without reading it: by name, size, modification time and inode of every file. For a bare file, the
+ * files beside it whose names begin with its name (external data: `model.onnx.data`, `model.onnx_data`) count too.
  */
 export async function fingerprintOf(path: string): Promise<string> {
   const hash = createHash('sha256')
@@ -20,7 +20,7 @@ export async function fingerprintOf(path: string): Promise<string> {
       const child = join(path, name)
       if (await add(child)) for (const inner of await visible(child)) await add(join(child, inner))
     }
-    // A numbered version may be described one folder up.
+    // The slipway.yaml of a numbered version may lie one folder up.
     if (/^\d+$/.test(basename(path))) await add(join(dirname(path), PACKAGE_FILE))
   } else {
     for (const name of await visible(dirname(path)))

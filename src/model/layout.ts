@@ -5,7 +5,7 @@ import { FORMATS } from './formats/formats.ts'
 import { PACKAGE_FILE } from './package-file.ts'
 import type { PackageLocation } from './package.ts'
 
-/** Which numbered versions of a model are served. */
+/** Selection of the numbered versions of a model that are served. */
 export type VersionPolicy = 'latest' | 'all' | readonly string[]
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
@@ -51,7 +51,7 @@ export async function findPackages(options: LayoutOptions): Promise<PackageLocat
   return models
 }
 
-/** The versions in a model's folder, or undefined where it is not one. */
+/** The versions in the folder of a model, or undefined where the folder is no model. */
 async function modelFolder(path: string, name: string, policy: VersionPolicy): Promise<PackageLocation[] | undefined> {
   const names = await readdir(path)
   const versions: string[] = []
@@ -72,9 +72,9 @@ async function holdsModel(path: string): Promise<boolean> {
 }
 
 /**
- * The versions that a policy wants, oldest first. What is in no numbered folder has no versions to choose from.
- * @param lenient passes over what a list names and is not there
- * @throws SLW_CONFIG_INVALID naming what is there
+ * The versions that a policy selects, oldest first. A model in no numbered folder has no versions to choose from.
+ * @param lenient whether listed versions that do not exist are skipped
+ * @throws SLW_CONFIG_INVALID with the versions that exist
  */
 export function chooseVersions<T extends PackageLocation>(all: readonly T[], policy: VersionPolicy, name: string, lenient = false): T[] {
   const sorted = all.toSorted((a, b) => Number(a.version) - Number(b.version))

@@ -1,2 +1,2 @@
-/** What describes a package, where somebody has written it. */
+/** Name of the file that describes a package, where there is one. */
 export const PACKAGE_FILE = 'slipway.yaml'

@@ -1,4 +1,4 @@
-/** Model holds model packages: which layout of files is one, in which format, and what stands in it. */
+/** Model holds model packages: their layouts of files, their formats, and their contents. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile, readdir, realpath, stat } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { FORMATS } from './formats/formats.ts'
 import { PACKAGE_FILE } from './package-file.ts'
 import type { ModelFile, ModelFormat } from './formats/format.ts'
 
-/** A model and all that is known of it, read from a folder or a bare file. */
+/** A model and everything known about it, read from a folder or a bare file. */
 export interface ModelPackage {
   readonly name: string
   readonly version: string
@@ -20,11 +20,11 @@ export interface ModelPackage {
   readonly modelPath: string
   readonly modelBytes: number
   readonly document: ModelPackageDocument
-  /** What the file says of itself. */
+  /** Description read from the model file. */
   readonly file: ModelFile
 }
 
-/** Where a package is, as found by the layout or named on the command line. */
+/** Location of a package, found by the layout or named on the command line. */
 export interface PackageLocation {
   readonly name: string
   readonly version: string
@@ -33,7 +33,7 @@ export interface PackageLocation {
 }
 
 /**
- * Reads one model package. A model of Python is described, and not opened.
+ * Reads one model package. A Python model is described, and not opened.
  * @throws SLW_PACKAGE_INVALID, SLW_MODEL_INVALID, SLW_MODEL_UNSAFE, SLW_MODEL_UNSUPPORTED
  */
 export async function readPackage(location: PackageLocation): Promise<ModelPackage> {
@@ -51,17 +51,17 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelPath: real,
     modelBytes: (await stat(real)).size,
     document,
-    // Of what a link points to, what describes it lies beside the link.
+    // The description of a model file that is a link lies beside the link.
     file: await format.read(format.extensions.length === 0 ? modelPath : real),
   }
 }
 
-/** By what the file ends in; whoever names another one is told by the format of most. */
+/** Format by file extension; a file with another one gets its error from the last format, ONNX. */
 function formatOfFile(path: string): ModelFormat {
   return FORMATS.find(({ extensions }) => extensions.some((extension) => path.endsWith(extension))) ?? FORMATS.at(-1)!
 }
 
-/** slipway.yaml of the folder; of the folder above where this one is a numbered version; else nothing is declared. */
+/** slipway.yaml of the folder, or of the folder above for a numbered version; empty where there is none. */
 async function readDocument(folder: string): Promise<ModelPackageDocument> {
   const candidates = [join(folder, PACKAGE_FILE)]
   if (/^\d+$/.test(basename(folder))) candidates.push(join(dirname(folder), PACKAGE_FILE))
@@ -79,8 +79,8 @@ async function readDocument(folder: string): Promise<ModelPackageDocument> {
 }
 
 /**
- * SHA-256 over the files that make up the model and the document without its `serving` part, so that how a model is served
- * never changes what it is.
+ * SHA-256 over the files that make up the model and the document without its `serving` part, so that serving options never change the
+ * digest.
  */
 export async function packageDigest(model: ModelPackage): Promise<string> {
   const hash = createHash('sha256')

@@ -10,7 +10,7 @@ import type { ModelProto } from './model.ts'
 import type { Rewrite } from './rewrite.ts'
 import type { TensorSpec } from '../tensor/tensor.ts'
 
-/** What an ONNX file says of itself, and how the runtime gets it. */
+/** Description of an ONNX file, and the form in which the runtime loads it. */
 export interface OnnxModel {
   readonly format: 'onnx'
   readonly path: string
@@ -74,7 +74,7 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
   }
 }
 
-/** Initialisers that are also inputs: their values are wanted here. */
+/** Names of initialisers that are also inputs: the rewrite needs their values. */
 function initialisedInputs(model: ModelProto): Set<string> {
   const names = new Set(graphOf(model).input.map((input) => input.name))
   return model.irVersion < 4n
@@ -111,7 +111,7 @@ function classifierLabels(model: ModelProto): readonly (string | number)[] | und
   return undefined
 }
 
-/** A rewritten model is loaded from memory, where the runtime finds no files: its external data moves inside. */
+/** Moves external data into the model: a rewritten model is loaded from memory, where the runtime finds no files. */
 async function inlineExternal(
   model: ModelProto,
   external: readonly ExternalData[],

@@ -8,7 +8,7 @@ import type { GraphProto, ModelProto, NodeProto, TensorProto } from './generated
 
 export type { GraphProto, ModelProto, NodeProto, TensorProto } from './generated/onnx_pb.js'
 
-/** Protobuf messages end here; larger models keep their weights in external data. */
+/** Size limit of protobuf messages; larger models keep their weights in external data. */
 const PROTOBUF_BYTES_MAX = 2 ** 31 - 1
 
 /**
@@ -26,7 +26,7 @@ export async function readOnnx(path: string): Promise<ModelProto> {
   return parseOnnx(await readFile(path), path)
 }
 
-/** @param source named in messages */
+/** @param source name of the bytes, for messages */
 export function parseOnnx(bytes: Uint8Array, source: string): ModelProto {
   if (bytes.length === 0) throw new SlipwayError('SLW_MODEL_INVALID', `${source}: the file is empty`)
   let model: ModelProto
@@ -44,7 +44,7 @@ export function parseOnnx(bytes: Uint8Array, source: string): ModelProto {
   return model
 }
 
-/** What the bytes look like instead, when that is easy to tell. */
+/** Note on another format that the bytes look like, or an empty text. */
 function lookAlike(bytes: Uint8Array): string {
   const start = Buffer.from(bytes.subarray(0, 64)).toString('latin1')
   if (start.startsWith('PK')) return ', it looks like a zip archive (PyTorch, Keras)'
@@ -55,7 +55,7 @@ function lookAlike(bytes: Uint8Array): string {
   return ''
 }
 
-/** The bytes of the file. */
+/** Serialises a model to the bytes of its file. */
 export function writeOnnx(model: ModelProto): Uint8Array {
   return toBinary(ModelProtoSchema, model)
 }
@@ -65,7 +65,7 @@ export function graphOf(model: ModelProto): GraphProto {
   return model.graph
 }
 
-/** Every graph of the model: the main one, those inside nodes (If, Loop, Scan), outermost first. */
+/** Every graph of the model: the main one and those inside nodes (If, Loop, Scan), outermost first. */
 export function* graphs(graph: GraphProto): Generator<GraphProto> {
   yield graph
   for (const node of graph.node) yield* graphsOfNode(node)

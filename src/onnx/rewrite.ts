@@ -14,20 +14,20 @@ import { valueType } from './value-type.ts'
 import type { GraphProto, ModelProto, NodeProto } from './model.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
-/** What the rewrites found out and changed. */
+/** Findings and changes of the rewrites. */
 export interface Rewrite {
   /** One line for each change; empty when the file can be used as it is. */
   readonly changes: readonly string[]
   /** Class labels of a removed ZipMap, by the output that now holds the probabilities. */
   readonly labels: ReadonlyMap<string, readonly (string | number)[]>
-  /** Values for inputs that the model gives a default to. */
+  /** Default values of inputs, where the model gives one. */
   readonly defaults: ReadonlyMap<string, Tensor>
 }
 
 /**
- * Changes, in place, what ONNX Runtime for JavaScript cannot do:
+ * Changes, in place, the parts of a model that ONNX Runtime for JavaScript cannot handle:
  * - a final ZipMap (a sequence of maps) becomes the tensor of probabilities, and its keys become class labels;
- * - BF16 inputs and outputs cross the edge as FP32, with a Cast inside (exact in both directions);
+ * - BF16 inputs and outputs are passed as FP32, with a Cast inside (exact in both directions);
  * - an input that also has an initialiser, which the runtime hides and ignores, becomes a real input with a default.
  */
 export function rewriteForRuntime(model: ModelProto): Rewrite {
@@ -69,12 +69,12 @@ function tensorType(elemType: TensorProto_DataType, dims: bigint[]): ReturnType<
   })
 }
 
-/** Initialisers listed as inputs with more values than this in all are weights that an exporter listed needlessly. */
+/** Initialisers listed as inputs with more values than this in total are weights that an exporter listed needlessly. */
 const DEFAULT_VALUES_MAX = 64
 
 /**
- * Before IR version 4 every initialiser had to be listed as an input, so there such inputs are weights. From 4 on they are
- * inputs with a default, unless the exporter listed all weights (`keep_initializers_as_inputs`), told by their size.
+ * Before IR version 4 every initialiser had to be listed as an input, so there such inputs are weights. From 4 on they are inputs with a
+ * default, unless the exporter listed all weights (`keep_initializers_as_inputs`), which their size shows.
  */
 function exposeInitialisedInputs(model: ModelProto, graph: GraphProto, changes: string[]): Map<string, Tensor> {
   const defaults = new Map<string, Tensor>()
@@ -136,7 +136,7 @@ function setElemType(value: GraphProto['input'][number], elemType: TensorProto_D
 function renameUses(graph: GraphProto, from: string, to: string): void {
   for (const inner of graphs(graph)) {
     for (const node of inner.node) node.input = node.input.map((name) => (name === from ? to : name))
-    // A branch of If may hand an outer value straight through.
+    // A branch of If may pass an outer value straight through.
     if (inner !== graph) for (const output of inner.output) if (output.name === from) output.name = to
   }
 }
@@ -162,7 +162,7 @@ function castNode(input: string, output: string, to: TensorProto_DataType): Node
   })
 }
 
-/** Refuses by name what is left and cannot be carried. */
+/** Refuses, by name, inputs, outputs and initialisers that cannot be served. */
 export function refuseUnsupported(model: ModelProto, path: string): void {
   const graph = graphOf(model)
   for (const [kind, values] of [

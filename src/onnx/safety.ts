@@ -10,7 +10,7 @@ const EXTERNAL = 1
 /** A part of a file beside the model that holds the values of a tensor. */
 export interface ExternalData {
   readonly tensor: string
-  /** Names are unique in their graph only: this is the tensor meant. */
+  /** The tensor itself, as names are unique in their graph only. */
   readonly proto: TensorProto
   readonly location: string
   readonly offset: number
@@ -18,10 +18,10 @@ export interface ExternalData {
 }
 
 /**
- * Refuses a model that reaches outside its folder or claims sizes that its data cannot have.
- * External data must be a plain file below the folder of the model: no absolute path, no "..", no symbolic or hard link
- * (ONNX Runtime 1.30 refuses most of these itself, but follows hard links).
- * @returns what the model keeps in external files
+ * Refuses a model that reaches outside its folder or claims sizes that its data cannot have. External data must be a plain file below the
+ * folder of the model: no absolute path, no "..", no symbolic or hard link (ONNX Runtime 1.30 refuses most of these itself, but follows
+ * hard links).
+ * @returns the tensors in external files
  * @throws SLW_MODEL_UNSAFE
  */
 export async function checkSafety(model: ModelProto, path: string): Promise<ExternalData[]> {

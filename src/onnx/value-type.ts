@@ -3,10 +3,10 @@ import { TensorProto_DataType } from './generated/onnx_pb.js'
 import type { ValueInfoProto } from './generated/onnx_pb.js'
 import type { TensorSpec } from '../tensor/tensor.ts'
 
-/** What a graph input or output is: a tensor we can carry, or something that is named for the refusal. */
+/** Type of a graph input or output: a tensor that can be served, or the name of an unsupported type, for the refusal. */
 export type ValueType = { readonly spec: TensorSpec } | { readonly unsupported: string }
 
-/** @returns a spec; an unknown rank is told by `anyRank` */
+/** @returns the type; `anyRank` marks an unknown rank */
 export function valueType(value: ValueInfoProto): ValueType {
   const type = value.type?.value
   if (type?.case === 'tensorType') {

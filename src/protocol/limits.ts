@@ -3,7 +3,7 @@ import type { Static } from 'typebox'
 
 const positive = (description: string) => Type.Optional(Type.Integer({ minimum: 1, description }))
 
-/** What one request may ask for, whatever protocol it comes over. */
+/** Limits of one request, whatever protocol it comes over. */
 export const REQUEST_LIMIT_SETTINGS = {
   rows: positive('Most rows of one request. Default: 100000.'),
   elements: positive('Most elements of one tensor. Default: 16777216.'),

@@ -3,8 +3,8 @@ import { SlipwayError } from '../core/errors.ts'
 const PRIORITY_DEFAULT = 5
 
 /**
- * A level from 1, the most urgent, to 9 as the scheduler wants it: 0 is the default. 0 and absent mean the default, as in
- * the Open Inference Protocol.
+ * The priority for the scheduler, whose default is 0, from a level of 1, the most urgent, to 9. Level 0 and no level mean
+ * the default, as in the Open Inference Protocol.
  */
 export function priorityOf(value: unknown, where: string): number {
   if (value === undefined || value === 0) return 0

@@ -3,7 +3,7 @@ import type { Logger } from '../core/log.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { Source } from './source.ts'
 
-/** What an administrator may ask of a server that is one process. */
+/** Operations of administration on the source and the log of this process. */
 export function administer(source: Source, log: Pick<Logger, 'level'>): Administration {
   return {
     models: () => Promise.resolve(source.models()),

@@ -2,8 +2,8 @@ import type { Logger } from '../core/log.ts'
 import type { Exchange } from '../protocol/http/exchange.ts'
 
 /**
- * The record of administration: one line for each call, also for those that were refused. It stands in the log at every
- * level of it.
+ * The record of administration: one line for each call, also for refused ones. The lines are written whatever the level
+ * of the log is.
  */
 export function auditLog(log: Logger): (exchange: Exchange) => void {
   const record = log.child?.({ audit: true }, { level: 'info' }) ?? log

@@ -26,9 +26,9 @@ export interface ConfigSources {
   readonly file: string | undefined
 }
 
-/** Names that published container guides set. */
+/** Variables that published container guides set. */
 const GUIDE_VARIABLES: Readonly<Record<string, string>> = { PORT: 'port', HOST: 'host' }
-/** Variables of ours that are no settings. */
+/** Variables of Slipway that are no settings. */
 const OTHER_VARIABLES = new Set([
   API_KEYS_VARIABLE,
   ADMIN_TOKEN_VARIABLE,
@@ -37,7 +37,7 @@ const OTHER_VARIABLES = new Set([
   'SLIPWAY_CACHE',
   'SLIPWAY_HOME',
   'SLIPWAY_CONFIG',
-  // Of the commands for a control plane, which may be used in the same shell.
+  // Variables of the commands for a control plane, which may be used in the same shell.
   'SLIPWAY_URL',
   'SLIPWAY_CONTEXT',
   'SLIPWAY_ENVIRONMENT',
@@ -67,8 +67,8 @@ export function variableOf(key: string): string {
 }
 
 /**
- * Puts the configuration together: flag over environment over server file over the variables of OpenTelemetry. What a
- * package says of serving comes below, when it is loaded; built-in defaults last.
+ * Puts the configuration together: flag over environment over server file over the variables of OpenTelemetry. Serving
+ * options of a package come below, when it is loaded; built-in defaults last.
  * @throws SLW_CONFIG_INVALID naming the flag, variable, or line
  */
 export function readConfig(sources: ConfigSources): ReadConfig {
@@ -93,7 +93,7 @@ export function readConfig(sources: ConfigSources): ReadConfig {
   return { options: withStrongerServing(checked.value, origins), origins: [...origins.values()], warnings }
 }
 
-/** What the server file says of one model is over what it says of all, and under flags and environment. */
+/** Options of one model in the server file go over those of all models, and under flags and environment. */
 function withStrongerServing(options: ServerOptions, origins: ReadonlyMap<string, Origin>): ServerOptions {
   const stronger: Record<string, unknown> = {}
   for (const { key, value, origin } of origins.values())
@@ -105,7 +105,7 @@ function withStrongerServing(options: ServerOptions, origins: ReadonlyMap<string
   }
 }
 
-/** Flags that are called otherwise than their setting. */
+/** Flags with another name than their setting. */
 const OWN_FLAGS: Readonly<Record<string, string>> = {
   'controlPlane.url': 'control-plane',
   'controlPlane.ca': 'control-plane-ca',

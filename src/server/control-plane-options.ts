@@ -55,12 +55,12 @@ export const ControlPlaneOptions = Type.Object(
 /** The variable that holds the join token itself, as containers are given secrets. */
 export const JOIN_TOKEN_VARIABLE = 'SLIPWAY_JOIN_TOKEN'
 
-/** With every default in place. */
+/** {@link ControlPlaneOptions} with every default in place. */
 export interface ControlPlaneConfig {
   readonly url: string
   readonly endpoints: readonly string[] | 'all'
   readonly environment: string | undefined
-  /** Where they lie, not what they are. */
+  /** References to the two secrets, not their values. */
   readonly joinToken: string | undefined
   readonly apiKey: string | undefined
   readonly ca: string | undefined

@@ -3,7 +3,7 @@ import type { Static } from 'typebox'
 
 const text = (description: string) => Type.Optional(Type.String({ minLength: 1, description }))
 
-/** Who may use the server, and over what. */
+/** Settings of access to the server, and of its addresses. */
 export const DOOR_SETTINGS = {
   behindProxy: Type.Optional(
     Type.Boolean({ description: 'A proxy in front ends TLS: listening beyond this machine needs keys only. Default: false.' }),

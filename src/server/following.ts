@@ -22,30 +22,30 @@ import { JOIN_TOKEN_VARIABLE } from './control-plane-options.ts'
 import type { ControlPlaneConfig } from './control-plane-options.ts'
 import type { Source } from './source.ts'
 
-/** What serves, whether in this process or in several. */
+/** The serving side, whether in this process or in several. */
 export interface Served {
-  /** Makes a desired state true. */
+  /** Loads a desired state and puts it in use. */
   readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
-  /** Shares requests as a desired state says, at once. */
+  /** Puts the routing of a desired state in force at once. */
   readonly route: (desired: readonly DesiredEndpoint[]) => void
-  /** What is true of it now. */
+  /** Current state of the endpoints. */
   readonly live: () => readonly LiveEndpoint[]
-  /** Calls back whenever `live` may tell something else. */
+  /** Calls back whenever `live` may have changed. */
   readonly watch: (changed: () => void) => void
 }
 
 export interface FollowingOptions {
   readonly config: ControlPlaneConfig
-  /** Port that was asked for; 0 where any will do. */
+  /** Port of the configuration; 0 where any free one will do. */
   readonly port: number
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly log: Logger
   readonly served: Served
-  /** What the server sees. */
+  /** Observations of all processes of the server. */
   readonly observed: () => Promise<readonly Observed[]>
 }
 
-/** A control plane as the source of what a server serves. */
+/** A control plane as the source of the desired state. */
 export async function sourceOfControlPlane(options: FollowingOptions): Promise<Source> {
   const { config, port, log, served } = options
   const clock = systemClock
@@ -116,7 +116,7 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
   }
 }
 
-/** Speaks for a server that ran here, with the key that it had, where that is still good. */
+/** A client that speaks for a server that ran here, with the key of that server where it is still valid. */
 function clientAs(server: string, address: ControlPlaneAddress, folder: string): ControlPlaneClient {
   const client = new ControlPlaneClient(address)
   client.credentials = new Credentials({ address, client, server, folder, clock: systemClock })

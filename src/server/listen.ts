@@ -7,20 +7,20 @@ import type { Route } from '../protocol/http/routes.ts'
 import type { ServerConfig } from './options.ts'
 import type { Security } from './security.ts'
 
-/** What the doors show and whom they tell. */
+/** Routes of the listeners, and the parts of the server that an HTTP server calls. */
 export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'audit' | 'dialects'> {
   readonly routes: readonly Route[]
-  /** Dialects that have ports of their own, and what is found there. */
+  /** Ports of dialects that have one of their own, and the routes there. */
   readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[]
-  /** On a port of their own where the configuration names one, else beside the others. */
+  /** Served on a port of their own where the configuration names one, else beside the others. */
   readonly adminRoutes: readonly Route[]
-  /** The Unix socket is one that several processes of this server listen on; the first of them has made way for it. */
+  /** Whether several processes of this server listen on the Unix socket; the primary has then cleared its path. */
   readonly sharedSocket?: boolean
 }
 
 /**
- * Opens the doors that the configuration names: a port, and a Unix socket beside it, with the same routes. TLS is for the
- * port: whoever reaches a socket file is on this machine.
+ * Opens the addresses that the configuration names: a port, and a Unix socket beside it, with the same routes. TLS is for
+ * the port: clients of a socket file are on this machine.
  * @throws SLW_PORT_IN_USE, SLW_CONFIG_INVALID
  */
 export async function listen(

@@ -7,8 +7,8 @@ import type { Logger } from '../core/log.ts'
 const STDERR = 2
 
 /**
- * Where log lines go: standard error, or a file that may be rotated under it (`reopen`). A line that cannot be written, as on
- * a full disk, is counted and forgotten: a log never ends a server and never takes its memory.
+ * Destination of log lines: standard error, or a file that may be rotated (`reopen`). A line that cannot be written, as on a
+ * full disk, is counted and dropped: a log never ends a server and never takes its memory.
  */
 export class LogOutput {
   readonly #file: string | undefined
@@ -50,7 +50,7 @@ export class LogOutput {
     )
   }
 
-  /** After the file was moved away: from here on lines go to a new one of the same name. @throws what opening it says */
+  /** Begins a new file of the same name, after the old one was moved away. @throws the error of opening it */
   reopen(): void {
     if (this.#file === undefined) return
     const before = this.#fd
@@ -64,7 +64,7 @@ export class LogOutput {
   }
 }
 
-/** What SIGHUP asks of a log. One that cannot be begun anew goes on in the old file, and says so there. */
+/** Reopens the log, as SIGHUP asks. Where that fails, it goes on in the old file, and says so there. */
 export function reopenLog(output: LogOutput | undefined, log: Logger): void {
   try {
     output?.reopen()

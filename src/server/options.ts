@@ -155,7 +155,7 @@ export const ServerOptions = Type.Object(
 )
 export type ServerOptions = Static<typeof ServerOptions>
 
-/** A dialect that is spoken. */
+/** A dialect that the server offers. */
 export interface DialectChoice {
   readonly name: string
   /** Undefined: the port of the server. */
@@ -166,7 +166,7 @@ export interface DialectChoice {
 export interface ServerConfig extends DoorsConfig {
   readonly host: string
   readonly port: number
-  /** Whether somebody chose the port; a default that is taken may be explained differently. */
+  /** Whether listening beyond this machine is allowed without keys and TLS. */
   readonly insecure: boolean
   readonly models: readonly { readonly path: string; readonly name?: string; readonly serving?: ServingOptions }[]
   /** Undefined: files are served. */
@@ -191,10 +191,10 @@ export interface ServerConfig extends DoorsConfig {
   readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
 }
 
-/** How often `watch` looks at the folders. */
+/** Pause between two looks of `watch` at the folders. */
 const WATCH_MS = 300
 
-/** @throws SLW_CONFIG_INVALID for what a schema cannot say */
+/** @throws SLW_CONFIG_INVALID for errors that a schema cannot express */
 export function resolveServer(options: ServerOptions): ServerConfig {
   const versions = options.versions ?? 'latest'
   return {
@@ -224,7 +224,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
   }
 }
 
-/** @throws SLW_CONFIG_INVALID for one that there is not, and one that is named twice */
+/** @throws SLW_CONFIG_INVALID for a dialect that does not exist, one that is named twice, and a port that is none */
 function resolveDialects(text: string | undefined): DialectChoice[] {
   const known = DIALECTS.map(({ name }) => name)
   if (text === undefined) return known.map((name) => ({ name, port: undefined }))

@@ -2,13 +2,13 @@ import type { Origin } from './origin.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** A standard variable: the settings that its text stands for, or undefined where the text is none of what it may be. */
+/** A standard variable: the settings that its text stands for, or undefined where the text is invalid. */
 interface Variable {
   readonly name: string
   readonly read: (text: string) => Readonly<Record<string, unknown>> | undefined
 }
 
-/** Weakest first: a variable for traces is over the one for everything. */
+/** Weakest first: a variable for traces goes over the one for all signals. */
 const VARIABLES: readonly Variable[] = [
   { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', read: (text) => ({ 'tracing.endpoint': withTracesPath(text) }) },
   { name: 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', read: (text) => ({ 'tracing.endpoint': text }) },
@@ -21,9 +21,9 @@ const VARIABLES: readonly Variable[] = [
 ]
 
 /**
- * What the standard variables of OpenTelemetry say of tracing, as settings of ours (OpenTelemetry specification, "Environment
- * Variable Specification" and "OpenTelemetry Protocol Exporter"). A value that is none is ignored with a warning, as the
- * specification asks: these variables are often set for a whole platform. Values of headers are told to nobody.
+ * Reads the standard variables of OpenTelemetry for tracing as Slipway's settings (OpenTelemetry specification, "Environment
+ * Variable Specification" and "OpenTelemetry Protocol Exporter"). An invalid value is ignored with a warning, as the
+ * specification asks: these variables are often set for a whole platform. Values of headers are never shown.
  */
 export function readOtelEnvironment(environment: Environment): { origins: Origin[]; warnings: string[] } {
   const origins: Origin[] = []
@@ -40,7 +40,7 @@ export function readOtelEnvironment(environment: Environment): { origins: Origin
   return { origins, warnings }
 }
 
-/** This variable is for all signals: the path of traces goes behind the one that it has. The bare URL gets it later. */
+/** This variable is for all signals: the path of traces is added to its path. A URL without a path gets it later. */
 function withTracesPath(text: string): string {
   const url = URL.parse(text)
   if (url === null || url.pathname === '/') return text
@@ -48,7 +48,7 @@ function withTracesPath(text: string): string {
   return url.href
 }
 
-/** JSON is another body at the same address; a collector that takes it takes protobuf too. */
+/** JSON is another body at the same address; a collector that takes JSON takes protobuf too. */
 const PROTOCOLS: Readonly<Record<string, string>> = { grpc: 'grpc', 'http/protobuf': 'http', 'http/json': 'http' }
 
 function readProtocol(text: string): Record<string, unknown> | undefined {
@@ -61,7 +61,7 @@ function readRatio(text: string): Record<string, unknown> | undefined {
   return ratio >= 0 && ratio <= 1 ? { 'tracing.sampleRatio': ratio } : undefined
 }
 
-/** `name=value` pairs after commas, percent-encoded as in W3C Baggage. */
+/** `name=value` pairs, separated by commas, percent-encoded as in W3C Baggage. */
 function readHeaders(text: string): Record<string, unknown> | undefined {
   const headers: Record<string, string> = {}
   for (const pair of text.split(',')) {

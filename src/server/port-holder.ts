@@ -1,6 +1,6 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 
-/** Which process listens on a port, where the kernel tells us. */
+/** The process that listens on a port, in words; empty where the kernel does not say. */
 export function holderOf(port: number): string {
   try {
     const hexPort = port.toString(16).toUpperCase().padStart(4, '0')
@@ -18,7 +18,7 @@ export function holderOf(port: number): string {
       if (holds) return ` by process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`
     }
   } catch {
-    // Not Linux, or not allowed to look: the message does without.
+    // Not Linux, or not allowed to look: the message goes without it.
   }
   return ''
 }

@@ -6,19 +6,19 @@ import { isLoopback } from '../security/host-check.ts'
 import type { Logger } from '../core/log.ts'
 import type { ServerConfig } from './options.ts'
 
-/** What keeps a server for those who may use it. */
+/** Keys, admin token and certificates of a server. */
 export interface Security extends Disposable {
   readonly keys: ApiKeys | undefined
   readonly adminToken: AdminToken | undefined
   readonly certificates: Certificates | undefined
   /**
-   * Reads keys, token and certificates again. What is broken is told in the log and stays as it was.
-   * @returns what could not be read; empty when all is well. Never rejects
+   * Reads keys, token and certificates again. Those that cannot be read are logged and stay as they were.
+   * @returns the errors; empty when all is well. Never rejects
    */
   reload(): Promise<readonly SlipwayError[]>
 }
 
-/** What of the configuration concerns it. */
+/** The settings that security needs. */
 export type SecurityConfig = Pick<ServerConfig, 'host' | 'insecure' | 'behindProxy' | 'apiKeysFile' | 'adminTokenFile' | 'tls'>
 
 /**

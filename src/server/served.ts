@@ -4,20 +4,20 @@ import { curlLine } from '../protocol/http/examples.ts'
 import { describeSpec } from '../serving/variant.ts'
 import type { DataPlane } from '../serving/data-plane.ts'
 
-/** What people want to know of a model that is served. Plain text and numbers: it crosses processes. */
+/** Summary of a served model, for people. Plain text and numbers: it crosses processes. */
 export interface ServedModel {
   readonly endpoint: string
   readonly version: string
   readonly loadMs: number
   readonly inputs: string
   readonly outputs: string
-  /** How it runs. */
+  /** Instances, threads, batches and cost, in words. */
   readonly runs: string
-  /** A command that asks it something. */
+  /** A command that sends it an example. */
   readonly curl: string
 }
 
-/** @param keyed whether callers need an API key: the command then shows where it goes */
+/** @param keyed whether callers need an API key: the command then shows its place */
 export function describeServed(dataPlane: DataPlane, url: string, keyed: boolean): ServedModel[] {
   const models: ServedModel[] = []
   for (const { loaded, subject } of dataPlane.variants()) {

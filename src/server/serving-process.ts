@@ -33,31 +33,31 @@ export interface ServingProcessOptions {
   readonly config: ServerConfig
   readonly security: Security
   readonly log: Logger
-  /** Of this process: where there are several, their share. */
+  /** Cores for this process: its share where there are several. */
   readonly cores: number
   readonly memoryBudgetBytes: number | undefined
   readonly administration: Administration
-  /** How following goes; undefined where files are served. */
+  /** State of following; undefined where files are served. */
   readonly following?: (() => FollowStatus) | undefined
-  /** The same where another process knows it, for those who ask for health. Default: `following`. */
+  /** State of following for health, where another process has it. Default: `following`. */
   readonly followingHealth?: HealthOptions['following']
   readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
-  /** As `Behind.sharedSocket`. */
+  /** See `Behind.sharedSocket`. */
   readonly sharedSocket?: boolean
-  /** Done before the doors open. Default: they open at once, so that health can be asked while models load. */
+  /** Runs before the listeners open. Default: they open at once, so that health can be asked while models load. */
   readonly beforeListening?: (dataPlane: DataPlane) => Promise<unknown>
   /** The metrics of the whole server. Default: those of this process. */
   readonly families?: () => Promise<readonly Family[]>
 }
 
-/** What one process needs to answer predictions: the data plane, what observes it, and the open doors. Serves nothing yet. */
+/** The parts of one process that answers predictions: data plane, observers, open listeners. Serves nothing yet. */
 export interface ServingProcess extends AsyncDisposable {
   readonly dataPlane: DataPlane
   readonly metrics: Metrics
   readonly http: HttpServer
-  /** What this process counts. */
+  /** Counts of this process. */
   counts(): ProcessCounts
-  /** Ends politely. @returns whether everything in flight was answered in time */
+  /** Shuts down gracefully. @returns whether everything in flight was answered in time */
   drain(): Promise<boolean>
 }
 
@@ -70,7 +70,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
   const observations = new Observations()
   const processMetrics = new ProcessMetrics()
   opened.defer(() => processMetrics.close())
-  // Opened before what it hears of, so that it is closed after: then it sends what is left.
+  // Opened before the data plane that it observes, so that it is closed after it, and then sends what is left.
   const tracing = opened.use(startTracing(config.tracing, { clock, log }))
   const traced = tracing === undefined ? [] : [tracing]
   const dataPlane = opened.use(
@@ -118,7 +118,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       nextId: createIds(),
       audit: auditLog(log),
       dialects: spoken.map(({ dialect }) => dialect),
-      // Whoever reaches a port of its own can ask for health there too.
+      // A port of its own answers health too.
       apart: spoken.flatMap(({ port, routes }) => (port === undefined ? [] : [{ port, routes: [...routes, ...health] }])),
       routes: [
         ...spoken.filter(({ port }) => port === undefined).flatMap(({ routes }) => routes),
@@ -141,7 +141,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
   }
 }
 
-/** How long the control plane has not been heard of, and what it declares. */
+/** Metrics of following: time since the control plane was last heard of, and revisions that it declares. */
 export function followingFamilies(status: FollowStatus | undefined): Family[] {
   if (status === undefined) return []
   const revisions = status.endpoints.map(({ name, revision }) => ({ labels: { endpoint: name }, value: revision }))
@@ -160,7 +160,7 @@ async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerCon
   http.announceClose()
   await delay(shutdown.pauseMs)
   let timedOut = false
-  // The doors first: a request whose body is still coming has its place in a queue, and is answered.
+  // Listeners close first: a request whose body is still coming has its place in a queue, and is answered.
   const finished = http.close().then(() => dataPlane.drain())
   const { promise: late, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(() => {

@@ -2,22 +2,22 @@ import type { SlipwayError } from '../core/errors.ts'
 import type { FollowStatus } from '../following/types.ts'
 import type { Repository } from '../serving/repository/repository.ts'
 
-/** Where the desired state of a server comes from: files, or a control plane. */
+/** Source of the desired state of a server: files, or a control plane. */
 export interface Source extends Pick<Repository, 'models' | 'switchTo' | 'load' | 'unload' | 'rescan' | 'close'> {
   /**
-   * Serves what is there, and from then on whatever comes.
-   * @returns what could not be loaded. @throws the first of it, where nothing could
+   * Serves the present state, and from then on every change of it.
+   * @returns errors of models that could not be loaded. @throws the first of them, where no model could
    */
   begin(bound: Bound): Promise<readonly SlipwayError[]>
-  /** How following goes; undefined where files are served. */
+  /** State of following; undefined where files are served. */
   readonly following?: (() => FollowStatus) | undefined
 }
 
-/** What is known of the server once it listens. */
+/** Address and readiness of the server, once it listens. */
 export interface Bound {
   readonly url: string
   readonly port: number
-  /** Whether anything can be asked. */
+  /** Whether any model can answer. */
   readonly anyReady: () => boolean | Promise<boolean>
 }
 

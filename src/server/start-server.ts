@@ -25,32 +25,32 @@ import type { ServedModel } from './served.ts'
 
 export interface StartServerOptions extends ServerOptions {
   readonly logger?: Logger
-  /** Where `logger` writes, so that it can be reopened and its losses be told. */
+  /** Output of `logger`, so that its file can be reopened and its lost lines reported. */
   readonly logOutput?: LogOutput
-  /** Where SLIPWAY_API_KEYS and SLIPWAY_ADMIN_TOKEN are looked for. Default: the environment of the process. */
+  /** Environment in which SLIPWAY_API_KEYS and SLIPWAY_ADMIN_TOKEN are looked up. Default: that of the process. */
   readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
 /** A running server, of one process or of several. `await using` closes it. */
 export interface RunningServer extends AsyncDisposable {
   readonly url: string
-  /** Of every address that it listens on, in the order port, port of administration. */
+  /** URLs of every port that it listens on: port, port of administration, ports of dialects. */
   readonly urls: readonly string[]
   readonly port: number
   readonly config: ServerConfig
   readonly cores: Cores
-  /** Which versions are served, and what may change them. */
+  /** Source of the versions that are served, and the way to change them. */
   readonly repository: Source
-  /** What could not be loaded at start. */
+  /** Errors of models that could not be loaded at start. */
   readonly failures: readonly SlipwayError[]
-  /** What is served now. */
+  /** The models that are served now. */
   served(): Promise<readonly ServedModel[]>
   /**
-   * Ends politely: unready at once, goes on answering for `shutdown.pauseMs`, finishes what is in flight within
+   * Shuts down gracefully: unready at once, goes on answering for `shutdown.pauseMs`, finishes what is in flight within
    * `shutdown.graceMs`, then closes. @returns whether everything in flight was answered
    */
   drain(): Promise<boolean>
-  /** Reads anew what may change while the server runs, as SIGHUP asks: keys, tokens, certificates, folders of models. */
+  /** Reloads keys, tokens, certificates and folders of models, and reopens the log, as SIGHUP asks. */
   reload(): Promise<void>
   close(): Promise<void>
 }
@@ -98,7 +98,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     }),
   )
   const { dataPlane, metrics, http } = serving
-  // Nothing more is changed before what is changed ends.
+  // Closed before the serving process, so that nothing is changed while that ends.
   opened.use(closing.move())
   const anyReady = (): boolean => [...dataPlane.variants()].some((variant) => variant.ready)
   const failures = await repository.begin({ url: http.url, port: http.port, anyReady })
@@ -140,7 +140,7 @@ export async function openRepository(
 }
 
 /**
- * What a server serves comes from a control plane, where it is told of one, else from files.
+ * The source of what a server serves: a control plane where the configuration names one, else files.
  * @throws as {@link openRepository}; SLW_STORE_UNAVAILABLE, and SLW_CONFIG_INVALID where both are named
  */
 export async function openSource(
@@ -161,7 +161,7 @@ export async function openSource(
   return await sourceOfControlPlane({ config: controlPlane, port, environment, log, served, observed })
 }
 
-/** What one of so many processes may use of the memory budget. */
+/** Share of the memory budget for one of so many processes. */
 export function budgetBytes({ memoryBudgetMb }: ServerConfig, processes: number): number | undefined {
   return memoryBudgetMb === undefined ? undefined : Math.floor((memoryBudgetMb * 1024 * 1024) / processes)
 }

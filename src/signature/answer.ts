@@ -130,7 +130,7 @@ function pickBest(probabilities: readonly number[], plan: ClassificationPlan): n
   return best
 }
 
-/** Position of what the model's label output says: a label itself, or an index where the labels are names for 0, 1, 2... */
+/** Index of the label that the model's label output gives: as the label itself, or as an index where labels are names for 0, 1, 2... */
 function ownIndex(value: unknown, labels: readonly Label[]): number {
   const exact = labels.findIndex((label) => label === value)
   if (exact >= 0) return exact

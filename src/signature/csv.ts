@@ -22,7 +22,7 @@ export function rowsFromCsv(text: string, signature: Signature): Record<string, 
   )
   if (signature.features === undefined) for (const input of signature.inputs) if (input.datatype === 'BYTES') textual.add(input.name)
   const only = signature.features === undefined && signature.inputs.length === 1 ? signature.inputs[0] : undefined
-  // One input of several columns and no names of features: the cells in their order are the row.
+  // One input of several columns, and no names of features: the row is the cells in their order.
   if (only !== undefined && !header.includes(only.name)) {
     return lines.map((cells) => cells.map((cell) => cellValue(cell, textual.has(only.name))) as unknown as Record<string, unknown>)
   }

@@ -7,7 +7,7 @@ import type { Feature, Signature } from './signature.ts'
 import type { TensorData } from '../tensor/datatype.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
 
-/** People's rows as tensors, and what a guard only warns of. */
+/** People's rows as tensors, and the warnings of guards. */
 export interface Encoded {
   readonly inputs: readonly Tensor[]
   readonly rows: number
@@ -17,7 +17,7 @@ export interface Encoded {
 /**
  * Turns rows into the input tensors of a model. A row is an object of features, a list of feature values in order, or,
  * where no features are declared, an object of one value per input tensor (a lone value for a model with one input).
- * @param path where the rows stand in the request, e.g. `inputs`; row 3 is then `inputs[3]`
+ * @param path place of the rows in the request, e.g. `inputs`; row 3 is then `inputs[3]`
  * @throws SLW_INPUT_INVALID with every issue; nothing is run when one row is wrong
  */
 export function encodeRows(signature: Signature, rows: readonly unknown[], path: string): Encoded {
@@ -290,7 +290,7 @@ function stackValues(
   }
   const rowShape = shape ?? declared.map((dim) => Math.max(0, dim))
   const full = hasRows ? [values.length, ...rowShape] : rowShape
-  // Every input has its say before the request is refused.
+  // The issues of every input are collected before the request is refused.
   if (issues.count > before) return { name: spec.name, datatype: spec.datatype, shape: full, data: [] }
   const data = allocate(spec.datatype, elementCount(full))
   for (const [index, value] of flat.entries())
@@ -306,7 +306,7 @@ function shapeOf(value: unknown, declared: readonly number[]): number[] {
   return shape
 }
 
-/** Appends the values of nested lists; false where the lists are not as the shape, taken from the first of each, says. */
+/** Appends the values of nested lists; false where a list does not fit the shape, which is that of the first lists. */
 function flatten(value: unknown, shape: readonly number[], level: number, into: unknown[]): boolean {
   if (!Array.isArray(value)) {
     into.push(value)

@@ -41,7 +41,7 @@ export interface Sample {
   readonly trusted: boolean
 }
 
-/** Where sample inputs come from: `examples` of the package, rows made from its features, or small integers. */
+/** Sample inputs: from `examples` of the package, from rows made of its features, or small integers. */
 export function sampleOf(signature: Signature): Sample {
   if (signature.image === undefined && (signature.examples.length > 0 || signature.features !== undefined)) {
     const distinct = signature.examples.length > 0 ? signature.examples.length : 3

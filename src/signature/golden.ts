@@ -32,7 +32,7 @@ export async function checkGolden(
   }
 }
 
-/** Where `actual` lacks or contradicts what is expected; expectations may be a part of the answer. */
+/** The first place at which `actual` lacks or contradicts the expectation, which may be a part of the answer. */
 function compare(actual: unknown, expected: unknown, tolerance: number, path: string): string | undefined {
   const place = path === '' ? 'the answer' : path
   if (typeof expected === 'number' && (typeof actual === 'number' || typeof actual === 'bigint')) {

@@ -25,7 +25,7 @@ async function loadSharp(): Promise<SharpModule> {
   }
 }
 
-/** A picture as people send it, and where it stands in the request. */
+/** A picture as people send it, and its place in the request. */
 export interface Picture {
   readonly bytes: Uint8Array
   readonly path: string

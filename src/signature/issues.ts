@@ -4,7 +4,7 @@ import type { Issue } from '../core/errors.ts'
 /** Issues beyond this are counted, not listed. */
 const ISSUES_MAX = 100
 
-/** Collects what is wrong with a request, so that a person sees all of it at once. */
+/** Collects the issues of a request, so that a person sees all of them at once. */
 export class Issues {
   readonly #list: Issue[] = []
 

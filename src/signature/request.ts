@@ -11,13 +11,13 @@ import type { Picture } from './image.ts'
 import type { Signature } from './signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
-/** What a person sent: one thing or many, as rows or pictures. */
+/** A person's request: one item or many, as rows or pictures. */
 export interface PeopleRequest {
   readonly rows: readonly unknown[]
   readonly pictures: readonly Picture[] | undefined
   /** Whether a list was sent, so that a list is answered. */
   readonly many: boolean
-  /** Where the rows stand, for messages. */
+  /** Place of the rows in the request, for messages. */
   readonly path: string
 }
 
@@ -34,7 +34,7 @@ export function readRequest(body: Buffer, contentType: string | undefined, signa
   if (type.startsWith('image/') || (type === 'application/octet-stream' && signature.image !== undefined)) {
     return pictureRequest(body, 'body')
   }
-  // curl sends this type unless told otherwise; the body says what it is.
+  // curl sends `application/x-www-form-urlencoded` unless told otherwise: the body is then read as JSON.
   if (type !== 'application/json' && type !== 'application/x-www-form-urlencoded') {
     throw new SlipwayError('SLW_UNSUPPORTED_MEDIA_TYPE', `Content-Type "${type}" is not one of ${REQUEST_TYPES.join(', ')}`)
   }
@@ -42,12 +42,12 @@ export function readRequest(body: Buffer, contentType: string | undefined, signa
   return requestOf(parseJson(body), signature)
 }
 
-/** One picture as it is. */
+/** A request of one picture. */
 export function pictureRequest(bytes: Uint8Array, path: string): PeopleRequest {
   return { rows: [], pictures: [{ bytes, path }], many: false, path }
 }
 
-/** The same for a value that is already parsed: the library and the command line. */
+/** A request from a value that is already parsed, for the library and the command line. */
 export function requestOf(value: unknown, signature: Signature): PeopleRequest {
   const wrapped = isObject(value) && 'inputs' in value && !namesInput(signature, 'inputs')
   if (wrapped) {
@@ -101,14 +101,14 @@ async function encodeRequest(signature: Signature, request: PeopleRequest): Prom
   return { inputs: await encodeImages(signature, request.pictures), rows: request.pictures.length, warnings: [] }
 }
 
-/** A people's request on its way: what to run, and what to make of the results. */
+/** A person's request as tensors to run, and the decoder of their results. */
 export interface Question extends Encoded {
   /** Names of the outputs that the answers are made of. */
   readonly outputs: readonly string[]
   readonly answer: (results: readonly Tensor[]) => Answer[]
 }
 
-/** The one path that server, library and command line share; whoever runs tensors comes between. */
+/** Prepares a request; server, library and command line share this path, and run the tensors themselves. */
 export async function prepareQuestion(signature: Signature, request: PeopleRequest): Promise<Question> {
   const encoded = await encodeRequest(signature, request)
   // A ranking's answer needs the items that were asked about; the run may take the memory of its inputs away.

@@ -14,11 +14,11 @@ export interface Feature {
   readonly input: number
   readonly start: number
   readonly width: number
-  /** How its value becomes elements. */
+  /** Encoding of its value as elements. */
   readonly encode: 'number' | 'onehot' | 'index' | 'text'
 }
 
-/** How tensors become an answer; `undefined` parts do not apply to the task. */
+/** Plan of an answer from output tensors; `undefined` parts do not apply to the task. */
 export type AnswerPlan =
   | {
       readonly task: 'classification'
@@ -39,15 +39,15 @@ export type AnswerPlan =
     }
   | { readonly task: 'tensors' }
 
-/** Allowed values of one input tensor, whoever sends them. */
+/** Allowed values of one input tensor, from rows and from raw tensors. */
 export interface InputRange {
   readonly minimum: number
   readonly maximum: number
 }
 
-/** All that is known of what a model takes and gives. */
+/** Inputs, outputs and answers of a model, and the checks of requests. */
 export interface Signature {
-  /** Of the model file. */
+  /** Platform of the model file. */
   readonly platform: ModelFile['platform']
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
@@ -64,20 +64,20 @@ export interface Signature {
   readonly nanPolicy: 'reject' | 'warn' | 'off'
 }
 
-/** What a model file tells, of whatever format it is. */
+/** The parts of a model file that a signature needs, in any format. */
 export type ModelFile = Pick<FileOfModel, 'platform' | 'inputs' | 'outputs' | 'classLabels' | 'rewrite'>
 
 export interface SignatureOptions {
   readonly file: ModelFile
   readonly document: ModelPackageDocument
-  /** Named in messages. */
+  /** Name of the package, for messages. */
   readonly source: string
-  /** For raw tensors, and for features that do not say. */
+  /** Policy for raw tensors, and for features without one of their own. */
   readonly nanPolicy?: 'reject' | 'warn' | 'off' | undefined
 }
 
 /**
- * Puts together what the file says and what slipway.yaml adds.
+ * Builds a signature from the model file and the additions of slipway.yaml.
  * @throws SLW_PACKAGE_INVALID where they contradict each other
  */
 export function buildSignature(options: SignatureOptions): Signature {
@@ -139,7 +139,7 @@ export function imageRowShape(image: ImageSpec): number[] {
   return { nchw: [channels, height, width], nhwc: [height, width, channels], flat: [channels * height * width] }[layout]
 }
 
-/** The tensor that the pictures become must fit the input. */
+/** Checks that the tensor of the pictures fits the input. */
 function checkImageShape(image: ImageSpec, input: TensorSpec, source: string): void {
   const { width, height, layout = 'nchw' } = image
   const row = imageRowShape(image)

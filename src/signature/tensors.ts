@@ -66,7 +66,7 @@ function checkTensor(spec: TensorSpec, tensor: Tensor, issues: Issues): void {
   if (!fits) issues.add(`inputs.${spec.name}`, `has shape ${formatShape(tensor.shape)}, expected ${formatShape(shape)}`)
 }
 
-/** What the guards of a signature ask of raw tensors; most signatures ask nothing. */
+/** Applies the guards of a signature to raw tensors; most signatures have none. @returns warnings */
 export function guard(signature: Pick<Signature, 'features' | 'nanPolicy' | 'ranges'>, inputs: readonly Tensor[], rows: number): string[] {
   const { features, nanPolicy, ranges } = signature
   if (ranges.size === 0 && nanPolicy === 'off' && features === undefined) return []
@@ -107,7 +107,7 @@ function checkFinite(tensor: Tensor, policy: 'reject' | 'warn', issues: Issues, 
   }
 }
 
-/** A feature's own guard, on its columns of a raw tensor. */
+/** Applies the guard of a feature to its columns of a raw tensor. */
 function checkColumn(feature: Feature, tensor: Tensor, rows: number, found: { issues: Issues; warnings: string[] }): void {
   const { spec, start, width } = feature
   if (tensor.datatype === 'BYTES' || rows === 0) return

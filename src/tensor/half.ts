@@ -22,7 +22,7 @@ export function numberToBfloat(value: number): number {
   view.setFloat32(0, value)
   let bits = view.getUint32(0)
   if (Number.isNaN(value)) return 0x7fc0
-  // Rounded to float32 into the very middle of two: the digits lost there decide.
+  // The float32 lies exactly between two bfloat16 values: the digits lost in rounding to float32 decide.
   if ((bits & 0xffff) === 0x8000) {
     const lost = Math.abs(value) - Math.abs(view.getFloat32(0))
     if (lost !== 0) bits += lost > 0 ? 1 : -1

@@ -5,7 +5,7 @@ import { allocate, allocateRequestFloats, elementCount, formatShape } from './te
 import type { Datatype, TensorData } from './datatype.ts'
 
 export interface JsonLimits {
-  /** How deep arrays and objects may nest. */
+  /** Maximum depth of nested arrays and objects. */
   readonly nesting: number
 }
 
@@ -41,13 +41,13 @@ export class JsonReader {
   readonly #limits: JsonLimits
   #at = 0
   #depth = 0
-  /** Where the reader is, for messages: `inputs[0].data`. The caller sets it as it descends. */
+  /** Path of the current value, for messages: `inputs[0].data`. The caller sets it as it descends. */
   path = ''
 
   constructor(bytes: Buffer, limits: JsonLimits = DEFAULT_LIMITS) {
     this.#bytes = bytes
     this.#limits = limits
-    // A byte order mark is legal for a client to send by mistake and harmless to skip.
+    // Some clients send a byte order mark by mistake; skipping it is harmless.
     if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) this.#at = 3
   }
 
@@ -182,7 +182,7 @@ export class JsonReader {
   }
 
   /**
-   * Correctly rounded as a double. With `single`, correctly rounded once it is stored as float32, which allows a cheaper
+   * Reads a number, correctly rounded as a double. With `single`, correctly rounded once it is stored as float32, which allows a cheaper
    * way for the 17-digit numbers that Python prints.
    */
   #number(single: boolean): number {
@@ -275,7 +275,7 @@ export class JsonReader {
     }
     if (at - first > 1 && bytes[first] === ZERO) throw this.fail('a number must not start with 0')
     this.#at = at
-    // No 64-bit integer has more, and reading millions of digits takes seconds.
+    // No 64-bit integer has more than 20 digits, and parsing millions of digits takes seconds.
     if (at - first > 20) throw this.fail(`an integer of ${at - first} digits is outside INT64 and UINT64`)
     if (at - first <= EXACT_DIGITS) return BigInt(bytes[start] === MINUS ? -value : value)
     return BigInt(latin1(bytes, start, at))
@@ -311,7 +311,7 @@ export class JsonReader {
         const number = this.#number(false)
         if (Number.isInteger(number) && !Number.isSafeInteger(number)) {
           const text = latin1(this.#bytes, start, this.#at)
-          // Nothing that is asked for has more digits than a 64-bit integer, and reading millions takes seconds.
+          // No value that is needed has more digits than a 64-bit integer, and parsing millions takes seconds.
           if (text.length <= 21 && /^-?\d+$/.test(text)) return BigInt(text)
         }
         return number
@@ -389,7 +389,7 @@ export class JsonReader {
     return index
   }
 
-  /** No values, but perhaps brackets: [] or [[], []] for shape [2, 0]. */
+  /** Reads the brackets of a tensor without values: [] or [[], []] for shape [2, 0]. */
   #emptyNest(shape: readonly number[], level: number): void {
     let found = 0
     for (let first = true; this.nextElement(first); first = false) {
@@ -412,8 +412,8 @@ export class JsonReader {
   }
 
   /**
-   * The hot loop. Numbers of up to nine digits without an exponent are read here, in 32-bit integers; whatever else comes
-   * (longer numbers, exponents, words, white space) goes the general way.
+   * The hot loop. Numbers of up to nine digits without an exponent are read here, in 32-bit integers; everything else (longer numbers,
+   * exponents, words, white space) takes the general path.
    */
   #floats(data: Float32Array, start: number, end: number): void {
     const bytes = this.#bytes
@@ -522,7 +522,7 @@ export class JsonReader {
   }
 }
 
-/** Keys, names and datatypes repeat from request to request: the last text of each length and outer letters is kept. */
+/** Cache of keys, names and datatypes, which repeat from request to request: the last text of each length and outer letters. */
 const interned: (string | undefined)[] = Array.from({ length: 1024 })
 const INTERNED_LENGTH_MAX = 32
 
@@ -556,7 +556,7 @@ const WORDS: readonly (readonly [string, number])[] = [
   ['-Inf', Number.NEGATIVE_INFINITY],
 ]
 
-/** A whole document. */
+/** Reads a whole document. */
 export function parseJson(bytes: Buffer, limits: JsonLimits = DEFAULT_LIMITS): JsonValue {
   const reader = new JsonReader(bytes, limits)
   const value = reader.readValue()

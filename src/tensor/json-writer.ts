@@ -34,7 +34,7 @@ function floatsToJson(data: Float32Array | Float64Array): string {
   return `${text}]`
 }
 
-/** Strict JSON for answers: bigint keeps its digits, and what JSON cannot say (NaN, infinities) is null. */
+/** Strict JSON for answers: bigint keeps its digits, and numbers that JSON cannot express (NaN, infinities) are null. */
 export function toJson(value: unknown): string {
   if (typeof value === 'bigint') return value.toString()
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : 'null'

@@ -3,18 +3,18 @@ import { allocate, elementCount, setNumber } from './tensor.ts'
 import type { Datatype, TensorData } from './datatype.ts'
 import type { Tensor, TensorSpec } from './tensor.ts'
 
-/** What the generator of sample values may know of an input. */
+/** Known range of the values of an input, for the generator of samples. */
 export interface SampleRange {
   readonly minimum?: number | undefined
   readonly maximum?: number | undefined
 }
 
-/** Free dimensions other than rows get this size in generated inputs. */
+/** Size of free dimensions other than rows in generated inputs. */
 const FREE_DIMENSION = 2
 
 /**
- * Inputs that most models accept: small integers, within the range where one is known, different from row to row.
- * The same name in two inputs is the same size.
+ * Generates inputs that most models accept: small integers, within the range where one is known, different from row to row. A dimension
+ * name that two inputs share has the same size in both.
  */
 export function generateSample(specs: readonly TensorSpec[], rows: number, ranges: ReadonlyMap<string, SampleRange> = new Map()): Tensor[] {
   let state = 12_345
@@ -36,7 +36,7 @@ export function generateSample(specs: readonly TensorSpec[], rows: number, range
   })
 }
 
-/** Plain loops: a picture has 150 000 values, and they are made on the thread that serves. */
+/** Plain loops: a picture has 150 000 values, which are made on the thread that serves. */
 function fill(datatype: Datatype, count: number, nextValue: () => number): TensorData {
   if (datatype === 'BYTES') return Array.from({ length: count }, () => String(nextValue()))
   const data = allocate(datatype, count)

@@ -12,7 +12,7 @@ export interface Tensor {
   readonly data: TensorData
 }
 
-/** What a model says of an input or output: -1 in `shape` is a free dimension. */
+/** Declaration of an input or output of a model: -1 in `shape` is a free dimension. */
 export interface TensorSpec {
   readonly name: string
   readonly datatype: Datatype
@@ -41,7 +41,7 @@ export function tensorBytes(tensor: Tensor): number {
   return bytes
 }
 
-/** Small tensors of one request are cut from a shared piece of memory: an allocation of its own costs more than reading it. */
+/** Small tensors of a request are cut from a shared piece of memory: an allocation of their own costs more than reading them. */
 const SLAB_ELEMENTS = 65_536
 const SLAB_SHARE = 2048
 let slab = new Float32Array(0)

@@ -16,7 +16,7 @@ export function define(command: Command): void {
     .action(login)
 }
 
-/** Asks the doors of sign-in, which stand beside the API. */
+/** Sends a request to the routes of sign-in, which lie beside the API. */
 async function askAuth<T>(url: string, path: string, body?: object): Promise<{ status: number; answer: T }> {
   const init = body === undefined ? {} : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
   const response = await fetch(`${url}/auth${path}`, init).catch((error: unknown) => {
@@ -47,7 +47,7 @@ async function login(options: RegistryOptions & { name?: string }): Promise<void
   throw new SlipwayError('SLW_DEADLINE_EXCEEDED', 'nobody confirmed the code in time; begin again')
 }
 
-/** The token is kept where the keys of contexts are, for its owner alone. */
+/** Stores the token with the keys of contexts, readable by its owner alone. */
 async function remember(name: string | undefined, context: Context): Promise<void> {
   const file = await readContexts()
   const known = Object.entries(file.contexts).find(([, { url }]) => url === context.url)?.[0]
@@ -55,7 +55,7 @@ async function remember(name: string | undefined, context: Context): Promise<voi
   await writeContexts({ current: chosen, contexts: { ...file.contexts, [chosen]: context } })
 }
 
-/** Ends the token and forgets it. */
+/** Revokes the token and removes it from the contexts. */
 export async function logout(options: RegistryOptions): Promise<void> {
   const target = await chosenContext(options)
   if (target.key === undefined) throw new SlipwayError('SLW_UNAUTHENTICATED', `nobody is signed in to ${target.url}`)
@@ -65,7 +65,7 @@ export async function logout(options: RegistryOptions): Promise<void> {
     },
   )
   await response.arrayBuffer()
-  // One that is over already needs no end.
+  // A token that has expired already need not be revoked.
   if (!response.ok && response.status !== 401)
     throw new SlipwayError('SLW_UNREACHABLE', `${target.url} answers ${response.status}, so the token still holds`)
   const file = await readContexts()

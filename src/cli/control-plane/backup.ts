@@ -20,7 +20,7 @@ export function define(command: Command): void {
     .action(backup)
 }
 
-/** The file takes its name when all of it is there. */
+/** Writes to a temporary file, which is renamed when the backup is complete. */
 async function backup(file: string, options: RegistryOptions & { objects?: string }): Promise<void> {
   if (options.objects !== undefined && options.objects !== 'yes' && options.objects !== 'no')
     throw new SlipwayError('SLW_USAGE', `--objects ${options.objects}: expected yes or no`)
@@ -43,7 +43,7 @@ async function backup(file: string, options: RegistryOptions & { objects?: strin
   print(`${file}: ${formatBytes((await stat(file)).size)}`)
 }
 
-/** What is inside, for people. */
+/** Contents of a backup, as text. */
 export function contentsText({ version, createdAt, tables, objects }: BackupManifest): string {
   const rows = Object.entries(tables).filter(([, count]) => count > 0)
   return [

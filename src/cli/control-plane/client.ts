@@ -21,14 +21,14 @@ export interface Asked {
 
 const ATTEMPTS = 4
 const FIRST_PAUSE_MS = 300
-/** Whoever has to wait for longer is told so. */
+/** Longest pause before another attempt; where the server asks for a longer one, its error is thrown. */
 const PAUSE_MAX_MS = 10_000
 
 /** Asks a control plane over `/api/v1`. */
 export class RegistryClient {
   readonly target: Context
   readonly #base: string
-  /** Why, for the record. */
+  /** Reason of changes, for the record. */
   readonly #reason: string | undefined
 
   constructor(target: Context, reason?: string) {
@@ -38,9 +38,9 @@ export class RegistryClient {
   }
 
   /**
-   * What a route answers. Asked again where it could not be reached or had too much to do: whatever changes something carries a key, by
-   * which it is done once.
-   * @throws what the control plane says, under its own code; SLW_UNREACHABLE
+   * The answer of a route. Requests are repeated where the control plane could not be reached or was overloaded: a change carries an
+   * idempotency key, so that it is made once.
+   * @throws the control plane's error, under its own code; SLW_UNREACHABLE
    */
   async ask<T>(path: string, asked: Asked = {}): Promise<T> {
     const response = await this.open(path, asked)
@@ -48,7 +48,7 @@ export class RegistryClient {
     return (text === '' ? undefined : JSON.parse(text)) as T
   }
 
-  /** As {@link ask}, and the body is still to be read. */
+  /** As {@link ask}, with a body that is still to be read. */
   async open(path: string, { method = 'GET', query = {}, body, headers = {}, signal }: Asked = {}): Promise<Response> {
     const url = new URL(`${this.#base}${path}`)
     for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, String(value))
@@ -76,7 +76,7 @@ export class RegistryClient {
     })
   }
 
-  /** Sends the bytes of a file. @param read opens them anew for each attempt */
+  /** Sends the bytes of a file. @param read opens the file anew for each attempt */
   async send(path: string, size: number, read: () => Readable): Promise<void> {
     await withAttempts(async () => {
       const url = new URL(`${this.#base}${path}`)
@@ -90,7 +90,7 @@ export class RegistryClient {
         response.once('end', () => resolve({ status: response.statusCode ?? 0, text, retryAfter: response.headers['retry-after'] }))
       })
       outgoing.once('error', reject)
-      // An answer may come before all is sent: then it is the answer that counts.
+      // The answer may come before all bytes are sent: then the answer counts, not a failed upload.
       void pipeline(read(), outgoing).catch(reject)
       const answer = await promise.catch((error: unknown) => {
         throw unreachable(this.target.url, error)

@@ -30,7 +30,7 @@ async function add(name: string, url: string, options: { keyFile?: string; envir
     ...(key !== undefined && { key }),
     ...(options.environment !== undefined && { environment: options.environment }),
   }
-  // One that does not answer, or whose key is wrong, is told now and not at the next command.
+  // A control plane that does not answer, or a wrong key, is reported now and not at the next command.
   await new RegistryClient(context).ask('/models', { query: { limit: 1 } })
   const file = await readContexts()
   await writeContexts({ current: name, contexts: { ...file.contexts, [name]: context } })

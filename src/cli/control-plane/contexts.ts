@@ -22,10 +22,10 @@ const ContextsFile = Type.Object(
 )
 export type ContextsFile = Static<typeof ContextsFile>
 
-/** Where nothing is said: what `slipway up` listens on. */
+/** Default URL: the one that `slipway up` listens on. */
 export const DEFAULT_URL = 'http://127.0.0.1:8480'
 
-/** Control planes that a person works with, and the keys for them; for the owner's eyes alone. */
+/** Path of the file with the control planes that a person works with and the keys for them; only its owner can read it. */
 export function contextsPath(environment: NodeJS.ProcessEnv = process.env): string {
   const { SLIPWAY_HOME: own, XDG_CONFIG_HOME: shared } = environment
   const folder =
@@ -33,7 +33,7 @@ export function contextsPath(environment: NodeJS.ProcessEnv = process.env): stri
   return join(folder, 'contexts.json')
 }
 
-/** @throws SLW_CONFIG_INVALID for a file that is none of ours */
+/** @throws SLW_CONFIG_INVALID for a file that is no contexts file */
 export async function readContexts(path: string = contextsPath()): Promise<ContextsFile> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
@@ -64,7 +64,7 @@ export interface ContextOptions {
   readonly environment?: string | undefined
 }
 
-/** Which control plane is meant: by flag, else environment variable, else context, else the one on this machine. */
+/** The control plane that is meant: by flag, else environment variable, else context, else the one on this machine. */
 export async function chosenContext(flags: ContextOptions, environment: NodeJS.ProcessEnv = process.env): Promise<Context> {
   const file = await readContexts(contextsPath(environment))
   const name = flags.context ?? environment['SLIPWAY_CONTEXT'] ?? (flags.url === undefined ? file.current : undefined)
@@ -72,7 +72,7 @@ export async function chosenContext(flags: ContextOptions, environment: NodeJS.P
   if (name !== undefined && context === undefined)
     throw new SlipwayError('SLW_USAGE', `there is no context "${name}"; there are ${Object.keys(file.contexts).join(', ') || 'none'}`)
   const url = flags.url ?? environment['SLIPWAY_URL'] ?? context?.url ?? DEFAULT_URL
-  // A key goes to whom it is for: one of a context not to another address.
+  // The key of a context is sent to the address of that context only.
   const ofContext = context !== undefined && context.url === url ? context.key : undefined
   const key = flags.keyFile === undefined ? (environment['SLIPWAY_API_KEY'] ?? ofContext) : (await readFile(flags.keyFile, 'utf8')).trim()
   const within = flags.environment ?? environment['SLIPWAY_ENVIRONMENT'] ?? context?.environment

@@ -5,7 +5,7 @@ export interface StreamMessage {
   readonly data: string | undefined
 }
 
-/** Reads server-sent events (HTML, section 9.2.6): fields on lines of their own, an empty line after each message; comments are passed over. */
+/** Reads server-sent events (HTML, section 9.2.6): one field a line, an empty line after each message; comments are skipped. */
 export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<StreamMessage> {
   const decoder = new TextDecoder()
   let rest = ''

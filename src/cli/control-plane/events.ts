@@ -49,7 +49,7 @@ async function events(options: EventsOptions): Promise<void> {
   showList(items, eventView, options, total)
 }
 
-/** Goes on where it was when the connection breaks. */
+/** Prints events as they come; after a broken connection, from the last one on. */
 async function follow(client: RegistryClient, options: EventsOptions): Promise<void> {
   const { kind, name, actor } = options
   for (let last: string | undefined; ;) {

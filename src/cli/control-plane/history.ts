@@ -47,7 +47,7 @@ async function history(
     else print(`${name} ${what} at ${time(then.at)}${since}`)
     return
   }
-  // Of a model: its versions and aliases too.
+  // The history of a model includes its versions and aliases.
   const names = /[/@]/.test(name) ? [name] : [name, `${name}/*`, `${name}@*`]
   const found = await Promise.all(
     names.map((wanted) =>

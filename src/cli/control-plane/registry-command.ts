@@ -7,7 +7,7 @@ import { chosenContext } from './contexts.ts'
 import type { Command } from 'commander'
 import type { ContextOptions } from './contexts.ts'
 
-/** What every command that asks a control plane takes. */
+/** Options of every command that asks a control plane. */
 export interface RegistryOptions extends ContextOptions {
   readonly output: string
   readonly dryRun?: boolean
@@ -34,7 +34,7 @@ export async function clientOf(options: RegistryOptions): Promise<RegistryClient
   return new RegistryClient(await chosenContext(options), options.reason)
 }
 
-/** A change that is to be made: shown with `--dry-run`, else done. @returns undefined where it was only shown */
+/** Makes a change, or shows it with `--dry-run`. @returns undefined where the change was only shown */
 export async function change<T>(
   options: RegistryOptions,
   client: RegistryClient,
@@ -48,7 +48,7 @@ export async function change<T>(
   return await client.ask<T>(path, { method, ...(body !== undefined && { body }), ...(headers !== undefined && { headers }) })
 }
 
-/** How one thing, or a list, is shown to people. */
+/** Text form of one kind of object, alone or in a list. */
 export interface View<T> {
   readonly kind: string
   readonly name: (thing: T) => string
@@ -110,7 +110,7 @@ export function time(epochMs: number | undefined): string {
   return epochMs === undefined ? '' : new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z')
 }
 
-/** Of a path of `/api/v1`. */
+/** Encodes one part of a path of `/api/v1`. */
 export function part(text: string): string {
   return encodeURIComponent(text)
 }

@@ -49,7 +49,7 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
       `${options.data} has something in it: give another folder with --data, or --replace to put it aside`,
     )
   await requireStopped(data)
-  // It is put together beside, and takes the name when all of it is there.
+  // The backup is restored into a folder beside, which is renamed when it is complete.
   const beside = `${data}.restored`
   await rm(beside, { recursive: true, force: true })
   await mkdir(beside, { recursive: true })
@@ -72,7 +72,7 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
   print(`\nNext: slipway up --data ${options.data}`)
 }
 
-/** A control plane that has the database open would go on with a file that is not there any more. */
+/** Fails while a control plane has the database open: that process would go on with a file that is not there any more. */
 async function requireStopped(data: string): Promise<void> {
   const path = join(data, 'slipway.db')
   const there = await access(path).then(

@@ -18,12 +18,12 @@ import type { SlipwayServer } from '../../server/start-server.ts'
 const CLIENTS = 16
 const LIMIT_MS = 30_000
 
-/** What is typed, and below it what comes of it. */
+/** Prints a command as a person would type it; its results are printed below. */
 function typed(command: string): void {
   print(`${style('dim', '$')} ${style('bold', command)}`)
 }
 
-/** A control plane and a server that follows it: push, deploy, push, the alias moves, a rollback, all while clients ask. */
+/** A control plane and a server that follows it: push, deploy, push, the alias moves, a rollback, all while clients send requests. */
 export async function showControlPlane(folder: string, example: string): Promise<void> {
   print('')
   await using opened = new AsyncDisposableStack()

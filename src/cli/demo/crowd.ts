@@ -1,6 +1,6 @@
 import { Agent, request as httpRequest } from 'node:http'
 
-/** Clients that ask without a pause until they are stopped, or the server says that it is going. */
+/** Clients that send requests without a pause until they are stopped, or the server closes their connections. */
 export class Crowd {
   readonly #stopped = new AbortController()
   readonly #clients: Promise<void>[]
@@ -15,7 +15,7 @@ export class Crowd {
         const { status, version, closes } = await shoot(agent, `${server.url}/predict`, body)
         count(this.statuses, status)
         if (version !== undefined) count(this.versions, version)
-        // Told to open another connection next time: a load balancer would choose another server.
+        // The server closes the connection: for the next one, a load balancer would choose another server.
         if (closes) return
       }
     })

@@ -20,8 +20,8 @@ export function define(command: Command): void {
 }
 
 /**
- * Serves the churn example on a real socket, asks it real questions, changes it under load, shows metrics, and ends; then the same model
- * from a control plane, with a server that follows.
+ * Serves the churn example on a real socket, sends it real requests, changes its version under load, shows metrics, and ends; then
+ * serves the same model from a control plane, with a server that follows.
  */
 async function demo(port: number): Promise<void> {
   tuneV8({ memoryBudget: false })
@@ -54,7 +54,7 @@ async function demo(port: number): Promise<void> {
   )
 }
 
-/** Of this run only. */
+/** Admin token of this run only. */
 const ADMIN_TOKEN = randomBytes(16).toString('hex')
 
 function heading(text: string): void {
@@ -99,7 +99,7 @@ async function askCsv(server: SlipwayServer, file: string): Promise<void> {
   print(`  ${predictions.length} rows: ${leaving} expected to leave, ${predictions.length - leaving} to stay\n`)
 }
 
-/** Many clients at once, and another version in the middle of it. */
+/** Switches to another version while many clients send requests. */
 async function changeUnderLoad(server: SlipwayServer, path: string): Promise<void> {
   const clients = 32
   heading(`POST /admin/switch_model, while ${clients} clients ask`)
@@ -126,7 +126,7 @@ interface SwitchAnswer {
   readonly times: Readonly<Record<string, number>>
 }
 
-/** What SIGTERM does: unready at once, every accepted request is answered, connections are told to close. */
+/** Stops as SIGTERM does: unready at once, every accepted request is answered, connections are told to close. */
 async function stopUnderLoad(server: SlipwayServer): Promise<void> {
   const clients = 16
   print('')

@@ -20,7 +20,7 @@ export interface EndpointChange {
   readonly body: unknown
 }
 
-/** Changes an endpoint, or with `--dry-run` only says what would change, by the control plane's own judgement. */
+/** Changes an endpoint; with `--dry-run` only prints what would change, as the control plane computes it. */
 export async function changeEndpoint(options: ChangeOptions, client: RegistryClient, asked: EndpointChange): Promise<AppliedAnswer> {
   const { method, path, body } = asked
   const query = {
@@ -46,7 +46,7 @@ export async function changeEndpoint(options: ChangeOptions, client: RegistryCli
 export function changeText({ change, dryRun, endpoint, differences, plan = [] }: AppliedAnswer): string {
   const { metadata, status } = endpoint
   const head = `endpoint ${metadata.name} ${dryRun && change !== 'unchanged' ? `would be ${change}` : change}: revision ${status.revision.number}`
-  // Afterwards it is told by the servers themselves.
+  // After a change the servers report these steps themselves.
   const steps = dryRun ? plan.map((step) => `  > ${step}`) : []
   return [head, ...differences.map(({ path, before, after }) => differenceText(path, before, after)), ...steps].join('\n')
 }
@@ -60,7 +60,7 @@ function differenceText(path: string, before: unknown, after: unknown): string {
 
 const POLL_MS = 200
 
-/** Waits until every server that follows serves the revision in force. @throws SLW_DEADLINE_EXCEEDED with what is known by then */
+/** Waits until every server that follows serves the revision in force. @throws SLW_DEADLINE_EXCEEDED with the last known state */
 export async function waitUntilReady(client: RegistryClient, name: string, limit: string): Promise<void> {
   const end = Date.now() + parseDurationMs(limit, '--wait')
   for (let told = ''; ;) {

@@ -16,7 +16,7 @@ export function define(command: Command): void {
 }
 
 async function apply(options: ChangeOptions & { file: string[] }): Promise<void> {
-  // All is read before anything is changed.
+  // All files are read before anything is changed.
   const files = await Promise.all(options.file.map(async (path) => ({ path, documents: await readDocuments(path) })))
   const client = await clientOf(options)
   for (const { path, documents } of files)
@@ -31,7 +31,7 @@ async function apply(options: ChangeOptions & { file: string[] }): Promise<void>
     }
 }
 
-/** A document that names its environment goes there, whichever the context has. */
+/** A client for the environment that the document names, else for that of the context. */
 export function within(
   client: RegistryClient,
   { metadata: { environment } }: EndpointDocument,

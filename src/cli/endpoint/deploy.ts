@@ -50,7 +50,7 @@ export async function presentEndpoint(client: RegistryClient, name: string): Pro
   })
 }
 
-/** What is there, with another model; all else that was declared stays. @throws SLW_USAGE where there are several variants */
+/** The present spec with another model; all else in it stays. @throws SLW_USAGE where there are several variants */
 function specOf(spec: EndpointSpec | undefined, model: string): EndpointSpec {
   if (spec === undefined) return { variants: [{ model }] }
   const [first, ...others] = spec.variants

@@ -20,7 +20,7 @@ export async function readDocuments(path: string): Promise<EndpointDocument[]> {
   return read.value
 }
 
-/** What looks after what is applied: a pipeline, where one runs us, else the file. */
+/** The manager of applied documents: the pipeline that runs this command, else the file, else the person. */
 export function managerOf(path: string | undefined, environment: NodeJS.ProcessEnv = process.env): ManagedBy {
   const { CI, CI_JOB_URL, GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository, GITHUB_RUN_ID: run, BUILD_URL } = environment
   if (CI !== undefined && CI !== '' && CI !== 'false') {

@@ -69,7 +69,7 @@ export function define(command: Command): void {
   )
 }
 
-/** Page by page. */
+/** All endpoints, fetched page by page. */
 async function allEndpoints(client: RegistryClient): Promise<EndpointAnswer[]> {
   const all: EndpointAnswer[] = []
   for (let pageToken: string | undefined; ;) {

@@ -1,4 +1,4 @@
-/** How endpoints and servers are shown to people. */
+/** Text views of endpoints and servers. */
 import { style, table } from '../output.ts'
 import { time } from '../control-plane/registry-command.ts'
 import type { EndpointAnswer, RevisionAnswer, ServerAnswer, ServerReportAnswer } from '../../contract/delivery-api.ts'

@@ -26,7 +26,7 @@ export function define(command: Command): void {
     })
 }
 
-/** A slipway.yaml that says what the file says, with everything a person may add as comments. */
+/** A slipway.yaml with the facts of the model file, and everything that a person may add as comments. */
 function document(name: string, fileName: string, file: ModelFile): string {
   const [first] = file.inputs
   const width = file.inputs.length === 1 && first?.shape.length === 2 && (first.shape[1] ?? -1) > 0 ? first.shape[1]! : undefined

@@ -66,7 +66,7 @@ async function inspect(model: Model): Promise<Report> {
   }
 }
 
-/** What the measured cost suggests for this machine. */
+/** Advice for this machine, from the measured cost. */
 function advise(cost: Cost | undefined, batchable: boolean): string[] {
   if (cost === undefined) return ['Give examples in slipway.yaml, so that the model can be measured.']
   const cores = usableCores().count

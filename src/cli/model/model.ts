@@ -172,7 +172,7 @@ async function showOne(name: string, options: RegistryOptions): Promise<void> {
   show(found, modelView, options, modelText(found))
 }
 
-/** `MODEL` or `MODEL/NUMBER` below `/api/v1`. */
+/** Path of `MODEL` or `MODEL/NUMBER` below `/api/v1`. */
 function pathOf(name: string): string {
   if (!name.includes('/')) return `/models/${part(name)}`
   const { model, version } = versionName(name)
@@ -217,7 +217,7 @@ async function update(name: string, options: UpdateOptions): Promise<void> {
   }
   const { gate, approval, sandbox, signedBy, rename: newName, protect } = options
   const asksMore = gate !== undefined || approval !== undefined || sandbox !== undefined || signedBy !== undefined
-  // What is not named stays as it is; and nobody changes it between the reading and the writing.
+  // Policy fields without a flag stay as they are; If-Match excludes a change between the reading and the writing.
   const before = asksMore ? await client.ask<ModelAnswer>(path) : undefined
   const policy = before === undefined ? undefined : policyFrom(before.policy, options)
   const body = {
@@ -272,7 +272,7 @@ async function diff(from: string, to: string, options: RegistryOptions): Promise
   if (found.compatibility === 'breaking') process.exitCode = 3
 }
 
-/** The files come into a folder beside, which takes the name when all of them are right. */
+/** Downloads the files into a temporary folder, which is renamed when all of them are verified. */
 async function pull(name: string, folder: string, options: RegistryOptions): Promise<void> {
   const client = await clientOf(options)
   versionName(name)

@@ -10,7 +10,7 @@ import { PACKAGE_FILE } from '../../model/package-file.ts'
 import { readPackage } from '../../model/package.ts'
 import { ContentDigester } from '../../core/content-digest.ts'
 
-/** The file that a signature is kept in, beside what it signs. */
+/** Name of the file with the signature, beside the signed files. */
 export const SIGNATURE_FILE = 'model.sig'
 
 /** A file that is to be sent. */
@@ -21,9 +21,9 @@ export interface PackageFile {
   readonly size: number
 }
 
-/** What a path on this machine would be as a version. */
+/** The version that a local path would be pushed as. */
 export interface LocalVersion {
-  /** The name of the folder or file; '' where it gives none. */
+  /** The name of the folder or file; '' where there is none. */
   readonly name: string
   readonly files: readonly PackageFile[]
   /** A signature that lies beside the files. */
@@ -31,8 +31,8 @@ export interface LocalVersion {
 }
 
 /**
- * The files of a model in any layout that a server reads, and of any folder that MLflow has written. What a server would refuse is
- * refused here, before anything is sent.
+ * The files of a model in any layout that a server reads, and of any folder that MLflow has written. Models that a server would
+ * refuse are refused here, before anything is sent.
  * @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_PACKAGE_INVALID, SLW_MODEL_UNSAFE, ...
  */
 export async function localVersion(path: string): Promise<LocalVersion> {
@@ -48,7 +48,7 @@ export async function localVersion(path: string): Promise<LocalVersion> {
     return { name: location.name, files, signature: await signatureIn(dirname(location.path)) }
   }
   const files = await filesIn(folder)
-  // A numbered version may be described one folder up.
+  // The package file of a numbered version may lie one folder up.
   if (/^\d+$/.test(basename(folder)) && !files.some((file) => file.path === PACKAGE_FILE)) {
     const above = await fileAt(dirname(folder), PACKAGE_FILE).catch(() => undefined)
     if (above !== undefined) files.push(above)
@@ -76,7 +76,7 @@ async function locate(path: string): Promise<Awaited<ReturnType<typeof findPacka
   }
 }
 
-/** All files below a folder but hidden ones and a signature. Links to files are followed, so that what is sent is what they mean. */
+/** All files below a folder but hidden ones and the signature. Links to files are followed: the bytes of their targets are sent. */
 async function filesIn(folder: string, inside = ''): Promise<PackageFile[]> {
   const files: PackageFile[] = []
   for (const entry of (await readdir(join(folder, inside), { withFileTypes: true })).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {

@@ -28,7 +28,7 @@ export interface PushOptions extends RegistryOptions {
 
 const SERVED_ALIAS = 'champion'
 
-/** Sends a model and registers it: only what is not there is sent, and the same files are the same version. */
+/** Sends a model and registers it: only missing contents are sent, and the same files are the same version. */
 export async function push(path: string, options: PushOptions): Promise<void> {
   const client = await clientOf(options)
   const local = await localVersion(path)
@@ -97,21 +97,21 @@ function numberOf(key: string, text: string): number {
   throw new SlipwayError('SLW_USAGE', `--metric ${key}=${text}: expected a number`)
 }
 
-/** Which contents a control plane does not have. */
+/** Ids of the contents that a control plane does not have. */
 export async function missingOf(client: RegistryClient, files: readonly { readonly contentId: string }[]): Promise<Set<string>> {
   const ids = [...new Set(files.map(({ contentId }) => contentId))]
   const { missing } = await client.ask<{ missing: string[] }>('/contents/missing', { method: 'POST', body: { ids } })
   return new Set(missing)
 }
 
-/** A model is made with its first version, as MLflow's clients do. */
+/** Creates a model that does not exist, as MLflow's clients do with its first version. */
 export async function ensureModel(client: RegistryClient, name: string): Promise<void> {
   try {
     await client.ask<ModelAnswer>(`/models/${part(name)}`)
   } catch (error) {
     if (!isSlipwayError(error) || error.code !== 'SLW_NOT_FOUND') throw error
     await client.ask<ModelAnswer>('/models', { method: 'POST', body: { name } }).catch((made: unknown) => {
-      // Somebody else was faster.
+      // Another client created the model first.
       if (!isSlipwayError(made) || made.code !== 'SLW_ALREADY_EXISTS') throw made
     })
   }

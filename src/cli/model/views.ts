@@ -1,4 +1,4 @@
-/** How things of the registry are shown to people. */
+/** Text views of the registry's objects. */
 import { formatBytes } from '../../core/units.ts'
 import { style, table } from '../output.ts'
 import { time } from '../control-plane/registry-command.ts'
@@ -102,7 +102,7 @@ export function versionText(version: VersionAnswer): string {
   ])
 }
 
-/** Names and what there is to say; what there is not is left out. */
+/** A title, and rows of a name and a text; rows with an empty text are left out. */
 function lines(rows: readonly (readonly [name: string, text: string])[]): string {
   const [title, ...rest] = rows
   const head = title === undefined ? '' : title[1] === '' ? title[0] : `${title[0]}  ${title[1]}`

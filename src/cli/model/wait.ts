@@ -7,7 +7,7 @@ import type { RegistryClient } from '../control-plane/client.ts'
 
 const POLL_MS = 200
 
-/** Waits until the local server of the control plane answers with a version. @throws SLW_DEADLINE_EXCEEDED with the reason, if there is one */
+/** Waits until the local server of the control plane answers with a version. @throws SLW_DEADLINE_EXCEEDED with the reason, where known */
 export async function waitUntilServed(client: RegistryClient, wanted: { model: string; version: number }, limit: string): Promise<void> {
   const end = Date.now() + parseDurationMs(limit, '--wait')
   for (;;) {

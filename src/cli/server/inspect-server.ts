@@ -4,7 +4,7 @@ import { adviceFor } from '../../serving/instance-advice.ts'
 import { print, style, table } from '../output.ts'
 import { askServer } from './server-client.ts'
 
-/** What is read of `/health`. Servers of other versions may send more, or less. */
+/** The fields of `/health` that are read. Servers of other versions may send more, or fewer. */
 interface Health {
   readonly status?: string
   readonly reason?: string
@@ -22,7 +22,7 @@ interface ModelHealth {
   readonly instances?: readonly InstanceHealth[]
   /** Versions that could not be loaded and did not take the place of this one. */
   readonly failures?: readonly FailedVersion[]
-  /** Versions that are being loaded beside it. */
+  /** Versions that are being loaded beside this one. */
   readonly loading?: readonly string[]
 }
 
@@ -44,9 +44,9 @@ interface InstanceHealth {
 }
 
 /**
- * Shows the health of a running server to people: each model and version, its state, and of each instance what happened
- * last, when, how often, and what to do about it.
- * @throws SLW_UNREACHABLE where nobody answers, or something that is no Slipway server
+ * Prints the health of a running server: the state of each model and version, and for each instance its counts of failures,
+ * the last failure with its time, and advice.
+ * @throws SLW_UNREACHABLE where no server answers, or one that is not Slipway
  */
 export async function inspectServer(url: string, options: { readonly apiKey?: string; readonly json?: boolean }): Promise<void> {
   const address = `${url.replace(/\/$/, '').replace(/\/health$/, '')}/health`
@@ -123,7 +123,7 @@ function describeTrouble(instance: InstanceHealth, nowMs: number): string[] {
   return lines
 }
 
-/** A time that has passed, or is to pass, for people; nothing where the clocks disagree. */
+/** A past or future distance in time, as text; empty where it is negative because the clocks disagree. */
 function distance(ms: number, before: string, after: string): string {
   return ms >= 0 ? `${before}${formatMs(ms)}${after}` : ''
 }

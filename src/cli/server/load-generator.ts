@@ -4,18 +4,18 @@ import { Histogram, LATENCY_EDGES, quantile } from '../../contract/statistics/hi
 import { authorization } from './server-client.ts'
 import type { HistogramData } from '../../contract/statistics/histogram.ts'
 
-/** One request; false when it was not answered with success. */
+/** Sends one request; false when it was not answered with success. */
 export type Shot = () => Promise<boolean>
 
-/** Something to send requests to, until it is disposed. */
+/** A target to send requests to, until it is disposed. */
 export interface Aim extends AsyncDisposable {
   readonly shoot: Shot
 }
 
-/** What one measurement found. */
+/** Result of one measurement. */
 export interface LoadResult {
   readonly mode: string
-  /** Clients at once; in the open loop the most requests that were in flight. */
+  /** Concurrent clients; in the open loop the largest number of requests in flight. */
   readonly connections: number
   /** Answers of any status, errors included. */
   readonly requestsPerSecond: number
@@ -59,7 +59,7 @@ class Tally {
 
 /**
  * Each client sends its next request when the last is answered.
- * @param signal ends the measurement early: what is in flight is waited for, nothing new is sent
+ * @param signal ends the measurement early: requests in flight are waited for, no new ones are sent
  */
 export async function closedLoop(shoot: Shot, connections: number, seconds: number, signal?: AbortSignal): Promise<LoadResult> {
   const tally = new Tally()
@@ -80,16 +80,16 @@ export async function closedLoop(shoot: Shot, connections: number, seconds: numb
 
 export interface SteadyLoad {
   readonly connections: number
-  /** Load before anything counts. */
+  /** Time under load before the measured window. */
   readonly settleSeconds: number
-  /** Least time that counts; longer until there are as many answers as clients. */
+  /** Least length of the measured window; extended until there are as many answers as clients. */
   readonly seconds: number
   readonly signal: AbortSignal
 }
 
 /**
- * A closed loop of which only the steady middle counts: the answers of a window, without the rush in which all clients
- * start and the calm in which the last requests are answered. Both flatter short measurements of many clients.
+ * A closed loop of which only a window in the middle counts, without the start, when all clients send at once, and the end,
+ * when few requests are left. Both flatter short measurements of many clients.
  */
 export async function steadyLoop(shoot: Shot, { connections, settleSeconds, seconds, signal }: SteadyLoad): Promise<LoadResult> {
   const tally = new Tally()
@@ -146,7 +146,7 @@ export interface ServerUnderLoad {
   readonly apiKey?: string | undefined
 }
 
-/** Requests to `/models/NAME/predict` over connections that are kept, one for each client. */
+/** Requests to `/models/NAME/predict` over keep-alive connections, one for each client. */
 export function aimAtPredict({ base, model, body, apiKey }: ServerUnderLoad): Aim {
   const target = new URL(`${base}/models/${model}/predict`)
   const secure = target.protocol === 'https:'

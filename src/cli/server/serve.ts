@@ -60,7 +60,7 @@ export function flagValues(options: Readonly<Record<string, unknown>>): Record<s
   return flags
 }
 
-/** Paths of the command line, or what the environment says where it names none. */
+/** Models of the server file and the command line; $MODEL_PATH where neither names any. */
 export function modelEntries(
   paths: readonly string[],
   name: string | undefined,
@@ -106,12 +106,12 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
     return
   }
   tuneV8({ memoryBudget: server.memoryBudgetMb !== undefined })
-  // Whoever watches wants to see what happens.
+  // At a terminal only warnings are logged, except with --watch.
   const level = server.log?.level ?? (process.stderr.isTTY && server.watch !== true ? 'warn' : 'info')
   const output = new LogOutput(server.log?.file)
   const logger = openLogger(output, level)
   const start = { ...server, logger, logOutput: output }
-  // Heard while models load, which may take minutes with the doors open, and acted on afterwards.
+  // SIGHUP is accepted while models load, which may take minutes with the port open; the reload follows afterwards.
   const { promise: started, resolve: hasStarted } = Promise.withResolvers<RunningServer>()
   process.on('SIGHUP', () => {
     started.then((ready) => ready.reload()).catch((error: unknown) => logger.error({}, `reload: ${messageOf(error)}`))
@@ -121,12 +121,12 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
   hasStarted(running)
   for (const failure of running.failures) note(`warning: not served: ${failure.message}`)
   print(await banner(running))
-  // Node writes the cache when a process ends; one that is killed, as in a container, would leave the next start without.
+  // Node writes the compile cache at exit; a process that is killed, as in a container, would leave none for the next start.
   flushCompileCache()
   await stop(running, await stopped)
 }
 
-/** Loaded only where it is wanted. */
+/** Loads the cluster module only where it is needed. */
 async function startSeveral(options: StartServerOptions): Promise<RunningServer> {
   const { startCluster } = await import('../../server/cluster/primary.ts')
   return startCluster(options)
@@ -155,7 +155,7 @@ async function dryRun(server: ServerOptions): Promise<void> {
   print(`ok  configuration for http${security.certificates === undefined ? '' : 's'}://${config.host}:${config.port}`)
 }
 
-/** What a newcomer wants to see first: what is served, where, and one line that works. */
+/** The text printed at start: the served models, the addresses, and one request that works. */
 async function banner(server: RunningServer): Promise<string> {
   const lines: string[] = []
   const models = await server.served()
@@ -184,7 +184,7 @@ async function banner(server: RunningServer): Promise<string> {
   return lines.join('\n')
 }
 
-/** What is followed, and what of it does not serve yet and why. */
+/** The followed control plane and endpoints, and the versions that failed with their reasons. */
 function followingLines({ config: { controlPlane }, repository }: RunningServer): string[] {
   const status = repository.following?.()
   if (controlPlane === undefined || status === undefined) return []
@@ -199,7 +199,7 @@ function followingLines({ config: { controlPlane }, repository }: RunningServer)
   return lines
 }
 
-/** Ends politely at a signal, and at a second one at once. Heard from the moment it is made. */
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. Signals are handled from this call on. */
 function listenForStop(): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   let stopping = false
@@ -215,7 +215,7 @@ function listenForStop(): Promise<string> {
 
 async function stop(server: RunningServer, signal: string): Promise<void> {
   const { pauseMs, graceMs } = server.config.shutdown
-  // At a terminal nobody balances load: the pause is for orchestrators.
+  // The pause is for orchestrators: at a terminal there is no load balancer.
   note(`${signal}: finishing what is in flight (pause ${formatMs(pauseMs)}, then at most ${formatMs(graceMs)}); again to end now`)
   const clean = await server.drain().catch((error: unknown) => {
     note(`warning: ${messageOf(error)}`)

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 
-/** Headers that show a key; none where there is no key. */
+/** The `authorization` header for a key; no headers without a key. */
 export function authorization(apiKey: string | undefined): Record<string, string> {
   return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
 }
@@ -9,11 +9,11 @@ export interface Ask {
   readonly apiKey?: string | undefined
   readonly method?: 'GET' | 'POST'
   readonly body?: string
-  /** Also take answers that are no success, as those of health routes. */
+  /** Also accept answers without success, as those of health routes. */
   readonly anyStatus?: boolean
 }
 
-/** Asks a running server. @throws SLW_UNREACHABLE where nobody answers, or not with success */
+/** Sends a request to a running server. @throws SLW_UNREACHABLE where the server does not answer, or not with success */
 export async function askServer(url: string, { apiKey, method = 'GET', body, anyStatus = false }: Ask = {}): Promise<Response> {
   let response: Response
   try {
@@ -30,13 +30,13 @@ export async function askServer(url: string, { apiKey, method = 'GET', body, any
   return response
 }
 
-/** What `fetch` found, where it is more than that nobody listens: a certificate that is not trusted, an unknown name. */
+/** The error code of `fetch`, such as a certificate that is not trusted or an unknown name; empty where nothing listens. */
 function reasonOf(error: unknown): string {
   const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code
   return code === undefined || code === 'ECONNREFUSED' ? '' : ` (${code})`
 }
 
-/** The name of the model where a server has one. @throws SLW_USAGE where it has several, or none */
+/** Name of the only model of a server. @throws SLW_USAGE where the server has several, or none */
 export async function onlyModel(base: string, apiKey?: string): Promise<string> {
   const response = await askServer(`${base}/v2/repository/index`, { apiKey, method: 'POST', body: '{"ready":true}' })
   const index = (await response.json()) as { name: string }[]
@@ -47,7 +47,7 @@ export async function onlyModel(base: string, apiKey?: string): Promise<string> 
   return name
 }
 
-/** A body that the model accepts, as the server shows it. */
+/** The server's example of a body that the model accepts. */
 export async function exampleBody(base: string, model: string, apiKey?: string): Promise<string> {
   return (await askServer(`${base}/models/${model}/example`, { apiKey })).text()
 }

@@ -13,7 +13,7 @@ interface TopOptions extends RegistryOptions {
   readonly once?: boolean
 }
 
-/** Windows come every ten seconds; sooner there is nothing new. */
+/** Pause between two refreshes. Each server sends a window every ten seconds; more often there is nothing new. */
 const REFRESH_MS = 2000
 
 const trafficView: View<TrafficAnswer> = {

@@ -1,24 +1,24 @@
-/** What tuning varies; everything else stays as it would be served. */
+/** The settings that tuning varies; all others stay as they would be served. */
 export interface Candidate {
   readonly instances: number
   readonly threads: number
   readonly maxBatchSize: number
 }
 
-/** The likelier to win stand first: when time runs out, the last are left out. */
+/** Batch sizes, the likeliest to win first: when time runs out, the last are left out. */
 const BATCH_SIZES = [32, 128, 8, 1] as const
 
 export interface CandidateOptions {
   readonly cores: number
-  /** Where rows cannot share a run, the batch size changes nothing and is not varied. */
+  /** False where rows cannot share a run: the batch size then changes nothing and is not varied. */
   readonly batchable: boolean
-  /** What is served today: always among the candidates, and the first. */
+  /** The present settings: always the first of the candidates. */
   readonly present: Candidate
 }
 
 /**
  * One instance, half as many as cores, one for each core, each with one thread; and one instance with all cores; each with
- * the batch sizes 1, 8, 32 and 128. Those with the present batch size stand first: they compare the shapes.
+ * the batch sizes 1, 8, 32 and 128. Candidates with the present batch size stand first: they compare the shapes.
  */
 export function candidatesFor({ cores, batchable, present }: CandidateOptions): [Candidate, ...Candidate[]] {
   const shapes = [
@@ -35,7 +35,7 @@ export function candidatesFor({ cores, batchable, present }: CandidateOptions): 
   return [present, ...[...found.values()].slice(1)]
 }
 
-/** Equal for equal candidates. */
+/** Key of a candidate: equal for equal candidates. */
 export function keyOf({ instances, threads, maxBatchSize }: Candidate): string {
   return `${instances}x${threads}/${maxBatchSize}`
 }

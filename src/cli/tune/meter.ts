@@ -9,9 +9,9 @@ import type { Trial } from './trial.ts'
 
 /** Rising numbers of clients. */
 const CLIENTS = [1, 2, 4, 8, 16, 32, 64, 128, 256] as const
-/** A ladder takes about so many levels before it is flat. */
+/** Usual number of levels of a ladder before its throughput is flat. */
 export const TYPICAL_LEVELS = 7
-/** Up to here a dip in throughput may be passed over, where requests are quick. */
+/** Number of clients up to which a dip in throughput may be passed over, where requests are quick. */
 const FEW_CLIENTS = 32
 const SLOW_MS = 20
 
@@ -22,22 +22,22 @@ export interface MeterOptions {
   readonly progress: Progress
 }
 
-/** A candidate and the clients that it is measured with. */
+/** A candidate and the number of clients that it is measured with. */
 export interface Side {
   readonly candidate: Candidate
   readonly clients: number
 }
 
 export interface Turns {
-  /** What it is for, as progress tells it. */
+  /** Purpose of the turns, as shown in the progress. */
   readonly what: string
   readonly rounds: number
-  /** Of one measurement. */
+  /** Length of one measurement. */
   readonly seconds: number
   readonly warmUpSeconds: number
 }
 
-/** Sends load to trial servers and reads what comes of it. */
+/** Sends load to trial servers and measures their answers. */
 export class Meter {
   readonly #options: MeterOptions
 
@@ -59,8 +59,9 @@ export class Meter {
   }
 
   /**
-   * Levels until the goal is missed, or until more clients only wait longer; twice, as once may be noise. A small model
-   * answers less at the few clients where runs begin to leave the main thread, and then more again: it is given all up to 32.
+   * Measures levels until the goal is missed, or until more clients only wait longer, twice in a row, as once may be noise. The
+   * throughput of a small model dips at the few clients where runs begin to leave the main thread, and then grows again: such a
+   * model gets all levels up to 32.
    */
   async ladder(trial: Trial, seconds: number): Promise<Sample[]> {
     const samples: Sample[] = []
@@ -69,7 +70,7 @@ export class Meter {
     let flat = 0
     let missed = 0
     for (const clients of CLIENTS) {
-      // Twice the clients wait twice as long at most; a level needs several requests of each.
+      // Twice the clients wait at most twice as long; a level needs several requests of each client.
       const enough = (waitedMs * 2 * 8) / 1000
       const sample = await this.level(trial, clients, within(seconds, enough, seconds * 4))
       samples.push(sample)
@@ -99,7 +100,7 @@ export class Meter {
     return found
   }
 
-  /** Measures all sides in each round, so that what disturbs the machine for a while disturbs all of them. */
+  /** Measures all sides in each round, so that a temporary disturbance of the machine affects all of them. */
   async inTurns(sides: readonly Side[], { what, rounds, seconds, warmUpSeconds }: Turns): Promise<Point[]> {
     const { pool, progress } = this.#options
     const samples = new Map<Side, Repeats>()
@@ -115,7 +116,7 @@ export class Meter {
   }
 }
 
-/** `value`, but not under `least` nor over `most`. */
+/** `value`, limited to the range from `least` to `most`. */
 export function within(least: number, value: number, most: number): number {
   return Math.max(least, Math.min(most, value))
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** Length of the kernel's clock tick in what user programs see (USER_HZ, proc(5)). */
+/** Length of the kernel's clock tick as user programs see it (USER_HZ, proc(5)). */
 const TICK_MS = 10
 
 /** Ticks of all cores since boot, and of this process with its children that have ended; undefined without /proc. */
@@ -13,7 +13,7 @@ interface Ticks {
 function now(): Ticks | undefined {
   try {
     const line = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0] ?? ''
-    // What a hypervisor took away (steal) counts as busy.
+    // Time that a hypervisor took away (steal) counts as busy.
     const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0] = line.split(/\s+/).slice(1).map(Number)
     const busy = user + nice + system + irq + softirq + steal
     const text = readFileSync('/proc/self/stat', 'utf8')
@@ -26,8 +26,8 @@ function now(): Ticks | undefined {
 }
 
 /**
- * Watches how much of the machine other programs take, from its making on.
- * @returns their share of all cores (0 to 1), once all children have ended; undefined where the kernel does not tell
+ * Watches how much of the machine other programs take, from this call on.
+ * @returns their share of all cores (0 to 1), once all children have ended; undefined where the kernel does not report it
  */
 export function watchOthers(): () => number | undefined {
   const before = now()

@@ -2,7 +2,7 @@ import { mergeHistograms, quantile } from '../../contract/statistics/histogram.t
 import type { HistogramData } from '../../contract/statistics/histogram.ts'
 import type { LoadResult } from '../server/load-generator.ts'
 
-/** What so many clients got. */
+/** Results with one number of clients. */
 export interface Point {
   readonly clients: number
   readonly requestsPerSecond: number
@@ -12,7 +12,7 @@ export interface Point {
   readonly repeats: number
 }
 
-/** A level that answers less than this times more than one with fewer clients does not answer more: it only waits longer. */
+/** Least factor of throughput over a level with fewer clients that counts as more: below it, requests only wait longer. */
 export const GROWTH = 1.05
 
 /** One repeat, with its latencies. */
@@ -23,7 +23,7 @@ export interface Sample {
   readonly latency: HistogramData
 }
 
-/** What so many clients got, each time. */
+/** All repeats with one number of clients. */
 export type Repeats = readonly [Sample, ...Sample[]]
 
 export function sampleOf({ connections: clients, requestsPerSecond, errors, latency }: LoadResult): Sample {
@@ -37,9 +37,9 @@ function median(values: readonly number[]): number {
 }
 
 /**
- * Repeats of one level as one point: the median of the throughput, so that what disturbs the machine for a while disturbs
- * no figure; the percentiles of all requests together, as what is rare falls into few short repeats, and their median would
- * promise a p99 that hours of serving do not keep.
+ * Repeats of one level as one point: the median of the throughput, which a temporary disturbance of the machine does not
+ * affect; the percentiles of all requests together, as rare latencies fall into few short repeats, and the median of the
+ * repeats would promise a p99 that hours of serving do not keep.
  */
 export function pointOf(samples: Repeats): Point {
   const latency = samples.map((sample) => sample.latency).reduce(mergeHistograms)
@@ -53,7 +53,7 @@ export function pointOf(samples: Repeats): Point {
   }
 }
 
-/** Where a configuration works best, and whether that is within the goal. */
+/** The best point of a configuration, and whether it meets the goal. */
 export interface Score {
   readonly point: Point
   readonly met: boolean
@@ -74,7 +74,7 @@ export function scoreOf(points: readonly Point[], goalMs: number | undefined): S
   return { point: within.find((point) => point.requestsPerSecond * GROWTH >= highest)!, met: true }
 }
 
-/** Negative where `a` is the better: it meets the goal, then throughput; where neither does, the lower p99. */
+/** Negative where `a` is better: by meeting the goal, then by throughput; where neither meets it, by the lower p99. */
 export function compareScores(a: Score, b: Score): number {
   if (a.met !== b.met) return a.met ? -1 : 1
   return a.met ? b.point.requestsPerSecond - a.point.requestsPerSecond : a.point.p99Ms - b.point.p99Ms

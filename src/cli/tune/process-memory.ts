@@ -15,7 +15,7 @@ function parentOf(pid: number): number | undefined {
   return text === undefined ? undefined : Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[1])
 }
 
-/** A process and all its descendants, as far as the kernel tells: without /proc the process alone. */
+/** A process and all its descendants; without /proc the process alone. */
 export function processTree(root: number): number[] {
   const children = new Map<number, number[]>()
   let names: string[] = []

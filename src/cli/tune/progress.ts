@@ -1,6 +1,6 @@
 import { note } from '../output.ts'
 
-/** Tells a person who waits: one line that is rewritten on a terminal; a line for each step, but not for each detail, elsewhere. */
+/** Shows progress: on a terminal one line that is rewritten; elsewhere a line for each step, but not for each detail. */
 export class Progress implements Disposable {
   readonly #rewrite = process.stderr.isTTY
   readonly #endAtMs: number

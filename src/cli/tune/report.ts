@@ -5,12 +5,12 @@ import type { Candidate } from './candidates.ts'
 import type { Point } from './point.ts'
 import type { Confirmation, Row, Search } from './search.ts'
 
-/** How far a fresh server may be from what was predicted. */
+/** Largest relative deviation of a fresh server from the prediction without a warning. */
 export const PROMISE = 0.15
-/** From here on what others do is worth a word. */
+/** Share of the machine taken by other programs from which on a warning is printed. */
 const BUSY = 0.1
 
-/** What a tuning found, as a document. */
+/** Result of a tuning, as a document. */
 export interface TuneResult {
   readonly apiVersion: 'slipway/v1'
   readonly kind: 'TuneResult'
@@ -22,26 +22,26 @@ export interface TuneResult {
   readonly latencyGoalMs: number | undefined
   readonly budgetMs: number
   readonly tookMs: number
-  /** Share of the machine (0 to 1) that other programs took meanwhile; undefined where the kernel does not tell. */
+  /** Share of the machine (0 to 1) that other programs took meanwhile; undefined where the kernel does not report it. */
   readonly othersShare: number | undefined
   /** `unfinished`: interrupted, or out of time before a winner was confirmed; nothing is written then. */
   readonly outcome: 'found' | 'goal not met' | 'unfinished'
   readonly present: Candidate
-  /** The best; where no configuration meets the goal, the nearest. */
+  /** The best candidate; where none meets the goal, the nearest. */
   readonly best: Candidate | undefined
-  /** Flags of `slipway serve` that mean the best. */
+  /** Flags of `slipway serve` for the best candidate. */
   readonly flags: string | undefined
-  /** Of the repeats in turns, of which none is the confirmation. */
+  /** From the repeats in turns, without the confirmation. */
   readonly predicted: Point | undefined
   readonly confirmed: Confirmation | undefined
-  /** What looked better than the present settings, and was not when both were measured afresh. */
+  /** The candidate that looked better than the present settings, and was not when both were measured afresh. */
   readonly rejected: Candidate | undefined
   readonly candidates: readonly (Row & { readonly gain: number | undefined })[]
   /** The file that was changed. */
   readonly written: string | undefined
 }
 
-/** Throughput of a row against that of the present settings, where both mean the same. */
+/** Throughput of a row relative to that of the present settings; undefined unless both meet the goal. */
 export function gainOf(row: Row, present: Row | undefined): number | undefined {
   if (row.score === undefined || present?.score === undefined || row.score.met !== present.score.met || !row.score.met) return undefined
   return row.score.point.requestsPerSecond / present.score.point.requestsPerSecond
@@ -103,7 +103,7 @@ export function verdict(result: TuneResult): string {
   return lines.join('\n')
 }
 
-/** What a reader should know before relying on the figures. */
+/** Warnings about the reliability of the figures. */
 export function doubts({ predicted, confirmed, latencyGoalMs, othersShare = 0 }: TuneResult): string[] {
   const found: string[] = []
   if (othersShare > BUSY)

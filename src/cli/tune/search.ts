@@ -7,25 +7,25 @@ import type { Candidate } from './candidates.ts'
 import type { MeterOptions, Side } from './meter.ts'
 import type { Point, Repeats, Score } from './point.ts'
 
-/** Parts of the budget that are over when all are measured shortly, when the best are repeated, and when the winner is. */
+/** Shares of the budget by which all candidates are measured briefly, the best are repeated, and the winner is predicted. */
 const SHORT_UNTIL = 0.4
 const REPEATS_UNTIL = 0.6
 const PREDICTED_UNTIL = 0.75
 /** Rounds of the prediction and of the confirmation. */
 const TURNS = 3
-/** How often a winner may turn out to miss the goal when it is measured longer. */
+/** Attempts at a prediction: a winner may turn out to miss the goal when it is measured longer. */
 const ATTEMPTS = 3
 const FINALISTS = 3
 /** A shape that reaches less than this part of the best is not measured with other batch sizes. */
 const HOPELESS = 0.5
-/** Whoever is less than this times better than the present settings does not replace them. */
+/** Factor by which a candidate must be better than the present settings to replace them. */
 const WORTH_A_CHANGE = 1.03
 
-/** What is known of one candidate. */
+/** Results of one candidate. */
 export interface Row {
   readonly candidate: Candidate
   readonly state: 'waiting' | 'left out' | 'failed' | 'measured' | 'repeated'
-  /** Why it was left out or failed. */
+  /** Reason why the candidate was left out or failed. */
   readonly why?: string
   readonly points: readonly Point[]
   readonly score?: Score | undefined
@@ -40,7 +40,7 @@ export interface Confirmation {
 }
 
 export interface SearchOptions extends MeterOptions {
-  /** The first is what is served at present. */
+  /** The first candidate has the present settings. */
   readonly candidates: readonly [Candidate, ...Candidate[]]
   /** On the clock of `performance.now()`. */
   readonly startedAtMs: number
@@ -48,9 +48,9 @@ export interface SearchOptions extends MeterOptions {
 }
 
 /**
- * Successive halving: all candidates are measured shortly, the best three (and what is served at present) longer and in
- * turns, so that what disturbs a shared machine for a while disturbs all of them, and the winner once more in a fresh
- * process. What was found so far can be read at any time.
+ * Successive halving: all candidates are measured briefly, the best three (and the present settings) longer and in turns, so
+ * that a temporary disturbance of a shared machine affects all of them, and the winner once more in a fresh process.
+ * Intermediate results can be read at any time.
  */
 export class Search {
   readonly #options: SearchOptions
@@ -58,7 +58,7 @@ export class Search {
   readonly #meter: Meter
   #chosen: Candidate | undefined
   confirmation: Confirmation | undefined
-  /** What looked better than the present settings, and was not when both were fresh. */
+  /** The candidate that looked better than the present settings, and was not when both were measured in fresh processes. */
   rejected: Candidate | undefined
 
   constructor(options: SearchOptions) {
@@ -97,7 +97,7 @@ export class Search {
     return best.score.point.requestsPerSecond < present.score.point.requestsPerSecond * WORTH_A_CHANGE ? present : best
   }
 
-  /** @throws the reason of the signal; what the present settings fail with */
+  /** @throws the reason of the signal; the error that the present settings fail with */
   async run(): Promise<void> {
     await this.#measureAll()
     await this.#repeatBest()
@@ -118,12 +118,12 @@ export class Search {
   async #measureAll(): Promise<void> {
     const { candidates, pool, progress, signal, budgetMs } = this.#options
     const warmUp = within(0.1, budgetMs / 100_000, 1)
-    // The load generator is new, too: what it needs to become fast must not count against the first candidate.
+    // The load generator needs a warm-up, too, which must not count against the first candidate.
     await closedLoop((await pool.acquire(this.#present, warmUp)).shoot, 8, warmUp * 2, signal)
     const each = this.#leftMs(SHORT_UNTIL) / candidates.length - pool.startMs
     const seconds = within(0.06, (each / 1000 - warmUp) / TYPICAL_LEVELS, 0.8)
     const shapes = candidates.filter((candidate) => candidate.maxBatchSize === this.#present.maxBatchSize)
-    // Shapes decide which batch sizes are measured at all, and what disturbs a machine only takes away: the better of two.
+    // Shapes are measured twice: they decide which batch sizes are measured at all, and as disturbances only slow down, the better counts.
     const order = [...shapes, ...shapes, ...candidates.slice(shapes.length)]
     for (const [index, candidate] of order.entries()) {
       signal.throwIfAborted()
@@ -153,7 +153,7 @@ export class Search {
     }
   }
 
-  /** Why other batch sizes cannot save a shape, or undefined where they may. */
+  /** Reason why a shape cannot win with other batch sizes, undefined where it may. */
   #hopeless(candidate: Candidate): string | undefined {
     const shape = { ...candidate, maxBatchSize: this.#present.maxBatchSize }
     const own = this.#rows.get(keyOf(shape))
@@ -175,8 +175,8 @@ export class Search {
   }
 
   /**
-   * In turns: first all levels again, as a short measurement is easily led astray, then the best level so far and its
-   * neighbours.
+   * Measures the finalists in turns: first all levels again, as short measurements are unreliable, then the best level so far
+   * and its neighbours.
    */
   async #repeatBest(): Promise<void> {
     const { pool, progress } = this.#options
@@ -186,7 +186,7 @@ export class Search {
     const rounds = leftSeconds / levelsIn(5) > 0.3 ? 5 : 3
     const seconds = within(0.08, leftSeconds / levelsIn(rounds), 3)
     for (let round = 0; round < rounds; round++) {
-      // Whoever is measured first is another in each round.
+      // Each round begins with another candidate.
       const order = finalists.map((_, index) => finalists[(index + round) % finalists.length]!)
       for (const { candidate, samples } of order) {
         progress.step(`round ${round + 1} of ${rounds} of the best ${finalists.length}: ${describeCandidate(candidate)}`)
@@ -204,8 +204,8 @@ export class Search {
   }
 
   /**
-   * The winner and the present settings once more, in turns and longer: the best of several was also the luckiest, so what
-   * is promised must not come from the measurements that made it the best.
+   * Measures the winner and the present settings again, in turns and longer: the best of several was also the luckiest, so the
+   * prediction must not come from the measurements that made it the best.
    */
   async #predict(): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS && this.best?.score.met === true; attempt++) {
@@ -221,7 +221,7 @@ export class Search {
     }
   }
 
-  /** Takes a longer measurement for true. Where it misses the goal, fewer clients may still meet it. */
+  /** Scores a candidate by a longer measurement. Where that misses the goal, fewer clients may still meet it. */
   #settle(candidate: Candidate, point: Point): void {
     const { goalMs } = this.#options
     const row = this.row(candidate)
@@ -233,7 +233,7 @@ export class Search {
 
   async #confirm(best: Candidate): Promise<void> {
     const { pool } = this.#options
-    // Fresh processes: what was measured so far may have been the luck of one.
+    // Fresh processes: the results so far may have been the luck of one process.
     await pool.keepOnly([])
     const sides = this.#sidesOf(best)
     const warmUpSeconds = within(0.3, this.#leftMs(1) / 1000 / 6, 3)
@@ -255,7 +255,7 @@ export class Search {
     return candidates.map((candidate) => ({ candidate, clients: this.row(candidate).score?.point.clients ?? 1 }))
   }
 
-  /** Whether the winner is also better in these turns. Present settings that miss the goal are no measure. */
+  /** Whether the winner is also better in these turns; true where the present settings miss the goal. */
   #isBetter([own, present]: readonly Point[]): boolean {
     if (own === undefined || present === undefined || this.row(this.#present).score?.met !== true) return true
     const met = scoreOf([own], this.#options.goalMs)?.met ?? false

@@ -6,16 +6,16 @@ import type { Trial, TrialOptions } from './trial.ts'
 
 /** Clients of the warm-up: enough that every instance runs and that requests share runs. */
 const WARM_UP_CLIENTS = 16
-/** Memory that must be free before one more server starts, in sizes of the largest so far. */
+/** Free memory that one more server needs to start, as a multiple of the largest server so far. */
 const SPARE = 2
 
 export type TrialPoolOptions = Omit<TrialOptions, 'server'> & {
-  /** The server of a candidate. */
+  /** Options of the server for a candidate. */
   readonly server: (candidate: Candidate) => TrialOptions['server']
 }
 
 /**
- * The servers that are open. Those that are measured again stay open, as far as memory goes, so that measurements can be
+ * The open servers. Servers that are measured again stay open while memory suffices, so that measurements can be
  * interleaved; idle ones take no CPU.
  */
 export class TrialPool implements AsyncDisposable {
@@ -23,14 +23,14 @@ export class TrialPool implements AsyncDisposable {
   /** Least recently used first. */
   readonly #open = new Map<string, Trial>()
   #largestBytes = 0
-  /** Time from the start of a process to its address, the slowest so far. */
+  /** Longest time so far from the start of a process to its address. */
   startMs = 0
 
   constructor(options: TrialPoolOptions) {
     this.#options = options
   }
 
-  /** The open server of a candidate, or a new one that was asked for `warmUpSeconds`. */
+  /** The open server of a candidate, or a new one after a warm-up of `warmUpSeconds`. */
   async acquire(candidate: Candidate, warmUpSeconds: number): Promise<Trial> {
     const key = keyOf(candidate)
     const found = this.#open.get(key)

@@ -1,6 +1,6 @@
 /**
- * Entry of a child process that serves one candidate, as `slipway serve` would. The parent sends what to serve and is told
- * the address, or why there is none.
+ * Entry of a child process that serves one candidate, as `slipway serve` would. The parent sends the server's options and
+ * receives the address, or the error.
  */
 import { enableCompileCache, flushCompileCache } from 'node:module'
 import { toSlipwayError } from '../../core/errors.ts'
@@ -14,16 +14,16 @@ tuneV8({ memoryBudget: false })
 const tell = (message: FromTrial): void => {
   process.send?.(message)
 }
-// A terminal sends Ctrl-C to the whole group; the parent ends us itself.
+// A terminal sends Ctrl-C to the whole group; the parent ends this process itself.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
-// The parent is gone, however it ended. Not `exit`: that would wait for a run in a thread, or abort on it.
+// The parent has ended. Not `process.exit`, which would wait for a run in a thread, or abort on it.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 process.once('message', (options: StartServerOptions) => void serve(options))
 
 async function serve(options: StartServerOptions): Promise<void> {
   try {
-    // Loaded late, so that the compile cache serves it.
+    // Loaded late, so that the compile cache applies to it.
     const { startServer } = await import('../../server/start-server.ts')
     const server = await startServer({ ...options, host: '127.0.0.1', port: 0 })
     const [variant] = server.dataPlane.variants()

@@ -13,23 +13,23 @@ import type { StartServerOptions } from '../../server/start-server.ts'
 import type { Aim, Shot } from '../server/load-generator.ts'
 import type { Candidate } from './candidates.ts'
 
-/** What a server that runs tells of its model. */
+/** Facts of its model that a running trial server reports. */
 export interface TrialFacts {
   readonly url: string
   readonly model: string
   readonly version: string
-  /** What is served after all defaults. */
+  /** The settings in effect after all defaults. */
   readonly serving: Candidate
   readonly batchable: boolean
   readonly batchingReason: string
 }
 
-/** What the child process sends. */
+/** Message of the child process. */
 export type FromTrial =
   | ({ readonly type: 'ready' } & TrialFacts)
   | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string }
 
-/** A server in a process of its own, and somebody who asks it. Disposing ends the process and its descendants at once. */
+/** A server in a process of its own, and a client for it. Disposing ends the process and its descendants at once. */
 export interface Trial extends AsyncDisposable {
   readonly facts: TrialFacts
   readonly shoot: Shot
@@ -46,7 +46,7 @@ export interface TrialOptions {
 
 /**
  * Starts a server for one candidate.
- * @throws what the server says at start; SLW_LOAD_FAILED where it ends without a word; the reason of the signal
+ * @throws the server's error at start; SLW_LOAD_FAILED where the server ends without one; the reason of the signal
  */
 export async function openTrial({ server, body, signal }: TrialOptions): Promise<Trial> {
   const beginning = await asServeBegins()
@@ -77,7 +77,7 @@ export async function openTrial({ server, body, signal }: TrialOptions): Promise
   }
 }
 
-/** Flags and environment with which `slipway serve` begins, as bin/slipway has it: a server without them is another one. */
+/** Flags and environment of `slipway serve`, as bin/slipway sets them: a server without them would behave differently. */
 async function asServeBegins(): Promise<{ execArgv: string[]; env: NodeJS.ProcessEnv }> {
   const text = await readFile(join(packageRoot(), 'bin/serve-process.json'), 'utf8')
   const { flags, environment } = JSON.parse(text) as { flags: string[]; environment: Record<string, string> }
@@ -105,14 +105,14 @@ function started(child: ChildProcess, server: StartServerOptions, signal: AbortS
   })
 }
 
-/** Nothing to be kept is held: the quickest end is the surest. */
+/** Kills the child and its descendants: they hold no state to be saved. */
 function endTree(child: ChildProcess): void {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   for (const pid of processTree(child.pid)) {
     try {
       process.kill(pid, 'SIGKILL')
     } catch {
-      // It has ended by itself.
+      // The process has ended by itself.
     }
   }
 }

@@ -33,7 +33,7 @@ interface TuneOptions {
   readonly json?: boolean
 }
 
-/** What all parts of one tuning share. */
+/** Inputs shared by all parts of one tuning. */
 interface Job {
   readonly location: PackageLocation
   readonly config: ReadConfig
@@ -43,11 +43,11 @@ interface Job {
   readonly budgetMs: number
   readonly body: string | undefined
   readonly startedAtMs: number
-  /** Share of the machine that other programs have taken, when all trial servers have ended. */
+  /** Share of the machine that other programs have taken; called when all trial servers have ended. */
   readonly othersShare: () => number | undefined
 }
 
-/** A server that does not start, or a run that hangs, must not hold the command for ever: past this it ends. */
+/** Time limit of the command, in case that a server does not start or a run hangs. */
 const HARD_LIMIT = { factor: 2, leastExtraMs: 60_000 }
 
 export function define(command: Command): void {
@@ -158,7 +158,7 @@ async function run(job: Job, options: TuneOptions, signal: AbortSignal): Promise
   finish(job, options, { search, facts, failure })
 }
 
-/** The body once, so that one that is refused is told at once and not as errors of every measurement. */
+/** Sends the body once, so that a refusal is reported at once and not as errors of every measurement. */
 async function tryBody(facts: TrialFacts, body: string | undefined): Promise<void> {
   if (body === undefined) return
   const headers = { 'content-type': 'application/json' }
@@ -166,7 +166,7 @@ async function tryBody(facts: TrialFacts, body: string | undefined): Promise<voi
   if (!response.ok) throw new SlipwayError('SLW_INPUT_INVALID', `the model refuses the body of --body: ${await response.text()}`)
 }
 
-/** Prints what was found, and writes it where it is certain. @throws what ended the search early, after printing */
+/** Prints the result, and writes it where a winner was found. @throws the error that ended the search early, after printing */
 function finish(job: Job, options: TuneOptions, { search, facts, failure }: { search: Search; facts: TrialFacts; failure: unknown }): void {
   const { location, present, cores, goalMs, budgetMs, startedAtMs } = job
   const { best } = search
@@ -211,7 +211,7 @@ function valuesOf({ instances, threads, maxBatchSize }: Candidate, batchable: bo
   return batchable ? { instances, threads, maxBatchSize } : { instances, threads }
 }
 
-/** What was done with the result, and what to do next. */
+/** Prints whether the result was written, and the next step. */
 function say({ config, location }: Job, result: TuneResult): void {
   const { outcome, written, flags } = result
   if (outcome === 'unfinished') note('unfinished: nothing was written')

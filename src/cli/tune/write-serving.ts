@@ -12,7 +12,7 @@ import type { Pair, YAMLMap } from 'yaml'
 export type ServingValues = Readonly<Record<string, number>>
 
 /**
- * The slipway.yaml that speaks for a package folder: its own, that of the folder above a numbered version, or, where there
+ * The slipway.yaml that applies to a package folder: its own, that of the folder above a numbered version, or, where there
  * is none, the one to write.
  */
 export function packageFileOf(folder: string): string {
@@ -22,12 +22,12 @@ export function packageFileOf(folder: string): string {
 }
 
 /**
- * Writes values under `serving:` of a slipway.yaml, at once or not at all: a temporary file beside it takes its place.
- * Without a pause in between, so that no signal is handled half-way.
- * @throws SLW_PACKAGE_INVALID where the file is no package document; what the file system says
+ * Writes values under `serving:` of a slipway.yaml atomically: a temporary file beside it takes its place. Synchronous, so
+ * that no signal is handled half-way.
+ * @throws SLW_PACKAGE_INVALID where the file is no package document; errors of the file system
  */
 export function writeServing(path: string, values: ServingValues): void {
-  // A link goes on pointing to the file that it points to.
+  // A link is kept, and its target written.
   const file = existsSync(path) ? realpathSync(path) : path
   const before = existsSync(file) ? readFileSync(file, 'utf8') : ''
   const after = withServing(before, values)
@@ -45,7 +45,7 @@ export function writeServing(path: string, values: ServingValues): void {
 
 /**
  * The text of a slipway.yaml with values under `serving:`. Every other character stays as it is, where the values can be
- * put in by hand; else the document is printed anew, with its comments and order.
+ * spliced into the text; else the document is printed anew, with its comments and order.
  */
 export function withServing(text: string, values: ServingValues): string {
   const wanted = parseDocument(text)
@@ -62,7 +62,7 @@ function parsed(text: string): unknown {
   return document.errors.length === 0 ? document.toJS() : undefined
 }
 
-/** Puts the values into the text itself; undefined where it is not written in the usual way. */
+/** Splices the values into the text; undefined where the text is not written in the usual way. */
 function splice(text: string, values: ServingValues): string | undefined {
   const newline = text.includes('\r\n') ? '\r\n' : '\n'
   const { contents } = parseDocument(text)

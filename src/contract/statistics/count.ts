@@ -3,7 +3,7 @@ import { decodeReal, encodeReal, RealSchema } from './real.ts'
 import type { StatisticKind } from './kind.ts'
 import type { Real } from './real.ts'
 
-/** A count that adds up. */
+/** A counter, merged by addition. */
 export interface CountData {
   readonly kind: 'count'
   readonly value: number

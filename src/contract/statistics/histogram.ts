@@ -25,11 +25,11 @@ export interface HistogramData {
   readonly native: readonly (readonly [index: number, count: number])[]
 }
 
-/** 0.1 ms to 30 s, with the round figures people set goals at. Seconds. */
+/** Edges for latencies in seconds: 0.1 ms to 30 s, with the round figures that people set goals at. */
 export const LATENCY_EDGES: readonly number[] = [
   0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.005, 0.008, 0.01, 0.016, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ]
-/** Rows of a batch. */
+/** Edges for the rows of a batch. */
 export const ROWS_EDGES: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 
 const SCHEMA = 3
@@ -39,7 +39,7 @@ const LOWEST_INDEX = -24 * PER_OCTAVE
 const HIGHEST_INDEX = 16 * PER_OCTAVE
 const ZERO_THRESHOLD = 2 ** -24
 
-/** The one that counts. An observation costs tens of nanoseconds and allocates nothing. */
+/** A histogram that counts observations. One observation costs tens of nanoseconds and allocates nothing. */
 export class Histogram {
   readonly #edges: Float64Array
   readonly #counts: Float64Array
@@ -126,8 +126,8 @@ export function mergeHistograms(a: HistogramData, b: HistogramData): HistogramDa
 }
 
 /**
- * What was observed since `before`, of a histogram that has only grown since then.
- * @returns all of `now` where `before` has more: it began anew
+ * Observations since `before`, of a histogram that has only grown since then.
+ * @returns undefined where `before` has more: the histogram began anew
  * @throws RangeError when the edges or schemas differ
  */
 export function subtractHistograms(now: HistogramData, before: HistogramData): HistogramData | undefined {

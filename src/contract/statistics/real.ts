@@ -1,9 +1,9 @@
 import { Type } from 'typebox'
 
-/** JSON has no form for NaN and infinities: on their way they are these words. */
+/** Words for NaN and infinities in the wire form, as JSON has no form for them. */
 const WORDS = ['NaN', 'Infinity', '-Infinity'] as const
 
-/** A number on its way: itself, or a word. */
+/** Wire form of a number: itself, or a word. */
 export type Real = number | (typeof WORDS)[number]
 
 export const RealSchema = Type.Unsafe<Real>({ anyOf: [{ type: 'number' }, { type: 'string', enum: [...WORDS] }] })

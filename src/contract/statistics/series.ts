@@ -31,15 +31,15 @@ export const WireSeries = Type.Object({
 export type WireSeries = Static<typeof WireSeries>
 
 /**
- * Tells one statistic of a set from the others, whatever the order of its labels. What this release cannot merge stands beside what it can,
- * where another release has taken another kind for the same thing.
+ * Key of one statistic in a set, whatever the order of its labels. A statistic that this release cannot merge stands beside one that it
+ * can, where another release has used another kind for the same name.
  */
 export function seriesKey({ name, labels, statistic }: Series): string {
   const sorted = Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1))
   return JSON.stringify([name, sorted, statistic.kind === 'unmerged'])
 }
 
-/** Reads a set that came. */
+/** Reads a received set. */
 export function readSeries(wire: readonly WireSeries[]): { readonly value: Series[] } | { readonly issues: readonly Issue[] } {
   const series: Series[] = []
   for (const [index, { name, labels, statistic }] of wire.entries()) {
@@ -53,7 +53,7 @@ export function readSeries(wire: readonly WireSeries[]): { readonly value: Serie
   return { value: series }
 }
 
-/** Reads a set at rest. What cannot be read, as after a fault of a release before, stays what it is and is in nobody's way. */
+/** Reads a stored set. Unreadable statistics, as after a fault of an earlier release, are kept as they are and disturb no others. */
 export function readSeriesAtRest(wire: readonly WireSeries[]): Series[] {
   return wire.flatMap(({ name, labels, statistic }) => {
     const read = readStatistic(statistic)
@@ -67,8 +67,8 @@ export function writeSeries(series: readonly Series[]): WireSeries[] {
 }
 
 /**
- * Adds two sets name by name, labels by labels: associative and commutative; what only one side has is kept.
- * @throws RangeError where one name holds different kinds, or kinds that were taken in other ways
+ * Adds two sets name by name, labels by labels: associative and commutative; a statistic that only one side has is kept.
+ * @throws RangeError where one name holds different kinds, or statistics that were taken in different ways
  */
 export function mergeSeries<S extends Statistic>(a: readonly Series<S>[], b: readonly Series<S>[]): Series<S>[] {
   const merged = new Map(a.map((series) => [seriesKey(series), series]))
@@ -89,8 +89,8 @@ function mergedOf(name: string, a: Statistic, b: Statistic): Statistic {
 }
 
 /**
- * What a set has grown by since `before`: nothing of what has not grown, and nothing of what has become less, which has left for another
- * place and was counted here before.
+ * Growth of a set since `before`. Statistics that have not grown are left out, and so are those that have become less: their observations
+ * have moved to another place and were counted here before.
  */
 export function growthOf(now: readonly Series<KnownStatistic>[], before: readonly Series<KnownStatistic>[]): Series<KnownStatistic>[] {
   const earlier = new Map(before.map((series) => [seriesKey(series), series.statistic]))

@@ -1,4 +1,4 @@
-/** The kinds of statistics that this release knows, and what is done with those that it does not. A new kind is a file and a line here. */
+/** The kinds of statistics that this release knows, and the handling of all others. A new kind is a file and a line here. */
 import { Type } from 'typebox'
 import { check } from '../schema.ts'
 import { countKind } from './count.ts'
@@ -11,13 +11,13 @@ import type { StatisticKind, WireStatistic } from './kind.ts'
 export type KnownStatistic = CountData | HistogramData
 
 /**
- * Statistics of a kind that this release does not know, as they came: a later reader merges them. They are kept one beside the other, and
- * not without end.
+ * Statistics of a kind that this release does not know, as they were received: a later reader merges them. They are kept side by side, up
+ * to a limit.
  */
 export interface UnmergedData {
   readonly kind: 'unmerged'
   readonly parts: readonly WireStatistic[]
-  /** Parts that were given up. */
+  /** Number of parts that were dropped. */
   readonly dropped: number
 }
 
@@ -27,10 +27,10 @@ const KINDS: ReadonlyMap<string, StatisticKind<never>> = new Map(
   [countKind, histogramKind].map((kind) => [kind.kind, kind as unknown as StatisticKind<never>]),
 )
 
-/** Parts of unknown kinds that are kept of one statistic: an hour of a server, and more. */
+/** Limit of parts of unknown kinds that are kept for one statistic: an hour of a server, and more. */
 const PARTS_MAX = 1000
 
-/** What a statistic looks like on its way; what is in one of a known kind is checked by {@link readStatistic}. */
+/** Wire form of a statistic; {@link readStatistic} checks the contents of known kinds. */
 export const WireStatisticSchema = Type.Unsafe<WireStatistic>(
   Type.Object({ kind: Type.String({ minLength: 1, maxLength: 100 }) }, { additionalProperties: true }),
 )
@@ -44,8 +44,8 @@ const UnmergedSchema = Type.Object({
 export type StatisticsRead = { readonly values: readonly Statistic[] } | { readonly issues: readonly Issue[] }
 
 /**
- * Reads what came: of a kind that is known, checked; of another one, as it is. Of what somebody could not merge, that which we can is
- * merged, so that it may come to several.
+ * Reads a received statistic: a known kind is checked, an unknown one is kept as it is. Parts that another release could not merge are
+ * merged where their kind is known here, so that several statistics may result.
  */
 export function readStatistic(wire: WireStatistic): StatisticsRead {
   if (wire.kind === 'unmerged') return readUnmerged(wire)
@@ -76,12 +76,12 @@ function readUnmerged(wire: WireStatistic): StatisticsRead {
   return { values: unknown.length > 0 || dropped > 0 ? [...known.values(), bounded(unknown, dropped)] : [...known.values()] }
 }
 
-/** What is kept of a statistic that cannot be read: as it is, so that nothing is lost. */
+/** Wraps an unreadable statistic as it is, so that nothing is lost. */
 export function unreadable(wire: WireStatistic): UnmergedData {
   return { kind: 'unmerged', parts: [wire], dropped: 0 }
 }
 
-/** Undefined where they were taken in different ways. */
+/** Undefined where the two were taken in different ways. */
 function mergedOrUndefined(a: Statistic, b: Statistic): Statistic | undefined {
   try {
     return mergeStatistics(a, b)
@@ -90,7 +90,7 @@ function mergedOrUndefined(a: Statistic, b: Statistic): Statistic | undefined {
   }
 }
 
-/** A single one of an unknown kind leaves as it came. */
+/** A single statistic of an unknown kind is written as it was received. */
 export function writeStatistic(statistic: Statistic): WireStatistic {
   if (statistic.kind === 'unmerged') return statistic.parts.length === 1 && statistic.dropped === 0 ? statistic.parts[0]! : statistic
   return kindOf(statistic).encode(statistic as never)
@@ -104,7 +104,7 @@ export function mergeStatistics(a: Statistic, b: Statistic): Statistic {
   return kindOf(a).merge(a as never, b as never) as Statistic
 }
 
-/** What has come since `before`; undefined where there is less of it than before. @throws as {@link mergeStatistics} */
+/** Growth since `before`; undefined where the statistic has not only grown. @throws as {@link mergeStatistics} */
 export function subtractStatistics(now: KnownStatistic, before: KnownStatistic): KnownStatistic | undefined {
   if (now.kind !== before.kind) throw differ(now, before)
   return kindOf(now).subtract(now as never, before as never) as KnownStatistic | undefined
@@ -122,7 +122,7 @@ function differ(a: Statistic, b: Statistic): RangeError {
   return new RangeError(`a ${a.kind} on one side and a ${b.kind} on the other`)
 }
 
-/** In one order, so that it does not matter who was added to whom. */
+/** Sorts the parts, so that the order of merging does not matter, and drops those beyond the limit. */
 function bounded(parts: WireStatistic[], dropped: number): UnmergedData {
   const texts = new Map(parts.map((part) => [part, JSON.stringify(part)]))
   const sorted = parts.toSorted((a, b) => (texts.get(a)! < texts.get(b)! ? -1 : 1))

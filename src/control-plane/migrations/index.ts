@@ -5,5 +5,5 @@ import { registry } from './registry.ts'
 import { seams } from './seams.ts'
 import type { Migration } from '../../storage/sql/migration.ts'
 
-/** The steps that made the schema before each room had steps of its own. They stay as they are. */
+/** Migrations of the time before each room had its own. They must not change. */
 export const FIRST_MIGRATIONS: readonly Migration[] = [registry, policies, lists, controlPlane, seams]

@@ -1,6 +1,6 @@
 import type { Migration } from '../../storage/sql/migration.ts'
 
-/** What lists of very many versions are read and counted by. SQLite needs `deleted_at` within the key, a partial index it would not read alone. */
+/** Indexes to list and count very many versions. SQLite needs `deleted_at` within the key: it would not read a partial index alone. */
 export const lists: Migration = {
   name: '0003-lists',
   statements: [

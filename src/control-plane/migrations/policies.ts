@@ -1,15 +1,15 @@
 import type { Migration } from '../../storage/sql/migration.ts'
 
-/** What a model asks of its versions, who may sign them, and the numbers by which a change tells that it knows what it changes. */
+/** Requirements of a model for its versions, trusted signers, and the numbers by which concurrent changes are detected. */
 export const policies: Migration = {
   name: '0002-policies',
   statements: [
     // JSON: ModelPolicy of contract/registry-api.
     `alter table models add column policy text not null default '{}'`,
-    // Grow with every change; what clients send back as If-Match.
+    // Numbers that grow with every change; clients send them back as If-Match.
     `alter table models add column revision bigint not null default 1`,
     `alter table versions add column revision bigint not null default 1`,
-    // Whose signatures are believed: a public key, or a certificate that others are signed by. The id is the SHA-256 of the PEM.
+    // Trusted signers: a public key, or a certificate that others are signed by. The id is the SHA-256 of the PEM.
     `create table signers (
       id text not null,
       environment text not null,
@@ -20,7 +20,7 @@ export const policies: Migration = {
       created_at bigint not null,
       primary key (environment, id))`,
     `create unique index signers_name on signers (environment, name)`,
-    // Signatures of versions that held when they came: a Sigstore bundle each.
+    // Signatures of versions that were valid when they came: a Sigstore bundle each.
     `create table version_signatures (
       version_id text not null references versions (id) on delete cascade,
       signer_id text not null,
@@ -28,7 +28,7 @@ export const policies: Migration = {
       created_by text not null,
       created_at bigint not null,
       primary key (version_id, signer_id))`,
-    // Up to which event deliveries have been written.
+    // The last event for which deliveries have been written.
     `insert into counters (name, value) select 'webhook', value from counters where name = 'event'`,
   ],
 }

@@ -1,9 +1,9 @@
 import type { Migration } from '../../storage/sql/migration.ts'
 
 /**
- * The registry. One SQL text for both databases: keys are text (ids that we make), times are UTC epoch milliseconds, flags are
- * 0 or 1, documents are JSON as text. Numbers in sequence come from `counters`, whose rows are locked until the transaction that
- * took one commits: so the order of numbers is the order of commits, and whoever reads events by number misses none.
+ * The registry. One SQL text for both databases: keys are text (ids made by Slipway), times are UTC epoch milliseconds, flags are
+ * 0 or 1, documents are JSON as text. Sequence numbers come from `counters`, whose rows are locked until the transaction that took
+ * a number commits: so the order of numbers is the order of commits, and a reader of events by number misses none.
  */
 export const registry: Migration = {
   name: '0001-registry',
@@ -11,8 +11,8 @@ export const registry: Migration = {
     `create table counters (name text primary key, value bigint not null)`,
 
     // --- files -----------------------------------------------------------------------------------------------------------
-    // What is in the object store, by content. `object_key` is the id of the upload that brought it; `unreferenced_since` is
-    // when collection first found that nothing refers to it.
+    // Contents of the object store. `object_key` is the id of the upload that brought the content; `unreferenced_since` is the
+    // time when collection first found that nothing refers to it.
     `create table contents (
       id text primary key,
       size bigint not null,
@@ -22,7 +22,7 @@ export const registry: Migration = {
       verified integer not null,
       created_at bigint not null,
       unreferenced_since bigint)`,
-    // Uploads that go on: their objects are no orphans until `expires_at`.
+    // Uploads in progress: their objects are no orphans until `expires_at`.
     `create table uploads (
       object_key text primary key,
       multipart_id text,
@@ -31,7 +31,7 @@ export const registry: Migration = {
       expires_at bigint not null)`,
     // Objects that no row refers to any more, still to be deleted from the store.
     `create table doomed_objects (object_key text primary key, since bigint not null)`,
-    // Contents that somebody is reading or about to refer to.
+    // Contents that a caller is reading or about to refer to.
     `create table holds (id text primary key, content_id text not null references contents (id), expires_at bigint not null)`,
     `create index holds_content on holds (content_id)`,
     // Trees of files: of a run ("run:ID"), a logged model ("model:ID"), a version ("version:ID", which never changes).
@@ -84,7 +84,7 @@ export const registry: Migration = {
       value text not null,
       primary key (run_id, key))`,
     `create index params_value on params (key, value)`,
-    // Every point. NaN is no number to a database: `is_nan` is 1 and `value` 0. The same point twice is one point.
+    // Every point of every metric. NaN is no number to a database: `is_nan` is 1 and `value` 0. The same point twice is one point.
     `create table metrics (
       run_id text not null references runs (id) on delete cascade,
       key text not null,
@@ -257,7 +257,7 @@ export const registry: Migration = {
       created_at bigint not null,
       primary key (endpoint_id, number))`,
 
-    // --- what happened, and who may --------------------------------------------------------------------------------------
+    // --- events and access -----------------------------------------------------------------------------------------------
     `create table events (
       sequence bigint primary key,
       at bigint not null,
@@ -307,7 +307,7 @@ export const registry: Migration = {
       expires_at bigint,
       last_used_at bigint,
       revoked_at bigint)`,
-    // Work in the background: whoever holds a lease does it; `token` grows with every holder.
+    // Work in the background: the holder of a lease does it; `token` grows with every holder.
     `create table leases (
       name text primary key,
       holder text,

@@ -1,18 +1,19 @@
 import type { Migration } from '../../storage/sql/migration.ts'
 
 /**
- * What rollouts, jobs and alerts stand on: two revisions of an endpoint at a time, servers that say which routing they follow, and work in
- * the background that outlives the process that began it.
+ * The basis of rollouts, jobs and alerts: two revisions of an endpoint at a time, servers that report which routing they follow, and
+ * work in the background that outlives the process that began it.
  */
 export const seams: Migration = {
   name: '0005-seams',
   statements: [
     // A revision whose versions are served beside those of the one in force.
     `alter table routing_states add column beside bigint`,
-    // Of the routing by which a server shares requests; null where its release does not say.
+    // Segment of the routing by which a server shares requests; null where its release does not report it.
     `alter table server_reports add column segment bigint`,
-    // Work in the background. `claim_at` is when it may be claimed: when it is due, or when the lease of who runs it ends; null once it
-    // has ended. `token` grows with each claim: what a late holder writes is refused. `reserved_for` is who comes first. Payload, progress, result and schedule are JSON.
+    // Work in the background. `claim_at` is the time from which an item may be claimed: when it is due, or when the lease of its
+    // holder ends; null once it has ended. `token` grows with each claim: writes of a late holder are refused. `reserved_for` is
+    // the holder that may claim first. Payload, progress, result and schedule are JSON.
     `create table work_items (
       id text primary key,
       kind text not null,
@@ -36,7 +37,7 @@ export const seams: Migration = {
       ended_at bigint)`,
     `create index work_items_claim on work_items (kind, priority, claim_at) where claim_at is not null`,
     `create unique index work_items_key on work_items (kind, unique_key) where unique_key is not null and claim_at is not null`,
-    // Who claims looks for what is over first: few of very many.
+    // Each claim first looks for running items whose lease is over: few of very many.
     `create index work_items_running on work_items (claim_at) where state = 'running'`,
     `create index work_items_deadline on work_items (deadline_at) where deadline_at is not null`,
     `create index work_items_listed on work_items (state, created_at, id)`,

@@ -13,14 +13,14 @@ import type { AuthServices } from '../../api/auth.ts'
 import type { Environments } from '../../ledger/environments.ts'
 import type { Foundation, Room } from '../room.ts'
 
-/** How often refused calls are written down. */
+/** Pause between two writes of refused calls to the database. */
 const FLUSH_EVERY_MS = 5000
 
 export interface AccessServices extends Omit<AuthServices, 'ground'> {
   readonly refusals: Refusals
 }
 
-/** Who may do what: keys, people, roles, and calls that were refused. */
+/** Access control: keys, people, roles, and calls that were refused. */
 export const ACCESS: Room<Foundation & { readonly environments: Environments }, AccessServices> = {
   tables: ACCESS_TABLES,
   events: ACCESS_EVENTS,

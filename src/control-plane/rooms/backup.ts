@@ -5,7 +5,7 @@ import { backups } from '../make-backup.ts'
 import type { Backup } from '../../api/v1/backup-routes.ts'
 import type { Foundation, Room } from '../room.ts'
 
-/** Everything of a control plane in one file. */
+/** Backups: everything of a control plane in one file. */
 export const BACKUP: Room<Foundation, { readonly backup: Backup }> = {
   routes: BACKUP_ROUTES,
   async open({ ground: { database }, objects, holder, house, settings }) {

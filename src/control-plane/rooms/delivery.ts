@@ -14,7 +14,7 @@ import type { History } from '../../ledger/history.ts'
 import type { Dependents } from '../../models/dependents.ts'
 import type { Foundation, Room } from '../room.ts'
 
-/** How often it is looked for new documents while servers wait for one. */
+/** Pause between two looks for new documents while servers wait for one. */
 const DELIVERY_LOOK_MS = 50
 
 interface Needs extends Foundation {
@@ -40,7 +40,7 @@ export const DELIVERY: Room<Needs, { readonly delivery: Delivery; readonly deliv
   },
   work: ({ ground, dependents }) => [followWork({ ...ground, dependents })],
   sweep: async ({ ground }, { database }) => ({ servers: await new Servers({ ...ground, database }).sweep() }),
-  // Servers that follow have seen later documents of the database that was lost: those of a new era are newer all the same.
+  // Servers that follow have seen later documents of the database that was lost: documents of a new era count as newer still.
   async restored(write) {
     await sql`update counters set value = ${Date.now()} where name = 'era'`.execute(write)
   },

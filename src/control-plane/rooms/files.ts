@@ -6,7 +6,7 @@ import { FILES_TABLES } from '../../files/tables.ts'
 import type { Transfers } from '../../api/mlflow/part-routes.ts'
 import type { Foundation, Room } from '../room.ts'
 
-/** How long a content stays that nothing refers to. */
+/** Time that an unreferenced content is kept. */
 const GRACE_MS = 3600_000
 
 export interface FileServices {
@@ -15,7 +15,7 @@ export interface FileServices {
   readonly transfers: Transfers
 }
 
-/** Files, by what is in them. */
+/** Files, addressed by their content. */
 export const FILES: Room<Foundation, FileServices> = {
   tables: FILES_TABLES,
   routes: CONTENT_ROUTES,

@@ -4,7 +4,7 @@ import type { Inspect } from '../../models/servable.ts'
 import type { WorkQueue } from '../../storage/work/work-queue.ts'
 import type { Foundation, Room } from '../room.ts'
 
-/** Brings over what servers of MLflow have. */
+/** Imports from servers of MLflow. */
 export const IMPORT: Room<Foundation & { readonly inspect: Inspect; readonly work: WorkQueue }, { readonly imports: Imports }> = {
   routes: IMPORT_ROUTES,
   open: ({ ground, objects, inspect, work, settings: { allowPrivateAddresses } }) => ({

@@ -13,13 +13,13 @@ import type { Foundation, Room } from '../room.ts'
 
 export interface Ledger {
   readonly history: History
-  /** Tells, soon after the fact, that there are new events. */
+  /** Notifies callers, shortly afterwards, that there are new events. */
   readonly news: News
   readonly webhooks: Webhooks
   readonly environments: Environments
 }
 
-/** What was done, on whose behalf and where, and who is told. */
+/** The ledger: the history of events, environments, and webhooks. */
 export const LEDGER: Room<Foundation, Ledger> = {
   tables: LEDGER_TABLES,
   events: LEDGER_EVENTS,

@@ -5,7 +5,7 @@ import type { ArtifactServices } from '../../api/mlflow/artifacts.ts'
 import type { MlflowServices } from '../../api/mlflow/call.ts'
 import type { Foundation, Room } from '../room.ts'
 
-/** The API of MLflow, for its unmodified clients, and what these ask of a server first. */
+/** The API of MLflow, for its unmodified clients, and the status routes that these ask first. */
 export const MLFLOW: Room<Foundation & MlflowServices & ArtifactServices, object> = {
   doors: (services) => [
     { prefix: '', plugin: statusRoutes(services) },

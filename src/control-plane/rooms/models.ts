@@ -37,22 +37,22 @@ export interface ModelServices {
   readonly versions: Versions
   readonly aliases: Aliases
   readonly signers: Signers
-  /** Of runs, logged models and versions. */
+  /** Files of runs, logged models and versions. */
   readonly files: Files
-  /** Finds out what the files of versions are. */
+  /** Inspects the files of versions. */
   readonly inspect: Inspect
-  /** Whoever builds on versions and aliases adds itself. */
+  /** Rooms that build on versions and aliases; each adds itself. */
   readonly dependents: Dependents[]
 }
 
-/** Models, their versions, and the names that point to these. */
+/** Models, their versions, and the aliases of these. */
 export const MODELS: Room<Needs, ModelServices> = {
   tables: MODELS_TABLES,
   events: MODELS_EVENTS,
   routes: [...MODEL_ROUTES, ...MODEL_WATCH_ROUTES, ...VERSION_ROUTES, ...ALIAS_ROUTES, ...PROMOTE_ROUTES, ...SIGNER_ROUTES],
   retold: { model: retoldModel, version: retoldVersion },
   async open({ ground: below, contents, partUploads, environments, settings }) {
-    // What one that was killed left half-way; a data folder belongs to one control plane.
+    // Leftovers of a process that was killed; a data folder belongs to one control plane.
     const folder = join(settings.data, 'inspecting')
     await rm(folder, { recursive: true, force: true })
     const { inspect } = new Inspector({ contents, folder, tryOut })

@@ -4,7 +4,7 @@ import { Windows } from '../../monitoring/windows.ts'
 import { openWindowsDatabase } from '../databases.ts'
 import type { Foundation, Room } from '../room.ts'
 
-/** What servers saw: windows at rest, in a database of their own where that is a file. */
+/** Monitoring: the windows that servers sent, on SQLite in a file of their own. */
 export const MONITORING: Room<Foundation, { readonly windows: Windows }> = {
   tables: MONITORING_TABLES,
   routes: WINDOW_ROUTES,
@@ -14,7 +14,7 @@ export const MONITORING: Room<Foundation, { readonly windows: Windows }> = {
     }
   },
   async sweep({ ground, windows }, { database }) {
-    // A file of their own is this process's alone.
+    // On SQLite the windows' own file belongs to this process alone.
     await (ground.database.dialect === 'sqlite' ? windows : new Windows(database, ground.clock)).sweep()
     return {}
   },

@@ -6,10 +6,10 @@ import type { ServingStatus } from '../../api/v1/serving-routes.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
 import type { Foundation, Room } from '../room.ts'
 
-/** How often aliases are looked at. */
+/** Pause between two looks at the aliases. */
 const FOLLOW_EVERY_MS = 500
 
-/** The server beside the control plane: an alias is then enough of a declaration. */
+/** The server beside the control plane: a model with the alias `champion` then needs no declared endpoint. */
 export const SERVING: Room<Foundation & { readonly delivery: Delivery }, { readonly serving: ServingStatus | undefined }> = {
   routes: SERVING_ROUTES,
   open({ ground, delivery, log, settings: { serving }, opened }) {

@@ -5,10 +5,10 @@ import { WorkQueue } from '../../storage/work/work-queue.ts'
 import type { EntryServices } from '../../api/enter.ts'
 import type { Foundation, Room } from '../room.ts'
 
-/** How long it is known what came of work. */
+/** Time that ended work is kept. */
 const WORK_LIFE_MS = 30 * 24 * 3600_000
 
-/** Work in the background: what waits, runs, and has ended. */
+/** Work in the background: items that wait, run, or have ended. */
 export const WORK: Room<Foundation & EntryServices, { readonly work: WorkQueue }> = {
   tables: STORAGE_TABLES,
   routes: WORK_ROUTES,

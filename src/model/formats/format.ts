@@ -2,11 +2,11 @@ import type { ModelPackageDocument } from '../../contract/model-package.ts'
 import type { Rewrite } from '../../onnx/rewrite.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
 
-/** What a model says of itself, whatever format it is in. */
+/** Description of a model, independent of its format. */
 export interface ModelFile {
   /** `onnx`, `pickle`, ... */
   readonly format: string
-  /** As the Open Inference Protocol names it. */
+  /** Name of the platform in the Open Inference Protocol. */
   readonly platform: string
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
@@ -17,21 +17,21 @@ export interface ModelFile {
   readonly rewrittenBytes: Uint8Array | undefined
   /** Files beside the model that belong to it, relative to its folder. */
   readonly externalFiles: readonly string[]
-  /** Of those, what describes it. */
+  /** Files beside the model that describe it. */
   readonly describedBy: readonly string[]
-  /** How it is asked, of a model that is an object of Python and runs code when it is loaded. Undefined: it is data. */
+  /** The call of a model that is a Python object and runs code when it is loaded. Undefined: the model is data. */
   readonly python: PythonCall | undefined
-  /** One line, for a record of what was looked at. */
+  /** One line, for the record of an inspection. */
   readonly summary: string
-  /** What people may want to know, by name. */
+  /** Facts for people, by name. */
   readonly about: Readonly<Record<string, string | number>>
 }
 
 export interface PythonCall {
   readonly format: 'pickle' | 'skops'
-  /** What is called with the inputs, such as `predict_proba`. */
+  /** Method that is called with the inputs, such as `predict_proba`. */
   readonly method: string
-  /** Whether it takes a table, of one column for each input, or one array. */
+  /** Whether the method takes a table, with one column for each input, or one array. */
   readonly columns: boolean
   readonly sklearnVersion: string
 }
@@ -39,23 +39,23 @@ export interface PythonCall {
 /** A folder that may hold a model. */
 export interface Candidate {
   readonly folder: string
-  /** What lies in it. */
+  /** Names of the files and folders in it. */
   readonly names: readonly string[]
   /** Its slipway.yaml. */
   readonly document: ModelPackageDocument
 }
 
-/** A way in which models are written down. */
+/** A file format of models. */
 export interface ModelFormat {
   readonly name: string
-  /** What bare files of it end in; none where it is always a folder. */
+  /** Extensions of bare files in this format; empty where a model is always a folder. */
   readonly extensions: readonly string[]
-  /** Whether a folder with such names is likely to be a model of it, for whoever looks for models among folders. */
+  /** Whether a folder with these names is likely to hold a model of this format, for the search among folders. */
   holds(names: readonly string[]): boolean
-  /** Whether a package is of it. The first format that says so reads it. */
+  /** Whether a package is in this format. The first format that returns true reads it. */
   recognises(candidate: Candidate): boolean
-  /** The path of the file that the model is in. @throws SLW_PACKAGE_INVALID, SLW_MODEL_UNSUPPORTED */
+  /** Path of the model file. @throws SLW_PACKAGE_INVALID, SLW_MODEL_UNSUPPORTED */
   locate(candidate: Candidate): Promise<string>
-  /** Reads and checks it; nothing in it is run. @throws SLW_MODEL_INVALID, SLW_MODEL_UNSAFE, SLW_MODEL_UNSUPPORTED */
+  /** Reads and checks a model; no code in it is run. @throws SLW_MODEL_INVALID, SLW_MODEL_UNSAFE, SLW_MODEL_UNSUPPORTED */
   read(path: string): Promise<ModelFile>
 }

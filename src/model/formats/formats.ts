@@ -1,4 +1,4 @@
-/** Every format in which models are read, the ones that recognise theirs first. A new one is a file beside this, and a line here. */
+/** All formats of models, the fallback last. A new one is a file beside this, and a line here. */
 import { onnx } from './onnx.ts'
 import { sklearn } from './sklearn.ts'
 import type { ModelFormat } from './format.ts'

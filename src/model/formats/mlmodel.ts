@@ -4,7 +4,7 @@ import { isDatatype } from '../../tensor/datatype.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
 import type { SignatureDocument, TensorDocument } from '../../contract/signature-document.ts'
 
-/** Types of columns in MLflow's words (mlflow/types/schema.py), in those of the Open Inference Protocol. */
+/** Column types of MLflow (mlflow/types/schema.py), with their datatypes in the Open Inference Protocol. */
 const COLUMNS: Readonly<Record<string, string>> = {
   boolean: 'BOOL',
   integer: 'INT32',
@@ -24,19 +24,19 @@ const TENSORS: Readonly<Record<string, string>> = {
   str: 'BYTES',
 }
 
-/** What MLflow writes beside every model, whatever wrote the model itself. */
+/** File that MLflow writes beside every model, whatever library wrote the model itself. */
 export const MLMODEL_FILE = 'MLmodel'
-/** A larger one was not written by MLflow, and is not read into memory. */
+/** Size limit of an `MLmodel` file: a larger one was not written by MLflow, and is not read into memory. */
 export const MLMODEL_BYTES_MAX = 4 * 1024 * 1024
 
 /** A model of scikit-learn as MLflow has written it: a Python object in a file, which runs code when it is loaded. */
 export interface PythonModel {
   readonly format: 'pickle' | 'skops'
-  /** Beside `MLmodel`. */
+  /** Name of the model file, beside `MLmodel`. */
   readonly file: string
-  /** What is called with the inputs, such as `predict_proba`. */
+  /** Method that is called with the inputs, such as `predict_proba`. */
   readonly method: string
-  /** Whether it takes a table, of one column for each input, or one array. */
+  /** Whether the method takes a table, with one column for each input, or one array. */
   readonly columns: boolean
   readonly sklearnVersion: string
   readonly inputs: readonly TensorSpec[]
@@ -51,7 +51,7 @@ interface Mlmodel {
   }
 }
 
-/** Of a scalar or unnamed tensor, which MLflow leaves without a name. */
+/** Names for scalars and tensors that MLflow leaves without a name. */
 const SIDES = { inputs: 'input', outputs: 'output' } as const
 
 interface ColumnJson {
@@ -62,8 +62,8 @@ interface ColumnJson {
 }
 
 /**
- * The signature in an `MLmodel` file: YAML, in which inputs and outputs are texts of JSON.
- * @returns undefined where it has none, or one that cannot be read: a version may be registered all the same
+ * The signature in an `MLmodel` file: YAML, in which inputs and outputs are JSON texts.
+ * @returns undefined where the file has no readable signature: the version may be registered all the same
  */
 export function readMlmodelSignature(text: string): SignatureDocument | undefined {
   try {
@@ -77,8 +77,8 @@ export function readMlmodelSignature(text: string): SignatureDocument | undefine
 }
 
 /**
- * The model of scikit-learn that an `MLmodel` file describes; nothing of it is opened.
- * @throws SLW_MODEL_UNSUPPORTED for what the sandboxed worker cannot run, with the reason
+ * The scikit-learn model that an `MLmodel` file describes; the model itself is not opened.
+ * @throws SLW_MODEL_UNSUPPORTED for a model that the sandboxed worker cannot run, with the reason
  */
 export function readPythonModel(text: string): PythonModel {
   let document: Mlmodel
@@ -106,7 +106,7 @@ export function readPythonModel(text: string): PythonModel {
     throw unsupported(
       `${MLMODEL_FILE} has no signature, so nobody knows what the model takes and gives; log it with signature=infer_signature(X, model.predict(X))`,
     )
-  // A list or series of texts has one column without a name, and comes as one.
+  // A list or series of texts has one column without a name, and is passed as an array.
   const asTable = columns[0]!['tensor-spec'] === undefined && (columns.length > 1 || columns[0]!.name !== undefined)
   for (const { name = 'a column', type = '' } of [...columns, ...results])
     if (type === 'binary' || type === 'datetime')
@@ -151,7 +151,7 @@ function tensorsOf(columns: readonly ColumnJson[], side: keyof typeof SIDES): Te
   })
 }
 
-/** `int64`, `uint8`: as they are, in capitals. */
+/** Datatype of a NumPy dtype; `int64` or `uint8` are only put in capitals. */
 function tensorType(dtype: string): string {
   return TENSORS[dtype] ?? (dtype.startsWith('<U') ? 'BYTES' : dtype.toUpperCase())
 }

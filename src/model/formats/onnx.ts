@@ -8,7 +8,7 @@ import type { Candidate, ModelFile, ModelFormat } from './format.ts'
 
 const isOnnx = (name: string): boolean => name.endsWith('.onnx') && !name.startsWith('.')
 
-/** A graph of ONNX, and data beside it. What no other format recognises is taken for one, and told what is missing. */
+/** An ONNX graph, and data beside it. The fallback for packages that no other format recognises: its errors name what is missing. */
 export const onnx: ModelFormat = {
   name: 'ONNX',
   extensions: ['.onnx'],

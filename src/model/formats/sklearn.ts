@@ -5,7 +5,7 @@ import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readPythonModel } from './mlmodel.ts'
 import type { Candidate, ModelFile, ModelFormat } from './format.ts'
 import type { PythonModel } from './mlmodel.ts'
 
-/** A model of scikit-learn in a folder that MLflow has written: described, and not opened. */
+/** A scikit-learn model in a folder written by MLflow: described, and not opened. */
 export const sklearn: ModelFormat = {
   name: 'scikit-learn, as MLflow writes it',
   extensions: [],

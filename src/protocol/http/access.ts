@@ -4,22 +4,22 @@ import type { ApiKeys, KeyHolder, KeyScope } from '../../security/api-keys.ts'
 import type { Exchange } from './exchange.ts'
 import type { Params, RouteAccess } from './routes.ts'
 
-/** Checks the token of whoever administers the server. */
+/** Checks the admin token. */
 export interface AdminGuard {
   /** @param authorization the header as it came. @throws SLW_UNAUTHENTICATED, SLW_FORBIDDEN */
   check(authorization: string | undefined): void
 }
 
-/** Who may come in. */
+/** Checks of who may use the server. */
 export interface AccessOptions {
-  /** Undefined: whoever reaches the server may predict and read metrics. */
+  /** Undefined: every client may predict and read metrics. */
   readonly keys?: Pick<ApiKeys, 'caller'> | undefined
   /** Undefined: nobody may administer. */
   readonly adminGuard?: AdminGuard | undefined
 }
 
 /**
- * Lets a request in, before anything of its body is read, and tells the exchange whose key it has.
+ * Lets a request in, before its body is read, and gives the exchange the holder of its key.
  * @throws SLW_UNAUTHENTICATED, SLW_FORBIDDEN
  */
 export function requireAccess(options: AccessOptions, exchange: Exchange, needed: RouteAccess, params: Params): void {
@@ -57,7 +57,7 @@ function requireScope(caller: KeyHolder, scope: KeyScope): void {
 }
 
 /**
- * Holds a key for some models only to them. The answer is the same whether there is such a model or not.
+ * Refuses a model that a key is not for. The answer is the same whether such a model exists or not.
  * @throws SLW_FORBIDDEN
  */
 export function requireModel(caller: KeyHolder | undefined, model: string): void {

@@ -9,7 +9,7 @@ import type { KnownModel, Switched, SwitchTo } from '../../serving/repository/re
 import type { Exchange } from './exchange.ts'
 import type { Route } from './routes.ts'
 
-/** What an administrator may ask of a server. */
+/** Operations of an administrator on a server. */
 export interface Administration {
   models(): Promise<readonly KnownModel[]>
   switchTo(model: string, target: SwitchTo): Promise<Switched>
@@ -32,7 +32,7 @@ const LogLevel = Type.Object(
   { additionalProperties: false },
 )
 
-/** Changing what a running server serves. They are there only where an admin token is set. */
+/** Routes that change what a running server serves. They exist only where an admin token is set. */
 export function adminRoutes(administration: Administration): Route[] {
   const post = (path: string, handle: Route['handle']): Route => ({ method: 'POST', path, access: 'admin', handle })
   return [
@@ -83,7 +83,7 @@ async function readBody<T extends TSchema>(exchange: Exchange, schema: T): Promi
   return checked.value
 }
 
-/** Triton can take a configuration or the files of a model with a load: neither is taken here, and never passed over in silence. */
+/** Triton accepts a configuration or files of a model with a load. Both are refused here, and never ignored in silence. */
 async function refuseParameters(exchange: Exchange): Promise<void> {
   const body = await exchange.readBody()
   const value = body.length === 0 ? {} : parseJson(body, { nesting: 8 })

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 
-/** What of an exchange matters here. */
+/** The parts of an exchange that CORS needs. */
 export interface Asking {
   readonly request: { readonly method?: string | undefined }
   header(name: string): string | undefined
@@ -8,7 +8,7 @@ export interface Asking {
   empty(status: number, headers: Record<string, string>): void
 }
 
-/** How long a browser may keep the answer to a preflight, seconds. */
+/** Time for which a browser may keep the answer to a preflight, seconds. */
 const PREFLIGHT_KEPT_SECONDS = '600'
 /** Headers of answers that scripts of other origins may read, beside those that begin with `slipway-`. */
 const EXPOSED = 'x-request-id, inference-header-content-length, retry-after, www-authenticate'
@@ -30,7 +30,7 @@ export class Cors {
     return this.#origins === '*' || this.#origins.has(origin)
   }
 
-  /** What every answer carries. An origin that is not allowed gets an answer that its browser does not let it read. */
+  /** Adds the headers of every answer. Without those for its origin, a browser does not let a page read the answer. */
   addHeaders(head: (string | number)[], origin: string | undefined, headers: Record<string, string> | undefined): void {
     head.push('vary', 'origin')
     if (origin === undefined || !this.#allows(origin)) return
@@ -40,7 +40,7 @@ export class Cors {
   }
 
   /**
-   * Answers a browser that asks what it may send. No key is needed: browsers send none with this question.
+   * Answers a preflight. No key is needed: browsers send none with it.
    * @throws SLW_FORBIDDEN for an origin that is not allowed
    */
   answerPreflight(exchange: Asking, methods: readonly string[]): void {

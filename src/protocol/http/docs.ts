@@ -11,7 +11,7 @@ import type { Route } from './routes.ts'
 
 const ASSETS: Readonly<Record<string, string>> = { 'swagger-ui.css': 'text/css', 'swagger-ui-bundle.js': 'text/javascript' }
 
-/** A page is what its type says, is shown in no frame of another, and tells nobody where a link was followed. */
+/** Browsers guess no type of a file, and send no referrer with a link. The policy of `/docs` rules out frames. */
 const PAGE_HEADERS = { 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer' }
 
 /** Swagger UI, served from this package: the page asks no other host for anything. */
@@ -44,7 +44,7 @@ export function docsRoutes(dataPlane: DataPlane): Route[] {
   ]
 }
 
-/** The address the client used, so that its examples work from where it is. */
+/** The address that the client used, so that the examples work for it. */
 function addressOf(exchange: Exchange): string {
   const host = exchange.header('host') ?? 'localhost'
   return /^[\w.:[\]-]+$/.test(host) ? `${exchange.secure ? 'https' : 'http'}://${host}` : '/'

@@ -1,6 +1,6 @@
 import type { SlipwayError } from '../../core/errors.ts'
 
-/** How an error looks on the wire. */
+/** An error on the wire. */
 export interface ErrorAnswer {
   readonly status: number
   readonly type: string
@@ -8,10 +8,10 @@ export interface ErrorAnswer {
   readonly headers?: Record<string, string>
 }
 
-/** Words an error, whatever its dialect makes of its status. */
+/** Form of the errors of a dialect, which also chooses their status. */
 export type ErrorForm = (error: SlipwayError, requestId: string) => ErrorAnswer
 
-/** The error of our own dialects: what went wrong, and what programs need. */
+/** The error of Slipway's own dialects: a message, and fields for programs. */
 export const ownError: ErrorForm = (error, requestId) => ({
   status: error.kind.http,
   type: 'application/json',

@@ -15,12 +15,12 @@ function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`
 }
 
-/** Longer bodies would fill a screen: the line then fetches its example from the server. */
+/** Longest body shown. A longer one would fill a screen: the line then fetches its example from the server. */
 const BODY_SHOWN_MAX = 600
 
 /**
  * A line that works when pasted into a shell.
- * @param header one more, quoted as the shell wants it, for each request
+ * @param header one more header of each request, quoted for the shell
  */
 export function curlLine(url: string, endpoint: string, signature: Signature, header?: string): string {
   const curl = header === undefined ? 'curl -s' : `curl -s -H ${header}`

@@ -10,26 +10,26 @@ import type { HttpLimits } from './options.ts'
 
 const JSON_TYPE = 'application/json'
 
-/** What the doors need of the server behind an exchange. */
+/** The parts of a server that an exchange needs. */
 export interface ExchangeHost {
   readonly limits: HttpLimits
   /** Undefined: pages of other origins may not read answers. */
   readonly cors: Cors | undefined
-  /** Answers tell the client to open another connection next time. */
+  /** Whether answers tell the client to open another connection next time. */
   readonly closing: boolean
-  /** Called once by each call of administration that has been answered. */
+  /** Called once for each call of administration that has been answered. */
   administered(exchange: Exchange): void
 }
 
-/** A call of administration, for the record of it. */
+/** A call of administration, for the audit log. */
 export interface AdminCall {
-  /** Where it came from: an address, or the word for a Unix socket. Its socket may be gone when it is answered. */
+  /** Address of the client, or the word for a Unix socket. Kept here, as the socket may be gone when the call is answered. */
   readonly from: string
-  /** What it wants changed, once that has been read. */
+  /** The change that was asked for, once it has been read. */
   readonly wish: unknown
 }
 
-/** What of an answer in parts may wait for its client. */
+/** Limit of the bytes of an answer in parts that wait for the client. */
 const UNREAD_BYTES_MAX = 64 * 1024 * 1024
 
 /** One HTTP request and its answer. */
@@ -51,7 +51,7 @@ export class Exchange {
   #errorForm: ErrorForm = ownError
   #status = 0
   #error: SlipwayError | undefined
-  /** The head of an answer in parts is out, and not its end. */
+  /** Whether the head of an answer in parts has been sent, and its end has not. */
   #begun = false
 
   constructor(
@@ -69,37 +69,37 @@ export class Exchange {
     this.#expectsContinue = given.expectsContinue
   }
 
-  /** Whose API key it came with; undefined where no keys are set, and on open routes. */
+  /** Holder of the API key of the request; undefined where no keys are set, and on open routes. */
   get caller(): KeyHolder | undefined {
     return this.#caller
   }
 
-  /** It has shown a key. */
+  /** Sets the holder of the key that the request has shown. */
   letIn(caller: KeyHolder): void {
     this.#caller = caller
   }
 
-  /** Undefined of what asks for no administration. */
+  /** Undefined where the request asks for no administration. */
   get adminCall(): AdminCall | undefined {
     return this.#adminCall
   }
 
-  /** It asks for administration, and is told to whoever keeps the record of that. */
+  /** Marks the request as a call of administration, which `ExchangeHost.administered` gets once it is answered. */
   administers(call: Partial<AdminCall>): void {
     this.#adminCall = { from: '', wish: undefined, ...this.#adminCall, ...call }
   }
 
-  /** In which dialect errors are worded from here on. */
+  /** Sets the form of errors from here on. */
   speaks(form: ErrorForm): void {
     this.#errorForm = form
   }
 
-  /** What was answered; 0 before. */
+  /** Status of the answer; 0 before. */
   get status(): number {
     return this.#status
   }
 
-  /** Why it failed. */
+  /** The error with which the request failed. */
   get error(): SlipwayError | undefined {
     return this.#error
   }
@@ -109,7 +109,7 @@ export class Exchange {
     return Array.isArray(value) ? value[0] : value
   }
 
-  /** Whether it came over TLS to this server. */
+  /** Whether the request came over TLS to this server. */
   get secure(): boolean {
     return (this.request.socket as Partial<TLSSocket>).encrypted === true
   }
@@ -120,7 +120,7 @@ export class Exchange {
     if (this.#response.closed) this.#disconnected()
   }
 
-  /** The server tells when the response closes. */
+  /** Called by the server when the response closes. */
   closed(): void {
     if (!this.#response.writableFinished) this.#disconnected()
   }
@@ -222,7 +222,7 @@ export class Exchange {
     this.#finished()
   }
 
-  /** Begins an answer that comes in parts. Doing so again changes nothing. */
+  /** Begins an answer that comes in parts. A second call changes nothing. */
   begin(status: number, type: string, headers?: Record<string, string>): void {
     if (this.answered) return
     this.#begun = true
@@ -235,7 +235,7 @@ export class Exchange {
     return this.#begun
   }
 
-  /** A client that does not take what comes is given up: nothing is kept for it without end. */
+  /** Sends one part. A client that does not read is disconnected, so that what waits for it has a limit. */
   write(part: string | Buffer): void {
     const response = this.#response
     if (!this.#begun || response.destroyed) return
@@ -270,11 +270,11 @@ export class Exchange {
     return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
   }
 
-  /** An answer before the body was read: the rest is taken and thrown away, so that the client can read what we say. */
+  /** The answer comes before the body was read: the rest of the body is discarded, so that the client can read the answer. */
   #discardBody(head: (string | number)[]): void {
     const { request } = this
     if (this.#expectsContinue) {
-      // It never sends the body, or sends it regardless: either way this connection cannot be trusted any more.
+      // The client never sends the body, or sends it regardless: either way this connection cannot be trusted any more.
       head.push('connection', 'close')
       return
     }
@@ -289,7 +289,7 @@ export class Exchange {
     request.resume()
   }
 
-  /** Answers with what went wrong, in the shape of the dialect. An answer in parts breaks off, so that nobody takes it for whole. */
+  /** Answers with an error, in the form of the dialect. An answer in parts breaks off, so that no client takes it for complete. */
   fail(thrown: unknown): void {
     if (this.#begun) {
       this.#begun = false
@@ -316,7 +316,7 @@ export class Exchange {
 }
 
 const EMPTY = Buffer.alloc(0)
-/** A large answer goes out in pieces of this size, so that a slow reader can be told from one that stopped. */
+/** A large answer goes out in pieces of this size, so that a slow reader can be distinguished from one that stopped. */
 const PIECE_BYTES = 256 * 1024
 
 function endInPieces(response: ServerResponse, body: Buffer): void {

@@ -4,7 +4,7 @@ import { SlipwayError } from '../../core/errors.ts'
 /** Memory is taken in steps of this size while a body is decompressed. */
 const STEP_BYTES = 64 * 1024
 
-/** Both names mean the same (RFC 9110, section 8.4.1.3). */
+/** `gzip` and `x-gzip` mean the same (RFC 9110, section 8.4.1.3). */
 export function isGzip(encoding: string): boolean {
   const name = encoding.trim().toLowerCase()
   return name === 'gzip' || name === 'x-gzip'
@@ -13,7 +13,7 @@ export function isGzip(encoding: string): boolean {
 /**
  * Decompresses a body, beside the main thread. It stops as soon as more than `limit` bytes come out: a few kilobytes can
  * hold gigabytes.
- * @param done called once, with SLW_BODY_TOO_LARGE or SLW_BAD_REQUEST where it goes wrong
+ * @param done called once; the error is SLW_BODY_TOO_LARGE or SLW_BAD_REQUEST
  */
 export function decompress(body: Buffer, limit: number, done: (error: SlipwayError | undefined, body: Buffer) => void): void {
   gunzip(body, { maxOutputLength: limit, chunkSize: STEP_BYTES }, (error, result) => {

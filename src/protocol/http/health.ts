@@ -7,11 +7,11 @@ import type { Route } from './routes.ts'
 export interface HealthOptions {
   /** Whether every model counts for readiness, also one that was broken at start; otherwise those that loaded at start. */
   readonly strict: boolean
-  /** How a server that follows a control plane gets on with it. */
+  /** State of following, for a server that follows a control plane. */
   readonly following?: (() => FollowingHealth | Promise<FollowingHealth | undefined>) | undefined
 }
 
-/** What of following concerns whoever asks for health. */
+/** The state of following, as health shows it. */
 export interface FollowingHealth {
   readonly staleSeconds: number
   readonly trouble: string | undefined
@@ -41,7 +41,7 @@ export function healthRoutes(dataPlane: DataPlane, options: HealthOptions): Rout
   ]
 }
 
-/** Why the server should get no traffic, or undefined when it should. */
+/** Reason why the server should get no traffic; undefined when it should. */
 export function notReadyReason(dataPlane: DataPlane, options: HealthOptions): string | undefined {
   if (dataPlane.draining) return 'the server is shutting down'
   // A model that came later is no reason to take the others out of traffic while it loads.
@@ -55,7 +55,7 @@ export function notReadyReason(dataPlane: DataPlane, options: HealthOptions): st
   return down === undefined ? undefined : `model "${down.subject.endpoint}" version ${down.subject.version}: ${down.reason}`
 }
 
-/** For the first time: one that is loaded again for a request counts as ready. */
+/** Whether a variant is loaded for the first time. One that is loaded again for a request counts as ready. */
 function isLoading(variant: Variant): boolean {
   return (variant.phase === 'waiting' || variant.phase === 'loading') && !variant.onDemand
 }
@@ -79,7 +79,7 @@ function followingHealth(following: FollowingHealth | undefined): object {
   return { following: { stale_seconds: Math.round(staleSeconds * 10) / 10, trouble, endpoints } }
 }
 
-/** The versions that an endpoint failed to load are told with the one that carries its traffic. */
+/** Versions that an endpoint failed to load are shown with the one that carries its traffic. */
 function modelHealth(variant: Variant, endpoint: Endpoint): object {
   const status = variant.status()
   const carries = endpoint.main === variant

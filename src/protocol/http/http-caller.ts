@@ -10,12 +10,12 @@ export interface HttpCallerOptions {
   readonly exchange: Exchange
   /** Name of the dialect. */
   readonly protocol: string
-  /** What is asked for. @throws what of the address cannot be understood */
+  /** The model that the request is for. @throws what of the address cannot be understood */
   readonly target: () => ModelAddress
   readonly conversation: Conversation
 }
 
-/** An exchange as a caller: what its headers say, and the dialect in which it is talked to. */
+/** An exchange as a caller: its terms come from its headers, its tensors and answers from its dialect. */
 export class HttpCaller implements Caller<Buffer> {
   readonly protocol: string
   readonly requestId: string
@@ -37,7 +37,7 @@ export class HttpCaller implements Caller<Buffer> {
     this.part = conversation.stream === undefined ? undefined : (part) => this.#part(part)
   }
 
-  /** Also of a request that finds no model: it has its place in the caller's trace all the same. */
+  /** Read for a request that finds no model, too: it also belongs to the client's trace. */
   get traceparent(): string | undefined {
     return this.#exchange.header('traceparent')
   }

@@ -11,19 +11,19 @@ import type { SecureContextOptions } from 'node:tls'
 import type { HttpLimits } from './options.ts'
 import type { Route } from './routes.ts'
 
-/** Where a listener gets its certificate from, and hears of another. */
+/** The certificate of a listener, and notice of its replacement. */
 export interface TlsSource {
   readonly context: SecureContextOptions
-  /** Clients need a certificate too. */
+  /** Whether clients need a certificate too. */
   readonly mutual: boolean
   onChange(listener: (context: SecureContextOptions) => void): void
 }
 
-/** One address to listen on, and what is found there. */
+/** One address to listen on, and its routes. */
 export interface ListenerOptions {
   /**
-   * A port of a host (0 takes any free one), or the path of a Unix socket. `shared`: other processes listen on that socket
-   * with us, and whoever started us has made way for it.
+   * A port of a host (0 takes any free one), or the path of a Unix socket. `shared`: other processes of this server listen
+   * on that socket too, and the primary has cleared its path.
    */
   readonly address: { readonly host: string; readonly port: number } | { readonly socket: string; readonly shared?: boolean }
   readonly routes: readonly Route[]
@@ -34,14 +34,14 @@ export interface ListenerOptions {
 
 export type HandleRequest = (listener: Listener, request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void
 
-/** How often Node looks for clients that are too slow in sending. */
+/** Pause between two looks of Node for clients that are too slow in sending. */
 const TIMEOUT_CHECK_MS = 2000
 
-/** One open address: its sockets, and the limits of each. Several share one server, each with routes of its own. */
+/** One open address: its sockets, and the limits of each. Several listeners share one server, each with routes of its own. */
 export class Listener {
   readonly #options: ListenerOptions
   readonly #server: Server
-  /** Bytes that had gone out on each connection when it was last looked at; -1 where nothing waited. */
+  /** Bytes that had gone out on each connection at the last sweep; -1 where nothing waited. */
   readonly #moved = new Map<Socket, number>()
   /** Connections whose TLS handshake is not done, by address and port of the client: Node does not count them as its own. */
   readonly #handshaking = new Map<string, Socket>()
@@ -121,9 +121,9 @@ export class Listener {
   }
 
   /**
-   * Ends connections on which an answer waits and nothing of it has gone out for `stallMs`: a reader that stopped reading,
-   * whatever else it sends. A timer per socket would be re-armed at every read and write, which costs more than everything
-   * else we do for a small request.
+   * Ends connections on which an answer waits and no byte has gone out for `stallMs`: the client stopped reading, whatever
+   * else it sends. A timer per socket would be re-armed at every read and write, which costs more than everything else that
+   * a small request takes.
    */
   #endStalled(): void {
     for (const [socket, before] of this.#moved) {
@@ -144,7 +144,7 @@ export class Listener {
     await closed
   }
 
-  /** Ends every connection, whatever goes on. */
+  /** Ends every connection, busy ones too. */
   abort(): void {
     this.#server.closeAllConnections()
     this.#endHandshakes()
@@ -180,7 +180,7 @@ function clientOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`
 }
 
-/** How long a client whose connection is over may take to read why. */
+/** Time for a client to read why its connection ends. */
 const LEAVE_MS = 1000
 
 const SOCKET_ERRORS: Readonly<Record<string, readonly [status: string, message: string]>> = {
@@ -188,13 +188,13 @@ const SOCKET_ERRORS: Readonly<Record<string, readonly [status: string, message: 
   HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the header is larger than limits.headerBytes'],
 }
 
-/** What is not HTTP gets one readable answer, and the connection ends. */
+/** Gives a request that Node could not take one readable answer, and ends the connection. */
 function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }
-  // A client may keep its side open whatever it is told: it must not keep its place in a queue by that.
+  // A client may keep its side open all the same; its request must not keep a place in a queue by that.
   setTimeout(() => socket.destroy(), LEAVE_MS).unref()
   const [status, message] = SOCKET_ERRORS[error.code ?? ''] ?? ['400 Bad Request', 'the request is not valid HTTP']
   const body = JSON.stringify({ error: message })

@@ -13,7 +13,7 @@ type Json = Record<string, unknown>
 
 /**
  * OpenAPI 3.1 of this server as it is: a schema for each model from its signature, with examples that work.
- * @param caller who asks, where keys are set: models that are not for them are left out
+ * @param caller holder of the key, where keys are set: models that the key is not for are left out
  */
 export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): Json {
   const paths: Json = {

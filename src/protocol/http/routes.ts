@@ -4,16 +4,16 @@ import type { Exchange } from './exchange.ts'
 
 export type Params = Readonly<Record<string, string | undefined>>
 
-/** What a caller needs to use a route: nothing, a key with that scope (where keys are set at all), or the admin token. */
+/** The access that a route needs: none, a key with that scope (where keys are set at all), or the admin token. */
 export type RouteAccess = 'open' | 'predict' | 'metrics' | 'admin'
 
 /** One address of the server. */
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  /** Parameters as `:name`; a parameter `name` is that of an endpoint, and keys for some models only are held to it. */
+  /** Parameters as `:name`; `name` itself is that of an endpoint, which an API key must be for. */
   readonly path: string
   readonly access: RouteAccess
-  /** How its errors are worded. Default: as those of our own dialects. */
+  /** Form of its errors. Default: that of Slipway's own dialects. */
   readonly error?: ErrorForm
   readonly handle: (exchange: Exchange, params: Params) => Promise<void> | void
 }
@@ -25,7 +25,7 @@ export class RouteTable {
 
   constructor(routes: readonly Route[]) {
     this.#router = findMyWay({ ignoreTrailingSlash: true, maxParamLength: 500 })
-    // The handler of the router is a stand-in: what is wanted is stored beside it.
+    // The handler of the router is a stand-in: the route is stored beside it.
     for (const route of routes) this.#router.on(route.method, route.path, noHandler, route)
     this.#methods = new Set(routes.map((route) => route.method))
   }

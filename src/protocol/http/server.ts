@@ -1,4 +1,7 @@
-/** Protocol brings wire shapes to the one way in and answers back, one file per dialect, and decides nothing itself. This file is the HTTP server. */
+/**
+ * Protocol brings wire shapes to the one way in, and answers back to clients, one file per dialect, and decides nothing itself. This file
+ * is the HTTP server.
+ */
 import { requireAccess } from './access.ts'
 import { isPreflight } from './cors.ts'
 import { SlipwayError } from '../../core/errors.ts'
@@ -15,7 +18,7 @@ import type { ListenerOptions } from './listener.ts'
 import type { HttpLimits } from './options.ts'
 
 export interface HttpServerOptions {
-  /** Where to listen, and what is found there; the first gives `url` and `port`. */
+  /** Addresses to listen on, with their routes; the first gives `url` and `port`. */
   readonly listeners: readonly ListenerOptions[]
   readonly access: AccessOptions
   /** Undefined: pages of other origins may not read answers. */
@@ -23,9 +26,9 @@ export interface HttpServerOptions {
   readonly limits: HttpLimits
   readonly clock: Clock
   readonly nextId: () => string
-  /** Those that are spoken: errors at addresses of theirs are worded as they do. */
+  /** The dialects that the server offers: errors at their paths have their form. */
   readonly dialects: readonly Pick<Dialect, 'prefix' | 'error'>[]
-  /** Told of every call of an administrator, also of those that were refused. */
+  /** Called for every call of administration, also for refused ones. */
   readonly audit?: (exchange: Exchange) => void
 }
 
@@ -33,9 +36,8 @@ export interface HttpServerOptions {
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 
 /**
- * The HTTP door: routing and who may come in, over the sockets of its listeners. On node:http
- * itself and not on a framework: measured here, a framework's own work per request is a fifth of the whole budget
- * (docs/decisions).
+ * The HTTP door: routing and access, over the sockets of its listeners. On node:http itself and not on a framework:
+ * measured here, a framework's own work per request is a fifth of the whole budget (docs/decisions).
  */
 export class HttpServer {
   readonly #options: HttpServerOptions
@@ -69,7 +71,7 @@ export class HttpServer {
     return this.urls[0] ?? ''
   }
 
-  /** Of every listener that has one, in their order. */
+  /** URLs of the listeners that have one, in their order. */
   get urls(): string[] {
     return this.#listeners.flatMap((listener) => listener.url ?? [])
   }
@@ -101,12 +103,12 @@ export class HttpServer {
     }
   }
 
-  /** Where no route of a dialect says how a client wants to hear of errors, the address does. */
+  /** Form of errors where no route says it: that of the dialect whose prefix the path has. */
   #formAt(path: string): ErrorForm {
     return this.#options.dialects.find(({ prefix }) => prefix !== undefined && path.startsWith(prefix))?.error ?? ownError
   }
 
-  /** What no route takes: a browser's preflight, another method, an unknown path. */
+  /** Answers a request that no route takes: a browser's preflight, another method, an unknown path. */
   #answerOther(listener: Listener, exchange: Exchange, response: ServerResponse, path: string): void {
     const method = exchange.request.method ?? ''
     const allowed = listener.routes.methodsOf(path)
@@ -114,14 +116,14 @@ export class HttpServer {
       this.cors.answerPreflight(exchange, allowed)
       return
     }
-    // Which addresses there are is nobody's business without a key.
+    // Clients without a key do not learn which paths exist.
     requireAccess(this.#options.access, exchange, 'predict', {})
     if (allowed.length === 0) throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `no route ${method} ${path}; see /docs`)
     response.setHeader('allow', allowed.join(', '))
     throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${path} does not take ${method}; it takes ${allowed.join(', ')}`)
   }
 
-  /** Decided when answering, as a request may have come before the server began to close. */
+  /** Read at each answer, as its request may have come before the server began to close. */
   get closing(): boolean {
     return this.#closing
   }
@@ -141,7 +143,7 @@ export class HttpServer {
     await Promise.all(this.#listeners.map((listener) => listener.close()))
   }
 
-  /** Ends every connection, whatever goes on. */
+  /** Ends every connection, busy ones too. */
   abort(): void {
     for (const listener of this.#listeners) listener.abort()
   }

@@ -6,8 +6,8 @@ import { messageOf, SlipwayError } from '../../core/errors.ts'
 export const SOCKET_MODE = 0o660
 
 /**
- * Makes way for a socket to listen on. A server that was killed leaves its socket file behind, and nobody can listen there
- * until it is gone; whether somebody still listens is found out by connecting.
+ * Makes way for a socket to listen on. A server that was killed leaves its socket file behind, and no process can listen
+ * there until the file is gone; whether a process still listens is found out by connecting.
  * @throws SLW_PORT_IN_USE for a live socket, SLW_CONFIG_INVALID for something else that lies there
  */
 export async function clearSocketPath(path: string): Promise<void> {
@@ -29,7 +29,7 @@ export async function clearSocketPath(path: string): Promise<void> {
   await unlink(path)
 }
 
-/** Undefined where somebody answers. */
+/** Error of a connection to the socket; undefined where a process accepts it. */
 function knock(path: string): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path)

@@ -142,7 +142,7 @@ function readInput(reader: JsonReader, binary: BinaryParts | undefined, limits: 
     else if (key === 'data') {
       if (datatype !== undefined && shape !== undefined) data = reader.readTensorData(datatype, shape)
       else {
-        // What the numbers mean is said later: come back to them.
+        // The datatype or shape comes later: the data is read after that.
         dataOffset = reader.offset
         reader.skipValue()
       }

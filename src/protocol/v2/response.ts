@@ -19,7 +19,7 @@ function quote(name: string): string {
   return text
 }
 
-/** The answer of an inference, each output as JSON or raw as the request asked. `subject` and outputs come from the model, so their names are few. */
+/** The answer of an inference, each output as JSON or raw as the request asked. All names come from models, so few are kept in `quoted`. */
 export function writeV2Response(request: V2Request, subject: Subject, outputs: readonly Tensor[]): V2Response {
   const allBinary = request.parameters['binary_data_output'] === true
   const raw: Buffer[] = []

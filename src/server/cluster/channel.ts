@@ -23,7 +23,7 @@ interface Waiting {
   readonly reject: (error: SlipwayError) => void
 }
 
-/** Calls between two processes that each may call the other. */
+/** Calls between two processes, in both directions. */
 export class Channel {
   readonly #pipe: Pipe
   readonly #waiting = new Map<number, Waiting>()
@@ -42,7 +42,7 @@ export class Channel {
   }
 
   /**
-   * @param limitMs how long it may take to answer. Default: no limit
+   * @param limitMs time limit of the answer. Default: no limit
    * @throws what the other side threw; SLW_INSTANCE_FAILED when it has ended, or has not answered in time
    */
   call<R>(method: string, argument?: unknown, limitMs?: number): Promise<R> {
@@ -75,7 +75,7 @@ export class Channel {
   }
 
   #send(message: Message): void {
-    // A process that has just ended cannot be written to; its end is told separately.
+    // A process that has just ended cannot be written to; its end is reported separately.
     this.#pipe.send?.(message, () => {})
   }
 
@@ -100,7 +100,7 @@ export class Channel {
     }
   }
 
-  /** The other side is gone: whoever waits for it is told. */
+  /** The other side is gone: calls that wait for it fail. */
   close(): void {
     this.#closed = true
     for (const { reject } of this.#waiting.values()) reject(ended())

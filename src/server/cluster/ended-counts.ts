@@ -7,26 +7,26 @@ import type { Observed } from '../../serving/observe/observations.ts'
 
 interface Kept {
   readonly observed: Observed
-  /** When the version was last seen to be served, and its segment to be in force; monotonic milliseconds. */
+  /** Times at which the version was last served, and its segment last in force; monotonic milliseconds. */
   servedMs: number
   inForceMs: number
 }
 
 /**
- * What processes that have ended had counted: the counters of the server never go back because of them. It is kept as a process keeps
- * its own: by segment while that is in force and a while after, and as long as the version is served.
+ * Counts of processes that have ended, so that the counters of the server never go back. They are kept as a process keeps its own: by
+ * segment while the segment is in force and a while after, and as long as the version is served.
  */
 export class EndedCounts {
   #kept: Kept[] = []
   #families: readonly Family[] = []
 
-  /** @param counts of a process, as it told last */
+  /** @param counts the last report of a process that has ended */
   add({ observed, families }: ProcessCounts, nowMs: number): void {
     this.#families = mergeFamilies([this.#families, families])
     this.#kept = [...this.#kept, ...observed.map((one) => ({ observed: one, servedMs: nowMs, inForceMs: nowMs }))]
   }
 
-  /** @param live what is true of the processes that are there */
+  /** @param live current state of the endpoints in the processes that run */
   counts(live: readonly LiveEndpoint[], nowMs: number): ProcessCounts {
     for (const kept of this.#kept) {
       const { subject, segment } = kept.observed
@@ -37,7 +37,7 @@ export class EndedCounts {
     }
     const known = this.#kept.filter(({ servedMs }) => nowMs - servedMs <= KEEP_GONE_MS)
     const told = (kept: Kept): number => (nowMs - kept.inForceMs > KEEP_SEGMENT_MS ? FOLDED_SEGMENT : kept.observed.segment)
-    // One of each version and segment is left, however many processes have ended.
+    // One entry of each version and segment is left, however many processes have ended.
     const groups = Map.groupBy(known, (kept) => observedKey({ subject: kept.observed.subject, segment: told(kept) }))
     this.#kept = [...groups.values()].map((some) => ({
       observed: mergeObserved([some.map((kept) => ({ ...kept.observed, segment: told(kept) }))])[0]!,

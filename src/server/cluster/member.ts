@@ -4,9 +4,9 @@ import type { Worker } from 'node:cluster'
 import type { LiveEndpoint } from '../../serving/live.ts'
 import type { ProcessCounts } from '../../serving/observe/merge.ts'
 
-/** How long a process may take to tell its metrics before what it told last is taken. */
+/** Time limit for a process to report its counts; after that its last report is used. */
 const METRICS_TIMEOUT_MS = 2000
-/** How often a process that works at something long is asked whether it is alive, and how long it may be silent then. */
+/** Pause between two liveness checks of a process during a long call, and the limit of its silence. */
 const ALIVE_EVERY_MS = 5000
 const SILENT_MAX_MS = 120_000
 
@@ -14,14 +14,14 @@ const SILENT_MAX_MS = 120_000
 export class Member {
   readonly channel: Channel
   readonly startedMs: number = performance.now()
-  /** What is true of its endpoints, as it told last. */
+  /** State of its endpoints, as last reported. */
   live: readonly LiveEndpoint[] = []
   readonly #worker: Worker
   readonly #silentMaxMs: number
-  /** What it told of its counts last. */
+  /** Last report of its counts. */
   #counts: ProcessCounts = NOTHING_COUNTED
 
-  /** @param silentMaxMs as `work` says. Default: two minutes */
+  /** @param silentMaxMs see `work`. Default: two minutes */
   constructor(worker: Worker, silentMaxMs: number = SILENT_MAX_MS) {
     this.#worker = worker
     this.#silentMaxMs = silentMaxMs
@@ -33,7 +33,7 @@ export class Member {
     return this.#worker.process.pid
   }
 
-  /** Of one that answers no more. Its end is told as any other. */
+  /** Ends a process that does not answer any more. Its end is reported as any other. */
   kill(): void {
     this.#worker.process.kill('SIGKILL')
   }
@@ -43,8 +43,8 @@ export class Member {
   }
 
   /**
-   * A call that may take as long as it takes, such as the loading of many models, while the process shows that it is alive.
-   * One that is silent for `silentMaxMs` hangs, and is ended: nobody waits for it, and its successor gets what it missed.
+   * A call without a time limit, such as the loading of many models, while the process shows that it is alive. A process
+   * that is silent for `silentMaxMs` hangs, and is ended: no caller waits for it, and its successor gets the changes it missed.
    * @throws as `Channel.call`
    */
   async work<R>(method: string, argument?: unknown): Promise<R> {
@@ -60,7 +60,7 @@ export class Member {
     return answer
   }
 
-  /** What it counts; of one that is late or fails, what it told last, so that no sum goes back. */
+  /** Counts of the process; where it is late or fails, those of its last report, so that no sum goes back. */
   async counts(): Promise<ProcessCounts> {
     try {
       this.#counts = await this.channel.call<ProcessCounts>('counts', undefined, METRICS_TIMEOUT_MS)
@@ -70,7 +70,7 @@ export class Member {
     }
   }
 
-  /** What adds up, as last told. */
+  /** The counts of the last report that add up: all but gauges. */
   get counted(): ProcessCounts {
     const { observed, families } = this.#counts
     return { observed, families: families.filter((family) => family.info.type !== 'gauge') }

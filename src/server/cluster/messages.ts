@@ -4,13 +4,13 @@ import type { FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServerConfig } from '../options.ts'
 import type { WireFailure } from './channel.ts'
 
-/** What a serving process is told at its start. */
+/** Message to a serving process at its start. */
 export interface StartCall {
   readonly config: ServerConfig
   readonly logLevel: string
   /** Its share of the cores. */
   readonly cores: number
-  /** Of one that takes the place of another: it serves this before it listens. */
+  /** State that a process which replaces another serves before it listens. */
   readonly documents: readonly DesiredEndpoint[] | undefined
   readonly environment: Readonly<Record<string, string | undefined>>
 }
@@ -25,7 +25,7 @@ export interface PrepareCall {
   readonly documents: readonly DesiredEndpoint[]
 }
 
-/** What has become of the endpoints of a process, whenever it changes. */
+/** State of the endpoints of a process, sent whenever it changes. */
 export interface LiveCall {
   readonly endpoints: readonly LiveEndpoint[]
 }
@@ -34,7 +34,7 @@ export interface LiveCall {
 export type FailedLoadWire = Omit<FailedLoad, 'error'> & { readonly error: WireFailure }
 
 export interface AppliedWire {
-  /** By which `ended` asks for what becomes of what was replaced. */
+  /** Number by which `ended` asks for the reports of what this change replaced. */
   readonly change: number
   readonly failures: readonly FailedLoadWire[]
 }

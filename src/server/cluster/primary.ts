@@ -35,23 +35,23 @@ import type { AppliedWire, EndedAnswer, FailedLoadWire, LiveCall, StartCall, Sta
 
 /** A process that worked this long has recovered. */
 const RECOVERED_AFTER_MS = 60_000
-/** How long a process may take to answer what it answers at once. */
+/** Time limit for calls that a process answers at once. */
 const ANSWER_TIMEOUT_MS = 30_000
-/** How long after its grace a process may take to say that it has drained, and how long to end. */
+/** Time for a process, after its grace, to report that it has drained, and time for it to end. */
 const DRAIN_MARGIN_MS = 2000
 const CLOSE_TIMEOUT_MS = 10_000
 
 /**
  * Starts a server of several processes. This one, the primary, answers no predictions: it owns the repository, the
- * administration and the memory budget, tells the others what to serve, and starts again those that end.
+ * administration and the memory budget, tells the others what to serve, and restarts those that end.
  * @throws as `startServer`
  */
 export async function startCluster(options: StartServerOptions): Promise<RunningServer> {
   const { logger: log = silentLogger, logOutput, environment = process.env, ...given } = options
   const config = resolveServer(given)
-  // What is wrong with keys and certificates is told here, once.
+  // Errors in keys and certificates are reported here, once.
   ;(await openSecurity(config, environment, log))[Symbol.dispose]()
-  // Once, before there is somebody of ours who listens there.
+  // Once, before a process of this server listens there.
   if (config.socket !== undefined) await clearSocketPath(config.socket)
   await using opened = new AsyncDisposableStack()
   const primary = opened.use(new Primary(config, log, environment))
@@ -92,17 +92,17 @@ class Primary implements AsyncDisposable {
   readonly #environment: StartCall['environment']
   readonly #processMetrics = new ProcessMetrics()
   readonly #members = new Set<Member>()
-  /** What the processes have been given. */
+  /** The desired state that the processes were given last. */
   #documents: readonly DesiredEndpoint[] = []
-  /** What was asked for last: its routing holds already. */
+  /** The desired state that was asked for last: its routing is in force already. */
   #latest: readonly DesiredEndpoint[] = []
   readonly #watchers = new Set<() => void>()
   #repository: Source | undefined
-  /** Changes and starts of processes, one after the other: a new process gets a state that no change is in the middle of. */
+  /** Changes and starts of processes, one after the other: no new process gets a state from the middle of a change. */
   readonly #turns = new Turns()
   #consecutive = 0
   #restarts = 0
-  /** Of processes that have ended, as last told: a counter never goes back. */
+  /** Counts of processes that have ended, as last reported: a counter never goes back. */
   readonly #ended = new EndedCounts()
   #closing = false
 
@@ -115,11 +115,11 @@ class Primary implements AsyncDisposable {
   /** Starts all processes; they listen, and serve nothing yet. */
   async start(repository: Source): Promise<StartedAnswer> {
     this.#repository = repository
-    // All processes accept from one socket. Handed out by the primary, a connection on its way to a process that has just
+    // All processes accept from one socket. If the primary handed connections out, one on its way to a process that has just
     // ended would never be answered and never be closed.
     cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.setupPrimary({ exec: fileURLToPath(entryUrl('server/cluster/worker')), serialization: 'advanced', silent: false })
-    // The first one finds a port where none was chosen; the others take the same.
+    // The first process finds a port where none was chosen; the others take the same.
     const first = await this.#startMember()
     await Promise.all(Array.from({ length: this.#config.processes - 1 }, () => this.#startMember()))
     return first
@@ -140,11 +140,11 @@ class Primary implements AsyncDisposable {
     }
     try {
       const started = await member.work<StartedAnswer>('start', call)
-      // What was said about routing while it started.
+      // Routing may have changed while the process started.
       this.#route(member)
       return started
     } catch (error) {
-      // One that serves nothing would be in the way of every change. Its end has another started, later.
+      // A process that serves nothing would be in the way of every change. Another is started after its end.
       member.kill()
       throw error
     }
@@ -173,8 +173,8 @@ class Primary implements AsyncDisposable {
   }
 
   /**
-   * Asks every process, and is done when each has answered or failed; one that ends meanwhile has no answer.
-   * @throws what the first one threw that goes on
+   * Asks every process, and resolves when each has answered or failed; a process that ends meanwhile has no answer.
+   * @throws the first error of a process that still runs
    */
   async #ask<R>(act: (member: Member) => Promise<R>, members: Iterable<Member> = this.#members): Promise<Map<Member, R>> {
     const answers = new Map<Member, R>()
@@ -192,23 +192,23 @@ class Primary implements AsyncDisposable {
     return answers
   }
 
-  /** What is answered at once. */
+  /** A call to every process that is answered at once. */
   #askNow<R>(method: string, argument?: unknown): Promise<Map<Member, R>> {
     return this.#ask((member) => member.channel.call<R>(method, argument, ANSWER_TIMEOUT_MS))
   }
 
-  /** Shares requests as is desired, in every process, whatever change goes on. */
+  /** Puts the desired routing in force in every process, also during a change. */
   route(documents: readonly DesiredEndpoint[]): void {
     this.#latest = documents
     for (const member of this.#members) this.#route(member)
   }
 
   #route({ channel }: Member): void {
-    // One that has ended is told when it is started again.
+    // A process that has ended gets the routing with its restart.
     channel.call('route', { documents: this.#latest }).catch(() => {})
   }
 
-  /** What is true in every process. */
+  /** State of the endpoints over all processes. */
   live(): LiveEndpoint[] {
     return liveTogether([...this.#members].map((member) => member.live))
   }
@@ -221,18 +221,18 @@ class Primary implements AsyncDisposable {
     for (const changed of this.#watchers) changed()
   }
 
-  /** Answers when every process has the change; where one cannot load what another can, none takes it. */
+  /** Resolves when every process has the change; an endpoint that one can load and another cannot changes in none. */
   apply(documents: readonly DesiredEndpoint[]): Promise<Applied> {
     this.route(documents)
     return this.#turns.take(async () => {
       const prepared = await this.#prepare(documents)
-      // One that is started from here on serves them.
+      // A process that is started from here on serves them.
       this.#documents = documents
       return this.#commit(prepared)
     })
   }
 
-  /** @throws what a process threw that could not even try; then all of them are as before */
+  /** @throws the error of a process that could not even try; then all processes are as before */
   async #prepare(documents: readonly DesiredEndpoint[]): Promise<Map<Member, readonly FailedLoadWire[]>> {
     try {
       return await this.#ask((member) => member.work<readonly FailedLoadWire[]>('prepare', { documents }))
@@ -299,9 +299,9 @@ class Primary implements AsyncDisposable {
     return familiesOf(await this.counts(), this.#config.metrics)
   }
 
-  /** Of all processes, this one among them. */
+  /** Counts of all processes, the primary among them. */
   async counts(): Promise<ProcessCounts> {
-    // One that ends meanwhile is among those that have ended.
+    // A process that ends meanwhile is counted in `#ended`.
     const told = await Promise.all([...this.#members].map(async (member) => [member, await member.counts()] as const))
     const answers = told.filter(([member]) => this.#members.has(member)).map(([, counts]) => counts)
     const own: Family[] = [
@@ -317,7 +317,7 @@ class Primary implements AsyncDisposable {
     return mergeCounts([...answers, this.#ended.counts(this.live(), performance.now()), { observed: [], families: own }])
   }
 
-  /** Keys, tokens, certificates and log of every process, also of one that is just being started. */
+  /** Reloads keys, tokens, certificates and log of every process, also of one that is just being started. */
   reload(): Promise<void> {
     return this.#turns.take(async () => {
       await this.#askNow('reload').catch((error: unknown) => this.#log.error({}, `reload: ${messageOf(error)}`))
@@ -352,7 +352,7 @@ class Primary implements AsyncDisposable {
   }
 }
 
-/** What processes have been given, with the routing that was asked for since where it is of the same variants. */
+/** The state that processes were given, with the routing asked for since then where its variants are the same. */
 function routedAs(documents: readonly DesiredEndpoint[], latest: readonly DesiredEndpoint[]): DesiredEndpoint[] {
   const newer = new Map(latest.map((document) => [document.metadata.name, document]))
   return documents.map((document) => {
@@ -361,13 +361,13 @@ function routedAs(documents: readonly DesiredEndpoint[], latest: readonly Desire
   })
 }
 
-/** The same failure in every process is one failure. */
+/** Takes equal failures of several processes as one. */
 function distinct(failures: readonly FailedLoadWire[]): FailedLoad[] {
   const bySpec = new Map(failures.map((failure) => [`${failure.endpoint}\0${JSON.stringify(failure.spec)}`, failure]))
   return [...bySpec.values()].map(({ error, ...failure }) => ({ ...failure, error: fromWire(error) }))
 }
 
-/** A change has taken as long as it took where it took longest. */
+/** One report per endpoint, with the longest times of all processes. */
 function slowest(reports: readonly SwitchReport[]): SwitchReport[] {
   const byEndpoint = new Map<string, SwitchReport>()
   for (const report of reports) {

@@ -1,4 +1,4 @@
-/** Entry of a serving process of a server that has several: it serves what the primary says. */
+/** Entry of a serving process, one of several of a server: it serves what the primary says. */
 import { familiesOf, NOTHING_COUNTED } from '../../serving/observe/merge.ts'
 import { openServingProcess } from '../serving-process.ts'
 import { LogOutput, openLogger, reopenLog } from '../log-output.ts'
@@ -17,24 +17,24 @@ import type { Change, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServingProcess } from '../serving-process.ts'
 import type { AppliedWire, EndedAnswer, EndedCall, LiveCall, PrepareCall, StartCall, StartedAnswer } from './messages.ts'
 
-/** Who asks for health wants to know soon, also where the primary does not answer. */
+/** Time limit for the state of following: health is answered soon, also where the primary does not answer. */
 const FOLLOWING_LIMIT_MS = 300
 
 const channel = new Channel(process)
-// A terminal sends Ctrl-C to the whole group; the primary drains first and ends us itself.
+// A terminal sends Ctrl-C to the whole group; the primary drains first and ends this process itself.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 process.on('SIGHUP', () => {})
-// Without the primary nobody says what to serve.
+// Without the primary there is no desired state.
 process.on('disconnect', () => process.exit(0))
 
 let serving: ServingProcess | undefined
 /** Whether callers need an API key. */
 let keyed = false
 let metrics: MetricsOptions = { guideNames: false }
-/** Being prepared or prepared; the next message ends it, also where it comes before it is prepared. */
+/** The change that is being prepared or is prepared; `commit` or `abort` ends it, also before it is prepared. */
 let change: Promise<Change> | undefined
-/** What changes that are in use have replaced, until the primary has asked for it. */
+/** Reports of what committed changes replaced, by number of the change, until the primary has asked for them. */
 const ending = new Map<number, Promise<readonly SwitchReport[]>>()
 let changes = 0
 
@@ -43,7 +43,7 @@ function running(): ServingProcess {
   return serving
 }
 
-/** Administration is the primary's: what is asked of us is passed on. */
+/** Administration is the primary's: calls are passed on to it. */
 function remoteAdministration(): Administration {
   return {
     models: () => channel.call('admin.models'),
@@ -55,12 +55,12 @@ function remoteAdministration(): Administration {
   }
 }
 
-/** The metrics of all processes; when the primary does not answer in time, our own. */
+/** The metrics of all processes; when the primary cannot answer, those of this one. */
 async function families(): Promise<readonly Family[]> {
   return channel.call<readonly Family[]>('metrics').catch(() => familiesOf(running().counts(), metrics))
 }
 
-/** How following goes, which is the primary's; undefined when it does not answer in time. */
+/** State of following, which the primary has; undefined when the primary does not answer in time. */
 async function following(): Promise<FollowStatus | undefined> {
   return await channel.call<FollowStatus | undefined>('following', undefined, FOLLOWING_LIMIT_MS).catch(() => undefined)
 }
@@ -98,7 +98,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
   return { port: serving.http.port, url: serving.http.url, urls: serving.http.urls }
 })
 
-/** Tells the primary what has become of the endpoints, once for all that changes in one turn. */
+/** Reports the state of the endpoints to the primary, once for all changes of one turn of the event loop. */
 let telling = false
 function tellLive(dataPlane: DataPlane): void {
   if (telling) return
@@ -110,7 +110,7 @@ function tellLive(dataPlane: DataPlane): void {
   })
 }
 
-// One that is still starting is told once it has started.
+// A process that is still starting gets the routing once it has started.
 channel.handle('route', ({ documents }: PrepareCall) => serving?.dataPlane.route(documents))
 channel.handle('prepare', async ({ documents }: PrepareCall) => {
   change = running().dataPlane.prepare(documents)
@@ -143,7 +143,7 @@ channel.handle('anyReady', () => [...(serving?.dataPlane.variants() ?? [])].some
 channel.handle('setLogLevel', ({ level }: { level: string }) => {
   if (log !== undefined) log.level = level
 })
-// One that is still starting has accepted nothing.
+// A process that is still starting has accepted no request.
 channel.handle('drain', () => serving?.drain() ?? true)
 channel.handle('close', async () => {
   await serving?.[Symbol.asyncDispose]()

@@ -1,6 +1,6 @@
 /**
- * A dialect is one value: how clients of one kind talk to the server over HTTP. It translates and decides nothing: what comes between a
- * body and its answer is `serving/inference`.
+ * A dialect is one value: the way in which clients of one kind talk to the server over HTTP. It translates and decides nothing: between
+ * a body and its answer stands `serving/inference`.
  */
 import type { Answered, Prepared } from '../../../serving/caller.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
@@ -10,22 +10,22 @@ import type { ErrorForm } from '../error-form.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Params, Route } from '../routes.ts'
 
-/** What dialects talk of. */
+/** The parts of a server that dialects use. */
 export interface DialectHost {
   readonly dataPlane: DataPlane
   readonly limits: RequestLimits
-  /** Which model is meant where none is named. */
+  /** Model of requests that name none. */
   readonly defaultModel: string | undefined
   /** Names of the models that an administrator has taken out of service. */
   readonly unloaded: () => Promise<readonly string[]>
 }
 
 export interface Dialect {
-  /** As `--dialects` names it, and as metrics and traces call its requests. */
+  /** Its name in `--dialects`, and that of its requests in metrics and traces. */
   readonly name: string
-  /** One line, for people who choose. */
+  /** One line, for people who choose dialects. */
   readonly description: string
-  /** What addresses of this dialect begin with; where no route takes one, its errors are worded all the same. Default: none of its own. */
+  /** Beginning of its paths; errors at unknown paths below it have its form, too. Default: none of its own. */
   readonly prefix?: string
   readonly error: ErrorForm
   routes(host: DialectHost): readonly DialectRoute[]
@@ -45,7 +45,7 @@ export interface PredictRoute {
   readonly path: string
   /** @throws what of the address cannot be understood */
   target(params: Params): ModelAddress
-  /** Begins to talk with one client. */
+  /** Begins the conversation of one request. */
   converse(request: Pick<Exchange, 'header'>): Conversation
 }
 
@@ -54,7 +54,7 @@ export interface Conversation {
   /** Makes tensors of the body. @throws what the client is told */
   prepare(body: Buffer, loaded: Loaded): Prepared | Promise<Prepared>
   answer(answered: Answered): Answer
-  /** How an answer looks that comes in several parts. Default: it comes as one. */
+  /** Form of an answer that comes in several parts. Default: it comes as one. */
   readonly stream?: Streaming | undefined
 }
 
@@ -67,6 +67,6 @@ export interface Answer {
 export interface Streaming {
   readonly type: string
   part(part: Answered): string | Buffer
-  /** What comes after the last part. Default: nothing. */
+  /** Text after the last part. Default: none. */
   end?(answered: Answered): string
 }

@@ -80,7 +80,7 @@ function soleEndpoint(dataPlane: DataPlane, defaultModel: string | undefined): s
   )
 }
 
-/** What a row takes once it is a tensor, which can be far more than it takes as text: pictures, one-hot columns. */
+/** Elements of a row as a tensor, which can be far larger than the row as text: pictures, one-hot columns. */
 function elementsPerRow({ image, features }: Signature): number {
   if (image !== undefined) return elementCount(imageRowShape(image))
   return features?.reduce((sum, feature) => sum + feature.width, 0) ?? 1

@@ -75,7 +75,7 @@ function routes(host: DialectHost): DialectRoute[] {
   ]
 }
 
-/** The version that is named, or the one by which the endpoint is known. @throws SLW_MODEL_NOT_FOUND */
+/** The version that is named, or the main one of the endpoint. @throws SLW_MODEL_NOT_FOUND */
 function variantOf(dataPlane: DataPlane, { name = '', version }: Params): Variant {
   const endpoint = dataPlane.endpoint(name)
   return version === undefined ? endpoint.requireMain() : endpoint.decide({ version }).variant
@@ -110,7 +110,7 @@ function inferConversation(request: Pick<Exchange, 'header'>, limits: RequestLim
 /** Parameters that say how to answer, not what to run. */
 const OF_THE_ANSWER = new Set(['timeout', 'priority', 'binary_data_output'])
 
-/** Requests with other parameters than these never share a run. */
+/** Separates the parameters that change a run: requests that differ in them never share one. */
 function readParameters(parameters: V2Request['parameters']): {
   timeout: unknown
   priority: unknown
