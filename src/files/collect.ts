@@ -9,26 +9,26 @@ export interface CollectOptions {
   readonly database: Database
   readonly objects: ObjectStore
   readonly clock: Clock
-  /** How long a content stays that nothing refers to, and an object that nobody knows. */
+  /** Time that unreferenced contents, and objects without a row, are kept. */
   readonly graceMs: number
-  /** Nothing more is taken away once it is given. */
+  /** No more objects are deleted once it is aborted. */
   readonly signal?: AbortSignal
 }
 
-/** What was taken away. */
+/** Numbers of deleted contents and objects. */
 export interface Collected {
   readonly contents: number
-  /** Objects of those, and of contents that came twice. */
+  /** Objects of those contents, and of contents that came twice. */
   readonly objects: number
-  /** Objects that no row knew of: what a crash left behind. */
+  /** Objects that no row referred to: leftovers of a crash. */
   readonly orphans: number
 }
 
 const BATCH = 500
 
 /**
- * Deletes what nothing refers to, while others write. A content goes by its row: `files` and `holds` refer to it by foreign keys, so
- * the database refuses where somebody has just begun to. Its object goes after that is committed, from a list that outlives a crash.
+ * Deletes unreferenced contents, while others write. The row of a content goes first: `files` and `holds` refer to it by foreign keys,
+ * so the database refuses where a reference was just added. Its object goes after that commit, from a list that survives a crash.
  */
 export async function collect(options: CollectOptions): Promise<Collected> {
   await mark(options)
@@ -83,7 +83,7 @@ async function dropContents({ database, clock, graceMs }: CollectOptions): Promi
 async function dropContent({ database, clock }: Pick<CollectOptions, 'database' | 'clock'>, id: string): Promise<boolean> {
   try {
     return await database.write(async (write) => {
-      // The object that it has now: the same content may have gone and come again since it was looked at.
+      // The object that the content has now: it may have been deleted and added again since it was selected.
       const gone = await write
         .deleteFrom('contents')
         .where('id', '=', id)
@@ -95,7 +95,7 @@ async function dropContent({ database, clock }: Pick<CollectOptions, 'database' 
       return true
     })
   } catch (error) {
-    // Somebody has begun to refer to it.
+    // A reference to the content was just added.
     if (isForeignKeyViolation(error)) return false
     throw error
   }
@@ -137,7 +137,7 @@ async function dropOrphans({ database, objects, clock, graceMs, signal }: Collec
   return dropped
 }
 
-/** Uploads first: one that ends between the two questions is known by its content. */
+/** Uploads first: one that ends between two queries is known by its content. */
 async function isKnown({ read }: Database, key: string): Promise<boolean> {
   for (const table of ['uploads', 'contents', 'doomed_objects'] as const) {
     const row = await read.selectFrom(table).select('object_key').where('object_key', '=', key).executeTakeFirst()

@@ -1,4 +1,4 @@
-/** Files keeps bytes by what is in them, and the trees of files that runs, logged models and versions have. */
+/** Files keeps bytes by their content, and the trees of files that runs, logged models and versions have. */
 import { createHash } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
@@ -24,10 +24,10 @@ export interface ContentsOptions {
 /** Writes the rows that refer to a content, in the transaction that makes it known. */
 export type Refer<T> = (write: Transaction<Schema>, content: ContentDigest) => Promise<T>
 
-/** How long an upload may take before its object counts as left behind. */
+/** Time that an upload may take before its object counts as abandoned. */
 export const UPLOAD_LIFE_MS: number = 24 * 3600 * 1000
 
-/** Files by content: bytes in the object store, what is known of them in the database (docs/decisions/0008). */
+/** Files by content: bytes in the object store, their metadata in the database (docs/decisions/0008). */
 export class Contents {
   readonly #options: ContentsOptions
 
@@ -36,8 +36,8 @@ export class Contents {
   }
 
   /**
-   * Takes a stream in and, when all of it lies in the store, makes it a file: `refer` writes the rows that refer to it, in the
-   * transaction that makes the content known. Killed at any line, there is the whole file or none; what is left of the bytes is
+   * Receives a stream and, when all of it lies in the store, makes it a file: `refer` writes the rows that refer to it, in the
+   * transaction that makes the content known. Whenever the process is killed, there is the whole file or none; leftover bytes are
    * collected.
    * @param size bytes that are expected; fewer or more are refused
    * @throws SLW_INPUT_INVALID where the stream ends early or late, and what the stream, the store or `refer` throws
@@ -72,8 +72,8 @@ export class Contents {
   }
 
   /**
-   * Takes in bytes that are known by their content id, and keeps them for a while until something refers to them.
-   * @throws SLW_INPUT_INVALID where they have another id
+   * Receives bytes whose content ID is known, and keeps them for `holdMs` until something refers to them.
+   * @throws SLW_INPUT_INVALID where the bytes have another ID
    */
   async receiveHeld(contentId: string, body: AsyncIterable<Uint8Array>, size: number | undefined, holdMs: number): Promise<ContentDigest> {
     const { clock, newId } = this.#options
@@ -92,7 +92,7 @@ export class Contents {
     )
   }
 
-  /** SHA-256 of the whole, as other tools know it. Read from the bytes the first time it is asked for. @throws SLW_NOT_FOUND */
+  /** SHA-256 of the whole content, as other tools use it. Computed from the bytes the first time it is asked for. @throws SLW_NOT_FOUND */
   async sha256Of(contentId: string): Promise<string> {
     const { database } = this.#options
     const row = await database.read.selectFrom('contents').select('sha256').where('id', '=', contentId).executeTakeFirst()
@@ -105,8 +105,8 @@ export class Contents {
   }
 
   /**
-   * The request with which somebody else reads a content from the store itself, unchecked by us; undefined where the store cannot be
-   * reached by others.
+   * The request with which a client reads a content from the store itself, without a check here; undefined where clients cannot reach
+   * the store.
    * @throws SLW_NOT_FOUND
    */
   async direct(contentId: string, expiresInS: number): Promise<PresignedRequest | undefined> {
@@ -115,14 +115,14 @@ export class Contents {
     return await objects.presignGet?.(key, expiresInS)
   }
 
-  /** Its object never came into being. A crash before this leaves a row that expires. */
+  /** Deletes the row of an upload whose object was never stored. A crash before this leaves a row that expires. */
   async #forget(key: string): Promise<void> {
     try {
       await this.#options.database.write(async (write) => {
         await write.deleteFrom('uploads').where('object_key', '=', key).execute()
       })
     } catch {
-      // The row expires; what failed first is what the caller is told.
+      // The row expires; the caller gets the first error.
     }
   }
 
@@ -157,7 +157,7 @@ export interface Stored<T> {
 /**
  * Makes an object a content.
  * @param end ends the upload; false where it has ended already
- * @throws SLW_CONFLICT where it has; what `refer` throws
+ * @throws SLW_CONFLICT where the upload has ended already; what `refer` throws
  */
 export async function admit<T>(
   { database, clock }: ContentsOptions,
@@ -165,7 +165,7 @@ export async function admit<T>(
   end: (write: Transaction<Schema>) => Promise<boolean>,
 ): Promise<T> {
   const result = await database.write(async (write) => {
-    // Where it is known already, its row is held: collection, which may be about to delete it, waits and finds that it is wanted.
+    // The row of a known content is locked: collection, which may be about to delete it, waits and finds that it is wanted.
     const { object_key: kept } = await write
       .insertInto('contents')
       .values({
@@ -181,11 +181,11 @@ export async function admit<T>(
       .onConflict((conflict) => conflict.column('id').doUpdateSet({ unreferenced_since: null }))
       .returning('object_key')
       .executeTakeFirstOrThrow()
-    // The same content came before: its object stays, ours goes.
+    // The same content came before: its object stays, the new one is deleted.
     if (kept !== key) await write.insertInto('doomed_objects').values({ object_key: key, since: clock.epochMs() }).execute()
     const referred = await refer(write, content)
     await faultPoint('upload.referred')
-    // Otherwise collection may have taken its object.
+    // If the upload has ended already, collection may have taken its object.
     if (!(await end(write)))
       throw new SlipwayError(
         'SLW_CONFLICT',
@@ -212,7 +212,7 @@ function wrongSize(received: number, size: number): SlipwayError {
   return new SlipwayError('SLW_INPUT_INVALID', `the file has ${received} bytes${received > size ? ' or more' : ''}, ${size} were announced`)
 }
 
-/** The objects that contents are in. */
+/** The objects of all contents. */
 export async function storedObjects(read: Kysely<Schema>): Promise<StoredObject[]> {
   return await read.selectFrom('contents').select(['object_key as key', 'size']).orderBy('object_key').execute()
 }

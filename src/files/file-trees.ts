@@ -6,11 +6,11 @@ import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Write } from '../ledger/scope.ts'
 
-/** What files belong to: only those of versions never change. */
+/** The owner of files: only those of versions never change. */
 export type Root = `run:${string}` | `model:${string}` | `version:${string}`
 
 export interface TreeFile {
-  /** From the root, with `/`. */
+  /** Relative to the root, with `/`. */
   readonly path: string
   readonly contentId: string
   readonly size: number
@@ -44,7 +44,7 @@ export async function fileAt(read: Kysely<Schema>, root: Root, path: string): Pr
     .executeTakeFirst()
 }
 
-/** What lies directly in a folder, in the order of names; nothing where it is a file or not there. */
+/** The entries directly in a folder, in the order of names; none where it is a file or not there. */
 export async function listFolder(read: Kysely<Schema>, root: Root, folder = ''): Promise<TreeEntry[]> {
   const skipped = folder === '' ? 0 : folder.length + 1
   const entries = new Map<string, TreeEntry>()
@@ -62,7 +62,7 @@ export async function copyTree(write: Write, files: readonly TreeFile[], root: R
   const rows = files.map(({ path, contentId, size }) => ({ root, path, content_id: contentId, size, modified_at: atMs }))
   for (let from = 0; from < rows.length; from += ROWS_AT_ONCE) {
     const insertion = write.insertInto('files').values(rows.slice(from, from + ROWS_AT_ONCE))
-    // Many are not left to the commit: nobody reads while it runs.
+    // Only the last batch is left to the commit: nobody reads while it runs.
     if (from + ROWS_AT_ONCE < rows.length) await insertion.execute()
     else await atCommit(write, insertion)
   }
@@ -70,12 +70,12 @@ export async function copyTree(write: Write, files: readonly TreeFile[], root: R
 
 const ROWS_AT_ONCE = 1000
 
-/** A path inside a tree, as it came from outside. @throws SLW_INPUT_INVALID for what would leave it */
+/** Checks a path inside a tree that came from outside. @throws SLW_INPUT_INVALID for a path that would leave the tree */
 export function requireTreePath(path: string): string {
   for (let text = path, before: string | undefined; text !== before;) {
     if (leavesTree(text))
       throw new SlipwayError('SLW_INPUT_INVALID', `Invalid path: ${JSON.stringify(path)} does not lie inside a folder of files`)
-    // Encoded once more, it would mean something else to whoever decodes it next.
+    // An encoded path would mean something else to a client that decodes it next.
     before = text
     text = decodedOnce(text)
   }
@@ -87,7 +87,7 @@ function leavesTree(path: string): boolean {
   return path.split('/').some((part) => part === '' || part === '.' || part === '..')
 }
 
-/** Only what could lead elsewhere: a percent sign may stand in a name. */
+/** Decodes only characters that could lead elsewhere: a percent sign may stand in a name. */
 function decodedOnce(path: string): string {
   return path.replaceAll(/%(2e|2f|5c|00|25)/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
 }

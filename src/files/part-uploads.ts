@@ -6,49 +6,49 @@ import { ContentDigester } from '../core/content-digest.ts'
 import type { ContentsOptions, Refer } from './contents.ts'
 import type { PresignedRequest, UploadedPart } from '../storage/objects/object-store.ts'
 
-/** A file that comes in parts. */
+/** An upload of a file in parts. */
 export interface PartUpload {
   readonly id: string
-  /** Whoever has it may send parts, and nothing else. */
+  /** Allows sending parts, and nothing else. */
   readonly secret: string
 }
 
-/** What `uploads.target` holds, as JSON. */
+/** Content of `uploads.target`, as JSON. */
 interface UploadNote {
-  /** What the file is to become: only who says the same may complete or abort it. */
+  /** Target of the file: only a caller that names the same one may complete or abort the upload. */
   readonly of: string
   /** SHA-256 of the secret, in hexadecimal digits. */
   readonly secret: string
-  /** It has become a file. */
+  /** Whether the upload has become a file. */
   readonly done?: boolean
 }
 
 interface Begun {
-  /** Undefined where it is complete. */
+  /** Undefined where the upload is complete. */
   readonly multipartId: string | undefined
   readonly target: UploadNote
 }
 
-/** Which upload, and what its file is to become. */
+/** An upload, and the target of its file. */
 export interface UploadTo {
   readonly id: string
   readonly of: string
 }
 
 /**
- * Files in parts, which arrive in any order, over any number of connections, and again after a failure; also after a restart. Nobody
- * sees anything of them until all of the bytes have been read back from the store and digested, whoever put them there.
+ * Files in parts, which arrive in any order, over any number of connections, and again after a failure; also after a restart. A file
+ * is not visible until all of its bytes have been read back from the store and digested, however they got there.
  */
 export class PartUploads {
   readonly #options: ContentsOptions
-  /** Those that are being completed, by upload and place: clients that have lost their patience ask again. */
+  /** Uploads that are being completed, by upload and target: clients that have timed out ask again. */
   readonly #completing = new Map<string, Promise<void>>()
 
   constructor(options: ContentsOptions) {
     this.#options = options
   }
 
-  /** @param of what the file is to become */
+  /** @param of target of the file */
   async begin(of: string): Promise<PartUpload> {
     const { database, objects, clock, newId } = this.#options
     const [id, secret] = [newId(), randomBytes(24).toString('base64url')]
@@ -64,7 +64,7 @@ export class PartUploads {
   }
 
   /**
-   * Takes in one part; one that came before gives way when the upload is completed with the new one.
+   * Receives one part; an earlier one of that number is dropped when the upload is completed with the new one.
    * @throws SLW_FORBIDDEN for another secret; SLW_NOT_FOUND without such an upload; SLW_INPUT_INVALID for a part beyond 1 to 10 000
    */
   async putPart({ id, secret }: PartUpload, partNumber: number, body: AsyncIterable<Uint8Array>): Promise<UploadedPart> {
@@ -75,7 +75,7 @@ export class PartUploads {
   }
 
   /**
-   * Requests with which parts 1 to `count` go to the store itself; undefined where the store cannot be reached by others.
+   * Requests with which parts 1 to `count` go to the store itself; undefined where clients cannot reach the store.
    * @throws SLW_NOT_FOUND without such an upload
    */
   async direct({ id }: PartUpload, count: number): Promise<PresignedRequest[] | undefined> {
@@ -88,7 +88,7 @@ export class PartUploads {
   }
 
   /**
-   * Joins the parts, reads what has become of them, and makes it a file. Doing so again is no error: whoever asks may not have heard
+   * Joins the parts, reads the object back, and makes it a file. Completing again is no error: the client may not have received
    * the first answer, or not have waited for it.
    * @throws SLW_INPUT_INVALID for parts that did not come; SLW_NOT_FOUND without such an upload; what `refer` throws
    */
@@ -113,7 +113,7 @@ export class PartUploads {
       await faultPoint('parts.joined')
       const digester = new ContentDigester()
       for await (const bytes of await objects.get(id)) digester.update(bytes)
-      // The row stays until it expires, and says that it is done.
+      // The row stays until it expires, and records that the upload is done.
       await admit(this.#options, { key: id, content: digester.finish(), refer }, async (write) => {
         const done = { multipart_id: null, target: JSON.stringify({ ...target, done: true } satisfies UploadNote) }
         const { numUpdatedRows } = await write
@@ -125,13 +125,13 @@ export class PartUploads {
         return numUpdatedRows > 0n
       })
     } catch (error) {
-      // Another control plane on the same database was asked for the same.
+      // Another control plane on the same database may have completed the upload meanwhile.
       const now = await this.#find(id)
       if (now === undefined || now.multipartId !== undefined) throw error
     }
   }
 
-  /** One that is not there is no error, and one that is complete stays. One that is being completed is waited for. */
+  /** Aborts an upload. A missing one is no error, and a complete one stays. One that is being completed is waited for. */
   async abort(upload: UploadTo): Promise<void> {
     const { database, objects } = this.#options
     const { id, of } = upload
@@ -140,11 +140,11 @@ export class PartUploads {
     if (begun?.target.of !== of || begun.multipartId === undefined) return
     await database.write((write) => write.deleteFrom('uploads').where('object_key', '=', id).execute())
     await faultPoint('parts.forgotten')
-    // Where they have become an object already, nobody knows of it, and it is collected.
+    // If the parts have become an object already, no row refers to it, and it is collected.
     await objects.abortParts(id, begun.multipartId)
   }
 
-  /** @throws SLW_NOT_FOUND where no parts are taken any more */
+  /** @throws SLW_NOT_FOUND where the upload takes no more parts */
   async #require(id: string): Promise<{ readonly multipartId: string; readonly target: UploadNote }> {
     const begun = await this.#find(id)
     if (begun?.multipartId === undefined) throw noUpload(id)
@@ -159,7 +159,7 @@ export class PartUploads {
       .executeTakeFirst()
     if (row === undefined || row.target === null) return undefined
     const target = JSON.parse(row.target) as UploadNote
-    // One that is not quite begun yet is nobody's.
+    // An upload whose beginning is not finished counts as missing.
     if (row.multipart_id === null && target.done !== true) return undefined
     return { multipartId: row.multipart_id ?? undefined, target }
   }

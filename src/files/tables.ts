@@ -1,6 +1,6 @@
 import type { Table } from '../storage/sql/schema.ts'
 
-/** The tables of files by content, as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
+/** Tables of files by content, as Kysely sees them; the migrations document them. Times are UTC epoch milliseconds, flags 0 or 1. */
 export interface FilesTables {
   contents: ContentsRow
   files: FilesRow

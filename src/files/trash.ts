@@ -2,13 +2,16 @@ import { faultPoint } from '../core/fail-point.ts'
 import type { Ground, Write } from '../ledger/scope.ts'
 import type { Root } from './file-trees.ts'
 
-/** How long what was deleted can be had back. */
+/** Time for which deleted items can be restored. */
 export const TRASH_LIFE_MS: number = 30 * 24 * 3600 * 1000
 
-/** Rows in one transaction: others wait no longer than for these. */
+/** Upper limit of rows in one transaction: others wait no longer than for these. */
 export const TRASH_BATCH = 100
 
-/** Ends the life of what has lain in the trash for long enough: its rows, and with them what keeps its files. @param some purges up to a batch */
+/**
+ * Purges items that have been in the trash for long enough: their rows, and with them the references to their files.
+ * @param some purges up to a batch
+ */
 export async function purge({ database }: Ground, some: (write: Write) => Promise<number>): Promise<number> {
   let sum = 0
   for (;;) {
@@ -19,7 +22,7 @@ export async function purge({ database }: Ground, some: (write: Write) => Promis
   }
 }
 
-/** The files of owners that go. */
+/** Drops the files of owners that are deleted. */
 export async function dropFiles(
   write: Write,
   kind: 'run' | 'model' | 'version',

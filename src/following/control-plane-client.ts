@@ -14,19 +14,19 @@ import type { ObservationWindow } from '../contract/observation-window.ts'
 import type { Credentials } from './credentials.ts'
 import type { ControlPlaneAddress, Selection } from './types.ts'
 
-/** Silence for so long is the end of an answer. */
+/** Time of silence after which an answer counts as failed. */
 const SILENCE_MS = 15_000
-/** A document beyond this is none of ours. */
+/** Size limit of a document; a larger one is an error. */
 const JSON_BYTES_MAX = 64 * 1024 * 1024
 
 interface Asked {
   readonly method?: 'GET' | 'PUT' | 'POST'
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
-  /** Beside the usual silence: how long the control plane may think. */
+  /** Time that the control plane may take to answer, beside the usual silence. */
   readonly waitMs?: number
   readonly signal?: AbortSignal | undefined
-  /** Instead of our own key. */
+  /** Key that is used instead of the one from `credentials`. */
   readonly key?: string
   readonly bytesMax?: number
 }
@@ -37,7 +37,7 @@ interface Answered {
   readonly body: Buffer
 }
 
-/** Asks the control plane that is followed. Every answer is checked: what is none of ours is an error, and harms nothing. */
+/** Client of the control plane that is followed. Every answer is checked: an invalid one is an error, and harms nothing. */
 export class ControlPlaneClient implements Disposable {
   readonly #base: string
   readonly #url: string
@@ -57,13 +57,14 @@ export class ControlPlaneClient implements Disposable {
     this.#agent = secure ? new HttpsAgent({ ...kept, ...(ca !== undefined && { ca: [...rootCertificates, ca] }) }) : new HttpAgent(kept)
   }
 
-  /** Where the keys come from, which in turn ask by this. */
+  /** Source of the keys, which are in turn obtained by this client. */
   set credentials(credentials: Credentials) {
     this.#credentials = credentials
   }
 
   /**
-   * What is to be served. @param known the ETag of what is known already: the answer then waits for something else
+   * The document of what is to be served.
+   * @param known the ETag of the document that is known already: the answer then waits for another one
    * @returns undefined where nothing has changed
    */
   async follow(
@@ -110,7 +111,7 @@ export class ControlPlaneClient implements Disposable {
     })
   }
 
-  /** A key of its own for a server. @param key a join token, or the key that is to be replaced */
+  /** Obtains a server's own key. @param key a join token, or the key that is to be replaced */
   async join(server: string, key: string, replaces: boolean): Promise<{ readonly key: string; readonly expiresAt: number }> {
     const path = replaces ? `/servers/${encodeURIComponent(server)}/key` : '/servers/join'
     const { body } = await this.#ask(path, { method: 'POST', body: replaces ? {} : { server }, key })

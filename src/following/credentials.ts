@@ -10,11 +10,11 @@ interface Kept {
   readonly url: string
   readonly environment: string
   readonly key: string
-  /** UTC epoch milliseconds, by our clock from when the key came. */
+  /** UTC epoch milliseconds by the clock of this machine, counted from the arrival of the key. */
   readonly replaceAt: number
 }
 
-/** Has a key for a token, or a new one for the one that is to be replaced. */
+/** Exchanges a join token, or a key that is to be replaced, for a new key. */
 export interface Joins {
   join(server: string, key: string, replaces: boolean): Promise<{ readonly key: string; readonly expiresAt: number }>
 }
@@ -23,15 +23,15 @@ export interface CredentialsOptions {
   readonly address: ControlPlaneAddress
   readonly client: Joins
   readonly server: string
-  /** Of the local store: the key is kept there, for its owner alone. */
+  /** Folder of the local store, where the key is kept, readable by its owner alone. */
   readonly folder: string
   readonly clock: Clock
 }
 
-/** A key is replaced when this part of its life is over, so that some hours of trouble do not end it. */
+/** Part of its lifetime after which a key is replaced, so that it does not expire in an outage of some hours. */
 const REPLACE_AFTER = 0.5
 
-/** The key that a server shows: its own, had for a join token, and replaced before it ends. */
+/** The key of a server: a configured one, or its own, obtained with a join token and replaced before it expires. */
 export class Credentials {
   readonly #options: CredentialsOptions
   readonly #path: string
@@ -44,7 +44,7 @@ export class Credentials {
     this.#path = join(options.folder, `key-${encodeURIComponent(options.server)}.json`)
   }
 
-  /** @returns undefined where none is asked for. @throws what joining throws */
+  /** @returns undefined where neither a key nor a join token is configured. @throws what joining throws */
   async key(): Promise<string | undefined> {
     const { address, clock } = this.#options
     if (address.apiKey !== undefined) return typeof address.apiKey === 'string' ? address.apiKey : await address.apiKey()
@@ -62,7 +62,7 @@ export class Credentials {
       try {
         return await this.#keep(await client.join(server, kept.key, true))
       } catch (error) {
-        // It still holds for a while, unless it was taken away.
+        // The old key is still valid for a while, unless it was revoked.
         if (!(error instanceof SlipwayError) || error.code !== 'SLW_UNAUTHENTICATED') return kept.key
       }
     }
@@ -71,7 +71,7 @@ export class Credentials {
     return await this.#keep(await client.join(server, token, false))
   }
 
-  /** The control plane does not know the key any more: the next one is had for the join token. */
+  /** Drops a key that the control plane refused: the next one is obtained with the join token. */
   async refused(key: string): Promise<void> {
     await this.#turns.take(async () => {
       if (this.#kept?.key === key) this.#kept = undefined
@@ -86,14 +86,14 @@ export class Credentials {
       const { url, environment = '' } = this.#options.address
       if (kept.url === url && kept.environment === environment) this.#kept = kept
     } catch {
-      // There is none, or it was cut off: then we join anew.
+      // The file is missing or cut off: the server joins anew.
     }
   }
 
   async #keep({ key, expiresAt }: { key: string; expiresAt: number }): Promise<string> {
     const { address, clock } = this.#options
     const now = clock.epochMs()
-    // A clock that is wrong must not have us ask for a key with every request, nor never.
+    // Bounded, so that with a wrong clock a key is replaced neither at every request nor never.
     const life = Math.min(Math.max(expiresAt - now, 60_000), 7 * 24 * 3600 * 1000)
     this.#kept = { url: address.url, environment: address.environment ?? '', key, replaceAt: now + life * REPLACE_AFTER }
     await writeWhole(this.#path, `${JSON.stringify(this.#kept)}\n`)

@@ -25,43 +25,43 @@ import type { EndpointState, FollowStatus, Selection } from './types.ts'
 
 export interface FollowerOptions {
   readonly selection: Selection
-  /** Of the control plane: what was kept of another one is not ours. */
+  /** URL of the control plane; state kept of another one is ignored. */
   readonly url: string
-  /** Under which what is known is kept in the store. */
+  /** Name under which the state is kept in the store. */
   readonly name: string
   readonly client: Pick<ControlPlaneClient, 'follow' | 'manifest' | 'bytes'>
   readonly store: LocalStore
-  /** Makes a desired state true. */
+  /** Applies a desired state. */
   readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
-  /** Shares requests as a desired state says, at once: for what differs in its routing alone. */
+  /** Applies the routing of a desired state at once, for changes of routing alone. */
   readonly route: (desired: readonly DesiredEndpoint[]) => void
-  /** What is true of what is served. */
+  /** The actual state of the served endpoints. */
   readonly live: () => readonly LiveEndpoint[]
   readonly clock: Clock
   readonly log: Logger
-  /** Something that `status` tells has changed. */
+  /** Called when something that `status` reports has changed. */
   readonly onChange?: () => void
-  /** Whether it is asked again and again. Default: true; otherwise at the start and by `refresh`. */
+  /** Whether the control plane is asked continuously. Default: true; otherwise at the start and by `refresh`. */
   readonly continuous?: boolean
   /** 0 to 1. Default: Math.random. */
   readonly random?: () => number
 }
 
-/** How long the control plane lets a request wait for something new. */
+/** Time that the control plane may hold a request until there is something new. */
 const WAIT_MS = 20_000
-/** After a failure: half a second, doubling to half a minute, each with chance in it. */
+/** Pause after a failure: half a second, doubling to half a minute, each with jitter. */
 const FIRST_PAUSE_MS = 500
 const PAUSE_MAX_MS = 30_000
-/** After an answer that came though nothing was new. */
+/** Pause after an answer that came although nothing was new. */
 const PAUSE_UNASKED_MS = 2000
-/** Versions that are fetched at once. */
+/** Upper limit of versions that are fetched at the same time. */
 const FETCHES = 3
-/** How often a download tells how far it has come. */
+/** Shortest time between two progress reports of a download. */
 const TELL_EVERY_MS = 1000
 
-/** An endpoint as it is to be, and how far it is. */
+/** An endpoint that is to be served, and its progress. */
 interface EndpointGoal {
-  /** Its versions stay; its revision and routing are the latest that were heard of. */
+  /** The versions stay the same; revision and routing are the latest received. */
   endpoint: FollowedEndpoint
   readonly conditions: VersionCondition[]
   readonly ended: AbortController
@@ -71,13 +71,13 @@ interface EndpointGoal {
 interface Present {
   readonly endpoint: FollowedEndpoint
   readonly held: readonly HeldVersion[]
-  /** It could not be loaded, and nothing served before it: it is listed, so that requests are told why. */
+  /** The endpoint could not be loaded, and nothing served before it: it is listed, so that requests are answered with the reason. */
   readonly failed?: boolean
 }
 
 /**
- * Serves what a control plane declares: asks for documents, fetches the versions that they name, has them loaded beside what serves, and
- * goes on with what there is whatever becomes of the control plane. Of one endpoint nothing holds up another.
+ * Serves what a control plane declares: asks for documents, fetches the versions that they name, has them loaded beside the serving ones,
+ * and goes on serving if the control plane fails. Endpoints do not hold up each other.
  */
 export class Follower implements AsyncDisposable {
   readonly #options: FollowerOptions
@@ -91,15 +91,15 @@ export class Follower implements AsyncDisposable {
   readonly #ended = new AbortController()
   readonly #work = new Set<Promise<void>>()
   #known: { readonly state: FollowedState; readonly etag: string } | undefined
-  /** When the control plane was heard last, also by the process before: monotonic, and UTC epoch. */
+  /** Time of the last answer of the control plane, also to the process before: monotonic, and UTC epoch. */
   #heardMs: number
   #heardAtMs: number
   #trouble: string | undefined
   #storeTrouble: string | undefined
-  /** Resolves once the first answer has come, or the first question has failed. */
+  /** Resolves once the first request to the control plane has been answered or has failed. */
   readonly #asked = Promise.withResolvers<void>()
   #lastTold = 0
-  /** Why targets are not reached, by endpoint. */
+  /** Reasons why targets are not reached, by endpoint. */
   readonly #failures = new Map<string, SlipwayError>()
 
   constructor(options: FollowerOptions) {
@@ -110,8 +110,8 @@ export class Follower implements AsyncDisposable {
   }
 
   /**
-   * Serves what was kept, asks, and resolves when all of what is declared serves or has failed; where the control plane does not answer,
-   * with what there is.
+   * Serves the kept state, asks the control plane, and resolves when everything declared serves or has failed. Where there is no answer,
+   * the kept state is what is declared.
    */
   async start(): Promise<void> {
     await this.#restore()
@@ -121,13 +121,13 @@ export class Follower implements AsyncDisposable {
     await Promise.all([...this.#targets.values()].map((target) => this.#settled(target)))
   }
 
-  /** Asks at once, and resolves when all of what is declared serves or has failed; `failure` says what has. */
+  /** Asks the control plane at once, and resolves when everything declared serves or has failed; `failure` returns the reason. */
   async refresh(): Promise<void> {
     await this.#askOnce()
     await Promise.all([...this.#targets.values()].map((target) => this.#settled(target)))
   }
 
-  /** Why what is declared is not what serves; undefined where it is. */
+  /** Reason why the declared state is not the served one; undefined where it is. */
   failure(): SlipwayError | undefined {
     if (this.#trouble !== undefined) return new SlipwayError('SLW_UNREACHABLE', this.#trouble)
     const refused = this.#known?.state.references?.find(({ variant }) => variant === undefined)
@@ -148,7 +148,7 @@ export class Follower implements AsyncDisposable {
   #stateOf({ endpoint, conditions }: EndpointGoal, live: readonly LiveEndpoint[]): EndpointState {
     const versions = [...conditions]
     const now = live.find(({ name }) => name === endpoint.name)
-    // What is still served while another is on its way is told too.
+    // Versions that still serve while others are on their way are reported too.
     const present = this.#present.get(endpoint.name)
     for (const variant of present === undefined || present.failed === true ? [] : present.endpoint.variants)
       if (!conditions.some(({ variant: name, digest }) => name === variant.name && digest === variant.digest))
@@ -161,7 +161,7 @@ export class Follower implements AsyncDisposable {
     }
   }
 
-  /** What was served when the process ended, from this machine alone. */
+  /** Serves what the process before served, from this machine alone. */
   async #restore(): Promise<void> {
     const { url, log, clock } = this.#options
     const found = await this.#file.read(url)
@@ -170,7 +170,7 @@ export class Follower implements AsyncDisposable {
     this.#heardAtMs = Math.min(heardAtMs, clock.epochMs())
     this.#heardMs = clock.monotonicMs() - (clock.epochMs() - this.#heardAtMs)
     this.#known = { state: kept.state, etag: kept.etag }
-    // What was refused since it was put into use goes on.
+    // Endpoints that were refused since they were put into use go on serving.
     const refused = Object.values(kept.served).filter(({ name }) => isRefused(kept.state, name))
     const declared = [...endpointsOf(kept.state), ...refused]
     const second = new Map<string, Present>()
@@ -186,7 +186,7 @@ export class Follower implements AsyncDisposable {
       log.info({ endpoints: [...this.#present.keys()] }, 'serving what was kept on this machine')
       const { failures } = await this.#apply()
       const failed = failures.filter(({ endpoint }) => second.has(endpoint))
-      // What cannot be loaded serves nothing: it is to be loaded anew.
+      // An endpoint that cannot be loaded serves nothing: it is to be loaded anew.
       for (const { endpoint: name } of failures) {
         const present = this.#present.get(name)
         if (present !== undefined && !second.has(name)) this.#present.set(name, { ...present, failed: true })
@@ -212,7 +212,7 @@ export class Follower implements AsyncDisposable {
   }
 
   async #follow(): Promise<void> {
-    // Whoever has just started, or has not been answered, wants to know now.
+    // After a start or a failure, the answer is wanted at once.
     let waitMs = 0
     for (let failures = 0; !this.#ended.signal.aborted;) {
       const before = this.#trouble
@@ -247,7 +247,7 @@ export class Follower implements AsyncDisposable {
     }
   }
 
-  /** @param signals end it before its time, as our own end does */
+  /** @param signals end the pause early, as the end of the follower does */
   async #pause(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const cancel = this.#options.clock.after(ms, resolve)
@@ -273,7 +273,7 @@ export class Follower implements AsyncDisposable {
     return known ? 'known' : answer === undefined ? 'unchanged' : 'new'
   }
 
-  /** @throws SLW_UNREACHABLE for a document that is older than the one that is known, or of somebody else */
+  /** @throws SLW_UNREACHABLE for a document that is older than the one that is known, or of another environment */
   async #accept(answer: { readonly state: FollowedState; readonly etag: string }): Promise<void> {
     const known = this.#known?.state
     const { era, generation, environment } = answer.state
@@ -290,7 +290,7 @@ export class Follower implements AsyncDisposable {
     this.#adopt(answer.state)
   }
 
-  /** Sets out for what a document declares. */
+  /** Starts work towards the state that a document declares. */
   #adopt(state: FollowedState): void {
     const { onChange, log } = this.#options
     const declared = endpointsOf(state)
@@ -317,19 +317,19 @@ export class Follower implements AsyncDisposable {
       this.#failures.delete(endpoint.name)
       this.#track(this.#reach(next))
     }
-    // What is new about routing holds from here on, also for what serves until the new versions are there.
+    // New routing applies from here on, also to the versions that serve until the new ones are there.
     this.#options.route(this.#desired())
     onChange?.()
   }
 
   /**
-   * Takes over what a document says beside versions, where these are the same: that waits for nothing.
+   * Where the versions of an endpoint are the same, takes over its other fields at once.
    * @returns whether there is nothing more to do
    */
   #reroute(target: EndpointGoal, endpoint: FollowedEndpoint): boolean {
     const before = target.endpoint
     if (!isDeepStrictEqual(before.variants, endpoint.variants)) return false
-    // What could not be loaded is tried again for another revision.
+    // A version that could not be loaded is tried again for another revision.
     if (before.revision !== endpoint.revision && target.conditions.some(({ state }) => state === 'failed')) return false
     if (isDeepStrictEqual(before, endpoint)) return true
     target.endpoint = endpoint
@@ -341,7 +341,7 @@ export class Follower implements AsyncDisposable {
     return true
   }
 
-  /** Endpoints that are not declared any more are ended. */
+  /** Ends endpoints that are not declared any more. */
   async #drop(names: ReadonlySet<string>, state: FollowedState): Promise<void> {
     await this.#changes.take(async () => {
       const gone = [...this.#present].filter(([name]) => !names.has(name) && !this.#targets.has(name) && !isRefused(state, name))
@@ -353,7 +353,7 @@ export class Follower implements AsyncDisposable {
     })
   }
 
-  /** Until the target serves, or another one has taken its place. */
+  /** Tries until the target serves, or another one has taken its place. */
   async #reach(target: EndpointGoal): Promise<void> {
     const { signal } = target.ended
     for (let failures = 0; !signal.aborted && !this.#ended.signal.aborted; failures++) {
@@ -401,7 +401,7 @@ export class Follower implements AsyncDisposable {
         const before = await this.#clearFailed(endpoint.name)
         this.#present.set(endpoint.name, { endpoint, held })
         const { failures, switches } = await this.#apply().catch((error: unknown) => {
-          // Nothing was taken over: what served before is still what there is.
+          // Nothing was taken over: the endpoint is as it was before.
           if (before === undefined) this.#present.delete(endpoint.name)
           else this.#present.set(endpoint.name, before)
           throw error
@@ -410,7 +410,7 @@ export class Follower implements AsyncDisposable {
         if (failure !== undefined) {
           this.#failures.set(endpoint.name, failure.error)
           this.#present.set(endpoint.name, before ?? { endpoint: target.endpoint, held, failed: true })
-          // What of it has joined those that serve goes, and its files after that.
+          // Variants of it that serve already are taken out again, and their files let go after that.
           const gone = before === undefined ? undefined : await this.#apply()
           used = true
           if (gone !== undefined) this.#letGoAfter(gone.switches, { endpoint, held })
@@ -428,7 +428,7 @@ export class Follower implements AsyncDisposable {
     }
   }
 
-  /** What served before. What only told why it could not be loaded makes way, so that it is loaded anew. */
+  /** The endpoint that served before. One that could not be loaded is removed, so that it is loaded anew. */
   async #clearFailed(name: string): Promise<Present | undefined> {
     const before = this.#present.get(name)
     if (before?.failed !== true) return before
@@ -438,9 +438,9 @@ export class Follower implements AsyncDisposable {
     return undefined
   }
 
-  /** The files of what was replaced stay until its last request is answered. */
+  /** Keeps the files of a replaced endpoint until its last request is answered. */
   #letGoAfter(switches: Promise<unknown>, present: Present): void {
-    // What goes wrong in ending it is told where it is ended.
+    // Errors on ending the endpoint are reported where it is ended.
     this.#track(switches.catch(() => {}).then(() => letGo(present)))
   }
 
@@ -452,7 +452,7 @@ export class Follower implements AsyncDisposable {
 
   async #fetch(variant: FollowedVariant, signal: AbortSignal, onProgress: (percent: number) => void): Promise<HeldVersion> {
     const { store, client, clock } = this.#options
-    // What is here needs no place in the queue.
+    // A version that is in the store needs no place in the queue.
     const here = await store.hold(variant.digest)
     if (here !== undefined) return here
     let told = -Infinity
@@ -479,7 +479,7 @@ export class Follower implements AsyncDisposable {
     })
   }
 
-  /** Writes down what is known and served. What cannot be written is told, and goes on. */
+  /** Writes down what is known and served. A failure is reported, and serving goes on. */
   async #keep(): Promise<void> {
     await this.#writes.take(async () => {
       if (this.#known === undefined) return
@@ -495,7 +495,7 @@ export class Follower implements AsyncDisposable {
     })
   }
 
-  /** Tells that something has changed; how far downloads are not more often than once a second. */
+  /** Reports a change; during downloads, at most once a second. */
   #tell(now = false): void {
     const at = this.#options.clock.monotonicMs()
     const downloads = [...this.#targets.values()].some(({ conditions }) => conditions.some(({ state }) => state === 'downloading'))
@@ -517,7 +517,7 @@ export class Follower implements AsyncDisposable {
       await this.#pause(20)
   }
 
-  /** What is served goes on being served; only nothing new comes. */
+  /** Ends following: endpoints go on being served, without updates. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort()
     for (const { ended } of this.#targets.values()) ended.abort()
@@ -543,7 +543,7 @@ function conditionOf(
   return { variant: name, model, version, digest, state, ...more }
 }
 
-/** What a document declares; a single version is an endpoint of its own, called after its model. */
+/** The endpoints that a document declares; a single version is an endpoint of its own, called after its model. */
 function endpointsOf({ endpoints, references = [] }: FollowedState): FollowedEndpoint[] {
   const single = references.flatMap(({ variant }) =>
     variant === undefined
@@ -562,14 +562,14 @@ function endpointsOf({ endpoints, references = [] }: FollowedState): FollowedEnd
   return [...endpoints, ...single]
 }
 
-/** A version that was refused leaves the one before it in service. */
+/** Whether the version of a model was refused: the one before it then stays in service. */
 function isRefused({ references = [] }: FollowedState, model: string): boolean {
   return references.some(({ reference, variant }) => variant === undefined && modelReference(reference).model === model)
 }
 
 /**
- * @param latest what is to come: its routing holds already for as much of it as is there
- * @param failed what is to come cannot be brought
+ * @param latest the endpoint as it is to become: its routing applies already, as far as its variants are there
+ * @param failed whether `latest` could not be put into use
  */
 function desiredOf({ endpoint, held }: Present, latest: FollowedEndpoint | undefined, failed: boolean): DesiredEndpoint {
   const { name, labels, revision, variants } = endpoint
@@ -597,7 +597,7 @@ function identitiesOf({ variants }: FollowedEndpoint): Map<string, string> {
   return new Map(variants.map((variant) => [variant.name, JSON.stringify(variant)]))
 }
 
-/** A version that was put into use may have ended since, again and again. */
+/** The current condition of a version: one that was put into use may have failed since, even repeatedly. */
 function asItIs(condition: VersionCondition, live: LiveEndpoint | undefined): VersionCondition {
   if (!condition.serves) return condition
   const now = live?.variants.find(({ name, version }) => name === condition.variant && version === String(condition.version))
@@ -605,7 +605,7 @@ function asItIs(condition: VersionCondition, live: LiveEndpoint | undefined): Ve
   return { ...condition, state: 'failed', serves: false, reason: (now.reason ?? 'it is not ready').slice(0, 4000) }
 }
 
-/** Half a second, doubling to half a minute; half of it is chance, so that many who lost one thing do not ask for it at once. */
+/** Half a second, doubling to half a minute; half of it is jitter, so that clients of a lost server do not all return at once. */
 function pauseMs(failures: number, random: () => number): number {
   const most = Math.min(PAUSE_MAX_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 16))
   return most / 2 + (most / 2) * random()

@@ -7,7 +7,7 @@ import { FollowedEndpoint, FollowedState } from '../contract/followed-state.ts'
 import { writeWhole } from '../core/write-whole.ts'
 import type { Static } from 'typebox'
 
-/** What a server remembers from start to start: the last document, and what of it has served. */
+/** The state that a server keeps across restarts: the last document, and the endpoints of it that have served. */
 const KeptState = Type.Object({
   url: Type.String(),
   etag: Type.String(),
@@ -17,8 +17,8 @@ const KeptState = Type.Object({
 export type KeptState = Static<typeof KeptState>
 
 /**
- * Reads and writes it. A file that is cut off or none of ours counts as not there. When the control plane was heard last is the time
- * of change of a file beside it.
+ * Reads and writes the kept state. A file that is cut off or invalid counts as missing. The modification time of a file beside it is the
+ * time of the last answer of the control plane.
  */
 export class StateFile {
   readonly #path: string
@@ -29,7 +29,7 @@ export class StateFile {
     this.#heardPath = `${this.#path}.heard`
   }
 
-  /** @returns what was kept, and when the control plane was heard last, UTC epoch milliseconds */
+  /** @returns the kept state, and when the control plane answered last, UTC epoch milliseconds */
   async read(url: string): Promise<{ readonly kept: KeptState; readonly heardAtMs: number } | undefined> {
     try {
       const { mtimeMs } = await stat(this.#heardPath).catch(() => stat(this.#path))
@@ -44,7 +44,7 @@ export class StateFile {
     await writeWhole(this.#path, JSON.stringify(kept))
   }
 
-  /** The control plane was heard. What the disk does not take is not worth a word: it is about to be told by what is kept. */
+  /** Records that the control plane answered. Errors of the disk are not reported here: writing the state will report them. */
   async heard(atMs: number): Promise<void> {
     const at = atMs / 1000
     await utimes(this.#heardPath, at, at).catch(() => writeFile(this.#heardPath, '', { mode: 0o600 }).catch(() => {}))

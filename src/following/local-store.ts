@@ -12,48 +12,48 @@ import { syncFolder, writeWhole } from '../core/write-whole.ts'
 import type { FileHandle } from 'node:fs/promises'
 import type { FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
 
-/** Where versions come from. Each answer is checked by the store. */
+/** Source of versions. Each answer is checked by the store. */
 export interface VersionSource {
   manifest(versionId: string, signal: AbortSignal): Promise<VersionManifest>
   bytes(contentId: string, range: { offset: number; length: number }, signal: AbortSignal): Promise<Buffer>
 }
 
-/** A version that is here, and stays here until it is let go. */
+/** A version in the store, which stays there until it is disposed of. */
 export interface HeldVersion extends Disposable {
-  /** Of the model package. */
+  /** Folder of the model package. */
   readonly folder: string
 }
 
 export type Wanted = Pick<FollowedVariant, 'versionId' | 'digest' | 'size' | 'model' | 'version'>
 
-/** What is written down of the room that a version was given, bytes. */
+/** Content of the file that keeps the room reserved for a version, bytes. */
 interface Room {
   readonly size: number
 }
 
 type ManifestFile = VersionManifest['files'][number]
 
-/** What versions may take together where nobody says otherwise, megabytes. */
+/** Default size limit of all versions together, megabytes. */
 export const STORE_MB = 20_480
-/** What the system says of a disk, a quota or a file that takes no more. */
+/** Error codes of the system for a disk, a quota or a file that takes no more. */
 const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
-/** How often it is looked whether another process has finished what we wait for. */
+/** Pause between two looks whether another process has finished a fetch. */
 const LOOK_EVERY_MS = 200
-/** How often whoever needs room looks whether another one has made its own: that takes as long as removing files does. */
+/** Pause between two tries to lock the room: another process holds that lock as long as removing files takes. */
 const ROOM_LOOK_EVERY_MS = 20
-/** What was begun and not gone on with for so long is not wanted any more. */
+/** Time without progress after which a partial version is not wanted any more. */
 const PARTIAL_LIFE_MS = 7 * 24 * 3600 * 1000
 
 /**
  * Versions on this machine, by the digest of their files: fetched chunk by chunk, each checked, and put in place whole. Several processes
- * may share one store: a version is fetched by one of them, and none is removed that another holds.
+ * may share one store: a version is fetched by one of them, and no version is removed that another process holds.
  *
  *     versions/DIGEST/         the files of a version
- *     versions/DIGEST.json     its list of files, so that what two versions have in common is fetched once
- *     partial/DIGEST/          what has come of a version so far
- *     partial/DIGEST.json      how much room it was given
- *     locks/room               exclusive for whoever makes room and takes it
- *     locks/DIGEST             shared by those who use it, exclusive for whoever fetches or removes it; used last when it was touched last
+ *     versions/DIGEST.json     its list of files, so that files that two versions have in common are fetched once
+ *     partial/DIGEST/          the bytes of a version that have come so far
+ *     partial/DIGEST.json      the room reserved for it
+ *     locks/room               exclusive for the process that makes and reserves room
+ *     locks/DIGEST             shared by users of a version, exclusive to fetch or remove it; its modification time is the last use
  */
 export class LocalStore {
   readonly #folder: string
@@ -64,7 +64,10 @@ export class LocalStore {
     this.#bytesMax = bytesMax
   }
 
-  /** @param bytesMax what all versions may take together, those on their way included. @throws SLW_STORE_UNAVAILABLE where the folder cannot be made or written */
+  /**
+   * @param bytesMax size limit of all versions together, those on their way included
+   * @throws SLW_STORE_UNAVAILABLE where the folder cannot be made or written
+   */
   static async open(folder: string, bytesMax: number): Promise<LocalStore> {
     try {
       for (const name of ['versions', 'partial', 'locks']) await mkdir(join(folder, name), { recursive: true, mode: 0o700 })
@@ -80,14 +83,14 @@ export class LocalStore {
     return this.#folder
   }
 
-  /** Holds a version that is here already. */
+  /** Holds a version that is in the store already; undefined where it is not, or another process changes it. */
   async hold(digest: string): Promise<HeldVersion | undefined> {
     const lock = tryLock(this.#lockPath(digest), 'shared')
     if (lock === undefined) return undefined
     const folder = join(this.#folder, 'versions', digest)
     try {
       await stat(folder)
-      // Finer than a millisecond, in which much may be used.
+      // Finer than a millisecond, in which several versions may be used.
       const now = (performance.timeOrigin + performance.now()) / 1000
       await utimes(this.#lockPath(digest), now, now)
       return { folder, [Symbol.dispose]: () => lock[Symbol.dispose]() }
@@ -98,7 +101,7 @@ export class LocalStore {
   }
 
   /**
-   * Holds a version, which is fetched where it is not here.
+   * Holds a version, which is fetched where it is not in the store.
    * @param onProgress percent of the bytes that have come
    * @throws SLW_STORE_CORRUPT for bytes that are not those of the digest; SLW_STORE_UNAVAILABLE where the disk is full or the store has no
    *   room; what the source throws
@@ -121,7 +124,7 @@ export class LocalStore {
         await this.#bring(wanted, source, { signal, onProgress })
       } catch (error) {
         if (isSlipwayError(error)) throw error
-        // What has come so far is of no use, and in the way of everybody.
+        // The bytes that have come so far are of no use, and take up room.
         if (FULL.has((error as NodeJS.ErrnoException).code)) await this.#forget(wanted.digest)
         throw new SlipwayError(
           'SLW_STORE_UNAVAILABLE',
@@ -169,7 +172,7 @@ export class LocalStore {
     await rm(`${partial}.json`, { force: true })
   }
 
-  /** Makes room and takes it, as the only one of all that share the store. @throws SLW_STORE_UNAVAILABLE where there is none */
+  /** Makes and reserves room, one process at a time of all that share the store. @throws SLW_STORE_UNAVAILABLE where there is none */
   async #takeRoom(wanted: Wanted, files: readonly ManifestFile[], signal: AbortSignal): Promise<void> {
     for (;;) {
       signal.throwIfAborted()
@@ -184,12 +187,12 @@ export class LocalStore {
   }
 
   /**
-   * Removes what nobody holds until there is room, in the store and on its disk: first what was begun and given up, then what has been used
-   * least lately.
+   * Removes versions that no process holds until there is room, in the store and on its disk: first those whose fetch was given up, then
+   * the least recently used.
    * @throws SLW_STORE_UNAVAILABLE where there is none
    */
   async #makeRoom({ digest, size, model, version }: Wanted, files: readonly ManifestFile[]): Promise<void> {
-    // In this order: what gets in place meanwhile is found by both, and by none the other way round.
+    // In this order: a version that gets in place meanwhile is found by both, the other way round it would be by neither.
     const begun = await this.#begun()
     const manifests = await this.#manifests()
     const toCome = await this.#bytesToCome(digest, files, manifests)
@@ -216,7 +219,7 @@ export class LocalStore {
     )
   }
 
-  /** What of a version is neither here under another one nor has come before. */
+  /** Bytes of a version that are neither part of another version in the store nor have come before. */
   async #bytesToCome(digest: string, files: readonly ManifestFile[], here: ReadonlyMap<string, VersionManifest>): Promise<number> {
     const known = new Set([...here.values()].flatMap((manifest) => manifest.files.map(({ contentId: id }) => id)))
     let bytes = 0
@@ -226,7 +229,7 @@ export class LocalStore {
     return bytes
   }
 
-  /** What has been given room and is not in place: it is on its way, or was given up. */
+  /** Versions with reserved room that are not in place: on their way, or given up. */
   async #begun(): Promise<{ digest: string; size: number }[]> {
     const folder = join(this.#folder, 'partial')
     const begun: { digest: string; size: number }[] = []
@@ -237,19 +240,19 @@ export class LocalStore {
         const { size } = JSON.parse(await readFile(join(folder, name), 'utf8')) as Room
         begun.push({ digest, size })
       } catch {
-        // It has just got in place, or was removed.
+        // The version has just got in place, or was removed.
       }
     }
     return begun
   }
 
-  /** @returns whether it is gone: not where somebody uses it */
+  /** @returns whether the version was removed: not where a process uses it */
   async #remove(digest: string): Promise<boolean> {
     const lock = tryLock(this.#lockPath(digest), 'exclusive')
     if (lock === undefined) return false
     try {
       const place = join(this.#folder, 'versions', digest)
-      // Gone for others at once, however long it takes to delete the files.
+      // Renamed first: gone for others at once, however long it takes to delete the files.
       const leaving = join(this.#folder, 'partial', `${digest}.gone`)
       await rm(leaving, { recursive: true, force: true })
       await rename(place, leaving).catch(ignoreMissing)
@@ -262,14 +265,14 @@ export class LocalStore {
     }
   }
 
-  /** What has come of a version so far, and its room. The lock is ours. */
+  /** Removes the partial files of a version, and its reserved room. The caller holds the lock. */
   async #forget(digest: string): Promise<void> {
     const partial = join(this.#folder, 'partial', digest)
     await rm(partial, { recursive: true, force: true })
     await rm(`${partial}.json`, { force: true })
   }
 
-  /** How large each is, and when it was used last. */
+  /** Size and last use of each version. */
   async #usesOf(manifests: ReadonlyMap<string, VersionManifest>): Promise<{ digest: string; size: number; usedAt: number }[]> {
     const versions: { digest: string; size: number; usedAt: number }[] = []
     for (const [digest, manifest] of manifests) {
@@ -290,13 +293,13 @@ export class LocalStore {
       try {
         manifests.set(digest, JSON.parse(await readFile(join(folder, name), 'utf8')) as VersionManifest)
       } catch {
-        // Another process is removing it.
+        // Another process is removing the version.
       }
     }
     return manifests
   }
 
-  /** Where the contents of versions that are here lie. */
+  /** Paths of the contents of versions in the store, by content ID. */
   async #knownFiles(): Promise<Map<string, string>> {
     const known = new Map<string, string>()
     for (const [digest, { files }] of await this.#manifests())
@@ -304,7 +307,7 @@ export class LocalStore {
     return known
   }
 
-  /** What processes that were killed have left, and nobody goes on with. */
+  /** Removes leftovers of processes that were killed, which no process goes on with. */
   async #sweep(): Promise<void> {
     const folder = join(this.#folder, 'partial')
     for (const name of await readdir(folder)) {
@@ -326,7 +329,7 @@ export class LocalStore {
   }
 }
 
-/** `NAME.CHANCE.PID.partial` of a process that is still there is being written. */
+/** Whether the process that writes `NAME.CHANCE.PID.partial` is still there. */
 function isAliveWriter(name: string): boolean {
   const pid = Number(/\.(\d+)\.partial$/.exec(name)?.[1])
   try {
@@ -352,7 +355,7 @@ function requireManifest({ files }: VersionManifest, { digest, model, version, s
   }
 }
 
-/** The same file under another name; not where it is not there, or on a file system that cannot. */
+/** Links a file under another name. @returns false where it is missing, or on a file system without links */
 async function linked(from: string | undefined, to: string, size: number): Promise<boolean> {
   if (from === undefined) return false
   try {
@@ -372,7 +375,7 @@ interface Fetching {
   readonly onBytes: (bytes: number) => void
 }
 
-/** Gets a file chunk by chunk, from where an earlier attempt has stopped. */
+/** Fetches a file chunk by chunk, and goes on where an earlier attempt has stopped. */
 async function fetchFile(
   { contentId: id, path: name, size, chunks }: ManifestFile,
   { path, source, signal, onBytes }: Fetching,
@@ -388,7 +391,7 @@ async function fetchFile(
       const bytes = await source.bytes(id, { offset, length }, signal)
       if (digestOf(bytes) !== chunks[index])
         throw new SlipwayError('SLW_STORE_CORRUPT', `chunk ${index} of ${name} has other bytes than its digest says (content ${id})`)
-      // A disk that is nearly full takes some, and says so at the next bytes.
+      // A disk that is nearly full takes a part of the bytes, and fails at the next write.
       for (let written = 0; written < length;)
         written += (await handle.write(bytes, written, length - written, offset + written)).bytesWritten
       await faultPoint('store.chunk')
@@ -401,7 +404,7 @@ async function fetchFile(
   }
 }
 
-/** How many chunks from the beginning are there and right. */
+/** Number of chunks from the beginning that are present and correct. */
 async function soundChunks(handle: FileHandle, size: number, chunks: readonly string[]): Promise<number> {
   const present = (await handle.stat()).size
   const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, present))
@@ -419,7 +422,7 @@ function digestOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-/** Makes the names of all files last. */
+/** Syncs the folders of all files, so that the names are durable. */
 async function syncFolders(root: string, files: readonly ManifestFile[]): Promise<void> {
   const folders = new Set(files.flatMap(({ path }) => ancestorsOf(join(root, path), root)))
   for (const folder of folders) await syncFolder(folder)
@@ -431,7 +434,7 @@ function ancestorsOf(path: string, root: string): string[] {
   return folders
 }
 
-/** Where the system does not say, as much as there is. */
+/** Infinity where the system does not report it. */
 async function freeBytes(folder: string): Promise<number> {
   try {
     const { bavail, bsize } = await statfs(folder)

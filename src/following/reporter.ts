@@ -17,13 +17,13 @@ export interface ReporterOptions {
   readonly log: Logger
 }
 
-/** How often a server tells of itself where nothing changes, and for how long each report holds. */
+/** Interval of reports where nothing changes, and time that each report holds. */
 const BEAT_MS = 15_000
 const EXPIRES_MS = 50_000
-/** What changes within so short a time is told together. */
+/** Changes within this time are reported together. */
 const TOGETHER_MS = 50
 
-/** Tells the control plane how the server is: when something has changed, and every now and then. */
+/** Reports the state of the server to the control plane: when something has changed, and at an interval. */
 export class Reporter implements AsyncDisposable {
   readonly #options: ReporterOptions
   readonly #ended = new AbortController()
@@ -36,7 +36,7 @@ export class Reporter implements AsyncDisposable {
     this.#options = options
   }
 
-  /** Something has changed. */
+  /** Schedules a report of a change. */
   changed(): void {
     this.#due(TOGETHER_MS)
   }

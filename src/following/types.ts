@@ -1,6 +1,6 @@
 import type { VersionCondition } from '../contract/followed-state.ts'
 
-/** What is followed: endpoints of a control plane, or single versions by reference. */
+/** The endpoints of a control plane, or single versions by reference, that are followed. */
 export interface Selection {
   /** Names of endpoints; undefined with `references`: none; `all`: every endpoint of the environment. */
   readonly endpoints?: readonly string[] | 'all'
@@ -8,35 +8,35 @@ export interface Selection {
   readonly references?: readonly string[]
 }
 
-/** Which control plane, and as whom. */
+/** Address of a control plane, and the credentials for it. */
 export interface ControlPlaneAddress {
   /** Without `/api/v1`. */
   readonly url: string
   /** Default: the first environment of the control plane. */
   readonly environment?: string | undefined
-  /** PEM of authorities to believe beside those that the system believes. */
+  /** PEM of certificate authorities to trust beside the root certificates of Node. */
   readonly ca?: string | undefined
-  /** What a key of our own is had for. Read anew each time, as it may have been replaced. */
+  /** Join token that a key is obtained with. Read anew each time, as it may have been replaced. */
   readonly joinToken?: (() => Promise<string | undefined>) | undefined
   /** An API key that is used as it is, instead of joining. */
   readonly apiKey?: string | (() => Promise<string>) | undefined
 }
 
-/** What is known of one endpoint that is followed. */
+/** State of one endpoint that is followed. */
 export interface EndpointState {
   readonly name: string
-  /** The revision that was last heard of. */
+  /** The latest revision received. */
   readonly revision: number
-  /** Of the routing by which requests are shared; undefined until something is served. */
+  /** Segment of the routing in force; undefined until something is served. */
   readonly segment?: number
   readonly versions: readonly VersionCondition[]
 }
 
-/** How following goes. */
+/** Status of following. */
 export interface FollowStatus {
-  /** How long the control plane has not been heard of. */
+  /** Time since the last answer of the control plane. */
   readonly staleSeconds: number
-  /** What troubles it, the newest trouble; undefined where nothing does. */
+  /** The newest problem; undefined where there is none. */
   readonly trouble: string | undefined
   readonly endpoints: readonly EndpointState[]
 }

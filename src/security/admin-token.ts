@@ -9,13 +9,13 @@ export const ADMIN_TOKEN_VARIABLE = 'SLIPWAY_ADMIN_TOKEN'
 const CHARACTERS_MIN = 16
 
 export interface AdminTokenSource {
-  /** Stronger than the environment, as every flag is. */
+  /** Takes precedence over the environment, as every flag does. */
   readonly file: string | undefined
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly log: Logger
 }
 
-/** The one token of whoever may change what is served. It is no API key: one that leaks opens no administration. */
+/** The one token for changes of what is served. It is separate from API keys: a leaked API key opens no administration. */
 export class AdminToken {
   readonly #source: AdminTokenSource
   #digest: Buffer
@@ -25,13 +25,13 @@ export class AdminToken {
     this.#digest = digest
   }
 
-  /** @returns undefined where neither file nor variable is given. @throws SLW_CONFIG_INVALID, which never holds the token */
+  /** @returns undefined where neither file nor variable is given. @throws SLW_CONFIG_INVALID, which never contains the token */
   static async open(source: AdminTokenSource): Promise<AdminToken | undefined> {
     if (source.file === undefined && (source.environment[ADMIN_TOKEN_VARIABLE] ?? '') === '') return undefined
     return new AdminToken(source, await readDigest(source))
   }
 
-  /** Takes as long for a token that is nearly right as for any other. @throws SLW_UNAUTHENTICATED */
+  /** Compares in constant time. @throws SLW_UNAUTHENTICATED */
   check(authorization: string | undefined): void {
     const token = bearerOf(authorization)
     if (token === undefined)
@@ -40,7 +40,7 @@ export class AdminToken {
       throw new SlipwayError('SLW_UNAUTHENTICATED', 'the admin token is not the right one')
   }
 
-  /** Reads the file again. @throws SLW_CONFIG_INVALID; the token there was stays then */
+  /** Reads the file again. @throws SLW_CONFIG_INVALID; the token before stays then */
   async reload(): Promise<void> {
     this.#digest = await readDigest(this.#source)
   }

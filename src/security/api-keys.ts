@@ -1,6 +1,6 @@
 /**
- * Security holds what lets callers in without a database: keys in files, certificates, secrets by reference, checks of addresses and
- * signatures. This file is the keys of a server.
+ * Security holds the access checks that need no database: keys in files, certificates, secrets by reference, checks of addresses and
+ * signatures. This file has the keys of a server.
  */
 import { hash } from 'node:crypto'
 import { Type } from 'typebox'
@@ -15,13 +15,13 @@ import type { Logger } from '../core/log.ts'
 export const API_KEYS_VARIABLE = 'SLIPWAY_API_KEYS'
 
 const SCOPES = ['predict', 'metrics'] as const
-/** What a key opens: predictions and what belongs to them, or `/metrics`. */
+/** Scope of a key: predictions and the routes that belong to them, or `/metrics`. */
 export type KeyScope = (typeof SCOPES)[number]
 
-/** Shorter keys can be guessed; they are told, not refused. */
+/** Advised length of keys: shorter ones can be guessed, and are warned of, not refused. */
 const KEY_CHARACTERS_ADVISED = 16
 
-/** Printable ASCII without spaces: what fits a header as it is. A comma would end an entry of the variable. */
+/** Printable ASCII without spaces, which fits a header as it is. A comma would end an entry of the variable. */
 const KEY_PATTERN = '^[\\x21-\\x7e]+$'
 
 const KeyEntry = Type.Object(
@@ -42,7 +42,7 @@ const KeysDocument = Type.Object(
 )
 type KeyEntry = Static<typeof KeyEntry>
 
-/** Whose key came with a request, and what it opens. */
+/** The owner of the key of a request, and the scopes and models that it opens. */
 export interface KeyHolder {
   readonly name: string
   readonly scopes: ReadonlySet<KeyScope>
@@ -57,8 +57,8 @@ export interface ApiKeysSource {
 }
 
 /**
- * The keys that clients of the server send. Only digests are kept: a key is looked up by its SHA-256, so the time that a
- * look-up takes says nothing of the keys there are, and a memory dump does not hold them.
+ * The keys that clients of the server send. Only digests are kept: a key is looked up by its SHA-256, so the time of a look-up
+ * reveals nothing about the keys, and a memory dump does not contain them.
  */
 export class ApiKeys {
   readonly #source: ApiKeysSource
@@ -69,13 +69,13 @@ export class ApiKeys {
     this.#byDigest = byDigest
   }
 
-  /** @returns undefined where neither the file nor the variable is given. @throws SLW_CONFIG_INVALID, which never holds a key */
+  /** @returns undefined where neither the file nor the variable is given. @throws SLW_CONFIG_INVALID, which never contains a key */
   static async open(source: ApiKeysSource): Promise<ApiKeys | undefined> {
     if (source.file === undefined && (source.environment[API_KEYS_VARIABLE] ?? '') === '') return undefined
     return new ApiKeys(source, await readKeys(source))
   }
 
-  /** One hash. */
+  /** Costs one hash. */
   caller(key: string): KeyHolder | undefined {
     return this.#byDigest.get(digestOf(key))
   }
@@ -84,7 +84,7 @@ export class ApiKeys {
     return [...this.#byDigest.values()].map((caller) => caller.name)
   }
 
-  /** Reads the file again. @throws SLW_CONFIG_INVALID; the keys there were stay then */
+  /** Reads the file again. @throws SLW_CONFIG_INVALID; the keys before stay then */
   async reload(): Promise<void> {
     this.#byDigest = await readKeys(this.#source)
   }
@@ -131,7 +131,7 @@ function ofVariable(text: string): KeyEntry[] {
 function ofFile(path: string, text: string): readonly KeyEntry[] {
   const read = readYaml(text, KeysDocument)
   if ('value' in read) return read.value.keys
-  // What the YAML reader itself says may quote the text, and with it a key.
+  // Messages of the YAML reader itself may quote the text, and with it a key.
   const issues = read.issues.map((issue) =>
     issue.path === '' ? { ...issue, message: 'expected YAML of the form keys: [{ name, key }]' } : issue,
   )

@@ -8,14 +8,14 @@ import type { Logger } from '../core/log.ts'
 
 /** PEM files. */
 export interface CertificateFiles {
-  /** The certificate of the server, with what stands between it and its authority behind it. */
+  /** The certificate of the server, followed by the intermediate ones up to its authority. */
   readonly cert: string
   readonly key: string
-  /** Authorities of clients: with it only clients with a certificate of theirs get in (mutual TLS). */
+  /** Authorities of clients: with this file only clients with a certificate of theirs get in (mutual TLS). */
   readonly clientCa: string | undefined
 }
 
-/** How often the files are looked at: whoever renews certificates (certbot, cert-manager) only writes files. */
+/** Pause between two looks at the files: tools that renew certificates (certbot, cert-manager) only write files. */
 const POLL_MS = 5000
 
 /** The certificate of the server, followed while its files change. */
@@ -25,7 +25,7 @@ export class Certificates implements Disposable {
   readonly #listeners = new Set<(context: SecureContextOptions) => void>()
   readonly #poll: NodeJS.Timeout
   #context: SecureContextOptions
-  /** How the files looked when they were last read: a broken pair is told once, not at every look. */
+  /** State of the files when they were last read: a broken pair is reported once, not at every look. */
   #seen: string
   #looking = false
 
@@ -53,12 +53,12 @@ export class Certificates implements Disposable {
     return this.#files.clientCa !== undefined
   }
 
-  /** Calls back whenever there is another certificate. */
+  /** Adds a listener that is called whenever there is another certificate. */
   onChange(listener: (context: SecureContextOptions) => void): void {
     this.#listeners.add(listener)
   }
 
-  /** Reads the files again; connections that are open go on. @throws SLW_CONFIG_INVALID; the certificate there was stays then */
+  /** Reads the files again; open connections go on. @throws SLW_CONFIG_INVALID; the certificate before stays then */
   async reload(): Promise<void> {
     this.#seen = await lookOf(this.#files)
     this.#context = await readContext(this.#files, this.#log)
@@ -85,7 +85,7 @@ export class Certificates implements Disposable {
   }
 }
 
-/** Changes when a file is written, replaced or removed. */
+/** The state of the files, which changes when one is written, replaced or removed. */
 async function lookOf(files: CertificateFiles): Promise<string> {
   const looks = [files.cert, files.key, files.clientCa].map(async (path) => {
     if (path === undefined) return ''
@@ -128,7 +128,7 @@ async function readPem(setting: string, path: string): Promise<string> {
   } catch (error) {
     throw new SlipwayError('SLW_CONFIG_INVALID', `${setting} ${path} cannot be read: ${messageOf(error)}`, { cause: error })
   }
-  // Whoever gives no authority at all would otherwise be told of it by every client.
+  // A file without a certificate would otherwise only show in errors of every client.
   if (!text.includes('-----BEGIN CERTIFICATE-----'))
     throw new SlipwayError('SLW_CONFIG_INVALID', `${setting} ${path}: no certificate in PEM form (-----BEGIN CERTIFICATE-----) is in it`)
   return text

@@ -19,7 +19,7 @@ export function isLoopback(host: string): boolean {
  */
 export class HostCheck {
   readonly #allowed: ReadonlySet<string>
-  /** The header that passed last: clients send one and the same again and again. */
+  /** The header that passed last: clients send the same one again and again. */
   #passed: string | undefined
 
   /** @param allowed names beside those of this machine, without ports */
@@ -40,7 +40,7 @@ export class HostCheck {
   }
 }
 
-/** `Name.example:80`, `[::1]:80` without port, brackets, a dot at the end, and in small letters. */
+/** The name in `Name.example:80` or `[::1]:80`, without port, brackets and a dot at the end, in lower case. */
 function nameOf(header: string): string {
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(header.trim())
   return (match?.[1] ?? match?.[2] ?? header).toLowerCase().replace(/\.$/, '')

@@ -14,15 +14,15 @@ export interface SignedFile {
   readonly sha256: string
 }
 
-/** Who is believed: a public key, or an authority whose certificates are. */
+/** A trusted signer: a public key, or an authority whose certificates are trusted. */
 export interface TrustedSigner {
   readonly kind: 'key' | 'certificate'
   readonly pem: string
 }
 
-/** What a signature that holds says. */
+/** Content of a valid signature. */
 export interface SignedModel {
-  /** The name that the folder had where it was signed; says nothing of what is in it. */
+  /** The name that the folder had where it was signed; says nothing about its content. */
   readonly name: string
   readonly files: readonly SignedFile[]
   /** Paths that were left out on purpose, with all below them. */
@@ -42,7 +42,7 @@ export interface SignOptions {
   readonly files: readonly SignedFile[]
   /** Private key, PEM. */
   readonly key: string
-  /** Of its own key first, then those that lead to the authority, PEM. Without them a verifier needs the public key. */
+  /** The certificate of the key first, then those that lead to the authority, PEM. Without them a verifier needs the public key. */
   readonly certificates?: readonly string[]
   /** Paths that were left out on purpose, for the record. */
   readonly ignored?: readonly string[]
@@ -89,7 +89,7 @@ export function signModel({ name, files, key, certificates = [], ignored = [] }:
 }
 
 /**
- * Reads a signature and checks that one of those who are believed has made it. What it says of files is still to be compared with files
+ * Reads a signature and checks that a trusted signer has made it. Its list of files is still to be compared with the files
  * ({@link requireSameFiles}).
  * @throws SLW_SIGNATURE_INVALID
  */
@@ -121,14 +121,14 @@ export function requireSameFiles(signed: SignedModel, files: readonly SignedFile
   if (wrong.length > 0) throw invalid(`the files are not those that were signed: ${wrong.slice(0, 10).join('; ')}`)
 }
 
-/** What a key or certificate is called: the SHA-256 of its PEM, as it stands in a bundle. */
+/** ID of a key or certificate: the SHA-256 of its PEM, as it stands in a bundle. */
 export function signerId(pem: string): string {
   return createHash('sha256').update(pem).digest('hex')
 }
 
 /**
- * Somebody who is to be believed, in the one way in which it is written.
- * @throws SLW_INPUT_INVALID for what is neither a public key of a curve that can sign nor a certificate
+ * Reads the PEM of a trusted signer, and normalises it.
+ * @throws SLW_INPUT_INVALID for text that is neither a public key of a curve that can sign nor a certificate
  */
 export function readSigner(text: string): TrustedSigner & { readonly id: string } {
   const isCertificate = text.includes('BEGIN CERTIFICATE')
@@ -233,7 +233,7 @@ function digestOfDigests(resources: readonly { readonly digest: string }[]): str
   return hash.digest('hex')
 }
 
-/** "PAE" of DSSE: what is signed, so that its type cannot be taken for another. */
+/** "PAE" of DSSE: the bytes that are signed, which include the type, so that it cannot be taken for another. */
 function preAuthenticated(payload: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${payload.length} `), payload])
 }
@@ -242,7 +242,7 @@ function keyOf({ pem }: TrustedSigner, hint: string | undefined): KeyObject | un
   return hint === signerId(pem) ? createPublicKey(pem) : undefined
 }
 
-/** The key of the first certificate, where a chain leads from it to the authority, at the time when it was made. */
+/** The key of the first certificate, where a chain leads from it to the authority, valid at the time when it was made. */
 function keyOfChain(chain: readonly X509Certificate[], { pem }: TrustedSigner): KeyObject | undefined {
   const [own] = chain
   if (own === undefined) return undefined
@@ -266,7 +266,7 @@ function valid(certificate: X509Certificate, at: Date): boolean {
 const KEY_USAGE = Buffer.from('0603551d0f', 'hex')
 const CODE_SIGNING = '1.3.6.1.5.5.7.3.3'
 
-/** Node tells the extended key usage (`keyUsage`); the plain one (RFC 5280, 4.2.1.3) is a BIT STRING whose first bit we look for. */
+/** Node reports the extended key usage (`keyUsage`); the plain one (RFC 5280, 4.2.1.3) is a BIT STRING whose first bit counts. */
 function maySign(certificate: X509Certificate): boolean {
   const at = certificate.raw.indexOf(KEY_USAGE)
   if (at >= 0) {

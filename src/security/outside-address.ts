@@ -3,7 +3,7 @@ import { BlockList, isIP, isIPv6 } from 'node:net'
 import { SlipwayError } from '../core/errors.ts'
 import type { LookupFunction } from 'node:net'
 
-/** Addresses of this machine, of its network, and of nobody (IANA special-purpose registries, RFC 6890). */
+/** Addresses of this machine, of its network, and reserved ones (IANA special-purpose registries, RFC 6890). */
 const INSIDE = new BlockList()
 for (const [address, prefix] of [
   ['0.0.0.0', 8],
@@ -23,7 +23,7 @@ for (const [address, prefix] of [
   ['240.0.0.0', 4],
 ] as const)
   INSIDE.addSubnet(address, prefix)
-// Outside is what is given out as global unicast, 2000::/3, less what carries IPv4 addresses or is for documents.
+// Outside addresses are those of global unicast, 2000::/3, except those that carry IPv4 addresses or are for documentation.
 const GLOBAL = new BlockList()
 GLOBAL.addSubnet('2000::', 3, 'ipv6')
 for (const [address, prefix] of [
@@ -33,7 +33,7 @@ for (const [address, prefix] of [
 ] as const)
   INSIDE.addSubnet(address, prefix, 'ipv6')
 
-/** Whether an address is one that a stranger may not make us ask: of this machine or network, or of nobody. */
+/** Whether an address must not be asked on behalf of a caller: of this machine or network, or reserved. */
 export function isInside(address: string): boolean {
   if (!isIPv6(address)) return isIP(address) === 0 || INSIDE.check(address)
   // ::ffff:10.0.0.1 is 10.0.0.1.
@@ -51,7 +51,7 @@ function refuse(host: string, address: string): SlipwayError {
 }
 
 /**
- * A URL that a caller wants us to ask.
+ * Checks a URL that a caller wants to have asked.
  * @throws SLW_INPUT_INVALID for another scheme or a password in it; SLW_FORBIDDEN for an address of this machine or network
  */
 export function requireOutsideUrl(text: string, allowInside: boolean): URL {
@@ -65,7 +65,7 @@ export function requireOutsideUrl(text: string, allowInside: boolean): URL {
   return url
 }
 
-/** Looks names up for a connection, and refuses what lies inside: here, where it is used, as an answer may be another one the next time. */
+/** Looks names up for a connection, and refuses inside addresses: here, as a later look-up may have another answer. */
 export const lookupOutside: LookupFunction = (hostname, options, callback) => {
   lookup(hostname, { ...options, all: true }, (error, addresses) => {
     if (error !== null) return callback(error, '', 4)

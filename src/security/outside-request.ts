@@ -10,12 +10,12 @@ export interface OutsideRequest {
   readonly timeoutMs: number
   /** Whether addresses of this machine and its network may be asked. */
   readonly allowInside: boolean
-  /** Gives it up. */
+  /** Aborts the request. */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Asks an address that a caller has named. Where it leads is checked when it is connected to; a redirection is an answer like another,
+ * Asks a URL that a caller has named. Its address is checked when it is connected to; a redirection is an answer like any other,
  * and is not followed. The body of the answer is still to be read.
  * @throws SLW_INPUT_INVALID, SLW_FORBIDDEN as `requireOutsideUrl`; what the connection throws
  */
@@ -34,7 +34,7 @@ export async function askOutside(
       ...(signal !== undefined && { signal }),
       ...(!allowInside && { lookup: lookupOutside }),
     })
-    // Silence for so long is the end, however long the answer takes in all.
+    // Ends the request after so long a silence, however long the answer takes in all.
     outgoing.setTimeout(timeoutMs, () => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
     outgoing.once('error', reject)
     outgoing.once('response', resolve)

@@ -2,12 +2,12 @@ import { readFile, stat } from 'node:fs/promises'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 
-/** Read by the group or by everybody. */
+/** Mode bits: readable by the group or by everybody. */
 const READ_BY_OTHERS = 0o044
 
 /**
  * Reads a file that holds secrets, and warns where others than its owner could read it too.
- * @param setting which setting names the file, e.g. `apiKeysFile`
+ * @param setting name of the setting with the path, e.g. `apiKeysFile`
  * @throws SLW_CONFIG_INVALID naming the setting and the file
  */
 export async function readSecretFile(setting: string, path: string, log: Logger): Promise<string> {

@@ -1,11 +1,11 @@
 import { openModel } from './load.ts'
 import type { LoadOptions, OpenModel } from './load.ts'
 
-/** What answers for a variant: instances of a model on this machine; later a graph of other variants, or a server elsewhere. */
+/** Source of a variant's answers: instances of a model on this machine; later a graph of other variants, or a server elsewhere. */
 export interface Backend {
   /**
-   * Makes a variant able to run, and finds out what it is like.
-   * @throws why it cannot be served; then nothing is left open
+   * Makes a variant able to run, and finds out its properties.
+   * @throws why the variant cannot be served; then nothing is left open
    */
   open(options: LoadOptions): Promise<OpenModel>
 }

@@ -1,15 +1,15 @@
-/** Who asks for a prediction, whatever the way: an exchange of HTTP, an application, later gRPC, a queue, a batch. */
+/** Callers ask for predictions, over any protocol: an HTTP exchange, an application, later gRPC, a queue, a batch. */
 import type { SlipwayError } from '../core/errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { RequestContext } from './context.ts'
 import type { CacheResult, Subject } from './observe/events.ts'
 import type { Loaded } from './variant.ts'
 
-/** What is asked for, and on what terms. */
+/** Target of a request, and its priority and time limit. */
 export interface Terms {
   readonly endpoint: string
   readonly version?: string | undefined
-  /** Whoever shares one gets the same variant. */
+  /** Requests with the same unit get the same variant. */
   readonly unit?: string | undefined
   /** Smaller is more urgent; 0 is the default. */
   readonly priority: number
@@ -19,20 +19,20 @@ export interface Terms {
   readonly patient?: boolean
 }
 
-/** What a caller makes of what it collected. */
+/** Tensors and settings that a caller makes of the body it collected. */
 export interface Prepared {
   readonly inputs: readonly Tensor[]
   readonly rows: number
   readonly outputs: readonly string[]
   readonly warnings: readonly string[]
   readonly timeoutMs?: number | undefined
-  /** Over that of the terms. */
+  /** Overrides that of the terms. */
   readonly priority?: number | undefined
-  /** Of request parameters that change a run. */
+  /** Key of the request parameters that change a run. */
   readonly parametersKey?: string | undefined
 }
 
-/** What came of it: all of the outputs, or one part of them. */
+/** Result of a request: all of the outputs, or one part of them. */
 export interface Answered {
   readonly context: RequestContext
   readonly subject: Subject
@@ -41,7 +41,7 @@ export interface Answered {
   readonly cache: CacheResult | undefined
 }
 
-/** One request of one caller. `answer` or `fail` is called exactly once, as the last of all. */
+/** One request of one caller. `answer` or `fail` is called exactly once, after everything else. */
 export interface Caller<Body> {
   readonly protocol: string
   readonly requestId: string
@@ -49,23 +49,23 @@ export interface Caller<Body> {
   /** Monotonic milliseconds. */
   readonly startedMs: number
   readonly traceparent: string | undefined
-  /** Name of the API key that it came with. */
+  /** Name of the request's API key. */
   readonly keyName: string | undefined
-  /** @throws what in it cannot be understood, or is not allowed */
+  /** @throws errors of a request that cannot be understood, or is not allowed */
   terms(): Terms
   /**
-   * Takes in what is to be answered and calls back once. Called when a place in the queue is held: what is refused costs a caller one way
-   * there and back, and us nothing.
-   * @throws what is known before anything has come
+   * Reads the body and calls back once. Called when a place in the queue is held: a refused request costs its client one round trip, and
+   * the server nothing.
+   * @throws errors that are known before any of the body has come
    */
   collect(done: (error: SlipwayError | undefined, body: Body) => void): void
-  /** Makes tensors of it, for the version that is about to run. Called again where another one took its place meanwhile. @throws what is wrong */
+  /** Makes tensors of the body for the version about to run; called again where another one replaced that. @throws errors of the body */
   prepare(body: Body, loaded: Loaded): Prepared | Promise<Prepared>
-  /** Hears when nobody waits for the answer any more; at once where that is so already. */
+  /** Calls `cancel` when nobody waits for the answer any more; at once where that is so already. */
   onGone(cancel: () => void): void
-  /** Takes one part of an answer that comes in several; then `answer` has none of the outputs. Default: it takes them as one. */
+  /** Takes one part of an answer that comes in several; `answer` then gets no outputs. Default: `answer` gets all of them. */
   readonly part?: ((part: Answered) => void) | undefined
-  /** @returns what it told, as a status of HTTP. @throws what goes wrong in telling, before anything was told */
+  /** @returns the status of the answer, as in HTTP. @throws errors of sending, before any of the answer was sent */
   answer(answered: Answered): number
   /** @returns as `answer` */
   fail(error: SlipwayError): number

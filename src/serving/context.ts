@@ -1,15 +1,15 @@
 import type { Decision } from './router/decision.ts'
 
-/** What is known of one request while it is served: made once it has a place in a queue. */
+/** Facts about one request while it is served; made once the request has a place in a queue. */
 export interface RequestContext {
-  /** Which way it came: `v2`, `predict`, `library`, ... */
+  /** Protocol of the request: `v2`, `predict`, `library`, ... */
   readonly protocol: string
-  /** The caller's own id, or ours. */
+  /** Id given by the caller, else one made here. */
   readonly requestId: string
-  /** Ours, unique: what later feedback refers to. */
+  /** Unique id of the prediction, made here: later feedback refers to it. */
   readonly predictionId: string
   readonly decision: Decision
-  /** Monotonic milliseconds after which nobody waits any more. */
+  /** Monotonic milliseconds after which the caller no longer waits. */
   readonly deadlineMs: number
   /** Smaller is more urgent; 0 is the default. */
   readonly priority: number

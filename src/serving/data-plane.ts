@@ -24,28 +24,28 @@ export interface DataPlaneOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly observers: readonly Observer[]
-  /** What the server says of a model, over what its package says. */
+  /** Server-side settings of a model, over those of its package. */
   readonly servingFor?: (endpoint: string) => ServingOptions
   /** Bytes that all models may hold together. Default: no limit. */
   readonly memoryBudgetBytes?: number | undefined
-  /** How long the requests of a replaced version may take to finish. Default: 25000. */
+  /** Time limit for the requests of a replaced version to finish. Default: 25000. */
   readonly drainTimeoutMs?: number
-  /** Whether versions will take each other's place: then threads for the first one that does are held ready. Default: false. */
+  /** Whether versions will replace each other: threads for the first replacement are then held ready. Default: false. */
   readonly expectsChanges?: boolean
-  /** The interpreter in which models of Python run, confined. Default: such models are refused. */
+  /** Interpreter in which Python models run, confined. Default: such models are refused. */
   readonly sandboxPython?: string | undefined
-  /** What answers for variants. Default: instances on this machine. */
+  /** Source of the variants' answers. Default: instances on this machine. */
   readonly backend?: Backend
-  /** In [0, 1), for requests without a unit. Default: Math.random. */
+  /** Random numbers in [0, 1), for requests without a unit. Default: Math.random. */
   readonly random?: () => number
 }
 
-/** How long a request may wait for its model to be loaded where it says nothing itself. */
+/** Upper limit of a request's wait for its model to be loaded; a shorter time-out of the request counts. */
 export const LOAD_WAIT_MS = 30_000
-/** Requests that may wait for models to be loaded. */
+/** Limit of the requests that wait for models to be loaded. */
 const LOAD_WAITERS_MAX = 1000
 
-/** What answers predictions: endpoints, their variants, and the one place that changes them. Knows no protocol. */
+/** The data plane answers predictions: endpoints, their variants, and the one place that changes them. Knows no protocol. */
 export class DataPlane {
   readonly clock: Clock
   readonly observer: Required<Observer>
@@ -73,24 +73,24 @@ export class DataPlane {
     })
   }
 
-  /** Sets what is to be served, and resolves when it is in use; routing waits for nothing. @returns what changed, and what could not be loaded */
+  /** Applies a desired state, and resolves when it is in use; routing waits for nothing. @returns switches, and loads that failed */
   async apply(desired: readonly DesiredEndpoint[]): Promise<Applied> {
     this.route(desired)
     return await (await this.prepare(desired)).commit()
   }
 
-  /** Shares requests as is desired from the next one on, and waits for nothing; versions that are not there yet are left to `apply`. */
+  /** Puts the desired routing in force from the next request on, without a wait; missing versions are left to `apply`. */
   route(desired: readonly DesiredEndpoint[]): void {
     this.#reconciler.route(desired)
     this.#changed()
   }
 
-  /** What is true of each endpoint now. */
+  /** Present state of each endpoint. */
   live(): LiveEndpoint[] {
     return liveEndpoints(this.endpoints.values())
   }
 
-  /** Calls back whenever `live` may tell something else. @returns ends that */
+  /** Calls back whenever `live` may have changed. @returns a function that ends the calls */
   watch(changed: () => void): () => void {
     this.#watchers.add(changed)
     return () => void this.#watchers.delete(changed)
@@ -100,13 +100,13 @@ export class DataPlane {
     for (const changed of this.#watchers) changed()
   }
 
-  /** The events after which something else is true. */
+  /** Observer of the events after which `live` may have changed. */
   #watched(): Observer {
     const changed = (): void => this.#changed()
     return { instanceFailure: changed, instanceRecovered: changed, load: changed, unload: changed, change: changed }
   }
 
-  /** The same as `apply` in two steps, for whoever must know first whether it can be done. */
+  /** The same as `apply` in two steps, for callers that must know first whether the change can be made. */
   async prepare(desired: readonly DesiredEndpoint[]): Promise<Change> {
     const change = await this.#reconciler.prepare(desired)
     return {
@@ -124,9 +124,9 @@ export class DataPlane {
   }
 
   /**
-   * Has an unloaded variant loaded.
-   * @throws SLW_MEMORY_EXCEEDED, the model's own error; SLW_QUEUE_FULL when as many wait for it as its queue would hold;
-   *   SLW_DEADLINE_EXCEEDED when it takes longer than the request can wait (the load goes on)
+   * Loads an unloaded variant.
+   * @throws SLW_MEMORY_EXCEEDED, the model's own error; SLW_QUEUE_FULL when `LOAD_WAITERS_MAX` requests wait for loads;
+   *   SLW_DEADLINE_EXCEEDED when the load takes longer than the request can wait (the load goes on)
    */
   async activate(variant: Variant, deadlineMs: number): Promise<void> {
     if (this.#waitingForLoads >= LOAD_WAITERS_MAX)
@@ -145,7 +145,7 @@ export class DataPlane {
   }
 
   /**
-   * What a model takes and gives. One that gave its memory back is still known; one that was never loaded is loaded.
+   * Inputs and outputs of a model. Those of an unloaded model are still known; a model that was never loaded is loaded.
    * @throws what `activate` throws, SLW_MODEL_NOT_READY
    */
   async signatureOf(variant: Variant): Promise<Signature> {
@@ -177,7 +177,7 @@ export class DataPlane {
     throw new SlipwayError('SLW_MODEL_NOT_FOUND', `no model "${name}" is served${hint}`)
   }
 
-  /** Shutting down: readiness is false, new requests are still answered until `drain`. */
+  /** Whether the server is shutting down: readiness is false, new requests are still answered until `drain`. */
   get draining(): boolean {
     return this.#draining
   }

@@ -3,15 +3,15 @@ import type { Routing } from '../contract/routing.ts'
 import type { Asked, Routed } from './router/router.ts'
 import type { Variant, VariantStatus } from './variant.ts'
 
-/** Failed versions that an endpoint remembers. */
+/** Limit of the failed versions that an endpoint remembers. */
 const FAILURES_MAX = 5
 
 export interface EndpointOptions {
   readonly name: string
   readonly routing: Routing
-  /** It came after the server had loaded what it started with. */
+  /** Whether the endpoint was added after the server had loaded its initial models. */
   readonly late: boolean
-  /** In [0, 1), where a request has no unit. Default: Math.random. */
+  /** Random numbers in [0, 1), for requests without a unit. Default: Math.random. */
   readonly random?: (() => number) | undefined
 }
 
@@ -40,7 +40,7 @@ export class Endpoint {
     return this.#router.routing
   }
 
-  /** The variant that has the largest share: the endpoint is known by what it takes and gives. */
+  /** The variant with the largest share: its signature stands for the endpoint. */
   get main(): Variant | undefined {
     return this.#router.main
   }
@@ -56,7 +56,7 @@ export class Endpoint {
     this.#forget(variants.filter((variant) => variant.phase === 'ready').map((variant) => variant.subject.version))
   }
 
-  /** Shares requests in another way from the next one on. */
+  /** Puts another routing into use, from the next request on. */
   reroute(routing: Routing): void {
     this.#router = new Router(this.name, this.variants, routing, this.#random)
   }
@@ -80,7 +80,7 @@ export class Endpoint {
     return this.#router.decide(asked)
   }
 
-  /** The same decision, after variants have changed and before anything ran. @throws as `Router.decide` */
+  /** Repeats a decision after variants have changed and before anything ran. @throws as `Router.decide` */
   again(before: Routed<Variant>, version: string | undefined): Routed<Variant> {
     return this.#router.again(before, version)
   }

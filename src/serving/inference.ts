@@ -1,10 +1,9 @@
 /**
- * Serving is the data plane: endpoints and their variants, which version is in memory, who gets which, and in which batch. This file is
- * the one way in for a prediction.
- */
-/**
- * The one way in for predictions: find the endpoint, decide for a variant, wake it, hold a place in its queue, collect, make tensors, run,
- * answer, tell what happened. Whoever wants a prediction is a `Caller`, and holds no copy of any of it.
+ * Serving is the data plane: endpoints and their variants, which version is in memory, which request goes to which variant, and in which
+ * batch. This file is the one entry point for predictions.
+ *
+ * Steps of a prediction: find the endpoint, decide for a variant, wake it, hold a place in its queue, collect, make tensors, run, answer,
+ * report the event. Everything that asks for predictions is a `Caller`, and repeats none of these steps.
  */
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { LOAD_WAIT_MS } from './data-plane.ts'
@@ -18,12 +17,12 @@ import type { Routed } from './router/router.ts'
 import type { WorkResult } from './scheduler/scheduler.ts'
 import type { Loaded, Variant } from './variant.ts'
 
-/** Answers a caller. Whatever goes wrong is told to it, and nothing is thrown. */
+/** Answers a caller. Errors go to the caller, and nothing is thrown. */
 export function infer<Body>(dataPlane: DataPlane, caller: Caller<Body>): void {
   new Inference(dataPlane, caller).start()
 }
 
-/** One request on its way. In callbacks: five promises per request were a tenth of the time of a small one. */
+/** One request on its way. Written with callbacks: five promises per request were a tenth of the time of a small one. */
 class Inference<Body> {
   readonly #dataPlane: DataPlane
   readonly #caller: Caller<Body>
@@ -33,7 +32,7 @@ class Inference<Body> {
   #loaded: Loaded | undefined
   #context: RequestContext | undefined
   #release: (() => void) | undefined
-  /** Monotonic milliseconds at which all of the body was there, and at which it had become tensors; 0 before. */
+  /** Monotonic milliseconds when the whole body had come, and when it had been made into tensors; 0 before. */
   #receivedMs = 0
   #preparedMs = 0
   #rows = 0
@@ -64,15 +63,15 @@ class Inference<Body> {
     this.#variant = variant
   }
 
-  /** The variant that was decided for, as it is now. @throws SLW_MODEL_NOT_FOUND where there is none any more */
+  /** Looks the assigned variant up again. @throws SLW_MODEL_NOT_FOUND where there is none any more */
   #findAgain(): void {
     const terms = this.#terms!
     this.#take(this.#endpoint(terms).again({ decision: this.#decision!, variant: this.#variant! }, terms.version))
   }
 
   /**
-   * A model that gave its memory back is loaded again, and the request waits for it as it would wait in a queue. `then` may throw, and
-   * is caught where it does so later.
+   * Loads an unloaded model again, for which the request waits as it would wait in a queue. `then` may throw: at once through this
+   * method, later into `#fail`.
    */
   #whenAwake(then: () => void): void {
     const variant = this.#variant!
@@ -85,21 +84,21 @@ class Inference<Body> {
     this.#dataPlane
       .activate(variant, deadlineMs)
       .catch((error: unknown) => {
-        // Another version took its place while it was being loaded: that one is asked.
+        // Another version replaced the variant during the load: the request goes to that one.
         if (!variant.retired) throw error
         failure = error
       })
       .then(() => {
         this.#findAgain()
-        // No other has: everything ends.
+        // No version has replaced the variant: the server is closing.
         if (failure !== undefined && this.#variant === variant) throw failure
-        // Where memory is scarce it may have had to make room for another again.
+        // The variant may have been unloaded again for another one, where memory is scarce.
         this.#whenAwake(then)
       })
       .catch((error: unknown) => this.#fail(error))
   }
 
-  /** Decided before the body is taken in: a full queue costs the client one round trip and us nothing. */
+  /** Holds a place before the body is read: a full queue costs the client one round trip and the server nothing. */
   #begin(): void {
     this.#holdPlace()
     this.#caller.collect((error, body) => {
@@ -112,7 +111,7 @@ class Inference<Body> {
     })
   }
 
-  /** In the queue of the variant. @throws SLW_MODEL_NOT_READY, SLW_QUEUE_FULL, and that it would be late */
+  /** Holds a place in the variant's queue. @throws SLW_MODEL_NOT_READY, SLW_QUEUE_FULL, and errors of an answer that would be late */
   #holdPlace(): void {
     const loaded = this.#variant!.requireReady()
     const context = this.#contextFor(loaded)
@@ -137,7 +136,7 @@ class Inference<Body> {
     }
   }
 
-  /** Whether what a request was prepared for gives way, or has. */
+  /** Whether the variant that the request was meant for has been replaced or unloaded, or is about to be. */
   get #hasMoved(): boolean {
     const variant = this.#variant!
     return variant.loaded !== this.#loaded || variant.retired || variant.dormant
@@ -186,7 +185,7 @@ class Inference<Body> {
       else if (variant.retired && isNotBegun(error)) this.#elsewhere(error, body)
       else this.#fail(error)
     })
-    // Answered from the cache it is over already.
+    // A request answered from the cache has ended already.
     if (!this.#ended) caller.onGone(cancel)
   }
 
@@ -204,8 +203,8 @@ class Inference<Body> {
   }
 
   /**
-   * While the body came in, another version took the place of the one the request was meant for, or it gave its memory
-   * back. Nothing has run yet: the request goes to whoever is there now.
+   * Handles a variant that was replaced or unloaded while the body came in. Nothing has run yet: the request goes to the
+   * variant that serves now.
    */
   #again(body: Body): void {
     this.#release?.()
@@ -221,7 +220,7 @@ class Inference<Body> {
     })
   }
 
-  /** A version that gave way has ended before it came to what it had accepted: the one that took its place is asked. */
+  /** Sends a request that its replaced variant accepted and did not run to the variant that replaced it. */
   #elsewhere(thrown: unknown, body: Body): void {
     if (this.#ended) return
     const before = this.#variant
@@ -241,7 +240,7 @@ class Inference<Body> {
     this.#tell(this.#caller.fail(error), error, result)
   }
 
-  /** One event for each request, once it is answered. */
+  /** Reports one event for each request, once it is answered. */
   #tell(status: number, error: SlipwayError | undefined, work: WorkResult | undefined): void {
     this.#ended = true
     const { requestId, predictionId, protocol, startedMs, traceparent, keyName } = this.#caller
@@ -270,7 +269,7 @@ class Inference<Body> {
   }
 }
 
-/** What a scheduler says of a request that it closes before it has run. */
+/** Whether the scheduler was closed before it ran the request. */
 function isNotBegun(error: unknown): boolean {
   return error instanceof SlipwayError && (error.code === 'SLW_DRAINING' || error.code === 'SLW_CLOSED')
 }

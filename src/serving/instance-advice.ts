@@ -1,9 +1,9 @@
 import type { InstanceEnd } from '../engine/instance.ts'
 
-/** Why an instance is not, or was not, able to run: how it ended, and what the slot that replaces it adds. */
+/** Reasons why an instance cannot run: the ways in which it ends, and those that its slot adds. */
 export type KnownReason = InstanceEnd['reason'] | 'run timeout' | 'restart failed' | 'load failed'
 
-/** What to do, one sentence for each reason that `/health` may give. */
+/** Advice for each reason that `/health` may give, one sentence each. */
 const ADVICE = {
   'heap exhausted':
     'The JavaScript heap of the thread was full: send fewer rows in one request, or lower maxBatchSize; with isolation: process the instance has a whole process to itself.',
@@ -22,7 +22,7 @@ const ADVICE = {
   error: 'An error outside of a run ended the instance: the message says what; please report it if it is not the model or the machine.',
 } as const satisfies Record<KnownReason, string>
 
-/** What to do about a reason; undefined for one that is not known here, as from a newer server. */
+/** Advice for a reason; undefined for an unknown reason, as from a newer server. */
 export function adviceFor(reason: string | undefined): string | undefined {
   return reason !== undefined && Object.hasOwn(ADVICE, reason) ? ADVICE[reason as KnownReason] : undefined
 }

@@ -1,9 +1,9 @@
 import type { Endpoint } from './endpoint.ts'
 
-/** What is true of an endpoint now, as far as others want to know: plain data, which crosses processes. */
+/** Present state of an endpoint, as reported outside the data plane: plain data, which crosses processes. */
 export interface LiveEndpoint {
   readonly name: string
-  /** Of the routing by which requests are shared; undefined where one of the processes has none yet. */
+  /** Segment of the routing in force; undefined where one of the processes has none yet. */
   readonly segment?: number
   readonly variants: readonly LiveVariant[]
 }
@@ -12,7 +12,7 @@ export interface LiveVariant {
   readonly name: string
   readonly version: string
   readonly ready: boolean
-  /** Why it is not. */
+  /** Why the variant is not ready. */
   readonly reason: string | undefined
 }
 
@@ -24,7 +24,10 @@ export function liveEndpoints(endpoints: Iterable<Endpoint>): LiveEndpoint[] {
   }))
 }
 
-/** Several processes as one server: ready is what is ready in each, and a routing is in force once it is in force in each. */
+/**
+ * Merges the states of several processes into that of one server: a variant is ready where it is ready in each, and a routing is in
+ * force once it is in force in each.
+ */
 export function liveTogether(all: readonly (readonly LiveEndpoint[])[]): LiveEndpoint[] {
   const names = new Set(all.flat().map(({ name }) => name))
   return [...names].map((name) => {
@@ -39,7 +42,7 @@ export function liveTogether(all: readonly (readonly LiveEndpoint[])[]): LiveEnd
 function variantsTogether(endpoints: readonly LiveEndpoint[], processes: number): LiveVariant[] {
   const distinct = new Map(endpoints.flatMap(({ variants }) => variants).map((variant) => [identity(variant), variant]))
   return [...distinct].map(([key, variant]) => {
-    // Of two of one name and version in a process the first is the one that is asked.
+    // Requests go to the first of two variants of one name and version in a process.
     const same = endpoints.map(({ variants }) => variants.find((one) => identity(one) === key)).filter((one) => one !== undefined)
     const trouble = same.find(({ ready }) => !ready)
     if (trouble !== undefined) return trouble

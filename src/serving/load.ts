@@ -31,37 +31,37 @@ import type { Subject } from './observe/events.ts'
 export interface LoadOptions {
   readonly subject: Subject
   readonly spec: VariantSpec
-  /** What the server file, environment and flags say: over those of the package. */
+  /** Settings of the server file, environment and flags: they override those of the package. */
   readonly servingOverrides: ServingOptions
   readonly cores: number
   readonly clock: Clock
   readonly log: Logger
   readonly spares: SpareThreads
-  /** The interpreter in which models of Python run, confined. Undefined: such models are refused. */
+  /** Interpreter in which Python models run, confined. Undefined: such models are refused. */
   readonly sandboxPython: string | undefined
-  /** Others serve meanwhile: the instances are opened one after the other instead of all at once. */
+  /** Whether others serve meanwhile: the instances are then opened one after the other instead of all at once. */
   readonly gentle: boolean
-  /** Memory counts: the instances are opened one after the other, so that what each takes can be told. */
+  /** Whether memory is measured: the instances are then opened one after the other, so that each has its own figure. */
   readonly measured: boolean
   /** An instance may have become able to run. */
   readonly onAvailable: () => void
   readonly onInstanceFailure: (instance: string, end: InstanceEnd) => void
-  /** Another has taken the place of an instance that ended. */
+  /** An instance that ended has been replaced. */
   readonly onInstanceRecovered?: () => void
 }
 
-/** How long the parts of a load took, milliseconds. */
+/** Durations of the parts of a load, in milliseconds. */
 export interface LoadTimes {
   /** Reading the package and opening the instances. */
   readonly loadMs: number
-  /** First runs of every instance and the probe, and the rests between them. */
+  /** First runs of every instance and the probe, and the pauses between them. */
   readonly warmUpMs: number
 }
 
-/** A place in which a model runs: what the scheduler needs of it, and how it is. */
+/** A slot in which an instance runs: the part that the scheduler uses, and the status. */
 export type Slot = Pick<InstanceSlot, 'state' | 'available' | 'run' | 'stream' | 'poll' | 'status'>
 
-/** A model that runs: its instances, and everything that was found out about it. Whoever opens it closes it. */
+/** A model that runs: its instances, and everything that was found out about it. Its opener closes it. */
 export interface OpenModel extends AsyncDisposable {
   readonly package: ModelPackage
   readonly signature: Signature
@@ -72,21 +72,21 @@ export interface OpenModel extends AsyncDisposable {
   readonly inline: Instance | undefined
   /** Whether a request's shapes beyond its rows are free, so that requests of one model may not fit into one batch. */
   readonly shapesVary: boolean
-  /** Bytes that its instances took when they were opened. */
+  /** Bytes that the instances took when they were opened. */
   readonly memoryBytes: number
   readonly times: LoadTimes
 }
 
 /**
- * Reads a model package, opens and warms its instances, and finds out by running what it is like. When a step fails,
- * everything that was opened is closed again.
+ * Reads a model package, opens and warms its instances, and probes the model by running it. When a step fails, everything
+ * that was opened is closed again.
  * @throws what is wrong with the package, or what the runtime says
  */
 export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const { spec, cores, clock } = options
   const started = clock.monotonicMs()
   await faultPoint('load.begin')
-  // Taken before anything is read: what changes while it is being read is a change too.
+  // The fingerprint is taken before anything is read: files that change during the reading count as changed.
   const fingerprint = spec.fingerprint === undefined ? undefined : await fingerprintOf(spec.path)
   const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
   const resolved = resolveServing(cores, model.document.serving, options.servingOverrides, spec.serving)
@@ -110,7 +110,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     maxBatchSize: serving.maxBatchSize,
     gentle: options.gentle,
   })
-  // One that turned out not to answer row by row refuses everything: its answers would be wrong.
+  // A Python model that turned out not to answer row by row refuses every run: its answers would be wrong.
   if (python !== undefined && !found.batchable) await requireAnswers(slots[0]!, opening)
   opening.warmUpMs += clock.monotonicMs() - probing
   for (const slot of slots) slot.serve()
@@ -133,10 +133,10 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   }
 }
 
-/** Of an instance in the sandbox, where nothing else was said: Python with scikit-learn takes a tenth of it. */
+/** Default memory limit of an instance in the sandbox: Python with scikit-learn takes a tenth of it. */
 const SANDBOX_MEMORY_MB = 2048
 
-/** How a model that runs code when it is loaded is served, where the server has a sandbox for it. @throws SLW_MODEL_UNSAFE where it has none */
+/** Settings of a model that runs code when it is loaded: it is served in the sandbox. @throws SLW_MODEL_UNSAFE where there is none */
 function requireSandbox({ modelPath, folder, file }: ModelPackage, serving: Serving, sandboxPython: string | undefined): Serving {
   if (sandboxPython !== undefined) return { ...serving, isolation: 'process', memoryLimitMb: serving.memoryLimitMb ?? SANDBOX_MEMORY_MB }
   throw new SlipwayError(
@@ -145,7 +145,7 @@ function requireSandbox({ modelPath, folder, file }: ModelPackage, serving: Serv
   )
 }
 
-/** @throws SLW_LOAD_FAILED where the model fails; what it refuses may be the fault of values that were made up */
+/** @throws SLW_LOAD_FAILED where the model fails; a run that it rejects may be the fault of generated values */
 async function requireAnswers(slot: InstanceSlot, { parts, outputs }: Opening): Promise<void> {
   try {
     await slot.run(parts.sample.rows(1), outputs)
@@ -155,7 +155,7 @@ async function requireAnswers(slot: InstanceSlot, { parts, outputs }: Opening): 
   }
 }
 
-/** What a worker is told of it beside what it takes and gives. */
+/** Description of a Python model for its worker, beside inputs and outputs. */
 function objectOf({ format, method, columns, sklearnVersion }: PythonCall): PythonObject {
   return { format, method, columns, sklearnVersion }
 }
@@ -165,26 +165,26 @@ interface Parts {
   readonly serving: Serving
   readonly signature: Signature
   readonly sample: Sample
-  /** Of the files when they were read; undefined where nobody watches them. */
+  /** Fingerprint of the files when they were read; undefined where they are not watched. */
   readonly fingerprint: string | undefined
 }
 
-/** A larger model would hold up every request while it is loaded a second time, on the thread that serves them. */
+/** Size limit of inline models: they are loaded a second time, on the serving thread, and hold up every request meanwhile. */
 const INLINE_MODEL_BYTES_MAX = 16 * 1024 * 1024
 
-/** How long a load that is gentle rests after a run that warms or probes: in times of the run, at most, and at most in all. */
+/** Pause of a gentle load after a run that warms or probes: as a multiple of the run, at most each time, and at most in all. */
 const REST_RATIO = 3
 const REST_MAX_MS = 50
 const REST_IN_ALL_MS = 1000
 
-/** What the steps of one load share. */
+/** State that the steps of one load share. */
 class Opening {
   readonly parts: Parts
   readonly outputs: readonly string[]
   readonly #options: LoadOptions
   readonly #spec: InstanceSpec
   warmUpMs = 0
-  /** What is left of the time to rest. */
+  /** Time left for pauses. */
   #restMs = REST_IN_ALL_MS
 
   constructor(options: LoadOptions, parts: Parts) {
@@ -205,7 +205,7 @@ class Opening {
 
   slot(index: number): InstanceSlot {
     const { clock, onAvailable, onInstanceFailure, onInstanceRecovered } = this.#options
-    // One that is started again is wanted at once.
+    // An instance that is started again is needed at once.
     let { gentle } = this.#options
     let first = true
     const spec = { ...this.#spec, name: `${this.#spec.name}#${index}` }
@@ -248,7 +248,7 @@ class Opening {
   }
 
   /**
-   * A version answers as it did when it was loaded, or not at all: what lies at its path since then is another one. A model
+   * A version answers as it did when it was loaded, or not at all: changed files at its path are another version. A model
    * that was rewritten is started again from memory.
    * @throws SLW_LOAD_FAILED
    */
@@ -271,7 +271,7 @@ class Opening {
     if (from === 'zeros') for (const tensor of values) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
     for (let run = 0; run < runs; run++) {
       try {
-        // What a run is given is gone with it.
+        // A run takes ownership of its inputs.
         await instance.run(values.map(copyTensor), this.outputs)
       } catch (error) {
         // Values made up for warm-up may be nonsense to the model; its own examples may not.
@@ -286,7 +286,7 @@ class Opening {
     }
   }
 
-  /** Where others serve meanwhile it leaves the cores to them after each run: the runs of a load in a row would be felt. */
+  /** The instance with a pause after each run of a gentle load: runs without pauses would slow down variants that serve. */
   resting(instance: Pick<Instance, 'run'>, gentle: boolean): Pick<Instance, 'run'> {
     if (!gentle) return instance
     const { clock } = this.#options
@@ -303,8 +303,8 @@ class Opening {
   }
 
   /**
-   * Only where the measured cost tells the cost of every request: it knows rows, not other sizes. An inline run has no time
-   * limit and blocks the server.
+   * Opens an inline instance, only where the measured cost holds for every request: it depends on rows, not on other sizes.
+   * An inline run has no time limit and blocks the server.
    */
   async openInline(found: Probe, shapesVary: boolean): Promise<Instance | undefined> {
     const { serving, signature } = this.parts

@@ -17,9 +17,9 @@ export type ReconcilerOptions = Omit<VariantOptions, 'endpoint' | 'spec' | 'serv
   /** Server-side settings of a model, over those of its package. */
   readonly servingFor: (endpoint: string) => VariantOptions['servingOverrides']
   readonly memoryBudgetBytes: number | undefined
-  /** How long the requests of a replaced version may take to finish. */
+  /** Time limit for the requests of a replaced version to finish. */
   readonly drainTimeoutMs: number
-  /** Whether versions will take each other's place: what the first change needs is then made ready after the start. */
+  /** Whether versions will replace each other: threads for the first change are then made ready after the start. */
   readonly expectsChanges: boolean
   /** See `EndpointOptions`. */
   readonly random?: (() => number) | undefined
@@ -30,34 +30,34 @@ export interface FailedLoad {
   readonly endpoint: string
   readonly spec: VariantSpec
   readonly error: SlipwayError
-  /** Whether it was to get requests. */
+  /** Whether the version was to get requests. */
   readonly weighted: boolean
-  /** What was loaded from the same path before goes on being served. */
+  /** Whether the version loaded from the same path before is still served. */
   readonly held?: boolean
 }
 
-/** What became of one endpoint. Times in milliseconds. */
+/** Result of a change for one endpoint. Times in milliseconds. */
 export interface SwitchReport extends LoadTimes {
   readonly endpoint: string
   readonly from: readonly VariantSpec[]
   readonly to: readonly VariantSpec[]
-  /** Until every new request went to the new version. */
+  /** Time until every new request went to the new version. */
   readonly switchMs: number
-  /** Until the last request of the old version was answered and its instances had ended. */
+  /** Time until the last request of the old version was answered and its instances had ended. */
   readonly drainMs: number
 }
 
 /** A desired state that is in use. */
 export interface Applied {
   readonly failures: readonly FailedLoad[]
-  /** Resolves when what was replaced has answered its last request and ended. What goes wrong with that is logged, too. */
+  /** Resolves when the replaced versions have answered their last requests and ended. Errors are logged, too. */
   readonly switches: Promise<readonly SwitchReport[]>
 }
 
-/** A desired state that is loaded beside the present one, and not yet in use. Must be ended by one of its two functions. */
+/** A desired state that is loaded beside the present one, and not yet in use. Must be ended by `commit` or `abort`. */
 export interface Change {
   readonly failures: readonly FailedLoad[]
-  /** Puts it into use, and resolves when it is. Endpoints named in `except` stay as they were. */
+  /** Puts the state into use, and resolves when it is. Endpoints named in `except` stay as they were. */
   commit(except?: ReadonlySet<string>): Promise<Applied>
   abort(): Promise<void>
 }
@@ -84,33 +84,33 @@ interface Step {
 }
 
 /**
- * Makes what runs equal to what is desired. Whoever wants a change (command line, folder poll, admin calls, the control
- * plane) writes the one desired state; only this loads and ends variants.
+ * Makes the running variants equal to the desired ones. Every source of changes (command line, folder poll, admin calls,
+ * the control plane) writes the one desired state; only the reconciler loads and ends variants.
  *
- * A version is loaded beside the one it replaces. Where one that is to carry traffic cannot be loaded, its endpoint stays
- * as it was.
+ * A version is loaded beside the one it replaces. Where a version that is to carry traffic cannot be loaded, its endpoint
+ * stays as it was.
  */
 export class Reconciler {
   readonly endpoints = new Map<string, Endpoint>()
   readonly residency: Residency
   readonly #options: ReconcilerOptions
   readonly #spares: SpareThreads
-  /** Loaded or being loaded, and not yet in an endpoint. */
+  /** Variants that are loaded or being loaded, and not yet in an endpoint. */
   readonly #beside = new Set<Variant>()
-  /** They have given their place away and still answer what they had accepted. */
+  /** Replaced and removed variants that still answer the requests they had accepted. */
   readonly #leaving = new Set<Variant>()
-  /** What was asked for last, by endpoint: changes that are still on their way take their routing from it. */
+  /** The latest desired state, by endpoint: changes that are still on their way take their routing from it. */
   readonly #latest = new Map<string, DesiredEndpoint>()
-  /** The routing from before one that was put in force ahead of its variants, by endpoint: what a change that fails goes back to. */
+  /** By endpoint, the routing before one that was put in force ahead of its variants: a change that fails goes back to it. */
   readonly #settled = new Map<string, Routing>()
   #last: Promise<unknown> = Promise.resolve()
-  /** What the server started with is loaded, or has failed. */
+  /** Whether the initial models are loaded, or have failed. */
   #started = false
 
   constructor(options: ReconcilerOptions) {
     const { log, observer, memoryBudgetBytes } = options
     this.#options = options
-    // Under a memory budget nothing is held that no model accounts for.
+    // Under a memory budget no spare threads are held: no model would account for them.
     this.#spares = new SpareThreads(memoryBudgetBytes === undefined ? options.cores : 0)
     this.residency = new Residency({
       budgetBytes: memoryBudgetBytes,
@@ -122,8 +122,8 @@ export class Reconciler {
   }
 
   /**
-   * Shares requests as is desired from the next one on, whatever is being loaded, switched or drained. What must wait for variants that
-   * are not there yet is put in force by the change that brings them.
+   * Puts the desired routing in force from the next request on, whatever is being loaded, switched or drained. A routing that must wait
+   * for missing variants is put in force by the change that brings them.
    */
   route(desired: readonly DesiredEndpoint[]): void {
     for (const document of desired) {
@@ -132,7 +132,7 @@ export class Reconciler {
     }
   }
 
-  /** @returns whether the routing could be put in force over what is there */
+  /** @returns whether the routing could be put in force over the present variants */
   #reroute(document: DesiredEndpoint): boolean {
     const { name } = document.metadata
     const endpoint = this.endpoints.get(name)
@@ -148,20 +148,20 @@ export class Reconciler {
     return true
   }
 
-  /** The routing for variants that are about to be put into use: the latest that was declared with them, which may be newer than the change. */
+  /** The routing for variants about to be put into use: the latest that was declared with them, which may be newer than the change. */
   #routingFor(desired: DesiredEndpoint, variants: readonly Variant[]): Routing {
     const latest = this.#latest.get(desired.metadata.name)
     const present = identities(variants.map((variant) => variant.spec))
     return latest !== undefined && isComplete(latest.routing, identities(latest.spec.variants), present) ? latest.routing : desired.routing
   }
 
-  /** Puts an endpoint whose change has failed back to the routing from before it, with what has only joined. */
+  /** Puts an endpoint whose change has failed back to its earlier routing, with new variants that only join. */
   #goBack(endpoint: Endpoint, variants: readonly Variant[] = endpoint.variants): void {
     endpoint.replace(variants, this.#settled.get(endpoint.name))
     this.#settled.delete(endpoint.name)
   }
 
-  /** Loads what is desired and not there, and changes nothing yet. The next change waits until this one has ended. */
+  /** Loads the desired variants that are missing, and changes nothing yet. The next change waits until this one has ended. */
   async prepare(documents: readonly DesiredEndpoint[]): Promise<Change> {
     const before = this.#last
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()
@@ -222,7 +222,7 @@ export class Reconciler {
     const { log } = this.#options
     const { endpoint, isNew } = step
     for (const variant of step.added) {
-      // At start what does not fit is left for the request that wants it, rather than put in the place of what fits.
+      // At start a model that does not fit is left for a request to load, rather than loaded in the place of one that fits.
       if (isNew && !this.residency.hasRoomFor(variant)) {
         await variant.unload()
         continue
@@ -252,14 +252,14 @@ export class Reconciler {
     failed.push(failedLoad(endpoint, variant, { error, weighted: weightOf(desired.routing, variant.spec.name) > 0 }))
   }
 
-  /** Whether a load would be felt by anybody: what a server starts with is not waited for by anybody yet. */
+  /** Whether a load would slow down variants that serve: at the start of the server none does yet. */
   #othersServe(): boolean {
     if (!this.#started) return false
     for (const variant of this.variants()) if (variant.loaded !== undefined) return true
     return false
   }
 
-  /** The next change begins as soon as this one is in use, unless memory is counted: what drains still holds its own. */
+  /** The next change begins as soon as this one is in use, unless memory is counted: draining variants still hold theirs. */
   async #commit({ steps, gone, except, end }: Commit): Promise<Applied> {
     const put: Promise<void>[] = []
     const switches: Promise<SwitchReport>[] = []
@@ -273,7 +273,7 @@ export class Reconciler {
         report.catch(reject)
         switches.push(report)
       } else {
-        // Units lie where they do by the order in which variants are declared.
+        // The order in which variants are declared decides which one a unit gets.
         if (step.kept.some((variant, index) => step.endpoint.variants[index] !== variant)) step.endpoint.replace(step.kept)
         if (!this.#reroute(this.#latest.get(step.endpoint.name) ?? step.desired)) this.#reroute(step.desired)
       }
@@ -309,7 +309,7 @@ export class Reconciler {
     return reports.filter((report) => report.to.length > 0)
   }
 
-  /** Threads of the variant that has most: a version that takes its place wants as many. */
+  /** Threads of the variant that has most: a version that replaces it needs as many. */
   #threadsOfOne(): number {
     const loaded = [...this.variants()].map((variant) => variant.loaded).filter((one) => one !== undefined)
     return Math.max(0, ...loaded.filter(({ serving }) => serving.isolation !== 'process').map(({ slots }) => slots.length))
@@ -319,7 +319,7 @@ export class Reconciler {
     await Promise.all(steps.map((step) => this.#undo(step)))
   }
 
-  /** The endpoint stays as it was; what was loaded for it is closed. */
+  /** Leaves the endpoint as it was, and closes the variants that were loaded for it. */
   async #undo({ endpoint, isNew, added, failed }: Step): Promise<void> {
     if (isNew) this.endpoints.delete(endpoint.name)
     else this.#goBack(endpoint)
@@ -332,8 +332,8 @@ export class Reconciler {
   }
 
   /**
-   * Puts the new set of variants into use between two requests. Without the version that was to carry the traffic, the
-   * present ones keep it, and of the new ones those that loaded only join them.
+   * Puts the new set of variants into use between two requests. Where a version that was to carry traffic failed, the
+   * present ones keep the traffic, and only new ones without a weight that loaded join them.
    */
   async #switch(step: Step, inUse: () => void): Promise<SwitchReport> {
     const { log, clock, observer } = this.#options
@@ -348,16 +348,16 @@ export class Reconciler {
     const served = endpoint.variants.some((variant) => variant.loaded !== undefined || variant.onDemand)
     const holdsBack = !isNew && served && step.failed.some(({ weighted }) => weighted)
     const started = clock.monotonicMs()
-    // A refused content of a version leaves the one that is loaded where it is.
+    // A version that is loaded from a path stays where a new content of that path was refused.
     const stays = step.removed.filter(
       (variant) => variant.loaded !== undefined && bad.some((other) => other.spec.path === variant.spec.path),
     )
     const removed = holdsBack ? [] : step.removed.filter((variant) => !stays.includes(variant))
-    // Those that were to have a part of the traffic wait for the whole change.
+    // Variants that were to have a part of the traffic wait for the whole change.
     const joining = holdsBack ? good.filter(({ spec }) => weightOf(desired.routing, spec.name) === 0) : good
     if (holdsBack) this.#goBack(endpoint, [...endpoint.variants, ...joining])
     else {
-      // Where nothing can answer, what failed stays listed: requests are told why.
+      // Failed variants stay listed where none can answer: requests get the reason.
       const next = specs
         .map((spec) => [...kept, ...added].find((variant) => identityOf(variant.spec) === identityOf(spec)))
         .filter((variant) => variant !== undefined)
@@ -371,7 +371,7 @@ export class Reconciler {
     endpoint.keepFailures(isNew ? [] : [...givenUp, ...bad])
     for (const variant of added) this.#beside.delete(variant)
     for (const variant of removed) variant.retire()
-    // Each is ended, whatever goes wrong with another.
+    // Every variant is ended, even if another one fails to end.
     await using ended = new AsyncDisposableStack()
     for (const variant of removed.toReversed()) ended.defer(() => this.#end(variant, 'replaced'))
     const switchMs = clock.monotonicMs() - started
@@ -401,7 +401,7 @@ export class Reconciler {
     return report
   }
 
-  /** What was loaded counts as if it could not be. */
+  /** Counts the loaded variants of a step as failed. */
   async #refuse(step: Step, error: SlipwayError): Promise<void> {
     for (const variant of step.added) {
       this.#fail(step, variant, error)
@@ -409,7 +409,7 @@ export class Reconciler {
     }
   }
 
-  /** Answers what the variant has accepted, then gives its memory back. */
+  /** Lets the variant answer its accepted requests, then frees its memory. */
   async #end(variant: Variant, reason: 'removed' | 'replaced'): Promise<void> {
     const { log, observer, clock, drainTimeoutMs } = this.#options
     await using closing = new AsyncDisposableStack()
@@ -425,14 +425,14 @@ export class Reconciler {
     if (wasLoaded) observer.unload({ subject: variant.subject, reason })
   }
 
-  /** Has an unloaded variant loaded for a request. Those who ask at once wait for one load. */
+  /** Loads an unloaded variant for a request. Concurrent calls share one load. */
   async activate(variant: Variant): Promise<void> {
     if (variant.loaded !== undefined && variant.phase === 'ready') return
     const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: false, ofChange: false })
     this.#options.log.info({ ...variant.subject, loadMs: round(loadMs + warmUpMs) }, 'model loaded on demand')
   }
 
-  /** Ends everything, also what is being loaded. */
+  /** Ends all variants, also those that are being loaded. */
   async close(): Promise<void> {
     await using closing = new AsyncDisposableStack()
     closing.use(this.#spares)
@@ -453,7 +453,7 @@ function failedLoad(
   return { endpoint: name, spec, held, ...failure }
 }
 
-/** By name; of two with one name the first is the one that requests go to. */
+/** Identities by name; of two variants with one name the first counts, as requests go to it. */
 function identities(specs: readonly VariantSpec[]): Map<string, string> {
   return new Map(specs.toReversed().map((spec) => [spec.name, identityOf(spec)]))
 }

@@ -15,20 +15,20 @@ export interface ResidencyOptions {
   readonly log: Logger
   readonly observer: Required<Observer>
   readonly variants: () => Iterable<Variant>
-  /** Whether it is loaded beside the versions of its endpoint, to join or replace them. */
+  /** Whether a variant is loaded beside the versions of its endpoint, to join or replace them. */
   readonly isBeside: (variant: Variant) => boolean
 }
 
 /**
- * Decides which models are in memory. Loads one at a time, measures what each takes, and unloads the longest unused ones
- * where a budget would be exceeded.
+ * Decides which models are in memory. Loads one at a time, measures the memory of each, and unloads the least recently used
+ * ones where a budget would be exceeded.
  */
 export class Residency {
   readonly #options: ResidencyOptions
-  /** What a version took when it was last loaded, by path and fingerprint. */
+  /** Bytes of versions as of their last load, by path and fingerprint. */
   readonly #sizes = new Map<string, number>()
   readonly #loading = new Map<Variant, Promise<LoadTimes>>()
-  /** Loads that wait: those of changes, which hold up every further change, before those that requests wait for. */
+  /** Waiting loads: those of changes, which hold up every further change, come before those that requests wait for. */
   readonly #waiting: { readonly ofChanges: (() => Promise<void>)[]; readonly ofRequests: (() => Promise<void>)[] } = {
     ofChanges: [],
     ofRequests: [],
@@ -57,9 +57,9 @@ export class Residency {
   }
 
   /**
-   * Loads a variant, one at a time; whoever asks for the same one waits for the same load.
-   * @throws SLW_MEMORY_EXCEEDED when it cannot fit, however much is unloaded; SLW_MODEL_NOT_READY when another version has
-   *   taken its place; the model's own error
+   * Loads a variant, one at a time; concurrent calls for one variant share its load.
+   * @throws SLW_MEMORY_EXCEEDED when the variant cannot fit, however much is unloaded; SLW_MODEL_NOT_READY when another
+   *   version has replaced it; the model's own error
    */
   load(variant: Variant, { gentle, ofChange }: { readonly gentle: boolean; readonly ofChange: boolean }): Promise<LoadTimes> {
     const going = this.#loading.get(variant)
@@ -75,7 +75,7 @@ export class Residency {
       } finally {
         this.#loading.delete(variant)
       }
-      // Those who waited for this one take their places in its queue before the next load may unload it.
+      // Requests that waited for this load take their places in the queue before the next load may unload the variant.
       await nextTurn()
     })
     void this.#workOff()
@@ -90,7 +90,7 @@ export class Residency {
   }
 
   async #load(variant: Variant, gentle: boolean): Promise<LoadTimes> {
-    // While it waited for its turn, and again while others gave way.
+    // The variant may have been retired while it waited for its turn, and again while others were unloaded.
     requireWanted(variant)
     await this.#makeRoom(variant, Math.max(this.#expected(variant), await weightsOnDisk(variant.spec.path)))
     requireWanted(variant)
@@ -104,14 +104,14 @@ export class Residency {
   }
 
   /**
-   * A single measurement is off by what lay around or was used again, either way: the mean with those before, so that what
-   * a model is thought to take neither grows with every load nor falls to nothing.
+   * Mean of a measurement and those before. Leftover and reused memory distort a single measurement either way: with the mean
+   * the size of a model neither grows with every load nor falls to zero.
    */
   #settle(measured: number, known: number | undefined): number {
     return known === undefined ? measured : (measured + known) / 2
   }
 
-  /** What it took last time; else what models here take on average. */
+  /** Expected bytes of a variant: those of its last load, else the average of known models. */
   #expected(variant: Variant): number {
     const known = this.#sizes.get(contentKey(variant.spec))
     if (known !== undefined) return known
@@ -120,7 +120,7 @@ export class Residency {
     return this.#sizes.size === 0 ? 0 : sum / this.#sizes.size
   }
 
-  /** What versions took that are served no more says nothing about those that are. */
+  /** Forgets the sizes of versions that are no longer served: they say nothing about those that are. */
   forget(): void {
     const served = new Set([...this.#options.variants()].map((variant) => contentKey(variant.spec)))
     for (const key of this.#sizes.keys()) if (!served.has(key)) this.#sizes.delete(key)
@@ -134,7 +134,7 @@ export class Residency {
       const victim = this.#leastRecentlyUsed(variant)
       const fixedBytes = this.#fixedBytes(variant)
       const size = needed === 0 ? (variant.memoryBytes ?? 0) : needed
-      // For what would not fit even then, nobody is unloaded.
+      // Nothing is unloaded for a model that would not fit even then.
       if (victim === undefined || fixedBytes + size > budgetBytes) {
         const { endpoint, version } = variant.subject
         const refusal = new SlipwayError(
@@ -148,7 +148,7 @@ export class Residency {
     }
   }
 
-  /** Bytes of what stays loaded, beside the wanted one, whatever is unloaded for it. */
+  /** Bytes of the variants, beside the wanted one, that cannot be unloaded for it. */
   #fixedBytes(wanted: Variant): number {
     let sum = 0
     for (const variant of this.#options.variants())
@@ -156,7 +156,7 @@ export class Residency {
     return sum
   }
 
-  /** Idle ones first. */
+  /** Idle variants come first. */
   #leastRecentlyUsed(wanted: Variant): Variant | undefined {
     let oldest: Variant | undefined
     for (const variant of this.#options.variants()) {
@@ -168,13 +168,13 @@ export class Residency {
     return oldest
   }
 
-  /** For a version that is loaded beside them those of its endpoint stay: one of them is what it is to replace. */
+  /** Whether a variant may be unloaded for a wanted one. Where that is loaded beside its endpoint's versions, to replace one, they stay. */
   #mayGiveWay(variant: Variant, wanted: Variant): boolean {
     if (variant.loaded === undefined || variant.phase !== 'ready') return false
     return variant.subject.endpoint !== wanted.subject.endpoint || !this.#options.isBeside(wanted)
   }
 
-  /** Unloads a variant; what it has accepted is answered first. */
+  /** Unloads a variant; its accepted requests are answered first. */
   async evict(variant: Variant): Promise<void> {
     const { log, observer } = this.#options
     await variant.unload()
@@ -183,7 +183,7 @@ export class Residency {
   }
 }
 
-/** @throws SLW_MODEL_NOT_READY for a version that nobody will ask any more */
+/** @throws SLW_MODEL_NOT_READY for a version that is no longer served */
 function requireWanted({ retired, subject: { endpoint, version } }: Variant): void {
   if (retired) throw new SlipwayError('SLW_MODEL_NOT_READY', `model "${endpoint}" version ${version} is served no more; ask again`)
 }

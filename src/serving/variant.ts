@@ -24,16 +24,16 @@ import type { LoadOptions, LoadTimes, OpenModel } from './load.ts'
 import type { Observer, Subject } from './observe/events.ts'
 import type { Cancel, OnPart, Settle, WorkResult } from './scheduler/scheduler.ts'
 
-/** How long what waits may wait for an instance to come back, where it is to be unloaded. */
+/** Time that waiting requests of a variant being unloaded have for an instance to come back. */
 const STRANDED_MS = 1000
 
-/** How much a load may hurry. */
+/** Manner of a load: see `LoadOptions`. */
 export type LoadManner = Pick<LoadOptions, 'gentle' | 'measured'>
 
 export interface VariantOptions {
   readonly endpoint: string
   readonly spec: VariantSpec
-  /** What the server file, environment and flags say: over those of the package. */
+  /** Settings of the server file, environment and flags: they override those of the package. */
   readonly servingOverrides: ServingOptions
   readonly cores: number
   readonly clock: Clock
@@ -73,7 +73,7 @@ export interface VariantStatus {
   /** Why it is not ready. */
   readonly reason: string | undefined
   readonly failure: LoadFailure | undefined
-  /** Bytes that loading it took, as measured. */
+  /** Bytes that loading the version took, as measured. */
   readonly memoryBytes: number | undefined
   readonly instances: readonly SlotStatus[]
 }
@@ -87,7 +87,7 @@ export interface InferRequest {
   readonly deadlineMs: number
   /** Request parameters that change a run; requests with different ones never share it. */
   readonly parametersKey?: string | undefined
-  /** Wants the answer in parts, as they come. */
+  /** Takes the answer in parts, as they come. */
   readonly onPart?: OnPart | undefined
 }
 
@@ -103,15 +103,15 @@ export class Variant {
   #cache: ResponseCache<InferRequest> | undefined
   #closing: Promise<void> | undefined
   #retired = false
-  /** It has been unloaded before: whatever it is now, a request may load it. */
+  /** Whether the variant has been unloaded before: a request may then load it, whatever its phase. */
   #onDemand = false
   #signature: Signature | undefined
   #loadFailures = 0
   #retryAtMs = 0
   #streams = 0
-  /** Requested outputs, all of them, in order: the usual case needs no list of its own. */
+  /** All outputs in order: the usual request shares this list and needs none of its own. */
   #allOutputs: readonly string[] = []
-  /** Bytes that loading it took, measured by whoever had it loaded. */
+  /** Bytes that loading the version took, as measured; set by `Residency`. */
   memoryBytes: number | undefined
 
   constructor(options: VariantOptions) {
@@ -123,7 +123,7 @@ export class Variant {
 
   /**
    * Reads, loads, warms, probes and checks the model. A variant that was unloaded can be loaded again.
-   * @throws why it cannot be served; `status` then says so too
+   * @throws why the model cannot be served; `status` then says so too
    */
   async load(how: LoadManner): Promise<LoadTimes> {
     const { subject } = this
@@ -249,7 +249,7 @@ export class Variant {
     return this.ready ? undefined : 'no instance is ready: each has ended and is backing off'
   }
 
-  /** Also of one that was unloaded; undefined until it has been loaded, and where that failed. */
+  /** Kept after an unload; undefined before the first load, and after a failed one. */
   get signature(): Signature | undefined {
     return this.#loaded?.signature ?? (this.#phase === 'unloaded' ? this.#signature : undefined)
   }
@@ -259,29 +259,29 @@ export class Variant {
     return this.#loaded
   }
 
-  /** Not in memory, and a request may have it loaded. */
+  /** Whether the variant is not in memory and a request may load it. */
   get dormant(): boolean {
     if (!this.#onDemand || this.#phase === 'ready') return false
     return this.#phase !== 'failed' || this.#options.clock.monotonicMs() >= this.#retryAtMs
   }
 
-  /** Its load failed for something that may have passed, and no request will have it loaded again. */
+  /** Whether a load that failed for a passing cause is due for another try, which no request will start. */
   get retryDue(): boolean {
     if (this.#phase !== 'failed' || this.#onDemand || this.#failure === undefined) return false
     return !filesAreToBlame(this.#failure.code) && this.#options.clock.monotonicMs() >= this.#retryAtMs
   }
 
-  /** It has served and given its memory back: a request has it loaded, whatever it is now. */
+  /** Whether the variant has been unloaded before: requests load it, whatever its phase. */
   get onDemand(): boolean {
     return this.#onDemand
   }
 
-  /** Another version has taken its place, or none: what it accepted is still answered, new requests go elsewhere. */
+  /** Whether the variant is out of use, replaced or not: accepted requests are still answered, new ones go elsewhere. */
   get retired(): boolean {
     return this.#retired
   }
 
-  /** Neither runs nor expects anything. */
+  /** Whether no request runs, waits or holds a place. */
   get idle(): boolean {
     const scheduler = this.#loaded?.scheduler
     return scheduler === undefined || (scheduler.inFlight === 0 && scheduler.reserved === 0)
@@ -319,8 +319,8 @@ export class Variant {
       settle(undefined, request.onPart === undefined ? empty : { ...empty, outputs: [] })
       return () => {}
     }
-    // Golden examples are asked before the version is ready: they are to be answered by runs.
-    // An answer in parts is not kept.
+    // Golden examples are asked before the version is ready: runs must answer them, not the cache.
+    // Answers in parts are not cached.
     if (this.#cache !== undefined && this.#phase === 'ready' && request.onPart === undefined) return this.#cache.submit(request, settle)
     return this.#enqueue(loaded, request, settle)
   }
@@ -331,7 +331,7 @@ export class Variant {
   }
 
   #batchKey(request: InferRequest, { shapesVary, signature }: Loaded): string {
-    // Parts have one reader.
+    // An answer in parts goes to one request only.
     if (request.onPart !== undefined) return `parts ${this.#streams++}`
     let key = request.parametersKey ?? ''
     if (request.outputs !== this.#allOutputs) key += `|${request.outputs.join()}`
@@ -353,14 +353,14 @@ export class Variant {
     }
   }
 
-  /** New requests go to whoever has taken its place. */
+  /** Takes the variant out of use: new requests go elsewhere. */
   retire(): void {
     this.#retired = true
   }
 
   /**
    * Takes no new requests and resolves when those accepted are answered. Where all instances have ended and none is back within a
-   * second, what waits for them is told to come again: whoever waits for this (a load that needs the memory, say) would wait for long.
+   * second, waiting requests are refused with a time to retry: else a load that needs the memory, say, would wait for long.
    */
   async drain(): Promise<void> {
     const loaded = this.#loaded
@@ -379,8 +379,8 @@ export class Variant {
   }
 
   /**
-   * Answers what it has accepted and gives its memory back; the next request has it loaded again.
-   * @param refusal why it cannot be in memory, where it is not for others that it leaves
+   * Answers the accepted requests and frees the memory; the next request loads the variant again.
+   * @param refusal why the variant cannot be in memory, where it is not unloaded to make room for others
    */
   async unload(refusal?: SlipwayError): Promise<void> {
     this.#phase = 'unloaded'
@@ -415,7 +415,7 @@ export class Variant {
   }
 }
 
-/** A callback's end as a promise. */
+/** Result of a settle callback as a promise. */
 function settled(start: (settle: Settle) => unknown): Promise<WorkResult> {
   return new Promise((resolve, reject) => {
     start((error, result) =>
@@ -433,7 +433,7 @@ function inlineRunner(instance: Instance): { readonly available: boolean; run: I
   }
 }
 
-/** Zero rows in, zero rows out: nothing is run, as few operators are made for it. */
+/** Zero rows in, zero rows out: nothing is run, as few operators support zero rows. */
 function emptyResult(loaded: Loaded, outputs: readonly string[]): WorkResult {
   const specs = new Map(loaded.signature.outputs.map((output) => [output.name, output]))
   return {
@@ -458,7 +458,7 @@ function requestedOf(all: readonly string[], names: readonly string[] | undefine
   return names
 }
 
-/** `x FP32 [-1, 20]`, as people read it. */
+/** Text of a tensor's spec: `x FP32 [-1, 20]`. */
 export function describeSpec(spec: { name: string; datatype: string; shape: readonly number[]; anyRank?: boolean }): string {
   return `${spec.name} ${spec.datatype} ${spec.anyRank === true ? '[any shape]' : formatShape(spec.shape)}`
 }

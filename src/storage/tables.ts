@@ -1,6 +1,6 @@
 import type { Table } from './sql/schema.ts'
 
-/** The tables of work in the background, as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
+/** Tables of background work, as Kysely sees them; the migrations document them. Times are UTC epoch milliseconds, flags 0 or 1. */
 export interface StorageTables {
   leases: LeasesRow
   work_items: WorkItemsRow

@@ -10,9 +10,9 @@ import type { WindowFolders } from './folders.ts'
 
 export interface AbandonedOptions {
   readonly folders: WindowFolders
-  /** Our own folder is none of them. */
+  /** Name of this server, whose own folder is left out. */
   readonly server: string
-  /** One that speaks for a server of that name. */
+  /** Client in the name of that server. */
   readonly clientOf: (server: string) => Pick<ControlPlaneClient, 'sendWindows'> & Disposable
   readonly bounds: Omit<BufferOptions, 'folder'>
   readonly clock: Clock
@@ -21,12 +21,12 @@ export interface AbandonedOptions {
 
 const LOOK_EVERY_MS = 60_000
 const FIRST_LOOK_MS = 2000
-/** For so long a folder is free between two requests: longer than whoever waits for it pauses. */
+/** Time that a folder is free between two requests: longer than the pauses of a server that waits for it. */
 const FREE_MS = 250
-/** What is older the control plane does not take: it may have been counted. */
+/** Age from which the control plane does not accept windows: they may have been counted. */
 const LIFE_MS = 9 * 24 * 3600 * 1000
 
-/** Sends the windows of servers that ran on this machine under another name and did not come to send them: a container has another name each time. */
+/** Sends windows that servers of other names left unsent on this machine: a container has another name each time. */
 export class AbandonedWindows implements AsyncDisposable {
   readonly #options: AbandonedOptions
   readonly #ended = new AbortController()
@@ -58,7 +58,7 @@ export class AbandonedWindows implements AsyncDisposable {
     }
   }
 
-  /** One request, after which the folder is free for whoever it belongs to. @returns whether there is more that can be sent now */
+  /** Sends one request, after which the folder is free for its server. @returns whether there is more that can be sent now */
   async #sendSome(server: string): Promise<boolean> {
     const { folders, clientOf, bounds, clock, log } = this.#options
     using folder = await folders.tryTake(server)

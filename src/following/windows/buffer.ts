@@ -22,25 +22,25 @@ export interface Unsent {
 interface Entry {
   readonly name: string
   readonly bytes: number
-  /** It may have arrived: it is sent again as it is, and not merged. */
+  /** The file may have arrived: it is sent again as it is, and not merged. */
   readonly sent: boolean
 }
 
-/** Files that are sent together, and their bytes: a request takes 8 MiB. */
+/** Limits of the files that are sent together, in number and bytes: a request takes 8 MiB. */
 const BATCH = 60
 const BATCH_BYTES = 4 * 1024 * 1024
 const MINUTE_MS = 60_000
 const HOUR_MS = 3_600_000
 
 /**
- * Windows that have not arrived yet, on disk: one file for each cut, named so that the oldest sorts first. It stays within its bounds by
- * merging the oldest: first those of a minute, then those of an hour.
+ * Windows that have not arrived yet, on disk: one file for each cut, named so that the oldest sorts first. The buffer stays within its
+ * bounds by merging the oldest files: first those of a minute, then those of an hour.
  */
 export class WindowBuffer {
   readonly #options: BufferOptions
-  /** One thing at a time: what is merged is not sent meanwhile. */
+  /** One operation at a time: files are not sent while they are merged. */
   readonly #turns = new Turns()
-  /** Windows that were given up: nothing older could be merged, or the control plane will never take them. */
+  /** Number of windows given up: no files could be merged, or the control plane will never accept them. */
   dropped = 0
 
   private constructor(options: BufferOptions) {
@@ -67,9 +67,9 @@ export class WindowBuffer {
   }
 
   /**
-   * The oldest that are to be sent. Until they are done or put back, the same ones are given again, as they may have arrived.
-   * @param most files, at least 1
-   * @returns undefined where there are none
+   * The oldest windows that are to be sent. Until they are done or given up, the same ones are returned again, as they may have arrived.
+   * @param most upper limit of files, at least 1
+   * @returns undefined where there are no windows
    */
   next(most = BATCH): Promise<Unsent | undefined> {
     return this.#turns.take(() => this.#next(most))
@@ -93,18 +93,18 @@ export class WindowBuffer {
     return names.length === 0 ? await this.#next(most) : { names, windows }
   }
 
-  /** Begin of the newest, UTC epoch milliseconds; undefined where there are none. */
+  /** Start of the newest window, UTC epoch milliseconds; undefined where there are none. */
   async newestMs(): Promise<number | undefined> {
     const newest = (await this.#entries()).at(-1)
     return newest === undefined ? undefined : Number(newest.name.split('-', 1)[0])
   }
 
-  /** They have arrived. */
+  /** Removes files whose windows have arrived. */
   async done(names: readonly string[]): Promise<void> {
     for (const name of names) await rm(join(this.#options.folder, name), { force: true })
   }
 
-  /** They will never be taken. */
+  /** Removes files whose windows will never be accepted, and counts these as dropped. */
   async giveUp({ names, windows }: Unsent): Promise<void> {
     this.dropped += windows.length
     await this.done(names)
@@ -143,7 +143,7 @@ export class WindowBuffer {
         await rm(join(folder, oldest.name), { force: true })
       } else {
         const [first, second] = await Promise.all(pair.map(({ name }) => this.#read(name)))
-        // The name says which windows are in it: those of the first are there until the second file is gone.
+        // The merged windows get the name of the first file, which stays as it is until the second file is gone.
         if (first !== undefined && second !== undefined) {
           await writeWhole(
             join(folder, `${pair[0].name}.merging`),
@@ -156,7 +156,7 @@ export class WindowBuffer {
     }
   }
 
-  /** Merging two files is one step: what is found half-way at a start is done to its end. */
+  /** Ends a merge of two files, also one that was found unfinished at a start: merging is atomic. */
   async #finishMerge(name: string): Promise<void> {
     const { folder } = this.#options
     const { of, windows } = JSON.parse(await readFile(join(folder, name), 'utf8')) as { of: string; windows: unknown[] }
@@ -165,13 +165,13 @@ export class WindowBuffer {
     await rm(join(folder, name), { force: true })
   }
 
-  /** Of a process that was killed. */
+  /** Ends the merges of a process that was killed. */
   async #recover(): Promise<void> {
     for (const name of await readdir(this.#options.folder)) if (name.endsWith('.merging')) await this.#finishMerge(name)
   }
 }
 
-/** Undefined where it is not whole, or none of ours. */
+/** Undefined where the text is cut off or invalid. */
 function windowsOf(text: string): ObservationWindow[] | undefined {
   try {
     const read = (JSON.parse(text) as unknown[]).map(readWindow)
@@ -181,7 +181,7 @@ function windowsOf(text: string): ObservationWindow[] | undefined {
   }
 }
 
-/** At least one, and as many as a request takes. */
+/** At least one entry, and as many as a request takes. */
 function batchOf(entries: readonly Entry[], most: number): Entry[] {
   let bytes = 0
   return entries.slice(0, most).filter((entry, index) => (bytes += entry.bytes) <= BATCH_BYTES || index === 0)
@@ -192,7 +192,7 @@ function nameOf({ key: { startMs, bootId, sequence } }: ObservationWindow): stri
   return `${String(startMs).padStart(15, '0')}-${bootId}-${String(sequence).padStart(9, '0')}.json`
 }
 
-/** The two oldest of one start of the server that lie in one span of time. */
+/** The two oldest files of the same start of the server that lie in the same span of time. */
 function oldestPair(entries: readonly Entry[], spanMs: number): readonly [Entry, Entry] | undefined {
   const spanOf = ({ name }: Entry): string => {
     const [startMs = '', bootId = ''] = name.split('-')

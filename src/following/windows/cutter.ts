@@ -9,13 +9,13 @@ export interface CutterOptions {
   readonly bootId: string
 }
 
-/** Of what versions see, that which windows are made of. */
+/** The series of a version that go into windows. */
 const IN_WINDOWS = new Set(['request_seconds', 'queue_seconds', 'compute_seconds', 'rejected', 'rows'])
 
-/** Cuts what a server sees into windows of event time: each holds what has come since the one before. */
+/** Cuts the observations of a server into windows of event time: each holds the growth since the one before. */
 export class WindowCutter {
   readonly #options: CutterOptions
-  /** What there was at the last cut. */
+  /** The series at the last cut. */
   #before: ReadonlyMap<string, Observed['series']> = new Map()
   #fromMs: number
   #sequence = 0
@@ -27,8 +27,8 @@ export class WindowCutter {
   }
 
   /**
-   * What has come since the last time; nothing of a version that was not asked. Where there is less than before, some of the processes
-   * that it is the sum of tell of the segment no more: that was counted.
+   * The growth since the last cut; nothing of a version without requests. Where a sum is less than before, some of its processes no longer
+   * report the segment: their part has been counted.
    */
   cut(observed: readonly Observed[], nowMs: number): ObservationWindow[] {
     const endMs = Math.max(onGrid(nowMs), this.#fromMs + WINDOW_MS)
@@ -50,15 +50,15 @@ export class WindowCutter {
         series: grown,
       })
     }
-    // What is not told of any more begins at nothing when it comes back.
+    // A series that is no longer reported starts at zero when it comes back.
     this.#before = seen
-    // A clock that was put back does not make windows of a time before.
+    // After a clock was put back, the next window begins at the new time.
     this.#fromMs = Math.max(onGrid(nowMs), nowMs < this.#fromMs ? onGrid(nowMs) : endMs)
     return windows
   }
 }
 
-/** How long until the next window ends. */
+/** Time until the next window ends, milliseconds. */
 export function untilNextCut(nowMs: number): number {
   return onGrid(nowMs) + WINDOW_MS - nowMs
 }

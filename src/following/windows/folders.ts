@@ -6,21 +6,21 @@ import { apiAddress, DEFAULT_ENVIRONMENT } from '../../contract/api-address.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { tryLock } from '../../core/file-lock.ts'
 
-/** A folder for windows that is ours until it is let go. */
+/** A folder for windows that is locked by this process until it is disposed of. */
 export interface WindowFolder extends Disposable {
   readonly server: string
   readonly path: string
 }
 
 const LOOK_EVERY_MS = 100
-/** Whoever sends what a server has left lets it go well within this time. */
+/** Time to wait for a folder: a process that sends abandoned windows lets it go well within this time. */
 const TAKE_MS = 20_000
 
 /**
- * Where the servers of a machine keep windows for one control plane:
+ * The folders in which the servers of a machine keep windows for one control plane:
  *
- *     windows/PLANE/SERVER/          of a server; PLANE is the digest of URL and environment
- *     locks/windows-PLANE-SERVER     held by the server as long as it runs, or by another one that sends what it has left
+ *     windows/PLANE/SERVER/          windows of a server; PLANE is the digest of URL and environment
+ *     locks/windows-PLANE-SERVER     held by the server as long as it runs, or by another one that sends its abandoned windows
  */
 export class WindowFolders {
   readonly #store: string
@@ -34,8 +34,8 @@ export class WindowFolders {
 
   /**
    * The folder of a server.
-   * @param waitMs for whoever has it
-   * @throws SLW_CONFLICT where another process is the server of that name; what the file system says; the reason of the signal
+   * @param waitMs time to wait for another process that has the folder
+   * @throws SLW_CONFLICT where another process is the server of that name; errors of the file system; the reason of the signal
    */
   async take(server: string, signal: AbortSignal, waitMs: number = TAKE_MS): Promise<WindowFolder> {
     for (const end = performance.now() + waitMs; ;) {
@@ -50,7 +50,7 @@ export class WindowFolders {
     }
   }
 
-  /** Names of those who have left windows, running or not. */
+  /** Names of the servers that have windows here, running or not. */
   async servers(): Promise<string[]> {
     return await this.#serversOf(this.#plane)
   }
@@ -60,7 +60,7 @@ export class WindowFolders {
     return names.map((name) => decodeURIComponent(name))
   }
 
-  /** Removes what is of control planes that nobody here follows any more, where nothing was written since. @param beforeMs UTC epoch milliseconds */
+  /** Removes folders of other control planes that are free and were last written before `beforeMs`, UTC epoch milliseconds. */
   async sweepOthers(beforeMs: number): Promise<void> {
     for (const plane of await readdir(join(this.#store, 'windows')))
       for (const server of plane === this.#plane ? [] : await this.#serversOf(plane)) {
@@ -87,7 +87,7 @@ export class WindowFolders {
     return { server, path, [Symbol.dispose]: () => lock[Symbol.dispose]() }
   }
 
-  /** Nobody needs it any more. */
+  /** Removes a folder that is no longer needed. */
   async remove({ path }: WindowFolder): Promise<void> {
     await rm(path, { recursive: true, force: true })
   }

@@ -8,14 +8,14 @@ import type { SendOptions } from './send.ts'
 
 export interface PusherOptions extends SendOptions {
   readonly cutter: WindowCutter
-  /** What the server sees. */
+  /** The observations of the server. */
   readonly observed: () => Promise<readonly Observed[]>
 }
 
-/** Cuts that wait in memory for the disk: an hour. */
+/** Upper limit of cuts that wait in memory for the disk: an hour. */
 const UNKEPT_MAX = 360
 
-/** Windows are kept on disk before they are sent, and stay there until they have arrived. */
+/** Cuts and sends windows: they are kept on disk before they are sent, and stay there until they have arrived. */
 export class WindowPusher implements AsyncDisposable {
   readonly #options: PusherOptions
   readonly #ended = new AbortController()
@@ -32,7 +32,7 @@ export class WindowPusher implements AsyncDisposable {
   start(): void {
     const { clock } = this.#options
     this.#cancel = clock.after(untilNextCut(clock.epochMs()), () => {
-      // However long sending takes, the next window is cut in time.
+      // The next window is cut in time, however long sending takes.
       void this.#cut().finally(() => {
         if (this.#ended.signal.aborted) return
         this.start()
@@ -41,7 +41,7 @@ export class WindowPusher implements AsyncDisposable {
     })
   }
 
-  /** What troubles it; undefined where nothing does. */
+  /** The current problem; undefined where there is none. */
   get trouble(): string | undefined {
     return this.#trouble
   }

@@ -14,9 +14,9 @@ export interface SendOptions {
 }
 
 /**
- * Sends what a buffer holds. What does not arrive stays there.
- * @param requests how many at most
- * @returns `all` where nothing is left: it has arrived, or was given up; `some` after so many requests; `stuck` where they cannot be sent now
+ * Sends the windows of a buffer. Those that do not arrive stay there.
+ * @param requests upper limit of requests
+ * @returns `all` where no window is left: all have arrived, or were given up; `some` after so many requests; `stuck` where sending fails
  */
 export async function sendWindows(
   { buffer, client, server, clock, log }: SendOptions,
@@ -32,7 +32,7 @@ export async function sendWindows(
         await client.sendWindows(server, unsent.windows, clock.epochMs(), signal)
       } catch (error) {
         if (!isForGood(error)) throw error
-        // One that will never be taken does not hold up the others: they go one by one.
+        // A window that will never be accepted does not hold up the others: files are sent one by one.
         if (unsent.names.length > 1) most = 1
         else {
           log.error({}, `windows are given up, as the control plane refuses them: ${messageOf(error)}`)
@@ -45,13 +45,13 @@ export async function sendWindows(
     }
     return 'all'
   } catch (error) {
-    // They are kept; the next time is soon.
+    // The windows are kept for the next attempt.
     log.debug({}, `windows not sent: ${messageOf(error)}`)
     return 'stuck'
   }
 }
 
-/** It will be refused however often it is sent. */
+/** Whether a refusal is permanent. */
 function isForGood(error: unknown): boolean {
   return isSlipwayError(error) && [400, 409, 413, 422].includes(error.kind.http)
 }

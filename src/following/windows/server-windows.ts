@@ -15,21 +15,21 @@ export interface ServerWindowsOptions {
   readonly server: string
   readonly cutter: WindowCutter
   readonly client: Pick<ControlPlaneClient, 'sendWindows'>
-  /** One that speaks for another server that ran here. */
+  /** Client in the name of another server that ran on this machine. */
   readonly clientOf: (server: string) => Pick<ControlPlaneClient, 'sendWindows'> & Disposable
-  /** What the server sees. */
+  /** The observations of the server. */
   readonly observed: () => Promise<readonly Observed[]>
   readonly clock: Clock
   readonly log: Logger
 }
 
-/** Files that wait for the control plane: a day of cuts, then they are merged. */
+/** Limits of the files that wait for the control plane: a day of cuts, then they are merged. */
 const BOUNDS = { filesMax: 8640, bytesMax: 64 * 1024 * 1024 }
 
-/** After what kept the folder from us. */
+/** Pause after a failure to open the folder. */
 const AGAIN_MS = 5000
 
-/** The windows of a server, and of those that ran here before it. Serving does not wait for any of it. */
+/** The windows of a server, and of servers that ran here before it. Serving does not wait for them. */
 export class ServerWindows implements AsyncDisposable {
   readonly #options: ServerWindowsOptions
   readonly #ended = new AbortController()
@@ -42,7 +42,7 @@ export class ServerWindows implements AsyncDisposable {
     this.#options = options
   }
 
-  /** What troubles them; undefined where nothing does. */
+  /** The current problem; undefined where there is none. */
   get trouble(): string | undefined {
     return this.#trouble ?? this.#pusher?.trouble
   }
@@ -68,14 +68,14 @@ export class ServerWindows implements AsyncDisposable {
       }
   }
 
-  /** What was counted until the folder is ours comes with the first window. */
+  /** Observations that were counted before the folder was taken come with the first window. */
   async #open(): Promise<void> {
     const { folders, server, log, clock, clientOf } = this.#options
     await using opened = new AsyncDisposableStack()
     const folder = opened.use(await folders.take(server, this.#ended.signal))
     const buffer = await WindowBuffer.open({ folder: folder.path, ...BOUNDS })
     const left = opened.use(new AbandonedWindows({ folders, server, clientOf, bounds: BOUNDS, clock, log }))
-    // Ended first: what was seen last is kept before anything else is waited for.
+    // Ended first: the last observations are kept before anything else is waited for.
     this.#pusher = opened.use(new WindowPusher({ ...this.#options, buffer }))
     this.#held.use(opened.move())
     this.#pusher.start()

@@ -2,9 +2,9 @@ import { fieldOf } from './reference.ts'
 import type { SecretReference } from './reference.ts'
 
 /**
- * Reads a secret of AWS Secrets Manager, with the credentials and the region that AWS's own tools would use. A field is one of a secret
- * that is a JSON object.
- * @throws what went wrong, without a value
+ * Reads a secret of AWS Secrets Manager, with the credentials and the region that AWS's own tools would use. A field is read from a
+ * secret that is a JSON object.
+ * @throws errors without a value
  */
 export async function readAwsSecret(
   { id, field }: Extract<SecretReference, { kind: 'aws-sm' }>,
@@ -31,7 +31,7 @@ function objectOf(text: string): Record<string, unknown> {
     const value = JSON.parse(text) as Record<string, unknown> | null
     if (value !== null) return value
   } catch {
-    // What it is instead is not for messages.
+    // The error of the parser may quote the secret.
   }
   throw new Error('it is no JSON object, so it has no fields')
 }

@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 
-/** Where a secret is, and not the secret itself. */
+/** The place of a secret, and not the secret itself. */
 export type SecretReference =
   | { readonly kind: 'env'; readonly name: string }
   | { readonly kind: 'file'; readonly path: string }
@@ -46,7 +46,7 @@ export function secretReference(setting: string, text: string): SecretReference 
   }
 }
 
-/** For messages: where it is. */
+/** The place of a secret, for messages. */
 export function placeOfSecret(reference: SecretReference): string {
   switch (reference.kind) {
     case 'env':
@@ -60,7 +60,7 @@ export function placeOfSecret(reference: SecretReference): string {
   }
 }
 
-/** One field of a secret that is an object. @throws where it is not there; what else there is, is not for messages */
+/** One field of a secret that is an object. @throws where the field is missing; the error does not show the others */
 export function fieldOf(secret: Readonly<Record<string, unknown>> | null | undefined, field: string): string {
   const value = secret?.[field]
   if (value === undefined || value === null) throw new Error(`it has no field "${field}"`)

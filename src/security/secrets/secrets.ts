@@ -10,15 +10,15 @@ import type { Logger } from '../../core/log.ts'
 import type { SecretReference } from './reference.ts'
 
 export interface SecretsOptions {
-  /** Where `env:` looks, and where VAULT_ADDR and AWS_REGION stand. Default: the environment of the process. */
+  /** Environment for `env:`, VAULT_ADDR and AWS_REGION. Default: the one of the process. */
   readonly environment?: Readonly<Record<string, string | undefined>>
   readonly clock?: Clock
   readonly log?: Pick<Logger, 'warn'>
 }
 
-/** How long a value is used before it is looked up again: so soon a rotation takes hold. */
+/** Time that a value is used before it is looked up again: a rotation takes effect within it. */
 const FRESH_MS = 30_000
-/** For how long a value that was known is used while its place cannot be asked. */
+/** Time that a known value is used while its place cannot be asked. */
 const STALE_MS = 3600_000
 
 interface Known {
@@ -26,7 +26,7 @@ interface Known {
   readonly atMs: number
 }
 
-/** A secret that is looked up when it is needed. Printed, logged or written as JSON it is only where it lies. */
+/** A secret that is looked up when it is needed. Printed, logged or written as JSON, it shows only its place. */
 export class Secret {
   readonly #reference: SecretReference
   readonly #secrets: Secrets
@@ -54,7 +54,7 @@ export class Secret {
   }
 }
 
-/** Looks secrets up by reference, late, and again after a while: who rotates one restarts nothing. */
+/** Looks secrets up by reference, when needed and again after a while: a rotation needs no restart. */
 export class Secrets {
   readonly #environment: Readonly<Record<string, string | undefined>>
   readonly #clock: Clock
@@ -67,7 +67,7 @@ export class Secrets {
     this.#log = log
   }
 
-  /** @param setting for messages. @throws SLW_CONFIG_INVALID for what is no reference, without repeating it */
+  /** @param setting for messages. @throws SLW_CONFIG_INVALID for text that is no reference, without repeating it */
   secret(setting: string, text: string): Secret {
     return new Secret(secretReference(setting, text), this)
   }

@@ -5,9 +5,9 @@ import type { SecretReference } from './reference.ts'
 const TIMEOUT_MS = 10_000
 
 /**
- * Reads a field of a secret of Vault's KV engine, version 2 (`GET /v1/MOUNT/data/PATH`), as Vault's own clients are told where and how:
+ * Reads a field of a secret of Vault's KV engine, version 2 (`GET /v1/MOUNT/data/PATH`), with the variables of Vault's own clients:
  * VAULT_ADDR, VAULT_NAMESPACE, and VAULT_TOKEN or the file VAULT_TOKEN_FILE, which is read anew each time.
- * @throws what went wrong, without a value
+ * @throws errors without a value
  */
 export async function readVaultSecret(
   { mount, path, field }: Extract<SecretReference, { kind: 'vault' }>,

@@ -6,7 +6,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import type { Cancel, Settle, WorkResult } from '../scheduler/scheduler.ts'
 import type { CachedAnswer, CacheStore } from './store.ts'
 
-/** What decides an answer, and until when it is wanted. */
+/** The parts of a request that decide its answer, and its deadline. */
 export interface CacheableRequest {
   readonly inputs: readonly Tensor[]
   readonly outputs: readonly string[]
@@ -14,28 +14,28 @@ export interface CacheableRequest {
   readonly deadlineMs: number
 }
 
-/** Runs a request whose answer is not there. @throws what a full queue says */
+/** Runs a request whose answer is not cached. @throws the error of a full queue */
 export type Run<R> = (request: R, settle: Settle) => Cancel
 
-/** One who waits for an answer that is on its way. */
+/** A request that waits for an answer on its way. */
 interface Waiter<R> {
   readonly request: R
   readonly settle: Settle
   readonly joinedMs: number
-  /** Undefined for the one whose request runs: the scheduler watches over its time. */
+  /** Undefined for the leader of a flight: the scheduler watches its deadline. */
   cancelTimer: (() => void) | undefined
 }
 
-/** One run, and all who wait for its answer: whoever has been told has left. */
+/** One run, and the requests that still wait for its answer. */
 interface Flight<R> {
   readonly key: Buffer
   readonly waiters: Set<Waiter<R>>
-  /** Whose request runs; it may have gone away since. */
+  /** The waiter whose request runs; its caller may have gone away since. */
   leader: Waiter<R>
   cancel: Cancel
 }
 
-/** A request, and where its answer would be kept. */
+/** A request, and the key and digest of its answer in the store. */
 interface Asked<R> {
   readonly request: R
   readonly settle: Settle
@@ -43,12 +43,12 @@ interface Asked<R> {
   readonly digest: string
 }
 
-/** Ends that say something of the one who asked, and nothing of the answer. */
+/** Errors that concern only the leader of a flight, and say nothing of the answer. */
 const OF_THE_LEADER: ReadonlySet<string> = new Set(['SLW_DEADLINE_EXCEEDED', 'SLW_LATENCY_GOAL', 'SLW_CANCELLED'])
 
 /**
  * Answers of one version of one model. Equal requests that come while the first one runs wait for its answer; when the first
- * caller goes away, its run goes on for the others. Errors are never kept. It goes with its version.
+ * caller goes away, its run goes on for the others. Errors are never kept. The cache ends with its version.
  */
 export class ResponseCache<R extends CacheableRequest> {
   readonly #store: CacheStore
@@ -68,7 +68,7 @@ export class ResponseCache<R extends CacheableRequest> {
     return this.#store
   }
 
-  /** Runs that somebody waits for. */
+  /** Runs that requests wait for. */
   get flights(): number {
     return this.#flights.size
   }
@@ -82,7 +82,7 @@ export class ResponseCache<R extends CacheableRequest> {
     return found instanceof Promise ? this.#lookUp(asked, found) : this.#answer(asked, found)
   }
 
-  /** Waits for the store, and no longer than the request can wait. A store that fails knows nothing. */
+  /** Waits for the store, until the deadline of the request at most. A store that fails counts as a miss. */
   #lookUp(asked: Asked<R>, found: Promise<CachedAnswer | undefined>): Cancel {
     const { request, settle } = asked
     let cancel: Cancel | undefined
@@ -113,7 +113,7 @@ export class ResponseCache<R extends CacheableRequest> {
     }
   }
 
-  /** @returns what takes the timer back; undefined where the request can wait for ever */
+  /** @returns a function that cancels the timer; undefined where the request can wait for ever */
   #atDeadline(request: R, act: () => void): (() => void) | undefined {
     const leftMs = request.deadlineMs - this.#clock.monotonicMs()
     return Number.isFinite(leftMs) ? this.#clock.after(leftMs, act) : undefined
@@ -127,7 +127,7 @@ export class ResponseCache<R extends CacheableRequest> {
     const waiter: Waiter<R> = { request, settle, joinedMs: this.#clock.monotonicMs(), cancelTimer: undefined }
     const flight = this.#flights.get(digest)
     if (flight === undefined) return this.#lead(digest, key, waiter)
-    // Two requests with one digest: this has never been seen, and is no reason to give a wrong answer.
+    // Different requests with one digest: never seen so far, and no reason to give a wrong answer.
     if (!flight.key.equals(key)) return this.#run(request, settle)
     return this.#join(digest, flight, waiter)
   }
@@ -158,7 +158,7 @@ export class ResponseCache<R extends CacheableRequest> {
     return () => this.#leave(digest, flight, waiter)
   }
 
-  /** The run goes on for the others; without others it is given up. */
+  /** Removes a waiter. The run goes on for the others; without others it is given up. */
   #leave(digest: string, flight: Flight<R>, waiter: Waiter<R>, error = new SlipwayError('SLW_CANCELLED', GONE)): void {
     if (!flight.waiters.delete(waiter)) return
     waiter.cancelTimer?.()

@@ -1,14 +1,14 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 
-/** An answer that is kept. Its tensors are shared by all who get it, and never changed. */
+/** An answer that is kept. Its tensors are shared by all requests that get it, and never changed. */
 export interface CachedAnswer {
   readonly outputs: readonly Tensor[]
 }
 
 /**
- * Where answers are kept. The key is compared in full: a digest only finds the place. A store elsewhere answers with a
- * promise; one in memory at once.
+ * Store of answers. The key is compared in full: a digest only finds the entry. A remote store answers with a promise; one
+ * in memory at once.
  */
 export interface CacheStore {
   get(digest: string, key: Buffer): CachedAnswer | undefined | Promise<CachedAnswer | undefined>
@@ -16,7 +16,7 @@ export interface CacheStore {
   set(digest: string, key: Buffer, answer: CachedAnswer, bytes: number): void
   readonly entries: number
   readonly bytes: number
-  /** Answers that left to make room, or for their age. */
+  /** Answers that were removed to make room, or for their age. */
   readonly evictions: number
 }
 
@@ -33,13 +33,13 @@ interface Entry {
   readonly expiresMs: number
 }
 
-/** What an entry takes beside key and tensors: digest, shapes, objects. */
+/** Bytes of an entry beside key and tensors: digest, shapes, objects. */
 const ENTRY_BYTES = 512
 
-/** Answers in the memory of this process: bounded by bytes, the longest unused leave first, none older than its time. */
+/** Answers in the memory of this process: bounded by bytes, the least recently used leave first, none older than `ttlMs`. */
 export class MemoryStore implements CacheStore {
   readonly #options: MemoryStoreOptions
-  /** In the order of use, the longest unused first. */
+  /** In the order of use, the least recently used first. */
   readonly #entries = new Map<string, Entry>()
   #bytes = 0
   #evictions = 0

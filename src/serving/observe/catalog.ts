@@ -3,7 +3,7 @@ export interface MetricInfo {
   readonly type: 'counter' | 'gauge' | 'histogram'
   readonly help: string
   readonly labels: readonly string[]
-  /** How the values of several processes of one server become one. Default: sum. */
+  /** Operation that merges the values of several processes of one server. Default: sum. */
   readonly merge?: 'sum' | 'max' | 'min'
 }
 

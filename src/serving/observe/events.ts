@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import type { Decision } from '../router/decision.ts'
 
-/** Which version of which model answered, as every observation names it. */
+/** The version of a model that answered, as every observation names it. */
 export interface Subject {
   readonly endpoint: string
   readonly variant: string
@@ -9,17 +9,17 @@ export interface Subject {
   readonly version: string
 }
 
-/** From memory; together with an equal request that was running; by a run of its own. */
+/** Answered from memory; together with an equal request that was running; by a run of its own. */
 export type CacheResult = 'hit' | 'shared' | 'miss'
 
-/** One finished request: the single thing that the data plane tells of it. */
+/** One finished request: the only event that the data plane reports of it. */
 export interface RequestEvent {
   readonly requestId: string
   readonly predictionId: string
   readonly protocol: string
   /** Undefined when no model was reached (an unknown name, say): such a request makes no series of its own. */
   readonly subject: Subject | undefined
-  /** How it came to its variant; undefined as `subject`. */
+  /** Choice of the variant; undefined where `subject` is. */
   readonly decision: Decision | undefined
   /** HTTP status, or its equivalent. */
   readonly status: number
@@ -27,9 +27,9 @@ export interface RequestEvent {
   readonly errorMessage: string | undefined
   /** Monotonic milliseconds at arrival. */
   readonly startedMs: number
-  /** Milliseconds; the parts are 0 where the request never came so far. What is left after the run is the answer's making. */
+  /** Milliseconds; the parts are 0 where the request never got so far. The rest after the run is the making of the answer. */
   readonly durationMs: number
-  /** From arrival until the body was there. */
+  /** From arrival until the whole body had come. */
   readonly receiveMs: number
   /** Making tensors of the body. */
   readonly prepareMs: number
@@ -37,11 +37,11 @@ export interface RequestEvent {
   readonly batchWaitMs: number
   readonly computeMs: number
   readonly rows: number
-  /** How the cache of the model served it; undefined where it has none, or the request never came to it. */
+  /** Result of the model's cache; undefined where the model has none, or the request never came to it. */
   readonly cache: CacheResult | undefined
   /** W3C trace context of the caller, passed through. */
   readonly traceparent: string | undefined
-  /** Name of the API key it came with. */
+  /** Name of the request's API key. */
   readonly caller?: string | undefined
 }
 
@@ -76,13 +76,13 @@ export interface LoadEvent {
   readonly warmUpMs: number
 }
 
-/** A version gave its memory back: because another took its place, because nobody wants it, or because memory was short. */
+/** A version was unloaded: another one replaced it, it is no longer desired, or memory was short. */
 export interface UnloadEvent {
   readonly subject: Subject
   readonly reason: 'replaced' | 'removed' | 'evicted'
 }
 
-/** The versions of an endpoint changed, or were to and did not. */
+/** The versions of an endpoint changed, or a change of them failed. */
 export interface ChangeEvent {
   readonly endpoint: string
   readonly ok: boolean
@@ -90,7 +90,7 @@ export interface ChangeEvent {
   readonly drainMs: number
 }
 
-/** Who wants to know. Called on the hot path: an observer does little and never throws. */
+/** Receiver of events. Called on the hot path: an observer does little and never throws. */
 export interface Observer {
   request?(event: RequestEvent): void
   batch?(event: BatchEvent): void
@@ -101,7 +101,7 @@ export interface Observer {
   change?(event: ChangeEvent): void
 }
 
-/** One observer that tells all of them. */
+/** One observer that passes events on to all of them. */
 export function observeAll(observers: readonly Observer[]): Required<Observer> {
   return {
     request: (event) => observers.forEach((observer) => observer.request?.(event)),

@@ -2,17 +2,17 @@ import { exposeText } from './exposition.ts'
 import { exposeProtobuf } from './exposition-protobuf.ts'
 import type { Family } from './exposition.ts'
 
-/** A form in which metrics are told. */
+/** A format in which metrics are exposed. */
 interface Format {
   readonly contentType: string
   /** Media type, lower case. */
   readonly type: string
-  /** Values that a scraper may ask of parameters that say which format it is; other parameters (charset, escaping) are free. */
+  /** Accepted values of the parameters that identify the format; other parameters (charset, escaping) are free. */
   readonly parameters: Readonly<Record<string, readonly string[]>>
   readonly expose: (families: readonly Family[]) => string | Buffer
 }
 
-/** From the plainest to the one that tells most: only protobuf carries native histograms. */
+/** From the plainest to the richest: only protobuf carries native histograms. */
 const FORMATS: readonly [Format, ...Format[]] = [
   {
     contentType: 'text/plain; version=0.0.4; charset=utf-8',
@@ -44,8 +44,8 @@ interface MediaRange {
 
 /**
  * The format for a scraper's Accept header (RFC 9110, 12.5.1): the one of the highest weight; among equals one that is
- * named before one that a wildcard covers, of the named ones the one that tells most, and under a wildcard the plainest.
- * Where nothing fits it is text: a scraper can say more about that than a 406 could.
+ * named before one that a wildcard covers, of the named ones the richest, and under a wildcard the plainest. Where no format
+ * fits, the answer is text: a scraper's error message says more than a 406 could.
  */
 export function chooseFormat(accept: string | undefined): Format {
   if (accept === undefined) return FORMATS[0]
@@ -58,12 +58,12 @@ export function chooseFormat(accept: string | undefined): Format {
 interface Standing {
   readonly format: Format
   readonly q: number
-  /** 0: a wildcard covers it, 1: it is named. */
+  /** 0: a wildcard covers the format, 1: the format is named. */
   readonly precision: 0 | 1
   readonly order: number
 }
 
-/** Where a format stands: the most precise of the ranges that cover it counts, even where a looser one weighs more. */
+/** Rank of a format: the most precise of the ranges that cover it counts, even where a looser one weighs more. */
 function standingOf(format: Format, richness: number, ranges: readonly MediaRange[]): Standing {
   const named = ranges.filter((range) => range.type === format.type && fits(format, range))
   if (named.length > 0) {

@@ -21,7 +21,7 @@ const HISTOGRAM = {
 } as const
 const BUCKET = { cumulativeCount: 1, upperBound: 2 } as const
 const SPAN = { offset: 1, length: 2 } as const
-/** Of the messages Gauge and Counter. */
+/** Field number in the messages Gauge and Counter. */
 const VALUE = 1
 
 /**

@@ -20,7 +20,7 @@ export function exposeText(families: readonly Family[], openMetrics: boolean): s
     if (samples.length === 0) continue
     const counter = info.type === 'counter'
     const base = openMetrics && counter ? name.replace(/_total$/, '') : name
-    // A counter without the suffix (a guide's `request_count`) has no legal name in OpenMetrics: it goes as unknown.
+    // A counter without the suffix (a guide's `request_count`) has no legal name in OpenMetrics: its type is given as unknown.
     const type = openMetrics && counter && base === name ? 'unknown' : info.type
     text += `# HELP ${base} ${info.help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}\n# TYPE ${base} ${type}\n`
     for (const { labels, value } of samples)

@@ -5,7 +5,7 @@ import type { Family } from './exposition.ts'
 import type { MetricsOptions } from './metrics.ts'
 import type { Observed } from './observations.ts'
 
-/** All that one process counts: what versions saw, and metrics of everything else. Plain data, which crosses processes. */
+/** All counts of one process: statistics of versions, and metrics of everything else. Plain data, which crosses processes. */
 export interface ProcessCounts {
   readonly observed: readonly Observed[]
   readonly families: readonly Family[]

@@ -19,10 +19,10 @@ function increment(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
-/** Counts what the data plane tells and no version has seen, and reads what is true of variants now. What versions saw is in `Observations`. */
+/** Counts events that are not in the statistics of versions, and reads the gauges of variants. `Observations` has those statistics. */
 export class Metrics implements Observer {
   readonly #options: MetricsOptions
-  /** By endpoint and result, reason, or nothing. */
+  /** By endpoint and result (loads, switches), endpoint and reason (unloads), or endpoint (drains). */
   readonly #loads = new Map<string, number>()
   readonly #unloads = new Map<string, number>()
   readonly #switches = new Map<string, number>()
@@ -88,7 +88,7 @@ export class Metrics implements Observer {
   }
 }
 
-/** How what versions saw is called in metrics. */
+/** Metric names of the statistics of versions. */
 const OBSERVED = {
   request_seconds: 'slipway_request_duration_seconds',
   queue_seconds: 'slipway_queue_duration_seconds',
@@ -102,7 +102,7 @@ const OBSERVED = {
   cache_requests: 'slipway_cache_requests_total',
 } as const satisfies Record<string, keyof typeof METRICS>
 
-/** What versions saw, as metrics: of each version as a whole, whatever its segments. */
+/** Statistics of versions as metrics: of each version as a whole, across its segments. */
 export function observedFamilies(observed: readonly Observed[], { guideNames }: MetricsOptions): Family[] {
   const versions = acrossSegments(observed)
   const families = Object.entries(OBSERVED).map(([name, metric]) =>
@@ -118,7 +118,7 @@ export function observedFamilies(observed: readonly Observed[], { guideNames }: 
   return guideNames ? [...families, ...guideFamilies(versions)] : families
 }
 
-/** Predictions and their latency by model, whatever the version, protocol and status. */
+/** Predictions by model and status, and their latency by model, across versions and protocols. */
 function guideFamilies(versions: readonly Observed[]): Family[] {
   const predictions = new Map<string, { labels: Labels; value: number }>()
   const latencies = new Map<string, HistogramData>()
@@ -176,7 +176,7 @@ function countSamples(labels: Labels, counts: ReadonlyMap<string, number>): { la
   return [...counts].map(([reason, value]) => ({ labels: { ...labels, reason }, value }))
 }
 
-/** What a cache tells of itself. */
+/** Counts of a cache. */
 export interface CacheCounts {
   readonly entries: number
   readonly bytes: number

@@ -1,6 +1,6 @@
 /**
- * What was seen of each version under each routing segment, in the statistics that merge. Counted once: metrics and windows are made of
- * it, and several processes add theirs up to that of one server.
+ * Observations of each version under each routing segment, in statistics that merge. They are counted once: metrics and windows are made
+ * of them, and several processes add theirs up to those of one server.
  */
 import { Histogram, LATENCY_EDGES, ROWS_EDGES } from '../../contract/statistics/histogram.ts'
 import { mergeSeries } from '../../contract/statistics/series.ts'
@@ -8,24 +8,24 @@ import type { KnownStatistic } from '../../contract/statistics/statistics.ts'
 import type { Series } from '../../contract/statistics/series.ts'
 import type { BatchEvent, InstanceFailureEvent, Observer, RequestEvent, Subject } from './events.ts'
 
-/** All that was seen of one version under one segment since the process started. Plain data, which crosses processes. */
+/** Statistics of one version under one segment since the process started. Plain data, which crosses processes. */
 export interface Observed {
   readonly subject: Subject
-  /** Under which requests were shared when they came. */
+  /** Segment of the routing in force when the requests came. */
   readonly segment: number
   readonly series: readonly Series<KnownStatistic>[]
 }
 
-/** Subjects of segment 0 have what is told of the version as a whole and of no segment. */
+/** Segment number of statistics that are reported of a version as a whole, and of no segment. */
 export const FOLDED_SEGMENT = 0
-/** Statistics of a version that requests come to before anybody has decided about one. */
+/** Segment of requests that came without a routing decision. */
 const FIRST_SEGMENT = 1
 /**
- * How long what a segment has counted is told apart, once another has followed it: windows have taken it by then, and nothing comes under it
- * any more, in no process of a server.
+ * Time for which the counts of a segment are reported apart, once another segment has followed: by then windows have taken them, and no
+ * process of a server counts under the old segment any more.
  */
 export const KEEP_SEGMENT_MS = 15 * 60_000
-/** How long what is known of a version that is no longer served is told. */
+/** Time for which the statistics of a version that is no longer served are reported. */
 export const KEEP_GONE_MS = 10 * 60_000
 
 export function reasonOf(code: string): string {
@@ -34,7 +34,7 @@ export function reasonOf(code: string): string {
 
 /** Counts of one version under one segment. */
 class Tally {
-  /** {@link FOLDED_SEGMENT} until a request has said which. */
+  /** {@link FOLDED_SEGMENT} until the first request sets it. */
   segment: number
   readonly requests = new Map<string, Map<number, Histogram>>()
   readonly queue = new Histogram(LATENCY_EDGES)
@@ -47,7 +47,7 @@ class Tally {
   inlineRuns = 0
   poolRuns = 0
   rows = 0
-  /** When it was last seen to count, as long as another one is the current one; monotonic milliseconds. */
+  /** When another tally became the current one, monotonic milliseconds; Infinity for the current one. */
   countedMs = Infinity
 
   constructor(segment: number) {
@@ -94,16 +94,16 @@ class Tally {
   }
 }
 
-/** One version: what is counted now, and what was counted under the segments before. */
+/** One version: its current counts, and those of the segments before. */
 class Version {
   readonly subject: Subject
   readonly earlier: Tally[] = []
-  /** Of segments that are told apart no more: only the version as a whole has them. */
+  /** Series of segments that are no longer reported apart: they count for the version as a whole. */
   folded: readonly Series<KnownStatistic>[] = []
   current: Tally
-  /** When it was last seen to be served, monotonic milliseconds. */
+  /** When the version was last seen to be served, monotonic milliseconds. */
   servedMs: number
-  /** It has not been served for long, and is told of no more. */
+  /** Whether the version has not been served for long, and is no longer reported. */
   forgotten = false
 
   constructor(subject: Subject, nowMs: number) {
@@ -113,13 +113,13 @@ class Version {
   }
 
   /**
-   * One look where nothing has changed, which is the way of every request. Requests that were decided for under an older routing are
-   * answered later than the first of the newer one; what is asked for is the current one.
+   * Makes the tally of a segment the current one; where that has not changed, as for nearly every request, at the cost of one comparison.
+   * Requests decided under an older routing may be answered after the first ones of a newer one.
    */
   under(segment: number, nowMs: number): Tally {
     const { current, earlier } = this
     if (current.segment === segment) return current
-    // What ran before the first request came to an end was for that one.
+    // Runs that were counted before the first request ended were of its segment.
     if (current.segment === FOLDED_SEGMENT) {
       current.segment = segment
       return current
@@ -144,7 +144,7 @@ class Version {
 export class Observations implements Observer {
   readonly #monotonicMs: () => number
   readonly #versions = new Map<string, Version>()
-  /** The same by the object that events carry: the way of every request. */
+  /** Versions by the subject object that events carry: the lookup of every request. */
   readonly #bySubject = new WeakMap<Subject, Version>()
 
   constructor(monotonicMs: () => number = () => performance.now()) {
@@ -154,7 +154,7 @@ export class Observations implements Observer {
   #of(subject: Subject): Version {
     const known = this.#bySubject.get(subject)
     if (known !== undefined && !known.forgotten) return known
-    // A version that is loaded again counts on where it was; one that was forgotten meanwhile, from nothing.
+    // A version that is loaded again continues its counts; one that was forgotten meanwhile begins at zero.
     const key = keyOf(subject)
     let version = this.#versions.get(key)
     if (version === undefined) this.#versions.set(key, (version = new Version(subject, this.#monotonicMs())))
@@ -194,8 +194,8 @@ export class Observations implements Observer {
   }
 
   /**
-   * All that was seen so far.
-   * @param served subjects that are served now: those that are not are forgotten after a while, and not at once
+   * All statistics so far.
+   * @param served subjects that are served now: others are forgotten after a while, and not at once
    */
   snapshot(served: Iterable<Subject>): Observed[] {
     const now = this.#monotonicMs()
@@ -223,7 +223,7 @@ function increment(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
-/** Tells what was seen of one version under one segment from the rest. */
+/** Key of the statistics of one version under one segment. */
 export function observedKey({ subject, segment }: Pick<Observed, 'subject' | 'segment'>): string {
   return `${keyOf(subject)}\0${segment}`
 }
@@ -232,12 +232,12 @@ function keyOf({ endpoint, variant, model, version }: Subject): string {
   return `${endpoint}\0${variant}\0${model}\0${version}`
 }
 
-/** What several processes saw, as one server. */
+/** Merges the statistics of several processes into those of one server. */
 export function mergeObserved(all: readonly (readonly Observed[])[]): Observed[] {
   return mergedBy(all.flat(), observedKey)
 }
 
-/** Versions as wholes, whatever their segments. */
+/** Statistics of whole versions, merged across segments. */
 export function acrossSegments(observed: readonly Observed[]): Observed[] {
   return mergedBy(observed, ({ subject }) => keyOf(subject))
 }

@@ -3,21 +3,21 @@ import type { Logger } from '../../core/log.ts'
 import type { Observer, RequestEvent } from './events.ts'
 
 export interface RequestLogOptions {
-  /** One line per request. */
+  /** Whether every request is logged, in one line. */
   readonly access: boolean
-  /** Requests slower than this are told. Milliseconds. */
+  /** Requests slower than this are logged. Milliseconds. */
   readonly slowMs: number
 }
 
-/** Refusals told in a second. */
+/** Limit of the refusals that are logged in a second. */
 const REFUSALS_TOLD_PER_SECOND = 5
 
-/** Tells the log of server errors, slow requests and, when asked, every request. */
+/** Logs server errors, slow requests and, when asked, every request. */
 export function requestLog(log: Logger, options: RequestLogOptions, epochMs: () => number = Date.now): Observer {
   let second = 0
   let told = 0
   let untold = 0
-  /** An overload must not become one of the log: refusals beyond so many a second are counted, not told. */
+  /** Whether to log a refusal. An overload must not flood the log: refusals beyond the limit are counted, not logged. */
   const tellRefusal = (): boolean => {
     const now = Math.floor(epochMs() / 1000)
     if (now !== second) {
@@ -50,7 +50,7 @@ export function requestLog(log: Logger, options: RequestLogOptions, epochMs: () 
         traceparent: event.traceparent,
         caller: event.caller,
       }
-      // Refusing what is too much is the server working as meant; it is a warning, not a fault.
+      // Refusing excess requests is intended behaviour: a warning, not an error.
       if (event.status === 503) {
         if (options.access || tellRefusal()) log.warn(fields, event.errorMessage ?? 'refused')
       } else if (serverError) log.error(fields, event.errorMessage ?? 'failed')

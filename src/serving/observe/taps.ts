@@ -1,35 +1,35 @@
 /**
- * Where somebody may look at what is asked and answered: what keeps records, follows drift, copies to a shadow. Nobody who looks holds a
- * request up, and nothing is copied unless somebody takes it.
+ * Taps see requests and their answers: to keep records, follow drift, copy to a shadow. No tap holds a request up, and nothing is copied
+ * unless a tap asks for it.
  */
 import { copyTensor, tensorBytes } from '../../tensor/tensor.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { RequestContext } from '../context.ts'
 import type { Subject } from './events.ts'
 
-/** A request about to run. Its tensors are lent: they are gone when the call returns. */
+/** A request about to run. Its tensors are lent: they must not be used after the call returns. */
 export interface Seen {
   readonly context: RequestContext
   readonly subject: Subject
   /** As the model takes them. */
   readonly inputs: readonly Tensor[]
   readonly rows: number
-  /** Copies tensors, to keep them; undefined where too much is kept already: then this request is not to be seen. */
+  /** Copies tensors, to keep them; undefined where too much is kept already: the tap then skips this request. */
   readonly copy: (tensors: readonly Tensor[]) => Kept | undefined
 }
 
-/** Copies of tensors, until they are let go. */
+/** Copies of tensors, until they are disposed of. */
 export interface Kept extends Disposable {
   readonly tensors: readonly Tensor[]
 }
 
-/** Gets the outputs, which are lent too; where an answer comes in parts, those of each part. A request that fails has none, and it is not called. */
+/** Gets the outputs, which are lent too; where an answer comes in parts, those of each part. Not called for a request that fails. */
 export type TakeOutputs = (outputs: readonly Tensor[]) => void
 
-/** Called once for each request, on the thread that serves it: it does little and never throws. @returns undefined where outputs are not wanted */
+/** Called once for each request, on its thread: a tap does little and never throws. @returns undefined where outputs are not wanted */
 export type Tap = (seen: Seen) => TakeOutputs | undefined
 
-/** What all of them together may keep. */
+/** Limit of the bytes that all taps together may keep. */
 const KEPT_BYTES_MAX = 64 * 1024 * 1024
 
 export class Taps {
@@ -43,18 +43,18 @@ export class Taps {
     this.#keptBytesMax = keptBytesMax
   }
 
-  /** @returns takes it away again */
+  /** @returns a function that removes the tap */
   add(tap: Tap): () => void {
     this.#taps.add(tap)
     return () => void this.#taps.delete(tap)
   }
 
-  /** Whether anybody looks. */
+  /** Whether there are taps. */
   get any(): boolean {
     return this.#taps.size > 0
   }
 
-  /** @returns undefined where nobody wants the outputs */
+  /** Shows a request to all taps. @returns undefined where none wants the outputs */
   open(seen: Omit<Seen, 'copy'>): TakeOutputs | undefined {
     const shown = { ...seen, copy: (tensors: readonly Tensor[]) => this.#copy(tensors) }
     const takers = [...this.#taps].map((tap) => tap(shown)).filter((take) => take !== undefined)

@@ -20,15 +20,15 @@ export interface RepositoryOptions {
   readonly versions: VersionPolicy
   /** Further folders that a switch may take models from. */
   readonly modelRoots: readonly string[]
-  /** Whether what was loaded from a path still answers. Default: it does. */
+  /** Whether the version loaded from a path still answers. Default: it does. */
   readonly serves?: (endpoint: string, path: string) => boolean
-  /** Makes a desired state true. */
+  /** Applies a desired state. */
   readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
   readonly clock: Clock
   readonly log: Logger
 }
 
-/** What a switch is to: a path, a version of the model's own folder, or what the policy says. */
+/** Target of a switch: a path, a version of the model's own folder, or `policy`. */
 export type SwitchTo = { readonly path: string } | { readonly version: string }
 
 export interface Switched {
@@ -43,30 +43,30 @@ export interface Switched {
 export interface KnownModel {
   readonly name: string
   readonly versions: readonly string[]
-  /** The path it was switched to, until the policy decides again. */
+  /** The path that the model was switched to, until the policy decides again. */
   readonly pinned: string | undefined
-  /** Unloaded on request. */
+  /** Whether the model was unloaded on request. */
   readonly unloaded: boolean
 }
 
 const SERVED_NOTHING: Switched['times'] = { loadMs: 0, warmUpMs: 0, switchMs: 0, drainMs: 0 }
 
 /**
- * Turns files and wishes into the desired state: which versions there are, which of them the policy wants, which one was
- * pinned by a switch, which model was unloaded. Keeps all of it in memory: after a restart the policy decides.
+ * Makes the desired state from files and requests: the versions that were found, those that the policy chooses, the one
+ * pinned by a switch, the models that were unloaded. Keeps all of it in memory: after a restart the policy decides.
  */
 export class Repository {
   readonly #options: RepositoryOptions
-  /** What is known to be complete, by model name. */
+  /** Versions that are known to be complete, by model name. */
   #settled = new Map<string, readonly FoundVersion[]>()
-  /** Fingerprints of the scan before: what is the same in two scans is still. */
+  /** Fingerprints of the previous scan, by path: a version that is the same in two scans counts as complete. */
   #previous = new Map<string, string>()
   /** Paths of versions that the last scan did not find although their source could be read. */
   #missing = new Set<string>()
   readonly #pins = new Map<string, VariantSpec>()
   readonly #unloaded = new Set<string>()
   readonly #attempts: Attempts
-  /** The desired state that was last made true. */
+  /** The desired state that was last applied. */
   #applied: readonly DesiredEndpoint[] = []
   readonly #warned = new Set<string>()
   readonly #turns = new Turns()
@@ -78,7 +78,7 @@ export class Repository {
     this.#attempts = new Attempts(options.clock)
   }
 
-  /** Serves what was read, as the policy wants it; where that cannot be loaded, the next older version. */
+  /** Serves the versions that were read, as the policy chooses; where one cannot be loaded, the next older one. */
   start(): Promise<readonly FailedLoad[]> {
     return this.#exclusive(async () => (await this.#reconcile()).failures)
   }
@@ -119,11 +119,11 @@ export class Repository {
     return documents
   }
 
-  /** In the order of versions; one that was pinned comes last. */
+  /** Variants of a model in the order of versions; a pinned one comes last. */
   #variants(name: string): VariantSpec[] {
     const all = this.#settled.get(name) ?? []
     const usable = all.map((version) => this.#attempts.usable(version)).filter((version) => version !== undefined)
-    // When none is usable, the first choice stays desired, so that requests are told what is wrong with it.
+    // When none is usable, the first choice stays desired, so that requests get its error.
     const rest = usable.length > 0 ? [] : all.map((version) => this.#attempts.lastGood(version) ?? version)
     const chosen = chooseVersions([...usable, ...rest], this.#options.versions, name, true)
     const specs = chosen.map(specOf)
@@ -149,12 +149,12 @@ export class Repository {
   /**
    * Serves another version of a model and keeps it, whatever the folder says, until it is switched to `policy`. Resolves
    * when the new one serves and the old one has ended; when the new one cannot be served, the old one goes on.
-   * @throws SLW_MODEL_NOT_FOUND, SLW_PATH_REFUSED, SLW_PATH_NOT_FOUND, and what is wrong with the new version
+   * @throws SLW_MODEL_NOT_FOUND, SLW_PATH_REFUSED, SLW_PATH_NOT_FOUND, and errors of the new version
    */
   async switchTo(name: string, target: SwitchTo): Promise<Switched> {
     const ended = await this.#exclusive(async () => {
       if ('version' in target && target.version === 'policy') {
-        // What the folder says now, and not what it said at the last look.
+        // The folder counts as it is now, and not as it was at the last scan.
         await this.#rescan(true)
         return this.#change(name, () => this.#toPolicy(name))
       }
@@ -178,8 +178,8 @@ export class Repository {
   }
 
   /**
-   * Puts a model into service again, or reads its folder anew; a pin holds. Where nothing of it was served before, the
-   * newest version that can be loaded is enough.
+   * Puts a model into service again, or reads its folder anew; a pin stays. Where no version of the model was served before,
+   * the newest one that can be loaded is enough.
    */
   async load(name: string): Promise<Switched> {
     const ended = await this.#exclusive(async () => {
@@ -196,7 +196,7 @@ export class Repository {
     this.#revive(name)
   }
 
-  /** What could not be loaded before is tried again. */
+  /** Puts a model into service again, and lets its failed versions be tried again. */
   #revive(name: string): void {
     this.#unloaded.delete(name)
     const pin = this.#pins.get(name)
@@ -221,7 +221,7 @@ export class Repository {
     if (location === undefined || found.length > 1)
       throw new SlipwayError('SLW_MODEL_INVALID', `${given} holds ${found.length} models; name the folder or file of one`)
     const own = this.#settled.get(name)?.find((version) => version.path === location.path)
-    // The name of the folder is its number; a bare file or another folder is told from the version before by its own name.
+    // A version of the model's own folder keeps its number; a bare file or another folder takes its own name as version.
     const version = own?.version ?? basename(location.path, '.onnx')
     const serving = this.#settled.get(name)?.[0]?.source.serving
     return {
@@ -245,7 +245,7 @@ export class Repository {
     )
   }
 
-  /** The real path of what is inside a served folder or a model root, links followed. */
+  /** The real path of a file or folder inside a served folder or a model root, links followed. */
   async #insideRoots(given: string): Promise<string> {
     const { sources, modelRoots } = this.#options
     const folders = sources.map((source) => (source.path.endsWith('.onnx') ? dirname(source.path) : source.path))
@@ -266,8 +266,8 @@ export class Repository {
   }
 
   /**
-   * Makes one wish part of the desired state; it is taken back when its model cannot be served.
-   * @returns waits until what was replaced has ended, which holds up no other change
+   * Makes one requested change part of the desired state; it is taken back when its model cannot be served.
+   * @returns a function that waits until the replaced version has ended, which holds up no other change
    */
   async #change(name: string, wish: () => void): Promise<() => Promise<Switched>> {
     const pin = this.#pins.get(name)
@@ -304,13 +304,13 @@ export class Repository {
     }
   }
 
-  /** Applies the desired state; what cannot be loaded gives its place to the next older version. */
+  /** Applies the desired state; a version that cannot be loaded gives way to the next older one. */
   async #reconcile(): Promise<Applied> {
     const all: Applied[] = []
     do all.push(await this.#apply())
     while (this.#isChanged())
     const switches = Promise.all(all.map((applied) => applied.switches)).then((reports) => reports.flat())
-    // Whoever does not wait for it need not hear of it: whoever applies tells the log.
+    // Errors need no handling where nobody waits for the switches: the reconciler logs them.
     switches.catch(() => {})
     return { failures: all.flatMap((applied) => applied.failures), switches }
   }
@@ -323,7 +323,7 @@ export class Repository {
     return applied
   }
 
-  /** Whether something else is desired than what was last applied. */
+  /** Whether the desired state differs from the one that was last applied. */
   #isChanged(): boolean {
     return JSON.stringify(this.documents()) !== JSON.stringify(this.#applied)
   }
@@ -336,7 +336,7 @@ export class Repository {
     return document?.spec.variants.some((spec) => this.#attempts.isGood(spec)) ?? false
   }
 
-  /** Looks at the folders every `intervalMs` and serves what the policy then wants. */
+  /** Scans the folders every `intervalMs` and serves the versions that the policy then chooses. */
   poll(intervalMs: number): void {
     const { clock, log } = this.#options
     if (this.#closed) return
@@ -348,7 +348,7 @@ export class Repository {
     })
   }
 
-  /** One look at the folders. `trustNow`: what is there counts, also if it was not there before. */
+  /** Scans the folders once. `trustNow`: versions count as complete at once, also if they were not there before. */
   async rescan(trustNow = false): Promise<void> {
     const applied = await this.#exclusive(async () => ((await this.#rescan(trustNow)) ? await this.#reconcile() : undefined))
     await applied?.switches
@@ -364,14 +364,14 @@ export class Repository {
         found = await scan(source)
         this.#warned.delete(source.path)
       } catch (error) {
-        // A folder that cannot be read, or is empty for now, is no reason to stop serving what came from it.
+        // A folder that cannot be read, or is empty for now, is no reason to stop serving its models.
         this.#warn(source.path, `${messageOf(error)}; what is loaded goes on being served`)
         continue
       }
       for (const version of found) seen.set(version.path, version.fingerprint)
       for (const known of this.#settled.values())
         for (const version of known) if (version.source === source && !seen.has(version.path)) missing.add(version.path)
-      // As with what comes, what goes must be gone twice.
+      // A new version must be seen twice; likewise a removed one must be missing twice.
       const gone = trustNow ? missing : missing.intersection(this.#missing)
       const byName = Map.groupBy(found, (version) => version.name)
       for (const name of new Set([...this.#settled.keys(), ...byName.keys()])) {
@@ -387,7 +387,7 @@ export class Repository {
     return this.#isChanged() || this.#attempts.isDue(this.#applied)
   }
 
-  /** Takes over what has not changed since the scan before; what still changes stays as it was known. */
+  /** Takes over versions that have not changed since the previous scan; those that still change stay as they were known. */
   #settle(name: string, found: readonly FoundVersion[], how: { readonly trustNow: boolean; readonly gone: ReadonlySet<string> }): void {
     const known = new Map(this.#settled.get(name)?.map((version) => [version.path, version]))
     const there = new Set(found.map((version) => version.path))
@@ -416,7 +416,7 @@ export class Repository {
     })
   }
 
-  /** Resolves when the change that goes on has ended. */
+  /** Stops the polling, and resolves when the change in progress has ended. */
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelPoll?.()

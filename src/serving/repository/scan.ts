@@ -9,7 +9,7 @@ export interface ModelSource {
   readonly serving?: ServingOptions | undefined
 }
 
-/** A version of a model as it lies on the disk. */
+/** A version of a model as found on disk. */
 export interface FoundVersion {
   readonly name: string
   readonly version: string

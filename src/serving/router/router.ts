@@ -4,16 +4,16 @@ import { SlipwayError } from '../../core/errors.ts'
 import type { Routing } from '../../contract/routing.ts'
 import type { Assignment, Decision } from './decision.ts'
 
-/** What may be routed to. */
+/** The part of a variant that routing uses. */
 export interface Routable {
   readonly spec: { readonly name: string; readonly version: string }
 }
 
-/** What a request says of where it wants to go. */
+/** The part of a request that decides its routing. */
 export interface Asked {
   readonly version?: string | undefined
   readonly unit?: string | undefined
-  /** Where it was found to lie before; a request is drawn for once. */
+  /** Point of an earlier decision: the random number of a request is drawn once. */
   readonly point?: number | undefined
 }
 
@@ -24,7 +24,7 @@ export interface Routed<V> {
 
 interface Share<V> {
   readonly variant: V
-  /** Where its range ends, in parts of the whole. */
+  /** End of the variant's range, as a fraction of the whole. */
   readonly end: number
 }
 
@@ -35,9 +35,9 @@ export class Router<V extends Routable> {
   readonly #endpoint: string
   readonly #shares: readonly Share<V>[]
   readonly #random: () => number
-  /** A variant that has a weight is not there. */
+  /** Whether a variant that has a weight is missing. */
   readonly #incomplete: boolean
-  /** What is decided where nobody has a choice. */
+  /** The decision where only one variant can be chosen. */
   readonly #only: Routed<V> | undefined
 
   constructor(endpoint: string, variants: readonly V[], routing: Routing, random: () => number = Math.random) {
@@ -54,7 +54,7 @@ export class Router<V extends Routable> {
     this.#only = only === undefined ? undefined : this.#routed(only, { assignment: this.#incomplete ? 'incomplete' : 'only' })
   }
 
-  /** The variant that has the largest share, by whose signature the endpoint is known; undefined where there is none at all. */
+  /** The variant with the largest share, whose signature stands for the endpoint; undefined where there is no variant. */
   get main(): V | undefined {
     const { variants, routing } = this
     let main = variants[0]
@@ -62,7 +62,7 @@ export class Router<V extends Routable> {
     return main
   }
 
-  /** @throws SLW_MODEL_NOT_FOUND for a version that is not served, and where nothing is */
+  /** @throws SLW_MODEL_NOT_FOUND for a version that is not served, and where no variant is */
   decide({ version, unit, point }: Asked): Routed<V> {
     if (version !== undefined) return this.#routed(this.#ofVersion(version), { assignment: 'version', unit })
     if (this.#only !== undefined)
@@ -70,14 +70,14 @@ export class Router<V extends Routable> {
     const last = this.#shares.at(-1)
     if (last === undefined) throw new SlipwayError('SLW_MODEL_NOT_FOUND', `endpoint "${this.#endpoint}" has no variant`)
     const at = unit === undefined ? (point ?? this.#random()) : unitPoint(this.routing.salt, unit)
-    // The last range ends where the whole does, whatever adding up has lost.
+    // The last range ends at 1, whatever the rounding of the sum.
     const { variant } = this.#shares.find(({ end }) => at < end) ?? last
     return this.#routed(variant, { assignment: this.#incomplete ? 'incomplete' : 'randomised', unit, point: at })
   }
 
   /**
-   * The variant that was decided for, where it is still the same version. Where it has gone before anything ran, the request falls anew
-   * from where it lies: what is told of a version is of those that were drawn for it.
+   * The variant of an earlier decision, where it is still the same version. Where it has gone before anything ran, the request is
+   * assigned anew from the same point: the statistics of a version are of the requests that were drawn for it.
    */
   again({ decision, variant: before }: Routed<V>, version: string | undefined): Routed<V> {
     const variant = version === undefined ? this.variants.find(({ spec }) => spec.name === decision.served) : undefined
@@ -102,7 +102,7 @@ export class Router<V extends Routable> {
   }
 }
 
-/** Of two variants of one name, which are there while one takes the other's place, the first is meant. */
+/** Index of the variant that a name means: of two with one name, while one replaces the other, the first. */
 function firstOf(variants: readonly Routable[], name: string): number {
   return variants.findIndex(({ spec }) => spec.name === name)
 }

@@ -2,7 +2,7 @@ import type { SlipwayError } from '../../core/errors.ts'
 import type { CacheResult } from '../observe/events.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 
-/** Rows to run, and who waits for them. */
+/** Rows to run, and the callback that waits for them. */
 export interface QueuedWork {
   readonly inputs: readonly Tensor[]
   readonly outputs: readonly string[]
@@ -16,11 +16,11 @@ export interface QueuedWork {
   /** Monotonic milliseconds. */
   readonly deadlineMs: number
   readonly enqueuedMs: number
-  /** It came to an instance that had nothing to do: it runs, whatever the cost model says, and the model learns from it. */
+  /** Whether an instance was free when the work came: the work then runs, whatever the cost model says, which learns from it. */
   readonly unhindered: boolean
   /** Called exactly once. */
   readonly settle: Settle
-  /** Takes the parts of an answer as they come; it then runs alone, and its result has no outputs. */
+  /** Takes the parts of an answer as they come; the work then runs alone, and its result has no outputs. */
   readonly onPart: OnPart | undefined
   /** Settled or given up: skipped when its turn comes. */
   done: boolean
@@ -32,16 +32,16 @@ export interface QueuedWork {
 /** One part of an answer that comes in several. */
 export type OnPart = (outputs: readonly Tensor[]) => void
 
-/** How a work ends: with an error, or with a result. A callback and not a promise, as it is called for every request. */
+/** Receives the error or the result of a work. A callback and not a promise, as it is called for every request. */
 export type Settle = (error: SlipwayError | undefined, result: WorkResult | undefined) => void
 
 export interface WorkResult {
   readonly outputs: readonly Tensor[]
   readonly queueMs: number
-  /** The part of `queueMs` during which an instance was free and company was waited for. */
+  /** The part of `queueMs` during which an instance was free and the work waited for others to fill a batch. */
   readonly batchWaitMs: number
   readonly computeMs: number
-  /** Where the model has a cache. */
+  /** Undefined where the model has no cache. */
   readonly cache?: CacheResult
 }
 
@@ -59,7 +59,7 @@ export interface Lane {
   readonly priority: number
   /** Rows that wait. */
   rows: number
-  /** Taken places are emptied at once: whatever an old array still points to, the garbage collector takes for alive. */
+  /** Taken places are emptied at once: the garbage collector keeps every work that an old array still points to. */
   works: (QueuedWork | undefined)[]
   head: number
 }
@@ -90,11 +90,11 @@ export class SchedulerQueue {
     return this.#rows
   }
 
-  /** Which limit one more request of this size would break, or undefined. `reserved` requests are on their way. */
+  /** The limit that one more request of this size would break, or undefined. `reserved` requests are on their way. */
   overflow(rows: number, bytes: number, reserved: number): string | undefined {
     const limits = this.#limits
     if (this.#requests + reserved >= limits.queueRequests) return `${limits.queueRequests} requests waiting`
-    // A request larger than a limit must still be able to run alone, or it never could.
+    // A request larger than a limit must still be able to run alone, or it could never run.
     if (this.#rows > 0 && this.#rows + rows > limits.queueRows) return `${this.#rows} of ${limits.queueRows} rows waiting`
     if (this.#bytes > 0 && this.#bytes + bytes > limits.queueBytes) return `${this.#bytes} of ${limits.queueBytes} bytes waiting`
     return undefined
@@ -118,8 +118,8 @@ export class SchedulerQueue {
   }
 
   /**
-   * The lane whose first work is next. A level of priority is worth so many milliseconds of waiting, so that what is less
-   * urgent is late and never forgotten. Drops what is done on the way.
+   * The lane whose first work is next. A level of priority is worth `priorityAgingMs` of waiting, so that less urgent works
+   * are late and never forgotten. Drops works that are done on the way.
    */
   next(waiting?: ReadonlySet<Lane>, key?: string): Lane | undefined {
     let best: Lane | undefined
@@ -167,7 +167,7 @@ export class SchedulerQueue {
     return rows
   }
 
-  /** Takes works from the front, at least one and at most `rowsMax` rows; other priorities fill what is left. */
+  /** Takes works from the front, at least one and at most `rowsMax` rows; other priorities fill the rest. */
   take(first: Lane, rowsMax: number): QueuedWork[] {
     const batch: QueuedWork[] = []
     let rows = this.#takeFrom(first, rowsMax, batch)
@@ -198,7 +198,7 @@ export class SchedulerQueue {
     return rows
   }
 
-  /** A work that is given up, before its turn or while it runs. */
+  /** Gives up a work, before its turn or while it runs. */
   drop(work: QueuedWork): void {
     work.done = true
     this.#forget(work)

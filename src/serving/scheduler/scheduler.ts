@@ -12,10 +12,10 @@ import type { Lane, OnPart, QueuedWork, Settle, WorkResult } from './queue.ts'
 
 export type { OnPart, Settle, WorkResult } from './queue.ts'
 
-/** What the scheduler needs of an instance: its slot. */
+/** The part of an instance's slot that the scheduler uses. */
 export interface Runner {
   readonly available: boolean
-  /** Looks for a result that has come and was not told yet. */
+  /** Looks for a result that has come and was not delivered yet. */
   poll?(): void
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
   /** See `Instance.stream`. */
@@ -54,27 +54,27 @@ export interface WorkRequest {
   readonly key: string
   readonly priority: number
   readonly deadlineMs: number
-  /** Wants the answer in parts as they come. `key` is then its own, as it runs alone. */
+  /** Takes the answer in parts as they come. `key` is then unique, as the work runs alone. */
   readonly onPart?: OnPart | undefined
 }
 
-/** The caller has gone: the work leaves the queue; a run in progress is not disturbed, its rows are thrown away. */
+/** Cancels a work whose caller has gone: it leaves the queue; a run in progress is not disturbed, its rows are thrown away. */
 export type Cancel = () => void
 
-/** What a message to a thread and back costs the machine, measured (docs/benchmarks.md). */
+/** Cost of a message to a thread and back, measured (docs/benchmarks.md). */
 const HOP_US = 150
 const SWEEP_MS = 50
 
 /**
- * Forms batches for the instances of one variant. It takes what is queued the moment an instance is free; with
- * `maxDelayUs` it waits that long for company first. One bounded queue; every work is settled exactly once.
+ * Forms batches for the instances of one variant. It takes the queued works the moment an instance is free; with
+ * `maxDelayUs` it waits that long for more works first. One bounded queue; every work is settled exactly once.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions
   readonly #queue: SchedulerQueue
   readonly #runners: readonly Runner[]
   readonly #learned: CostModel
-  /** When the run of each busy instance should be over, monotonic milliseconds. */
+  /** Expected end of the run of each busy instance, monotonic milliseconds. */
   readonly #busyUntil = new Map<Runner, number>()
   #inline: Runner | undefined
   #reserved = 0
@@ -97,7 +97,7 @@ export class Scheduler {
     this.#lastUsedMs = options.clock.monotonicMs()
   }
 
-  /** Requests that wait, and those that run. */
+  /** Requests that wait; `inFlight` counts the works that wait or run. */
   get queued(): number {
     return this.#queue.requests
   }
@@ -111,32 +111,32 @@ export class Scheduler {
     return this.#reserved
   }
 
-  /** When the last request or work came, or it was made, monotonic milliseconds. */
+  /** When the last request or work came, else when the scheduler was made; monotonic milliseconds. */
   get lastUsedMs(): number {
     return this.#lastUsedMs
   }
 
-  /** What a run costs, as learned. */
+  /** Learned cost of a run. */
   get cost(): Cost | undefined {
     return this.#learned.cost
   }
 
-  /** An instance of this model has crashed: it never runs on the server's own thread again. */
+  /** Never runs the model on the server's own thread again, as an instance of it has crashed. */
   dropInline(): void {
     this.#inline = undefined
   }
 
   /**
-   * Holds a place in the queue for a request whose body is still to be read, so that a full queue is told before the body
-   * is taken in, and so does one that would be answered too late. The place is given back by the returned function, which
-   * may be called twice.
+   * Holds a place in the queue for a request whose body is still to be read, so that a request is refused before that where
+   * the queue is full or the answer would be late. The place is given back by the returned function, which may be called
+   * twice.
    * @throws SLW_QUEUE_FULL, SLW_LATENCY_GOAL, SLW_DEADLINE_EXCEEDED
    */
   reserve(priority = 0, deadlineMs = Number.POSITIVE_INFINITY): () => void {
     this.#refuseWhenFull(0, 0)
     if (this.#queue.works > 0) this.#refuseWhenLate({ rows: 1, priority, deadlineMs })
     this.#reserved++
-    // Also of a request that a cache answers, which never becomes work.
+    // Set here too, as a request that the cache answers never becomes a work.
     this.#lastUsedMs = this.#options.clock.monotonicMs()
     let held = true
     return () => {
@@ -155,7 +155,7 @@ export class Scheduler {
     })
   }
 
-  /** How long the queue takes to empty, by the measured cost; at least a second, as the header counts in seconds. */
+  /** Time for the queue to empty, by the measured cost; at least a second, as the header counts in seconds. */
   #retryAfterMs(): number {
     const { serving } = this.#options
     const batches = Math.ceil(this.#queue.rows / serving.maxBatchSize)
@@ -184,8 +184,8 @@ export class Scheduler {
   }
 
   /**
-   * What cannot be answered in time is told so now, not after it has waited, and takes no time from what can. Only where
-   * something waits or runs already: a lone request runs, however long its run is thought to take.
+   * Refuses a request that cannot be answered in time at once, not after a wait, so that it takes no time from others. Only
+   * where works wait or run already: a lone request runs, however long its predicted run.
    */
   #refuseWhenLate({ rows, priority, deadlineMs }: Pick<WorkRequest, 'rows' | 'priority' | 'deadlineMs'>): void {
     const expectedMs = this.#expectedMs(rows, priority)
@@ -208,7 +208,7 @@ export class Scheduler {
       )
   }
 
-  /** From now until a new work of so many rows would be answered, by the learned cost. */
+  /** Time until a new work of so many rows would be answered, by the learned cost. */
   #expectedMs(rows: number, priority: number): number | undefined {
     const { serving, batchable, clock } = this.#options
     const ownUs = this.#learned.atLeastUs(batchable ? Math.min(serving.maxBatchSize, rows) : rows)
@@ -284,14 +284,14 @@ export class Scheduler {
   /** An instance became free, or may have. */
   wake(): void {
     this.#freeSinceMs = this.#options.clock.monotonicMs()
-    // A full batch is there already: nothing is won by waiting for what else this turn of the event loop may bring.
+    // A full batch is there already: waiting for more works of this turn of the event loop would gain nothing.
     if (this.#queue.rows >= this.#options.serving.maxBatchSize) this.#pump()
     else this.#schedulePump()
   }
 
   /**
    * Under overload a turn of the event loop is long: thousands of requests are refused in it, and an instance that is done
-   * meanwhile would stand idle to its end. So whoever is refused looks for results first.
+   * meanwhile would stand idle to its end. So every refusal looks for results first.
    */
   #pollRunners(): void {
     for (const runner of this.#runners) runner.poll?.()
@@ -316,7 +316,7 @@ export class Scheduler {
       if (runner === undefined) return
       const rowsMax = this.#batchRows(lane)
       if (rowsMax === 0) {
-        // It waits for company; what else there is need not wait with it.
+        // This lane waits for more works; the other lanes need not wait with it.
         ;(waiting ??= new Set()).add(lane)
         continue
       }
@@ -325,7 +325,7 @@ export class Scheduler {
     }
   }
 
-  /** Without those that would be answered too late: nobody would read the answer. */
+  /** Rejects works that would be answered too late, as nobody would read the answer. @returns the others */
   #inTime(works: readonly QueuedWork[]): readonly QueuedWork[] {
     const nowMs = this.#options.clock.monotonicMs()
     const goalMs = this.#options.serving.latencyGoalMs ?? Number.POSITIVE_INFINITY
@@ -360,10 +360,10 @@ export class Scheduler {
     return this.#runners.find((runner) => runner.available)
   }
 
-  /** How many rows to take from the lane now; 0: wait for company. */
+  /** Rows to take from the lane now; 0: wait for more. */
   #batchRows(lane: Lane): number {
     const { serving, batchable, cost } = this.#options
-    // Fewer than none: a batch of exactly one work, also where works have no rows.
+    // Negative: a batch of exactly one work, also where works have no rows.
     if (!batchable) return -1
     const rows = this.#queue.rowsIn(lane, serving.maxBatchSize * this.#runners.length)
     if (serving.maxDelayUs > 0 && rows < serving.maxBatchSize) {
@@ -375,14 +375,14 @@ export class Scheduler {
         return 0
       }
     }
-    // Divided among the free instances where each part is worth its own run: on busy cores a run too many is only a loss.
+    // Rows are divided among the free instances where each part is worth its own run: on busy cores a run too many is only a loss.
     const free = this.#runners.reduce((count, runner) => count + (runner.available ? 1 : 0), 0)
     const share = Math.ceil(rows / Math.max(1, free))
     if (free > 1 && cost !== undefined && cost.perRowUs * share > 2 * (cost.fixedUs + HOP_US)) return Math.min(serving.maxBatchSize, share)
     return serving.maxBatchSize
   }
 
-  /** Several lanes may wait for company: the timer is that of the first whose time is over. */
+  /** Several lanes may wait for more works: the timer is set for the lane whose time is over first. */
   #pumpIn(waitMs: number): void {
     const atMs = this.#options.clock.monotonicMs() + waitMs
     if (this.#cancelDelay !== undefined && this.#delayUntilMs <= atMs) return
@@ -403,7 +403,7 @@ export class Scheduler {
     try {
       inputs = joinInputs(works)
     } catch (error) {
-      // Nothing may leave the pump: whatever is wrong with these works is theirs alone.
+      // Nothing may be thrown out of the pump: an error of these works is theirs alone.
       for (const work of works) this.#reject(work, toSlipwayError(error))
       return
     }
@@ -412,9 +412,9 @@ export class Scheduler {
     ask(runner, inputs, works[0]!).then(
       (result) => {
         if (instance === 'pool') this.#busyUntil.delete(runner)
-        // Inline runs too: while what comes beside them is refused they are the only ones, and a slow spell must be forgotten.
+        // Inline runs count too: while other requests are refused they are the only runs, and a slow spell must be forgotten.
         this.#learned.observe(rows, (this.#options.clock.monotonicMs() - dispatchedMs) * 1000)
-        // A model that gives other rows than it got cannot be divided among its callers: each runs alone.
+        // Outputs that have other rows than the inputs cannot be divided among the works: each work runs alone.
         const odd = works.length > 1 ? result.outputs.find((output) => output.shape[0] !== rows) : undefined
         this.#options.onBatch({ rows, requests: works.length, computeMs: result.computeUs / 1000, instance, failed: odd !== undefined })
         if (odd === undefined) {
@@ -487,7 +487,7 @@ export class Scheduler {
     work.settle(error, undefined)
   }
 
-  /** Waiting works whose time is over are told so, also while every instance is busy. */
+  /** Rejects waiting works whose deadline has passed, also while every instance is busy. */
   #armSweep(): void {
     if (this.#cancelSweep !== undefined) return
     this.#cancelSweep = this.#options.clock.after(SWEEP_MS, () => {
@@ -508,7 +508,7 @@ export class Scheduler {
     await this.#drained.promise
   }
 
-  /** Gives up what still waits. */
+  /** Takes nothing new, and rejects the works that still wait. */
   close(): void {
     this.#closed ??= new SlipwayError('SLW_CLOSED', `"${this.#options.name}" is closed`)
     this.#cancelDelay?.()
@@ -519,21 +519,21 @@ export class Scheduler {
     this.giveUpWaiting(error)
   }
 
-  /** What waits will not be run; what runs is answered. */
+  /** Rejects the works that wait; those that run are answered. */
   giveUpWaiting(error: SlipwayError): void {
     for (const work of this.#queue.waiting()) this.#reject(work, error)
   }
 }
 
-/** Has works run that want the same. */
+/** Runs a batch; `work` is one of its works, which all want the same outputs. */
 function ask(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
   return work.onPart === undefined ? runner.run(inputs, work.outputs) : askForParts(runner, inputs, work)
 }
 
-/** What does not come in parts is told as one. The result has none of the outputs. */
+/** Passes on the parts of an answer; one that does not come in parts is passed on whole. The result has none of the outputs. */
 async function askForParts(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
   const tell: OnPart = (part) => {
-    // Nobody listens to one that was given up.
+    // A work that was given up has no listener.
     if (!work.done) work.onPart?.(part)
   }
   if (runner.stream !== undefined) return { ...(await runner.stream(inputs, work.outputs, tell)), outputs: [] }
@@ -556,7 +556,7 @@ function cutRows(tensor: Tensor, cut: { start: number; rows: number; width: numb
   }
 }
 
-/** Views of nothing may share their empty buffer, which can be given away only once. */
+/** Whether data fills a buffer of its own. Empty views count as not: they may share one, which can be transferred only once. */
 function ownsItsMemory(data: TypedTensorData): boolean {
   return data.byteLength > 0 && data.byteLength === data.buffer.byteLength
 }

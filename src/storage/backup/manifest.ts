@@ -1,19 +1,19 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 
-/** The first file of a backup: what is inside. */
+/** The first file of a backup: a summary of its contents. */
 export const BackupManifest = Type.Object({
   format: Type.Literal('slipway-backup-v1'),
-  /** Of the release that made it. */
+  /** Version of the release that made the backup. */
   version: Type.String(),
   /** ISO 8601. */
   createdAt: Type.String(),
-  /** What made the schema of the rows. */
+  /** Migrations that made the schema of the rows. */
   migrations: Type.Array(Type.String()),
-  /** Rows of each table. */
+  /** Number of rows of each table. */
   tables: Type.Record(Type.String(), Type.Integer()),
   objects: Type.Object({
-    /** Whether the bytes of files are inside; if not they lie where they were. */
+    /** Whether the bytes of files are inside; if not they are still in the object store. */
     included: Type.Boolean(),
     count: Type.Integer(),
     bytes: Type.Integer(),

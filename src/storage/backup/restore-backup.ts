@@ -17,37 +17,37 @@ import type { ObjectStore } from '../objects/object-store.ts'
 import type { Schema, Table } from '../sql/schema.ts'
 import type { Migration } from '../sql/migration.ts'
 
-/** What is known of what a backup holds. */
+/** The tables and migrations that a backup may hold. */
 export interface RestoredRooms {
-  /** In an order in which each row finds what it refers to. */
+  /** In an order in which each row comes after those that it refers to. */
   readonly tables: readonly Table[]
   readonly migrations: readonly Migration[]
-  /** Told within the transaction, when all rows are there. */
+  /** Called within the transaction, when all rows are there. */
   restored(write: Transaction<Schema>): Promise<void>
 }
 
 export interface RestoreOptions {
   readonly archive: Readable
-  /** Of an empty database: `sqlite:PATH` or `postgres://...`, whichever the backup was made of. */
+  /** URL of an empty database: `sqlite:PATH` or `postgres://...`, whichever kind the backup was made of. */
   readonly database: string
-  /** Where the bytes go, or lie: `file:PATH` or `s3://...`. */
+  /** URL of the object store that gets the bytes, or has them: `file:PATH` or `s3://...`. */
   readonly objects: string
-  /** For what is read until all has been seen; is made, and gone afterwards. */
+  /** Folder for rows until the whole archive has been read; created, and removed afterwards. */
   readonly folder: string
-  /** Of this release. */
+  /** Tables and migrations of this release. */
   readonly rooms: RestoredRooms
   readonly onObject?: (done: number, total: number) => void
 }
 
-/** Larger than any backup of ours has: what is longer is none. */
+/** Size limit of a manifest, larger than any real one. */
 const MANIFEST_BYTES_MAX = 1_000_000
 const ROWS_AT_ONCE = 500
-/** Values in one statement that both databases take. */
+/** Upper limit of values in one statement that both databases take. */
 const VALUES_MAX = 20_000
 
 /**
- * Brings back what a backup holds, into an empty database. Bytes come first, rows last and in one transaction: whatever is killed when,
- * the database has all or nothing.
+ * Restores a backup into an empty database. Bytes come first, rows last and in one transaction: whenever the process is killed, the
+ * database has all or nothing.
  * @throws SLW_INPUT_INVALID for what is no backup, or was cut off; SLW_CONFLICT where the database is not empty; SLW_DATABASE_VERSION
  */
 export async function restoreBackup(options: RestoreOptions): Promise<BackupManifest> {
@@ -61,7 +61,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupMani
     const kept = rooms.tables.filter(({ key }) => key !== undefined)
     await fillDatabase(options.database, { names: manifest.migrations, migrations: rooms.migrations }, async (write) => {
       await requireEmpty(write, kept, manifest)
-      // What migrations have put there is in the backup too.
+      // Rows that migrations have inserted are in the backup too.
       for (const { name } of kept.toReversed())
         if (manifest.tables[name] !== undefined) await sql`delete from ${sql.table(name)}`.execute(write)
       for (const { name } of kept) {
@@ -106,7 +106,7 @@ async function readArchive({ archive, folder, rooms, onObject }: RestoreOptions,
         await pipeline(Readable.fromWeb(body as never), createWriteStream(file))
         parts.set(table, [...(parts.get(table) ?? []), file])
       } else if (name.startsWith(OBJECTS_FOLDER)) {
-        // Of what key it may be, the store has a say.
+        // The store checks the key.
         await objects.put(name.slice(OBJECTS_FOLDER.length), Readable.fromWeb(body as never))
         onObject?.(++stored, manifest.objects.count)
         await faultPoint('restore.object')
@@ -151,7 +151,7 @@ function cutOff(why: string): SlipwayError {
   return new SlipwayError('SLW_INPUT_INVALID', `the backup is not whole: ${why}`)
 }
 
-/** @param manifest tables that it knows are there already; those of later releases are not */
+/** @param manifest only the tables that it names are there already; those of later releases are not */
 async function requireEmpty(write: Transaction<Schema>, tables: readonly Table[], manifest: BackupManifest): Promise<void> {
   for (const { name, madeAtStart = false } of tables) {
     if (madeAtStart || manifest.tables[name] === undefined) continue

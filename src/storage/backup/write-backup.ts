@@ -14,9 +14,9 @@ import type { Schema, Table } from '../sql/schema.ts'
 import type { Migration } from '../sql/migration.ts'
 import type { BackupManifest } from './manifest.ts'
 
-/** What is kept of a database, and how it came to be. */
+/** The parts of a database that a backup keeps, and the migrations that made its schema. */
 export interface Kept {
-  /** In an order in which each row finds what it refers to. */
+  /** In an order in which each row comes after those that it refers to. */
   readonly tables: readonly Table[]
   /** In the order of application. */
   readonly migrations: readonly Migration[]
@@ -28,9 +28,9 @@ export interface WriteBackupOptions {
   readonly database: Database
   readonly objects: ObjectStore
   readonly kept: Kept
-  /** Whether the bytes of files go into it. */
+  /** Whether the bytes of files go into the backup. */
   readonly withObjects: boolean
-  /** Where rows are collected until they are sent. */
+  /** Folder in which rows are collected until they are sent. */
   readonly folder: string
 }
 
@@ -49,9 +49,9 @@ export interface StoredObject {
 }
 
 /**
- * Everything that a control plane has, as a tar archive, while it runs: first what is inside, then the rows of each table as lines of
- * JSON, all of one moment, then the objects that they refer to, then a file that says that all is there. Whoever calls it sees to it that
- * no object is collected meanwhile.
+ * Everything that a control plane has, as a tar archive, while it runs: first the manifest, then the rows of each table as lines of
+ * JSON, all of one moment, then the objects that they refer to, then a file that marks the end. The caller ensures that no object is
+ * collected meanwhile.
  */
 export async function writeBackup(options: WriteBackupOptions): Promise<{ readonly manifest: BackupManifest; readonly archive: Readable }> {
   const { database, objects, withObjects, kept } = options
@@ -84,7 +84,7 @@ export async function writeBackup(options: WriteBackupOptions): Promise<{ readon
   }
 }
 
-/** @returns how many rows it has */
+/** @returns the number of rows of the table */
 async function dumpTable(
   read: Kysely<Schema>,
   { name, key }: Required<Pick<Table, 'name' | 'key'>>,

@@ -35,7 +35,7 @@ export async function* cutIntoBlocks(body: AsyncIterable<Uint8Array>, bytesOf: (
   yield { bytes: block.subarray(0, filled), last: true }
 }
 
-/** The same bytes with room for more. Grows by doubling, so that a small object costs little. */
+/** A block of the same bytes with room for more. Grows by doubling, so that a small object costs little. */
 function withRoom(block: Buffer, filled: number, { needed, most }: { readonly needed: number; readonly most: number }): Buffer {
   if (block.length >= needed) return block
   const grown = Buffer.allocUnsafeSlow(Math.min(most, Math.max(needed, 2 * block.length, FIRST_BYTES)))

@@ -2,9 +2,9 @@ import { SlipwayError } from '../../core/errors.ts'
 import type { ByteRange } from './object-store.ts'
 
 /**
- * The range with its length, in something of `size` bytes.
+ * The range with its length, in an object of `size` bytes.
  * @param what the object in words, for the message
- * @throws SLW_RANGE_INVALID where not all of it is there
+ * @throws SLW_RANGE_INVALID where the object has not all of its bytes
  */
 export function resolveRange(range: ByteRange | undefined, size: number, what: string): Required<ByteRange> {
   const { offset, length } = checkRange(range, what)
@@ -16,7 +16,7 @@ export function resolveRange(range: ByteRange | undefined, size: number, what: s
   return resolved
 }
 
-/** What can be said of a range before the size is known. */
+/** Checks a range as far as that is possible before the size is known. */
 export function checkRange(range: ByteRange | undefined, what: string): ByteRange {
   const { offset, length = 0 } = range ?? { offset: 0 }
   if (Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(offset + length) && length >= 0) return range ?? { offset }

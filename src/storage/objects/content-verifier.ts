@@ -5,18 +5,18 @@ import { CHUNK_BYTES, chunkCount, contentId } from '../../core/content-digest.ts
 import type { ContentDigest } from '../../core/content-digest.ts'
 import type { ByteRange, ObjectStore } from './object-store.ts'
 
-/** What has to be known of a content to check it. */
+/** The fields of a content that are needed to check it. */
 export type KnownContent = Pick<ContentDigest, 'id' | 'size' | 'chunks'>
 
-/** Whole chunks of a content, and which bytes they are. */
+/** Whole chunks of a content, and their range of bytes. */
 export interface ChunkRange extends Required<ByteRange> {
   readonly firstChunk: number
   readonly chunkCount: number
 }
 
 /**
- * The fewest whole chunks that have these bytes.
- * @throws SLW_RANGE_INVALID where the content has not all of them
+ * The fewest whole chunks that contain a range.
+ * @throws SLW_RANGE_INVALID where the content has not all of its bytes
  */
 export function chunksAround(range: ByteRange | undefined, size: number, what = 'the content'): ChunkRange {
   const { offset, length } = resolveRange(range, size, what)
@@ -26,7 +26,7 @@ export function chunksAround(range: ByteRange | undefined, size: number, what = 
   return { firstChunk, chunkCount: count, offset: start, length: Math.min(size, start + count * CHUNK_BYTES) - start }
 }
 
-/** Checks what a store gives against the list of chunk digests. */
+/** Checks the bytes of a store against the list of chunk digests. */
 export class ContentVerifier {
   readonly #content: KnownContent
   readonly #what: string
@@ -43,9 +43,9 @@ export class ContentVerifier {
   }
 
   /**
-   * The bytes of a stream that should be these chunks (default: all), chunk by chunk in the pieces that they came in, each chunk after
+   * Yields the bytes of a stream that should be these chunks (default: all), chunk by chunk in the pieces that arrived, each chunk after
    * it was checked. Holds one chunk.
-   * @throws SLW_STORE_CORRUPT naming the chunk, before any of its bytes are given on
+   * @throws SLW_STORE_CORRUPT naming the chunk, before any of its bytes are yielded
    */
   async *verified(
     stream: AsyncIterable<Uint8Array>,
@@ -90,11 +90,11 @@ export class ContentVerifier {
   }
 }
 
-/** The same items, the next of which is made while one is used. */
+/** The same items, fetched ahead: the next one is made while one is used. */
 async function* ahead<T>(items: AsyncGenerator<T>): AsyncGenerator<T> {
   const begin = (): Promise<IteratorResult<T>> => {
     const next = items.next()
-    // Whoever waits for it is told.
+    // A failure is thrown where the item is awaited.
     next.catch(() => {})
     return next
   }
@@ -111,7 +111,7 @@ async function* ahead<T>(items: AsyncGenerator<T>): AsyncGenerator<T> {
 }
 
 /**
- * Exactly the bytes asked for, each checked before it is given on. What the store reads is rounded to whole chunks.
+ * Yields exactly the bytes asked for, each after it was checked. The range read from the store is rounded to whole chunks.
  * @throws SLW_RANGE_INVALID, SLW_NOT_FOUND, SLW_STORE_CORRUPT, SLW_STORE_UNAVAILABLE
  */
 export async function* readVerified(

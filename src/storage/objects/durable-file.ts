@@ -4,17 +4,17 @@ import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { syncFolder } from '../../core/write-whole.ts'
 import type { FileHandle } from 'node:fs/promises'
 
-/** Bytes read and written at once: each time costs a way to another thread and back. */
+/** Bytes read and written at once: each call costs a round trip to another thread. */
 const READ_BYTES = 1024 * 1024
-/** Of a client that sends byte by byte. */
+/** Upper limit of pieces written at once, for a client that sends byte by byte. */
 const PIECES_MAX = 1024
 
-/** Errors of the file system as ours. */
+/** Converts an error of the file system. */
 export function diskError(what: string, error: unknown): SlipwayError {
   return new SlipwayError('SLW_STORE_UNAVAILABLE', `the folder of objects cannot ${what}: ${messageOf(error)}`, { cause: error })
 }
 
-/** What the file system answers, or undefined where it says that there is no such thing. */
+/** The answer of the file system; undefined where the file or folder does not exist. */
 export async function unlessMissing<T>(what: string, act: Promise<T>): Promise<T | undefined> {
   try {
     return await act
@@ -38,12 +38,12 @@ interface Pieces {
   readonly size: number
 }
 
-/** The pieces of a stream, small ones together. Whoever gives a piece does not use its memory again. */
+/** The pieces of a stream, small ones together. The stream must not use the memory of a piece again. */
 export async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator<Pieces> {
   let pieces: Uint8Array[] = []
   let size = 0
   for await (const piece of body) {
-    // A write of nothing but nothing would never be done.
+    // A write of empty pieces alone would never be done.
     if (piece.length === 0) continue
     pieces.push(piece)
     size += piece.length
@@ -58,7 +58,7 @@ export async function* gathered(body: AsyncIterable<Uint8Array>): AsyncGenerator
 /** Bytes after which the system is asked to begin writing them to the disk. */
 const SYNC_BYTES = 16 * 1024 * 1024
 
-/** Without a copy of them. A system may take less than it was given. */
+/** Writes all pieces without copying them. The system may take less than it was given. */
 export async function writeAll(handle: FileHandle, given: readonly Uint8Array[]): Promise<void> {
   let pieces = given
   while (pieces.length > 0) {
@@ -73,7 +73,7 @@ export async function writeAll(handle: FileHandle, given: readonly Uint8Array[])
 }
 
 /**
- * Writes a file while the next bytes come in: one piece is on its way to the system, and what it has goes to the disk meanwhile, so
+ * Writes a file while the next bytes come in: one piece is on its way to the system, and earlier ones go to the disk meanwhile, so
  * that little is left to wait for at the end.
  */
 class Writer implements AsyncDisposable {
@@ -92,18 +92,18 @@ class Writer implements AsyncDisposable {
   async write({ pieces, size }: Pieces): Promise<void> {
     await this.#writing
     this.#writing = onDisk(`write ${this.#path}`, writeAll(this.#handle, pieces))
-    // Whoever waits for it next is told.
+    // A failure is thrown to the next caller that waits for the write.
     this.#writing.catch(() => {})
     this.#unsynced += size
     if (this.#unsynced < SYNC_BYTES || this.#syncing !== undefined) return
     this.#unsynced = 0
     this.#syncing = this.#handle
       .datasync()
-      .catch(() => {}) // The last one decides.
+      .catch(() => {}) // The sync of `finish` decides.
       .finally(() => (this.#syncing = undefined))
   }
 
-  /** All of it is on the disk. */
+  /** Resolves when all bytes are on the disk. */
   async finish(): Promise<void> {
     await this.#writing
     await this.#syncing
@@ -118,8 +118,8 @@ class Writer implements AsyncDisposable {
 }
 
 /**
- * Writes a file that, whenever the process or the machine ends, is there whole or not at all: under a temporary name first,
- * which gets its own by one rename after its bytes have reached the disk. It replaces what had that name.
+ * Writes a file that is there whole or not at all, whenever the process or the machine ends: under a temporary name first,
+ * and renamed after its bytes have reached the disk. It replaces an existing file of that name.
  * @param temporary a path of the same file system that nobody else uses
  * @throws what `body` throws; SLW_STORE_UNAVAILABLE. Nothing is left then.
  */
@@ -133,14 +133,14 @@ export async function writeDurably(path: string, temporary: string, body: AsyncI
     }
     await onDisk(`write ${path}`, rename(temporary, path))
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {}) // The next open removes it.
+    await rm(temporary, { force: true }).catch(() => {}) // The next opening of the store removes the file.
     throw error
   }
   await onDisk(`write ${path}`, syncFolder(dirname(path)))
 }
 
 /**
- * Bytes of a file that is opened when the first are asked for: whoever never reads leaves nothing open.
+ * Bytes of a file that is opened when the first are asked for: a caller that never reads leaves nothing open.
  * @param missing the error for a file that is not there
  */
 export async function* readFileBytes(

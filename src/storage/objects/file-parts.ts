@@ -7,7 +7,7 @@ import { diskError, onDisk, readFileBytes, unlessMissing, writeDurably } from '.
 import { checkPartNumber, partsInOrder } from './parts.ts'
 import type { UploadedPart } from './object-store.ts'
 
-/** In the folder of an upload: the key of its object. Its age is the age of the upload. */
+/** File with the key of the object, in the folder of an upload. Its age is the age of the upload. */
 const KEY_FILE = 'key'
 const UPLOAD_ID = /^[0-9a-f]{32}$/
 
@@ -20,7 +20,7 @@ export function noUpload(key: string, uploadId: string): SlipwayError {
 
 /**
  * Uploads in parts, each a folder `<upload id>` with a file `key` and files `<part number>-<etag>`. An etag is random, so two
- * puts of one part never meet in one file, and completing takes the one that it names.
+ * puts of one part never write to one file, and completing takes the file of the etag that it names.
  */
 export class FileUploads {
   readonly #folder: string
@@ -32,7 +32,7 @@ export class FileUploads {
     this.#temporary = temporary
   }
 
-  /** The folder appears with the key in it. */
+  /** Begins an upload: its folder appears with the key in it. */
   async begin(key: string): Promise<string> {
     const uploadId = randomBytes(16).toString('hex')
     const building = this.#temporary()
@@ -50,7 +50,7 @@ export class FileUploads {
     try {
       await writeDurably(this.#part(uploadId, { partNumber, etag }), this.#temporary(), body)
     } catch (error) {
-      await this.#find(key, uploadId) // Aborted meanwhile: that is what went wrong.
+      await this.#find(key, uploadId) // Throws where the upload was aborted meanwhile: that is the cause.
       throw error
     }
     return { partNumber, etag }
@@ -73,7 +73,7 @@ export class FileUploads {
     return this.#read(uploadId, ordered, sizes)
   }
 
-  /** Away at once, under a temporary name: parts without their key would be nobody's. */
+  /** Removes an upload by a rename to a temporary name first: parts without their key would never be removed. */
   async remove(key: string, uploadId: string): Promise<void> {
     if ((await this.#keyOf(uploadId)) !== key) return
     const doomed = this.#temporary()

@@ -10,9 +10,9 @@ import { checkKey, checkKeyStart, isKey } from './key.ts'
 import { untilCancelled } from './until-cancelled.ts'
 import type { ByteRange, ObjectStore, StoredObject, UploadedPart } from './object-store.ts'
 
-/** Temporary files that were written to in the last hour may belong to a process that lives. */
+/** Age of abandoned temporary files: those written to in the last hour may belong to a live process. */
 const ABANDONED_AFTER_MS = 60 * 60 * 1000
-/** One for each first byte of a key's digest. */
+/** Folders of objects, one for each first byte of a key's digest. */
 const FOLDERS: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 /**
@@ -20,9 +20,9 @@ const FOLDERS: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte
  *
  *     objects/<first byte of the key's SHA-256>/<key, with _ for />   one file each
  *     uploads/<upload id>/                                            parts that are not joined yet
- *     temporary/                                                      what has no name yet, or no longer one
+ *     temporary/                                                      files that have no name yet, or no longer one
  *
- * Several processes may have it open. What was acknowledged is on the disk, also if the machine loses its power.
+ * Several processes may have the store open. Acknowledged writes are on the disk, also if the machine loses its power.
  * @throws SLW_STORE_UNAVAILABLE where the folder cannot be made
  */
 export async function openFileStore(folder: string): Promise<ObjectStore> {
@@ -42,7 +42,7 @@ async function makeFolders(root: string): Promise<void> {
   if (made !== undefined) await syncFolder(dirname(made))
 }
 
-/** What a killed process left. Names come and go while others work here. */
+/** Removes leftovers of killed processes. Names come and go while other processes work here. */
 async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name)

@@ -6,10 +6,10 @@ import { gathered, onDisk, writeAll } from './durable-file.ts'
 import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 
-/** A piece under this is not kept by itself. */
+/** Average size below which pieces are joined. */
 const SMALL_BYTES = 1024
 
-/** A stream at rest: its size is known, and it can be sent again. */
+/** A stream that was received: its size is known, and it can be sent again. */
 export interface HeldBody extends AsyncDisposable {
   /** Bytes. */
   readonly size: number
@@ -17,7 +17,7 @@ export interface HeldBody extends AsyncDisposable {
   body(): Buffer | Readable
 }
 
-/** Takes a stream in: up to `memoryBytes` in memory, a longer one in a temporary file. S3 wants to know the length first. */
+/** Receives a stream: up to `memoryBytes` in memory, a longer one in a temporary file. S3 requires the length first. */
 export async function holdBody(stream: AsyncIterable<Uint8Array>, memoryBytes: number): Promise<HeldBody> {
   await using opened = new AsyncDisposableStack()
   let held: Uint8Array[] = []
@@ -25,7 +25,7 @@ export async function holdBody(stream: AsyncIterable<Uint8Array>, memoryBytes: n
   let file: { readonly path: string; readonly handle: FileHandle } | undefined
   for await (const { pieces, size: more } of gathered(stream)) {
     size += more
-    // Together where they are many and small: each takes more than its bytes.
+    // Joined where the pieces are many and small: each takes more memory than its bytes.
     held.push(...(more < pieces.length * SMALL_BYTES ? [Buffer.concat(pieces, more)] : pieces))
     if (file === undefined && size <= memoryBytes) continue
     file ??= await onDisk(`keep a part in ${tmpdir()}`, openTemporary(opened))
@@ -42,7 +42,7 @@ export async function holdBody(stream: AsyncIterable<Uint8Array>, memoryBytes: n
   }
 }
 
-/** Gone, with its folder, at the end of `opened`. */
+/** Opens a temporary file, which is removed with its folder at the end of `opened`. */
 async function openTemporary(opened: AsyncDisposableStack): Promise<{ path: string; handle: FileHandle }> {
   const folder = await mkdtemp(join(tmpdir(), 'slipway-part-'))
   opened.defer(() => rm(folder, { recursive: true, force: true }))

@@ -3,10 +3,10 @@ import { SlipwayError } from '../../core/errors.ts'
 /** Ids joined with `/`. Neither `..` nor an empty name can be among them, and no `_`, which file names use for `/`. */
 const KEY = /^[A-Za-z0-9-]+(?:\/[A-Za-z0-9-]+)*$/
 const KEY_START = /^(?:[A-Za-z0-9-]+\/)*[A-Za-z0-9-]*$/
-/** Characters; a file name of most file systems has 255. */
+/** In characters; file names of most file systems have up to 255. */
 const KEY_LENGTH_MAX = 200
 
-/** What has another name in our folder or bucket is not ours. */
+/** Whether a name in the folder or bucket is a key: others do not belong to the store. */
 export function isKey(name: string): boolean {
   return KEY.test(name) && name.length <= KEY_LENGTH_MAX
 }

@@ -1,7 +1,7 @@
 import { SlipwayError } from '../../core/errors.ts'
 import type { UploadedPart } from './object-store.ts'
 
-/** As many as S3 takes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
+/** Limit of S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 export const PARTS_MAX = 10_000
 
 /** @throws SLW_INPUT_INVALID for a number that no part can have */
@@ -11,8 +11,8 @@ export function checkPartNumber(partNumber: number): void {
 }
 
 /**
- * Parts by their numbers.
- * @throws SLW_INPUT_INVALID unless they are 1, 2, 3 and so on: one that was forgotten would be missing in the middle of the object
+ * Sorts parts by their numbers.
+ * @throws SLW_INPUT_INVALID unless they are 1, 2, 3 and so on: a forgotten part would be missing in the middle of the object
  */
 export function partsInOrder(parts: readonly UploadedPart[]): readonly UploadedPart[] {
   if (parts.length === 0)

@@ -7,28 +7,28 @@ export type S3Sdk = typeof import('@aws-sdk/client-s3')
 const FIRST_WAIT_MS = 100
 const WAIT_MS_MAX = 2000
 
-/** A bucket, how it is asked, and how often. */
+/** A bucket, its client, and the number of attempts. */
 export interface S3Bucket {
   readonly sdk: S3Sdk
   readonly client: S3Client
   readonly name: string
-  /** What stands before every key: empty, or ends with `/`. */
+  /** Prefix of every key: empty, or ends with `/`. */
   readonly prefix: string
-  /** How often a request is made before it has failed. */
+  /** Attempts before a request has failed. */
   readonly attempts: number
 }
 
-/** The object that a request is about, as the SDK wants it. */
+/** The object of a request, as parameters of the SDK. */
 export function placeOf({ name, prefix }: S3Bucket, key: string): { Bucket: string; Key: string } {
   return { Bucket: name, Key: prefix + key }
 }
 
-/** The same for people: `s3://models/store/0192`. */
+/** Address of an object in messages: `s3://models/store/0192`. */
 export function addressOf({ name, prefix }: S3Bucket, key: string): string {
   return `s3://${name}/${prefix}${key}`
 }
 
-/** What a request answers. Its errors are ours: `the bucket could not <what>: ...`. */
+/** The answer to a request. Its errors are converted: `the bucket could not <what>: ...`. */
 export async function ask<T>(what: string, request: Promise<T>): Promise<T> {
   try {
     return await request
@@ -37,7 +37,7 @@ export async function ask<T>(what: string, request: Promise<T>): Promise<T> {
   }
 }
 
-/** For what the SDK does not repeat itself, because it cannot rewind a stream. */
+/** Retries a request that the SDK does not retry itself, because it cannot rewind a stream. */
 export async function askAgain<T>(what: string, attempts: number, request: () => Promise<T>): Promise<T> {
   for (let failures = 1; ; failures++)
     try {
@@ -48,7 +48,7 @@ export async function askAgain<T>(what: string, attempts: number, request: () =>
     }
 }
 
-/** Twice as long after each failure, and never the same for two that failed together. */
+/** Waits up to twice as long after each failure, with jitter for requests that failed together. */
 export async function wait(failures: number, signal?: AbortSignal): Promise<void> {
   await sleep(Math.random() * Math.min(WAIT_MS_MAX, FIRST_WAIT_MS * 2 ** failures), undefined, signal === undefined ? {} : { signal })
 }

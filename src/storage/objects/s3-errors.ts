@@ -1,7 +1,7 @@
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 
-/** What the SDK throws: the name is the code of S3, https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+/** Error of the SDK: its name is the code of S3, https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
 interface ServiceError extends Error {
   readonly $metadata?: { readonly httpStatusCode?: number }
 }
@@ -26,7 +26,7 @@ export function s3Error(error: unknown, what: string): SlipwayError {
   return new SlipwayError(CODES[name] ?? 'SLW_STORE_UNAVAILABLE', `the bucket could not ${what}: ${words.join(' ')}`, { cause: error })
 }
 
-/** Whether the same request may succeed: the server failed or the way to it, and it did not refuse. */
+/** Whether a retry may succeed: the server or the connection failed, and the request was not refused. */
 export function mayPass(error: unknown): boolean {
   const status = (error as Partial<ServiceError>).$metadata?.httpStatusCode
   return (error as Error).name !== 'AbortError' && (status === undefined || status >= 500 || status === 429 || status < 400)

@@ -15,7 +15,7 @@ interface Transfer {
   readonly etag: string | undefined
 }
 
-/** An object or a part of it. A transfer that breaks off is taken up where it ended. */
+/** Gets an object or a part of it. A transfer that breaks off is resumed where it ended. */
 export async function getFromS3(
   bucket: S3Bucket,
   key: string,
@@ -30,7 +30,7 @@ export async function getFromS3(
   } catch (error) {
     if (!isSlipwayError(error) || error.code !== 'SLW_RANGE_INVALID') throw error
   }
-  // S3 has no ranges of no bytes, and does not say how long the object is when there is no such range.
+  // S3 has no empty ranges, and does not report the size of the object when it has no such range.
   const { ContentLength } = await ask(`get ${what}`, bucket.client.send(new bucket.sdk.HeadObjectCommand(placeOf(bucket, key))))
   if (resolveRange({ offset, ...(length !== undefined && { length }) }, ContentLength ?? 0, what).length === 0) return nothing()
   throw new SlipwayError('SLW_STORE_UNAVAILABLE', `the bucket has bytes ${offset} on of ${what} and refuses to send them`)
@@ -42,7 +42,7 @@ interface Wanted {
   readonly offset: number
   readonly length: number | undefined
   readonly signal: AbortSignal | undefined
-  /** That of the first transfer: the rest must be of the same object. */
+  /** ETag of the first transfer: the rest must be of the same object. */
   readonly etag?: string | undefined
 }
 
@@ -63,7 +63,7 @@ async function begin(bucket: S3Bucket, key: string, { offset, length, signal, et
     if (sent === null || Number(sent[1]) !== offset)
       throw new SlipwayError('SLW_STORE_UNAVAILABLE', `the bucket does not send bytes from ${offset} on of ${what}, but other ones`)
     const sentLength = Number(sent[2]) - offset + 1
-    // A server sends what there is of the range.
+    // A server sends the part of a range that exists.
     if (length !== undefined && sentLength < length) throw new SlipwayError('SLW_RANGE_INVALID', `${what} ends before byte ${last}`)
     return { body, offset, length: length ?? sentLength, etag: answer.ETag }
   } catch (error) {

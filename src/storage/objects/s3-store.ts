@@ -11,17 +11,17 @@ import type { S3Bucket, S3Sdk } from './s3-bucket.ts'
 
 export interface S3StoreOptions {
   readonly bucket: string
-  /** What all keys begin with; whatever has such a key is ours. Default: nothing, so the bucket is ours. */
+  /** Prefix of all keys; every object under it belongs to the store. Default: none, so the whole bucket does. */
   readonly prefix?: string
-  /** `http://` or `https://` of a server that is not Amazon's. */
+  /** `http://` or `https://` URL of a server that is not Amazon's. */
   readonly endpoint?: string
   /** Default: by the environment and the profile; with an endpoint us-east-1, which other servers expect. */
   readonly region?: string
-  /** The bucket in the path and not in the name of the host. Default: where there is an endpoint. */
+  /** Whether the bucket is in the path and not in the name of the host. Default: where there is an endpoint. */
   readonly forcePathStyle?: boolean
-  /** How long a connection may be silent. Default 30 000. */
+  /** Time that a connection may be silent. Default 30 000. */
   readonly idleTimeoutMs?: number
-  /** How often a request is made before it has failed, with growing waits between. Default 5. */
+  /** Attempts before a request has failed, with growing waits between. Default 5. */
   readonly attempts?: number
 }
 
@@ -33,14 +33,14 @@ type Unfinished = { readonly key: string; readonly uploadId: string }
 const MIB = 1024 * 1024
 const CONNECTION_TIMEOUT_MS = 5000
 /**
- * A part: what is held in memory while it is sent. All of one size, because some servers (R2) want it so; from 1000 parts on
- * larger, because there can be 10 000 of them. So objects may have 300 GB.
+ * Size of a part, which is held in memory while it is sent. All of one size, because some servers (R2) require it; from 1000 parts
+ * on larger, because there can be 10 000 of them. So objects may have 300 GB.
  */
 const blockBytesOf = (index: number): number => (index < 1000 ? 8 * MIB : 32 * MIB)
-/** Parts that come to us up to this size are held in memory, larger ones in a file: clients send several at once. */
+/** Size up to which received parts are held in memory, larger ones in a file: clients send several at once. */
 const HELD_PART_BYTES = MIB
 
-/** The one place that loads the SDK, whose hundreds of modules nobody needs who keeps objects in a folder. */
+/** The only place that loads the SDK, whose hundreds of modules are not needed for objects in a folder. */
 async function loadSdk(): Promise<{ sdk: S3Sdk; presigner: Presigner }> {
   try {
     return { sdk: await import('@aws-sdk/client-s3'), presigner: await import('@aws-sdk/s3-request-presigner') }
@@ -55,7 +55,7 @@ async function loadSdk(): Promise<{ sdk: S3Sdk; presigner: Presigner }> {
 
 /**
  * Objects in a bucket of Amazon S3 or of a server that speaks its protocol. Credentials come by the SDK's usual chain
- * (environment, profile, web identity, instance). Nothing is asked yet, so a bucket that is away for a while does not stop us.
+ * (environment, profile, web identity, instance). No request is made yet, so an unavailable bucket does not prevent the start.
  * @throws SLW_DEPENDENCY_MISSING; SLW_CONFIG_INVALID where no region is known
  */
 export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
@@ -68,12 +68,12 @@ export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore>
     forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
     maxAttempts: attempts,
     retryMode: 'standard',
-    // Servers that are not Amazon's lack the newer checksums; contents are verified by whoever reads them.
+    // Servers that are not Amazon's lack the newer checksums; contents are verified by their readers.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // A refusal after 8 MiB costs little; a server that does not know the header would cost a wait and a connection each.
+    // A refusal after 8 MiB costs little; a server that does not know the header would cost a wait and a connection per request.
     expectContinueHeader: false,
-    // What fails is thrown; the SDK would print on our console what we are about to try again.
+    // Failures are thrown; the SDK would print those on the console that are about to be retried.
     logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     requestHandler: { connectionTimeout: CONNECTION_TIMEOUT_MS, socketTimeout: idleTimeoutMs },
   })
@@ -127,7 +127,7 @@ class S3Store implements ObjectStore {
       }
       await this.#complete(key, uploadId ?? '', parts, size)
     } catch (error) {
-      // One that cannot be aborted now is found among the unfinished ones later.
+      // An upload that cannot be aborted now is found among the unfinished ones later.
       if (uploadId !== undefined) await this.abortParts(key, uploadId).catch(() => {})
       throw error
     }
@@ -260,7 +260,7 @@ class S3Store implements ObjectStore {
 
   /**
    * Completing twice is no error: an upload that is no longer there has become the object, unless it was aborted.
-   * @param size of the object, where it is known: another one is not ours
+   * @param size of the object, where it is known: an object of another size is not that of this upload
    */
   async #complete(key: string, uploadId: string, parts: readonly UploadedPart[], size?: number): Promise<void> {
     const { sdk, client } = this.#bucket
@@ -287,7 +287,7 @@ class S3Store implements ObjectStore {
   }
 }
 
-/** Undefined where the bucket says that there is no such object or upload. */
+/** Undefined where the bucket answers that there is no such object or upload. */
 async function unlessNotFound<T>(request: Promise<T>): Promise<T | undefined> {
   try {
     return await request

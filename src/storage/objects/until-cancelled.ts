@@ -4,7 +4,7 @@ export function cancelled(signal: AbortSignal): SlipwayError {
   return new SlipwayError('SLW_CANCELLED', 'the transfer was cancelled before its end', { cause: signal.reason })
 }
 
-/** The same stream, ended with SLW_CANCELLED when the signal says so, also while nothing comes. */
+/** The same stream, ended with SLW_CANCELLED when the signal is aborted, also while no bytes come. */
 export async function* untilCancelled(body: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   if (signal === undefined) return yield* body
   const pieces = body[Symbol.asyncIterator]()

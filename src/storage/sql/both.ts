@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Schema } from './schema.ts'
 
-/** Two questions at once; the statements of the first are asked first. What goes wrong with the first is told first. */
+/** Runs two queries at once; the statements of the first are sent first, and its error is thrown first. */
 export async function both<On extends Kysely<Schema>, A, B>(
   on: On,
   first: (on: On) => Promise<A>,

@@ -1,7 +1,7 @@
 import type { SelectQueryBuilder } from 'kysely'
 import type { Schema } from './schema.ts'
 
-/** How many rows a query would find. */
+/** Number of rows that a query would find. */
 export async function countOf<TB extends keyof Schema, O>(query: SelectQueryBuilder<Schema, TB, O>): Promise<number> {
   const { count } = await query
     .clearSelect()

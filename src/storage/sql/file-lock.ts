@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { tryLock } from '../../core/file-lock.ts'
 
-/** Who has a database, for the message to the next who wants it. */
+/** The process that has a database, for the error of the next one that opens it. */
 interface Holder {
   readonly pid: number
   readonly host: string
@@ -12,7 +12,7 @@ interface Holder {
   readonly since: string
 }
 
-/** How long the second waits for the first, which has just locked the file, to write down who it is. */
+/** Time that a second process waits for the first, which has just locked the file, to write its holder file. */
 const HOLDER_MS = 1000
 
 /**
@@ -45,7 +45,7 @@ export async function lockDatabase(file: string): Promise<AsyncDisposable> {
     async [Symbol.asyncDispose]() {
       if (ended) return
       ended = true
-      // First, so that it is nobody else's.
+      // Before the lock is released, so that the file is not that of the next holder.
       await rm(holderPath(file), { force: true })
       lock[Symbol.dispose]()
     },
@@ -56,7 +56,7 @@ function holderPath(file: string): string {
   return `${file}.lock.json`
 }
 
-/** Whole or not at all, for whoever reads it at this moment. */
+/** Writes the file whole or not at all, for a process that reads it at this moment. */
 async function writeHolder(file: string): Promise<void> {
   const holder: Holder = { pid: process.pid, host: hostname(), since: new Date().toISOString() }
   const partial = `${holderPath(file)}.${process.pid}`
@@ -73,7 +73,7 @@ async function inUse(file: string): Promise<SlipwayError> {
   )
 }
 
-/** What is written there may be of one before, which was killed; then the present one is about to write. */
+/** The file may be that of an earlier holder that was killed; then the present one is about to write it. */
 async function holderOf(file: string): Promise<Holder | undefined> {
   for (const end = Date.now() + HOLDER_MS; Date.now() < end; await sleep(20)) {
     try {
@@ -91,7 +91,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    // It is there and somebody else's.
+    // The process is there and belongs to another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

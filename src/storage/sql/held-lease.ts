@@ -4,20 +4,20 @@ import type { Database } from './database.ts'
 
 export interface HeldLeaseOptions {
   readonly database: Database
-  /** Who we are, for people who ask who has the lease. */
+  /** Name of this process, for people who ask who has the lease. */
   readonly holder: string
   readonly name: string
 }
 
 /** A lease that is renewed until it is let go. */
 export interface HeldLease extends AsyncDisposable {
-  /** Given when it is lost: another may have it now. */
+  /** Aborted when the lease is lost: another process may have it now. */
   readonly lost: AbortSignal
 }
 
 const LEASE_MS = 60_000
 
-/** @returns undefined where another has it */
+/** @returns undefined where another process has the lease */
 export async function holdLease({ database, holder, name }: HeldLeaseOptions): Promise<HeldLease | undefined> {
   let heldUntilMs = performance.now() + LEASE_MS
   const lease = await new Leases(database, holder).acquire(name, LEASE_MS)
@@ -25,7 +25,7 @@ export async function holdLease({ database, holder, name }: HeldLeaseOptions): P
   const lost = new AbortController()
   const renewing = setInterval(() => {
     const asked = performance.now()
-    // Also where the question before has no answer yet.
+    // Also where the renewal before has no answer yet.
     if (asked >= heldUntilMs) lost.abort(new Error(`the lease "${name}" could not be renewed for as long as it lasts`))
     lease.renew().then(
       () => (heldUntilMs = asked + LEASE_MS),

@@ -7,24 +7,24 @@ import type { Schema } from './schema.ts'
 
 /**
  * Leases on work that one process does at a time. Time is that of the database, which all share; a token that grows with every
- * holder tells a late one from the present one (M. Kleppmann, "How to do distributed locking", 2016: fencing).
+ * holder distinguishes a late one from the present one (M. Kleppmann, "How to do distributed locking", 2016: fencing).
  */
 export class Leases {
   readonly #database: Database
   readonly #holder: string
 
-  /** @param holder who we are, for people who look into the table */
+  /** @param holder name of this process, for people who look into the table */
   constructor(database: Database, holder: string) {
     this.#database = database
     this.#holder = holder
   }
 
-  /** Lets all go, whoever had them: for a database that nobody else can have open, where they are those of a process that was killed. */
+  /** Releases all leases: for a database that no other process can have open, where they are those of a process that was killed. */
   async releaseAll(): Promise<void> {
     await this.#database.write((transaction) => transaction.updateTable('leases').set({ holder: null, expires_at: 0 }).execute())
   }
 
-  /** Takes the lease when nobody has it, or its time is over. @returns undefined while somebody has it */
+  /** Takes the lease when it is free or has expired. @returns undefined while another holder has it */
   async acquire(name: string, ttlMs: number): Promise<Lease | undefined> {
     const expiresAt = timeIn(this.#database, ttlMs)
     const row = await this.#database.write((transaction) =>
@@ -51,7 +51,7 @@ interface LeaseState {
   readonly ttlMs: number
 }
 
-/** A lease that was ours when it was acquired. It is ours until another has taken it, which it can once its time is over. */
+/** A lease that was acquired. It is held until another process has taken it, which is possible once it has expired. */
 export class Lease {
   readonly name: string
   readonly holder: string
@@ -68,19 +68,19 @@ export class Lease {
     this.ttlMs = ttlMs
   }
 
-  /** From now on it is ours for another `ttlMs`. @throws SLW_LEASE_LOST */
+  /** Extends the lease to `ttlMs` from now. @throws SLW_LEASE_LOST */
   async renew(): Promise<void> {
     if (!(await this.#set({ expires_at: timeIn(this.#database, this.ttlMs) }))) throw this.#lost()
   }
 
-  /** Lets the next have it at once. One that was lost already is no error. */
+  /** Releases the lease at once. A lease that was lost already is no error. */
   async release(): Promise<void> {
     await this.#set({ holder: null, expires_at: 0 })
   }
 
   /**
-   * Makes a transaction fail unless the lease is still ours, and keeps it ours until the transaction has ended: who wants to
-   * take it over waits for that. To be called first, so that nothing is done in vain.
+   * Makes a transaction fail unless the lease is still held, and keeps it held until the transaction has ended: a process that
+   * wants to take it over waits for that. To be called first, so that no work is done in vain.
    * @throws SLW_LEASE_LOST
    */
   async fenced(transaction: Transaction<Schema>): Promise<void> {
@@ -91,7 +91,7 @@ export class Lease {
     if (row === undefined) throw this.#lost()
   }
 
-  /** Whether it was still ours. */
+  /** @returns whether the lease was still held */
   async #set(values: { readonly holder?: null; readonly expires_at: number | RawBuilder<number> }): Promise<boolean> {
     const row = await this.#database.write((transaction) =>
       transaction

@@ -10,13 +10,13 @@ import type { Migration } from './migration.ts'
 import type { Schema } from './schema.ts'
 import type { SqliteDatabase } from './sqlite.ts'
 
-/** A number of our own for the advisory lock of PostgreSQL that migrators take: SLIPWAY on a telephone. */
+/** Number of the advisory lock of PostgreSQL that migrators take: SLIPWAY on a telephone. */
 const LOCK = 7_547_929
 
-/** What follows the name of a SQLite file in those of its backups; a date follows, so that they sort by age. */
+/** Infix of the names of backups, after that of the SQLite file; a date follows, so that they sort by age. */
 const BACKUP = '.backup-'
 
-/** What the database remembers of a migration. */
+/** The record of an applied migration. */
 interface AppliedRow {
   readonly name: string
   readonly checksum: string
@@ -30,7 +30,7 @@ interface MigrationSchema extends Schema {
 export interface MigrateOptions {
   /** In the order of application. */
   readonly migrations: readonly Migration[]
-  /** Names of earlier ones that a database may remember, which are none of its own any more. Default: none. */
+  /** Names of earlier migrations that a database may have recorded, and that no longer exist. Default: none. */
   readonly superseded?: readonly string[] | undefined
   /** Called after each migration that was applied here. */
   readonly onApplied?: (name: string) => void
@@ -39,14 +39,14 @@ export interface MigrateOptions {
 /** The steps of a database's schema. */
 export type Steps = Pick<MigrateOptions, 'migrations' | 'superseded'>
 
-/** What a database lacks. */
+/** The migrations that a database lacks. */
 export interface MigrationStatus {
   /** In the order of application. Empty: the database is up to date. */
   readonly missing: readonly string[]
 }
 
 /**
- * Compares what a database remembers with the migrations of this release.
+ * Compares the migrations that a database has recorded with those of this release.
  * @throws SLW_DATABASE_VERSION when it is newer than this release, or was made by a migration that has changed since
  */
 export async function migrationStatus(database: Database, steps: Steps): Promise<MigrationStatus> {
@@ -65,9 +65,9 @@ export async function assertMigrated(database: Database, steps: Steps): Promise<
 
 /**
  * Brings a database up to date: each migration in a transaction of its own that first takes a lock, so that of several
- * migrators at once each migration is applied by one. What is applied already is left alone. A SQLite file that has been
- * migrated before is first copied beside itself.
- * @returns the names of those that were applied here
+ * migrators at once each migration is applied by one. Migrations that are applied already are skipped. A SQLite file that has
+ * been migrated before is first copied beside itself.
+ * @returns the names of the migrations that were applied here
  * @throws SLW_DATABASE_VERSION when the database is newer than this release, or was made by a migration that has changed since
  */
 export async function migrate(database: Database, { onApplied = () => {}, ...steps }: MigrateOptions): Promise<readonly string[]> {
@@ -79,7 +79,7 @@ export async function migrate(database: Database, { onApplied = () => {}, ...ste
       const [next] = await missingFrom(database, transaction, steps)
       if (next === undefined) return undefined
       if (isSqlite(database) && !backedUp) {
-        // Of what was committed before this transaction, which keeps other writers out meanwhile.
+        // A copy of the state before this transaction, which keeps other writers out meanwhile.
         await backUp(database, next.name)
         backedUp = true
       }
@@ -96,13 +96,13 @@ function isSqlite(database: Database): database is SqliteDatabase {
   return database.dialect === 'sqlite'
 }
 
-/** Copies a SQLite file to `FILE.backup-DATE-before-MIGRATION`; a new one, in which nothing is yet, is not copied. */
+/** Copies a SQLite file to `FILE.backup-DATE-before-MIGRATION`; a new, empty one is not copied. */
 async function backUp(database: SqliteDatabase, migration: string): Promise<void> {
   const { rows } = await sql<{ count: number }>`select count(*) as count from sqlite_schema`.execute(database.read)
   if (rows[0]?.count === 0) return
   const date = new Date(await database.now()).toISOString().slice(0, 19).replaceAll(':', '-')
   const path = `${database.file}${BACKUP}${date}-before-${migration}`
-  // What has the name of a backup is one: a copy that was cut off has another.
+  // Only a whole copy has the name of a backup: one that was cut off has another.
   const partial = `${path}.partial`
   await database.backup(partial)
   await chmod(partial, 0o600)

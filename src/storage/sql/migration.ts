@@ -11,11 +11,11 @@ export interface Migration {
 }
 
 export interface DataStep {
-  /** Which change it is: part of the checksum, as code has none that outlives a formatter. Another change of rows is another step. */
+  /** Identifies the change: part of the checksum, as code has none that outlives a formatter. Another change of rows is another step. */
   readonly name: string
   /**
-   * @param write of tables as they are after the statements, which later releases may know no more: so they are named by the step itself.
-   *   As many rows as a database may have: they are read in parts
+   * @param write transaction on the tables as they are after the statements. Later releases may not know these tables, so the step names
+   *   them itself. There may be as many rows as a database can have: they are read in parts
    */
   run(write: Kysely<any>): Promise<void>
 }

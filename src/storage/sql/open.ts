@@ -13,9 +13,9 @@ import type { MigrateOptions, Steps } from './migrate.ts'
 import type { SqliteDatabase } from './sqlite.ts'
 
 /**
- * Opens the database of a control plane, whose schema is then the one of this release. A SQLite file is made where there is
- * none, kept from other control planes, and brought up to date after a copy of it. A PostgreSQL database that is behind is
- * refused, because others may still use it.
+ * Opens the database of a control plane, whose schema is then the one of this release. A SQLite file is created where there is
+ * none, locked against other control planes, and copied before it is brought up to date. A PostgreSQL database that is behind
+ * is refused, because others may still use it.
  * @param url `sqlite:PATH` or `postgres://user:password@host:port/database`
  * @throws SLW_CONFIG_INVALID, SLW_DATABASE_UNAVAILABLE, SLW_DATABASE_VERSION, SLW_DEPENDENCY_MISSING; SLW_DATABASE_IN_USE where
  *   another control plane has the SQLite file
@@ -25,12 +25,12 @@ export async function openDatabase<S = Schema>(url: string, { password, ...steps
   const database = stack.use(await openAsItIs(url, password))
   await (database.dialect === 'sqlite' ? migrate(database, steps) : assertMigrated(database, steps))
   stack.move()
-  // Which tables these steps have made, whoever names them knows.
+  // The caller that names the steps knows which tables they have made.
   return database as unknown as Database<S>
 }
 
 export interface OpenOptions extends Steps {
-  /** Over what the URL says; asked for each connection, so that one that is rotated is used from then on. */
+  /** Overrides the password of the URL; asked for each connection, so that a rotated one is used from then on. */
   readonly password?: (() => Promise<string>) | undefined
 }
 
@@ -46,7 +46,7 @@ export async function migrateDatabase(url: string, options: MigrateOptions): Pro
 
 /**
  * Fills an empty database with rows of a schema that may be older than this release's, and then brings it up to date. It is filled in
- * one transaction, so that whatever is killed when, all of it is there or nothing.
+ * one transaction, so that all rows are there or none, whenever the process is killed.
  * @param options.names the migrations that made the schema of the rows; `migrations`: those of this release
  * @throws SLW_DATABASE_VERSION for a schema that this release does not know; SLW_CONFLICT where the database is not empty
  */
@@ -74,7 +74,7 @@ async function openAsItIs(url: string, password?: () => Promise<string>): Promis
   const file = sqliteFile(url)
   if (file !== undefined) return await openLocked(file)
   if (/^postgres(?:ql)?:\/\//.test(url)) return await openPostgres({ url, ...(password !== undefined && { password }) })
-  // Not the URL itself, in which a password may be.
+  // Not the whole URL, which may contain a password.
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0]
   throw new SlipwayError(
     'SLW_CONFIG_INVALID',
@@ -86,7 +86,7 @@ async function openAsItIs(url: string, password?: () => Promise<string>): Promis
 function sqliteFile(url: string): string | undefined {
   const path = /^sqlite:(.*)$/s.exec(url)?.[1]
   if (path === undefined) return undefined
-  // Some read sqlite:///x.db as a path from here and some as one from the root, and nothing is kept in memory.
+  // Some read sqlite:///x.db as a relative path and some as an absolute one, and databases in memory are not supported.
   if (path !== '' && !path.startsWith('//') && path !== ':memory:') return resolve(path)
   throw new SlipwayError(
     'SLW_CONFIG_INVALID',
@@ -94,9 +94,9 @@ function sqliteFile(url: string): string | undefined {
   )
 }
 
-/** A SQLite file that nobody else opens in this way until it is closed. */
+/** Opens a SQLite file, locked against other control planes until it is closed. */
 async function openLocked(path: string): Promise<SqliteDatabase> {
-  // One name for one file, whatever links lead to it: the lock is named after it.
+  // The real path, whatever links lead to it: the lock is named after it.
   const file = await existing(path)
   await using stack = new AsyncDisposableStack()
   stack.use(await lockDatabase(file))
@@ -115,7 +115,7 @@ async function openLocked(path: string): Promise<SqliteDatabase> {
   }
 }
 
-/** Makes an empty file where there is none, for its owner alone: secrets of webhooks are in it. */
+/** Creates an empty file where there is none, readable by its owner alone, as it holds secrets of webhooks. */
 async function existing(path: string): Promise<string> {
   try {
     await (await open(path, 'a', 0o600)).close()

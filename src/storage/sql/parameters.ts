@@ -1,12 +1,12 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { shortened } from './statement-error.ts'
 
-/** What a statement can be given: the types that both databases keep alike. */
+/** Parameters of statements: the types that both databases keep alike. */
 export type Parameter = string | number | bigint | null | Uint8Array
 
 /**
- * Checks what is given to a statement before it leaves for the database, so that both refuse the same.
- * @throws TypeError for what the program must not give (undefined, booleans, dates, NaN); SLW_INPUT_INVALID for text that
+ * Checks the parameters of a statement before they are sent, so that both databases refuse the same.
+ * @throws TypeError for values that the program must not pass (undefined, booleans, dates, NaN); SLW_INPUT_INVALID for text that
  *   PostgreSQL cannot keep
  */
 export function checkParameters(statement: string, parameters: readonly unknown[]): readonly Parameter[] {

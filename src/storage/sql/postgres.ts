@@ -13,29 +13,29 @@ import type { Parameter } from './parameters.ts'
 import type { Schema } from './schema.ts'
 import type { DialectParts, Session, Statement, StatementResult } from './sessions.ts'
 
-/** Half of them read and half of them write, so that a read within a transaction never waits for other transactions. */
+/** Default limit of connections. Half of them read and half write, so that a read in a transaction never waits for other transactions. */
 const CONNECTIONS = 10
-/** For a connection to be made, or to become free. */
+/** Time limit for a connection to be made, or to become free. */
 const CONNECT_TIMEOUT_MS = 10_000
-/** After this the server gives a statement up; 10 s later we do. */
+/** Time after which the server gives a statement up; the client does so 10 s later. */
 const STATEMENT_TIMEOUT_MS = 60_000
 const IDLE_IN_TRANSACTION_MS = 15_000
-/** How often a transaction is run again that the server broke up. */
+/** Upper limit of repetitions of a transaction that the server aborted. */
 const REPEATS = 5
-/** The server broke a transaction up for the sake of others: serialization_failure, deadlock_detected. */
+/** SQLSTATEs of a transaction that the server aborted for the sake of others: serialization_failure, deadlock_detected. */
 const BROKEN_UP: ReadonlySet<string> = new Set(['40001', '40P01'])
 /**
- * SQLSTATEs, whole or by class, that say something of the server and nothing of the statement: connection, credentials, no
- * such database, resources, cancelled or shut down, system error, lock not available, idle too long in a transaction.
+ * SQLSTATEs, whole or by class, that concern the server and not the statement: connection, credentials, no such database,
+ * resources, cancelled or shut down, system error, lock not available, idle too long in a transaction.
  */
 const UNAVAILABLE = /^(?:08|28|3D|53|57|58|55P03|25P03)/
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`, with the parameters that node-postgres knows (`?sslmode=verify-full`). */
   readonly url: string
-  /** Over what the URL says; asked for each connection. */
+  /** Overrides the password of the URL; asked for each connection. */
   readonly password?: () => Promise<string>
-  /** At most this many connections, at least 2. Default: 10. */
+  /** Upper limit of connections, at least 2. Default: 10. */
   readonly connections?: number
   /** A process that stands still within a transaction keeps its locks no longer than this. Default: 15 s. */
   readonly idleInTransactionMs?: number
@@ -43,7 +43,7 @@ export interface PostgresOptions {
 
 /**
  * Opens a PostgreSQL database as it is, without a look at its schema: see `openDatabase` for that.
- * @throws SLW_DATABASE_UNAVAILABLE when nothing answers or it lets us not in; SLW_CONFIG_INVALID; SLW_DEPENDENCY_MISSING
+ * @throws SLW_DATABASE_UNAVAILABLE when no server answers or it refuses the login; SLW_CONFIG_INVALID; SLW_DEPENDENCY_MISSING
  */
 export async function openPostgres({
   url,
@@ -81,7 +81,7 @@ export async function openPostgres({
   return database
 }
 
-/** bigint and numeric, which node-postgres leaves as text. */
+/** Parsers of bigint and numeric, which node-postgres leaves as text. */
 const NUMBERS: ReadonlyMap<number, (text: string) => number> = new Map([
   [20, wholeNumber],
   [1700, Number],
@@ -93,7 +93,7 @@ function wholeNumber(text: string): number {
   return value
 }
 
-/** What a URL says, without the password: node-postgres would prefer that of the URL to any other. */
+/** Settings of a URL without its password, which node-postgres would prefer to any other. */
 function placeIn(url: string): PoolConfig {
   const parsed = new URL(url)
   parsed.password = ''
@@ -113,7 +113,7 @@ function placeOf(client: () => { readonly host: string; readonly port: number; r
     const { host, port, database } = client()
     return `${host}:${port}/${database ?? ''}`
   } catch {
-    // Its error carries the URL.
+    // The error of node-postgres contains the URL.
     throw new SlipwayError(
       'SLW_CONFIG_INVALID',
       'the URL of the database cannot be read: expected postgres://user:password@host:port/database',
@@ -133,7 +133,7 @@ class Postgres implements Database {
   constructor(server: Server, readers: Pool, writers: Pool) {
     this.#server = server
     this.#pools = [readers, writers]
-    // What happens to a connection that nobody has concerns nobody: the pool makes another.
+    // Errors of connections that are not in use are ignored: the pool makes new ones.
     for (const pool of this.#pools) pool.on('error', () => {})
     this.read = kyselyOver(PARTS, () => this.#session(readers, false))
     this.#writer = kyselyOver(PARTS, () => this.#session(writers, true))
@@ -146,7 +146,7 @@ class Postgres implements Database {
           return await this.#writer.transaction().execute((transaction) => within(() => work(transaction)))
         } catch (error) {
           if (repeats === REPEATS || !isBrokenUp(error)) throw error
-          // Others that were broken up at the same moment wait for another time: 20 ms doubling, each up to a half shorter.
+          // Jitter keeps transactions apart that were aborted at the same moment: 20 ms doubling, each up to a half shorter.
           await sleep((backoffMs(repeats) / 50) * (1 - Math.random() / 2))
         }
       }
@@ -185,7 +185,7 @@ function isBrokenUp(error: unknown): boolean {
   return false
 }
 
-/** How errors of one server are told. */
+/** Converts the errors of one server. */
 class Server {
   readonly place: string
 
@@ -195,7 +195,7 @@ class Server {
 
   errorOf(error: unknown, statement: string): Error {
     const { code } = error as { code?: unknown }
-    // Only what the server itself says of a statement has a SQLSTATE; the rest are errors of the connection.
+    // Only errors that the server itself reports for a statement have a SQLSTATE; the rest are errors of the connection.
     if (error instanceof RangeError) return new StatementError('22003', error.message, statement)
     if (typeof code !== 'string' || !('severity' in (error as object)) || UNAVAILABLE.test(code)) return this.unavailable(error)
     return new StatementError(code, messageOf(error), statement)
@@ -222,12 +222,12 @@ class PostgresSession implements Session {
     client.on('error', this.#onError)
   }
 
-  /** Without a listener a connection that ends would end the process; the statement that waits hears of it by itself. */
+  /** Without a listener a connection that ends would end the process; a waiting statement fails by itself. */
   readonly #onError = (): void => {
     this.#broken = true
   }
 
-  /** The client takes one statement at a time. */
+  /** Queues statements, as the client takes one at a time. */
   run(statement: string, parameters: readonly Parameter[]): Promise<StatementResult> {
     const result = this.#last.then(() => this.#run(statement, parameters))
     this.#last = result.catch(() => {})
@@ -257,7 +257,7 @@ class PostgresSession implements Session {
 
   async rollback(): Promise<void> {
     if (this.#broken) return
-    // A connection that cannot roll back is given up, and the server then does it.
+    // A connection that cannot roll back is given up, and the server then rolls back.
     await this.run('rollback', []).catch(() => (this.#broken = true))
   }
 

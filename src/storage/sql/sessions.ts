@@ -15,18 +15,18 @@ export interface Statement {
   readonly parameters: readonly Parameter[]
 }
 
-/** A way to the database on which statements follow one another, in the order in which they were asked, also where nobody waits in between. */
+/** A connection to the database that runs statements in the order in which they were asked, also without a wait in between. */
 export interface Session {
   run(statement: string, parameters: readonly Parameter[]): Promise<StatementResult>
   begin(): Promise<void>
-  /** Runs what is still to be run, in this order, and commits unless one of these fails. */
+  /** Runs the last statements in this order, and commits unless one of them fails. */
   commit(last: readonly Statement[]): Promise<void>
-  /** Never throws: a session that cannot roll back is of no use to the next, and `release` sees to that. */
+  /** Never throws: a session that cannot roll back is not used again, as `release` ensures. */
   rollback(): Promise<void>
   release(): void
 }
 
-/** What Kysely knows about a dialect and we leave as it is. */
+/** The parts of a Kysely dialect that are used as they are. */
 export type DialectParts = Pick<Dialect, 'createAdapter' | 'createQueryCompiler' | 'createIntrospector'>
 
 /** Kysely over sessions that `open` gives out. */
@@ -37,8 +37,8 @@ export function kyselyOver(parts: DialectParts, open: () => Promise<Session>): K
 const LATE = Symbol('run with the commit')
 
 /**
- * Statements whose results nobody needs: they are run with the commit, which fails where one does, or before the next statement
- * that is waited for. Nothing comes between them. Where statements travel (to another thread), that is a way less.
+ * Runs statements whose results nobody needs: with the commit, which fails where one of them does, or before the next statement
+ * that is waited for. Nothing comes between them. Where statements travel (to another thread), that saves a round trip.
  */
 export async function atCommit(write: Transaction<Schema>, ...queries: readonly Compilable[]): Promise<void> {
   const late = queries.map((query): CompiledQuery & { [LATE]: true } => ({ ...query.compile(), [LATE]: true }))
@@ -78,13 +78,13 @@ class SessionDriver implements Driver {
 }
 
 /**
- * A session while somebody has it. A transaction in which a statement failed can only be rolled back: PostgreSQL has it so,
- * and work that goes on after a caught error on SQLite would not on PostgreSQL.
+ * A session that is in use. A transaction in which a statement failed can only be rolled back: PostgreSQL requires it,
+ * and work that goes on after a caught error on SQLite would fail on PostgreSQL.
  */
 class SessionConnection implements DatabaseConnection {
   readonly #session: Session
   #inTransaction = false
-  /** Nothing may be run any more. */
+  /** No statement may be run any more. */
   #ended = false
   #failure: { readonly error: unknown } | undefined
   #late: Statement[] = []
@@ -137,7 +137,7 @@ class SessionConnection implements DatabaseConnection {
   }
 
   async rollback(): Promise<void> {
-    // Of statements that were run at once, one may fail before another was even asked.
+    // Of statements that were run at once, one may fail before another was even sent.
     this.#failure ??= { error: new Error('a statement was run after its transaction was rolled back') }
     this.#inTransaction = false
     await this.#session.rollback()

@@ -1,4 +1,4 @@
-/** Names of the result codes of SQLite that somebody may want to tell apart (https://www.sqlite.org/rescode.html). */
+/** Names of the result codes of SQLite that callers may want to distinguish (https://www.sqlite.org/rescode.html). */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [1, 'SQLITE_ERROR'],
   [5, 'SQLITE_BUSY'],
@@ -25,7 +25,7 @@ export function sqliteCodeName(code: number): string {
   return NAMES.get(code) ?? NAMES.get(code & 0xff) ?? `SQLITE_${code}`
 }
 
-/** Codes that say something of the file or its disk, and nothing of the statement. */
+/** Codes that concern the file or its disk, and not the statement. */
 export const UNAVAILABLE_CODES: ReadonlySet<string> = new Set([
   'SQLITE_BUSY',
   'SQLITE_NOMEM',

@@ -50,7 +50,7 @@ export class SqliteThread {
     return thread
   }
 
-  /** Whether it has ended without having been closed: what is asked of it fails. */
+  /** Whether the thread has ended without having been closed: requests to it fail. */
   get broken(): boolean {
     return this.#ended?.code === 'SLW_DATABASE_UNAVAILABLE'
   }
@@ -63,7 +63,7 @@ export class SqliteThread {
     return answer
   }
 
-  /** Answers what was asked before, then ends. */
+  /** Ends the thread after it has answered all earlier requests. */
   async close(): Promise<void> {
     if (this.#ended === undefined) {
       const closed = this.ask({ type: 'close' })

@@ -10,9 +10,9 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Statement } from './sessions.ts'
 import type { SqliteAnswer, SqliteFailure, SqliteQuestion, SqliteRequest, SqliteRows, SqliteThreadData } from './sqlite-messages.ts'
 
-/** Prepared statements that are kept, of each connection. */
+/** Upper limit of prepared statements that are kept, for each connection. */
 const STATEMENTS_MAX = 256
-/** Longer ones insert many rows, and seldom the same number twice. In characters. */
+/** Length up to which statements are kept, in characters. Longer ones insert many rows, and seldom the same number twice. */
 const STATEMENT_KEPT_MAX = 4096
 
 const COMMIT: Statement = { statement: 'commit', parameters: [] }
@@ -25,7 +25,7 @@ class Connection {
 
   constructor({ file, busyTimeoutMs }: SqliteThreadData, readOnly: boolean) {
     this.database = new DatabaseSync(file, { readOnly, timeout: busyTimeoutMs, enableForeignKeyConstraints: true, readBigInts: false })
-    // As on PostgreSQL, where ILIKE is the one that is not; `lower(a) like lower(b)` is both.
+    // As on PostgreSQL, where only ILIKE ignores case; `lower(a) like lower(b)` ignores it on both.
     this.database.exec('pragma case_sensitive_like = on')
   }
 
@@ -43,7 +43,7 @@ class Connection {
     return prepared
   }
 
-  /** The one that was used longest ago gives way. */
+  /** A kept statement, or a new one, for which the least recently used one is dropped. */
   #prepare(statement: string): StatementSync {
     const known = this.#statements.get(statement)
     const prepared = known ?? this.#new(statement)
@@ -66,16 +66,16 @@ function toSqlite(value: Parameter): SQLInputValue {
 function openConnections(data: SqliteThreadData): { reader: Connection; writer: Connection } {
   const writer = new Connection(data, false)
   becomeWal(writer.database, data.busyTimeoutMs)
-  // Every commit waits for the disk. NORMAL would outlive the death of the process just as well, but not the loss of power: it
-  // could then bring a row back whose object was deleted after the commit that removed the row (docs/decisions/0008).
+  // Every commit waits for the disk. NORMAL would survive the death of the process just as well, but not a loss of power, which
+  // could bring a row back whose object was deleted after the commit that removed the row (docs/decisions/0008).
   writer.database.exec('pragma synchronous = full')
-  // After the writer, which makes the file where there is none.
+  // Opened after the writer, which creates the file where there is none.
   return { writer, reader: new Connection(data, true) }
 }
 
 /**
- * Over to a write-ahead log, which the file keeps. The change does not wait for its lock as statements do, so two that open a new file
- * at once would trip over one another.
+ * Switches to a write-ahead log, a setting that the file keeps. The switch does not wait for its lock as statements do, so of two
+ * processes that open a new file at once one would fail without a retry.
  */
 function becomeWal(database: DatabaseSync, patienceMs: number): void {
   const until = performance.now() + patienceMs
@@ -84,7 +84,7 @@ function becomeWal(database: DatabaseSync, patienceMs: number): void {
       return database.exec('pragma journal_mode = wal')
     } catch (error) {
       if (failure(error).code !== 'SQLITE_BUSY' || performance.now() > until) throw error
-      // There is nothing else for this thread to do.
+      // Blocks the thread, which has nothing else to do.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
     }
   }
@@ -105,7 +105,7 @@ function serve(port: MessagePort): void {
     switch (request.type) {
       case 'run':
         if (request.on === 'reader') return reader.run(request.statement, request.parameters)
-        // Whoever begins does not wait for it before the first statement, and that must not happen where it failed.
+        // The first statement is sent without a wait for BEGIN, and must not be run where that failed.
         if (request.statement !== BEGIN) requireTransaction()
         return writer.run(request.statement, request.parameters)
       case 'commit':
@@ -119,13 +119,13 @@ function serve(port: MessagePort): void {
         }
         return NOTHING
       case 'rollback':
-        // After some errors SQLite has done so itself.
+        // After some errors SQLite has rolled back itself.
         if (writer.database.isTransaction) writer.database.exec('rollback')
         return NOTHING
       case 'backup':
         return backup(reader.database, request.path).then(() => NOTHING)
       case 'close':
-        // The writer last: it takes the write-ahead log into the file.
+        // The writer last: closing it merges the write-ahead log into the file.
         reader.database.close()
         writer.database.close()
         return NOTHING

@@ -14,13 +14,13 @@ import type { Schema } from './schema.ts'
 import type { DialectParts, Session, Statement, StatementResult } from './sessions.ts'
 import { BEGIN } from './sqlite-messages.ts'
 
-/** Other processes that have the file open (a backup tool, a shell) are given this long to let go of it. */
+/** Time that other processes that have the file open (a backup tool, a shell) are given to let go of it. */
 const BUSY_TIMEOUT_MS = 5000
 
-/** What the name of a snapshot has after that of its file: the process, and an id. Copies that people make are called otherwise. */
+/** End of a snapshot's name, after that of its file: the process, and an ID. Copies that people make are called otherwise. */
 const SNAPSHOT = /^\.snapshot-\d+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-wal|-shm|-journal)?$/
 
-/** Removes the snapshots of a file that one who was killed has left. Only for who alone has the file. */
+/** Removes snapshots that a killed process has left of a file. Only for a process that alone has the file. */
 export async function removeSnapshots(file: string): Promise<void> {
   const begin = basename(file)
   for (const name of await readdir(dirname(file)))
@@ -28,20 +28,20 @@ export async function removeSnapshots(file: string): Promise<void> {
 }
 
 export interface SqliteOptions {
-  /** Path of the database file; it is made where there is none, its folder is not. */
+  /** Path of the database file, which is created where there is none; its folder is not. */
   readonly file: string
 }
 
-/** What only a database in a file can do. */
+/** A database in a file, with the operations that only such a one has. */
 export interface SqliteDatabase extends Database {
   readonly dialect: 'sqlite'
   readonly file: string
-  /** Copies what was committed into the file `path`, which is then a database of its own. Others go on meanwhile. */
+  /** Copies the committed state into the file `path`, which is then a database of its own. Readers and writers go on meanwhile. */
   backup(path: string): Promise<void>
 }
 
 /**
- * Opens a SQLite file as it is, without a look at its schema and at who else has it open: see `openDatabase` for that.
+ * Opens a SQLite file as it is, without a check of its schema and of other processes that have it open: see `openDatabase` for that.
  * @throws SLW_DATABASE_UNAVAILABLE when the file cannot be opened
  */
 export async function openSqlite({ file }: SqliteOptions): Promise<SqliteDatabase> {
@@ -69,16 +69,16 @@ class Sqlite implements SqliteDatabase {
     this.#writer = kyselyOver(PARTS, async () => new SqliteSession(await this.#live(), 'writer'))
   }
 
-  /** The thread, or another where it has ended: what was under way has failed, what comes need not. */
+  /** The thread, or a new one where it has ended: requests under way have failed, later ones need not. */
   async #live(): Promise<SqliteThread> {
     const asked = this.#thread
     const thread = await asked.catch(() => undefined)
     if (thread?.broken === false) return thread
     if (this.#closed) throw new SlipwayError('SLW_CLOSED', `the database ${this.file} was used after it was closed`)
-    // Not where somebody else has just done so.
+    // Not where another caller has just opened one.
     if (this.#thread === asked) {
       this.#thread = openThread(this.file)
-      // Whoever waits for it is told.
+      // A failure is thrown to the callers that wait for the thread.
       this.#thread.catch(() => {})
     }
     return await this.#thread
@@ -95,7 +95,7 @@ class Sqlite implements SqliteDatabase {
     return now
   }
 
-  /** Of a copy: who reads for long would keep the log of the file itself from being cut. */
+  /** Reads a copy: a long read of the file itself would keep its write-ahead log from being truncated. */
   async snapshot<T>(work: (read: Kysely<Schema>) => Promise<T>): Promise<T> {
     const copy = `${this.file}.snapshot-${process.pid}-${randomUUID()}`
     try {
@@ -123,7 +123,7 @@ class Sqlite implements SqliteDatabase {
 class SqliteSession implements Session {
   readonly #thread: SqliteThread
   readonly #on: 'reader' | 'writer'
-  /** Until the first statement has been answered. */
+  /** The answer to BEGIN, until the first statement has been answered. */
   #begun: Promise<unknown> | undefined
 
   constructor(thread: SqliteThread, on: 'reader' | 'writer') {
@@ -134,7 +134,7 @@ class SqliteSession implements Session {
   async run(statement: string, parameters: Statement['parameters']): Promise<StatementResult> {
     const asked = this.#thread.ask({ type: 'run', on: this.#on, statement, parameters })
     if (this.#begun !== undefined) {
-      // Where it failed, so did the statement, for the want of a transaction.
+      // Where BEGIN failed, so did the statement, for want of a transaction.
       asked.catch(() => {})
       await this.#begun
       this.#begun = undefined
@@ -155,7 +155,7 @@ class SqliteSession implements Session {
   }
 
   async rollback(): Promise<void> {
-    // It fails only where the thread has ended, and the transaction with it.
+    // A rollback fails only where the thread has ended, and the transaction with it.
     await this.#thread.ask({ type: 'rollback' }).catch(() => {})
   }
 
@@ -168,7 +168,7 @@ function rowOf(columns: readonly string[], values: readonly unknown[]): object {
   return row
 }
 
-/** Kysely would let one statement of ours wait for the other; they wait in the thread. */
+/** Keeps Kysely from letting one statement wait for another; they wait in the thread. */
 class Adapter extends SqliteAdapter {
   override get supportsMultipleConnections(): boolean {
     return true

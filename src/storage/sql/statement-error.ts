@@ -1,4 +1,4 @@
-/** How much of a statement a message shows, in characters. */
+/** Length of the part of a statement that a message shows, in characters. */
 const SHOWN = 300
 
 /**

@@ -1,10 +1,10 @@
 import { Cron } from 'croner'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 
-/** When work is done again: so long after it has ended, or at the times of a cron line of five fields, with an IANA time zone. */
+/** Schedule of recurring work: so long after it has ended, or at the times of a cron line of five fields, with an IANA time zone. */
 export type Schedule = { readonly everyMs: number } | { readonly cron: string; readonly timeZone?: string | undefined }
 
-/** The next time after a moment. @throws SLW_INPUT_INVALID for a line or zone that is none, and for times that never come */
+/** The next time after a moment. @throws SLW_INPUT_INVALID for an invalid line or zone, and for times that never come */
 export function nextTime(schedule: Schedule, afterMs: number): number {
   if ('everyMs' in schedule) return afterMs + schedule.everyMs
   const { cron, timeZone = 'UTC' } = schedule

@@ -6,31 +6,31 @@ import type { Schedule } from './schedule.ts'
 
 export type WorkState = (typeof WORK_STATES)[number]
 
-/** Something to be done in the background, by whichever process comes to it. Times are UTC epoch milliseconds by the clock of the database. */
+/** An item of background work, run by any of the processes. Times are UTC epoch milliseconds by the clock of the database. */
 export interface WorkItem {
   readonly id: string
   readonly kind: string
-  /** Of what waits or runs, no two of a kind have one key. */
+  /** Unique among the waiting and running items of a kind. */
   readonly key: string | undefined
   readonly payload: unknown
   readonly state: WorkState
   /** Smaller is more urgent; 0 is the default. */
   readonly priority: number
-  /** When it may be begun; of what runs, when another may take it over. Undefined once it has ended. */
+  /** Time from which the item may be begun; of a running one, taken over by another process. Undefined once it has ended. */
   readonly claimAt: number | undefined
-  /** What has not been begun by then is given up. */
+  /** Time at which an item that has not been begun is given up. */
   readonly deadlineAt: number | undefined
   readonly attempts: number
   readonly attemptsMax: number
   /** Grows with each claim. */
   readonly token: number
-  /** Who runs it, or ran it last. */
+  /** The process that runs the item, or ran it last. */
   readonly holder: string | undefined
   readonly progress: unknown
   readonly result: unknown
-  /** What went wrong last. */
+  /** The last error. */
   readonly error: string | undefined
-  /** When it is done again. */
+  /** Schedule of a recurring item. */
   readonly schedule: Schedule | undefined
   readonly createdAt: number
   readonly startedAt: number | undefined
@@ -43,15 +43,15 @@ export interface NewWork {
   readonly payload?: unknown
   readonly key?: string | undefined
   readonly priority?: number
-  /** Default: at once; of what has a schedule: at its next time. */
+  /** Default: at once; with a schedule: at its next time. */
   readonly dueInMs?: number
   readonly deadlineInMs?: number | undefined
-  /** How often it may be begun, also by processes that end in it. Default: 5. */
+  /** Upper limit of attempts, counting those in which the process ended. Default: 5. */
   readonly attemptsMax?: number
   readonly schedule?: Schedule | undefined
-  /** For whoever has to know it before it can be claimed. Default: drawn. */
+  /** For a caller that has to know the ID before the item can be claimed. Default: drawn. */
   readonly id?: string
-  /** Others leave it to us for a minute, unless they have reason to think that we are gone. Default: false. */
+  /** Whether other processes leave the item to this one for a minute, unless it is known to be gone. Default: false. */
   readonly ours?: boolean
 }
 

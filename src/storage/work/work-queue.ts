@@ -1,6 +1,6 @@
 /**
- * Work in the background, in a table: who claims an item has it for the time of a lease and until another claims it, which it can once that
- * time is over. A token that grows with each claim tells a late holder from the present one, as with `sql/leases`. Time is that of the
+ * Work in the background, in a table: a process that claims an item has it for the time of a lease, and then until another process claims
+ * it. A token that grows with each claim distinguishes a late holder from the present one, as with `sql/leases`. Time is that of the
  * database, which all share.
  */
 import { sql } from 'kysely'
@@ -20,16 +20,16 @@ type Write = Transaction<Schema>
 
 export interface WorkQueueOptions {
   readonly database: Database
-  /** Who we are: told to people, and to tell our claims from those of others. Never used twice. */
+  /** Identity of this process: shown to people, and distinguishes its claims from those of others. Never used twice. */
   readonly holder: string
   /** 32 hexadecimal digits, never twice. */
   readonly newId: () => string
 }
 
-/** What came of an item that was claimed. */
+/** The outcome of a claimed item. */
 export type Outcome =
   | { readonly state: 'done'; readonly result?: unknown }
-  /** Tried again after a pause, where it may be; undefined: it would fail again. */
+  /** Run again after the pause `againInMs`, if attempts are left; undefined: it would fail again. */
   | { readonly state: 'failed'; readonly error: string; readonly againInMs: number | undefined }
 
 export interface WorkFilter {
@@ -37,7 +37,7 @@ export interface WorkFilter {
   readonly state?: WorkState | undefined
 }
 
-/** How much of a kind is in a state. */
+/** Number of items of a kind in a state. */
 export interface WorkCount {
   readonly kind: string
   readonly state: WorkState
@@ -46,9 +46,9 @@ export interface WorkCount {
 
 const ATTEMPTS_MAX = 5
 const ERROR_CHARACTERS = 2000
-/** For how long what is due is left to whom it is reserved for. */
+/** Time for which a due item is left to the process that it is reserved for. */
 const RESERVED_MS = 60_000
-/** After a failure, what is done again and again is not left for longer than this, or than its own interval. */
+/** Longest pause after a failure of a recurring item, unless its own interval is longer. */
 const AGAIN_MAX_MS = 60_000
 
 export class WorkQueue {
@@ -64,7 +64,7 @@ export class WorkQueue {
 
   /**
    * Puts work in the queue, in the transaction of its cause.
-   * @returns its id, or that of the one that waits or runs under the same key: that one goes on as it is
+   * @returns the ID of the item, or of the one that waits or runs under the same key, which goes on as it is
    */
   async enqueue(write: Write, work: NewWork): Promise<{ readonly id: string; readonly isNew: boolean }> {
     const { kind, payload = {}, key, priority = 0, deadlineInMs, attemptsMax = ATTEMPTS_MAX, schedule } = work
@@ -114,7 +114,7 @@ export class WorkQueue {
     return nextTime(schedule, now) - now
   }
 
-  /** Whether something of a kind may be claimed; cheap, and asked often. */
+  /** Whether an item of a kind may be claimed; cheap, and asked often. */
   async isDue(kind: string): Promise<boolean> {
     const row = await this.database.read
       .selectFrom('work_items')
@@ -126,7 +126,7 @@ export class WorkQueue {
     return row !== undefined
   }
 
-  /** Takes what is due, the most urgent first and of those the oldest. It is ours for `leaseMs`, and then until another takes it. */
+  /** Claims due items, the most urgent first and of those the oldest, for `leaseMs` and then until another process takes them. */
   async claim(kind: string, limit: number, leaseMs: number): Promise<Claim[]> {
     const { dialect } = this.database
     const rows = await this.database.write(async (write) => {
@@ -166,7 +166,7 @@ export class WorkQueue {
     return items.map((item) => new Claim(this, item))
   }
 
-  /** What was not begun in time, and what ended the processes that ran it as often as it may, is over. */
+  /** Fails items that were not begun in time, and those whose processes ended in all attempts. */
   async #giveUp(write: Write): Promise<void> {
     const now = databaseTime(this.database.dialect)
     const over = (error: string) => ({ state: 'failed', claim_at: null, ended_at: this.#timeIn(0), error })
@@ -174,14 +174,14 @@ export class WorkQueue {
       .updateTable('work_items')
       .set(over('it was not begun before its deadline'))
       .where('deadline_at', '<=', now)
-      // Few have a deadline and very many wait: not to be found by the index of states.
+      // Keeps off the index of states: few items have a deadline and very many wait.
       .where(sql<string>`coalesce(state, '')`, '=', 'waiting')
       .where('claim_at', '<=', now)
       .execute()
     await write
       .updateTable('work_items')
       .set(over('the processes that ran it have ended or stood still, as often as it may be tried'))
-      // A word and no parameter: SQLite finds the index by it.
+      // A literal and no parameter: SQLite finds the index by it.
       .where('state', '=', sql.lit('running'))
       .where('claim_at', '<=', now)
       .where('schedule', 'is', null)
@@ -189,7 +189,7 @@ export class WorkQueue {
       .execute()
   }
 
-  /** What we hold is ours for another `leaseMs`. @returns the ids of those that are still ours */
+  /** Renews held items for another `leaseMs`. @returns the IDs of those that are still held */
   async renew(ids: readonly string[], leaseMs: number): Promise<ReadonlySet<string>> {
     if (ids.length === 0) return new Set()
     return await this.database.write(async (write) => {
@@ -199,7 +199,7 @@ export class WorkQueue {
         .where('id', 'in', ids)
         .where('holder', '=', this.holder)
         .where('state', '=', 'running')
-      // One that a transaction of ours holds is taken by nobody meanwhile: the others do not wait for it.
+      // An item locked by a transaction of this process cannot be taken meanwhile: the others do not wait for it.
       const free = this.database.dialect === 'postgres' ? held.forNoKeyUpdate().skipLocked() : held
       await write
         .updateTable('work_items')
@@ -210,7 +210,7 @@ export class WorkQueue {
     })
   }
 
-  /** Writes down how several have ended, together. @returns the ids of those that were ours to end */
+  /** Writes down the outcomes of several items together. @returns the IDs of those that were still held */
   async end(ended: readonly { readonly item: WorkItem; readonly outcome: Outcome }[]): Promise<ReadonlySet<string>> {
     const plain = ended.filter(
       ({ item, outcome }) => item.schedule === undefined && outcome.state === 'done' && outcome.result === undefined,
@@ -226,7 +226,7 @@ export class WorkQueue {
     })
   }
 
-  /** Many that have no more to say than that they are done. */
+  /** Ends many items at once that are done without a result. */
   async #doneTogether(write: Write, items: readonly WorkItem[]): Promise<Set<string>> {
     if (items.length === 0) return new Set()
     const ours = sql.join(items.map(({ id, token }) => sql`(${id}, ${sql.lit(token)})`))
@@ -245,7 +245,7 @@ export class WorkQueue {
     return new Set(rows.map(({ id }) => id))
   }
 
-  /** The same within a transaction, so that what was done and that it was done are one. @returns whether it was ours */
+  /** Ends an item within a transaction, so that the work and its end are one. @returns whether the item was still held */
   async endWithin(write: Write, item: WorkItem, outcome: Outcome): Promise<boolean> {
     const row = await write
       .updateTable('work_items')
@@ -265,7 +265,7 @@ export class WorkQueue {
         : { error: outcome.error.replaceAll('\0', ' ').slice(0, ERROR_CHARACTERS) }
     const wait = (inMs: number) => ({ ...said, state: 'waiting', claim_at: this.#timeIn(Math.max(0, Math.round(inMs))), progress: null })
     if (schedule !== undefined) {
-      // What repeats never ends.
+      // A recurring item never ends.
       const next = nextTime(schedule, nowMs) - nowMs
       if (outcome.state === 'done') return { ...wait(next), attempts: 0 }
       return wait(outcome.againInMs === undefined ? next : Math.min(outcome.againInMs, Math.max(next, AGAIN_MAX_MS)))
@@ -274,7 +274,7 @@ export class WorkQueue {
     return { ...said, state: outcome.state, claim_at: null, ended_at: this.#timeIn(0) }
   }
 
-  /** Lets another have at once what we hold and have not done; the attempt does not count. */
+  /** Releases held items that are not done to other processes at once; the attempt does not count. */
   async letGo(items: readonly WorkItem[]): Promise<void> {
     if (items.length === 0) return
     await this.database.write(async (write) => {
@@ -289,7 +289,7 @@ export class WorkQueue {
     })
   }
 
-  /** Lets all go, whoever had them or came first: for a database that nobody else can have open, where they are those of a process that was killed. */
+  /** Releases all items and reservations: for a database that no other process can have open, where they are those of a killed one. */
   async letGoAll(): Promise<void> {
     await this.database.write((write) =>
       write
@@ -301,7 +301,7 @@ export class WorkQueue {
     )
   }
 
-  /** Fails a transaction unless the item is still ours, and keeps it ours until the transaction has ended. @throws SLW_LEASE_LOST */
+  /** Fails a transaction unless the item is still held, and keeps it held until the transaction has ended. @throws SLW_LEASE_LOST */
   async fence(write: Write, { id, token, kind }: WorkItem): Promise<void> {
     const mine = write.selectFrom('work_items').select('id').where('id', '=', id).where('token', '=', token).where('state', '=', 'running')
     // SQLite has one transaction that writes at a time.
@@ -313,7 +313,7 @@ export class WorkQueue {
     )
   }
 
-  /** Notes how far an item has come. @throws SLW_LEASE_LOST */
+  /** Records the progress of an item. @throws SLW_LEASE_LOST */
   async progress(item: WorkItem, progress: unknown): Promise<void> {
     await this.database.write(async (write) => {
       await this.fence(write, item)
@@ -331,7 +331,7 @@ export class WorkQueue {
     return row === undefined ? undefined : toWorkItem(row)
   }
 
-  /** The newest first. @param after the last of the page before */
+  /** Lists items, the newest first. @param after the last item of the page before */
   async list({ kind, state }: WorkFilter, limit: number, after?: Pick<WorkItem, 'createdAt' | 'id'>): Promise<WorkItem[]> {
     const rows = await this.database.read
       .selectFrom('work_items')
@@ -364,7 +364,7 @@ export class WorkQueue {
     return rows.map(({ kind, state, count }) => ({ kind, state: state as WorkState, count }))
   }
 
-  /** For how long what is due waits, the oldest of each kind that has any. What repeats waits until there is something for it to do. */
+  /** Wait of the oldest due item of each kind that has any. Recurring items are left out: they wait until there is something to do. */
   async lateMs(): Promise<{ readonly kind: string; readonly ms: number }[]> {
     const now = await this.database.now()
     const rows = await this.database.read
@@ -379,12 +379,19 @@ export class WorkQueue {
     return rows.map(({ kind, oldest }) => ({ kind, ms: now - oldest }))
   }
 
-  /** Ends what waits or runs; who runs it is told at its next heartbeat, and cannot write any more. @returns undefined for what has ended */
+  /**
+   * Cancels a waiting or running item; its process learns of it at the next heartbeat, and cannot write any more.
+   * @returns undefined for an item that has ended
+   */
   async cancel(id: string): Promise<WorkItem | undefined> {
     return await this.#change(id, { state: 'cancelled', claim_at: null, ended_at: this.#timeIn(0) }, ['waiting', 'running'])
   }
 
-  /** Has what has failed or was cancelled done once more. @returns undefined for what has not. @throws SLW_CONFLICT while another waits or runs under its key */
+  /**
+   * Runs an item once more that has failed or was cancelled.
+   * @returns undefined for an item in another state
+   * @throws SLW_CONFLICT while another one waits or runs under its key
+   */
   async retry(id: string): Promise<WorkItem | undefined> {
     const again = { state: 'waiting', claim_at: this.#timeIn(0), ended_at: null, attempts: 0, deadline_at: null }
     try {
@@ -402,7 +409,7 @@ export class WorkQueue {
     return row === undefined ? undefined : toWorkItem(row)
   }
 
-  /** Another schedule for what is there, from its next time on. */
+  /** Changes the schedule of an item, from its next time on. */
   async reschedule(write: Write, id: string, schedule: Schedule): Promise<void> {
     await write
       .updateTable('work_items')
@@ -411,7 +418,7 @@ export class WorkQueue {
       .execute()
   }
 
-  /** Forgets what ended long ago. @returns how many */
+  /** Deletes items that ended at least `lifeMs` ago. @returns how many */
   async sweep(database: Database, lifeMs: number): Promise<number> {
     const { numDeletedRows } = await database.write((write) =>
       write.deleteFrom('work_items').where('ended_at', '<=', this.#timeIn(-lifeMs)).executeTakeFirst(),
@@ -424,7 +431,7 @@ export class WorkQueue {
   }
 }
 
-/** An item that was ours when it was claimed. Its `database` is the only way to write: each transaction fails once it is ours no more. */
+/** A claimed item. Its `database` is the only way to write: each transaction fails once the item is no longer held. */
 export class Claim {
   readonly item: WorkItem
   readonly database: Database
@@ -437,17 +444,17 @@ export class Claim {
     this.database = fencedDatabase(queue.database, (write) => queue.fence(write, item))
   }
 
-  /** Whether it was ended within a transaction of its own. */
+  /** Whether the item was ended by `complete`. */
   get ended(): boolean {
     return this.#ended
   }
 
-  /** Notes how far it has come, for people who look. @throws SLW_LEASE_LOST */
+  /** Records the progress of the item, for people who look. @throws SLW_LEASE_LOST */
   async progress(progress: unknown): Promise<void> {
     await this.#queue.progress(this.item, progress)
   }
 
-  /** Runs a transaction with which the item is done: both, or neither. @throws SLW_LEASE_LOST */
+  /** Runs a transaction that also ends the item: both, or neither. @throws SLW_LEASE_LOST */
   async complete<T>(work: (write: Write) => Promise<T>, result?: unknown): Promise<T> {
     const done = await this.database.write(async (write) => {
       const value = await work(write)
@@ -472,7 +479,7 @@ function fencedDatabase(database: Database, fence: (write: Write) => Promise<voi
       }),
     snapshot: (work) => database.snapshot(work),
     now: () => database.now(),
-    // It is not ours to close.
+    // The database is not closed here: the queue still uses it.
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
 }

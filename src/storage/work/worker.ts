@@ -7,22 +7,22 @@ import type { Logger } from '../../core/log.ts'
 import type { Claim, Outcome, WorkQueue } from './work-queue.ts'
 import type { NewWork, WorkItem } from './work-item.ts'
 
-/** A kind of work, and how it is done. */
+/** A kind of work, with the function that does it. */
 export interface WorkKind {
   readonly kind: string
-  /** How many of it this process does at a time. Default: 1. */
+  /** Upper limit of items that this process runs at a time. Default: 1. */
   readonly concurrency?: number
-  /** What is there from the start, and again and again: one item under its key. */
+  /** A recurring item that exists from the start, one under its key. */
   readonly standing?: Omit<NewWork, 'kind'> & { readonly key: string }
-  /** Whether there is anything to do: asked before an item that is due is claimed, where most looks find nothing. Default: there is. */
+  /** Whether there is anything to do: asked before a due item is claimed, for kinds that mostly have nothing to do. Default: true. */
   isWanted?(): Promise<boolean>
   /**
-   * Does it.
-   * @param signal ends it: the claim is lost, the item was cancelled, or the process ends
-   * @returns its result, JSON. @throws to have it done again after a pause, as often as it may be
+   * Runs an item.
+   * @param signal ends the run: the claim is lost, the item was cancelled, or the process ends
+   * @returns the result, JSON. @throws to have the item run again after a pause, up to its limit of attempts
    */
   run(claim: Claim, signal: AbortSignal): Promise<unknown>
-  /** Whether what was thrown would be thrown again. Default: where its kind of error is none to retry. */
+  /** Whether an error would be thrown again. Default: whether it is of a kind that is not to be retried. */
   isFinal?(error: unknown): boolean
 }
 
@@ -31,13 +31,13 @@ export interface WorkerOptions {
   readonly kinds: readonly WorkKind[]
   readonly clock: Clock
   readonly log: Logger
-  /** How long others wait for a process that has died or stands still. It is renewed three times in this time. Default: 30000. */
+  /** Time that others wait for a process that has died or hangs. Claims are renewed three times in this time. Default: 30000. */
   readonly leaseMs?: number
-  /** How often it is looked for what is due. Default: 500. */
+  /** Pause between two looks for due items. Default: 500. */
   readonly lookMs?: number
 }
 
-/** How an item has ended, which is still to be written down. */
+/** The outcome of an item that is still to be written down. */
 interface Ending {
   readonly item: WorkItem
   readonly outcome: Outcome
@@ -54,23 +54,23 @@ interface Running {
 const LEASE_MS = 30_000
 const LOOK_MS = 500
 
-/** Does what is due of some kinds, in one process of any number. Closing it waits for what runs, which hears of it by its signal. */
+/** Runs due items of some kinds, in one process of any number. Closing it signals running items to end, and waits for them. */
 export class Worker implements AsyncDisposable {
   readonly #options: WorkerOptions
   readonly #leaseMs: number
   readonly #running = new Map<string, Running>()
   readonly #work = new Set<Promise<void>>()
   readonly #ended = new AbortController()
-  /** How those have ended that are still to be written down: many at once are one transaction. */
+  /** Outcomes that are still to be written down: many at once are one transaction. */
   #ending: Ending[] = []
   #flushing = false
   #looking: Promise<void> | undefined
   #again = false
-  /** When all places were last looked at, monotonic milliseconds. */
+  /** Time of the last look that counted all free places, monotonic milliseconds. */
   #thoroughMs = -Infinity
   #cancelLook: (() => void) | undefined
   #cancelBeat: (() => void) | undefined
-  /** Until when what we hold is ours without another heartbeat, monotonic milliseconds. */
+  /** End of the present claims without another heartbeat, monotonic milliseconds. */
   #heldUntilMs = 0
 
   constructor(options: WorkerOptions) {
@@ -78,7 +78,7 @@ export class Worker implements AsyncDisposable {
     this.#leaseMs = options.leaseMs ?? LEASE_MS
   }
 
-  /** Puts there what stands, and begins. */
+  /** Enqueues the standing items, and begins. */
   async start(): Promise<void> {
     const { queue, kinds } = this.#options
     for (const { kind, standing } of kinds) {
@@ -121,7 +121,7 @@ export class Worker implements AsyncDisposable {
       kinds.map(async (kind) => {
         const { concurrency = 1 } = kind
         const room = concurrency - this.#count(kind)
-        // Between two looks, a few places that have become free are not worth a transaction while most are taken.
+        // Between two regular looks, a few places that have become free are not worth a transaction while most are taken.
         if (room <= 0 || (!thorough && room * 2 < concurrency) || !(await queue.isDue(kind.kind))) return
         if (kind.isWanted !== undefined && !(await kind.isWanted())) return
         if (this.#ended.signal.aborted) return
@@ -131,12 +131,12 @@ export class Worker implements AsyncDisposable {
           await queue.letGo(claims.map(({ item }) => item))
           return
         }
-        // It was ours from before the answer came.
+        // The claims began before the answer came.
         this.#heldUntilMs = this.#running.size === 0 ? asked + this.#leaseMs : Math.min(this.#heldUntilMs, asked + this.#leaseMs)
         for (const claim of claims) this.#begin(kind, claim)
       }),
     )
-    // One kind that cannot be looked for keeps none of the others.
+    // A failed look for one kind does not hold up the others.
     for (const look of looks) if (look.status === 'rejected') throw look.reason
   }
 
@@ -148,7 +148,7 @@ export class Worker implements AsyncDisposable {
 
   #begin(kind: WorkKind, claim: Claim): void {
     const running: Running = { claim, kind, abort: new AbortController() }
-    // After we stood still for longer than the lease we may have taken over from ourselves.
+    // A process that hung for longer than the lease may have taken over from itself.
     this.#running.get(claim.item.id)?.abort.abort(lostError(claim.item))
     this.#running.set(claim.item.id, running)
     const work = this.#run(running).finally(() => {
@@ -176,7 +176,7 @@ export class Worker implements AsyncDisposable {
     }
   }
 
-  /** @returns undefined for what has been ended, or let go */
+  /** @returns undefined for an item that has been ended, or let go */
   async #outcome(kind: WorkKind, claim: Claim, signal: AbortSignal): Promise<Outcome | undefined> {
     try {
       const result = await kind.run(claim, signal)
@@ -199,10 +199,10 @@ export class Worker implements AsyncDisposable {
     return promise
   }
 
-  /** Never rejects. What ends while others are written down is written down with the next. */
+  /** Never rejects. Outcomes that come while others are written down are written down with the next. */
   async #flush(): Promise<void> {
     this.#flushing = true
-    // What ends in one turn of the event loop is one transaction.
+    // Items that end in one turn of the event loop are one transaction.
     await nextTurn()
     while (this.#ending.length > 0) {
       const ending = this.#ending
@@ -213,14 +213,14 @@ export class Worker implements AsyncDisposable {
           if (ours.has(item.id)) resolve()
           else reject(lostError(item))
       } catch {
-        // What of one cannot be written down is no matter of the others.
+        // An outcome that cannot be written down must not affect the others.
         for (const one of ending) await this.#endAlone(one)
       }
     }
     this.#flushing = false
   }
 
-  /** Never rejects. A result that no database takes is a failure that it takes. */
+  /** Never rejects. A result that the database refuses is written down as a failure. */
   async #endAlone({ item, outcome, resolve, reject }: Ending): Promise<void> {
     const { queue } = this.#options
     try {
@@ -247,7 +247,7 @@ export class Worker implements AsyncDisposable {
     })
   }
 
-  /** What is lost is told so by its signal; what cannot be renewed for as long as it lasts, too. */
+  /** Renews the claims. Items whose claim is lost, or could not be renewed for as long as it lasts, are ended by their signal. */
   async #renew(): Promise<void> {
     const { queue, clock, log } = this.#options
     const held = [...this.#running.values()]

@@ -4,7 +4,7 @@ import type { Logger } from '../../../core/log.ts'
 import type { RequestTrace } from './request-trace.ts'
 import type { Outcome, Transport } from './transport.ts'
 
-/** Why spans were lost. */
+/** Reasons for which spans are lost. */
 export const DROP_REASONS = ['buffer_full', 'rejected', 'undeliverable', 'shutdown'] as const
 export type DropReason = (typeof DROP_REASONS)[number]
 
@@ -21,18 +21,18 @@ export interface ExporterOptions {
 /** Milliseconds, and spans. */
 export interface ExporterLimits {
   readonly batchSpans: number
-  /** The longest that a span waits for company. */
+  /** Upper limit of a span's wait for its batch to fill. */
   readonly batchMs: number
-  /** What waits beyond this is dropped, the newest first. */
+  /** Upper limit of waiting spans: beyond it new ones are dropped. */
   readonly bufferSpans: number
-  /** Of one try. */
+  /** Time limit of one try. */
   readonly sendMs: number
   /** The first wait after a failure; each next one is twice as long. */
   readonly backoffMs: number
   readonly backoffMaxMs: number
-  /** How long one batch is tried. */
+  /** Time after which a batch is given up. */
   readonly giveUpMs: number
-  /** Of everything that is left at the end. */
+  /** Time limit for sending everything that is left at the end. */
   readonly flushMs: number
 }
 
@@ -46,12 +46,12 @@ const LIMITS: ExporterLimits = {
   giveUpMs: 300_000,
   flushMs: 5000,
 }
-/** A collector that is away must not fill the log. */
+/** Pause between two warnings: an unreachable collector must not fill the log. */
 const COMPLAINT_EVERY_MS = 60_000
 
 /**
- * Takes traces to a collector in batches, one at a time. A collector that is slow or away costs memory up to a bound, spans
- * beyond it, and nothing else: nobody waits for it, and nothing that it does is thrown.
+ * Sends traces to a collector in batches, one at a time. A slow or unreachable collector costs memory up to a bound, spans
+ * beyond it, and nothing else: no request waits for it, and none of its failures is thrown.
  */
 export class Exporter {
   readonly #options: ExporterOptions
@@ -65,7 +65,7 @@ export class Exporter {
   #wake: (() => void) | undefined
   /** Ends the try that is under way. */
   #abort: (() => void) | undefined
-  /** At the end each batch has one try, and the first that fails ends them all. */
+  /** Whether a batch failed at the end, when each has one try and the first failure ends all. */
   #gaveUp = false
   #toldMs = Number.NEGATIVE_INFINITY
   exportedSpans = 0
@@ -93,7 +93,7 @@ export class Exporter {
     else this.#cancelTimer ??= this.#options.clock.after(this.#limits.batchMs, () => void this.#startPump())
   }
 
-  /** Sends what waits, within `flushMs`; what a collector does not take by then is lost, and counted. */
+  /** Sends the waiting spans, within `flushMs`; those that the collector does not take by then are lost, and counted. */
   close(): Promise<void> {
     return (this.#closed ??= this.#flush())
   }
@@ -164,7 +164,7 @@ export class Exporter {
         this.#lose(spans, 'rejected', outcome.reason)
         return
       }
-      // Between half and the whole, so that servers that lost a collector together do not come back together.
+      // Between half and the whole, so that servers that lost a collector together do not retry together.
       const backoff = Math.min(backoffMaxMs, backoffMs * 2 ** failures) * (0.5 + Math.random() / 2)
       const waitMs = Math.max(backoff, outcome.retryAfterMs ?? 0)
       const over = clock.monotonicMs() + waitMs - startedMs > giveUpMs

@@ -44,7 +44,7 @@ export interface TracingConfig {
 }
 
 const TRACES_PATH = '/v1/traces'
-/** What HTTP allows in the name and in the value of a header. */
+/** Characters that HTTP allows in the name and in the value of a header. */
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const HEADER_VALUE = /^[\t\x20-\x7e]*$/
 
@@ -72,7 +72,7 @@ function resolveEndpoint(given: string, protocol: 'http' | 'grpc'): string {
       'SLW_CONFIG_INVALID',
       `tracing.endpoint: "${given}" is not a URL with http:// or https://, e.g. http://127.0.0.1:4318`,
     )
-  // gRPC has no path: the method is one.
+  // The path of a URL is not used with gRPC, where the method is the path.
   if (protocol === 'grpc') return url.origin
   if (url.pathname === '/') url.pathname = TRACES_PATH
   return url.href

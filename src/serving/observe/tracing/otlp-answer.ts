@@ -8,7 +8,7 @@ const ANY = { typeUrl: 1, value: 2 } as const
 const RETRY_INFO = { retryDelay: 1 } as const
 const DURATION = { seconds: 1, nanos: 2 } as const
 
-/** What an ExportTraceServiceResponse says was not taken; what cannot be read says nothing. */
+/** Number of spans that an ExportTraceServiceResponse rejects, and why; an unreadable response rejects none. */
 export function readPartialSuccess(bytes: Uint8Array): { rejected: number; message: string } {
   const found = { rejected: 0, message: '' }
   visitFields(bytes, (field, reader) => {
@@ -24,7 +24,7 @@ export function readPartialSuccess(bytes: Uint8Array): { rejected: number; messa
   return found
 }
 
-/** `google.rpc.Status`: what refused answers hold, with a RetryInfo where the server says when to come back. */
+/** `google.rpc.Status`: the body of error answers, with a RetryInfo where the server says when to retry. */
 export function readStatus(bytes: Uint8Array): { message: string; retryAfterMs: number | undefined } {
   const found: { message: string; retryAfterMs: number | undefined } = { message: '', retryAfterMs: undefined }
   visitFields(bytes, (field, reader) => {
@@ -61,7 +61,7 @@ function readRetryDelay(any: Uint8Array): number | undefined {
   return ms
 }
 
-/** Calls `visit` for each field; what it does not take (false) is skipped. Stops at what is not protobuf. */
+/** Calls `visit` for each field; fields that it does not take (false) are skipped. Stops at bytes that are not protobuf. */
 function visitFields(bytes: Uint8Array, visit: (field: number, reader: BinaryReader) => boolean): void {
   try {
     const reader = new BinaryReader(bytes)
@@ -70,6 +70,6 @@ function visitFields(bytes: Uint8Array, visit: (field: number, reader: BinaryRea
       if (!visit(field, reader)) reader.skip(type, field)
     }
   } catch {
-    // A proxy's page, say: the status beside it has told what matters.
+    // A proxy's page, say: the HTTP or gRPC status beside it is enough.
   }
 }

@@ -28,10 +28,10 @@ const STATUS_ERROR = 2
 /** Bits of `Span.flags` above the W3C flags: whether the parent is remote is known, and it is. */
 const FLAG_HAS_IS_REMOTE = 0x1_00
 const FLAG_IS_REMOTE = 0x2_00
-/** Of an error message in a span. The log has the whole. */
+/** Limit of an error message in a span. The log has the whole message. */
 const MESSAGE_CHARACTERS = 500
 
-/** Who exports. */
+/** The server that exports the traces. */
 export interface TraceSource {
   readonly serviceName: string
   readonly version: string
@@ -41,7 +41,7 @@ export interface TraceSource {
 
 /**
  * One ExportTraceServiceRequest with the spans of these requests.
- * @param epochOffsetMs what the monotonic scale of the events lacks to the Unix epoch
+ * @param epochOffsetMs to add to monotonic times of the events for times since the Unix epoch
  */
 export function encodeTraces(traces: readonly RequestTrace[], source: TraceSource, ids: TraceIds, epochOffsetMs: number): Uint8Array {
   const writer = new BinaryWriter()
@@ -61,10 +61,10 @@ export function encodeTraces(traces: readonly RequestTrace[], source: TraceSourc
 
 function writeRequest(writer: BinaryWriter, trace: RequestTrace, ids: TraceIds, epochOffsetMs: number): void {
   const { event, traceId, parentSpanId } = trace
-  // A copy: the children name it after the ids have moved on.
+  // A copy: the children refer to it after `ids` has moved on.
   const rootId = Uint8Array.from(ids.spanId())
   beginSpan(writer, { traceId, spanId: rootId, parentSpanId, name: 'model_inference', kind: KIND.server })
-  // Summed as the parts are, so that rounding leaves them inside.
+  // Summed in the same order as for the parts, so that rounding leaves them inside.
   writeTimes(writer, epochOffsetMs + event.startedMs, epochOffsetMs + (event.startedMs + event.durationMs))
   writeRootAttributes(writer, trace)
   // A server's span is an error where the server is at fault; a refused request is the caller's (semantic conventions).
@@ -149,7 +149,7 @@ function writeTimes(writer: BinaryWriter, startMs: number, endMs: number): void 
   writeNanoseconds(writer, SPAN.endTimeUnixNano, endMs)
 }
 
-/** Whole microseconds, which is what a double holds of the time since 1970, as a fixed64 of nanoseconds: low half first. */
+/** Writes whole microseconds, the precision of a double for the time since 1970, as a fixed64 of nanoseconds: low half first. */
 function writeNanoseconds(writer: BinaryWriter, field: number, epochMs: number): void {
   const half = 2 ** 32
   const us = Math.round(epochMs * 1000)

@@ -6,9 +6,9 @@ import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, Incomi
 import type { Outcome, Transport } from './transport.ts'
 
 const PATH = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
-/** Before each message: a byte that says whether it is compressed, and its length. */
+/** Prefix of each message: a byte that says whether it is compressed, and its length. */
 const PREFIX_BYTES = 5
-/** How long the collector may work on one export; the signal is what ends a wait on our side. */
+/** Time limit of the collector for one export; on the client side the signal ends the wait. */
 const TIMEOUT = '10S'
 
 /** OTLP/gRPC: unary calls over one HTTP/2 connection that is kept ("gRPC over HTTP2" of the gRPC project). */
@@ -17,7 +17,7 @@ export function grpcTransport(endpoint: string, headers: Readonly<Record<string,
   const connected = (): ClientHttp2Session => {
     if (session !== undefined && !session.closed && !session.destroyed) return session
     const opened = connect(endpoint)
-    // What breaks a connection also breaks the stream on it, which tells; the next export opens another.
+    // An error of a connection also breaks the stream on it, which reports it; the next export opens another connection.
     opened.on('error', () => {})
     opened.on('goaway', () => opened.close())
     opened.unref()
@@ -76,14 +76,14 @@ const OK_HTTP = 200
 const RESOURCE_EXHAUSTED = 8
 /** CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS (OTLP specification, "Failures"). */
 const RETRYABLE: ReadonlySet<number> = new Set([1, 4, 10, 11, 14, 15])
-/** What a proxy answers in the place of a server that is not there ("HTTP to gRPC Status Code Mapping"). */
+/** Statuses of a proxy in the place of a server that is not there ("HTTP to gRPC Status Code Mapping"). */
 const RETRYABLE_HTTP: ReadonlySet<number> = new Set([429, 502, 503, 504])
 
 function outcomeOf(head: Head, trailers: IncomingHttpHeaders, body: Buffer): Outcome {
   const http = head[':status']
   const given = trailers['grpc-status']
   if (given === undefined) {
-    // A connection may be closed in good form in the middle of a call: then there is no head, or no end.
+    // A connection may be closed cleanly in the middle of a call: headers or trailers are then missing.
     const cut = http === undefined || http === OK_HTTP
     const reason = cut ? 'the connection was closed before the end of the call' : `HTTP ${http} in the place of a gRPC status`
     return cut || RETRYABLE_HTTP.has(http) ? { kind: 'retry', reason, retryAfterMs: undefined } : { kind: 'refused', reason }
@@ -96,7 +96,7 @@ function outcomeOf(head: Head, trailers: IncomingHttpHeaders, body: Buffer): Out
   const reason = `gRPC status ${code}: ${decodeMessage(trailers['grpc-message'])}`
   const details = trailers['grpc-status-details-bin']
   const { retryAfterMs } = typeof details === 'string' ? readStatus(Buffer.from(details, 'base64')) : { retryAfterMs: undefined }
-  // Out of resources is worth another try only where the server says when.
+  // RESOURCE_EXHAUSTED is worth another try only where the server says when.
   const again = RETRYABLE.has(code) || (code === RESOURCE_EXHAUSTED && retryAfterMs !== undefined)
   return again ? { kind: 'retry', reason, retryAfterMs } : { kind: 'refused', reason }
 }

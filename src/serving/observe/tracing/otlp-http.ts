@@ -36,7 +36,7 @@ export function httpTransport(endpoint: string, headers: Readonly<Record<string,
   }
 }
 
-/** The whole answer, or none of it where it is too long to be one. */
+/** The whole answer; empty where it is longer than `ANSWER_BYTES_MAX`. */
 async function readAnswer(response: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0

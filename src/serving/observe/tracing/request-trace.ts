@@ -6,28 +6,28 @@ export interface Part {
   readonly name: 'preprocess' | 'queue' | 'model_forward' | 'postprocess'
   readonly startMs: number
   readonly endMs: number
-  /** The request ended in this part with an error. */
+  /** Whether the request ended in this part with an error. */
   readonly failed: boolean
 }
 
-/** A request that is to be told as a trace. */
+/** A request that is exported as a trace. */
 export interface RequestTrace {
   readonly event: RequestEvent
   readonly parts: readonly Part[]
   readonly traceId: Uint8Array
-  /** Of the caller; undefined: the trace begins here. */
+  /** Span id of the caller; undefined: the trace begins here. */
   readonly parentSpanId: Uint8Array | undefined
   /** W3C trace flags. */
   readonly flags: number
 }
 
-/** Errors that say of a request without an answer that it ended while it waited. */
+/** Errors of requests that ended while they waited in the queue. */
 const ENDED_IN_QUEUE: ReadonlySet<ErrorCode | undefined> = new Set<ErrorCode | undefined>(['SLW_DEADLINE_EXCEEDED'])
 
 /**
- * The parts that a request reached, one after the other and all within its own time. Taking the body in is none of them: it
- * is the time before `preprocess`, and as long as the client made it. Where a run failed the event does not tell
- * when it began, so nothing is said of the time after `preprocess`.
+ * The parts that a request reached, one after the other and all within its own time. Receiving the body is none of them: that
+ * is the time before `preprocess`, whose length the client decides. Where a run failed, the event does not have the start
+ * of the run, so that no part covers the time after `preprocess`.
  */
 export function partsOf(event: RequestEvent): Part[] {
   const { errorCode, receiveMs, prepareMs, queueMs, computeMs, startedMs, durationMs } = event

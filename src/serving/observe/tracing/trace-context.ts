@@ -9,10 +9,10 @@ const FLAGS = 53
 const DASH = 0x2d
 const SAMPLED = 1
 
-/** What a caller decided: its trace is sampled, or is not, or there is no valid trace. */
+/** Decision of a caller: its trace is sampled, or is not, or there is no valid trace. */
 export type Decision = 'sampled' | 'not sampled' | 'none'
 
-/** Reads the decision of a `traceparent` header and allocates nothing: it is asked of every request. */
+/** Reads the decision of a `traceparent` header and allocates nothing, as it is called for every request. */
 export function decisionOf(traceparent: string): Decision {
   const { length } = traceparent
   if (length < LENGTH) return 'none'
@@ -47,7 +47,7 @@ function isId(text: string, start: number, end: number): boolean {
   return any !== 0
 }
 
-/** A number of few digits; -1 where they are none. */
+/** Value of a few hexadecimal digits; -1 where a character is not one. */
 function hexAt(text: string, start: number, end: number): number {
   let value = 0
   for (let at = start; at < end; at++) {

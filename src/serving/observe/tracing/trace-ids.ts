@@ -9,8 +9,8 @@ const DRAWN_AT = 9
 
 /**
  * Ids of traces and spans, and the decision whether to trace. The decision is a function of the trace id alone: its last 7
- * bytes are compared with the ratio, as OpenTelemetry's consistent probability sampling does (of which 48 bits are looked
- * at), so whoever samples the same trace further on by the same rule agrees with us.
+ * bytes (of which 48 bits are looked at) are compared with the ratio, as in OpenTelemetry's consistent probability sampling,
+ * so that another service that samples the same trace by the same rule agrees.
  */
 export class TraceIds {
   readonly #fill: (bytes: Buffer) => void
@@ -23,7 +23,7 @@ export class TraceIds {
     this.#threshold = Math.round((1 - ratio) * 2 ** (8 * DRAWN_BYTES))
   }
 
-  /** Begins a trace id, and says whether the trace is to be kept; then `traceId` completes it. Allocates nothing. */
+  /** Begins a trace id, and returns whether the trace is kept; then `traceId` completes the id. Allocates nothing. */
   draw(): boolean {
     this.#reserve(TRACE_ID_BYTES)
     if (this.#pool.readUIntBE(this.#at, DRAWN_BYTES) >= this.#threshold) return true
@@ -42,7 +42,7 @@ export class TraceIds {
     return id
   }
 
-  /** The bytes are good until the next call. */
+  /** A span id, whose bytes are valid until the next call. */
   spanId(): Buffer {
     this.#reserve(SPAN_ID_BYTES)
     const id = this.#pool.subarray(this.#at, this.#at + SPAN_ID_BYTES)

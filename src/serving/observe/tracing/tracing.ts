@@ -23,11 +23,11 @@ export interface TracingSurroundings {
 
 /** Sampled, and of random id (W3C Trace Context, level 2). */
 const OWN_FLAGS = 0b11
-/** Wall clocks are set now and then; what differs by less is the reading, which has whole milliseconds. */
+/** A wall clock that differs by more has been set; smaller differences come from reading it in whole milliseconds. */
 const CLOCK_SET_MS = 20
 
 /**
- * Tells a collector of requests, as traces. Parent-based: where the caller sends a valid traceparent its decision holds,
+ * Exports requests to a collector, as traces. Parent-based: where the caller sends a valid traceparent its decision holds,
  * else the ratio decides. A request that is not sampled costs a look at its header or a random number, and no memory.
  */
 export class Tracing implements Observer, AsyncDisposable {
@@ -80,26 +80,26 @@ export class Tracing implements Observer, AsyncDisposable {
     ]
   }
 
-  /** What the monotonic scale lacks to the Unix epoch, taken anew when the wall clock was set. */
+  /** Offset of the monotonic scale from the Unix epoch, taken anew when the wall clock was set. */
   #epochOffset(): number {
     const now = this.#clock.epochMs() - this.#clock.monotonicMs()
     if (Math.abs(now - this.#epochOffsetMs) > CLOCK_SET_MS) this.#epochOffsetMs = now
     return this.#epochOffsetMs
   }
 
-  /** Sends what waits, within a limit, and ends. */
+  /** Sends the waiting spans, within a limit, and ends. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#exporter.close()
   }
 }
 
-/** Tracing as the configuration asks; undefined where it does not. */
+/** Starts tracing; undefined where none is configured. */
 export function startTracing(config: TracingConfig, surroundings: TracingSurroundings): Tracing | undefined {
   const { endpoint } = config
   return endpoint === undefined ? undefined : new Tracing({ ...config, endpoint }, surroundings)
 }
 
-/** A URL may carry a password, or a key in its query. */
+/** Removes user, password and query from a URL, as they may hold secrets. */
 function withoutSecrets(endpoint: string): string {
   const { origin, pathname } = new URL(endpoint)
   return origin + pathname
