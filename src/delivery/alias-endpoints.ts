@@ -8,13 +8,13 @@ import type { Logger } from '../core/log.ts'
 import type { Ground, Scope } from '../ledger/scope.ts'
 import type { Delivery } from './delivery.ts'
 
-/** A model with this alias is served by the local server without anybody declaring an endpoint. */
+/** A model with this alias is served by the local server without a declared endpoint. */
 export const SERVED_ALIAS = 'champion'
 
-/** What looks after such an endpoint; whoever else applies something takes it over. */
+/** The manager of such an endpoint; any other manager that applies a declaration takes it over. */
 const MANAGER = { kind: 'slipway', name: `alias ${SERVED_ALIAS}` } as const
 
-/** A version that the alias points to, and why it is not served, where it is not to be. */
+/** A version that the alias points to, with the reason if it must not be served. */
 interface Pointed {
   readonly model: string
   readonly number: number
@@ -30,13 +30,13 @@ export interface AliasEndpointsOptions {
 }
 
 /**
- * Declares an endpoint for every model whose alias `champion` is set and that has none, and takes it away again with the alias: so that
- * on one machine setting the alias is all there is to do.
+ * Declares an endpoint for every model that has the alias `champion` and no endpoint, and deletes it together with the alias, so that on
+ * one machine nothing has to be done but to set the alias.
  */
 export class AliasEndpoints {
   readonly #options: AliasEndpointsOptions
   readonly #scope: Scope
-  /** What could not be declared, so that it is told once. */
+  /** Warnings that have been logged, so that each is logged once. */
   readonly #told = new Set<string>()
   #seen = -1
   #any = false
@@ -46,7 +46,7 @@ export class AliasEndpoints {
     this.#scope = { environment: options.environment, actor: 'slipway' }
   }
 
-  /** Does what has changed since the last time. @returns whether there is an endpoint */
+  /** Applies changes since the last call. @returns whether there is an endpoint */
   async follow(): Promise<boolean> {
     const { ground, delivery } = this.#options
     const sequence = await lastNumber(ground.database.read, 'event')
@@ -78,7 +78,7 @@ export class AliasEndpoints {
     }
   }
 
-  /** Somebody has deleted the endpoint since the alias was set. */
+  /** Whether the endpoint was deleted since the alias was set. */
   async #wasTakenAway(model: string, setAt: number): Promise<boolean> {
     const row = await this.#options.ground.database.read
       .selectFrom('endpoints')
@@ -90,7 +90,7 @@ export class AliasEndpoints {
     return row !== undefined
   }
 
-  /** What the alias points to, and whether it may be served. */
+  /** The versions that the alias points to, with the reason for each that must not be served. */
   async #pointed(): Promise<Pointed[]> {
     const { read } = this.#options.ground.database
     const rows = await read
@@ -122,7 +122,7 @@ export class AliasEndpoints {
     )
   }
 
-  /** What the servers answer with, and what they do not and why. */
+  /** The state of each version that the alias points to, with the reason for each that is not served. */
   async served(): Promise<ServedAnswer[]> {
     const { ground, delivery } = this.#options
     const pointed = await this.#pointed()

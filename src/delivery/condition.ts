@@ -1,4 +1,4 @@
-/** What is true of an endpoint, in the shape that Kubernetes has for it. */
+/** A condition of an endpoint, in the shape of conditions in Kubernetes. */
 export interface Condition {
   readonly type: 'Ready' | 'Following'
   readonly status: 'True' | 'False' | 'Unknown'

@@ -33,7 +33,7 @@ function following(
     : condition('True', 'Cron', `at ${follow.cron} (${follow.timeZone ?? 'UTC'})`)
 }
 
-/** Which aliases that an endpoint follows are not set. */
+/** Aliases that endpoints follow and that are not set, by the endpoint's id. */
 export async function missingAliases(read: Kysely<Schema>, environment: string): Promise<Map<string, string[]>> {
   const rows = await read
     .selectFrom('endpoint_aliases')

@@ -1,6 +1,6 @@
 /**
- * Delivery makes of what somebody declared what servers are to serve: endpoints, revisions, routing, the document that servers follow, and
- * what they report.
+ * Delivery turns declarations into the state that servers are to serve: endpoints, revisions, routing, the document that servers follow,
+ * and their reports.
  */
 import { Endpoints, followAlias } from './endpoints.ts'
 import { RoutingStates } from './routing-states.ts'
@@ -17,17 +17,17 @@ import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { Revision } from './revisions.ts'
 import type { ReportOf } from './servers.ts'
 
-/** An endpoint, and what is true of it now. */
+/** An endpoint, with its current conditions and reports. */
 export interface EndpointStatus {
   readonly endpoint: DeclaredEndpoint
   readonly conditions: readonly Condition[]
   readonly servers: readonly ReportOf[]
 }
 
-/** What was declared of an endpoint at a moment, and what servers had said of it. */
+/** The revision of an endpoint at a moment, and the reports of servers about it by then. */
 export interface EndpointThen {
   readonly name: string
-  /** Undefined where there was no such endpoint. */
+  /** Undefined if there was no such endpoint. */
   readonly revision: Revision | undefined
   readonly servers: readonly ReportOf[]
 }
@@ -48,7 +48,7 @@ export class Delivery {
     this.routing = new RoutingStates(ground)
   }
 
-  /** What is true of endpoints now, in their order. */
+  /** The current status of endpoints, in their order. */
   async statusOf(scope: Scope, endpoints: readonly DeclaredEndpoint[]): Promise<EndpointStatus[]> {
     const [reports, missing] = await Promise.all([
       this.servers.reports(endpoints.map(({ id }) => id)),
@@ -60,7 +60,7 @@ export class Delivery {
     })
   }
 
-  /** Which revision was in force at a moment, and what each server had said by then. @throws SLW_NOT_FOUND where there never was one */
+  /** The revision in force at a moment, and the report of each server by then. @throws SLW_NOT_FOUND if there never was an endpoint */
   async at(scope: Scope, name: string, at: number): Promise<EndpointThen> {
     const { read } = this.#ground.database
     const row = await read
@@ -93,7 +93,7 @@ export class Delivery {
   }
 }
 
-/** What depends on versions and aliases: endpoints. */
+/** Endpoints as dependents of versions and aliases. */
 export function endpointDependents(ground: Omit<DeliveryGround, 'dependents'>): Dependents {
   return {
     usersOf: (read, versionIds) => usersOf(read, versionIds, ground.clock.epochMs()),

@@ -26,13 +26,13 @@ import type { ResolvedVariant } from './resolve.ts'
 import type { Cause, NewRevision, Revision } from './revisions.ts'
 import type { Strategy } from './strategy.ts'
 
-/** What endpoints stand on. */
+/** The services that endpoints use. */
 export interface DeliveryGround extends RegistryGround {
-  /** How revisions come into force. Default: at once. */
+  /** Strategy that brings revisions into force. Default: at once. */
   readonly strategy?: Strategy | undefined
 }
 
-/** What is declared of an endpoint. */
+/** The declaration of an endpoint. */
 export interface Declaration {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
@@ -41,15 +41,15 @@ export interface Declaration {
 }
 
 export interface ApplyOptions {
-  /** Also where clients of the versions before would not be understood any more. */
+  /** Allows versions that break clients of the versions before. */
   readonly allowBreaking?: boolean
-  /** Everything is checked, and nothing is kept. */
+  /** Checks everything, and stores nothing. */
   readonly dryRun?: boolean
 }
 
 export interface AppliedEndpoint {
   readonly change: 'created' | 'configured' | 'unchanged'
-  /** What it was; undefined where it was not there. */
+  /** The endpoint before; undefined if there was none. */
   readonly before: DeclaredEndpoint | undefined
   readonly after: DeclaredEndpoint
 }
@@ -57,7 +57,7 @@ export interface AppliedEndpoint {
 export interface RollbackOptions {
   /** The revision to return to. Default: the newest one that served something else. */
   readonly to?: number | undefined
-  /** Also points the aliases that are followed to the versions that are returned to. Default: no alias moves. */
+  /** Rights to move the followed aliases, too, to the versions of that revision. Default: no alias moves. */
   readonly moveAlias?: AliasRights | undefined
   readonly dryRun?: boolean
 }
@@ -72,7 +72,7 @@ class DryRun extends Error {
   }
 }
 
-/** Endpoints as declared state: what people ask for, and the revisions that come of it. */
+/** Endpoints as declared state: declarations, and the revisions made from them. */
 export class Endpoints {
   readonly #ground: DeliveryGround
 
@@ -87,7 +87,7 @@ export class Endpoints {
   }
 
   /**
-   * In the order of the bytes of names; the database is asked a fixed number of times, whatever there is.
+   * A page of endpoints, in byte order of their names, by a fixed number of queries.
    * @param after the last name of the page before
    */
   async page(scope: Scope, limit: number, after?: string): Promise<{ endpoints: DeclaredEndpoint[]; total: number }> {
@@ -106,7 +106,7 @@ export class Endpoints {
     return { endpoints: await toEndpoints(read, rows), total }
   }
 
-  /** All of them, by name, and who manages each. */
+  /** The managers of all endpoints, by name. */
   async managers(scope: Scope): Promise<Map<string, ManagedBy | undefined>> {
     const rows = await this.#ground.database.read
       .selectFrom('endpoints')
@@ -117,7 +117,7 @@ export class Endpoints {
     return new Map(rows.map((row) => [row.name, managerOf(row)]))
   }
 
-  /** The newest first. @throws SLW_NOT_FOUND */
+  /** The revisions of an endpoint, the newest first. @throws SLW_NOT_FOUND */
   async revisions(scope: Scope, name: string, limit = 100): Promise<Revision[]> {
     const { read } = this.#ground.database
     const { id } = await requireEndpoint(read, scope, name)
@@ -131,7 +131,7 @@ export class Endpoints {
     return rows.map(toRevision)
   }
 
-  /** The models of all its revisions; none of an endpoint that is not there. */
+  /** The models of all revisions of an endpoint; none if there is no such endpoint. */
   async modelsEverServed(scope: Scope, name: string): Promise<string[]> {
     const { read } = this.#ground.database
     const row = await findEndpoint(read, scope, name)
@@ -139,8 +139,8 @@ export class Endpoints {
   }
 
   /**
-   * Makes an endpoint what is declared. Versions are those that its references mean now; while it is suspended, those whose reference is the
-   * same as before stay as they are.
+   * Makes an endpoint as declared. References are resolved to the versions that they mean now; while it is suspended, variants whose
+   * reference is the same as before keep their version.
    * @throws SLW_NOT_IMPLEMENTED for what this release cannot do, by name; SLW_NOT_FOUND, SLW_POLICY_REFUSED, SLW_CONTRACT_BREAKING,
    *   SLW_PRECONDITION_FAILED
    */
@@ -165,7 +165,7 @@ export class Endpoints {
     try {
       return await attempt()
     } catch (error) {
-      // Somebody else was the first to make it: then it is there.
+      // Another caller has made the endpoint first: now it exists.
       if (!isUniqueViolation(error)) throw error
       return await attempt()
     }
@@ -245,7 +245,7 @@ export class Endpoints {
       .executeTakeFirstOrThrow()
   }
 
-  /** Notes which aliases an endpoint follows. */
+  /** Stores the aliases that an endpoint follows. */
   async #follow(write: Write, id: string, { variants }: ReturnType<typeof resolveSpec>): Promise<void> {
     await write.deleteFrom('endpoint_aliases').where('endpoint_id', '=', id).execute()
     const followed = variants.map(({ model }) => modelReference(model)).filter((reference) => 'alias' in reference)
@@ -254,14 +254,14 @@ export class Endpoints {
   }
 
   /**
-   * Takes over what the aliases point to now, whatever `follow` says; while it is suspended, nothing.
-   * @throws as apply
+   * Takes over the versions that the aliases point to now, whatever `follow` says.
+   * @throws as apply; SLW_CONFLICT while the endpoint is suspended
    */
   async sync(scope: Scope, name: string, options: ApplyOptions = {}): Promise<AppliedEndpoint> {
     return await this.#renew(scope, name, { ...options, cause: 'sync' })
   }
 
-  /** Follows its aliases again, from what they point to now. @throws as apply */
+  /** Ends a suspension, and takes over the versions that the aliases point to now. @throws as apply */
   async resume(scope: Scope, name: string, options: ApplyOptions = {}): Promise<AppliedEndpoint> {
     return await this.#renew(scope, name, { ...options, cause: 'resume' })
   }
@@ -285,14 +285,14 @@ export class Endpoints {
   }
 
   /**
-   * Returns to what a revision served, as a new revision. Aliases are then not followed until `resume`, or until somebody moves one.
-   * @throws SLW_NOT_FOUND for a revision that is not there; SLW_CONFLICT where there is nothing to return to, or a version was deleted
+   * Makes a new revision that serves the versions of an earlier one. Aliases are then not followed until `resume`, or until one is moved.
+   * @throws SLW_NOT_FOUND for a missing revision; SLW_CONFLICT if there is none to return to, or a version was deleted
    */
   async rollback(scope: Scope, name: string, { to, moveAlias: rights, dryRun = false }: RollbackOptions = {}): Promise<AppliedEndpoint> {
     const { clock, newId } = this.#ground
     return await this.#write(dryRun, async (write) => {
       const found = await requireEndpoint(write, scope, name)
-      // Aliases move back with whatever an older revision has served.
+      // Aliases may move back to versions of any older revision, so the models of all are locked.
       const locked = rights === undefined ? [] : [...modelsOf(specOf(found)), ...(await everServed(write, found.id))]
       await lockModels(write, scope, locked)
       const row = await lockEndpoint(write, scope, found.id)
@@ -318,7 +318,7 @@ export class Endpoints {
         newId,
         rolledBackTo: target.number,
       }
-      // Whoever goes back wants to be there, and takes no steps.
+      // A rollback comes into force at once, without steps.
       await introduce(write, scope, { revision, name, before: before.revision, strategy: atOnce })
       await bump(write, row.id)
       if (rights !== undefined) await this.#moveAliases(write, scope, target.variants, rights)
@@ -330,7 +330,7 @@ export class Endpoints {
   async #moveAliases(write: Write, scope: Scope, variants: readonly ResolvedVariant[], rights: AliasRights): Promise<void> {
     for (const { reference, version } of variants) {
       const meant = modelReference(reference)
-      // What was served is no break of what is served now, but of what the alias promised since.
+      // The versions are served already; they may only break what the alias has promised since.
       if ('alias' in meant)
         await moveAlias(
           write,
@@ -341,7 +341,7 @@ export class Endpoints {
     }
   }
 
-  /** Nobody serves it any more; its revisions stay in the history. @throws SLW_NOT_FOUND */
+  /** Deletes an endpoint: servers stop serving it; its revisions stay in the history. @throws SLW_NOT_FOUND */
   async delete(scope: Scope, name: string): Promise<void> {
     const { database, clock } = this.#ground
     const at = clock.epochMs()
@@ -368,7 +368,7 @@ export class Endpoints {
   }
 
   /**
-   * What a clock has made due: aliases are looked at, and the next time is set, in one transaction for each endpoint.
+   * Follows the aliases of endpoints that are due by their schedule, and sets the next time, in one transaction for each endpoint.
    */
   async followDue(): Promise<void> {
     const { database, clock } = this.#ground
@@ -409,7 +409,7 @@ export class Endpoints {
   }
 }
 
-/** An alias moved: endpoints that follow it at once have a new revision in the same transaction. A suspension ends. */
+/** Makes new revisions of endpoints that follow a moved alias at once, in the same transaction, and ends their suspensions. */
 export async function followAlias(
   write: Write,
   scope: Scope,
@@ -427,7 +427,7 @@ export async function followAlias(
     .orderBy('endpoints.id')
     .execute()
   const own = { ...scope, resourceVersion: undefined, once: undefined }
-  // All rows before any number: whoever changes one endpoint takes them in this order too.
+  // Locks all rows before any counter, as changes of a single endpoint do, too.
   const rows: Selectable<EndpointsRow>[] = []
   for (const { id } of followers) rows.push(await lockEndpoint(write, own, id))
   // Applications may follow the alias without an endpoint.
@@ -453,8 +453,8 @@ interface Introduction {
 }
 
 /**
- * Makes a revision and has a strategy bring it into force, with the event of it. The endpoint's row is ours. The number of the documents
- * for servers grows, so it is to be followed by nothing that others wait for but the record of it.
+ * Makes a revision, has a strategy bring it into force, and records the event. The endpoint's row must be locked. The counter of the
+ * documents for servers stays locked from here on, so only the record of the event may take further locks.
  */
 async function introduce(write: Write, scope: Scope, { revision, name, before, strategy = atOnce }: Introduction): Promise<void> {
   const { endpoint, variants, at, newId } = revision
@@ -470,7 +470,7 @@ interface Renewal {
   readonly allowBreaking: boolean
 }
 
-/** A new revision where the references of the spec mean other versions now, or the spec is not the one in force. */
+/** Makes a new revision if the references of the spec mean other versions now, or the spec is not the one in force. */
 async function renew(write: Write, scope: Scope, ground: DeliveryGround, { row, cause, allowBreaking }: Renewal): Promise<AppliedEndpoint> {
   const { clock, newId } = ground
   const at = clock.epochMs()
@@ -497,13 +497,13 @@ async function renew(write: Write, scope: Scope, ground: DeliveryGround, { row, 
   return { change: 'configured', before, after }
 }
 
-/** As {@link renew}; what stands in the way is noted, and the endpoint stays as it is. */
+/** As {@link renew}; a refusal is stored in `held_back`, and the endpoint stays as it is. */
 async function renewOrHoldBack(write: Write, scope: Scope, ground: DeliveryGround, renewal: Renewal): Promise<void> {
   try {
     await renew(write, scope, ground, renewal)
   } catch (error) {
     const { code, message } = toSlipwayError(error)
-    // Only what was decided before anything was written.
+    // Only refusals that were decided before anything was written.
     if (!isSlipwayError(error) || !HOLDS_BACK.has(code)) throw error
     const { id } = renewal.row
     await write
@@ -529,7 +529,7 @@ async function returnTo(
       throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" has no revision ${to}; it has 1 to ${current.number}`)
     return found
   }
-  // Who rolls back twice wants to go further back, and not to what was left first.
+  // A second rollback goes further back, and not to the revision that the first one left.
   const base = current.rolledBackTo ?? current.number
   const rows = await read
     .selectFrom('revisions')
@@ -547,7 +547,7 @@ async function returnTo(
 /** @throws SLW_CONFLICT for a version that lies in the trash or is gone */
 async function requireThere(write: Write, { number, variants }: Revision): Promise<void> {
   for (const { versionId, model, version } of variants) {
-    // Whoever deletes it or its model now waits, and then finds that it is used.
+    // Both rows are locked: a deletion of the version or its model waits, and then finds it in use.
     const owner = await write
       .updateTable('models')
       .set((columns) => ({ revision: columns.ref('revision') }))

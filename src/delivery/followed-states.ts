@@ -15,7 +15,7 @@ import type { ResolvedVariant } from './resolve.ts'
 /** A document for servers, as it was read at one moment. */
 interface Kept {
   readonly state: FollowedState
-  /** As text, by the endpoints that are followed: servers that follow the same are told the same. */
+  /** The document as text, by the followed endpoints: servers that follow the same endpoints get the same text. */
   readonly texts: Map<string, string>
 }
 
@@ -30,7 +30,7 @@ const TEXTS_MAX = 500
 export class FollowedStates {
   readonly #ground: Ground
   readonly #kept = new Map<string, Promise<Kept>>()
-  /** What references mean, and after which event that was looked up. */
+  /** Meanings of references, each with the number of the event after which it was looked up. */
   readonly #meant = new Map<string, { readonly sequence: number; readonly meaning: Promise<Meaning> }>()
 
   constructor(ground: Ground) {
@@ -43,8 +43,8 @@ export class FollowedStates {
   }
 
   /**
-   * The document of an environment with some of its endpoints, at least as new as a generation, and for references as an event.
-   * @param names undefined: all
+   * The document of an environment with some of its endpoints, at least as new as a generation, and its references as an event.
+   * @param names of endpoints; undefined for all
    */
   async text(
     environment: string,
@@ -57,7 +57,7 @@ export class FollowedStates {
     const wanted = new Set(names)
     const endpoints = names === undefined ? state.endpoints : state.endpoints.filter(({ name }) => wanted.has(name))
     if (references.length > 0) {
-      // What they mean changes without a new generation too: with an approval, a policy, a version that was registered.
+      // Meanings of references change without a new generation too: with an approval, a policy, a version that was registered.
       const meant = await this.#meanings(environment, references, sequence)
       const digest = createHash('sha256').update(JSON.stringify(meant)).digest('base64url').slice(0, 16)
       return { text: JSON.stringify({ ...state, endpoints, references: meant }), etag: `${etag}.${digest}` }
@@ -74,7 +74,7 @@ export class FollowedStates {
       const kept = await known.catch(() => undefined)
       if (kept !== undefined && kept.state.generation >= generation) return kept
     }
-    // Whoever came first while we waited has asked already.
+    // While this call waited, another one may have begun to read.
     const latest = this.#kept.get(environment)
     if (latest !== undefined && latest !== known) return await this.#state(environment, generation)
     const reading = this.#read(environment)
@@ -83,12 +83,12 @@ export class FollowedStates {
     return await reading
   }
 
-  /** What references mean now. What may not be served is told with the reason. Read after the number, so never older than it says. */
+  /** Current meanings of references, or the reasons for refusal. Read after the number of the event, so never older than that. */
   async #meanings(environment: string, references: readonly string[], sequence: number | undefined): Promise<Meaning[]> {
     return await Promise.all(references.map((reference) => this.#keptMeaning(environment, reference, sequence ?? Infinity)))
   }
 
-  /** However many follow a reference, it is looked up once after each event. */
+  /** Looks a reference up once after each event, however many servers follow it. */
   #keptMeaning(environment: string, reference: string, sequence: number): Promise<Meaning> {
     const key = JSON.stringify([environment, reference])
     const kept = this.#meant.get(key)
@@ -127,7 +127,7 @@ export class FollowedStates {
     return { name: MAIN_VARIANT, model: model.name, version: number, versionId, digest, size, serving: {} }
   }
 
-  /** One statement, so that number and content are of one moment. */
+  /** Reads in one statement, so that generation and content are of one moment. */
   async #read(environment: string): Promise<Kept> {
     const rows = await this.#ground.database.read
       .selectFrom('counters')
@@ -213,7 +213,7 @@ export class FollowedStates {
     return { manifest, models: [version.name] }
   }
 
-  /** The size of a content that versions of the environment have, and of which models these are. @throws SLW_NOT_FOUND */
+  /** The size of a content of versions of the environment, and the models of these versions. @throws SLW_NOT_FOUND */
   async contentOf(scope: Scope, contentId: string): Promise<{ readonly size: number; readonly models: readonly string[] }> {
     const found = await this.#ground.database.read
       .selectFrom('files')

@@ -5,7 +5,7 @@ import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { ReportOf } from './servers.ts'
 import type { TargetPort } from './target-port.ts'
 
-/** Servers that people start and that follow: each of them is one replica. */
+/** Servers that people start and that follow the endpoint: each of them is one replica. */
 export const localTarget: TargetPort = {
   target: 'local',
 

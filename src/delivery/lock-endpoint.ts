@@ -3,7 +3,7 @@ import type { Selectable } from 'kysely'
 import type { Scope, Write } from '../ledger/scope.ts'
 import type { EndpointsRow } from './tables.ts'
 
-/** The row of an endpoint is ours until the transaction ends. @throws SLW_PRECONDITION_FAILED where it is not the one that the caller has seen */
+/** Locks the row of an endpoint until the transaction ends. @throws SLW_PRECONDITION_FAILED if the caller has seen another one */
 export async function lockEndpoint(write: Write, { resourceVersion }: Scope, id: string): Promise<Selectable<EndpointsRow>> {
   const row = await write
     .updateTable('endpoints')
@@ -19,7 +19,7 @@ export async function lockEndpoint(write: Write, { resourceVersion }: Scope, id:
   return row
 }
 
-/** An endpoint has changed: its resource version grows, by which whoever has seen the one before is told. */
+/** Increments the resource version of a changed endpoint, so that callers that have seen the one before notice. */
 export async function bump(write: Write, id: string, more: { readonly updated_at?: number } = {}): Promise<void> {
   await write
     .updateTable('endpoints')

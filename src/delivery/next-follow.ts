@@ -3,8 +3,8 @@ import { messageOf, SlipwayError } from '../core/errors.ts'
 import type { Follow } from '../contract/endpoint.ts'
 
 /**
- * When aliases are looked at next; undefined where no clock decides.
- * @throws SLW_INPUT_INVALID for a line or a zone that is none
+ * Time at which aliases are followed next; undefined without a schedule.
+ * @throws SLW_INPUT_INVALID for an invalid cron line or time zone
  */
 export function nextFollow(follow: Follow, afterMs: number): number | undefined {
   if (typeof follow === 'string') return undefined

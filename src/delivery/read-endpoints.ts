@@ -9,7 +9,7 @@ import type { Schema } from '../storage/sql/schema.ts'
 import type { EndpointsRow, RevisionsRow, RoutingStatesRow } from './tables.ts'
 import type { Revision } from './revisions.ts'
 
-/** Since when and why the aliases of an endpoint are not followed. */
+/** Suspension of an endpoint: since when and why its aliases are not followed. */
 export interface Suspension {
   readonly at: number
   readonly by: string
@@ -18,18 +18,18 @@ export interface Suspension {
   readonly revision: number
 }
 
-/** Why an alias that has moved was not followed. */
+/** Reason for which a moved alias was not followed. */
 export interface HeldBack {
   readonly at: number
   readonly code: string
   readonly message: string
 }
 
-/** How requests are shared between variants: not the person's, but of whoever rolls out. */
+/** Shares of requests between variants: set by rollouts, not by declarations. */
 export interface RoutingState {
-  /** The one in force. */
+  /** The revision in force. */
   readonly revision: number
-  /** One that is served beside it. */
+  /** A revision that is served beside the one in force. */
   readonly beside: number | undefined
   readonly weights: Readonly<Record<string, number>>
   readonly salt: string
@@ -43,7 +43,7 @@ export interface DeclaredEndpoint {
   readonly environment: string
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
-  /** As it was written. */
+  /** The spec as it was written. */
   readonly spec: EndpointSpec
   /** Grows with every change of the spec. */
   readonly generation: number
@@ -94,7 +94,7 @@ export async function toEndpoint(read: Kysely<Schema>, row: Selectable<Endpoints
   return endpoint!
 }
 
-/** Asks the database twice, however many there are. */
+/** Reads endpoints by two queries, however many there are. */
 export async function toEndpoints(read: Kysely<Schema>, rows: readonly Selectable<EndpointsRow>[]): Promise<DeclaredEndpoint[]> {
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)
@@ -148,12 +148,12 @@ export function managerOf(row: Pick<Selectable<EndpointsRow>, 'managed_by'>): Ma
   return jsonOf<ManagedBy>(row.managed_by)
 }
 
-/** As it was written. */
+/** The spec of an endpoint as it was written. */
 export function specOf({ spec }: Pick<Selectable<EndpointsRow>, 'spec'>): EndpointSpec {
   return JSON.parse(spec) as EndpointSpec
 }
 
-/** What of an environment is in the way of its end. */
+/** The endpoints that keep an environment from being deleted, in words; undefined if there are none. */
 export async function anyEndpointIn(read: Kysely<Schema>, environment: string): Promise<string | undefined> {
   const found = await read
     .selectFrom('endpoints')

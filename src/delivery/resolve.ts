@@ -12,15 +12,15 @@ import type { Scope, Write } from '../ledger/scope.ts'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { ModelsRow, VersionsRow } from '../models/tables.ts'
 
-/** What a variant came to when a revision was made. Kept with the revision, and what servers are told. */
+/** A variant as resolved when a revision was made: stored with the revision, and sent to servers. */
 export interface ResolvedVariant {
   readonly name: string
-  /** As it was written: `churn@champion`. */
+  /** The reference as it was written: `churn@champion`. */
   readonly reference: string
   readonly model: string
   readonly version: number
   readonly versionId: string
-  /** Of the files. */
+  /** Digest of the files. */
   readonly digest: string
   readonly size: number
   /** Percent of the traffic. */
@@ -28,7 +28,7 @@ export interface ResolvedVariant {
   readonly serving: ServingOptions
 }
 
-/** Makes those who change these models, or what their aliases point to, wait until we have ended; in one order, so that nobody waits in a circle. */
+/** Locks models, and with them their aliases, until the transaction ends; in a fixed order, so that no deadlock arises. */
 export async function lockModels(write: Write, scope: Scope, models: readonly string[]): Promise<void> {
   for (const name of [...new Set(models)].toSorted())
     await write
@@ -41,9 +41,9 @@ export async function lockModels(write: Write, scope: Scope, models: readonly st
 }
 
 /**
- * The versions that a spec means now. Their models have been locked.
- * @param held what variants are kept at whose reference is still the same
- * @throws SLW_NOT_FOUND for a model, alias or version that is not there; SLW_CONFLICT for one whose files are not with us
+ * Resolves a spec to the versions that its references mean now. Their models must be locked.
+ * @param held variants that keep their version if their reference is still the same
+ * @throws SLW_NOT_FOUND for a missing model, alias or version; SLW_CONFLICT for a version whose files are not in this registry
  */
 export async function resolveVariants(
   write: Write,
@@ -79,7 +79,7 @@ async function versionOf(
   const row = await requireModel(write, scope, meant.model)
   if ('version' in meant) {
     const version = await requireVersion(write, row, String(meant.version))
-    // Whoever deletes it waits for us, and then finds that it is used.
+    // A deletion of the version waits for this transaction, and then finds it in use.
     await lockVersion(write, version.id)
     return { row, version: await requireVersion(write, row, String(meant.version)) }
   }
@@ -88,7 +88,7 @@ async function versionOf(
   return { row, version: pointed }
 }
 
-/** What an alias points to. @throws SLW_NOT_FOUND with the command that sets it */
+/** The version that an alias points to. @throws SLW_NOT_FOUND with the command that sets it */
 export async function aliasedVersion(read: Kysely<Schema>, model: Selectable<ModelsRow>, alias: string): Promise<Selectable<VersionsRow>> {
   const version = await read
     .selectFrom('aliases')
@@ -119,8 +119,8 @@ export interface Judgement {
 }
 
 /**
- * Whether these versions may take the place of those: that they can be served, that approvals and signatures are there, that clients go on
- * being understood.
+ * Checks whether versions may replace those before: they can be served, have the approvals and signatures that policies ask for, and do not
+ * break clients.
  * @throws SLW_POLICY_REFUSED, SLW_CONTRACT_BREAKING, each with everything that stands in the way and the command that would allow it
  */
 export async function judge(read: Kysely<Schema>, { environment }: Scope, { before, after, allowBreaking }: Judgement): Promise<void> {

@@ -7,7 +7,7 @@ import type { Schema } from '../storage/sql/schema.ts'
 import type { EndpointsRow, RevisionsRow } from './tables.ts'
 import type { ResolvedVariant } from './resolve.ts'
 
-/** Why a revision was made. */
+/** Reason for which a revision was made. */
 export type Cause = 'apply' | 'alias' | 'sync' | 'cron' | 'rollback' | 'resume'
 
 /** A numbered snapshot of an endpoint: the spec as written, and the versions that it resolved to. */
@@ -24,7 +24,7 @@ export interface Revision {
   readonly createdAt: number
 }
 
-/** Revisions whose versions are kept, so that one can return to them. */
+/** Number of the latest revisions whose versions are kept, so that a rollback to them is possible. */
 export const KEPT_REVISIONS = 10
 
 export function toRevision(row: Selectable<RevisionsRow>): Revision {
@@ -61,7 +61,7 @@ export interface NewRevision {
   readonly rolledBackTo?: number | undefined
 }
 
-/** Keeps a snapshot, which is not yet in force. The endpoint's row is ours. @returns its number */
+/** Stores a revision, which is not yet in force. The endpoint's row must be locked. @returns the number of the revision */
 export async function makeRevision(
   write: Write,
   scope: Scope,
@@ -96,14 +96,14 @@ export async function makeRevision(
   return number
 }
 
-/** What an event says of a revision. */
+/** The variants of a revision as events describe them. */
 export function summaryOf(variants: readonly ResolvedVariant[]): Record<string, string> {
   return Object.fromEntries(
     variants.map(({ name, model, version, weight }) => [name, `${model}/${version}${weight === 100 ? '' : ` ${weight}%`}`]),
   )
 }
 
-/** The event of a new revision, in the transaction that made it. */
+/** Records the event of a new revision, in the transaction that made it. */
 export async function recordRevision(
   write: Write,
   scope: Scope,

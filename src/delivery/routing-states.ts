@@ -1,4 +1,4 @@
-/** Which revision of an endpoint is in force, which is served beside it, and how requests are shared between their variants. */
+/** Routing states: the revision of an endpoint in force, the one served beside it, and the shares of requests of their variants. */
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { nextNumber } from '../ledger/counters.ts'
@@ -23,16 +23,16 @@ export async function putInForce(
 
 export interface RoutingChange {
   readonly endpointId: string
-  /** The one in force. */
+  /** The revision in force. */
   readonly revision: number
   readonly beside: number | undefined
   readonly weights: Readonly<Record<string, number>>
   readonly at: number
-  /** Makes the salt, the first time. */
+  /** Makes the salt of the first routing. */
   readonly newId: () => string
 }
 
-/** Another segment begins. The salt stays, so that units stay where they are. */
+/** Sets the routing, and begins another segment. The salt stays, so that units keep their variant. */
 export async function setRouting(write: Write, { endpointId, revision, beside, weights, at, newId }: RoutingChange): Promise<void> {
   const routing = { revision, beside: beside ?? null, weights: JSON.stringify(weights), updated_at: at }
   await write
@@ -45,7 +45,7 @@ export async function setRouting(write: Write, { endpointId, revision, beside, w
   await faultPoint('revision.routed')
 }
 
-/** What a variant is called while its revision is served beside the one in force, whose variants keep their names. */
+/** Name of a variant while its revision is served beside the one in force, whose variants keep their names. */
 export function nameBeside(variant: string, revision: number): string {
   return `${variant}-r${revision}`
 }
@@ -57,13 +57,13 @@ export function servedVariants(inForce: readonly ResolvedVariant[], beside?: Pic
 }
 
 export interface RoutingWish {
-  /** A revision to serve beside the one in force. Default: the one that is; null: none any more. */
+  /** A revision to serve beside the one in force. Default: the present one; null: none. */
   readonly beside?: number | null
-  /** Percent by variant, of those of the two revisions. */
+  /** Percent by variant of the two revisions. */
   readonly weights: Readonly<Record<string, number>>
 }
 
-/** Moves requests between variants, whatever people have declared. */
+/** Moves requests between variants, independently of declarations. */
 export class RoutingStates {
   readonly #ground: Ground
 
@@ -72,8 +72,8 @@ export class RoutingStates {
   }
 
   /**
-   * @throws SLW_NOT_FOUND for an endpoint or revision that is not there; SLW_INPUT_INVALID for weights of variants that neither revision
-   *   has, and for those that give nobody anything; SLW_PRECONDITION_FAILED
+   * @throws SLW_NOT_FOUND for a missing endpoint or revision; SLW_INPUT_INVALID for weights of variants that neither revision has, and if
+   *   all weights are zero; SLW_PRECONDITION_FAILED
    */
   async set(scope: Scope, name: string, wish: RoutingWish): Promise<void> {
     const { database, clock, newId } = this.#ground

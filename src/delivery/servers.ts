@@ -6,40 +6,40 @@ import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { ServerReportsRow } from './tables.ts'
 
-/** A server that follows, as it has last told of itself. */
+/** A server that follows endpoints, as of its last report. */
 export interface FollowingServer {
   readonly name: string
   readonly bootId: string
   readonly release: string
   readonly url: string | undefined
-  /** Whether its report still holds. */
+  /** Whether its last report has not expired. */
   readonly live: boolean
   readonly staleSeconds: number
-  /** How far its clock is ahead of ours; what the report took on its way is part of it. */
+  /** Milliseconds that its clock is ahead of ours; the transit time of the report is part of them. */
   readonly clockSkewMs: number
   readonly message: string | undefined
   readonly firstSeenAt: number
   readonly lastSeenAt: number
 }
 
-/** What a server says of one endpoint. */
+/** The report of a server about one endpoint. */
 export interface ReportOf {
   readonly server: string
   readonly live: boolean
-  /** The revision that it knows of. */
+  /** The revision that the server knows of. */
   readonly revision: number
-  /** Of the routing by which it shares requests; undefined where its release does not say. */
+  /** Segment of the routing that the server applies; undefined if its release does not report it. */
   readonly segment?: number
   readonly versions: readonly VersionCondition[]
   readonly reportedAt: number
 }
 
-/** Servers that have not been heard of for so long are forgotten. */
+/** Time after the expiry of its last report at which a server is forgotten. */
 const FORGET_MS = 7 * 24 * 3600 * 1000
-/** What servers said is known for so long. */
+/** Retention of the history of reports. */
 const HISTORY_MS = 90 * 24 * 3600 * 1000
 
-/** Those that follow, and what they say. */
+/** Servers that follow endpoints, and their reports. */
 export class Servers {
   readonly #ground: Ground
 
@@ -47,7 +47,7 @@ export class Servers {
     this.#ground = ground
   }
 
-  /** A server tells of itself: what it said before is replaced; what changed of an endpoint is kept as history. */
+  /** Stores the report of a server in place of the one before; changes of an endpoint are kept as history. */
   async report(scope: Scope, name: string, report: ServerReport, keyId: string | undefined): Promise<void> {
     const { database, clock } = this.#ground
     const at = clock.epochMs()
@@ -108,7 +108,7 @@ export class Servers {
           .onConflict((conflict) => conflict.columns(['endpoint_id', 'server', 'at']).doUpdateSet(change))
           .execute()
       }
-      // It follows these no more.
+      // Endpoints that the server no longer follows.
       const followed = new Set(endpoints.values())
       const gone = before.map((row) => row.endpoint_id).filter((id) => !followed.has(id))
       if (gone.length > 0)
@@ -121,7 +121,7 @@ export class Servers {
     })
   }
 
-  /** In the order of names. */
+  /** Servers in the order of their names. */
   async list(scope: Scope): Promise<FollowingServer[]> {
     const now = this.#ground.clock.epochMs()
     const rows = await this.#ground.database.read.selectFrom('servers').selectAll().where('environment', '=', scope.environment).execute()
@@ -141,7 +141,7 @@ export class Servers {
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
   }
 
-  /** What servers say of these endpoints now, by the endpoint's id. Of those that have not been heard of in time, what they said last. */
+  /** The last reports of servers about these endpoints, by the endpoint's id, including those that have expired. */
   async reports(ids: readonly string[]): Promise<Map<string, ReportOf[]>> {
     if (ids.length === 0) return new Map()
     const now = this.#ground.clock.epochMs()
@@ -161,7 +161,7 @@ export class Servers {
     )
   }
 
-  /** What each server had said of an endpoint up to a moment. */
+  /** The last report of each server about an endpoint up to a moment. */
   async reportsAt(endpointId: string, at: number): Promise<ReportOf[]> {
     const rows = await this.#ground.database.read
       .selectFrom('server_report_changes as one')
@@ -186,7 +186,7 @@ export class Servers {
     }))
   }
 
-  /** Forgets servers that have not been heard of for a week, and what was said long ago unless it still holds. @returns how many servers */
+  /** Deletes servers whose report expired a week ago, and old history except what still holds. @returns the number of deleted servers */
   async sweep(): Promise<number> {
     const now = this.#ground.clock.epochMs()
     const before = now - FORGET_MS
@@ -218,7 +218,7 @@ function isSame(a: Said, b: Said): boolean {
   return a.revision === b.revision && a.segment === b.segment && a.versions === b.versions
 }
 
-/** How far a download has come is no change of its own. */
+/** Conditions without the progress of downloads, which is no change of its own. */
 function settled(versions: string): string {
   return JSON.stringify((JSON.parse(versions) as VersionCondition[]).map(({ progress: _progress, ...rest }) => rest))
 }
@@ -237,7 +237,7 @@ async function endpointIds(read: Write, scope: Scope, names: readonly string[]):
 
 /**
  * Endpoints and revisions that serve one of these versions, or may have to return to it: the last ten revisions, and those that a server
- * says it serves.
+ * reports.
  */
 export async function usersOf(read: Kysely<Schema>, versionIds: readonly string[], now: number): Promise<string[]> {
   if (versionIds.length === 0) return []

@@ -1,6 +1,6 @@
 /**
- * How a revision comes into force once it has been made. Making it, putting it in force and setting how requests are shared are three
- * steps, so that a strategy may take them apart: serve it beside the one in force, move weights, and only then put it in force.
+ * A strategy brings a revision into force once it has been made. Making a revision, putting it in force and setting the routing are three
+ * steps, so that a strategy may separate them: serve it beside the one in force, move weights, and only then put it in force.
  */
 import { putInForce, setRouting } from './routing-states.ts'
 import type { Selectable } from 'kysely'
@@ -8,9 +8,9 @@ import type { Write } from '../ledger/scope.ts'
 import type { EndpointsRow } from './tables.ts'
 import type { ResolvedVariant } from './resolve.ts'
 
-/** A revision that is there, and not yet in force. */
+/** A revision that has been made and is not yet in force. */
 export interface MadeRevision {
-  /** The endpoint, whose row is ours until the transaction ends. */
+  /** The endpoint, whose row is locked until the transaction ends. */
   readonly endpoint: Selectable<EndpointsRow>
   readonly number: number
   readonly variants: readonly ResolvedVariant[]
@@ -19,7 +19,7 @@ export interface MadeRevision {
 }
 
 export interface Strategy {
-  /** Asked in the transaction that made the revision: when somebody declares something else, and when an alias moves. */
+  /** Called in the transaction that made the revision: when a declaration changes, and when an alias moves. */
   introduce(write: Write, made: MadeRevision): Promise<void>
 }
 

@@ -2,7 +2,10 @@ import type { Generated } from 'kysely'
 import type { EventKind } from '../ledger/events.ts'
 import type { Table } from '../storage/sql/schema.ts'
 
-/** The tables of endpoints and the servers that follow them, as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
+/**
+ * The tables of endpoints and the servers that follow them, as Kysely sees them; the migrations describe their contents. Times are UTC
+ * epoch milliseconds, flags 0 or 1.
+ */
 export interface DeliveryTables {
   endpoints: EndpointsRow
   revisions: RevisionsRow
@@ -25,7 +28,7 @@ declare module '../ledger/events.ts' {
   }
 }
 
-/** What is told of changes of these. */
+/** Kinds of events about changes of these tables. */
 export const DELIVERY_EVENTS: readonly EventKind[] = ['endpoint', 'server']
 
 export const DELIVERY_TABLES: readonly Table[] = [

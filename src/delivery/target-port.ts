@@ -1,7 +1,7 @@
 /**
- * Where an endpoint runs. A target says what of a spec it cannot do before anything is written, what making a declaration true would
- * change there, and how an endpoint is there. It has no call that makes it so: what is declared is at rest, and whoever brings it to a
- * target looks at that again and again (servers do), so that nothing is lost where a process is killed between a commit and a call.
+ * A target is where an endpoint runs. It reports what it does not support of a spec before anything is written, what a declaration would
+ * change there, and the status of an endpoint. It has no call that applies a declaration: declarations are stored, and the processes that
+ * apply them (servers) read them again and again, so that nothing is lost if a process is killed between a commit and a call.
  */
 import type { EndpointSpec, ResolvedSpec, Target } from '../contract/endpoint.ts'
 import type { Issue } from '../core/errors.ts'
@@ -11,10 +11,10 @@ import type { ReportOf } from './servers.ts'
 
 export interface TargetPort {
   readonly target: Target
-  /** What a spec asks for and this target cannot do: by name, so that nothing is passed over. Paths begin with `spec.`. */
+  /** Parts of a spec that this target does not support, each by name, so that none is ignored. Paths begin with `spec.`. */
   issues(spec: EndpointSpec, resolved: ResolvedSpec): Issue[]
-  /** What would change there, one line for people each; none where nothing would. */
+  /** Changes that a declaration would make at the target, one line for people each; empty if there are none. */
   plan(before: DeclaredEndpoint | undefined, after: DeclaredEndpoint): string[]
-  /** Whether it is there as declared. */
+  /** Whether the endpoint runs as declared. */
   status(endpoint: DeclaredEndpoint, reports: readonly ReportOf[]): Condition
 }

@@ -12,7 +12,7 @@ export function targetOf(name: string): TargetPort | undefined {
   return TARGETS.get(name)
 }
 
-/** What a document asks for and this release cannot do: by name, so that nothing is passed over. */
+/** Parts of a spec that this release does not support, each by name, so that none is ignored. */
 export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[] {
   const { target: name, variants } = resolved
   const issues: Issue[] = []
@@ -27,7 +27,7 @@ export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[]
   return [...issues, ...(target?.issues(spec, resolved) ?? [])]
 }
 
-/** What making a declaration true changes at its target. */
+/** Changes that a declaration makes at its target. */
 export function planOf(before: DeclaredEndpoint | undefined, after: DeclaredEndpoint): string[] {
   return targetOf(resolveSpec(after.spec).target)?.plan(before, after) ?? []
 }

@@ -1,4 +1,4 @@
-/** Import brings over what another server has, object by object, so that one that was cut off goes on. */
+/** Import copies the contents of another server, object by object, so that an interrupted import can go on. */
 import { lastNumber } from '../ledger/counters.ts'
 import { sql } from 'kysely'
 import { NOTHING_YET } from '../contract/import-status.ts'
@@ -39,7 +39,7 @@ export interface ImporterOptions {
   readonly scope: Scope
   readonly server: TrackingServer
   readonly onProgress: (counts: ImportCounts) => void
-  /** Gives up a file that is on its way. */
+  /** Aborts the transfer of a file. */
   readonly signal?: AbortSignal
 }
 
@@ -49,23 +49,23 @@ const ROWS_AT_ONCE = 500
 const OURS = 'mlflow-artifacts:'
 
 /**
- * Brings over what a server of MLflow has: ids, numbers and their gaps, stages, tags and times stay as they are. What is here already is
- * passed over, so that an import that was cut off goes on when it is asked for again.
+ * Imports the contents of an MLflow server: ids, numbers and their gaps, stages, tags and times stay as they are. Objects that are here
+ * already are skipped, so that an interrupted import goes on when it is started again.
  */
 export class Importer {
   readonly #options: ImporterOptions
-  /** Their experiments by id, as they are called here. */
+  /** Id and location here of each experiment, by its id on the other server. */
   readonly #experiments = new Map<string, { id: string; location: string }>()
-  /** What has come so far, and what was there already. */
+  /** Counts of the objects imported so far, including those that were here already. */
   #counts = NOTHING_YET
-  /** What was seen there, by the ids that it has here. */
+  /** Ids here of the objects seen on the other server. */
   readonly #seen = { runs: new Set<string>(), loggedModels: new Set<string>(), models: new Set<string>() }
 
   constructor(options: ImporterOptions) {
     this.#options = options
   }
 
-  /** @returns what there was on the other side */
+  /** @returns counts of the objects on the other server */
   async run(): Promise<ImportCounts> {
     const { server } = this.#options
     for await (const experiment of server.search<TheirExperiment>('experiments/search', 'experiments', {
@@ -73,7 +73,7 @@ export class Importer {
       max_results: PAGE,
     }))
       await this.#experiment(experiment)
-    // Models that runs made before the runs, which refer to them; their files before either.
+    // Logged models come before runs, which refer to them; the files of each come before its row.
     for (const theirs of this.#experiments.keys())
       for await (const model of server.search<TheirLoggedModel>('logged-models/search', 'models', {
         experiment_ids: [theirs],
@@ -92,7 +92,7 @@ export class Importer {
     return this.#counts
   }
 
-  /** How much of what was seen there is here, by the rows. */
+  /** Counts of the seen objects that are here, by rows in the database. */
   async here(): Promise<ImportCounts> {
     const { read } = this.#options.ground.database
     const experiments = new Set([...this.#experiments.values()].map(({ id }) => id))
@@ -135,7 +135,7 @@ export class Importer {
     this.#note('experiments')
   }
 
-  /** Under its own number where that is free. @returns where its files are */
+  /** Inserts an experiment, under its own number if that is free. @returns the location of its files */
   async #insertExperiment(
     theirs: TheirExperiment,
     { created, updated, deleted }: { created: number; updated: number; deleted: boolean },
@@ -235,7 +235,7 @@ export class Importer {
       const { id: experimentId, location } = this.#experiments.get(info.experiment_id)!
       const deleted = info.lifecycle_stage === 'deleted'
       const start = numberOf(info.start_time)
-      // A run is there whole or not at all: who asks again begins with it anew.
+      // A run is inserted completely or not at all: a repeated import begins it anew.
       await ground.database.write(async (write) => {
         await write
           .insertInto('runs')
@@ -287,7 +287,7 @@ export class Importer {
     )
   }
 
-  /** Files that are not here yet. One that they list and do not give is passed over, and missing in the count. */
+  /** Fetches files that are not here yet. A file that the server lists but does not send is skipped, and not counted. */
   async #files(root: Root, files: AsyncGenerator<RemoteFile>): Promise<void> {
     const { ground, contents, signal } = this.#options
     const known = new Set((await filesBelow(ground.database.read, root)).map(({ path }) => path))
@@ -419,7 +419,7 @@ export class Importer {
           .execute()
         if (files !== undefined) await copyTree(write, files, `version:${id}`, created)
         await putRows(write, 'version_tags', tagRows({ version_id: id }, theirs.tags ?? []))
-        // Numbers go on behind the largest, and gaps stay gaps.
+        // New numbers follow the largest one, and gaps stay gaps.
         await write
           .updateTable('model_names')
           .set({ last_version: number })
@@ -439,7 +439,7 @@ export class Importer {
     this.#note('versions')
   }
 
-  /** The files of a version lie with the run or the logged model that it was made of. Undefined where they lie elsewhere. */
+  /** Finds the files of a version below the run, logged model or version that it was made of; undefined if they are elsewhere. */
   async #treeOf({ source = '', run_id: runId }: TheirVersion): Promise<TreeFile[] | undefined> {
     const { read } = this.#options.ground.database
     const model = /^models:\/(m-[0-9a-f]{32})$/.exec(source)?.[1]
@@ -456,7 +456,7 @@ export class Importer {
     return files.length === 0 ? undefined : files.map((file) => ({ ...file, path: file.path.slice(skipped) }))
   }
 
-  /** Of one that came before it. */
+  /** Finds the files of a version that was imported before. */
   async #treeOfVersion(name: string, number: number): Promise<TreeFile[] | undefined> {
     const { read } = this.#options.ground.database
     const modelId = await this.#modelId(name)
@@ -490,7 +490,7 @@ export class Importer {
           .where('model_id', '=', modelId)
           .where('alias', '=', alias)
           .executeTakeFirst()
-        // One that has been moved here since stays where it is.
+        // An alias that exists here stays, as it may have been moved since.
         if (known !== undefined) return
         const now = ground.clock.epochMs()
         await putRows(write, 'aliases', [{ model_id: modelId, alias, version_id: row.id, updated_by: scope.actor, updated_at: now }])
@@ -505,7 +505,7 @@ function pointOf({ key, value, timestamp, step }: TheirPoint): MetricPoint {
   return { key, value: valueOf(value), timestamp: numberOf(timestamp) ?? 0, step: numberOf(step) ?? 0 }
 }
 
-/** Rows whose column is one of these. */
+/** Counts the rows whose column has one of these values. */
 async function countIn(read: Kysely<Schema>, table: keyof Schema, column: string, ids: ReadonlySet<string>): Promise<number> {
   let sum = 0
   const all = [...ids]
@@ -519,7 +519,7 @@ async function countIn(read: Kysely<Schema>, table: keyof Schema, column: string
   return sum
 }
 
-/** Their own where nobody has it here, and numbers that are given later come behind it. */
+/** The id on the other server if it is free here, else the next number; numbers that are given later are larger. */
 async function freeExperimentId(write: Write, wanted: string): Promise<string> {
   const value = await lastNumber(write, 'experiment')
   const number = numberOf(wanted)
@@ -533,7 +533,7 @@ async function freeExperimentId(write: Write, wanted: string): Promise<string> {
   return id
 }
 
-/** Puts rows in; those that are there stay. */
+/** Inserts rows; existing rows stay as they are. */
 async function putRows(write: Write, table: Parameters<Write['insertInto']>[0], rows: readonly object[]): Promise<void> {
   for (let from = 0; from < rows.length; from += ROWS_AT_ONCE)
     await write

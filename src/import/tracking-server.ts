@@ -3,7 +3,7 @@ import { askOutside } from '../security/outside-request.ts'
 import type { IncomingMessage } from 'node:http'
 import type { Tag } from '../ledger/tags.ts'
 
-/** A server of MLflow, as it answers (research of its wire: snake_case, what is empty is missing). */
+/** Connection to an MLflow server (as researched, its answers are in snake_case and leave empty fields out). */
 export interface TrackingServerOptions {
   readonly url: string
   /** The value of the header Authorization; undefined for none. Kept in memory only. */
@@ -105,19 +105,19 @@ interface TheirFile {
   readonly file_size?: number | string
 }
 
-/** A file of theirs, and how it is fetched. */
+/** A file on the other server, with a function that fetches it. */
 export interface RemoteFile {
-  /** From the root of the run or model. */
+  /** Path from the root of the run or model. */
   readonly path: string
   readonly open: () => Promise<IncomingMessage>
 }
 
 const TIMEOUT_MS = 120_000
 const JSON_BYTES_MAX = 256 * 1024 * 1024
-/** Folders below folders: what goes deeper is no tree. */
+/** Upper limit of nested folders: a deeper listing counts as endless. */
 const DEPTH_MAX = 40
 
-/** Reads a server of MLflow, page by page. */
+/** Reads an MLflow server, page by page. */
 export class TrackingServer {
   readonly #options: TrackingServerOptions
   readonly #base: string
@@ -127,12 +127,12 @@ export class TrackingServer {
     this.#base = options.url.replace(/\/+$/, '')
   }
 
-  /** All pages of a search. A route that an older server does not have has nothing. */
+  /** Items of all pages of a search; none for a route that an older server does not have. */
   search<T>(path: string, items: string, body: object): AsyncGenerator<T> {
     return pages(items, (token) => this.#json(`/api/2.0/mlflow/${path}`, { ...body, ...token }))
   }
 
-  /** As {@link search}, of a route that is asked by GET. */
+  /** As {@link search}, for a route with GET. */
   list<T>(path: string, items: string, query: Readonly<Record<string, string>>): AsyncGenerator<T> {
     return pages(items, (token) => this.#json(`/api/2.0/mlflow/${path}?${new URLSearchParams({ ...query, ...token }).toString()}`))
   }
@@ -216,7 +216,7 @@ export class TrackingServer {
   }
 }
 
-/** The items of one page after the other. @param ask with the token that the page before gave; undefined where there is nothing */
+/** Items of all pages. @param ask reads a page by the token of the page before; returns undefined if there is no such route */
 async function* pages<T>(
   items: string,
   ask: (token: Readonly<Record<string, string>>) => Promise<Record<string, unknown> | undefined>,
@@ -231,14 +231,14 @@ async function* pages<T>(
   }
 }
 
-/** Numbers of 64 bits come as numbers or as texts. */
+/** Reads a 64-bit number, which MLflow sends as a number or a string. */
 export function numberOf(value: number | string | undefined): number | undefined {
   if (value === undefined || value === '') return undefined
   const number = Number(value)
   return Number.isSafeInteger(number) ? number : undefined
 }
 
-/** NaN and infinities come as words. */
+/** Reads a number; MLflow sends NaN and infinities as words. */
 export function valueOf(value: number | string): number {
   if (typeof value === 'number') return value
   return value === 'Infinity' ? Number.POSITIVE_INFINITY : value === '-Infinity' ? Number.NEGATIVE_INFINITY : Number(value)

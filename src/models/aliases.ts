@@ -13,7 +13,7 @@ import type { Scope, Write } from '../ledger/scope.ts'
 import type { RegistryGround } from './dependents.ts'
 import type { Version } from './read-versions.ts'
 
-/** What a caller may do beyond the usual. */
+/** Rights of a caller beyond the usual. */
 export interface AliasRights {
   /** Set, move and remove protected aliases. */
   readonly protect: boolean
@@ -23,9 +23,9 @@ export interface WantedAlias {
   readonly alias: string
   /** Number of the version. */
   readonly version: string
-  /** Also where clients of the version that it points to would not be understood any more. */
+  /** Allows a version that breaks clients of the version that the alias points to. */
   readonly allowBreaking?: boolean | undefined
-  /** The version that it points to as far as the caller knows. */
+  /** The version that the alias points to as far as the caller knows. */
   readonly expected?: number | 'none' | undefined
 }
 
@@ -38,16 +38,16 @@ export class Aliases {
   }
 
   /**
-   * Sets it, or moves it from another version.
-   * @throws SLW_FORBIDDEN where it is protected, SLW_POLICY_REFUSED where it is gated, SLW_CONTRACT_BREAKING; SLW_PRECONDITION_FAILED where
-   *   it does not point to the version that the caller expects
+   * Sets an alias, or moves it from another version.
+   * @throws SLW_FORBIDDEN if it is protected, SLW_POLICY_REFUSED if it is gated, SLW_CONTRACT_BREAKING; SLW_PRECONDITION_FAILED if it does
+   *   not point to the version that the caller expects
    */
   async set(scope: Scope, model: string, wanted: WantedAlias, rights: AliasRights): Promise<void> {
     requireAlias(wanted.alias)
     await this.#ground.database.write((write) => moveAlias(write, this.#ground, scope, { ...wanted, model, rights }))
   }
 
-  /** One that is not there is no error. @throws SLW_FORBIDDEN where it is protected */
+  /** A missing alias is no error. @throws SLW_FORBIDDEN if it is protected */
   async remove(scope: Scope, model: string, { alias, expected }: Omit<WantedAlias, 'version'>, rights: AliasRights): Promise<void> {
     requireAliasShape(alias)
     const { database, clock } = this.#ground
@@ -65,7 +65,7 @@ export class Aliases {
     })
   }
 
-  /** The version that it points to; undefined where there is no such alias. @throws SLW_NOT_FOUND without the model */
+  /** The version that an alias points to; undefined if there is no such alias. @throws SLW_NOT_FOUND without the model */
   async resolve(scope: Scope, model: string, alias: string): Promise<Version | undefined> {
     requireAliasShape(alias)
     const { read } = this.#ground.database
@@ -88,7 +88,7 @@ export class Aliases {
   }
 }
 
-/** As {@link Aliases.set}, in a transaction that does more. */
+/** As {@link Aliases.set}, as part of a larger transaction. */
 export async function moveAlias(
   write: Write,
   { clock, dependents }: RegistryGround,
@@ -99,7 +99,7 @@ export async function moveAlias(
   const now = clock.epochMs()
   const row = await requireModel(write, scope, model)
   requireRight(row, alias, wanted.rights)
-  // Two moves of one alias follow one another: each is held to what the other left.
+  // Moves of one alias follow one another: each is checked against the outcome of the one before.
   await touch(write, 'models', row.id, {})
   const to = await requireVersion(write, row, version)
   const before = await pointedTo(write, row.id, alias)

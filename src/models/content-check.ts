@@ -2,7 +2,7 @@ import { codeByName, runsCode } from './servable.ts'
 import type { ScanCheck } from '../contract/inspection.ts'
 import type { TreeFile } from '../files/file-trees.ts'
 
-/** What a file is by its first bytes, where it could run code or hide what does; nothing of it is ever opened here. */
+/** Kinds of files that could run code or contain files that do, by their first bytes; no file is unpacked or loaded here. */
 const HEADS: readonly (readonly [starts: (head: Buffer) => boolean, what: string])[] = [
   [(head) => head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5, 'a pickle'],
   [(head) => head.subarray(0, 8).equals(Buffer.from('\x89HDF\r\n\x1a\n', 'latin1')), 'an HDF5 file, which can hold a Keras model'],
@@ -14,8 +14,8 @@ const HEADS: readonly (readonly [starts: (head: Buffer) => boolean, what: string
 const AT_ONCE = 8
 
 /**
- * Which of the files would run code if they were loaded, by their first bytes and their names. A package with a model of ONNX may have
- * some beside it: they are kept, and no server of ours loads them.
+ * Finds files that would run code if they were loaded, by their first bytes and their names. A package with an ONNX model may have such
+ * files beside it: they are kept, and no server loads them.
  */
 export async function contentCheck(files: readonly TreeFile[], headOf: (file: TreeFile) => Promise<Buffer>): Promise<ScanCheck> {
   const found: string[] = []

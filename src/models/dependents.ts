@@ -3,15 +3,15 @@ import type { Kysely } from 'kysely'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import type { Schema } from '../storage/sql/schema.ts'
 
-/** What every part of the registry stands on. */
+/** The services that every part of the registry uses. */
 export interface RegistryGround extends Ground {
-  /** Whoever builds on what is registered; each adds itself. Default: nobody. */
+  /** Users of registered versions; each adds itself. Default: none. */
   readonly dependents?: readonly Dependents[] | undefined
 }
 
-/** What is built on versions and aliases: asked and told within the transactions that change them. */
+/** A user of versions and aliases, called within the transactions that change them. */
 export interface Dependents {
-  /** What serves some of these versions, or may have to serve them again: for people who want to delete them. */
+  /** Names everything that serves one of these versions, or may have to serve it again, for people who want to delete them. */
   usersOf(read: Kysely<Schema>, versionIds: readonly string[]): Promise<readonly string[]>
   /** An alias was set, or points to another version now. */
   aliasMoved(write: Write, scope: Scope, moved: MovedAlias): Promise<void>
@@ -21,11 +21,11 @@ export interface MovedAlias {
   readonly model: string
   readonly alias: string
   readonly at: number
-  /** Whoever moved it knows that clients of the version before may not be understood. */
+  /** Whether the caller has allowed the move to break clients of the version before. */
   readonly allowBreaking: boolean
 }
 
-/** @throws SLW_CONFLICT naming what depends on them */
+/** @throws SLW_CONFLICT naming everything that depends on the versions */
 export async function requireUnused(
   { dependents }: RegistryGround,
   read: Kysely<Schema>,

@@ -19,32 +19,32 @@ import type { TreeFile } from '../files/file-trees.ts'
 
 export interface InspectorOptions {
   readonly contents: Contents
-  /** Where files are put together; belongs to this alone. */
+  /** Folder in which the files of a version are put together; used by nothing else. */
   readonly folder: string
   /**
-   * Loads the model and asks it, in a process that harms nobody.
-   * @returns what was found, in words
-   * @throws where it cannot be loaded, or answers otherwise than its golden examples
+   * Loads the model and runs it, in an isolated process.
+   * @returns the findings, in words
+   * @throws if the model cannot be loaded, or its answers differ from its golden examples
    */
   readonly tryOut: (folder: string) => Promise<string>
 }
 
-/** Inspections that are kept: those of the trees that were registered last. */
+/** Number of inspections that are kept: those of the trees that were registered last. */
 const KEPT = 500
 const HEAD_BYTES = 16
 
-/** Looks at the files of versions (docs/decisions/0009). */
+/** Inspects the files of versions (docs/decisions/0009). */
 export class Inspector {
   readonly #options: InspectorOptions
   readonly #kept = new Map<string, Inspection>()
-  /** One model at a time is tried: they take memory. */
+  /** Inspects one model at a time, as models take memory. */
   readonly #turns = new Turns()
 
   constructor(options: InspectorOptions) {
     this.#options = options
   }
 
-  /** Never throws for what is in the files: that is what it tells. @throws SLW_STORE_UNAVAILABLE, SLW_STORE_CORRUPT */
+  /** Faults of the files are part of the result, and never thrown. @throws SLW_STORE_UNAVAILABLE, SLW_STORE_CORRUPT */
   readonly inspect: Inspect = async (files, anew = false) => {
     if (files === undefined || files.length === 0) return judgeByNames(files)
     const digest = treeDigest(files)
@@ -92,7 +92,7 @@ export class Inspector {
     }
   }
 
-  /** Kept for whoever can load it elsewhere; what its signature is may be said by the file that MLflow writes. */
+  /** Versions without an ONNX model in the root are kept for use elsewhere; the file that MLflow writes may hold their signature. */
   async #lookWithoutModel(files: readonly TreeFile[]): Promise<Inspection> {
     const byName = judgeByNames(files.filter(({ path }) => !path.endsWith('.onnx')))
     const content = await contentCheck(files, (file) => this.#headOf(file))
@@ -138,7 +138,7 @@ async function headOfFile(path: string): Promise<Buffer> {
   return buffer.subarray(0, bytesRead)
 }
 
-/** A model of Python is not loaded here either: whether it may be is for the policy of its model, and whether it can for the server that has it. */
+/** Python models are not loaded here either: the policy of the model decides whether they may be, and each server whether it can. */
 function forSandbox(
   { file, format, sklearnVersion }: Pick<PythonModel, 'file' | 'format' | 'sklearnVersion'>,
   scan: readonly ScanCheck[],
@@ -158,7 +158,7 @@ function forSandbox(
   }
 }
 
-/** Without the folder that nobody else knows of. */
+/** The message of an error, without the temporary folder that means nothing to callers. */
 function inWords(error: unknown, folder: string): string {
   return messageOf(error).replaceAll(`${folder}/`, '').replaceAll(folder, 'the version')
 }

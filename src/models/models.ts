@@ -1,4 +1,4 @@
-/** Models keeps models, their versions, and the names that point to these, with what a model asks of its versions. */
+/** Models keeps models, their versions and aliases, and the policies of models for their versions. */
 import { sql } from 'kysely'
 import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
@@ -24,7 +24,7 @@ export interface ModelAlias {
   readonly version: number
 }
 
-/** A named thing to predict with. */
+/** A registered model. */
 export interface Model {
   readonly id: string
   readonly environment: string
@@ -40,7 +40,7 @@ export interface Model {
   /** Grows with every change. */
   readonly resourceVersion: number
   readonly deletedAt: number | undefined
-  /** Of each stage the newest, in the alphabet's order of stages. */
+  /** The newest version of each stage, in alphabetical order of the stages. */
   readonly latestVersions: readonly VersionSummary[]
 }
 
@@ -52,9 +52,9 @@ export interface NewModel {
 
 export interface ModelUpdate {
   readonly description?: string | undefined
-  /** null takes one away. */
+  /** null removes a tag. */
   readonly tags?: Readonly<Record<string, string | null>> | undefined
-  /** Aliases that only those with the right may touch. */
+  /** Aliases that only callers with the scope `protect` may set, move or remove. */
   readonly protectedAliases?: readonly string[] | undefined
   readonly policy?: ModelPolicy | undefined
 }
@@ -116,7 +116,7 @@ export class Models {
     return await this.get(scope, name)
   }
 
-  /** Its versions keep their numbers. @throws SLW_ALREADY_EXISTS */
+  /** Renames a model; its versions keep their numbers. @throws SLW_ALREADY_EXISTS */
   async rename(scope: Scope, name: string, newName: string): Promise<Model> {
     requireModelName(newName)
     try {
@@ -133,7 +133,10 @@ export class Models {
     return await this.get(scope, newName)
   }
 
-  /** To the trash, with its versions; its aliases go. @throws SLW_CONFLICT where one of them is protected, or something depends on a version */
+  /**
+   * Moves a model with its versions to the trash, and deletes its aliases.
+   * @throws SLW_CONFLICT if an alias is protected, or something depends on a version
+   */
   async delete(scope: Scope, name: string): Promise<void> {
     await this.#change(scope, name, async (write, row, now) => {
       const versions = await write
@@ -159,8 +162,8 @@ export class Models {
   }
 
   /**
-   * Back from the trash, with those of its versions that were not deleted before it. Its aliases are not set again.
-   * @throws SLW_NOT_FOUND; SLW_ALREADY_EXISTS where another model has the name by now
+   * Restores a model with those versions that were not deleted before it. Its aliases are not set again.
+   * @throws SLW_NOT_FOUND; SLW_ALREADY_EXISTS if another model has the name by now
    */
   async restore(scope: Scope, id: string): Promise<Model> {
     const { database, clock } = this.#ground
@@ -187,7 +190,7 @@ export class Models {
     return await this.get(scope, name)
   }
 
-  /** Several things at once, all or none. @throws SLW_NOT_FOUND, also for a signer that a policy names; SLW_PRECONDITION_FAILED */
+  /** Changes several properties, all or none. @throws SLW_NOT_FOUND, also for a signer that a policy names; SLW_PRECONDITION_FAILED */
   async update(scope: Scope, name: string, update: ModelUpdate): Promise<Model> {
     const { description, tags = {}, protectedAliases: guarded, policy } = update
     for (const alias of guarded ?? []) requireAlias(alias)
@@ -215,7 +218,10 @@ export class Models {
     return await this.get(scope, name)
   }
 
-  /** What is served now goes on to be, also when a server starts again. @throws SLW_CONFLICT naming what serves such a version */
+  /**
+   * Versions that are served from the sandbox now must stay servable, also after a restart of a server.
+   * @throws SLW_CONFLICT naming what serves such a version
+   */
   async #requireNoneInSandbox(write: Write, { id, name }: Selectable<ModelsRow>): Promise<void> {
     const versions = await write.selectFrom('versions').select('id').where('model_id', '=', id).where('servable', '=', 0).execute()
     await requireUnused(
@@ -234,7 +240,7 @@ export class Models {
     })
   }
 
-  /** One that is not there is no error. */
+  /** A missing tag is no error. */
   async deleteTag(scope: Scope, name: string, key: string): Promise<void> {
     await this.#change(scope, name, async (write, row) => {
       await write.deleteFrom('model_tags').where('model_id', '=', row.id).where('key', '=', key).execute()
@@ -277,7 +283,7 @@ async function beginNumbers(write: Write, environment: string, name: string): Pr
     .execute()
 }
 
-/** Under its new name, too, a number is never given twice. */
+/** Version numbers are never given twice, under the new name of a model too. */
 async function carryNumbers(write: Write, { environment, from, to }: { environment: string; from: string; to: string }): Promise<void> {
   await beginNumbers(write, environment, to)
   const numbers = await write
@@ -294,7 +300,7 @@ async function carryNumbers(write: Write, { environment, from, to }: { environme
     .execute()
 }
 
-/** Takes aliases away from all versions of a model, or from one: each is an event of its own. @returns which they were */
+/** Deletes the aliases of all versions of a model, or of one: each deletion is an event of its own. @returns the deleted aliases */
 export async function dropAliases(
   write: Write,
   { scope, now, model, versionId }: { scope: Scope; now: number; model: Selectable<ModelsRow>; versionId?: string },
@@ -323,7 +329,7 @@ export function protectedAliases(row: Selectable<ModelsRow>): string[] {
   return JSON.parse(row.protected_aliases) as string[]
 }
 
-/** One that is visible from there and not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no name */
+/** Reads a model of the scope's environment that is not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for an invalid name */
 export async function requireModel(read: Kysely<Schema>, scope: Scope, name: string): Promise<Selectable<ModelsRow>> {
   requireModelName(name)
   const row = await read
@@ -337,7 +343,7 @@ export async function requireModel(read: Kysely<Schema>, scope: Scope, name: str
   return row
 }
 
-/** The model is changed with what belongs to it; whoever else changes it waits until we have ended. @throws SLW_NOT_FOUND */
+/** Increments the resource version of a model and locks its row until the transaction ends. @throws SLW_NOT_FOUND */
 export async function changeModel(write: Write, scope: Scope, name: string, now: number): Promise<Selectable<ModelsRow>> {
   const row = await write
     .updateTable('models')
@@ -355,7 +361,7 @@ function noModel(name: string): SlipwayError {
   return new SlipwayError('SLW_NOT_FOUND', `Registered Model with name=${name} not found`)
 }
 
-/** With everything that belongs to them, in the order given. */
+/** Reads models with everything that belongs to them, in the order given. */
 export async function readModels(read: Kysely<Schema>, rows: readonly Selectable<ModelsRow>[]): Promise<Model[]> {
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)
@@ -405,7 +411,7 @@ async function newestOf(read: Kysely<Schema>, models: readonly string[]): Promis
         .whereRef('staged.model_id', '=', 'models.id')
         .whereRef('staged.stage', '=', 'stages.stage')
         .where('staged.deleted_at', 'is', null)
-        // The order of the index: PostgreSQL does not see that the first of these is the same everywhere.
+        // The order of the index: PostgreSQL does not see that `deleted_at` is null everywhere.
         .orderBy('staged.deleted_at', 'desc')
         .orderBy('staged.number', 'desc')
         .limit(1)
@@ -416,11 +422,11 @@ async function newestOf(read: Kysely<Schema>, models: readonly string[]): Promis
   const ids = newest.flatMap(({ id }) => id ?? [])
   if (ids.length === 0) return []
   const rows = await read.selectFrom('versions').select(SUMMARY_COLUMNS).where('id', 'in', ids).orderBy('number').execute()
-  // One that was deleted since is not live.
+  // Versions that were deleted since the query above are not live.
   return rows.filter((row) => row.deleted_at === null)
 }
 
-/** What of an environment is in the way of its end. */
+/** The models that keep an environment from being deleted, in words; undefined if there are none. */
 export async function anyModelIn(read: Kysely<Schema>, environment: string): Promise<string | undefined> {
   const found = await read
     .selectFrom('models')

@@ -19,7 +19,7 @@ export function requireModelName(name: string): void {
   requireLength('the name of a model', name, LIMITS.modelNameLength)
 }
 
-/** Words that stand for versions already cannot name others. @throws SLW_INPUT_INVALID */
+/** Aliases cannot be words that stand for versions already. @throws SLW_INPUT_INVALID */
 export function requireAlias(alias: string): void {
   requireAliasShape(alias)
   if (alias.toLowerCase() === 'latest') refuse("'latest' alias name (case insensitive) is reserved.")

@@ -2,16 +2,16 @@ import { sql } from 'kysely'
 import type { Database } from '../storage/sql/database.ts'
 import type { Provenance } from './read-versions.ts'
 
-/** What is known of where a version comes from, at the moment when it is registered. */
+/** The origin of a version, as known when it is registered. */
 export interface Origin {
   readonly provenance: Provenance
-  /** By name, as JSON: a run may have thousands, and they are kept as they come. */
+  /** Metrics by name, as JSON text: a run may have thousands, which are stored unparsed. */
   readonly metrics: string
 }
 
 const COMMIT_TAG = 'mlflow.source.git.commit'
 
-/** Metrics, data and code of the run and the logged model that made it. */
+/** Reads metrics, dataset and code commit of the run and the logged model that made a version. */
 export async function readOrigin(
   { read, dialect }: Pick<Database, 'read' | 'dialect'>,
   { runId, loggedModelId }: { runId: string | undefined; loggedModelId: string | undefined },
@@ -51,7 +51,7 @@ export async function readOrigin(
           .orderBy('position')
           .executeTakeFirst(),
   ])
-  // The last of a key is the one that counts; of runs, too, one that is no number is left out.
+  // The last row of a key counts; NaN is left out, as for runs.
   const latest = new Map(modelMetrics.map((metric) => [metric.key, metric]))
   const ofModel = Object.fromEntries([...latest.values()].filter((metric) => metric.is_nan === 0).map(({ key, value }) => [key, value]))
   return {
@@ -64,7 +64,7 @@ export async function readOrigin(
   }
 }
 
-/** Metrics as JSON, with some more. */
+/** Adds metrics to others that are given as JSON. */
 export function withMetrics(json: string, more: Readonly<Record<string, number>>): string {
   return Object.keys(more).length === 0 ? json : JSON.stringify({ ...(JSON.parse(json) as object), ...more })
 }

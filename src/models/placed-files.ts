@@ -21,7 +21,7 @@ export class Files {
   }
 
   /**
-   * Puts a file, in the place of one that may be there.
+   * Stores a file, in place of one that may exist.
    * @throws SLW_FORBIDDEN for a version, which never changes; SLW_NOT_FOUND without the run or model; SLW_INPUT_INVALID for a path that
    *   would leave its tree
    */
@@ -30,7 +30,7 @@ export class Files {
     await this.#contents.receive(body, this.#become(place), { size })
   }
 
-  /** Begins a file that comes in parts, in the place of one that may be there. @throws as `put` */
+  /** Begins the upload of a file in parts, in place of one that may exist. @throws as `put` */
   async beginParts(scope: Scope, place: Place): Promise<PartUpload> {
     await this.#requirePlace(scope, place)
     return await this.#parts.begin(targetOf(place))
@@ -42,7 +42,7 @@ export class Files {
     await this.#parts.complete({ id, of: targetOf(place) }, parts, this.#become(place))
   }
 
-  /** One that is not there is no error. @throws as `put` */
+  /** A missing upload is no error. @throws as `put` */
   async abortParts(scope: Scope, place: Place, id: string): Promise<void> {
     await this.#requirePlace(scope, place)
     await this.#parts.abort({ id, of: targetOf(place) })
@@ -76,7 +76,7 @@ export class Files {
     throw new SlipwayError('SLW_NOT_FOUND', `No such artifact: '${place.path}'`)
   }
 
-  /** The file, or all files below the folder. One that is not there is no error. @throws SLW_FORBIDDEN for a version */
+  /** Deletes the file, or all files below the folder. A missing file is no error. @throws SLW_FORBIDDEN for a version */
   async delete(scope: Scope, place: Place): Promise<void> {
     const { database } = this.#ground
     requireWritable(place)

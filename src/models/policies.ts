@@ -9,7 +9,7 @@ import type { SignatureDocument } from '../contract/signature-document.ts'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { ModelsRow, VersionsRow } from './tables.ts'
 
-/** For clients that cannot say so otherwise: a version with this tag may break what an alias promised. */
+/** A version with this tag may break what an alias promised: for clients that cannot allow it otherwise. */
 export const ALLOW_BREAKING_TAG = 'slipway.allow_breaking'
 
 export function policyOf(model: Pick<Selectable<ModelsRow>, 'policy'>): ModelPolicy {
@@ -22,7 +22,7 @@ export function asksForApproval(model: Pick<Selectable<ModelsRow>, 'policy'>): b
   return approval && gatedAliases.length > 0
 }
 
-/** @throws SLW_INPUT_INVALID for what is no alias, and SLW_NOT_FOUND for a signer that is not there */
+/** @throws SLW_INPUT_INVALID for an invalid alias, and SLW_NOT_FOUND for an unknown signer */
 export async function requirePolicy(read: Kysely<Schema>, environment: string, policy: ModelPolicy): Promise<void> {
   for (const alias of policy.gatedAliases ?? []) requireAlias(alias)
   for (const name of policy.signedBy ?? []) {
@@ -41,10 +41,10 @@ export async function requirePolicy(read: Kysely<Schema>, environment: string, p
   }
 }
 
-/** What is asked of a version that is to be served. */
+/** Columns of a version that decide whether it may be served. */
 type Judged = Pick<Selectable<VersionsRow>, 'id' | 'number' | 'approval' | 'servable' | 'servable_reason' | 'scan'>
 
-/** Why no server would take it, whoever asks; undefined where one would. */
+/** Reason why no server would take a version, whatever the alias; undefined if one would. */
 export function whyNotServable(
   model: Pick<Selectable<ModelsRow>, 'policy'>,
   { servable, servable_reason: reason, scan }: Pick<Judged, 'servable' | 'servable_reason' | 'scan'>,
@@ -57,7 +57,7 @@ function fitsSandbox(scan: string | null): boolean {
   return scan !== null && (JSON.parse(scan) as ScanCheck[]).some(({ check, passed }) => check === 'sandbox' && passed)
 }
 
-/** What the policy of a model asks of a version before it may have the alias, and it has not; each with what would help. */
+/** Unmet requirements of the policy of a model for a version that is to get the alias, each with the command that would help. */
 export async function policyFailures(
   read: Kysely<Schema>,
   model: Selectable<ModelsRow>,
@@ -67,7 +67,7 @@ export async function policyFailures(
   return (policyOf(model).gatedAliases ?? []).includes(alias) ? await servingFailures(read, model, version) : []
 }
 
-/** What the policy of a model asks of a version that is to be served, by whatever name; nothing where it gates no alias. */
+/** Unmet requirements of the policy of a model for a version that is to be served, by any name; none if the policy gates no alias. */
 export async function servingFailures(
   read: Kysely<Schema>,
   model: Selectable<ModelsRow>,
@@ -99,7 +99,7 @@ export async function servingFailures(
 export interface AliasMove {
   readonly model: Selectable<ModelsRow>
   readonly alias: string
-  /** What it points to now; undefined where it is new. */
+  /** Version that the alias points to now; undefined for a new alias. */
   readonly from: Selectable<VersionsRow> | undefined
   readonly to: Selectable<VersionsRow>
   readonly allowBreaking: boolean
@@ -125,7 +125,7 @@ export async function requireMove(read: Kysely<Schema>, { model, alias, from, to
   )
 }
 
-/** Whether a version has the tag that allows it. */
+/** Whether a version has the tag that allows it to break clients. */
 export async function mayBreak(read: Kysely<Schema>, versionId: string): Promise<boolean> {
   const tag = await read
     .selectFrom('version_tags')

@@ -18,9 +18,9 @@ import type { Provenance } from './read-versions.ts'
 export interface Promotion {
   readonly model: string
   readonly version: string
-  /** The environment. */
+  /** The target environment. */
   readonly to: string
-  /** Set there, where it is given. */
+  /** Alias to set in the target environment. Default: none. */
   readonly alias?: string | undefined
   readonly allowBreaking?: boolean | undefined
   readonly rights: AliasRights
@@ -32,10 +32,10 @@ export interface Promoted {
 }
 
 /**
- * Brings a version into another environment: a version of the model of the same name there, with the same files, which are not copied but
- * referred to once more; the same files are the same version. The alias follows in a transaction of its own, held to the policies there: where
- * they ask for the approval of somebody else, the version is there and waits for it.
- * @throws SLW_NOT_FOUND; SLW_CONFLICT for files that are not with us; SLW_POLICY_REFUSED, SLW_CONTRACT_BREAKING as aliases.set
+ * Promotes a version to another environment: as a version of the model of the same name there, with references to the same files; a live
+ * version with the same files is reused. The alias is set in a transaction of its own, subject to the policies there: if they ask for the
+ * approval of somebody else, the version exists and waits for it.
+ * @throws SLW_NOT_FOUND; SLW_CONFLICT for files that are not in this registry; SLW_POLICY_REFUSED, SLW_CONTRACT_BREAKING as aliases.set
  */
 export async function promote(ground: Ground, models: Models, scope: Scope, promotion: Promotion): Promise<Promoted> {
   const { database } = ground
@@ -56,7 +56,7 @@ async function ensureModel(models: Models, there: Scope, name: string): Promise<
   } catch (error) {
     if (!isSlipwayError(error) || error.code !== 'SLW_NOT_FOUND') throw error
     await models.create(there, { name }).catch((made: unknown) => {
-      // Somebody else was faster.
+      // Another caller was faster.
       if (!isSlipwayError(made) || made.code !== 'SLW_ALREADY_EXISTS') throw made
     })
   }
@@ -88,7 +88,7 @@ async function copyVersion(
     model_id: model.id,
     number: await nextVersion(write, there.environment, name),
     source: `slipway:${here.environment}/${name}/${source.number}`,
-    // Runs and logged models are of their own environment.
+    // Runs and logged models belong to their own environment.
     run_id: null,
     run_link: null,
     logged_model_id: null,

@@ -13,25 +13,25 @@ export type Stage = (typeof STAGES)[number]
 
 export type Approval = 'none' | 'pending' | 'approved' | 'rejected'
 
-/** Where a version comes from. */
+/** The origin of a version. */
 export interface Provenance {
   readonly runId?: string
   readonly datasetVersion?: string
   readonly codeCommit?: string
-  /** `churn/3`: what it was copied or made from. */
+  /** The version that it was copied or made from, such as `churn/3`. */
   readonly parentVersion?: string
   /** The version of another environment that it was copied from. */
   readonly promotedFrom?: { readonly environment: string; readonly version: number }
 }
 
-/** An immutable set of files, and what lists say of it. */
+/** A version, which is an immutable set of files, as lists show it. */
 export interface VersionSummary {
   readonly id: string
   readonly modelId: string
   readonly model: string
   readonly number: number
   readonly description: string | undefined
-  /** What was registered, as whoever registered it called it. */
+  /** Source of the files, as the client named it at registration. */
   readonly source: string
   readonly runId: string | undefined
   readonly runLink: string | undefined
@@ -39,15 +39,15 @@ export interface VersionSummary {
   readonly stage: Stage
   readonly status: 'PENDING_REGISTRATION' | 'READY' | 'FAILED_REGISTRATION'
   readonly statusMessage: string | undefined
-  /** Of its files; undefined where they are not with us. */
+  /** Digest of the files; undefined if they are not in this registry. */
   readonly digest: string | undefined
   /** Bytes of all files. */
   readonly size: number | undefined
   readonly servable: boolean
-  /** Why it cannot be served. */
+  /** Reason why the version cannot be served. */
   readonly servableReason: string | undefined
   readonly approval: Approval
-  /** Who approved or rejected it, why and when. */
+  /** Actor, reason and time of the approval or rejection. */
   readonly approvalBy: string | undefined
   readonly approvalReason: string | undefined
   readonly approvalAt: number | undefined
@@ -62,17 +62,17 @@ export interface VersionSummary {
   readonly aliases: readonly string[]
 }
 
-/** All that is known of a version. */
+/** A version with all its documents. */
 export interface Version extends VersionSummary {
-  /** What it takes and gives, where that is known. */
+  /** Inputs and outputs of the model, if known. */
   readonly signature: SignatureDocument | undefined
-  /** Metrics of the run and the logged model that it came from, as they were then. */
+  /** Metrics of the run and the logged model that it came from, as they were at registration. */
   readonly metrics: Readonly<Record<string, number>>
   readonly examples: Inspection['examples']
   readonly scan: readonly ScanCheck[]
 }
 
-/** What summaries are made of. The other columns are documents, and those of a hundred versions may be megabytes. */
+/** Columns of summaries. The other columns are documents, and those of a hundred versions may be megabytes. */
 export const SUMMARY_COLUMNS = [
   'versions.id',
   'versions.model_id',
@@ -103,13 +103,13 @@ export const SUMMARY_COLUMNS = [
 
 export type VersionSummaryRow = Omit<Selectable<VersionsRow>, 'signature' | 'metrics' | 'examples' | 'scan'>
 
-/** With everything that belongs to them, in the order given. */
+/** Reads versions with everything that belongs to them, in the order given. */
 export async function readVersions(read: Kysely<Schema>, rows: readonly Selectable<VersionsRow>[]): Promise<Version[]> {
   const summaries = await readVersionSummaries(read, rows)
   return summaries.map((summary, index) => withDocuments(summary, rows[index]!))
 }
 
-/** With their tags and aliases, in the order given. */
+/** Reads summaries of versions with their tags and aliases, in the order given. */
 export async function readVersionSummaries(read: Kysely<Schema>, rows: readonly VersionSummaryRow[]): Promise<VersionSummary[]> {
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)
@@ -136,12 +136,12 @@ export async function readVersionSummaries(read: Kysely<Schema>, rows: readonly 
 
 type Belongings = Pick<VersionSummary, 'model' | 'tags' | 'aliases'>
 
-/** A row, and what belongs to it. */
+/** Makes a version from a row, with the model's name, tags and aliases. */
 export function toVersion(row: Selectable<VersionsRow>, belongings: Belongings): Version {
   return withDocuments(toSummary(row, belongings), row)
 }
 
-/** The documents may be long: each is read when somebody looks at it. */
+/** Documents may be long: each is parsed only when it is accessed. */
 function withDocuments(summary: VersionSummary, row: Selectable<VersionsRow>): Version {
   return {
     ...summary,
@@ -193,7 +193,7 @@ function toSummary(row: VersionSummaryRow, { model, tags, aliases }: Belongings)
   }
 }
 
-/** One that is not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no number */
+/** Reads a version that is not in the trash. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for a number that is no integer */
 export async function requireVersion(read: Kysely<Schema>, model: Selectable<ModelsRow>, number: string): Promise<Selectable<VersionsRow>> {
   const wanted = requireNumber(number)
   const row = await read

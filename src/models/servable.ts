@@ -2,12 +2,13 @@ import type { Inspection } from '../contract/inspection.ts'
 import type { TreeFile } from '../files/file-trees.ts'
 
 /**
- * Finds out what the files of a version are. Undefined where they are not with us.
- * @param anew whatever is known of the same files already. Default: what is known is told
+ * Inspects the files of a version.
+ * @param files undefined if they are not in this registry
+ * @param anew inspects files again whose inspection is known. Default: returns the known one
  */
 export type Inspect = (files: readonly TreeFile[] | undefined, anew?: boolean) => Promise<Inspection>
 
-/** Files that run code when they are read, and what wrote them. */
+/** Endings of files that run code when they are loaded, with the kinds of these files. */
 const CODE: readonly (readonly [ending: RegExp, what: string])[] = [
   [/\.(pkl|pickle|cloudpickle)$/i, 'a pickle'],
   [/\.joblib$/i, 'a joblib pickle'],
@@ -16,7 +17,7 @@ const CODE: readonly (readonly [ending: RegExp, what: string])[] = [
   [/\.(h5|keras)$/i, 'a Keras model'],
 ]
 
-/** What the name of a file says of it: what it is, where it runs code when it is loaded. */
+/** The kind of a file by its name, if it runs code when it is loaded. */
 export function codeByName(path: string): string | undefined {
   return CODE.find(([ending]) => ending.test(path))?.[1]
 }
@@ -25,7 +26,7 @@ export function runsCode(path: string, what: string): string {
   return `${path} is ${what}, which runs code when it is loaded; convert the model to ONNX and register that`
 }
 
-/** By the names of its files alone, where nothing can be read. */
+/** Judges a version by the names of its files alone, without reading them. */
 export function judgeByNames(files: readonly TreeFile[] | undefined): Inspection {
   const refuse = (reason: string): Inspection => ({ servable: false, reason, scan: [{ check: 'content', passed: false, detail: reason }] })
   if (files === undefined) return refuse('its files are not with this registry, so that no server can take them from here')

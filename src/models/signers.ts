@@ -11,7 +11,7 @@ import { filesBelow } from '../files/file-trees.ts'
 import type { Contents } from '../files/contents.ts'
 import type { Ground, Scope } from '../ledger/scope.ts'
 
-/** Somebody whose signatures are believed in an environment. */
+/** A signer whose signatures are trusted in an environment. */
 export interface Signer {
   /** SHA-256 of the PEM, as it stands in signatures. */
   readonly id: string
@@ -23,9 +23,9 @@ export interface Signer {
   readonly createdAt: number
 }
 
-/** A signature of a version that held when it came. */
+/** A signature of a version that was valid when it was attached. */
 export interface VersionSignature {
-  /** Name of the signer; its id where the signer is believed no more. */
+  /** Name of the signer; its id if the signer is no longer trusted. */
   readonly signer: string
   readonly signerId: string
   readonly bundle: string
@@ -35,7 +35,7 @@ export interface VersionSignature {
 
 const BUNDLE_BYTES_MAX = 4 * 1024 * 1024
 
-/** Who may sign models, and what they have signed. */
+/** Trusted signers, and the signatures of versions. */
 export class Signers {
   readonly #ground: Ground
   readonly #contents: Contents
@@ -74,7 +74,7 @@ export class Signers {
     return rows.map(toSigner)
   }
 
-  /** What was signed stays as it is, and counts for nothing. @throws SLW_NOT_FOUND; SLW_CONFLICT where a policy names the signer */
+  /** Removes a signer; its signatures stay, but no longer count. @throws SLW_NOT_FOUND; SLW_CONFLICT if a policy names the signer */
   async remove(scope: Scope, name: string): Promise<void> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
@@ -104,7 +104,7 @@ export class Signers {
   }
 
   /**
-   * Keeps a signature of a version, if it holds: by somebody who is believed, over exactly the files of the version.
+   * Stores a signature of a version if it is valid: by a trusted signer, over exactly the files of the version.
    * @throws SLW_SIGNATURE_INVALID
    */
   async attach(scope: Scope, model: string, number: string, bundle: string): Promise<VersionSignature> {
@@ -113,7 +113,7 @@ export class Signers {
     const { read } = database
     const version = await requireVersion(read, await requireModel(read, scope, model), number)
     const { signer, model: signed } = verifyBundle(bundle, await this.list(scope))
-    // A version never changes, so what is read here is what is signed.
+    // The files of a version never change, so those read here are those that are signed.
     const files = await filesBelow(read, `version:${version.id}`)
     const digested: { path: string; sha256: string }[] = []
     for (const { path, contentId } of files) digested.push({ path, sha256: await this.#contents.sha256Of(contentId) })

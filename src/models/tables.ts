@@ -2,7 +2,10 @@ import type { Generated } from 'kysely'
 import type { EventKind } from '../ledger/events.ts'
 import type { Table } from '../storage/sql/schema.ts'
 
-/** The tables of models and versions, as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
+/**
+ * The tables of models and versions, as Kysely sees them; the migrations describe their contents. Times are UTC epoch milliseconds,
+ * flags 0 or 1.
+ */
 export interface ModelsTables {
   models: ModelsRow
   model_names: ModelNamesRow
@@ -27,7 +30,7 @@ declare module '../ledger/events.ts' {
   }
 }
 
-/** What is told of changes of these. */
+/** Kinds of events about changes of these tables. */
 export const MODELS_EVENTS: readonly EventKind[] = ['model', 'version', 'alias', 'signer']
 
 export const MODELS_TABLES: readonly Table[] = [

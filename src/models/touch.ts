@@ -2,8 +2,8 @@ import { SlipwayError } from '../core/errors.ts'
 import type { Scope, Write } from '../ledger/scope.ts'
 
 /**
- * Says that an object is about to change. Its row is ours until the transaction ends, and its resource version grows, which only happens
- * where it is still the one that the caller has seen.
+ * Locks the row of an object that is about to change until the transaction ends, and increments its resource version, if that is still the
+ * one that the caller has seen.
  * @throws SLW_PRECONDITION_FAILED
  */
 export async function touch(

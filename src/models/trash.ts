@@ -35,18 +35,18 @@ async function purgeVersions(write: Write, before: number): Promise<number> {
   return versions.length
 }
 
-/** Something that was deleted and can be had back. */
+/** A deleted model or version that can be restored. */
 export interface Trashed {
   readonly kind: 'model' | 'version'
   readonly id: string
   /** `churn`, `churn/3`. */
   readonly name: string
   readonly deletedAt: number
-  /** When it goes for good. */
+  /** Time at which it is purged. */
   readonly purgedAt: number
 }
 
-/** What lies in the trash, what was deleted last first. Versions of a deleted model come back with it. */
+/** Lists the trash, the latest deletion first. Versions of a deleted model are left out, as they are restored with it. */
 export async function listTrash({ database }: Ground, scope: Scope): Promise<Trashed[]> {
   const models = await database.read
     .selectFrom('models')

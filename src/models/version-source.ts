@@ -10,9 +10,9 @@ import type { Schema } from '../storage/sql/schema.ts'
 import type { Scope } from '../ledger/scope.ts'
 import type { Root, TreeFile } from '../files/file-trees.ts'
 
-/** What the files of a version to be are, and where they come from. */
+/** The files of a version to be, and their origin. */
 export interface Source {
-  /** Undefined where they are not with us. */
+  /** Undefined if the files are not in this registry. */
   readonly files: readonly TreeFile[] | undefined
   readonly runId: string | undefined
   readonly loggedModelId: string | undefined
@@ -22,7 +22,7 @@ export interface Source {
 /** The place of a file as clients name it: `mlflow-artifacts:/1/RUN/artifacts/model`. */
 export interface Place {
   readonly root: Root
-  /** Inside the tree; '' for all of it. */
+  /** Path inside the tree; '' for the whole tree. */
   readonly path: string
 }
 
@@ -30,7 +30,7 @@ const OF_A_RUN = /^(?:.+\/)?([0-9a-f]{32})\/artifacts(?:\/(.*))?$/
 const OF_A_LOGGED_MODEL = /^(?:.+\/)?models\/(m-[0-9a-f]{32})\/artifacts(?:\/(.*))?$/
 const OF_A_VERSION = /^versions\/([0-9a-f]{32})(?:\/(.*))?$/
 
-/** Where a path below `mlflow-artifacts:/` lies; undefined where it belongs to nothing that we know. */
+/** The place of a path below `mlflow-artifacts:/`; undefined for a path of no run, logged model or version. */
 export function placeOf(path: string): Place | undefined {
   const clean = path.replace(/^\/+|\/+$/g, '')
   const version = OF_A_VERSION.exec(clean)
@@ -45,9 +45,9 @@ export function placeOf(path: string): Place | undefined {
 const OURS = 'mlflow-artifacts:'
 
 /**
- * Reads what a source says.
- * @throws SLW_INPUT_INVALID for places that are no business of a caller, such as files of this machine; SLW_NOT_FOUND for a run, logged
- *   model or version that is not there
+ * Finds the files that a source names.
+ * @throws SLW_INPUT_INVALID for places that callers must not read, such as files of this machine; SLW_NOT_FOUND for a run, logged
+ *   model or version that does not exist
  */
 export async function resolveSource(
   read: Kysely<Schema>,
@@ -101,7 +101,7 @@ async function ofModels(read: Kysely<Schema>, scope: Scope, source: string, base
   }
 }
 
-/** A run that keeps its files elsewhere has none with us; a folder that is empty here says nothing of what is there. */
+/** A run that keeps its files elsewhere has none here, so an empty folder here does not mean that the run has no files. */
 async function filesOf(read: Kysely<Schema>, { root, path }: Place, source: string): Promise<TreeFile[]> {
   const files = await filesBelow(read, root, path)
   const skipped = path === '' ? 0 : path.length + 1
@@ -109,7 +109,7 @@ async function filesOf(read: Kysely<Schema>, { root, path }: Place, source: stri
   return files.map((file) => ({ ...file, path: file.path.slice(skipped) }))
 }
 
-/** @throws SLW_NOT_FOUND where what a place belongs to is not there, or of another environment */
+/** @throws SLW_NOT_FOUND if the owner of a place does not exist, or is of another environment */
 export async function requireOwner(read: Kysely<Schema>, scope: Scope, { root }: Place): Promise<void> {
   const id = root.slice(root.indexOf(':') + 1)
   if (root.startsWith('run:')) await requireRun(read, scope, id)

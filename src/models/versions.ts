@@ -29,40 +29,40 @@ import type { Source } from './version-source.ts'
 import type { TreeFile } from '../files/file-trees.ts'
 
 export interface NewVersion {
-  /** Where its files are: of a run, of a logged model, of another version, or elsewhere. */
+  /** Location of the version's files: of a run, of a logged model, of another version, or elsewhere. */
   readonly source: string
   readonly runId?: string | undefined
   readonly runLink?: string | undefined
   readonly loggedModelId?: string | undefined
   readonly description?: string | undefined
   readonly tags?: readonly Tag[]
-  /** What is known beside what the run says. */
+  /** Provenance in addition to that of the run. */
   readonly provenance?: Provenance | undefined
   readonly metrics?: Readonly<Record<string, number>> | undefined
 }
 
 export interface VersionUpdate {
   readonly description?: string | undefined
-  /** null takes one away. */
+  /** null removes a tag. */
   readonly tags?: Readonly<Record<string, string | null>> | undefined
 }
 
-/** A version whose files are with us already, file by file. */
+/** A version whose files were sent before, one by one. */
 export interface PushedVersion extends Omit<NewVersion, 'source'> {
   readonly files: readonly TreeFile[]
 }
 
-/** What is to be registered, and where its files are read from: at first outside of the transaction, and then in it. */
+/** A version to register. Its source is read twice: at first outside of the transaction, and then in it. */
 interface Registration {
   readonly scope: Scope
   readonly model: string
   readonly version: NewVersion
   readonly sourceIn: (from: Kysely<Schema>) => Promise<Source>
-  /** A live version with this digest is the one that is meant. */
+  /** Digest of the files: a live version that has it is returned instead of a new one. */
   readonly sameAs?: string
 }
 
-/** Judged before its number is taken. */
+/** A version to be, inspected before its number is taken. */
 interface Candidate {
   readonly source: Source
   readonly inspection: Inspection
@@ -78,7 +78,7 @@ interface Insertion {
   readonly now: number
 }
 
-/** Undoes what was begun: the version is there already, or its files are others by now. */
+/** Rolls the transaction back: the version exists already, or its source files have changed. */
 class NotTaken extends Error {
   readonly same: Selectable<VersionsRow> | undefined
 
@@ -88,7 +88,7 @@ class NotTaken extends Error {
   }
 }
 
-/** How often the files of a run may change while they are looked at. */
+/** Number of attempts to register files that change while they are inspected. */
 const ATTEMPTS = 3
 
 /** Versions of models. */
@@ -102,8 +102,8 @@ export class Versions {
   }
 
   /**
-   * Takes the next number, and a copy of the files as they are now, which later changes of the run do not reach.
-   * @throws SLW_NOT_FOUND without the model, or what the source names
+   * Registers a version with the next number and a copy of the files, which later changes of the run do not affect.
+   * @throws SLW_NOT_FOUND without the model, or the source
    */
   async create(scope: Scope, model: string, version: NewVersion): Promise<Version> {
     const sourceIn = (from: Kysely<Schema>): Promise<Source> => resolveSource(from, scope, version)
@@ -152,7 +152,7 @@ export class Versions {
           const modelAndSource = (on: Write) => both(on, (from) => changeModel(from, scope, model, now), sourceIn)
           const [[row, present], number] = await both(write, modelAndSource, (on) => nextVersion(on, scope.environment, model))
           const same = sameAs === undefined ? undefined : await liveVersion(write, row.id, sameAs)
-          // Else the run went on meanwhile: what was looked at is not what would be registered.
+          // With another digest, the source has changed: the inspected files are not those that would be registered.
           if (same !== undefined || digestOf(present) !== digestOf(source)) throw new NotTaken(same)
           const candidate = { source: present, inspection, origin }
           return await this.#insert(write, { scope, model: row, number, version, candidate, now })
@@ -212,7 +212,7 @@ export class Versions {
     return toVersion(made, { model: model.name, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [] })
   }
 
-  /** Looks at the files once more: with another release, or after a failure that has passed. */
+  /** Inspects the files again: with another release, or after a temporary failure. */
   async inspectAgain(scope: Scope, model: string, number: string): Promise<Version> {
     const { read } = this.#ground.database
     const row = await requireVersion(read, await requireModel(read, scope, model), number)
@@ -231,7 +231,7 @@ export class Versions {
     return await this.get(scope, model, number)
   }
 
-  /** What somebody who may decide thinks of it. */
+  /** Records the approval or rejection of a version. */
   async judge(
     scope: Scope,
     model: string,
@@ -264,7 +264,7 @@ export class Versions {
     return await this.get(scope, model, number)
   }
 
-  /** Description and tags at once. @throws SLW_NOT_FOUND, SLW_PRECONDITION_FAILED */
+  /** Changes description and tags at once. @throws SLW_NOT_FOUND, SLW_PRECONDITION_FAILED */
   async update(scope: Scope, model: string, number: string, update: VersionUpdate): Promise<Version> {
     const { description, tags = {} } = update
     for (const [key, value] of Object.entries(tags)) requireTag('a tag', { key, value: value ?? '' }, LIMITS.modelTagLength)
@@ -279,7 +279,7 @@ export class Versions {
     return await this.get(scope, model, number)
   }
 
-  /** The stages of older clients. @throws SLW_INPUT_INVALID for a word that is none */
+  /** Moves a version to a stage, as older clients do. @throws SLW_INPUT_INVALID for an unknown stage */
   async moveToStage(scope: Scope, model: string, number: string, move: { stage: string; archiveOthers: boolean }): Promise<Version> {
     const stage = requireStage(move.stage)
     if (move.archiveOthers && stage !== 'Staging' && stage !== 'Production')
@@ -304,7 +304,7 @@ export class Versions {
     return await this.get(scope, model, number)
   }
 
-  /** To the trash; its aliases go. @throws SLW_CONFLICT where one of them is protected, or something depends on the version */
+  /** Moves a version to the trash and deletes its aliases. @throws SLW_CONFLICT if one is protected, or something depends on the version */
   async delete(scope: Scope, model: string, number: string): Promise<void> {
     await this.#change({ scope, model, number }, async (write, row, now, parent) => {
       await requireUnused(this.#ground, write, `version ${number} of model "${model}"`, [row.id])
@@ -321,7 +321,7 @@ export class Versions {
     })
   }
 
-  /** Back from the trash; its aliases are not set again. @throws SLW_NOT_FOUND where it does not lie there */
+  /** Restores a version; its aliases are not set again. @throws SLW_NOT_FOUND if it is not in the trash */
   async restore(scope: Scope, model: string, number: string): Promise<Version> {
     const { database, clock } = this.#ground
     const now = clock.epochMs()
@@ -350,7 +350,7 @@ export class Versions {
     })
   }
 
-  /** One that is not there is no error. */
+  /** A missing tag is no error. */
   async deleteTag(scope: Scope, model: string, number: string, key: string): Promise<void> {
     await this.#change({ scope, model, number }, async (write, row) => {
       await write.deleteFrom('version_tags').where('version_id', '=', row.id).where('key', '=', key).execute()
@@ -378,7 +378,7 @@ export class Versions {
   }
 }
 
-/** @throws SLW_POLICY_REFUSED for who has registered or promoted the version, where somebody else must approve */
+/** @throws SLW_POLICY_REFUSED if the actor has registered or promoted the version, and the policy asks for a second person */
 function requireSecondPerson(model: Selectable<ModelsRow>, { number, created_by: by }: Selectable<VersionsRow>, actor: string): void {
   if (policyOf(model).secondPerson !== true || by !== actor) return
   throw new SlipwayError(
@@ -408,7 +408,7 @@ async function requireContents(read: Kysely<Schema>, files: readonly TreeFile[])
   return files.map(({ path, contentId }) => ({ path, contentId, size: sizes.get(contentId)! }))
 }
 
-/** As {@link requireContents}, and none of them is collected before the transaction ends. */
+/** As {@link requireContents}; the contents are kept from garbage collection until the transaction ends. */
 async function holdContents(write: Kysely<Schema>, files: readonly TreeFile[]): Promise<TreeFile[]> {
   const ids = [...new Set(files.map(({ contentId }) => contentId))].toSorted()
   await write.updateTable('contents').set({ unreferenced_since: null }).where('id', 'in', ids).execute()
@@ -431,13 +431,13 @@ function digestOf({ files }: Source): string | undefined {
   return files === undefined ? undefined : treeDigest(files)
 }
 
-/** What is kept of the files of a version; nothing where they are not with us. */
+/** Columns about the files of a version; null if the files are not in this registry. */
 export function treeColumns(files: readonly TreeFile[] | undefined): Pick<VersionsRow, 'digest' | 'size'> {
   if (files === undefined) return { digest: null, size: null }
   return { digest: treeDigest(files), size: files.reduce((sum, { size }) => sum + size, 0) }
 }
 
-/** What is kept of what was found out about them. */
+/** Columns about the inspection of the files of a version. */
 export function inspectionColumns({
   servable,
   reason,
@@ -458,7 +458,7 @@ function jsonOrNull(value: unknown): string | null {
   return value === undefined ? null : JSON.stringify(value)
 }
 
-/** Numbers are those of a name, whichever models bear it one after the other. */
+/** Takes the next version number of a name, shared by all models that have the name one after another. */
 export async function nextVersion(write: Write, environment: string, name: string): Promise<number> {
   const { last_version: number } = await write
     .updateTable('model_names')
@@ -470,7 +470,7 @@ export async function nextVersion(write: Write, environment: string, name: strin
   return number
 }
 
-/** As people write it: case does not matter. @throws SLW_INPUT_INVALID */
+/** Parses a stage as people write it: case does not matter. @throws SLW_INPUT_INVALID */
 export function requireStage(stage: string): Stage {
   const found = STAGES.find((known) => known.toLowerCase() === stage.toLowerCase())
   if (found !== undefined) return found

@@ -1,7 +1,10 @@
 import { sql } from 'kysely'
 import type { Migration } from '../storage/sql/migration.ts'
 
-/** Of the SQLite file in which windows lie alone. Its tables are those of the control plane's own migrations; files of earlier releases had all the others beside them, empty. */
+/**
+ * Migrations of the SQLite file that holds only windows. Its tables are those of the control plane's own migrations; files of earlier
+ * releases had all other tables beside them, empty.
+ */
 export const WINDOWS_FILE_MIGRATIONS: readonly Migration[] = [
   {
     name: '0006-windows-alone',
@@ -33,7 +36,7 @@ export const WINDOWS_FILE_MIGRATIONS: readonly Migration[] = [
     data: {
       name: 'drop the tables of the control plane',
       async run(write) {
-        // What refers to others was made after them.
+        // Tables that refer to others were made after them, so they are dropped first.
         const { rows } = await sql<{ name: string }>`select name from sqlite_schema where type = 'table' order by rowid desc`.execute(write)
         for (const { name } of rows)
           if (!/^(window_keys|window_rollups|slipway_migrations|sqlite_.*)$/.test(name))

@@ -1,6 +1,6 @@
 import type { Table } from '../storage/sql/schema.ts'
 
-/** The tables of what servers saw, as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
+/** The tables of windows, as Kysely sees them; the migrations describe their contents. Times are UTC epoch milliseconds, flags 0 or 1. */
 export interface MonitoringTables {
   window_keys: WindowKeysRow
   window_rollups: WindowRollupsRow

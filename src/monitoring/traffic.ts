@@ -3,7 +3,7 @@ import { WINDOW_MS } from '../contract/observation-window.ts'
 import type { HistogramData } from '../contract/statistics/histogram.ts'
 import type { Rollup } from './windows.ts'
 
-/** What came to one version, and how it was answered. */
+/** Requests to one version, and their answers. */
 export interface Traffic {
   readonly endpoint: string
   readonly variant: string
@@ -15,21 +15,21 @@ export interface Traffic {
   readonly errors: number
   /** Answers with a status of 400 to 499. */
   readonly refused: number
-  /** Undefined where nothing was answered with success. */
+  /** Undefined if no request succeeded. */
   readonly p50Ms: number | undefined
   readonly p99Ms: number | undefined
 }
 
-/** How long after its end a window may be on its way. */
+/** Time that a window may take to arrive after its end. */
 const ARRIVES_MS = 3000
 
-/** The span of time that ended last and whose windows should be here. */
+/** The latest span of time whose windows should have arrived. */
 export function recentSpan(now: number, lengthMs: number): { fromMs: number; untilMs: number } {
   const untilMs = Math.floor((now - ARRIVES_MS) / WINDOW_MS) * WINDOW_MS
   return { fromMs: untilMs - lengthMs, untilMs }
 }
 
-/** Adds up what servers saw, by version: endpoints in the order of names, of each the busiest version first. */
+/** Adds up rollups by version: endpoints in the order of names, the busiest version of each first. */
 export function trafficOf(rollups: readonly Rollup[], lengthMs: number): Traffic[] {
   const groups = Map.groupBy(rollups, ({ endpoint, variant, model, version }) => JSON.stringify([endpoint, variant, model, version]))
   const traffic = [...groups.values()].map((some): Traffic => {

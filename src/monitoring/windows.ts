@@ -1,4 +1,4 @@
-/** Monitoring keeps what servers saw, by windows of time, and adds it up. */
+/** Monitoring stores the observations of servers by windows of time, and adds them up. */
 import { createHash } from 'node:crypto'
 import { upgradedStatistics, WINDOW_MS } from '../contract/observation-window.ts'
 import { mergeSeries, readSeriesAtRest, writeSeries } from '../contract/statistics/series.ts'
@@ -11,7 +11,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Database } from '../storage/sql/database.ts'
 import type { MonitoringTables } from './tables.ts'
 
-/** Spans of time that windows are added up in, and for how long each is kept. */
+/** Spans of time that windows are added up in, with the retention of each. */
 export const SPANS = {
   '10s': { spanMs: WINDOW_MS, lifeMs: 6 * 3_600_000 },
   '1m': { spanMs: 60_000, lifeMs: 14 * 24 * 3_600_000 },
@@ -19,13 +19,13 @@ export const SPANS = {
 } as const
 export type Span = keyof typeof SPANS
 
-/** How long it is remembered that a window has arrived. What is older is refused: it may have been counted. */
+/** Retention of the keys of windows that have arrived. Windows past WINDOW_LIFE_MS are refused, as they may have been counted. */
 const KEYS_LIFE_MS = 9 * 24 * 3_600_000
 const WINDOW_LIFE_MS = 8 * 24 * 3_600_000
-/** A clock that is wrong by less is right enough. */
+/** Smaller errors of a server's clock are ignored. */
 const SKEW_MS = 5000
 
-/** What was seen of one version in one span of time, by all servers together. */
+/** Observations of one version in one span of time, by all servers together. */
 export interface Rollup {
   readonly startMs: number
   readonly endMs: number
@@ -44,11 +44,11 @@ export interface RollupQuery {
   readonly fromMs: number
   readonly untilMs: number
   readonly endpoint?: string | undefined
-  /** Default: from wherever it came. */
+  /** Default: all sources. */
   readonly source?: Source | undefined
 }
 
-/** Windows at rest. Each counts once, however often and in whatever order it comes. */
+/** Stored windows. Each counts once, however often and in whatever order it arrives. */
 export class Windows {
   readonly #database: Database<MonitoringTables>
   readonly #clock: Clock
@@ -59,9 +59,9 @@ export class Windows {
   }
 
   /**
-   * Adds what has not come before, all or nothing.
-   * @param sentAt by the clock of the server: where that is wrong, its windows are put where they belong by ours
-   * @throws SLW_INPUT_INVALID for windows that do not fit to those of others; SLW_CONFLICT for one that is too old to be told from one that came
+   * Adds windows that have not arrived before, all or nothing.
+   * @param sentAt by the clock of the server: if that is wrong, its windows are shifted to the time of our clock
+   * @throws SLW_INPUT_INVALID for windows that do not fit together with others; SLW_CONFLICT for one so old that it may have been counted
    */
   async add(environment: string, windows: readonly ObservationWindow[], sentAt: number): Promise<void> {
     const now = this.#clock.epochMs()
@@ -76,7 +76,7 @@ export class Windows {
         addTo(sums, environment, window, skew)
       }
       await faultPoint('window.keyed')
-      // In one order, so that those who add to the same spans wait for each other, and not in a circle.
+      // A fixed order, so that transactions that add to the same spans cannot deadlock.
       for (const [, { row, series }] of [...sums].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
         await mergeInto(write, row, series)
         await faultPoint('window.merged')
@@ -84,7 +84,7 @@ export class Windows {
     })
   }
 
-  /** In the order of time. */
+  /** Rollups in the order of time. */
   async list(environment: string, { span, fromMs, untilMs, endpoint, source }: RollupQuery): Promise<Rollup[]> {
     const { spanMs } = SPANS[span]
     const rows = await this.#database.read
@@ -111,7 +111,7 @@ export class Windows {
     }))
   }
 
-  /** Forgets what is older than its life. */
+  /** Deletes keys and rollups that are past their retention. */
   async sweep(): Promise<void> {
     const now = this.#clock.epochMs()
     await this.#database.write(async (write) => {
@@ -153,7 +153,7 @@ function keyText({ key }: ObservationWindow): string {
   return JSON.stringify([key.server, key.bootId, key.sequence, subjectOf(key)])
 }
 
-/** What a window is of: part of its key. Names may be long, so it is their digest. */
+/** The subject of a window, which is part of its key. Names may be long, so it is their digest. */
 function subjectOf({ endpoint, variant, model, version, segment }: ObservationWindow['key']): string {
   return createHash('sha256')
     .update(JSON.stringify([endpoint, variant, model, version, segment]))
@@ -174,7 +174,7 @@ async function isNew(write: Transaction<MonitoringTables>, environment: string, 
 function addTo(sums: Map<string, Sum>, environment: string, { key, series }: ObservationWindow, skew: number): void {
   const { endpoint, variant, model, version, segment, source, startMs, endMs } = key
   for (const { spanMs } of Object.values(SPANS)) {
-    // What was merged on its way has no finer time.
+    // Windows that were merged on their way are too long for the finer spans.
     if (endMs - startMs > spanMs) continue
     const start = Math.floor((startMs - skew) / spanMs) * spanMs
     const row: RollupKey = { environment, span_ms: spanMs, start_ms: start, endpoint, variant, model, version, segment, source }
@@ -186,7 +186,7 @@ function addTo(sums: Map<string, Sum>, environment: string, { key, series }: Obs
 }
 
 async function mergeInto(write: Transaction<MonitoringTables>, row: RollupKey, series: readonly Series[]): Promise<void> {
-  // Where it is there it is not changed, but ours until the transaction ends.
+  // A row that exists is not changed, but locked until the transaction ends.
   const present = await write
     .insertInto('window_rollups')
     .values({ ...row, statistics: '' })
@@ -201,7 +201,7 @@ async function mergeInto(write: Transaction<MonitoringTables>, row: RollupKey, s
   await update.execute()
 }
 
-/** What a row holds; rows of the first releases have labels in the names. */
+/** Series of a row; rows of the first releases have labels in the names. */
 function seriesOf(text: string): Series[] {
   const kept = JSON.parse(text) as WireSeries[] | Record<string, unknown>
   return readSeriesAtRest(Array.isArray(kept) ? kept : (upgradedStatistics(kept) as WireSeries[]))

@@ -7,8 +7,8 @@ import type { Column } from './tables.ts'
 export type Dialect = Database['dialect']
 
 /**
- * One comparison with a value of a row. The value of a null is compared as SQL does it, which is to say that it is not found, save that
- * a text which is null is an empty one: so MLflow's server stores what its clients leave out (the run of a version).
+ * One comparison with a value of a row. As in SQL, null matches nothing, except that a null text counts as an empty one: MLflow's server
+ * stores texts that its clients leave out (the run of a version) as empty.
  */
 export function compared(
   { expression, type, nullable }: Column,
@@ -16,7 +16,7 @@ export function compared(
   dialect: Dialect,
 ): RawBuilder<SqlBool> {
   if (type !== 'text') return sql`${expression} ${sql.raw(operator)} ${numeric(Number(value), type)}`
-  // Not for what an index can find.
+  // Without coalesce, an index can find exact matches.
   const isExact = (operator === '=' && value !== '') || (operator === 'IN' && !(value as readonly string[]).includes(''))
   const found = nullable && !isExact ? sql`coalesce(${expression}, '')` : expression
   if (Array.isArray(value)) return sql`${found} ${sql.raw(operator)} (${sql.join(value)})`
@@ -25,14 +25,14 @@ export function compared(
   return sql`${found} ${sql.raw(operator)} ${value}`
 }
 
-/** PostgreSQL gives a parameter the type of what it is compared with, and a whole number of 64 bits cannot be 1.5 or 1e30. */
+/** PostgreSQL gives a parameter the type of the column that it is compared with, and a 64-bit integer cannot be 1.5 or 1e30. */
 function numeric(value: number, type: 'integer' | 'double'): RawBuilder<unknown> {
   return type === 'integer' && !Number.isSafeInteger(value) ? sql`cast(${value} as double precision)` : sql`${value}`
 }
 
 /**
- * LIKE with `%` and `_` and no way to escape them, upper and lower case being different letters. SQLite's own LIKE knows no case, so there it
- * becomes GLOB, in which `*`, `?` and `[` have a meaning of their own and are put in brackets.
+ * Case-sensitive LIKE with `%` and `_`, which cannot be escaped. SQLite's own LIKE ignores case, so GLOB takes its place there, in which
+ * `*`, `?` and `[` have a meaning of their own and are put in brackets.
  */
 function like(text: RawBuilder<unknown>, pattern: string, dialect: Dialect): RawBuilder<SqlBool> {
   if (dialect === 'postgres') return sql`${text} like ${pattern} escape ''`
@@ -40,7 +40,7 @@ function like(text: RawBuilder<unknown>, pattern: string, dialect: Dialect): Raw
   return sql`${text} glob ${glob}`
 }
 
-/** As above without case; beyond ASCII, SQLite keeps cases apart. Its LIKE has no escapes unless it is told one. */
+/** Case-insensitive LIKE; beyond ASCII, SQLite is case-sensitive. Its LIKE has no escape character unless one is given. */
 function ilike(text: RawBuilder<unknown>, pattern: string, dialect: Dialect): RawBuilder<SqlBool> {
   return dialect === 'postgres' ? sql`${text} ilike ${pattern} escape ''` : sql`lower(${text}) like lower(${pattern})`
 }

@@ -11,7 +11,7 @@ import { TABLES } from './tables.ts'
 import type { DatasetFilter } from './latest.ts'
 import type { Column, Details } from './tables.ts'
 
-/** MLflow keeps prompts among the models, told apart by this tag; whoever does not ask for them gets none. */
+/** Tag of prompts, which MLflow keeps among the models; searches that do not ask for prompts find none. */
 const PROMPT_TAG = 'mlflow.prompt.is_prompt'
 const CONTEXT_TAG = 'mlflow.data.context'
 
@@ -20,19 +20,20 @@ export interface Filter {
   readonly clauses: readonly Clause[]
   readonly dialect: Dialect
   /**
-   * Of logged models: comparisons of metrics look only at those measured on one of these, and without such a comparison some metric must have
-   * been. Default: any data set or none.
+   * For logged models: comparisons of metrics look only at metrics measured on one of these data sets; without such a comparison, at least
+   * one metric must have been measured on one. Default: any data set or none.
    */
   readonly datasets?: readonly DatasetFilter[]
-  /** Whether the query itself leaves few objects of all, such as the runs of an experiment: each is then asked for its own. Default: no. */
+  /** Whether the query itself leaves few objects, such as the runs of an experiment: details are then read for each. Default: no. */
   readonly few?: boolean
 }
 
 /**
  * Adds conditions to a query from the tables of the kind (`TABLES` says under which names), so that all clauses hold.
  *
- * A comparison with a metric, parameter or tag that an object does not have is false, `!=` too, as in MLflow; only `mlflow.prompt.is_prompt`
- * of models and versions counts as not set to `true` when it is missing. NaN is unequal to every number, and neither more nor less.
+ * A comparison with a metric, parameter or tag that an object does not have is false, `!=` too, as in MLflow; only the tag
+ * `mlflow.prompt.is_prompt` of models and versions counts as not set to `true` when it is missing. NaN is unequal to every number, and
+ * neither more nor less.
  */
 export function filterQuery<TB extends keyof Schema, O>(
   query: SelectQueryBuilder<Schema, TB, O>,
@@ -66,7 +67,7 @@ function condition(clause: Clause, filter: Filter): RawBuilder<SqlBool> {
   throw refused(`Invalid clause in filter: ${filter.kind} have no ${subject} '${key}'`)
 }
 
-/** READY to some clients, LOGGED_MODEL_READY to others: what is there is told by either name, and a pattern is one of either. */
+/** Some clients say READY, others LOGGED_MODEL_READY: either name matches a status, and a pattern is compared with both. */
 function ofStatus(clause: Clause, { dialect }: Filter): RawBuilder<SqlBool> {
   const { operator, value } = clause
   const stored: Column = { expression: sql.ref('logged_models.status'), type: 'text', nullable: false }
@@ -88,12 +89,12 @@ const VALUE: Column = { expression: sql.ref('detail.value'), type: 'text', nulla
 const NUMBER: Column = { ...VALUE, type: 'double' }
 const IS_NAN = sql.ref('detail.is_nan')
 
-/** The object has a row in the table of which all conditions are true. */
+/** Whether the object has a row in the table that meets all conditions. */
 function detail({ kind, few = false }: Filter, { table, owner }: Details, conditions: readonly RawBuilder<SqlBool>[]): RawBuilder<SqlBool> {
   const rows = sql`from ${sql.table(table)} as detail where ${sql.join(conditions, sql` and `)}`
   const of = sql.ref(`detail.${owner}`)
   const { id } = TABLES[kind]
-  // Asked for each of few objects, or once of all: SQLite does as it is told.
+  // One query for each of few objects, or one for all: SQLite runs it as written.
   return few ? sql`exists (select 1 ${rows} and ${of} = ${id})` : sql`${id} in (select ${of} ${rows})`
 }
 
@@ -130,19 +131,19 @@ function isOfPrompts({ subject, key }: Clause): boolean {
   return subject === 'tag' && key === PROMPT_TAG
 }
 
-/** The first mention decides; every other is a way to say that prompts are not wanted. */
+/** Whether prompts are wanted: only if the first clause about their tag is `= 'true'` or `!= 'false'`. */
 function asksForPrompts(clauses: readonly Clause[]): boolean {
   const first = clauses.find(isOfPrompts)
   const value = String(first?.value).toLowerCase()
   return (first?.operator === '=' && value === 'true') || (first?.operator === '!=' && value === 'false')
 }
 
-/** A version is one of a prompt when any version of its model says so. */
+/** A version belongs to a prompt when any version of its model has the tag. */
 function isNoPrompt(kind: 'models' | 'versions'): RawBuilder<SqlBool> {
   const tagged = sql`${KEY} = ${PROMPT_TAG} and ${VALUE.expression} = 'true'`
   if (kind === 'models')
     return sql`not exists (select 1 from model_tags as detail where detail.model_id = ${TABLES.models.id} and ${tagged})`
-  // Found once, and asked of models: prompts are few, versions may be many.
+  // One subquery for all, by model: prompts are few, versions may be many.
   return sql`${TABLES.models.id} not in (select sibling.model_id from version_tags as detail
     join versions as sibling on sibling.id = detail.version_id where ${tagged})`
 }

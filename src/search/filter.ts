@@ -3,10 +3,10 @@ import type { Clause, Grammar, Identifier, Operator, SearchKind } from './kinds.
 import { tokensOf } from './tokens.ts'
 import type { Token } from './tokens.ts'
 
-/** A filter becomes one statement, and databases limit what one may hold: SQLite 32,766 parameters and 1000 levels of AND. */
+/** Limits of a filter, which becomes one statement: SQLite allows 32,766 parameters and 1000 levels of AND in a statement. */
 const CLAUSES_MAX = 100
 const VALUES_MAX = 10_000
-/** In UTF-16 units, of which each takes at most 3 bytes: SQLite takes patterns of 50,000 bytes. */
+/** Upper limit of a pattern in UTF-16 units, each of at most 3 bytes: SQLite takes patterns of 50,000 bytes. */
 const PATTERN_LENGTH_MAX = 16_000
 
 const NUMERIC: readonly string[] = ['=', '!=', '<', '<=', '>', '>='] satisfies Operator[]
@@ -24,7 +24,7 @@ interface Comparison {
 }
 
 /**
- * What a filter asks for, in MLflow's language: comparisons joined by AND.
+ * Parses a filter in MLflow's language: comparisons joined by AND.
  * @param filter empty for everything
  * @throws SLW_INPUT_INVALID with a message that begins as MLflow's does
  */
@@ -42,7 +42,7 @@ export function parseFilter(kind: SearchKind, filter: string): readonly Clause[]
   return clauses
 }
 
-/** As in MLflow, AND may be missing, doubled or at either end: whatever is not a comparison is what is wrong. */
+/** As in MLflow, AND may be missing, doubled or at either end: only tokens that belong to no comparison are refused. */
 function comparisonsOf(tokens: readonly Token[]): readonly Comparison[] {
   const found: Comparison[] = []
   const strangers: string[] = []
@@ -153,7 +153,7 @@ function textOf(grammar: Grammar, { subject, key }: Identifier, token: Token): s
   )
 }
 
-/** MLflow reads lists as Python would read a tuple of strings: with escapes, unlike single values, and with a comma at the end at will. */
+/** MLflow reads lists as Python reads a tuple of strings: with escapes, unlike single values, and with an optional comma at the end. */
 function listOf({ items, text }: Token): readonly string[] {
   const expectation = 'While parsing a list in the query, expected a non-empty list of string values'
   if (items.length === 0) throw refused(`${expectation}, but got empty list`)

@@ -1,8 +1,8 @@
 import { SlipwayError } from '../core/errors.ts'
 
 /**
- * What can be searched, and what may be said of each. The language is that of MLflow 3 (`mlflow/utils/search_utils.py`,
- * `search_logged_model_utils.py`, and what its two SQL stores refuse afterwards): five kinds of object, five sets of rules.
+ * Kinds of objects that can be searched. The language is that of MLflow 3 (`mlflow/utils/search_utils.py`, `search_logged_model_utils.py`,
+ * and the checks of its two SQL stores), with a set of rules for each of the five kinds.
  */
 export type SearchKind = 'runs' | 'experiments' | 'models' | 'versions' | 'loggedModels'
 
@@ -13,7 +13,7 @@ export type Operator = '=' | '!=' | '<' | '<=' | '>' | '>=' | 'LIKE' | 'ILIKE' |
 /** One comparison of a filter; all of them must hold. */
 export interface Clause {
   readonly subject: EntityType
-  /** The key of a metric, parameter or tag; of attributes the one name that stands for all its aliases. */
+  /** The key of a metric, parameter or tag; for an attribute, the one name that stands for all its aliases. */
   readonly key: string
   readonly operator: Operator
   /** A list for IN and NOT IN, null for IS NULL and IS NOT NULL. */
@@ -21,8 +21,8 @@ export interface Clause {
 }
 
 /**
- * What an attribute is compared with: `text` a quoted string, `number` a number, `integer` a whole one, `count` a whole one that
- * may be quoted, `id` a quoted one (experiment ids, which are numbers to MLflow and text to its clients).
+ * Type of value that an attribute is compared with: `text` a quoted string, `number` a number, `integer` a whole one, `count` a whole one
+ * that may be quoted, `id` a quoted one (experiment ids, which are numbers to MLflow and text to its clients).
  */
 export type AttributeType = 'text' | 'number' | 'integer' | 'count' | 'id'
 
@@ -35,12 +35,12 @@ export interface Attribute {
 }
 
 export interface Grammar {
-  /** The words before the point. */
+  /** Subjects by the words that may stand before the point. */
   readonly prefixes: ReadonlyMap<string, EntityType>
   readonly attributes: ReadonlyMap<string, Attribute>
-  /** IS NULL and IS NOT NULL, of tags and parameters. */
+  /** Whether IS NULL and IS NOT NULL are allowed for tags and parameters. */
   readonly nullChecks: boolean
-  /** Values of tags and parameters without quotes, lists of them, and keys with signs of calculation in them (`metrics.val-loss`). */
+  /** Whether unquoted values of tags and parameters, lists of them, and keys with arithmetic signs (`metrics.val-loss`) are allowed. */
   readonly loose: boolean
   /** Whether the word before the point, and the name of an attribute, may stand in backticks or quotes. */
   readonly quotedPrefixes: boolean
@@ -110,7 +110,7 @@ export const GRAMMARS: Readonly<Record<SearchKind, Grammar>> = {
   models: {
     ...REGISTRY,
     prefixes: REGISTRY_PREFIXES,
-    // MLflow's `timestamp` is the time of the last change; it does not order by the time of creation.
+    // MLflow's `timestamp` is the time of the last change, not of creation.
     attributes: attributes(
       ['name', 'text', LISTS],
       ['last_updated_timestamp,timestamp', 'number', ORDER],
@@ -158,7 +158,7 @@ export const GRAMMARS: Readonly<Record<SearchKind, Grammar>> = {
 
 const DATASET_KEYS = ['name', 'digest', 'context']
 
-/** What the left side of a comparison, or the key of an order, speaks of. */
+/** Subject and key of the left side of a comparison, or of the key of an order. */
 export interface Identifier {
   readonly subject: EntityType
   readonly key: string
@@ -191,12 +191,12 @@ export function identifierOf(kind: SearchKind, text: string, use: 'filter' | 'or
   return { subject, key: attribute.key, attribute }
 }
 
-/** Quotes are taken off, and what they hold stays as it is: MLflow's language has no way to write a quote inside the same quotes. */
+/** Takes the quotes off and leaves the text as it is: MLflow's language has no way to write a quote inside the same quotes. */
 export function unquoted(text: string, quote: string): string {
   return text.length >= 2 && text.startsWith(quote) && text.endsWith(quote) ? text.slice(1, -1) : text
 }
 
-/** The one way in which this language says no; the words follow MLflow's. */
+/** The error for every refused filter or order; its words follow MLflow's. */
 export function refused(message: string): SlipwayError {
   return new SlipwayError('SLW_INPUT_INVALID', message)
 }

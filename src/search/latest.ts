@@ -10,7 +10,7 @@ export interface DatasetFilter {
 
 const OF = (column: string): RawBuilder<unknown> => sql.ref(`detail.${column}`)
 
-/** Measured on one of these. Without any: on whatever, or on nothing. */
+/** Condition that a metric was measured on one of these data sets; none without data sets. */
 export function onDatasets(datasets: readonly DatasetFilter[]): RawBuilder<SqlBool>[] {
   const each = datasets.map(({ name, digest }) => {
     const conditions = [
@@ -23,8 +23,8 @@ export function onDatasets(datasets: readonly DatasetFilter[]): RawBuilder<SqlBo
 }
 
 /**
- * The value of a metric of a logged model, as rows of `value` and `is_nan`: one, or none. It is that of the highest step, of these the
- * last in time, of these the highest, as MLflow has it since 3.18; of those that meet the conditions.
+ * The latest value of a metric of a logged model among those that meet the conditions, as at most one row of `value` and `is_nan`: that
+ * with the highest step, of these the last in time, of these the highest, as in MLflow since 3.18.
  */
 export function latestMetric(key: string, conditions: readonly RawBuilder<SqlBool>[]): RawBuilder<unknown> {
   const where = sql.join([sql`${OF('logged_model_id')} = ${TABLES.loggedModels.id}`, sql`${OF('key')} = ${key}`, ...conditions], sql` and `)

@@ -3,16 +3,16 @@ import type { SearchKind, EntityType } from './kinds.ts'
 import { tokensOf } from './tokens.ts'
 import type { DatasetFilter } from './latest.ts'
 
-/** One key of an order. What has no value comes last in either direction, and NaN after the numbers. */
+/** One key of an order. Objects without a value come last in either direction, and NaN after the numbers. */
 export interface OrderTerm {
   readonly subject: Exclude<EntityType, 'dataset'>
   readonly key: string
   readonly descending: boolean
-  /** Of metrics of logged models: only those measured on one of the first list, and on one of the second. */
+  /** For metrics of logged models: only those measured on a data set that matches each of these lists. */
   readonly datasets?: readonly (readonly DatasetFilter[])[]
 }
 
-/** How MLflow's clients order logged models: not by strings. */
+/** An order of logged models as MLflow's clients send it, which is not a string. */
 export interface LoggedModelOrder {
   readonly field_name?: string
   /** Default true. */
@@ -21,26 +21,26 @@ export interface LoggedModelOrder {
   readonly dataset_digest?: string
 }
 
-/** Each term costs a subquery or more in every row. */
+/** Upper limit of terms: each costs a subquery or more in every row. */
 const TERMS_MAX = 20
 
 /**
- * What a list of `KEY [ASC|DESC]` asks for, completed so that no two objects are equal: runs by start and id, experiments by id, models by
+ * Parses a list of `KEY [ASC|DESC]`, and completes it so that no two objects are equal: runs by start and id, experiments by id, models by
  * name, versions by name and number.
  * @throws SLW_INPUT_INVALID with a message that begins as MLflow's does
  */
 export function parseOrder(kind: Exclude<SearchKind, 'loggedModels'>, orderBy: readonly string[]): readonly OrderTerm[] {
   limited(orderBy)
   const terms = orderBy.map((text) => termOf(kind, text))
-  // MLflow counts no doubled keys of experiments.
+  // MLflow allows duplicate keys for experiments.
   if (kind !== 'experiments' && new Set(terms.map(({ subject, key }) => `${subject}.${key}`)).size < terms.length)
     throw refused(`\`order_by\` contains duplicate fields: ${orderBy.join(', ')}`)
   return completed(terms, COMPLETIONS[kind](terms.length === 0))
 }
 
 /**
- * The same for logged models: without an order the newest first.
- * @param datasets those that the search is about, as far as metrics go; default: all
+ * Parses an order of logged models; without one, the newest come first.
+ * @param datasets data sets to which the search limits metrics; default: all
  */
 export function parseLoggedModelOrder(orderBy: readonly LoggedModelOrder[], datasets: readonly DatasetFilter[] = []): readonly OrderTerm[] {
   limited(orderBy)
@@ -76,7 +76,7 @@ function by(key: string, descending = false): OrderTerm {
 
 const COMPLETIONS: Readonly<Record<Exclude<SearchKind, 'loggedModels'>, (isEmpty: boolean) => readonly OrderTerm[]>> = {
   runs: () => [by('start_time', true), by('run_id')],
-  // Not a slip of ours: the direction of the last resort depends on whether there is an order.
+  // Not a mistake: the direction of the last key depends on whether an order is given.
   experiments: (isEmpty) => (isEmpty ? [by('creation_time', true), by('experiment_id')] : [by('experiment_id', true)]),
   models: () => [by('name')],
   versions: (isEmpty) => [...(isEmpty ? [by('last_updated_timestamp', true)] : []), by('name'), by('version_number', true)],

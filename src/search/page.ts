@@ -15,7 +15,7 @@ export interface PageRequest {
   readonly dialect: Dialect
   /** At least 1; one row more is read. */
   readonly maxResults: number
-  /** From the page before, which had the same order. Missing or empty for the first page. */
+  /** Token from the page before, which had the same order. Missing or empty for the first page. */
   readonly pageToken?: string
 }
 
@@ -30,9 +30,9 @@ interface SortColumn extends Column {
 }
 
 /**
- * Runs a query in an order, one page of it. A page begins behind the last row of the page before, by the values that it was ordered by, so what
- * is added or removed meanwhile neither hides rows nor shows them twice. What has no value comes last in either direction, and NaN after the
- * numbers; text is ordered by its bytes.
+ * Reads one page of a query in an order. A page begins behind the last row of the page before, by the values that it was ordered by, so
+ * rows that are added or removed meanwhile neither hide others nor show them twice. Rows without a value come last in either direction, and
+ * NaN after the numbers; text is ordered by its bytes.
  * @throws SLW_INPUT_INVALID when the token is not one of this order
  */
 export async function pageOf<TB extends keyof Schema, O>(
@@ -50,7 +50,7 @@ export async function pageOf<TB extends keyof Schema, O>(
     page = page.select(expression.as(alias(index))) as typeof page
     page = page.orderBy(name, (by) => {
       const directed = descending ? by.desc() : by.asc()
-      // No index stands in an order that says where nulls come, as neither database knows that there are none.
+      // Neither database uses an index for an order with NULLS LAST, as neither knows that a column has no nulls.
       return nullable ? directed.nullsLast() : directed
     })
   }
@@ -62,7 +62,7 @@ export async function pageOf<TB extends keyof Schema, O>(
   return { rows: rows as O[], ...(nextPageToken === undefined ? {} : { nextPageToken }) }
 }
 
-/** The name under which a value that was ordered by is selected. */
+/** The name under which a value of the order is selected. */
 function alias(index: number): string {
   return `search_order_${index}`
 }
@@ -72,13 +72,13 @@ function sortColumns(kind: SearchKind, order: readonly OrderTerm[], dialect: Dia
   const ofTerms = order.flatMap((term) =>
     columnsOf(kind, term).map((column) => ({ ...column, descending: term.descending && !column.ranks })),
   )
-  // So that no two rows are equal whatever the order: names of models are only unique within their environment.
+  // The id makes all rows different in any order: names of models are only unique within their environment.
   const all: readonly SortColumn[] = [...ofTerms, { expression: id, type: 'text', nullable: false, descending: false }]
   if (dialect === 'sqlite') return all
   return all.map((column) => (column.type === 'text' ? { ...column, expression: sql`${column.expression} collate "C"` } : column))
 }
 
-/** `ranks` for what puts rows into groups that stand in the same order in either direction. */
+/** `ranks` marks a column that groups rows: the groups have the same order in either direction. */
 function columnsOf(kind: SearchKind, term: OrderTerm): readonly (Column & { readonly ranks?: boolean })[] {
   const { attributes, orders, tags, params, metrics } = TABLES[kind]
   const { subject, key } = term
@@ -111,7 +111,7 @@ function valueOf(
   return sql`(select ${of(column)} from ${sql.table(table)} as detail where ${of(owner)} = ${TABLES[kind].id} and ${of('key')} = ${key})`
 }
 
-/** Rows that come after these values: equal in the first columns, and behind in the next. */
+/** Condition for rows after these values: equal in the first columns, and behind in the next. */
 function behind(columns: readonly SortColumn[], values: readonly (string | number | null)[]): RawBuilder<SqlBool> {
   const equal: RawBuilder<unknown>[] = []
   const ways: RawBuilder<unknown>[] = []
@@ -127,10 +127,10 @@ function behind(columns: readonly SortColumn[], values: readonly (string | numbe
   return sql`(${sql.join(ways, sql` or `)})`
 }
 
-/** Twenty tags of 8000 characters fit. */
+/** Upper limit of a token in characters: twenty tags of 8000 characters fit. */
 const TOKEN_LENGTH_MAX = 1_000_000
 
-/** The values of the last row as text, which keeps numbers exactly, and the order that they belong to. */
+/** Makes a token of the order and the values of the last row, as text, which keeps numbers exactly. */
 function write(
   row: Readonly<Record<string, unknown>>,
   kind: SearchKind,
@@ -171,7 +171,7 @@ function listIn(token: string): readonly unknown[] {
       const content: unknown = JSON.parse(Buffer.from(token, 'base64url').toString('utf8'))
       if (Array.isArray(content)) return content
     } catch {
-      // What cannot be read is refused like what can be read and is no list.
+      // Unreadable tokens are refused below, like those that hold no list.
     }
   }
   throw refused('Invalid page token: expected one that an earlier page came with')

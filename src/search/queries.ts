@@ -1,4 +1,4 @@
-/** Search reads MLflow's language of filters and orders, and asks experiments, runs, models and versions by it. */
+/** Search parses MLflow's language of filters and orders, and queries experiments, runs, models and versions by it. */
 import { filterQuery } from './compile.ts'
 import { parseFilter } from './filter.ts'
 import { SUMMARY_COLUMNS } from '../models/read-versions.ts'
@@ -7,12 +7,12 @@ import type { Schema } from '../storage/sql/schema.ts'
 import type { Scope } from '../ledger/scope.ts'
 import type { Dialect } from './compare.ts'
 
-/** Where and how a search is asked. */
+/** The database, environment and filter of a search. */
 export interface Searched {
   readonly read: Kysely<Schema>
   readonly dialect: Dialect
   readonly scope: Pick<Scope, 'environment'>
-  /** In MLflow's language; '' is everything. */
+  /** In MLflow's language; '' matches everything. */
   readonly filter: string
 }
 
@@ -28,7 +28,7 @@ export function experimentsIn({ read, dialect, scope, filter }: Searched, stages
   return filterQuery(query, { kind: 'experiments', clauses: parseFilter('experiments', filter), dialect })
 }
 
-/** @param experiments ids; undefined for those of all */
+/** @param experiments ids; undefined for the runs of all experiments */
 export function runsIn({ read, dialect, scope, filter }: Searched, stages: Stages, experiments?: readonly string[]) {
   const mine = read.selectFrom('experiments').select('id').where('environment', '=', scope.environment)
   const query = read
@@ -49,12 +49,12 @@ export function modelsIn({ read, dialect, scope, filter }: Searched) {
   return filterQuery(query, { kind: 'models', clauses: parseFilter('models', filter), dialect })
 }
 
-/** @param model name of the one whose versions are meant; undefined for those of all */
+/** @param model name; undefined for the versions of all models */
 export function versionsIn(searched: Searched, model?: string) {
   return matchingVersions(searched, model).selectAll('versions')
 }
 
-/** Without the documents of each. */
+/** As {@link versionsIn} for all models, without the documents of versions. */
 export function versionSummariesIn(searched: Searched) {
   return matchingVersions(searched).select(SUMMARY_COLUMNS)
 }

@@ -18,13 +18,13 @@ export interface Details {
   readonly owner: string
 }
 
-/** Where the parts of one kind of object are. */
+/** The tables and columns of one kind of object. */
 export interface Tables {
   /** The primary key, which ends every order. */
   readonly id: RawBuilder<unknown>
-  /** By the key of the attribute. */
+  /** Columns by the key of the attribute. */
   readonly attributes: Readonly<Record<string, Column>>
-  /** Attributes that are ordered by something else than themselves: by the first column, then by the next. */
+  /** Columns to order by, for attributes that are not ordered by themselves: by the first column, then by the next. */
   readonly orders?: Readonly<Record<string, readonly Column[]>>
   readonly tags: Details
   readonly params?: Details
@@ -39,7 +39,7 @@ function integer(reference: string, nullable = false): Column {
   return { expression: sql.ref(reference), type: 'integer', nullable }
 }
 
-/** Of a logged model, what stands for its status. */
+/** Maps the stored status of a logged model to another value. */
 function status(of: (name: string, place: number) => string | number): RawBuilder<unknown> {
   const cases = NAMED_STATUSES.map(({ stored, name }, place) => sql`when ${sql.lit(stored)} then ${sql.lit(of(name, place))}`)
   return sql`(case ${sql.ref('logged_models.status')} ${sql.join(cases, sql` `)} end)`

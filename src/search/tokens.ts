@@ -1,20 +1,20 @@
 /**
- * The words of a filter or an order. MLflow lets the `sqlparse` package cut them, so their edges are those of SQL as that package sees it:
- * which signs end a name, what a number looks like, how far a quoted string goes.
+ * The words of a filter or an order. MLflow splits them with the `sqlparse` package, so the rules of that package for SQL decide which
+ * signs end a name, what a number looks like, and how far a quoted string goes.
  */
 export interface Token {
   /**
-   * `name` is a whole dotted name, quotes and all (`` params.`a b` ``; a string in double quotes is one too); `loose` is one with signs of
-   * calculation inside (`metrics.val-loss`); `list` is all from a bracket to the one that closes it; `other` has no meaning here.
+   * `name` is a whole dotted name, quotes included (`` params.`a b` ``; a string in double quotes is one too); `loose` is a name with
+   * arithmetic signs inside (`metrics.val-loss`); `list` is everything from a bracket to its closing bracket; `other` has no meaning here.
    */
   readonly kind: 'name' | 'loose' | 'string' | 'number' | 'operator' | 'list' | 'other'
   readonly text: string
-  /** What stands in the brackets of a list. */
+  /** Tokens within the brackets of a list. */
   readonly items: readonly Token[]
 }
 
 const SPACE = /\s+/y
-/** Comparisons that are words count as operators; those that nobody may use are refused by name. */
+/** Comparisons that are words count as operators; unsupported ones are refused by name. */
 const WORD_OPERATOR = /(?:NOT\s+)?(?:LIKE|ILIKE|RLIKE|REGEXP)\b/iy
 const OPERATOR = /[<>=~!]+/y
 const NUMBER = /-?\d+(?:\.\d+)?e-?\d+|-?(?:\d+\.\d*|\.\d+)(?![_a-zà-ü])|-?\d+(?![_a-zà-ü])/iy
@@ -39,7 +39,7 @@ function read(text: string, from: number, inList: boolean): readonly [tokens: re
       continue
     }
     if (inList && text[at] === ')') return [tokens, at + 1]
-    // A list holds no lists, so that nobody can nest them deeper than a stack.
+    // Lists do not nest, so that no filter can overflow the stack.
     if (!inList && text[at] === '(') {
       const [items, end] = read(text, at + 1, true)
       const closed = text[end - 1] === ')' && end > at + 1

@@ -28,12 +28,12 @@ export interface Experiment {
 
 export interface NewExperiment {
   readonly name: string
-  /** Where clients put the files of its runs. Default: with us. */
+  /** URI below which clients put the files of the experiment's runs. Default: on this server. */
   readonly artifactLocation?: string | undefined
   readonly tags?: readonly Tag[]
 }
 
-/** The experiment that is there from the start, so that a first run needs none. */
+/** Name of the experiment that exists from the start, so that a first run needs no other. */
 export const DEFAULT_EXPERIMENT = 'Default'
 
 /** Groups of runs. */
@@ -44,7 +44,7 @@ export class Experiments {
     this.#ground = ground
   }
 
-  /** @throws SLW_ALREADY_EXISTS, also where the one of that name is in the trash */
+  /** @throws SLW_ALREADY_EXISTS, also if the experiment of that name is in the trash */
   async create(scope: Scope, { name, artifactLocation, tags = [] }: NewExperiment): Promise<Experiment> {
     requireExperimentName(name)
     for (const tag of tags) requireTag('a tag', tag, LIMITS.experimentTagLength)
@@ -73,7 +73,7 @@ export class Experiments {
     return new SlipwayError('SLW_ALREADY_EXISTS', `Experiment(name=${name}) already exists${where}`)
   }
 
-  /** The experiment `0`, once for each database; others environments begin with one of their own number. */
+  /** Makes the default experiment: number `0` in the first environment of a database, a number of its own in every other. */
   async ensureDefault(environment: string): Promise<void> {
     const { database, clock } = this.#ground
     const scope = { environment, actor: 'slipway' }
@@ -124,7 +124,7 @@ export class Experiments {
     }
   }
 
-  /** To the trash, with its runs. @throws SLW_NOT_FOUND where it is not there, or there already */
+  /** Moves an experiment with its runs to the trash. @throws SLW_NOT_FOUND if there is none, or it is in the trash already */
   async delete(scope: Scope, id: string): Promise<void> {
     await this.#change(scope, id, async (write, row, now) => {
       requireStage(row, 'active')
@@ -133,7 +133,7 @@ export class Experiments {
     })
   }
 
-  /** Out of the trash, with its runs, also those that were there before it. @throws SLW_NOT_FOUND */
+  /** Restores an experiment with its runs, also those that were deleted before it. @throws SLW_NOT_FOUND */
   async restore(scope: Scope, id: string): Promise<void> {
     await this.#change(scope, id, async (write, row, now) => {
       requireStage(row, 'deleted')
@@ -216,7 +216,7 @@ function experimentRow(
 
 function requireLocation(location: string): void {
   requireLength('the artifact location', location, 2048)
-  // The class of holes where a path of the server is named as the place of files.
+  // Prevents a known class of security holes: locations that name a path of the server.
   if (!/^[a-z][a-z0-9+.-]*:/i.test(location) || /^(file|runs|models):/i.test(location) || /[?#]|\.\./.test(location))
     throw new SlipwayError(
       'SLW_INPUT_INVALID',
@@ -224,7 +224,7 @@ function requireLocation(location: string): void {
     )
 }
 
-/** One that is visible from there, deleted or not. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for what is no number */
+/** Reads an experiment of the scope's environment, deleted or not. @throws SLW_NOT_FOUND; SLW_INPUT_INVALID for an id that is no number */
 export async function requireExperiment(read: Kysely<Schema>, scope: Scope, id: string): Promise<Selectable<ExperimentsRow>> {
   if (!/^-?\d+$/.test(id))
     throw new SlipwayError('SLW_INPUT_INVALID', `Invalid experiment ID '${id}'. Experiment ID must be a valid integer.`)
@@ -240,14 +240,14 @@ export async function requireExperiment(read: Kysely<Schema>, scope: Scope, id: 
   return own
 }
 
-/** The same of ids that are searched in: those that are not there find nothing. */
+/** Ids of experiments to search in, with `0` resolved as in {@link requireExperiment}; unknown ids stay, and find nothing. */
 export async function experimentIds(read: Kysely<Schema>, scope: Scope, ids: readonly string[]): Promise<string[]> {
   if (!ids.includes('0') || scope.environment === DEFAULT_ENVIRONMENT) return [...ids]
   const own = await defaultExperiment(read, scope)
   return ids.map((id) => (id === '0' && own !== undefined ? own.id : id))
 }
 
-/** Clients that have chosen none mean the experiment `0`: in every environment that is the one called Default. */
+/** Clients that have chosen no experiment mean the id `0`: in every environment this is the experiment called Default. */
 async function defaultExperiment(read: Kysely<Schema>, { environment }: Scope): Promise<Selectable<ExperimentsRow> | undefined> {
   return await read
     .selectFrom('experiments')
@@ -270,7 +270,7 @@ export function requireActive(row: Selectable<ExperimentsRow>): void {
   )
 }
 
-/** With their tags, in the order given. */
+/** Reads experiments with their tags, in the order given. */
 export async function readExperiments(read: Kysely<Schema>, rows: readonly Selectable<ExperimentsRow>[]): Promise<Experiment[]> {
   if (rows.length === 0) return []
   const tags = await read

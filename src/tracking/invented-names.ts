@@ -7,7 +7,7 @@ const NOUNS =
     ' ',
   )
 
-/** A name that people can tell apart and say, for what got none: of 32 hexadecimal digits, always the same. */
+/** Invents a name that people can tell apart and say for an object without one; the same 32 hexadecimal digits give the same name. */
 export function inventName(id: string): string {
   const at = (from: number): number => Number.parseInt(id.slice(from, from + 6), 16)
   return `${ADJECTIVES[at(0) % ADJECTIVES.length]}-${NOUNS[at(6) % NOUNS.length]}-${at(12) % 1000}`

@@ -124,7 +124,7 @@ export class LoggedModels {
     return await this.get(scope, id)
   }
 
-  /** @throws SLW_NOT_FOUND where it has no such tag */
+  /** @throws SLW_NOT_FOUND if the model has no such tag */
   async deleteTag(scope: Scope, id: string, key: string): Promise<void> {
     await this.#change(scope, id, async (write) => {
       const { numDeletedRows } = await write
@@ -159,7 +159,7 @@ export class LoggedModels {
   }
 }
 
-/** One that is visible from there, deleted or not. @throws SLW_NOT_FOUND */
+/** Reads a logged model of the scope's environment, deleted or not. @throws SLW_NOT_FOUND */
 export async function requireLoggedModel(read: Kysely<Schema>, scope: Scope, id: string): Promise<Selectable<LoggedModelsRow>> {
   const row = await read
     .selectFrom('logged_models')
@@ -205,7 +205,7 @@ async function putParams(write: Write, id: string, params: readonly Tag[]): Prom
     .execute()
 }
 
-/** With everything that belongs to them, in the order given. */
+/** Reads logged models with everything that belongs to them, in the order given. */
 export async function readLoggedModels(read: Kysely<Schema>, rows: readonly Selectable<LoggedModelsRow>[]): Promise<LoggedModel[]> {
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)

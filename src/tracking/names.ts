@@ -31,7 +31,7 @@ export function requireExperimentName(name: string): void {
   requireLength('the name of an experiment', name, LIMITS.experimentNameLength)
 }
 
-/** Names of models that runs log: they become names of folders. */
+/** Names of logged models become names of folders. */
 export function requireLoggedModelName(name: string): void {
   if (name === '' || /[/:.%"']/.test(name))
     refuse(

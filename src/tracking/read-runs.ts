@@ -26,7 +26,7 @@ export interface Dataset {
   readonly profile: string | undefined
 }
 
-/** A dataset that a run used, and what for. */
+/** A dataset that a run used, with the tags of the use. */
 export interface DatasetUse {
   readonly dataset: Dataset
   readonly tags: readonly Tag[]
@@ -47,7 +47,7 @@ export interface Run {
   readonly endTime: number | undefined
   readonly artifactUri: string
   readonly lifecycleStage: LifecycleStage
-  /** Of each metric the latest point. */
+  /** The latest point of each metric. */
   readonly metrics: readonly MetricPoint[]
   readonly params: readonly Tag[]
   readonly tags: readonly Tag[]
@@ -56,10 +56,10 @@ export interface Run {
   readonly outputModels: readonly ModelUse[]
 }
 
-/** How many runs are asked about in one statement: databases limit the number of its values. */
+/** Number of runs read in one statement: databases limit the number of its values. */
 const RUNS_AT_ONCE = 1000
 
-/** With everything that belongs to them, in the order given. */
+/** Reads runs with everything that belongs to them, in the order given. */
 export async function readRuns(read: Kysely<Schema>, rows: readonly Selectable<RunsRow>[]): Promise<Run[]> {
   const runs: Run[] = []
   for (let from = 0; from < rows.length; from += RUNS_AT_ONCE) runs.push(...(await readSome(read, rows.slice(from, from + RUNS_AT_ONCE))))
@@ -114,7 +114,7 @@ async function readSome(read: Kysely<Schema>, rows: readonly Selectable<RunsRow>
   })
 }
 
-/** NaN is no number to a database: the flag says so. */
+/** NaN is no number to a database: the flag `is_nan` stands for it. */
 export function toPoint(row: { key: string; value: number; is_nan: number; timestamp: number; step: number }): MetricPoint {
   return { key: row.key, value: row.is_nan === 1 ? Number.NaN : row.value, timestamp: row.timestamp, step: row.step }
 }

@@ -9,7 +9,7 @@ import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import type { Tag } from '../ledger/tags.ts'
 import type { Dataset, MetricPoint } from './read-runs.ts'
 
-/** A point, and where it belongs beside its run. */
+/** A point of a metric, with the logged model and the dataset that it belongs to. */
 export interface LoggedPoint extends MetricPoint {
   /** The logged model that was measured. */
   readonly modelId?: string | undefined
@@ -28,16 +28,16 @@ export interface NewDatasetUse {
   readonly tags: readonly Tag[]
 }
 
-/** A page of points in the order of time, and where the next begins. */
+/** A page of points in the order of time, and the offset of the next page. */
 export interface History {
   readonly points: readonly MetricPoint[]
   readonly next: number | undefined
 }
 
-/** The largest number that a database keeps: what stands for infinity. */
+/** The largest number that a database keeps, which stands for infinity. */
 const LARGEST = Number.MAX_VALUE
 
-/** What runs log while they go on. */
+/** The data that runs log: metrics, parameters, tags, inputs and outputs. */
 export class RunData {
   readonly #ground: Ground
 
@@ -46,7 +46,7 @@ export class RunData {
   }
 
   /**
-   * Metrics, parameters and tags: all of them or none.
+   * Logs metrics, parameters and tags: all of them or none.
    * @throws SLW_INPUT_INVALID also where a parameter has another value already; SLW_NOT_FOUND
    */
   async log(scope: Scope, runId: string, batch: Batch): Promise<void> {
@@ -66,7 +66,7 @@ export class RunData {
     })
   }
 
-  /** Every point of a metric, from the one at `offset` on; none of a run that is not there. */
+  /** The points of a metric, from the one at `offset` on; none if there is no such run. */
   async history(scope: Scope, runId: string, key: string, { offset = 0, limit }: { offset?: number; limit: number }): Promise<History> {
     const { read } = this.#ground.database
     const mine = read
@@ -90,7 +90,7 @@ export class RunData {
     return { points: rows.slice(0, limit).map(toPoint), next: rows.length > limit ? offset + limit : undefined }
   }
 
-  /** Datasets and logged models that a run used. What it is known to use already stays as it was. */
+  /** Records datasets and logged models that a run used. Uses that are recorded already stay as they are. */
   async logInputs(
     scope: Scope,
     runId: string,
@@ -110,7 +110,7 @@ export class RunData {
     })
   }
 
-  /** Logged models that a run made. */
+  /** Records logged models that a run made. */
   async logOutputs(scope: Scope, runId: string, models: readonly { modelId: string; step: number }[]): Promise<void> {
     await this.#ground.database.write(async (write) => {
       requireActive(await lockRun(write, scope, runId))
@@ -186,7 +186,7 @@ function requireBatch({ metrics, params, tags }: Required<Batch>): void {
     )
 }
 
-/** One that is known stays as it was. @returns its id */
+/** Stores a dataset; one that is stored already stays as it is. @returns its id */
 export async function putDataset(write: Write, { newId }: Pick<Ground, 'newId'>, experimentId: string, dataset: Dataset): Promise<string> {
   const { name, digest, sourceType, source, schema, profile } = dataset
   await write
@@ -255,7 +255,7 @@ export async function putMetrics(write: Write, runId: string, metrics: readonly 
     const other = latest.get(row.key)
     if (other === undefined || isLater(row, other)) latest.set(row.key, row)
   }
-  // The run is locked: nobody else changes its latest points meanwhile.
+  // The run is locked: no other transaction changes its latest points meanwhile.
   const [, present] = await both(
     write,
     (on) =>
@@ -297,7 +297,7 @@ function isLater(a: Omit<StoredPoint, 'key'>, b: Omit<StoredPoint, 'key'>): bool
   return a.value > b.value
 }
 
-/** Points of logged models stand with them, too. */
+/** Stores points that measure logged models with these models, too. */
 async function putModelMetrics(write: Write, runId: string, metrics: readonly LoggedPoint[]): Promise<void> {
   const rows = metrics.flatMap((point) => {
     const { modelId, datasetName, datasetDigest } = point

@@ -28,10 +28,10 @@ export interface RunUpdate {
   readonly name?: string | undefined
 }
 
-/** The tag that is the name of a run. */
+/** The tag that holds the name of a run. */
 export const RUN_NAME_TAG = 'mlflow.runName'
 
-/** Runs: their life. What is logged to them is in {@link RunData}. */
+/** The life cycle of runs. Their logged data is in {@link RunData}. */
 export class Runs {
   readonly #ground: Ground
 
@@ -139,13 +139,13 @@ export class Runs {
   }
 }
 
-/** One that is visible from there, deleted or not. @throws SLW_NOT_FOUND */
+/** Reads a run of the scope's environment, deleted or not. @throws SLW_NOT_FOUND */
 export async function requireRun(read: Kysely<Schema>, scope: Scope, id: string): Promise<Selectable<RunsRow>> {
   const row = await selectRun(read, scope, id).executeTakeFirst()
   return row ?? refuseRun(id)
 }
 
-/** As {@link requireRun}, and nobody else changes it until the transaction ends. */
+/** As {@link requireRun}; the row is locked until the transaction ends. */
 export async function lockRun(write: Write, scope: Scope, id: string): Promise<Selectable<RunsRow>> {
   // An update that changes nothing locks the row in both databases.
   const row = await write
@@ -177,7 +177,7 @@ export function requireActive(row: Selectable<RunsRow>): void {
   throw new SlipwayError('SLW_INPUT_INVALID', `The run ${row.id} must be in the 'active' state. Current state is ${row.lifecycle_stage}.`)
 }
 
-/** The tag of the name renames the run. */
+/** Sets tags of a run; the tag of the name renames it. */
 export async function setTags(write: Write, id: string, tags: readonly Tag[]): Promise<void> {
   await putTags(write, id, tags)
   const name = tags.findLast(({ key }) => key === RUN_NAME_TAG)?.value

@@ -1,7 +1,10 @@
 import type { EventKind } from '../ledger/events.ts'
 import type { Table } from '../storage/sql/schema.ts'
 
-/** The tables of experiments and runs, as Kysely sees them; the migrations say what is in them. Times are UTC epoch milliseconds, flags 0 or 1. */
+/**
+ * The tables of experiments and runs, as Kysely sees them; the migrations describe their contents. Times are UTC epoch milliseconds,
+ * flags 0 or 1.
+ */
 export interface TrackingTables {
   experiments: ExperimentsRow
   experiment_tags: ExperimentTagsRow
@@ -31,7 +34,7 @@ declare module '../ledger/events.ts' {
   }
 }
 
-/** What is told of changes of these. */
+/** Kinds of events about changes of these tables. */
 export const TRACKING_EVENTS: readonly EventKind[] = ['experiment', 'run', 'logged_model']
 
 export const TRACKING_TABLES: readonly Table[] = [

@@ -12,7 +12,7 @@ export async function purgeTracking(ground: Ground): Promise<{ experiments: numb
 }
 
 async function purgeExperiments(write: Write, before: number): Promise<number> {
-  // The one that is there from the start has a number that nobody else gets, so its row stays.
+  // The row of the experiment that exists from the start stays, as no other experiment gets its number.
   const experiments = await write
     .selectFrom('experiments')
     .select('id')
