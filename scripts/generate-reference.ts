@@ -115,8 +115,8 @@ function registryApi(): string {
   return `${GENERATED}# The API of the registry
 
 Below \`/api/v1\`; \`/env/NAME/api/v1\` is that of another environment. A running control plane describes it with every schema at \`/api/v1/openapi.json\`. Lists come in pages (\`limit\`,
-\`pageToken\`) with the number of all; \`filter\` and \`orderBy\` are in MLflow's language. Answers carry an ETag, which changes take as \`If-Match\` (412 where somebody was faster); a POST with an
-\`Idempotency-Key\` is done once; \`Slipway-Reason\` goes into the record. Errors are [problem+json](https://www.rfc-editor.org/rfc/rfc9457) with a code of [errors](errors.md).
+\`pageToken\`) with the number of all; \`filter\` and \`orderBy\` are in MLflow's language. Answers carry an ETag, which changes take as \`If-Match\` (412 where somebody was faster); a change with an
+\`Idempotency-Key\` is executed once, another request under the same key is refused (422), and a secret is told again only to the credentials that got it first; what can be read by itself has \`/watch\` beside it (server-sent events); \`Slipway-Reason\` goes into the record. Errors are [problem+json](https://www.rfc-editor.org/rfc/rfc9457) with a code of [errors](errors.md).
 
 ${sections.join('\n')}`
 }

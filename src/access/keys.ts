@@ -1,14 +1,19 @@
 /** Access control: keys, people, their roles and sessions, and calls that were refused. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
+import { etagOf, requireSeen } from '../ledger/etag.ts'
+import { record } from '../ledger/events.ts'
 import type { Grant } from '../contract/roles.ts'
-import type { Selectable } from 'kysely'
+import type { Kysely, Selectable } from 'kysely'
+import type { Change } from '../ledger/events.ts'
+import type { Schema } from '../storage/sql/schema.ts'
 import type { ApiKeysRow } from './tables.ts'
-import type { Ground, Scope } from '../ledger/scope.ts'
+import type { Ground, Scope, Write } from '../ledger/scope.ts'
 
 /** Metadata of a key; never the key itself. */
 export interface KeyInfo {
   readonly id: string
+  readonly etag: string
   readonly name: string
   /** First part of the key, by which keys are told apart. */
   readonly prefix: string
@@ -42,6 +47,12 @@ export interface NewKey {
   readonly personId?: string | undefined
 }
 
+/** A new key, and its description. */
+export interface MadeKey {
+  readonly key: string
+  readonly info: KeyInfo
+}
+
 const PREFIX_BYTES = 5
 const SECRET_BYTES = 24
 /** Shortest time between two updates of the last use of a key. */
@@ -60,12 +71,19 @@ export class Keys {
     this.#ground = ground
   }
 
-  /** The key itself is returned here and never again. */
-  async create(
-    scope: Scope,
-    { name, scopes, expiresAt, environments, models, personId }: NewKey,
-  ): Promise<{ readonly key: string; readonly info: KeyInfo }> {
-    const { database, clock, newId } = this.#ground
+  /** Makes a key, which is only in the answer. */
+  async create(scope: Scope, wanted: NewKey): Promise<MadeKey> {
+    const made = await this.#ground.database.write(async (write) => {
+      const inserted = await this.#insert(write, scope, wanted)
+      await this.#record(write, scope, { name: wanted.name, action: 'created', after: toldOf(inserted.info) })
+      return inserted
+    })
+    this.#made = true
+    return made
+  }
+
+  async #insert(write: Write, scope: Scope, { name, scopes, expiresAt, environments, models, personId }: NewKey): Promise<MadeKey> {
+    const { clock, newId } = this.#ground
     const prefix = `slw_${randomBytes(PREFIX_BYTES).toString('hex')}`
     const key = `${prefix}_${randomBytes(SECRET_BYTES).toString('base64url')}`
     const row: ApiKeysRow = {
@@ -83,54 +101,84 @@ export class Keys {
       person_id: personId ?? null,
       models: models === undefined ? null : JSON.stringify(models),
     }
-    await database.write(async (write) => {
-      await write.insertInto('api_keys').values(row).execute()
-    })
-    this.#made = true
+    await write.insertInto('api_keys').values(row).execute()
     return { key, info: infoOf(row) }
   }
 
-  /**
-   * A key with the same name and scopes; the old one ends after `overlapMs`, if not before.
-   * @throws SLW_NOT_FOUND for a key that is not in force
-   */
-  async rotate(scope: Scope, id: string, overlapMs: number): Promise<{ readonly key: string; readonly info: KeyInfo }> {
-    const { database, clock } = this.#ground
-    const now = clock.epochMs()
-    const old = await this.get(id)
-    if (old === undefined || old.revokedAt !== undefined || (old.expiresAt ?? Infinity) <= now)
-      throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
-    const { name, scopes, environments, models } = old
-    if (old.personId !== undefined) throw new SlipwayError('SLW_CONFLICT', `the token "${name}" is of a person, who makes the next one`)
-    // The successor of a key that expires has the same lifetime.
-    const life = old.expiresAt === undefined ? undefined : now + (old.expiresAt - old.createdAt)
-    const made = await this.create(scope, { name, scopes, environments, models, expiresAt: life })
-    const expiresAt = Math.min(old.expiresAt ?? Number.MAX_SAFE_INTEGER, now + overlapMs)
-    await database.write((write) => write.updateTable('api_keys').set({ expires_at: expiresAt }).where('id', '=', id).execute())
-    return made
+  async #record(write: Write, scope: Scope, change: Omit<Change, 'kind'>): Promise<void> {
+    await record(write, scope, this.#ground.clock.epochMs(), { kind: 'key', ...change })
   }
 
-  /** A key for a server that follows, which expires after a day. @param instead the key that it replaces, which expires soon after */
-  async ofServer(scope: Scope, server: string, instead?: string): Promise<{ key: string; expiresAt: number; environment: string }> {
+  /**
+   * Makes a key with the same name and scopes; the old one ends after `overlapMs`, if not before.
+   * @throws SLW_NOT_FOUND for a key that is not in force; SLW_PRECONDITION_FAILED
+   */
+  async rotate(scope: Scope, id: string, overlapMs: number): Promise<MadeKey> {
+    const now = this.#ground.clock.epochMs()
+    return await this.#ground.database.write(async (write) => {
+      const old = await keyIn(write, id)
+      if (old === undefined || old.revokedAt !== undefined || (old.expiresAt ?? Infinity) <= now)
+        throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
+      requireSeen(scope, `key "${old.name}"`, old.etag)
+      const { name, scopes, environments, models } = old
+      if (old.personId !== undefined) throw new SlipwayError('SLW_CONFLICT', `the token "${name}" is of a person, who makes the next one`)
+      // The successor of a key that expires lives as long as that one did.
+      const life = old.expiresAt === undefined ? undefined : now + (old.expiresAt - old.createdAt)
+      const made = await this.#insert(write, scope, { name, scopes, environments, models, expiresAt: life })
+      const expiresAt = Math.min(old.expiresAt ?? Number.MAX_SAFE_INTEGER, now + overlapMs)
+      await write.updateTable('api_keys').set({ expires_at: expiresAt }).where('id', '=', id).execute()
+      await this.#record(write, scope, { name, action: 'rotated', before: { id, expiresAt }, after: toldOf(made.info) })
+      return made
+    })
+  }
+
+  /**
+   * Makes a key for a server that follows, valid for a day.
+   * @param options.instead the id of the key that it replaces, which ends soon after; `all`: earlier keys of the server end at once
+   */
+  async ofServer(
+    scope: Scope,
+    server: string,
+    { instead }: { readonly instead: string },
+  ): Promise<{ key: string; expiresAt: number; environment: string }> {
     const { database, clock } = this.#ground
-    const expiresAt = clock.epochMs() + SERVER_KEY_MS
-    const { key } = await this.create(scope, { name: `server ${server}`, scopes: ['follow'], expiresAt, environments: [scope.environment] })
-    if (instead !== undefined)
-      await database.write((write) =>
-        write
-          .updateTable('api_keys')
-          .set({ expires_at: clock.epochMs() + SERVER_OVERLAP_MS })
-          .where('id', '=', instead)
-          .where('scopes', '=', JSON.stringify(['follow']))
-          .execute(),
-      )
-    return { key, expiresAt, environment: scope.environment }
+    const now = clock.epochMs()
+    const expiresAt = now + SERVER_KEY_MS
+    const { environment } = scope
+    const made = await database.write(async (write) => {
+      const inserted = await this.#insert(write, scope, {
+        name: `server ${server}`,
+        scopes: ['follow'],
+        expiresAt,
+        environments: [environment],
+      })
+      const replaced = await write
+        .updateTable('api_keys')
+        .set(instead === 'all' ? { revoked_at: now } : { expires_at: now + SERVER_OVERLAP_MS })
+        .where('scopes', '=', JSON.stringify(['follow']))
+        .where('revoked_at', 'is', null)
+        .where('id', '!=', inserted.info.id)
+        .$if(instead === 'all', (all) =>
+          all
+            .where('name', '=', inserted.info.name)
+            .where('environments', '=', JSON.stringify([environment]))
+            .where('expires_at', '>', now),
+        )
+        .$if(instead !== 'all', (all) => all.where('id', '=', instead))
+        .returning('id')
+        .execute()
+      const action = instead === 'all' ? 'created' : 'rotated'
+      const before = replaced.length === 0 ? {} : { before: { ids: replaced.map(({ id }) => id) } }
+      await this.#record(write, scope, { name: inserted.info.name, action, ...before, after: toldOf(inserted.info) })
+      return inserted
+    })
+    this.#made = true
+    return { key: made.key, expiresAt, environment }
   }
 
   /** Undefined for an unknown id. */
   async get(id: string): Promise<KeyInfo | undefined> {
-    const row = await this.#ground.database.read.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst()
-    return row === undefined ? undefined : infoOf(row)
+    return await keyIn(this.#ground.database.read, id)
   }
 
   async list(): Promise<KeyInfo[]> {
@@ -151,29 +199,27 @@ export class Keys {
     return this.#made
   }
 
-  /** @throws SLW_NOT_FOUND */
-  async revoke(id: string): Promise<void> {
+  /** @throws SLW_NOT_FOUND, SLW_PRECONDITION_FAILED */
+  async revoke(scope: Scope, id: string): Promise<void> {
     const { database, clock } = this.#ground
-    const ended = await database.write(async (write) => {
-      const row = await write
-        .updateTable('api_keys')
-        .set({ revoked_at: clock.epochMs() })
-        .where('id', '=', id)
-        .where('revoked_at', 'is', null)
-        .returning(['name', 'scopes'])
-        .executeTakeFirst()
-      // Other keys of the same server are revoked with it.
-      if (row?.scopes === JSON.stringify(['follow']))
+    const revoked = { revoked_at: clock.epochMs() }
+    await database.write(async (write) => {
+      const key = await keyIn(write, id)
+      if (key === undefined || key.revokedAt !== undefined) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
+      requireSeen(scope, `key "${key.name}"`, key.etag)
+      await write.updateTable('api_keys').set(revoked).where('id', '=', id).execute()
+      // The keys that a server got in place of this one end with it.
+      const scopes = JSON.stringify(key.scopes)
+      if (scopes === JSON.stringify(['follow']))
         await write
           .updateTable('api_keys')
-          .set({ revoked_at: clock.epochMs() })
-          .where('name', '=', row.name)
-          .where('scopes', '=', row.scopes)
+          .set(revoked)
+          .where('name', '=', key.name)
+          .where('scopes', '=', scopes)
           .where('revoked_at', 'is', null)
           .execute()
-      return row
+      await this.#record(write, scope, { name: key.name, action: 'revoked', before: toldOf(key) })
     })
-    if (ended === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no key in force has the id ${id}`)
   }
 
   /** Metadata of a key; undefined for one that is unknown, expired or revoked. */
@@ -205,13 +251,25 @@ export function grantsOf({ scopes, environments, models }: Pick<KeyInfo, 'scopes
   }))
 }
 
+async function keyIn(read: Kysely<Schema>, id: string): Promise<KeyInfo | undefined> {
+  const row = await read.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst()
+  return row === undefined ? undefined : infoOf(row)
+}
+
+/** What events tell of a key. */
+function toldOf({ id, scopes, environments, models, expiresAt, personId }: KeyInfo): object {
+  return { id, scopes, environments, models, expiresAt, personId }
+}
+
 function digestOf(key: string): Buffer {
   return createHash('sha256').update(key).digest()
 }
 
 function infoOf(row: Selectable<ApiKeysRow>): KeyInfo {
+  const { last_used_at: _lastUsedAt, ...changed } = row
   return {
     id: row.id,
+    etag: etagOf(changed),
     name: row.name,
     prefix: row.prefix,
     scopes: JSON.parse(row.scopes) as string[],

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
+import { etagOf, requireSeen } from '../ledger/etag.ts'
 import { record } from '../ledger/events.ts'
 import type { Selectable } from 'kysely'
 import type { Grant, Role } from '../contract/roles.ts'
@@ -32,6 +33,7 @@ export interface RoleSubject {
 
 export interface RoleBinding extends RoleSubject {
   readonly id: string
+  readonly etag: string
   readonly role: Role
   readonly environment: string | undefined
   readonly model: string | undefined
@@ -161,6 +163,7 @@ export class People {
     await database.write(async (write) => {
       const row = await write.deleteFrom('role_bindings').where('id', '=', id).returningAll().executeTakeFirst()
       if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no role has the id ${id}`)
+      requireSeen(scope, `role ${id}`, etagOf(row))
       const { subject_kind: kind, subject, role, environment, model } = row
       await record(write, scope, clock.epochMs(), {
         kind: 'role',
@@ -260,6 +263,7 @@ function toPerson(row: Selectable<PeopleRow>): Person {
 
 function toBinding(row: Selectable<RoleBindingsRow>): RoleBinding {
   return {
+    etag: etagOf(row),
     id: row.id,
     kind: row.subject_kind as RoleBinding['kind'],
     name: row.subject,

@@ -91,9 +91,19 @@ export class Refusals {
   }
 
   /** The newest first. */
-  async list(limit: number): Promise<RefusalCount[]> {
+  async list({
+    limit,
+    skipped = 0,
+  }: {
+    readonly limit: number
+    readonly skipped?: number
+  }): Promise<{ refusals: RefusalCount[]; total: number }> {
     await this.flush()
-    return await this.#database.read.selectFrom('refusals').selectAll().orderBy('minute', 'desc').limit(limit).execute()
+    const all = this.#database.read.selectFrom('refusals')
+    const columns = ['minute', 'caller', 'address', 'route', 'environment', 'code'] as const
+    const refusals = await all.selectAll().orderBy(columns[0], 'desc').orderBy(columns.slice(1)).limit(limit).offset(skipped).execute()
+    const { total } = await all.select((count) => count.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
+    return { refusals, total }
   }
 
   async sweep(): Promise<void> {

@@ -75,10 +75,10 @@ export function authRoutes(services: AuthServices): FastifyPluginAsync {
     })
     app.post('/logout', async (request, reply) => {
       const value = sessionCookie(request.headers.cookie, secure)
-      const { keyId, personId } = await access.identityOf(request)
+      const { name, keyId, personId } = await access.identityOf(request)
       if (value !== undefined) await people.endSession(value)
       // The token of a person that was sent, such as one of `slipway login`, is revoked too; keys of machines are not.
-      if (keyId !== undefined && personId !== undefined) await keys.revoke(keyId)
+      if (keyId !== undefined && personId !== undefined) await keys.revoke({ environment: DEFAULT_ENVIRONMENT, actor: name }, keyId)
       return reply
         .header('set-cookie', cookie(sessionCookieName(secure), '', 0))
         .code(204)

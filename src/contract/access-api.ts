@@ -7,8 +7,11 @@ import { oneOf } from './schema.ts'
 const closed = { additionalProperties: false } as const
 const Optional = Type.Optional
 
+const Etag = Type.String({ description: 'For If-Match.' })
+
 export const EnvironmentAnswer = Type.Object({
   name: Type.String(),
+  etag: Etag,
   description: Optional(Type.String()),
   createdBy: Type.String(),
   createdAt: Type.Integer(),
@@ -25,6 +28,7 @@ export const NewEnvironmentBody = Type.Object(
 
 export const RoleAnswer = Type.Object({
   id: Type.String(),
+  etag: Etag,
   kind: oneOf(['user', 'group']),
   name: Type.String(),
   role: oneOf(ROLES),

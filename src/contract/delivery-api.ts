@@ -140,7 +140,11 @@ export const ServerAnswer = Type.Object({
 export type ServerAnswer = Static<typeof ServerAnswer>
 
 export const JoinBody = Type.Object(
-  { server: Type.String({ minLength: 1, maxLength: 250, description: 'The name of the server.' }) },
+  {
+    server: Type.String({ minLength: 1, maxLength: 250, description: 'The name of the server.' }),
+    bootId: Optional(Type.String({ maxLength: 100, description: 'Of this process, as in its reports.' })),
+    again: Optional(Type.Boolean({ description: 'The process had joined before, and its key was refused since. Default: no.' })),
+  },
   { additionalProperties: false },
 )
 export const JoinAnswer = Type.Object({

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
+import type { Issue } from '../core/errors.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'
 
@@ -107,36 +108,6 @@ const Labels = Type.Record(Type.String({ maxLength: 316 }), Type.String({ maxLen
   description: 'For selecting and grouping.',
 })
 
-/**
- * An endpoint: the stable address that clients call, as people declare it, in the Kubernetes shape. Fields that only the control plane sets
- * (`generation`, `status`, ...) may stand in a document, so that an exported document can be applied, and are not read.
- */
-export const EndpointDocument = Type.Object(
-  {
-    apiVersion: Type.Literal(API_VERSION),
-    kind: Type.Literal('Endpoint'),
-    metadata: Type.Object(
-      {
-        name: EndpointName,
-        environment: Type.Optional(Type.String({ description: 'Default: the one that is asked.' })),
-        labels: Type.Optional(Labels),
-        generation: Type.Optional(Type.Integer({ description: 'Grows with every change of the spec.' })),
-        revision: Type.Optional(Type.Integer()),
-        resourceVersion: Type.Optional(Type.String()),
-        createdAt: Type.Optional(Type.Integer()),
-        updatedAt: Type.Optional(Type.Integer()),
-        managedBy: Type.Optional(Type.Unknown()),
-      },
-      closed,
-    ),
-    spec: EndpointSpec,
-    status: Type.Optional(Type.Unknown()),
-    actions: Type.Optional(Type.Unknown()),
-  },
-  { ...closed, description: 'An endpoint, as people declare it.' },
-)
-export type EndpointDocument = Static<typeof EndpointDocument>
-
 /** Manager of an endpoint: a file that is applied, a pipeline, a person, or slipway itself. */
 export const ManagedBy = Type.Object(
   {
@@ -149,6 +120,41 @@ export const ManagedBy = Type.Object(
   closed,
 )
 export type ManagedBy = Static<typeof ManagedBy>
+
+/**
+ * An endpoint: the stable address that clients call, as people declare it, in the Kubernetes shape. Fields that only the control plane sets
+ * (`generation`, `status`, ...) may stand in a document, so that a document that was read can be applied, and are not read.
+ */
+export const EndpointDocument = Type.Object(
+  {
+    apiVersion: Type.Literal(API_VERSION),
+    kind: Type.Literal('Endpoint'),
+    metadata: Type.Object(
+      {
+        name: EndpointName,
+        environment: Type.Optional(Type.String({ description: 'Default: the one that is asked.' })),
+        labels: Type.Optional(Labels),
+        generation: Type.Optional(Type.Integer({ description: 'Grows with every change of the spec.' })),
+        revision: Type.Optional(Type.Integer()),
+        resourceVersion: Type.Optional(
+          Type.String({
+            pattern: '^[0-9]{1,15}$',
+            description: 'As it was read: if the endpoint has changed since, the document is refused. Default: not compared.',
+          }),
+        ),
+        createdAt: Type.Optional(Type.Integer()),
+        updatedAt: Type.Optional(Type.Integer()),
+        managedBy: Type.Optional(ManagedBy),
+      },
+      closed,
+    ),
+    spec: EndpointSpec,
+    status: Type.Optional(Type.Unknown()),
+    actions: Type.Optional(Type.Unknown()),
+  },
+  { ...closed, description: 'An endpoint, as people declare it.' },
+)
+export type EndpointDocument = Static<typeof EndpointDocument>
 
 /** The parsed `model` of a variant. */
 export type ModelReference = { readonly model: string; readonly alias: string } | { readonly model: string; readonly version: number }
@@ -188,4 +194,22 @@ export function resolveSpec(spec: EndpointSpec): ResolvedSpec {
     replicas: overlay.replicas ?? spec.replicas ?? 1,
     autoscaling: overlay.autoscaling ?? spec.autoscaling,
   }
+}
+
+/** Contradictions in a spec, whatever its target, its overlays included. */
+export function contradictionsIn({ autoscaling, replicas, overlays = {} }: EndpointSpec): Issue[] {
+  const places = [
+    { path: 'spec', autoscaling, replicas },
+    ...Object.entries(overlays).map(([name, overlay]) => ({ path: `spec.overlays.${name}`, ...overlay })),
+  ]
+  return places.flatMap(({ path, autoscaling: scale, replicas: count }) => {
+    if (scale === undefined) return []
+    const { minReplicas, maxReplicas } = scale
+    const found: Issue[] = []
+    if (minReplicas > maxReplicas)
+      found.push({ path: `${path}.autoscaling`, message: `minReplicas ${minReplicas} is more than maxReplicas ${maxReplicas}` })
+    if (count !== undefined && (count < minReplicas || count > maxReplicas))
+      found.push({ path: `${path}.replicas`, message: `${count} is outside of minReplicas ${minReplicas} to maxReplicas ${maxReplicas}` })
+    return found
+  })
 }

@@ -93,7 +93,11 @@ export const AnswerSpec = Type.Object(
       Type.String({ description: 'Ranking: the input that holds the item ids. Default: items are numbered from 0, or named by labels.' }),
     ),
     topK: Type.Optional(
-      Type.Integer({ minimum: 1, description: 'How many classes or items an answer lists. Default: all classes, 10 items.' }),
+      Type.Integer({
+        minimum: 1,
+        description:
+          'How many classes or items an answer lists. Classes are then also listed as `top`, the likeliest first, with `label` and `probability`. Default: all classes, 10 items.',
+      }),
     ),
   },
   { additionalProperties: false },

@@ -222,8 +222,11 @@ export const TrashAnswer = Type.Object({
 })
 export type TrashAnswer = Static<typeof TrashAnswer>
 
+const Etag = Type.String({ description: 'For If-Match.' })
+
 export const SignerAnswer = Type.Object({
   id: Type.String(),
+  etag: Etag,
   name: Type.String(),
   kind: oneOf(['key', 'certificate']),
   pem: Type.String(),
@@ -243,6 +246,7 @@ export type SignatureAnswer = Static<typeof SignatureAnswer>
 
 export const WebhookAnswer = Type.Object({
   id: Type.String(),
+  etag: Etag,
   name: Type.String(),
   url: Type.String(),
   description: Optional(Type.String()),
@@ -301,6 +305,7 @@ export type WebhookDeliveryAnswer = Static<typeof WebhookDeliveryAnswer>
 
 export const KeyAnswer = Type.Object({
   id: Type.String(),
+  etag: Etag,
   name: Type.String(),
   prefix: Type.String({ description: 'What it begins with.' }),
   scopes: Type.Array(Type.String()),

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { sql } from 'kysely'
-import { modelReference, modelsOf, resolveSpec } from '../contract/endpoint.ts'
+import { modelReference, modelsOf, resolveSpec, contradictionsIn } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { moveAlias } from '../models/aliases.ts'
@@ -14,6 +14,7 @@ import { judge, lockModels, resolveVariants } from './resolve.ts'
 import { everServed, makeRevision, recordRevision, revisionOf, toRevision } from './revisions.ts'
 import { atOnce } from './strategy.ts'
 import { unsupported } from './targets.ts'
+import type { ErrorCode, Issue } from '../core/errors.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { AliasRights } from '../models/aliases.ts'
@@ -117,18 +118,23 @@ export class Endpoints {
     return new Map(rows.map((row) => [row.name, managerOf(row)]))
   }
 
-  /** The revisions of an endpoint, the newest first. @throws SLW_NOT_FOUND */
-  async revisions(scope: Scope, name: string, limit = 100): Promise<Revision[]> {
+  /** A page of the revisions of an endpoint, the newest first, and how many there are. @param page.before the last number of the page before. @throws SLW_NOT_FOUND */
+  async revisions(
+    scope: Scope,
+    name: string,
+    { limit, before }: { readonly limit: number; readonly before?: number | undefined },
+  ): Promise<{ revisions: Revision[]; total: number }> {
     const { read } = this.#ground.database
     const { id } = await requireEndpoint(read, scope, name)
-    const rows = await read
-      .selectFrom('revisions')
+    const all = read.selectFrom('revisions').where('endpoint_id', '=', id)
+    const rows = await all
       .selectAll()
-      .where('endpoint_id', '=', id)
+      .$if(before !== undefined, (some) => some.where('number', '<', before!))
       .orderBy('number', 'desc')
       .limit(limit)
       .execute()
-    return rows.map(toRevision)
+    const { total } = await all.select((columns) => columns.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
+    return { revisions: rows.map(toRevision), total }
   }
 
   /** The models of all revisions of an endpoint; none if there is no such endpoint. */
@@ -146,9 +152,8 @@ export class Endpoints {
    */
   async apply(scope: Scope, declared: Declaration, options: ApplyOptions = {}): Promise<AppliedEndpoint> {
     const resolved = resolveSpec(declared.spec)
-    const issues = unsupported(declared.spec, resolved)
-    if (issues.length > 0)
-      throw new SlipwayError('SLW_NOT_IMPLEMENTED', issues.map(({ path, message }) => `${path}: ${message}`).join('; '), { issues })
+    refuse('SLW_INPUT_INVALID', contradictionsIn(declared.spec))
+    refuse('SLW_NOT_IMPLEMENTED', unsupported(declared.spec, resolved))
     const attempt = (): Promise<AppliedEndpoint> =>
       this.#write(options.dryRun === true, async (write) => {
         await lockModels(write, scope, modelsOf(resolved))
@@ -574,4 +579,8 @@ async function requireThere(write: Write, { number, variants }: Revision): Promi
 
 function sorted(labels: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+function refuse(code: ErrorCode, issues: readonly Issue[]): void {
+  if (issues.length > 0) throw new SlipwayError(code, issues.map(({ path, message }) => `${path}: ${message}`).join('; '), { issues })
 }

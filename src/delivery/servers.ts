@@ -1,4 +1,6 @@
+import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
+import { record } from '../ledger/events.ts'
 import { KEPT_REVISIONS } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ServerReport, VersionCondition } from '../contract/followed-state.ts'
@@ -39,6 +41,8 @@ const FORGET_MS = 7 * 24 * 3600 * 1000
 /** Retention of the history of reports. */
 const HISTORY_MS = 90 * 24 * 3600 * 1000
 
+/** Time until a server that has joined reports. */
+const JOINED_MS = 50_000
 /** Servers that follow endpoints, and their reports. */
 export class Servers {
   readonly #ground: Ground
@@ -118,6 +122,49 @@ export class Servers {
           .where('server', '=', name)
           .where('endpoint_id', 'in', gone)
           .execute()
+    })
+  }
+
+  /**
+   * A server process joins under a name. It takes the place of another process of that name, which is told so when it asks again.
+   * @param again whether the process had joined before and its key was refused since
+   * @throws SLW_CONFLICT for a process whose place another one has taken, while that one reports
+   */
+  async join(scope: Scope, name: string, { bootId, again }: { readonly bootId: string; readonly again: boolean }): Promise<void> {
+    const { database, clock } = this.#ground
+    const at = clock.epochMs()
+    await database.write(async (write) => {
+      const row = await write
+        .selectFrom('servers')
+        .select(['boot_id', 'expires_at'])
+        .where('environment', '=', scope.environment)
+        .where('name', '=', name)
+        .executeTakeFirst()
+      const other = row !== undefined && row.expires_at > at && row.boot_id !== bootId
+      if (other && again)
+        throw new SlipwayError(
+          'SLW_CONFLICT',
+          `another server has joined as "${name}" and taken the place of this one: stop one of them, or give it another --server-name`,
+          { retryAfterMs: row.expires_at - at },
+        )
+      const joined = { boot_id: bootId, last_seen_at: at, expires_at: at + JOINED_MS, key_id: null }
+      await write
+        .insertInto('servers')
+        .values({
+          environment: scope.environment,
+          name,
+          ...joined,
+          release: '',
+          url: null,
+          stale_seconds: 0,
+          clock_skew_ms: 0,
+          message: null,
+          first_seen_at: at,
+        })
+        .onConflict((conflict) => conflict.columns(['environment', 'name']).doUpdateSet(joined))
+        .execute()
+      const before = other ? { before: { bootId: row.boot_id } } : {}
+      await record(write, scope, at, { kind: 'server', name, action: other ? 'replaced' : 'joined', ...before, after: { bootId } })
     })
   }
 

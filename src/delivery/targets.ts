@@ -1,7 +1,7 @@
 /** The targets that this release can run endpoints on. A new one is a file and a line here. */
 import { resolveSpec } from '../contract/endpoint.ts'
 import { localTarget } from './local-target.ts'
-import type { EndpointSpec, ResolvedSpec } from '../contract/endpoint.ts'
+import type { EndpointSpec, ResolvedSpec, Target } from '../contract/endpoint.ts'
 import type { Issue } from '../core/errors.ts'
 import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { TargetPort } from './target-port.ts'
@@ -24,7 +24,14 @@ export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[]
   const [first] = variants
   if (variants.length === 1 && first!.weight !== 100)
     note('variants[0].weight', `${first!.weight}: the only variant has all the traffic, 100`)
-  return [...issues, ...(target?.issues(spec, resolved) ?? [])]
+  return [...issues, ...(target?.issues(spec, resolved) ?? []), ...otherTargets(spec, name)]
+}
+
+/** What the targets of the other overlays would refuse, so that a document is refused when it is written, not when its target changes. */
+function otherTargets(spec: EndpointSpec, used: string): Issue[] {
+  return Object.keys(spec.overlays ?? {})
+    .filter((name) => name !== used)
+    .flatMap((name) => targetOf(name)?.issues(spec, resolveSpec({ ...spec, target: name as Target })) ?? [])
 }
 
 /** Changes that a declaration makes at its target. */

@@ -12,6 +12,7 @@ import type { ServerReport } from '../contract/followed-state.ts'
 import { writeWindow } from '../contract/observation-window.ts'
 import type { ObservationWindow } from '../contract/observation-window.ts'
 import type { Credentials } from './credentials.ts'
+import type { Joining, OwnKey } from './credentials.ts'
 import type { ControlPlaneAddress, Selection } from './types.ts'
 
 /** Time of silence after which an answer counts as failed. */
@@ -111,11 +112,19 @@ export class ControlPlaneClient implements Disposable {
     })
   }
 
-  /** Obtains a server's own key. @param key a join token, or the key that is to be replaced */
-  async join(server: string, key: string, replaces: boolean): Promise<{ readonly key: string; readonly expiresAt: number }> {
-    const path = replaces ? `/servers/${encodeURIComponent(server)}/key` : '/servers/join'
-    const { body } = await this.#ask(path, { method: 'POST', body: replaces ? {} : { server }, key })
-    return JSON.parse(body.toString('utf8')) as { key: string; expiresAt: number }
+  /** Obtains a server's own key with a join token. @param again whether this process had joined before */
+  async join(server: string, token: string, { bootId, again }: Joining): Promise<OwnKey> {
+    return await this.#ownKey('/servers/join', token, { server, bootId, again })
+  }
+
+  /** Replaces a server's own key. */
+  async rotate(server: string, key: string): Promise<OwnKey> {
+    return await this.#ownKey(`/servers/${encodeURIComponent(server)}/key`, key, {})
+  }
+
+  async #ownKey(path: string, key: string, asked: object): Promise<OwnKey> {
+    const { body } = await this.#ask(path, { method: 'POST', body: asked, key })
+    return JSON.parse(body.toString('utf8')) as OwnKey
   }
 
   #checked<T extends TSchema>(schema: T, { body }: Answered, what: string): Static<T> {

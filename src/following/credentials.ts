@@ -14,15 +14,34 @@ interface Kept {
   readonly replaceAt: number
 }
 
+/** A server's own key. */
+export interface OwnKey {
+  readonly key: string
+  /** UTC epoch milliseconds, by the clock of the control plane. */
+  readonly expiresAt: number
+}
+
+/** The process that joins. */
+export interface Joining {
+  /** Of this process: another one after each start. */
+  readonly bootId: string
+  /** Whether it had joined before, and its key was refused since. */
+  readonly again: boolean
+}
+
 /** Exchanges a join token, or a key that is to be replaced, for a new key. */
 export interface Joins {
-  join(server: string, key: string, replaces: boolean): Promise<{ readonly key: string; readonly expiresAt: number }>
+  join(server: string, token: string, joining: Joining): Promise<OwnKey>
+  rotate(server: string, key: string): Promise<OwnKey>
 }
 
 export interface CredentialsOptions {
   readonly address: ControlPlaneAddress
   readonly client: Joins
   readonly server: string
+  readonly bootId: string
+  /** Whether joining may take the place of another process of the same name. Default: yes, the one that was started last is meant. */
+  readonly takesPlace?: boolean
   /** Folder of the local store, where the key is kept, readable by its owner alone. */
   readonly folder: string
   readonly clock: Clock
@@ -38,6 +57,8 @@ export class Credentials {
   readonly #turns = new Turns()
   #kept: Kept | undefined
   #read = false
+  /** Whether this process has obtained a key by joining. */
+  #joined = false
 
   constructor(options: CredentialsOptions) {
     this.#options = options
@@ -60,7 +81,7 @@ export class Credentials {
     if (kept !== undefined && clock.epochMs() < kept.replaceAt) return kept.key
     if (kept !== undefined) {
       try {
-        return await this.#keep(await client.join(server, kept.key, true))
+        return await this.#keep(await client.rotate(server, kept.key))
       } catch (error) {
         // The old key is still valid for a while, unless it was revoked.
         if (!(error instanceof SlipwayError) || error.code !== 'SLW_UNAUTHENTICATED') return kept.key
@@ -68,7 +89,11 @@ export class Credentials {
     }
     const token = await this.#options.address.joinToken?.()
     if (token === undefined) return undefined
-    return await this.#keep(await client.join(server, token, false))
+    const key = await this.#keep(
+      await client.join(server, token, { bootId: this.#options.bootId, again: this.#joined || this.#options.takesPlace === false }),
+    )
+    this.#joined = true
+    return key
   }
 
   /** Drops a key that the control plane refused: the next one is obtained with the join token. */

@@ -1,4 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
+import { etagOf, requireSeen } from './etag.ts'
 import { record } from './events.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import type { Kysely } from 'kysely'
@@ -8,6 +9,7 @@ import type { Ground, Scope } from './scope.ts'
 /** A namespace with models, aliases, endpoints, policies and roles of its own. */
 export interface Environment {
   readonly name: string
+  readonly etag: string
   readonly description: string | undefined
   readonly createdBy: string
   readonly createdAt: number
@@ -53,6 +55,7 @@ export class Environments {
     const rows = await this.#ground.database.read.selectFrom('environments').selectAll().orderBy('created_at').execute()
     return rows.map((row) => ({
       name: row.name,
+      etag: etagOf(row),
       description: row.description ?? undefined,
       createdBy: row.created_by,
       createdAt: row.created_at,
@@ -110,9 +113,15 @@ export class Environments {
         const found = await guest.occupied?.(write, name)
         if (found !== undefined) throw new SlipwayError('SLW_CONFLICT', `environment "${name}" still has ${found}: delete them first`)
       }
-      const { numDeletedRows } = await write.deleteFrom('environments').where('name', '=', name).executeTakeFirst()
-      if (numDeletedRows === 0n) throw new SlipwayError('SLW_NOT_FOUND', `there is no environment "${name}"`)
-      await record(write, { ...scope, environment: name }, at, { kind: 'environment', name, action: 'deleted' })
+      const row = await write.deleteFrom('environments').where('name', '=', name).returningAll().executeTakeFirst()
+      if (row === undefined) throw new SlipwayError('SLW_NOT_FOUND', `there is no environment "${name}"`)
+      requireSeen(scope, `environment "${name}"`, etagOf(row))
+      await record(write, { ...scope, environment: name }, at, {
+        kind: 'environment',
+        name,
+        action: 'deleted',
+        before: { description: row.description },
+      })
     })
     this.#known = undefined
   }

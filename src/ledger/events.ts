@@ -22,7 +22,7 @@ export interface Change {
   readonly kind: EventKind
   /** `churn`, `churn/3`, `churn@champion`. */
   readonly name: string
-  readonly action: 'created' | 'updated' | 'deleted' | 'restored' | 'set' | 'renamed'
+  readonly action: 'created' | 'updated' | 'deleted' | 'restored' | 'set' | 'renamed' | 'rotated' | 'revoked' | 'joined' | 'replaced'
   readonly before?: object | undefined
   readonly after?: object | undefined
 }
@@ -30,7 +30,7 @@ export interface Change {
 /** Numbers are in the order of commits: call this last in a transaction, as others wait for their number until it ends. */
 export async function record(write: Write, scope: Scope, atMs: number, change: Change): Promise<void> {
   const { kind, name, action, before, after } = change
-  await claimOnce(write, scope, change, atMs)
+  await claimOnce(write, scope, change)
   const { counting, number } = numberLate(write, 'event')
   await atCommit(
     write,

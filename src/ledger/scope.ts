@@ -22,12 +22,16 @@ export interface Scope {
   readonly reason?: string | undefined
   /** The version of the object's row that the caller has seen: if the row has another version by now, nothing is changed. */
   readonly resourceVersion?: number | undefined
+  /** The same of an object that has an ETag of its fields instead of a resource version. */
+  readonly seen?: string | undefined
   /** Idempotency key: a request that is sent twice is executed once. */
   readonly once?: Once | undefined
 }
 
 /** An idempotent request, which its caller may repeat when the answer got lost. */
 export interface Once {
+  /** Id of the key or person, not the name: two keys may have one name. */
+  readonly caller: string
   /** Chosen by the caller; the same key of another caller is a different key. */
   readonly key: string
   /** Digest of the request. */

@@ -79,7 +79,13 @@ export interface IdempotencyKeysRow {
   caller: string
   key: string
   request_digest: string
+  attempt: string | null
+  /** Of the object that was changed; null while nothing was. */
+  kind: string | null
+  name: string | null
   status: number | null
   answer: string | null
+  headers: string | null
+  sealed: number
   created_at: number
 }

@@ -2,6 +2,7 @@ import { lastNumber } from './counters.ts'
 import { createHmac, randomUUID } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { requireOutsideUrl } from '../security/outside-address.ts'
+import { etagOf, requireSeen } from './etag.ts'
 import { record } from './events.ts'
 import { tagRecord } from './tags.ts'
 import { toEvent } from './history.ts'
@@ -16,6 +17,7 @@ import type { RegistryEvent } from './history.ts'
 /** A receiver of notifications about changes. */
 export interface Webhook {
   readonly id: string
+  readonly etag: string
   readonly name: string
   readonly url: string
   readonly description: string | undefined
@@ -135,6 +137,7 @@ export class Webhooks {
     const now = clock.epochMs()
     await database.write(async (write) => {
       const row = await requireWebhook(write, scope, id)
+      requireSeen(scope, `webhook "${row.name}"`, etagOf(row))
       const set = {
         ...(url !== undefined && { url }),
         ...(description !== undefined && { description }),
@@ -159,23 +162,29 @@ export class Webhooks {
     const { database, clock } = this.#ground
     await database.write(async (write) => {
       const row = await requireWebhook(write, scope, id)
+      requireSeen(scope, `webhook "${row.name}"`, etagOf(row))
       await write.deleteFrom('webhooks').where('id', '=', id).execute()
       await record(write, scope, clock.epochMs(), { kind: 'webhook', name: row.name, action: 'deleted', before: { url: row.url } })
     })
   }
 
-  /** Deliveries of a webhook, the newest first. */
-  async deliveries(scope: Scope, id: string, limit: number): Promise<WebhookDelivery[]> {
+  /** Deliveries of a webhook, the newest first, and how many there are in all. @param page.before number of the last event of the page before */
+  async deliveries(
+    scope: Scope,
+    id: string,
+    { limit, before }: { readonly limit: number; readonly before?: number | undefined },
+  ): Promise<{ deliveries: WebhookDelivery[]; total: number }> {
     const { read } = this.#ground.database
     await requireWebhook(read, scope, id)
-    const rows = await read
-      .selectFrom('deliveries')
+    const all = read.selectFrom('deliveries').where('webhook_id', '=', id)
+    const rows = await all
       .selectAll()
-      .where('webhook_id', '=', id)
+      .$if(before !== undefined, (some) => some.where('sequence', '<', before!))
       .orderBy('sequence', 'desc')
       .limit(limit)
       .execute()
-    return rows.map(toDelivery)
+    const { total } = await all.select((columns) => columns.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
+    return { deliveries: rows.map(toDelivery), total }
   }
 
   /** Sends a delivery once more, under the same id, so that the receiver recognises it. */
@@ -410,6 +419,7 @@ function headersOf(id: string, timestamp: number, body: string, secret: string |
 function toWebhook(row: Selectable<WebhooksRow>): Webhook {
   return {
     id: row.id,
+    etag: etagOf(row),
     name: row.name,
     url: row.url,
     description: row.description ?? undefined,

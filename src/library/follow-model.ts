@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { MODEL_REFERENCE, modelReference } from '../contract/endpoint.ts'
 import { Cron } from 'croner'
 import { systemClock } from '../core/clock.ts'
@@ -54,7 +55,14 @@ export async function followModel(
   await using opened = new AsyncDisposableStack()
   const client = opened.use(new ControlPlaneClient(address))
   const localStore = await LocalStore.open(store ?? defaultStore(), storeMb * 1024 * 1024)
-  client.credentials = new Credentials({ address, client, server: 'library', folder: localStore.folder, clock: systemClock })
+  client.credentials = new Credentials({
+    address,
+    client,
+    server: 'library',
+    bootId: randomUUID(),
+    folder: localStore.folder,
+    clock: systemClock,
+  })
   const follower = opened.use(
     new Follower({
       selection: { references: [reference] },

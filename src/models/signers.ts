@@ -1,6 +1,7 @@
 import { SlipwayError } from '../core/errors.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { readSigner, requireSameFiles, verifyBundle } from '../security/model-signing.ts'
+import { etagOf, requireSeen } from '../ledger/etag.ts'
 import { record } from '../ledger/events.ts'
 import { requireKey, requireLength } from '../ledger/keys.ts'
 import { policyOf } from './policies.ts'
@@ -13,6 +14,7 @@ import type { Ground, Scope } from '../ledger/scope.ts'
 
 /** A signer whose signatures are trusted in an environment. */
 export interface Signer {
+  readonly etag: string
   /** SHA-256 of the PEM, as it stands in signatures. */
   readonly id: string
   readonly name: string
@@ -96,9 +98,10 @@ export class Signers {
         .deleteFrom('signers')
         .where('environment', '=', scope.environment)
         .where('name', '=', name)
-        .returning('id')
+        .returningAll()
         .executeTakeFirst()
       if (gone === undefined) throw new SlipwayError('SLW_NOT_FOUND', `there is no signer called "${name}"`)
+      requireSeen(scope, `signer "${name}"`, etagOf(gone))
       await record(write, scope, now, { kind: 'signer', name, action: 'deleted', before: { id: gone.id } })
     })
   }
@@ -160,6 +163,7 @@ export class Signers {
 
 function toSigner(row: { id: string; name: string; kind: string; pem: string; created_by: string; created_at: number }): Signer {
   return {
+    etag: etagOf(row),
     id: row.id,
     name: row.name,
     kind: row.kind as Signer['kind'],

@@ -92,7 +92,7 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
     following: status,
     async begin({ url, port: bound }) {
       const server = config.serverName ?? `${hostname()}:${port === 0 ? bound : port}`
-      client.credentials = new Credentials({ address, client, server, folder: store.folder, clock })
+      client.credentials = new Credentials({ address, client, server, bootId, folder: store.folder, clock })
       const cutter = new WindowCutter({ server, bootId }, clock.epochMs())
       windows = new ServerWindows({
         folders: new WindowFolders(store.folder, config),
@@ -119,7 +119,15 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
 /** A client that speaks for a server that ran here, with the key of that server where it is still valid. */
 function clientAs(server: string, address: ControlPlaneAddress, folder: string): ControlPlaneClient {
   const client = new ControlPlaneClient(address)
-  client.credentials = new Credentials({ address, client, server, folder, clock: systemClock })
+  client.credentials = new Credentials({
+    address,
+    client,
+    server,
+    bootId: randomBytes(8).toString('hex'),
+    takesPlace: false,
+    folder,
+    clock: systemClock,
+  })
   return client
 }
 

@@ -104,7 +104,7 @@ function classify(plan: ClassificationPlan, byName: ReadonlyMap<string, Tensor>,
     return {
       prediction: labels[chosen] ?? null,
       confidence: tidy(probabilities[chosen] ?? Number.NaN),
-      probabilities: byLabel(probabilities, labels, plan.topK),
+      ...byLabel(probabilities, labels, plan.topK),
     }
   })
 }
@@ -146,10 +146,18 @@ function labelsFor(count: number, labels: readonly Label[] | undefined): readonl
   return labels !== undefined && labels.length === count ? labels : Array.from({ length: count }, (_, index) => index)
 }
 
-function byLabel(probabilities: readonly number[], labels: readonly Label[], topK: number | undefined): Record<string, number> {
-  let order = probabilities.map((_, index) => index)
-  if (topK !== undefined) order = order.toSorted((a, b) => probabilities[b]! - probabilities[a]!).slice(0, topK)
-  return Object.fromEntries(order.map((index) => [String(labels[index]), tidy(probabilities[index]!)]))
+/**
+ * The probabilities by label; with `topK` those of the likeliest labels, and as `top` also in their order, which the keys of a JSON object
+ * do not keep where they look like integers.
+ */
+function byLabel(probabilities: readonly number[], labels: readonly Label[], topK: number | undefined): Answer {
+  const classes = probabilities.map((probability, index) => ({ label: labels[index]!, probability: tidy(probability) }))
+  const objectOf = (some: typeof classes): Record<string, number> =>
+    Object.fromEntries(some.map(({ label, probability }) => [String(label), probability]))
+  if (topK === undefined) return { probabilities: objectOf(classes) }
+  const order = probabilities.map((_, index) => index).toSorted((a, b) => probabilities[b]! - probabilities[a]! || a - b)
+  const top = order.slice(0, topK).map((index) => classes[index]!)
+  return { probabilities: objectOf(top), top }
 }
 
 /** Digits beyond those of a float32 are noise of the conversion. */

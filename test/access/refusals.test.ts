@@ -30,7 +30,7 @@ eachDatabase('refused calls that cannot be written down are written down later, 
   await assert.rejects(refusals.flush(), /the disk is full/)
   works = true
   await Promise.all([refusals.flush(), refusals.flush()])
-  const counts = Object.fromEntries((await refusals.list(10)).map(({ caller, count }) => [caller, count]))
+  const counts = Object.fromEntries((await refusals.list({ limit: 10 })).refusals.map(({ caller, count }) => [caller, count]))
   assert.deepEqual(counts, { anna: 3, bert: 1 })
 })
 
@@ -44,7 +44,7 @@ eachDatabase(
       refusals.note(by('guess 0 0'))
       await refusals.flush()
     }
-    const listed = await refusals.list(10_000)
+    const { refusals: listed } = await refusals.list({ limit: 10_000 })
     assert.equal(listed.length, 1001)
     assert.equal(
       listed.reduce((sum, { count }) => sum + count, 0),
@@ -54,6 +54,6 @@ eachDatabase(
     assert.equal(listed.find(({ caller }) => caller === '(others)')?.count, 800)
     clock.pass(MINUTE_MS)
     refusals.note(by('guess of the next minute'))
-    assert.equal((await refusals.list(1))[0]?.caller, 'guess of the next minute')
+    assert.equal((await refusals.list({ limit: 1 })).refusals[0]?.caller, 'guess of the next minute')
   },
 )

@@ -185,11 +185,7 @@ describe('/api/v1', () => {
     assert.deepEqual([other.status, other.body.code], [422, 'SLW_IDEMPOTENCY_CONFLICT'])
     // The answer got lost before it was kept: the work is not done again.
     await plane.plane.services.ground.database.write((write) =>
-      write
-        .updateTable('idempotency_keys')
-        .set({ status: null, answer: `a version etag/${first.body.version}` })
-        .where('key', '=', 'k-1')
-        .execute(),
+      write.updateTable('idempotency_keys').set({ status: null, answer: null }).where('key', '=', 'k-1').execute(),
     )
     const third = await plane.ask('POST', '/models/etag/versions', { source: 's3://b/3' }, key)
     assert.deepEqual([third.status, third.body.version], [200, first.body.version])

@@ -219,9 +219,11 @@ eachDatabase(
       }),
     )
     for (const filler of fillers) await filler[Symbol.asyncDispose]()
-    const counts = await Promise.all([all, some].map(async ({ id }) => (await webhooks.deliveries(ANNA, id, 1000)).length))
+    const counts = await Promise.all(
+      [all, some].map(async ({ id }) => (await webhooks.deliveries(ANNA, id, { limit: 1000 })).deliveries.length),
+    )
     assert.deepEqual(counts, [31, 30])
-    assert.equal((await webhooks.deliveries({ ...ANNA, environment: 'other' }, other.id, 10)).length, 0)
+    assert.equal((await webhooks.deliveries({ ...ANNA, environment: 'other' }, other.id, { limit: 10 })).deliveries.length, 0)
     assert.equal(await new Outbox(ground).fill(), false)
   },
 )
@@ -236,7 +238,7 @@ eachDatabase('what is not taken is tried again with longer and longer pauses, an
   for (;;) {
     const [parcel] = await outbox.due(10)
     if (parcel === undefined) {
-      const [delivery] = await webhooks.deliveries(ANNA, webhook.id, 1)
+      const [delivery] = (await webhooks.deliveries(ANNA, webhook.id, { limit: 1 })).deliveries
       if (delivery!.state === 'failed') break
       const wait = delivery!.nextAttemptAt - clock.epochMs()
       pauses.push(Math.round(wait / 1000))
@@ -244,7 +246,7 @@ eachDatabase('what is not taken is tried again with longer and longer pauses, an
     } else await outbox.note(parcel.deliveryId, { status: 503, error: 'answered 503' })
   }
   assert.deepEqual(pauses, [5, 20, 80, 320, 1280, 5120, 20_480, 43_200, 43_200])
-  const [failed] = await webhooks.deliveries(ANNA, webhook.id, 1)
+  const [failed] = (await webhooks.deliveries(ANNA, webhook.id, { limit: 1 })).deliveries
   assert.deepEqual([failed!.attempts, failed!.lastStatus, failed!.lastError], [10, 503, 'answered 503'])
   await webhooks.redeliver(ANNA, webhook.id, failed!.id)
   assert.equal((await outbox.due(10)).length, 1)

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import { findOnce } from '../../src/ledger/once.ts'
+import { beginOnce, freeOnce } from '../../src/ledger/once.ts'
 import { FEED_LENGTH } from '../../src/ledger/history.ts'
 import { listTrash } from '../../src/models/trash.ts'
 import { addFile, ANNA, eachRegistry, NOBODY } from '../models/in-registry.ts'
+import type { Once } from '../../src/ledger/scope.ts'
 import type { Registry } from '../models/registry.ts'
 
 const SOURCE = 's3://bucket/model'
@@ -108,22 +109,44 @@ eachRegistry('of two who have seen the same version of a row one is refused', as
   await assert.rejects(aliases.remove(ANNA, 'm', { alias: 'live', expected: 1 }, NOBODY), { code: 'SLW_PRECONDITION_FAILED' })
 })
 
-eachRegistry('a request that is made twice is done once, however close together', async (registry, database) => {
+eachRegistry('a request that is made twice is executed once, however close together', async (registry, database, clock) => {
+  const { ground } = registry
   await modelWith(registry, 'm', 0)
-  const once = (key: string) => ({ key, digest: 'd', attempt: randomUUID() })
-  const results = await Promise.allSettled(
-    [1, 2, 3].map(() => registry.versions.create({ ...ANNA, once: once('k') }, 'm', { source: SOURCE })),
-  )
-  assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
+  const once = (key: string, more: Partial<Once> = {}): Once => ({ caller: 'anna', key, digest: 'd', attempt: randomUUID(), ...more })
+  const create = async (own: Once): Promise<string> => {
+    const earlier = await beginOnce(ground, own)
+    if (earlier !== undefined) return 'earlier'
+    await registry.versions.create({ ...ANNA, once: own }, 'm', { source: SOURCE })
+    return 'created'
+  }
+  const results = await Promise.allSettled([1, 2, 3].map(() => create(once('k'))))
+  assert.equal(results.filter((result) => result.status === 'fulfilled' && result.value === 'created').length, 1)
   assert.equal((await database.read.selectFrom('versions').select('id').execute()).length, 1)
-  const earlier = await findOnce(database.read, 'anna', { key: 'k', digest: 'd' })
-  assert.deepEqual(earlier, { answer: undefined, kind: 'version', name: 'm/1' })
-  await assert.rejects(findOnce(database.read, 'anna', { key: 'k', digest: 'other' }), { code: 'SLW_IDEMPOTENCY_CONFLICT' })
-  assert.equal(await findOnce(database.read, 'bea', { key: 'k', digest: 'd' }), undefined, 'keys of others are other keys')
-  await registry.versions.create({ ...ANNA, once: once('k2') }, 'm', { source: SOURCE })
-  // What fails leaves no key.
-  await assert.rejects(registry.versions.create({ ...ANNA, once: once('k3') }, 'nothing', { source: SOURCE }))
-  assert.equal(await findOnce(database.read, 'anna', { key: 'k3', digest: 'd' }), undefined)
+  assert.deepEqual(await beginOnce(ground, once('k')), { answer: undefined, object: { kind: 'version', name: 'm/1' } })
+  await assert.rejects(beginOnce(ground, once('k', { digest: 'other' })), { code: 'SLW_IDEMPOTENCY_CONFLICT' })
+  assert.equal(await beginOnce(ground, once('k', { caller: 'bea' })), undefined, 'the same key of another caller is another key')
+
+  // An attempt that has changed nothing yet stands in the way of a repetition for a while, and is then taken over for good.
+  const slow = once('k2')
+  assert.equal(await beginOnce(ground, slow), undefined)
+  await assert.rejects(beginOnce(ground, once('k2')), { code: 'SLW_CONFLICT' })
+  clock.pass(31_000)
+  assert.equal(await create(once('k2')), 'created')
+  await assert.rejects(registry.versions.create({ ...ANNA, once: slow }, 'm', { source: SOURCE }), { code: 'SLW_CONFLICT' })
+  assert.equal((await database.read.selectFrom('versions').select('id').execute()).length, 2)
+
+  // A refused request leaves no key, one that has changed something keeps it.
+  for (const [unless, free] of [
+    ['never', true],
+    ['changed', false],
+  ] as const) {
+    const key = `k-${unless}`
+    await create(once(key))
+    const own = once(key)
+    await database.write((write) => write.updateTable('idempotency_keys').set({ attempt: own.attempt }).where('key', '=', key).execute())
+    await freeOnce(ground, own, unless)
+    assert.equal((await beginOnce(ground, once(key))) === undefined, free)
+  }
 })
 
 eachRegistry('what lies in the trash comes back, and a name that was taken meanwhile stands in the way', async (registry) => {

@@ -94,6 +94,17 @@ describe('answers of a classifier', () => {
     assert.deepEqual(answers({ labels: ['no', 'yes'] }, [numbers]), [{ prediction: 'no' }, { prediction: 'yes' }])
   })
 
+  it('topK keeps its order where labels look like integers, which an object does not', () => {
+    const [answer] = answers({ labels: [3, 8, '1'], topK: 2 }, [scores])
+    const { top } = JSON.parse(JSON.stringify(answer)) as { top: { label: unknown; probability: number }[] }
+    assert.deepEqual(
+      top.map(({ label }) => label),
+      [8, top[1]!.label],
+    )
+    assert.ok(top[0]!.probability >= top[1]!.probability)
+    assert.equal(answers({ labels: ['a', 'b', 'c'] }, [scores])[0]!['top'], undefined, 'all classes are listed as they are')
+  })
+
   it('topK lists that many of the likeliest classes', () => {
     assert.deepEqual(
       answers({ labels: ['a', 'b', 'c'], topK: 2 }, [scores]).map(({ probabilities }) => probabilities),

@@ -3,7 +3,9 @@ import { AliasAnswer, AliasBody, AliasHistoryAnswer } from '../../contract/regis
 import { SlipwayError } from '../../core/errors.ts'
 import { eventAnswer } from './event-answer.ts'
 import { v1RoutesOf } from './route.ts'
+import { watched } from './watch.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Models } from '../../models/models.ts'
 import type { Aliases } from '../../models/aliases.ts'
 import type { History } from '../../ledger/history.ts'
@@ -35,7 +37,7 @@ function expectedOf({ ifMatch, request }: V1Call<AliasServices>): number | 'none
   throw new SlipwayError('SLW_PRECONDITION_FAILED', `If-Match: "${ifMatch}" is no ETag of an alias`)
 }
 
-export const ALIAS_ROUTES: readonly V1Route<AliasServices>[] = [
+export const ALIAS_ROUTES: readonly V1Route<AliasServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/models/:model/aliases',
@@ -49,25 +51,28 @@ export const ALIAS_ROUTES: readonly V1Route<AliasServices>[] = [
       return { body: { items: aliases.map(({ alias, version }) => ({ model: name, alias, version })), total: aliases.length } }
     },
   }),
-  v1Route({
-    method: 'GET',
-    path: ALIAS,
-    operation: 'getAlias',
-    summary: 'The version that an alias points to',
-    tag,
-    action: 'read',
-    answer: AliasAnswer,
-    handle: async ({ services, scope, params }) => {
-      const [model, alias] = [params['model']!, params['alias']!]
-      const version = await services.aliases.resolve(scope, model, alias)
-      if (version === undefined) throw new SlipwayError('SLW_NOT_FOUND', `model "${model}" has no alias "${alias}"`)
-      return answered(model, alias, version.number)
-    },
-  }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: ALIAS,
+      operation: 'getAlias',
+      summary: 'The version that an alias points to',
+      tag,
+      action: 'read',
+      answer: AliasAnswer,
+      handle: async ({ services, scope, params }) => {
+        const [model, alias] = [params['model']!, params['alias']!]
+        const version = await services.aliases.resolve(scope, model, alias)
+        if (version === undefined) throw new SlipwayError('SLW_NOT_FOUND', `model "${model}" has no alias "${alias}"`)
+        return answered(model, alias, version.number)
+      },
+    }),
+  ),
   v1Route({
     method: 'PUT',
     path: ALIAS,
     operation: 'setAlias',
+    conditional: true,
     summary: 'Point an alias to a version. Refused where it is protected, gated, or would break what it promised',
     tag,
     action: 'write',
@@ -86,6 +91,7 @@ export const ALIAS_ROUTES: readonly V1Route<AliasServices>[] = [
     method: 'DELETE',
     path: ALIAS,
     operation: 'deleteAlias',
+    conditional: true,
     summary: 'Take an alias away',
     tag,
     action: 'write',

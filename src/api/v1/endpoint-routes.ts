@@ -17,10 +17,14 @@ import { PageQuery, pageOfThings } from '../../contract/registry-api.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { endpointAnswer, revisionAnswer } from './endpoint-answer.ts'
 import { v1RoutesOf } from './route.ts'
+import { pageOfRead, pageTokenOf, placeOfToken } from './page-token.ts'
+import { watched } from './watch.ts'
 import { seen } from './seen.ts'
 import type { AppliedEndpoint, Declaration } from '../../delivery/endpoints.ts'
 import type { DeclaredEndpoint } from '../../delivery/read-endpoints.ts'
+import type { Scope } from '../../ledger/scope.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Retold } from './v1-door.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
 import type { Ground } from '../../ledger/scope.ts'
@@ -76,8 +80,8 @@ async function modelsEverServed(call: Parameters<typeof modelsServed>[0]): Promi
 }
 
 /** @throws SLW_INPUT_INVALID where address and document name different things */
-function declaredBy({ params, scope, body }: V1Call<unknown, unknown, EndpointDocument>, managedBy: Declaration['managedBy']): Declaration {
-  const { name, environment, labels = {} } = body.metadata
+function declaredBy({ params, scope, body }: V1Call<unknown, unknown, EndpointDocument>, manager: Declaration['managedBy']): Declaration {
+  const { name, environment, labels = {}, managedBy: written } = body.metadata
   const named = params['endpoint']!
   if (name !== named) throw new SlipwayError('SLW_INPUT_INVALID', `metadata.name is "${name}", the address says "${named}"`)
   if (environment !== undefined && environment !== scope.environment)
@@ -85,7 +89,20 @@ function declaredBy({ params, scope, body }: V1Call<unknown, unknown, EndpointDo
       'SLW_INPUT_INVALID',
       `metadata.environment is "${environment}", and "${scope.environment}" was asked; ask /env/${environment}/api/v1`,
     )
-  return { name, labels, spec: body.spec, managedBy }
+  if (manager === undefined && written?.kind === 'slipway')
+    throw new SlipwayError(
+      'SLW_INPUT_INVALID',
+      'metadata.managedBy: "slipway" looks after endpoints of its own only; name yourself, or leave it out',
+    )
+  return { name, labels, spec: body.spec, managedBy: manager ?? written }
+}
+
+/** The scope of an application, with the version of the endpoint that If-Match or the document says. */
+function appliedTo(call: V1Call<unknown, unknown, EndpointDocument>): Scope {
+  const scope = seen(call)
+  const { resourceVersion } = call.body.metadata
+  if (resourceVersion === undefined || scope.resourceVersion !== undefined) return scope
+  return { ...scope, resourceVersion: Number(resourceVersion) }
 }
 
 /** A route that resolves the aliases anew. */
@@ -94,6 +111,7 @@ function renewalRoute(action: 'resume' | 'sync', summary: string): V1Route<Endpo
     method: 'POST',
     path: `${ENDPOINT}/${action}`,
     operation: `${action}Endpoint`,
+    conditional: true,
     summary,
     tag,
     action: 'deploy',
@@ -108,24 +126,12 @@ function renewalRoute(action: 'resume' | 'sync', summary: string): V1Route<Endpo
   })
 }
 
-/** Token of the next page, which begins after the last name of the page before. */
-function tokenOf(name: string): string {
-  return Buffer.from(name).toString('base64url')
-}
-
-/** @throws SLW_INPUT_INVALID */
-function placeOf(token: string): string {
-  const name = Buffer.from(token, 'base64url').toString()
-  if (name !== '' && tokenOf(name) === token && !name.includes('\0')) return name
-  throw new SlipwayError('SLW_INPUT_INVALID', `pageToken ${JSON.stringify(token.slice(0, 100))} is none that was given out`)
-}
-
 export const retoldEndpoint: Retold<EndpointServices> = async ({ delivery }, scope, name) => {
   const [status] = await delivery.statusOf(scope, [await delivery.endpoints.get(scope, name)])
   return { status: 200, body: { change: 'configured', dryRun: false, differences: [], endpoint: endpointAnswer(status!) } }
 }
 
-export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices>[] = [
+export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/endpoints',
@@ -136,33 +142,37 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices>[] = [
     query: Type.Object(PageQuery, closed),
     answer: pageOfThings(EndpointAnswer),
     handle: async ({ services: { delivery }, scope, caller, query: { limit = LIMIT, pageToken } }) => {
-      const { endpoints, total } = await delivery.endpoints.page(scope, limit + 1, pageToken === undefined ? undefined : placeOf(pageToken))
+      const { endpoints, total } = await delivery.endpoints.page(scope, limit + 1, placeOfToken('endpoints', pageToken))
       const items = (await delivery.statusOf(scope, endpoints.slice(0, limit))).map((status) => endpointAnswer(status, caller))
       const last = endpoints.length > limit ? items.at(-1) : undefined
-      return { body: { items, total, ...(last !== undefined && { nextPageToken: tokenOf(last.metadata.name) }) } }
+      return { body: { items, total, ...(last !== undefined && { nextPageToken: pageTokenOf('endpoints', last.metadata.name) }) } }
     },
   }),
-  v1Route({
-    method: 'GET',
-    path: ENDPOINT,
-    operation: 'getEndpoint',
-    summary: 'An endpoint as declared, its revision in force, and what servers say of it',
-    tag,
-    action: 'read',
-    models: modelsServed,
-    answer: EndpointAnswer,
-    handle: async ({ services, scope, params, caller }) => {
-      const { delivery } = services
-      const endpoint = await delivery.endpoints.get(scope, params['endpoint']!)
-      const [status] = await delivery.statusOf(scope, [endpoint])
-      // No ETag: the reports of servers change without the endpoint.
-      return { body: endpointAnswer(status!, caller) }
-    },
-  }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: ENDPOINT,
+      operation: 'getEndpoint',
+      summary: 'An endpoint as declared, its revision in force, and what servers say of it',
+      tag,
+      action: 'read',
+      models: modelsServed,
+      answer: EndpointAnswer,
+      handle: async ({ services, scope, params, caller }) => {
+        const { delivery } = services
+        const endpoint = await delivery.endpoints.get(scope, params['endpoint']!)
+        const [status] = await delivery.statusOf(scope, [endpoint])
+        // The reports of servers change without the endpoint: its ETag is for changes of it, not for caches.
+        return { body: endpointAnswer(status!, caller), etag: String(endpoint.resourceVersion), volatile: true }
+      },
+    }),
+    { polled: true },
+  ),
   v1Route({
     method: 'PUT',
     path: ENDPOINT,
     operation: 'applyEndpoint',
+    conditional: true,
     summary:
       'Make an endpoint what a document declares. Refused where a policy, an approval, a signature or the contract stands in the way',
     tag,
@@ -185,13 +195,14 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices>[] = [
     handle: async (call) => {
       const { dryRun = false, allowBreaking = false, managedBy, managedByName } = call.query
       const declared = declaredBy(call, managedBy === undefined ? undefined : { kind: managedBy, name: managedByName ?? call.caller.name })
-      return await applied(call, await call.services.delivery.endpoints.apply(seen(call), declared, { dryRun, allowBreaking }), dryRun)
+      return await applied(call, await call.services.delivery.endpoints.apply(appliedTo(call), declared, { dryRun, allowBreaking }), dryRun)
     },
   }),
   v1Route({
     method: 'DELETE',
     path: ENDPOINT,
     operation: 'deleteEndpoint',
+    conditional: true,
     summary: 'Take an endpoint away: servers that follow stop answering for it',
     tag,
     action: 'deploy',
@@ -208,17 +219,24 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices>[] = [
     summary: 'The revisions of an endpoint, the newest first',
     tag,
     action: 'read',
-    query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Default: 100.' })) }, closed),
-    answer: Type.Object({ items: Type.Array(RevisionAnswer), total: Type.Integer() }),
-    handle: async ({ services, scope, params, query }) => {
-      const items = (await services.delivery.endpoints.revisions(scope, params['endpoint']!, query.limit)).map(revisionAnswer)
-      return { body: { items, total: items[0]?.number ?? 0 } }
+    query: Type.Object(PageQuery, closed),
+    answer: pageOfThings(RevisionAnswer),
+    handle: async ({ services, scope, params, query: { limit = LIMIT, pageToken } }) => {
+      const list = `revisions of ${params['endpoint']}`
+      const before = placeOfToken(list, pageToken)
+      const found = await services.delivery.endpoints.revisions(scope, params['endpoint']!, {
+        limit: limit + 1,
+        before: before === undefined ? undefined : Number(before),
+      })
+      const { items, nextPageToken } = pageOfRead(list, found.revisions, { limit, placeOf: ({ number }) => String(number) })
+      return { body: { items: items.map(revisionAnswer), total: found.total, ...(nextPageToken !== undefined && { nextPageToken }) } }
     },
   }),
   v1Route({
     method: 'POST',
     path: `${ENDPOINT}/rollback`,
     operation: 'rollbackEndpoint',
+    conditional: true,
     summary:
       'Return to what an earlier revision served, as a new revision. Aliases are then not followed until `resume`, or until one moves',
     tag,

@@ -1,13 +1,18 @@
 import { Type } from 'typebox'
 import { FollowedState, ServerReport, VersionManifest } from '../../contract/followed-state.ts'
 import { JoinAnswer, JoinBody, ServerAnswer } from '../../contract/delivery-api.ts'
+import { pageOfThings, PageQuery } from '../../contract/registry-api.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { requirePermission } from '../access.ts'
 import { sendFile } from '../send-file.ts'
 import { v1RoutesOf } from './route.ts'
+import { pageOfAll } from './page-token.ts'
+import { watched } from './watch.ts'
 import type { Principal } from '../access.ts'
 import type { FastifyRequest } from 'fastify'
+import type { FollowingServer } from '../../delivery/servers.ts'
 import type { V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
 import type { History } from '../../ledger/history.ts'
 import type { News } from '../news.ts'
@@ -32,7 +37,11 @@ const closed = { additionalProperties: false } as const
 /** Longest time that a request may wait for news: shorter than the timeouts of proxies. */
 const WAIT_MS_MAX = 55_000
 
-export const FOLLOW_ROUTES: readonly V1Route<FollowServices>[] = [
+function serverAnswer({ url, message, ...server }: FollowingServer): ServerAnswer {
+  return { ...server, ...(url !== undefined && { url }), ...(message !== undefined && { message }) }
+}
+
+export const FOLLOW_ROUTES: readonly V1Route<FollowServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/follow',
@@ -120,16 +129,32 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices>[] = [
     summary: 'The servers that follow, and how each of them is',
     tag,
     action: 'read',
-    answer: Type.Object({ items: Type.Array(ServerAnswer), total: Type.Integer() }),
-    handle: async ({ services, scope }) => {
-      const items = (await services.delivery.servers.list(scope)).map(({ url, message, ...server }) => ({
-        ...server,
-        ...(url !== undefined && { url }),
-        ...(message !== undefined && { message }),
-      }))
-      return { body: { items, total: items.length } }
-    },
+    query: Type.Object(PageQuery, closed),
+    answer: pageOfThings(ServerAnswer),
+    handle: async ({ services, scope, query }) => ({
+      body: pageOfAll('servers', (await services.delivery.servers.list(scope)).map(serverAnswer), {
+        ...query,
+        placeOf: ({ name }) => name,
+      }),
+    }),
   }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: '/servers/:server',
+      operation: 'getServer',
+      summary: 'A server that follows, and how it is',
+      tag,
+      action: 'read',
+      answer: ServerAnswer,
+      handle: async ({ services, scope, params }) => {
+        const found = (await services.delivery.servers.list(scope)).find(({ name }) => name === params['server'])
+        if (found === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no server "${params['server']}" has reported`)
+        return { body: serverAnswer(found) }
+      },
+    }),
+    { polled: true },
+  ),
   v1Route({
     method: 'PUT',
     path: '/servers/:server/report',
@@ -148,18 +173,25 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices>[] = [
     method: 'POST',
     path: '/servers/join',
     operation: 'joinServer',
+    secret: true,
     summary: 'A join token becomes a key of its own for a server',
     tag,
     action: 'join',
     body: JoinBody,
     answer: JoinAnswer,
     status: 201,
-    handle: async ({ services, scope, body }) => ({ body: await services.keys.ofServer(scope, body.server) }),
+    handle: async ({ services, scope, body }) => {
+      // Two servers of one name would overwrite each other's reports, and their windows would count as one.
+      const { server, bootId = '', again = false } = body
+      await services.delivery.servers.join(scope, server, { bootId, again })
+      return { body: await services.keys.ofServer(scope, server, { instead: 'all' }) }
+    },
   }),
   v1Route({
     method: 'POST',
     path: '/servers/:server/key',
     operation: 'rotateServerKey',
+    secret: true,
     summary: 'A server replaces its key before it ends; the old one holds a little longer',
     tag,
     action: 'report',
@@ -170,7 +202,7 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices>[] = [
       const server = params['server']!
       if (serverOf(caller) !== server)
         throw new SlipwayError('SLW_FORBIDDEN', `${caller.kind} "${caller.name}" is not the key of server "${server}"`)
-      return { body: await services.keys.ofServer(scope, server, caller.keyId) }
+      return { body: await services.keys.ofServer(scope, server, { instead: caller.keyId! }) }
     },
   }),
 ]

@@ -1,8 +1,10 @@
 import { Type } from 'typebox'
 import { ImportStatus } from '../../contract/import-status.ts'
 import { v1RoutesOf } from './route.ts'
+import { watched } from './watch.ts'
 import type { Scope } from '../../ledger/scope.ts'
 import type { V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 
 /** Starts imports from other servers. */
 export interface ImportStarter {
@@ -19,7 +21,7 @@ const v1Route = v1RoutesOf<ImportServices>()
 
 const tag = 'imports'
 
-export const IMPORT_ROUTES: readonly V1Route<ImportServices>[] = [
+export const IMPORT_ROUTES: readonly V1Route<ImportServices & WatchServices>[] = [
   v1Route({
     method: 'POST',
     path: '/imports',
@@ -42,18 +44,21 @@ export const IMPORT_ROUTES: readonly V1Route<ImportServices>[] = [
       const { from, token, username, password } = body
       const basic = username === undefined ? undefined : `Basic ${Buffer.from(`${username}:${password ?? ''}`).toString('base64')}`
       const authorization = token === undefined ? basic : `Bearer ${token}`
-      const status = await services.imports.start({ ...scope, once: undefined }, { from, authorization })
+      const status = await services.imports.start(scope, { from, authorization })
       return { body: status, status: 202, location: `/api/v1/imports/${status.id}` }
     },
   }),
-  v1Route({
-    method: 'GET',
-    path: '/imports/:id',
-    operation: 'getImport',
-    summary: 'How an import is getting on; at the end what is there and what is here',
-    tag,
-    action: 'admin',
-    answer: ImportStatus,
-    handle: async ({ services, params }) => ({ body: await services.imports.get(params['id']!) }),
-  }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: '/imports/:id',
+      operation: 'getImport',
+      summary: 'How an import is getting on; at the end what is there and what is here',
+      tag,
+      action: 'admin',
+      answer: ImportStatus,
+      handle: async ({ services, params }) => ({ body: await services.imports.get(params['id']!) }),
+    }),
+    { polled: true },
+  ),
 ]

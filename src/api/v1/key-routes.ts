@@ -1,10 +1,15 @@
 import { Type } from 'typebox'
-import { KeyAnswer, NewKeyBody } from '../../contract/registry-api.ts'
+import { KeyAnswer, NewKeyBody, pageOfThings, PageQuery } from '../../contract/registry-api.ts'
+import { SlipwayError } from '../../core/errors.ts'
 import { isAdminOf, requireAdminOf } from '../access.ts'
 import { v1RoutesOf } from './route.ts'
+import { watched } from './watch.ts'
+import { seenFields } from './seen.ts'
+import { byCreation, pageOfAll } from './page-token.ts'
 import type { KeyInfo } from '../../access/keys.ts'
 import type { Principal } from '../access.ts'
 import type { V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Keys } from '../../access/keys.ts'
 
 /** Services that these routes use. */
@@ -43,7 +48,7 @@ async function requireKeeperOf({ keys }: KeyServices, caller: Principal, id: str
   if (key !== undefined) requireAdminOf(caller, key.environments)
 }
 
-export const KEY_ROUTES: readonly V1Route<KeyServices>[] = [
+export const KEY_ROUTES: readonly V1Route<KeyServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/keys',
@@ -51,16 +56,35 @@ export const KEY_ROUTES: readonly V1Route<KeyServices>[] = [
     summary: 'What is known of the keys; never a key itself',
     tag,
     action: 'admin',
-    answer: Type.Object({ items: Type.Array(KeyAnswer), total: Type.Integer() }),
-    handle: async ({ services, caller }) => {
-      const items = (await services.keys.list()).filter(({ environments }) => isAdminOf(caller, environments)).map(keyAnswer)
-      return { body: { items, total: items.length } }
+    query: Type.Object(PageQuery, { additionalProperties: false }),
+    answer: pageOfThings(KeyAnswer),
+    handle: async ({ services, caller, query }) => {
+      const all = (await services.keys.list()).filter(({ environments }) => isAdminOf(caller, environments)).map(keyAnswer)
+      return { body: pageOfAll('keys', all, { ...query, placeOf: byCreation }) }
     },
   }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: '/keys/:id',
+      operation: 'getKey',
+      summary: 'What is known of a key; never the key itself',
+      tag,
+      action: 'admin',
+      answer: KeyAnswer,
+      handle: async ({ services, caller, params }) => {
+        const found = await services.keys.get(params['id']!)
+        if (found === undefined || !isAdminOf(caller, found.environments))
+          throw new SlipwayError('SLW_NOT_FOUND', `no key has the id ${params['id']}`)
+        return { body: keyAnswer(found), etag: found.etag }
+      },
+    }),
+  ),
   v1Route({
     method: 'POST',
     path: '/keys',
     operation: 'createKey',
+    secret: true,
     summary: 'Make a key, which is in the answer, and told never again. With the first one nothing is open without a key any more',
     tag,
     action: 'admin',
@@ -70,14 +94,16 @@ export const KEY_ROUTES: readonly V1Route<KeyServices>[] = [
     handle: async ({ services, scope, body, caller }) => {
       // Nobody makes a key that is valid where they are no admin.
       requireAdminOf(caller, body.environments)
-      const { key, info } = await services.keys.create({ ...scope, once: undefined }, body)
-      return { body: { ...keyAnswer(info), key }, status: 201 }
+      const { key, info } = await services.keys.create(scope, body)
+      return { body: { ...keyAnswer(info), key }, etag: info.etag, location: `/api/v1/keys/${info.id}` }
     },
   }),
   v1Route({
     method: 'POST',
     path: '/keys/:id/rotate',
     operation: 'rotateKey',
+    secret: true,
+    conditional: true,
     summary: 'Make a key with the same name and scopes; the old one ends after a while, so that both hold meanwhile',
     tag,
     action: 'admin',
@@ -87,22 +113,25 @@ export const KEY_ROUTES: readonly V1Route<KeyServices>[] = [
     ),
     answer: KeyAnswer,
     status: 201,
-    handle: async ({ services, scope, params, body, caller }) => {
+    handle: async (call) => {
+      const { services, params, body, caller } = call
       await requireKeeperOf(services, caller, params['id']!)
-      const { key, info } = await services.keys.rotate({ ...scope, once: undefined }, params['id']!, body.overlapMs ?? 3600_000)
-      return { body: { ...keyAnswer(info), key }, status: 201 }
+      const { key, info } = await services.keys.rotate(seenFields(call), params['id']!, body.overlapMs ?? 3600_000)
+      return { body: { ...keyAnswer(info), key }, etag: info.etag, location: `/api/v1/keys/${info.id}` }
     },
   }),
   v1Route({
     method: 'DELETE',
     path: '/keys/:id',
     operation: 'revokeKey',
+    conditional: true,
     summary: 'End a key',
     tag,
     action: 'admin',
-    handle: async ({ services, params, caller }) => {
-      await requireKeeperOf(services, caller, params['id']!)
-      await services.keys.revoke(params['id']!)
+    handle: async (call) => {
+      const id = call.params['id']!
+      await requireKeeperOf(call.services, call.caller, id)
+      await call.services.keys.revoke(seenFields(call), id)
       return {}
     },
   }),

@@ -1,5 +1,13 @@
 import { Type } from 'typebox'
-import { ModelAnswer, ModelUpdateBody, NewModelBody, pageOfThings, SearchQuery, TrashAnswer } from '../../contract/registry-api.ts'
+import {
+  ModelAnswer,
+  ModelUpdateBody,
+  NewModelBody,
+  pageOfThings,
+  PageQuery,
+  SearchQuery,
+  TrashAnswer,
+} from '../../contract/registry-api.ts'
 import { readModels } from '../../models/models.ts'
 import { modelsIn } from '../../search/queries.ts'
 import { listTrash } from '../../models/trash.ts'
@@ -7,10 +15,14 @@ import { requirePermission } from '../access.ts'
 import { modelAnswer, tagsOf } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
 import { seen } from './seen.ts'
+import { byText } from '../../ledger/tags.ts'
 import { v1RoutesOf } from './route.ts'
+import { pageOfAll } from './page-token.ts'
+import { watched } from './watch.ts'
 import type { Model } from '../../models/models.ts'
 import type { Principal } from '../access.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Retold } from './v1-door.ts'
 import type { Models } from '../../models/models.ts'
 import type { Ground } from '../../ledger/scope.ts'
@@ -38,7 +50,7 @@ export const retoldModel: Retold<ModelServices> = async ({ models }, scope, name
   body: modelAnswer(await models.get(scope, name)),
 })
 
-export const MODEL_ROUTES: readonly V1Route<ModelServices>[] = [
+export const MODEL_ROUTES: readonly V1Route<ModelServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/models',
@@ -67,20 +79,23 @@ export const MODEL_ROUTES: readonly V1Route<ModelServices>[] = [
     handle: async ({ services, scope, body, caller }) =>
       answered(await services.models.create(scope, { ...body, tags: tagsOf(body.tags) }), caller, 201),
   }),
-  v1Route({
-    method: 'GET',
-    path: '/models/:model',
-    operation: 'getModel',
-    summary: 'A model, its aliases and what it asks of its versions',
-    tag,
-    action: 'read',
-    answer: ModelAnswer,
-    handle: async ({ services, scope, params, caller }) => answered(await services.models.get(scope, params['model']!), caller),
-  }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: '/models/:model',
+      operation: 'getModel',
+      summary: 'A model, its aliases and what it asks of its versions',
+      tag,
+      action: 'read',
+      answer: ModelAnswer,
+      handle: async ({ services, scope, params, caller }) => answered(await services.models.get(scope, params['model']!), caller),
+    }),
+  ),
   v1Route({
     method: 'PATCH',
     path: '/models/:model',
     operation: 'updateModel',
+    conditional: true,
     summary: 'Change what is said of a model. Protected aliases and the policy need the scope `protect`',
     tag,
     action: 'write',
@@ -92,6 +107,7 @@ export const MODEL_ROUTES: readonly V1Route<ModelServices>[] = [
     method: 'DELETE',
     path: '/models/:model',
     operation: 'deleteModel',
+    conditional: true,
     summary: 'Put a model and its versions into the trash, for 30 days',
     tag,
     action: 'write',
@@ -107,10 +123,14 @@ export const MODEL_ROUTES: readonly V1Route<ModelServices>[] = [
     summary: 'What was deleted and can be had back',
     tag,
     action: 'read',
-    answer: Type.Object({ items: Type.Array(TrashAnswer), total: Type.Integer() }),
-    handle: async ({ services, scope }) => {
-      const items = await listTrash(services.ground, scope)
-      return { body: { items, total: items.length } }
+    query: Type.Object(PageQuery, { additionalProperties: false }),
+    answer: pageOfThings(TrashAnswer),
+    handle: async ({ services, scope, query }) => {
+      const all = await listTrash(services.ground, scope)
+      // The newest first.
+      const placeOf = ({ deletedAt, id }: { readonly deletedAt: number; readonly id: string }): string =>
+        `${String(Number.MAX_SAFE_INTEGER - deletedAt).padStart(16, '0')} ${id}`
+      return { body: pageOfAll('trash', all.toSorted(byText(placeOf)), { ...query, placeOf }) }
     },
   }),
   v1Route({

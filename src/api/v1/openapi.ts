@@ -19,7 +19,7 @@ export function openApi(routes: readonly V1Route<never>[]): Json {
       version: slipwayVersion(),
       description:
         'Models, versions, aliases, runs and what happened to them. `/env/NAME` before the path means another environment. ' +
-        'Errors are problem+json with a code; changes take `If-Match`, and `Idempotency-Key` where they are POSTs; `Slipway-Reason` goes into the record.',
+        'Errors are problem+json with a code; changes take an `Idempotency-Key`, and `If-Match` where there is something to compare; `Slipway-Reason` goes into the record.',
     },
     servers: [{ url: '/api/v1' }],
     security: [{ key: [] }],
@@ -67,7 +67,7 @@ function operationOf(route: V1Route<never>): Json {
   }
 }
 
-function headersOf({ method }: V1Route<never>): Json[] {
+function headersOf({ method, takesBytes, conditional }: V1Route<never>): Json[] {
   const header = (name: string, description: string): Json => ({
     name,
     in: 'header',
@@ -77,9 +77,9 @@ function headersOf({ method }: V1Route<never>): Json[] {
   })
   if (method === 'GET') return []
   return [
-    header('Idempotency-Key', 'The same request with the same key is done once.'),
+    ...(takesBytes === true ? [] : [header('Idempotency-Key', 'The same request with the same key is done once.')]),
     header('Slipway-Reason', 'Why, for the record; percent-encoded.'),
-    ...(method === 'POST' ? [] : [header('If-Match', 'The ETag that was read: what has changed since is not changed.')]),
+    ...(conditional !== true ? [] : [header('If-Match', 'The ETag that was read: what has changed since is not changed.')]),
   ]
 }
 

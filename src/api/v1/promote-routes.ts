@@ -33,7 +33,7 @@ export const PROMOTE_ROUTES: readonly V1Route<PromoteServices>[] = [
       requirePermission(caller, 'deploy', target)
       const rights = { protect: caller.may('protect', target) }
       const { ground, models } = services
-      const promoted = await promote(ground, models, { ...scope, once: undefined }, { model, version, to, alias, allowBreaking, rights })
+      const promoted = await promote(ground, models, scope, { model, version, to, alias, allowBreaking, rights })
       return { body: { environment: to, model, ...promoted, ...(alias !== undefined && { alias }) } }
     },
   }),

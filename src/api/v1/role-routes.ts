@@ -1,8 +1,16 @@
 import { Type } from 'typebox'
 import { NewRoleBody, RefusalAnswer, RoleAnswer, WhoamiAnswer } from '../../contract/access-api.ts'
+import { pageOfThings, PageQuery } from '../../contract/registry-api.ts'
+import { SlipwayError } from '../../core/errors.ts'
 import { isAdminEverywhere, requireAdminOf, requireEverywhere } from '../access.ts'
 import { v1RoutesOf } from './route.ts'
+import { watched } from './watch.ts'
+import { seenFields } from './seen.ts'
+import { byCreation, PAGE_LIMIT, pageOfAll, pageTokenOf, placeOfToken } from './page-token.ts'
+import type { Principal } from '../access.ts'
+import type { Scope } from '../../ledger/scope.ts'
 import type { V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Environments } from '../../ledger/environments.ts'
 import type { People, RoleBinding } from '../../access/people.ts'
 import type { Refusals } from '../../access/refusals.ts'
@@ -20,7 +28,13 @@ function roleAnswer({ environment, model, ...binding }: RoleBinding): RoleAnswer
   return { ...binding, ...(environment !== undefined && { environment }), ...(model !== undefined && { model }) }
 }
 
-export const ROLE_ROUTES: readonly V1Route<RoleServices>[] = [
+/** Roles in the environment; for whoever is admin everywhere, all of them. */
+async function rolesFor(caller: Principal, people: People, scope: Scope): Promise<RoleBinding[]> {
+  const everywhere = isAdminEverywhere(caller)
+  return (await people.bindings()).filter(({ environment }) => everywhere || environment === scope.environment)
+}
+
+export const ROLE_ROUTES: readonly V1Route<RoleServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/roles',
@@ -28,15 +42,28 @@ export const ROLE_ROUTES: readonly V1Route<RoleServices>[] = [
     summary: 'Who has which role, where',
     tag: 'roles',
     action: 'admin',
-    answer: Type.Object({ items: Type.Array(RoleAnswer), total: Type.Integer() }),
-    handle: async ({ services, scope, caller }) => {
-      const everywhere = isAdminEverywhere(caller)
-      const items = (await services.people.bindings())
-        .filter(({ environment }) => everywhere || environment === scope.environment)
-        .map(roleAnswer)
-      return { body: { items, total: items.length } }
-    },
+    query: Type.Object(PageQuery, { additionalProperties: false }),
+    answer: pageOfThings(RoleAnswer),
+    handle: async ({ services, scope, caller, query }) => ({
+      body: pageOfAll('roles', (await rolesFor(caller, services.people, scope)).map(roleAnswer), { ...query, placeOf: byCreation }),
+    }),
   }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: '/roles/:role',
+      operation: 'getRole',
+      summary: 'Who has a role, and where',
+      tag: 'roles',
+      action: 'admin',
+      answer: RoleAnswer,
+      handle: async ({ services, scope, caller, params }) => {
+        const found = (await rolesFor(caller, services.people, scope)).find(({ id }) => id === params['role'])
+        if (found === undefined) throw new SlipwayError('SLW_NOT_FOUND', `no role has the id ${params['role']}`)
+        return { body: roleAnswer(found), etag: found.etag }
+      },
+    }),
+  ),
   v1Route({
     method: 'POST',
     path: '/roles',
@@ -51,20 +78,23 @@ export const ROLE_ROUTES: readonly V1Route<RoleServices>[] = [
       const environment = body.everywhere === true ? undefined : scope.environment
       requireAdminOf(caller, environment === undefined ? undefined : [environment])
       const { kind, name, role, model } = body
-      return { body: roleAnswer(await services.people.bind({ ...scope, once: undefined }, { kind, name }, role, { environment, model })) }
+      const made = await services.people.bind(scope, { kind, name }, role, { environment, model })
+      return { body: roleAnswer(made), etag: made.etag, location: `/api/v1/roles/${made.id}` }
     },
   }),
   v1Route({
     method: 'DELETE',
     path: '/roles/:role',
     operation: 'revokeRole',
+    conditional: true,
     summary: 'Take a role away',
     tag: 'roles',
     action: 'admin',
-    handle: async ({ services, scope, params, caller }) => {
+    handle: async (call) => {
+      const { services, params, caller } = call
       const binding = (await services.people.bindings()).find(({ id }) => id === params['role'])
       if (binding !== undefined) requireAdminOf(caller, binding.environment === undefined ? undefined : [binding.environment])
-      await services.people.unbind({ ...scope, once: undefined }, params['role']!)
+      await services.people.unbind(seenFields(call), params['role']!)
       return {}
     },
   }),
@@ -92,15 +122,16 @@ export const ROLE_ROUTES: readonly V1Route<RoleServices>[] = [
     summary: 'Calls that were refused, counted by minute, the newest first',
     tag: 'roles',
     action: 'admin',
-    query: Type.Object(
-      { limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'Default: 100.' })) },
-      { additionalProperties: false },
-    ),
-    answer: Type.Object({ items: Type.Array(RefusalAnswer), total: Type.Integer() }),
-    handle: async ({ services, query, caller }) => {
+    query: Type.Object(PageQuery, { additionalProperties: false }),
+    answer: pageOfThings(RefusalAnswer),
+    handle: async ({ services, query: { limit = PAGE_LIMIT, pageToken }, caller }) => {
       requireEverywhere(caller)
-      const items = await services.refusals.list(query.limit ?? 100)
-      return { body: { items, total: items.length } }
+      const skipped = Number(placeOfToken('refusals', pageToken) ?? 0)
+      const { refusals, total } = await services.refusals.list({ limit, skipped })
+      const more = skipped + refusals.length < total
+      return {
+        body: { items: refusals, total, ...(more && { nextPageToken: pageTokenOf('refusals', String(skipped + refusals.length)) }) },
+      }
     },
   }),
 ]

@@ -27,6 +27,8 @@ export interface V1Answer<Body = unknown> {
   readonly status?: number
   /** ETag of the object, without quotes. */
   readonly etag?: string
+  /** Whether the answer changes without its ETag, so that no 304 may be sent. Default: no. */
+  readonly volatile?: boolean
   readonly location?: string
 }
 
@@ -46,7 +48,11 @@ export interface V1Route<Services> {
   readonly body?: TSchema
   /** Whether the body is bytes instead of JSON. */
   readonly takesBytes?: boolean
-  readonly answer?: TSchema
+  readonly answer?: TSchema | undefined
+  /** Whether `If-Match` is honoured, also by a POST that changes an object. Default: no; a change with it is refused. */
+  readonly conditional?: boolean
+  /** Whether a secret is in the answer, which is then kept for repetitions in a form that only the caller can read. Default: no. */
+  readonly secret?: boolean
   /** Status of success. Default: 200, or 204 without an answer. */
   readonly status?: number
   /** Status of a further answer that is no error. */

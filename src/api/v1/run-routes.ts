@@ -6,7 +6,9 @@ import { experimentsIn, runsIn } from '../../search/queries.ts'
 import { experimentAnswer, runAnswer } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
 import { v1RoutesOf } from './route.ts'
+import { watched } from './watch.ts'
 import type { V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Runs } from '../../tracking/runs.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
@@ -21,7 +23,7 @@ const v1Route = v1RoutesOf<RunServices>()
 const tag = 'runs'
 const ACTIVE = ['active']
 
-export const RUN_ROUTES: readonly V1Route<RunServices>[] = [
+export const RUN_ROUTES: readonly V1Route<RunServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/experiments',
@@ -53,14 +55,17 @@ export const RUN_ROUTES: readonly V1Route<RunServices>[] = [
       )
     },
   }),
-  v1Route({
-    method: 'GET',
-    path: '/runs/:run',
-    operation: 'getRun',
-    summary: 'A run, and what was logged to it',
-    tag,
-    action: 'read',
-    answer: RunAnswer,
-    handle: async ({ services, scope, params }) => ({ body: runAnswer(await services.runs.get(scope, params['run']!)) }),
-  }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: '/runs/:run',
+      operation: 'getRun',
+      summary: 'A run, and what was logged to it',
+      tag,
+      action: 'read',
+      answer: RunAnswer,
+      handle: async ({ services, scope, params }) => ({ body: runAnswer(await services.runs.get(scope, params['run']!)) }),
+    }),
+    { polled: true },
+  ),
 ]

@@ -1,7 +1,13 @@
 import { Type } from 'typebox'
-import { SignerAnswer } from '../../contract/registry-api.ts'
+import { pageOfThings, PageQuery, SignerAnswer } from '../../contract/registry-api.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { byText } from '../../ledger/tags.ts'
 import { v1RoutesOf } from './route.ts'
+import { watched } from './watch.ts'
+import { seenFields } from './seen.ts'
+import { pageOfAll } from './page-token.ts'
 import type { V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Signers } from '../../models/signers.ts'
 
 /** Services that these routes use. */
@@ -13,7 +19,7 @@ const v1Route = v1RoutesOf<SignerServices>()
 
 const tag = 'signatures'
 
-export const SIGNER_ROUTES: readonly V1Route<SignerServices>[] = [
+export const SIGNER_ROUTES: readonly V1Route<SignerServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/signers',
@@ -21,12 +27,31 @@ export const SIGNER_ROUTES: readonly V1Route<SignerServices>[] = [
     summary: 'Whose signatures are believed',
     tag,
     action: 'read',
-    answer: Type.Object({ items: Type.Array(SignerAnswer), total: Type.Integer() }),
-    handle: async ({ services, scope }) => {
-      const items = await services.signers.list(scope)
-      return { body: { items, total: items.length } }
-    },
+    query: Type.Object(PageQuery, { additionalProperties: false }),
+    answer: pageOfThings(SignerAnswer),
+    handle: async ({ services, scope, query }) => ({
+      body: pageOfAll('signers', (await services.signers.list(scope)).toSorted(byText(({ name }) => name)), {
+        ...query,
+        placeOf: ({ name }) => name,
+      }),
+    }),
   }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: '/signers/:name',
+      operation: 'getSigner',
+      summary: 'Whose signatures are believed, by name',
+      tag,
+      action: 'read',
+      answer: SignerAnswer,
+      handle: async ({ services, scope, params }) => {
+        const found = (await services.signers.list(scope)).find(({ name }) => name === params['name'])
+        if (found === undefined) throw new SlipwayError('SLW_NOT_FOUND', `there is no signer called "${params['name']}"`)
+        return { body: found, etag: found.etag }
+      },
+    }),
+  ),
   v1Route({
     method: 'POST',
     path: '/signers',
@@ -43,17 +68,21 @@ export const SIGNER_ROUTES: readonly V1Route<SignerServices>[] = [
     ),
     answer: SignerAnswer,
     status: 201,
-    handle: async ({ services, scope, body }) => ({ body: await services.signers.add(scope, body.name, body.pem), status: 201 }),
+    handle: async ({ services, scope, body }) => {
+      const signer = await services.signers.add(scope, body.name, body.pem)
+      return { body: signer, etag: signer.etag, location: `/api/v1/signers/${encodeURIComponent(signer.name)}` }
+    },
   }),
   v1Route({
     method: 'DELETE',
     path: '/signers/:name',
     operation: 'removeSigner',
+    conditional: true,
     summary: 'Believe them no more',
     tag,
     action: 'admin',
-    handle: async ({ services, scope, params }) => {
-      await services.signers.remove(scope, params['name']!)
+    handle: async (call) => {
+      await call.services.signers.remove(seenFields(call), call.params['name']!)
       return {}
     },
   }),

@@ -23,7 +23,10 @@ export async function sendEvents(
     from,
     ended,
   }: { call: Pick<V1Call<unknown>, 'request' | 'stillMay'>; reply: FastifyReply; from: number; ended: AbortSignal },
-  next: (after: number, signal: AbortSignal) => Promise<{ readonly messages: readonly Message[]; readonly upTo: number }>,
+  next: (
+    after: number,
+    signal: AbortSignal,
+  ) => Promise<{ readonly messages: readonly Message[]; readonly upTo: number; readonly quiet?: boolean }>,
 ): Promise<void> {
   const gone = new AbortController()
   call.request.raw.socket.once('close', () => gone.abort())
@@ -31,11 +34,11 @@ export async function sendEvents(
   async function* lines(): AsyncGenerator<string> {
     yield `retry: 1000\n: follows ${from}\n\n`
     for (let after = from; !over.aborted;) {
-      const { messages, upTo } = await next(after, AbortSignal.any([over, AbortSignal.timeout(BEAT_MS)]))
+      const { messages, upTo, quiet = false } = await next(after, AbortSignal.any([over, AbortSignal.timeout(BEAT_MS)]))
       // A key may have been revoked meanwhile.
       if (!(await call.stillMay())) return
       for (const { id, event, data } of messages) yield `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
-      if (messages.length === 0) yield ':\n\n'
+      if (messages.length === 0 && !quiet) yield ':\n\n'
       after = upTo
     }
   }

@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { check } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
-import { findOnce, keepAnswer } from '../../ledger/once.ts'
-import { callerOn, requirePermission } from '../access.ts'
+import { beginOnce, freeOnce, keepAnswer } from '../../ledger/once.ts'
+import { seal, unseal } from '../../security/seal.ts'
+import { callerOn, credentialOf, requirePermission } from '../access.ts'
 import { enter, stillMay } from '../enter.ts'
 import { streamOf } from '../bodies.ts'
 import { fromFastify } from '../framework-errors.ts'
@@ -12,6 +13,7 @@ import { coerceQuery } from './query.ts'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from '../../core/log.ts'
 import type { Ground, Once, Scope } from '../../ledger/scope.ts'
+import type { Principal } from '../access.ts'
 import type { EntryServices } from '../enter.ts'
 import type { V1Answer, V1Route } from './route.ts'
 
@@ -81,7 +83,7 @@ async function answer<S extends V1Services>(asked: Asked<S>, request: FastifyReq
   const query = checked(route.query, coerceQuery(route.query, request.query as Record<string, unknown>), 'the query')
   const text = route.body === undefined ? '' : await textOf(request)
   const body = route.body === undefined ? undefined : checked(route.body, parsed(text), 'the body')
-  const once = onceOf(request, route, text)
+  const once = onceOf(request, route, { text, caller: known })
   const reason = headerOf(request, 'slipway-reason')
   if (route.models !== undefined) {
     const models = await route.models({ services, params, query, body, environment: entered.environment })
@@ -94,74 +96,107 @@ async function answer<S extends V1Services>(asked: Asked<S>, request: FastifyReq
     ...(reason !== undefined && { reason: decoded(reason) }),
     ...(once !== undefined && { once }),
   }
-  const before = once === undefined ? undefined : await replayed(asked, scope, once)
-  if (before !== undefined) {
-    void reply.code(before.status).header('idempotency-replayed', 'true').type('application/json')
-    return before.body
-  }
   const ifMatch = headerOf(request, 'if-match')?.replace(/^(?:W\/)?"(.*)"$/, '$1')
-  const result = await route.handle(
-    {
-      services,
-      scope,
-      caller,
-      params,
-      query,
-      body,
-      ifMatch: ifMatch === '*' ? undefined : ifMatch,
-      request,
-      stillMay: () => stillMay(services, request, { action: route.action, models: early }),
-    },
-    reply,
-  )
-  if (reply.sent) return reply
-  return await send(services, { route, result, scope, once }, request, reply)
-}
-
-async function send(
-  { ground }: V1Services,
-  { route, result, scope, once }: { route: V1Route<never>; result: V1Answer; scope: Scope; once: Once | undefined },
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<unknown> {
-  const status = result.status ?? route.status ?? (route.answer === undefined ? 204 : 200)
-  if (result.location !== undefined) void reply.header('location', result.location)
-  const json = result.body === undefined ? undefined : JSON.stringify(result.body)
-  if (once !== undefined) await ground.database.write((write) => keepAnswer(write, scope.actor, once.key, { status, body: json ?? '' }))
-  if (json === undefined) return await reply.code(status).send()
-  if (result.etag !== undefined) {
-    void reply.header('etag', `"${result.etag}"`)
-    if (request.method === 'GET' && headerOf(request, 'if-none-match')?.split(/, */).includes(`"${result.etag}"`) === true)
-      return await reply.code(304).send()
+  if (ifMatch !== undefined && route.method !== 'GET' && route.conditional !== true)
+    throw new SlipwayError('SLW_PRECONDITION_FAILED', `${route.operation} takes no If-Match: there is nothing yet that could have changed`)
+  const call = {
+    services,
+    scope,
+    caller,
+    params,
+    query,
+    body,
+    ifMatch: ifMatch === '*' ? undefined : ifMatch,
+    request,
+    stillMay: () => stillMay(services, request, { action: route.action, models: early }),
   }
-  return await reply.code(status).type('application/json').send(json)
+  if (once === undefined) {
+    const result = await route.handle(call, reply)
+    return reply.sent ? reply : await send(wireOf(route, result), request, reply)
+  }
+  const sealedBy = `${once.key}\n${credentialOf(request.headers, services.access.secure) ?? ''}`
+  const before = await replayed(asked, scope, { once, sealedBy })
+  if (before !== undefined) {
+    void reply.header('idempotency-replayed', 'true')
+    return await send(before, request, reply)
+  }
+  try {
+    const wire = wireOf(route, await route.handle(call, reply))
+    const sealed = route.secret === true
+    await keepAnswer(services.ground, once, { ...wire, sealed, body: sealed ? seal(wire.body, sealedBy) : wire.body })
+    return await send(wire, request, reply)
+  } catch (error) {
+    // A refusal is an outcome too: the caller may mend the cause and send the same again.
+    const refused = fromFastify(error).kind.http < 500
+    await freeOnce(services.ground, once, refused ? 'never' : 'changed').catch(() => {})
+    throw error
+  }
 }
 
-/** The answer to a request that was executed before; a lost answer is rebuilt. */
+/** An answer as it is sent. */
+interface Wire {
+  readonly volatile?: boolean
+  readonly status: number
+  /** '' for none. */
+  readonly body: string
+  readonly headers: Readonly<Record<string, string>>
+}
+
+function wireOf(route: V1Route<never>, { body, status, etag, volatile = false, location }: V1Answer): Wire {
+  return {
+    status: status ?? route.status ?? (route.answer === undefined ? 204 : 200),
+    body: body === undefined ? '' : JSON.stringify(body),
+    volatile,
+    headers: { ...(location !== undefined && { location }), ...(etag !== undefined && { etag: `"${etag}"` }) },
+  }
+}
+
+async function send({ status, body, volatile = false, headers }: Wire, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  void reply.headers(headers)
+  if (body === '') return await reply.code(status).send()
+  if (
+    request.method === 'GET' &&
+    !volatile &&
+    headers['etag'] !== undefined &&
+    headerOf(request, 'if-none-match')?.split(/, */).includes(headers['etag'])
+  )
+    return await reply.code(304).send()
+  return await reply.code(status).type('application/json').send(body)
+}
+
+/** The answer to a request that was executed before; undefined if it was not. A lost answer is rebuilt where it can be. */
 async function replayed<S extends V1Services>(
   { api, services }: Asked<S>,
   scope: Scope,
-  once: Once,
-): Promise<{ status: number; body: string } | undefined> {
-  const earlier = await findOnce(services.ground.database.read, scope.actor, once)
+  { once, sealedBy }: { readonly once: Once; readonly sealedBy: string },
+): Promise<Wire | undefined> {
+  const earlier = await beginOnce(services.ground, once)
   if (earlier === undefined) return undefined
-  if (earlier.answer !== undefined) return earlier.answer
-  const retold = api.retold[earlier.kind]
-  if (retold === undefined)
-    throw new SlipwayError(
-      'SLW_CONFLICT',
-      `the request with the Idempotency-Key "${once.key}" has been done, and its answer got lost: read what it was about`,
-    )
-  const { status, body } = await retold(services, scope, earlier.name)
-  return { status, body: JSON.stringify(body) }
+  const { answer: kept, object } = earlier
+  const body = kept === undefined || !kept.sealed ? kept?.body : unseal(kept.body, sealedBy)
+  if (kept !== undefined && body !== undefined) return { status: kept.status, body, headers: kept.headers }
+  const retold = object === undefined ? undefined : api.retold[object.kind]
+  if (object !== undefined && retold !== undefined) {
+    const { status, body: rebuilt } = await retold(services, scope, object.name)
+    return { status, body: JSON.stringify(rebuilt), headers: {} }
+  }
+  throw new SlipwayError(
+    'SLW_CONFLICT',
+    `the request with the Idempotency-Key "${once.key}" was executed${object === undefined ? '' : ` (${object.kind} ${object.name})`}, and its answer ${kept === undefined ? 'got lost' : 'is for the credentials of then'}: look at what it has changed before you send another`,
+  )
 }
 
-function onceOf(request: FastifyRequest, { method, path, takesBytes }: V1Route<never>, text: string): Once | undefined {
+function onceOf(
+  request: FastifyRequest,
+  { method, path, takesBytes }: V1Route<never>,
+  { text, caller }: { readonly text: string; readonly caller: Principal },
+): Once | undefined {
   const key = headerOf(request, 'idempotency-key')
+  // The same bytes are the same content, however often they come.
   if (key === undefined || method === 'GET' || takesBytes === true) return undefined
   if (key === '' || key.length > 255) throw new SlipwayError('SLW_INPUT_INVALID', 'the Idempotency-Key has 1 to 255 characters')
   const digest = createHash('sha256').update(`${method} ${path} ${request.url}\n${text}`).digest('hex')
-  return { key, digest, attempt: randomUUID() }
+  return { caller: caller.keyId ?? caller.personId ?? caller.kind, key, digest, attempt: randomUUID() }
 }
 
 function headerOf(request: FastifyRequest, name: string): string | undefined {

@@ -22,9 +22,11 @@ import { tagsOf, versionAnswer } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
 import { seen } from './seen.ts'
 import { v1RoutesOf } from './route.ts'
+import { watched } from './watch.ts'
 import type { Static } from 'typebox'
 import type { Version } from '../../models/read-versions.ts'
 import type { V1Answer, V1Call, V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Retold } from './v1-door.ts'
 import type { Versions } from '../../models/versions.ts'
 import type { Signers } from '../../models/signers.ts'
@@ -68,7 +70,7 @@ export const retoldVersion: Retold<VersionServices> = async ({ versions }, scope
   return { status: 200, body: versionAnswer(await versions.get(scope, model, number)) }
 }
 
-export const VERSION_ROUTES: readonly V1Route<VersionServices>[] = [
+export const VERSION_ROUTES: readonly V1Route<VersionServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/versions',
@@ -113,20 +115,23 @@ export const VERSION_ROUTES: readonly V1Route<VersionServices>[] = [
     alsoStatus: 200,
     handle: createVersion,
   }),
-  v1Route({
-    method: 'GET',
-    path: VERSION,
-    operation: 'getVersion',
-    summary: 'A version and all that is known of it',
-    tag,
-    action: 'read',
-    answer: VersionAnswer,
-    handle: async (call) => answered(await versionOf(call)),
-  }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: VERSION,
+      operation: 'getVersion',
+      summary: 'A version and all that is known of it',
+      tag,
+      action: 'read',
+      answer: VersionAnswer,
+      handle: async (call) => answered(await versionOf(call)),
+    }),
+  ),
   v1Route({
     method: 'PATCH',
     path: VERSION,
     operation: 'updateVersion',
+    conditional: true,
     summary: 'Change what is said of a version; its files never change',
     tag,
     action: 'write',
@@ -138,6 +143,7 @@ export const VERSION_ROUTES: readonly V1Route<VersionServices>[] = [
     method: 'DELETE',
     path: VERSION,
     operation: 'deleteVersion',
+    conditional: true,
     summary: 'Put a version into the trash, for 30 days; its aliases go',
     tag,
     action: 'write',
@@ -160,6 +166,7 @@ export const VERSION_ROUTES: readonly V1Route<VersionServices>[] = [
     method: 'PUT',
     path: `${VERSION}/approval`,
     operation: 'setApproval',
+    conditional: true,
     summary: 'Say whether a version may have the gated aliases of its model',
     tag,
     action: 'protect',
@@ -174,6 +181,7 @@ export const VERSION_ROUTES: readonly V1Route<VersionServices>[] = [
     method: 'POST',
     path: `${VERSION}/inspection`,
     operation: 'inspectVersion',
+    conditional: true,
     summary: 'Look at the files of a version once more',
     tag,
     action: 'write',
@@ -245,6 +253,7 @@ export const VERSION_ROUTES: readonly V1Route<VersionServices>[] = [
     method: 'POST',
     path: `${VERSION}/signatures`,
     operation: 'attachSignature',
+    conditional: true,
     summary: 'Keep a signature of a version: by a known signer, over exactly its files',
     tag: 'signatures',
     action: 'write',

@@ -1,11 +1,22 @@
 import { Type } from 'typebox'
-import { WebhookDeliveryAnswer, NewWebhookBody, WebhookAnswer, WebhookUpdateBody } from '../../contract/registry-api.ts'
+import {
+  NewWebhookBody,
+  pageOfThings,
+  PageQuery,
+  WebhookAnswer,
+  WebhookDeliveryAnswer,
+  WebhookUpdateBody,
+} from '../../contract/registry-api.ts'
 import { secretReference } from '../../security/secrets/reference.ts'
 import { requireEverywhere } from '../access.ts'
 import { v1RoutesOf } from './route.ts'
+import { watched } from './watch.ts'
+import { seenFields } from './seen.ts'
+import { byCreation, PAGE_LIMIT, pageOfAll, pageOfRead, placeOfToken } from './page-token.ts'
 import type { Principal } from '../access.ts'
 import type { Webhook } from '../../ledger/webhooks.ts'
-import type { V1Route } from './route.ts'
+import type { V1Answer, V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { Webhooks } from '../../ledger/webhooks.ts'
 
 /** Services that these routes use. */
@@ -16,6 +27,10 @@ export interface WebhookServices {
 const v1Route = v1RoutesOf<WebhookServices>()
 
 const tag = 'webhooks'
+
+function answered(webhook: Webhook): V1Answer<WebhookAnswer> {
+  return { body: answerOf(webhook), etag: webhook.etag }
+}
 
 function answerOf({ description, events, ...rest }: Webhook): WebhookAnswer {
   return { ...rest, events: [...events], ...(description !== undefined && { description }) }
@@ -28,7 +43,7 @@ function requireSecretPlace(caller: Principal, secret: string | null | undefined
   secretReference('secret', secret)
 }
 
-export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices>[] = [
+export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/webhooks',
@@ -36,11 +51,11 @@ export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices>[] = [
     summary: 'Who is told of changes',
     tag,
     action: 'read',
-    answer: Type.Object({ items: Type.Array(WebhookAnswer), total: Type.Integer() }),
-    handle: async ({ services, scope }) => {
-      const items = (await services.webhooks.list(scope)).map(answerOf)
-      return { body: { items, total: items.length } }
-    },
+    query: Type.Object(PageQuery, { additionalProperties: false }),
+    answer: pageOfThings(WebhookAnswer),
+    handle: async ({ services, scope, query }) => ({
+      body: pageOfAll('webhooks', (await services.webhooks.list(scope)).map(answerOf), { ...query, placeOf: byCreation }),
+    }),
   }),
   v1Route({
     method: 'POST',
@@ -55,45 +70,50 @@ export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices>[] = [
     handle: async ({ services, scope, body, caller }) => {
       requireSecretPlace(caller, body.secret)
       const webhook = await services.webhooks.create(scope, body)
-      return { body: answerOf(webhook), status: 201, location: `/api/v1/webhooks/${webhook.id}` }
+      return { ...answered(webhook), status: 201, location: `/api/v1/webhooks/${webhook.id}` }
     },
   }),
-  v1Route({
-    method: 'GET',
-    path: '/webhooks/:id',
-    operation: 'getWebhook',
-    summary: 'Somebody who is told of changes',
-    tag,
-    action: 'read',
-    answer: WebhookAnswer,
-    handle: async ({ services, scope, params }) => ({ body: answerOf(await services.webhooks.get(scope, params['id']!)) }),
-  }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: '/webhooks/:id',
+      operation: 'getWebhook',
+      summary: 'Somebody who is told of changes',
+      tag,
+      action: 'read',
+      answer: WebhookAnswer,
+      handle: async ({ services, scope, params }) => answered(await services.webhooks.get(scope, params['id']!)),
+    }),
+  ),
   v1Route({
     method: 'PATCH',
     path: '/webhooks/:id',
     operation: 'updateWebhook',
+    conditional: true,
     summary: 'Change a webhook, or pause it',
     tag,
     action: 'admin',
     body: WebhookUpdateBody,
     answer: WebhookAnswer,
-    handle: async ({ services, scope, params, body, caller }) => {
+    handle: async (call) => {
+      const { services, scope, params, body, caller } = call
       requireSecretPlace(caller, body.secret)
       const id = params['id']!
       // Otherwise a caller who may not name the secret could have it sign deliveries to an address of their choice.
       if (body.url !== undefined && body.secret !== null && (await services.webhooks.get(scope, id)).signed) requireEverywhere(caller)
-      return { body: answerOf(await services.webhooks.update(scope, id, body)) }
+      return answered(await services.webhooks.update(seenFields(call), id, body))
     },
   }),
   v1Route({
     method: 'DELETE',
     path: '/webhooks/:id',
     operation: 'deleteWebhook',
+    conditional: true,
     summary: 'Tell them no more; deliveries go too',
     tag,
     action: 'admin',
-    handle: async ({ services, scope, params }) => {
-      await services.webhooks.delete(scope, params['id']!)
+    handle: async (call) => {
+      await call.services.webhooks.delete(seenFields(call), call.params['id']!)
       return {}
     },
   }),
@@ -104,11 +124,18 @@ export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices>[] = [
     summary: 'What was sent, or is to be, and what came of it; the newest first',
     tag,
     action: 'read',
-    query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })) }, { additionalProperties: false }),
-    answer: Type.Object({ items: Type.Array(WebhookDeliveryAnswer) }),
-    handle: async ({ services, scope, params, query }) => ({
-      body: { items: await services.webhooks.deliveries(scope, params['id']!, query.limit ?? 100) },
-    }),
+    query: Type.Object(PageQuery, { additionalProperties: false }),
+    answer: pageOfThings(WebhookDeliveryAnswer),
+    handle: async ({ services, scope, params, query: { limit = PAGE_LIMIT, pageToken } }) => {
+      const id = params['id']!
+      const list = `deliveries of ${id}`
+      const before = placeOfToken(list, pageToken)
+      const { deliveries, total } = await services.webhooks.deliveries(scope, id, {
+        limit: limit + 1,
+        before: before === undefined ? undefined : Number(before),
+      })
+      return { body: { ...pageOfRead(list, deliveries, { limit, placeOf: ({ sequence }) => String(sequence) }), total } }
+    },
   }),
   v1Route({
     method: 'POST',

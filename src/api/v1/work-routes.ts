@@ -4,8 +4,11 @@ import { WORK_STATES, WorkAnswer, WorkCountAnswer } from '../../contract/work-ap
 import { SlipwayError } from '../../core/errors.ts'
 import { requireEverywhere } from '../access.ts'
 import { v1RoutesOf } from './route.ts'
+import { watched } from './watch.ts'
+import { pageOfRead, placeOfToken } from './page-token.ts'
 import type { WorkItem } from '../../storage/work/work-item.ts'
 import type { V1Route } from './route.ts'
+import type { WatchServices } from './watch.ts'
 import type { WorkQueue } from '../../storage/work/work-queue.ts'
 
 /** Services that these routes use. */
@@ -22,14 +25,12 @@ function workAnswer({ token: _token, ...item }: WorkItem): WorkAnswer {
   return Object.fromEntries(Object.entries(item).filter(([, value]) => value !== undefined)) as WorkAnswer
 }
 
-/** The last item of the page before, from a page token. @throws SLW_INPUT_INVALID */
-function placeOf(token: string): { createdAt: number; id: string } {
-  const [, createdAt, id] = /^(\d+)\.([0-9a-f]{32})$/.exec(token) ?? []
-  if (createdAt !== undefined && id !== undefined) return { createdAt: Number(createdAt), id }
-  throw new SlipwayError('SLW_INPUT_INVALID', `pageToken ${JSON.stringify(token)} is none that was given out`)
+/** The place of an item, newest first. */
+function placeOf({ createdAt, id }: { readonly createdAt: number; readonly id: string }): string {
+  return `${createdAt} ${id}`
 }
 
-export const WORK_ROUTES: readonly V1Route<WorkServices>[] = [
+export const WORK_ROUTES: readonly V1Route<WorkServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
     path: '/work',
@@ -55,35 +56,38 @@ export const WORK_ROUTES: readonly V1Route<WorkServices>[] = [
     handle: async ({ services: { work }, query, caller }) => {
       requireEverywhere(caller)
       const { kind, state, limit = LIMIT, pageToken } = query
-      const found = await work.list({ kind, state }, limit + 1, pageToken === undefined ? undefined : placeOf(pageToken))
+      const [createdAt, id] = placeOfToken('work', pageToken)?.split(' ') ?? []
+      const after = id === undefined ? undefined : { createdAt: Number(createdAt), id }
+      const found = await work.list({ kind, state }, limit + 1, after)
       const counts = await work.counts()
       const wanted = counts.filter((one) => (kind ?? one.kind) === one.kind && (state ?? one.state) === one.state)
-      const items = found.slice(0, limit)
-      const last = items.at(-1)
-      const more = found.length > limit && last !== undefined
+      const { items, nextPageToken } = pageOfRead('work', found, { limit, placeOf })
       return {
         body: {
           items: items.map(workAnswer),
           total: wanted.reduce((sum, { count }) => sum + count, 0),
           counts,
-          ...(more && { nextPageToken: `${last.createdAt}.${last.id}` }),
+          ...(nextPageToken !== undefined && { nextPageToken }),
         },
       }
     },
   }),
-  v1Route({
-    method: 'GET',
-    path: '/work/:id',
-    operation: 'getWork',
-    summary: 'One item of it',
-    tag,
-    action: 'admin',
-    answer: WorkAnswer,
-    handle: async ({ services: { work }, params, caller }) => {
-      requireEverywhere(caller)
-      return { body: workAnswer(required(await work.get(params['id']!), params['id']!)) }
-    },
-  }),
+  ...watched(
+    v1Route({
+      method: 'GET',
+      path: '/work/:id',
+      operation: 'getWork',
+      summary: 'One item of it',
+      tag,
+      action: 'admin',
+      answer: WorkAnswer,
+      handle: async ({ services: { work }, params, caller }) => {
+        requireEverywhere(caller)
+        return { body: workAnswer(required(await work.get(params['id']!), params['id']!)) }
+      },
+    }),
+    { polled: true },
+  ),
   v1Route({
     method: 'POST',
     path: '/work/:id/cancel',

@@ -81,7 +81,7 @@ async function list(options: PlaceOptions): Promise<void> {
 
 async function revoke(id: string, options: PlaceOptions): Promise<void> {
   await withKeys(options, async (keys) => {
-    await keys.revoke(id)
+    await keys.revoke({ environment: 'default', actor: userInfo().username }, id)
     print(`revoked ${id}`)
   })
 }

@@ -23,7 +23,7 @@ const roleView: View<RoleAnswer> = {
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('who has which role, where')).action(async (options: RegistryOptions) => {
-    const { items } = await (await clientOf(options)).ask<{ items: RoleAnswer[] }>('/roles')
+    const { items } = await (await clientOf(options)).all<RoleAnswer>('/roles')
     showList(items, roleView, options)
   })
   asksRegistry(

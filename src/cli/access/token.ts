@@ -42,7 +42,7 @@ export function define(command: Command): void {
   asksRegistry(command.command('list').description('your own tokens'))
     .option('--all', 'of machines and of everybody, for admins')
     .action(async (options: RegistryOptions & { all?: boolean }) => {
-      const { items } = await (await clientOf(options)).ask<{ items: KeyAnswer[] }>(options.all === true ? '/keys' : '/tokens')
+      const { items } = await (await clientOf(options)).all<KeyAnswer>(options.all === true ? '/keys' : '/tokens')
       showList(items, tokenView, options)
     })
   asksRegistry(command.command('revoke').description('end a token').argument('<id>', 'as `list` shows it'), { changes: true })

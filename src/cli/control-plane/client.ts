@@ -48,6 +48,19 @@ export class RegistryClient {
     return (text === '' ? undefined : JSON.parse(text)) as T
   }
 
+  /** All items of a list, page by page. */
+  async all<T>(path: string, query: Asked['query'] = {}): Promise<{ readonly items: T[]; readonly total: number }> {
+    const items: T[] = []
+    for (let pageToken: string | undefined; ;) {
+      const page = await this.ask<{ items: T[]; total: number; nextPageToken?: string }>(path, {
+        query: { limit: 1000, ...query, pageToken },
+      })
+      items.push(...page.items)
+      pageToken = page.nextPageToken
+      if (pageToken === undefined) return { items, total: page.total }
+    }
+  }
+
   /** As {@link ask}, with a body that is still to be read. */
   async open(path: string, { method = 'GET', query = {}, body, headers = {}, signal }: Asked = {}): Promise<Response> {
     const url = new URL(`${this.#base}${path}`)

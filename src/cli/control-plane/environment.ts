@@ -13,7 +13,7 @@ const environmentView: View<EnvironmentAnswer> = {
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('the environments of a control plane')).action(async (options: RegistryOptions) => {
-    const { items } = await (await clientOf(options)).ask<{ items: EnvironmentAnswer[] }>('/environments')
+    const { items } = await (await clientOf(options)).all<EnvironmentAnswer>('/environments')
     showList(items, environmentView, options)
   })
   asksRegistry(command.command('create').description('make one, with models, aliases, endpoints and roles of its own').argument('<name>'), {

@@ -7,7 +7,7 @@ import type { RegistryOptions } from './registry-command.ts'
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('who is told of changes')).action(async (options: RegistryOptions) => {
-    const { items } = await (await clientOf(options)).ask<{ items: WebhookAnswer[] }>('/webhooks')
+    const { items } = await (await clientOf(options)).all<WebhookAnswer>('/webhooks')
     showList(items, webhookView, options)
   })
   asksRegistry(command.command('add').description('have somebody told of changes').argument('<name>').argument('<url>'), { changes: true })

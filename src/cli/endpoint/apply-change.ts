@@ -18,6 +18,8 @@ export interface EndpointChange {
   readonly path: string
   readonly query?: Readonly<Record<string, string | undefined>>
   readonly body: unknown
+  /** The endpoint as it was read, where the change was made from that: refused if it has changed since. */
+  readonly read?: EndpointAnswer | undefined
 }
 
 /** Changes an endpoint; with `--dry-run` only prints what would change, as the control plane computes it. */
@@ -28,7 +30,9 @@ export async function changeEndpoint(options: ChangeOptions, client: RegistryCli
     ...(options.dryRun === true && { dryRun: 'true' }),
     ...(options.allowBreaking === true && { allowBreaking: 'true' }),
   }
-  const applied = await client.ask<AppliedAnswer>(path, { method, query, body })
+  const seen = asked.read?.metadata.resourceVersion
+  const headers = seen === undefined ? {} : { 'if-match': `"${seen}"` }
+  const applied = await client.ask<AppliedAnswer>(path, { method, query, body, headers })
   const { endpoint, change } = applied
   if (options.output === 'table') print(changeText(applied))
   else show(endpoint, endpointView, options)

@@ -34,6 +34,7 @@ async function deploy(model: string, options: ChangeOptions & { name?: string })
     method: 'PUT',
     path: `/endpoints/${part(name)}`,
     query: { managedBy: kind, managedByName: managerName },
+    read: present,
     body: {
       apiVersion: API_VERSION,
       kind: 'Endpoint',

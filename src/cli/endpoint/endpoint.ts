@@ -10,7 +10,6 @@ import { print } from '../output.ts'
 import type { Command } from 'commander'
 import type { AppliedAnswer, EndpointAnswer, RevisionAnswer } from '../../contract/delivery-api.ts'
 import type { ChangeOptions } from './apply-change.ts'
-import type { RegistryClient } from '../control-plane/client.ts'
 import type { RegistryOptions } from '../control-plane/registry-command.ts'
 
 const BREAKING = ['--allow-breaking', 'also where clients of the versions before would not be understood any more'] as const
@@ -18,7 +17,7 @@ const WAIT = ['--wait [duration]', 'until every server that follows serves it'] 
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('the endpoints, and how each of them is')).action(async (options: RegistryOptions) => {
-    showList(await allEndpoints(await clientOf(options)), endpointView, options)
+    showList((await (await clientOf(options)).all<EndpointAnswer>('/endpoints')).items, endpointView, options)
   })
   const named = (name: string, description: string, changes = true): Command =>
     asksRegistry(command.command(name).description(description).argument('<endpoint>'), { changes })
@@ -67,18 +66,6 @@ export function define(command: Command): void {
     'after',
     '\nExamples:\n  slipway endpoint show churn\n  slipway endpoint rollback churn --reason "too many errors" --wait',
   )
-}
-
-/** All endpoints, fetched page by page. */
-async function allEndpoints(client: RegistryClient): Promise<EndpointAnswer[]> {
-  const all: EndpointAnswer[] = []
-  for (let pageToken: string | undefined; ;) {
-    const query = { limit: '1000', ...(pageToken !== undefined && { pageToken }) }
-    const page = await client.ask<{ items: EndpointAnswer[]; nextPageToken?: string }>('/endpoints', { query })
-    all.push(...page.items)
-    pageToken = page.nextPageToken
-    if (pageToken === undefined) return all
-  }
 }
 
 async function rollback(name: string, options: ChangeOptions & { to?: string; moveAlias?: boolean }): Promise<void> {

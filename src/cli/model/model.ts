@@ -326,7 +326,7 @@ async function restore(name: string, options: RegistryOptions): Promise<void> {
 }
 
 async function trash(options: RegistryOptions): Promise<void> {
-  const { items } = await (await clientOf(options)).ask<{ items: TrashAnswer[] }>('/trash')
+  const { items } = await (await clientOf(options)).all<TrashAnswer>('/trash')
   showList(items, trashView, options)
 }
 

@@ -7,7 +7,7 @@ import type { RegistryOptions } from '../control-plane/registry-command.ts'
 
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('whose signatures are believed')).action(async (options: RegistryOptions) => {
-    const { items } = await (await clientOf(options)).ask<{ items: SignerAnswer[] }>('/signers')
+    const { items } = await (await clientOf(options)).all<SignerAnswer>('/signers')
     showList(items, signerView, options)
   })
   asksRegistry(

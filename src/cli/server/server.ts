@@ -7,7 +7,7 @@ import type { RegistryOptions } from '../control-plane/registry-command.ts'
 export function define(command: Command): void {
   asksRegistry(command.command('list').description('the servers that follow, and how each of them is')).action(
     async (options: RegistryOptions) => {
-      const { items } = await (await clientOf(options)).ask<{ items: ServerAnswer[] }>('/servers')
+      const { items } = await (await clientOf(options)).all<ServerAnswer>('/servers')
       showList(items, serverView, options)
     },
   )

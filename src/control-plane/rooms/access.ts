@@ -10,6 +10,7 @@ import { ROLE_ROUTES } from '../../api/v1/role-routes.ts'
 import { TOKEN_ROUTES } from '../../api/v1/token-routes.ts'
 import { repeat } from '../repeat.ts'
 import type { AuthServices } from '../../api/auth.ts'
+import type { WatchServices } from '../../api/v1/watch.ts'
 import type { Environments } from '../../ledger/environments.ts'
 import type { Foundation, Room } from '../room.ts'
 
@@ -21,7 +22,7 @@ export interface AccessServices extends Omit<AuthServices, 'ground'> {
 }
 
 /** Access control: keys, people, roles, and calls that were refused. */
-export const ACCESS: Room<Foundation & { readonly environments: Environments }, AccessServices> = {
+export const ACCESS: Room<Foundation & WatchServices & { readonly environments: Environments }, AccessServices> = {
   tables: ACCESS_TABLES,
   events: ACCESS_EVENTS,
   routes: [...KEY_ROUTES, ...TOKEN_ROUTES, ...ROLE_ROUTES],

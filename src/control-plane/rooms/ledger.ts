@@ -5,6 +5,8 @@ import { WEBHOOK_ROUTES } from '../../api/v1/webhook-routes.ts'
 import { Environments } from '../../ledger/environments.ts'
 import { LEDGER_EVENTS } from '../../ledger/events.ts'
 import { History } from '../../ledger/history.ts'
+import { LEDGER_MIGRATIONS } from '../../ledger/migrations.ts'
+import { freeAbandoned } from '../../ledger/once.ts'
 import { sweepNotes } from '../../ledger/sweep.ts'
 import { LEDGER_TABLES } from '../../ledger/tables.ts'
 import { Webhooks } from '../../ledger/webhooks.ts'
@@ -22,9 +24,12 @@ export interface Ledger {
 /** The ledger: the history of events, environments, and webhooks. */
 export const LEDGER: Room<Foundation, Ledger> = {
   tables: LEDGER_TABLES,
+  migrations: LEDGER_MIGRATIONS,
   events: LEDGER_EVENTS,
   routes: [...EVENT_ROUTES, ...ENVIRONMENT_ROUTES, ...WEBHOOK_ROUTES],
-  open({ ground, settings, house, ending }) {
+  async open({ ground, settings, house, ending }) {
+    // SQLite has one control plane: attempts of an earlier process run no more.
+    if (ground.database.dialect === 'sqlite') await freeAbandoned(ground)
     const history = new History(ground)
     return {
       history,

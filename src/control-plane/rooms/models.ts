@@ -2,7 +2,6 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ALIAS_ROUTES } from '../../api/v1/alias-routes.ts'
 import { MODEL_ROUTES, retoldModel } from '../../api/v1/model-routes.ts'
-import { MODEL_WATCH_ROUTES } from '../../api/v1/model-watch-routes.ts'
 import { PROMOTE_ROUTES } from '../../api/v1/promote-routes.ts'
 import { SIGNER_ROUTES } from '../../api/v1/signer-routes.ts'
 import { retoldVersion, VERSION_ROUTES } from '../../api/v1/version-routes.ts'
@@ -49,7 +48,7 @@ export interface ModelServices {
 export const MODELS: Room<Needs, ModelServices> = {
   tables: MODELS_TABLES,
   events: MODELS_EVENTS,
-  routes: [...MODEL_ROUTES, ...MODEL_WATCH_ROUTES, ...VERSION_ROUTES, ...ALIAS_ROUTES, ...PROMOTE_ROUTES, ...SIGNER_ROUTES],
+  routes: [...MODEL_ROUTES, ...VERSION_ROUTES, ...ALIAS_ROUTES, ...PROMOTE_ROUTES, ...SIGNER_ROUTES],
   retold: { model: retoldModel, version: retoldVersion },
   async open({ ground: below, contents, partUploads, environments, settings }) {
     // Leftovers of a process that was killed; a data folder belongs to one control plane.

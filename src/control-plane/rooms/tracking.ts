@@ -5,6 +5,7 @@ import { RunData } from '../../tracking/run-data.ts'
 import { Runs } from '../../tracking/runs.ts'
 import { TRACKING_EVENTS, TRACKING_TABLES } from '../../tracking/tables.ts'
 import { purgeTracking } from '../../tracking/trash.ts'
+import type { WatchServices } from '../../api/v1/watch.ts'
 import type { Environments } from '../../ledger/environments.ts'
 import type { Foundation, Room } from '../room.ts'
 
@@ -16,7 +17,7 @@ export interface Tracking {
 }
 
 /** Experiments, their runs, and the models that these have logged. */
-export const TRACKING: Room<Foundation & { readonly environments: Environments }, Tracking> = {
+export const TRACKING: Room<Foundation & WatchServices & { readonly environments: Environments }, Tracking> = {
   tables: TRACKING_TABLES,
   events: TRACKING_EVENTS,
   routes: RUN_ROUTES,

@@ -3,13 +3,14 @@ import { WORK_ROUTES } from '../../api/v1/work-routes.ts'
 import { STORAGE_TABLES } from '../../storage/tables.ts'
 import { WorkQueue } from '../../storage/work/work-queue.ts'
 import type { EntryServices } from '../../api/enter.ts'
+import type { WatchServices } from '../../api/v1/watch.ts'
 import type { Foundation, Room } from '../room.ts'
 
 /** Time that ended work is kept. */
 const WORK_LIFE_MS = 30 * 24 * 3600_000
 
 /** Work in the background: items that wait, run, or have ended. */
-export const WORK: Room<Foundation & EntryServices, { readonly work: WorkQueue }> = {
+export const WORK: Room<Foundation & EntryServices & WatchServices, { readonly work: WorkQueue }> = {
   tables: STORAGE_TABLES,
   routes: WORK_ROUTES,
   doors: (services) => [{ prefix: '', plugin: metricsRoutes(services) }],

@@ -240,6 +240,13 @@ function answerSchema(signature: Signature): Json {
           prediction: {},
           confidence: { type: ['number', 'null'], description: 'Probability of the prediction.' },
           probabilities: { type: 'object', additionalProperties: { type: ['number', 'null'] } },
+          ...(signature.answer.topK !== undefined && {
+            top: {
+              type: 'array',
+              description: 'The likeliest classes, the likeliest first.',
+              items: { type: 'object', properties: { label: {}, probability: { type: ['number', 'null'] } } },
+            },
+          }),
         },
       }
     case 'regression':
