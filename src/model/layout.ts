@@ -9,6 +9,7 @@ import type { PackageLocation } from './package.ts'
 export type VersionPolicy = 'latest' | 'all' | readonly string[]
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
+const NO_NAME = 'cannot be the name of a model (letters, digits, ".", "_", "-")'
 
 export interface LayoutOptions {
   readonly path: string
@@ -17,58 +18,134 @@ export interface LayoutOptions {
   readonly versions: VersionPolicy
 }
 
+/** What a path is: one model file, the folder of one model, a folder of its numbered versions, or a repository of such folders. */
+export type LayoutKind = 'file' | 'package' | 'versions' | 'repository'
+
+/** An entry of a folder that is not served. */
+export interface SkippedEntry {
+  readonly path: string
+  readonly reason: string
+}
+
+export interface Layout {
+  readonly kind: LayoutKind
+  readonly packages: readonly PackageLocation[]
+  readonly skipped: readonly SkippedEntry[]
+}
+
+/** As {@link findLayout}, the models alone. */
+export async function findPackages(options: LayoutOptions): Promise<readonly PackageLocation[]> {
+  return (await findLayout(options)).packages
+}
+
 /**
  * Finds the models at a path: an .onnx file; a package folder (slipway.yaml, MLmodel, or exactly one .onnx); a folder of numbered
- * versions; or a repository of those.
+ * versions; or a repository of those. A folder that holds folders of models is a repository, whatever lies beside them; what fits in no
+ * model is skipped, by name.
+ * @param kind what the path was found to be before: one entry that comes later does not make it something else. Default: it is found out
  * @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID with what was found instead
  */
-export async function findPackages(options: LayoutOptions): Promise<PackageLocation[]> {
+export async function findLayout(options: LayoutOptions, kind?: LayoutKind): Promise<Layout> {
   const path = resolve(options.path)
   const found = await stat(path).catch(() => undefined)
   if (found === undefined) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${options.path}: no such file or folder`)
   if (found.isFile()) {
     if (!path.endsWith('.onnx'))
       throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: not an .onnx file; a file to serve ends in .onnx`)
-    return [{ name: checkName(options.name ?? basename(path, '.onnx'), options.path), version: '1', path }]
+    const name = checkName(options.name ?? basename(path, '.onnx'), options.path)
+    return { kind: 'file', packages: [{ name, version: '1', path }], skipped: [] }
   }
-  const own = await modelFolder(path, options.name ?? basename(path), options.versions)
-  if (own !== undefined) return own
-  const models: PackageLocation[] = []
-  const entries = (await readdir(path, { withFileTypes: true })).filter((entry) => !entry.name.startsWith('.'))
-  for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
-    const child = join(path, entry.name)
-    if ((await stat(child).catch(() => undefined))?.isDirectory() !== true) continue
-    models.push(...((await modelFolder(child, entry.name, options.versions)) ?? []))
-  }
-  if (models.length === 0)
+  const folder = await look(path)
+  const is = kind === undefined || kind === 'file' ? kindOf(folder) : kind
+  const layout = is === undefined ? undefined : layoutOf(folder, is, options)
+  const nameless = layout?.packages.length === 0 ? layout.skipped.find(({ reason }) => reason.includes(NO_NAME)) : undefined
+  if (nameless !== undefined) checkName(basename(nameless.path), nameless.path)
+  if (layout === undefined || layout.packages.length === 0)
     throw new SlipwayError(
       'SLW_MODEL_INVALID',
-      `${options.path}: no model here; ${await describe(path)}. Expected an .onnx file, a folder with ${PACKAGE_FILE} or exactly one .onnx, numbered versions (1/model.onnx), or a folder of such folders`,
+      `${options.path}: no model here; ${describe(folder)}. Expected an .onnx file, a folder with ${PACKAGE_FILE} or exactly one .onnx, numbered versions (1/model.onnx), or a folder of such folders`,
     )
-  if (options.name !== undefined && new Set(models.map((model) => model.name)).size > 1) {
+  if (options.name !== undefined && new Set(layout.packages.map((model) => model.name)).size > 1)
     throw new SlipwayError('SLW_CONFIG_INVALID', `${options.path} holds several models, so the name "${options.name}" fits none of them`)
+  return layout
+}
+
+/** A folder, and those inside it. */
+interface Folder {
+  readonly path: string
+  /** Names that do not begin with a dot, in order. */
+  readonly names: readonly string[]
+  /** Whether it is a package by itself. */
+  readonly holdsModel: boolean
+  /** Whether a file says so that was written for it, and not only the one model file that lies in it. */
+  readonly isDescribed: boolean
+  readonly folders: ReadonlyMap<string, Folder>
+}
+
+async function look(path: string, depth = 0): Promise<Folder> {
+  const entries = await readdir(path, { withFileTypes: true })
+  const names = entries.map(({ name }) => name).filter((name) => !name.startsWith('.'))
+  const folders = new Map<string, Folder>()
+  // A repository has folders of models, which have folders of versions.
+  if (depth < 2)
+    for (const name of names.toSorted()) {
+      const child = join(path, name)
+      if ((await stat(child).catch(() => undefined))?.isDirectory() !== true) continue
+      const inside = await look(child, depth + 1).catch(() => undefined)
+      if (inside !== undefined) folders.set(name, inside)
+    }
+  const described = [PACKAGE_FILE, ...DESCRIPTIONS].filter((name) => names.includes(name))
+  const sizes = await Promise.all(described.map((name) => stat(join(path, name)).catch(() => undefined)))
+  const holdsModel = names.includes(PACKAGE_FILE) || FORMATS.some((format) => format.holds(names))
+  return { path, names: names.toSorted(), holdsModel, isDescribed: sizes.some((found) => (found?.size ?? 0) > 0), folders }
+}
+
+/** Files that describe a package beside our own: an empty one describes nothing. */
+const DESCRIPTIONS = ['MLmodel']
+
+const isNumber = (name: string): boolean => /^\d+$/.test(name)
+
+function versionsIn({ folders }: Folder): [string, Folder][] {
+  return [...folders].filter(([name, folder]) => isNumber(name) && folder.holdsModel)
+}
+
+function holdsModels(folder: Folder): boolean {
+  return folder.holdsModel || versionsIn(folder).length > 0
+}
+
+function kindOf(folder: Folder): LayoutKind | undefined {
+  if (folder.isDescribed) return versionsIn(folder).length > 0 ? 'versions' : 'package'
+  if ([...folder.folders].some(([name, child]) => !isNumber(name) && holdsModels(child))) return 'repository'
+  if (versionsIn(folder).length > 0) return 'versions'
+  return folder.holdsModel ? 'package' : undefined
+}
+
+function layoutOf(folder: Folder, kind: LayoutKind, { path, name, versions }: LayoutOptions): Layout {
+  if (kind !== 'repository') {
+    const own = checkName(name ?? basename(folder.path), path)
+    return { kind, packages: modelIn(folder, own, versions, kind), skipped: kind === 'versions' ? strangersIn(folder) : [] }
   }
-  return models
+  const packages: PackageLocation[] = []
+  const skipped = strangersIn(folder)
+  for (const [child, inside] of folder.folders) {
+    if (!holdsModels(inside)) skipped.push({ path: inside.path, reason: `no model in this folder; ${describe(inside)}` })
+    else if (!NAME.test(child)) skipped.push({ path: inside.path, reason: `"${child}" ${NO_NAME}` })
+    else packages.push(...modelIn(inside, child, versions, versionsIn(inside).length > 0 ? 'versions' : 'package'))
+  }
+  return { kind, packages, skipped }
 }
 
-/** The versions in the folder of a model, or undefined where the folder is no model. */
-async function modelFolder(path: string, name: string, policy: VersionPolicy): Promise<PackageLocation[] | undefined> {
-  const names = await readdir(path)
-  const versions: string[] = []
-  for (const entry of names) if (/^\d+$/.test(entry) && (await holdsModel(join(path, entry)))) versions.push(entry)
-  if (versions.length > 0)
-    return chooseVersions(
-      versions.map((version) => ({ name: checkName(name, path), version, path: join(path, version) })),
-      policy,
-      name,
-    )
-  if (await holdsModel(path)) return [{ name: checkName(name, path), version: '1', path }]
-  return undefined
+/** Files that would be a model in a folder of their own. */
+function strangersIn({ path, names, folders }: Folder): SkippedEntry[] {
+  return names
+    .filter((name) => !folders.has(name) && (name.endsWith('.onnx') || name === PACKAGE_FILE || DESCRIPTIONS.includes(name)))
+    .map((name) => ({ path: join(path, name), reason: 'this folder holds folders of models: a model needs a folder of its own here' }))
 }
 
-async function holdsModel(path: string): Promise<boolean> {
-  const names: string[] = await readdir(path).catch(() => [])
-  return names.includes(PACKAGE_FILE) || FORMATS.some((format) => format.holds(names))
+function modelIn(folder: Folder, name: string, policy: VersionPolicy, kind: LayoutKind): PackageLocation[] {
+  if (kind === 'package') return folder.holdsModel ? [{ name, version: '1', path: folder.path }] : []
+  const all = versionsIn(folder).map(([version, inside]) => ({ name, version, path: inside.path }))
+  return chooseVersions(all, policy, name)
 }
 
 /**
@@ -92,14 +169,10 @@ export function chooseVersions<T extends PackageLocation>(all: readonly T[], pol
 
 function checkName(name: string, path: string): string {
   if (NAME.test(name)) return name
-  throw new SlipwayError(
-    'SLW_CONFIG_INVALID',
-    `${path}: "${name}" cannot be the name of a model (letters, digits, ".", "_", "-"); give one with NAME=PATH`,
-  )
+  throw new SlipwayError('SLW_CONFIG_INVALID', `${path}: "${name}" ${NO_NAME}; give one with NAME=PATH`)
 }
 
-async function describe(path: string): Promise<string> {
-  const names = (await readdir(path)).filter((name) => !name.startsWith('.'))
+function describe({ names }: Folder): string {
   if (names.length === 0) return 'the folder is empty'
   const models = names.filter((name) => name.endsWith('.onnx'))
   if (models.length > 1) return `found ${models.length} .onnx files (${models.slice(0, 5).join(', ')}): which one?`

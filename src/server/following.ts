@@ -89,7 +89,7 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
     load: refused(config.url),
     unload: refused(config.url),
     rescan: () => follower.refresh(),
-    following: status,
+    state: () => ({ following: status(), skipped: [] }),
     async begin({ url, port: bound }) {
       const server = config.serverName ?? `${hostname()}:${port === 0 ? bound : port}`
       client.credentials = new Credentials({ address, client, server, bootId, folder: store.folder, clock })

@@ -22,6 +22,7 @@ import type { Family } from '../serving/observe/exposition.ts'
 import type { ProcessCounts } from '../serving/observe/merge.ts'
 import type { HealthOptions } from '../protocol/http/health.ts'
 import type { FollowStatus } from '../following/types.ts'
+import type { SourceState } from './source.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { DialectHost } from '../protocol/http/dialects/dialect.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
@@ -37,10 +38,10 @@ export interface ServingProcessOptions {
   readonly cores: number
   readonly memoryBudgetBytes: number | undefined
   readonly administration: Administration
-  /** State of following; undefined where files are served. */
-  readonly following?: (() => FollowStatus) | undefined
-  /** State of following for health, where another process has it. Default: `following`. */
-  readonly followingHealth?: HealthOptions['following']
+  /** State of the source of models; undefined where another process has it. */
+  readonly source?: (() => SourceState) | undefined
+  /** The same for health, where another process has it. Default: `source`. */
+  readonly sourceHealth?: HealthOptions['source']
   readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
   /** See `Behind.sharedSocket`. */
   readonly sharedSocket?: boolean
@@ -92,7 +93,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       ...metrics.families(dataPlane),
       ...processMetrics.families(),
       ...traced.flatMap((source) => source.families()),
-      ...followingFamilies(options.following?.()),
+      ...followingFamilies(options.source?.().following),
       {
         name: 'slipway_log_dropped_total',
         info: METRICS.slipway_log_dropped_total,
@@ -111,7 +112,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     const dialect = DIALECTS.find((one) => one.name === name)!
     return { dialect, port, routes: routesOf(dialect, host) }
   })
-  const health = healthRoutes(dataPlane, { strict: config.strictReadiness, following: options.followingHealth ?? options.following })
+  const health = healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source })
   const http = opened.use(
     await listen(config, security, {
       clock,

@@ -1,5 +1,6 @@
 import type { SlipwayError } from '../core/errors.ts'
 import type { FollowStatus } from '../following/types.ts'
+import type { SkippedEntry } from '../model/layout.ts'
 import type { Repository } from '../serving/repository/repository.ts'
 
 /** Source of the desired state of a server: files, or a control plane. */
@@ -9,8 +10,15 @@ export interface Source extends Pick<Repository, 'models' | 'switchTo' | 'load' 
    * @returns errors of models that could not be loaded. @throws the first of them, where no model could
    */
   begin(bound: Bound): Promise<readonly SlipwayError[]>
+  /** State of the source, for health and metrics. */
+  readonly state: () => SourceState
+}
+
+export interface SourceState {
   /** State of following; undefined where files are served. */
-  readonly following?: (() => FollowStatus) | undefined
+  readonly following?: FollowStatus | undefined
+  /** Entries of the folders that are not served. */
+  readonly skipped: readonly SkippedEntry[]
 }
 
 /** Address and readiness of the server, once it listens. */
@@ -25,6 +33,7 @@ export interface Bound {
 export function sourceOfFiles(repository: Repository, pollMs: number): Source {
   return {
     models: () => repository.models(),
+    state: () => ({ skipped: repository.skipped() }),
     switchTo: (name, target) => repository.switchTo(name, target),
     load: (name) => repository.load(name),
     unload: (name) => repository.unload(name),

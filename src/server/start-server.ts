@@ -93,7 +93,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
       cores: cores.count,
       memoryBudgetBytes: budgetBytes(config, 1),
       administration: administer(repository, log),
-      following: repository.following,
+      source: () => repository.state(),
       logOutput,
     }),
   )

@@ -136,7 +136,7 @@ it('a version whose files were damaged is told as failed after a restart, and th
   await writeFile(join(store, file), 'none')
   await using server = await follows(plane.url, folder.path)
   assert.match(String(await added(server)), /^status [45]/)
-  const states = (): string[] => server.repository.following?.().endpoints[0]?.versions.map(({ state }) => state) ?? []
+  const states = (): string[] => server.repository.state().following?.endpoints[0]?.versions.map(({ state }) => state) ?? []
   assert.deepEqual(states(), ['failed'])
   await until(async () => readyOf(await endpoint(plane)) !== 'Served', 'it is told')
   await setAlias(plane, 2)
@@ -152,9 +152,9 @@ it('a control plane that lies, is slow or gives old documents changes nothing of
   await deploy(plane)
   await using server = await follows(proxy.endpoint, folder.path)
   assert.equal(await added(server), 1)
-  const troubleOf = (): string | undefined => server.repository.following?.().trouble
+  const troubleOf = (): string | undefined => server.repository.state().following?.trouble
   const failed = (): string | undefined =>
-    server.repository.following?.().endpoints[0]?.versions.find(({ state }) => state === 'failed')?.reason
+    server.repository.state().following?.endpoints[0]?.versions.find(({ state }) => state === 'failed')?.reason
   // Wrong bytes, an answer that is cut off, errors: each is told, and the next try is good.
   proxy.inject({ kind: 'change', at: 100 }, /GET .*contents/, 1)
   await setAlias(plane, 2)
@@ -179,7 +179,7 @@ it('a control plane that lies, is slow or gives old documents changes nothing of
   const { state } = JSON.parse(await readFile(path, 'utf8'))
   await using old = await startOld({ ...state, generation: 1 })
   await using stubborn = await follows(old.url, join(folder.path, 'other'), { name: 'two' })
-  assert.equal(stubborn.repository.following?.().trouble !== undefined || (await added(stubborn)) !== 3, true)
+  assert.equal(stubborn.repository.state().following?.trouble !== undefined || (await added(stubborn)) !== 3, true)
   assert.equal(troubleOf(), undefined)
 })
 
@@ -296,7 +296,7 @@ it('a join token becomes a key of its own, which is replaced, and a key that was
     key: string
   }
   await using outside = await follows(plane.url, join(folder.path, 'outside'), { name: 'outside' })
-  assert.match(outside.repository.following?.().trouble ?? '', /a key is needed/)
+  assert.match(outside.repository.state().following?.trouble ?? '', /a key is needed/)
   await using server = await follows(plane.url, folder.path, { environment: { SLIPWAY_JOIN_TOKEN: join_.key } })
   assert.equal(await added(server), 1)
   const { items } = (await plane.ask('GET', '/keys', undefined, as)).body as {
@@ -399,9 +399,9 @@ it('a control plane with TLS is followed by whoever believes its authority, and 
   assert.match(plane.url, /^https:/)
   await plane.services.models.create({ environment: 'default', actor: 'test' }, { name: 'm' })
   await using stranger = await follows(plane.url, join(folder.path, 'one'), { name: 'one' })
-  assert.match(stranger.repository.following?.().trouble ?? '', /self[- ]signed|SELF_SIGNED|UNABLE_TO_VERIFY/i)
+  assert.match(stranger.repository.state().following?.trouble ?? '', /self[- ]signed|SELF_SIGNED|UNABLE_TO_VERIFY/i)
   await using friend = await follows(plane.url, join(folder.path, 'two'), { name: 'two', controlPlane: { ca: ours.cert } as never })
-  assert.equal(friend.repository.following?.().trouble, undefined)
+  assert.equal(friend.repository.state().following?.trouble, undefined)
 })
 
 it('documents and reports of another release are understood as far as they go', async () => {

@@ -186,7 +186,7 @@ async function banner(server: RunningServer): Promise<string> {
 
 /** The followed control plane and endpoints, and the versions that failed with their reasons. */
 function followingLines({ config: { controlPlane }, repository }: RunningServer): string[] {
-  const status = repository.following?.()
+  const status = repository.state().following
   if (controlPlane === undefined || status === undefined) return []
   const names = controlPlane.endpoints === 'all' ? 'all endpoints' : controlPlane.endpoints.join(', ')
   const lines = ['', `Follows  ${controlPlane.url} (${names})`]

@@ -7,8 +7,15 @@ import type { Route } from './routes.ts'
 export interface HealthOptions {
   /** Whether every model counts for readiness, also one that was broken at start; otherwise those that loaded at start. */
   readonly strict: boolean
-  /** State of following, for a server that follows a control plane. */
-  readonly following?: (() => FollowingHealth | Promise<FollowingHealth | undefined>) | undefined
+  /** State of the source of models: folders, or a control plane. */
+  readonly source?: (() => SourceHealth | Promise<SourceHealth | undefined>) | undefined
+}
+
+/** The state of the source, as health shows it. */
+export interface SourceHealth {
+  readonly following?: FollowingHealth | undefined
+  /** Entries of the folders of models that are not served. */
+  readonly skipped: readonly { readonly path: string; readonly reason: string }[]
 }
 
 /** The state of following, as health shows it. */
@@ -36,7 +43,7 @@ export function healthRoutes(dataPlane: DataPlane, options: HealthOptions): Rout
       method: 'GET',
       path: '/health',
       access: 'open',
-      handle: async (exchange) => exchange.json(200, JSON.stringify(health(dataPlane, options, await options.following?.()))),
+      handle: async (exchange) => exchange.json(200, JSON.stringify(health(dataPlane, options, await options.source?.()))),
     },
   ]
 }
@@ -60,7 +67,7 @@ function isLoading(variant: Variant): boolean {
   return (variant.phase === 'waiting' || variant.phase === 'loading') && !variant.onDemand
 }
 
-function health(dataPlane: DataPlane, options: HealthOptions, following: FollowingHealth | undefined): object {
+function health(dataPlane: DataPlane, options: HealthOptions, source: SourceHealth | undefined): object {
   const variants = [...dataPlane.variants()]
   const reason = notReadyReason(dataPlane, options)
   const allReady = variants.every((variant) => variant.ready)
@@ -69,7 +76,8 @@ function health(dataPlane: DataPlane, options: HealthOptions, following: Followi
     ...(reason !== undefined && { reason }),
     model_loaded: variants.some((variant) => variant.ready),
     models: variants.map((variant) => modelHealth(variant, dataPlane.endpoint(variant.subject.endpoint))),
-    ...followingHealth(following),
+    ...(source !== undefined && source.skipped.length > 0 && { skipped: source.skipped }),
+    ...followingHealth(source?.following),
   }
 }
 

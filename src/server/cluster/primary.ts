@@ -164,7 +164,7 @@ class Primary implements AsyncDisposable {
       member.live = endpoints
       this.#changed()
     })
-    channel.handle('following', () => this.#repository?.following?.())
+    channel.handle('source', () => this.#repository?.state())
   }
 
   async #setLogLevel(level: string): Promise<void> {
@@ -306,7 +306,7 @@ class Primary implements AsyncDisposable {
     const answers = told.filter(([member]) => this.#members.has(member)).map(([, counts]) => counts)
     const own: Family[] = [
       ...this.#processMetrics.families(),
-      ...followingFamilies(this.#repository?.following?.()),
+      ...followingFamilies(this.#repository?.state().following),
       { name: 'slipway_processes', info: METRICS.slipway_processes, samples: [{ labels: {}, value: this.#members.size }] },
       {
         name: 'slipway_process_restarts_total',

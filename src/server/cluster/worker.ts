@@ -8,7 +8,7 @@ import { budgetBytes } from '../start-server.ts'
 import { Channel, toWire } from './channel.ts'
 import { describeServed } from '../served.ts'
 import type { Logger } from '../../core/log.ts'
-import type { FollowStatus } from '../../following/types.ts'
+import type { SourceState } from '../source.ts'
 import type { Administration } from '../../protocol/http/admin.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { MetricsOptions } from '../../serving/observe/metrics.ts'
@@ -17,8 +17,8 @@ import type { Change, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServingProcess } from '../serving-process.ts'
 import type { AppliedWire, EndedAnswer, EndedCall, LiveCall, PrepareCall, StartCall, StartedAnswer } from './messages.ts'
 
-/** Time limit for the state of following: health is answered soon, also where the primary does not answer. */
-const FOLLOWING_LIMIT_MS = 300
+/** Time limit for the state of the source: health is answered soon, also where the primary does not answer. */
+const SOURCE_LIMIT_MS = 300
 
 const channel = new Channel(process)
 // A terminal sends Ctrl-C to the whole group; the primary drains first and ends this process itself.
@@ -60,9 +60,9 @@ async function families(): Promise<readonly Family[]> {
   return channel.call<readonly Family[]>('metrics').catch(() => familiesOf(running().counts(), metrics))
 }
 
-/** State of following, which the primary has; undefined when the primary does not answer in time. */
-async function following(): Promise<FollowStatus | undefined> {
-  return await channel.call<FollowStatus | undefined>('following', undefined, FOLLOWING_LIMIT_MS).catch(() => undefined)
+/** State of the source of models, which the primary has; undefined when the primary does not answer in time. */
+async function sourceState(): Promise<SourceState | undefined> {
+  return await channel.call<SourceState | undefined>('source', undefined, SOURCE_LIMIT_MS).catch(() => undefined)
 }
 
 let log: Logger | undefined
@@ -82,7 +82,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     memoryBudgetBytes: budgetBytes(config, config.processes),
     administration: remoteAdministration(),
     families,
-    ...(config.controlPlane !== undefined && { followingHealth: following }),
+    sourceHealth: sourceState,
     logOutput: output,
     sharedSocket: true,
     ...(documents !== undefined && { beforeListening: (dataPlane) => dataPlane.apply(documents) }),

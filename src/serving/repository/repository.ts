@@ -11,7 +11,7 @@ import { scan } from './scan.ts'
 import type { DesiredEndpoint, VariantSpec } from '../../contract/desired-endpoint.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
-import type { VersionPolicy } from '../../model/layout.ts'
+import type { LayoutKind, SkippedEntry, VersionPolicy } from '../../model/layout.ts'
 import type { Applied, FailedLoad, SwitchReport } from '../reconciler.ts'
 import type { FoundVersion, ModelSource } from './scan.ts'
 
@@ -69,6 +69,10 @@ export class Repository {
   /** The desired state that was last applied. */
   #applied: readonly DesiredEndpoint[] = []
   readonly #warned = new Set<string>()
+  /** What each source was found to be at the start, which no later entry changes. */
+  readonly #kinds = new Map<ModelSource, LayoutKind>()
+  /** Entries that the last scan of each source passed over. */
+  readonly #skipped = new Map<ModelSource, readonly SkippedEntry[]>()
   readonly #turns = new Turns()
   #cancelPoll: (() => void) | undefined
   #closed = false
@@ -88,7 +92,7 @@ export class Repository {
     const { sources, versions } = this.#options
     const owner = new Map<string, string>()
     for (const source of sources) {
-      const found = await scan(source)
+      const found = await this.#scan(source)
       for (const [name, all] of Map.groupBy(found, (version) => version.name)) {
         const other = owner.get(name)
         if (other !== undefined)
@@ -361,7 +365,7 @@ export class Repository {
     for (const source of this.#options.sources) {
       let found: readonly FoundVersion[]
       try {
-        found = await scan(source)
+        found = await this.#scan(source)
         this.#warned.delete(source.path)
       } catch (error) {
         // A folder that cannot be read, or is empty for now, is no reason to stop serving its models.
@@ -400,6 +404,21 @@ export class Repository {
     }
     if (next.length > 0) this.#settled.set(name, next)
     else this.#settled.delete(name)
+  }
+
+  /** Entries of the folders that are not served, and why. */
+  skipped(): SkippedEntry[] {
+    return [...this.#skipped.values()].flat()
+  }
+
+  async #scan(source: ModelSource): Promise<readonly FoundVersion[]> {
+    const { kind, versions, skipped } = await scan(source, this.#kinds.get(source))
+    this.#kinds.set(source, kind)
+    const before = this.#skipped.get(source) ?? []
+    this.#skipped.set(source, skipped)
+    for (const { path } of before) if (!skipped.some((entry) => entry.path === path)) this.#warned.delete(path)
+    for (const { path, reason } of skipped) this.#warn(path, `not served: ${reason}`)
+    return versions
   }
 
   #warn(key: string, message: string): void {

@@ -1,5 +1,7 @@
 import { fingerprintOf } from '../../model/fingerprint.ts'
-import { findPackages } from '../../model/layout.ts'
+import { messageOf } from '../../core/errors.ts'
+import { findLayout } from '../../model/layout.ts'
+import type { LayoutKind, SkippedEntry } from '../../model/layout.ts'
 import type { ServingOptions } from '../../contract/serving-options.ts'
 
 /** A path that models are served from. */
@@ -19,8 +21,28 @@ export interface FoundVersion {
   readonly source: ModelSource
 }
 
-/** All versions at a source. @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID when there is none */
-export async function scan(source: ModelSource): Promise<FoundVersion[]> {
-  const found = await findPackages({ path: source.path, name: source.name, versions: 'all' })
-  return Promise.all(found.map(async (location) => ({ ...location, source, fingerprint: await fingerprintOf(location.path) })))
+/** What was found at a source. */
+export interface Scanned {
+  readonly kind: LayoutKind
+  readonly versions: readonly FoundVersion[]
+  readonly skipped: readonly SkippedEntry[]
+}
+
+/** All versions at a source. @param kind what the source was found to be at the start. @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID when there is none */
+export async function scan(source: ModelSource, kind?: LayoutKind): Promise<Scanned> {
+  const layout = await findLayout({ path: source.path, name: source.name, versions: 'all' }, kind)
+  const versions: FoundVersion[] = []
+  const skipped = [...layout.skipped]
+  await Promise.all(
+    layout.packages.map(async (location) => {
+      try {
+        versions.push({ ...location, source, fingerprint: await fingerprintOf(location.path) })
+      } catch (error) {
+        // It may be gone since, or half-written: the others are not to wait for it.
+        skipped.push({ path: location.path, reason: messageOf(error) })
+      }
+    }),
+  )
+  const order = new Map(layout.packages.map(({ path }, index) => [path, index]))
+  return { kind: layout.kind, versions: versions.toSorted((a, b) => order.get(a.path)! - order.get(b.path)!), skipped }
 }
