@@ -1,9 +1,10 @@
 /** Engine runs models: one port, an instance, and its kinds - inline, in a thread, in a process, in a sandbox. */
 import type { ErrorCode } from '../core/errors.ts'
+import type { ExternalFile } from '../onnx/safety.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
 
-/** Source that the runtime loads a model from: a file, or bytes when the file had to be rewritten. */
-export type ModelSource = { readonly path: string } | { readonly bytes: Uint8Array }
+/** Source that the runtime loads a model from: a file with the files that hold its weights, or bytes when the file had to be rewritten. */
+export type ModelSource = ({ readonly path: string } | { readonly bytes: Uint8Array }) & { readonly external?: readonly ExternalFile[] }
 
 /** Everything that an instance needs to load a model. Plain data, as it is sent to threads and processes. */
 export interface InstanceSpec {

@@ -1,11 +1,13 @@
 import { statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { normalize } from 'node:path'
 import { createRequire } from 'node:module'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { DATATYPES } from '../tensor/datatype.ts'
 import { allocate } from '../tensor/tensor.ts'
 import { forbidTelemetry } from './telemetry.ts'
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
-import type { InstanceSpec, RunResult } from './instance.ts'
+import type { InstanceSpec, ModelSource, RunResult } from './instance.ts'
 import type { TypedTensorData } from '../tensor/datatype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
@@ -45,9 +47,11 @@ export function prepareRuntime(): void {
   loadOrt()
 }
 
-/** Bytes of the model file: the minimum that a session holds. */
+/** Bytes of the files of a model: the minimum that a session holds. */
 export function weightsOf({ source }: InstanceSpec): number {
-  return 'path' in source ? (statSync(source.path, { throwIfNoEntry: false })?.size ?? 0) : source.bytes.byteLength
+  const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  const own = 'path' in source ? sizeOf(source.path) : source.bytes.byteLength
+  return (source.external ?? []).reduce((sum, { path }) => sum + sizeOf(path), own)
 }
 
 /** A model loaded into ONNX Runtime on the calling thread. */
@@ -67,6 +71,7 @@ export async function openSession(spec: InstanceSpec): Promise<Session> {
     // A model whose declared output shapes are wrong would print a warning at every run, and errors are thrown anyway.
     logSeverityLevel: 4,
     // Idle threads of the pool must not burn the cores that sockets and other instances need.
+    ...(await weightsInMemory(spec.source)),
     ...(spec.threads > 1 && { extra: { session: { intra_op: { allow_spinning: '0' } } } }),
   }
   let session: InferenceSession
@@ -94,6 +99,35 @@ export async function openSession(spec: InstanceSpec): Promise<Session> {
     },
     close: () => session.release(),
   }
+}
+
+/**
+ * The external data of a model, read. The runtime would map the files: then whoever writes into one of them changes answers, and whoever
+ * shortens one ends the process. It copies what it is given (seen with 1.30), so the buffers are free once the session is made.
+ */
+async function weightsInMemory({ external = [] }: ModelSource): Promise<Pick<InferenceSession.SessionOptions, 'externalData'>> {
+  if (external.length === 0) return {}
+  return {
+    externalData: await Promise.all(
+      external.map(async ({ location, path }) => ({ path: normalize(location), data: await readWhole(path) })),
+    ),
+  }
+}
+
+/** Reads at most so much at once: larger reads are not taken by every system. */
+const READ_BYTES = 1 << 30
+
+async function readWhole(path: string): Promise<Uint8Array> {
+  await using file = await open(path)
+  const { size } = await file.stat()
+  const bytes = new Uint8Array(size)
+  for (let at = 0; at < size;) {
+    const { bytesRead } = await file.read(bytes, at, Math.min(size - at, READ_BYTES), at)
+    if (bytesRead === 0)
+      throw new SlipwayError('SLW_LOAD_FAILED', `${path} ended after ${at} of ${size} bytes: it was written to meanwhile`)
+    at += bytesRead
+  }
+  return bytes
 }
 
 function toOrt(ort: Ort, tensor: Tensor): OrtTensor {

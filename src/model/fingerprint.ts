@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import { PACKAGE_FILE } from './package-file.ts'
 
 /**
  * Identifies the content of a package without reading it: by name, size, modification time and inode of every file. For a bare file, the
- * files beside it whose names begin with its name (external data: `model.onnx.data`, `model.onnx_data`) count too.
+ * files beside it whose names begin as its own does (external data: `model.onnx.data`, `model.onnx_data`, `model.bin`) count too.
  */
 export async function fingerprintOf(path: string): Promise<string> {
   const hash = createHash('sha256')
@@ -24,7 +24,11 @@ export async function fingerprintOf(path: string): Promise<string> {
     if (/^\d+$/.test(basename(path))) await add(join(dirname(path), PACKAGE_FILE))
   } else {
     for (const name of await visible(dirname(path)))
-      if (name !== basename(path) && name.startsWith(basename(path))) await add(join(dirname(path), name))
+      if (
+        name.startsWith(basename(path, extname(path))) &&
+        (name.startsWith(basename(path)) ? name !== basename(path) : extname(name) !== extname(path))
+      )
+        await add(join(dirname(path), name))
   }
   return hash.digest('hex').slice(0, 16)
 }

@@ -51,8 +51,8 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelPath: real,
     modelBytes: (await stat(real)).size,
     document,
-    // The description of a model file that is a link lies beside the link.
-    file: await format.read(format.extensions.length === 0 ? modelPath : real),
+    // What lies beside a model file that is a link lies beside the link.
+    file: await format.read(modelPath),
   }
 }
 
@@ -87,10 +87,19 @@ export async function packageDigest(model: ModelPackage): Promise<string> {
   const { serving: _serving, ...described } = model.document
   hash.update(JSON.stringify(described))
   const folder = dirname(model.modelPath)
-  for (const file of [basename(model.modelPath), ...model.file.describedBy, ...model.file.externalFiles.toSorted()]) {
+  const files = [
+    { name: basename(model.modelPath), path: model.modelPath },
+    ...model.file.describedBy.map((name) => ({ name, path: join(folder, name) })),
+    ...model.file.externalFiles.map(({ location, path }) => ({ name: location, path })).toSorted(byName),
+  ]
+  for (const { name, path } of files) {
     const part = createHash('sha256')
-    await pipeline(createReadStream(join(folder, file)), part)
-    hash.update(`${file}\0`).update(part.digest())
+    await pipeline(createReadStream(path), part)
+    hash.update(`${name}\0`).update(part.digest())
   }
   return `sha256:${hash.digest('hex')}`
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return a.name < b.name ? -1 : 1
 }

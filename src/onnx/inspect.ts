@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { normalize } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
 import { graphOf, graphs, readOnnx, tensors, writeOnnx } from './model.ts'
 import { checkSafety } from './safety.ts'
 import { refuseUnsupported, rewriteForRuntime } from './rewrite.ts'
 import { valueType } from './value-type.ts'
-import type { ExternalData } from './safety.ts'
+import type { ExternalData, ExternalFile } from './safety.ts'
 import type { ModelProto } from './model.ts'
 import type { Rewrite } from './rewrite.ts'
 import type { TensorSpec } from '../tensor/tensor.ts'
@@ -24,11 +24,11 @@ export interface OnnxModel {
   /** Number of nodes per operator, subgraphs counted. */
   readonly operators: Readonly<Record<string, number>>
   readonly parameterCount: number
-  readonly externalFiles: readonly string[]
+  readonly externalFiles: readonly ExternalFile[]
   readonly rewrite: Rewrite
   /** Class labels that a classifier node of the graph carries, if any. */
   readonly classLabels: readonly (string | number)[] | undefined
-  /** The model to load where the file cannot be used as it is. */
+  /** The model to load where the file cannot be used as it is; its external data stays in the files. */
   readonly rewrittenBytes: Uint8Array | undefined
 }
 
@@ -51,10 +51,8 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
   for (const tensor of graph.initializer) parameterCount += tensor.dims.reduce((product, dim) => product * Number(dim), 1)
   const classLabels = classifierLabels(model)
   let rewrittenBytes: Uint8Array | undefined
-  if (rewrite.changes.length > 0) {
-    await inlineExternal(model, external, path)
-    rewrittenBytes = writeOnnx(model)
-  }
+  const renamed = normaliseLocations(external)
+  if (rewrite.changes.length > 0 || renamed) rewrittenBytes = writeOnnx(model)
   return {
     format: 'onnx',
     path,
@@ -67,7 +65,7 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
     outputs: graph.output.map(specOf).map(restore),
     operators,
     parameterCount,
-    externalFiles: [...new Set(external.map((part) => part.location))],
+    externalFiles: [...new Map(external.map(({ location, path: file }) => [location, { location, path: file }])).values()],
     rewrite,
     classLabels,
     rewrittenBytes,
@@ -111,18 +109,30 @@ function classifierLabels(model: ModelProto): readonly (string | number)[] | und
   return undefined
 }
 
-/** Moves external data into the model: a rewritten model is loaded from memory, where the runtime finds no files. */
+/** The runtime finds data that is given to it under plain paths only: `weights.bin`, not `./weights.bin`. @returns whether one was not plain */
+function normaliseLocations(external: readonly ExternalData[]): boolean {
+  let changed = false
+  for (const { proto, location } of external)
+    for (const entry of proto.externalData)
+      if (entry.key === 'location' && normalize(location) !== location) {
+        entry.value = normalize(location)
+        changed = true
+      }
+  return changed
+}
+
+/** Moves external data of some tensors into the model. */
 async function inlineExternal(
   model: ModelProto,
   external: readonly ExternalData[],
   path: string,
-  only?: ReadonlySet<string>,
+  only: ReadonlySet<string>,
 ): Promise<void> {
   const byTensor = new Map(external.map((part) => [part.proto, part]))
   for (const tensor of tensors(model)) {
     const part = byTensor.get(tensor)
-    if (part === undefined || (tensor.dataLocation as number) !== 1 || only?.has(tensor.name) === false) continue
-    await using file = await open(join(dirname(path), part.location))
+    if (part === undefined || (tensor.dataLocation as number) !== 1 || !only.has(tensor.name)) continue
+    await using file = await open(part.path)
     const length = part.length ?? (await file.stat()).size - part.offset
     const bytes = Buffer.alloc(length)
     const { bytesRead } = await file.read(bytes, 0, length, part.offset)

@@ -1,4 +1,4 @@
-import { lstat } from 'node:fs/promises'
+import { lstat, realpath, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
 import { DATATYPES, datatypeOfOnnx } from '../tensor/datatype.ts'
@@ -7,36 +7,46 @@ import type { ModelProto, TensorProto } from './model.ts'
 
 const EXTERNAL = 1
 
-/** A part of a file beside the model that holds the values of a tensor. */
-export interface ExternalData {
+/** A file beside the model with values of tensors. */
+export interface ExternalFile {
+  /** As the model names it, relative to its folder. */
+  readonly location: string
+  /** The file itself, links followed. */
+  readonly path: string
+}
+
+/** A part of such a file that holds the values of one tensor. */
+export interface ExternalData extends ExternalFile {
   readonly tensor: string
   /** The tensor itself, as names are unique in their graph only. */
   readonly proto: TensorProto
-  readonly location: string
   readonly offset: number
   readonly length: number | undefined
 }
 
 /**
  * Refuses a model that reaches outside its folder or claims sizes that its data cannot have. External data must be a plain file below the
- * folder of the model: no absolute path, no "..", no symbolic or hard link (ONNX Runtime 1.30 refuses most of these itself, but follows
- * hard links).
+ * folder of the model: no absolute path, no "..", no symbolic or hard link. Except in a cache of links, where the model itself is a link:
+ * there external data may be a link to a file that lies in the same folder as the file of the model.
  * @returns the tensors in external files
  * @throws SLW_MODEL_UNSAFE
  */
 export async function checkSafety(model: ModelProto, path: string): Promise<ExternalData[]> {
-  const external: ExternalData[] = []
+  const named: Omit<ExternalData, 'path'>[] = []
   for (const tensor of tensors(model)) {
     checkSize(tensor, path)
-    if ((tensor.dataLocation as number) === EXTERNAL) external.push(externalOf(tensor, path))
+    if ((tensor.dataLocation as number) === EXTERNAL) named.push(externalOf(tensor, path))
   }
-  const sizes = new Map<string, number>()
-  for (const part of external) {
-    let size = sizes.get(part.location)
-    if (size === undefined) {
-      size = await plainFileSize(dirname(path), part, path)
-      sizes.set(part.location, size)
+  const files = new Map<string, { readonly path: string; readonly size: number }>()
+  const external: ExternalData[] = []
+  for (const part of named) {
+    let file = files.get(part.location)
+    if (file === undefined) {
+      file = await plainFile(part, path)
+      files.set(part.location, file)
     }
+    const { size } = file
+    external.push({ ...part, path: file.path })
     if (part.offset + (part.length ?? 0) > size) {
       throw unsafe(
         path,
@@ -71,7 +81,7 @@ function checkSize(tensor: TensorProto, path: string): void {
   }
 }
 
-function externalOf(tensor: TensorProto, path: string): ExternalData {
+function externalOf(tensor: TensorProto, path: string): Omit<ExternalData, 'path'> {
   const entries = new Map(tensor.externalData.map((entry) => [entry.key, entry.value]))
   const location = entries.get('location') ?? ''
   const parts = location.split('/')
@@ -93,8 +103,10 @@ function externalOf(tensor: TensorProto, path: string): ExternalData {
   return { tensor: tensor.name, proto: tensor, location, offset, length }
 }
 
-async function plainFileSize(folder: string, part: ExternalData, path: string): Promise<number> {
-  let at = folder
+type Named = Pick<ExternalData, 'tensor' | 'location'>
+
+async function plainFile(part: Named, path: string): Promise<{ readonly path: string; readonly size: number }> {
+  let at = dirname(path)
   const steps = part.location.split('/').filter((step) => step !== '' && step !== '.')
   for (const [index, step] of steps.entries()) {
     at = join(at, step)
@@ -104,11 +116,26 @@ async function plainFileSize(folder: string, part: ExternalData, path: string): 
         'SLW_MODEL_INVALID',
         `${path}: tensor "${part.tensor}" needs the file "${part.location}", which is not beside the model`,
       )
-    if (found.isSymbolicLink()) throw unsafe(path, part.tensor, `external data "${part.location}" goes through a symbolic link`)
-    if (index < steps.length - 1) continue
+    const isLast = index === steps.length - 1
+    if (found.isSymbolicLink()) {
+      if (isLast) return await linkedFile(at, part, path)
+      throw unsafe(path, part.tensor, `external data "${part.location}" goes through a symbolic link`)
+    }
+    if (!isLast) continue
     if (!found.isFile()) throw unsafe(path, part.tensor, `external data "${part.location}" is not a plain file`)
     if (found.nlink > 1) throw unsafe(path, part.tensor, `external data "${part.location}" is a hard link; copy the file`)
-    return found.size
+    return { path: at, size: found.size }
   }
   throw unsafe(path, part.tensor, 'external data names no file')
+}
+
+/** Caches of model hubs link every file of a model to one folder of blobs: a link that leads elsewhere is refused. */
+async function linkedFile(link: string, part: Named, path: string): Promise<{ readonly path: string; readonly size: number }> {
+  const [target, model] = [await realpath(link).catch(() => undefined), await realpath(path)]
+  if (target === undefined) throw unsafe(path, part.tensor, `external data "${part.location}" goes through a symbolic link to nothing`)
+  if (model === path || dirname(target) !== dirname(model))
+    throw unsafe(path, part.tensor, `external data "${part.location}" goes through a symbolic link out of the folder of the model`)
+  const found = await stat(target)
+  if (!found.isFile()) throw unsafe(path, part.tensor, `external data "${part.location}" is not a plain file`)
+  return { path: target, size: found.size }
 }

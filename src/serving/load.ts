@@ -100,6 +100,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   for (const slot of slots) opened.defer(() => slot.close())
   if (options.gentle || options.measured) for (const slot of slots) await slot.start()
   else await Promise.all(slots.map((slot) => slot.start()))
+  await opening.requireUnchanged()
   await faultPoint('load.warmed')
   const probing = clock.monotonicMs()
   const found = await probe({
@@ -195,7 +196,10 @@ class Opening {
     this.outputs = parts.signature.outputs.map((output) => output.name)
     this.#spec = {
       name: `${subject.endpoint}/${subject.variant}`,
-      source: file.rewrittenBytes === undefined ? { path: modelPath } : { bytes: file.rewrittenBytes },
+      source: {
+        ...(file.rewrittenBytes === undefined ? { path: modelPath } : { bytes: file.rewrittenBytes }),
+        external: file.externalFiles,
+      },
       inputs: file.inputs,
       outputs: file.outputs,
       threads: parts.serving.threads,
@@ -255,10 +259,23 @@ class Opening {
   async #requireSameFiles(): Promise<void> {
     const { spec } = this.#options
     const { fingerprint, model } = this.parts
-    if (fingerprint === undefined || !('path' in this.#spec.source) || (await fingerprintOf(spec.path)) === fingerprint) return
+    const { source } = this.#spec
+    const fromMemory = 'bytes' in source && source.external?.length === 0
+    if (fingerprint === undefined || fromMemory || (await fingerprintOf(spec.path)) === fingerprint) return
     throw new SlipwayError(
       'SLW_LOAD_FAILED',
       `${model.modelPath}: the files of version ${spec.version} have changed since it was loaded; it starts again when they are back, and what they are now is served once the folder is polled, or on SIGHUP`,
+    )
+  }
+
+  /** Files that were written to while they were read may have given parts of two versions. @throws SLW_LOAD_FAILED */
+  async requireUnchanged(): Promise<void> {
+    const { spec } = this.#options
+    const { fingerprint, model } = this.parts
+    if (fingerprint === undefined || (await fingerprintOf(spec.path)) === fingerprint) return
+    throw new SlipwayError(
+      'SLW_LOAD_FAILED',
+      `${model.modelPath}: the files of version ${spec.version} changed while they were read; it is read again once they rest`,
     )
   }
 

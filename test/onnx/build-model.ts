@@ -126,7 +126,10 @@ export function linearModel(more: Partial<ModelInit> = {}): Uint8Array {
 export function instanceSpec(model: OnnxModel): InstanceSpec {
   return {
     name: 'm/v1#0',
-    source: model.rewrittenBytes === undefined ? { path: model.path } : { bytes: model.rewrittenBytes },
+    source: {
+      ...(model.rewrittenBytes === undefined ? { path: model.path } : { bytes: model.rewrittenBytes }),
+      external: model.externalFiles,
+    },
     inputs: model.inputs,
     outputs: model.outputs,
     threads: 1,

@@ -43,8 +43,8 @@ export async function localVersion(path: string): Promise<LocalVersion> {
   }
   const { folder, modelPath, file: model } = await readPackage(location)
   if ((await stat(location.path)).isFile()) {
-    const names = [basename(location.path), ...model.externalFiles]
-    const files = await Promise.all(names.map((name) => fileAt(dirname(modelPath), name)))
+    const names = [basename(location.path), ...model.externalFiles.map((file) => file.location)]
+    const files = await Promise.all(names.map((name) => fileAt(dirname(location.path), name)))
     return { name: location.name, files, signature: await signatureIn(dirname(location.path)) }
   }
   const files = await filesIn(folder)

@@ -1,3 +1,4 @@
+import type { ExternalFile } from '../../onnx/safety.ts'
 import type { ModelPackageDocument } from '../../contract/model-package.ts'
 import type { Rewrite } from '../../onnx/rewrite.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
@@ -15,8 +16,8 @@ export interface ModelFile {
   readonly rewrite: Rewrite
   /** The model to load where the file cannot be used as it is. */
   readonly rewrittenBytes: Uint8Array | undefined
-  /** Files beside the model that belong to it, relative to its folder. */
-  readonly externalFiles: readonly string[]
+  /** Files beside the model with values of its tensors. */
+  readonly externalFiles: readonly ExternalFile[]
   /** Files beside the model that describe it. */
   readonly describedBy: readonly string[]
   /** The call of a model that is a Python object and runs code when it is loaded. Undefined: the model is data. */
