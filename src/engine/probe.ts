@@ -25,6 +25,8 @@ export interface ProbeOptions {
   readonly sample: (rows: number) => readonly Tensor[]
   /** Rows of the larger timing run. */
   readonly maxBatchSize: number
+  /** The operator in which rows of a batch are not independent, and why, as the graph says. Default: none is known. */
+  readonly coupling?: string | undefined
   /**
    * Whether other models serve meanwhile: no runs are made for timing, which the load would distort anyway; the cost is that of the runs
    * that compare rows, until requests give a better one. Default: false.
@@ -75,7 +77,7 @@ export async function probe(options: ProbeOptions): Promise<Probe> {
         : `dimension 0 of input "${fixed.name}" is fixed${fixed.shape.length === 0 ? ' (a scalar)' : ` at ${fixed.shape[0]}`}`
     return { batchable: false, reason, cost: await timeRuns(options, false), rowShapes: new Map() }
   }
-  const reason = await compareBatches(run, sample, singles)
+  const reason = options.coupling ?? (await compareBatches(run, sample, singles))
   const batchable = reason === undefined
   return {
     batchable,

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { normalize } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
 import { graphOf, graphs, readOnnx, tensors, writeOnnx } from './model.ts'
+import { rowCoupling } from './row-coupling.ts'
 import { checkSafety } from './safety.ts'
 import { refuseUnsupported, rewriteForRuntime } from './rewrite.ts'
 import { valueType } from './value-type.ts'
@@ -26,6 +27,8 @@ export interface OnnxModel {
   readonly parameterCount: number
   readonly externalFiles: readonly ExternalFile[]
   readonly rewrite: Rewrite
+  /** The operator in which rows of a batch are not independent, and why; undefined if there is none. */
+  readonly rowCoupling: string | undefined
   /** Class labels that a classifier node of the graph carries, if any. */
   readonly classLabels: readonly (string | number)[] | undefined
   /** The model to load where the file cannot be used as it is; its external data stays in the files. */
@@ -41,6 +44,7 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
   const external = await checkSafety(model, path)
   const bfloat = bfloatEdges(model)
   await inlineExternal(model, external, path, initialisedInputs(model))
+  const coupling = rowCoupling(model)
   const rewrite = rewriteForRuntime(model)
   refuseUnsupported(model, path)
   const graph = graphOf(model)
@@ -67,6 +71,7 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
     parameterCount,
     externalFiles: [...new Map(external.map(({ location, path: file }) => [location, { location, path: file }])).values()],
     rewrite,
+    rowCoupling: coupling,
     classLabels,
     rewrittenBytes,
   }

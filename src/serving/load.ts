@@ -109,6 +109,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     outputs: opening.outputs,
     sample: opening.parts.sample.rows,
     maxBatchSize: serving.maxBatchSize,
+    coupling: model.file.rowCoupling,
     gentle: options.gentle,
   })
   // A Python model that turned out not to answer row by row refuses every run: its answers would be wrong.

@@ -13,8 +13,9 @@ export interface SampleRange {
 const FREE_DIMENSION = 2
 
 /**
- * Generates inputs that most models accept: small integers, within the range where one is known, different from row to row. A dimension
- * name that two inputs share has the same size in both.
+ * Generates inputs that most models accept: small integers, within the range where one is known, different from row to row. Rows of floats
+ * without a known range are of different magnitudes, so that what couples rows by their values shows. A dimension name that two inputs
+ * share has the same size in both.
  */
 export function generateSample(specs: readonly TensorSpec[], rows: number, ranges: ReadonlyMap<string, SampleRange> = new Map()): Tensor[] {
   let state = 12_345
@@ -32,9 +33,17 @@ export function generateSample(specs: readonly TensorSpec[], rows: number, range
       const value = low + next() * span
       return whole ? Math.min(high, Math.round(value)) : value
     }
-    return { name: spec.name, datatype: spec.datatype, shape, data: fill(spec.datatype, elementCount(shape), nextValue) }
+    const count = elementCount(shape)
+    if (rows < 2 || range !== undefined || !isFloat(spec.datatype) || shape[0] !== rows)
+      return { name: spec.name, datatype: spec.datatype, shape, data: fill(spec.datatype, count, nextValue) }
+    let index = 0
+    const spread = (): number => nextValue() * MAGNITUDES[Math.floor((index++ * rows) / count) % MAGNITUDES.length]!
+    return { name: spec.name, datatype: spec.datatype, shape, data: fill(spec.datatype, count, spread) }
   })
 }
+
+/** Magnitudes of the rows, again and again. The first is one: a single row is what most models were trained on. */
+const MAGNITUDES = [1, 100, 0.01]
 
 /** Plain loops: a picture has 150 000 values, which are made on the thread that serves. */
 function fill(datatype: Datatype, count: number, nextValue: () => number): TensorData {

@@ -41,7 +41,7 @@ export async function localVersion(path: string): Promise<LocalVersion> {
     const folder = resolve(path)
     return { name: basename(folder), files: await filesIn(folder), signature: await signatureIn(folder) }
   }
-  const { folder, modelPath, file: model } = await readPackage(location)
+  const { folder, file: model } = await readPackage(location)
   if ((await stat(location.path)).isFile()) {
     const names = [basename(location.path), ...model.externalFiles.map((file) => file.location)]
     const files = await Promise.all(names.map((name) => fileAt(dirname(location.path), name)))

@@ -14,6 +14,8 @@ export interface ModelFile {
   /** Class labels that the model carries, if any. */
   readonly classLabels: readonly (string | number)[] | undefined
   readonly rewrite: Rewrite
+  /** The operator in which rows of a batch are not independent, and why; undefined if none is known. */
+  readonly rowCoupling: string | undefined
   /** The model to load where the file cannot be used as it is. */
   readonly rewrittenBytes: Uint8Array | undefined
   /** Files beside the model with values of its tensors. */

@@ -41,7 +41,8 @@ async function locate({ folder, document }: Candidate): Promise<string> {
 }
 
 function fileOf(model: OnnxModel): ModelFile {
-  const { inputs, outputs, classLabels, rewrite, rewrittenBytes, externalFiles, opsets, parameterCount, producer, operators } = model
+  const { inputs, outputs, classLabels, rewrite, rowCoupling, rewrittenBytes, externalFiles, opsets, parameterCount, producer, operators } =
+    model
   const opset = opsets.map(({ domain, version }) => `${domain} ${version}`).join(', ')
   return {
     format: 'onnx',
@@ -50,6 +51,7 @@ function fileOf(model: OnnxModel): ModelFile {
     outputs,
     classLabels,
     rewrite,
+    rowCoupling,
     rewrittenBytes,
     externalFiles,
     describedBy: [],

@@ -38,6 +38,7 @@ function fileOf({ format, method, columns, sklearnVersion, inputs, outputs }: Py
     classLabels: undefined,
     rewrite: { changes: [], labels: new Map(), defaults: new Map() },
     rewrittenBytes: undefined,
+    rowCoupling: undefined,
     externalFiles: [],
     describedBy: [MLMODEL_FILE],
     python: { format, method, columns, sklearnVersion },
