@@ -40,11 +40,11 @@ export function reportError(error: unknown, json: boolean): number {
     )
     return 1
   }
-  const { code, kind, message, issues } = error
+  const { code, message, issues, exitCode } = error
   if (json) note(JSON.stringify({ apiVersion: 'slipway/v1', kind: 'Error', code, message, hint: ERROR_WORDS[code].cure, issues }))
   else
     note(
       `${styleText('red', 'error:', { stream: process.stderr })} ${message}\n${styleText('dim', `${code}: ${ERROR_WORDS[code].cure}`, { stream: process.stderr })}`,
     )
-  return kind.exit
+  return exitCode
 }

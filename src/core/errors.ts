@@ -90,6 +90,8 @@ export interface ErrorDetails {
   /** Pause before a client should try again, in milliseconds. */
   readonly retryAfterMs?: number
   readonly issues?: readonly Issue[]
+  /** Exit code of a command that ends with the error. Default: that of its kind. */
+  readonly exitCode?: number | undefined
   readonly cause?: unknown
 }
 
@@ -101,6 +103,7 @@ export class SlipwayError extends Error {
   readonly code: ErrorCode
   readonly retryAfterMs: number | undefined
   readonly issues: readonly Issue[] | undefined
+  readonly exitCode: number
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     // Refusals come by the thousand under overload, and their origin is known: the stack would be most of their cost.
@@ -111,6 +114,7 @@ export class SlipwayError extends Error {
     this.code = code
     this.retryAfterMs = details.retryAfterMs
     this.issues = details.issues
+    this.exitCode = details.exitCode ?? ERRORS[code].exit
   }
 
   get kind(): ErrorKind {

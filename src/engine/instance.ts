@@ -69,6 +69,8 @@ export interface Instance {
 export interface InstanceEnd {
   readonly reason: 'error' | 'heap exhausted' | 'killed' | 'exited' | 'memory limit' | 'hang'
   readonly message: string
+  /** Signal that ended the process, if one did. */
+  readonly signal?: NodeJS.Signals | undefined
 }
 
 /** Time limit for loading an instance. */

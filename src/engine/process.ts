@@ -17,6 +17,8 @@ export interface ProcessOptions {
   readonly memoryLimitMb: number | undefined
   /** Number of threads beyond which the process is killed. Default: only the limit of the system. */
   readonly threadLimit?: number
+  /** Variables of the process. Default: those of this one. */
+  readonly environment?: NodeJS.ProcessEnv | undefined
 }
 
 /** A program that holds an instance, and the encoding of messages over its descriptor 3. */
@@ -38,7 +40,7 @@ export interface Program {
 /** Starts an instance in a child process and waits until its model is loaded. */
 export async function openProcess(spec: InstanceSpec, options: ProcessOptions): Promise<Instance> {
   const args = [fileURLToPath(entryUrl('engine/worker-process'))]
-  const environment = workerEnvironment()
+  const environment = options.environment ?? workerEnvironment()
   return openProgram({ command: process.execPath, args, environment, frames: openFrames<FromInstance, ToInstance> }, spec, options)
 }
 
@@ -117,6 +119,7 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
       killedFor ?? {
         reason: signal === null ? 'exited' : 'killed',
         message: `${signal ?? `code ${code}`}${said === '' ? '' : `: ${said}`}`,
+        ...(signal !== null && { signal }),
       },
     )
   })

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { LOAD_TIMEOUT_MS } from './instance.ts'
 import { WIRE_VERSION } from './messages.ts'
@@ -184,9 +185,13 @@ export class RemoteInstance implements Instance {
     const error = new SlipwayError(
       'SLW_INSTANCE_FAILED',
       `instance ${this.#spec.name} ended (${end.reason}: ${end.message}) and is being replaced`,
-      { retryAfterMs: 1000 },
+      { retryAfterMs: 1000, exitCode: exitCodeOf(end) },
     )
-    this.#loaded.reject(new SlipwayError('SLW_LOAD_FAILED', `the instance ended while it loaded (${end.reason}: ${end.message})`))
+    this.#loaded.reject(
+      new SlipwayError('SLW_LOAD_FAILED', `the instance ended while it loaded (${end.reason}: ${end.message})`, {
+        exitCode: exitCodeOf(end),
+      }),
+    )
     const pending = this.#pending
     this.#pending = undefined
     clearTimeout(pending?.timer)
@@ -224,4 +229,9 @@ export class RemoteInstance implements Instance {
     await this.#gone.promise
     clearTimeout(timer)
   }
+}
+
+/** As a shell says it of a program that a signal has ended; undefined where none did. */
+function exitCodeOf({ signal }: InstanceEnd): number | undefined {
+  return signal === undefined ? undefined : 128 + constants.signals[signal]
 }

@@ -42,6 +42,15 @@ function loadOrt(): Ort {
   }
 }
 
+/** Release of the runtime; '' where it is not installed. */
+export function runtimeVersion(): string {
+  try {
+    return (createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }).version
+  } catch {
+    return ''
+  }
+}
+
 /** Loads the library before there is a model for it. */
 export function prepareRuntime(): void {
   loadOrt()

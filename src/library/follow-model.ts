@@ -7,7 +7,7 @@ import { ControlPlaneClient } from '../following/control-plane-client.ts'
 import { Credentials } from '../following/credentials.ts'
 import { Follower } from '../following/follower.ts'
 import { LocalStore, STORE_MB } from '../following/local-store.ts'
-import { defaultStore } from '../following/default-store.ts'
+import { cacheFolder } from '../core/cache-folder.ts'
 import type { Logger } from '../core/log.ts'
 import type { FollowStatus } from '../following/types.ts'
 import type { DataPlane } from '../serving/data-plane.ts'
@@ -54,7 +54,7 @@ export async function followModel(
   const address = { ...given, url: given.url.replace(/\/+$/, '') }
   await using opened = new AsyncDisposableStack()
   const client = opened.use(new ControlPlaneClient(address))
-  const localStore = await LocalStore.open(store ?? defaultStore(), storeMb * 1024 * 1024)
+  const localStore = await LocalStore.open(store ?? cacheFolder('store'), storeMb * 1024 * 1024)
   client.credentials = new Credentials({
     address,
     client,

@@ -87,20 +87,20 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     sandboxPython,
   })
   const reference = referenceOf(path)
-  if (reference === undefined) {
-    if (controlPlane !== undefined)
+  try {
+    if (reference === undefined) {
+      if (controlPlane !== undefined)
+        throw new SlipwayError(
+          'SLW_CONFIG_INVALID',
+          `controlPlane says nothing for ${path}; expected models:/NAME@ALIAS or models:/NAME/NUMBER`,
+        )
+      return new LoadedModel(dataPlane, await loadFiles(dataPlane, path, { name, version }))
+    }
+    if (controlPlane === undefined)
       throw new SlipwayError(
         'SLW_CONFIG_INVALID',
-        `controlPlane says nothing for ${path}; expected models:/NAME@ALIAS or models:/NAME/NUMBER`,
+        `${path} is known to a control plane: name it with { controlPlane: 'http://127.0.0.1:8480' }`,
       )
-    return new LoadedModel(dataPlane, await loadFiles(dataPlane, path, { name, version }))
-  }
-  if (controlPlane === undefined)
-    throw new SlipwayError(
-      'SLW_CONFIG_INVALID',
-      `${path} is known to a control plane: name it with { controlPlane: 'http://127.0.0.1:8480' }`,
-    )
-  try {
     const following = {
       controlPlane,
       ...(follow !== undefined && { follow }),
@@ -110,6 +110,7 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     const followed = await followModel(reference, following, { dataPlane, log: logger })
     return new LoadedModel(dataPlane, followed.name, followed)
   } catch (error) {
+    // Idle threads would keep the process alive.
     await dataPlane.close()
     throw error
   }

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { SlipwayError } from '../core/errors.ts'
-import { defaultStore } from '../following/default-store.ts'
+import { cacheFolder } from '../core/cache-folder.ts'
 import { STORE_MB } from '../following/local-store.ts'
 import type { Static } from 'typebox'
 
@@ -86,7 +86,7 @@ export function resolveControlPlane(options: Static<typeof ControlPlaneOptions> 
     joinToken,
     apiKey,
     ca,
-    store: store ?? defaultStore(),
+    store: store ?? cacheFolder('store'),
     storeMb: storeMb ?? STORE_MB,
     serverName,
   }

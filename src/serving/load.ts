@@ -9,6 +9,7 @@ import { probe } from '../engine/probe.ts'
 import { openSandbox } from '../engine/sandbox.ts'
 import { InstanceSlot } from '../engine/slot.ts'
 import { openThread } from '../engine/thread.ts'
+import { tryFirst } from './first-load.ts'
 import { fingerprintOf } from '../model/fingerprint.ts'
 import { readPackage } from '../model/package.ts'
 import { buildSignature } from '../signature/signature.ts'
@@ -95,6 +96,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const signature = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
   const opening = new Opening(options, { model, serving, signature, sample: sampleOf(signature), fingerprint })
   await faultPoint('load.read')
+  await opening.tryFirst()
   await using opened = new AsyncDisposableStack()
   const slots = Array.from({ length: serving.instances }, (_, index) => opening.slot(index))
   for (const slot of slots) opened.defer(() => slot.close())
@@ -267,6 +269,15 @@ class Opening {
       'SLW_LOAD_FAILED',
       `${model.modelPath}: the files of version ${spec.version} have changed since it was loaded; it starts again when they are back, and what they are now is served once the folder is polled, or on SIGHUP`,
     )
+  }
+
+  /** A model that may end the process is tried where that harms nobody. @throws SLW_LOAD_FAILED */
+  async tryFirst(): Promise<void> {
+    const { model, serving, sample } = this.parts
+    if (serving.isolation === 'process' || this.#spec.python !== undefined) return
+    const paths = [model.modelPath, ...model.file.externalFiles.map(({ path }) => path)]
+    const { outputs } = this
+    await tryFirst({ spec: this.#spec, paths, inputs: sample.rows(1).map(copyTensor), outputs, runTimeoutMs: serving.runTimeoutMs })
   }
 
   /** Files that were written to while they were read may have given parts of two versions. @throws SLW_LOAD_FAILED */

@@ -145,6 +145,7 @@ export class Variant {
       observer.load({ subject, error: code, loadMs: 0, warmUpMs: 0 })
       throw new SlipwayError(code, `model "${subject.endpoint}" version ${subject.version}: ${message}`, {
         cause: failure,
+        exitCode: failure.exitCode,
         ...(issues !== undefined && { issues }),
       })
     }

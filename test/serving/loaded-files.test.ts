@@ -63,10 +63,10 @@ for (const isolation of ['thread', 'process'] as const)
         '0',
       ])
       assert.equal(await answered(server.url), '1')
-      let asking = true
+      const over = new AbortController()
       const seen = new Set<string>()
       const load = (async () => {
-        while (asking) for (const one of await Promise.all([answered(server.url), answered(server.url)])) seen.add(one)
+        while (!over.signal.aborted) for (const one of await Promise.all([answered(server.url), answered(server.url)])) seen.add(one)
       })()
       // As `cp` does: the file is emptied, and filled again.
       await truncate(path, 0)
@@ -83,7 +83,7 @@ for (const isolation of ['thread', 'process'] as const)
         }
       }
       await until(async () => (await answered(server.url)) === '3', 'what was written into it is served')
-      asking = false
+      over.abort()
       await load
       assert.deepEqual([...seen].toSorted(), ['1', '2', '3'])
     },
