@@ -100,8 +100,17 @@ export class Refusals {
   }): Promise<{ refusals: RefusalCount[]; total: number }> {
     await this.flush()
     const all = this.#database.read.selectFrom('refusals')
-    const columns = ['minute', 'caller', 'address', 'route', 'environment', 'code'] as const
-    const refusals = await all.selectAll().orderBy(columns[0], 'desc').orderBy(columns.slice(1)).limit(limit).offset(skipped).execute()
+    const refusals = await all
+      .selectAll()
+      .orderBy('minute', 'desc')
+      .orderBy('caller')
+      .orderBy('address')
+      .orderBy('route')
+      .orderBy('environment')
+      .orderBy('code')
+      .limit(limit)
+      .offset(skipped)
+      .execute()
     const { total } = await all.select((count) => count.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
     return { refusals, total }
   }

@@ -139,6 +139,12 @@ export const ServerAnswer = Type.Object({
 })
 export type ServerAnswer = Static<typeof ServerAnswer>
 
+export const AdoptAnswer = Type.Object({
+  id: Type.String({ description: 'Identity of the database from now on.' }),
+  succeeds: Type.Array(Type.String(), { description: 'Identities of the databases whose servers follow this one now.' }),
+})
+export type AdoptAnswer = Static<typeof AdoptAnswer>
+
 export const JoinBody = Type.Object(
   {
     server: Type.String({ minLength: 1, maxLength: 250, description: 'The name of the server.' }),

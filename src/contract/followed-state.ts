@@ -37,6 +37,15 @@ export const FollowedState = Type.Object({
   apiVersion: Type.Literal(API_VERSION),
   kind: Type.Literal('FollowedState'),
   environment: Type.String(),
+  source: Type.Optional(
+    Type.Object(
+      {
+        id: Type.String({ description: 'Of the database.' }),
+        succeeds: Type.Array(Type.String(), { description: 'Identities of databases whose servers may follow this one.' }),
+      },
+      { description: 'Tells the database from another one at the same address. Missing: the control plane is of an earlier release.' },
+    ),
+  ),
   era: Type.Integer({ description: 'Larger where the database of the control plane was restored; documents of a larger era are newer.' }),
   generation: Type.Integer({ minimum: 0, description: 'Grows with every change; of two documents of one era the larger one is newer.' }),
   endpoints: Type.Array(FollowedEndpoint),
@@ -98,6 +107,7 @@ export const ServerReport = Type.Object({
   sentAt: Type.Integer({ description: 'By the clock of the server, UTC epoch milliseconds.' }),
   staleSeconds: Type.Number({ minimum: 0, description: 'How long it has not heard of the control plane.' }),
   message: Type.Optional(Type.String({ maxLength: 4000, description: 'What troubles it, such as a full disk.' })),
+  follows: Type.Optional(Type.String({ maxLength: 100, description: 'Identity of the database that it follows.' })),
   expiresInMs: Type.Integer({ minimum: 1000, maximum: 3_600_000, description: 'How long the report holds.' }),
   endpoints: Type.Array(EndpointReport, { maxItems: 10_000 }),
 })

@@ -6,6 +6,7 @@ import { isSlipwayError, SlipwayError } from '../core/errors.ts'
 import { requireModel } from '../models/models.ts'
 import { servingFailures, whyNotServable } from '../models/policies.ts'
 import { requireVersion } from '../models/read-versions.ts'
+import { sourceOf } from './identity.ts'
 import { aliasedVersion } from './resolve.ts'
 import { servedVariants } from './routing-states.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
@@ -16,7 +17,7 @@ import type { ResolvedVariant } from './resolve.ts'
 interface Kept {
   readonly state: FollowedState
   /** The document as text, by the followed endpoints: servers that follow the same endpoints get the same text. */
-  readonly texts: Map<string, string>
+  readonly texts: Map<string, { readonly text: string; readonly etag: string }>
 }
 
 type Meaning = NonNullable<FollowedState['references']>[number]
@@ -53,19 +54,24 @@ export class FollowedStates {
     references: readonly string[] = [],
   ): Promise<{ text: string; etag: string }> {
     const { state, texts } = await this.#state(environment, generation)
-    const etag = `${state.era}.${state.generation}`
+    const etagOf = (text: string): string =>
+      `${state.era}.${state.generation}.${createHash('sha256').update(text).digest('base64url').slice(0, 16)}`
     const wanted = new Set(names)
     const endpoints = names === undefined ? state.endpoints : state.endpoints.filter(({ name }) => wanted.has(name))
     if (references.length > 0) {
       // Meanings of references change without a new generation too: with an approval, a policy, a version that was registered.
       const meant = await this.#meanings(environment, references, sequence)
-      const digest = createHash('sha256').update(JSON.stringify(meant)).digest('base64url').slice(0, 16)
-      return { text: JSON.stringify({ ...state, endpoints, references: meant }), etag: `${etag}.${digest}` }
+      const whole = JSON.stringify({ ...state, endpoints, references: meant })
+      return { text: whole, etag: etagOf(whole) }
     }
     const key = JSON.stringify(names?.toSorted() ?? '*')
-    const text = texts.get(key) ?? JSON.stringify({ ...state, endpoints })
-    if (texts.size < TEXTS_MAX) texts.set(key, text)
-    return { text, etag }
+    let answer = texts.get(key)
+    if (answer === undefined) {
+      const text = JSON.stringify({ ...state, endpoints })
+      answer = { text, etag: etagOf(text) }
+      if (texts.size < TEXTS_MAX) texts.set(key, answer)
+    }
+    return answer
   }
 
   async #state(environment: string, generation: number): Promise<Kept> {
@@ -179,6 +185,7 @@ export class FollowedStates {
       apiVersion: API_VERSION,
       kind: 'FollowedState',
       environment,
+      source: await sourceOf(this.#ground.database.read),
       era,
       generation,
       endpoints: endpoints.toSorted((a, b) => (a.name < b.name ? -1 : 1)),

@@ -64,6 +64,7 @@ export class Servers {
         stale_seconds: report.staleSeconds,
         clock_skew_ms: report.sentAt - at,
         message: report.message ?? null,
+        follows: report.follows ?? null,
         key_id: keyId ?? null,
         last_seen_at: at,
         expires_at: expires,
@@ -159,6 +160,7 @@ export class Servers {
           stale_seconds: 0,
           clock_skew_ms: 0,
           message: null,
+          follows: null,
           first_seen_at: at,
         })
         .onConflict((conflict) => conflict.columns(['environment', 'name']).doUpdateSet(joined))

@@ -7,6 +7,7 @@ import type { Table } from '../storage/sql/schema.ts'
  * epoch milliseconds, flags 0 or 1.
  */
 export interface DeliveryTables {
+  identities: IdentitiesRow
   endpoints: EndpointsRow
   revisions: RevisionsRow
   endpoint_aliases: EndpointAliasesRow
@@ -32,6 +33,7 @@ declare module '../ledger/events.ts' {
 export const DELIVERY_EVENTS: readonly EventKind[] = ['endpoint', 'server']
 
 export const DELIVERY_TABLES: readonly Table[] = [
+  { name: 'identities', key: ['id'], madeAtStart: true },
   { name: 'endpoints', key: ['id'] },
   { name: 'revisions', key: ['endpoint_id', 'number'] },
   { name: 'endpoint_aliases', key: ['endpoint_id', 'model', 'alias'] },
@@ -112,6 +114,7 @@ export interface ServersRow {
   url: string | null
   stale_seconds: number
   clock_skew_ms: number
+  follows: string | null
   message: string | null
   key_id: string | null
   first_seen_at: number
@@ -128,4 +131,12 @@ export interface ServerReportsRow {
   reported_at: number
   expires_at: number
   segment: number | null
+}
+
+export interface IdentitiesRow {
+  id: string
+  is_current: number
+  created_at: number
+  /** Since when servers that followed this one follow the current one. */
+  adopted_at: number | null
 }

@@ -138,7 +138,9 @@ export class Follower implements AsyncDisposable {
 
   status(): FollowStatus {
     const live = this.#options.live()
+    const source = this.#known?.state.source?.id
     return {
+      ...(source !== undefined && { source }),
       staleSeconds: (this.#options.clock.monotonicMs() - this.#heardMs) / 1000,
       trouble: this.#trouble ?? this.#storeTrouble,
       endpoints: [...this.#targets.values()].map((target) => this.#stateOf(target, live)),
@@ -273,11 +275,22 @@ export class Follower implements AsyncDisposable {
     return known ? 'known' : answer === undefined ? 'unchanged' : 'new'
   }
 
-  /** @throws SLW_UNREACHABLE for a document that is older than the one that is known, or of another environment */
+  /** @throws SLW_CONFLICT for a document of another database that nobody has adopted; SLW_UNREACHABLE for a document that is older than the one that is known, or of another environment */
   async #accept(answer: { readonly state: FollowedState; readonly etag: string }): Promise<void> {
     const known = this.#known?.state
-    const { era, generation, environment } = answer.state
-    if (known !== undefined && (era < known.era || (era === known.era && generation < known.generation)))
+    const { era, generation, environment, source } = answer.state
+    const isAnother = known?.source !== undefined && source !== undefined && source.id !== known.source.id
+    if (isAnother && !source.succeeds.includes(known.source!.id))
+      throw new SlipwayError(
+        'SLW_CONFLICT',
+        `it has another database (${source.id}) than the one that is followed (${known.source!.id}): it was restored or made anew, or another control plane has its address. Nothing is taken from it; if it is the one to follow, say so there: slipway server adopt`,
+      )
+    if (known !== undefined && !isAnother && era === known.era && generation === known.generation && !sameEndpoints(known, answer.state))
+      throw new SlipwayError(
+        'SLW_CONFLICT',
+        `it gives another document of generation ${generation} than before: its database was put back to an earlier state. Nothing is taken from it; if it is to be followed, say so there: slipway server adopt`,
+      )
+    if (known !== undefined && !isAnother && (era < known.era || (era === known.era && generation < known.generation)))
       throw new SlipwayError(
         'SLW_UNREACHABLE',
         `it gives an old document: generation ${generation} of era ${era} after generation ${known.generation} of era ${known.era}`,
@@ -609,4 +622,9 @@ function asItIs(condition: VersionCondition, live: LiveEndpoint | undefined): Ve
 function pauseMs(failures: number, random: () => number): number {
   const most = Math.min(PAUSE_MAX_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 16))
   return most / 2 + (most / 2) * random()
+}
+
+/** Documents of one generation differ in what single references mean only. */
+function sameEndpoints(a: FollowedState, b: FollowedState): boolean {
+  return isDeepStrictEqual(a.endpoints, b.endpoints)
 }

@@ -68,7 +68,7 @@ export class Reporter implements AsyncDisposable {
 
   async #send(): Promise<void> {
     const { client, server, bootId, url, status, clock, log } = this.#options
-    const { staleSeconds, trouble, endpoints } = status()
+    const { staleSeconds, trouble, endpoints, source } = status()
     const report: ServerReport = {
       apiVersion: API_VERSION,
       bootId,
@@ -77,6 +77,7 @@ export class Reporter implements AsyncDisposable {
       sentAt: clock.epochMs(),
       staleSeconds,
       ...(trouble !== undefined && { message: trouble.slice(0, 4000) }),
+      ...(source !== undefined && { follows: source }),
       expiresInMs: EXPIRES_MS,
       endpoints: endpoints.map(({ versions, ...endpoint }) => ({ ...endpoint, versions: [...versions] })),
     }

@@ -34,6 +34,8 @@ export interface EndpointState {
 
 /** Status of following. */
 export interface FollowStatus {
+  /** Identity of the database that is followed; undefined before the first document, and of an earlier release. */
+  readonly source?: string
   /** Time since the last answer of the control plane. */
   readonly staleSeconds: number
   /** The newest problem; undefined where there is none. */

@@ -22,7 +22,18 @@ export interface Change {
   readonly kind: EventKind
   /** `churn`, `churn/3`, `churn@champion`. */
   readonly name: string
-  readonly action: 'created' | 'updated' | 'deleted' | 'restored' | 'set' | 'renamed' | 'rotated' | 'revoked' | 'joined' | 'replaced'
+  readonly action:
+    | 'created'
+    | 'updated'
+    | 'deleted'
+    | 'restored'
+    | 'set'
+    | 'renamed'
+    | 'rotated'
+    | 'revoked'
+    | 'joined'
+    | 'replaced'
+    | 'adopted'
   readonly before?: object | undefined
   readonly after?: object | undefined
 }

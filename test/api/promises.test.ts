@@ -199,6 +199,7 @@ const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
     }
     return { path: `/servers/${server}/report`, body, as }
   },
+  adoptServers: async () => ({ path: '/servers/adopt' }),
   joinServer: async () => ({ path: '/servers/join', body: { server: fresh() } }),
   async rotateServerKey() {
     const { server, as } = await joined()

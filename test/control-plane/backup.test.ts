@@ -36,8 +36,8 @@ async function rowsOf(database: Database): Promise<Record<string, unknown[]>> {
     if (key === undefined) continue
     const { rows } = await sql`select * from ${sql.table(name)}`.execute(database.read)
     all[name] = (rows as Record<string, unknown>[])
-      // Each restoring begins an era of its own.
-      .filter((row) => !(name === 'counters' && row['name'] === 'era'))
+      // Each restoring begins an era of its own, under an identity of its own.
+      .filter((row) => !(name === 'counters' && row['name'] === 'era') && name !== 'identities')
       .map((row) => JSON.stringify(Object.entries(row).toSorted(([a], [b]) => (a < b ? -1 : 1))))
       .toSorted()
     void key

@@ -13,6 +13,9 @@ import { openPlace } from './open-place.ts'
 import { ROOMS } from '../../src/control-plane/rooms.ts'
 
 const KEPT = join(import.meta.dirname, 'kept')
+/** Migrations since the rows that were kept last: when others follow them in a later release, rows of this one are kept too. */
+const NEW: readonly string[] = ['0006-once', '0007-identity']
+const RELEASED = ROOMS.migrations.map(({ name }) => name).filter((name) => !NEW.includes(name))
 
 /** What the database of that release held: a statement each, such as `INSERT INTO "runs" VALUES(...);`, whose texts may have lines. */
 async function rowsOf(file: string): Promise<string[]> {
@@ -103,12 +106,11 @@ async function lookAtPolicies(url: string): Promise<void> {
 it('rows of every release since the first are kept', async () => {
   assert.deepEqual(
     (await readdir(KEPT)).toSorted(),
-    // The newest is kept when the next migration comes.
-    ROOMS.migrations.slice(0, -1).map(({ name }) => `${name}.sql`),
+    RELEASED.map((name) => `${name}.sql`),
   )
 })
 
-for (const { name } of ROOMS.migrations.slice(0, -1)) {
+for (const name of RELEASED) {
   it(`a SQLite file of ${name} is taken over when it is opened, after a copy`, async () => {
     await using folder = await temporaryFolder()
     await fill(`sqlite:${join(folder.path, 'slipway.db')}`, `${name}.sql`)

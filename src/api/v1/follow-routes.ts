@@ -1,9 +1,10 @@
 import { Type } from 'typebox'
 import { FollowedState, ServerReport, VersionManifest } from '../../contract/followed-state.ts'
-import { JoinAnswer, JoinBody, ServerAnswer } from '../../contract/delivery-api.ts'
+import { AdoptAnswer, JoinAnswer, JoinBody, ServerAnswer } from '../../contract/delivery-api.ts'
 import { pageOfThings, PageQuery } from '../../contract/registry-api.ts'
 import { SlipwayError } from '../../core/errors.ts'
-import { requirePermission } from '../access.ts'
+import { requireEverywhere, requirePermission } from '../access.ts'
+import { adoptServers } from '../../delivery/identity.ts'
 import { sendFile } from '../send-file.ts'
 import { v1RoutesOf } from './route.ts'
 import { pageOfAll } from './page-token.ts'
@@ -11,6 +12,7 @@ import { watched } from './watch.ts'
 import type { Principal } from '../access.ts'
 import type { FastifyRequest } from 'fastify'
 import type { FollowingServer } from '../../delivery/servers.ts'
+import type { Ground } from '../../ledger/scope.ts'
 import type { V1Route } from './route.ts'
 import type { WatchServices } from './watch.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
@@ -21,6 +23,7 @@ import type { Keys } from '../../access/keys.ts'
 
 /** Services that these routes use. */
 export interface FollowServices {
+  readonly ground: Ground
   readonly delivery: Delivery
   readonly history: History
   readonly news: News
@@ -185,6 +188,21 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices & WatchServices>[] =
       const { server, bootId = '', again = false } = body
       await services.delivery.servers.join(scope, server, { bootId, again })
       return { body: await services.keys.ofServer(scope, server, { instead: 'all' }) }
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/servers/adopt',
+    operation: 'adoptServers',
+    summary:
+      'Say that this database is the one to follow: for servers that followed it before it was restored, and for those that have reported that they follow another one',
+    tag,
+    action: 'admin',
+    answer: AdoptAnswer,
+    handle: async ({ services, scope, caller }) => {
+      requireEverywhere(caller)
+      const { id, succeeds } = await adoptServers(services.ground, scope)
+      return { body: { id, succeeds: [...succeeds] } }
     },
   }),
   v1Route({

@@ -249,8 +249,13 @@ function checked(schema: V1Route<never>['query'], value: unknown, what: string):
 
 /** The methods that each path accepts, for the answer to other methods. */
 function methodsByPath(routes: readonly V1Route<never>[]): { readonly pattern: RegExp; readonly methods: string }[] {
-  return [...Map.groupBy([...routes, { path: '/openapi.json', method: 'GET' }], ({ path }) => path)].map(([path, same]) => ({
-    pattern: new RegExp(`^/api/v1${path.replaceAll(/:\w+/g, '[^/]+').replace('*', '.+')}/?$`),
-    methods: same.map(({ method }) => method).join(', '),
-  }))
+  const byPath = [...Map.groupBy([...routes, { path: '/openapi.json', method: 'GET' }], ({ path }) => path)]
+  // `/servers/join` comes before `/servers/:server`.
+  const parameters = (path: string): number => path.split(':').length
+  return byPath
+    .toSorted(([a], [b]) => parameters(a) - parameters(b))
+    .map(([path, same]) => ({
+      pattern: new RegExp(`^/api/v1${path.replaceAll(/:\w+/g, '[^/]+').replace('*', '.+')}/?$`),
+      methods: same.map(({ method }) => method).join(', '),
+    }))
 }

@@ -69,7 +69,9 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
   await mkdir(dirname(data), { recursive: true })
   await rename(beside, data)
   print(contentsText(manifest))
-  print(`\nNext: slipway up --data ${options.data}`)
+  print(
+    `\nNext: slipway up --data ${options.data}\nServers that followed it go on with what they serve until you say that this is the one to follow: slipway server adopt`,
+  )
 }
 
 /** Fails while a control plane has the database open: that process would go on with a file that is not there any more. */

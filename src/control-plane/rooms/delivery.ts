@@ -3,6 +3,8 @@ import { News } from '../../api/news.ts'
 import { ENDPOINT_ROUTES, retoldEndpoint } from '../../api/v1/endpoint-routes.ts'
 import { FOLLOW_ROUTES } from '../../api/v1/follow-routes.ts'
 import { Delivery, endpointDependents } from '../../delivery/delivery.ts'
+import { becomeAnother } from '../../delivery/identity.ts'
+import { DELIVERY_MIGRATIONS } from '../../delivery/migrations.ts'
 import { anyEndpointIn } from '../../delivery/read-endpoints.ts'
 import { Servers } from '../../delivery/servers.ts'
 import { DELIVERY_EVENTS, DELIVERY_TABLES } from '../../delivery/tables.ts'
@@ -29,6 +31,7 @@ interface Needs extends Foundation {
 /** Endpoints, the servers that follow them, and the documents between both. */
 export const DELIVERY: Room<Needs, { readonly delivery: Delivery; readonly deliveryNews: News }> = {
   tables: DELIVERY_TABLES,
+  migrations: DELIVERY_MIGRATIONS,
   events: DELIVERY_EVENTS,
   routes: [...ENDPOINT_ROUTES, ...FOLLOW_ROUTES],
   retold: { endpoint: retoldEndpoint },
@@ -43,5 +46,6 @@ export const DELIVERY: Room<Needs, { readonly delivery: Delivery; readonly deliv
   // Servers that follow have seen later documents of the database that was lost: documents of a new era count as newer still.
   async restored(write) {
     await sql`update counters set value = ${Date.now()} where name = 'era'`.execute(write)
+    await becomeAnother(write, Date.now())
   },
 }
