@@ -94,7 +94,8 @@ export async function openSession(spec: InstanceSpec): Promise<Session> {
   const bfloatOutputs = new Set(spec.outputs.filter((output) => output.datatype === 'BF16').map((output) => output.name))
   return {
     async run(inputs, outputs) {
-      const feeds: Record<string, OrtTensor> = {}
+      // An input may be called `__proto__`.
+      const feeds = Object.create(null) as Record<string, OrtTensor>
       for (const input of inputs) feeds[input.name] = toOrt(ort, input)
       const started = performance.now()
       let results: InferenceSession.OnnxValueMapType

@@ -2,6 +2,7 @@
  * Following is what a server or an application does to serve what a control plane declares: it fetches documents and versions, keeps them,
  * and reports.
  */
+import { firstCharacters } from '../core/text.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { modelReference } from '../contract/endpoint.ts'
 import { everythingTo, fits, isComplete } from '../contract/routing.ts'
@@ -385,7 +386,7 @@ export class Follower implements AsyncDisposable {
         )
         for (const [index, condition] of target.conditions.entries())
           if (condition.state !== 'ready')
-            target.conditions[index] = { ...without(condition), state: 'failed', reason: message.slice(0, 4000) }
+            target.conditions[index] = { ...without(condition), state: 'failed', reason: firstCharacters(message, 4000) }
         this.#tell()
         // Another revision may bring other files; these will fail again.
         if (filesAreToBlame(code)) return
@@ -615,7 +616,7 @@ function asItIs(condition: VersionCondition, live: LiveEndpoint | undefined): Ve
   if (!condition.serves) return condition
   const now = live?.variants.find(({ name, version }) => name === condition.variant && version === String(condition.version))
   if (now === undefined || now.ready) return condition
-  return { ...condition, state: 'failed', serves: false, reason: (now.reason ?? 'it is not ready').slice(0, 4000) }
+  return { ...condition, state: 'failed', serves: false, reason: firstCharacters(now.reason ?? 'it is not ready', 4000) }
 }
 
 /** Half a second, doubling to half a minute; half of it is jitter, so that clients of a lost server do not all return at once. */

@@ -1,3 +1,4 @@
+import { firstCharacters } from '../core/text.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { messageOf } from '../core/errors.ts'
 import { slipwayVersion } from '../core/version.ts'
@@ -76,7 +77,7 @@ export class Reporter implements AsyncDisposable {
       ...(url !== undefined && { url }),
       sentAt: clock.epochMs(),
       staleSeconds,
-      ...(trouble !== undefined && { message: trouble.slice(0, 4000) }),
+      ...(trouble !== undefined && { message: firstCharacters(trouble, 4000) }),
       ...(source !== undefined && { follows: source }),
       expiresInMs: EXPIRES_MS,
       endpoints: endpoints.map(({ versions, ...endpoint }) => ({ ...endpoint, versions: [...versions] })),

@@ -1,4 +1,5 @@
 import { lastNumber } from './counters.ts'
+import { characterCount } from '../core/text.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { countOf } from '../storage/sql/count-of.ts'
 import type { Kysely, Selectable } from 'kysely'
@@ -153,7 +154,7 @@ function select(read: Kysely<Schema>, scope: Scope, { kind, name, actor, from, u
     .$if(name?.endsWith('*') === true, (all) => {
       const prefix = name!.slice(0, -1)
       return all.where((columns) =>
-        columns(columns.fn<string>('substr', ['name', columns.lit(1), columns.lit(prefix.length)]), '=', prefix),
+        columns(columns.fn<string>('substr', ['name', columns.lit(1), columns.lit(characterCount(prefix))]), '=', prefix),
       )
     })
     .$if(actor !== undefined, (all) => all.where('actor', '=', actor!))

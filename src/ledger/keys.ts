@@ -1,5 +1,6 @@
 /** Validation of keys: of tags, metrics, parameters, headers. */
 import { posix } from 'node:path'
+import { characterCount } from '../core/text.ts'
 import { SlipwayError } from '../core/errors.ts'
 
 /** In characters. */
@@ -10,7 +11,8 @@ function refuse(message: string): never {
 }
 
 export function requireLength(what: string, value: string, limit: number): void {
-  if (value.length > limit) refuse(`${what} has ${value.length} characters; it exceeds the maximum length of ${limit} characters`)
+  const count = value.length > limit ? characterCount(value) : value.length
+  if (count > limit) refuse(`${what} has ${count} characters; it exceeds the maximum length of ${limit} characters`)
 }
 
 /** Keys of metrics, parameters and tags may become file names: as a path, a key must resolve to itself. @throws SLW_INPUT_INVALID */

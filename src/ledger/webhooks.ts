@@ -1,3 +1,4 @@
+import { firstCharacters } from '../core/text.ts'
 import { lastNumber } from './counters.ts'
 import { createHmac, randomUUID } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
@@ -324,7 +325,7 @@ export class Outbox {
           state: delivered ? 'delivered' : attempts >= ATTEMPTS_MAX ? 'failed' : 'pending',
           next_attempt_at: now + pauseMs,
           last_status: result.status ?? null,
-          last_error: result.error?.slice(0, 1000) ?? null,
+          last_error: result.error === undefined ? null : firstCharacters(result.error, 1000),
           ...(delivered && { delivered_at: now }),
         })
         .where('id', '=', deliveryId)

@@ -1,3 +1,4 @@
+import { characterCount } from '../core/text.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { requireOwner } from './version-source.ts'
 import { fileAt, filesBelow, requireTreePath } from '../files/file-trees.ts'
@@ -91,7 +92,7 @@ export class Files {
           all.where((columns) =>
             columns.or([
               columns('path', '=', place.path),
-              columns(columns.fn<string>('substr', ['path', columns.lit(1), columns.lit(below.length)]), '=', below),
+              columns(columns.fn<string>('substr', ['path', columns.lit(1), columns.lit(characterCount(below))]), '=', below),
             ]),
           ),
         )

@@ -2,9 +2,30 @@ import { parse } from 'csv-parse/sync'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import type { Signature } from './signature.ts'
 
+/** Bytes of CSV as text. @param charset as the content type names it. @throws SLW_UNSUPPORTED_MEDIA_TYPE; SLW_BAD_REQUEST for bytes that are none of it */
+export function csvText(bytes: Uint8Array, charset = 'utf-8'): string {
+  let decoder: InstanceType<typeof TextDecoder>
+  try {
+    decoder = new TextDecoder(charset, { fatal: true })
+  } catch {
+    throw new SlipwayError(
+      'SLW_UNSUPPORTED_MEDIA_TYPE',
+      `charset "${charset}" is not known; send UTF-8, or one of the WHATWG encodings such as iso-8859-1`,
+    )
+  }
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    throw new SlipwayError(
+      'SLW_BAD_REQUEST',
+      `CSV: the body is not ${decoder.encoding.toUpperCase()}; name its encoding, such as Content-Type: text/csv; charset=iso-8859-1`,
+    )
+  }
+}
+
 /**
- * CSV (RFC 4180, header line first) as rows for `encodeRows`. Cells of numeric features become numbers; an empty cell is
- * an absent value, so that defaults and the NaN policy apply.
+ * CSV (RFC 4180, header line first) as rows for `encodeRows`. Cells of numeric features become numbers; an empty cell means the same as
+ * `null` in JSON.
  */
 export function rowsFromCsv(text: string, signature: Signature): Record<string, unknown>[] {
   let records: string[][]
@@ -31,16 +52,20 @@ export function rowsFromCsv(text: string, signature: Signature): Record<string, 
   if (twice !== undefined) throw new SlipwayError('SLW_BAD_REQUEST', `CSV: the column "${twice}" stands twice in the header line`)
   return lines.map((cells) => {
     const row: Record<string, unknown> = Object.create(null)
-    for (const [index, cell] of cells.entries()) if (cell !== '') row[header[index]!] = cellValue(cell, textual.has(header[index]!))
+    for (const [index, cell] of cells.entries()) row[header[index]!] = cellValue(cell, textual.has(header[index]!))
     return row
   })
 }
 
 function cellValue(cell: string, textual: boolean): unknown {
-  if (textual) return cell
   if (cell === '') return null
+  if (textual) return cell
   if (cell === 'true' || cell === 'false') return cell === 'true'
+  const infinity = /^([+-]?)inf(?:inity)?$/i.exec(cell)
+  if (infinity !== null) return infinity[1] === '-' ? -Infinity : Infinity
+  if (/^nan$/i.test(cell)) return Number.NaN
+  // `0x1F` and the like are no numbers of CSV.
+  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(cell)) return cell
   const number = Number(cell)
-  if (Number.isInteger(number) && !Number.isSafeInteger(number) && /^[+-]?\d+$/.test(cell)) return BigInt(cell.replace('+', ''))
-  return Number.isNaN(number) && !/^nan$/i.test(cell) ? cell : number
+  return Number.isInteger(number) && !Number.isSafeInteger(number) && /^[+-]?\d+$/.test(cell) ? BigInt(cell.replace('+', '')) : number
 }

@@ -101,7 +101,8 @@ interface Destination {
 
 function encodeFeature(feature: Feature, given: unknown, target: Destination, place: Place): void {
   const { spec } = feature
-  const value = given === undefined ? spec.default : given
+  // Null is no value: a default takes its place, and without one it is NaN to a number.
+  const value = given === undefined || (given === null && spec.default !== undefined) ? spec.default : given
   if (value === undefined) {
     place.issues.add(place.path, `missing; expected ${expectation(feature)}`)
     return
@@ -136,7 +137,7 @@ function encodeValue(feature: Feature, value: unknown, target: Destination, plac
   }
   if (feature.encode === 'text') {
     if (isText(value)) (data as string[])[offset] = value
-    else place.issues.add(place.path, `expected a text without NUL characters, found ${show(value)}`)
+    else place.issues.add(place.path, `expected a text without NUL and halves of characters, found ${show(value)}`)
     return
   }
   const number = numberOf(feature, value, place)
@@ -204,9 +205,9 @@ function writeNumber(target: Destination, value: number | bigint): void {
   else setNumber(target.data, datatype, target.offset, Number(value))
 }
 
-/** ONNX Runtime cuts a text off at its first NUL. */
+/** ONNX Runtime cuts a text off at its first NUL, and half a character has no form in UTF-8. */
 function isText(value: unknown): value is string {
-  return typeof value === 'string' && !value.includes('\0')
+  return typeof value === 'string' && !value.includes('\0') && value.isWellFormed()
 }
 
 /** Rows as objects of one value per input tensor. */
@@ -319,7 +320,7 @@ function writeElement(target: Destination, value: unknown, path: string, issues:
   const { datatype } = target.spec
   if (datatype === 'BYTES') {
     if (isText(value)) (target.data as string[])[target.offset] = value
-    else issues.add(path, `expected a text without NUL characters, found ${show(value)}`)
+    else issues.add(path, `expected a text without NUL and halves of characters, found ${show(value)}`)
     return
   }
   if (datatype === 'BOOL' && typeof value === 'boolean') {

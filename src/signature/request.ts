@@ -1,6 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import { parseJson } from '../tensor/json-reader.ts'
-import { rowsFromCsv } from './csv.ts'
+import { csvText, rowsFromCsv } from './csv.ts'
 import { encodeRows } from './encode.ts'
 import { encodeImages } from './image.ts'
 import { copyTensor } from '../tensor/tensor.ts'
@@ -30,7 +30,8 @@ export const REQUEST_TYPES: readonly string[] = ['application/json', 'text/csv',
  */
 export function readRequest(body: Buffer, contentType: string | undefined, signature: Signature): PeopleRequest {
   const type = (contentType ?? 'application/json').split(';')[0]!.trim().toLowerCase()
-  if (type === 'text/csv') return { rows: rowsFromCsv(body.toString('utf8'), signature), pictures: undefined, many: true, path: 'rows' }
+  if (type === 'text/csv')
+    return { rows: rowsFromCsv(csvText(body, charsetOf(contentType)), signature), pictures: undefined, many: true, path: 'rows' }
   if (type.startsWith('image/') || (type === 'application/octet-stream' && signature.image !== undefined)) {
     return pictureRequest(body, 'body')
   }
@@ -40,6 +41,12 @@ export function readRequest(body: Buffer, contentType: string | undefined, signa
   }
   if (body.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'the body is empty; expected JSON, e.g. {"inputs": [...]}')
   return requestOf(parseJson(body), signature)
+}
+
+/** The charset of a content type; undefined where it names none. */
+function charsetOf(contentType: string | undefined): string | undefined {
+  const [, quoted, plain] = /;\s*charset\s*=\s*(?:"([^"]*)"|([^;\s]*))/i.exec(contentType ?? '') ?? []
+  return quoted ?? plain
 }
 
 /** A request of one picture. */

@@ -1,3 +1,4 @@
+import { SlipwayError } from '../core/errors.ts'
 import { isFloat } from '../tensor/datatype.ts'
 import { copyTensor, elementCount, formatShape, toNumbers } from '../tensor/tensor.ts'
 import { Issues } from './issues.ts'
@@ -33,6 +34,22 @@ export function checkTensors(signature: Signature, given: readonly Tensor[]): Ch
     issues.throwIfAny()
   }
   return { inputs, rows, warnings: guard(signature, inputs, rows) }
+}
+
+/**
+ * Checks that outputs have a row for each row of the request, where their number of rows is free.
+ * @throws SLW_RUN_FAILED: which answer belongs to which row could not be told
+ */
+export function checkRows(signature: Signature, outputs: readonly Tensor[], rows: number): void {
+  if (!signature.hasRows || rows < 2) return
+  for (const { name, shape } of outputs) {
+    const spec = signature.outputs.find((output) => output.name === name)
+    if (spec === undefined || spec.anyRank === true || spec.shape[0] !== -1 || shape[0] === rows) continue
+    throw new SlipwayError(
+      'SLW_RUN_FAILED',
+      `output "${name}" has shape ${formatShape(shape)} for ${rows} rows: the model answers for all rows together; send one at a time`,
+    )
+  }
 }
 
 function arrange(signature: Signature, given: readonly Tensor[], issues: Issues): Tensor[] {

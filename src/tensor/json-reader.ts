@@ -1,4 +1,4 @@
-import { SlipwayError } from '../core/errors.ts'
+import { isSlipwayError, SlipwayError } from '../core/errors.ts'
 import { DATATYPES, datatypeInfo, isFloat, isWide } from './datatype.ts'
 import { numberToBfloat, numberToHalf } from './half.ts'
 import { allocate, allocateRequestFloats, elementCount, formatShape } from './tensor.ts'
@@ -167,9 +167,12 @@ export class JsonReader {
     this.#at = at + 1
     if (plain) return internedText(bytes, start, at)
     try {
-      const text = strictUtf8.decode(bytes.subarray(start - 1, at + 1))
-      return JSON.parse(text) as string
-    } catch {
+      const text = JSON.parse(strictUtf8.decode(bytes.subarray(start - 1, at + 1))) as string
+      if (text.isWellFormed()) return text
+      this.#at = start
+      throw this.fail('the string has half of a character: a \\uD800 to \\uDFFF escape without its other half')
+    } catch (error) {
+      if (isSlipwayError(error)) throw error
       this.#at = start
       throw this.fail('the string is not valid UTF-8, or has a wrong escape')
     }

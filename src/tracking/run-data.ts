@@ -1,5 +1,6 @@
 import { both } from '../storage/sql/both.ts'
 import { atCommit } from '../storage/sql/sessions.ts'
+import { firstCharacters } from '../core/text.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { LIMITS } from './names.ts'
 import { requireKey, requireLength } from '../ledger/keys.ts'
@@ -216,7 +217,7 @@ export async function putDataset(write: Write, { newId }: Pick<Ground, 'newId'>,
 /** A parameter never changes. Values beyond the limit are cut, as MLflow's clients expect. */
 export async function putParams(write: Write, runId: string, params: readonly Tag[]): Promise<void> {
   if (params.length === 0) return
-  const wanted = params.map(({ key, value }) => ({ run_id: runId, key, value: value.slice(0, LIMITS.paramLength) }))
+  const wanted = params.map(({ key, value }) => ({ run_id: runId, key, value: firstCharacters(value, LIMITS.paramLength) }))
   const present = await write
     .selectFrom('params')
     .select(['key', 'value'])

@@ -1,3 +1,4 @@
+import { firstCharacters } from '../core/text.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { record } from '../ledger/events.ts'
 import { requireActive as requireActiveExperiment, requireExperiment } from './experiments.ts'
@@ -186,7 +187,7 @@ export async function setTags(write: Write, id: string, tags: readonly Tag[]): P
 
 /** Values beyond the limit are cut: a long note must not end the training that writes it. MLflow's clients expect that. */
 async function putTags(write: Write, id: string, tags: readonly Tag[]): Promise<void> {
-  const cut = tags.map(({ key, value }) => ({ key, value: value.slice(0, LIMITS.runTagLength) }))
+  const cut = tags.map(({ key, value }) => ({ key, value: firstCharacters(value, LIMITS.runTagLength) }))
   for (const tag of cut) requireTag('a tag', tag, LIMITS.runTagLength)
   if (cut.length === 0) return
   await write

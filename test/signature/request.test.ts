@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { rowsFromCsv } from '../../src/signature/csv.ts'
+import { csvText, rowsFromCsv } from '../../src/signature/csv.ts'
 import { checkGolden } from '../../src/signature/golden.ts'
 import { prepareQuestion, readRequest, requestOf } from '../../src/signature/request.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -78,11 +78,15 @@ describe('CSV', () => {
   const read = (text: string, signature: Signature): Record<string, unknown>[] =>
     rowsFromCsv(text, signature).map((row) => (Array.isArray(row) ? row : { ...row }))
 
-  it('has a header line; cells of numbers are numbers, of categories text, and empty ones are absent', () => {
-    assert.deepEqual(read('\uFEFFa, b\r\n1.5,1\r\n\r\n,"x"\r\n1e3,\r\n', featured), [{ a: 1.5, b: '1' }, { b: 'x' }, { a: 1000 }])
+  it('has a header line; cells of numbers are numbers, of categories text, and empty ones null as in JSON', () => {
+    assert.deepEqual(read('\uFEFFa, b\r\n1.5,1\r\n\r\n,"x"\r\n1e3,\r\n', featured), [
+      { a: 1.5, b: '1' },
+      { a: null, b: 'x' },
+      { a: 1000, b: null },
+    ])
     assert.deepEqual(
-      read('a,b\nNaN,x\ntrue,x\nword,x\n-Infinity,x\n', featured).map(({ a }) => a),
-      [Number.NaN, true, 'word', -Infinity],
+      read('a,b\nNaN,x\ntrue,x\nword,x\n-Infinity,x\ninf,x\n-INF,x\n0x1F,x\n1_000,x\n.5,x\n', featured).map(({ a }) => a),
+      [Number.NaN, true, 'word', -Infinity, Infinity, -Infinity, '0x1F', '1_000', 0.5],
     )
   })
 
@@ -106,6 +110,20 @@ describe('CSV', () => {
       read(`x\n${cells.join('\n')}\n`, narrow).map(({ x }) => x),
       [9_007_199_254_740_993n, -(2n ** 64n), 1e20, 123_456_789_012_345_680_000, 2 ** 53, Infinity],
     )
+  })
+
+  it('is read in the encoding that is named, and what does not decode is refused', () => {
+    const latin = Buffer.from('city\nK\u00f6ln\n', 'latin1')
+    assert.throws(() => csvText(latin), refused('SLW_BAD_REQUEST', /not UTF-8.*charset=iso-8859-1/))
+    for (const charset of ['iso-8859-1', 'ISO-8859-1', 'latin1', 'windows-1252']) assert.equal(csvText(latin, charset), 'city\nKöln\n')
+    assert.throws(() => csvText(latin, 'klingon'), refused('SLW_UNSUPPORTED_MEDIA_TYPE', /"klingon" is not known/))
+    const city = signatureOf({ inputs: [spec('city', 'BYTES', [-1])] })
+    for (const type of ['text/csv; charset=iso-8859-1', 'text/csv;charset="latin1"'])
+      assert.deepEqual(
+        readRequest(latin, type, city).rows.map((row) => (row as { city: string }).city),
+        ['Köln'],
+      )
+    assert.throws(() => readRequest(latin, 'text/csv', city), refused('SLW_BAD_REQUEST', /not UTF-8/))
   })
 
   it('that cannot be read is refused with its line', () => {

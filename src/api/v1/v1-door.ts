@@ -1,3 +1,4 @@
+import { firstCharacters } from '../../core/text.ts'
 import { createHash, randomUUID } from 'node:crypto'
 import { check } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
@@ -207,7 +208,7 @@ function headerOf(request: FastifyRequest, name: string): string | undefined {
 /** Decodes a header: characters beyond ASCII come percent-encoded. */
 function decoded(text: string): string {
   try {
-    return decodeURIComponent(text).slice(0, 10_000)
+    return firstCharacters(decodeURIComponent(text), 10_000)
   } catch {
     return text.slice(0, 10_000)
   }

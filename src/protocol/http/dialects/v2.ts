@@ -1,6 +1,6 @@
 import { SlipwayError } from '../../../core/errors.ts'
 import { slipwayVersion } from '../../../core/version.ts'
-import { checkTensors } from '../../../signature/tensors.ts'
+import { checkRows, checkTensors } from '../../../signature/tensors.ts'
 import { parseJson } from '../../../tensor/json-reader.ts'
 import { readV2Request } from '../../v2/request.ts'
 import { writeV2Response } from '../../v2/response.ts'
@@ -9,7 +9,7 @@ import { permits } from '../access.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
 import type { Variant } from '../../../serving/variant.ts'
 import type { Signature } from '../../../signature/signature.ts'
-import type { TensorSpec } from '../../../tensor/tensor.ts'
+import type { Tensor, TensorSpec } from '../../../tensor/tensor.ts'
 import type { RequestLimits } from '../../limits.ts'
 import type { V2Request } from '../../v2/request.ts'
 import type { Exchange } from '../exchange.ts'
@@ -83,11 +83,13 @@ function variantOf(dataPlane: DataPlane, { name = '', version }: Params): Varian
 
 function inferConversation(request: Pick<Exchange, 'header'>, limits: RequestLimits): Conversation {
   let asked: V2Request
+  let check: (outputs: readonly Tensor[]) => void
   return {
     prepare(body, { signature, requestedOutputs }) {
       asked = readV2Request(body, request.header(HEADER_LENGTH), limits, signature.inputs)
       const { inputs, rows, warnings } = checkTensors(signature, asked.inputs)
       if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
+      check = (outputs) => checkRows(signature, outputs, rows)
       const { timeout: timeoutUs, priority, parametersKey } = readParameters(asked.parameters)
       return {
         parametersKey,
@@ -100,6 +102,7 @@ function inferConversation(request: Pick<Exchange, 'header'>, limits: RequestLim
       }
     },
     answer({ subject, outputs }) {
+      check(outputs)
       const { body, headerLength } = writeV2Response(asked, subject, outputs)
       if (headerLength === undefined) return { type: 'application/json', body }
       return { type: 'application/octet-stream', body, headers: { [HEADER_LENGTH]: String(headerLength) } }
