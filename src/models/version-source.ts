@@ -1,6 +1,7 @@
 import { SlipwayError } from '../core/errors.ts'
 import { both } from '../storage/sql/both.ts'
 import { requireLoggedModel } from '../tracking/logged-models.ts'
+import { whyNoLocation } from '../tracking/locations.ts'
 import { requireModel } from './models.ts'
 import { requireVersion } from './read-versions.ts'
 import { requireRun } from '../tracking/runs.ts'
@@ -57,6 +58,8 @@ export async function resolveSource(
   const made = loggedModelId === undefined || loggedModelId === '' ? undefined : await requireLoggedModel(read, scope, loggedModelId)
   const given = runId === undefined || runId === '' ? made?.source_run_id || undefined : runId
   const base = { runId: given, loggedModelId: made?.id, parentVersion: undefined }
+  const reason = whyNoLocation(source)
+  if (reason !== undefined) throw refused(source, reason)
   if (source.startsWith('models:/')) return await ofModels(read, scope, source, base)
   if (source.startsWith('runs:/')) {
     const [run = '', ...rest] = source.slice('runs:/'.length).split('/')
@@ -70,14 +73,12 @@ export async function resolveSource(
     return { ...base, runId: base.runId ?? run, files }
   }
   if (source.startsWith(OURS)) {
-    const place = placeOf(source.slice(OURS.length).replace(/^\/\/[^/]*/, ''))
+    const place = placeOf(source.slice(OURS.length))
     if (place === undefined || source.split('/').includes('..')) throw refused(source, 'it belongs to no run, logged model or version')
     await requireOwner(read, scope, place)
     return { ...base, files: await filesOf(read, place, source) }
   }
   if (source.split(/[/\\]/).includes('..')) throw refused(source, 'it leads out of where it begins')
-  if (/^https?:/i.test(source))
-    throw refused(source, "the 'http' scheme is no store of files; name the store itself, such as s3://bucket/path")
   if (!/^[a-z][a-z0-9+.-]+:/i.test(source) || /^file:/i.test(source))
     throw refused(source, 'a path of a machine is no place that others can read; log the model to a run, or push it')
   return { ...base, files: undefined }

@@ -5,6 +5,7 @@ import { nextNumber } from '../ledger/counters.ts'
 import { record } from '../ledger/events.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import { groupTags, tagRows, requireTag } from '../ledger/tags.ts'
+import { whyNoLocation } from './locations.ts'
 import { LIMITS, requireExperimentName } from './names.ts'
 import { requireKey, requireLength } from '../ledger/keys.ts'
 import type { Kysely, Selectable } from 'kysely'
@@ -217,6 +218,8 @@ function experimentRow(
 function requireLocation(location: string): void {
   requireLength('the artifact location', location, 2048)
   // Prevents a known class of security holes: locations that name a path of the server.
+  const reason = whyNoLocation(location)
+  if (reason !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', `artifact_location ${JSON.stringify(location)}: ${reason}`)
   if (!/^[a-z][a-z0-9+.-]*:/i.test(location) || /^(file|runs|models):/i.test(location) || /[?#]|\.\./.test(location))
     throw new SlipwayError(
       'SLW_INPUT_INVALID',

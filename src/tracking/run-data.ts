@@ -60,7 +60,7 @@ export class RunData {
         async (on) => {
           await putParams(on, runId, params)
           await putMetrics(on, runId, metrics)
-          await putModelMetrics(on, runId, metrics)
+          await putModelMetrics(on, scope, { runId, metrics })
           await setTags(on, runId, tags)
         },
       )
@@ -299,7 +299,11 @@ function isLater(a: Omit<StoredPoint, 'key'>, b: Omit<StoredPoint, 'key'>): bool
 }
 
 /** Stores points that measure logged models with these models, too. */
-async function putModelMetrics(write: Write, runId: string, metrics: readonly LoggedPoint[]): Promise<void> {
+async function putModelMetrics(
+  write: Write,
+  { environment }: Scope,
+  { runId, metrics }: { readonly runId: string; readonly metrics: readonly LoggedPoint[] },
+): Promise<void> {
   const rows = metrics.flatMap((point) => {
     const { modelId, datasetName, datasetDigest } = point
     if (modelId === undefined || modelId === '') return []
@@ -309,7 +313,14 @@ async function putModelMetrics(write: Write, runId: string, metrics: readonly Lo
   })
   if (rows.length === 0) return
   const ids = [...new Set(rows.map(({ logged_model_id: id }) => id))]
-  const present = await write.selectFrom('logged_models').select('id').where('id', 'in', ids).execute()
+  const present = await write
+    .selectFrom('logged_models')
+    .innerJoin('experiments', 'experiments.id', 'logged_models.experiment_id')
+    .select('logged_models.id')
+    .where('logged_models.id', 'in', ids)
+    .where('environment', '=', environment)
+    .where('logged_models.deleted_at', 'is', null)
+    .execute()
   const missing = ids.find((id) => present.every((row) => row.id !== id))
   if (missing !== undefined) throw new SlipwayError('SLW_NOT_FOUND', `Logged model with ID '${missing}' not found.`)
   await write

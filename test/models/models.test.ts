@@ -43,7 +43,10 @@ eachRegistry('a version is a copy of what the run holds now, whatever becomes of
 eachRegistry('what is no business of a caller is refused as a source', async (registry, database) => {
   const run = await runWithModel(registry, database)
   await registry.models.create(ANNA, { name: 'm' })
-  for (const source of ['/etc/passwd', 'file:///etc', './x', 'mlflow-artifacts:/etc', `mlflow-artifacts:/0/${run}/artifacts/../../x`])
+  const own = `mlflow-artifacts:/0/${run}/artifacts`
+  for (const source of ['/etc/passwd', 'file:///etc', './x', 'mlflow-artifacts:/etc', `${own}/../../x`, `${own}/%2e%2e/x`])
+    await assert.rejects(registry.versions.create(ANNA, 'm', { source }), { code: 'SLW_INPUT_INVALID' }, source)
+  for (const source of ['http://other/x', `mlflow-artifacts://other/0/${run}/artifacts`])
     await assert.rejects(registry.versions.create(ANNA, 'm', { source }), { code: 'SLW_INPUT_INVALID' }, source)
   for (const source of [`runs:/${RUN}/model`, `mlflow-artifacts:/0/${RUN}/artifacts/model`, 'models:/m/9', `models:/m-${RUN}`])
     await assert.rejects(registry.versions.create(ANNA, 'm', { source }), { code: 'SLW_NOT_FOUND' }, source)

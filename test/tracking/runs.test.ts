@@ -36,16 +36,37 @@ eachRegistry('what is in one environment is not there from another', async ({ ex
   await models.create(BOB, { name: 'm' })
 })
 
-eachRegistry('a place of files on this machine is refused as an artifact location', async ({ experiments }) => {
-  for (const artifactLocation of ['/etc', 'file:///etc', '../x', 's3://b/../c', 'runs:/x', 's3://b?x'])
-    await assert.rejects(
-      experiments.create(ANNA, { name: artifactLocation, artifactLocation }),
-      { code: 'SLW_INPUT_INVALID' },
-      artifactLocation,
-    )
-  const { artifactLocation } = await experiments.create(ANNA, { name: 's3', artifactLocation: 's3://bucket/path' })
-  assert.equal(artifactLocation, 's3://bucket/path')
-})
+eachRegistry(
+  'places on this machine, and on hosts that would be sent the token, are refused as artifact locations',
+  async ({ experiments }) => {
+    const onThisMachine = ['/etc', 'file:///etc', '../x', 's3://b/../c', 's3://b/%252e%252e/c', 'runs:/x', 's3://b?x']
+    const onAnother = ['http://other/x', 'HTTPS://other/x', 'mlflow-artifacts://other/x']
+    for (const artifactLocation of [...onThisMachine, ...onAnother])
+      await assert.rejects(
+        experiments.create(ANNA, { name: artifactLocation, artifactLocation }),
+        { code: 'SLW_INPUT_INVALID' },
+        artifactLocation,
+      )
+    const { artifactLocation } = await experiments.create(ANNA, { name: 's3', artifactLocation: 's3://bucket/path' })
+    assert.equal(artifactLocation, 's3://bucket/path')
+  },
+)
+
+eachRegistry(
+  'metrics reach no logged model of another environment, and none that is deleted',
+  async ({ experiments, runs, runData, loggedModels }) => {
+    const theirs = await experiments.create(BOB, { name: 'theirs' })
+    const other = await loggedModels.create(BOB, { experimentId: theirs.id })
+    const deleted = await loggedModels.create(ANNA, { experimentId: '0' })
+    await loggedModels.delete(ANNA, deleted.id)
+    const run = await runs.create(ANNA, { experimentId: '0' })
+    for (const modelId of [other.id, deleted.id])
+      await assert.rejects(runData.log(ANNA, run.id, { metrics: [{ key: 'auc', value: 0.1, timestamp: 1, step: 0, modelId }] }), {
+        code: 'SLW_NOT_FOUND',
+      })
+    assert.deepEqual((await loggedModels.get(BOB, other.id)).metrics, [])
+  },
+)
 
 eachRegistry('a run has one name, whoever gives it', async ({ runs }) => {
   const named = await runs.create(ANNA, { experimentId: '0', name: 'n', startTime: 5 })
