@@ -102,6 +102,7 @@ export const VersionAnswer = Type.Object({
   tags: Tags,
   aliases: Type.Array(Type.String()),
   source: Type.String({ description: 'What was registered, as whoever registered it called it.' }),
+  location: Optional(Type.String({ description: 'Where the files lie, if they are not in this registry.' })),
   digest: Optional(Type.String({ description: 'Of its files; missing where they are not with us.' })),
   size: Optional(Type.Integer({ description: 'Bytes of all files.' })),
   servable: oneOf(['yes', 'no'], { description: 'Whether a server would take it.' }),

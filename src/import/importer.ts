@@ -367,7 +367,7 @@ export class Importer {
   }
 
   async #version(modelId: string, theirs: TheirVersion): Promise<void> {
-    const { ground, scope, inspect } = this.#options
+    const { ground, server, scope, inspect } = this.#options
     const { read } = ground.database
     const number = numberOf(theirs.version)
     if (number === undefined)
@@ -385,6 +385,7 @@ export class Importer {
       const runId = theirs.run_id === undefined || theirs.run_id === '' ? undefined : theirs.run_id
       const loggedModelId = theirs.model_id === undefined || theirs.model_id === '' ? undefined : theirs.model_id
       const files = await this.#treeOf(theirs)
+      const location = files === undefined ? await server.placeOfVersion(theirs.name, String(number)) : undefined
       const [inspection, origin] = await Promise.all([inspect(files), readOrigin(ground.database, { runId, loggedModelId })])
       const created = numberOf(theirs.creation_timestamp) ?? ground.clock.epochMs()
       const id = ground.newId()
@@ -397,6 +398,7 @@ export class Importer {
             number,
             description: theirs.description ?? null,
             source: theirs.source ?? '',
+            location: files === undefined ? (location ?? theirs.source ?? '') : null,
             run_id: runId ?? null,
             run_link: theirs.run_link ?? null,
             logged_model_id: loggedModelId ?? null,

@@ -137,6 +137,14 @@ export class TrackingServer {
     return pages(items, (token) => this.#json(`/api/2.0/mlflow/${path}?${new URLSearchParams({ ...query, ...token }).toString()}`))
   }
 
+  /** Place of a version's files, which the source may name by another version; undefined if the server does not say. */
+  async placeOfVersion(name: string, version: string): Promise<string | undefined> {
+    const query = new URLSearchParams({ name, version }).toString()
+    const answer = await this.#json(`/api/2.0/mlflow/model-versions/get-download-uri?${query}`)
+    const place = answer?.['artifact_uri']
+    return typeof place === 'string' && place !== '' ? place : undefined
+  }
+
   /** Every file of a run. */
   runFiles(runId: string): AsyncGenerator<RemoteFile> {
     return this.#filesBelow(

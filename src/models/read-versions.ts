@@ -33,6 +33,8 @@ export interface VersionSummary {
   readonly description: string | undefined
   /** Source of the files, as the client named it at registration. */
   readonly source: string
+  /** Place of the files, which keeps its meaning whatever is renamed or deleted here; undefined if they are in this registry. */
+  readonly location: string | undefined
   readonly runId: string | undefined
   readonly runLink: string | undefined
   readonly loggedModelId: string | undefined
@@ -79,6 +81,7 @@ export const SUMMARY_COLUMNS = [
   'versions.number',
   'versions.description',
   'versions.source',
+  'versions.location',
   'versions.run_id',
   'versions.run_link',
   'versions.logged_model_id',
@@ -168,6 +171,7 @@ function toSummary(row: VersionSummaryRow, { model, tags, aliases }: Belongings)
     number: row.number,
     description: row.description ?? undefined,
     source: row.source,
+    location: row.location ?? undefined,
     runId: row.run_id ?? undefined,
     runLink: row.run_link ?? undefined,
     loggedModelId: row.logged_model_id ?? undefined,

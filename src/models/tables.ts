@@ -75,6 +75,7 @@ export interface VersionsRow {
   number: number
   description: string | null
   source: string
+  location: string | null
   run_id: string | null
   run_link: string | null
   logged_model_id: string | null

@@ -15,6 +15,8 @@ import type { Root, TreeFile } from '../files/file-trees.ts'
 export interface Source {
   /** Undefined if the files are not in this registry. */
   readonly files: readonly TreeFile[] | undefined
+  /** Place of files that are not in this registry. */
+  readonly location: string | undefined
   readonly runId: string | undefined
   readonly loggedModelId: string | undefined
   readonly parentVersion: string | undefined
@@ -65,32 +67,32 @@ export async function resolveSource(
     const [run = '', ...rest] = source.slice('runs:/'.length).split('/')
     if (runId !== undefined && runId !== '' && runId !== run) throw refused(source, `it is of another run than run_id, which is ${runId}`)
     const place: Place = { root: `run:${run}`, path: rest.join('/') }
-    const [, files] = await both(
+    const [{ artifact_uri: store }, files] = await both(
       read,
       (from) => requireRun(from, scope, run),
       (from) => filesOf(from, place, source),
     )
-    return { ...base, runId: base.runId ?? run, files }
+    return { ...base, runId: base.runId ?? run, ...(files.length === 0 ? elsewhere(store, place.path, files) : here(files)) }
   }
   if (source.startsWith(OURS)) {
     const place = placeOf(source.slice(OURS.length))
     if (place === undefined || source.split('/').includes('..')) throw refused(source, 'it belongs to no run, logged model or version')
     await requireOwner(read, scope, place)
-    return { ...base, files: await filesOf(read, place, source) }
+    return { ...base, ...here(await filesOf(read, place, source)) }
   }
   if (source.split(/[/\\]/).includes('..')) throw refused(source, 'it leads out of where it begins')
   if (!/^[a-z][a-z0-9+.-]+:/i.test(source) || /^file:/i.test(source))
     throw refused(source, 'a path of a machine is no place that others can read; log the model to a run, or push it')
-  return { ...base, files: undefined }
+  return { ...base, files: undefined, location: source }
 }
 
-async function ofModels(read: Kysely<Schema>, scope: Scope, source: string, base: Omit<Source, 'files'>): Promise<Source> {
+async function ofModels(read: Kysely<Schema>, scope: Scope, source: string, base: Omit<Source, 'files' | 'location'>): Promise<Source> {
   const rest = source.slice('models:/'.length).replace(/^\/+/, '')
   if (/^m-[0-9a-f]{32}$/.test(rest)) {
     const model = await requireLoggedModel(read, scope, rest)
     const runId = base.runId ?? (model.source_run_id === '' ? undefined : model.source_run_id)
-    if (!model.artifact_uri.startsWith(OURS)) return { ...base, runId, loggedModelId: model.id, files: undefined }
-    return { ...base, runId, loggedModelId: model.id, files: await filesBelow(read, `model:${model.id}`) }
+    const files = await filesBelow(read, `model:${model.id}`)
+    return { ...base, runId, loggedModelId: model.id, ...elsewhere(model.artifact_uri, '', files) }
   }
   const [name = '', number = ''] = rest.split('/')
   const version = await requireVersion(read, await requireModel(read, scope, decodeURIComponent(name)), number)
@@ -98,11 +100,24 @@ async function ofModels(read: Kysely<Schema>, scope: Scope, source: string, base
     runId: base.runId ?? version.run_id ?? undefined,
     loggedModelId: base.loggedModelId ?? version.logged_model_id ?? undefined,
     parentVersion: `${name}/${number}`,
-    files: version.digest === null ? undefined : await filesBelow(read, `version:${version.id}`),
+    ...(version.digest === null
+      ? { files: undefined, location: version.location ?? version.source }
+      : here(await filesBelow(read, `version:${version.id}`))),
   }
 }
 
-/** A run that keeps its files elsewhere has none here, so an empty folder here does not mean that the run has no files. */
+type FilesOrLocation = Pick<Source, 'files' | 'location'>
+
+function here(files: readonly TreeFile[]): FilesOrLocation {
+  return { files, location: undefined }
+}
+
+/** The files below a store; a store elsewhere has none here, and says where they lie. */
+function elsewhere(store: string, path: string, files: readonly TreeFile[]): FilesOrLocation {
+  if (store.startsWith(OURS)) return here(files)
+  return { files: undefined, location: [store.replace(/\/+$/, ''), path].filter((part) => part !== '').join('/') }
+}
+
 async function filesOf(read: Kysely<Schema>, { root, path }: Place, source: string): Promise<TreeFile[]> {
   const files = await filesBelow(read, root, path)
   const skipped = path === '' ? 0 : path.length + 1

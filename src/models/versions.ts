@@ -128,6 +128,7 @@ export class Versions {
     const digest = treeDigest(files)
     const sourceIn = async (from: Kysely<Schema>): Promise<Source> => ({
       files: from.isTransaction ? await holdContents(from, pushed.files) : files,
+      location: undefined,
       runId: pushed.runId,
       loggedModelId: undefined,
       parentVersion: undefined,
@@ -180,6 +181,7 @@ export class Versions {
       number,
       description: version.description ?? null,
       source: version.source,
+      location: source.location ?? null,
       run_id: source.runId ?? null,
       run_link: version.runLink ?? null,
       logged_model_id: source.loggedModelId ?? null,

@@ -40,6 +40,32 @@ eachRegistry('a version is a copy of what the run holds now, whatever becomes of
   assert.deepEqual([copy.number, copy.digest, copy.provenance.parentVersion, copy.runId], [3, version.digest, 'm/1', run])
 })
 
+eachRegistry('a version keeps the place of files elsewhere, whatever is renamed or deleted later', async (registry) => {
+  const { experiments, runs, loggedModels, models, versions } = registry
+  const { id: experimentId } = await experiments.create(ANNA, { name: 'on a bucket', artifactLocation: 's3://bucket/e/' })
+  const run = await runs.create(ANNA, { experimentId })
+  const made = await loggedModels.create(ANNA, { experimentId })
+  for (const name of ['a', 'b', 'c']) await models.create(ANNA, { name })
+  await versions.create(ANNA, 'a', { source: 's3://bucket/model' })
+  const places = {
+    'models:/a/1': 's3://bucket/model',
+    'models:/b/1': 's3://bucket/model',
+    [`runs:/${run.id}/model`]: `s3://bucket/e/${run.id}/artifacts/model`,
+    [`runs:/${run.id}`]: `s3://bucket/e/${run.id}/artifacts`,
+    [`models:/${made.id}`]: `s3://bucket/e/models/${made.id}/artifacts`,
+  }
+  for (const source of Object.keys(places)) await versions.create(ANNA, 'b', { source })
+  await versions.create(ANNA, 'c', { source: 'models:/b/5' })
+  await models.rename(ANNA, 'a', 'renamed')
+  await models.delete(ANNA, 'renamed')
+  await loggedModels.delete(ANNA, made.id)
+  for (const [index, location] of Object.values(places).entries()) {
+    const found = await versions.get(ANNA, 'b', String(index + 1))
+    assert.deepEqual([found.location, found.digest, found.size, found.servable], [location, undefined, undefined, false])
+  }
+  assert.equal((await versions.get(ANNA, 'c', '1')).location, Object.values(places)[4])
+})
+
 eachRegistry('what is no business of a caller is refused as a source', async (registry, database) => {
   const run = await runWithModel(registry, database)
   await registry.models.create(ANNA, { name: 'm' })

@@ -14,7 +14,7 @@ import { ROOMS } from '../../src/control-plane/rooms.ts'
 
 const KEPT = join(import.meta.dirname, 'kept')
 /** Migrations since the rows that were kept last: when others follow them in a later release, rows of this one are kept too. */
-const NEW = new Set(['0006-once', '0007-identity'])
+const NEW = new Set(['0006-once', '0007-identity', '0008-location'])
 const RELEASED = ROOMS.migrations.map(({ name }) => name).filter((name) => !NEW.has(name))
 
 /** What the database of that release held: a statement each, such as `INSERT INTO "runs" VALUES(...);`, whose texts may have lines. */
@@ -127,5 +127,52 @@ for (const name of RELEASED) {
     const migrated = await slipway(['migrate', '--db', url])
     assert.equal(migrated.code, 0, migrated.stderr)
     await look(folder.path, name, ['--db', url])
+  })
+}
+
+for (const kind of ['SQLite', 'PostgreSQL'])
+  it(`copies of files elsewhere, registered by an earlier release in ${kind}, keep the place`, async () => {
+    await using folder = await temporaryFolder()
+    const url = kind === 'SQLite' ? `sqlite:${join(folder.path, 'slipway.db')}` : await newPostgres()
+    await fill(url, '0005-seams.sql')
+    const { id: run } = await withRunOnBucket(url)
+    const copies = ['models:/listed/1', 'models:/listed/4', `runs:/${run}/model`, 'models:/listed/2']
+    await insertVersions(url, copies)
+    await using database = await openPlace(url)
+    await migrate(database, { migrations: ROOMS.migrations })
+    const { rows } = await sql<{ location: string | null; digest: string | null }>`
+      select location, digest from versions where number > 3 and model_id = (select id from models where name = 'listed') order by number`.execute(
+      database.read,
+    )
+    assert.deepEqual(rows, [
+      { location: 's3://b/v1', digest: null },
+      { location: 's3://b/v1', digest: null },
+      { location: `s3://b/runs/${run}/artifacts/model`, digest: null },
+      // The original lies in the trash, and is still there.
+      { location: 's3://b/v2', digest: null },
+    ])
+  })
+
+/** Moves the artifacts of the kept run to a bucket. */
+async function withRunOnBucket(url: string): Promise<{ id: string }> {
+  await using database = await openPlace(url)
+  const { rows } = await sql<{ id: string }>`select id from runs limit 1`.execute(database.read)
+  const { id } = rows[0]!
+  await database.write((write) => sql`update runs set artifact_uri = ${`s3://b/runs/${id}/artifacts`} where id = ${id}`.execute(write))
+  return { id }
+}
+
+/** Adds versions with these sources to the kept model `listed`, as the release before this one registered them. */
+async function insertVersions(url: string, sources: readonly string[]): Promise<void> {
+  await using database = await openPlace(url)
+  const { rows } = await sql<Record<string, unknown>>`
+    select versions.* from versions inner join models on models.id = model_id where name = 'listed' and number = 1`.execute(database.read)
+  await database.write(async (write) => {
+    for (const [index, source] of sources.entries()) {
+      const empty = source.startsWith('runs:/') && { digest: 'of no files', size: 0 }
+      const row = { ...rows[0]!, id: `copy-${index}`, number: 4 + index, source, ...empty }
+      const columns = sql.join(Object.keys(row).map((name) => sql.ref(name)))
+      await sql`insert into versions (${columns}) values (${sql.join(Object.values(row))})`.execute(write)
+    }
   })
 }

@@ -29,7 +29,7 @@ export function modelAnswer(model: Model, caller?: Principal): ModelAnswer {
 }
 
 export function versionAnswer(version: Version): VersionAnswer {
-  const { description, digest, size, servableReason, signature, examples, approvalBy, approvalReason, approvalAt } = version
+  const { description, location, digest, size, servableReason, signature, examples, approvalBy, approvalReason, approvalAt } = version
   return {
     id: version.id,
     model: version.model,
@@ -38,6 +38,7 @@ export function versionAnswer(version: Version): VersionAnswer {
     tags: tagRecord(version.tags),
     aliases: [...version.aliases],
     source: version.source,
+    ...(location !== undefined && { location }),
     ...(digest !== undefined && { digest }),
     ...(size !== undefined && { size }),
     servable: version.servable ? 'yes' : 'no',

@@ -10,6 +10,7 @@ import { Inspector } from '../../models/inspector.ts'
 import { anyModelIn, Models } from '../../models/models.ts'
 import { Files } from '../../models/placed-files.ts'
 import { Signers } from '../../models/signers.ts'
+import { MODELS_MIGRATIONS } from '../../models/migrations.ts'
 import { MODELS_EVENTS, MODELS_TABLES } from '../../models/tables.ts'
 import { purgeModelTrash } from '../../models/trash.ts'
 import { Versions } from '../../models/versions.ts'
@@ -47,6 +48,7 @@ export interface ModelServices {
 /** Models, their versions, and the aliases of these. */
 export const MODELS: Room<Needs, ModelServices> = {
   tables: MODELS_TABLES,
+  migrations: MODELS_MIGRATIONS,
   events: MODELS_EVENTS,
   routes: [...MODEL_ROUTES, ...VERSION_ROUTES, ...ALIAS_ROUTES, ...PROMOTE_ROUTES, ...SIGNER_ROUTES],
   retold: { model: retoldModel, version: retoldVersion },
