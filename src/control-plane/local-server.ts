@@ -1,9 +1,12 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { backoffMs } from '../core/backoff.ts'
 import { packageRoot } from '../core/entry.ts'
+import { SlipwayError } from '../core/errors.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { Logger } from '../core/log.ts'
 
@@ -39,11 +42,16 @@ export class LocalServer implements AsyncDisposable {
     this.#options = options
   }
 
-  /** Starts the server; a second call does nothing. */
-  async start(): Promise<void> {
-    if (this.#child !== undefined || this.#retry !== undefined || this.#closing) return
+  /** Ends what an earlier control plane has left behind, and requires that the port is free. @throws SLW_PORT_IN_USE */
+  async prepare(): Promise<void> {
     await endLeftOver(this.#options)
-    this.#spawn()
+    const { host, port } = this.#options
+    if (port !== 0) await requireFree(host, port)
+  }
+
+  /** Starts the server; a second call does nothing. */
+  start(): void {
+    if (this.#child === undefined && this.#retry === undefined && !this.#closing) this.#spawn()
   }
 
   #spawn(): void {
@@ -85,6 +93,20 @@ export class LocalServer implements AsyncDisposable {
     const limit = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS)
     await ended
     clearTimeout(limit)
+  }
+}
+
+/** @throws SLW_PORT_IN_USE */
+async function requireFree(host: string, port: number): Promise<void> {
+  const socket = createServer()
+  try {
+    await once(socket.listen(port, host), 'listening')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    const message = `port ${port} of ${host}, for the server of this control plane, is in use; choose another with --server-port, or --no-server`
+    throw new SlipwayError('SLW_PORT_IN_USE', message, { cause: error })
+  } finally {
+    socket.close()
   }
 }
 

@@ -53,7 +53,7 @@ export interface LocalServing {
   readonly url: string
   /** API key of the server. */
   readonly key: string
-  readonly onEndpoints: () => Promise<void>
+  readonly onEndpoints: () => void
 }
 
 /** An OpenID Connect issuer, and what people who sign in there may do. */

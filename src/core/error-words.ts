@@ -199,7 +199,7 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
   },
   SLW_DATABASE_IN_USE: {
     meaning: 'Another control plane has this SQLite database open.',
-    cure: 'Stop the process that the message names, or use PostgreSQL.',
+    cure: 'Ask the control plane that runs, as most commands do (keys: `slipway token`), or stop it; several at once need PostgreSQL.',
   },
   SLW_STORE_UNAVAILABLE: {
     meaning: 'The object store does not answer.',

@@ -81,13 +81,28 @@ describe('slipway inspect URL', () => {
     await using server = await answering({ status: 'ok', models: [] }, 'secret')
     const without = await slipway(['inspect', server.url])
     assert.equal(without.code, 7)
-    assert.match(without.stderr, /asks for a key; give one with --api-key/)
+    assert.match(without.stderr, /asks for a key; give one with --key-file/)
     assert.equal((await slipway(['inspect', server.url, '--api-key', 'secret'])).code, 0)
     assert.match((await slipway(['inspect', server.url, '--api-key', 'wrong'])).stderr, /does not accept the key/)
     const bench = ['bench', server.url, '--model', 'a', '--connections', '1', '--duration', '0.1', '--json']
     assert.equal((await slipway(bench)).code, 7)
     const { stdout } = await slipway([...bench, '--api-key', 'secret'])
     assert.equal((JSON.parse(stdout) as { results: { errors: number }[] }).results[0]?.errors, 0)
+  })
+
+  it('bench ends with 1 and the kinds of errors where requests failed, and takes a time with its unit', async () => {
+    await using server = createServer((request, response) => {
+      response.writeHead(request.method === 'POST' ? 503 : 200).end('{}')
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const { code, stdout, stderr } = await slipway(['bench', url, '--model', 'a', '-c', '1', '-d', '200ms', '--json'])
+    server.closeAllConnections()
+    const [result] = (JSON.parse(stdout) as { results: { errors: number; failures: object }[] }).results
+    assert.ok(result !== undefined && result.errors > 0)
+    assert.deepEqual(result.failures, { 'HTTP 503': result.errors })
+    assert.match(stderr, /failed: HTTP 503 \(\d+\)/)
+    assert.equal(code, 1)
   })
 
   it('an address where nobody answers, or somebody else does, exits with 7', async () => {

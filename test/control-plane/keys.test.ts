@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { promisify } from 'node:util'
@@ -46,6 +47,31 @@ it('once there is a key nothing is open without one, and each opens what its sco
   // With a key there is, others may reach it.
   await using open = await upInChild(['--data', join(folder.path, 'other'), '--no-server', '--host', '127.0.0.1'])
   assert.deepEqual(await ask(open.url, undefined), [200, 200])
+})
+
+it('the first key is one that can make the others, so that nobody is locked out', async () => {
+  await using folder = await temporaryFolder()
+  await using plane = await upInChild(['--data', folder.path, '--no-server'])
+  const at = ['--url', plane.url]
+  const first = ['--role', 'developer', ...at]
+  await assert.rejects(slipway('token', 'create', 'trainer', ...first), /would be the first key.*token create NAME --role admin/s)
+  for (const limit of [
+    ['--in', 'default'],
+    ['--model', 'm*'],
+    ['--expires', '1h'],
+  ])
+    await assert.rejects(slipway('token', 'create', 'root', '--role', 'admin', ...limit, ...at), /would be the first key/)
+  assert.match(await slipway('token', 'list', '--all', ...at), /none|no tokens/)
+  const root = join(folder.path, 'root')
+  await writeFile(root, await slipway('token', 'create', 'root', '--role', 'admin', ...at))
+  await assert.rejects(slipway('model', 'list', ...at), /a key is needed/)
+  const trainer = await slipway('token', 'create', 'trainer', ...first, '--key-file', root)
+  assert.match(trainer, /^slw_/)
+  const listed = (await slipway('token', 'list', '--all', ...at, '--key-file', root)).split('\n')
+  const id = /trainer +(\w+)/.exec(listed.find((line) => line.includes('trainer')) ?? '')?.[1]
+  await slipway('token', 'revoke', id ?? '', '--machine', ...at, '--key-file', root)
+  const answer = await fetch(`${plane.url}/api/v1/models`, { headers: { authorization: `Bearer ${trainer}` } })
+  assert.equal(answer.status, 401)
 })
 
 it('a PostgreSQL database that is behind is refused with the command that helps, and the command helps', async () => {

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { addingModel, QUESTION } from '../adding-models.ts'
 import { alive, freePort, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { upInChild } from './up-in-child.ts'
+import type { AddressInfo } from 'node:net'
 import type { ChildControlPlane } from './up-in-child.ts'
 
 /** Registers an adding model as the next version. */
@@ -82,6 +85,19 @@ it('a second control plane on the same data is refused, with who has it', async 
   await using folder = await temporaryFolder()
   await using plane = await upInChild(['--data', folder.path, '--no-server'])
   await assert.rejects(upInChild(['--data', folder.path, '--no-server']), new RegExp(`SLW_DATABASE_IN_USE|${plane.pid}`))
+})
+
+it('a port of the server that is taken is said at once, and not when something is to be served', async () => {
+  await using folder = await temporaryFolder()
+  const socket = createServer()
+  await once(socket.listen(0, '127.0.0.1'), 'listening')
+  const { port } = socket.address() as AddressInfo
+  try {
+    const message = new RegExp(`port ${port} .*is in use; choose another with --server-port`)
+    await assert.rejects(upInChild(['--data', folder.path, '--server-port', String(port)]), message)
+  } finally {
+    socket.close()
+  }
 })
 
 it('a version that runs code when it is loaded is registered, and not served', async () => {

@@ -6,6 +6,7 @@ import { v1RoutesOf } from './route.ts'
 import { watched } from './watch.ts'
 import { seenFields } from './seen.ts'
 import { byCreation, pageOfAll } from './page-token.ts'
+import type { Static } from 'typebox'
 import type { KeyInfo } from '../../access/keys.ts'
 import type { Principal } from '../access.ts'
 import type { V1Route } from './route.ts'
@@ -94,6 +95,7 @@ export const KEY_ROUTES: readonly V1Route<KeyServices & WatchServices>[] = [
     handle: async ({ services, scope, body, caller }) => {
       // Nobody makes a key that is valid where they are no admin.
       requireAdminOf(caller, body.environments)
+      if (caller.kind === 'local') requireKeyForAll(body)
       const { key, info } = await services.keys.create(scope, body)
       return { body: { ...keyAnswer(info), key }, etag: info.etag, location: `/api/v1/keys/${info.id}` }
     },
@@ -136,3 +138,15 @@ export const KEY_ROUTES: readonly V1Route<KeyServices & WatchServices>[] = [
     },
   }),
 ]
+
+/**
+ * Who has no key makes the first one, and without a key nobody gets in from then on: the first one must be able to make the others.
+ * @throws SLW_CONFLICT
+ */
+function requireKeyForAll({ scopes, environments, models, expiresAt }: Static<typeof NewKeyBody>): void {
+  if (scopes.includes('admin') && environments === undefined && models === undefined && expiresAt === undefined) return
+  throw new SlipwayError(
+    'SLW_CONFLICT',
+    'this would be the first key, and from then on nobody gets in without one: first make one of an admin that holds everywhere, of all models, without end (slipway token create NAME --role admin), keep it, and make this one with it',
+  )
+}

@@ -28,7 +28,10 @@ export function define(command: Command): void {
     .action(create)
   withPlace(command.command('list').description('show what is known of the keys')).action(list)
   withPlace(command.command('revoke').description('end a key').argument('<id>', 'as `list` shows it')).action(revoke)
-  command.addHelpText('after', '\nOn SQLite the control plane must be stopped meanwhile.')
+  command.addHelpText(
+    'after',
+    '\nThey open the database themselves, so that on SQLite the control plane must be stopped meanwhile; while it runs: slipway token.',
+  )
 }
 
 function withPlace(command: Command): Command {
@@ -50,6 +53,7 @@ async function create(
   if (unknown !== undefined) throw new SlipwayError('SLW_USAGE', `--scope ${unknown}: expected some of ${SCOPES.join(', ')}`)
   const expiresAt = options.expires === undefined ? undefined : Date.now() + parseDurationMs(options.expires, '--expires')
   await withKeys(options, async (keys) => {
+    const first = (await keys.list()).length === 0
     const { key } = await keys.create(
       { environment: 'default', actor: userInfo().username },
       {
@@ -61,6 +65,8 @@ async function create(
       },
     )
     print(key)
+    if (first && !options.scope.includes('admin'))
+      note('It is the first key: nobody gets in without one from now on. One that can make others: slipway keys create NAME --scope admin')
     note('It is shown this once. MLflow clients take it as MLFLOW_TRACKING_TOKEN.')
   })
 }

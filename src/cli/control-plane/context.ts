@@ -1,18 +1,16 @@
-import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { SlipwayError } from '../../core/errors.ts'
+import { readKey, trust, withCredentials } from '../credentials.ts'
 import { print, table } from '../output.ts'
 import { RegistryClient } from './client.ts'
 import { contextsPath, readContexts, writeContexts } from './contexts.ts'
 import type { Command } from 'commander'
+import type { CredentialOptions } from '../credentials.ts'
 import type { Context } from './contexts.ts'
 
 export function define(command: Command): void {
-  command
-    .command('add')
-    .description('remember a control plane, and use it from now on')
-    .argument('<name>')
-    .argument('<url>')
-    .option('--key-file <file>', 'file with an API key; "-" reads it from standard input')
+  const adding = command.command('add').description('remember a control plane, and use it from now on').argument('<name>').argument('<url>')
+  withCredentials(adding, 'file with an API key; "-" reads it from standard input')
     .option('--environment <name>', 'which environment of it; default: its first')
     .action(add)
   command.command('use').description('use another one from now on').argument('<name>').action(use)
@@ -21,14 +19,16 @@ export function define(command: Command): void {
   command.addHelpText('after', `\nThey are kept in ${contextsPath()}, which only you can read.`)
 }
 
-async function add(name: string, url: string, options: { keyFile?: string; environment?: string }): Promise<void> {
+async function add(name: string, url: string, options: CredentialOptions & { environment?: string }): Promise<void> {
   if (!URL.canParse(url)) throw new SlipwayError('SLW_USAGE', `"${url}" is no URL`)
-  const key =
-    options.keyFile === undefined ? undefined : (await readFile(options.keyFile === '-' ? '/dev/stdin' : options.keyFile, 'utf8')).trim()
+  const key = options.keyFile === undefined ? undefined : await readKey(options.keyFile)
+  const ca = options.ca === undefined ? undefined : resolve(options.ca)
+  await trust(ca)
   const context: Context = {
     url: url.replace(/\/+$/, ''),
     ...(key !== undefined && { key }),
     ...(options.environment !== undefined && { environment: options.environment }),
+    ...(ca !== undefined && { ca }),
   }
   // A control plane that does not answer, or a wrong key, is reported now and not at the next command.
   await new RegistryClient(context).ask('/models', { query: { limit: 1 } })

@@ -4,13 +4,16 @@ import { dirname, join } from 'node:path'
 import { Type } from 'typebox'
 import { check } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
+import { readKey, requireKey, trust } from '../credentials.ts'
 import type { Static } from 'typebox'
+import type { CredentialOptions } from '../credentials.ts'
 
 const Context = Type.Object(
   {
     url: Type.String(),
     key: Type.Optional(Type.String()),
     environment: Type.Optional(Type.String()),
+    ca: Type.Optional(Type.String({ description: 'File with the authorities (PEM) that are trusted beside those of the machine.' })),
   },
   { additionalProperties: false },
 )
@@ -57,10 +60,9 @@ export async function writeContexts(file: ContextsFile, path: string = contextsP
   await rename(beside, path)
 }
 
-export interface ContextOptions {
+export interface ContextOptions extends CredentialOptions {
   readonly url?: string | undefined
   readonly context?: string | undefined
-  readonly keyFile?: string | undefined
   readonly environment?: string | undefined
 }
 
@@ -72,9 +74,12 @@ export async function chosenContext(flags: ContextOptions, environment: NodeJS.P
   if (name !== undefined && context === undefined)
     throw new SlipwayError('SLW_USAGE', `there is no context "${name}"; there are ${Object.keys(file.contexts).join(', ') || 'none'}`)
   const url = flags.url ?? environment['SLIPWAY_URL'] ?? context?.url ?? DEFAULT_URL
-  // The key of a context is sent to the address of that context only.
-  const ofContext = context !== undefined && context.url === url ? context.key : undefined
-  const key = flags.keyFile === undefined ? (environment['SLIPWAY_API_KEY'] ?? ofContext) : (await readFile(flags.keyFile, 'utf8')).trim()
+  // The key of a context is sent to the address of that context only, and its authorities are trusted there only.
+  const there = context !== undefined && context.url === url ? context : undefined
+  const ofVariable = environment['SLIPWAY_API_KEY']
+  const own = ofVariable === undefined ? there?.key : requireKey(ofVariable, 'SLIPWAY_API_KEY')
+  const key = flags.keyFile === undefined ? own : await readKey(flags.keyFile)
+  await trust(flags.ca ?? there?.ca)
   const within = flags.environment ?? environment['SLIPWAY_ENVIRONMENT'] ?? context?.environment
   return { url: url.replace(/\/+$/, ''), ...(key !== undefined && { key }), ...(within !== undefined && { environment: within }) }
 }

@@ -1,6 +1,7 @@
 import { stringify } from 'yaml'
 import { API_VERSION } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
+import { withCredentials } from '../credentials.ts'
 import { note, print, table } from '../output.ts'
 import { RegistryClient } from './client.ts'
 import { chosenContext } from './contexts.ts'
@@ -22,8 +23,8 @@ export function asksRegistry(command: Command, { changes = false }: { changes?: 
     .option('--url <url>', 'the control plane; default: that of the context, else http://127.0.0.1:8480')
     .option('--context <name>', 'which control plane, as `slipway context` knows them')
     .option('--environment <name>', 'which environment of it; default: its first')
-    .option('--key-file <file>', 'file with an API key; or SLIPWAY_API_KEY')
     .option('-o, --output <format>', OUTPUTS.join(', '), 'table')
+  withCredentials(command, 'file with an API key; or SLIPWAY_API_KEY')
   if (changes) command.option('--reason <text>', 'why, for the record').option('--dry-run', 'show what would be asked, and change nothing')
   return command
 }

@@ -109,14 +109,14 @@ async function up(options: UpOptions): Promise<void> {
       databasePassword: options.dbPassword === undefined ? undefined : secrets.secret('--db-password', options.dbPassword),
       signIn: signInOf(options, secrets),
       ...(options.server && {
-        serving: { url: `http://127.0.0.1:${serverPort}`, key, onEndpoints: async () => server?.start() },
+        serving: { url: `http://127.0.0.1:${serverPort}`, key, onEndpoints: () => server?.start() },
       }),
     }),
   )
   if (options.server) {
     await rm(keyFile, { force: true })
     await writeFile(keyFile, `${key}\n`, { mode: 0o600 })
-    server = opened.use(
+    const local = opened.use(
       new LocalServer({
         controlPlane: plane.localUrl ?? plane.url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:'),
         keyFile,
@@ -128,6 +128,8 @@ async function up(options: UpOptions): Promise<void> {
         log: logger,
       }),
     )
+    await local.prepare()
+    server = local
   }
   print(banner(plane.url, options.server ? `http://127.0.0.1:${serverPort}` : undefined, data))
   await stopped

@@ -7,24 +7,25 @@ import { exampleRow } from '../../signature/example.ts'
 import { describeSpec } from '../../serving/variant.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import { inspectServer } from '../server/inspect-server.ts'
+import { serverKey, withServerCredentials } from '../server/server-client.ts'
 import { print, table } from '../output.ts'
 import type { Command } from 'commander'
 import type { Model } from '../../library/load-model.ts'
 import type { Cost } from '../../engine/cost.ts'
+import type { ServerCredentials } from '../server/server-client.ts'
 
 export function define(command: Command): void {
-  command
+  withServerCredentials(command)
     .argument('<model>', 'model file or folder, or URL of a running server (http://127.0.0.1:8470)')
-    .option('--api-key <key>', 'key that the server asks for, sent as Authorization: Bearer')
     .option('--sandbox-python <path>', 'interpreter with scikit-learn, in which models that are pickles run confined')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
       '\nLoads the model and runs it a few times, as a server would. Of a server it shows the health: what happened last to each\ninstance, when, how often, and what to do.',
     )
-    .action(async (path: string, options: { json?: boolean; apiKey?: string; sandboxPython?: string }) => {
+    .action(async (path: string, options: ServerCredentials & { json?: boolean; sandboxPython?: string }) => {
       if (/^https?:\/\//.test(path)) {
-        await inspectServer(path, options)
+        await inspectServer(path, { apiKey: await serverKey(options), ...(options.json === true && { json: true }) })
         return
       }
       await using model = await loadModel(path, { instances: 1, sandboxPython: options.sandboxPython })

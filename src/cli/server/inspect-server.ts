@@ -48,7 +48,10 @@ interface InstanceHealth {
  * the last failure with its time, and advice.
  * @throws SLW_UNREACHABLE where no server answers, or one that is not Slipway
  */
-export async function inspectServer(url: string, options: { readonly apiKey?: string; readonly json?: boolean }): Promise<void> {
+export async function inspectServer(
+  url: string,
+  options: { readonly apiKey?: string | undefined; readonly json?: boolean },
+): Promise<void> {
   const address = `${url.replace(/\/$/, '').replace(/\/health$/, '')}/health`
   const text = await (await askServer(address, { apiKey: options.apiKey, anyStatus: true })).text()
   const health = parse(text)

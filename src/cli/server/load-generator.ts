@@ -4,8 +4,8 @@ import { Histogram, LATENCY_EDGES, quantile } from '../../contract/statistics/hi
 import { authorization } from './server-client.ts'
 import type { HistogramData } from '../../contract/statistics/histogram.ts'
 
-/** Sends one request; false when it was not answered with success. */
-export type Shot = () => Promise<boolean>
+/** Sends one request. @returns undefined when it was answered with success, else the kind of failure, such as `HTTP 429` */
+export type Shot = () => Promise<string | undefined>
 
 /** A target to send requests to, until it is disposed. */
 export interface Aim extends AsyncDisposable {
@@ -20,6 +20,8 @@ export interface LoadResult {
   /** Answers of any status, errors included. */
   readonly requestsPerSecond: number
   readonly errors: number
+  /** Errors by kind, such as `HTTP 429` or `ECONNRESET`. */
+  readonly failures: Readonly<Record<string, number>>
   readonly p50Ms: number
   readonly p90Ms: number
   readonly p99Ms: number
@@ -32,12 +34,12 @@ export interface LoadResult {
 class Tally {
   readonly #latency = new Histogram(LATENCY_EDGES)
   #maxMs = 0
-  errors = 0
+  readonly #failures = new Map<string, number>()
 
-  add(ms: number, ok: boolean): void {
+  add(ms: number, failure: string | undefined): void {
     this.#latency.observe(ms / 1000)
     this.#maxMs = Math.max(this.#maxMs, ms)
-    if (!ok) this.errors++
+    if (failure !== undefined) this.#failures.set(failure, (this.#failures.get(failure) ?? 0) + 1)
   }
 
   result(mode: string, connections: number, seconds: number): LoadResult {
@@ -47,7 +49,8 @@ class Tally {
       mode,
       connections,
       requestsPerSecond: data.count / seconds,
-      errors: this.errors,
+      errors: [...this.#failures.values()].reduce((sum, count) => sum + count, 0),
+      failures: Object.fromEntries(this.#failures),
       p50Ms: at(0.5),
       p90Ms: at(0.9),
       p99Ms: at(0.99),
@@ -70,8 +73,8 @@ export async function closedLoop(shoot: Shot, connections: number, seconds: numb
     Array.from({ length: connections }, async () => {
       while (!over()) {
         const shotAt = performance.now()
-        const ok = await shoot()
-        tally.add(performance.now() - shotAt, ok)
+        const failure = await shoot()
+        tally.add(performance.now() - shotAt, failure)
       }
     }),
   )
@@ -101,10 +104,10 @@ export async function steadyLoop(shoot: Shot, { connections, settleSeconds, seco
     Array.from({ length: connections }, async () => {
       while (endedAt === undefined && !signal.aborted) {
         const shotAt = performance.now()
-        const ok = await shoot()
+        const failure = await shoot()
         const now = performance.now()
         if (now < from || endedAt !== undefined) continue
-        tally.add(now - shotAt, ok)
+        tally.add(now - shotAt, failure)
         answers++
         if (now >= least && answers >= connections) endedAt = now
       }
@@ -127,9 +130,9 @@ export async function openLoop(shoot: Shot, rate: number, seconds: number): Prom
     if (early > 0) await new Promise((resolve) => setTimeout(resolve, early))
     most = Math.max(most, ++inFlight)
     pending.push(
-      shoot().then((ok) => {
+      shoot().then((failure) => {
         inFlight--
-        tally.add(performance.now() - dueAt, ok)
+        tally.add(performance.now() - dueAt, failure)
       }),
     )
   }
@@ -157,12 +160,18 @@ export function aimAtPredict({ base, model, body, apiKey }: ServerUnderLoad): Ai
     new Promise((resolve) => {
       const request = send(target, { method: 'POST', agent, headers }, (response) => {
         response.resume()
-        response.on('end', () => resolve(response.statusCode === 200))
+        response.on('end', () => resolve(response.statusCode === 200 ? undefined : `HTTP ${response.statusCode}`))
         // A server that ends in the middle of an answer.
-        response.on('error', () => resolve(false))
+        response.on('error', (error) => resolve(kindOf(error)))
       })
-      request.on('error', () => resolve(false))
+      request.on('error', (error) => resolve(kindOf(error)))
       request.end(body)
     })
   return { shoot, [Symbol.asyncDispose]: async () => agent.destroy() }
+}
+
+/** The code of an error, such as `ECONNRESET` or `SLW_OVERLOADED`, without which it is told by its message. */
+export function kindOf(error: unknown): string {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  return typeof code === 'string' ? code : String(message)
 }

@@ -1,4 +1,24 @@
 import { SlipwayError } from '../../core/errors.ts'
+import { readKey, requireKey, trust, withCredentials } from '../credentials.ts'
+import type { Command } from 'commander'
+import type { CredentialOptions } from '../credentials.ts'
+
+export interface ServerCredentials extends CredentialOptions {
+  readonly apiKey?: string | undefined
+}
+
+/** Adds the options of commands that ask a running server. */
+export function withServerCredentials(command: Command): Command {
+  const asked = 'file with the key that the server asks for, sent as Authorization: Bearer'
+  return withCredentials(command, asked).option('--api-key <key>', 'the key itself, which others on this machine can see meanwhile')
+}
+
+/** The key to ask a server with, if there is one; authorities given are trusted from now on. @throws SLW_USAGE */
+export async function serverKey({ apiKey, keyFile, ca }: ServerCredentials): Promise<string | undefined> {
+  await trust(ca)
+  if (keyFile !== undefined) return await readKey(keyFile)
+  return apiKey === undefined ? undefined : requireKey(apiKey, '--api-key')
+}
 
 /** The `authorization` header for a key; no headers without a key. */
 export function authorization(apiKey: string | undefined): Record<string, string> {
@@ -24,7 +44,7 @@ export async function askServer(url: string, { apiKey, method = 'GET', body, any
   if (response.status === 401 || response.status === 403)
     throw new SlipwayError(
       'SLW_UNREACHABLE',
-      `${url} answers ${response.status}: ${apiKey === undefined ? 'it asks for a key; give one with --api-key' : 'it does not accept the key of --api-key'}`,
+      `${url} answers ${response.status}: ${apiKey === undefined ? 'it asks for a key; give one with --key-file' : 'it does not accept the key'}`,
     )
   if (!response.ok && !anyStatus) throw new SlipwayError('SLW_UNREACHABLE', `${url} answers ${response.status}: ${await response.text()}`)
   return response

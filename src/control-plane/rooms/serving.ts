@@ -17,7 +17,7 @@ export const SERVING: Room<Foundation & { readonly delivery: Delivery }, { reado
     const { url, onEndpoints } = serving
     const served = new AliasEndpoints({ ground, delivery, environment: DEFAULT_ENVIRONMENT, log })
     const follow = async (): Promise<void> => {
-      if (await served.follow()) await onEndpoints()
+      if (await served.follow()) onEndpoints()
     }
     opened.defer(repeat(follow, FOLLOW_EVERY_MS, log))
     return { serving: { url, models: () => served.served() } }
