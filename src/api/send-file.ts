@@ -1,14 +1,25 @@
 import { Readable } from 'node:stream'
 import { SlipwayError } from '../core/errors.ts'
+import { attachmentOf, mediaTypeOf } from './media-types.ts'
 import type { FastifyReply } from 'fastify'
 import type { Contents } from '../files/contents.ts'
 import type { ByteRange } from '../storage/objects/object-store.ts'
 
-/** Answers with the bytes of a file, or of the requested range, each chunk checked before it is sent. @throws SLW_RANGE_INVALID */
+/**
+ * Answers with the bytes of a file, or of the requested range, each chunk checked before it is sent.
+ * @param sent.attachment name under which a browser keeps it, which also decides its media type. Default: bytes without a name
+ * @throws SLW_RANGE_INVALID
+ */
 export async function sendFile(
-  { contents, file, range: header }: { contents: Contents; file: { contentId: string; size: number }; range: string | undefined },
+  sent: {
+    readonly contents: Contents
+    readonly file: { readonly contentId: string; readonly size: number }
+    readonly range: string | undefined
+    readonly attachment?: string
+  },
   reply: FastifyReply,
 ): Promise<FastifyReply> {
+  const { contents, file, range: header, attachment } = sent
   const range = rangeOf(header, file.size)
   const body = await contents.open(file.contentId, range)
   void reply
@@ -17,7 +28,8 @@ export async function sendFile(
     .header('etag', `"${file.contentId}"`)
     // Browsers must not run uploaded files.
     .header('x-content-type-options', 'nosniff')
-    .type('application/octet-stream')
+    .type(attachment === undefined ? 'application/octet-stream' : mediaTypeOf(attachment))
+  if (attachment !== undefined) void reply.header('content-disposition', attachmentOf(attachment))
   if (range !== undefined)
     void reply.code(206).header('content-range', `bytes ${range.offset}-${range.offset + range.length - 1}/${file.size}`)
   return reply.send(Readable.from(body, { objectMode: false }))

@@ -21,7 +21,7 @@ export function statusRoutes({ ground, transfers: { direct, publicUrl } }: Statu
       return { status: 'ok', version: slipwayVersion() }
     })
     app.get('/version', (_request, reply) => reply.type('text/plain').send(MLFLOW_VERSION))
-    app.get('/api/3.0/mlflow/server-info', () => ({
+    const serverInfo = () => ({
       store_type: 'SqlStore',
       workspaces_enabled: false,
       trace_archival_enabled: false,
@@ -31,7 +31,8 @@ export function statusRoutes({ ground, transfers: { direct, publicUrl } }: Statu
       presigned_upload_run_id_supported: false,
       presigned_upload_model_id_supported: false,
       features_enabled: { gateway: false },
-    }))
+    })
+    for (const prefix of ['/api', '/ajax-api']) app.get(`${prefix}/3.0/mlflow/server-info`, serverInfo)
     app.get('/', (_request, reply) =>
       reply
         .type('text/plain')

@@ -30,6 +30,6 @@ export function requireOwnPath(what: string, name: string): void {
   const resolved = posix.normalize(name)
   if (resolved !== name || resolved === '.' || resolved.startsWith('..') || resolved.startsWith('/') || resolved.endsWith('/'))
     refuse(
-      `${what} ${JSON.stringify(name)}: names may be treated as files in certain cases, and must not resolve to other names; this one would resolve to ${JSON.stringify(resolved)}`,
+      `${what} ${JSON.stringify(name)}: names may be treated as files in certain cases, and must not resolve to other names; this one ${resolved === name ? 'lies in no folder of its own' : `would resolve to ${JSON.stringify(resolved)}`}`,
     )
 }

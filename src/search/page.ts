@@ -15,8 +15,10 @@ export interface PageRequest {
   readonly dialect: Dialect
   /** At least 1; one row more is read. */
   readonly maxResults: number
-  /** Token from the page before, which had the same order. Missing or empty for the first page. */
+  /** Token from the page before, of the same search in the same order. Missing or empty for the first page. */
   readonly pageToken?: string
+  /** All that decides which rows are found, such as the filter: a token of another search is refused. */
+  readonly among: readonly (string | undefined)[]
 }
 
 export interface Page<O> {
@@ -33,18 +35,19 @@ interface SortColumn extends Column {
  * Reads one page of a query in an order. A page begins behind the last row of the page before, by the values that it was ordered by, so
  * rows that are added or removed meanwhile neither hide others nor show them twice. Rows without a value come last in either direction, and
  * NaN after the numbers; text is ordered by its bytes.
- * @throws SLW_INPUT_INVALID when the token is not one of this order
+ * @throws SLW_INPUT_INVALID when the token is not one of this search in this order
  */
 export async function pageOf<TB extends keyof Schema, O>(
   query: SelectQueryBuilder<Schema, TB, O>,
   order: readonly OrderTerm[],
-  { kind, dialect, maxResults, pageToken = '' }: PageRequest,
+  { kind, dialect, maxResults, pageToken = '', among }: PageRequest,
 ): Promise<Page<O>> {
   if (!Number.isSafeInteger(maxResults) || maxResults < 1)
     throw refused(`Invalid value for max_results. It must be a positive integer, but got ${maxResults}`)
   const columns = sortColumns(kind, order, dialect)
+  const search = fingerprint(kind, order, among)
   let page = query
-  if (pageToken !== '') page = page.where(behind(columns, read(pageToken, kind, order, columns)))
+  if (pageToken !== '') page = page.where(behind(columns, read(pageToken, search, columns)))
   for (const [index, { expression, nullable, descending }] of columns.entries()) {
     const name = sql.ref(alias(index))
     page = page.select(expression.as(alias(index))) as typeof page
@@ -57,7 +60,7 @@ export async function pageOf<TB extends keyof Schema, O>(
   const found = (await page.limit(maxResults + 1).execute()) as Record<string, unknown>[]
   const rows = found.slice(0, maxResults)
   const last = rows.at(-1)
-  const nextPageToken = found.length > maxResults && last !== undefined ? write(last, kind, order, columns) : undefined
+  const nextPageToken = found.length > maxResults && last !== undefined ? write(last, search, columns) : undefined
   for (const row of rows) for (const index of columns.keys()) delete row[alias(index)]
   return { rows: rows as O[], ...(nextPageToken === undefined ? {} : { nextPageToken }) }
 }
@@ -130,29 +133,19 @@ function behind(columns: readonly SortColumn[], values: readonly (string | numbe
 /** Upper limit of a token in characters: twenty tags of 8000 characters fit. */
 const TOKEN_LENGTH_MAX = 1_000_000
 
-/** Makes a token of the order and the values of the last row, as text, which keeps numbers exactly. */
-function write(
-  row: Readonly<Record<string, unknown>>,
-  kind: SearchKind,
-  order: readonly OrderTerm[],
-  columns: readonly SortColumn[],
-): string {
+/** Makes a token of the search and the values of the last row, as text, which keeps numbers exactly. */
+function write(row: Readonly<Record<string, unknown>>, search: string, columns: readonly SortColumn[]): string {
   const values = columns.map((_, index) => {
     const value = row[alias(index)] ?? null
     return value === null ? null : String(value)
   })
-  return Buffer.from(JSON.stringify([fingerprint(kind, order), ...values])).toString('base64url')
+  return Buffer.from(JSON.stringify([search, ...values])).toString('base64url')
 }
 
-function read(
-  token: string,
-  kind: SearchKind,
-  order: readonly OrderTerm[],
-  columns: readonly SortColumn[],
-): readonly (string | number | null)[] {
+function read(token: string, search: string, columns: readonly SortColumn[]): readonly (string | number | null)[] {
   const [origin, ...values] = listIn(token)
-  if (origin !== fingerprint(kind, order) || values.length !== columns.length)
-    throw refused('Invalid page token: it belongs to a search in another order; ask for the first page again')
+  if (origin !== search || values.length !== columns.length)
+    throw refused('Invalid page token: it belongs to another search, or to another order; ask for the first page again')
   return columns.map(({ type, nullable }, index) => {
     const value = values[index]
     if (value === null && nullable) return null
@@ -177,9 +170,9 @@ function listIn(token: string): readonly unknown[] {
   throw refused('Invalid page token: expected one that an earlier page came with')
 }
 
-function fingerprint(kind: SearchKind, order: readonly OrderTerm[]): string {
+function fingerprint(kind: SearchKind, order: readonly OrderTerm[], among: PageRequest['among']): string {
   return createHash('sha256')
-    .update(JSON.stringify([kind, order]))
+    .update(JSON.stringify([kind, order, among]))
     .digest('base64url')
     .slice(0, 12)
 }

@@ -42,6 +42,7 @@ async function keysOf(plane: Plane): Promise<Keyed[]> {
 
 /** Routes of which a role alone does not decide: own tokens are for persons, and some concern every environment. */
 const EVERYWHERE = new Set([
+  'POST /servers/adopt',
   'GET /backup',
   'GET /refusals',
   'DELETE /environments/:environment',

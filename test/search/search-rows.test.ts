@@ -237,6 +237,7 @@ async function search(database: Database, kind: SearchKind, asked: Asked): Promi
     dialect,
     maxResults: asked.maxResults ?? 1000,
     ...(asked.pageToken === undefined ? {} : { pageToken: asked.pageToken }),
+    among: [asked.filter],
   }
   const found = await ask()
   for (const row of found.rows) assert.deepEqual(Object.keys(row), ['id'])
@@ -372,6 +373,7 @@ eachDatabase('a token of another order, a changed one and none at all are told a
   await assert.rejects(search(database, 'runs', { order: parseOrder('runs', ['metrics.f1']), pageToken: next }), isRefusal)
   await assert.rejects(search(database, 'runs', { order: parseOrder('runs', ['metrics.acc DESC']), pageToken: next }), isRefusal)
   await assert.rejects(search(database, 'experiments', { pageToken: next }), isRefusal)
+  await assert.rejects(search(database, 'runs', { order, filter: "status = 'FAILED'", pageToken: next }), isRefusal)
   const content = JSON.parse(Buffer.from(next, 'base64url').toString()) as unknown[]
   for (let place = 0; place < content.length; place++)
     for (const value of [['x'], {}, 'not a number', '', '1e999999', 'a\0b', 12]) {

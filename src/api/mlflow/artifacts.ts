@@ -46,7 +46,7 @@ export function artifactRoutes(services: ArtifactServices): FastifyPluginAsync {
     app.get('/artifacts/*', async (request, reply) => {
       const scope = await enter(request, 'read')
       const file = await files.find(scope, placeOrRefuse(pathOf(request)))
-      return await sendFile({ contents, file, range: request.headers.range }, reply)
+      return await sendFile({ contents, file, range: request.headers.range, attachment: pathOf(request).split('/').at(-1)! }, reply)
     })
     app.get('/artifacts', async (request) => {
       const scope = await enter(request, 'read')

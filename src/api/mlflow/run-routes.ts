@@ -78,8 +78,13 @@ export const RUN_ROUTES: readonly MlflowRoute[] = [
   route(['POST'], 'runs/log-model', 'write', logModel),
   route(['POST'], 'runs/search', 'read', searchRuns),
   route(['GET'], 'metrics/get-history', 'read', async ({ services, scope, fields }) => {
-    const limit = Math.min(fields.integer('max_results') ?? HISTORY_MAX, HISTORY_MAX)
-    const page = { offset: offsetOf(fields.text('page_token')), limit: Math.max(1, limit) }
+    const asked = fields.integer('max_results') ?? HISTORY_MAX
+    if (asked < 1)
+      throw new SlipwayError(
+        'SLW_INPUT_INVALID',
+        `Invalid value ${asked} for parameter 'max_results' supplied. It must be a positive integer.`,
+      )
+    const page = { offset: offsetOf(fields.text('page_token')), limit: Math.min(asked, HISTORY_MAX) }
     const { points, next } = await services.runData.history(scope, runId(fields), fields.requiredText('metric_key'), page)
     return { ...listed('metrics', points.map(metricJson)), ...(next !== undefined && { next_page_token: tokenOf(next) }) }
   }),

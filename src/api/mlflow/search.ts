@@ -30,7 +30,7 @@ const SIZES: Readonly<Record<SearchKind, readonly [usual: number, most: number]>
 /** Upper limit of the rows that are read with their details: for more a client asks for the next page. */
 const ROWS_MAX = 10_000
 
-function pageRequest({ services, fields }: Call, kind: SearchKind): PageRequest {
+function pageRequest({ services, scope, fields }: Call, kind: SearchKind): PageRequest {
   const [usual, most] = SIZES[kind]
   // The reference server gives no default to experiments, and says so.
   const asked = fields.integer('max_results') ?? (kind === 'experiments' ? 0 : usual)
@@ -44,6 +44,12 @@ function pageRequest({ services, fields }: Call, kind: SearchKind): PageRequest 
     dialect: services.ground.database.dialect,
     maxResults: Math.min(asked, ROWS_MAX),
     pageToken: fields.text('page_token') ?? '',
+    among: [
+      scope.environment,
+      fields.text('filter'),
+      fields.text('view_type') ?? fields.text('run_view_type'),
+      ...fields.texts('experiment_ids').toSorted(),
+    ],
   }
 }
 

@@ -23,7 +23,7 @@ interface PageOf<Item> {
   readonly nextPageToken?: string
 }
 
-type Searching = Pick<V1Call<{ readonly ground: Ground }, Search>, 'services' | 'scope' | 'query'>
+type Searching = Pick<V1Call<{ readonly ground: Ground }, Search>, 'services' | 'scope' | 'query' | 'params'>
 
 export function searched({ services, scope, query }: Searching): Searched {
   const { read, dialect } = services.ground.database
@@ -32,7 +32,7 @@ export function searched({ services, scope, query }: Searching): Searched {
 
 /** One page of the results of a query, and their total number. */
 export async function pageAnswer<TB extends keyof Schema, O, Item extends object>(
-  { services, query }: Searching,
+  { services, scope, query, params }: Searching,
   kind: Exclude<SearchKind, 'loggedModels'>,
   found: SelectQueryBuilder<Schema, TB, O>,
   write: (rows: readonly O[]) => Promise<readonly Item[]>,
@@ -44,6 +44,7 @@ export async function pageAnswer<TB extends keyof Schema, O, Item extends object
     dialect: services.ground.database.dialect,
     maxResults: limit,
     pageToken,
+    among: [scope.environment, JSON.stringify({ ...params, ...query, limit: undefined, pageToken: undefined })],
   })
   // A first page without a next one has all results.
   const total = pageToken === '' && nextPageToken === undefined ? rows.length : await countOf(found)
