@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
+import { connect as connectTls } from 'node:tls'
+import { authority } from '../certificates.ts'
 import { CUSTOMER, post, serveExamples, until } from '../fixtures.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 import type { Socket } from 'node:net'
 import type { SlipwayServer } from '../../src/server/start-server.ts'
 
@@ -157,6 +161,39 @@ describe('a client that misbehaves', () => {
       ['a', 'b', 'c'],
     )
   })
+})
+
+it('a client that closes its side after its request gets its answer, also after a wait and over TLS', async () => {
+  await using folder = await temporaryFolder()
+  const signer = await authority(folder.path)
+  const { cert, key } = await signer.issue('server')
+  const ca = await readFile(signer.cert, 'utf8')
+  for (const tls of [undefined, { cert, key }]) {
+    await using server = await serveExamples(['digits'], {
+      serving: { instances: 1, inlineMaxUs: 0, maxBatchSize: 1 },
+      ...(tls !== undefined && { tls }),
+    })
+    const body = (rows: number): string =>
+      JSON.stringify({
+        inputs: [{ name: 'pixels', datatype: 'FP32', shape: [rows, 64], data: Array.from({ length: rows * 64 }, () => 1) }],
+      })
+    const ask = async (rows: number, version = '1.1'): Promise<string> => {
+      const socket = tls === undefined ? connect(server.port, '127.0.0.1') : connectTls({ port: server.port, host: '127.0.0.1', ca })
+      const text = body(rows)
+      socket.end(`POST /v2/models/digits/infer HTTP/${version}\r\nhost: localhost\r\ncontent-length: ${text.length}\r\n\r\n${text}`)
+      let heard = ''
+      for await (const chunk of socket) heard += String(chunk)
+      return heard
+    }
+    assert.match(await ask(1), /^HTTP\/1\.1 200 /)
+    assert.match(await ask(1, '1.0'), /^HTTP\/1\.1 200 /)
+    // Each row is a run of its own, so that the answers wait for one another.
+    const slow = await Promise.all(Array.from({ length: 12 }, () => ask(300)))
+    for (const heard of slow) assert.match(heard, /^(HTTP\/1\.1 102 Processing\r\n\r\n){0,3}HTTP\/1\.1 200 /)
+    assert.ok(slow.some((heard) => heard.startsWith('HTTP/1.1 102')))
+    const old = await Promise.all(Array.from({ length: 12 }, () => ask(300, '1.0')))
+    for (const heard of old) assert.match(heard, /^HTTP\/1\.1 200 /)
+  }
 })
 
 it('a reader that stops reading is let go, and others are answered meanwhile', async () => {

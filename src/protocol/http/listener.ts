@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { chmod } from 'node:fs/promises'
 import { HostCheck, isLoopback } from '../../security/host-check.ts'
+import { HalfClosedClients } from './half-closed.ts'
 import { RouteTable } from './routes.ts'
 import { clearSocketPath, SOCKET_MODE } from './unix-socket.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -45,6 +46,7 @@ export class Listener {
   readonly #moved = new Map<Socket, number>()
   /** Connections whose TLS handshake is not done, by address and port of the client: Node does not count them as its own. */
   readonly #handshaking = new Map<string, Socket>()
+  readonly #halfClosed = new HalfClosedClients()
   readonly #stallSweep: NodeJS.Timeout
   readonly routes: RouteTable
   /** Undefined where the Host header does not matter: beyond loopback, and on Unix sockets, which no browser reaches. */
@@ -57,6 +59,11 @@ export class Listener {
     this.hosts = 'host' in address && isLoopback(address.host) ? new HostCheck(options.allowedHosts ?? []) : undefined
     this.#server = createFor(tls, limits)
     this.#server.maxConnections = limits.connections
+    this.#halfClosed.allow(this.#server)
+    const answer = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
+      this.#halfClosed.answering(request, response)
+      handle(this, request, response, expectsContinue)
+    }
     if (tls === undefined) this.#server.on('connection', (socket: Socket) => this.#watch(socket))
     else {
       this.#server.on('connection', (socket: Socket) => this.#watchHandshake(socket))
@@ -65,8 +72,8 @@ export class Listener {
         this.#watch(socket)
       })
     }
-    this.#server.on('request', (request, response) => handle(this, request, response, false))
-    this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => handle(this, request, response, true))
+    this.#server.on('request', (request, response) => answer(request, response, false))
+    this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => answer(request, response, true))
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseSocket(error, socket))
     this.#stallSweep = setInterval(() => this.#endStalled(), limits.stallMs)
     this.#stallSweep.unref()
@@ -111,6 +118,7 @@ export class Listener {
 
   #watch(socket: Socket): void {
     this.#moved.set(socket, -1)
+    this.#halfClosed.watch(socket)
     socket.once('close', () => this.#moved.delete(socket))
   }
 
@@ -168,6 +176,7 @@ function createFor(tls: TlsSource | undefined, limits: HttpLimits): Server {
   const server = createTlsServer({
     ...options,
     ...tls.context,
+    allowHalfOpen: true,
     handshakeTimeout: limits.bodyTimeoutMs,
     requestCert: tls.mutual,
     rejectUnauthorized: tls.mutual,
