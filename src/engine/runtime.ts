@@ -79,8 +79,11 @@ export async function openSession(spec: InstanceSpec): Promise<Session> {
     executionProviders: ['cpu'],
     // A model whose declared output shapes are wrong would print a warning at every run, and errors are thrown anyway.
     logSeverityLevel: 4,
-    // Idle threads of the pool must not burn the cores that sockets and other instances need.
+    // A pattern is kept for every shape of inputs, with a block for all of a run, and after pictures of many sizes the blocks stay. Runs
+    // are as fast without.
+    enableMemPattern: false,
     ...(await weightsInMemory(spec.source)),
+    // Idle threads of the pool must not burn the cores that sockets and other instances need.
     ...(spec.threads > 1 && { extra: { session: { intra_op: { allow_spinning: '0' } } } }),
   }
   let session: InferenceSession

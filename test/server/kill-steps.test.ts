@@ -41,12 +41,15 @@ async function scene(): Promise<Scene> {
     return path
   }
   const [models, temporary, triggers] = [await place('models/m'), await place('tmp'), await place('triggers')]
+  const home = await place('home')
   return {
     folder,
     serve: (action) =>
       serveInChild([models, '--poll-ms', '50', '--instances', '1', '--inline-max-us', '0', '--drain-pause', '0ms'], {
         TMPDIR: temporary,
-        HOME: temporary,
+        // It keeps there which models have been loaded once.
+        HOME: home,
+        XDG_CACHE_HOME: undefined,
         // Where Node keeps it for every other start, too: compiling anew would take most of the time.
         NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'),
         ...(action !== undefined && {
