@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { allowedActions, allows } from '../contract/roles.ts'
+import { allowedActions, allows, modelsOf } from '../contract/roles.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { grantsOf } from '../access/keys.ts'
 import { HostCheck } from '../security/host-check.ts'
@@ -35,6 +35,8 @@ export interface Identity {
 /** The caller, and what they may do to the target of the call. */
 export interface Principal extends Identity {
   may(action: Action, target?: Resource): boolean
+  /** Patterns of the models to which the caller may do it; undefined: all. */
+  modelsTo(action: Action, environment: string): readonly string[] | undefined
   /** Every action that the caller may do. */
   actions(target?: Resource): (typeof ACTIONS)[number][]
 }
@@ -111,6 +113,7 @@ export function callerOn(identity: Identity, target: Resource): Principal {
   return {
     ...identity,
     may: (action, other = target) => allows(identity.grants, action, other),
+    modelsTo: (action, environment) => modelsOf(identity.grants, action, environment),
     actions: (other = target) => allowedActions(identity.grants, other),
   }
 }
@@ -147,15 +150,17 @@ export function requireEverywhere(caller: Principal): void {
 }
 
 /**
- * The creator of a version must be allowed to read its source: a caller who may not read everything in the environment must name a
- * version of a model that they may read.
+ * The creator of a version must be allowed to read its source: of versions, those of models that they may read. Runs and logged models
+ * belong to no model, and are open to everybody with a role for some.
  * @throws SLW_FORBIDDEN
  */
 export function requireSource(caller: Principal, environment: string, source: string | undefined): void {
   if (source === undefined || caller.may('read', { environment, models: [] })) return
   const [, model] = /^models:\/+([^/@]+)\/\d+$/i.exec(source) ?? []
   const inside = /^(?:models|runs|mlflow-artifacts):/i.test(source)
-  if (inside) requirePermission(caller, 'read', { environment, models: model === undefined ? [] : [decodeURIComponent(model)] })
+  const filesOfVersion = /^mlflow-artifacts:\/*versions\//i.test(source)
+  if (model !== undefined) requirePermission(caller, 'read', { environment, models: [decodeURIComponent(model)] })
+  else if (inside) requirePermission(caller, 'read', { environment, models: filesOfVersion ? [] : 'any' })
 }
 
 /** The value of the session cookie. */

@@ -65,14 +65,25 @@ export interface Resource {
 /** Whether one of the grants allows the action: the default is to deny. */
 export function allows(grants: readonly Grant[], action: Action, { environment, models }: Resource): boolean {
   if (action === 'identify') return true
-  const able = grants.filter(
-    ({ role, environments }) =>
-      (ALLOWED[role] ?? []).includes(action) && (environments === undefined || environments.includes(environment)),
-  )
+  const able = grantsIn(grants, action, environment)
   if (models === 'any') return able.length > 0
   if (models.length === 0) return able.some((grant) => grant.models === undefined)
   return models.every((model) =>
     able.some((grant) => grant.models === undefined || grant.models.some((pattern) => matches(pattern, model))),
+  )
+}
+
+/** Patterns of the models for which the grants allow the action; undefined: every model. */
+export function modelsOf(grants: readonly Grant[], action: Action, environment: string): readonly string[] | undefined {
+  const able = grantsIn(grants, action, environment)
+  if (able.some(({ models }) => models === undefined)) return undefined
+  return [...new Set(able.flatMap(({ models = [] }) => models))]
+}
+
+function grantsIn(grants: readonly Grant[], action: Action, environment: string): readonly Grant[] {
+  return grants.filter(
+    ({ role, environments }) =>
+      (ALLOWED[role] ?? []).includes(action) && (environments === undefined || environments.includes(environment)),
   )
 }
 

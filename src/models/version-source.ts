@@ -125,6 +125,18 @@ async function filesOf(read: Kysely<Schema>, { root, path }: Place, source: stri
   return files.map((file) => ({ ...file, path: file.path.slice(skipped) }))
 }
 
+/** Name of the model whose version the place is of; undefined for places of runs and logged models, and for an unknown version. */
+export async function modelOfPlace(read: Kysely<Schema>, { root }: Place): Promise<string | undefined> {
+  if (!root.startsWith('version:')) return undefined
+  const found = await read
+    .selectFrom('versions')
+    .innerJoin('models', 'models.id', 'versions.model_id')
+    .select('models.name')
+    .where('versions.id', '=', root.slice('version:'.length))
+    .executeTakeFirst()
+  return found?.name
+}
+
 /** @throws SLW_NOT_FOUND if the owner of a place does not exist, or is of another environment */
 export async function requireOwner(read: Kysely<Schema>, scope: Scope, { root }: Place): Promise<void> {
   const id = root.slice(root.indexOf(':') + 1)

@@ -1,8 +1,9 @@
 /** Search parses MLflow's language of filters and orders, and queries experiments, runs, models and versions by it. */
+import { sql } from 'kysely'
 import { filterQuery } from './compile.ts'
 import { parseFilter } from './filter.ts'
 import { SUMMARY_COLUMNS } from '../models/read-versions.ts'
-import type { Kysely } from 'kysely'
+import type { ExpressionBuilder, Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Scope } from '../ledger/scope.ts'
 import type { Dialect } from './compare.ts'
@@ -14,6 +15,8 @@ export interface Searched {
   readonly scope: Pick<Scope, 'environment'>
   /** In MLflow's language; '' matches everything. */
   readonly filter: string
+  /** Names of the models that may be found, with * at the end all that begin so. Default: all. */
+  readonly visible?: readonly string[] | undefined
 }
 
 /** Life cycle stages, such as `active`. */
@@ -40,12 +43,25 @@ export function runsIn({ read, dialect, scope, filter }: Searched, stages: Stage
   return filterQuery(query, { kind: 'runs', clauses: parseFilter('runs', filter), dialect, few: true })
 }
 
-export function modelsIn({ read, dialect, scope, filter }: Searched) {
+/** Condition for names of models by patterns. */
+function named(patterns: readonly string[]) {
+  return (the: ExpressionBuilder<Schema, 'models'>) =>
+    the.or(
+      patterns.map((pattern) => {
+        const start = pattern.slice(0, -1)
+        if (!pattern.endsWith('*')) return the('models.name', '=', pattern)
+        return the(sql`substr(models.name, 1, ${[...start].length})`, '=', start)
+      }),
+    )
+}
+
+export function modelsIn({ read, dialect, scope, filter, visible }: Searched) {
   const query = read
     .selectFrom('models')
     .selectAll('models')
     .where('models.environment', '=', scope.environment)
     .where('models.deleted_at', 'is', null)
+    .$if(visible !== undefined, (all) => all.where(named(visible!)))
   return filterQuery(query, { kind: 'models', clauses: parseFilter('models', filter), dialect })
 }
 
@@ -59,7 +75,7 @@ export function versionSummariesIn(searched: Searched) {
   return matchingVersions(searched).select(SUMMARY_COLUMNS)
 }
 
-function matchingVersions({ read, dialect, scope, filter }: Searched, model?: string) {
+function matchingVersions({ read, dialect, scope, filter, visible }: Searched, model?: string) {
   const query = read
     .selectFrom('versions')
     .innerJoin('models', 'models.id', 'versions.model_id')
@@ -67,6 +83,7 @@ function matchingVersions({ read, dialect, scope, filter }: Searched, model?: st
     .$if(model !== undefined, (all) => all.where('models.name', '=', model!))
     .where('models.deleted_at', 'is', null)
     .where('versions.deleted_at', 'is', null)
+    .$if(visible !== undefined, (all) => all.where(named(visible!)))
   const clauses = parseFilter('versions', filter)
   const few =
     model !== undefined || clauses.some(({ subject, key, operator }) => subject === 'attribute' && key === 'name' && operator === '=')

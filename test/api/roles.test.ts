@@ -111,7 +111,12 @@ it('a role for some models is a role for these, by whatever door', async () => {
   assert.equal(await status('GET', '/models/churn'), 200)
   assert.equal(await status('GET', '/models/churn-eu'), 200)
   assert.equal(await status('GET', '/models/other'), 403)
-  assert.equal(await status('GET', '/models'), 403)
+  const seen = async (path: string): Promise<string[]> =>
+    ((await plane.ask('GET', path, undefined, developer)).body.items as { model?: string; name?: string }[]).map(
+      ({ model, name }) => model ?? name!,
+    )
+  assert.deepEqual(await seen('/models'), ['churn', 'churn-eu'], 'lists show what is theirs')
+  assert.deepEqual(await seen('/versions?orderBy=name'), ['churn', 'churn-eu'])
   assert.equal(await status('PATCH', '/models/churn', { description: 'd' }), 200)
   assert.equal(await status('PATCH', '/models/churn', { name: 'taken-over' }), 403, 'nobody renames into what is not theirs')
   assert.equal(await status('POST', '/models', { name: 'churn-us' }), 201)
@@ -121,6 +126,41 @@ it('a role for some models is a role for these, by whatever door', async () => {
   assert.equal(await mlflow('registered-models/get', { name: 'churn' }), 200)
   assert.equal(await mlflow('registered-models/get', { name: 'other' }), 403)
   assert.equal(await mlflow('registered-models/get', {}), 403)
+  assert.equal(await mlflow('registered-models/search', { max_results: '9' }), 200)
+  // Runs belong to no model: whoever trains some models logs them, and registers these; what others have logged is not ended.
+  const asked = async (method: string, path: string, body?: object): Promise<[number, any]> => {
+    const headers = { ...developer, 'content-type': 'application/json' }
+    const response = await fetch(`${plane.url}/api/2.0/${path}`, {
+      method,
+      headers,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    return [response.status, await response.json().catch(() => undefined)]
+  }
+  const [created, { run }] = await asked('POST', 'mlflow/runs/create', { experiment_id: '0' })
+  assert.equal(created, 200)
+  const { run_id: runId } = run.info as { run_id: string }
+  assert.equal((await asked('POST', 'mlflow/runs/log-metric', { run_id: runId, key: 'auc', value: 0.9, timestamp: 1 }))[0], 200)
+  assert.equal((await asked('PUT', `mlflow-artifacts/artifacts/0/${runId}/artifacts/model/a.txt`, { a: 1 }))[0], 200)
+  assert.equal((await asked('POST', 'mlflow/model-versions/create', { name: 'churn', source: `runs:/${runId}/model` }))[0], 200)
+  assert.equal((await asked('POST', 'mlflow/model-versions/create', { name: 'other', source: `runs:/${runId}/model` }))[0], 403)
+  for (const path of ['runs/delete', 'runs/restore']) assert.equal((await asked('POST', `mlflow/${path}`, { run_id: runId }))[0], 403, path)
+  for (const path of ['experiments/delete', 'experiments/restore', 'experiments/update'])
+    assert.equal((await asked('POST', `mlflow/${path}`, { experiment_id: '0', new_name: 'x' }))[0], 403, path)
+  const idOf = async (model: string): Promise<string> =>
+    ((await plane.ask('GET', `/models/${model}/versions/1`, undefined, as)).body as { id: string }).id
+  for (const [model, expected] of [
+    ['churn', 200],
+    ['other', 403],
+  ] as const) {
+    const place = `versions/${await idOf(model)}`
+    assert.equal((await asked('GET', `mlflow-artifacts/artifacts/${place}/model.onnx`))[0], expected)
+    assert.equal((await asked('GET', `mlflow-artifacts/artifacts?path=${place}`))[0], expected)
+    const download = `${plane.url}/model-versions/get-artifact?name=${model}&version=1&path=model.onnx`
+    assert.equal((await fetch(download, { headers: developer })).status, expected)
+    const source = `mlflow-artifacts:/${place}`
+    assert.equal((await asked('POST', 'mlflow/model-versions/create', { name: 'churn', source }))[0], 403)
+  }
   // Endpoints are those of their models, before and after.
   const operator = await make(['operator'], ['churn'])
   const document = (model: string) => ({
@@ -157,6 +197,7 @@ it('a role for some models is a role for these, by whatever door', async () => {
   assert.deepEqual(actions, ['read', 'pull', 'write'])
   const who = (await plane.ask('GET', '/whoami', undefined, developer)).body
   assert.deepEqual(who.grants, [{ role: 'developer', models: ['churn*'] }])
+  assert.deepEqual(who.environments, [{ environment: 'default', actions: ['read', 'pull', 'write'] }])
 })
 
 it('who is admin of one environment makes no keys and roles for others, and refused calls are on record', async () => {

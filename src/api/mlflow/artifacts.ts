@@ -1,6 +1,7 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { requireOwner, placeOf } from '../../models/version-source.ts'
+import { modelOfPlace, placeOf, requireOwner } from '../../models/version-source.ts'
 import { listFolder, requireTreePath } from '../../files/file-trees.ts'
+import { requirePermission } from '../access.ts'
 import { enter as enterDoor } from '../enter.ts'
 import { streamOf } from '../bodies.ts'
 import { sendFile } from '../send-file.ts'
@@ -29,8 +30,14 @@ export interface ArtifactServices extends EntryServices, PartServices {
 /** Files, as MLflow's clients put, get, list and delete them: `mlflow-artifacts:/PATH` is `artifacts/PATH` here. */
 export function artifactRoutes(services: ArtifactServices): FastifyPluginAsync {
   const { files, contents, ground, transfers } = services
-  const enter = async (request: FastifyRequest, action: Action): Promise<Scope> => {
-    return (await enterDoor(services, request, { action })).scope
+  /** Files of a version are for whoever may have its model; those of runs and logged models for everybody with a role for some model. */
+  const enter = async (request: FastifyRequest, action: Action, path: string): Promise<{ scope: Scope; place: Place }> => {
+    const { caller, scope } = await enterDoor(services, request, { action, models: 'any' })
+    const place = placeOrRefuse(path)
+    const model = await modelOfPlace(ground.database.read, place)
+    if (place.root.startsWith('version:'))
+      requirePermission(caller, action, { environment: scope.environment, models: model === undefined ? [] : [model] })
+    return { scope, place }
   }
   return async (app) => {
     useMlflowErrors(app, services)
@@ -38,20 +45,19 @@ export function artifactRoutes(services: ArtifactServices): FastifyPluginAsync {
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
     app.put('/artifacts/*', async (request) => {
-      const scope = await enter(request, 'write')
+      const { scope, place } = await enter(request, 'write', pathOf(request))
       const length = request.headers['content-length']
-      await files.put(scope, placeOrRefuse(pathOf(request)), streamOf(request), length === undefined ? undefined : Number(length))
+      await files.put(scope, place, streamOf(request), length === undefined ? undefined : Number(length))
       return {}
     })
     app.get('/artifacts/*', async (request, reply) => {
-      const scope = await enter(request, 'read')
-      const file = await files.find(scope, placeOrRefuse(pathOf(request)))
+      const { scope, place } = await enter(request, 'read', pathOf(request))
+      const file = await files.find(scope, place)
       return await sendFile({ contents, file, range: request.headers.range, attachment: pathOf(request).split('/').at(-1)! }, reply)
     })
     app.get('/artifacts', async (request) => {
-      const scope = await enter(request, 'read')
       const { path = '' } = request.query as { path?: string }
-      const place = placeOrRefuse(path)
+      const { scope, place } = await enter(request, 'read', path)
       if (place.path !== '') requireTreePath(place.path)
       await requireOwner(ground.database.read, scope, place)
       const entries = await listFolder(ground.database.read, place.root, place.path)
@@ -61,18 +67,19 @@ export function artifactRoutes(services: ArtifactServices): FastifyPluginAsync {
       )
     })
     app.delete('/artifacts/*', async (request) => {
-      await files.delete(await enter(request, 'write'), placeOrRefuse(pathOf(request)))
+      const { scope, place } = await enter(request, 'write', pathOf(request))
+      await files.delete(scope, place)
       return {}
     })
     app.get('/presigned/*', async (request) => {
-      const scope = await enter(request, 'read')
-      const { contentId, size } = await files.find(scope, placeOrRefuse(pathOf(request)))
+      const { scope, place } = await enter(request, 'read', pathOf(request))
+      const { contentId, size } = await files.find(scope, place)
       const direct = transfers.direct ? await contents.direct(contentId, ADDRESS_LIFE_S) : undefined
       // Without presigned addresses clients get the file in one piece.
       if (direct === undefined) throw new SlipwayError('SLW_NOT_IMPLEMENTED', 'Presigned downloads are not supported by this server')
       return { ...direct, file_size: size }
     })
-    partRoutes(app, services, async (request, path) => ({ scope: await enter(request, 'write'), place: placeOrRefuse(path) }))
+    partRoutes(app, services, (request, path) => enter(request, 'write', path))
   }
 }
 

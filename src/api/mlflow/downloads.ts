@@ -36,7 +36,7 @@ export function downloadRoutes(services: DownloadServices): FastifyPluginAsync {
     useMlflowErrors(app, services)
     app.get('/get-artifact', async (request, reply) => {
       const fields = fieldsOf(request)
-      const { scope } = await enter(services, request, { action: 'read' })
+      const { scope } = await enter(services, request, { action: 'read', models: 'any' })
       const run = fields.text('run_id') ?? fields.requiredText('run_uuid')
       return await send({ request, reply }, scope, { root: `run:${run}`, path: fields.requiredText('path') })
     })
@@ -51,7 +51,7 @@ export function downloadRoutes(services: DownloadServices): FastifyPluginAsync {
     })
     for (const prefix of ['/api', '/ajax-api'])
       app.get(`${prefix}/2.0/mlflow/logged-models/:model_id/artifacts/files`, async (request, reply) => {
-        const { scope } = await enter(services, request, { action: 'read' })
+        const { scope } = await enter(services, request, { action: 'read', models: 'any' })
         const { model_id: model } = request.params as { model_id: string }
         return await send({ request, reply }, scope, { root: `model:${model}`, path: fieldsOf(request).requiredText('artifact_file_path') })
       })

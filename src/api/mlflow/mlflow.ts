@@ -8,6 +8,7 @@ import { LOGGED_MODEL_ROUTES } from './logged-model-routes.ts'
 import { MODEL_ROUTES } from './model-routes.ts'
 import { RUN_ROUTES } from './run-routes.ts'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { Resource } from '../../contract/roles.ts'
 import type { Logger } from '../../core/log.ts'
 import type { EntryServices } from '../enter.ts'
 import type { MlflowRoute, MlflowServices } from './call.ts'
@@ -27,7 +28,7 @@ export function mlflowRoutes(services: MlflowServices & EntryServices & { readon
         url: `/${path}`,
         handler: async (request) => {
           const values = request.method === 'GET' ? request.query : request.body
-          const { caller, scope } = await enter(services, request, { action, models: modelsOf(path, values) })
+          const { caller, scope } = await enter(services, request, { action, models: modelsOf(path, values, request.method) })
           return await handle({
             services,
             scope,
@@ -80,9 +81,17 @@ function refuseMethod({ method, url }: { readonly method: string; readonly url: 
   throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${url.split('?', 1)[0]!} does not take ${method}`)
 }
 
-/** The models that a call is about: routes of models and versions name the model, a renaming the new name too. Searches name none. */
-function modelsOf(path: string, values: unknown): readonly string[] {
-  if (!/^(?:registered-models|model-versions)\//.test(path) || path.endsWith('/search')) return []
+/** Routes that end or hide what others have logged, for which a role for some models is not enough. */
+const OF_EVERYBODY = /^(?:experiments|runs)\/(?:delete|restore)$|^experiments\/update$/
+
+/**
+ * The models that a call is about. Routes of models and versions name the model, a renaming the new name too; searches show what the caller
+ * may see. Experiments, runs and logged models belong to no model: whoever trains some models logs them.
+ */
+function modelsOf(path: string, values: unknown, method: string): Resource['models'] {
+  if (!/^(?:registered-models|model-versions)\//.test(path))
+    return OF_EVERYBODY.test(path) || (method === 'DELETE' && path === 'logged-models/:model_id') ? [] : 'any'
+  if (path.endsWith('/search')) return 'any'
   const { name, new_name: next } = (values ?? {}) as { name?: unknown; new_name?: unknown }
   const names = path.endsWith('/rename') ? [name, next] : [name]
   return names.filter((text) => typeof text === 'string' && text !== '') as string[]

@@ -53,8 +53,9 @@ function pageRequest({ services, scope, fields }: Call, kind: SearchKind): PageR
   }
 }
 
-function searched({ services, scope, fields }: Call): Searched {
-  return { read: services.ground.database.read, dialect: services.ground.database.dialect, scope, filter: fields.text('filter') ?? '' }
+function searched({ services, scope, fields, caller }: Call): Searched {
+  const { read, dialect } = services.ground.database
+  return { read, dialect, scope, filter: fields.text('filter') ?? '', visible: caller.modelsTo('read', scope.environment) }
 }
 
 function token(next: string | undefined): object {

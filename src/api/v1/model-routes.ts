@@ -58,6 +58,7 @@ export const MODEL_ROUTES: readonly V1Route<ModelServices & WatchServices>[] = [
     summary: 'Find models',
     tag,
     action: 'read',
+    models: () => 'any',
     query: SearchQuery,
     answer: pageOfThings(ModelAnswer),
     handle: async (call) =>

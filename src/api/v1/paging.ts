@@ -23,11 +23,11 @@ interface PageOf<Item> {
   readonly nextPageToken?: string
 }
 
-type Searching = Pick<V1Call<{ readonly ground: Ground }, Search>, 'services' | 'scope' | 'query' | 'params'>
+type Searching = Pick<V1Call<{ readonly ground: Ground }, Search>, 'services' | 'scope' | 'query' | 'params' | 'caller'>
 
-export function searched({ services, scope, query }: Searching): Searched {
+export function searched({ services, scope, query, caller }: Searching): Searched {
   const { read, dialect } = services.ground.database
-  return { read, dialect, scope, filter: query.filter ?? '' }
+  return { read, dialect, scope, filter: query.filter ?? '', visible: caller.modelsTo('read', scope.environment) }
 }
 
 /** One page of the results of a query, and their total number. */

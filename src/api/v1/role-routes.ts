@@ -110,7 +110,7 @@ export const ROLE_ROUTES: readonly V1Route<RoleServices & WatchServices>[] = [
       const { name, kind, grants } = caller
       const environments = (await services.environments.list()).map(({ name: environment }) => ({
         environment,
-        actions: caller.actions({ environment, models: [] }),
+        actions: caller.actions({ environment, models: 'any' }),
       }))
       return { body: { name, kind, grants: [...grants], environments } }
     },

@@ -31,6 +31,7 @@ export const RUN_ROUTES: readonly V1Route<RunServices & WatchServices>[] = [
     summary: 'Find experiments',
     tag,
     action: 'read',
+    models: () => 'any',
     query: SearchQuery,
     answer: pageOfThings(ExperimentAnswer),
     handle: async (call) =>
@@ -45,6 +46,7 @@ export const RUN_ROUTES: readonly V1Route<RunServices & WatchServices>[] = [
     summary: 'Find runs, of all experiments or of one',
     tag,
     action: 'read',
+    models: () => 'any',
     query: Type.Object({ ...SearchQuery.properties, experimentId: Type.Optional(Type.String()) }, { additionalProperties: false }),
     answer: pageOfThings(RunAnswer),
     handle: async (call) => {

@@ -78,6 +78,7 @@ export const VERSION_ROUTES: readonly V1Route<VersionServices & WatchServices>[]
     summary: 'Find versions of all models',
     tag,
     action: 'read',
+    models: () => 'any',
     query: SearchQuery,
     answer: pageOfThings(VersionAnswer),
     handle: async (call) =>
