@@ -1,5 +1,6 @@
 /** Search parses MLflow's language of filters and orders, and queries experiments, runs, models and versions by it. */
 import { sql } from 'kysely'
+import { characterCount } from '../core/text.ts'
 import { filterQuery } from './compile.ts'
 import { parseFilter } from './filter.ts'
 import { SUMMARY_COLUMNS } from '../models/read-versions.ts'
@@ -50,7 +51,7 @@ function named(patterns: readonly string[]) {
       patterns.map((pattern) => {
         const start = pattern.slice(0, -1)
         if (!pattern.endsWith('*')) return the('models.name', '=', pattern)
-        return the(sql`substr(models.name, 1, ${[...start].length})`, '=', start)
+        return the(sql`substr(models.name, 1, ${characterCount(start)})`, '=', start)
       }),
     )
 }
