@@ -1,5 +1,6 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
+import { parse } from 'yaml'
 import { SlipwayError } from '../core/errors.ts'
 import { FORMATS } from './formats/formats.ts'
 import { PACKAGE_FILE } from './package-file.ts'
@@ -41,7 +42,7 @@ export async function findPackages(options: LayoutOptions): Promise<readonly Pac
 /**
  * Finds the models at a path: an .onnx file; a package folder (slipway.yaml, MLmodel, or exactly one .onnx); a folder of numbered
  * versions; or a repository of those. A folder that holds folders of models is a repository, whatever lies beside them; what fits in no
- * model is skipped, by name.
+ * model is skipped, by name. A model is called as its slipway.yaml says, else as its folder or file.
  * @param kind what the path was found to be before: one entry that comes later does not make it something else. Default: it is found out
  * @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID with what was found instead
  */
@@ -80,6 +81,26 @@ interface Folder {
   /** Whether a file says so that was written for it, and not only the one model file that lies in it. */
   readonly isDescribed: boolean
   readonly folders: ReadonlyMap<string, Folder>
+  /** Name that its slipway.yaml gives it. */
+  readonly ownName: string | undefined
+}
+
+/** Names in documents, by path and state of the file: folders are looked at several times a second. */
+const namesIn = new Map<string, { readonly state: string; readonly name: string | undefined }>()
+
+/** The name that a document gives to its model; undefined where it gives none, or is broken, which its load reports. */
+async function nameIn(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined)
+  if (found?.isFile() !== true) return undefined
+  const state = `${found.mtimeMs} ${found.size} ${found.ino}`
+  const known = namesIn.get(path)
+  if (known?.state === state) return known.name
+  const name = await readFile(path, 'utf8')
+    .then((text) => (parse(text) as { name?: unknown } | null)?.name)
+    .catch(() => undefined)
+  const entry = { state, name: typeof name === 'string' ? name : undefined }
+  namesIn.set(path, entry)
+  return entry.name
 }
 
 async function look(path: string, depth = 0): Promise<Folder> {
@@ -97,7 +118,9 @@ async function look(path: string, depth = 0): Promise<Folder> {
   const described = [PACKAGE_FILE, ...DESCRIPTIONS].filter((name) => names.includes(name))
   const sizes = await Promise.all(described.map((name) => stat(join(path, name)).catch(() => undefined)))
   const holdsModel = names.includes(PACKAGE_FILE) || FORMATS.some((format) => format.holds(names))
-  return { path, names: names.toSorted(), holdsModel, isDescribed: sizes.some((found) => (found?.size ?? 0) > 0), folders }
+  const isDescribed = sizes.some((found) => (found?.size ?? 0) > 0)
+  const ownName = names.includes(PACKAGE_FILE) ? await nameIn(join(path, PACKAGE_FILE)) : undefined
+  return { path, names: names.toSorted(), holdsModel, isDescribed, folders, ownName }
 }
 
 /** Files that describe a package beside our own: an empty one describes nothing. */
@@ -122,15 +145,20 @@ function kindOf(folder: Folder): LayoutKind | undefined {
 
 function layoutOf(folder: Folder, kind: LayoutKind, { path, name, versions }: LayoutOptions): Layout {
   if (kind !== 'repository') {
-    const own = checkName(name ?? basename(folder.path), path)
+    const own = checkName(name ?? folder.ownName ?? basename(folder.path), path)
     return { kind, packages: modelIn(folder, own, versions, kind), skipped: kind === 'versions' ? strangersIn(folder) : [] }
   }
   const packages: PackageLocation[] = []
   const skipped = strangersIn(folder)
   for (const [child, inside] of folder.folders) {
     if (!holdsModels(inside)) skipped.push({ path: inside.path, reason: `no model in this folder; ${describe(inside)}` })
-    else if (!NAME.test(child)) skipped.push({ path: inside.path, reason: `"${child}" ${NO_NAME}` })
-    else packages.push(...modelIn(inside, child, versions, versionsIn(inside).length > 0 ? 'versions' : 'package'))
+    else {
+      const own = inside.ownName ?? child
+      const other = packages.find((model) => model.name === own)
+      if (!NAME.test(own)) skipped.push({ path: inside.path, reason: `"${own}" ${NO_NAME}` })
+      else if (other !== undefined) skipped.push({ path: inside.path, reason: `the name "${own}" is that of ${other.path}` })
+      else packages.push(...modelIn(inside, own, versions, versionsIn(inside).length > 0 ? 'versions' : 'package'))
+    }
   }
   return { kind, packages, skipped }
 }

@@ -3,7 +3,7 @@ import { symlink } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { describe, it } from 'node:test'
 import { isSlipwayError } from '../../src/core/errors.ts'
-import { findPackages } from '../../src/model/layout.ts'
+import { findLayout, findPackages } from '../../src/model/layout.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { ErrorCode } from '../../src/core/errors.ts'
 import type { VersionPolicy } from '../../src/model/layout.ts'
@@ -75,6 +75,29 @@ describe('models at a path', () => {
       found(folder, '.', { name: 'x' }),
       refused('SLW_CONFIG_INVALID', /holds several models, so the name "x" fits none of them/),
     )
+  })
+
+  it('a model is called as its document says, and a name that is taken or impossible is skipped with the reason', async () => {
+    await using folder = await folderWith('single/model.onnx', 'many/1/model.onnx', 'many/2/model.onnx', 'repo/a/model.onnx')
+    for (const name of ['b', 'c', 'd']) await folder.write(`repo/${name}/model.onnx`, '')
+    await folder.write('single/slipway.yaml', 'name: churn\n')
+    await folder.write('many/slipway.yaml', 'name: churn\n')
+    await folder.write('repo/a/slipway.yaml', 'name: first\n')
+    await folder.write('repo/b/slipway.yaml', 'name: first\n')
+    await folder.write('repo/c/slipway.yaml', 'name: no name\n')
+    await folder.write('repo/d/slipway.yaml', 'name: [broken\n')
+    assert.deepEqual(await found(folder, 'single'), ['churn 1 single'])
+    assert.deepEqual(await found(folder, 'single', { name: 'given' }), ['given 1 single'])
+    assert.deepEqual(await found(folder, 'many'), ['churn 2 many/2'])
+    const { packages, skipped } = await findLayout({ path: join(folder.path, 'repo'), versions: 'latest' })
+    assert.deepEqual(
+      packages.map(({ name }) => name),
+      ['first', 'd'],
+    )
+    assert.match(skipped[0]?.reason ?? '', /the name "first" is that of .*\/repo\/a/)
+    assert.match(skipped[1]?.reason ?? '', /"no name" cannot be the name of a model/)
+    await folder.write('single/slipway.yaml', 'name: renamed\n')
+    assert.deepEqual(await found(folder, 'single'), ['renamed 1 single'])
   })
 
   it('nothing to serve says what was found instead', async () => {
