@@ -24,6 +24,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   top: { summary: 'what is asked of each version now, over all servers', load: () => import('./server/top.ts') },
   server: { summary: 'the servers that follow a control plane', load: () => import('./server/server.ts') },
   promote: { summary: 'bring a version into another environment', load: () => import('./model/promote.ts') },
+  experiment: { summary: 'find experiments', load: () => import('./run/experiment.ts') },
   run: { summary: 'find training runs', load: () => import('./run/run.ts') },
   history: { summary: 'what was changed about a model, by whom and why', load: () => import('./control-plane/history.ts') },
   events: { summary: 'what is changed in the registry', load: () => import('./control-plane/events.ts') },

@@ -10,6 +10,7 @@ const roleView: View<RoleAnswer> = {
   kind: 'Role',
   name: ({ id }) => id,
   header: ['who', 'role', 'where', 'for', 'id', 'given', 'by'],
+  none: 'no roles',
   row: ({ kind, name, role, environment, model, id, createdAt, createdBy }) => [
     kind === 'group' ? `group:${name}` : name,
     role,

@@ -55,6 +55,8 @@ export interface View<T> {
   readonly name: (thing: T) => string
   readonly header: readonly string[]
   readonly row: (thing: T) => readonly string[]
+  /** What an empty list says. Default: `no` and the first column with an s. */
+  readonly none?: string
 }
 
 export function show<T>(thing: T, view: View<T>, { output }: RegistryOptions, text?: string): void {
@@ -69,7 +71,7 @@ export function showList<T>(items: readonly T[], view: View<T>, { output }: Regi
   else if (output === 'yaml') print(stringify({ apiVersion: API_VERSION, kind: `${view.kind}List`, total, items }).trimEnd())
   else if (output === 'name') for (const item of items) print(view.name(item))
   else {
-    print(items.length === 0 ? `no ${view.header[0]}s` : table(items.map(view.row), view.header))
+    print(items.length === 0 ? (view.none ?? `no ${view.header[0]}s`) : table(items.map(view.row), view.header))
     if (total > items.length) note(`${items.length} of ${total}; more with --limit`)
   }
 }

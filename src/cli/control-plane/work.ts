@@ -9,6 +9,7 @@ const workView: View<WorkAnswer> = {
   kind: 'Work',
   name: ({ id }) => id,
   header: ['work', 'kind', 'state', 'attempts', 'when', 'by', 'why'],
+  none: 'no work',
   row: ({ id, kind, state, attempts, attemptsMax, schedule, claimAt, endedAt, startedAt, holder = '', error = '' }) => [
     id,
     kind,

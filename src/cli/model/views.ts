@@ -119,6 +119,7 @@ export const aliasView: View<AliasAnswer> = {
   kind: 'Alias',
   name: ({ model, alias }) => `${model}@${alias}`,
   header: ['alias', 'version'],
+  none: 'no aliases',
   row: ({ model, alias, version }) => [`${model}@${alias}`, `${model}/${version}`],
 }
 
@@ -161,6 +162,7 @@ export const trashView: View<TrashAnswer> = {
   kind: 'Trashed',
   name: ({ name }) => name,
   header: ['deleted', 'kind', 'id', 'when', 'goes for good'],
+  none: 'nothing lies in the trash',
   row: ({ name, kind, id, deletedAt, purgedAt }) => [name, kind, id, time(deletedAt), time(purgedAt)],
 }
 
@@ -189,6 +191,7 @@ export const deliveryView: View<WebhookDeliveryAnswer> = {
   kind: 'Delivery',
   name: ({ id }) => id,
   header: ['delivery', 'event', 'state', 'attempts', 'answer', 'next'],
+  none: 'no deliveries',
   row: ({ id, sequence, state, attempts, lastStatus, lastError, nextAttemptAt }) => [
     id,
     String(sequence),

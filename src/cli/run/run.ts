@@ -9,9 +9,10 @@ export function define(command: Command): void {
   asksRegistry(command.command('list').description('find runs'))
     .option('--experiment <id>', 'of one experiment only')
     .option('--filter <text>', 'such as "metrics.auc > 0.9"')
+    .option('--order-by <terms>', 'such as "metrics.auc DESC"; several with commas between them')
     .option('--limit <n>', 'how many', '100')
-    .action(async (options: RegistryOptions & { experiment?: string; filter?: string; limit: string }) => {
-      const query = { experimentId: options.experiment, filter: options.filter, limit: options.limit }
+    .action(async (options: RegistryOptions & { experiment?: string; filter?: string; orderBy?: string; limit: string }) => {
+      const query = { experimentId: options.experiment, filter: options.filter, orderBy: options.orderBy, limit: options.limit }
       const { items, total } = await (await clientOf(options)).ask<{ items: RunAnswer[]; total: number }>('/runs', { query })
       showList(items, runView, options, total)
     })

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import { planeInProcess } from '../api/in-plane.ts'
+import { slipway } from './slipway.ts'
+
+it('experiments and runs are listed in the order asked for', async () => {
+  await using plane = await planeInProcess()
+  const mlflow = async (path: string, body: object): Promise<Record<string, any>> =>
+    (await (await fetch(`${plane.url}/api/2.0/mlflow/${path}`, { method: 'POST', body: JSON.stringify(body) })).json()) as Record<
+      string,
+      any
+    >
+  for (const name of ['b', 'a']) await mlflow('experiments/create', { name })
+  const ids: string[] = []
+  for (const auc of [0.5, 0.9, 0.7]) {
+    const { run } = await mlflow('runs/create', { experiment_id: '1' })
+    ids.push(run.info.run_id)
+    await mlflow('runs/log-metric', { run_id: run.info.run_id, key: 'auc', value: auc, timestamp: 1 })
+  }
+  const ask = async (...args: string[]): Promise<string[]> => {
+    const { code, stdout, stderr } = await slipway([...args, '--url', plane.url, '-o', 'name'])
+    assert.equal(code, 0, stderr)
+    return stdout.trim().split('\n')
+  }
+  assert.deepEqual(await ask('experiment', 'list', '--order-by', 'name ASC', '--filter', "name LIKE '_'"), ['2', '1'])
+  assert.deepEqual(await ask('run', 'list', '--order-by', 'metrics.auc DESC'), [ids[1], ids[2], ids[0]])
+  const wrong = await slipway(['run', 'list', '--order-by', 'auc of it', '--url', plane.url])
+  assert.equal(wrong.code, 1)
+  assert.match(wrong.stderr, /order_by/)
+  assert.equal((await slipway(['model', 'trash', '--url', plane.url])).stdout, 'nothing lies in the trash\n')
+})
