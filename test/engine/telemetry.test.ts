@@ -9,7 +9,7 @@ import { temporaryFolder } from '../temporary-folder.ts'
 
 describe('ONNX Runtime', { concurrency: 2 }, () => {
   for (const isolation of ['thread', 'process'])
-    it(`keeps no id and no reports, and leaves no files in the home folder or the temporary one (${isolation})`, async () => {
+    it(`keeps no id and no reports, and leaves no files of its own in the home folder or the temporary one (${isolation})`, async () => {
       await using folder = await temporaryFolder()
       const [home, temporary] = [join(folder.path, 'home'), join(folder.path, 'tmp')]
       for (const path of [home, temporary]) await mkdir(path)
@@ -21,6 +21,11 @@ describe('ONNX Runtime', { concurrency: 2 }, () => {
         NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'),
       })
       for (let left = 3; left > 0; left--) assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
-      assert.deepEqual(await readdir(folder.path, { recursive: true }), ['home', 'tmp'])
+      // That a model was loaded once is noted by us.
+      const left = (await readdir(folder.path, { recursive: true })).filter((path) => !'home/.cache/slipway/loaded'.startsWith(path))
+      assert.deepEqual(
+        left.filter((path) => !path.startsWith('home/.cache/slipway/loaded/')),
+        ['tmp'],
+      )
     })
 })
