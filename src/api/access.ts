@@ -157,10 +157,10 @@ export function requireEverywhere(caller: Principal): void {
 export function requireSource(caller: Principal, environment: string, source: string | undefined): void {
   if (source === undefined || caller.may('read', { environment, models: [] })) return
   const [, model] = /^models:\/+([^/@]+)\/\d+$/i.exec(source) ?? []
-  const inside = /^(?:models|runs|mlflow-artifacts):/i.test(source)
-  const filesOfVersion = /^mlflow-artifacts:\/*versions\//i.test(source)
+  const logged = /^(?:runs:\/|models:\/+m-[0-9a-f]{32}$|mlflow-artifacts:(?!\/*versions\/))/i.test(source)
   if (model !== undefined) requirePermission(caller, 'read', { environment, models: [decodeURIComponent(model)] })
-  else if (inside) requirePermission(caller, 'read', { environment, models: filesOfVersion ? [] : 'any' })
+  else if (logged) requirePermission(caller, 'read', { environment, models: 'any' })
+  else if (/^(?:models|runs|mlflow-artifacts):/i.test(source)) requirePermission(caller, 'read', { environment, models: [] })
 }
 
 /** The value of the session cookie. */

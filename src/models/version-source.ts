@@ -94,7 +94,8 @@ async function ofModels(read: Kysely<Schema>, scope: Scope, source: string, base
     const files = await filesBelow(read, `model:${model.id}`)
     return { ...base, runId, loggedModelId: model.id, ...elsewhere(model.artifact_uri, '', files) }
   }
-  const [name = '', number = ''] = rest.split('/')
+  const [name = '', number = '', ...more] = rest.split('/')
+  if (more.length > 0) throw refused(source, 'expected models:/NAME/NUMBER')
   const version = await requireVersion(read, await requireModel(read, scope, decodeURIComponent(name)), number)
   return {
     runId: base.runId ?? version.run_id ?? undefined,

@@ -140,6 +140,7 @@ it('a role for some models is a role for these, by whatever door', async () => {
   const [created, { run }] = await asked('POST', 'mlflow/runs/create', { experiment_id: '0' })
   assert.equal(created, 200)
   const { run_id: runId } = run.info as { run_id: string }
+  assert.equal(await status('GET', `/runs/${run.info.run_id}`), 200)
   assert.equal((await asked('POST', 'mlflow/runs/log-metric', { run_id: runId, key: 'auc', value: 0.9, timestamp: 1 }))[0], 200)
   assert.equal((await asked('PUT', `mlflow-artifacts/artifacts/0/${runId}/artifacts/model/a.txt`, { a: 1 }))[0], 200)
   assert.equal((await asked('POST', 'mlflow/model-versions/create', { name: 'churn', source: `runs:/${runId}/model` }))[0], 200)
@@ -179,6 +180,8 @@ it('a role for some models is a role for these, by whatever door', async () => {
   assert.equal((await plane.ask('PUT', '/endpoints/e', document('churn/1'), as)).status, 200)
   assert.equal(await status('POST', '/endpoints/e/rollback', { to: 2 }, operator), 403)
   assert.equal(await status('POST', '/models/churn/versions', { source: 'models:/other/1' }, developer), 403, 'nor make versions of it')
+  for (const source of ['models:/other/1/x', 'models:///other/1', 'models:/%6fther/1', 'models:/other/1/'])
+    assert.equal(await status('POST', '/models/churn/versions', { source }, developer), 403, source)
   assert.equal(await status('POST', '/models/churn/versions', { source: 'models:/churn/1' }, developer), 201)
   assert.equal((await plane.ask('PUT', '/endpoints/e', document('other/1'), as)).status, 200)
   // Files go with the model, also by their content.

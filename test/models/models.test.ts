@@ -70,7 +70,7 @@ eachRegistry('what is no business of a caller is refused as a source', async (re
   const run = await runWithModel(registry, database)
   await registry.models.create(ANNA, { name: 'm' })
   const own = `mlflow-artifacts:/0/${run}/artifacts`
-  for (const source of ['/etc/passwd', 'file:///etc', './x', 'mlflow-artifacts:/etc', `${own}/../../x`, `${own}/%2e%2e/x`])
+  for (const source of ['/etc/passwd', 'file:///etc', './x', 'mlflow-artifacts:/etc', `${own}/../../x`, `${own}/%2e%2e/x`, 'models:/m/1/x'])
     await assert.rejects(registry.versions.create(ANNA, 'm', { source }), { code: 'SLW_INPUT_INVALID' }, source)
   for (const source of ['http://other/x', `mlflow-artifacts://other/0/${run}/artifacts`])
     await assert.rejects(registry.versions.create(ANNA, 'm', { source }), { code: 'SLW_INPUT_INVALID' }, source)

@@ -108,7 +108,7 @@ export const MODEL_ROUTES: readonly MlflowRoute[] = [
 /** Address of the copy made when the version was registered; without a copy, the place that the source meant at that time. */
 async function downloadUri({ services, scope, fields }: Call): Promise<object> {
   const version = await services.versions.get(scope, fields.requiredText('name'), versionNumber(fields))
-  return { artifact_uri: version.location ?? `mlflow-artifacts:/versions/${version.id}` }
+  return { artifact_uri: version.digest === undefined ? (version.location ?? version.source) : `mlflow-artifacts:/versions/${version.id}` }
 }
 
 /** Clients send a text, people with curl a number. */

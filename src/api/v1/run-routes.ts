@@ -65,6 +65,7 @@ export const RUN_ROUTES: readonly V1Route<RunServices & WatchServices>[] = [
       summary: 'A run, and what was logged to it',
       tag,
       action: 'read',
+      models: () => 'any',
       answer: RunAnswer,
       handle: async ({ services, scope, params }) => ({ body: runAnswer(await services.runs.get(scope, params['run']!)) }),
     }),
