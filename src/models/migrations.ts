@@ -13,7 +13,7 @@ export const MODELS_MIGRATIONS: readonly Migration[] = [
         where digest is null and source not like 'models:/%' and source not like 'runs:/%' and source not like 'mlflow-artifacts:/%'`,
       // Versions of folders of runs whose files lie elsewhere were registered with no files at all.
       `update versions set digest = null, size = null, servable_reason = 'its files are not with this registry, so that no server can take them from here',
-        location = (select trim(runs.artifact_uri, '/') || substr(versions.source, 39) from runs where runs.id = substr(versions.source, 7, 32))
+        location = (select rtrim(runs.artifact_uri, '/') || substr(versions.source, 39) from runs where runs.id = substr(versions.source, 7, 32))
         where size = 0 and source like 'runs:/%' and exists (
           select 1 from runs where runs.id = substr(versions.source, 7, 32) and runs.artifact_uri not like 'mlflow-artifacts:/%')`,
       `update versions set location = (select artifact_uri from logged_models where logged_models.id = substr(versions.source, 9))

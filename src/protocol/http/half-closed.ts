@@ -21,7 +21,8 @@ export class HalfClosedClients {
 
   watch(socket: Socket): void {
     socket.once('end', () => {
-      for (const after of PROBES_MS) setTimeout(() => this.#probe(socket), after).unref()
+      if (this.#waits(socket) === undefined) return
+      for (const after of PROBES_MS) setTimeout(() => this.#waits(socket)?.writeProcessing(), after).unref()
     })
   }
 
@@ -29,9 +30,10 @@ export class HalfClosedClients {
     this.#answers.set(socket, response)
   }
 
-  #probe(socket: Socket): void {
+  /** The answer that a connection waits for, if its client knows interim ones. */
+  #waits(socket: Socket): ServerResponse | undefined {
     const response = this.#answers.get(socket)
-    if (socket.destroyed || response === undefined || response.headersSent || response.req.httpVersionMinor < 1) return
-    response.writeProcessing()
+    if (socket.destroyed || response === undefined || response.headersSent || response.req.httpVersionMinor < 1) return undefined
+    return response
   }
 }
