@@ -150,6 +150,22 @@ describe('a client that misbehaves', () => {
     assert.equal((await post(`${server.url}/predict`, { ...CUSTOMER, plan: {} })).status, 400)
   })
 
+  it('that asks as another server is asked is told our route', async () => {
+    for (const [method, path, ours] of [
+      ['POST', '/v1/models/churn:predict', 'POST /models/churn/predict, with {"inputs": [...]}'],
+      ['POST', '/v1/models/churn/versions/3:predict', 'POST /models/churn/predict'],
+      ['GET', '/v1/models/churn', 'GET /v2/models/churn'],
+      ['POST', '/predictions/churn/1.0', 'POST /models/churn/predict'],
+      ['POST', '/invocations', 'POST /predict'],
+      ['GET', '/ping', 'GET /ready'],
+      ['POST', '/v2/models/$1/generate', 'POST /v2/models/$1/infer'],
+    ] as const) {
+      const response = await fetch(server.url + path, { method })
+      assert.equal(response.status, 404, path)
+      assert.ok(JSON.stringify(await response.json()).includes(JSON.stringify(`here it is ${ours}`).slice(1, -1)), path)
+    }
+  })
+
   it('that pipelines requests gets its answers in order', async () => {
     const one = (id: string): string => {
       const body = JSON.stringify(CUSTOMER)

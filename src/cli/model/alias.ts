@@ -1,9 +1,10 @@
 import { aliasName, asksRegistry, change, clientOf, part, show, showList } from '../control-plane/registry-command.ts'
+import { note } from '../output.ts'
 import { aliasView } from './views.ts'
 import { waitUntilServed } from './wait.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import type { Command } from 'commander'
-import type { AliasAnswer } from '../../contract/registry-api.ts'
+import type { AliasAnswer, VersionAnswer } from '../../contract/registry-api.ts'
 import type { RegistryOptions } from '../control-plane/registry-command.ts'
 
 export function define(command: Command): void {
@@ -51,6 +52,8 @@ async function set(name: string, version: string, options: SetOptions): Promise<
   const moved = await change<AliasAnswer>(options, client, { method: 'PUT', path, body, headers })
   if (moved === undefined) return
   show(moved, aliasView, options)
+  const { servable, servableReason } = await client.ask<VersionAnswer>(`/models/${part(model)}/versions/${version}`)
+  if (servable === 'no') note(`No server can serve ${model}/${version}: ${servableReason ?? 'the reason is not known'}`)
   if (options.wait !== undefined && options.wait !== false)
     await waitUntilServed(client, { model, version: Number(version) }, options.wait === true ? '60s' : options.wait)
 }

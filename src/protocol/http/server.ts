@@ -4,6 +4,7 @@
  */
 import { requireAccess } from './access.ts'
 import { isPreflight } from './cors.ts'
+import { ourRouteFor } from './foreign-routes.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { ownError } from './error-form.ts'
 import { Exchange } from './exchange.ts'
@@ -118,7 +119,8 @@ export class HttpServer {
     }
     // Clients without a key do not learn which paths exist.
     requireAccess(this.#options.access, exchange, 'predict', {})
-    if (allowed.length === 0) throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `no route ${method} ${path}; see /docs`)
+    if (allowed.length === 0)
+      throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `no route ${method} ${path}; ${ourRouteFor(path) ?? 'see /docs'}`)
     response.setHeader('allow', allowed.join(', '))
     throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${path} does not take ${method}; it takes ${allowed.join(', ')}`)
   }

@@ -29,3 +29,13 @@ it('experiments and runs are listed in the order asked for', async () => {
   assert.match(wrong.stderr, /order_by/)
   assert.equal((await slipway(['model', 'trash', '--url', plane.url])).stdout, 'nothing lies in the trash\n')
 })
+
+it('an alias that moves to a version that nobody can serve is set, and the reason is said at once', async () => {
+  await using plane = await planeInProcess()
+  await plane.ask('POST', '/models', { name: 'm' })
+  await plane.ask('POST', '/models/m/versions', { source: 's3://bucket/model' })
+  const { code, stdout, stderr } = await slipway(['alias', 'set', 'm@next', '1', '--url', plane.url])
+  assert.equal(code, 0, stderr)
+  assert.match(stdout, /m@next +m\/1/)
+  assert.match(stderr, /No server can serve m\/1: its files are not with this registry/)
+})
