@@ -2,8 +2,10 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { SlipwayError } from '../core/errors.ts'
+import { foreignFile, foreignFolder } from './foreign-formats.ts'
 import { FORMATS } from './formats/formats.ts'
 import { PACKAGE_FILE } from './package-file.ts'
+import type { ForeignFormat } from './foreign-formats.ts'
 import type { PackageLocation } from './package.ts'
 
 /** Selection of the numbered versions of a model that are served. */
@@ -51,8 +53,11 @@ export async function findLayout(options: LayoutOptions, kind?: LayoutKind): Pro
   const found = await stat(path).catch(() => undefined)
   if (found === undefined) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${options.path}: no such file or folder`)
   if (found.isFile()) {
-    if (!path.endsWith('.onnx'))
-      throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: not an .onnx file; a file to serve ends in .onnx`)
+    if (!path.endsWith('.onnx')) {
+      const foreign = await foreignFile(path)
+      const message = foreign === undefined ? 'not an .onnx file; a file to serve ends in .onnx' : notServed(foreign)
+      throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: ${message}`)
+    }
     const name = checkName(options.name ?? basename(path, '.onnx'), options.path)
     return { kind: 'file', packages: [{ name, version: '1', path }], skipped: [] }
   }
@@ -61,11 +66,15 @@ export async function findLayout(options: LayoutOptions, kind?: LayoutKind): Pro
   const layout = is === undefined ? undefined : layoutOf(folder, is, options)
   const nameless = layout?.packages.length === 0 ? layout.skipped.find(({ reason }) => reason.includes(NO_NAME)) : undefined
   if (nameless !== undefined) checkName(basename(nameless.path), nameless.path)
-  if (layout === undefined || layout.packages.length === 0)
+  if (layout === undefined || layout.packages.length === 0) {
+    const foreign = await foreignFolder(folder.path, folder.names)
+    if (foreign !== undefined)
+      throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: no model here; ${foreign.name} is ${notServed(foreign)}`)
     throw new SlipwayError(
       'SLW_MODEL_INVALID',
       `${options.path}: no model here; ${describe(folder)}. Expected an .onnx file, a folder with ${PACKAGE_FILE} or exactly one .onnx, numbered versions (1/model.onnx), or a folder of such folders`,
     )
+  }
   if (options.name !== undefined && new Set(layout.packages.map((model) => model.name)).size > 1)
     throw new SlipwayError('SLW_CONFIG_INVALID', `${options.path} holds several models, so the name "${options.name}" fits none of them`)
   return layout
@@ -198,6 +207,10 @@ export function chooseVersions<T extends PackageLocation>(all: readonly T[], pol
 function checkName(name: string, path: string): string {
   if (NAME.test(name)) return name
   throw new SlipwayError('SLW_CONFIG_INVALID', `${path}: "${name}" ${NO_NAME}; give one with NAME=PATH`)
+}
+
+function notServed({ what, cure }: ForeignFormat): string {
+  return `${what}, which is not served here: ${cure}`
 }
 
 function describe({ names }: Folder): string {
