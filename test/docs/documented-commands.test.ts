@@ -52,6 +52,7 @@ describe('what the pages tell people to type works', () => {
           .replace(/(slipway serve(?!.*--dry-run).*)$/, '$1 --dry-run')
           .replace(/(slipway tune(?!.*--budget).*)$/, '$1 --budget 1s')
           .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict/g, () => pageUrl(page, server.url))
+          .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+(?=\/v2\/)/g, () => server.url)
           .replace(/^(slipway inspect) http:\S+/, (_, inspect: string) => `${inspect} ${server.url}`)
         const { code, output } = await run(
           'sh',

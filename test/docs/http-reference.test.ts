@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { it } from 'node:test'
+import { ERRORS } from '../../src/core/errors.ts'
+import { adminRoutes } from '../../src/protocol/http/admin.ts'
+import { ourRouteFor } from '../../src/protocol/http/foreign-routes.ts'
+import { ROOT } from '../fixtures.ts'
+
+const page = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8')
+
+it('the reference of HTTP has every route of administration, every status and every header of ours', async () => {
+  const reference = await page('docs/reference/http.md')
+  for (const { method, path } of adminRoutes({} as never)) {
+    const written = path.replaceAll(/:(\w+)/g, '{$1}')
+    assert.ok(reference.includes(`\`${method} ${written}\``), `${method} ${written}`)
+  }
+  for (const name of ['unit', 'priority', 'timeout-ms', 'model', 'variant', 'version', 'cache', 'warnings'])
+    assert.ok(reference.includes(`\`slipway-${name}\``), name)
+  const statuses = reference.slice(reference.indexOf('## Status codes'), reference.indexOf('## Headers'))
+  for (const code of ['SLW_MODEL_INVALID', 'SLW_MEMORY_EXCEEDED', 'SLW_QUEUE_FULL', 'SLW_RUN_TIMEOUT', 'SLW_CANCELLED'] as const)
+    assert.match(statuses, new RegExp(`\\b${ERRORS[code].http} `), code)
+})
+
+it('whoever comes from another server finds their route in the guide, with ours beside it', async () => {
+  const guide = await page('docs/guides/coming-from.md')
+  for (const [theirs, asked] of [
+    ['/v1/models/NAME:predict', '/v1/models/NAME:predict'],
+    ['/predictions/NAME', '/predictions/NAME'],
+    ['/ping', '/ping'],
+    ['/invocations', '/invocations'],
+  ] as const) {
+    assert.ok(guide.includes(theirs), theirs)
+    const ours = /here it is (\w+ [^,]+)/.exec(ourRouteFor(asked) ?? '')?.[1]
+    assert.ok(ours !== undefined && guide.includes(`\`${ours}\``), ours)
+  }
+})
