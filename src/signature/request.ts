@@ -63,13 +63,28 @@ export function requestOf(value: unknown, signature: Signature): PeopleRequest {
       throw new SlipwayError('SLW_BAD_REQUEST', `unknown key "${unknown}" beside "inputs"`, {
         issues: [{ path: unknown, message: 'unknown key' }],
       })
-  }
+  } else if (isObject(value)) refuseForeign(value, signature)
   const content: unknown = wrapped ? value['inputs'] : value
   const many = Array.isArray(content) && !isSingleRow(content, signature)
   const rows: readonly unknown[] = many ? (content as unknown[]) : [content]
   const path = 'inputs'
   if (signature.image === undefined) return { rows, pictures: undefined, many, path }
   return { rows, pictures: rows.map((row, index) => pictureOf(row, `${path}[${index}]`, signature.image!.input)), many, path }
+}
+
+/** Keys in which other servers take the rows. */
+const FOREIGN_KEYS: Readonly<Record<string, string>> = {
+  instances: 'TensorFlow Serving and KServe v1',
+  dataframe_split: 'MLflow',
+  dataframe_records: 'MLflow',
+}
+
+/** @throws SLW_BAD_REQUEST for a body in the form of another server */
+function refuseForeign(value: Record<string, unknown>, signature: Signature): void {
+  const key = Object.keys(FOREIGN_KEYS).find((name) => Object.hasOwn(value, name) && !namesInput(signature, name))
+  if (key === undefined) return
+  const message = `"${key}" belongs to the bodies of ${FOREIGN_KEYS[key]}; here rows are in "inputs": {"inputs": [...]}`
+  throw new SlipwayError('SLW_BAD_REQUEST', message, { issues: [{ path: key, message: 'unknown key' }] })
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

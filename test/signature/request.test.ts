@@ -55,6 +55,15 @@ describe('what a person sends', () => {
     }
   })
 
+  it('a body in the form of another server is told ours', () => {
+    for (const key of ['instances', 'dataframe_split', 'dataframe_records'])
+      assert.throws(() => requestOf({ [key]: [[1, 2]] }, wide), refused('SLW_BAD_REQUEST', { [key]: 'unknown key' }))
+    assert.throws(
+      () => requestOf({ instances: [] }, wide),
+      /belongs to the bodies of TensorFlow Serving and KServe v1; here rows are in "inputs"/,
+    )
+  })
+
   it('an input that is itself called "inputs" is taken as such, and nothing unknown may stand beside the wrapper', () => {
     assert.deepEqual(requestOf({ inputs: 3 }, signatureOf({ inputs: [spec('inputs', 'FP32', [-1])] })).rows, [{ inputs: 3 }])
     assert.throws(() => requestOf({ inputs: [1, 2], rows: 1 }, wide), refused('SLW_BAD_REQUEST', { rows: 'unknown key' }))
