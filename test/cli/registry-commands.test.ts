@@ -24,6 +24,8 @@ it('experiments and runs are listed in the order asked for', async () => {
   }
   assert.deepEqual(await ask('experiment', 'list', '--order-by', 'name ASC', '--filter', "name LIKE '_'"), ['2', '1'])
   assert.deepEqual(await ask('run', 'list', '--order-by', 'metrics.auc DESC'), [ids[1], ids[2], ids[0]])
+  assert.deepEqual(await ask('run', 'show', ids[1]!.slice(0, 12)), [ids[1]])
+  assert.equal((await slipway(['run', 'show', '0123456789abcdef', '--url', plane.url])).code, 4)
   const wrong = await slipway(['run', 'list', '--order-by', 'auc of it', '--url', plane.url])
   assert.equal(wrong.code, 1)
   assert.match(wrong.stderr, /order_by/)
