@@ -1,3 +1,4 @@
+import { countOf } from '../storage/sql/count-of.ts'
 import { Turns } from '../core/turns.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Database } from '../storage/sql/database.ts'
@@ -111,8 +112,7 @@ export class Refusals {
       .limit(limit)
       .offset(skipped)
       .execute()
-    const { total } = await all.select((count) => count.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
-    return { refusals, total }
+    return { refusals, total: await countOf(all) }
   }
 
   async sweep(): Promise<void> {

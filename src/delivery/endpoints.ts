@@ -1,3 +1,4 @@
+import { countOf } from '../storage/sql/count-of.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { sql } from 'kysely'
 import { modelReference, modelsOf, resolveSpec, contradictionsIn } from '../contract/endpoint.ts'
@@ -95,14 +96,14 @@ export class Endpoints {
     const { read, dialect } = this.#ground.database
     const byBytes = dialect === 'postgres' ? sql<string>`name collate "C"` : sql<string>`name`
     const there = read.selectFrom('endpoints').where('environment', '=', scope.environment).where('deleted_at', 'is', null)
-    const [rows, { total }] = await Promise.all([
+    const [rows, total] = await Promise.all([
       there
         .selectAll()
         .$if(after !== undefined, (all) => all.where(byBytes, '>', after!))
         .orderBy(byBytes)
         .limit(limit)
         .execute(),
-      there.select((columns) => columns.fn.countAll<number>().as('total')).executeTakeFirstOrThrow(),
+      countOf(there),
     ])
     return { endpoints: await toEndpoints(read, rows), total }
   }
@@ -133,8 +134,7 @@ export class Endpoints {
       .orderBy('number', 'desc')
       .limit(limit)
       .execute()
-    const { total } = await all.select((columns) => columns.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
-    return { revisions: rows.map(toRevision), total }
+    return { revisions: rows.map(toRevision), total: await countOf(all) }
   }
 
   /** The models of all revisions of an endpoint; none if there is no such endpoint. */

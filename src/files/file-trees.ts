@@ -1,5 +1,4 @@
-import { sql } from 'kysely'
-import { characterCount } from '../core/text.ts'
+import { startsWith } from '../storage/sql/starts-with.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { byText } from '../ledger/tags.ts'
 import { atCommit } from '../storage/sql/sessions.ts'
@@ -32,8 +31,7 @@ export async function filesBelow(read: Kysely<Schema>, root: Root, folder = ''):
 function selectBelow(read: Kysely<Schema>, root: Root, folder: string) {
   const all = read.selectFrom('files').select(['path', 'content_id as contentId', 'size']).where('root', '=', root)
   if (folder === '') return all
-  const prefix = `${folder}/`
-  return all.where(sql<string>`substr(path, 1, ${characterCount(prefix)})`, '=', prefix)
+  return all.where(startsWith('path', `${folder}/`))
 }
 
 export async function fileAt(read: Kysely<Schema>, root: Root, path: string): Promise<TreeFile | undefined> {

@@ -51,6 +51,11 @@ export class Environments {
     for (const guest of this.#guests) await guest.begin?.(name)
   }
 
+  async #names(): Promise<string[]> {
+    const rows = await this.#ground.database.read.selectFrom('environments').select('name').orderBy('created_at').execute()
+    return rows.map(({ name }) => name)
+  }
+
   async list(): Promise<Environment[]> {
     const rows = await this.#ground.database.read.selectFrom('environments').selectAll().orderBy('created_at').execute()
     return rows.map((row) => ({
@@ -66,7 +71,7 @@ export class Environments {
   async require(name: string): Promise<string> {
     const now = this.#ground.clock.monotonicMs()
     if (this.#known === undefined || now > this.#known.untilMs || !this.#known.names.has(name))
-      this.#known = { names: new Set((await this.list()).map((one) => one.name)), untilMs: now + KNOWN_MS }
+      this.#known = { names: new Set(await this.#names()), untilMs: now + KNOWN_MS }
     if (this.#known.names.has(name)) return name
     throw new SlipwayError('SLW_NOT_FOUND', `there is no environment "${name}"; there are ${[...this.#known.names].join(', ')}`)
   }

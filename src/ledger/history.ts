@@ -1,5 +1,5 @@
 import { lastNumber } from './counters.ts'
-import { characterCount } from '../core/text.ts'
+import { startsWith } from '../storage/sql/starts-with.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { countOf } from '../storage/sql/count-of.ts'
 import type { Kysely, Selectable } from 'kysely'
@@ -151,12 +151,7 @@ function select(read: Kysely<Schema>, scope: Scope, { kind, name, actor, from, u
     .where('environment', '=', scope.environment)
     .$if(kind !== undefined, (all) => all.where('kind', '=', kind!))
     .$if(name !== undefined && !name.endsWith('*'), (all) => all.where('name', '=', name!))
-    .$if(name?.endsWith('*') === true, (all) => {
-      const prefix = name!.slice(0, -1)
-      return all.where((columns) =>
-        columns(columns.fn<string>('substr', ['name', columns.lit(1), columns.lit(characterCount(prefix))]), '=', prefix),
-      )
-    })
+    .$if(name?.endsWith('*') === true, (all) => all.where(startsWith('name', name!.slice(0, -1))))
     .$if(actor !== undefined, (all) => all.where('actor', '=', actor!))
     .$if(from !== undefined, (all) => all.where('at', '>=', from!))
     .$if(until !== undefined, (all) => all.where('at', '<=', until!))

@@ -2,6 +2,7 @@ import { firstCharacters } from '../core/text.ts'
 import { lastNumber } from './counters.ts'
 import { createHmac, randomUUID } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
+import { countOf } from '../storage/sql/count-of.ts'
 import { requireOutsideUrl } from '../security/outside-address.ts'
 import { etagOf, requireSeen } from './etag.ts'
 import { record } from './events.ts'
@@ -184,8 +185,7 @@ export class Webhooks {
       .orderBy('sequence', 'desc')
       .limit(limit)
       .execute()
-    const { total } = await all.select((columns) => columns.fn.countAll<number>().as('total')).executeTakeFirstOrThrow()
-    return { deliveries: rows.map(toDelivery), total }
+    return { deliveries: rows.map(toDelivery), total: await countOf(all) }
   }
 
   /** Sends a delivery once more, under the same id, so that the receiver recognises it. */

@@ -4,6 +4,7 @@ import { parse } from 'yaml'
 import { SlipwayError } from '../core/errors.ts'
 import { foreignFile, foreignFolder } from './foreign-formats.ts'
 import { FORMATS } from './formats/formats.ts'
+import { MLMODEL_FILE } from './formats/mlmodel.ts'
 import { PACKAGE_FILE } from './package-file.ts'
 import type { ForeignFormat } from './foreign-formats.ts'
 import type { PackageLocation } from './package.ts'
@@ -114,26 +115,29 @@ async function nameIn(path: string): Promise<string | undefined> {
 
 async function look(path: string, depth = 0): Promise<Folder> {
   const entries = await readdir(path, { withFileTypes: true })
-  const names = entries.map(({ name }) => name).filter((name) => !name.startsWith('.'))
+  const shown = entries.filter(({ name }) => !name.startsWith('.')).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const names = shown.map(({ name }) => name)
   const folders = new Map<string, Folder>()
   // A repository has folders of models, which have folders of versions.
   if (depth < 2)
-    for (const name of names.toSorted()) {
+    for (const entry of shown) {
+      const { name } = entry
       const child = join(path, name)
-      if ((await stat(child).catch(() => undefined))?.isDirectory() !== true) continue
+      // A link may lead to a folder, and some file systems do not say what an entry is.
+      if (entry.isFile() || (!entry.isDirectory() && (await stat(child).catch(() => undefined))?.isDirectory() !== true)) continue
       const inside = await look(child, depth + 1).catch(() => undefined)
       if (inside !== undefined) folders.set(name, inside)
     }
-  const described = [PACKAGE_FILE, ...DESCRIPTIONS].filter((name) => names.includes(name))
+  const described = DESCRIPTIONS.filter((name) => names.includes(name))
   const sizes = await Promise.all(described.map((name) => stat(join(path, name)).catch(() => undefined)))
   const holdsModel = names.includes(PACKAGE_FILE) || FORMATS.some((format) => format.holds(names))
   const isDescribed = sizes.some((found) => (found?.size ?? 0) > 0)
   const ownName = names.includes(PACKAGE_FILE) ? await nameIn(join(path, PACKAGE_FILE)) : undefined
-  return { path, names: names.toSorted(), holdsModel, isDescribed, folders, ownName }
+  return { path, names, holdsModel, isDescribed, folders, ownName }
 }
 
-/** Files that describe a package beside our own: an empty one describes nothing. */
-const DESCRIPTIONS = ['MLmodel']
+/** Files that describe a package; an empty one describes nothing. */
+const DESCRIPTIONS = [PACKAGE_FILE, MLMODEL_FILE]
 
 const isNumber = (name: string): boolean => /^\d+$/.test(name)
 
@@ -175,7 +179,7 @@ function layoutOf(folder: Folder, kind: LayoutKind, { path, name, versions }: La
 /** Files that would be a model in a folder of their own. */
 function strangersIn({ path, names, folders }: Folder): SkippedEntry[] {
   return names
-    .filter((name) => !folders.has(name) && (name.endsWith('.onnx') || name === PACKAGE_FILE || DESCRIPTIONS.includes(name)))
+    .filter((name) => !folders.has(name) && (name.endsWith('.onnx') || DESCRIPTIONS.includes(name)))
     .map((name) => ({ path: join(path, name), reason: 'this folder holds folders of models: a model needs a folder of its own here' }))
 }
 

@@ -1,4 +1,4 @@
-import { characterCount } from '../core/text.ts'
+import { startsWith } from '../storage/sql/starts-with.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { requireOwner } from './version-source.ts'
 import { fileAt, filesBelow, requireTreePath } from '../files/file-trees.ts'
@@ -88,14 +88,7 @@ export class Files {
       await write
         .deleteFrom('files')
         .where('root', '=', place.root)
-        .$if(place.path !== '', (all) =>
-          all.where((columns) =>
-            columns.or([
-              columns('path', '=', place.path),
-              columns(columns.fn<string>('substr', ['path', columns.lit(1), columns.lit(characterCount(below))]), '=', below),
-            ]),
-          ),
-        )
+        .$if(place.path !== '', (all) => all.where((columns) => columns.or([columns('path', '=', place.path), startsWith('path', below)])))
         .execute()
     })
   }

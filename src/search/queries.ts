@@ -1,6 +1,5 @@
 /** Search parses MLflow's language of filters and orders, and queries experiments, runs, models and versions by it. */
-import { sql } from 'kysely'
-import { characterCount } from '../core/text.ts'
+import { startsWith } from '../storage/sql/starts-with.ts'
 import { filterQuery } from './compile.ts'
 import { parseFilter } from './filter.ts'
 import { SUMMARY_COLUMNS } from '../models/read-versions.ts'
@@ -48,11 +47,9 @@ export function runsIn({ read, dialect, scope, filter }: Searched, stages: Stage
 function named(patterns: readonly string[]) {
   return (the: ExpressionBuilder<Schema, 'models'>) =>
     the.or(
-      patterns.map((pattern) => {
-        const start = pattern.slice(0, -1)
-        if (!pattern.endsWith('*')) return the('models.name', '=', pattern)
-        return the(sql`substr(models.name, 1, ${characterCount(start)})`, '=', start)
-      }),
+      patterns.map((pattern) =>
+        pattern.endsWith('*') ? startsWith('models.name', pattern.slice(0, -1)) : the('models.name', '=', pattern),
+      ),
     )
 }
 

@@ -1,4 +1,5 @@
 import { SlipwayError } from '../core/errors.ts'
+import { requireRows } from './tensors.ts'
 import { elementAt, elementCount, toNumbers } from '../tensor/tensor.ts'
 import type { AnswerPlan, Label, Signature } from './signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -55,12 +56,7 @@ function perRow(tensor: Tensor, rows: number): number {
 }
 
 function rowValue(tensor: Tensor, row: number, rows: number): unknown {
-  if (rows > 1 && tensor.shape[0] !== rows) {
-    throw new SlipwayError(
-      'SLW_RUN_FAILED',
-      `output "${tensor.name}" has shape [${tensor.shape.join(', ')}] for ${rows} rows: the model answers for all rows together; send one at a time`,
-    )
-  }
+  requireRows(tensor, rows)
   const width = perRow(tensor, rows)
   if (width === 1) return elementAt(tensor, row)
   return nest(tensor, tensor.shape.length > 0 && tensor.shape[0] === rows ? tensor.shape.slice(1) : [width], row * width)

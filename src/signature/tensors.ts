@@ -44,12 +44,17 @@ export function checkRows(signature: Signature, outputs: readonly Tensor[], rows
   if (!signature.hasRows || rows < 2) return
   for (const { name, shape } of outputs) {
     const spec = signature.outputs.find((output) => output.name === name)
-    if (spec === undefined || spec.anyRank === true || spec.shape[0] !== -1 || shape[0] === rows) continue
-    throw new SlipwayError(
-      'SLW_RUN_FAILED',
-      `output "${name}" has shape ${formatShape(shape)} for ${rows} rows: the model answers for all rows together; send one at a time`,
-    )
+    if (spec !== undefined && spec.anyRank !== true && spec.shape[0] === -1) requireRows({ name, shape }, rows)
   }
+}
+
+/** @throws SLW_RUN_FAILED for an output without a row for each of several */
+export function requireRows({ name, shape }: Pick<Tensor, 'name' | 'shape'>, rows: number): void {
+  if (rows < 2 || shape[0] === rows) return
+  throw new SlipwayError(
+    'SLW_RUN_FAILED',
+    `output "${name}" has shape ${formatShape(shape)} for ${rows} rows: the model answers for all rows together; send one at a time`,
+  )
 }
 
 function arrange(signature: Signature, given: readonly Tensor[], issues: Issues): Tensor[] {

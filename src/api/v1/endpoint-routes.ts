@@ -17,7 +17,7 @@ import { PageQuery, pageOfThings } from '../../contract/registry-api.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { endpointAnswer, revisionAnswer } from './endpoint-answer.ts'
 import { v1RoutesOf } from './route.ts'
-import { pageOfRead, pageTokenOf, placeOfToken } from './page-token.ts'
+import { PAGE_LIMIT, pageOfRead, placeOfToken } from './page-token.ts'
 import { watched } from './watch.ts'
 import { seen } from './seen.ts'
 import type { AppliedEndpoint, Declaration } from '../../delivery/endpoints.ts'
@@ -39,7 +39,6 @@ const v1Route = v1RoutesOf<EndpointServices>()
 
 const tag = 'endpoints'
 const ENDPOINT = '/endpoints/:endpoint'
-const LIMIT = 100
 const closed = { additionalProperties: false } as const
 
 /** The parts of an endpoint that people compare: the declaration, and the versions it resolved to. */
@@ -141,11 +140,11 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices & WatchServices>
     action: 'read',
     query: Type.Object(PageQuery, closed),
     answer: pageOfThings(EndpointAnswer),
-    handle: async ({ services: { delivery }, scope, caller, query: { limit = LIMIT, pageToken } }) => {
+    handle: async ({ services: { delivery }, scope, caller, query: { limit = PAGE_LIMIT, pageToken } }) => {
       const { endpoints, total } = await delivery.endpoints.page(scope, limit + 1, placeOfToken('endpoints', pageToken))
-      const items = (await delivery.statusOf(scope, endpoints.slice(0, limit))).map((status) => endpointAnswer(status, caller))
-      const last = endpoints.length > limit ? items.at(-1) : undefined
-      return { body: { items, total, ...(last !== undefined && { nextPageToken: pageTokenOf('endpoints', last.metadata.name) }) } }
+      const { items, ...next } = pageOfRead('endpoints', endpoints, { limit, placeOf: ({ name }) => name })
+      const answers = (await delivery.statusOf(scope, items)).map((status) => endpointAnswer(status, caller))
+      return { body: { items: answers, total, ...next } }
     },
   }),
   ...watched(
@@ -221,7 +220,7 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices & WatchServices>
     action: 'read',
     query: Type.Object(PageQuery, closed),
     answer: pageOfThings(RevisionAnswer),
-    handle: async ({ services, scope, params, query: { limit = LIMIT, pageToken } }) => {
+    handle: async ({ services, scope, params, query: { limit = PAGE_LIMIT, pageToken } }) => {
       const list = `revisions of ${params['endpoint']}`
       const before = placeOfToken(list, pageToken)
       const found = await services.delivery.endpoints.revisions(scope, params['endpoint']!, {

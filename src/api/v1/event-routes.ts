@@ -1,3 +1,4 @@
+import { PAGE_LIMIT } from './page-token.ts'
 import { Type } from 'typebox'
 import { EventAnswer, EventQuery, pageOfThings, PageQuery } from '../../contract/registry-api.ts'
 import { SlipwayError } from '../../core/errors.ts'
@@ -17,7 +18,6 @@ export interface EventServices {
 const v1Route = v1RoutesOf<EventServices>()
 
 const tag = 'events'
-const LIMIT = 100
 const AT_ONCE = 500
 
 const Moment = (description: string) => Type.Optional(Type.Integer({ minimum: 0, description: `${description} UTC epoch milliseconds.` }))
@@ -36,7 +36,7 @@ export const EVENT_ROUTES: readonly V1Route<EventServices>[] = [
     ),
     answer: pageOfThings(EventAnswer),
     handle: async ({ services, scope, query }) => {
-      const { limit = LIMIT, pageToken, ...filter } = query
+      const { limit = PAGE_LIMIT, pageToken, ...filter } = query
       const before = pageToken === undefined ? undefined : sequenceOf(pageToken)
       const { history } = services
       const [found, total] = await Promise.all([history.list(scope, filter, { limit: limit + 1, before }), history.count(scope, filter)])

@@ -15,7 +15,6 @@ import { requirePermission } from '../access.ts'
 import { modelAnswer, tagsOf } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
 import { seen } from './seen.ts'
-import { byText } from '../../ledger/tags.ts'
 import { v1RoutesOf } from './route.ts'
 import { pageOfAll } from './page-token.ts'
 import { watched } from './watch.ts'
@@ -131,7 +130,7 @@ export const MODEL_ROUTES: readonly V1Route<ModelServices & WatchServices>[] = [
       // The newest first.
       const placeOf = ({ deletedAt, id }: { readonly deletedAt: number; readonly id: string }): string =>
         `${String(Number.MAX_SAFE_INTEGER - deletedAt).padStart(16, '0')} ${id}`
-      return { body: pageOfAll('trash', all.toSorted(byText(placeOf)), { ...query, placeOf }) }
+      return { body: pageOfAll('trash', all, { ...query, placeOf }) }
     },
   }),
   v1Route({

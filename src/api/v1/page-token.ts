@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
+import { byText } from '../../ledger/tags.ts'
 
 /** Token of the next page of a list: opaque to clients, and worth nothing to another list. @param place of the last item of this page */
 export function pageTokenOf(list: string, place: string): string {
@@ -39,7 +40,7 @@ export function pageOfRead<Item>(
 /** How many items are on a page, by default. */
 export const PAGE_LIMIT = 100
 
-/** A page of a list that is short enough to be read as a whole, and how many items there are in all. @param placeOf grows along the list */
+/** A page of a list that is short enough to be read as a whole, and how many items there are in all. @param placeOf by which it is ordered */
 export function pageOfAll<Item>(
   list: string,
   all: readonly Item[],
@@ -50,7 +51,8 @@ export function pageOfAll<Item>(
   }: { readonly limit?: number; readonly pageToken?: string; readonly placeOf: (item: Item) => string },
 ): Page<Item> & { readonly total: number } {
   const after = placeOfToken(list, pageToken)
-  const rest = after === undefined ? all : all.filter((item) => placeOf(item) > after)
+  const sorted = all.toSorted(byText(placeOf))
+  const rest = after === undefined ? sorted : sorted.filter((item) => placeOf(item) > after)
   return { ...pageOfRead(list, rest, { limit, placeOf }), total: all.length }
 }
 

@@ -1,3 +1,4 @@
+import { PAGE_LIMIT } from './page-token.ts'
 import { countOf } from '../../storage/sql/count-of.ts'
 import { parseOrder } from '../../search/order.ts'
 import { pageOf } from '../../search/page.ts'
@@ -7,8 +8,6 @@ import type { Schema } from '../../storage/sql/schema.ts'
 import type { SearchKind } from '../../search/kinds.ts'
 import type { Searched } from '../../search/queries.ts'
 import type { V1Answer, V1Call } from './route.ts'
-
-const LIMIT = 100
 
 interface Search {
   readonly filter?: string
@@ -37,7 +36,7 @@ export async function pageAnswer<TB extends keyof Schema, O, Item extends object
   found: SelectQueryBuilder<Schema, TB, O>,
   write: (rows: readonly O[]) => Promise<readonly Item[]>,
 ): Promise<V1Answer<PageOf<Item>>> {
-  const { limit = LIMIT, pageToken = '', orderBy } = query
+  const { limit = PAGE_LIMIT, pageToken = '', orderBy } = query
   const order = parseOrder(kind, orderBy === undefined ? [] : orderBy.split(',').map((term) => term.trim()))
   const { rows, nextPageToken } = await pageOf(found, order, {
     kind,

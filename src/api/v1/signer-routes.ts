@@ -1,7 +1,6 @@
 import { Type } from 'typebox'
 import { pageOfThings, PageQuery, SignerAnswer } from '../../contract/registry-api.ts'
 import { SlipwayError } from '../../core/errors.ts'
-import { byText } from '../../ledger/tags.ts'
 import { v1RoutesOf } from './route.ts'
 import { watched } from './watch.ts'
 import { seenFields } from './seen.ts'
@@ -30,7 +29,7 @@ export const SIGNER_ROUTES: readonly V1Route<SignerServices & WatchServices>[] =
     query: Type.Object(PageQuery, { additionalProperties: false }),
     answer: pageOfThings(SignerAnswer),
     handle: async ({ services, scope, query }) => ({
-      body: pageOfAll('signers', (await services.signers.list(scope)).toSorted(byText(({ name }) => name)), {
+      body: pageOfAll('signers', await services.signers.list(scope), {
         ...query,
         placeOf: ({ name }) => name,
       }),

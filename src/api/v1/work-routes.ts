@@ -5,7 +5,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import { requireEverywhere } from '../access.ts'
 import { v1RoutesOf } from './route.ts'
 import { watched } from './watch.ts'
-import { pageOfRead, placeOfToken } from './page-token.ts'
+import { PAGE_LIMIT, pageOfRead, placeOfToken } from './page-token.ts'
 import type { WorkItem } from '../../storage/work/work-item.ts'
 import type { V1Route } from './route.ts'
 import type { WatchServices } from './watch.ts'
@@ -19,8 +19,6 @@ export interface WorkServices {
 const v1Route = v1RoutesOf<WorkServices>()
 
 const tag = 'work'
-const LIMIT = 100
-
 function workAnswer({ token: _token, ...item }: WorkItem): WorkAnswer {
   return Object.fromEntries(Object.entries(item).filter(([, value]) => value !== undefined)) as WorkAnswer
 }
@@ -42,7 +40,7 @@ export const WORK_ROUTES: readonly V1Route<WorkServices & WatchServices>[] = [
       {
         kind: Type.Optional(Type.String({ description: 'Such as webhooks, upkeep, import.' })),
         state: Type.Optional(oneOf(WORK_STATES)),
-        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: `Default: ${LIMIT}.` })),
+        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: `Default: ${PAGE_LIMIT}.` })),
         pageToken: Type.Optional(Type.String()),
       },
       { additionalProperties: false },
@@ -55,7 +53,7 @@ export const WORK_ROUTES: readonly V1Route<WorkServices & WatchServices>[] = [
     }),
     handle: async ({ services: { work }, query, caller }) => {
       requireEverywhere(caller)
-      const { kind, state, limit = LIMIT, pageToken } = query
+      const { kind, state, limit = PAGE_LIMIT, pageToken } = query
       const [createdAt, id] = placeOfToken('work', pageToken)?.split(' ') ?? []
       const after = id === undefined ? undefined : { createdAt: Number(createdAt), id }
       const found = await work.list({ kind, state }, limit + 1, after)
