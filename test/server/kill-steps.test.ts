@@ -157,7 +157,7 @@ describe('a step of a change that fails', () => {
       if (serving !== version) {
         // The log has it as soon as the step fails; what failed is kept when the change is given up.
         const last = async (): Promise<string | undefined> => (await health(server)).models[0]?.failures?.at(-1)?.message
-        await until(async () => (await last())?.includes(`injected: ${step} failed`), `/health keeps that ${step} failed`)
+        await until(async () => (await last())?.includes(`injected: ${step} failed`) === true, `/health keeps that ${step} failed`)
       }
     }
     const last = CHANGE_STEPS.length + 2
