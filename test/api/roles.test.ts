@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { it } from 'node:test'
-import { MLFLOW_ROUTES } from '../../src/api/mlflow/mlflow.ts'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { after, before, describe, it } from 'node:test'
 import { allows } from '../../src/contract/roles.ts'
 import { addingModel } from '../adding-models.ts'
 import { planeInProcess, push } from './in-plane.ts'
-import { ROOMS } from '../../src/control-plane/rooms.ts'
+import { NEEDED_ACTIONS, OPEN_ROUTES, OTHER_CREDENTIALS } from './needed-actions.ts'
+import type { FastifyInstance } from 'fastify'
+import type { Action } from '../../src/contract/roles.ts'
 import type { Plane } from './in-plane.ts'
 
 /** Who may do what: written down once more, so that a slip in the table of the product is found. */
@@ -40,58 +42,131 @@ async function keysOf(plane: Plane): Promise<Keyed[]> {
   return keys
 }
 
-/** Routes of which a role alone does not decide: own tokens are for persons, and some concern every environment. */
+/** Routes that concern every environment: the role in one is not enough. */
 const EVERYWHERE = new Set([
-  'POST /servers/adopt',
-  'GET /backup',
-  'GET /refusals',
-  'DELETE /environments/:environment',
-  'GET /work',
-  'GET /work/:id',
-  'POST /work/:id/cancel',
-  'POST /work/:id/retry',
+  'POST /api/v1/servers/adopt',
+  'GET /api/v1/backup',
+  'GET /api/v1/refusals',
+  'DELETE /api/v1/environments/:environment',
+  'GET /api/v1/work',
+  'GET /api/v1/work/:id',
+  'GET /api/v1/work/:id/watch',
+  'POST /api/v1/work/:id/cancel',
+  'POST /api/v1/work/:id/retry',
 ])
-const PERSONS = /^\/tokens/
-const STREAMS = /\/(?:watch|stream)$/
+/** Own tokens are for persons: a key is told so, whatever its role. */
+const PERSONS = /^\w+ \/api\/v1\/tokens/
 
-it('every route opens to the roles that it names, in their own environment and in no other', { timeout: 240_000 }, async () => {
-  await using plane = await planeInProcess()
-  const keys = await keysOf(plane)
-  for (const route of ROOMS.routes) {
-    if (STREAMS.test(route.path) || PERSONS.test(route.path)) continue
-    const path = route.path.replaceAll(/:(\w+)|\*/g, (_, name?: string) =>
+const ACTION_OF = new Map(
+  Object.entries(NEEDED_ACTIONS).flatMap(([action, routes]) => routes.map((route) => [route, action as Action] as const)),
+)
+
+interface RunningRoute {
+  readonly method: string
+  /** As the router has it. */
+  readonly url: string
+  /** As the tables have it. */
+  readonly name: string
+}
+
+/** The routes of every server that begins in `act`, as its router has them. */
+async function routesOf(act: () => Promise<void>): Promise<readonly RunningRoute[]> {
+  const routes: RunningRoute[] = []
+  const watch = (message: unknown): void => {
+    ;(message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url }) => {
+      for (const one of [method].flat())
+        routes.push({ method: one, url, name: `${one === 'HEAD' ? 'GET' : one} ${url.replace(/^\/(?:ajax-)?api\/[23]\.0\//, '/')}` })
+    })
+  }
+  subscribe('fastify.initialization', watch)
+  try {
+    await act()
+  } finally {
+    unsubscribe('fastify.initialization', watch)
+  }
+  return routes
+}
+
+describe('the routes of the running server', () => {
+  let plane: Plane
+  let keys: readonly Keyed[]
+  let routes: readonly RunningRoute[]
+
+  before(async () => {
+    routes = await routesOf(async () => {
+      plane = await planeInProcess({ requestsPerMinute: 1_000_000 })
+    })
+    keys = await keysOf(plane)
+  })
+  after(async () => {
+    await plane[Symbol.asyncDispose]()
+  })
+
+  /** Status of a call with a body that is none: whoever may come in is told that, and nothing is done. */
+  const status = async ({ method, url }: RunningRoute, headers: Record<string, string> = {}): Promise<number> => {
+    const path = url.replaceAll(/:(\w+)|\*/g, (_, name?: string) =>
       name === 'version' ? '1' : name === 'id' || name === 'content' ? '0'.repeat(64) : 'nothing',
     )
-    const nobody = await plane.ask(route.method, path, route.method === 'GET' ? undefined : { x: 1 })
-    assert.equal(nobody.status, 401, `nobody at ${route.method} ${path}: ${nobody.status}`)
-    for (const { role, where, headers } of keys) {
-      const allowed = MAY[role]!.includes(route.action) && (where !== 'foreign' || route.action === 'identify')
-      if (allowed && EVERYWHERE.has(`${route.method} ${route.path}`) && where === 'own') continue
-      // A body that is none: whoever may come in is told that, and nothing is done.
-      const { status, body } = await plane.ask(route.method, path, route.method === 'GET' ? undefined : { x: 1 }, headers)
-      const what = `${role} (${where}) at ${route.method} ${path} (${route.action}): ${status} ${JSON.stringify(body)?.slice(0, 200)}`
-      if (allowed) assert.ok(status !== 403 && status !== 401, what)
-      else assert.equal(status, 403, what)
-      assert.ok(status < 500, what)
-    }
+    const ended = new AbortController()
+    const response = await fetch(`${plane.url}${path}`, {
+      method,
+      signal: ended.signal,
+      redirect: 'manual',
+      headers: { 'content-type': 'application/json', ...headers },
+      ...(!['GET', 'HEAD'].includes(method) && { body: '{"x":1,"path":"x"}' }),
+    })
+    // A stream would never end.
+    if (response.headers.get('content-type')?.startsWith('text/event-stream') === true) ended.abort()
+    else await response.arrayBuffer()
+    return response.status
   }
-})
 
-it("every call of MLflow's dialect opens to the roles that it names", { timeout: 240_000 }, async () => {
-  await using plane = await planeInProcess()
-  const keys = await keysOf(plane)
-  for (const { methods, path, action } of MLFLOW_ROUTES)
-    for (const { role, where, headers } of keys) {
-      const method = methods[0]!
-      const response = await fetch(`${plane.url}/api/2.0/mlflow/${path.replaceAll(/:\w+/g, 'nothing')}`, {
-        method,
-        headers: { ...headers, 'content-type': 'application/json' },
-        ...(method !== 'GET' && { body: '{}' }),
-      })
-      await response.arrayBuffer()
-      const allowed = MAY[role]!.includes(action) && where !== 'foreign'
-      assert.equal(response.status === 403, !allowed, `${role} (${where}) at ${method} ${path} (${action}): ${response.status}`)
+  it('are all in the tables, and the tables have no other', () => {
+    const running = new Set(routes.map(({ name }) => name))
+    const listed = [...ACTION_OF.keys(), ...OPEN_ROUTES, ...OTHER_CREDENTIALS]
+    assert.deepEqual(
+      listed.filter((name) => !running.has(name)),
+      [],
+    )
+    assert.equal(new Set(listed).size, listed.length, 'each stands once')
+  })
+
+  it('open to the roles that may take their action, in their own environment and in no other', { timeout: 240_000 }, async () => {
+    for (const route of routes) {
+      const action = ACTION_OF.get(route.name)
+      if (action === undefined) continue
+      const first = !route.url.startsWith('/ajax-api') && route.method !== 'HEAD'
+      const at = `${route.method} ${route.url} (${action})`
+      assert.equal(await status(route), 401, `nobody at ${at}`)
+      for (const { role, where, headers } of keys) {
+        // The second address of a route and its HEAD are the same route: one who may and one who may not show that.
+        if (!first && !(where === 'own' && (role === 'admin' || role === 'feedback'))) continue
+        const allowed = MAY[role]!.includes(action) && (where !== 'foreign' || action === 'identify')
+        if (allowed && ((EVERYWHERE.has(route.name) && where === 'own') || PERSONS.test(route.name))) continue
+        const answered = await status(route, headers)
+        const what = `${role} (${where}) at ${at}: ${answered}`
+        if (allowed) assert.ok(answered !== 403 && answered !== 401 && (answered < 500 || answered === 501), what)
+        else assert.equal(answered, 403, what)
+      }
     }
+  })
+
+  it('that are in no table refuse even an admin, by their method or because they are not here', { timeout: 240_000 }, async () => {
+    const admin = keys.find(({ role, where }) => role === 'admin' && where === 'everywhere')!
+    for (const route of routes) {
+      if (ACTION_OF.has(route.name) || OPEN_ROUTES.has(route.name) || OTHER_CREDENTIALS.has(route.name)) continue
+      // The client of this test cannot send it.
+      if (route.method === 'TRACE') continue
+      const answered = await status(route, admin.headers)
+      assert.ok(answered === 405 || answered === 501, `${route.method} ${route.url} answers ${answered} and stands in no table of actions`)
+    }
+  })
+
+  it('with a credential of their own take no key instead', async () => {
+    const admin = keys.find(({ role, where }) => role === 'admin' && where === 'everywhere')!
+    for (const route of routes.filter(({ name }) => OTHER_CREDENTIALS.has(name)))
+      if (route.name !== 'POST /auth/logout') assert.ok([401, 403, 404].includes(await status(route, admin.headers)), route.name)
+  })
 })
 
 it('a role for some models is a role for these, by whatever door', async () => {

@@ -2,13 +2,13 @@ import { SlipwayError } from '../../core/errors.ts'
 import { modelOfPlace, placeOf, requireOwner } from '../../models/version-source.ts'
 import { listFolder, requireTreePath } from '../../files/file-trees.ts'
 import { requirePermission } from '../access.ts'
-import { enter as enterDoor } from '../enter.ts'
+import { enter as enterDoor, refuseStrangers } from '../enter.ts'
 import { streamOf } from '../bodies.ts'
 import { sendFile } from '../send-file.ts'
 import { useMlflowErrors } from './mlflow.ts'
 import { listed, sizeJson } from './entities.ts'
-import { partRoutes } from './part-routes.ts'
-import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import { partRoutes, takeParts } from './part-routes.ts'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { Scope } from '../../ledger/scope.ts'
 import type { Place } from '../../models/version-source.ts'
 import type { Logger } from '../../core/log.ts'
@@ -46,6 +46,13 @@ export function artifactRoutes(services: ArtifactServices): FastifyPluginAsync {
     // A file is not read into memory: the handler gets its stream.
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+    takeParts(app, services)
+    await app.register(async (known) => {
+      refuseStrangers(known, services)
+      fileRoutes(known)
+    })
+  }
+  function fileRoutes(app: FastifyInstance): void {
     app.put('/artifacts/*', async (request) => {
       const { scope, place } = await enter(request, 'write', pathOf(request))
       const length = request.headers['content-length']

@@ -1,7 +1,7 @@
 /** Files as attachments, by the addresses that MLflow's pages, and scripts made for these, use. */
 import { SlipwayError } from '../../core/errors.ts'
 import { requireTreePath } from '../../files/file-trees.ts'
-import { enter } from '../enter.ts'
+import { enter, refuseStrangers } from '../enter.ts'
 import { sendFile } from '../send-file.ts'
 import { Fields } from './fields.ts'
 import { useMlflowErrors } from './mlflow.ts'
@@ -34,6 +34,7 @@ export function downloadRoutes(services: DownloadServices): FastifyPluginAsync {
   }
   return async (app) => {
     useMlflowErrors(app, services)
+    refuseStrangers(app, services)
     app.get('/get-artifact', async (request, reply) => {
       const fields = fieldsOf(request)
       const { scope } = await enter(services, request, { action: 'read', models: 'any' })
@@ -42,8 +43,9 @@ export function downloadRoutes(services: DownloadServices): FastifyPluginAsync {
     })
     app.get('/model-versions/get-artifact', async (request, reply) => {
       const fields = fieldsOf(request)
+      const named = fields.text('name')
+      const { scope } = await enter(services, request, { action: 'read', models: named === undefined ? [] : [named] })
       const name = fields.requiredText('name')
-      const { scope } = await enter(services, request, { action: 'read', models: [name] })
       const { id, location, number } = await services.versions.get(scope, name, fields.requiredText('version'))
       if (location !== undefined)
         throw new SlipwayError('SLW_NOT_FOUND', `the files of version ${number} of "${name}" lie at ${location}, and not here`)

@@ -43,13 +43,6 @@ export function partRoutes(app: FastifyInstance, { files, partUploads, transfers
     const here = `${transfers.publicUrl ?? originOf(request)}${request.url.split('/mpu/', 1)[0]!}/mpu/parts/${upload.id}`
     return Array.from({ length: count }, (_, index) => ({ url: `${here}/${index + 1}?secret=${upload.secret}`, headers: {} }))
   }
-  // Clients send parts without credentials: the address has a secret.
-  app.put('/mpu/parts/:id/:number', async (request, reply) => {
-    const { id, number } = request.params as { id: string; number: string }
-    const { secret } = request.query as { secret?: unknown }
-    const { etag } = await partUploads.putPart({ id, secret: String(secret ?? '') }, Number(number), streamOf(request))
-    return reply.header('etag', etag).send({})
-  })
   void app.register(async (json) => {
     readBodies(json)
     const called = async (request: FastifyRequest) => {
@@ -85,6 +78,16 @@ export function partRoutes(app: FastifyInstance, { files, partUploads, transfers
       await files.abortParts(scope, place, fields.requiredText('upload_id'))
       return {}
     })
+  })
+}
+
+/** Takes parts, which clients send without credentials: the address has a secret. */
+export function takeParts(app: FastifyInstance, { partUploads }: Pick<PartServices, 'partUploads'>): void {
+  app.put('/mpu/parts/:id/:number', async (request, reply) => {
+    const { id, number } = request.params as { id: string; number: string }
+    const { secret } = request.query as { secret?: unknown }
+    const { etag } = await partUploads.putPart({ id, secret: String(secret ?? '') }, Number(number), streamOf(request))
+    return reply.header('etag', etag).send({})
   })
 }
 
