@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
-import { cp, readFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { example, serveExamples } from '../fixtures.ts'
+import { example, ROOT, serveExamples, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { slipway } from './slipway.ts'
 
@@ -94,7 +96,7 @@ describe('the command line', () => {
     assert.ok((JSON.parse(stdout) as { check: string }[]).some((finding) => finding.check === 'ONNX Runtime'))
   })
 
-  it('demo shows answers, a switch and a stop under load, and metrics, and ends by itself', async () => {
+  it('demo shows answers, a switch and a stop under load, metrics, and the same from a control plane, and ends by itself', async () => {
     const { code, stdout, stderr } = await slipway(['demo'])
     assert.equal(code, 0, stderr)
     assert.match(stdout, /"prediction":"(churn|stays)"/)
@@ -102,5 +104,31 @@ describe('the command line', () => {
     assert.match(stdout, /[1-9]\d* by version 1, [1-9]\d* by version 2, 0 failed/)
     assert.match(stdout, /\/ready 503 at once; [1-9]\d* requests answered, 0 failed; all in flight finished/)
     assert.match(stdout, /slipway_batch_rows_count\{version="2"\} +\d+/)
+    const [, plane = ''] = stdout.split('The same model from a control plane')
+    const commands = [...plane.matchAll(/^\$ slipway (\w+(?: (?:push|set|rollback))?)/gm)].map(([, words]) => words)
+    assert.deepEqual(commands, ['up', 'model push', 'deploy', 'serve', 'model push', 'alias set', 'endpoint rollback'])
+    assert.match(plane, /^ {2}churn\/1\n {4}servable {2}yes$/m)
+    assert.match(plane, /^ {2}endpoint churn created: revision 1$/m)
+    assert.match(plane, /^ {2}churn\/2 answers .* after the command was begun$/m)
+    assert.match(plane, /^ {4}~ versions\.main: churn\/2 -> churn\/1$/m)
+    assert.match(plane, /^ {2}churn\/1 answers .* after the command was begun$/m)
+    assert.match(plane, /meanwhile [1-9]\d* requests: [1-9]\d* by version 1, [1-9]\d* by version 2, 0 failed/)
+  })
+
+  it('demo ends with 1 and says so where a request failed', async () => {
+    await using folder = await temporaryFolder()
+    const trigger = join(folder.path, 'now')
+    const child = spawn(process.execPath, [join(ROOT, 'bin/slipway'), 'demo'], {
+      env: { ...process.env, SLIPWAY_FAIL_POINTS: `run:throw@${trigger}` },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let said = ''
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    const ended = once(child, 'close')
+    await until(() => said.includes('switch_model, while') || child.exitCode !== null, 'clients ask', 60_000)
+    await writeFile(trigger, '')
+    assert.deepEqual(await ended, [1, null], said)
+    assert.match(said, /[1-9]\d* requests failed, and none should/)
+    assert.doesNotMatch(said, /^Next:/m)
   })
 })

@@ -26,6 +26,11 @@ export class Crowd {
     return [...this.statuses.values()].reduce((sum, value) => sum + value, 0)
   }
 
+  /** Requests that were not answered, or not with 200. */
+  get failed(): number {
+    return this.requests - (this.statuses.get(200) ?? 0)
+  }
+
   get perSecond(): number {
     return Math.round(this.requests / ((performance.now() - this.#started) / 1000))
   }

@@ -31,7 +31,7 @@ async function demo(port: number): Promise<void> {
   cleanUp.defer(() => rm(folder, { recursive: true, force: true }))
   await cp(example, join(folder, 'churn', '1'), { recursive: true })
   const started = performance.now()
-  note(style('dim', 'slipway serve churn (a copy of examples/churn as version 1)'))
+  note(style('dim', 'a server in this process, with a copy of examples/churn as version 1'))
   const server = cleanUp.use(
     await startServer({
       models: [{ path: join(folder, 'churn'), name: 'churn' }],
@@ -45,12 +45,17 @@ async function demo(port: number): Promise<void> {
   await askWrongly(server)
   await askCsv(server, join(example, 'customers.csv'))
   await cp(example, join(folder, 'churn', '2'), { recursive: true })
-  await changeUnderLoad(server, join(folder, 'churn', '2'))
+  let failed = await changeUnderLoad(server, join(folder, 'churn', '2'))
   await showMetrics(server)
-  await stopUnderLoad(server)
-  await showControlPlane(folder, example)
+  failed += await stopUnderLoad(server)
+  failed += await showControlPlane(folder, example)
+  if (failed > 0) {
+    note(style('red', `${failed} requests failed, and none should`))
+    process.exitCode = 1
+    return
+  }
   print(
-    `\nNext:\n  bin/slipway serve examples/churn        the same server, until Ctrl-C\n  open ${style('cyan', 'http://127.0.0.1:8470/docs')}   every route, to try in the browser\n  docs/guides/years.md                    versions, switches, memory, overload, logs, metrics\n  docs/guides/control-plane.md            endpoints, servers that follow, environments, roles`,
+    `\nNext:\n  bin/slipway serve examples/churn        the same server, until Ctrl-C\n  open ${style('cyan', 'http://127.0.0.1:8470/docs')}         every route, to try in the browser\n  docs/guides/years.md                    versions, switches, memory, overload, logs, metrics\n  docs/guides/control-plane.md            endpoints, servers that follow, environments, roles`,
   )
 }
 
@@ -61,9 +66,13 @@ function heading(text: string): void {
   print(style('bold', text))
 }
 
-async function post(server: SlipwayServer, body: string, type: string): Promise<{ status: number; answer: unknown }> {
+/** @throws Error where the answer has another status than it should */
+async function post(server: SlipwayServer, { body, type, status }: { body: string; type: string; status: number }): Promise<unknown> {
   const response = await fetch(`${server.url}/predict`, { method: 'POST', headers: { 'content-type': type }, body })
-  return { status: response.status, answer: await response.json() }
+  const answer: unknown = await response.json()
+  if (response.status !== status)
+    throw new Error(`POST /predict answers ${response.status} instead of ${status}: ${JSON.stringify(answer)}`)
+  return answer
 }
 
 interface Prediction {
@@ -75,13 +84,14 @@ async function askRows(server: SlipwayServer, file: string): Promise<void> {
   const { inputs } = JSON.parse(await readFile(file, 'utf8')) as { inputs: Record<string, unknown>[] }
   heading('POST /predict, one customer')
   print(`  ${JSON.stringify(inputs[0])}`)
-  const { answer } = await post(server, JSON.stringify(inputs[0]), 'application/json')
+  const answer = await post(server, { body: JSON.stringify(inputs[0]), type: 'application/json', status: 200 })
   print(`  ${style('green', JSON.stringify(answer))}\n`)
 }
 
 async function askWrongly(server: SlipwayServer): Promise<void> {
   heading('A mistake is named, and nothing is run')
-  const { status, answer } = await post(server, JSON.stringify({ inputs: [{ plan: 'gold' }] }), 'application/json')
+  const status = 400
+  const answer = await post(server, { body: JSON.stringify({ inputs: [{ plan: 'gold' }] }), type: 'application/json', status })
   const { issues = [] } = answer as { issues?: { path: string; message: string }[] }
   print(
     `  ${status}  ${issues
@@ -93,14 +103,14 @@ async function askWrongly(server: SlipwayServer): Promise<void> {
 
 async function askCsv(server: SlipwayServer, file: string): Promise<void> {
   heading('A CSV file of customers')
-  const { answer } = await post(server, await readFile(file, 'utf8'), 'text/csv')
+  const answer = await post(server, { body: await readFile(file, 'utf8'), type: 'text/csv', status: 200 })
   const { predictions } = answer as { predictions: Prediction[] }
   const leaving = predictions.filter((row) => row.prediction === 'churn').length
   print(`  ${predictions.length} rows: ${leaving} expected to leave, ${predictions.length - leaving} to stay\n`)
 }
 
-/** Switches to another version while many clients send requests. */
-async function changeUnderLoad(server: SlipwayServer, path: string): Promise<void> {
+/** Switches to another version while many clients send requests. @returns how many of these failed */
+async function changeUnderLoad(server: SlipwayServer, path: string): Promise<number> {
   const clients = 32
   heading(`POST /admin/switch_model, while ${clients} clients ask`)
   const crowd = new Crowd(server, await (await fetch(`${server.url}/models/churn/example`)).text(), clients)
@@ -116,8 +126,10 @@ async function changeUnderLoad(server: SlipwayServer, path: string): Promise<voi
   const parts = Object.entries(times).map(([name, ms]) => `${name.replace(/_ms$/, '').replace('_', '-')} ${formatMs(ms)}`)
   print(`  version ${old.version} to ${now.version}: ${style('green', parts.join(', '))}`)
   const answered = [...crowd.versions].map(([version, n]) => `${n} by version ${version}`).join(', ')
-  const failed = crowd.requests - (crowd.statuses.get(200) ?? 0)
-  print(`  ${crowd.requests} requests, ${crowd.perSecond} a second (client and server in one process): ${answered}, ${failed} failed\n`)
+  print(
+    `  ${crowd.requests} requests, ${crowd.perSecond} a second (client and server in one process): ${answered}, ${crowd.failed} failed\n`,
+  )
+  return crowd.failed
 }
 
 interface SwitchAnswer {
@@ -126,8 +138,8 @@ interface SwitchAnswer {
   readonly times: Readonly<Record<string, number>>
 }
 
-/** Stops as SIGTERM does: unready at once, every accepted request is answered, connections are told to close. */
-async function stopUnderLoad(server: SlipwayServer): Promise<void> {
+/** Stops as SIGTERM does: unready at once, every accepted request is answered, connections are told to close. @returns how many requests failed */
+async function stopUnderLoad(server: SlipwayServer): Promise<number> {
   const clients = 16
   print('')
   heading(`Stopping, while ${clients} clients ask`)
@@ -139,10 +151,10 @@ async function stopUnderLoad(server: SlipwayServer): Promise<void> {
   const ready = (await fetch(`${server.url}/ready`)).status
   const all = await clean
   await crowd.left()
-  const failed = crowd.requests - (crowd.statuses.get(200) ?? 0)
   print(
-    `  /ready ${ready} at once; ${crowd.requests} requests answered, ${failed} failed; ${all ? 'all in flight finished' : 'some were cut off'} in ${formatMs(performance.now() - started)}`,
+    `  /ready ${ready} at once; ${crowd.requests} requests answered, ${crowd.failed} failed; ${all ? 'all in flight finished' : 'some were cut off'} in ${formatMs(performance.now() - started)}`,
   )
+  return crowd.failed
 }
 
 async function showMetrics(server: SlipwayServer): Promise<void> {
