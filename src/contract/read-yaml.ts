@@ -1,4 +1,4 @@
-import { isMap, isSeq, LineCounter, parseAllDocuments, parseDocument } from 'yaml'
+import { isMap, isScalar, isSeq, LineCounter, parseAllDocuments, parseDocument } from 'yaml'
 import { check } from './schema.ts'
 import type { Static, TSchema } from 'typebox'
 import { messageOf } from '../core/errors.ts'
@@ -23,7 +23,8 @@ export function readYaml<T extends TSchema>(text: string, schema: T): { value: S
 export function readYamlDocuments<T extends TSchema>(text: string, schema: T): { value: Static<T>[] } | { issues: FileIssue[] } {
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })
-  const read = (Array.isArray(documents) ? documents : []).filter(({ contents, errors }) => contents !== null || errors.length > 0)
+  const isEmpty = (contents: unknown): boolean => contents === null || (isScalar(contents) && contents.value === null)
+  const read = (Array.isArray(documents) ? documents : []).filter(({ contents, errors }) => !isEmpty(contents) || errors.length > 0)
   const found = read.map((document) => readDocument(document as ReturnType<typeof parseDocument>, lines, schema))
   const issues = found.flatMap((one) => ('issues' in one ? one.issues : []))
   return issues.length > 0 ? { issues } : { value: found.flatMap((one) => ('value' in one ? [one.value] : [])) }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { compareSignatures } from '../../src/contract/compatibility.ts'
-import type { Compatibility } from '../../src/contract/compatibility.ts'
+import type { Compatibility, SignatureDiff } from '../../src/contract/compatibility.ts'
 import type { SignatureDocument } from '../../src/contract/signature-document.ts'
 
 const BASE: SignatureDocument = {
@@ -77,6 +77,43 @@ const CASES: readonly (readonly [what: string, after: Partial<SignatureDocument>
   ['labels stand in another order', { labels: ['no', 'yes'] }, 'breaking', 'labels'],
   ['answers are those of another task', { task: 'regression' }, 'breaking', 'task'],
   ['pictures too', { image: true }, 'additive', 'image'],
+  ['a feature is a list of values now', feature(0, { length: 3 }), 'breaking', 'features.age.length'],
+  ['a text is one of a list now', feature(2, { categories: ['x'] }), 'breaking', 'features.note.categories'],
+  ['rows have no named features any more', { features: undefined }, 'breaking', 'features'],
+  ['labels are not named any more', { labels: undefined }, 'breaking', 'labels'],
+  ['a label is gone', { labels: ['yes'] }, 'breaking', 'labels'],
+  ['an answer may be of any shape now', output({ shape: [], anyRank: true }), 'breaking', 'outputs.scores.shape'],
+  ['an answer has one row now', output({ shape: [1, 3] }), 'compatible', 'outputs.scores.shape'],
+  ['an answer is left out at times, which the signature does not say of answers', output({ optional: true }), 'compatible'],
+]
+
+/** What people read of a change, in both directions: they decide by it. */
+const MESSAGES: readonly (readonly [after: Partial<SignatureDocument>, there: readonly string[], back: readonly string[]])[] = [
+  [{ inputs: [BASE.inputs[0]!] }, ['input "k" is gone'], ['input "k" is new']],
+  [
+    { inputs: [...BASE.inputs, { name: 'z', datatype: 'FP32', shape: [1] }] },
+    ['input "z" is new, and requests must have it'],
+    ['input "z" is gone'],
+  ],
+  [{ outputs: [BASE.outputs[0]!] }, ['output "scores" is gone'], ['output "scores" is new']],
+  [input({ shape: [], anyRank: true }), ['"x" was [-1, 4], is [...]'], ['"x" was [...], is [-1, 4]']],
+  [output({ shape: [1, 3] }), ['"scores" was [-1, 3], is [1, 3]'], ['"scores" was [1, 3], is [-1, 3]']],
+  [{ image: true }, ['takes pictures now'], ['pictures are not understood any more']],
+  [{ features: undefined }, ['rows with named features are not understood any more'], ['rows have named features now']],
+  [{ labels: undefined }, ['labels are not named any more'], ['labels are named now']],
+  [
+    { features: [...BASE.features!, { name: 'n', type: 'number' }] },
+    ['feature "n" is new, and rows must have it'],
+    ['feature "n" is gone'],
+  ],
+  [{ features: [...BASE.features!, { name: 'n', type: 'number', default: 0 }] }, ['feature "n" is new'], ['feature "n" is gone']],
+  [feature(0, { length: 3 }), ['feature "age" had 1 values, has 3'], ['feature "age" had 3 values, has 1']],
+  [
+    feature(1, { categories: ['b', 'c'] }),
+    ['feature "plan" does not take "a" any more', 'feature "plan" takes "c" now'],
+    ['feature "plan" does not take "c" any more', 'feature "plan" takes "a" now'],
+  ],
+  [feature(1, { categories: undefined }), [], ['feature "plan" takes "a", "b" only']],
 ]
 
 describe('two signatures', () => {
@@ -95,6 +132,19 @@ describe('two signatures', () => {
   it('nothing is known without one of them', () => {
     assert.equal(compareSignatures(undefined, BASE).compatibility, 'unknown')
     assert.equal(compareSignatures(BASE, undefined).compatibility, 'unknown')
+  })
+
+  it('each change is said in words, and no other', () => {
+    for (const [after, there, back] of MESSAGES) {
+      const other = { ...BASE, ...after }
+      const said = (diff: SignatureDiff): string[] => diff.changes.map(({ message }) => message)
+      assert.deepEqual([said(compareSignatures(BASE, other)), said(compareSignatures(other, BASE))], [there, back])
+    }
+  })
+
+  it('what neither names is no change', () => {
+    const { labels: _, features: __, ...bare } = BASE
+    assert.deepEqual(compareSignatures(bare, bare), { compatibility: 'compatible', changes: [] })
   })
 
   it('what is taken away breaks, what it was before adds: there and back is never compatible twice', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { Type } from 'typebox'
-import { formatFileIssues, readYaml } from '../../src/contract/read-yaml.ts'
+import { formatFileIssues, readYaml, readYamlDocuments } from '../../src/contract/read-yaml.ts'
 import { closest, oneOf } from '../../src/contract/schema.ts'
 import { resolveServing, SERVING_DEFAULTS } from '../../src/contract/serving-options.ts'
 
@@ -75,6 +75,27 @@ describe('YAML files', () => {
       assert.match(issues(text)[0] ?? 'read', place, text)
   })
 
+  it('a file of several documents is read as all of them, or as what is wrong in any', () => {
+    assert.deepEqual(readYamlDocuments('name: a\n---\n---\nname: b\n', Schema), { value: [{ name: 'a' }, { name: 'b' }] })
+    assert.deepEqual(readYamlDocuments('', Schema), { value: [] })
+    const read = readYamlDocuments('name: a\n---\nname: 7\n---\nname: [\n', Schema)
+    const found = 'issues' in read ? formatFileIssues('f.yaml', read.issues).split('\n') : []
+    assert.equal(found[0], 'f.yaml:3:1: name: must be string')
+    assert.match(found[1] ?? '', /^f\.yaml:\d:\d+: /)
+  })
+
+  it('one fault is told once, and a list that was to be none at its own line', () => {
+    assert.deepEqual(issues('name: a\nsub:\n  "0":\n    port: x\n'), ['f.yaml:4:5: sub[0].port: must be integer'])
+    assert.deepEqual(issues('name: a\nsub:\n  - port: 1\n'), ['f.yaml:2:1: sub: must be object'])
+    assert.deepEqual(issues('name: a\nitems: {}\n'), ['f.yaml:2:1: items: must be array'])
+    assert.deepEqual(issues('[]'), ['f.yaml:1:1: must be object'])
+    assert.deepEqual(issues('name: ""\nitems:\n  - {}\n  - weight: 1\n    what: 2\n'), [
+      'f.yaml:1:1: name: must not have fewer than 1 characters',
+      'f.yaml:3:5: items[0]: must have required properties weight',
+      'f.yaml:5:5: items[1].what: unknown key; known keys: weight, label',
+    ])
+  })
+
   it('whatever the text, it is read or there are issues', () =>
     fc.assert(
       fc.property(
@@ -98,6 +119,9 @@ describe('the nearest word', () => {
       ['instance', 'Threads', 'tread', 'agee', 'aeg', 'pl', 'wholly other'].map((word) => closest(word, words)),
       ['instances', 'threads', 'threads', 'age', undefined, undefined, undefined],
     )
+    assert.equal(closest('plant', ['planets', 'planet', 'plan', 'plants']), 'planet', 'of the same distance the first one')
+    assert.equal(closest('weigth', ['wights', 'weight']), 'weight', 'the nearer one, wherever it stands')
+    assert.equal(closest('weight', ['weight', 'wight']), 'weight')
   })
 })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { fits, unitPoint } from '../../src/contract/routing.ts'
+import { fits, isComplete, unitPoint, weightOf } from '../../src/contract/routing.ts'
 import type { Routing } from '../../src/contract/routing.ts'
 
 interface Vectors {
@@ -31,6 +31,27 @@ describe('a unit', () => {
   })
 })
 
+/** [letter, how many, hash] by the reference implementation, as PyPI mmh3 5 computes it: `s`, one byte 0, the letters. */
+const MURMUR: readonly (readonly [letter: string, count: number, hash: number])[] = [
+  ['a', 0, 3997042778],
+  ['a', 1, 1876979886],
+  ['a', 2, 2320712968],
+  ['a', 3, 3230905774],
+  ['a', 200, 3032620067],
+  ['a', 253, 1797282215],
+  ['a', 254, 760639223],
+  ['a', 255, 802671681],
+  ['é', 128, 3981105332],
+  ['é', 2000, 3261032063],
+  ['a', 5000, 439686447],
+]
+
+describe('a unit of any length', () => {
+  it('has the point of MurmurHash3 of all of its bytes, however many were hashed before', () => {
+    for (const [letter, count, hash] of MURMUR) assert.equal(unitPoint('s', letter.repeat(count)), hash / 2 ** 32, `${count} times ${letter}`)
+  })
+})
+
 describe('a routing', () => {
   const routing = { weights: { main: 95, next: 5, gone: 0 }, salt: 's', segment: 2 }
   const declared = new Map([
@@ -53,6 +74,23 @@ describe('a routing', () => {
         to({}, now),
       ],
       [true, true, true, false, false, false],
+    )
+  })
+
+  it('is complete where every variant with a weight is there as it was declared, and no other counts', () => {
+    const complete = (present: Record<string, string>): boolean => isComplete(routing, declared, new Map(Object.entries(present)))
+    assert.deepEqual(
+      [complete({ main: 'v1', next: 'v2' }), complete({ main: 'v1' }), complete({ main: 'v1', next: 'v1' }), complete({})],
+      [true, false, false, false],
+    )
+    // It then fits whatever is in force.
+    assert.equal(to({ main: 'v1', next: 'v2' }, { next: 100 }), true)
+  })
+
+  it('gives a variant that it does not name no weight, whatever its name', () => {
+    assert.deepEqual(
+      ['main', 'gone', 'other', 'toString', '__proto__'].map((variant) => weightOf(routing, variant)),
+      [95, 0, 0, 0, 0],
     )
   })
 
