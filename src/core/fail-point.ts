@@ -89,6 +89,9 @@ export const DELIVERY_STEPS = [
 /** Every step of background work at which a test may end the process or make it fail. */
 export const WORK_STEPS = ['work.claimed', 'work.completed', 'work.ended'] as const
 
+/** Every step inside the transaction of a migration at which a test may end the process or make it fail. */
+export const MIGRATION_STEPS = ['migration.statement', 'migration.noted'] as const
+
 /** Every step of a server that follows a control plane at which a test may end the process or make it fail. */
 export const FOLLOW_STEPS = ['store.chunk', 'store.file', 'store.placed', 'document.kept', 'windows.kept', 'windows.sent'] as const
 
@@ -97,7 +100,14 @@ export const FOLLOW_STEPS = ['store.chunk', 'store.file', 'store.placed', 'docum
  * as long.
  */
 export async function faultPoint(
-  step: (typeof CHANGE_STEPS | typeof REGISTRY_STEPS | typeof DELIVERY_STEPS | typeof FOLLOW_STEPS | typeof WORK_STEPS)[number],
+  step: (
+    | typeof CHANGE_STEPS
+    | typeof REGISTRY_STEPS
+    | typeof DELIVERY_STEPS
+    | typeof MIGRATION_STEPS
+    | typeof FOLLOW_STEPS
+    | typeof WORK_STEPS
+  )[number],
 ): Promise<void> {
   const action = failPoint(step)
   if (action === 'kill') process.kill(process.pid, 'SIGKILL')

@@ -59,7 +59,7 @@ async function mark({ database, clock }: CollectOptions): Promise<void> {
   await faultPoint('collect.marked')
 }
 
-async function dropContents({ database, clock, graceMs }: CollectOptions): Promise<number> {
+async function dropContents({ database, clock, graceMs, signal }: CollectOptions): Promise<number> {
   const before = clock.epochMs() - graceMs
   let dropped = 0
   for (let after = ''; ;) {
@@ -73,6 +73,7 @@ async function dropContents({ database, clock, graceMs }: CollectOptions): Promi
       .execute()
     if (rows.length === 0) return dropped
     for (const { id } of rows) {
+      signal?.throwIfAborted()
       if (await dropContent({ database, clock }, id)) dropped++
       await faultPoint('collect.dropped')
     }
@@ -130,6 +131,7 @@ async function dropOrphans({ database, objects, clock, graceMs, signal }: Collec
     dropped++
   }
   for await (const { key, uploadId } of objects.unfinishedParts(before)) {
+    signal?.throwIfAborted()
     if (await isKnown(database, key)) continue
     await objects.abortParts(key, uploadId)
     dropped++

@@ -48,7 +48,8 @@ const MURMUR: readonly (readonly [letter: string, count: number, hash: number])[
 
 describe('a unit of any length', () => {
   it('has the point of MurmurHash3 of all of its bytes, however many were hashed before', () => {
-    for (const [letter, count, hash] of MURMUR) assert.equal(unitPoint('s', letter.repeat(count)), hash / 2 ** 32, `${count} times ${letter}`)
+    for (const [letter, count, hash] of MURMUR)
+      assert.equal(unitPoint('s', letter.repeat(count)), hash / 2 ** 32, `${count} times ${letter}`)
   })
 })
 

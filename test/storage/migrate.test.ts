@@ -3,11 +3,12 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { sql } from 'kysely'
+import { MIGRATION_STEPS } from '../../src/core/fail-point.ts'
 import { assertMigrated, migrate, migrationStatus } from '../../src/storage/sql/migrate.ts'
 import { migrateDatabase, openDatabase } from '../../src/storage/sql/open.ts'
 import { openSqlite } from '../../src/storage/sql/sqlite.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
-import { databaseChild } from './child.ts'
+import { databaseChild, failingChild } from './child.ts'
 import { eachEmptyPlace, newPostgres } from './databases.ts'
 import { openPlace } from './open-place.ts'
 import { STEPS } from './steps.ts'
@@ -118,6 +119,26 @@ eachEmptyPlace('a migrator that is killed between two migrations is followed by 
   assert.deepEqual(await migrate(database, { migrations: STEPS }), ALL.slice(5))
   await assertAppliedOnce(database)
 })
+
+for (const step of MIGRATION_STEPS)
+  eachEmptyPlace(`a migrator that is killed in the middle of a migration (${step}) leaves nothing of it`, async ({ url }) => {
+    {
+      await using database = await openPlace(url)
+      await migrate(database, { migrations: STEPS.slice(0, 4) })
+    }
+    {
+      await using child = failingChild(`${step}:kill`, 'migrate', url)
+      assert.equal(await child.line(), 'ready')
+      child.tell('go')
+      await child.exited
+      await assert.rejects(child.line(), /ended/, 'it was killed before it could tell')
+    }
+    await using database = await openPlace(url)
+    assert.deepEqual((await migrationStatus(database, { migrations: STEPS })).missing, ALL.slice(4))
+    await assert.rejects(sql`select * from step_5`.execute(database.read), /step_5/)
+    assert.deepEqual(await migrate(database, { migrations: STEPS }), ALL.slice(4))
+    await assertAppliedOnce(database)
+  })
 
 eachEmptyPlace('a database that is newer than the release is refused, and what the release does not know is named', async ({ url }) => {
   await using database = await openPlace(url)

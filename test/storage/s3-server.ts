@@ -17,8 +17,14 @@ export interface S3Server extends AsyncDisposable {
 /** What the SDK's chain of credentials finds first. */
 const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'slipway', AWS_SECRET_ACCESS_KEY: 'slipway-secret' } as const
 
+/** versitygw with the folder in which it keeps objects, each as a file. */
+export interface VersityServer extends S3Server {
+  /** Those of the bucket. */
+  readonly folder: string
+}
+
 /** versitygw, with its objects in a temporary folder. This process, and those it starts, may ask it from now on. */
-export async function startS3Server(): Promise<S3Server> {
+export async function startS3Server(): Promise<VersityServer> {
   await using opened = new AsyncDisposableStack()
   const binary = await s3Server()
   const folder = opened.use(await temporaryFolder())
@@ -31,7 +37,7 @@ export async function startS3Server(): Promise<S3Server> {
   opened.use(await startChild(binary, args, () => listens(endpoint)))
   Object.assign(process.env, CREDENTIALS)
   const held = opened.move()
-  return { ...at(endpoint, bucket), [Symbol.asyncDispose]: () => held.disposeAsync() }
+  return { ...at(endpoint, bucket), folder: join(folder.path, bucket), [Symbol.asyncDispose]: () => held.disposeAsync() }
 }
 
 /** moto, which keeps objects in memory and does not check signatures: another reading of the protocol. */

@@ -3,6 +3,7 @@ import { chmod, readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { sql } from 'kysely'
 import { SlipwayError } from '../../core/errors.ts'
+import { faultPoint } from '../../core/fail-point.ts'
 import { databaseTime } from './time.ts'
 import type { Kysely } from 'kysely'
 import type { Database } from './database.ts'
@@ -126,12 +127,16 @@ async function apply(database: Database, transaction: Kysely<Schema>, migration:
   await sql`create table if not exists slipway_migrations (name text primary key, checksum text not null, applied_at bigint not null)`.execute(
     transaction,
   )
-  for (const statement of statements) await sql.raw(statement).execute(transaction)
+  for (const statement of statements) {
+    await sql.raw(statement).execute(transaction)
+    await faultPoint('migration.statement')
+  }
   await data?.run(transaction)
   await remembered(transaction)
     .insertInto('slipway_migrations')
     .values({ name, checksum: checksumOf(migration), applied_at: databaseTime(database.dialect) })
     .execute()
+  await faultPoint('migration.noted')
 }
 
 /** SHA-256 of the statements, each followed by a NUL, and of the name of the data step where there is one. */
