@@ -22,13 +22,18 @@ const BASE: SignatureDocument = {
   labels: ['yes', 'no'],
 }
 
-const feature = (index: number, change: object): Partial<SignatureDocument> => ({
+/** Members that `undefined` takes away. */
+type Change = { readonly [Key in keyof SignatureDocument]?: SignatureDocument[Key] | undefined }
+
+const changed = (change: Change): SignatureDocument => ({ ...BASE, ...change }) as SignatureDocument
+
+const feature = (index: number, change: object): Change => ({
   features: BASE.features!.map((one, at) => (at === index ? { ...one, ...change } : one)),
 })
-const input = (change: object): Partial<SignatureDocument> => ({ inputs: [{ ...BASE.inputs[0]!, ...change }, BASE.inputs[1]!] })
-const output = (change: object): Partial<SignatureDocument> => ({ outputs: [BASE.outputs[0]!, { ...BASE.outputs[1]!, ...change }] })
+const input = (change: object): Change => ({ inputs: [{ ...BASE.inputs[0]!, ...change }, BASE.inputs[1]!] })
+const output = (change: object): Change => ({ outputs: [BASE.outputs[0]!, { ...BASE.outputs[1]!, ...change }] })
 
-const CASES: readonly (readonly [what: string, after: Partial<SignatureDocument>, effect: Compatibility, path?: string])[] = [
+const CASES: readonly (readonly [what: string, after: Change, effect: Compatibility, path?: string])[] = [
   ['the same', {}, 'compatible'],
   ['an input takes any number of columns now', input({ shape: [-1, -1] }), 'additive', 'inputs.x.shape'],
   ['an input takes any shape now', input({ anyRank: true, shape: [] }), 'additive', 'inputs.x.shape'],
@@ -88,7 +93,7 @@ const CASES: readonly (readonly [what: string, after: Partial<SignatureDocument>
 ]
 
 /** What people read of a change, in both directions: they decide by it. */
-const MESSAGES: readonly (readonly [after: Partial<SignatureDocument>, there: readonly string[], back: readonly string[]])[] = [
+const MESSAGES: readonly (readonly [after: Change, there: readonly string[], back: readonly string[]])[] = [
   [{ inputs: [BASE.inputs[0]!] }, ['input "k" is gone'], ['input "k" is new']],
   [
     { inputs: [...BASE.inputs, { name: 'z', datatype: 'FP32', shape: [1] }] },
@@ -119,7 +124,7 @@ const MESSAGES: readonly (readonly [after: Partial<SignatureDocument>, there: re
 describe('two signatures', () => {
   for (const [what, after, effect, path] of CASES)
     it(`${what}: ${effect}`, () => {
-      const { compatibility, changes } = compareSignatures(BASE, { ...BASE, ...after })
+      const { compatibility, changes } = compareSignatures(BASE, changed(after))
       assert.equal(compatibility, effect, JSON.stringify(changes))
       if (path !== undefined)
         assert.ok(
@@ -136,7 +141,7 @@ describe('two signatures', () => {
 
   it('each change is said in words, and no other', () => {
     for (const [after, there, back] of MESSAGES) {
-      const other = { ...BASE, ...after }
+      const other = changed(after)
       const said = (diff: SignatureDiff): string[] => diff.changes.map(({ message }) => message)
       assert.deepEqual([said(compareSignatures(BASE, other)), said(compareSignatures(other, BASE))], [there, back])
     }
@@ -150,7 +155,7 @@ describe('two signatures', () => {
   it('what is taken away breaks, what it was before adds: there and back is never compatible twice', () => {
     for (const [what, after, effect] of CASES) {
       if (effect !== 'additive') continue
-      const back = compareSignatures({ ...BASE, ...after }, BASE).compatibility
+      const back = compareSignatures(changed(after), BASE).compatibility
       assert.equal(back, 'breaking', what)
     }
   })
