@@ -3,15 +3,19 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { join } from 'node:path'
-import { it } from 'node:test'
+import { basename, join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { pythonEnv } from '../../scripts/python-env.ts'
 import { slipway } from '../cli/slipway.ts'
+import { letGoAll } from '../control-plane/let-go.ts'
 import { upInChild } from '../control-plane/up-in-child.ts'
+import { newMigratedPostgres } from '../storage/databases.ts'
+import { startS3Server } from '../storage/s3-server.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { startReferenceServer } from './mlflow/reference-server.ts'
 import type { AddressInfo } from 'node:net'
+import type { S3Server } from '../storage/s3-server.ts'
 
 /** Makes things with gaps, stages, aliases, deleted runs and files below files; prints what a client finds. */
 const FILL = `
@@ -85,37 +89,49 @@ async function look(uri: string): Promise<unknown> {
   return JSON.parse(line!.slice('FOUND '.length))
 }
 
-it(
-  'an import from mlflow server keeps everything, goes on after a kill, and counts the same on both sides',
-  { timeout: 400_000 },
-  async () => {
-    await using reference = await startReferenceServer()
+describe('an import from mlflow server', { timeout: 600_000 }, () => {
+  let reference: Awaited<ReturnType<typeof startReferenceServer>>
+  let s3: S3Server
+  before(async () => {
+    reference = await startReferenceServer()
     await python(FILL, reference.uri)
-    await using folder = await temporaryFolder()
-    const data = join(folder.path, 'data')
-    const args = ['--data', data, '--no-server', '--allow-private-addresses']
-    const trigger = await folder.write('now', '')
-    {
-      await using plane = await upInChild(args, { SLIPWAY_FAIL_POINTS: `import.object:kill@${trigger}` })
-      const cut = await slipway(['registry', 'import', '--from', reference.uri, '--url', plane.url])
-      assert.notEqual(cut.code, 0)
-      assert.equal(await plane.exit, 'SIGKILL')
-    }
-    await using plane = await upInChild(args)
-    const done = await slipway(['registry', 'import', '--from', reference.uri, '--url', plane.url, '-o', 'json'])
-    assert.equal(done.code, 0, done.stderr)
-    const status = JSON.parse(done.stdout)
-    assert.deepEqual(status.here, status.there)
-    assert.deepEqual([status.there.runs, status.there.models, status.there.versions, status.there.aliases], [3, 2, 3, 1])
-    const again = await slipway(['registry', 'import', '--from', reference.uri, '--url', plane.url])
-    assert.equal(again.code, 0, again.stderr)
-    assert.match(again.stdout, /versions +3 +3/)
-    assert.deepEqual(await look(plane.url), await look(reference.uri))
-    // Numbers go on behind the largest.
-    const made = await plane.call('POST', 'model-versions/create', { name: 'clf', source: 's3://b/x' })
-    assert.equal(made.body['model_version'].version, '5')
-  },
-)
+    s3 = await startS3Server()
+  })
+  after(async () => {
+    await reference[Symbol.asyncDispose]()
+    await s3[Symbol.asyncDispose]()
+  })
+
+  for (const name of ['SQLite, files', 'PostgreSQL, S3'])
+    for (const step of ['import.object', 'import.file'])
+      it(`keeps everything, goes on after a kill at ${step}, and counts the same on both sides (${name})`, async () => {
+        await using folder = await temporaryFolder()
+        const database = name.startsWith('SQLite') ? undefined : await newMigratedPostgres()
+        const place = database === undefined ? [] : ['--db', database, '--objects', s3.urlOf(basename(folder.path))]
+        const args = ['--data', join(folder.path, 'data'), '--no-server', '--allow-private-addresses', ...place]
+        const trigger = await folder.write('now', '')
+        {
+          await using plane = await upInChild(args, { SLIPWAY_FAIL_POINTS: `${step}:kill@${trigger}` })
+          const cut = await slipway(['registry', 'import', '--from', reference.uri, '--url', plane.url])
+          assert.notEqual(cut.code, 0)
+          assert.equal(await plane.exit, 'SIGKILL')
+        }
+        if (database !== undefined) await letGoAll(database)
+        await using plane = await upInChild(args)
+        const done = await slipway(['registry', 'import', '--from', reference.uri, '--url', plane.url, '-o', 'json'])
+        assert.equal(done.code, 0, done.stderr)
+        const status = JSON.parse(done.stdout)
+        assert.deepEqual(status.here, status.there)
+        assert.deepEqual([status.there.runs, status.there.models, status.there.versions, status.there.aliases], [3, 2, 3, 1])
+        const again = await slipway(['registry', 'import', '--from', reference.uri, '--url', plane.url])
+        assert.equal(again.code, 0, again.stderr)
+        assert.match(again.stdout, /versions +3 +3/)
+        assert.deepEqual(await look(plane.url), await look(reference.uri))
+        // Numbers go on behind the largest.
+        const made = await plane.call('POST', 'model-versions/create', { name: 'clf', source: 's3://b/x' })
+        assert.equal(made.body['model_version'].version, '5')
+      })
+})
 
 it('a server that lies, stalls or is somebody else is told of, and harms nobody', async () => {
   const answers: Record<string, (path: string) => string> = {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -10,12 +9,11 @@ import { serveInChild } from '../child-server.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { added, adders, deploy, setAlias } from '../following/following.ts'
 import { requestsAt } from '../following/outage.ts'
-import { WorkQueue } from '../../src/storage/work/work-queue.ts'
-import { Leases } from '../../src/storage/sql/leases.ts'
 import { newMigratedPostgres, newPostgres } from '../storage/databases.ts'
 import { openPlace } from '../storage/open-place.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { until } from '../fixtures.ts'
+import { letGoAll } from './let-go.ts'
 import { upInChild } from './up-in-child.ts'
 import type { ChildControlPlane } from './up-in-child.ts'
 import { writeWindow } from '../../src/contract/observation-window.ts'
@@ -281,10 +279,7 @@ describe('one of two control planes that is killed at any step, while the other 
         ended.abort()
         await work
         await requireKept(other.url, done, 3)
-        // What the one that was killed held is its own for a minute, which we do not wait for.
-        await using opened = await openPlace(database)
-        await new Leases(opened, 'test').releaseAll()
-        await new WorkQueue({ database: opened, holder: 'test', newId: randomUUID }).letGoAll()
+        await letGoAll(database)
         await requireRepeatable(other.url, 3)
       }
       await using opened = await openPlace(database)
