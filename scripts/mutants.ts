@@ -2,7 +2,10 @@
  * Mutation testing of the code that decides: each change that a slip could make is made in a copy of the tree, and the tests of its
  * room run. A mutant that no test notices survives, and is printed with its line.
  *
- *     scripts/node scripts/mutants.ts [--room access,...] [--at FILE[:LINE]] [--every N] [--jobs N] [--json FILE] [--list]
+ *     scripts/node scripts/mutants.ts [--room access,...] [--at FILE[:LINE]] [--every N] [--jobs N] [--json FILE]
+ *         [--again FILE] [--list]
+ *
+ * `--again` takes what survived in a report of `--json`.
  */
 import { spawn } from 'node:child_process'
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
@@ -37,7 +40,12 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   scheduler: {
     files: ['src/serving/scheduler/scheduler.ts', 'src/serving/scheduler/queue.ts'],
-    tests: ['test/serving/scheduler.test.ts', 'test/serving/scheduler-deadlines.test.ts'],
+    tests: [
+      'test/serving/scheduler-limits.test.ts',
+      'test/serving/scheduler-deadlines.test.ts',
+      'test/serving/scheduler.test.ts',
+      'test/serving/parts.test.ts',
+    ],
   },
   guards: {
     files: ['src/models/policies.ts', 'src/models/servable.ts', 'src/models/dependents.ts', 'src/security/outside-address.ts'],
@@ -194,6 +202,12 @@ async function mutantsIn(rooms: readonly string[], at: string | undefined): Prom
   return found
 }
 
+/** Survivors of an earlier report, as they are shown. */
+async function survivorsOf(report: string): Promise<ReadonlySet<string>> {
+  const outcomes = JSON.parse(await readFile(report, 'utf8')) as (Found & { outcome: Outcome })[]
+  return new Set(outcomes.filter(({ outcome }) => outcome === 'survived').map(shown))
+}
+
 function shown({ file, line, from, to }: Found): string {
   const one = (text: string): string => text.replaceAll(/\s+/g, ' ').slice(0, 90)
   return `${file}:${line}  ${one(from)}  ->  ${to === '' ? 'nothing' : one(to)}`
@@ -239,13 +253,16 @@ async function main(): Promise<void> {
       every: { type: 'string', default: '1' },
       jobs: { type: 'string', default: '2' },
       json: { type: 'string' },
+      again: { type: 'string' },
       list: { type: 'boolean', default: false },
     },
   })
   const rooms = values.room?.split(',') ?? Object.keys(ROOMS)
   for (const room of rooms) if (!(room in ROOMS)) throw new Error(`there is no room "${room}": ${Object.keys(ROOMS).join(', ')}`)
   // A sample of a large room is every N-th: the same ones each time.
-  const waiting = (await mutantsIn(rooms, values.at)).filter((_, index) => index % Number(values.every) === 0)
+  const sampled = (await mutantsIn(rooms, values.at)).filter((_, index) => index % Number(values.every) === 0)
+  const before = values.again === undefined ? undefined : await survivorsOf(values.again)
+  const waiting = before === undefined ? sampled : sampled.filter((mutant) => before.has(shown(mutant)))
   if (values.list) {
     for (const mutant of waiting) console.log(shown(mutant))
     return

@@ -341,7 +341,7 @@ export class Scheduler {
 
   #lateError(work: QueuedWork, nowMs: number, runMs: number): SlipwayError {
     const waitedMs = Math.round(nowMs - work.enqueuedMs)
-    if (nowMs + runMs > work.deadlineMs) {
+    if (nowMs + runMs >= work.deadlineMs) {
       const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}"`
       const rest = nowMs >= work.deadlineMs ? 'longer than its time-out' : `and a run takes ${Math.ceil(runMs)} ms more: past its time-out`
       return new SlipwayError('SLW_DEADLINE_EXCEEDED', `${message}, ${rest}`)
