@@ -19,14 +19,16 @@ export const ADMIN = { authorization: `Bearer ${ADMIN_TOKEN}` } as const
 /**
  * Starts a server on a free port and waits until it serves; `await using` ends it.
  * @param environment over that of this process; undefined takes a variable away
+ * @param program bin/slipway of another release, say
  * @param through words of a command that ends by becoming the one it is given: `['setpriv', '--reuid=65534']`
  */
 export async function serveInChild(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> = {},
   through: readonly string[] = [],
+  program = join(ROOT, 'bin/slipway'),
 ): Promise<ChildServer> {
-  const [command, ...words] = [...through, process.execPath, join(ROOT, 'bin/slipway'), 'serve', ...args, '--port', '0']
+  const [command, ...words] = [...through, process.execPath, program, 'serve', ...args, '--port', '0']
   const child = spawn(command, words, {
     env: { ...process.env, SLIPWAY_ADMIN_TOKEN: ADMIN_TOKEN, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

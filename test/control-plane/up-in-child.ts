@@ -17,8 +17,9 @@ export interface ChildControlPlane extends AsyncDisposable {
 export async function upInChild(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> = {},
+  program = join(ROOT, 'bin/slipway'),
 ): Promise<ChildControlPlane> {
-  const child = spawn(process.execPath, [join(ROOT, 'bin/slipway'), 'up', ...args, ...(args.includes('--port') ? [] : ['--port', '0'])], {
+  const child = spawn(process.execPath, [program, 'up', ...args, ...(args.includes('--port') ? [] : ['--port', '0'])], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -11,7 +11,7 @@ import fc from 'fast-check'
 import { addingModel, WIDTH } from '../adding-models.ts'
 import { serveInChild } from '../child-server.ts'
 import { ROOT, until } from '../fixtures.ts'
-import { keepAliveLoad, residentMb } from '../keep-alive-load.ts'
+import { keepAliveLoad } from '../keep-alive-load.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { Socket } from 'node:net'
 import type { ChildServer } from '../child-server.ts'
@@ -79,12 +79,8 @@ describe('while others are asked and answered', () => {
     await folder?.[Symbol.asyncDispose]()
   })
 
-  /**
-   * Does something to the server and asks it all the while: every other answer is right, and nothing stays behind.
-   * @param keptMb memory that the allocators may keep for the next time
-   */
-  async function unharmed(act: () => Promise<void>, keptMb = 80): Promise<void> {
-    const memoryBefore = residentMb(server.pid)
+  /** Does something to the server and asks it all the while: every other answer is right, and no connection stays behind. */
+  async function unharmed(act: () => Promise<void>): Promise<void> {
     await using load = keepAliveLoad(server.url, ['a', 'b'], { clients: 4 })
     await until(() => load.answers.length > 20, 'others are answered')
     const from = load.answers.length
@@ -100,8 +96,6 @@ describe('while others are asked and answered', () => {
       () => descriptorsOf(server) <= descriptorsBefore + 5,
       `its connections are closed: ${descriptorsOf(server)} descriptors, ${descriptorsBefore} before`,
     )
-    const memory = residentMb(server.pid)
-    assert.ok(memory < memoryBefore * 1.6 + keptMb, `${memoryBefore} MB resident before, ${memory} MB after`)
   }
 
   it('400 clients that send half a body and fall silent each get a 408', () =>
@@ -145,8 +139,7 @@ describe('while others are asked and answered', () => {
         for (const socket of stopped) if (!socket.destroyed) socket.write('\r\n')
         return stopped.every((socket) => socket.destroyed)
       }, 'readers that stopped are let go')
-      // 124 questions and answers of 0.8 MB were held at once.
-    }, 450))
+    }))
 
   it('random bytes are answered with 400 or the end of the connection', () =>
     unharmed(async () => {
@@ -232,8 +225,7 @@ describe('while others are asked and answered', () => {
         client.kill('SIGKILL')
         await exit
       }
-      // Measured: 30 kB for each connection are kept for the next ones, and no more the next time.
-    }, 400))
+    }))
 })
 
 /** All that comes until the other side closes; `pauseMs` between two pieces makes a slow reader. */

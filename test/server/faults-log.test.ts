@@ -7,7 +7,7 @@ import { it } from 'node:test'
 import { addingModel } from '../adding-models.ts'
 import { ADMIN, serveInChild } from '../child-server.ts'
 import { post, until } from '../fixtures.ts'
-import { askAdding, keepAliveLoad, residentMb } from '../keep-alive-load.ts'
+import { askAdding, keepAliveLoad } from '../keep-alive-load.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 
 it('a log on a full disk costs its lines, which are counted, and no answer', async () => {
@@ -18,7 +18,6 @@ it('a log on a full disk costs its lines, which are counted, and no answer', asy
     Number(/^slipway_log_dropped_total (\d+)$/m.exec(await (await fetch(`${server.url}/metrics`)).text())?.[1])
   await using load = keepAliveLoad(server.url, ['m'])
   await until(() => load.answers.length > 200, 'it is warm')
-  const memoryBefore = residentMb(server.pid)
   const before = await dropped()
   const from = load.answers.length
   await until(() => load.answers.length > from + 1000, 'it is asked a lot')
@@ -26,7 +25,6 @@ it('a log on a full disk costs its lines, which are counted, and no answer', asy
   const answers = await load.stop()
   assert.ok(answers.every(({ status, added }) => status === 200 && added === 1))
   assert.ok((await dropped()) >= before + lines - 6, `${await dropped()} dropped, ${before} before, ${lines} requests`)
-  assert.ok(residentMb(server.pid) < memoryBefore * 1.5 + 50)
 })
 
 it('a log that is moved away and begun anew by SIGHUP, under load, loses no line and writes none twice', async () => {
