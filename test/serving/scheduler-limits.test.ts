@@ -26,6 +26,18 @@ function retryAfterMs(scheduler: Scheduler): number | undefined {
 }
 
 describe('the limits of a queue', () => {
+  it('count the rows that wait and those that come: as many as are allowed, and no more', async () => {
+    const { runner, open } = gated()
+    const { scheduler } = setUp({ runners: [runner], serving: { queueRows: 5 } })
+    submit(scheduler, request(1))
+    await turns()
+    submit(scheduler, request(3))
+    assert.throws(() => submit(scheduler, request(3)), refused('SLW_QUEUE_FULL', /3 of 5 rows waiting/))
+    submit(scheduler, request(2))
+    open()
+    await turns()
+  })
+
   it('count the bytes of the tensors that wait, and give them back', async () => {
     const { runner, open } = gated()
     const works = [request(4), request(4)]
@@ -61,6 +73,18 @@ describe('the limits of a queue', () => {
     assert.deepEqual([outcome.result?.computeMs, runner.runs], [0.4, [1, 2, 2, 2, 2, 1]], 'the time of four runs')
   })
 
+  it('say of a request that is split that it waited as long as its last part', async () => {
+    const clock = new ManualClock()
+    const runner = new FakeRunner({ gate: () => new Promise<void>((resolve) => clock.after(10, resolve)) })
+    const { scheduler } = setUp({ clock, runners: [runner], serving: { maxBatchSize: 2, maxDelayUs: 1 } })
+    const outcome = submit(scheduler, request(6))
+    for (let left = 100; left > 0 && outcome.settled === 0; left--) {
+      await turns(3)
+      clock.advance(1)
+    }
+    assert.deepEqual([outcome.error, outcome.result?.queueMs], [undefined, 20])
+  })
+
   it('say to come again when the queue can be empty, in one to thirty seconds', async () => {
     const { runner, open } = gated()
     const other = gated()
@@ -75,6 +99,11 @@ describe('the limits of a queue', () => {
       for (let count = 0; count < 10; count++) submit(scheduler, request(1))
       assert.equal(retryAfterMs(scheduler), expected, `${perRunMs} ms`)
     }
+    // Of many rows in few batches it is the batches that count.
+    const cost = { fixedUs: 1_000_000, perRowUs: 0 }
+    const { scheduler } = setUp({ runners: [runner], cost, serving: { maxBatchSize: 4, queueRows: 12 } })
+    for (let count = 0; count < 12; count++) submit(scheduler, request(1))
+    assert.equal(retryAfterMs(scheduler), 3000)
     open()
     other.open()
   })
@@ -144,23 +173,23 @@ describe('what an answer would take', () => {
     await turns()
   })
 
-  it('counts no run that has ended, whether by an answer or a failure', async () => {
-    for (const fails of [false, true]) {
-      const { runner, open } = gated({ fails: () => fails })
-      const second = gated()
-      const cost = { fixedUs: 10_000, perRowUs: 0 }
-      const { scheduler } = setUp({ runners: [runner, second.runner], cost, serving: { maxBatchSize: 1, latencyGoalMs: 20 } })
-      submit(scheduler, request(1))
+  it('counts rows up to a batch where they share runs, and all of them where a run takes one request', async () => {
+    const cost = { fixedUs: 0, perRowUs: 1000 }
+    for (const [batchable, expected] of [
+      [true, /about 20 ms/],
+      [false, /about 25 ms/],
+    ] as const) {
+      const gates = [gated(), gated()]
+      const runners = gates.map(({ runner }) => runner)
+      const { scheduler } = setUp({ runners, cost, batchable, serving: { maxBatchSize: 10, latencyGoalMs: 15 } })
+      // Two runs of 10 ms on two instances are 10 ms; what follows takes as long as its rows.
+      for (let count = 0; count < 2; count++) {
+        submit(scheduler, request(10))
+        await turns()
+      }
+      assert.throws(() => submit(scheduler, request(15)), refused('SLW_LATENCY_GOAL', expected))
+      for (const { open } of gates) open()
       await turns()
-      submit(scheduler, request(1))
-      await turns()
-      open()
-      await turns()
-      // One instance is free, the other one busy: half of a run on average, and the own one.
-      submit(scheduler, request(1))
-      second.open()
-      await turns()
-      assert.equal(scheduler.inFlight, 0)
     }
   })
 
@@ -188,6 +217,11 @@ describe('a long queue', () => {
       if (outcome.error === undefined) assertAnswered(outcome, works[index]!)
       else assert.equal(outcome.error.code, 'SLW_CANCELLED')
     assert.equal(outcomes.filter(({ error }) => error !== undefined).length, 6)
+    assert.equal(
+      runner.runs.reduce((sum, rows) => sum + rows, 0),
+      994,
+      'nothing is run for those who left',
+    )
     assert.deepEqual([scheduler.queued, scheduler.inFlight], [0, 0])
   })
 
@@ -227,21 +261,27 @@ describe('a long queue', () => {
 describe('an instance', () => {
   it('that ends while a refused batch runs one by one leaves nobody without an answer', async () => {
     let runs = 0
-    const runner: FakeRunner = new FakeRunner({
-      answer() {
+    const runner = {
+      available: true,
+      run(): Promise<never> {
         runs++
-        if (runs === 1) throw new SlipwayError('SLW_RUN_REJECTED', 'a poisoned row')
-        // As an instance does that has ended: it is not available again.
-        queueMicrotask(() => setImmediate(() => (runner.available = false)))
-        throw new SlipwayError('SLW_INSTANCE_FAILED', 'the instance ended', { retryAfterMs: 1000 })
+        if (runs === 1) return Promise.reject(new SlipwayError('SLW_RUN_REJECTED', 'a poisoned row'))
+        runner.available = false
+        return Promise.reject(new SlipwayError('SLW_INSTANCE_FAILED', 'the instance was killed', { retryAfterMs: 1000 }))
       },
-    })
+    }
     const { scheduler } = setUp({ runners: [runner] })
     const outcomes = [1, 1, 1].map((rows) => submit(scheduler, request(rows)))
-    await turns(50)
-    for (const { error, settled } of outcomes)
-      assert.deepEqual([settled, error?.code, error?.retryAfterMs], [1, 'SLW_INSTANCE_FAILED', 1000])
-    assert.equal(scheduler.inFlight, 0)
+    await turns()
+    assert.deepEqual(
+      outcomes.map(({ error, settled }) => [settled, error?.code, error?.message, error?.retryAfterMs]),
+      [
+        [1, 'SLW_INSTANCE_FAILED', 'the instance was killed', 1000],
+        [1, 'SLW_INSTANCE_FAILED', 'the instance ended', 1000],
+        [1, 'SLW_INSTANCE_FAILED', 'the instance ended', 1000],
+      ],
+    )
+    assert.deepEqual([runs, scheduler.inFlight], [2, 0])
   })
 
   it('is given tensors of their own memory: a view would take the buffer of others with it', async () => {

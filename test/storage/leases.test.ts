@@ -50,6 +50,14 @@ eachDatabase('a lease has one holder until it is released, and each has a larger
   assert.ok(second!.token > first!.token)
 })
 
+eachDatabase('all leases of a process that was killed are free at once, and what it still holds of them is lost', async (database) => {
+  const killed = await new Leases(database, 'killed').acquire('work', LONG_MS)
+  const next = new Leases(database, 'next')
+  await next.releaseAll()
+  assert.ok((await next.acquire('work', LONG_MS)) !== undefined)
+  await assert.rejects(killed!.renew(), { ...LOST, message: /^killed has lost the lease "work" \(token 1\)/ })
+})
+
 eachDatabase('a hundred that want a lease at once are one that gets it', async (database) => {
   const leases = await Promise.all(Array.from({ length: 100 }, (_, n) => new Leases(database, `holder ${n}`).acquire('work', LONG_MS)))
   assert.equal(leases.filter((lease) => lease !== undefined).length, 1)
