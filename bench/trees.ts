@@ -15,6 +15,9 @@ import { obtainModels, requestBody } from './models.ts'
 import { launch, slipwayServer, slipwayServing } from './servers.ts'
 import { markdownTable, median } from './table.ts'
 import { temporaryFolder } from './temporary.ts'
+import { helpFrom } from '../scripts/help.ts'
+
+helpFrom(import.meta.filename)
 
 /** A difference in memory between this many models and one is that of the models. */
 const MODELS = 41

@@ -14,9 +14,12 @@ import { paceMs, reportMachine } from './machine.ts'
 import { MODELS, obtainModels } from './models.ts'
 import { launch, packSlipway, slipwayServer } from './servers.ts'
 import { formatTable, median, rangeOf } from './table.ts'
+import { helpFrom } from '../scripts/help.ts'
 import type { TuneResult } from '../src/cli/tune/report.ts'
 import type { ModelName } from './models.ts'
 import type { Row } from './table.ts'
+
+helpFrom(import.meta.filename)
 
 const SLIPWAY = join(import.meta.dirname, '..', 'bin', 'slipway')
 /** What is predicted is a server that has run for a while: in its first seconds code is compiled, and its p99 is twice as high. */

@@ -3,13 +3,15 @@
  *
  *     prometheus=$(scripts/node scripts/debian-package.ts prometheus)
  */
-import { accessSync, chmodSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { runTool } from './python-env.ts'
 
 /** Where servers of Debian live; not always on the PATH. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+/** Where Debian puts the programs of PostgreSQL's server, not on the PATH, as several versions can be there. */
+const POSTGRES_FOLDER = '/usr/lib/postgresql'
 /** What maintainer scripts call to start and enable services. */
 const SERVICE_TOOLS = ['invoke-rc.d', 'update-rc.d', 'deb-systemd-invoke', 'deb-systemd-helper', 'systemctl']
 /** Another installation may be running: waits this long for it. */
@@ -56,7 +58,7 @@ async function install(packageName: string): Promise<void> {
 }
 
 function find(name: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SYSTEM_FOLDERS]
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SYSTEM_FOLDERS, ...postgresFolders()]
   return folders
     .filter((folder) => folder !== '')
     .map((folder) => join(folder, name))
@@ -68,6 +70,13 @@ function find(name: string): string | undefined {
         return false
       }
     })
+}
+
+/** The newest version first. */
+function postgresFolders(): string[] {
+  if (!existsSync(POSTGRES_FOLDER)) return []
+  const versions = readdirSync(POSTGRES_FOLDER).toSorted((a, b) => Number(b) - Number(a))
+  return versions.map((version) => join(POSTGRES_FOLDER, version, 'bin'))
 }
 
 if (import.meta.main) {

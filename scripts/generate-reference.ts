@@ -121,6 +121,61 @@ Below \`/api/v1\`; \`/env/NAME/api/v1\` is that of another environment. A runnin
 ${sections.join('\n')}`
 }
 
+interface SchemaNode {
+  readonly description?: string
+  readonly type?: string
+  readonly enum?: readonly string[]
+  readonly const?: unknown
+  readonly anyOf?: readonly SchemaNode[]
+  readonly items?: SchemaNode
+  readonly properties?: Readonly<Record<string, SchemaNode>>
+  readonly required?: readonly string[]
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly exclusiveMinimum?: number
+  readonly pattern?: string
+}
+
+/** Values that a schema takes, in words. */
+function valuesOf(schema: SchemaNode): string {
+  const { anyOf, const: only, enum: words, exclusiveMinimum: above, items, maximum, minimum, type } = schema
+  if (anyOf !== undefined) return [...new Set(anyOf.map(valuesOf))].join(' or ')
+  if (only !== undefined) return `\`${String(only)}\``
+  if (words !== undefined) return words.map((word) => `\`${word}\``).join(', ')
+  if (type === 'array') return `list of ${items === undefined ? 'anything' : valuesOf(items)}`
+  if (type === undefined) return 'anything'
+  const limits = [
+    ...(minimum === undefined ? [] : [`from ${minimum}`]),
+    ...(above === undefined ? [] : [`above ${above}`]),
+    ...(maximum === undefined ? [] : [`to ${maximum}`]),
+  ]
+  const plain: Record<string, string> = { object: 'mapping', string: 'text' }
+  return [plain[type] ?? type, ...limits].join(' ')
+}
+
+/** A row for each key of a schema, and of what lies below it. */
+function keyRows(schema: SchemaNode, path = ''): string[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, node]) => {
+    const key = path === '' ? name : `${path}.${name}`
+    const needed = schema.required?.includes(name) === true ? ' (required)' : ''
+    const own = row(`\`${key}\`${needed}`, valuesOf(node), node.description ?? node.items?.description ?? '')
+    const below = node.items?.properties === undefined ? keyRows(node, key) : keyRows(node.items, `${key}[]`)
+    return [own, ...below]
+  })
+}
+
+function modelPackage(): string {
+  return `${GENERATED}# slipway.yaml
+
+The file beside a model that says what its columns mean, what it answers and how it is served; [model packages](../guides/model-package.md) shows one. Every key may be left out but those marked as required within their list or mapping. An unknown key is refused
+with the nearest known one. Editors find [its schema](slipway.schema.json) by \`# yaml-language-server: $schema=...\`. \`[]\` stands for each entry of a list.
+
+| Key | Value | Meaning |
+|---|---|---|
+${keyRows(ModelPackageDocument as unknown as SchemaNode).join('\n')}
+`
+}
+
 /** Editors read JSON Schema draft 7 at most. */
 function jsonSchema(document: object, title: string): string {
   return `${JSON.stringify({ $schema: 'http://json-schema.org/draft-07/schema#', title, ...document }, null, 2)}\n`
@@ -130,6 +185,7 @@ async function references(): Promise<Map<string, string>> {
   return new Map([
     ['errors.md', errors()],
     ['configuration.md', configuration()],
+    ['package.md', modelPackage()],
     ['metrics.md', metrics()],
     ...metricPages(GENERATED),
     ['commands.md', await commands()],

@@ -8,6 +8,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { debianBinary } from './debian-package.ts'
+import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
 import { otelCollector } from './otel-collector.ts'
 import { pythonEnv } from './python-env.ts'
 import { s3Server } from './s3-server.ts'
@@ -22,7 +23,7 @@ interface Prerequisite {
 }
 
 /** The program by which it is known, and the package that brings it. */
-export const POSTGRES = ['initdb', 'postgresql-15'] as const
+export const POSTGRES = ['initdb', 'postgresql'] as const
 
 /** Two installations at once would wait for each other's locks. */
 let installed: Promise<unknown> = Promise.resolve()
@@ -90,10 +91,15 @@ export async function makeReady(all: readonly Prerequisite[] = PREREQUISITES): P
 
 if (import.meta.main) {
   if (process.argv.includes('--list')) {
+    for (const { name, atLeast, packages } of MACHINE_TOOLS)
+      console.log(
+        `${name}${atLeast === undefined ? '' : ` ${atLeast.join('.')} or newer`}\n  by hand  apt-get install --no-install-recommends ${packages.join(' ')}`,
+      )
     for (const { name, for: what, command } of PREREQUISITES) console.log(`${name}\n  for      ${what}\n  by hand  ${command}`)
   } else {
-    const failures = await makeReady()
-    for (const failure of failures) console.error(`missing: ${failure}`)
+    const missing = missingTools()
+    const failures = missing === undefined ? (await makeReady()).map((failure) => `missing: ${failure}`) : [missing]
+    for (const failure of failures) console.error(failure)
     if (failures.length > 0) process.exitCode = 1
   }
 }

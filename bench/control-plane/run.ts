@@ -15,7 +15,10 @@ import { upInChild } from '../../test/control-plane/up-in-child.ts'
 import { outage } from '../../test/following/outage.ts'
 import { temporaryFolder } from '../../test/temporary-folder.ts'
 import { median } from '../table.ts'
+import { helpFrom } from '../../scripts/help.ts'
 import type { ChildControlPlane } from '../../test/control-plane/up-in-child.ts'
+
+helpFrom(import.meta.filename)
 
 const SERVERS = 200
 const IDLE_S = 40

@@ -9,6 +9,9 @@ import { systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/log.ts'
 import { Worker } from '../../src/storage/work/worker.ts'
 import { planeInProcess } from '../../test/api/in-plane.ts'
+import { helpFrom } from '../../scripts/help.ts'
+
+helpFrom(import.meta.filename)
 
 const ITEMS = Number(process.argv[2] ?? 100_000)
 const READ_MS = 8000

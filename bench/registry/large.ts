@@ -13,7 +13,10 @@ import { startPostgres } from '../../test/storage/postgres-server.ts'
 import { temporaryFolder } from '../../test/temporary-folder.ts'
 import { median } from '../table.ts'
 import { ROOMS } from '../../src/control-plane/rooms.ts'
+import { helpFrom } from '../../scripts/help.ts'
 import type { RawBuilder } from 'kysely'
+
+helpFrom(import.meta.filename)
 
 const [versions = 100_000, points = 10_000_000] = process.argv.slice(2, 4).map(Number)
 const [dialect = 'sqlite'] = process.argv.slice(4)

@@ -11,6 +11,9 @@ import { startReferenceServer } from '../../test/conformance/mlflow/reference-se
 import { temporaryFolder } from '../../test/temporary-folder.ts'
 import { median } from '../table.ts'
 import { startCanned } from './canned.ts'
+import { helpFrom } from '../../scripts/help.ts'
+
+helpFrom(import.meta.filename)
 
 type Found = Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>
 

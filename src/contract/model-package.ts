@@ -31,8 +31,8 @@ export const FeatureSpec = Type.Object(
       Type.Union([scalar, Type.Null()], { description: 'Used when the key is absent. null stands for a missing number (NaN).' }),
     ),
     nan: Type.Optional(oneOf(['reject', 'warn', 'off'], { description: 'What to do with NaN, infinity and null. Default: reject.' })),
-    description: Type.Optional(Type.String()),
-    unit: Type.Optional(Type.String()),
+    description: Type.Optional(Type.String({ description: 'For people, in /docs and `inspect`.' })),
+    unit: Type.Optional(Type.String({ description: 'Of a number, for people: months, EUR.' })),
   },
   { additionalProperties: false },
 )
@@ -42,8 +42,8 @@ export type FeatureSpec = Static<typeof FeatureSpec>
 export const ImageSpec = Type.Object(
   {
     input: Type.Optional(Type.String({ description: 'The input tensor. Default: the only input.' })),
-    width: Type.Integer({ minimum: 1, maximum: 8192 }),
-    height: Type.Integer({ minimum: 1, maximum: 8192 }),
+    width: Type.Integer({ minimum: 1, maximum: 8192, description: 'Pixels that the model takes in a row.' }),
+    height: Type.Integer({ minimum: 1, maximum: 8192, description: 'Rows of pixels that the model takes.' }),
     channels: Type.Optional(oneOf(['rgb', 'bgr', 'gray'], { description: 'Default: rgb.' })),
     layout: Type.Optional(
       oneOf(['nchw', 'nhwc', 'flat'], {
@@ -61,7 +61,7 @@ export const ImageSpec = Type.Object(
       Type.Array(Type.Number({ exclusiveMinimum: 0 }), { description: 'Divides per channel after the mean. Default: 1.' }),
     ),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, description: 'Takes pictures (PNG, JPEG) and makes tensors of them.' },
 )
 export type ImageSpec = Static<typeof ImageSpec>
 
@@ -100,7 +100,7 @@ export const AnswerSpec = Type.Object(
       }),
     ),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, description: 'What an answer is made of. Default: as the file suggests.' },
 )
 export type AnswerSpec = Static<typeof AnswerSpec>
 
@@ -109,11 +109,11 @@ const TensorDimension = Type.Union([Type.Integer({ minimum: -1 }), Type.String()
 /** Corrects or completes the declaration of a tensor in the model file. */
 export const TensorOverride = Type.Object(
   {
-    name: Type.String({ minLength: 1 }),
+    name: Type.String({ minLength: 1, description: 'Of a tensor in the model file.' }),
     shape: Type.Optional(Type.Array(TensorDimension, { description: 'A number, or -1 or a name for a free dimension.' })),
     minimum: Type.Optional(Type.Number({ description: 'Smallest value allowed, also for raw tensors.' })),
     maximum: Type.Optional(Type.Number({ description: 'Largest value allowed, also for raw tensors.' })),
-    description: Type.Optional(Type.String()),
+    description: Type.Optional(Type.String({ description: 'For people, in /docs and `inspect`.' })),
   },
   { additionalProperties: false },
 )
@@ -123,7 +123,7 @@ const Row = Type.Record(Type.String(), Type.Unknown())
 
 export const GoldenExample = Type.Object(
   {
-    name: Type.Optional(Type.String()),
+    name: Type.Optional(Type.String({ description: 'For messages. Default: its number.' })),
     input: Type.Optional(Type.Unknown({ description: 'A row, or a list of rows, as a client would send it.' })),
     file: Type.Optional(Type.String({ description: 'A picture beside slipway.yaml, instead of `input`.' })),
     expect: Type.Unknown({ description: 'The answer, or the part of it that is checked.' }),
@@ -136,15 +136,17 @@ export type GoldenExample = Static<typeof GoldenExample>
 /** `slipway.yaml`: the description of a model package. The options in `serving` are not in its digest. */
 export const ModelPackageDocument = Type.Object(
   {
-    apiVersion: Type.Optional(Type.Literal(API_VERSION)),
-    kind: Type.Optional(Type.Literal('Model')),
-    name: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$', description: 'Default: the name of the folder.' })),
+    apiVersion: Type.Optional(Type.Literal(API_VERSION, { description: 'Format of this file.' })),
+    kind: Type.Optional(Type.Literal('Model', { description: 'What this file describes.' })),
+    name: Type.Optional(
+      Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$', description: 'What clients call. Default: the name of the folder.' }),
+    ),
     version: Type.Optional(Type.String({ description: 'Default: the number of the version folder, else 1.' })),
-    description: Type.Optional(Type.String()),
+    description: Type.Optional(Type.String({ description: 'For people, in /docs and the registry.' })),
     model: Type.Optional(Type.String({ description: 'The model file. Default: the only .onnx file beside slipway.yaml.' })),
     features: Type.Optional(Type.Array(FeatureSpec, { description: 'Columns in the order of the input tensor.' })),
     image: Type.Optional(ImageSpec),
-    inputs: Type.Optional(Type.Array(TensorOverride)),
+    inputs: Type.Optional(Type.Array(TensorOverride, { description: 'Corrects or completes what the model file says of its inputs.' })),
     answer: Type.Optional(AnswerSpec),
     examples: Type.Optional(Type.Array(Row, { description: 'Rows that show what to send; used by /docs, the probe and warm-up.' })),
     warmup: Type.Optional(
@@ -157,7 +159,7 @@ export const ModelPackageDocument = Type.Object(
             Type.Integer({ minimum: 0, maximum: 1000, description: 'Runs of each instance before it is ready. Default: 3.' }),
           ),
         },
-        { additionalProperties: false },
+        { additionalProperties: false, description: 'Runs before the first request.' },
       ),
     ),
     golden: Type.Optional(Type.Array(GoldenExample, { description: 'Checked at load; a version that fails is not served.' })),

@@ -5,19 +5,8 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { example, ROOT, serveExamples } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
+import { commands } from './commands-of.ts'
 import type { SlipwayServer } from '../../src/server/start-server.ts'
-
-/** Lines of the shell blocks of a page. What npm and Python do has tests of its own. */
-function commands(markdown: string): string[] {
-  return [...markdown.matchAll(/^```sh\n([\s\S]*?)^```/gm)]
-    .flatMap((block) => block[1]?.split('\n') ?? [])
-    .map((line) => line.replace(/\s+#.*$/, '').trim())
-    .filter(
-      (line) =>
-        /^(bin\/)?slipway |^curl |^openssl |^printf |^scripts\/node (?!scripts\/python-env|bench)|^[A-Z_]+=\S+ .*slipway /.test(line) &&
-        !/\$\((?!openssl )/.test(line),
-    )
-}
 
 async function pages(): Promise<string[]> {
   // These have tests of their own: their commands need one another.

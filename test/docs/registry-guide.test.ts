@@ -12,11 +12,12 @@ it('the guide to the registry works from its first command to its last, its Pyth
   const page = (await readFile(join(ROOT, 'docs/guides/registry.md'), 'utf8'))
     .replaceAll('127.0.0.1:8480', `127.0.0.1:${port}`)
     .replaceAll('127.0.0.1:8470', `127.0.0.1:${serverPort}`)
+    .replace('/opt/sklearn/bin/python', python)
     .replace('slipway up --data registry', `slipway up --data registry --port ${port} --server-port ${serverPort}`)
   const blocks = [...page.matchAll(/^```(sh|python)\n([\s\S]*?)^```/gm)].map(([, language, text = '']) =>
     language === 'sh' ? text : `${python} - <<'PYTHON'\n${text}PYTHON\n`,
   )
-  assert.equal(blocks.length, 9)
+  assert.equal(blocks.length, 10)
   const { code, said } = await guideInShell(blocks.join('\n'), {
     ends: '${UP:-}',
     limitS: 240,

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { text as textOf } from 'node:stream/consumers'
 import { describe, it } from 'node:test'
 import { debianBinary } from '../../scripts/debian-package.ts'
 import { silentLogger } from '../../src/core/log.ts'
-import { CUSTOMER, post, serveExamples, until } from '../fixtures.ts'
+import { CUSTOMER, post, ROOT, serveExamples, until } from '../fixtures.ts'
 import { startPrometheus } from './prometheus.ts'
 import type { Prometheus, Sample } from './prometheus.ts'
 
@@ -70,6 +72,34 @@ describe('a real Prometheus', () => {
       assert.equal(await number(prometheus, 'slipway_rows_total'), total)
       assert.equal(await number(prometheus, 'slipway_model_ready{endpoint="churn",version="1"}'), 1)
     }
+  })
+
+  it('scrapes by the configuration of the guide, and answers its queries', async () => {
+    await using server = await serveExamples(['churn'], { serving: { instances: 1 } })
+    const target = `127.0.0.1:${server.port}`
+    const page = await readFile(join(ROOT, 'docs/guides/observing.md'), 'utf8')
+    const [, scrapes = ''] = /^```yaml\n([\s\S]*?)^```/m.exec(page) ?? []
+    const [, queries = ''] = /^```promql\n([\s\S]*?)^```/m.exec(page) ?? []
+    assert.match(scrapes, /127\.0\.0\.1:8470/)
+    const [native, classic, rejected] = queries
+      .trim()
+      .split('\n')
+      .map((line) => line.replace(/\s+#.*$/, ''))
+    assert.ok(native !== undefined && classic !== undefined && rejected !== undefined)
+    const config = scrapes.replace('127.0.0.1:8470', target)
+    await using withNative = await startPrometheus(target, ['native-histograms'], config)
+    await using plain = await startPrometheus(target, [], config)
+    for (const [prometheus, query, found] of [
+      [withNative, native, 'endpoint'],
+      [plain, classic, 'endpoint'],
+      [withNative, rejected, 'endpoint'],
+    ] as const)
+      await until(async () => {
+        await post(`${server.url}/predict`, CUSTOMER)
+        await post(`${server.url}/predict`, { ...CUSTOMER, plan: 'gold' })
+        const [series] = await prometheus.query(query)
+        return series?.metric[found] === 'churn' && Number(series.value?.[1]) > 0
+      }, `${query} has a value for churn`)
   })
 
   it('its promtool finds nothing to complain of in the text', async () => {

@@ -18,18 +18,18 @@ export interface Prometheus extends AsyncDisposable {
   query(expression: string): Promise<readonly Sample[]>
 }
 
-/** A Prometheus that scrapes one server every second and keeps what it sees in a folder of its own. */
-export async function startPrometheus(target: string, features: readonly string[]): Promise<Prometheus> {
+/**
+ * A Prometheus that scrapes one server every second and keeps what it sees in a folder of its own.
+ * @param scrapes its `scrape_configs`, as YAML. Default: those of one job for the target
+ */
+export async function startPrometheus(target: string, features: readonly string[], scrapes?: string): Promise<Prometheus> {
   await using opened = new AsyncDisposableStack()
   const binary = await debianBinary('prometheus')
   const folder = opened.use(await temporaryFolder())
   const port = await freePort()
   const config = await folder.write(
     'prometheus.yml',
-    JSON.stringify({
-      global: { scrape_interval: '1s', scrape_timeout: '1s' },
-      scrape_configs: [{ job_name: 'slipway', static_configs: [{ targets: [target] }] }],
-    }),
+    `global: { scrape_interval: 1s, scrape_timeout: 1s }\n${scrapes ?? `scrape_configs: [{ job_name: slipway, static_configs: [{ targets: ['${target}'] }] }]`}\n`,
   )
   const args = [
     `--config.file=${config}`,

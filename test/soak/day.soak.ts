@@ -16,9 +16,12 @@ import { createFleet } from './fleet.ts'
 import { randomFrom } from './random.ts'
 import { growth, median, takeSample } from './samples.ts'
 import { Verdict } from './verdict.ts'
+import { helpFrom } from '../../scripts/help.ts'
 import type { ChildServer } from '../child-server.ts'
 import type { SoakModel } from './fleet.ts'
 import type { Sample } from './samples.ts'
+
+helpFrom(import.meta.filename)
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } } })
 const minutes = Number(values.minutes)

@@ -15,7 +15,10 @@ import { residentMb } from '../keep-alive-load.ts'
 import { startS3Server } from '../storage/s3-server.ts'
 import { generatedStream, MB } from '../storage/streams.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
+import { helpFrom } from '../../scripts/help.ts'
 import type { ChildControlPlane } from '../control-plane/up-in-child.ts'
+
+helpFrom(import.meta.filename)
 
 const LIMIT_MB = 64
 const PART = 100 * MB

@@ -1,14 +1,12 @@
 import { execFile, spawn } from 'node:child_process'
 import { chown, realpath } from 'node:fs/promises'
-import { delimiter, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { debianBinary } from '../../scripts/debian-package.ts'
 import { POSTGRES } from '../../scripts/prerequisites.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 
-/** Where Debian puts the programs of the server: not on the PATH, so that several versions can be there. */
-const PROGRAMS = '/usr/lib/postgresql/15/bin'
 /** Servers of a test need not outlive a loss of power, and a deadlock shall be found soon. */
 const SETTINGS = [
   'listen_addresses=',
@@ -40,7 +38,6 @@ export interface PostgresServer extends PostgresDatabases, AsyncDisposable {
 /** Installs PostgreSQL where it is missing. As root, it runs as the user postgres, because it refuses root. */
 export async function startPostgres(): Promise<PostgresServer> {
   await using stack = new AsyncDisposableStack()
-  process.env['PATH'] = [process.env['PATH'], PROGRAMS].join(delimiter)
   const programs = dirname(await realpath(await debianBinary(...POSTGRES)))
   const folder = stack.use(await temporaryFolder())
   const user = await serverUser()
