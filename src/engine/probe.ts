@@ -17,6 +17,12 @@ export interface Probe {
   readonly rowShapes: ReadonlyMap<string, readonly number[]>
 }
 
+/** Findings, and what they were made from. */
+export interface Probed extends Probe {
+  /** Outputs of the first runs, in their order; none where no run succeeded. */
+  readonly seen: readonly (readonly Tensor[])[]
+}
+
 export interface ProbeOptions {
   readonly instance: Pick<Instance, 'run'>
   readonly inputs: readonly TensorSpec[]
@@ -37,6 +43,9 @@ export interface ProbeOptions {
 /** Allowed difference between a float of a batched run and of the single run, relative plus absolute: kernels sum in another order. */
 export const PROBE_TOLERANCE = { relative: 1e-3, absolute: 1e-4 } as const
 
+/** Runs whose outputs are kept for whoever checks them. */
+const SEEN_MAX = 4
+
 /** Time limit of the timing runs, so that slow models do not start slowly. */
 const TIMING_BUDGET_MS = 60
 const SLOW_ROW_US = 1000
@@ -46,8 +55,17 @@ const SLOW_ROW_US = 1000
  * them wrongly. Dim 0 of every input must be free, and runs with 1, 2 and 3 rows must return that many rows in every output, equal to
  * single runs.
  */
-export async function probe(options: ProbeOptions): Promise<Probe> {
-  const { inputs, instance, outputs } = options
+export async function probe(asked: ProbeOptions): Promise<Probed> {
+  const { inputs, outputs } = asked
+  const seen: (readonly Tensor[])[] = []
+  const instance: ProbeOptions['instance'] = {
+    run: async (...args) => {
+      const result = await asked.instance.run(...args)
+      if (seen.length < SEEN_MAX) seen.push(result.outputs)
+      return result
+    },
+  }
+  const options = { ...asked, instance }
   const times = new Map<number, number>()
   const run = async (tensors: readonly Tensor[]): Promise<readonly Tensor[]> => {
     const result = await instance.run(tensors.map(copyTensor), outputs)
@@ -68,6 +86,7 @@ export async function probe(options: ProbeOptions): Promise<Probe> {
       reason: `the probe with generated inputs failed (${messageOf(error)}); examples in slipway.yaml give it real ones`,
       cost: undefined,
       rowShapes: new Map(),
+      seen,
     }
   }
   if (fixed !== undefined) {
@@ -75,7 +94,7 @@ export async function probe(options: ProbeOptions): Promise<Probe> {
       fixed === NO_INPUT
         ? 'the model has no inputs'
         : `dimension 0 of input "${fixed.name}" is fixed${fixed.shape.length === 0 ? ' (a scalar)' : ` at ${fixed.shape[0]}`}`
-    return { batchable: false, reason, cost: await timeRuns(options, false), rowShapes: new Map() }
+    return { batchable: false, reason, cost: await timeRuns(options, false), rowShapes: new Map(), seen }
   }
   const reason = options.coupling ?? (await compareBatches(run, sample, singles))
   const batchable = reason === undefined
@@ -84,6 +103,7 @@ export async function probe(options: ProbeOptions): Promise<Probe> {
     reason: reason ?? 'runs with 1, 2 and 3 rows agree',
     cost: options.gentle === true ? costOf(times, batchable) : await timeRuns(options, batchable),
     rowShapes: new Map(singles[0]?.map((output) => [output.name, output.shape.slice(1)])),
+    seen,
   }
 }
 

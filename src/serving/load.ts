@@ -12,6 +12,7 @@ import { openThread } from '../engine/thread.ts'
 import { tryFirst } from './first-load.ts'
 import { fingerprintOf } from '../model/fingerprint.ts'
 import { readPackage } from '../model/package.ts'
+import { fitAnswer } from '../signature/fit-answer.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { sampleOf } from '../signature/example.ts'
 import { generateSample } from '../tensor/sample.ts'
@@ -93,8 +94,8 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const resolved = resolveServing(cores, model.document.serving, options.servingOverrides, spec.serving)
   const { python } = model.file
   const serving = python === undefined ? resolved : requireSandbox(model, resolved, options.sandboxPython)
-  const signature = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
-  const opening = new Opening(options, { model, serving, signature, sample: sampleOf(signature), fingerprint })
+  const declared = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
+  const opening = new Opening(options, { model, serving, signature: declared, sample: sampleOf(declared), fingerprint })
   await faultPoint('load.read')
   await opening.tryFirst()
   await using opened = new AsyncDisposableStack()
@@ -105,9 +106,9 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   await opening.requireUnchanged()
   await faultPoint('load.warmed')
   const probing = clock.monotonicMs()
-  const found = await probe({
+  const { seen, ...found } = await probe({
     instance: opening.resting(slots[0]!, options.gentle),
-    inputs: signature.inputs,
+    inputs: declared.inputs,
     outputs: opening.outputs,
     sample: opening.parts.sample.rows,
     maxBatchSize: serving.maxBatchSize,
@@ -117,6 +118,8 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   // A Python model that turned out not to answer row by row refuses every run: its answers would be wrong.
   if (python !== undefined && !found.batchable) await requireAnswers(slots[0]!, opening)
   opening.warmUpMs += clock.monotonicMs() - probing
+  const { signature, mended } = fitAnswer(declared, seen, spec.path)
+  if (mended !== undefined) options.log.warn({ ...options.subject }, mended)
   for (const slot of slots) slot.serve()
   const shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
   const inline = await opening.openInline(found, shapesVary)

@@ -22,6 +22,8 @@ export interface Feature {
 export type AnswerPlan =
   | {
       readonly task: 'classification'
+      /** Whether the package says so; else it was guessed from the file. */
+      readonly declared: boolean
       readonly probabilities: string | undefined
       readonly label: string | undefined
       readonly labels: readonly Label[] | undefined
@@ -266,6 +268,7 @@ function planClassification(spec: AnswerSpec, file: ModelFile, source: string): 
     throw invalid(source, 'answer: a classification needs an output with probabilities or labels')
   return {
     task: 'classification',
+    declared: spec.task !== undefined || spec.labels !== undefined || spec.probabilities !== undefined || spec.activation !== undefined,
     probabilities,
     label,
     labels,

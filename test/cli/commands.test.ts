@@ -4,7 +4,9 @@ import { once } from 'node:events'
 import { cp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { addingModel } from '../adding-models.ts'
 import { example, ROOT, serveExamples, until } from '../fixtures.ts'
+import { buildModel, node, value } from '../onnx/build-model.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { slipway } from './slipway.ts'
 
@@ -94,6 +96,42 @@ describe('the command line', () => {
     const { code, stdout } = await slipway(['doctor', '--json'])
     assert.equal(code, 0, stdout)
     assert.ok((JSON.parse(stdout) as { check: string }[]).some((finding) => finding.check === 'ONNX Runtime'))
+  })
+
+  it('init has the columns of the file itself, of one input and of several, and is served as it is written', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('one/model.onnx', addingModel(1))
+    assert.equal((await slipway(['init', join(folder.path, 'one')])).code, 0)
+    const one = await readFile(join(folder.path, 'one/slipway.yaml'), 'utf8')
+    for (let column = 1; column <= 4; column++) assert.ok(one.includes(`#   - { name: column_${column}, type: number }`), one)
+    // With the comment marks taken away it is a package that takes such rows.
+    await folder.write(
+      'one/slipway.yaml',
+      one.replace(/^# features:\n(?:#   - .*\n)+/m, (block) => block.replaceAll(/^# /gm, '')),
+    )
+    const row = '{"column_1": 1, "column_2": 2, "column_3": 3, "column_4": 4}'
+    assert.equal((await slipway(['predict', join(folder.path, 'one')], row)).code, 0)
+    await folder.write(
+      'several/model.onnx',
+      buildModel({
+        input: [value('age', 'FP32', ['batch', 1]), value('visits', 'INT64', ['batch', 1]), value('plan type', 'BYTES', ['batch', 1])],
+        output: [value('y', 'FP32', ['batch', 1]), value('plan', 'BYTES', ['batch', 1])],
+        node: [node('Identity', ['age'], ['y']), node('Identity', ['plan type'], ['plan']), node('Identity', ['visits'], ['unused'])],
+      }),
+    )
+    assert.equal((await slipway(['init', join(folder.path, 'several')])).code, 0)
+    const several = await readFile(join(folder.path, 'several/slipway.yaml'), 'utf8')
+    assert.match(
+      several,
+      /^features:\n {2}- \{ name: age, type: number \}\n {2}- \{ name: visits, type: integer \}\n {2}- \{ name: "plan type", type: string \}$/m,
+    )
+    const { code, stdout, stderr } = await slipway(
+      ['predict', join(folder.path, 'several')],
+      '{"age": 3.5, "visits": 2, "plan type": "pro"}',
+    )
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /3\.5/)
+    assert.match(stdout, /"pro"/)
   })
 
   it('demo shows answers, a switch and a stop under load, metrics, and the same from a control plane, and ends by itself', async () => {
