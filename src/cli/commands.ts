@@ -23,6 +23,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   endpoint: { summary: 'endpoints: show, compare, roll back', load: () => import('./endpoint/endpoint.ts') },
   top: { summary: 'what is asked of each version now, over all servers', load: () => import('./server/top.ts') },
   server: { summary: 'the servers that follow a control plane', load: () => import('./server/server.ts') },
+  admin: { summary: 'switch, load and unload models of a running server', load: () => import('./server/admin.ts') },
   promote: { summary: 'bring a version into another environment', load: () => import('./model/promote.ts') },
   experiment: { summary: 'find experiments', load: () => import('./run/experiment.ts') },
   run: { summary: 'find training runs', load: () => import('./run/run.ts') },

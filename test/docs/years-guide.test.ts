@@ -17,6 +17,7 @@ it('the guide to running a server for years works from its first command to its 
   // A command that never comes to its end must not outlive the test, nor the server an error half-way.
   const script = `set -eu\ntrap 'kill -9 \${SERVER:-} 2>/dev/null || true' EXIT\n${commands
     .replaceAll('127.0.0.1:8470', `127.0.0.1:${port}`)
+    .replaceAll(/^slipway admin .*$/gm, (line) => `${line} --url http://127.0.0.1:${port}`)
     .replace('slipway serve models', `slipway serve models --port ${port} --drain-pause 100ms`)}\necho the end`
   const file = await folder.write('guide.sh', script)
   await writeFile(file, script)

@@ -29,6 +29,18 @@ export function asksRegistry(command: Command, { changes = false }: { changes?: 
   return command
 }
 
+/** A next step in words that ask the same control plane: the command with the flags that say which one, and by which key. */
+export function sameContext(command: string, { url, context, environment, keyFile, ca }: ContextOptions): string {
+  const flags = { url, context, environment, 'key-file': keyFile, ca }
+  const given = Object.entries(flags).flatMap(([name, value]) => (value === undefined ? [] : [`--${name} ${shellWord(value)}`]))
+  return [command, ...given].join(' ')
+}
+
+/** A word as a shell takes it. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
+}
+
 export async function clientOf(options: RegistryOptions): Promise<RegistryClient> {
   if (!(OUTPUTS as readonly string[]).includes(options.output))
     throw new SlipwayError('SLW_USAGE', `--output ${options.output}: expected ${OUTPUTS.join(', ')}`)

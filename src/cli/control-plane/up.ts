@@ -171,12 +171,16 @@ function portOf(text: string, flag: string): number {
   throw new SlipwayError('SLW_USAGE', `${flag} ${text}: expected a port, 0 to 65535`)
 }
 
+/** Where commands look for a control plane when nobody says which. */
+const USUAL_URL = 'http://127.0.0.1:8480'
+
 function banner(url: string, server: string | undefined, data: string): string {
+  const push = `slipway model push PATH --name churn${server === undefined ? '' : ' --serve'}${url === USUAL_URL ? '' : ` --url ${url}`}`
   const lines = [
     `${style('bold', 'slipway')} is up: ${style('cyan', url)}  (everything lies in ${data})`,
     '',
     `  MLflow clients     export MLFLOW_TRACKING_URI=${url}`,
-    '  push a model       slipway model push PATH --name churn --serve',
+    `  push a model       ${push}`,
     "  or from Python     mlflow.onnx.log_model(model, name='model', registered_model_name='churn')",
     "                     MlflowClient().set_registered_model_alias('churn', 'champion', '1')",
   ]

@@ -3,17 +3,18 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { SlipwayError } from '../../core/errors.ts'
+import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import { readSigner, requireSameFiles, signModel, verifyBundle } from '../../security/model-signing.ts'
 import { ContentDigester } from '../../core/content-digest.ts'
 import { note, print, style } from '../output.ts'
-import { asksRegistry, change, clientOf, pairs, part, show, showList, versionName } from '../control-plane/registry-command.ts'
+import { asksRegistry, change, clientOf, pairs, part, sameContext, show, showList, versionName } from '../control-plane/registry-command.ts'
 import { localVersion, sha256Of, SIGNATURE_FILE } from './package-files.ts'
 import { push } from './push.ts'
 import { modelText, modelView, trashView, versionText, versionView } from './views.ts'
 import type { Command } from 'commander'
 import type { DiffAnswer, FileAnswer, ModelAnswer, SignatureAnswer, TrashAnswer, VersionAnswer } from '../../contract/registry-api.ts'
+import type { RegistryClient } from '../control-plane/client.ts'
 import type { RegistryOptions } from '../control-plane/registry-command.ts'
 
 export function define(command: Command): void {
@@ -307,11 +308,28 @@ async function pull(name: string, folder: string, options: RegistryOptions): Pro
 
 async function remove(name: string, options: RegistryOptions): Promise<void> {
   const client = await clientOf(options)
+  // Whoever deletes what an alias points to is told at once, and not when somebody asks for the alias.
+  const aliases = await aliasesTo(client, name)
   await change(options, client, { method: 'DELETE', path: pathOf(name) })
-  if (options.dryRun !== true)
-    note(
-      `${name} lies in the trash for 30 days; back with: slipway model restore ${name.includes('/') ? name : 'ID (see slipway model trash)'}`,
-    )
+  const [model = ''] = name.split('/')
+  for (const alias of aliases) note(`${model}@${alias} pointed to it, and ${options.dryRun === true ? 'would be' : 'is'} gone with it`)
+  if (options.dryRun === true) return
+  const back = name.includes('/') ? `slipway model restore ${name}` : 'slipway model restore ID'
+  note(`${name} lies in the trash for 30 days; back with: ${sameContext(back, options)}`)
+  if (!name.includes('/')) note(`its ID: ${sameContext('slipway model trash', options)}`)
+  for (const alias of aliases.filter(() => name.includes('/')))
+    note(`another version for the alias: ${sameContext(`slipway alias set ${model}@${alias} NUMBER`, options)}`)
+}
+
+/** Names of the aliases of a model, or of one version; none where there is no such thing, which the deletion tells. */
+async function aliasesTo(client: RegistryClient, name: string): Promise<string[]> {
+  try {
+    if (name.includes('/')) return [...(await client.ask<VersionAnswer>(pathOf(name))).aliases]
+    return Object.keys((await client.ask<ModelAnswer>(pathOf(name))).aliases)
+  } catch (error) {
+    if (isSlipwayError(error) && ['SLW_NOT_FOUND', 'SLW_FORBIDDEN'].includes(error.code)) return []
+    throw error
+  }
 }
 
 async function restore(name: string, options: RegistryOptions): Promise<void> {

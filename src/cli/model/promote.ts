@@ -1,4 +1,4 @@
-import { asksRegistry, change, clientOf, part, show } from '../control-plane/registry-command.ts'
+import { asksRegistry, change, clientOf, part, sameContext, show } from '../control-plane/registry-command.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { note, style } from '../output.ts'
 import type { Command } from 'commander'
@@ -58,5 +58,5 @@ async function promote(name: string, options: PromoteOptions): Promise<void> {
   if (promoted === undefined) return
   show(promoted, promotedView, options)
   if (options.output === 'table' && target !== undefined)
-    note(`\nNext: ${style('bold', `slipway endpoint list --environment ${options.to}`)}`)
+    note(`\nNext: ${style('bold', sameContext('slipway endpoint list', { ...options, environment: options.to }))}`)
 }

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import { note, print, style } from '../output.ts'
-import { clientOf, pairs, part, show } from '../control-plane/registry-command.ts'
+import { clientOf, pairs, part, sameContext, show } from '../control-plane/registry-command.ts'
 import { contentIdOf, localVersion } from './package-files.ts'
 import { versionText, versionView } from './views.ts'
 import { waitUntilServed } from './wait.ts'
@@ -71,8 +71,13 @@ export async function push(path: string, options: PushOptions): Promise<void> {
   const now = await client.ask<VersionAnswer>(`/models/${part(name)}/versions/${version.version}`)
   show(now, versionView, options, versionText(now))
   if (options.serve === true) await waitUntilServed(client, { model: name, version: version.version }, options.wait)
-  else if (options.output === 'table' && now.aliases.length === 0)
-    note(`\nNext: ${style('bold', `slipway alias set ${name}@champion ${version.version}`)}`)
+  else if (options.output === 'table' && now.aliases.length === 0) note(`\n${nextStep(now, options)}`)
+}
+
+/** An alias that moves to what no server takes serves nobody: what keeps it from being served comes first. */
+function nextStep({ model, version, servable, servableReason = '' }: VersionAnswer, options: PushOptions): string {
+  if (servable === 'yes') return `Next: ${style('bold', sameContext(`slipway alias set ${model}@champion ${version}`, options))}`
+  return `It is kept, and no server takes it as it is: ${servableReason}. Push it again once that is mended.`
 }
 
 function bodyOf(options: PushOptions, files: readonly (PackageFile & { contentId: string })[]): object {
