@@ -49,6 +49,12 @@ export const DesiredEndpoint = Type.Object(
     ),
     spec: Type.Object({ variants: Type.Array(VariantSpec, { minItems: 1 }) }, { additionalProperties: false }),
     routing: Routing,
+    wanted: Type.Optional(
+      Type.Array(Type.String(), {
+        description:
+          'Versions that are to be served, also those that cannot be: that others could not be loaded is of no interest any more. Default: those of the variants.',
+      }),
+    ),
   },
   { additionalProperties: false },
 )

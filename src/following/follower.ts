@@ -604,6 +604,7 @@ function desiredOf({ endpoint, held }: Present, latest: FollowedEndpoint | undef
       })),
     },
     routing: newer ? latest.routing : endpoint.routing,
+    wanted: (latest ?? endpoint).variants.map(({ version }) => String(version)),
   }
 }
 

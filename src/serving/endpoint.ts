@@ -71,6 +71,11 @@ export class Endpoint {
     this.#failures = [...this.#failures, ...failed.map((variant) => variant.status())].slice(-FAILURES_MAX)
   }
 
+  /** Forgets failures of versions that nobody wants any more. */
+  forgetFailuresBut(wanted: readonly string[]): void {
+    this.#failures = this.#failures.filter(({ version }) => wanted.includes(version))
+  }
+
   #forget(versions: readonly string[]): void {
     this.#failures = this.#failures.filter((failure) => !versions.includes(failure.version))
   }

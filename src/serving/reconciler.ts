@@ -215,6 +215,7 @@ export class Reconciler {
         )
     }
     const removed = [...rest.values()]
+    endpoint.forgetFailuresBut(desired.wanted ?? specs.map(({ version }) => version))
     return { endpoint, isNew: present === undefined, desired, kept, added, removed, failed: [], loadMs: 0, warmUpMs: 0 }
   }
 

@@ -97,6 +97,32 @@ describe('polling a folder of versions', () => {
     assert.equal((await health(server)).models[0]?.failures?.length, 0)
   })
 
+  it('what could not be loaded leaves health when nobody wants it any more: it is taken away, or a later version serves', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('m/1/model.onnx', addingModel(1))
+    await using server = await serve(folder)
+    const failed = async (): Promise<string[]> => ((await health(server)).models[0]?.failures ?? []).map(({ version }) => version)
+    const look = async (): Promise<void> => {
+      await server.repository.rescan()
+      await server.repository.rescan()
+    }
+    await folder.write('m/2/model.onnx', 'garbage')
+    await look()
+    assert.deepEqual(await failed(), ['2'])
+    await look()
+    assert.deepEqual(await failed(), ['2'], 'it is wanted, and not there')
+    await rm(join(folder.path, 'm/2'), { recursive: true })
+    await look()
+    assert.deepEqual(await failed(), [])
+    await folder.write('m/3/model.onnx', 'garbage')
+    await look()
+    assert.deepEqual(await failed(), ['3'])
+    await folder.write('m/4/model.onnx', addingModel(4))
+    await look()
+    assert.equal(await added(server, 'm'), 4)
+    assert.deepEqual(await failed(), [])
+  })
+
   it('a version that is removed gives its place to the highest that is left; an emptied folder changes nothing', async () => {
     await using folder = await temporaryFolder()
     await folder.write('m/1/model.onnx', addingModel(1))

@@ -118,7 +118,8 @@ export class Repository {
       const newest = variants.at(-1)
       if (newest === undefined) continue
       const routing = everythingTo(newest.name, name)
-      documents.push({ apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name, generation: 1 }, spec: { variants }, routing })
+      const wanted = this.#wanted(name)
+      documents.push({ apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name, generation: 1 }, spec: { variants }, routing, wanted })
     }
     return documents
   }
@@ -135,6 +136,14 @@ export class Repository {
     if (pin === undefined) return specs
     if (this.#options.versions === 'latest') return [pin]
     return [...specs.filter((spec) => spec.version !== pin.version), pin]
+  }
+
+  /** Versions of a model that would be served if all could be loaded. */
+  #wanted(name: string): string[] {
+    const chosen = chooseVersions(this.#settled.get(name) ?? [], this.#options.versions, name, true).map(({ version }) => version)
+    const pin = this.#pins.get(name)
+    if (pin === undefined) return chosen
+    return this.#options.versions === 'latest' ? [pin.version] : [...chosen, pin.version]
   }
 
   #names(): Set<string> {
