@@ -1,23 +1,37 @@
 import { sql } from 'kysely'
+import { freeBytes } from '../core/disk-space.ts'
+import { formatBytes } from '../core/units.ts'
 import { slipwayVersion } from '../core/version.ts'
 import type { FastifyPluginAsync } from 'fastify'
+import type { KeptFolder } from '../core/disk-space.ts'
 import type { Ground } from '../ledger/scope.ts'
 import type { Transfers } from './mlflow/part-routes.ts'
 
 /** The supported version of MLflow's API, for which clients ask at `/version`. */
 const MLFLOW_VERSION = '3.18.0'
 
+/** Less than this, and a folder counts as full: a commit of the database and its log need some of it at once. */
+const FULL_BYTES = 16 * 1024 * 1024
+
 export interface StatusServices {
   readonly ground: Ground
+  readonly keptFolders: readonly KeptFolder[]
   readonly transfers: Transfers
 }
 
 /** Routes open to everybody: health and version. */
-export function statusRoutes({ ground, transfers: { direct, publicUrl } }: StatusServices): FastifyPluginAsync {
+export function statusRoutes({ ground, keptFolders, transfers: { direct, publicUrl } }: StatusServices): FastifyPluginAsync {
   return async (app) => {
     app.get('/health', async (request, reply) => {
       await sql`select 1`.execute(ground.database.read)
-      if (request.headers.accept?.includes('application/json') !== true) return reply.type('text/plain').send('OK')
+      const reason = await whyFull(keptFolders)
+      const wantsJson = request.headers.accept?.includes('application/json') === true
+      if (reason !== undefined) {
+        // Whatever can be read still is; whoever writes elsewhere is better off there.
+        const full = { status: 'unavailable', version: slipwayVersion(), reason }
+        return wantsJson ? reply.code(503).send(full) : reply.code(503).type('text/plain').send(reason)
+      }
+      if (!wantsJson) return reply.type('text/plain').send('OK')
       return { status: 'ok', version: slipwayVersion() }
     })
     app.get('/version', (_request, reply) => reply.type('text/plain').send(MLFLOW_VERSION))
@@ -41,4 +55,13 @@ export function statusRoutes({ ground, transfers: { direct, publicUrl } }: Statu
         ),
     )
   }
+}
+
+/** The folder that is full, in words; undefined where there is room in all. */
+async function whyFull(folders: readonly KeptFolder[]): Promise<string | undefined> {
+  for (const { what, folder } of folders) {
+    const free = await freeBytes(folder)
+    if (free < FULL_BYTES) return `the disk of the ${what} (${folder}) is full: ${formatBytes(free)} are free, and nothing can be written`
+  }
+  return undefined
 }

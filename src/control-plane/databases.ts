@@ -1,7 +1,9 @@
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { WINDOWS_FILE_MIGRATIONS } from '../monitoring/migrations.ts'
 import { openDatabase } from '../storage/sql/open.ts'
 import { FIRST_MIGRATIONS } from './migrations/index.ts'
+import type { KeptFolder } from '../core/disk-space.ts'
 import type { MonitoringTables } from '../monitoring/tables.ts'
 import type { Database } from '../storage/sql/database.ts'
 import type { OpenOptions } from '../storage/sql/open.ts'
@@ -28,4 +30,14 @@ function windowsFile(database: string): string | undefined {
 /** URL of a control plane's object store. Default: a folder in the data folder. */
 export function objectsUrl(data: string, url: string | undefined): string {
   return url ?? `file:${join(data, 'objects')}`
+}
+
+/** Folders of this machine in which a database and an object store lie; none for what is kept elsewhere. */
+export function keptFolders(database: string, objects: string): KeptFolder[] {
+  const file = /^sqlite:(.*)$/s.exec(database)?.[1]
+  const folder = /^s3:/i.test(objects) ? undefined : objects.startsWith('file://') ? fileURLToPath(objects) : objects.replace(/^file:/, '')
+  return [
+    ...(file === undefined ? [] : [{ what: 'database', folder: dirname(resolve(file)) }]),
+    ...(folder === undefined ? [] : [{ what: 'objects', folder: resolve(folder) }]),
+  ]
 }

@@ -5,6 +5,7 @@ import type { V1Route } from '../api/v1/route.ts'
 import type { Logger } from '../core/log.ts'
 import type { EventKind } from '../ledger/events.ts'
 import type { Ground, Write } from '../ledger/scope.ts'
+import type { KeptFolder } from '../core/disk-space.ts'
 import type { ObjectStore } from '../storage/objects/object-store.ts'
 import type { Database } from '../storage/sql/database.ts'
 import type { Kept, StoredObject } from '../storage/backup/write-backup.ts'
@@ -17,6 +18,8 @@ import type { Settings } from './settings.ts'
 export interface Foundation {
   readonly ground: Ground
   readonly objects: ObjectStore
+  /** Folders of this machine in which the database and the objects lie. */
+  readonly keptFolders: readonly KeptFolder[]
   readonly log: Logger
   readonly settings: Settings
   /** Name by which this process holds leases and work: never used twice. */

@@ -11,6 +11,7 @@ import { openObjectStore } from '../storage/objects/open.ts'
 import { Leases } from '../storage/sql/leases.ts'
 import { openDatabase } from '../storage/sql/open.ts'
 import { Worker } from '../storage/work/worker.ts'
+import { keptFolders } from './databases.ts'
 import { ROOMS } from './rooms.ts'
 import { resolveSettings } from './settings.ts'
 import { upkeepWork } from './upkeep.ts'
@@ -72,7 +73,18 @@ async function openFoundation(settings: Settings, opened: AsyncDisposableStack, 
   const holder = `${hostname()} ${process.pid} ${newId().slice(0, 8)}`
   // On SQLite no other process has the database: the leases of one that was killed are released at once.
   if (database.dialect === 'sqlite') await new Leases(database, holder).releaseAll()
-  return { ground: { database, clock: systemClock, newId }, objects, log, settings, holder, house: ROOMS, ending, opened }
+  const folders = keptFolders(settings.database, settings.objects)
+  return {
+    ground: { database, clock: systemClock, newId },
+    objects,
+    keptFolders: folders,
+    log,
+    settings,
+    holder,
+    house: ROOMS,
+    ending,
+    opened,
+  }
 }
 
 /** Starts the work in the background. */

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { freeBytes } from '../core/disk-space.ts'
 import { CHUNK_BYTES, chunkCount, contentId, treeDigest } from '../core/content-digest.ts'
 import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
@@ -432,16 +433,6 @@ function ancestorsOf(path: string, root: string): string[] {
   const folders: string[] = []
   for (let folder = dirname(path); folder.length >= root.length; folder = dirname(folder)) folders.push(folder)
   return folders
-}
-
-/** Infinity where the system does not report it. */
-async function freeBytes(folder: string): Promise<number> {
-  try {
-    const { bavail, bsize } = await statfs(folder)
-    return bavail * bsize
-  } catch {
-    return Infinity
-  }
 }
 
 async function exists(path: string): Promise<boolean> {
