@@ -12,6 +12,7 @@ import { openThread } from '../engine/thread.ts'
 import { tryFirst } from './first-load.ts'
 import { fingerprintOf } from '../model/fingerprint.ts'
 import { readPackage } from '../model/package.ts'
+import { ignoredTritonConfig } from '../model/triton-config.ts'
 import { fitAnswer } from '../signature/fit-answer.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { sampleOf } from '../signature/example.ts'
@@ -95,6 +96,8 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const { python } = model.file
   const serving = python === undefined ? resolved : requireSandbox(model, resolved, options.sandboxPython)
   const declared = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
+  const ignored = await ignoredTritonConfig(spec.path)
+  if (ignored !== undefined) options.log.warn({ ...options.subject }, ignored)
   const opening = new Opening(options, { model, serving, signature: declared, sample: sampleOf(declared), fingerprint })
   await faultPoint('load.read')
   await opening.tryFirst()

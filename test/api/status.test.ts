@@ -10,7 +10,8 @@ it('/health of a control plane is 503 with the reason where its disk is full, an
   assert.deepEqual(Object.keys((await (await fetch(`${plane.url}/health`, json)).json()) as object), ['status', 'version'])
   assert.equal(await (await fetch(`${plane.url}/health`)).text(), 'OK')
   const metrics = await (await fetch(`${plane.url}/metrics`)).text()
-  for (const what of ['database', 'objects']) assert.match(metrics, new RegExp(`^slipway_disk_free_bytes\\{what="${what}"\\} [1-9]\\d+$`, 'm'))
+  for (const what of ['database', 'objects'])
+    assert.match(metrics, new RegExp(`^slipway_disk_free_bytes\\{what="${what}"\\} [1-9]\\d+$`, 'm'))
   // A file system of the kernel has no room for anybody.
   await using app = fastify()
   await app.register(statusRoutes({ ...plane.plane.services, keptFolders: [{ what: 'objects', folder: '/proc/self' }] }))

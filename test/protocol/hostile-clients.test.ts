@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
+import { connect as connectHttp2, constants } from 'node:http2'
 import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { connect as connectTls } from 'node:tls'
@@ -255,4 +256,23 @@ it('a client that keeps its side open after a 408 holds no place in the queue by
   await until(() => heard.includes(' 408 '), 'it is told that it was too slow')
   await until(() => scheduler.reserved === 0, 'the place is free again')
   socket.destroy()
+})
+
+it('a client of HTTP/2, such as one of gRPC, is told in its own words that this port speaks HTTP/1.1', async () => {
+  await using server = await serveExamples(['churn'], { serving: { instances: 1 } })
+  const session = connectHttp2(server.url)
+  session.on('error', () => {})
+  const told = new Promise<[number, number, Buffer]>((resolve) => session.once('goaway', (...args) => resolve(args as never)))
+  const closed = new Promise((resolve) => session.once('close', resolve))
+  const request = session.request({
+    ':method': 'POST',
+    ':path': '/inference.GRPCInferenceService/ServerLive',
+    'content-type': 'application/grpc',
+  })
+  request.on('error', () => {})
+  const [code, , text] = await told
+  assert.equal(code, constants.NGHTTP2_HTTP_1_1_REQUIRED)
+  assert.match(text.toString(), /^this port speaks HTTP\/1\.1, and gRPC is not offered: ask POST \/v2\/models\/NAME\/infer/)
+  await closed
+  assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
 })

@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from 'node:https'
 import { chmod } from 'node:fs/promises'
 import { HostCheck, isLoopback } from '../../security/host-check.ts'
 import { HalfClosedClients } from './half-closed.ts'
+import { isHttp2, refuseHttp2 } from './http2-preface.ts'
 import { RouteTable } from './routes.ts'
 import { clearSocketPath, SOCKET_MODE } from './unix-socket.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -205,6 +206,10 @@ function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void {
   }
   // A client may keep its side open all the same; its request must not keep a place in a queue by that.
   setTimeout(() => socket.destroy(), LEAVE_MS).unref()
+  if (isHttp2((error as { rawPacket?: Uint8Array }).rawPacket)) {
+    refuseHttp2(socket)
+    return
+  }
   const [status, message] = SOCKET_ERRORS[error.code ?? ''] ?? ['400 Bad Request', 'the request is not valid HTTP']
   const body = JSON.stringify({ error: message })
   socket.end(
