@@ -68,6 +68,7 @@ export class LogOutput {
 export function reopenLog(output: LogOutput | undefined, log: Logger): void {
   try {
     output?.reopen()
+    log.info({}, 'log opened again')
   } catch (error) {
     log.error({}, `going on with the old log file: ${messageOf(error)}`)
   }

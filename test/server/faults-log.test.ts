@@ -81,6 +81,33 @@ it('a log that is moved away and begun anew by SIGHUP, under load, loses no line
   agent.destroy()
 })
 
+it('the log says when the server started, when the log was opened again, and how it ended', async () => {
+  await using folder = await temporaryFolder()
+  await folder.write('m.onnx', addingModel(1))
+  const file = join(folder.path, 'server.log')
+  await using server = await serveInChild([join(folder.path, 'm.onnx'), '--log-file', file, '--drain-pause', '0ms'])
+  const told = async (): Promise<{ msg: string; [field: string]: unknown }[]> =>
+    (await readFile(file, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { msg: string })
+  server.signal('SIGHUP')
+  await until(async () => (await told()).some(({ msg }) => msg === 'log opened again'), 'the log says that it was opened again')
+  server.signal('SIGTERM')
+  assert.equal(await server.exit, 0)
+  const lines = await told()
+  const started = lines.find(({ msg }) => msg === 'server started')
+  assert.deepEqual([started?.['url'], started?.['pid'], started?.['failures']], [server.url, server.pid, 0])
+  assert.match(String(started?.['version']), /^\d+\.\d+\.\d+/)
+  assert.deepEqual(
+    lines.slice(-2).map(({ msg, signal, clean }) => [msg, signal ?? clean]),
+    [
+      ['server stops: what is in flight is finished', 'SIGTERM'],
+      ['server stopped', true],
+    ],
+  )
+})
+
 /** The requests that a log file has a whole line of, in its order. */
 async function requestIds(file: string): Promise<string[]> {
   const lines = (await readFile(file, 'utf8')).split('\n').slice(0, -1)

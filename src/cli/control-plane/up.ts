@@ -3,6 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Secrets } from '../../security/secrets/secrets.ts'
 import { SlipwayError } from '../../core/errors.ts'
+import { slipwayVersion } from '../../core/version.ts'
 import { ROLES } from '../../contract/roles.ts'
 import { LocalServer } from '../../control-plane/local-server.ts'
 import { startControlPlane } from '../../control-plane/start-control-plane.ts'
@@ -81,8 +82,8 @@ async function up(options: UpOptions): Promise<void> {
   const data = resolve(options.data)
   await mkdir(data, { recursive: true })
   const logger = openLogger(new LogOutput(undefined), process.stderr.isTTY ? 'warn' : 'info')
-  const { promise: stopped, resolve: stop } = Promise.withResolvers<void>()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop())
+  const { promise: stopped, resolve: stop } = Promise.withResolvers<NodeJS.Signals>()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop(signal))
   const secrets = new Secrets({ log: logger })
   const serverPort = portOf(options.serverPort, '--server-port')
   await using opened = new AsyncDisposableStack()
@@ -131,8 +132,10 @@ async function up(options: UpOptions): Promise<void> {
     await local.prepare()
     server = local
   }
+  logger.info({ url: plane.url, version: slipwayVersion(), node: process.version, pid: process.pid }, 'control plane started')
   print(banner(plane.url, options.server ? `http://127.0.0.1:${serverPort}` : undefined, data))
-  await stopped
+  const signal = await stopped
+  logger.info({ signal }, 'control plane stops: what was accepted is answered')
 }
 
 function tlsOf({ tlsCert: cert, tlsKey: key, tlsClientCa: clientCa }: UpOptions): ControlPlaneOptions['tls'] {

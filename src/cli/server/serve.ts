@@ -1,6 +1,7 @@
 import { flushCompileCache } from 'node:module'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { silentLogger } from '../../core/log.ts'
+import { slipwayVersion } from '../../core/version.ts'
 import { formatBytes, formatMs, parseDurationMs } from '../../core/units.ts'
 import { flagOf, readConfig, settings } from '../../server/config.ts'
 import { resolveServer } from '../../server/options.ts'
@@ -10,6 +11,7 @@ import { openRepository, startServer } from '../../server/start-server.ts'
 import { tuneV8 } from '../../server/tune-v8.ts'
 import { note, print, style } from '../output.ts'
 import type { Command } from 'commander'
+import type { Logger } from '../../core/log.ts'
 import type { ServerOptions } from '../../server/options.ts'
 import type { RunningServer, StartServerOptions } from '../../server/start-server.ts'
 
@@ -119,11 +121,15 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
   const stopped = listenForStop()
   const running = server.processes !== undefined && server.processes > 1 ? await startSeveral(start) : await startServer(start)
   hasStarted(running)
+  logger.info(
+    { url: running.url, version: slipwayVersion(), node: process.version, pid: process.pid, failures: running.failures.length },
+    'server started',
+  )
   for (const failure of running.failures) note(`warning: not served: ${failure.message}`)
   print(await banner(running))
   // Node writes the compile cache at exit; a process that is killed, as in a container, would leave none for the next start.
   flushCompileCache()
-  await stop(running, await stopped)
+  await stop(running, await stopped, logger)
 }
 
 /** Loads the cluster module only where it is needed. */
@@ -213,8 +219,9 @@ function listenForStop(): Promise<string> {
   return promise
 }
 
-async function stop(server: RunningServer, signal: string): Promise<void> {
+async function stop(server: RunningServer, signal: string, log: Logger): Promise<void> {
   const { pauseMs, graceMs } = server.config.shutdown
+  log.info({ signal, pauseMs, graceMs }, 'server stops: what is in flight is finished')
   // The pause is for orchestrators: at a terminal there is no load balancer.
   note(`${signal}: finishing what is in flight (pause ${formatMs(pauseMs)}, then at most ${formatMs(graceMs)}); again to end now`)
   const clean = await server.drain().catch((error: unknown) => {
@@ -222,6 +229,7 @@ async function stop(server: RunningServer, signal: string): Promise<void> {
     return false
   })
   if (!clean) note('warning: some requests did not finish in time')
+  log.info({ clean }, 'server stopped')
   await server.close()
   process.exit(clean ? 0 : 1)
 }
