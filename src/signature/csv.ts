@@ -1,5 +1,6 @@
 import { parse } from 'csv-parse/sync'
 import { messageOf, SlipwayError } from '../core/errors.ts'
+import { toJson } from '../tensor/json-writer.ts'
 import type { Signature } from './signature.ts'
 
 /** Bytes of CSV as text. @param charset as the content type names it. @throws SLW_UNSUPPORTED_MEDIA_TYPE; SLW_BAD_REQUEST for bytes that are none of it */
@@ -36,12 +37,7 @@ export function rowsFromCsv(text: string, signature: Signature): Record<string, 
   }
   const [header = [], ...lines] = records
   if (lines.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'CSV: expected a header line and at least one row')
-  const textual = new Set(
-    signature.features
-      ?.filter((feature) => feature.spec.type === 'category' || feature.spec.type === 'string')
-      .map((feature) => feature.spec.name),
-  )
-  if (signature.features === undefined) for (const input of signature.inputs) if (input.datatype === 'BYTES') textual.add(input.name)
+  const textual = textColumns(signature)
   const only = signature.features === undefined && signature.inputs.length === 1 ? signature.inputs[0] : undefined
   // One input of several columns, and no names of features: the row is the cells in their order.
   if (only !== undefined && !header.includes(only.name)) {
@@ -57,7 +53,14 @@ export function rowsFromCsv(text: string, signature: Signature): Record<string, 
   })
 }
 
-function cellValue(cell: string, textual: boolean): unknown {
+/** Names of the columns whose cells are text, whatever they look like. */
+export function textColumns({ features, inputs }: Signature): ReadonlySet<string> {
+  if (features === undefined) return new Set(inputs.filter(({ datatype }) => datatype === 'BYTES').map(({ name }) => name))
+  return new Set(features.filter(({ spec: { type } }) => type === 'category' || type === 'string').map(({ spec }) => spec.name))
+}
+
+/** A cell as the value that JSON would have: empty is null. @param textual whether it is text, whatever it looks like */
+export function cellValue(cell: string, textual: boolean): unknown {
   if (cell === '') return null
   if (textual) return cell
   if (cell === 'true' || cell === 'false') return cell === 'true'
@@ -68,4 +71,28 @@ function cellValue(cell: string, textual: boolean): unknown {
   if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(cell)) return cell
   const number = Number(cell)
   return Number.isInteger(number) && !Number.isSafeInteger(number) && /^[+-]?\d+$/.test(cell) ? BigInt(cell.replace('+', '')) : number
+}
+
+/**
+ * Answers as CSV (RFC 4180): a column for each key, in the order in which they come up; what lies deeper has its path (`probabilities.churn`),
+ * and lists are written as JSON.
+ */
+export function csvOf(answers: readonly Readonly<Record<string, unknown>>[]): string {
+  const rows = answers.map((answer) => new Map(cellsOf(answer)))
+  const header = [...new Set(rows.flatMap((row) => [...row.keys()]))]
+  const lines = [header, ...rows.map((row) => header.map((name) => row.get(name) ?? ''))]
+  return lines.map((cells) => `${cells.map(quoted).join(',')}\r\n`).join('')
+}
+
+function cellsOf(value: object, path = ''): [name: string, cell: string][] {
+  return Object.entries(value).flatMap(([key, inner]: [string, unknown]): [string, string][] => {
+    const name = path === '' ? key : `${path}.${key}`
+    if (inner === null || inner === undefined) return [[name, '']]
+    if (typeof inner === 'object' && !Array.isArray(inner)) return cellsOf(inner, name)
+    return [[name, typeof inner === 'object' ? toJson(inner) : String(inner)]]
+  })
+}
+
+function quoted(cell: string): string {
+  return /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell
 }

@@ -21,7 +21,7 @@ export interface PeopleRequest {
   readonly path: string
 }
 
-export const REQUEST_TYPES: readonly string[] = ['application/json', 'text/csv', 'image/png', 'image/jpeg', 'application/octet-stream']
+const REQUEST_TYPES = ['application/json', 'text/csv', 'image/png', 'image/jpeg', 'application/octet-stream', 'multipart/form-data']
 
 /**
  * Reads a request body in the friendly dialect:

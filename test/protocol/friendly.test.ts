@@ -52,6 +52,76 @@ describe('the friendly dialect', () => {
     assert.ok((body['predictions'] as unknown[]).length >= 10)
   })
 
+  it('takes forms: a file of CSV or JSON, pictures, or a field for each feature', async () => {
+    const form = (parts: Record<string, string | File | File[]>): FormData => {
+      const made = new FormData()
+      for (const [name, value] of Object.entries(parts)) for (const one of [value].flat()) made.append(name, one as string)
+      return made
+    }
+    const send = async (model: string, parts: Record<string, string | File | File[]>): Promise<[number, any]> => {
+      const response = await fetch(`${server.url}/models/${model}/predict`, { method: 'POST', body: form(parts) })
+      return [response.status, await response.json()]
+    }
+    const csv = await readFile(`${example('churn')}/customers.csv`)
+    const [, fromCsv] = await send('churn', { file: new File([csv], 'customers.csv') })
+    assert.deepEqual(fromCsv, (await post(`${server.url}/models/churn/predict`, csv, { 'content-type': 'text/csv' })).body)
+    const { body: alone } = await post(`${server.url}/models/churn/predict`, CUSTOMER)
+    assert.deepEqual(await send('churn', { file: new File([JSON.stringify(CUSTOMER)], 'one.json') }), [200, alone])
+    assert.deepEqual(await send('churn', { inputs: JSON.stringify([CUSTOMER]) }), [200, { predictions: [alone] }])
+    const fields = Object.fromEntries(Object.entries(CUSTOMER).map(([name, value]) => [name, String(value)]))
+    assert.deepEqual(await send('churn', fields), [200, alone])
+    const [three, seven] = await Promise.all(
+      [3, 7].map(async (digit) => new File([await readFile(`${example('digits')}/digit-${digit}.png`)], 'photo.png')),
+    )
+    assert.equal(String((await send('digits', { file: three! }))[1].prediction), '3')
+    const [, both] = await send('digits', { files: [three!, seven!] })
+    assert.deepEqual(
+      both.predictions.map(({ prediction }: { prediction: unknown }) => String(prediction)),
+      ['3', '7'],
+    )
+    for (const [model, parts, says] of [
+      ['churn', { file: new File([csv], 'customers.csv'), plan: 'pro' }, /there are files and the field "plan"/],
+      ['churn', { files: [new File([csv], 'a.csv'), new File([csv], 'b.csv')] }, /there are 2 files: send one/],
+      ['churn', { ...fields, plan: 'gold' }, /plan.*"gold" is not one of/],
+      ['digits', { pixels: '1' }, /the model takes pictures: send one as a file/],
+      ['digits', { file: new File(['no picture'], 'photo.png') }, /file/],
+    ] as const) {
+      const [status, { error }] = await send(model, parts as never)
+      assert.equal(status, 400, error)
+      assert.match(error, says)
+    }
+    const broken = await post(`${server.url}/models/churn/predict`, 'no parts', { 'content-type': 'multipart/form-data; boundary=x' })
+    assert.deepEqual([broken.status, broken.body['code']], [400, 'SLW_BAD_REQUEST'])
+    assert.equal((await post(`${server.url}/models/churn/predict`, 'x', { 'content-type': 'multipart/form-data' })).status, 400)
+  })
+
+  it('answers as CSV to whoever asks for it, and with errors as JSON', async () => {
+    const ask = async (accept: string, body: unknown): Promise<{ status: number; type: string; text: string }> => {
+      const headers = { 'content-type': 'application/json', accept }
+      const response = await fetch(`${server.url}/models/churn/predict`, { method: 'POST', headers, body: JSON.stringify(body) })
+      return { status: response.status, type: response.headers.get('content-type') ?? '', text: await response.text() }
+    }
+    const { text, type } = await ask('text/csv', [CUSTOMER, CUSTOMER])
+    assert.match(type, /^text\/csv/)
+    const [header, first, second, end, ...more] = text.split('\r\n')
+    assert.equal(header, 'prediction,confidence,probabilities.stays,probabilities.churn')
+    assert.match(first!, /^(?:churn|stays),0\.\d+,0\.\d+,0\.\d+$/)
+    assert.deepEqual([second, end, more.length], [first, '', 0])
+    assert.equal((await ask('text/csv', CUSTOMER)).text, `${header}\r\n${first}\r\n`)
+    for (const accept of ['application/json', '*/*', 'text/csv;q=0.5, application/json', 'text/csv;q=0'])
+      assert.match((await ask(accept, CUSTOMER)).type, /json/)
+    assert.match((await ask('application/json;q=0.5, text/csv', CUSTOMER)).type, /csv/)
+    const wrong = await ask('text/csv', { ...CUSTOMER, plan: 'gold' })
+    assert.deepEqual([wrong.status, /json/.test(wrong.type)], [400, true])
+    // Lists are JSON, and what has a comma in it is quoted.
+    const ranking = await fetch(`${server.url}/models/recommend/predict`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/csv' },
+      body: '{"user": 3, "items": [1, 2]}',
+    })
+    assert.match(await ranking.text(), /^prediction\r\n"\[\{""item"":\d,""score"":[\d.e-]+\},.*\]"\r\n$/)
+  })
+
   it('takes a picture as the body, and pictures as base64', async () => {
     const png = await readFile(`${example('digits')}/digit-3.png`)
     const raw = await post(`${server.url}/models/digits/predict`, png, { 'content-type': 'image/png' })

@@ -18,13 +18,18 @@ function shellQuoted(text: string): string {
 /** Longest body shown. A longer one would fill a screen: the line then fetches its example from the server. */
 const BODY_SHOWN_MAX = 600
 
+/** Whether a body is short enough to be shown. */
+export function isShown(body: string): boolean {
+  return body.length <= BODY_SHOWN_MAX
+}
+
 /**
  * A line that works when pasted into a shell.
  * @param header one more header of each request, quoted for the shell
  */
 export function curlLine(url: string, endpoint: string, signature: Signature, header?: string): string {
   const curl = header === undefined ? 'curl -s' : `curl -s -H ${header}`
-  if (exampleBody(signature).length > BODY_SHOWN_MAX) {
+  if (!isShown(exampleBody(signature))) {
     return `${curl} ${url}/models/${endpoint}/example | ${curl} ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d @-`
   }
   return `${curl} ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d ${shellQuoted(exampleBody(signature))}`
@@ -32,9 +37,13 @@ export function curlLine(url: string, endpoint: string, signature: Signature, he
 
 /** A Python program with nothing but the standard library. */
 export function pythonSnippet(url: string, endpoint: string, signature: Signature): string {
+  const example = exampleBody(signature)
+  const body = isShown(example)
+    ? `json.dumps(json.loads(r'''${example}''')).encode()`
+    : `urllib.request.urlopen("${url}/models/${endpoint}/example").read()`
   return `import json, urllib.request
 
-body = json.dumps(json.loads(r'''${exampleBody(signature)}''')).encode()
+body = ${body}
 request = urllib.request.Request("${url}/models/${endpoint}/predict", body, {"content-type": "application/json"})
 print(json.load(urllib.request.urlopen(request)))
 `
@@ -42,10 +51,12 @@ print(json.load(urllib.request.urlopen(request)))
 
 /** TypeScript for Node and browsers. */
 export function typescriptSnippet(url: string, endpoint: string, signature: Signature): string {
+  const example = exampleBody(signature)
+  const body = isShown(example) ? `JSON.stringify(${example})` : `await (await fetch('${url}/models/${endpoint}/example')).text()`
   return `const response = await fetch('${url}/models/${endpoint}/predict', {
   method: 'POST',
   headers: { 'content-type': 'application/json' },
-  body: JSON.stringify(${exampleBody(signature)}),
+  body: ${body},
 })
 console.log(await response.json())
 `

@@ -3,7 +3,7 @@ import { DATATYPES, isFloat } from '../../tensor/datatype.ts'
 import { sampleOf } from '../../signature/example.ts'
 import { elementAt } from '../../tensor/tensor.ts'
 import { permits } from './access.ts'
-import { exampleBody, pythonSnippet, curlLine, typescriptSnippet } from './examples.ts'
+import { exampleBody, isShown, pythonSnippet, curlLine, typescriptSnippet } from './examples.ts'
 import type { KeyHolder } from '../../security/api-keys.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { Feature, Signature } from '../../signature/signature.ts'
@@ -124,12 +124,21 @@ const predictionErrors = {
   504: errorResponse,
 }
 
+/** Pictures or one file of CSV or JSON as a part, or a field for each feature. */
+const form: Json = { 'multipart/form-data': { schema: { type: 'object' } } }
+
+/** An answer that comes as CSV to whoever asks for it by `Accept: text/csv`. */
+function asJsonOrCsv(schema: Json): Json {
+  const answered = ok(schema)
+  return { ...answered, content: { ...(answered['content'] as Json), 'text/csv': { schema: text } } }
+}
+
 function anyPredict(): Json {
   return {
     tags: ['predict'],
     summary: 'Predict with the only model, or the default one',
-    requestBody: { required: true, content: { 'application/json': { schema: {} }, 'text/csv': { schema: text } } },
-    responses: { 200: ok({ type: 'object' }), ...predictionErrors },
+    requestBody: { required: true, content: { 'application/json': { schema: {} }, 'text/csv': { schema: text }, ...form } },
+    responses: { 200: asJsonOrCsv({ type: 'object' }), ...predictionErrors },
   }
 }
 
@@ -156,7 +165,8 @@ function predictOperation(name: string, signature: Signature, description: strin
               { type: 'array', items: row },
             ],
           },
-          example: JSON.parse(exampleBody(signature)) as unknown,
+          // A long one would fill pages: the samples fetch it.
+          ...(isShown(exampleBody(signature)) && { example: JSON.parse(exampleBody(signature)) as unknown }),
         },
         ...(signature.image === undefined
           ? { 'text/csv': { schema: text } }
@@ -164,10 +174,11 @@ function predictOperation(name: string, signature: Signature, description: strin
               'image/png': { schema: { type: 'string', contentMediaType: 'image/png' } },
               'image/jpeg': { schema: { type: 'string', contentMediaType: 'image/jpeg' } },
             }),
+        ...form,
       },
     },
     responses: {
-      200: ok({
+      200: asJsonOrCsv({
         anyOf: [answer, { type: 'object', required: ['predictions'], properties: { predictions: { type: 'array', items: answer } } }],
       }),
       ...predictionErrors,

@@ -1,4 +1,6 @@
 import { SlipwayError } from '../../../core/errors.ts'
+import { csvOf } from '../../../signature/csv.ts'
+import { isForm, readForm } from '../../../signature/form.ts'
 import { prepareQuestion, readRequest } from '../../../signature/request.ts'
 import { imageRowShape } from '../../../signature/signature.ts'
 import { elementCount } from '../../../tensor/tensor.ts'
@@ -15,7 +17,7 @@ import type { Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } f
 /** The friendly dialect: people's rows in, answers out. */
 export const friendly: Dialect = {
   name: 'predict',
-  description: 'rows as JSON or CSV and pictures in, labels, numbers and rankings out',
+  description: 'rows as JSON, CSV or forms and pictures in, labels, numbers and rankings out, as JSON or CSV',
   error: ownError,
   routes,
 }
@@ -48,7 +50,8 @@ function predictConversation(request: Pick<Exchange, 'header'>, limits: RequestL
   let question: Question
   return {
     async prepare(body, { signature }) {
-      people = readRequest(body, request.header('content-type'), signature)
+      const type = request.header('content-type')
+      people = type !== undefined && isForm(type) ? await readForm(body, type, signature) : readRequest(body, type, signature)
       const count = people.pictures?.length ?? people.rows.length
       if (count > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${count} rows, limits.rows is ${limits.rows}`)
       const elements = count * elementsPerRow(signature)
@@ -59,13 +62,27 @@ function predictConversation(request: Pick<Exchange, 'header'>, limits: RequestL
     },
     answer({ subject, outputs }) {
       const answers = question.answer(outputs)
+      const csv = prefersCsv(request.header('accept'))
+      const json = (): string => (people.many ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]))
       return {
-        type: 'application/json',
-        body: people.many ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]),
+        type: csv ? 'text/csv; charset=utf-8; header=present' : 'application/json',
+        body: csv ? csvOf(answers) : json(),
         headers: { 'slipway-model': subject.endpoint, 'slipway-variant': subject.variant, 'slipway-version': subject.version },
       }
     },
   }
+}
+
+/** Whether a client asks for CSV rather than for JSON (RFC 9110, 12.5.1). Errors are JSON all the same. */
+function prefersCsv(accept: string | undefined): boolean {
+  if (accept === undefined || !accept.includes('csv')) return false
+  const ranges = accept.split(',').map((range) => {
+    const [type = '', ...parameters] = range.split(';').map((text) => text.trim().toLowerCase())
+    const weight = parameters.find((parameter) => parameter.startsWith('q='))
+    return { type, weight: weight === undefined ? 1 : Number(weight.slice('q='.length)) }
+  })
+  const weightOf = (type: string): number => ranges.find((range) => range.type === type)?.weight ?? 0
+  return weightOf('text/csv') > 0 && weightOf('text/csv') >= weightOf('application/json')
 }
 
 /** @throws SLW_BAD_REQUEST naming the models, when there are several and none is the default */

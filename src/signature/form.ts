@@ -1,0 +1,64 @@
+/** Requests as `multipart/form-data`, as pages and `curl -F` send them. */
+import { messageOf, SlipwayError } from '../core/errors.ts'
+import { cellValue, textColumns } from './csv.ts'
+import { readRequest, requestOf } from './request.ts'
+import type { PeopleRequest } from './request.ts'
+import type { Signature } from './signature.ts'
+
+const TYPE = 'multipart/form-data'
+
+/** Whether a content type is that of a form. */
+export function isForm(contentType: string | undefined): boolean {
+  return contentType !== undefined && contentType.slice(0, TYPE.length).toLowerCase() === TYPE
+}
+
+/**
+ * Reads a form: pictures as files, one file of CSV or JSON, or a row with a field for each feature. A field `inputs` holds JSON.
+ * @throws SLW_BAD_REQUEST for what is no form, or has files and fields that do not go together
+ */
+export async function readForm(body: Buffer, contentType: string, signature: Signature): Promise<PeopleRequest> {
+  const form = await parsed(body, contentType)
+  const files: (readonly [name: string, file: File])[] = []
+  const fields: (readonly [name: string, text: string])[] = []
+  for (const [name, value] of form) {
+    if (typeof value === 'string') fields.push([name, value])
+    else files.push([name, value])
+  }
+  const [field] = fields
+  if (files.length > 0 && field !== undefined) throw invalid(`there are files and the field "${field[0]}": send either files or fields`)
+  if (files.length > 0) return await fromFiles(files, signature)
+  if (field === undefined) throw invalid('it has no parts')
+  if (fields.length === 1 && field[0] === 'inputs')
+    return requestOf({ inputs: readRequest(Buffer.from(field[1]), undefined, signature).rows }, signature)
+  if (signature.image !== undefined) throw invalid('the model takes pictures: send one as a file, as curl -F file=@photo.jpg does')
+  const textual = textColumns(signature)
+  const row: Record<string, unknown> = Object.create(null)
+  for (const [name, text] of fields) {
+    if (name in row) throw invalid(`the field "${name}" is there twice`)
+    row[name] = cellValue(text, textual.has(name))
+  }
+  return requestOf(row, signature)
+}
+
+async function parsed(body: Buffer, contentType: string): Promise<FormData> {
+  try {
+    return await new Response(body as never, { headers: { 'content-type': contentType } }).formData()
+  } catch (error) {
+    throw invalid(messageOf(error))
+  }
+}
+
+async function fromFiles(files: readonly (readonly [name: string, file: File])[], signature: Signature): Promise<PeopleRequest> {
+  if (signature.image !== undefined) {
+    const pictures = await Promise.all(files.map(async ([path, file]) => ({ bytes: Buffer.from(await file.arrayBuffer()), path })))
+    return { rows: [], pictures, many: pictures.length > 1, path: 'files' }
+  }
+  const [[, file] = [], ...more] = files
+  if (file === undefined || more.length > 0) throw invalid(`there are ${files.length} files: send one of CSV or JSON`)
+  const type = /\.csv$/i.test(file.name) ? 'text/csv' : /\.json$/i.test(file.name) ? 'application/json' : file.type
+  return readRequest(Buffer.from(await file.arrayBuffer()), type === '' ? undefined : type, signature)
+}
+
+function invalid(what: string): SlipwayError {
+  return new SlipwayError('SLW_BAD_REQUEST', `multipart/form-data: ${what}`)
+}
