@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { parseCookie } from 'cookie'
 import { allowedActions, allows, modelsOf } from '../contract/roles.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { grantsOf } from '../access/keys.ts'
@@ -173,15 +174,9 @@ export function sessionCookieName(secure: boolean): string {
   return secure ? '__Host-slipway_session' : 'slipway_session'
 }
 
+/** The value of a cookie; undefined where it is missing or empty. */
 export function cookieOf(header: string | undefined, name: string): string | undefined {
-  if (header === undefined) return undefined
-  const cookies = new Map(
-    header.split(';').map((pair) => {
-      const at = pair.indexOf('=')
-      return [pair.slice(0, at).trim(), pair.slice(at + 1).trim()]
-    }),
-  )
-  const value = cookies.get(name)
+  const value = header === undefined ? undefined : parseCookie(header)[name]
   return value === '' ? undefined : value
 }
 

@@ -1,3 +1,4 @@
+import { stringifySetCookie } from 'cookie'
 import { SESSION_MS } from '../access/people.ts'
 import { LOGIN_MS } from '../access/sign-in.ts'
 import { DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
@@ -37,8 +38,8 @@ export function authRoutes(services: AuthServices): FastifyPluginAsync {
   const { people, access, keys } = services
   const { secure } = access
   const stateCookie = secure ? '__Host-slipway_login' : 'slipway_login'
-  const cookie = (name: string, value: string, maxAgeS: number): string =>
-    `${name}=${value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${maxAgeS}${secure ? '; Secure' : ''}`
+  const cookie = (name: string, value: string, maxAge: number): string =>
+    stringifySetCookie({ name, value, maxAge, path: '/', httpOnly: true, sameSite: 'lax', secure })
   const signIn = (): SignIn => {
     if (services.signIn !== undefined) return services.signIn
     throw new SlipwayError('SLW_NOT_IMPLEMENTED', 'nobody signs in here: start the control plane with --oidc-issuer, or use an API key')

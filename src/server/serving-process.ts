@@ -8,7 +8,6 @@ import { Metrics } from '../serving/observe/metrics.ts'
 import { Observations } from '../serving/observe/observations.ts'
 import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
-import { startTracing } from '../serving/observe/tracing/tracing.ts'
 import { adminRoutes } from '../protocol/http/admin.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
 import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
@@ -17,6 +16,8 @@ import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
 import { auditLog } from './audit-log.ts'
 import { listen } from './listen.ts'
+import type { TracingConfig } from '../serving/observe/tracing/options.ts'
+import type { Tracing, TracingSurroundings } from '../serving/observe/tracing/tracing.ts'
 import type { Logger } from '../core/log.ts'
 import type { Family } from '../serving/observe/exposition.ts'
 import type { ProcessCounts } from '../serving/observe/merge.ts'
@@ -72,7 +73,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
   const processMetrics = new ProcessMetrics()
   opened.defer(() => processMetrics.close())
   // Opened before the data plane that it observes, so that it is closed after it, and then sends what is left.
-  const tracing = opened.use(startTracing(config.tracing, { clock, log }))
+  const tracing = opened.use(await openTracing(config.tracing, { clock, log }))
   const traced = tracing === undefined ? [] : [tracing]
   const dataPlane = opened.use(
     new DataPlane({
@@ -172,4 +173,12 @@ async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerCon
   clearTimeout(timer)
   if (timedOut) http.abort()
   return !timedOut
+}
+
+/** Tracing is loaded only where it is configured: most servers start without its protocol. */
+async function openTracing(config: TracingConfig, surroundings: TracingSurroundings): Promise<Tracing | undefined> {
+  const { endpoint } = config
+  if (endpoint === undefined) return undefined
+  const { Tracing: Loaded } = await import('../serving/observe/tracing/tracing.ts')
+  return new Loaded({ ...config, endpoint }, surroundings)
 }

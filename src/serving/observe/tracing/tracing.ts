@@ -93,12 +93,6 @@ export class Tracing implements Observer, AsyncDisposable {
   }
 }
 
-/** Starts tracing; undefined where none is configured. */
-export function startTracing(config: TracingConfig, surroundings: TracingSurroundings): Tracing | undefined {
-  const { endpoint } = config
-  return endpoint === undefined ? undefined : new Tracing({ ...config, endpoint }, surroundings)
-}
-
 /** Removes user, password and query from a URL, as they may hold secrets. */
 function withoutSecrets(endpoint: string): string {
   const { origin, pathname } = new URL(endpoint)
