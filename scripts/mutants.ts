@@ -24,7 +24,13 @@ interface Room {
 const ROOMS: Readonly<Record<string, Room>> = {
   access: {
     files: ['src/contract/roles.ts', 'src/api/access.ts', 'src/api/enter.ts', 'src/access/keys.ts'],
-    tests: ['test/api/roles.test.ts', 'test/control-plane/keys.test.ts', 'test/access/sign-in.test.ts', 'test/access/refusals.test.ts'],
+    tests: [
+      'test/access/timing.test.ts',
+      'test/api/roles.test.ts',
+      'test/control-plane/keys.test.ts',
+      'test/access/sign-in.test.ts',
+      'test/access/refusals.test.ts',
+    ],
   },
   following: {
     files: ['src/following/follower.ts', 'src/following/kept-state.ts', 'src/following/credentials.ts'],
@@ -49,11 +55,22 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   guards: {
     files: ['src/models/policies.ts', 'src/models/servable.ts', 'src/models/dependents.ts', 'src/security/outside-address.ts'],
-    tests: ['test/models/gates.test.ts', 'test/models/models.test.ts'],
+    tests: [
+      'test/security/outside-address.test.ts',
+      'test/models/alias-rules.test.ts',
+      'test/models/gates.test.ts',
+      'test/models/models.test.ts',
+    ],
   },
   'alias rules': {
     files: ['src/models/aliases.ts', 'src/models/names.ts', 'src/delivery/alias-endpoints.ts'],
-    tests: ['test/models/models.test.ts', 'test/models/gates.test.ts', 'test/delivery/endpoints.test.ts'],
+    tests: [
+      'test/models/alias-rules.test.ts',
+      'test/delivery/alias-endpoints.test.ts',
+      'test/models/models.test.ts',
+      'test/models/gates.test.ts',
+      'test/delivery/endpoints.test.ts',
+    ],
   },
 }
 

@@ -188,7 +188,7 @@ export class Endpoints {
     const before = present === undefined ? undefined : await toEndpoint(write, present)
     const nextFollowAt = nextFollow(resolved.follow, at) ?? null
     const labels = JSON.stringify(sorted(declared.labels))
-    const managedBy = declared.managedBy === undefined ? (present?.managed_by ?? null) : JSON.stringify(declared.managedBy)
+    const managedBy = declared.managedBy === undefined ? keptManager(present) : JSON.stringify(declared.managedBy)
     const sameSpec = before !== undefined && isDeepStrictEqual(before.spec, declared.spec)
     if (present !== undefined && before !== undefined && sameSpec && present.labels === labels && present.managed_by === managedBy)
       return { change: 'unchanged', before, after: before }
@@ -583,4 +583,10 @@ function sorted(labels: Readonly<Record<string, string>>): Record<string, string
 
 function refuse(code: ErrorCode, issues: readonly Issue[]): void {
   if (issues.length > 0) throw new SlipwayError(code, issues.map(({ path, message }) => `${path}: ${message}`).join('; '), { issues })
+}
+
+/** Whoever declares what an alias looked after takes it over; any other manager stays. */
+function keptManager(present: Selectable<EndpointsRow> | undefined): string | null {
+  const managedBy = present?.managed_by ?? null
+  return managedBy !== null && (JSON.parse(managedBy) as ManagedBy).kind === 'slipway' ? null : managedBy
 }
