@@ -7,6 +7,9 @@
  */
 export function whyNoLocation(location: string): string | undefined {
   if (/^https?:/i.test(location)) return "the 'http' scheme is no store of files; name the store itself, such as s3://bucket/path"
+  const [, scheme] = /^(s?ftp|hdfs|viewfs):/i.exec(location) ?? []
+  if (scheme !== undefined)
+    return `the '${scheme.toLowerCase()}' scheme names a host that whoever reads the files would connect to; name a store such as s3://bucket/path`
   if (/^mlflow-artifacts:\/\/[^/]/i.test(location)) return 'it names another host, to which clients would send files and their token'
   if (
     location.includes('\0') ||

@@ -737,6 +737,57 @@ def copy_model_version(c):
     return [copied, again, predictions, missing, bad]
 
 
+def copies_of_what_lies_elsewhere(c):
+    """The place of the files is that of the original when the copy was made, whatever becomes of the original."""
+    model = c.client.create_registered_model(f"{PREFIX}-far").name
+    made = c.client.create_model_version(model, "s3://bucket/some/model")
+    copied = c.client.copy_model_version(f"models:/{model}/{made.version}", f"{PREFIX}-far-copy")
+    of_copy = c.client.copy_model_version(f"models:/{PREFIX}-far-copy/1", f"{PREFIX}-far-copies")
+    places = [
+        c.client.get_model_version_download_uri(name, version)
+        for name, version in ((model, made.version), (f"{PREFIX}-far-copy", copied.version), (f"{PREFIX}-far-copies", of_copy.version))
+    ]
+    c.client.rename_registered_model(model, f"{model}-renamed")
+    renamed = c.client.get_model_version_download_uri(f"{PREFIX}-far-copy", "1")
+    c.client.delete_registered_model(f"{model}-renamed")
+    deleted = c.client.get_model_version_download_uri(f"{PREFIX}-far-copy", "1")
+    left = c.client.get_model_version(f"{PREFIX}-far-copy", "1")
+    return [places, renamed, deleted, left.status]
+
+
+def versions_of_runs_whose_files_lie_elsewhere(c):
+    experiment = c.client.create_experiment(f"{PREFIX}-on a bucket", artifact_location="s3://bucket/experiment")
+    run = c.client.create_run(experiment, start_time=T0).info
+    name = c.client.create_registered_model(f"{PREFIX}-far run").name
+    made = c.client.create_model_version(name, f"{run.artifact_uri}/model", run.run_id)
+    place = c.client.get_model_version_download_uri(name, made.version)
+    c.client.delete_run(run.run_id)
+    return [
+        run.artifact_uri.replace(run.run_id, "RUN"),
+        place.replace(run.run_id, "RUN"),
+        c.client.get_model_version_download_uri(name, made.version).replace(run.run_id, "RUN"),
+        c.client.get_model_version(name, made.version).status,
+    ]
+
+
+def places_on_other_hosts(c):
+    name = c.client.create_registered_model(f"{PREFIX}-places").name
+    sources = (
+        "s3://bucket/..%2f..%2fx",
+        "s3://bucket/%2e%2e/x",
+        "s3://bucket/a%00b",
+        "mlflow-artifacts://other:5000/x",
+        "hdfs://host/x",
+        "ftp://host/x",
+    )
+    return [refused(c.client.create_model_version, name, source) for source in sources]
+
+
+def experiments_on_other_hosts(c):
+    locations = ("http://other:5000/api/2.0/mlflow-artifacts/artifacts/x", "mlflow-artifacts://other:5000/x")
+    return [refused(c.client.create_experiment, f"{PREFIX}-at {index}", location) for index, location in enumerate(locations)]
+
+
 def what_happens_to_a_run_does_not_reach_its_version(c):
     c.client.delete_run(c.run_trains)
     version = c.client.get_model_version(c.name, "1")
@@ -1210,6 +1261,10 @@ STEPS = [
     register_again,
     download_uris,
     copy_model_version,
+    copies_of_what_lies_elsewhere,
+    versions_of_runs_whose_files_lie_elsewhere,
+    places_on_other_hosts,
+    experiments_on_other_hosts,
     what_happens_to_a_run_does_not_reach_its_version,
     create_registered_model,
     create_registered_model_refusals,
