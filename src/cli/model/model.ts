@@ -10,6 +10,7 @@ import { ContentDigester } from '../../core/content-digest.ts'
 import { note, print, style } from '../output.ts'
 import { asksRegistry, change, clientOf, pairs, part, sameContext, show, showList, versionName } from '../control-plane/registry-command.ts'
 import { localVersion, sha256Of, SIGNATURE_FILE } from './package-files.ts'
+import { fetchVersion } from './fetch.ts'
 import { push } from './push.ts'
 import { modelText, modelView, trashView, versionText, versionView } from './views.ts'
 import type { Command } from 'commander'
@@ -19,6 +20,11 @@ import type { RegistryOptions } from '../control-plane/registry-command.ts'
 
 export function define(command: Command): void {
   definePush(asksRegistry(command.command('push').description('send a model and register it as the next version'), { changes: true }))
+  defineFetch(
+    asksRegistry(command.command('fetch').description('copy files that lie on a bucket into the registry, as the next version'), {
+      changes: true,
+    }),
+  )
   asksRegistry(command.command('list').description('find models'))
     .option('--filter <text>', 'such as "name LIKE \'churn%\'"')
     .option('--limit <n>', 'how many', '100')
@@ -82,6 +88,10 @@ export function define(command: Command): void {
     { changes: true },
   ).action(restore)
   asksRegistry(command.command('trash').description('what was deleted and can be had back')).action(trash)
+  defineSignatures(command)
+}
+
+function defineSignatures(command: Command): void {
   command
     .command('sign')
     .description(`sign the files of a model (OpenSSF model signing), into ${SIGNATURE_FILE} beside them`)
@@ -127,6 +137,20 @@ function definePush(command: Command): void {
       '\nExamples:\n  slipway model push examples/churn --name churn\n  slipway model push model.onnx --name churn --metric auc=0.91 --serve',
     )
     .action(push)
+}
+
+function defineFetch(command: Command): void {
+  command
+    .argument('<version>', 'MODEL/NUMBER whose files lie on a bucket')
+    .option('--s3-endpoint <url>', 'of a server other than Amazon; or MLFLOW_S3_ENDPOINT_URL, AWS_ENDPOINT_URL_S3')
+    .option('--s3-region <name>', 'default: as AWS tools find it')
+    .option('--tag <key=value...>')
+    .option('--alias <alias>', 'set this alias to the new version')
+    .option('--serve', 'set the alias champion to it, and wait until the local server answers with it')
+    .option('--allow-breaking', 'also where clients of what the alias points to would not be understood')
+    .option('--wait <duration>', 'how long to wait with --serve', '60s')
+    .addHelpText('after', '\nExample:\n  slipway model fetch churn/3 --alias champion')
+    .action(fetchVersion)
 }
 
 function defineUpdate(command: Command): void {

@@ -59,6 +59,12 @@ async function loadSdk(): Promise<{ sdk: S3Sdk; presigner: Presigner }> {
  * @throws SLW_DEPENDENCY_MISSING; SLW_CONFIG_INVALID where no region is known
  */
 export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
+  const { bucket, presigner } = await openBucket(options)
+  return new S3Store(bucket, presigner)
+}
+
+/** A client for a bucket; whoever opens it destroys the client. @throws as {@link openS3Store} */
+export async function openBucket(options: S3StoreOptions): Promise<{ bucket: S3Bucket; presigner: Presigner }> {
   const { bucket: name, endpoint, attempts = 5, idleTimeoutMs = 30_000 } = options
   const { sdk, presigner } = await loadSdk()
   const region = options.region ?? (endpoint === undefined ? undefined : 'us-east-1')
@@ -90,7 +96,7 @@ export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore>
     )
   }
   const prefix = (options.prefix ?? '').replaceAll(/^\/+|\/+$/g, '')
-  return new S3Store({ sdk, client, name, prefix: prefix === '' ? '' : `${prefix}/`, attempts }, presigner)
+  return { bucket: { sdk, client, name, prefix: prefix === '' ? '' : `${prefix}/`, attempts }, presigner }
 }
 
 class S3Store implements ObjectStore {
