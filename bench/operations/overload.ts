@@ -193,6 +193,14 @@ function figures(kind: 'queue' | 'goal', rounds: readonly Round[]): Figure[] {
     ),
     figure('p50', 'p50 of the admitted', (found) => found.p50Ms, { unit: ' ms', target: undefined, from: bound }),
     figure('p99', 'p99 of the admitted', (found) => found.p99Ms, { unit: ' ms', target: undefined, from: bound }),
+    figure(
+      'p99-against',
+      kind === 'queue'
+        ? 'the same against the time that a full queue takes at the goodput of the same round'
+        : `the same against the goal of ${GOAL_MS} ms`,
+      (found) => found.p99Ms / (kind === 'queue' ? (QUEUE_REQUESTS / found.goodput) * 1000 : GOAL_MS),
+      { unit: '', target: { bound: 'max', value: 1.5 }, from: bound },
+    ),
     figure('lateness', "p99 of the generator's own lateness, part of the above", (found) => found.lateMs, {
       unit: ' ms',
       target: undefined,
@@ -202,7 +210,7 @@ function figures(kind: 'queue' | 'goal', rounds: readonly Round[]): Figure[] {
 }
 
 function part(kind: 'queue' | 'goal'): Part {
-  const ids = ['goodput', 'goodput-beside', 'p50', 'p99', 'lateness'].map((id) => `ops.overload.${kind}.${id}`)
+  const ids = ['goodput', 'goodput-beside', 'p50', 'p99', 'p99-against', 'lateness'].map((id) => `ops.overload.${kind}.${id}`)
   return { ids, measure: (bench) => measure(bench, kind) }
 }
 

@@ -126,7 +126,10 @@ for (const { what, method, path, body, goalMs } of ASKED) {
     if (round >= 0) times.push(performance.now() - start)
   }
   const p95 = times.toSorted((a, b) => a - b)[Math.floor(ROUNDS * 0.95)]!
-  console.log(`${what.padEnd(44)} p50 ${median(times).toFixed(1).padStart(7)} ms  p95 ${p95.toFixed(1).padStart(7)} ms  goal ${goalMs} ms`)
+  const verdict = p95 <= goalMs ? 'ok' : 'missed'
+  console.log(
+    `${what.padEnd(44)} p50 ${median(times).toFixed(1).padStart(7)} ms  p95 ${p95.toFixed(1).padStart(7)} ms  goal for p95 ${goalMs} ms  ${verdict}`,
+  )
 }
 console.log(
   `memory of the control plane: ${Math.round(idleMb)} MB at first, ${Math.round(residentMb(plane.pid))} MB after ${(WARM_UP + ROUNDS) * ASKED.length} requests`,

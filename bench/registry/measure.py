@@ -22,6 +22,9 @@ CALLS = 15
 WARM_UP = 200
 FILE_MB = 100
 VERSIONS = 100
+# What a run has logged as its model.
+FILES = 10
+FILE_BYTES = 100_000
 
 
 class Side:
@@ -31,6 +34,7 @@ class Side:
         self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         if like is not None:
             self.experiment, self.run, self.model, self.step = like.experiment, like.run, like.model, 0
+            self.trained = like.trained
             return
         self.experiment = self.client.create_experiment(f"bench-{time.time_ns()}")
         self.run = self.client.create_run(self.experiment).info.run_id
@@ -39,6 +43,12 @@ class Side:
         for _ in range(VERSIONS):
             self.client.create_model_version(self.model, f"runs:/{self.run}/model", self.run)
         self.client.set_registered_model_alias(self.model, "champion", "1")
+        self.trained = self.client.create_run(self.experiment).info.run_id
+        with tempfile.TemporaryDirectory() as folder:
+            for index in range(FILES):
+                with open(os.path.join(folder, f"part{index}.bin"), "wb") as file:
+                    file.write(os.urandom(FILE_BYTES))
+            self.client.log_artifacts(self.trained, folder, "model")
         self.step = 0
 
     def log_batch(self):
@@ -52,6 +62,9 @@ class Side:
 
     def create_version(self):
         self.client.create_model_version(self.model, f"runs:/{self.run}/model", self.run)
+
+    def create_version_with_files(self):
+        self.client.create_model_version(self.model, f"runs:/{self.trained}/model", self.trained)
 
     def read_alias(self):
         self.client.get_model_version_by_alias(self.model, "champion")
@@ -73,7 +86,7 @@ def main(rounds, named):
     sides = []
     for name, uri in named:
         sides.append(Side(name, uri, sides[0] if name == "client alone" else None))
-    calls = ["log_metric", "create_version", "read_alias", "search_versions", "log_batch"]
+    calls = ["log_metric", "create_version", "create_version_with_files", "read_alias", "search_versions", "log_batch"]
     found = {side.name: {call: [] for call in calls} for side in sides}
     for call in calls:
         for side in sides:

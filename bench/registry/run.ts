@@ -17,7 +17,7 @@ helpFrom(import.meta.filename)
 
 type Found = Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>
 
-const CALLS = ['log_metric', 'create_version', 'read_alias', 'search_versions', 'log_batch'] as const
+const CALLS = ['log_metric', 'create_version', 'create_version_with_files', 'read_alias', 'search_versions', 'log_batch'] as const
 
 async function measure(rounds: number): Promise<Found> {
   const python = await pythonEnv('mlflow-3')
