@@ -21,8 +21,13 @@ export const MACHINE_TOOLS: readonly MachineTool[] = [
   { name: 'openssl', ask: ['version'], packages: ['openssl'] },
   { name: 'timeout', ask: ['--version'], packages: ['coreutils'] },
   { name: 'unshare', ask: ['--version'], packages: ['util-linux'] },
-  // The pinned releases of numpy, pandas and scikit-learn need it.
-  { name: 'python3', ask: ['--version'], atLeast: [3, 11], packages: ['python3', 'python3-venv'] },
+  // The pinned releases of numpy, pandas and scikit-learn need it. Debian packs what makes a virtual environment apart.
+  {
+    name: 'python3',
+    ask: ['-c', 'import ensurepip, sys, venv; print(sys.version)'],
+    atLeast: [3, 11],
+    packages: ['python3', 'python3-venv'],
+  },
   // A collector of traces and an S3 server are built from their modules.
   { name: 'go', ask: ['version'], atLeast: [1, 25], packages: ['golang-go'] },
 ]
@@ -31,15 +36,15 @@ export const MACHINE_TOOLS: readonly MachineTool[] = [
 export type Ask = (name: string, args: readonly string[]) => string | undefined
 
 function askMachine(name: string, args: readonly string[]): string | undefined {
-  const { error, stdout, stderr } = spawnSync(name, args, { encoding: 'utf8' })
-  return error === undefined ? stdout + stderr : undefined
+  const { status, stdout } = spawnSync(name, args, { encoding: 'utf8' })
+  return status === 0 ? stdout : undefined
 }
 
 /** Why a program will not do; undefined where it will. */
 function whyNot({ name, ask, atLeast }: MachineTool, askTool: Ask): string | undefined {
   const said = askTool(name, ask)
   const needed = atLeast === undefined ? name : `${name} ${atLeast.join('.')} or newer`
-  if (said === undefined) return `${needed}: it is not on the PATH`
+  if (said === undefined) return `${needed}: it is not on the PATH, or not whole`
   if (atLeast === undefined) return undefined
   const [, major, minor] = /(\d+)\.(\d+)/.exec(said) ?? []
   const [wantedMajor, wantedMinor] = atLeast

@@ -15,13 +15,13 @@ import { parseArgs } from 'node:util'
 import { parseSync, Visitor } from 'oxc-parser'
 import { globalSetup, globalTeardown } from '../test/global-setup.ts'
 
-interface Room {
+interface Subject {
   readonly files: readonly string[]
   readonly tests: readonly string[]
 }
 
 /** What is mutated, and the tests that are to notice. */
-const ROOMS: Readonly<Record<string, Room>> = {
+const SUBJECTS: Readonly<Record<string, Subject>> = {
   access: {
     files: ['src/contract/roles.ts', 'src/api/access.ts', 'src/api/enter.ts', 'src/access/keys.ts'],
     tests: [
@@ -210,7 +210,7 @@ async function mutantsIn(rooms: readonly string[], at: string | undefined): Prom
   const [onlyFile, onlyLine] = at?.split(':') ?? []
   const found: Found[] = []
   for (const room of rooms)
-    for (const file of ROOMS[room]!.files) {
+    for (const file of SUBJECTS[room]!.files) {
       if (onlyFile !== undefined && file !== onlyFile) continue
       const source = await readFile(join(ROOT, file), 'utf8')
       for (const mutant of mutantsOf(source))
@@ -233,7 +233,7 @@ function shown({ file, line, from, to }: Found): string {
 /** Tests of a room, in the order of their length: a short one kills most, and the rest need not run. */
 async function timeTests(copy: Copy, room: string): Promise<{ tests: string[]; limitMs: number }> {
   const times: { test: string; ms: number }[] = []
-  for (const test of ROOMS[room]!.tests) {
+  for (const test of SUBJECTS[room]!.tests) {
     const start = performance.now()
     if ((await copy.passes([test], 300_000)) !== true) throw new Error(`${test} fails without any mutant`)
     times.push({ test, ms: performance.now() - start })
@@ -262,6 +262,12 @@ async function outcomeOf(
   }
 }
 
+function countOf(name: string, text: string): number {
+  const count = Number(text)
+  if (Number.isInteger(count) && count > 0) return count
+  throw new Error(`--${name} ${text}: expected a whole number from 1`)
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -274,20 +280,22 @@ async function main(): Promise<void> {
       list: { type: 'boolean', default: false },
     },
   })
-  const rooms = values.room?.split(',') ?? Object.keys(ROOMS)
-  for (const room of rooms) if (!(room in ROOMS)) throw new Error(`there is no room "${room}": ${Object.keys(ROOMS).join(', ')}`)
+  const rooms = values.room?.split(',') ?? Object.keys(SUBJECTS)
+  for (const room of rooms) if (!(room in SUBJECTS)) throw new Error(`there is no room "${room}": ${Object.keys(SUBJECTS).join(', ')}`)
+  const [every, jobs] = [countOf('every', values.every), countOf('jobs', values.jobs)]
   // A sample of a large room is every N-th: the same ones each time.
-  const sampled = (await mutantsIn(rooms, values.at)).filter((_, index) => index % Number(values.every) === 0)
+  const sampled = (await mutantsIn(rooms, values.at)).filter((_, index) => index % every === 0)
   const before = values.again === undefined ? undefined : await survivorsOf(values.again)
   const waiting = before === undefined ? sampled : sampled.filter((mutant) => before.has(shown(mutant)))
   if (values.list) {
     for (const mutant of waiting) console.log(shown(mutant))
     return
   }
-  await globalSetup()
-  const copies = await Promise.all(Array.from({ length: Number(values.jobs) }, () => Copy.make()))
   const outcomes: (Found & { outcome: Outcome })[] = []
+  const copies: Copy[] = []
   try {
+    await globalSetup()
+    while (copies.length < jobs) copies.push(await Copy.make())
     const plans = new Map<string, { tests: string[]; limitMs: number }>()
     for (const room of new Set(waiting.map((mutant) => mutant.room))) plans.set(room, await timeTests(copies[0]!, room))
     const total = waiting.length

@@ -24,12 +24,14 @@ export function statusRoutes({ ground, keptFolders, transfers: { direct, publicU
   return async (app) => {
     app.get('/health', async (request, reply) => {
       await sql`select 1`.execute(ground.database.read)
-      const reason = await whyFull(keptFolders)
+      const full = await fullFolder(keptFolders)
       const wantsJson = request.headers.accept?.includes('application/json') === true
-      if (reason !== undefined) {
-        // Whatever can be read still is; whoever writes elsewhere is better off there.
-        const full = { status: 'unavailable', version: slipwayVersion(), reason }
-        return wantsJson ? reply.code(503).send(full) : reply.code(503).type('text/plain').send(reason)
+      if (full !== undefined) {
+        // Whatever can be read still is; whoever writes elsewhere is better off there. Where the folder lies is for the log.
+        request.log.error(full, 'a disk is full, and nothing can be written')
+        const reason = `the disk of the ${full.what} is full, and nothing can be written`
+        const unavailable = { status: 'unavailable', version: slipwayVersion(), reason }
+        return wantsJson ? reply.code(503).send(unavailable) : reply.code(503).type('text/plain').send(reason)
       }
       if (!wantsJson) return reply.type('text/plain').send('OK')
       return { status: 'ok', version: slipwayVersion() }
@@ -57,11 +59,11 @@ export function statusRoutes({ ground, keptFolders, transfers: { direct, publicU
   }
 }
 
-/** The folder that is full, in words; undefined where there is room in all. */
-async function whyFull(folders: readonly KeptFolder[]): Promise<string | undefined> {
-  for (const { what, folder } of folders) {
-    const free = await freeBytes(folder)
-    if (free < FULL_BYTES) return `the disk of the ${what} (${folder}) is full: ${formatBytes(free)} are free, and nothing can be written`
+/** The first folder without room, with what is free there; undefined where there is room in all. */
+async function fullFolder(folders: readonly KeptFolder[]): Promise<(KeptFolder & { readonly free: string }) | undefined> {
+  for (const kept of folders) {
+    const free = await freeBytes(kept.folder)
+    if (free < FULL_BYTES) return { ...kept, free: formatBytes(free) }
   }
   return undefined
 }

@@ -1,17 +1,20 @@
 import { loadModel } from '../library/load-model.ts'
+import { describeSignature } from '../signature/describe-signature.ts'
+import type { SignatureDocument } from '../contract/signature-document.ts'
 
 /** Limits of trying a model: a process of its own, with limited memory and run time. */
 const LIMITS = { isolation: 'process', instances: 1, memoryLimitMb: 4096, runTimeoutMs: 30_000 } as const
 
 /**
  * Loads a model in a process of its own, warms it and asks its golden examples, as a server would.
- * @returns the findings, in words
+ * @returns the findings, in words, and the signature that its answers have shown to hold
  * @throws as loadModel
  */
-export async function tryOut(folder: string): Promise<string> {
+export async function tryOut(folder: string): Promise<{ detail: string; signature: SignatureDocument }> {
   await using model = await loadModel(folder, { ...LIMITS, name: 'model' })
   const { probe } = model.details
   const golden = model.details.package.document.golden?.length ?? 0
   const batches = probe.batchable ? 'takes several rows at once' : 'takes one request at a time'
-  return `loads and runs, ${batches}${golden > 0 ? `, ${golden} golden examples answered as expected` : ''}`
+  const detail = `loads and runs, ${batches}${golden > 0 ? `, ${golden} golden examples answered as expected` : ''}`
+  return { detail, signature: describeSignature(model.signature) }
 }

@@ -12,6 +12,7 @@ import { contentCheck } from './content-check.ts'
 import { judgeByNames, runsCode } from './servable.ts'
 import { treeDigest } from '../core/content-digest.ts'
 import type { Inspection, ScanCheck } from '../contract/inspection.ts'
+import type { SignatureDocument } from '../contract/signature-document.ts'
 import type { PythonModel } from '../model/formats/mlmodel.ts'
 import type { Contents } from '../files/contents.ts'
 import type { Inspect } from './servable.ts'
@@ -23,10 +24,10 @@ export interface InspectorOptions {
   readonly folder: string
   /**
    * Loads the model and runs it, in an isolated process.
-   * @returns the findings, in words
+   * @returns the findings, in words, and the signature that its answers have shown to hold
    * @throws if the model cannot be loaded, or its answers differ from its golden examples
    */
-  readonly tryOut: (folder: string) => Promise<string>
+  readonly tryOut: (folder: string) => Promise<{ readonly detail: string; readonly signature: SignatureDocument }>
 }
 
 /** Number of inspections that are kept: those of the trees that were registered last. */
@@ -79,12 +80,17 @@ export class Inspector {
       scan.push({ check: 'model', passed: true, detail: summary })
       const examples = { rows: found.document.examples ?? [], golden: found.document.golden ?? [] }
       try {
-        scan.push({ check: 'run', passed: true, detail: await this.#options.tryOut(folder) })
+        const tried = await this.#options.tryOut(folder)
+        return {
+          servable: true,
+          signature: tried.signature,
+          examples,
+          scan: [...scan, { check: 'run', passed: true, detail: tried.detail }],
+        }
       } catch (error) {
         const reason = inWords(error, folder)
         return { servable: false, reason, signature, examples, scan: [...scan, { check: 'run', passed: false, detail: reason }] }
       }
-      return { servable: true, signature, examples, scan }
     } catch (error) {
       if (!isSlipwayError(error)) throw error
       const reason = inWords(error, folder)

@@ -30,7 +30,9 @@ export function runsCode(path: string, what: string): string {
 export function judgeByNames(files: readonly TreeFile[] | undefined): Inspection {
   const refuse = (reason: string): Inspection => ({ servable: false, reason, scan: [{ check: 'content', passed: false, detail: reason }] })
   if (files === undefined)
-    return refuse('its files are not with this registry, so that no server can take them from here; slipway model fetch copies them in')
+    return refuse(
+      'its files are not with this registry, so that no server can take them from here; slipway model fetch copies in what lies on s3://',
+    )
   if (files.length === 0) return refuse('it has no files')
   if (files.some(({ path }) => path.toLowerCase().endsWith('.onnx'))) return { servable: true, scan: [] }
   for (const { path } of files) {

@@ -77,6 +77,8 @@ export interface OpenModel extends AsyncDisposable {
   readonly shapesVary: boolean
   /** Bytes that the instances took when they were opened. */
   readonly memoryBytes: number
+  /** What people should know about the package, and could change in it. */
+  readonly remarks: readonly string[]
   readonly times: LoadTimes
 }
 
@@ -97,7 +99,6 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const serving = python === undefined ? resolved : requireSandbox(model, resolved, options.sandboxPython)
   const declared = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
   const ignored = await ignoredTritonConfig(spec.path)
-  if (ignored !== undefined) options.log.warn({ ...options.subject }, ignored)
   const opening = new Opening(options, { model, serving, signature: declared, sample: sampleOf(declared), fingerprint })
   await faultPoint('load.read')
   await opening.tryFirst()
@@ -122,7 +123,6 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   if (python !== undefined && !found.batchable) await requireAnswers(slots[0]!, opening)
   opening.warmUpMs += clock.monotonicMs() - probing
   const { signature, mended } = fitAnswer(declared, seen, spec.path)
-  if (mended !== undefined) options.log.warn({ ...options.subject }, mended)
   for (const slot of slots) slot.serve()
   const shapesVary = signature.inputs.some((input) => input.anyRank === true || input.shape.slice(signature.hasRows ? 1 : 0).includes(-1))
   const inline = await opening.openInline(found, shapesVary)
@@ -138,6 +138,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     inline,
     shapesVary,
     memoryBytes: slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), inline?.memoryBytes() ?? 0),
+    remarks: [ignored, mended].filter((remark) => remark !== undefined),
     times: { loadMs: clock.monotonicMs() - started - warmUpMs, warmUpMs },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }

@@ -215,7 +215,6 @@ export class Reconciler {
         )
     }
     const removed = [...rest.values()]
-    endpoint.forgetFailuresBut(desired.wanted ?? specs.map(({ version }) => version))
     return { endpoint, isNew: present === undefined, desired, kept, added, removed, failed: [], loadMs: 0, warmUpMs: 0 }
   }
 
@@ -266,6 +265,8 @@ export class Reconciler {
     const switches: Promise<SwitchReport>[] = []
     const removed: Promise<void>[] = []
     for (const step of steps) {
+      const { wanted, spec } = step.desired
+      if (!except.has(step.endpoint.name)) step.endpoint.forgetFailuresBut(wanted ?? spec.variants.map(({ version }) => version))
       if (except.has(step.endpoint.name)) put.push(this.#undo(step))
       else if (step.added.length > 0 || step.removed.length > 0) {
         const { promise, resolve, reject } = Promise.withResolvers<void>()

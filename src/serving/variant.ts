@@ -176,6 +176,8 @@ export class Variant {
       }),
     )
     const { serving, signature, probe, inline } = model
+    // A model that was unloaded and is loaded again has been spoken of.
+    if (this.#signature === undefined) for (const remark of model.remarks) log.warn({ ...this.subject }, remark)
     scheduler = new Scheduler({
       name: `${this.subject.endpoint}/${this.subject.variant}`,
       runners: model.slots,

@@ -34,10 +34,10 @@ export function fitAnswer(signature: Signature, runs: readonly Outputs[], source
       source,
       `labels: there are ${labels.length}, and output "${name}" has ${classes} ${classes === 1 ? 'column, which is the probability of the second of two' : 'columns'}: write one label for each class, in the order of the columns`,
     )
-  const values = scores.flatMap((tensor) => Array.from(toNumbers(tensor))).filter(Number.isFinite)
-  if (plan.activation !== 'none' || values.every((value) => value >= -ROUNDING && value <= 1 + ROUNDING))
-    return { signature, mended: undefined }
-  const [least, greatest] = [Math.min(...values), Math.max(...values)].map((value) => Number(value.toPrecision(3)))
+  if (plan.activation !== 'none') return { signature, mended: undefined }
+  const [low, high] = extentOf(scores)
+  if (low >= -ROUNDING && high <= 1 + ROUNDING) return { signature, mended: undefined }
+  const [least, greatest] = [low, high].map((value) => Number(value.toPrecision(3)))
   const activation = classes === 1 ? 'sigmoid' : 'softmax'
   const found = `output "${name}" has values such as ${least} and ${greatest}, which are no probabilities`
   if (plan.declared)
@@ -47,6 +47,21 @@ export function fitAnswer(signature: Signature, runs: readonly Outputs[], source
     signature: { ...signature, answer: plan.label === undefined ? { task: 'tensors' } : { ...plan, probabilities: undefined } },
     mended,
   }
+}
+
+/** The least and the greatest finite value; Infinity and -Infinity where there are none. */
+function extentOf(tensors: readonly Tensor[]): readonly [least: number, greatest: number] {
+  let [least, greatest] = [Infinity, -Infinity]
+  for (const tensor of tensors) {
+    const values = toNumbers(tensor)
+    for (let index = 0; index < values.length; index++) {
+      const value = values[index]!
+      if (!Number.isFinite(value)) continue
+      least = Math.min(least, value)
+      greatest = Math.max(greatest, value)
+    }
+  }
+  return [least, greatest]
 }
 
 /** Scores for each row; undefined where a run has no rows, or not as many scores for each. */

@@ -7,6 +7,9 @@ import type { Signature } from './signature.ts'
 
 const TYPE = 'multipart/form-data'
 
+/** Number of files and fields of a form: each costs far more than its bytes. */
+const PARTS_MAX = 10_000
+
 /** Whether a content type is that of a form. */
 export function isForm(contentType: string | undefined): boolean {
   return contentType !== undefined && contentType.slice(0, TYPE.length).toLowerCase() === TYPE
@@ -14,9 +17,10 @@ export function isForm(contentType: string | undefined): boolean {
 
 /**
  * Reads a form: pictures as files, one file of CSV or JSON, or a row with a field for each feature. A field `inputs` holds JSON.
- * @throws SLW_BAD_REQUEST for what is no form, or has files and fields that do not go together
+ * @throws SLW_BAD_REQUEST for what is no form, or has files and fields that do not go together; SLW_LIMIT_EXCEEDED
  */
 export async function readForm(body: Buffer, contentType: string, signature: Signature): Promise<PeopleRequest> {
+  requireFewParts(body, contentType)
   const form = await parsed(body, contentType)
   const files: (readonly [name: string, file: File])[] = []
   const fields: (readonly [name: string, text: string])[] = []
@@ -40,6 +44,16 @@ export async function readForm(body: Buffer, contentType: string, signature: Sig
   return requestOf(row, signature)
 }
 
+function requireFewParts(body: Buffer, contentType: string): void {
+  const [, quoted, plain] = /;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(contentType) ?? []
+  if (quoted === undefined && plain === undefined) return
+  const boundary = `--${quoted ?? plain}`
+  let parts = 0
+  for (let at = body.indexOf(boundary); at >= 0; at = body.indexOf(boundary, at + boundary.length))
+    // The last one ends the form.
+    if (++parts > PARTS_MAX + 1) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${TYPE}: it has more than ${PARTS_MAX} parts`)
+}
+
 async function parsed(body: Buffer, contentType: string): Promise<FormData> {
   try {
     return await new Response(body as never, { headers: { 'content-type': contentType } }).formData()
@@ -55,8 +69,14 @@ async function fromFiles(files: readonly (readonly [name: string, file: File])[]
   }
   const [[, file] = [], ...more] = files
   if (file === undefined || more.length > 0) throw invalid(`there are ${files.length} files: send one of CSV or JSON`)
-  const type = /\.csv$/i.test(file.name) ? 'text/csv' : /\.json$/i.test(file.name) ? 'application/json' : file.type
-  return readRequest(Buffer.from(await file.arrayBuffer()), type === '' ? undefined : type, signature)
+  return readRequest(Buffer.from(await file.arrayBuffer()), typeOf(file), signature)
+}
+
+/** The content type of a file: what was sent with it, unless that says nothing; then what its name says. */
+function typeOf({ name, type }: File): string | undefined {
+  if (type !== '' && type !== 'application/octet-stream') return type
+  if (/\.csv$/i.test(name)) return 'text/csv'
+  return /\.json$/i.test(name) ? 'application/json' : undefined
 }
 
 function invalid(what: string): SlipwayError {

@@ -268,7 +268,7 @@ function planClassification(spec: AnswerSpec, file: ModelFile, source: string): 
     throw invalid(source, 'answer: a classification needs an output with probabilities or labels')
   return {
     task: 'classification',
-    declared: spec.task !== undefined || spec.labels !== undefined || spec.probabilities !== undefined || spec.activation !== undefined,
+    declared: [spec.task, spec.labels, spec.probabilities, spec.activation, spec.threshold, spec.topK].some((said) => said !== undefined),
     probabilities,
     label,
     labels,

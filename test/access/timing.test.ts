@@ -7,7 +7,7 @@ import { planeInProcess } from '../api/in-plane.ts'
 
 /** Calls of each kind: a median of so many moves by a few hundredths on a machine with neighbours. */
 const CALLS = 4000
-const ALIKE = 1.2
+const ALIKE = 1.3
 
 function median(times: readonly number[]): number {
   return times.toSorted((a, b) => a - b)[times.length >> 1]!

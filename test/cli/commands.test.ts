@@ -163,7 +163,7 @@ describe('the command line', () => {
     let said = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()))
     const ended = once(child, 'close')
-    await until(() => said.includes('switch_model, while') || child.exitCode !== null, 'clients ask', 60_000)
+    await until(() => said.includes('Stopping, while') || child.exitCode !== null, 'clients ask', 60_000)
     await writeFile(trigger, '')
     assert.deepEqual(await ended, [1, null], said)
     assert.match(said, /[1-9]\d* requests failed, and none should/)

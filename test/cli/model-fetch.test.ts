@@ -25,18 +25,29 @@ it(
     await put('alone/adder.onnx', addingModel(4))
     await plane.ask('POST', '/models', { name: 'm' })
     const register = async (source: string): Promise<any> =>
-      (await plane.ask('POST', '/models/m/versions', { source, tags: { team: 'growth' } })).body
+      (
+        await plane.ask('POST', '/models/m/versions', {
+          source,
+          description: 'trained there',
+          tags: { team: 'growth' },
+          metrics: { auc: 0.9 },
+        })
+      ).body
     const far = await register('s3://objects/trained/model')
     assert.deepEqual([far.version, far.servable], [1, 'no'])
-    assert.match(far.servableReason, /slipway model fetch copies them in/)
+    assert.match(far.servableReason, /slipway model fetch copies in what lies on s3:/)
     const there = ['--url', plane.url, '--s3-endpoint', s3.endpoint]
+    const listed = await slipway(['model', 'fetch', 'm/1', ...there, '--dry-run'])
+    assert.match(listed.stdout, /^fetch {2}model\.onnx {2}.*B$/m)
+    assert.match(listed.stdout, /^register 3 files, .*B, as a version of m$/m)
+    assert.equal((await plane.ask('GET', '/models/m/versions/2')).status, 404)
     const fetched = await slipway(['model', 'fetch', 'm/1', ...there, '--alias', 'champion'])
     assert.equal(fetched.code, 0, fetched.stderr)
     assert.match(fetched.stderr, /fetched more\/é and #\.txt \(4 B\)/)
     const { body: version } = await plane.ask('GET', '/models/m/versions/2')
     assert.deepEqual(
-      [version.servable, version.aliases, version.tags, version.provenance.parentVersion],
-      ['yes', ['champion'], { team: 'growth' }, 'm/1'],
+      [version.servable, version.aliases, version.tags, version.provenance.parentVersion, version.description, version.metrics],
+      ['yes', ['champion'], { team: 'growth' }, 'm/1', 'trained there', { auc: 0.9 }],
     )
     const files = ((await plane.ask('GET', '/models/m/versions/2/files')).body.items as { path: string }[]).map(({ path }) => path)
     assert.deepEqual(files.toSorted(), ['model.onnx', 'more/é and #.txt', 'slipway.yaml'])

@@ -70,7 +70,7 @@ it(
     await mkdir(store)
     await using server = await serveInChild(
       ['--control-plane', plane.url, '--endpoint', 'adder', '--store', store, '--server-name', 'one'],
-      { STORE: store, SLIPWAY_FAIL_POINTS: `store.chunk:pause=3000@${trigger}` },
+      { STORE: store, SLIPWAY_FAIL_POINTS: `store.chunk:pause=10000@${trigger}` },
       full.through,
     )
     assert.equal(await added(server), 1)
@@ -79,7 +79,7 @@ it(
     await until(() => !existsSync(trigger), 'a part of the file has come')
     await full.fill(server.pid, store)
     const told = async (): Promise<string> => JSON.stringify((await plane.ask('GET', '/endpoints/adder')).body.status)
-    await until(() => /the local store \S+ cannot take adder\/2: /.test(server.said()), 'the download has run into it')
+    await until(() => /the local store \S+ cannot take adder\/2: /.test(server.said()), 'the download has run into it', 60_000)
     assert.match(server.said(), full.says)
     await until(
       async () => /local store \S+ (?:has no room for|cannot take) adder\/2/.test(await told()),

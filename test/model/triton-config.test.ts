@@ -18,6 +18,7 @@ instance_group [ { count: 2 kind: KIND_CPU } ]
 dynamic_batching { max_queue_delay_microseconds: 100 }
 parameters { key: "a { b: " value { string_value: "c" } }
 parameters { key: "d" value { string_value: "e" } }
+metric_tags { key: 'it is "{"' value: 'v' }
 cc_model_filenames { key: "k" value: "v" }
 `
 
@@ -33,7 +34,8 @@ it('lines of a config.pbtxt that are not acted on are named, with the place wher
       [8, 'instance_group'],
       [9, 'dynamic_batching'],
       [10, 'parameters'],
-      [12, 'cc_model_filenames'],
+      [12, 'metric_tags'],
+      [13, 'cc_model_filenames'],
     ],
   )
   assert.match(said ?? '', /adder\/config\.pbtxt is not acted on\. line 3, max_batch_size: "serving: \{ maxBatchSize: /)

@@ -156,9 +156,10 @@ eachRegistry('files are looked at once, and again when that is asked for', async
   await using objects = await openFileStore(join(folder.path, 'objects'))
   const contents = new Contents({ ...ground, objects })
   let tried = 0
-  const tryOut = async (): Promise<string> => {
+  const signature = { inputs: [], outputs: [] }
+  const tryOut = async () => {
     if (++tried === 1) throw new Error('no memory was left')
-    return 'loads and runs'
+    return { detail: 'loads and runs', signature }
   }
   const { inspect } = new Inspector({ contents, folder: join(folder.path, 'inspecting'), tryOut })
   const registry = new Registry(ground, inspect)
@@ -178,6 +179,7 @@ eachRegistry('files are looked at once, and again when that is asked for', async
   assert.equal(tried, 1)
   const passed = await registry.versions.inspectAgain(ANNA, 'first', '1')
   assert.deepEqual([passed.servable, passed.servableReason], [true, undefined])
+  assert.deepEqual(passed.signature, signature, 'it is what the answers have shown')
   assert.equal((await push('third')).servable, true)
   assert.equal(tried, 2)
 })

@@ -90,6 +90,13 @@ describe('the friendly dialect', () => {
       assert.equal(status, 400, error)
       assert.match(error, says)
     }
+    // What was sent with a file comes before its name, with the encoding that it tells.
+    const rows = (await readFile(`${example('churn')}/customers.csv`, 'utf8')).replace('pro', 'pr\u00F6')
+    const latin = new File([Buffer.from(rows, 'latin1')], 'rows.json', { type: 'text/csv; charset=iso-8859-1' })
+    assert.match((await send('churn', { file: latin }))[1].error, /"pr\u00F6" is not one of/)
+    const many = Buffer.from(`${'--x\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n'.repeat(10_001)}--x--\r\n`)
+    const tooMany = await post(`${server.url}/models/churn/predict`, many, { 'content-type': 'multipart/form-data; boundary=x' })
+    assert.deepEqual([tooMany.status, tooMany.body['code']], [400, 'SLW_LIMIT_EXCEEDED'])
     const broken = await post(`${server.url}/models/churn/predict`, 'no parts', { 'content-type': 'multipart/form-data; boundary=x' })
     assert.deepEqual([broken.status, broken.body['code']], [400, 'SLW_BAD_REQUEST'])
     assert.equal((await post(`${server.url}/models/churn/predict`, 'x', { 'content-type': 'multipart/form-data' })).status, 400)
@@ -108,7 +115,14 @@ describe('the friendly dialect', () => {
     assert.match(first!, /^(?:churn|stays),0\.\d+,0\.\d+,0\.\d+$/)
     assert.deepEqual([second, end, more.length], [first, '', 0])
     assert.equal((await ask('text/csv', CUSTOMER)).text, `${header}\r\n${first}\r\n`)
-    for (const accept of ['application/json', '*/*', 'text/csv;q=0.5, application/json', 'text/csv;q=0'])
+    for (const accept of [
+      'application/json',
+      '*/*',
+      'text/csv;q=0.5, application/json',
+      'text/csv;q=0',
+      'text/csv;q=0.5, */*',
+      'text/csv;q=0.5, application/*',
+    ])
       assert.match((await ask(accept, CUSTOMER)).type, /json/)
     assert.match((await ask('application/json;q=0.5, text/csv', CUSTOMER)).type, /csv/)
     const wrong = await ask('text/csv', { ...CUSTOMER, plan: 'gold' })

@@ -39,7 +39,7 @@ it('programs that are missing or too old are told all at once, with the command 
   assert.equal(
     said,
     `the tests need programs that are not here:
-  openssl: it is not on the PATH
+  openssl: it is not on the PATH, or not whole
   python3 3.11 or newer: this is 3.9
   go 1.25 or newer: this is 1.19
 on Debian (of a release that has these versions, or from its backports): apt-get install --no-install-recommends openssl python3 python3-venv golang-go`,

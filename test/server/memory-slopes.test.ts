@@ -135,7 +135,7 @@ describe('the memory of a server has no slope', { concurrency: 2, timeout: 300_0
     await using server = await serveTwo(folder, ['--isolation', 'process'], { SLIPWAY_FAIL_POINTS: `run:abort@${trigger}` })
     const options = { method: 'POST', headers: { 'content-type': 'application/json' }, body: QUESTION }
     // An instance that has ended is started again after a second, two, four: few rounds, each with many requests that it fails or refuses.
-    await noSlope(folder, server, { residentMb: 5, warmUp: 1, rounds: 3 }, async () => {
+    await noSlope(folder, server, { liveMb: 0.5, residentMb: 5, warmUp: 1, rounds: 3 }, async () => {
       await writeFile(trigger, '')
       const ask = async (): Promise<void> => void (await (await fetch(`${server.url}/v2/models/a/infer`, options)).arrayBuffer())
       await each(200, ask)

@@ -95,6 +95,7 @@ describe('at load', () => {
       assert.ok(Math.abs(Object.values(probabilities).reduce((sum, one) => sum + one, 0) - 1) < 1e-6)
     }
     await refusedWith({ classes: 1 }, 'answer: { labels: [no, yes] }', /write "activation: sigmoid"/)
+    await refusedWith({ classes: 2 }, 'answer: { task: classification, threshold: 0.7 }', /write "activation: softmax"/)
     assert.equal((await answerOf({ classes: 2 }, 'answer: { task: tensors }')).code, 0)
   })
 
@@ -127,6 +128,11 @@ describe('at load', () => {
     assert.match(mended.stdout, /"prediction":\s*"no"/)
     assert.doesNotMatch(mended.stdout, /probabilities|confidence/)
     assert.match((await answer('probabilities')).stdout, /"probabilities"/)
+    await folder.write('threshold/model.onnx', model('NONE'))
+    await folder.write('threshold/slipway.yaml', 'answer: { threshold: 0.9 }\n')
+    const refused = await slipway(['predict', join(folder.path, 'threshold')], '[1, 0]')
+    assert.equal(refused.code, 10, 'a threshold is for probabilities')
+    assert.match(refused.stderr, /are no probabilities: write "activation: softmax"/)
     await using server = await serveInChild([join(folder.path, 'scores.onnx')])
     assert.match(server.said(), /output \\?"scores.*are no probabilities; answers are the label alone/)
   })

@@ -46,13 +46,17 @@ export class Commands {
     const ended = once(child, 'close')
     const dispose = async (): Promise<void> => {
       child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS)
       await ended
+      clearTimeout(timer)
     }
     let said = ''
     const { promise, resolve, reject } = Promise.withResolvers<string>()
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => {
-        const [, url] = pattern.exec((said += chunk.toString())) ?? []
+        said += chunk.toString()
+        // Of a line that has not ended the address may be half.
+        const [, url] = pattern.exec(said.slice(0, said.lastIndexOf('\n') + 1)) ?? []
         if (url !== undefined) resolve(url)
       })
     const failed = (why: string): void => reject(new Error(`"slipway ${words.join(' ')}" ${why}: ${said}`))

@@ -144,7 +144,7 @@ async function stopUnderLoad(server: SlipwayServer): Promise<number> {
   print('')
   heading(`Stopping, while ${clients} clients ask`)
   const crowd = new Crowd(server, await (await fetch(`${server.url}/models/churn/example`)).text(), clients)
-  await pause(300)
+  await pause(500)
   const started = performance.now()
   const clean = server.drain()
   await pause(50)

@@ -1,14 +1,16 @@
+import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SlipwayError } from '../../core/errors.ts'
+import { freeBytes } from '../../core/disk-space.ts'
+import { ERRORS, SlipwayError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
-import { downloadTree } from '../../storage/objects/s3-tree.ts'
-import { note } from '../output.ts'
+import { S3Tree } from '../../storage/objects/s3-tree.ts'
+import { note, print } from '../output.ts'
 import { clientOf, part, versionName } from '../control-plane/registry-command.ts'
-import { push } from './push.ts'
+import { pushFiles } from './push.ts'
 import type { VersionAnswer } from '../../contract/registry-api.ts'
-import type { PushOptions } from './push.ts'
+import type { KeptFacts, PushOptions } from './push.ts'
 
 export interface FetchOptions extends PushOptions {
   readonly s3Endpoint?: string
@@ -20,9 +22,10 @@ export interface FetchOptions extends PushOptions {
  * reads the bucket, with its own credentials.
  */
 export async function fetchVersion(name: string, options: FetchOptions): Promise<void> {
-  const { model, version } = versionName(name)
+  const { model, version: number } = versionName(name)
   const client = await clientOf(options)
-  const { location, provenance, tags } = await client.ask<VersionAnswer>(`/models/${part(model)}/versions/${version}`)
+  const version = await client.ask<VersionAnswer>(`/models/${part(model)}/versions/${number}`)
+  const { location } = version
   if (location === undefined)
     throw new SlipwayError(
       'SLW_USAGE',
@@ -37,24 +40,57 @@ export async function fetchVersion(name: string, options: FetchOptions): Promise
   // The variables that clients of MLflow and AWS have for it.
   const { AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, MLFLOW_S3_ENDPOINT_URL } = process.env
   const endpoint = options.s3Endpoint ?? MLFLOW_S3_ENDPOINT_URL ?? AWS_ENDPOINT_URL_S3 ?? AWS_ENDPOINT_URL
-  const folder = await mkdtemp(join(tmpdir(), 'slipway-fetch-'))
-  try {
-    const files = await downloadTree(
-      { bucket, prefix, ...(endpoint !== undefined && { endpoint }), ...(options.s3Region !== undefined && { region: options.s3Region }) },
-      folder,
-      ({ path, size }) => note(`  fetched ${path} (${formatBytes(size)})`),
-    )
-    if (files.length === 0) throw new SlipwayError('SLW_NOT_FOUND', `nothing lies at ${location}`)
+  using tree = await S3Tree.open({
+    bucket,
+    prefix,
+    ...(endpoint !== undefined && { endpoint }),
+    ...(options.s3Region !== undefined && { region: options.s3Region }),
+  })
+  const files = await tree.files()
+  if (files.length === 0) throw new SlipwayError('SLW_NOT_FOUND', `nothing lies at ${location}`)
+  const sum = files.reduce((bytes, { size }) => bytes + size, 0)
+  if (options.dryRun === true) {
+    for (const { path, size } of files) print(`fetch  ${path}  ${formatBytes(size)}`)
+    print(`register ${files.length} files, ${formatBytes(sum)}, as a version of ${model}`)
+    return
+  }
+  await inFolder(sum, async (folder) => {
+    for (const file of files) {
+      await tree.download(file, folder)
+      note(`  fetched ${file.path} (${formatBytes(file.size)})`)
+    }
     const [only] = files
-    const kept = Object.entries(tags).map(([key, value]) => `${key}=${value}`)
-    await push(files.length === 1 && only !== undefined && only.path.endsWith('.onnx') ? join(folder, only.path) : folder, {
-      ...options,
-      name: model,
-      parent: name,
-      tag: [...kept, ...(options.tag ?? [])],
-      ...(provenance?.runId !== undefined && { run: provenance.runId }),
-    })
+    const path = files.length === 1 && only !== undefined && only.path.endsWith('.onnx') ? join(folder, only.path) : folder
+    await pushFiles(path, { ...options, name: model, parent: name }, restOf(version))
+  })
+}
+
+/** What the copy keeps of a version, beside its files. */
+function restOf({ description, tags, metrics, provenance }: VersionAnswer): KeptFacts {
+  const { runId, datasetVersion, codeCommit } = provenance
+  return { description, tags, metrics, provenance: { runId, datasetVersion, codeCommit } }
+}
+
+/** Does something in a folder that is gone afterwards, also where people interrupt it. @throws SLW_STORE_UNAVAILABLE where there is no room */
+async function inFolder(bytes: number, act: (folder: string) => Promise<void>): Promise<void> {
+  const free = await freeBytes(tmpdir())
+  if (free < bytes)
+    throw new SlipwayError(
+      'SLW_STORE_UNAVAILABLE',
+      `${tmpdir()} has ${formatBytes(free)} free, and the files have ${formatBytes(bytes)}: set TMPDIR to a folder with room`,
+    )
+  const folder = await mkdtemp(join(tmpdir(), 'slipway-fetch-'))
+  const interrupt = (): void => {
+    rmSync(folder, { recursive: true, force: true })
+    process.exit(ERRORS.SLW_CANCELLED.exit)
+  }
+  process.once('SIGINT', interrupt)
+  process.once('SIGTERM', interrupt)
+  try {
+    await act(folder)
   } finally {
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
     await rm(folder, { recursive: true, force: true })
   }
 }

@@ -28,14 +28,24 @@ export interface PushOptions extends RegistryOptions {
 
 const SERVED_ALIAS = 'champion'
 
+/** What a new version has besides its files; options say otherwise. */
+export interface KeptFacts extends Partial<Pick<VersionAnswer, 'tags' | 'metrics'>> {
+  readonly description?: string | undefined
+  readonly provenance?: Readonly<Record<string, string | undefined>>
+}
+
 /** Sends a model and registers it: only missing contents are sent, and the same files are the same version. */
 export async function push(path: string, options: PushOptions): Promise<void> {
+  await pushFiles(path, options, {})
+}
+
+export async function pushFiles(path: string, options: PushOptions, kept: KeptFacts): Promise<void> {
   const client = await clientOf(options)
   const local = await localVersion(path)
   const name = options.name ?? local.name
   const files = await Promise.all(local.files.map(async (file) => ({ ...file, contentId: await contentIdOf(file) })))
   const missing = await missingOf(client, files)
-  const body = bodyOf(options, files)
+  const body = bodyOf(options, files, kept)
   if (options.dryRun === true) {
     for (const { path: inside, size, contentId } of files)
       print(`${missing.has(contentId) ? 'send' : 'has '}  ${inside}  ${formatBytes(size)}`)
@@ -77,23 +87,33 @@ export async function push(path: string, options: PushOptions): Promise<void> {
 /** An alias that moves to what no server takes serves nobody: what keeps it from being served comes first. */
 function nextStep({ model, version, servable, servableReason = '' }: VersionAnswer, options: PushOptions): string {
   if (servable === 'yes') return `Next: ${style('bold', sameContext(`slipway alias set ${model}@champion ${version}`, options))}`
-  return `It is kept, and no server takes it as it is: ${servableReason}. Push it again once that is mended.`
+  const kept = `It is kept, and no server takes it as it is: ${servableReason}.`
+  // The policy of the model decides about what runs code when it is loaded; there is nothing to push again.
+  if (servableReason.includes('--sandbox yes'))
+    return `${kept}\nNext: ${style('bold', sameContext(`slipway model update ${model} --sandbox yes`, options))}`
+  return `${kept} Push it again once that is mended.`
 }
 
-function bodyOf(options: PushOptions, files: readonly (PackageFile & { contentId: string })[]): object {
-  const metrics = pairs(options.metric, '--metric')
-  const tags = pairs(options.tag, '--tag')
+function bodyOf(options: PushOptions, files: readonly (PackageFile & { contentId: string })[], kept: KeptFacts): object {
   const { run: runId, dataset: datasetVersion, commit: codeCommit, parent: parentVersion } = options
-  const provenance = Object.fromEntries(
-    Object.entries({ runId, datasetVersion, codeCommit, parentVersion }).filter(([, value]) => value !== undefined),
-  )
+  const measured = Object.entries(pairs(options.metric, '--metric') ?? {}).map(([key, text]) => [key, numberOf(key, text)] as const)
+  const description = options.description ?? kept.description
   return {
     files: files.map(({ path, contentId }) => ({ path, contentId })),
-    ...(options.description !== undefined && { description: options.description }),
-    ...(tags !== undefined && { tags }),
-    ...(metrics !== undefined && { metrics: Object.fromEntries(Object.entries(metrics).map(([key, text]) => [key, numberOf(key, text)])) }),
-    ...(Object.keys(provenance).length > 0 && { provenance }),
+    ...(description !== undefined && { description }),
+    ...filled('tags', { ...kept.tags, ...pairs(options.tag, '--tag') }),
+    ...filled('metrics', { ...kept.metrics, ...Object.fromEntries(measured) }),
+    ...filled('provenance', { ...kept.provenance, ...defined({ runId, datasetVersion, codeCommit, parentVersion }) }),
   }
+}
+
+function filled(name: string, facts: object): object {
+  const known = defined(facts)
+  return Object.keys(known).length === 0 ? {} : { [name]: known }
+}
+
+function defined(facts: object): object {
+  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined))
 }
 
 function numberOf(key: string, text: string): number {

@@ -115,13 +115,13 @@ async function switchTo(model: string, target: string, options: AdminOptions): P
 }
 
 async function load(model: string, options: AdminOptions): Promise<void> {
-  await ask(options, `/v2/repository/models/${encodeURIComponent(model)}/load`, {})
-  print(options.json === true ? '{}' : `${model} is loaded`)
+  const answer = await ask(options, `/v2/repository/models/${encodeURIComponent(model)}/load`, {})
+  print(options.json === true ? JSON.stringify(answer ?? {}) : `${model} is loaded`)
 }
 
 async function unload(model: string, options: AdminOptions): Promise<void> {
-  await ask(options, `/v2/repository/models/${encodeURIComponent(model)}/unload`, {})
-  print(options.json === true ? '{}' : `${model} is unloaded`)
+  const answer = await ask(options, `/v2/repository/models/${encodeURIComponent(model)}/unload`, {})
+  print(options.json === true ? JSON.stringify(answer ?? {}) : `${model} is unloaded`)
 }
 
 async function logLevel(level: string | undefined, options: AdminOptions): Promise<void> {

@@ -39,6 +39,11 @@ export async function askServer(url: string, { apiKey, method = 'GET', body, any
   try {
     response = await fetch(url, { method, headers: authorization(apiKey), ...(body !== undefined && { body }) })
   } catch (error) {
+    // `fetch` of Node waits five minutes for an answer.
+    if (codeOf(error) === 'UND_ERR_HEADERS_TIMEOUT')
+      throw new SlipwayError('SLW_UNREACHABLE', `${url} has not answered for 5 minutes; it may still do what it was asked for`, {
+        cause: error,
+      })
     throw new SlipwayError('SLW_UNREACHABLE', `${url} does not answer; is the server running?${reasonOf(error)}`, { cause: error })
   }
   if (response.status === 401 || response.status === 403)
@@ -52,8 +57,12 @@ export async function askServer(url: string, { apiKey, method = 'GET', body, any
 
 /** The error code of `fetch`, such as a certificate that is not trusted or an unknown name; empty where nothing listens. */
 function reasonOf(error: unknown): string {
-  const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code
+  const code = codeOf(error)
   return code === undefined || code === 'ECONNREFUSED' ? '' : ` (${code})`
+}
+
+function codeOf(error: unknown): string | undefined {
+  return ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code
 }
 
 /** Name of the only model of a server. @throws SLW_USAGE where the server has several, or none */

@@ -81,8 +81,12 @@ function prefersCsv(accept: string | undefined): boolean {
     const weight = parameters.find((parameter) => parameter.startsWith('q='))
     return { type, weight: weight === undefined ? 1 : Number(weight.slice('q='.length)) }
   })
-  const weightOf = (type: string): number => ranges.find((range) => range.type === type)?.weight ?? 0
-  return weightOf('text/csv') > 0 && weightOf('text/csv') >= weightOf('application/json')
+  // The closest range that a type is in decides, as "text/csv;q=0.5, */*" asks for anything rather than CSV.
+  const weightOf = (...closest: readonly string[]): number =>
+    closest.map((type) => ranges.find((range) => range.type === type)).find((range) => range !== undefined)?.weight ?? 0
+  const csv = weightOf('text/csv', 'text/*', '*/*')
+  const json = weightOf('application/json', 'application/*', '*/*')
+  return csv > 0 && (csv > json || (csv === json && ranges.some(({ type }) => type === 'text/csv')))
 }
 
 /** @throws SLW_BAD_REQUEST naming the models, when there are several and none is the default */

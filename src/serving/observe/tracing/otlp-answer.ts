@@ -1,5 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf'
-import { anyUnpack, durationMs } from '@bufbuild/protobuf/wkt'
+import { durationMs } from '@bufbuild/protobuf/wkt'
 import { RetryInfoSchema } from './generated/google/rpc/error_details_pb.js'
 import { StatusSchema } from './generated/google/rpc/status_pb.js'
 import { ExportTraceServiceResponseSchema } from './generated/opentelemetry/proto/collector/trace/v1/trace_service_pb.js'
@@ -14,8 +14,9 @@ export function readPartialSuccess(bytes: Uint8Array): { rejected: number; messa
 /** `google.rpc.Status`: the body of error answers, with a RetryInfo where the server says when to retry. */
 export function readStatus(bytes: Uint8Array): { message: string; retryAfterMs: number | undefined } {
   const status = readable(StatusSchema, bytes)
-  const delays = status?.details.map((any) => anyUnpack(any, RetryInfoSchema)?.retryDelay).filter((delay) => delay !== undefined) ?? []
-  return { message: status?.message ?? '', retryAfterMs: delays[0] === undefined ? undefined : durationMs(delays[0]) }
+  const detail = status?.details.find(({ typeUrl }) => typeUrl.endsWith(`/${RetryInfoSchema.typeName}`))
+  const delay = detail === undefined ? undefined : readable(RetryInfoSchema, detail.value)?.retryDelay
+  return { message: status?.message ?? '', retryAfterMs: delay === undefined ? undefined : durationMs(delay) }
 }
 
 /** Undefined for bytes that are no such message: a proxy's page, say. The HTTP or gRPC status beside it is enough. */
