@@ -152,6 +152,34 @@ describe('two signatures', () => {
     assert.deepEqual(compareSignatures(bare, bare), { compatibility: 'compatible', changes: [] })
   })
 
+  it('pictures, or shapes of any rank, that stay are no change', () => {
+    for (const same of [changed({ image: true }), changed(input({ shape: [], anyRank: true }))])
+      assert.deepEqual(compareSignatures(same, same), { compatibility: 'compatible', changes: [] })
+  })
+
+  it('a shape takes those of its own rank alone, and one of any rank is taken by its like', () => {
+    const shapes = [{ shape: [] }, { shape: [-1] }, { shape: [-1, -1] }, { shape: [], anyRank: true }]
+    const effects = (from: object): Compatibility[] =>
+      shapes.map((to) => compareSignatures(changed(input(from)), changed(input(to))).compatibility)
+    assert.deepEqual(shapes.map(effects), [
+      ['compatible', 'breaking', 'breaking', 'additive'],
+      ['breaking', 'compatible', 'breaking', 'additive'],
+      ['breaking', 'breaking', 'compatible', 'additive'],
+      ['breaking', 'breaking', 'breaking', 'compatible'],
+    ])
+  })
+
+  it('a limit that moves breaks in one direction alone', () => {
+    const limits = (minimum: number): SignatureDocument => changed(feature(0, { minimum, maximum: 100 }))
+    const [low, high] = [limits(0), limits(10)]
+    assert.deepEqual([compareSignatures(low, high).compatibility, compareSignatures(high, low).compatibility], ['breaking', 'additive'])
+    const from = compareSignatures(
+      changed(feature(0, { maximum: undefined })),
+      changed(feature(0, { minimum: undefined, maximum: undefined })),
+    )
+    assert.deepEqual([from.compatibility, from.changes.length], ['additive', 1])
+  })
+
   it('what is taken away breaks, what it was before adds: there and back is never compatible twice', () => {
     for (const [what, after, effect] of CASES) {
       if (effect !== 'additive') continue
