@@ -9,7 +9,7 @@ import { describe, it } from 'node:test'
 import { addingModel, QUESTION, WIDTH } from '../adding-models.ts'
 import { serveInChild } from '../child-server.ts'
 import { post, until } from '../fixtures.ts'
-import { medianSlope, reportingMemory, requireNoSlope } from '../memory-slope.ts'
+import { slopeOf, reportingMemory, requireNoSlope } from '../memory-slope.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { added, health } from './served.ts'
 import type { Socket } from 'node:net'
@@ -58,9 +58,15 @@ async function each(count: number, act: (index: number) => Promise<unknown>): Pr
 describe('a slope', () => {
   it('is that of what grows, whatever single values are, and none of what goes up and down', () => {
     const growing = Array.from({ length: 20 }, (_, index) => 100 + 3 * index + (index === 7 ? 500 : 0))
-    assert.equal(medianSlope(growing), 3)
+    assert.equal(slopeOf(growing).median, 3)
+    assert.ok(slopeOf(growing).atLeast > 2.5)
     const sawing = Array.from({ length: 20 }, (_, index) => 100 + (index % 4) * 10)
-    assert.ok(Math.abs(medianSlope(sawing)) < 1)
+    assert.ok(Math.abs(slopeOf(sawing).median) < 1)
+    // What goes up once and stays there, or wavers, cannot be told from nothing; a little more each time can.
+    const wavering = [42.2, 42.3, 42.5, 42.4, 42.2, 42.7, 42.4, 42.4, 43.3, 43.3, 42.4, 42.9]
+    assert.ok(slopeOf(wavering).atLeast < 0.05)
+    assert.ok(slopeOf(wavering.map((value, index) => value + 0.1 * index)).atLeast > 0.05)
+    assert.equal(slopeOf([1, 2, 3]).atLeast, 1)
   })
 
   it('of a server that keeps every body is found', async () => {

@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { openFileStore } from '../../src/storage/objects/file-store.ts'
 import { openS3Store } from '../../src/storage/objects/s3-store.ts'
+import { until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { objectStoreContract } from './object-store-contract.ts'
 import { startMoto, startS3Server } from './s3-server.ts'
@@ -61,12 +62,16 @@ describe('a folder', () => {
     await using folder = await temporaryFolder()
     const putting = startProgram(KILLED, [folder.path, 'stall'])
     const ended = once(putting, 'close')
-    putting.stdout.once('data', () => putting.kill('SIGKILL'))
+    await once(putting.stdout, 'data')
+    const temporary = join(folder.path, 'temporary')
+    let left = ''
+    await until(async () => {
+      ;[left = ''] = await readdir(temporary)
+      return left !== '' && (await stat(join(temporary, left))).size > 0
+    }, 'a part of the object is on the disk')
+    putting.kill('SIGKILL')
     await ended
     assert.equal(putting.signalCode, 'SIGKILL')
-    const temporary = join(folder.path, 'temporary')
-    const [left = ''] = await readdir(temporary)
-    assert.ok((await stat(join(temporary, left))).size > 0)
     {
       await using store = await openFileStore(folder.path)
       assert.equal(await store.head('half'), undefined)
