@@ -4,6 +4,7 @@ import { formatBytes } from '../core/units.ts'
 import { slipwayVersion } from '../core/version.ts'
 import type { FastifyPluginAsync } from 'fastify'
 import type { KeptFolder } from '../core/disk-space.ts'
+import type { Logger } from '../core/log.ts'
 import type { Ground } from '../ledger/scope.ts'
 import type { Transfers } from './mlflow/part-routes.ts'
 
@@ -16,11 +17,12 @@ const FULL_BYTES = 16 * 1024 * 1024
 export interface StatusServices {
   readonly ground: Ground
   readonly keptFolders: readonly KeptFolder[]
+  readonly log: Pick<Logger, 'error'>
   readonly transfers: Transfers
 }
 
 /** Routes open to everybody: health and version. */
-export function statusRoutes({ ground, keptFolders, transfers: { direct, publicUrl } }: StatusServices): FastifyPluginAsync {
+export function statusRoutes({ ground, keptFolders, log, transfers: { direct, publicUrl } }: StatusServices): FastifyPluginAsync {
   return async (app) => {
     app.get('/health', async (request, reply) => {
       await sql`select 1`.execute(ground.database.read)
@@ -28,7 +30,7 @@ export function statusRoutes({ ground, keptFolders, transfers: { direct, publicU
       const wantsJson = request.headers.accept?.includes('application/json') === true
       if (full !== undefined) {
         // Whatever can be read still is; whoever writes elsewhere is better off there. Where the folder lies is for the log.
-        request.log.error(full, 'a disk is full, and nothing can be written')
+        log.error({ ...full }, 'a disk is full, and nothing can be written')
         const reason = `the disk of the ${full.what} is full, and nothing can be written`
         const unavailable = { status: 'unavailable', version: slipwayVersion(), reason }
         return wantsJson ? reply.code(503).send(unavailable) : reply.code(503).type('text/plain').send(reason)

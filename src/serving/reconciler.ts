@@ -265,10 +265,13 @@ export class Reconciler {
     const switches: Promise<SwitchReport>[] = []
     const removed: Promise<void>[] = []
     for (const step of steps) {
+      if (except.has(step.endpoint.name)) {
+        put.push(this.#undo(step))
+        continue
+      }
       const { wanted, spec } = step.desired
-      if (!except.has(step.endpoint.name)) step.endpoint.forgetFailuresBut(wanted ?? spec.variants.map(({ version }) => version))
-      if (except.has(step.endpoint.name)) put.push(this.#undo(step))
-      else if (step.added.length > 0 || step.removed.length > 0) {
+      step.endpoint.forgetFailuresBut(wanted ?? spec.variants.map(({ version }) => version))
+      if (step.added.length > 0 || step.removed.length > 0) {
         const { promise, resolve, reject } = Promise.withResolvers<void>()
         put.push(promise)
         const report = this.#switch(step, resolve)

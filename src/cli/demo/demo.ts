@@ -10,7 +10,9 @@ import { showControlPlane } from './control-plane.ts'
 import { startServer } from '../../server/start-server.ts'
 import { tuneV8 } from '../../server/tune-v8.ts'
 import { note, print, style, table } from '../output.ts'
+import { switchTimes } from '../server/switch-answer.ts'
 import type { Command } from 'commander'
+import type { SwitchAnswer } from '../server/switch-answer.ts'
 import type { SlipwayServer } from '../../server/start-server.ts'
 
 export function define(command: Command): void {
@@ -120,22 +122,15 @@ async function changeUnderLoad(server: SlipwayServer, path: string): Promise<num
     headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
     body: JSON.stringify({ model: 'churn', model_path: path }),
   })
-  const { old, new: now, times } = (await response.json()) as SwitchAnswer
+  const answer = (await response.json()) as SwitchAnswer
   await pause(700)
   await crowd.stop()
-  const parts = Object.entries(times).map(([name, ms]) => `${name.replace(/_ms$/, '').replace('_', '-')} ${formatMs(ms)}`)
-  print(`  version ${old.version} to ${now.version}: ${style('green', parts.join(', '))}`)
+  print(`  version ${answer.old?.version} to ${answer.new?.version}: ${style('green', switchTimes(answer))}`)
   const answered = [...crowd.versions].map(([version, n]) => `${n} by version ${version}`).join(', ')
   print(
     `  ${crowd.requests} requests, ${crowd.perSecond} a second (client and server in one process): ${answered}, ${crowd.failed} failed\n`,
   )
   return crowd.failed
-}
-
-interface SwitchAnswer {
-  readonly old: { readonly version: string }
-  readonly new: { readonly version: string }
-  readonly times: Readonly<Record<string, number>>
 }
 
 /** Stops as SIGTERM does: unready at once, every accepted request is answered, connections are told to close. @returns how many requests failed */

@@ -39,6 +39,7 @@ export async function push(path: string, options: PushOptions): Promise<void> {
   await pushFiles(path, options, {})
 }
 
+/** Pushes with what a new version is to keep, where the options do not say otherwise. */
 export async function pushFiles(path: string, options: PushOptions, kept: KeptFacts): Promise<void> {
   const client = await clientOf(options)
   const local = await localVersion(path)
@@ -85,11 +86,11 @@ export async function pushFiles(path: string, options: PushOptions, kept: KeptFa
 }
 
 /** An alias that moves to what no server takes serves nobody: what keeps it from being served comes first. */
-function nextStep({ model, version, servable, servableReason = '' }: VersionAnswer, options: PushOptions): string {
+function nextStep({ model, version, servable, servableReason, scan }: VersionAnswer, options: PushOptions): string {
   if (servable === 'yes') return `Next: ${style('bold', sameContext(`slipway alias set ${model}@champion ${version}`, options))}`
   const kept = `It is kept, and no server takes it as it is: ${servableReason}.`
   // The policy of the model decides about what runs code when it is loaded; there is nothing to push again.
-  if (servableReason.includes('--sandbox yes'))
+  if (scan.some(({ check, passed }) => check === 'sandbox' && passed))
     return `${kept}\nNext: ${style('bold', sameContext(`slipway model update ${model} --sandbox yes`, options))}`
   return `${kept} Push it again once that is mended.`
 }

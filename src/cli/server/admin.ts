@@ -1,25 +1,18 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { ERRORS, SlipwayError } from '../../core/errors.ts'
-import { formatMs } from '../../core/units.ts'
-import { readKey, requireKey, trust, withCredentials } from '../credentials.ts'
+import { requireKey, withCredentials } from '../credentials.ts'
 import { print, style, table } from '../output.ts'
-import { askServer } from './server-client.ts'
+import { askServer, serverKey } from './server-client.ts'
+import { switchTimes } from './switch-answer.ts'
 import type { Command } from 'commander'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { CredentialOptions } from '../credentials.ts'
+import type { SwitchAnswer } from './switch-answer.ts'
 
 interface AdminOptions extends CredentialOptions {
   readonly url: string
   readonly json?: boolean
-}
-
-interface SwitchAnswer {
-  readonly model: string
-  readonly old: { readonly version: string } | null
-  readonly new: { readonly version: string; readonly path: string } | null
-  readonly pinned: boolean
-  readonly times: Readonly<Record<string, number>>
 }
 
 interface ModelAnswer {
@@ -57,14 +50,9 @@ export function define(command: Command): void {
 
 /** @throws the error of the server, under its code; SLW_NOT_FOUND where it has no administration */
 async function ask<T>(options: AdminOptions, path: string, body?: unknown): Promise<T> {
-  await trust(options.ca)
+  const given = await serverKey(options)
   const fromEnvironment = process.env['SLIPWAY_ADMIN_TOKEN']
-  const apiKey =
-    options.keyFile !== undefined
-      ? await readKey(options.keyFile)
-      : fromEnvironment === undefined
-        ? undefined
-        : requireKey(fromEnvironment, 'SLIPWAY_ADMIN_TOKEN')
+  const apiKey = given ?? (fromEnvironment === undefined ? undefined : requireKey(fromEnvironment, 'SLIPWAY_ADMIN_TOKEN'))
   const base = options.url.replace(/\/+$/, '')
   const response = await askServer(`${base}${path}`, {
     apiKey,
@@ -109,8 +97,9 @@ async function switchTo(model: string, target: string, options: AdminOptions): P
   const body = isPath ? { model_path: existsSync(target) ? resolve(target) : target } : { version: target }
   const answer = await ask<SwitchAnswer>(options, `/admin/models/${encodeURIComponent(model)}/switch`, body)
   if (options.json === true) return print(JSON.stringify(answer, undefined, 2))
-  const times = Object.entries(answer.times).map(([name, ms]) => `${name.replace(/_ms$/, '').replace('_', '-')} ${formatMs(ms)}`)
-  print(`${answer.model} ${answer.old?.version ?? 'nothing'} -> ${style('green', answer.new?.version ?? 'nothing')}  ${times.join(', ')}`)
+  print(
+    `${answer.model} ${answer.old?.version ?? 'nothing'} -> ${style('green', answer.new?.version ?? 'nothing')}  ${switchTimes(answer)}`,
+  )
   if (answer.pinned) print(`it stays until: slipway admin switch ${model} policy`)
 }
 

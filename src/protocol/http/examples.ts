@@ -29,10 +29,11 @@ export function isShown(body: string): boolean {
  */
 export function curlLine(url: string, endpoint: string, signature: Signature, header?: string): string {
   const curl = header === undefined ? 'curl -s' : `curl -s -H ${header}`
-  if (!isShown(exampleBody(signature))) {
+  const example = exampleBody(signature)
+  if (!isShown(example)) {
     return `${curl} ${url}/models/${endpoint}/example | ${curl} ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d @-`
   }
-  return `${curl} ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d ${shellQuoted(exampleBody(signature))}`
+  return `${curl} ${url}/models/${endpoint}/predict -H 'content-type: application/json' -d ${shellQuoted(example)}`
 }
 
 /** A Python program with nothing but the standard library. */

@@ -145,6 +145,7 @@ function anyPredict(): Json {
 function predictOperation(name: string, signature: Signature, description: string | undefined, url: string): Json {
   const row = rowSchema(signature)
   const answer = answerSchema(signature)
+  const example = exampleBody(signature)
   const samples = [
     { lang: 'Shell', label: 'curl', fence: 'sh', source: curlLine(url, name, signature) },
     { lang: 'Python', label: 'Python', fence: 'python', source: pythonSnippet(url, name, signature) },
@@ -166,7 +167,7 @@ function predictOperation(name: string, signature: Signature, description: strin
             ],
           },
           // A long one would fill pages: the samples fetch it.
-          ...(isShown(exampleBody(signature)) && { example: JSON.parse(exampleBody(signature)) as unknown }),
+          ...(isShown(example) && { example: JSON.parse(example) as unknown }),
         },
         ...(signature.image === undefined
           ? { 'text/csv': { schema: text } }
