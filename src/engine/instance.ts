@@ -33,6 +33,8 @@ export interface RunResult {
   readonly outputs: readonly Tensor[]
   /** Time inside the runtime. */
   readonly computeUs: number
+  /** Memory that the instance grew by, where the run was one of the largest and that was measured; others of the process count too. */
+  readonly grownBytes?: number | undefined
 }
 
 /** One loaded copy of a model. The port between scheduling and running: it knows nothing of requests. One run at a time. */

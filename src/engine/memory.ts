@@ -29,7 +29,7 @@ function statm(pid: number | 'self'): { readonly resident: number; readonly shar
 }
 
 /** Memory of this process that is not backed by a file; on systems other than Linux, all resident memory. */
-function anonymousBytes(): number {
+export function anonymousBytes(): number {
   const own = statm('self')
   return own === undefined ? process.memoryUsage.rss() : own.resident - own.shared
 }

@@ -39,6 +39,7 @@ export type FromInstance =
       readonly data: readonly TensorData[]
       readonly shapes: readonly (readonly number[])[]
       readonly computeUs: number
+      readonly grownBytes?: number | undefined
     }
   | { readonly type: 'run-failed'; readonly id: number; readonly error: WireError }
   | { readonly type: 'closed' }

@@ -154,7 +154,8 @@ export class RemoteInstance implements Instance {
       case 'result':
         {
           const pending = this.#settle(message.id)
-          pending?.resolve({ outputs: this.#toTensors(pending.outputs, message), computeUs: message.computeUs })
+          const { computeUs, grownBytes } = message
+          pending?.resolve({ outputs: this.#toTensors(pending.outputs, message), computeUs, grownBytes })
         }
         break
       case 'run-failed':

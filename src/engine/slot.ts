@@ -1,5 +1,7 @@
 import { backoffMs } from '../core/backoff.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
+import { Renewal } from './renewal.ts'
+import { tensorBytes } from '../tensor/tensor.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Instance, InstanceEnd, RunResult } from './instance.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -18,13 +20,15 @@ export type SlotState = 'starting' | 'ready' | 'backing off' | 'restarting' | 'c
 
 export interface SlotOptions {
   readonly name: string
-  /** Opens and warms an instance. */
-  readonly open: () => Promise<Instance>
+  /** Opens and warms an instance; `gently` beside the one that serves, which it is to replace. */
+  readonly open: (how: { readonly gently: boolean }) => Promise<Instance>
   readonly clock: Clock
   /** Called whenever the slot may have become able to run. */
   readonly onAvailable: () => void
   /** Called when another instance has taken the place of one that ended. */
   readonly onRecovered?: () => void
+  /** Called when the instance was opened anew to give memory back. @param heldBytes what large runs had left in it */
+  readonly onRenewed?: (heldBytes: number) => void
   /** Called once for each time that an instance ends by itself. */
   readonly onFailure: (end: InstanceEnd) => void
 }
@@ -39,7 +43,7 @@ export interface SlotStatus {
   readonly memoryBytes: number | undefined
 }
 
-/** Keeps one instance running and replaces it when it ends. One state machine. */
+/** Keeps one instance running, and replaces it when it ends or holds far more memory than it needs. One state machine. */
 export class InstanceSlot {
   readonly #options: SlotOptions
   #state: SlotState = 'starting'
@@ -52,14 +56,18 @@ export class InstanceSlot {
   #lastFailure: { at: string; reason: string; message: string } | undefined
   #cancelRetry: (() => void) | undefined
   #running = false
+  readonly #renewal: Renewal
+  /** Opened to take the place of the instance as soon as that does not run. */
+  #successor: Instance | undefined
 
   constructor(options: SlotOptions) {
     this.#options = options
+    this.#renewal = new Renewal(options.clock, (heldBytes) => void this.#renew(heldBytes))
   }
 
   /** The first load. @throws what the model or the runtime says; there is no second attempt */
   async start(): Promise<void> {
-    await this.#adopt(await this.#options.open())
+    await this.#adopt(await this.#options.open({ gently: false }))
   }
 
   get state(): SlotState {
@@ -94,16 +102,53 @@ export class InstanceSlot {
       await instance.close()
       return
     }
-    this.#instance = instance
+    this.#install(instance)
     this.#state = 'ready'
     this.#readySince = this.#options.clock.monotonicMs()
     this.#retryAtMs = undefined
-    void instance.ended.then((end) => this.#onEnd(end))
     this.#options.onAvailable()
+  }
+
+  #install(instance: Instance): void {
+    this.#instance = instance
+    this.#renewal.opened(instance.memoryBytes() ?? 0)
+    void instance.ended.then((end) => {
+      if (this.#instance === instance) this.#onEnd(end)
+    })
+  }
+
+  /** Opens another instance beside the one that serves and lets it take over between two runs; where that fails, all stays as it is. */
+  async #renew(heldBytes: number): Promise<void> {
+    const old = this.#instance
+    if (old === undefined) return
+    let successor: Instance
+    try {
+      successor = await this.#options.open({ gently: true })
+    } catch {
+      // The files may have changed, or memory be short; a version goes on as it was loaded.
+      if (this.#instance === old && this.#state === 'ready') this.#renewal.putOff()
+      return
+    }
+    if (this.#instance !== old || this.#state !== 'ready') return successor.close()
+    this.#successor = successor
+    if (!this.#running) await this.#succeed()
+    this.#options.onRenewed?.(heldBytes)
+  }
+
+  async #succeed(): Promise<void> {
+    const old = this.#instance!
+    const successor = this.#successor!
+    this.#successor = undefined
+    successor.serve?.()
+    this.#install(successor)
+    await old.close()
   }
 
   #onEnd(end: InstanceEnd): void {
     if (this.#state !== 'ready') return
+    this.#renewal.stop()
+    void this.#successor?.close()
+    this.#successor = undefined
     this.#failures++
     this.#recordFailure(end.reason, end.message)
     const worked = this.#options.clock.monotonicMs() - this.#readySince
@@ -129,7 +174,7 @@ export class InstanceSlot {
     if (this.#state !== 'backing off') return
     this.#state = 'restarting'
     try {
-      await this.#adopt(await this.#options.open())
+      await this.#adopt(await this.#options.open({ gently: false }))
       this.#options.onRecovered?.()
     } catch (error) {
       if ((this.#state as SlotState) === 'closed') return
@@ -140,12 +185,12 @@ export class InstanceSlot {
 
   /** Runs a batch; the caller has checked `available`. After a time-out, `onAvailable` is called when the slot is free again. */
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult> {
-    return this.#use((instance) => instance.run(inputs, outputs))
+    return this.#use(inputs, (instance) => instance.run(inputs, outputs))
   }
 
   /** As `run`, with the answer in parts; an instance without `stream` gives one part. */
   stream(inputs: readonly Tensor[], outputs: readonly string[], onPart: (outputs: readonly Tensor[]) => void): Promise<RunResult> {
-    return this.#use(async (instance) => {
+    return this.#use(inputs, async (instance) => {
       if (instance.stream !== undefined) return await instance.stream(inputs, outputs, onPart)
       const result = await instance.run(inputs, outputs)
       onPart(result.outputs)
@@ -153,18 +198,28 @@ export class InstanceSlot {
     })
   }
 
-  async #use(act: (instance: Instance) => Promise<RunResult>): Promise<RunResult> {
+  async #use(inputs: readonly Tensor[], act: (instance: Instance) => Promise<RunResult>): Promise<RunResult> {
     const instance = this.#instance
     if (instance === undefined || this.#state !== 'ready') {
       throw new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#options.name} is ${this.#state}`, { retryAfterMs: backoffMs(0) })
     }
+    // Their memory is given away by the run.
+    let bytes = 0
+    for (const tensor of inputs) bytes += tensorBytes(tensor)
     this.#running = true
     try {
-      return await act(instance)
+      const result = await act(instance)
+      this.#renewal.ran(bytes, result.grownBytes ?? 0)
+      return result
     } finally {
       if (instance.busy) this.#awaitIdle(instance)
-      else this.#running = false
+      else this.#free()
     }
+  }
+
+  #free(): void {
+    this.#running = false
+    if (this.#successor !== undefined) void this.#succeed()
   }
 
   /** A run whose caller got a time-out goes on in its thread: the slot takes no run until it is over. */
@@ -172,7 +227,7 @@ export class InstanceSlot {
     this.#timeouts++
     this.#recordFailure('run timeout', 'a run exceeded runTimeoutMs; the thread is left to finish it')
     void instance.idle().then(() => {
-      this.#running = false
+      this.#free()
       this.#options.onAvailable()
     })
   }
@@ -192,6 +247,7 @@ export class InstanceSlot {
   async close(): Promise<void> {
     this.#state = 'closed'
     this.#cancelRetry?.()
-    await this.#instance?.close()
+    this.#renewal.stop()
+    await Promise.all([this.#successor?.close(), this.#instance?.close()])
   }
 }

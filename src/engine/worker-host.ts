@@ -1,17 +1,25 @@
 import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { failPoint } from '../core/fail-point.ts'
 import { WIRE_VERSION } from './messages.ts'
-import { heapBytes, measureOpening } from './memory.ts'
+import { anonymousBytes, heapBytes, measureOpening } from './memory.ts'
 import { lowerThreadPriority, restoreThreadPriority } from './priority.ts'
 import { openSession, prepareRuntime, weightsOf } from './runtime.ts'
+import { tensorBytes } from '../tensor/tensor.ts'
 import type { Session } from './runtime.ts'
 import type { InstanceSpec, WireError } from './instance.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
+
+/** From this duration on the growth of memory is measured for every large run: that takes 20 us. */
+const MEASURED_FROM_US = 5000
 
 /** Inner side of an instance in a thread or process: answers messages with one loaded session, one after another. */
 export function hostInstance(post: (message: FromInstance) => void, exit: () => void): (message: ToInstance) => void {
   let session: Session | undefined
   let spec: InstanceSpec | undefined
+  /** Size of the inputs of the largest run, and the duration of the last one. */
+  let largest = 0
+  let lastUs = 0
   // Messages are handled one after the other: a close waits for the run before it.
   let last: Promise<void> = Promise.resolve()
   const handle = async (message: ToInstance): Promise<void> => {
@@ -26,6 +34,7 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
           prepareRuntime()
           const { opened, bytes } = await measureOpening(() => openSession(message.spec), weightsOf(spec))
           session = opened
+          largest = 0
           post({ type: 'loaded', memoryBytes: bytes + heapBytes() })
         } catch (error) {
           post({ type: 'load-failed', error: wireError(error) })
@@ -59,14 +68,24 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
         shape: message.shapes[index]!,
         data: message.data[index]!,
       }))
+      const bytes = bytesOf(inputs)
+      const large = bytes > largest || (2 * bytes > largest && lastUs > MEASURED_FROM_US)
+      const before = large ? anonymousBytes() : undefined
       const names = spec.outputs.map((output) => output.name)
       const result = await session.run(inputs, message.outputs?.map((index) => names[index]!) ?? names)
+      let grownBytes: number | undefined
+      if (before !== undefined) {
+        largest = Math.max(largest, bytes)
+        grownBytes = anonymousBytes() - before - bytesOf(result.outputs)
+      }
+      lastUs = result.computeUs
       post({
         type: 'result',
         id: message.id,
         data: result.outputs.map((output) => output.data),
         shapes: result.outputs.map((output) => output.shape),
         computeUs: result.computeUs,
+        grownBytes,
       })
     } catch (error) {
       post({ type: 'run-failed', id: message.id, error: wireError(error) })
@@ -81,6 +100,10 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
       })
     })
   }
+}
+
+function bytesOf(tensors: readonly Tensor[]): number {
+  return tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
 }
 
 function wireError(error: unknown): WireError {

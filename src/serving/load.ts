@@ -218,15 +218,15 @@ class Opening {
   }
 
   slot(index: number): InstanceSlot {
-    const { clock, onAvailable, onInstanceFailure, onInstanceRecovered } = this.#options
-    // An instance that is started again is needed at once.
-    let { gentle } = this.#options
+    const { clock, log, subject, onAvailable, onInstanceFailure, onInstanceRecovered } = this.#options
     let first = true
     const spec = { ...this.#spec, name: `${this.#spec.name}#${index}` }
     return new InstanceSlot({
       name: spec.name,
       clock,
-      open: async () => {
+      open: async ({ gently }) => {
+        // An instance that is started again is needed at once.
+        const gentle = first ? this.#options.gentle : gently
         if (!first) await this.#requireSameFiles()
         first = false
         const instance = await this.#open(spec, gentle)
@@ -237,13 +237,14 @@ class Opening {
           await instance.close()
           throw error
         }
-        gentle = false
         const tookMs = clock.monotonicMs() - started
         this.warmUpMs = this.#options.gentle || this.#options.measured ? this.warmUpMs + tookMs : Math.max(this.warmUpMs, tookMs)
         return instance
       },
       onAvailable,
       onFailure: (end) => onInstanceFailure(spec.name, end),
+      onRenewed: (heldBytes) =>
+        log.info({ ...subject }, `${spec.name} was opened anew: large runs had left ${Math.round(heldBytes / 1e6)} MB in it`),
       ...(onInstanceRecovered !== undefined && { onRecovered: onInstanceRecovered }),
     })
   }
