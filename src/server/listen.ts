@@ -14,8 +14,8 @@ export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'au
   readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[]
   /** Served on a port of their own where the configuration names one, else beside the others. */
   readonly adminRoutes: readonly Route[]
-  /** Whether several processes of this server listen on the Unix socket; the primary has then cleared its path. */
-  readonly sharedSocket?: boolean
+  /** Sockets that the primary of several processes holds, by `addressKey`. Default: this process makes its own. */
+  readonly held?: ReadonlyMap<string, unknown> | undefined
 }
 
 /**
@@ -26,9 +26,10 @@ export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'au
 export async function listen(
   config: ServerConfig,
   security: Security,
-  { routes: open, apart, adminRoutes, sharedSocket = false, ...behind }: Behind,
+  { routes: open, apart, adminRoutes, held, ...behind }: Behind,
 ): Promise<HttpServer> {
   const { host, port, adminPort, socket, allowedHosts, cors, limits } = config
+  const at = (tried: number) => ({ host, port: tried, held: held?.get(addressKey({ host, port: tried })) })
   const routes = adminPort === undefined ? [...open, ...adminRoutes] : open
   try {
     return await HttpServer.listen({
@@ -37,25 +38,33 @@ export async function listen(
       cors: cors === undefined ? undefined : new Cors(cors),
       access: { keys: security.keys, adminGuard: security.adminToken },
       listeners: [
-        { address: { host, port }, routes, tls: security.certificates, allowedHosts },
-        ...(socket === undefined ? [] : [{ address: { socket, shared: sharedSocket }, routes }]),
-        ...(adminPort === undefined
-          ? []
-          : [{ address: { host, port: adminPort }, routes: adminRoutes, tls: security.certificates, allowedHosts }]),
-        ...apart.map((one) => ({ address: { host, port: one.port }, routes: one.routes, tls: security.certificates, allowedHosts })),
+        { address: at(port), routes, tls: security.certificates, allowedHosts },
+        ...(socket === undefined ? [] : [{ address: { socket, held: held?.get(addressKey({ socket })) }, routes }]),
+        ...(adminPort === undefined ? [] : [{ address: at(adminPort), routes: adminRoutes, tls: security.certificates, allowedHosts }]),
+        ...apart.map((one) => ({ address: at(one.port), routes: one.routes, tls: security.certificates, allowedHosts })),
       ],
     })
   } catch (error) {
-    if (isSlipwayError(error)) throw error
-    const { code, address, port: tried = port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
-    const where = socket !== undefined && address === socket ? `the socket ${socket}` : `${host}:${tried}`
-    if (code === 'EADDRINUSE')
-      throw new SlipwayError(
-        'SLW_PORT_IN_USE',
-        where.startsWith('the socket')
-          ? `${where} is taken; choose another with --socket`
-          : `port ${tried} on ${host} is taken${holderOf(tried)}; choose another with ${tried === adminPort ? '--admin-port' : apart.some((one) => one.port === tried) ? '--dialects' : '--port'}`,
-      )
-    throw new SlipwayError('SLW_CONFIG_INVALID', `cannot listen on ${where}: ${messageOf(error)}`, { cause: error })
+    throw listenError(error, config)
   }
+}
+
+/** Name of an address among the sockets that another process holds. */
+export function addressKey(address: { readonly host: string; readonly port: number } | { readonly socket: string }): string {
+  return 'socket' in address ? address.socket : `${address.host}:${address.port}`
+}
+
+/** An error of listening that says what is taken, by whom, and what to do. */
+export function listenError(error: unknown, { host, port, adminPort, socket, dialects }: ServerConfig): SlipwayError {
+  if (isSlipwayError(error)) return error
+  const { code, address, port: tried = port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
+  const where = socket !== undefined && address === socket ? `the socket ${socket}` : `${host}:${tried}`
+  if (code === 'EADDRINUSE')
+    return new SlipwayError(
+      'SLW_PORT_IN_USE',
+      where.startsWith('the socket')
+        ? `${where} is taken; choose another with --socket`
+        : `port ${tried} on ${host} is taken${holderOf(tried)}; choose another with ${tried === adminPort ? '--admin-port' : dialects.some((one) => one.port === tried) ? '--dialects' : '--port'}`,
+    )
+  return new SlipwayError('SLW_CONFIG_INVALID', `cannot listen on ${where}: ${messageOf(error)}`, { cause: error })
 }

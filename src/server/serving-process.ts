@@ -44,8 +44,8 @@ export interface ServingProcessOptions {
   /** The same for health, where another process has it. Default: `source`. */
   readonly sourceHealth?: HealthOptions['source']
   readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
-  /** See `Behind.sharedSocket`. */
-  readonly sharedSocket?: boolean
+  /** See `Behind.held`. */
+  readonly held?: ReadonlyMap<string, unknown> | undefined
   /** Runs before the listeners open. Default: they open at once, so that health can be asked while models load. */
   readonly beforeListening?: (dataPlane: DataPlane) => Promise<unknown>
   /** The metrics of the whole server. Default: those of this process. */
@@ -128,7 +128,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
         metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
         ...docsRoutes(dataPlane),
       ],
-      sharedSocket: options.sharedSocket ?? false,
+      held: options.held,
       adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
     }),
   )

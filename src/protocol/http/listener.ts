@@ -24,10 +24,10 @@ export interface TlsSource {
 /** One address to listen on, and its routes. */
 export interface ListenerOptions {
   /**
-   * A port of a host (0 takes any free one), or the path of a Unix socket. `shared`: other processes of this server listen
-   * on that socket too, and the primary has cleared its path.
+   * A port of a host (0 takes any free one), or the path of a Unix socket. `held`: the socket there, which another process of this server
+   * has bound and keeps.
    */
-  readonly address: { readonly host: string; readonly port: number } | { readonly socket: string; readonly shared?: boolean }
+  readonly address: ({ readonly host: string; readonly port: number } | { readonly socket: string }) & { readonly held?: unknown }
   readonly routes: readonly Route[]
   readonly tls?: TlsSource | undefined
   /** Names that a listener on loopback answers to, beside those of this machine. */
@@ -38,6 +38,9 @@ export type HandleRequest = (listener: Listener, request: IncomingMessage, respo
 
 /** Pause between two looks of Node for clients that are too slow in sending. */
 const TIMEOUT_CHECK_MS = 2000
+
+/** Connections that may wait to be accepted. */
+const BACKLOG = 1024
 
 /** One open address: its sockets, and the limits of each. Several listeners share one server, each with routes of its own. */
 export class Listener {
@@ -83,7 +86,7 @@ export class Listener {
   /** @throws what listen says: EADDRINUSE and the like; of a Unix socket what `clearSocketPath` says */
   static async open(options: ListenerOptions, limits: HttpLimits, handle: HandleRequest): Promise<Listener> {
     const { address } = options
-    if ('socket' in address && address.shared !== true) await clearSocketPath(address.socket)
+    if ('socket' in address && address.held === undefined) await clearSocketPath(address.socket)
     const listener = new Listener(options, limits, handle)
     try {
       await listener.#listen()
@@ -98,10 +101,13 @@ export class Listener {
     const { address } = this.#options
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#server.once('error', reject)
-    this.#server.listen({ ...('socket' in address ? { path: address.socket } : address), backlog: 1024 }, resolve)
+    const { held } = address
+    if (held !== undefined) this.#server.listen(held, BACKLOG, resolve)
+    else if ('socket' in address) this.#server.listen({ path: address.socket, backlog: BACKLOG }, resolve)
+    else this.#server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, resolve)
     await promise
     this.#server.off('error', reject)
-    if ('socket' in address) await chmod(address.socket, SOCKET_MODE)
+    if ('socket' in address && held === undefined) await chmod(address.socket, SOCKET_MODE)
   }
 
   /** Undefined on a Unix socket. */

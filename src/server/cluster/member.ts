@@ -1,8 +1,10 @@
 import { NOTHING_COUNTED } from '../../serving/observe/merge.ts'
 import { Channel } from './channel.ts'
+import type { SendHandle } from 'node:child_process'
 import type { Worker } from 'node:cluster'
 import type { LiveEndpoint } from '../../serving/live.ts'
 import type { ProcessCounts } from '../../serving/observe/merge.ts'
+import type { SocketMessage } from './messages.ts'
 
 /** Time limit for a process to report its counts; after that its last report is used. */
 const METRICS_TIMEOUT_MS = 2000
@@ -13,7 +15,8 @@ const SILENT_MAX_MS = 120_000
 /** One serving process, seen from the primary. */
 export class Member {
   readonly channel: Channel
-  readonly startedMs: number = performance.now()
+  /** When it had started; undefined before. */
+  upMs: number | undefined
   /** State of its endpoints, as last reported. */
   live: readonly LiveEndpoint[] = []
   readonly #worker: Worker
@@ -21,12 +24,27 @@ export class Member {
   /** Last report of its counts. */
   #counts: ProcessCounts = NOTHING_COUNTED
 
+  readonly #ended = Promise.withResolvers<string>()
+
   /** @param silentMaxMs see `work`. Default: two minutes */
   constructor(worker: Worker, silentMaxMs: number = SILENT_MAX_MS) {
     this.#worker = worker
     this.#silentMaxMs = silentMaxMs
     this.channel = new Channel(worker)
-    worker.once('exit', () => this.channel.close())
+    worker.once('exit', (code, signal) => this.#ended.resolve(signal ?? `code ${code}`))
+    // Where the system gives no process there is no exit.
+    worker.on('error', (error) => {
+      if (this.pid === undefined) this.#ended.resolve(error.message)
+    })
+    void this.#ended.promise.then(() => this.channel.close())
+  }
+
+  /** Gives it sockets to accept from. They come before whatever is called after this. */
+  lend(sockets: Iterable<readonly [key: string, socket: unknown]>): void {
+    for (const [key, socket] of sockets) {
+      const message: SocketMessage = { slipway: 'socket', key }
+      this.#worker.process.send(message, socket as SendHandle, {}, () => {})
+    }
   }
 
   get pid(): number | undefined {
@@ -39,7 +57,7 @@ export class Member {
   }
 
   onExit(tell: (how: string) => void): void {
-    this.#worker.once('exit', (code, signal) => tell(signal ?? `code ${code}`))
+    void this.#ended.promise.then(tell)
   }
 
   /**

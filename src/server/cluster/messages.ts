@@ -4,6 +4,13 @@ import type { FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServerConfig } from '../options.ts'
 import type { WireFailure } from './channel.ts'
 
+/** Message that comes with a socket of the primary. */
+export interface SocketMessage {
+  readonly slipway: 'socket'
+  /** See `addressKey`. */
+  readonly key: string
+}
+
 /** Message to a serving process at its start. */
 export interface StartCall {
   readonly config: ServerConfig

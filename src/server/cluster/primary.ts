@@ -12,7 +12,6 @@ import { liveTogether } from '../../serving/live.ts'
 import { familiesOf, mergeCounts } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
 import { administer } from '../administration.ts'
-import { clearSocketPath } from '../../protocol/http/unix-socket.ts'
 import { followingFamilies } from '../serving-process.ts'
 import { reopenLog } from '../log-output.ts'
 import { resolveServer } from '../options.ts'
@@ -20,6 +19,7 @@ import { openSecurity } from '../security.ts'
 import { openSource } from '../start-server.ts'
 import { fromWire } from './channel.ts'
 import { EndedCounts } from './ended-counts.ts'
+import { HeldSockets } from './held-sockets.ts'
 import { Member } from './member.ts'
 import type { DesiredEndpoint } from '../../contract/desired-endpoint.ts'
 import type { Logger } from '../../core/log.ts'
@@ -33,8 +33,11 @@ import type { ServedModel } from '../served.ts'
 import type { RunningServer, StartServerOptions } from '../start-server.ts'
 import type { AppliedWire, EndedAnswer, FailedLoadWire, LiveCall, StartCall, StartedAnswer } from './messages.ts'
 
-/** A process that worked this long has recovered. */
-const RECOVERED_AFTER_MS = 60_000
+/** A process that worked this long is replaced at once when it ends. */
+const RECOVERED_AFTER_MS = 10_000
+/** Longest pause before a process is started again, and where no other is up. */
+const PAUSE_MAX_MS = 10_000
+const PAUSE_ALONE_MS = 1000
 /** Time limit for calls that a process answers at once. */
 const ANSWER_TIMEOUT_MS = 30_000
 /** Time for a process, after its grace, to report that it has drained, and time for it to end. */
@@ -51,11 +54,10 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   const config = resolveServer(given)
   // Errors in keys and certificates are reported here, once.
   ;(await openSecurity(config, environment, log))[Symbol.dispose]()
-  // Once, before a process of this server listens there.
-  if (config.socket !== undefined) await clearSocketPath(config.socket)
   await using opened = new AsyncDisposableStack()
-  const primary = opened.use(new Primary(config, log, environment))
-  const repository = await openSource(config, log, environment, {
+  const sockets = opened.use(await HeldSockets.open(config))
+  const primary = opened.use(new Primary(sockets, log, environment))
+  const repository = await openSource(sockets.config, log, environment, {
     apply: (desired) => primary.apply(desired),
     route: (desired) => primary.route(desired),
     live: () => primary.live(),
@@ -70,7 +72,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
     url,
     urls,
     port,
-    config,
+    config: sockets.config,
     cores: usableCores(),
     repository,
     failures,
@@ -87,6 +89,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
 }
 
 class Primary implements AsyncDisposable {
+  readonly #sockets: HeldSockets
   readonly #config: ServerConfig
   readonly #log: Logger
   readonly #environment: StartCall['environment']
@@ -100,14 +103,18 @@ class Primary implements AsyncDisposable {
   #repository: Source | undefined
   /** Changes and starts of processes, one after the other: no new process gets a state from the middle of a change. */
   readonly #turns = new Turns()
+  /** Processes in a row that ended soon. */
   #consecutive = 0
   #restarts = 0
+  /** Starts that are waited for. Their timers keep this process alive: for a time they may be all that it has. */
+  readonly #planned = new Set<NodeJS.Timeout>()
   /** Counts of processes that have ended, as last reported: a counter never goes back. */
   readonly #ended = new EndedCounts()
   #closing = false
 
-  constructor(config: ServerConfig, log: Logger, environment: StartCall['environment']) {
-    this.#config = config
+  constructor(sockets: HeldSockets, log: Logger, environment: StartCall['environment']) {
+    this.#sockets = sockets
+    this.#config = sockets.config
     this.#log = log
     this.#environment = environment
   }
@@ -115,11 +122,8 @@ class Primary implements AsyncDisposable {
   /** Starts all processes; they listen, and serve nothing yet. */
   async start(repository: Source): Promise<StartedAnswer> {
     this.#repository = repository
-    // All processes accept from one socket. If the primary handed connections out, one on its way to a process that has just
-    // ended would never be answered and never be closed.
-    cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.setupPrimary({ exec: fileURLToPath(entryUrl('server/cluster/worker')), serialization: 'advanced', silent: false })
-    // The first process finds a port where none was chosen; the others take the same.
+    // What one of them cannot do, all cannot: it is told once.
     const first = await this.#startMember()
     await Promise.all(Array.from({ length: this.#config.processes - 1 }, () => this.#startMember()))
     return first
@@ -128,6 +132,7 @@ class Primary implements AsyncDisposable {
   async #startMember(documents?: StartCall['documents']): Promise<StartedAnswer> {
     const member = new Member(cluster.fork())
     this.#members.add(member)
+    member.lend(this.#sockets.entries())
     this.#serveCalls(member)
     member.onExit((how) => this.#onExit(member, how))
     const cores = Math.max(1, Math.floor(usableCores().count / this.#config.processes))
@@ -140,6 +145,7 @@ class Primary implements AsyncDisposable {
     }
     try {
       const started = await member.work<StartedAnswer>('start', call)
+      member.upMs = performance.now()
       // Routing may have changed while the process started.
       this.#route(member)
       return started
@@ -271,19 +277,43 @@ class Primary implements AsyncDisposable {
     this.#changed()
     this.#ended.add(member.counted, performance.now())
     this.#restarts++
-    if (performance.now() - member.startedMs > RECOVERED_AFTER_MS) this.#consecutive = 0
-    const delayMs = backoffMs(this.#consecutive++)
-    this.#log.error({ process: member.pid, how, retryMs: delayMs }, 'a serving process ended and is started again')
-    setTimeout(() => void this.#restart(), delayMs).unref()
+    if (member.upMs !== undefined && performance.now() - member.upMs > RECOVERED_AFTER_MS) this.#consecutive = 0
+    const pauseMs = this.#pauseMs()
+    this.#log.error({ process: member.pid, how, retryMs: pauseMs }, 'a serving process ended and is started again')
+    this.#plan(pauseMs)
+  }
+
+  /** None after a process that worked for a while; then 1 s, doubling. Where nobody serves there is no long pause. */
+  #pauseMs(): number {
+    const failures = this.#consecutive++
+    const served = [...this.#members].some((member) => member.upMs !== undefined)
+    return failures === 0 ? 0 : Math.min(backoffMs(failures - 1), served ? PAUSE_MAX_MS : PAUSE_ALONE_MS)
+  }
+
+  #plan(pauseMs: number): void {
+    const timer = setTimeout(() => {
+      this.#planned.delete(timer)
+      void this.#restart()
+    }, pauseMs)
+    this.#planned.add(timer)
   }
 
   async #restart(): Promise<void> {
-    if (this.#closing) return
     try {
-      await this.#turns.take(() => this.#startMember(routedAs(this.#documents, this.#latest)))
+      await this.#turns.take(async () => {
+        if (!this.#closing) await this.#startMember(routedAs(this.#documents, this.#latest))
+      })
     } catch (error) {
       this.#log.error({}, `a serving process could not be started: ${messageOf(error)}`)
+      // A process that began and failed is replaced when it has ended; this is for one that never was.
+      if (!this.#closing && this.#members.size + this.#planned.size < this.#config.processes) this.#plan(this.#pauseMs())
     }
+  }
+
+  /** Starts no more processes. */
+  #stop(): void {
+    this.#closing = true
+    for (const timer of this.#planned) clearTimeout(timer)
   }
 
   async anyReady(): Promise<boolean> {
@@ -325,8 +355,10 @@ class Primary implements AsyncDisposable {
   }
 
   async drain(): Promise<boolean> {
-    this.#closing = true
+    this.#stop()
     const { pauseMs, graceMs } = this.#config.shutdown
+    // The processes accept until then: after that nobody is to wait for one.
+    const unbind = setTimeout(() => this.#sockets[Symbol.dispose](), pauseMs)
     const clean = await this.#ask(async (member) => {
       try {
         return await member.channel.call<boolean>('drain', undefined, pauseMs + graceMs + DRAIN_MARGIN_MS)
@@ -336,11 +368,13 @@ class Primary implements AsyncDisposable {
         return false
       }
     })
+    clearTimeout(unbind)
+    this.#sockets[Symbol.dispose]()
     return [...clean.values()].every(Boolean)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing = true
+    this.#stop()
     this.#processMetrics.close()
     const gone = [...this.#members].map((member) => new Promise<void>((resolve) => member.onExit(() => resolve())))
     const timer = setTimeout(() => {

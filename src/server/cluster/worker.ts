@@ -15,7 +15,7 @@ import type { MetricsOptions } from '../../serving/observe/metrics.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
 import type { Change, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServingProcess } from '../serving-process.ts'
-import type { AppliedWire, EndedAnswer, EndedCall, LiveCall, PrepareCall, StartCall, StartedAnswer } from './messages.ts'
+import type { AppliedWire, EndedAnswer, EndedCall, LiveCall, PrepareCall, SocketMessage, StartCall, StartedAnswer } from './messages.ts'
 
 /** Time limit for the state of the source: health is answered soon, also where the primary does not answer. */
 const SOURCE_LIMIT_MS = 300
@@ -34,6 +34,11 @@ let keyed = false
 let metrics: MetricsOptions = { guideNames: false }
 /** The change that is being prepared or is prepared; `commit` or `abort` ends it, also before it is prepared. */
 let change: Promise<Change> | undefined
+/** Sockets of the primary, by address; they come before the start. */
+const held = new Map<string, unknown>()
+process.on('message', (message: SocketMessage, socket: unknown) => {
+  if (message.slipway === 'socket') held.set(message.key, socket)
+})
 /** Reports of what committed changes replaced, by number of the change, until the primary has asked for them. */
 const ending = new Map<number, Promise<readonly SwitchReport[]>>()
 let changes = 0
@@ -84,7 +89,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     families,
     sourceHealth: sourceState,
     logOutput: output,
-    sharedSocket: true,
+    held,
     ...(documents !== undefined && { beforeListening: (dataPlane) => dataPlane.apply(documents) }),
   })
   const { dataPlane } = serving
