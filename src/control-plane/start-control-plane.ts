@@ -11,6 +11,8 @@ import { openObjectStore } from '../storage/objects/open.ts'
 import { Leases } from '../storage/sql/leases.ts'
 import { openDatabase } from '../storage/sql/open.ts'
 import { Worker } from '../storage/work/worker.ts'
+import { identitiesOf } from '../delivery/identity.ts'
+import { claimDataFolder } from './data-folder.ts'
 import { keptFolders } from './databases.ts'
 import { ROOMS } from './rooms.ts'
 import { resolveSettings } from './settings.ts'
@@ -69,6 +71,7 @@ async function openFoundation(settings: Settings, opened: AsyncDisposableStack, 
   const newId = (): string => randomUUID().replaceAll('-', '')
   const objects = opened.use(await openObjectStore(settings.objects))
   const database = opened.use(await openDatabase(settings.database, { migrations: ROOMS.migrations, password }))
+  await claimDataFolder(settings.data, settings.database, await identitiesOf(database.read))
   // Process ids are reused; the name of a holder of work must not be.
   const holder = `${hostname()} ${process.pid} ${newId().slice(0, 8)}`
   // On SQLite no other process has the database: the leases of one that was killed are released at once.

@@ -13,6 +13,12 @@ export async function sourceOf(read: Kysely<Schema>): Promise<NonNullable<Follow
   return { id: current?.id ?? '', succeeds: rows.filter((row) => row.is_current !== 1 && row.adopted_at !== null).map(({ id }) => id) }
 }
 
+/** Every identity that the database has had, or has taken over; the present one first. */
+export async function identitiesOf(read: Kysely<Schema>): Promise<readonly string[]> {
+  const rows = await read.selectFrom('identities').select('id').orderBy('is_current', 'desc').orderBy('id').execute()
+  return rows.map(({ id }) => id)
+}
+
 /** Gives the database an identity of its own: servers that followed the earlier ones do not follow it until it is adopted. */
 export async function becomeAnother(write: Write, atMs: number): Promise<string> {
   const id = randomUUID()

@@ -1,6 +1,6 @@
-import { mkdir, mkdtemp, open, rm } from 'node:fs/promises'
+import { access, mkdtemp, open, rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { isSlipwayError, messageOf } from '../core/errors.ts'
+import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
 import { Turns } from '../core/turns.ts'
 import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/formats/mlmodel.ts'
 import { PACKAGE_FILE } from '../model/package-file.ts'
@@ -20,7 +20,7 @@ import type { TreeFile } from '../files/file-trees.ts'
 
 export interface InspectorOptions {
   readonly contents: Contents
-  /** Folder in which the files of a version are put together; used by nothing else. */
+  /** Folder in which the files of a version are put together: it is there, and used by nothing else. */
   readonly folder: string
   /**
    * Loads the model and runs it, in an isolated process.
@@ -60,11 +60,13 @@ export class Inspector {
   async #look(files: readonly TreeFile[]): Promise<Inspection> {
     const inRoot = files.filter(({ path }) => !path.includes('/'))
     if (!inRoot.some(({ path }) => path === PACKAGE_FILE || path.endsWith('.onnx'))) return await this.#lookWithoutModel(files)
-    await mkdir(this.#options.folder, { recursive: true })
     const folder = await mkdtemp(join(this.#options.folder, 'version-'))
     try {
       await writeTree(this.#options.contents, files, folder)
-      return await this.#lookInto(files, folder)
+      const found = await this.#lookInto(files, folder)
+      // Without its files a model cannot be judged.
+      if (!found.servable) await requireThere(files, folder)
+      return found
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
@@ -136,6 +138,16 @@ export class Inspector {
     for await (const bytes of await this.#options.contents.open(contentId)) pieces.push(bytes)
     return Buffer.concat(pieces).toString('utf8')
   }
+}
+
+/** @throws SLW_STORE_UNAVAILABLE */
+async function requireThere(files: readonly TreeFile[], folder: string): Promise<void> {
+  for (const { path } of files)
+    await access(join(folder, path)).catch((error: unknown) => {
+      throw new SlipwayError('SLW_STORE_UNAVAILABLE', `${path} was removed from ${folder} while the version was inspected`, {
+        cause: error,
+      })
+    })
 }
 
 async function headOfFile(path: string): Promise<Buffer> {

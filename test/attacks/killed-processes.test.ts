@@ -57,7 +57,7 @@ describe('processes of a server that are killed', () => {
     })
     const kills = LONG ? 200 : 15
     for (let kill = 0; kill < kills;) {
-      await sleep(random.below(500))
+      await sleep(random.below(2500))
       // Half of the time all there are.
       const victims = childrenOf(server.pid)
       for (const pid of random.next() < 0.5 ? victims : victims.slice(0, 1)) {
@@ -69,10 +69,14 @@ describe('processes of a server that are killed', () => {
     over = true
     await Promise.all(clients)
     const { 200: answered = 0, ...failed } = Object.fromEntries(counts) as Record<string, number>
-    assert.deepEqual(Object.keys(failed).filter((code) => !['ECONNRESET', 'EPIPE'].includes(code)), [], JSON.stringify(failed))
+    assert.deepEqual(
+      Object.keys(failed).filter((code) => !['ECONNRESET', 'EPIPE'].includes(code)),
+      [],
+      JSON.stringify(failed),
+    )
     const lost = Object.values(failed).reduce((sum, count) => sum + count, 0)
     console.log(`${kills} kills, ${answered} answered, ${lost} lost with their process`)
-    assert.ok(answered > kills && lost <= kills * CLIENTS, `${answered} answered, ${lost} lost`)
+    assert.ok(answered > 20 && lost <= kills * CLIENTS, `${answered} answered, ${lost} lost`)
     server.signal('SIGTERM')
     assert.equal(await server.exit, 0, server.said().slice(-1500))
   })

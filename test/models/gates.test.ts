@@ -161,7 +161,7 @@ eachRegistry('files are looked at once, and again when that is asked for', async
     if (++tried === 1) throw new Error('no memory was left')
     return { detail: 'loads and runs', signature }
   }
-  const { inspect } = new Inspector({ contents, folder: join(folder.path, 'inspecting'), tryOut })
+  const { inspect } = new Inspector({ contents, folder: folder.path, tryOut })
   const registry = new Registry(ground, inspect)
   const bytes = await readFile(join(example('churn'), 'model.onnx'))
   const { id } = await contents.receive(Readable.from([bytes]), async (write, digest) => {

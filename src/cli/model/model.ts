@@ -61,6 +61,14 @@ export function define(command: Command): void {
     ).action(async (version: string, options: RegistryOptions) => judge(version, state, options))
   asksRegistry(
     command
+      .command('inspect')
+      .description('what was found when the files of a version were tried')
+      .argument('<version>', 'MODEL/NUMBER')
+      .option('--again', 'try them once more: what is judged now counts'),
+    { changes: true },
+  ).action(inspectVersion)
+  asksRegistry(
+    command
       .command('diff')
       .description('whether clients of one version would be understood by another')
       .argument('<from>', 'MODEL/NUMBER')
@@ -283,6 +291,17 @@ async function judge(name: string, state: 'approved' | 'rejected', options: Regi
   const body = { state, ...(options.reason !== undefined && { reason: options.reason }) }
   const judged = await change<VersionAnswer>(options, client, { method: 'PUT', path: `${pathOf(name)}/approval`, body })
   if (judged !== undefined) show(judged, versionView, options, versionText(judged))
+}
+
+async function inspectVersion(name: string, options: RegistryOptions & { again?: boolean }): Promise<void> {
+  const client = await clientOf(options)
+  versionName(name)
+  const path = pathOf(name)
+  const version =
+    options.again === true
+      ? await change<VersionAnswer>(options, client, { method: 'POST', path: `${path}/inspection` })
+      : await client.ask<VersionAnswer>(path)
+  if (version !== undefined) show(version, versionView, options, versionText(version))
 }
 
 async function diff(from: string, to: string, options: RegistryOptions): Promise<void> {

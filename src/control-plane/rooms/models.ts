@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ALIAS_ROUTES } from '../../api/v1/alias-routes.ts'
 import { MODEL_ROUTES, retoldModel } from '../../api/v1/model-routes.ts'
@@ -14,6 +13,7 @@ import { MODELS_MIGRATIONS } from '../../models/migrations.ts'
 import { MODELS_EVENTS, MODELS_TABLES } from '../../models/tables.ts'
 import { purgeModelTrash } from '../../models/trash.ts'
 import { Versions } from '../../models/versions.ts'
+import { openScratchFolder } from '../../core/scratch-folder.ts'
 import { tryOut } from '../try-out.ts'
 import type { News } from '../../api/news.ts'
 import type { Contents } from '../../files/contents.ts'
@@ -52,10 +52,8 @@ export const MODELS: Room<Needs, ModelServices> = {
   events: MODELS_EVENTS,
   routes: [...MODEL_ROUTES, ...VERSION_ROUTES, ...ALIAS_ROUTES, ...PROMOTE_ROUTES, ...SIGNER_ROUTES],
   retold: { model: retoldModel, version: retoldVersion },
-  async open({ ground: below, contents, partUploads, environments, settings }) {
-    // Leftovers of a process that was killed; a data folder belongs to one control plane.
-    const folder = join(settings.data, 'inspecting')
-    await rm(folder, { recursive: true, force: true })
+  async open({ ground: below, contents, partUploads, environments, settings, opened }) {
+    const { path: folder } = opened.use(await openScratchFolder(join(settings.data, 'inspecting')))
     const { inspect } = new Inspector({ contents, folder, tryOut })
     const dependents: Dependents[] = []
     const ground = { ...below, dependents }
