@@ -111,8 +111,13 @@ export class SignIn {
   /** A path of the control plane; anything that a browser could read as another place becomes the root. */
   #ownPath(text: string): string {
     const { publicUrl } = this.#options
-    const url = URL.canParse(text, publicUrl) ? new URL(text, publicUrl) : undefined
-    return url === undefined || url.origin !== new URL(publicUrl).origin ? '/' : `${url.pathname}${url.search}`
+    const { origin } = new URL(publicUrl)
+    const resolved = (place: string): URL | undefined => (URL.canParse(place, origin) ? new URL(place, origin) : undefined)
+    const url = resolved(text)
+    if (url?.origin !== origin) return '/'
+    const path = `${url.pathname}${url.search}`
+    // What is left when "/.." is resolved may begin with two slashes, which is another host.
+    return resolved(path)?.href === `${origin}${path}` ? path : '/'
   }
 
   get #scope(): string {

@@ -110,7 +110,14 @@ it('what would let others in is refused: a session that was there before, a page
   assert.equal((await attacker.ask(`${url}/auth/callback?code=x&state=${state}`)).status, 401, 'a code that the issuer does not know')
   assert.equal((await attacker.ask(`${url}/auth/callback?code=x&state=${state}`)).status, 401, 'and it is over then')
   // Nobody is sent elsewhere afterwards.
-  for (const elsewhere of ['https://evil.example/', '//evil.example/', '/\\evil.example']) {
+  for (const elsewhere of [
+    'https://evil.example/',
+    '//evil.example/',
+    '/\\evil.example',
+    '/..//evil.example',
+    '/a/../..//evil.example/x',
+    '/%2e%2e//evil.example',
+  ]) {
     const browser = new Browser()
     const { url: last } = await browser.visit(`${url}/auth/login?return=${encodeURIComponent(elsewhere)}`, 'root')
     assert.equal(new URL(last).host, new URL(url).host)

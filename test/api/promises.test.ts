@@ -230,11 +230,13 @@ describe('every route that changes something', { timeout: 240_000 }, () => {
       assert.deepEqual(second.body, first.body)
       for (const header of ['location', 'etag']) assert.equal(second.headers.get(header), first.headers.get(header), header)
       assert.equal(await history.last(), after, 'nothing is done twice')
-      const other = await ask('POST', '/models', { name: fresh() }, key)
-      assert.deepEqual(
-        [other.status, other.body.code],
-        as === undefined ? [422, 'SLW_IDEMPOTENCY_CONFLICT'] : [other.status, other.body.code],
-      )
+      const other = body === undefined ? undefined : await ask(method, path, `${JSON.stringify(body)} `, key)
+      if (other !== undefined) assert.deepEqual([other.status, other.body.code], [422, 'SLW_IDEMPOTENCY_CONFLICT'], 'of other bytes')
+      // The same key is another one on another route, and in another environment.
+      if (as === undefined && operation !== 'createModel') {
+        const made = await ask('POST', '/models', { name: fresh() }, key)
+        assert.deepEqual([made.status, made.headers.get('idempotency-replayed')], [201, null])
+      }
       if (secret) {
         const { read } = plane.plane.services.ground.database
         const { answer } = await read
@@ -285,6 +287,17 @@ it('a secret is told again only to the credentials that got it', async () => {
   assert.equal(again.body.key, first.body.key)
   await keys.revoke(scope, info.id)
   assert.equal((await ask('POST', '/keys', body, { ...asked, authorization: `Bearer ${key}` })).status, 401)
+})
+
+it('a key of a request is one of each environment', async () => {
+  const environment = fresh()
+  assert.equal((await ask('POST', '/environments', { name: environment })).status, 201)
+  const key = { ...root, 'idempotency-key': randomUUID(), 'content-type': 'application/json' }
+  const body = JSON.stringify({ name: fresh() })
+  for (const place of ['', `/env/${environment}`]) {
+    const made = await fetch(`${plane.url}${place}/api/v1/models`, { method: 'POST', headers: key, body })
+    assert.deepEqual([made.status, made.headers.get('idempotency-replayed')], [201, null], place)
+  }
 })
 
 it('a request that was refused may be sent again with the same key once the cause is mended', async () => {

@@ -48,9 +48,9 @@ describe('processes of a server that are killed', () => {
     await folder.write('m.onnx', addingModel(1))
     await using server = await serveInChild([`m=${folder.path}/m.onnx`, '--processes', '2', '--instances', '1', '--drain-pause', '0ms'])
     const counts = new Map<number | string, number>()
-    let over = false
+    const over = new AbortController()
     const clients = Array.from({ length: CLIENTS }, async () => {
-      while (!over) {
+      while (!over.signal.aborted) {
         const told = await outcome(server)
         counts.set(told, (counts.get(told) ?? 0) + 1)
       }
@@ -66,7 +66,7 @@ describe('processes of a server that are killed', () => {
       }
     }
     await until(async () => (await outcome(server)) === 200, 'it answers')
-    over = true
+    over.abort()
     await Promise.all(clients)
     const { 200: answered = 0, ...failed } = Object.fromEntries(counts) as Record<string, number>
     assert.deepEqual(

@@ -84,7 +84,7 @@ async function answer<S extends V1Services>(asked: Asked<S>, request: FastifyReq
   const query = checked(route.query, coerceQuery(route.query, request.query as Record<string, unknown>), 'the query')
   const text = route.body === undefined ? '' : await textOf(request)
   const body = route.body === undefined ? undefined : checked(route.body, parsed(text), 'the body')
-  const once = onceOf(request, route, { text, caller: known })
+  const once = onceOf(request, route, { text, caller: known, environment: entered.environment })
   const reason = headerOf(request, 'slipway-reason')
   if (route.models !== undefined) {
     const models = await route.models({ services, params, query, body, environment: entered.environment })
@@ -190,14 +190,16 @@ async function replayed<S extends V1Services>(
 function onceOf(
   request: FastifyRequest,
   { method, path, takesBytes }: V1Route<never>,
-  { text, caller }: { readonly text: string; readonly caller: Principal },
+  { text, caller, environment }: { readonly text: string; readonly caller: Principal; readonly environment: string },
 ): Once | undefined {
   const key = headerOf(request, 'idempotency-key')
   // The same bytes are the same content, however often they come.
   if (key === undefined || method === 'GET' || takesBytes === true) return undefined
   if (key === '' || key.length > 255) throw new SlipwayError('SLW_INPUT_INVALID', 'the Idempotency-Key has 1 to 255 characters')
   const digest = createHash('sha256').update(`${method} ${path} ${request.url}\n${text}`).digest('hex')
-  return { caller: caller.keyId ?? caller.personId ?? caller.kind, key, digest, attempt: randomUUID() }
+  const who = caller.keyId ?? caller.personId ?? caller.kind
+  // The key of a caller is one of each environment and route: what another route was asked under the same key is no repetition.
+  return { caller: `${who} ${environment} ${method} ${path}`, key, digest, attempt: randomUUID() }
 }
 
 function headerOf(request: FastifyRequest, name: string): string | undefined {

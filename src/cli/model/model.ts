@@ -139,6 +139,7 @@ function definePush(command: Command): void {
     .option('--alias <alias>', 'set this alias to it')
     .option('--serve', 'set the alias champion to it, and wait until the local server answers with it')
     .option('--allow-breaking', 'also where clients of what the alias points to would not be understood')
+    .option('--follow-links', 'send also what links out of the folder lead to, as in a cache made of links')
     .option('--wait <duration>', 'how long to wait with --serve', '60s')
     .addHelpText(
       'after',
@@ -392,7 +393,7 @@ async function trash(options: RegistryOptions): Promise<void> {
 }
 
 async function sign(path: string, options: { key: string; certificate?: string[]; signature?: string }): Promise<void> {
-  const { files } = await localVersion(path)
+  const { files } = await localVersion(path, true)
   const digested = await Promise.all(files.map(async (file) => ({ path: file.path, sha256: await sha256Of(file) })))
   const certificates = await Promise.all((options.certificate ?? []).map((file) => readFile(file, 'utf8')))
   const bundle = signModel({
@@ -413,7 +414,7 @@ async function signatureBeside(path: string): Promise<string> {
 }
 
 async function verify(path: string, options: { signer: string[]; signature?: string }): Promise<void> {
-  const { files } = await localVersion(path)
+  const { files } = await localVersion(path, true)
   const signers = await Promise.all(options.signer.map(async (file) => ({ file, ...readSigner(await readFile(file, 'utf8')) })))
   const { signer, model } = verifyBundle(await readFile(options.signature ?? (await signatureBeside(path)), 'utf8'), signers)
   requireSameFiles(model, await Promise.all(files.map(async (file) => ({ path: file.path, sha256: await sha256Of(file) }))))

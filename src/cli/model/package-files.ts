@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs'
-import { readdir, readFile, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createHash } from 'node:crypto'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
@@ -33,21 +33,25 @@ export interface LocalVersion {
 /**
  * The files of a model in any layout that a server reads, and of any folder that MLflow has written. Models that a server would
  * refuse are refused here, before anything is sent.
+ * @param followLinks whether links may lead out of the folder, as in caches that are made of links. Default: they are refused
  * @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_PACKAGE_INVALID, SLW_MODEL_UNSAFE, ...
  */
-export async function localVersion(path: string): Promise<LocalVersion> {
+export async function localVersion(path: string, followLinks = false): Promise<LocalVersion> {
   const location = await locate(path)
   if (location === undefined) {
     const folder = resolve(path)
-    return { name: basename(folder), files: await filesIn(folder), signature: await signatureIn(folder) }
+    return { name: basename(folder), files: await filesIn(folder, followLinks), signature: await signatureIn(folder) }
   }
   const { folder, file: model } = await readPackage(location)
   if ((await stat(location.path)).isFile()) {
-    const names = [basename(location.path), ...model.externalFiles.map((file) => file.location)]
-    const files = await Promise.all(names.map((name) => fileAt(dirname(location.path), name)))
+    const root = dirname(location.path)
+    // Whoever names a link means what it leads to.
+    const named = await fileAt(root, basename(location.path))
+    const within = followLinks ? undefined : root
+    const files = [named, ...(await Promise.all(model.externalFiles.map((file) => fileAt(root, file.location, within))))]
     return { name: location.name, files, signature: await signatureIn(dirname(location.path)) }
   }
-  const files = await filesIn(folder)
+  const files = await filesIn(folder, followLinks)
   // The package file of a numbered version may lie one folder up.
   if (/^\d+$/.test(basename(folder)) && !files.some((file) => file.path === PACKAGE_FILE)) {
     const above = await fileAt(dirname(folder), PACKAGE_FILE).catch(() => undefined)
@@ -76,20 +80,29 @@ async function locate(path: string): Promise<Awaited<ReturnType<typeof findPacka
   }
 }
 
-/** All files below a folder but hidden ones and the signature. Links to files are followed: the bytes of their targets are sent. */
-async function filesIn(folder: string, inside = ''): Promise<PackageFile[]> {
+/** All files below a folder but hidden ones and the signature. Of links to files the bytes of their targets are sent. */
+async function filesIn(folder: string, followLinks: boolean, inside = ''): Promise<PackageFile[]> {
   const files: PackageFile[] = []
   for (const entry of (await readdir(join(folder, inside), { withFileTypes: true })).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = inside === '' ? entry.name : `${inside}/${entry.name}`
     if (entry.name.startsWith('.') || path === SIGNATURE_FILE) continue
-    if (entry.isDirectory()) files.push(...(await filesIn(folder, path)))
-    else files.push(await fileAt(folder, path))
+    if (entry.isDirectory()) files.push(...(await filesIn(folder, followLinks, path)))
+    else files.push(await fileAt(folder, path, followLinks ? undefined : folder))
   }
   return files
 }
 
-async function fileAt(folder: string, path: string): Promise<PackageFile> {
+/** @param within folder that links must not lead out of. Default: they may lead anywhere */
+async function fileAt(folder: string, path: string, within?: string): Promise<PackageFile> {
   const file = join(folder, path)
+  if (within !== undefined) {
+    const [target, root] = await Promise.all([realpath(file), realpath(within)])
+    if (!target.startsWith(root.endsWith(sep) ? root : `${root}${sep}`))
+      throw new SlipwayError(
+        'SLW_MODEL_UNSAFE',
+        `${file} is a link to ${target}, which lies outside of ${within}; put the file itself there, or give --follow-links where that is meant, as in a cache made of links`,
+      )
+  }
   const found = await stat(file)
   if (!found.isFile()) throw new SlipwayError('SLW_MODEL_INVALID', `${file} is no file; a link to a folder cannot be sent`)
   return { path, file, size: found.size }

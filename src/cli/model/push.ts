@@ -23,6 +23,7 @@ export interface PushOptions extends RegistryOptions {
   readonly alias?: string
   readonly serve?: boolean
   readonly allowBreaking?: boolean
+  readonly followLinks?: boolean
   readonly wait: string
 }
 
@@ -42,7 +43,7 @@ export async function push(path: string, options: PushOptions): Promise<void> {
 /** Pushes with what a new version is to keep, where the options do not say otherwise. */
 export async function pushFiles(path: string, options: PushOptions, kept: KeptFacts): Promise<void> {
   const client = await clientOf(options)
-  const local = await localVersion(path)
+  const local = await localVersion(path, options.followLinks)
   const name = options.name ?? local.name
   const files = await Promise.all(local.files.map(async (file) => ({ ...file, contentId: await contentIdOf(file) })))
   const missing = await missingOf(client, files)

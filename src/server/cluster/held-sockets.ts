@@ -15,7 +15,7 @@ interface Bound {
 
 /** Node's way to a socket that is bound and that this process does not accept from. It has no documented one; its `cluster` uses this. */
 const { _createServerHandle: bind } = net as unknown as {
-  _createServerHandle(address: string, port: number, addressType: number): Bound | number
+  readonly _createServerHandle: (address: string, port: number, addressType: number) => Bound | number
 }
 
 /**
