@@ -8,6 +8,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Keys } from '../access/keys.ts'
 import type { People } from '../access/people.ts'
 import type { Action, ACTIONS, Grant, Resource } from '../contract/roles.ts'
+import type { Reader } from '../models/usable-contents.ts'
 
 export interface AccessOptions {
   readonly keys: Keys
@@ -117,6 +118,20 @@ export function callerOn(identity: Identity, target: Resource): Principal {
     modelsTo: (action, environment) => modelsOf(identity.grants, action, environment),
     actions: (other = target) => allowedActions(identity.grants, other),
   }
+}
+
+/** Which contents a caller may name by their ids in an environment. */
+export function readerOf(caller: Principal, environment: string): Reader {
+  return {
+    environment,
+    sender: `${callerId(caller)} ${environment}`,
+    reads: (model) => caller.may('read', { environment, models: [model] }),
+  }
+}
+
+/** Who a caller is, for what is kept of them: a name may be given anew. */
+export function callerId({ keyId, personId, kind }: Identity): string {
+  return keyId ?? personId ?? kind
 }
 
 /** The permission check of every route: an action that is not granted is denied. @throws SLW_FORBIDDEN naming the missing action */

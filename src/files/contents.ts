@@ -72,10 +72,14 @@ export class Contents {
   }
 
   /**
-   * Receives bytes whose content ID is known, and keeps them for `holdMs` until something refers to them.
+   * Receives bytes whose content ID is known, and keeps them for `holdMs`, for whoever has sent them, until something refers to them.
    * @throws SLW_INPUT_INVALID where the bytes have another ID
    */
-  async receiveHeld(contentId: string, body: AsyncIterable<Uint8Array>, size: number | undefined, holdMs: number): Promise<ContentDigest> {
+  async receiveHeld(
+    contentId: string,
+    body: AsyncIterable<Uint8Array>,
+    { size, holdMs, heldFor }: { readonly size: number | undefined; readonly holdMs: number; readonly heldFor: string },
+  ): Promise<ContentDigest> {
     const { clock, newId } = this.#options
     return await this.receive(
       body,
@@ -84,7 +88,7 @@ export class Contents {
           throw new SlipwayError('SLW_INPUT_INVALID', `the bytes have the content id ${content.id}, not ${contentId}`)
         await write
           .insertInto('holds')
-          .values({ id: newId(), content_id: content.id, expires_at: clock.epochMs() + holdMs })
+          .values({ id: newId(), content_id: content.id, expires_at: clock.epochMs() + holdMs, held_for: heldFor })
           .execute()
         return content
       },

@@ -57,4 +57,5 @@ export interface HoldsRow {
   id: string
   content_id: string
   expires_at: number
+  held_for?: string | null
 }

@@ -1,4 +1,6 @@
 import { sql } from 'kysely'
+import { idOfOwnRun } from '../tracking/runs.ts'
+import type { Scope } from '../ledger/scope.ts'
 import type { Database } from '../storage/sql/database.ts'
 import type { Provenance } from './read-versions.ts'
 
@@ -11,9 +13,10 @@ export interface Origin {
 
 const COMMIT_TAG = 'mlflow.source.git.commit'
 
-/** Reads metrics, dataset and code commit of the run and the logged model that made a version. */
+/** Reads metrics, dataset and code commit of the run and the logged model that made a version. Of a run of another environment there are none. */
 export async function readOrigin(
   { read, dialect }: Pick<Database, 'read' | 'dialect'>,
+  scope: Pick<Scope, 'environment'>,
   { runId, loggedModelId }: { runId: string | undefined; loggedModelId: string | undefined },
 ): Promise<Origin> {
   const [runMetrics, modelMetrics, commit, dataset] = await Promise.all([
@@ -24,7 +27,7 @@ export async function readOrigin(
           .select(
             (dialect === 'sqlite' ? sql<string>`json_group_object(key, value)` : sql<string>`json_object_agg(key, value)::text`).as('json'),
           )
-          .where('run_id', '=', runId)
+          .where('run_id', 'in', idOfOwnRun(read, scope, runId))
           .where('is_nan', '=', 0)
           .executeTakeFirst(),
     loggedModelId === undefined
@@ -40,14 +43,19 @@ export async function readOrigin(
           .execute(),
     runId === undefined
       ? undefined
-      : read.selectFrom('run_tags').select('value').where('run_id', '=', runId).where('key', '=', COMMIT_TAG).executeTakeFirst(),
+      : read
+          .selectFrom('run_tags')
+          .select('value')
+          .where('run_id', 'in', idOfOwnRun(read, scope, runId))
+          .where('key', '=', COMMIT_TAG)
+          .executeTakeFirst(),
     runId === undefined
       ? undefined
       : read
           .selectFrom('run_datasets')
           .innerJoin('datasets', 'datasets.id', 'run_datasets.dataset_id')
           .select(['name', 'digest'])
-          .where('run_id', '=', runId)
+          .where('run_id', 'in', idOfOwnRun(read, scope, runId))
           .orderBy('position')
           .executeTakeFirst(),
   ])

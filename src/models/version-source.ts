@@ -125,14 +125,15 @@ async function filesOf(read: Kysely<Schema>, { root, path }: Place, source: stri
   return files.map((file) => ({ ...file, path: file.path.slice(skipped) }))
 }
 
-/** Name of the model whose version the place is of; undefined for places of runs and logged models, and for an unknown version. */
-export async function modelOfPlace(read: Kysely<Schema>, { root }: Place): Promise<string | undefined> {
+/** Name of the model whose version the place is of; undefined for places of runs and logged models, and for no version of the environment. */
+export async function modelOfPlace(read: Kysely<Schema>, { environment }: Scope, { root }: Place): Promise<string | undefined> {
   if (!root.startsWith('version:')) return undefined
   const found = await read
     .selectFrom('versions')
     .innerJoin('models', 'models.id', 'versions.model_id')
     .select('models.name')
     .where('versions.id', '=', root.slice('version:'.length))
+    .where('environment', '=', environment)
     .executeTakeFirst()
   return found?.name
 }

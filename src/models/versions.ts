@@ -6,6 +6,8 @@ import { requireUnused } from './dependents.ts'
 import { tagRows, requireTag } from '../ledger/tags.ts'
 import { changeModel, dropAliases, protectedAliases, requireModel } from './models.ts'
 import { readOrigin, withMetrics } from './origin.ts'
+import { usableContents } from './usable-contents.ts'
+import type { Reader } from './usable-contents.ts'
 import { asksForApproval, policyOf } from './policies.ts'
 import { readVersions, requireNumber, requireVersion, STAGES, toVersion } from './read-versions.ts'
 import { touch } from './touch.ts'
@@ -50,6 +52,8 @@ export interface VersionUpdate {
 /** A version whose files were sent before, one by one. */
 export interface PushedVersion extends Omit<NewVersion, 'source'> {
   readonly files: readonly TreeFile[]
+  /** Who names the contents. Default: somebody who may use all of them. */
+  readonly reader?: Reader
 }
 
 /** A version to register. Its source is read twice: at first outside of the transaction, and then in it. */
@@ -124,7 +128,7 @@ export class Versions {
       if (paths.has(path)) throw new SlipwayError('SLW_INPUT_INVALID', `the path ${JSON.stringify(path)} is there twice`)
       paths.add(path)
     }
-    const files = await requireContents(read, pushed.files)
+    const files = await requireContents(read, pushed.files, pushed.reader)
     const digest = treeDigest(files)
     const sourceIn = async (from: Kysely<Schema>): Promise<Source> => ({
       files: from.isTransaction ? await holdContents(from, pushed.files) : files,
@@ -146,7 +150,7 @@ export class Versions {
       const [{ id }, source] = await both(read, (from) => requireModel(from, scope, model), sourceIn)
       const known = sameAs === undefined ? undefined : await liveVersion(read, id, sameAs)
       if (known !== undefined) return { version: (await readVersions(read, [known]))[0]!, created: false }
-      const [inspection, origin] = await Promise.all([this.#inspect(source.files), readOrigin(this.#ground.database, source)])
+      const [inspection, origin] = await Promise.all([this.#inspect(source.files), readOrigin(this.#ground.database, scope, source)])
       try {
         const made = await this.#ground.database.write(async (write) => {
           const now = this.#ground.clock.epochMs()
@@ -398,11 +402,12 @@ async function putTag(write: Write, versionId: string, tag: Tag): Promise<void> 
 }
 
 /** @throws SLW_NOT_FOUND with all contents that are not here */
-async function requireContents(read: Kysely<Schema>, files: readonly TreeFile[]): Promise<TreeFile[]> {
+async function requireContents(read: Kysely<Schema>, files: readonly TreeFile[], reader?: Reader): Promise<TreeFile[]> {
   const ids = [...new Set(files.map(({ contentId }) => contentId))]
+  const usable = reader === undefined ? undefined : await usableContents(read, reader, ids)
   const rows = await read.selectFrom('contents').select(['id', 'size']).where('id', 'in', ids).execute()
   const sizes = new Map(rows.map(({ id, size }) => [id, size]))
-  const missing = ids.filter((id) => !sizes.has(id))
+  const missing = ids.filter((id) => !sizes.has(id) || usable?.has(id) === false)
   if (missing.length > 0)
     throw new SlipwayError('SLW_NOT_FOUND', `${missing.length} contents are not here yet; send them first`, {
       issues: missing.map((id) => ({ path: `contents.${id}`, message: 'is not here' })),

@@ -5,7 +5,7 @@ import { SlipwayError } from '../core/errors.ts'
 import { LIMITS } from './names.ts'
 import { requireKey, requireLength } from '../ledger/keys.ts'
 import { toPoint } from './read-runs.ts'
-import { lockRun, requireActive, setTags } from './runs.ts'
+import { idOfOwnRun, lockRun, requireActive, setTags } from './runs.ts'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import type { Tag } from '../ledger/tags.ts'
 import type { Dataset, MetricPoint } from './read-runs.ts'
@@ -70,16 +70,10 @@ export class RunData {
   /** The points of a metric, from the one at `offset` on; none if there is no such run. */
   async history(scope: Scope, runId: string, key: string, { offset = 0, limit }: { offset?: number; limit: number }): Promise<History> {
     const { read } = this.#ground.database
-    const mine = read
-      .selectFrom('runs')
-      .innerJoin('experiments', 'experiments.id', 'runs.experiment_id')
-      .select('runs.id')
-      .where('runs.id', '=', runId)
-      .where('environment', '=', scope.environment)
     const rows = await read
       .selectFrom('metrics')
       .select(['key', 'value', 'is_nan', 'timestamp', 'step'])
-      .where('run_id', 'in', mine)
+      .where('run_id', 'in', idOfOwnRun(read, scope, runId))
       .where('key', '=', key)
       .orderBy('timestamp')
       .orderBy('step')

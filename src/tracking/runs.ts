@@ -159,6 +159,16 @@ export async function lockRun(write: Write, scope: Scope, id: string): Promise<S
   return row ?? refuseRun(id)
 }
 
+/** The id of a run if it is of the scope's environment, for what is read of it: a run of another one is as if it were not there. */
+export function idOfOwnRun(read: Kysely<Schema>, { environment }: Pick<Scope, 'environment'>, id: string) {
+  return read
+    .selectFrom('runs')
+    .innerJoin('experiments', 'experiments.id', 'runs.experiment_id')
+    .select('runs.id')
+    .where('runs.id', '=', id)
+    .where('environment', '=', environment)
+}
+
 function selectRun(read: Kysely<Schema>, scope: Scope, id: string) {
   return read
     .selectFrom('runs')

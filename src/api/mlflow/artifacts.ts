@@ -36,8 +36,10 @@ export function artifactRoutes(services: ArtifactServices): FastifyPluginAsync {
     const place = placeOrRefuse(path)
     const { environment } = scope
     if (place.root.startsWith('version:') && !caller.may(action, { environment, models: [] })) {
-      const model = await modelOfPlace(ground.database.read, place)
-      requirePermission(caller, action, { environment, models: model === undefined ? [] : [model] })
+      const model = await modelOfPlace(ground.database.read, scope, place)
+      // The refusal names no model: an id is not to tell whose it is, nor that it is one.
+      if (model === undefined || !caller.may(action, { environment, models: [model] }))
+        requirePermission(caller, action, { environment, models: [] })
     }
     return { scope, place }
   }

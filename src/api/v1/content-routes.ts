@@ -1,5 +1,7 @@
 import { Type } from 'typebox'
 import { SlipwayError } from '../../core/errors.ts'
+import { usableContents } from '../../models/usable-contents.ts'
+import { readerOf } from '../access.ts'
 import { streamOf } from '../bodies.ts'
 import { v1RoutesOf } from './route.ts'
 import type { V1Route } from './route.ts'
@@ -34,11 +36,10 @@ export const CONTENT_ROUTES: readonly V1Route<ContentServices>[] = [
     models: () => 'any',
     body: Type.Object({ ids: Type.Array(ContentId, { minItems: 1, maxItems: 20_000 }) }, { additionalProperties: false }),
     answer: Type.Object({ missing: Type.Array(ContentId) }),
-    handle: async ({ services, body }) => {
+    handle: async ({ services, scope, caller, body }) => {
       const ids = [...new Set(body.ids)]
-      const rows = await services.ground.database.read.selectFrom('contents').select('id').where('id', 'in', ids).execute()
-      const known = new Set(rows.map(({ id }) => id))
-      return { body: { missing: ids.filter((id) => !known.has(id)) } }
+      const usable = await usableContents(services.ground.database.read, readerOf(caller, scope.environment), ids)
+      return { body: { missing: ids.filter((id) => !usable.has(id)) } }
     },
   }),
   v1Route({
@@ -51,14 +52,13 @@ export const CONTENT_ROUTES: readonly V1Route<ContentServices>[] = [
     models: () => 'any',
     takesBytes: true,
     answer: Type.Object({ id: ContentId, size: Type.Integer() }),
-    handle: async ({ services, params, request }) => {
+    handle: async ({ services, scope, caller, params, request }) => {
       const length = request.headers['content-length']
-      const content = await services.contents.receiveHeld(
-        requireId(params['id']!),
-        streamOf(request),
-        length === undefined ? undefined : Number(length),
-        HOLD_MS,
-      )
+      const content = await services.contents.receiveHeld(requireId(params['id']!), streamOf(request), {
+        size: length === undefined ? undefined : Number(length),
+        holdMs: HOLD_MS,
+        heldFor: readerOf(caller, scope.environment).sender,
+      })
       return { body: { id: content.id, size: content.size } }
     },
   }),

@@ -4,7 +4,7 @@ import { check } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { beginOnce, freeOnce, keepAnswer } from '../../ledger/once.ts'
 import { seal, unseal } from '../../security/seal.ts'
-import { callerOn, credentialOf, requirePermission } from '../access.ts'
+import { callerId, callerOn, credentialOf, requirePermission } from '../access.ts'
 import { enter, stillMay } from '../enter.ts'
 import { streamOf } from '../bodies.ts'
 import { fromFastify } from '../framework-errors.ts'
@@ -197,9 +197,8 @@ function onceOf(
   if (key === undefined || method === 'GET' || takesBytes === true) return undefined
   if (key === '' || key.length > 255) throw new SlipwayError('SLW_INPUT_INVALID', 'the Idempotency-Key has 1 to 255 characters')
   const digest = createHash('sha256').update(`${method} ${path} ${request.url}\n${text}`).digest('hex')
-  const who = caller.keyId ?? caller.personId ?? caller.kind
   // The key of a caller is one of each environment and route: what another route was asked under the same key is no repetition.
-  return { caller: `${who} ${environment} ${method} ${path}`, key, digest, attempt: randomUUID() }
+  return { caller: `${callerId(caller)} ${environment} ${method} ${path}`, key, digest, attempt: randomUUID() }
 }
 
 function headerOf(request: FastifyRequest, name: string): string | undefined {

@@ -16,7 +16,7 @@ import { requireModel } from '../../models/models.ts'
 import { readVersions } from '../../models/read-versions.ts'
 import { versionsIn } from '../../search/queries.ts'
 import { filesBelow } from '../../files/file-trees.ts'
-import { requireSource } from '../access.ts'
+import { readerOf, requireSource } from '../access.ts'
 import { sendFile } from '../send-file.ts'
 import { tagsOf, versionAnswer } from './answers.ts'
 import { pageAnswer, searched } from './paging.ts'
@@ -277,6 +277,7 @@ async function createVersion(call: V1Call<VersionServices, unknown, Static<typeo
   const known = { ...rest, tags: tagsOf(tags), provenance, runId: provenance?.runId }
   if (source !== undefined) return answered(await versions.create(scope, params['model']!, { ...known, source }), 201)
   const tree = (files ?? []).map(({ path, contentId }) => ({ path, contentId, size: 0 }))
-  const { version, created } = await versions.push(scope, params['model']!, { ...known, files: tree })
+  const reader = readerOf(call.caller, scope.environment)
+  const { version, created } = await versions.push(scope, params['model']!, { ...known, files: tree, reader })
   return answered(version, created ? 201 : 200)
 }

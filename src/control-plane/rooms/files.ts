@@ -2,6 +2,7 @@ import { CONTENT_ROUTES } from '../../api/v1/content-routes.ts'
 import { collect } from '../../files/collect.ts'
 import { Contents, storedObjects } from '../../files/contents.ts'
 import { PartUploads } from '../../files/part-uploads.ts'
+import { FILES_MIGRATIONS } from '../../files/migrations.ts'
 import { FILES_TABLES } from '../../files/tables.ts'
 import type { Transfers } from '../../api/mlflow/part-routes.ts'
 import type { Foundation, Room } from '../room.ts'
@@ -18,6 +19,7 @@ export interface FileServices {
 /** Files, addressed by their content. */
 export const FILES: Room<Foundation, FileServices> = {
   tables: FILES_TABLES,
+  migrations: FILES_MIGRATIONS,
   routes: CONTENT_ROUTES,
   open({ ground, objects, settings: { directTransfers, publicUrl } }) {
     const stored = { ...ground, objects }
