@@ -25,4 +25,19 @@ export const DELIVERY_MIGRATIONS: readonly Migration[] = [
       },
     },
   },
+  {
+    name: '0010-speakers',
+    statements: [
+      // Which key speaks for a server, and by which token it has joined; until when no other key may.
+      `create table speakers (
+        environment text not null,
+        server text not null,
+        key_id text not null,
+        key_name text not null,
+        joined_by text,
+        held_until bigint not null,
+        primary key (environment, server))`,
+      `create index speakers_key on speakers (key_id)`,
+    ],
+  },
 ]

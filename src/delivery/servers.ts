@@ -2,6 +2,8 @@ import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { record } from '../ledger/events.ts'
 import { KEPT_REVISIONS } from './revisions.ts'
+import { joinAs, speakFor } from './speakers.ts'
+import type { Speaker } from './speakers.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ServerReport, VersionCondition } from '../contract/followed-state.ts'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
@@ -51,12 +53,23 @@ export class Servers {
     this.#ground = ground
   }
 
-  /** Stores the report of a server in place of the one before; changes of an endpoint are kept as history. */
-  async report(scope: Scope, name: string, report: ServerReport, keyId: string | undefined): Promise<void> {
+  /** @throws SLW_FORBIDDEN where the key does not speak for the server */
+  async requireSpeaker(scope: Scope, name: string, speaker: Speaker): Promise<void> {
+    const nowMs = this.#ground.clock.epochMs()
+    await this.#ground.database.write((write) => speakFor(write, scope, name, { speaker, nowMs, untilMs: nowMs }))
+  }
+
+  /**
+   * Stores the report of a server in place of the one before; changes of an endpoint are kept as history.
+   * @param speaker undefined for callers who may speak for every server
+   * @throws SLW_FORBIDDEN where the key does not speak for the server
+   */
+  async report(scope: Scope, name: string, report: ServerReport, speaker: Speaker | undefined): Promise<void> {
     const { database, clock } = this.#ground
     const at = clock.epochMs()
     const expires = at + report.expiresInMs
     await database.write(async (write) => {
+      if (speaker !== undefined) await speakFor(write, scope, name, { speaker, nowMs: at, untilMs: expires })
       const set = {
         boot_id: report.bootId,
         release: report.release,
@@ -65,7 +78,7 @@ export class Servers {
         clock_skew_ms: report.sentAt - at,
         message: report.message ?? null,
         follows: report.follows ?? null,
-        key_id: keyId ?? null,
+        key_id: speaker?.keyId ?? null,
         last_seen_at: at,
         expires_at: expires,
       }
@@ -129,9 +142,15 @@ export class Servers {
   /**
    * A server process joins under a name. It takes the place of another process of that name, which is told so when it asks again.
    * @param again whether the process had joined before and its key was refused since
-   * @throws SLW_CONFLICT for a process whose place another one has taken, while that one reports
+   * @param tokenId by which it joins; undefined for callers who may take any place
+   * @throws SLW_CONFLICT for a process whose place another one has taken, while that one reports, and for the name of a server that goes on
+   *   and has joined by another token
    */
-  async join(scope: Scope, name: string, { bootId, again }: { readonly bootId: string; readonly again: boolean }): Promise<void> {
+  async join(
+    scope: Scope,
+    name: string,
+    { bootId, again, tokenId }: { readonly bootId: string; readonly again: boolean; readonly tokenId: string | undefined },
+  ): Promise<void> {
     const { database, clock } = this.#ground
     const at = clock.epochMs()
     await database.write(async (write) => {
@@ -148,6 +167,7 @@ export class Servers {
           `another server has joined as "${name}" and taken the place of this one: stop one of them, or give it another --server-name`,
           { retryAfterMs: row.expires_at - at },
         )
+      await joinAs(write, scope, name, { tokenId, nowMs: at, untilMs: at + JOINED_MS })
       const joined = { boot_id: bootId, last_seen_at: at, expires_at: at + JOINED_MS, key_id: null }
       await write
         .insertInto('servers')
@@ -255,6 +275,7 @@ export class Servers {
         )
         .execute()
       await write.deleteFrom('server_reports').where('expires_at', '<', before).execute()
+      await write.deleteFrom('speakers').where('held_until', '<', before).execute()
       const { numDeletedRows } = await write.deleteFrom('servers').where('expires_at', '<', before).executeTakeFirst()
       return Number(numDeletedRows)
     })

@@ -15,6 +15,7 @@ export interface DeliveryTables {
   routing_states: RoutingStatesRow
   server_report_changes: ServerReportChangesRow
   servers: ServersRow
+  speakers: SpeakersRow
   server_reports: ServerReportsRow
 }
 
@@ -41,6 +42,7 @@ export const DELIVERY_TABLES: readonly Table[] = [
   { name: 'routing_states', key: ['endpoint_id'] },
   { name: 'server_report_changes', key: ['endpoint_id', 'server', 'at'] },
   { name: 'servers' },
+  { name: 'speakers' },
   { name: 'server_reports' },
 ]
 
@@ -139,4 +141,13 @@ export interface IdentitiesRow {
   created_at: number
   /** Since when servers that followed this one follow the current one. */
   adopted_at: number | null
+}
+
+export interface SpeakersRow {
+  environment: string
+  server: string
+  key_id: string
+  key_name: string
+  joined_by: string | null
+  held_until: number
 }

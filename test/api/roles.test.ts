@@ -399,6 +399,58 @@ it('the key of a server speaks for that server alone, and no other key becomes o
   assert.equal(await ask('PUT', '/servers/one/report', report, { authorization: `Bearer ${rotated.body.key}` }), 204)
 })
 
+it("a key that is no server's own speaks for one server, and for none that another key speaks for", async () => {
+  await using plane = await planeInProcess()
+  const { key: root } = (await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })).body as { key: string }
+  const as = { authorization: `Bearer ${root}` }
+  const make = async (name: string, scope: string): Promise<{ id: string; who: Record<string, string> }> => {
+    const { key, id } = (await plane.ask('POST', '/keys', { name, scopes: [scope] }, as)).body as { key: string; id: string }
+    return { id, who: { authorization: `Bearer ${key}` } }
+  }
+  const [first, second, metrics] = [await make('first', 'follow'), await make('second', 'follow'), await make('pusher', 'metrics')]
+  const [join, otherJoin] = [await make('edge', 'join'), await make('cloud', 'join')]
+  const report = {
+    apiVersion: 'slipway/v1',
+    bootId: 'b',
+    release: '0',
+    sentAt: Date.now(),
+    expiresInMs: 60_000,
+    staleSeconds: 0,
+    endpoints: [],
+  }
+  const tell = async (server: string, { who }: { who: Record<string, string> }): Promise<number> =>
+    (await plane.ask('PUT', `/servers/${server}/report`, report, who)).status
+  const send = async (server: string, { who }: { who: Record<string, string> }): Promise<number> =>
+    (await plane.ask('POST', `/servers/${server}/windows`, { sentAt: Date.now(), windows: [] }, who)).status
+  const joins = async (server: string, { who }: { who: Record<string, string> }) =>
+    await plane.ask('POST', '/servers/join', { server, bootId: String(Math.random()) }, who)
+  assert.equal(await tell('a', first), 204)
+  assert.equal(await tell('a', first), 204)
+  assert.deepEqual(
+    [await tell('a', second), await send('a', second), await tell('a', metrics), await send('a', metrics)],
+    [403, 403, 403, 403],
+  )
+  assert.deepEqual([await tell('b', first), await send('b', first)], [403, 403], 'it speaks for a')
+  assert.deepEqual([await send('b', metrics), await send('b', second), await tell('b', second)], [204, 403, 403])
+  // The key that is made in its place goes on; another one of the same name does not while the first is in force.
+  const named = await make('first', 'follow')
+  assert.equal(await tell('a', named), 403)
+  const rotated = await plane.ask('POST', `/keys/${first.id}/rotate`, {}, as)
+  assert.equal(rotated.status, 201, JSON.stringify(rotated.body))
+  assert.equal(await tell('a', { who: { authorization: `Bearer ${rotated.body.key}` } }), 204)
+  // A token takes the place of a server that joined by it, and of no other.
+  assert.equal((await joins('a', join)).status, 409)
+  const own = await joins('c', join)
+  assert.equal(own.status, 201)
+  assert.equal((await joins('c', otherJoin)).status, 409)
+  assert.equal(await tell('c', second), 403, 'it has joined')
+  assert.equal(await tell('c', { who: { authorization: `Bearer ${own.body.key}` } }), 204)
+  assert.equal((await joins('c', join)).status, 201, 'it was started again')
+  // Who may do everything may do that too.
+  assert.equal(await tell('c', { who: as }), 204)
+  assert.equal((await joins('c', { who: as })).status, 201)
+})
+
 it('a stream of events ends with the key that it was begun with', async () => {
   await using plane = await planeInProcess()
   const { key: root } = (await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })).body as { key: string }

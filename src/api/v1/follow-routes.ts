@@ -12,7 +12,8 @@ import { watched } from './watch.ts'
 import type { Principal } from '../access.ts'
 import type { FastifyRequest } from 'fastify'
 import type { FollowingServer } from '../../delivery/servers.ts'
-import type { Ground } from '../../ledger/scope.ts'
+import type { Speaker } from '../../delivery/speakers.ts'
+import type { Ground, Scope } from '../../ledger/scope.ts'
 import type { V1Route } from './route.ts'
 import type { WatchServices } from './watch.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
@@ -167,8 +168,8 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices & WatchServices>[] =
     action: 'report',
     body: ServerReport,
     handle: async ({ services, scope, params, body, caller }) => {
-      requireOwnServer(caller, params['server']!)
-      await services.delivery.servers.report(scope, params['server']!, body, caller.keyId)
+      const server = params['server']!
+      await services.delivery.servers.report(scope, server, body, speakerOf(caller, scope, server))
       return {}
     },
   }),
@@ -183,10 +184,10 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices & WatchServices>[] =
     body: JoinBody,
     answer: JoinAnswer,
     status: 201,
-    handle: async ({ services, scope, body }) => {
+    handle: async ({ services, scope, body, caller }) => {
       // Two servers of one name would overwrite each other's reports, and their windows would count as one.
       const { server, bootId = '', again = false } = body
-      await services.delivery.servers.join(scope, server, { bootId, again })
+      await services.delivery.servers.join(scope, server, { bootId, again, tokenId: mayAll(caller, scope) ? undefined : caller.keyId })
       return { body: await services.keys.ofServer(scope, server, { instead: 'all' }) }
     },
   }),
@@ -231,11 +232,18 @@ function serverOf({ name, kind, grants }: Principal): string | undefined {
   return kind === 'key' && others.length === 0 && grant?.role === 'follow' ? /^server (.+)$/.exec(name)?.[1] : undefined
 }
 
-/** A server reports about itself only. @throws SLW_FORBIDDEN */
-export function requireOwnServer(caller: Principal, server: string): void {
-  const own = serverOf(caller)
-  if (own !== undefined && own !== server)
-    throw new SlipwayError('SLW_FORBIDDEN', `the key of server "${own}" does not speak for "${server}"`)
+/** The key with which a caller speaks for a server; undefined for callers who may speak for every one. @throws SLW_FORBIDDEN */
+export function speakerOf(caller: Principal, scope: Scope, server: string): Speaker | undefined {
+  const madeFor = serverOf(caller)
+  if (madeFor !== undefined && madeFor !== server)
+    throw new SlipwayError('SLW_FORBIDDEN', `the key of server "${madeFor}" does not speak for "${server}"`)
+  if (mayAll(caller, scope) || caller.keyId === undefined) return undefined
+  return { keyId: caller.keyId, keyName: caller.name, madeFor }
+}
+
+/** Whether a caller is admin of the environment, or the server of this very process. */
+function mayAll(caller: Principal, { environment }: Scope): boolean {
+  return caller.kind === 'local' || caller.kind === 'server' || caller.may('admin', { environment, models: [] })
 }
 
 function modelsOf(references: string): string[] {

@@ -6,16 +6,18 @@ import { WireSeries, writeSeries } from '../../contract/statistics/series.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { inputInvalid, SlipwayError } from '../../core/errors.ts'
 import { recentSpan, trafficOf } from '../../monitoring/traffic.ts'
-import { requireOwnServer } from './follow-routes.ts'
+import { speakerOf } from './follow-routes.ts'
 import { v1RoutesOf } from './route.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
 import type { V1Route } from './route.ts'
 import type { Windows } from '../../monitoring/windows.ts'
+import type { Delivery } from '../../delivery/delivery.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
 /** Services that these routes use. */
 export interface WindowServices {
   readonly windows: Windows
+  readonly delivery: Delivery
   readonly ground: Ground
 }
 
@@ -39,7 +41,8 @@ export const WINDOW_ROUTES: readonly V1Route<WindowServices>[] = [
     ),
     handle: async ({ services, scope, params, body, caller }) => {
       const server = params['server']!
-      requireOwnServer(caller, server)
+      const speaker = speakerOf(caller, scope, server)
+      if (speaker !== undefined) await services.delivery.servers.requireSpeaker(scope, server, speaker)
       const other = body.windows.find(({ key }) => key.server !== server)
       if (other !== undefined)
         throw new SlipwayError('SLW_INPUT_INVALID', `a window of server "${other.key.server}" was sent by "${server}"`)

@@ -2,10 +2,16 @@ import { WINDOW_ROUTES } from '../../api/v1/window-routes.ts'
 import { MONITORING_TABLES } from '../../monitoring/tables.ts'
 import { Windows } from '../../monitoring/windows.ts'
 import { openWindowsDatabase } from '../databases.ts'
+import type { Delivery } from '../../delivery/delivery.ts'
 import type { Foundation, Room } from '../room.ts'
 
+interface Needs extends Foundation {
+  /** Knows who speaks for which server. */
+  readonly delivery: Delivery
+}
+
 /** Monitoring: the windows that servers sent, on SQLite in a file of their own. */
-export const MONITORING: Room<Foundation, { readonly windows: Windows }> = {
+export const MONITORING: Room<Needs, { readonly windows: Windows }> = {
   tables: MONITORING_TABLES,
   routes: WINDOW_ROUTES,
   async open({ ground, settings: { database, databasePassword: password }, house, opened }) {

@@ -1,0 +1,96 @@
+import { SlipwayError } from '../core/errors.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
+
+/** The key of a caller who tells something of a server. */
+export interface Speaker {
+  readonly keyId: string
+  readonly keyName: string
+  /** The server that the key was made for when that joined; undefined for any other key. */
+  readonly madeFor: string | undefined
+}
+
+/** How long a server is its speaker's, at least, after it was last spoken for. */
+const HELD_MS = 60_000
+
+/**
+ * Notes that a key speaks for a server. A key speaks for one server, and a server has one key: that of its own where it has joined, else the
+ * one that spoke first, as long as it goes on.
+ * @param untilMs when what is said expires
+ * @throws SLW_FORBIDDEN
+ */
+export async function speakFor(
+  write: Write,
+  { environment }: Scope,
+  server: string,
+  { speaker, nowMs, untilMs }: { readonly speaker: Speaker; readonly nowMs: number; readonly untilMs: number },
+): Promise<void> {
+  const { keyId, keyName, madeFor } = speaker
+  const rows = await write
+    .selectFrom('speakers')
+    .selectAll()
+    .where('environment', '=', environment)
+    .where('held_until', '>', nowMs)
+    .where((columns) => columns.or([columns('server', '=', server), columns('key_id', '=', keyId)]))
+    .execute()
+  const present = rows.find((row) => row.server === server)
+  if (madeFor === undefined) {
+    const elsewhere = rows.find((row) => row.server !== server)
+    if (elsewhere !== undefined)
+      throw new SlipwayError(
+        'SLW_FORBIDDEN',
+        `the key "${keyName}" speaks for server "${elsewhere.server}", and not for "${server}" too: give each server a key, or a join token of which it makes one`,
+      )
+    if (present !== undefined && present.key_id !== keyId && !(await isSuccessor(write, speaker, present)))
+      throw new SlipwayError('SLW_FORBIDDEN', `server "${server}" is spoken for by another key, "${present.key_name}"`)
+  }
+  const held = { key_id: keyId, key_name: keyName, held_until: Math.max(untilMs, nowMs + HELD_MS) }
+  // What is said often need not be written each time.
+  if (present?.key_id === keyId && present.held_until > nowMs + HELD_MS / 2) return
+  await write
+    .insertInto('speakers')
+    .values({ environment, server, joined_by: null, ...held })
+    .onConflict((conflict) => conflict.columns(['environment', 'server']).doUpdateSet(held))
+    .execute()
+}
+
+/** Whether a key was made in place of another: it has the name of one that has ended, or has a day to end. */
+async function isSuccessor(
+  write: Write,
+  { keyName }: Speaker,
+  present: { readonly key_id: string; readonly key_name: string },
+): Promise<boolean> {
+  if (present.key_name !== keyName) return false
+  const before = await write.selectFrom('api_keys').select(['revoked_at', 'expires_at']).where('id', '=', present.key_id).executeTakeFirst()
+  return before === undefined || before.revoked_at !== null || before.expires_at !== null
+}
+
+/**
+ * Notes that a server joins by a token. Only the token by which it has joined before may take the place of one that goes on.
+ * @throws SLW_CONFLICT
+ */
+export async function joinAs(
+  write: Write,
+  { environment }: Scope,
+  server: string,
+  { tokenId, nowMs, untilMs }: { readonly tokenId: string | undefined; readonly nowMs: number; readonly untilMs: number },
+): Promise<void> {
+  const present = await write
+    .selectFrom('speakers')
+    .selectAll()
+    .where('environment', '=', environment)
+    .where('server', '=', server)
+    .where('held_until', '>', nowMs)
+    .executeTakeFirst()
+  if (present !== undefined && tokenId !== undefined && present.joined_by !== tokenId)
+    throw new SlipwayError(
+      'SLW_CONFLICT',
+      `server "${server}" goes on, and did not join by this token: stop it first, or give this one another --server-name`,
+      { retryAfterMs: present.held_until - nowMs },
+    )
+  const held = { key_id: '', key_name: `server ${server}`, joined_by: tokenId ?? null, held_until: untilMs }
+  await write
+    .insertInto('speakers')
+    .values({ environment, server, ...held })
+    .onConflict((conflict) => conflict.columns(['environment', 'server']).doUpdateSet(held))
+    .execute()
+}
