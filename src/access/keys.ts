@@ -181,6 +181,17 @@ export class Keys {
     return await keyIn(this.#ground.database.read, id)
   }
 
+  /** Ids of the keys of a name that have ended, or have a day to end, as a rotated one has: a key of that name goes on for them. */
+  async succeededBy(name: string): Promise<string[]> {
+    const rows = await this.#ground.database.read
+      .selectFrom('api_keys')
+      .select('id')
+      .where('name', '=', name)
+      .where((columns) => columns.or([columns('revoked_at', 'is not', null), columns('expires_at', 'is not', null)]))
+      .execute()
+    return rows.map(({ id }) => id)
+  }
+
   async list(): Promise<KeyInfo[]> {
     const rows = await this.#ground.database.read.selectFrom('api_keys').selectAll().orderBy('created_at').execute()
     return rows.map(infoOf)

@@ -7,6 +7,8 @@ export interface Speaker {
   readonly keyName: string
   /** The server that the key was made for when that joined; undefined for any other key. */
   readonly madeFor: string | undefined
+  /** Ids of keys that it was made in place of. */
+  readonly succeeds: readonly string[]
 }
 
 /** How long a server is its speaker's, at least, after it was last spoken for. */
@@ -24,7 +26,7 @@ export async function speakFor(
   server: string,
   { speaker, nowMs, untilMs }: { readonly speaker: Speaker; readonly nowMs: number; readonly untilMs: number },
 ): Promise<void> {
-  const { keyId, keyName, madeFor } = speaker
+  const { keyId, keyName, madeFor, succeeds } = speaker
   const rows = await write
     .selectFrom('speakers')
     .selectAll()
@@ -40,7 +42,7 @@ export async function speakFor(
         'SLW_FORBIDDEN',
         `the key "${keyName}" speaks for server "${elsewhere.server}", and not for "${server}" too: give each server a key, or a join token of which it makes one`,
       )
-    if (present !== undefined && present.key_id !== keyId && !(await isSuccessor(write, speaker, present)))
+    if (present !== undefined && present.key_id !== keyId && !succeeds.includes(present.key_id))
       throw new SlipwayError('SLW_FORBIDDEN', `server "${server}" is spoken for by another key, "${present.key_name}"`)
   }
   const held = { key_id: keyId, key_name: keyName, held_until: Math.max(untilMs, nowMs + HELD_MS) }
@@ -51,17 +53,6 @@ export async function speakFor(
     .values({ environment, server, joined_by: null, ...held })
     .onConflict((conflict) => conflict.columns(['environment', 'server']).doUpdateSet(held))
     .execute()
-}
-
-/** Whether a key was made in place of another: it has the name of one that has ended, or has a day to end. */
-async function isSuccessor(
-  write: Write,
-  { keyName }: Speaker,
-  present: { readonly key_id: string; readonly key_name: string },
-): Promise<boolean> {
-  if (present.key_name !== keyName) return false
-  const before = await write.selectFrom('api_keys').select(['revoked_at', 'expires_at']).where('id', '=', present.key_id).executeTakeFirst()
-  return before === undefined || before.revoked_at !== null || before.expires_at !== null
 }
 
 /**

@@ -169,7 +169,7 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices & WatchServices>[] =
     body: ServerReport,
     handle: async ({ services, scope, params, body, caller }) => {
       const server = params['server']!
-      await services.delivery.servers.report(scope, server, body, speakerOf(caller, scope, server))
+      await services.delivery.servers.report(scope, server, body, await speakerOf(services, { caller, scope, server }))
       return {}
     },
   }),
@@ -233,12 +233,16 @@ function serverOf({ name, kind, grants }: Principal): string | undefined {
 }
 
 /** The key with which a caller speaks for a server; undefined for callers who may speak for every one. @throws SLW_FORBIDDEN */
-export function speakerOf(caller: Principal, scope: Scope, server: string): Speaker | undefined {
+export async function speakerOf(
+  { keys }: Pick<FollowServices, 'keys'>,
+  { caller, scope, server }: { readonly caller: Principal; readonly scope: Scope; readonly server: string },
+): Promise<Speaker | undefined> {
   const madeFor = serverOf(caller)
   if (madeFor !== undefined && madeFor !== server)
     throw new SlipwayError('SLW_FORBIDDEN', `the key of server "${madeFor}" does not speak for "${server}"`)
   if (mayAll(caller, scope) || caller.keyId === undefined) return undefined
-  return { keyId: caller.keyId, keyName: caller.name, madeFor }
+  const succeeds = madeFor === undefined ? await keys.succeededBy(caller.name) : []
+  return { keyId: caller.keyId, keyName: caller.name, madeFor, succeeds }
 }
 
 /** Whether a caller is admin of the environment, or the server of this very process. */

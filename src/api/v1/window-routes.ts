@@ -11,6 +11,7 @@ import { v1RoutesOf } from './route.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
 import type { V1Route } from './route.ts'
 import type { Windows } from '../../monitoring/windows.ts'
+import type { Keys } from '../../access/keys.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
 import type { Ground } from '../../ledger/scope.ts'
 
@@ -18,6 +19,7 @@ import type { Ground } from '../../ledger/scope.ts'
 export interface WindowServices {
   readonly windows: Windows
   readonly delivery: Delivery
+  readonly keys: Keys
   readonly ground: Ground
 }
 
@@ -41,7 +43,7 @@ export const WINDOW_ROUTES: readonly V1Route<WindowServices>[] = [
     ),
     handle: async ({ services, scope, params, body, caller }) => {
       const server = params['server']!
-      const speaker = speakerOf(caller, scope, server)
+      const speaker = await speakerOf(services, { caller, scope, server })
       if (speaker !== undefined) await services.delivery.servers.requireSpeaker(scope, server, speaker)
       const other = body.windows.find(({ key }) => key.server !== server)
       if (other !== undefined)

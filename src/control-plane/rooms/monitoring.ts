@@ -2,12 +2,14 @@ import { WINDOW_ROUTES } from '../../api/v1/window-routes.ts'
 import { MONITORING_TABLES } from '../../monitoring/tables.ts'
 import { Windows } from '../../monitoring/windows.ts'
 import { openWindowsDatabase } from '../databases.ts'
+import type { Keys } from '../../access/keys.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
 import type { Foundation, Room } from '../room.ts'
 
 interface Needs extends Foundation {
   /** Knows who speaks for which server. */
   readonly delivery: Delivery
+  readonly keys: Keys
 }
 
 /** Monitoring: the windows that servers sent, on SQLite in a file of their own. */
