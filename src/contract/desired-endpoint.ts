@@ -14,6 +14,9 @@ export const VariantSpec = Type.Object(
     fingerprint: Type.Optional(
       Type.String({ description: 'Tells one content of the path from the next: another fingerprint is another version, and is loaded.' }),
     ),
+    checked: Type.Optional(
+      Type.Boolean({ description: 'The fingerprint is that of files whose bytes were checked: no others are loaded. Default: false.' }),
+    ),
     serving: Type.Optional(ServingOptions),
   },
   { additionalProperties: false },

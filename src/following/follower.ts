@@ -600,6 +600,8 @@ function desiredOf({ endpoint, held }: Present, latest: FollowedEndpoint | undef
         model: variant.model,
         version: String(variant.version),
         path: held[index]!.folder,
+        fingerprint: held[index]!.fingerprint,
+        checked: true,
         serving: variant.serving,
       })),
     },

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { link, lstat, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { freeBytes } from '../core/disk-space.ts'
 import { CHUNK_BYTES, chunkCount, contentId, treeDigest } from '../core/content-digest.ts'
 import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
@@ -10,6 +11,7 @@ import { faultPoint } from '../core/fail-point.ts'
 import { tryLock } from '../core/file-lock.ts'
 import { formatBytes } from '../core/units.ts'
 import { syncFolder, writeWhole } from '../core/write-whole.ts'
+import { fingerprintOf } from '../model/fingerprint.ts'
 import type { FileHandle } from 'node:fs/promises'
 import type { FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
 
@@ -23,6 +25,8 @@ export interface VersionSource {
 export interface HeldVersion extends Disposable {
   /** Folder of the model package. */
   readonly folder: string
+  /** Of its files when they were checked; see `fingerprintOf`. */
+  readonly fingerprint: string
 }
 
 export type Wanted = Pick<FollowedVariant, 'versionId' | 'digest' | 'size' | 'model' | 'version'>
@@ -47,10 +51,12 @@ const PARTIAL_LIFE_MS = 7 * 24 * 3600 * 1000
 
 /**
  * Versions on this machine, by the digest of their files: fetched chunk by chunk, each checked, and put in place whole. Several processes
- * may share one store: a version is fetched by one of them, and no version is removed that another process holds.
+ * may share one store: a version is fetched by one of them, and no version is removed that another process holds. Whoever holds a version has
+ * the bytes of its digest: files that changed since they were checked are checked again, and what is wrong is fetched again.
  *
  *     versions/DIGEST/         the files of a version
  *     versions/DIGEST.json     its list of files, so that files that two versions have in common are fetched once
+ *     versions/DIGEST.sound    stamps of the files when they were checked last
  *     partial/DIGEST/          the bytes of a version that have come so far
  *     partial/DIGEST.json      the room reserved for it
  *     locks/room               exclusive for the process that makes and reserves room
@@ -84,21 +90,90 @@ export class LocalStore {
     return this.#folder
   }
 
-  /** Holds a version that is in the store already; undefined where it is not, or another process changes it. */
+  /** Holds a version that is in the store whole; undefined where it is not, or another process changes it. */
   async hold(digest: string): Promise<HeldVersion | undefined> {
+    const isWhole = async (folder: string): Promise<boolean> => {
+      const manifest = await this.#manifestOf(digest)
+      return manifest !== undefined && (await this.#damaged(folder, manifest)).length === 0
+    }
+    return await this.#hold(digest, (folder) => isWhole(folder).catch(() => false))
+  }
+
+  /** @param isWhole whether the version, which is there, may be held: it is locked meanwhile */
+  async #hold(digest: string, isWhole: (folder: string) => Promise<boolean>): Promise<HeldVersion | undefined> {
     const lock = tryLock(this.#lockPath(digest), 'shared')
     if (lock === undefined) return undefined
     const folder = join(this.#folder, 'versions', digest)
+    let held: HeldVersion | undefined
     try {
-      await stat(folder)
+      if (!(await exists(folder)) || !(await isWhole(folder))) return undefined
       // Finer than a millisecond, in which several versions may be used.
       const now = (performance.timeOrigin + performance.now()) / 1000
       await utimes(this.#lockPath(digest), now, now)
-      return { folder, [Symbol.dispose]: () => lock[Symbol.dispose]() }
+      held = { folder, fingerprint: await fingerprintOf(folder), [Symbol.dispose]: () => lock[Symbol.dispose]() }
+      return held
+    } finally {
+      if (held === undefined) lock[Symbol.dispose]()
+    }
+  }
+
+  /** The list of files of a version; undefined where there is none that is its own. */
+  async #manifestOf(digest: string): Promise<VersionManifest | undefined> {
+    try {
+      const manifest = JSON.parse(await readFile(join(this.#folder, 'versions', `${digest}.json`), 'utf8')) as VersionManifest
+      const isOwn = treeDigest(manifest.files) === digest && manifest.files.every(isItself)
+      return isOwn ? manifest : undefined
     } catch {
-      lock[Symbol.dispose]()
       return undefined
     }
+  }
+
+  /** Files of a version that have other bytes than theirs. Files that do not belong to it are removed. */
+  async #damaged(folder: string, { digest, files }: VersionManifest): Promise<ManifestFile[]> {
+    const stampsPath = join(this.#folder, 'versions', `${digest}.sound`)
+    const stamps = await readStamps(stampsPath)
+    const found: Record<string, string> = {}
+    const damaged: ManifestFile[] = []
+    for (const file of files) {
+      const path = join(folder, file.path)
+      const stamp = await stampOf(path)
+      if (stamp !== undefined && (stamp === stamps[file.path] || (await isSoundFile(path, file)))) found[file.path] = stamp
+      else damaged.push(file)
+    }
+    const own = new Set(files.map(({ path }) => path))
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name)
+      if (!entry.isDirectory() && !own.has(relative(folder, path))) await rm(path)
+    }
+    if (!isDeepStrictEqual(found, stamps)) await writeWhole(stampsPath, JSON.stringify(found)).catch(() => {})
+    return damaged
+  }
+
+  /**
+   * Brings files of a version that is in the store back to what they are to be. Each is put in its place whole: another process may use the
+   * version meanwhile.
+   */
+  async #mend(folder: string, wanted: Wanted, source: VersionSource, signal: AbortSignal): Promise<boolean> {
+    let manifest = await this.#manifestOf(wanted.digest)
+    if (manifest === undefined) {
+      manifest = await source.manifest(wanted.versionId, signal)
+      requireManifest(manifest, wanted)
+      await writeWhole(join(this.#folder, 'versions', `${wanted.digest}.json`), JSON.stringify(manifest))
+    }
+    for (const file of await this.#damaged(folder, manifest)) {
+      const path = join(folder, file.path)
+      const beside = join(this.#folder, 'partial', `${wanted.digest}.${process.pid}.mended`)
+      try {
+        await rm(beside, { force: true })
+        await fetchFile(file, { path: beside, source, signal, onBytes() {} })
+        await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+        await rename(beside, path)
+        await syncFolder(dirname(path))
+      } finally {
+        await rm(beside, { force: true })
+      }
+    }
+    return true
   }
 
   /**
@@ -114,7 +189,7 @@ export class LocalStore {
   ): Promise<HeldVersion> {
     for (;;) {
       signal.throwIfAborted()
-      const held = await this.hold(wanted.digest)
+      const held = await this.#hold(wanted.digest, (folder) => this.#told(wanted, this.#mend(folder, wanted, source, signal)))
       if (held !== undefined) return held
       const lock = tryLock(this.#lockPath(wanted.digest), 'exclusive')
       if (lock === undefined) {
@@ -122,21 +197,23 @@ export class LocalStore {
         continue
       }
       try {
-        await this.#bring(wanted, source, { signal, onProgress })
-      } catch (error) {
-        if (isSlipwayError(error)) throw error
-        // The bytes that have come so far are of no use, and take up room.
-        if (FULL.has((error as NodeJS.ErrnoException).code)) await this.#forget(wanted.digest)
-        throw new SlipwayError(
-          'SLW_STORE_UNAVAILABLE',
-          `the local store ${this.#folder} cannot take ${wanted.model}/${wanted.version}: ${messageOf(error)}`,
-          {
-            cause: error,
-          },
-        )
+        await this.#told(wanted, this.#bring(wanted, source, { signal, onProgress }))
       } finally {
         lock[Symbol.dispose]()
       }
+    }
+  }
+
+  /** What was done about a version; its errors say what could not be done. */
+  async #told<T>({ digest, model, version }: Wanted, done: Promise<T>): Promise<T> {
+    try {
+      return await done
+    } catch (error) {
+      if (isSlipwayError(error)) throw error
+      // The bytes that have come so far are of no use, and take up room.
+      if (FULL.has((error as NodeJS.ErrnoException).code)) await this.#forget(digest)
+      const message = `the local store ${this.#folder} cannot take ${model}/${version}: ${messageOf(error)}`
+      throw new SlipwayError('SLW_STORE_UNAVAILABLE', message, { cause: error })
     }
   }
 
@@ -161,7 +238,7 @@ export class LocalStore {
         done += bytes
         progress.onProgress(wanted.size === 0 ? 100 : (100 * done) / wanted.size)
       }
-      if (await linked(known.get(file.contentId), path, file.size)) onBytes(file.size)
+      if (await linked(known.get(file.contentId), path, file)) onBytes(file.size)
       else await fetchFile(file, { path, source, signal: progress.signal, onBytes })
       await faultPoint('store.file')
     }
@@ -258,6 +335,7 @@ export class LocalStore {
       await rm(leaving, { recursive: true, force: true })
       await rename(place, leaving).catch(ignoreMissing)
       await rm(`${place}.json`, { force: true })
+      await rm(`${place}.sound`, { force: true })
       await rm(leaving, { recursive: true, force: true })
       await this.#forget(digest)
       return true
@@ -348,22 +426,48 @@ function requireManifest({ files }: VersionManifest, { digest, model, version, s
   }
   if (treeDigest(files) !== digest) refuse(`is not the one of digest ${digest}`)
   if (files.reduce((sum, file) => sum + file.size, 0) !== size) refuse(`has other sizes than ${size} bytes in all`)
-  for (const { path, contentId: id, size: bytes, chunks } of files) {
+  for (const file of files) {
+    const { path, contentId: id } = file
     if (path.includes('\\') || path.includes('\0') || path.split('/').some((part) => part === '' || part === '.' || part === '..'))
       refuse(`names ${JSON.stringify(path)}, which lies in no folder of a model`)
-    if (chunks.length !== chunkCount(bytes) || contentId(bytes, chunks) !== id)
-      refuse(`has digests of chunks of ${path} that are not those of content ${id}`)
+    if (!isItself(file)) refuse(`has digests of chunks of ${path} that are not those of content ${id}`)
   }
 }
 
-/** Links a file under another name. @returns false where it is missing, or on a file system without links */
-async function linked(from: string | undefined, to: string, size: number): Promise<boolean> {
+/** Whether the digests of the chunks of a file are those of its content. */
+function isItself({ contentId: id, size, chunks }: ManifestFile): boolean {
+  return chunks.length === chunkCount(size) && contentId(size, chunks) === id
+}
+
+/** What changes with the bytes of a file, as far as the system tells; undefined for what is no file. */
+async function stampOf(path: string): Promise<string | undefined> {
+  const found = await lstat(path, { bigint: true }).catch(ignoreMissing)
+  return found?.isFile() === true ? `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}` : undefined
+}
+
+async function readStamps(path: string): Promise<Readonly<Record<string, string>>> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Record<string, string>
+  } catch {
+    return {}
+  }
+}
+
+/** Whether a file has the bytes that it is to have. */
+async function isSoundFile(path: string, { size, chunks }: ManifestFile): Promise<boolean> {
+  await using handle = await open(path)
+  return (await handle.stat()).size === size && (await soundChunks(handle, size, chunks)) === chunks.length
+}
+
+/** Links a file under another name. @returns false where it is missing or has other bytes, or on a file system without links */
+async function linked(from: string | undefined, to: string, file: ManifestFile): Promise<boolean> {
   if (from === undefined) return false
   try {
-    if ((await stat(from)).size !== size) return false
     await rm(to, { force: true })
     await link(from, to)
-    return true
+    if (await isSoundFile(to, file)) return true
+    await rm(to, { force: true })
+    return false
   } catch {
     return false
   }

@@ -93,6 +93,11 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   await faultPoint('load.begin')
   // The fingerprint is taken before anything is read: files that change during the reading count as changed.
   const fingerprint = spec.fingerprint === undefined ? undefined : await fingerprintOf(spec.path)
+  if (spec.checked === true && fingerprint !== spec.fingerprint)
+    throw new SlipwayError(
+      'SLW_LOAD_FAILED',
+      `${spec.path}: the files of version ${spec.version} have changed since they were checked, and are loaded once they are mended: when the server starts again, or the version is declared anew`,
+    )
   const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
   const resolved = resolveServing(cores, model.document.serving, options.servingOverrides, spec.serving)
   const { python } = model.file

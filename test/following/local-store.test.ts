@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { CHUNK_BYTES, ContentDigester, treeDigest } from '../../src/core/content-digest.ts'
@@ -198,7 +198,7 @@ test('what is on its way has its room, and what was given up makes way before wh
   using fetched = await stores[1].fetch(next.wanted, sourceOf(next), OPTIONS)
   assert.ok(fetched.folder.endsWith(next.wanted.digest))
   assert.deepEqual(await readdir(join(folder.path, 'partial')), [])
-  assert.equal((await readdir(join(folder.path, 'versions'))).length, 4)
+  assert.equal((await readdir(join(folder.path, 'versions'))).length, 6, 'files, list and stamps of each')
 })
 
 test('many who want different versions at once stay within the bound together', async () => {
@@ -261,4 +261,58 @@ test('a folder that cannot be written is told of with its name, and a lock keeps
   using own = tryLock(path, 'exclusive')
   assert.ok(own !== undefined)
   assert.equal(tryLock(path, 'shared'), undefined)
+})
+
+test('bytes that were damaged on the disk are found when the version is held, and fetched again, and those alone', async () => {
+  await using folder = await temporaryFolder()
+  const made = versionOf({ big: randomBytes(2 * CHUNK_BYTES + 5), small: Buffer.from('labels'), gone: Buffer.from('gone') })
+  const source = sourceOf(made)
+  const store = await LocalStore.open(folder.path, 100 * MB)
+  const place = join(folder.path, 'versions', made.wanted.digest)
+  ;(await store.fetch(made.wanted, source, OPTIONS))[Symbol.dispose]()
+  const isWhole = async (): Promise<void> => {
+    for (const { path, contentId } of made.manifest.files)
+      assert.ok((await readFile(join(place, path))).equals(made.contents.get(contentId)!), path)
+  }
+  const damages: Readonly<Record<string, () => Promise<unknown>>> = {
+    'a flipped byte': async () => {
+      const bytes = await readFile(join(place, 'big'))
+      bytes[CHUNK_BYTES + 1]! ^= 4
+      await writeFile(join(place, 'big'), bytes)
+    },
+    'a flipped byte, and the time put back': async () => {
+      const { atime, mtime } = await stat(join(place, 'small'))
+      await writeFile(join(place, 'small'), 'lables')
+      await utimes(join(place, 'small'), atime, mtime)
+    },
+    'a file that is gone': () => rm(join(place, 'gone')),
+    'a list that was cut off': () => writeFile(`${place}.json`, '{"versionId":"'),
+  }
+  for (const [what, damage] of Object.entries(damages)) {
+    await damage()
+    assert.equal(await store.hold(made.wanted.digest), undefined, what)
+    source.asked.length = 0
+    using held = await store.fetch(made.wanted, source, OPTIONS)
+    assert.equal(held.folder, place)
+    await isWhole()
+    const chunks = what === 'a list that was cut off' ? 0 : what === 'a flipped byte' ? 3 : 1
+    assert.equal(source.asked.length, chunks, `${what}: ${source.asked.join()}`)
+  }
+  // What does not belong to it could change what it does.
+  await writeFile(join(place, 'slipway.yaml'), 'kind: Model')
+  using held = await store.hold(made.wanted.digest)
+  assert.ok(held !== undefined)
+  assert.deepEqual((await readdir(place)).toSorted(), ['big', 'gone', 'small'])
+})
+
+test('a file is taken over from another version only if it has its bytes', async () => {
+  await using folder = await temporaryFolder()
+  const shared = randomBytes(1000)
+  const [one, two] = [versionOf({ shared, a: Buffer.from('1') }), versionOf({ shared, a: Buffer.from('2') }, 2)]
+  const source = sourceOf(one, two)
+  const store = await LocalStore.open(folder.path, 100 * MB)
+  using _one = await store.fetch(one.wanted, source, OPTIONS)
+  await writeFile(join(folder.path, 'versions', one.wanted.digest, 'shared'), randomBytes(1000))
+  using held = await store.fetch(two.wanted, source, OPTIONS)
+  assert.ok((await readFile(join(held.folder, 'shared'))).equals(shared))
 })
