@@ -63,7 +63,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   following: {
     door: 'follower.ts',
     does: 'what a server and an application do to follow a control plane: documents, the local store, reports, windows',
-    imports: ['core', 'contract', 'serving'],
+    imports: ['core', 'contract', 'model', 'serving'],
   },
   library: {
     door: 'load-model.ts',

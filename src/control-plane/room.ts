@@ -62,6 +62,8 @@ export interface Room<Needs, Gives extends object> {
   readonly sweep?: (services: Needs & Gives, sweep: Sweep) => Promise<Readonly<Record<string, number>>>
   /** The objects that its rows refer to, for backups. */
   readonly stored?: (read: Kysely<Schema>) => Promise<readonly StoredObject[]>
+  /** Reads back the objects that its rows refer to. @returns those that are not there or have other bytes, in words */
+  readonly damaged?: (read: Kysely<Schema>, objects: ObjectStore, onChecked: () => void) => Promise<readonly string[]>
   /** Called when a backup has been restored, within its transaction. */
   readonly restored?: (write: Write) => Promise<void>
 }
@@ -120,6 +122,12 @@ export class Rooms<Services extends Foundation> implements House {
   async stored(read: Kysely<Schema>): Promise<StoredObject[]> {
     const found: StoredObject[] = []
     for (const room of this.all) found.push(...((await room.stored?.(read)) ?? []))
+    return found
+  }
+
+  async damaged(read: Kysely<Schema>, objects: ObjectStore, onChecked: () => void): Promise<string[]> {
+    const found: string[] = []
+    for (const room of this.all) found.push(...((await room.damaged?.(read, objects, onChecked)) ?? []))
     return found
   }
 

@@ -1,6 +1,6 @@
 /** Files keeps bytes by their content, and the trees of files that runs, logged models and versions have. */
 import { createHash } from 'node:crypto'
-import { SlipwayError } from '../core/errors.ts'
+import { messageOf, SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { ContentDigester } from '../core/content-digest.ts'
 import { readVerified } from '../storage/objects/content-verifier.ts'
@@ -219,4 +219,21 @@ function wrongSize(received: number, size: number): SlipwayError {
 /** The objects of all contents. */
 export async function storedObjects(read: Kysely<Schema>): Promise<StoredObject[]> {
   return await read.selectFrom('contents').select(['object_key as key', 'size']).orderBy('object_key').execute()
+}
+
+/** Reads all contents back, and names those that cannot be read as they were, with a file that has them. */
+export async function damagedContents(read: Kysely<Schema>, objects: ObjectStore, onChecked: () => void): Promise<string[]> {
+  const damaged: string[] = []
+  const rows = await read.selectFrom('contents').select(['id', 'size', 'chunks', 'object_key']).orderBy('id').execute()
+  for (const row of rows) {
+    const content = { id: row.id, size: row.size, chunks: row.chunks === '' ? [] : row.chunks.split(' ') }
+    try {
+      for await (const _bytes of readVerified(objects, row.object_key, content, {})) continue
+    } catch (error) {
+      const file = await read.selectFrom('files').select(['root', 'path']).where('content_id', '=', row.id).executeTakeFirst()
+      damaged.push(`${file === undefined ? `content ${row.id}` : `${file.path} of ${file.root}`} (${messageOf(error)})`)
+    }
+    onChecked()
+  }
+  return damaged
 }

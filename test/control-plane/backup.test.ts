@@ -200,3 +200,33 @@ describe('a restore that is killed', { concurrency: 2 }, () => {
       assert.ok((await modelBytes(plane.url)).equals(Buffer.from(addingModel(1))))
     })
 })
+
+it('files that are damaged in the backup are found before anything is restored, unless that is meant', async () => {
+  await using folder = await temporaryFolder()
+  const [data, file] = [join(folder.path, 'data'), join(folder.path, 'backup.tar')]
+  {
+    await using plane = await upInChild(['--data', data, '--no-server'])
+    await fill(plane)
+    const { code, stderr } = await slipway(['backup', file, '--url', plane.url])
+    assert.equal(code, 0, stderr)
+  }
+  const archive = await readFile(file)
+  const model = Buffer.from(addingModel(1))
+  const at = archive.indexOf(model.subarray(0, 64))
+  assert.ok(at > 0)
+  archive[at + 70]! ^= 1
+  await writeFile(file, archive)
+  const [other, third] = [join(folder.path, 'other'), join(folder.path, 'third')]
+  const refused = await slipway(['restore', file, '--data', other])
+  assert.notEqual(refused.code, 0)
+  assert.match(
+    refused.stderr,
+    /1 files are not as they were when the backup was made, and nothing was restored: .*model\.onnx.*--with-damaged/,
+  )
+  assert.equal((await readdir(folder.path)).includes('other'), false)
+  const forced = await slipway(['restore', file, '--data', third, '--with-damaged'])
+  assert.notEqual(forced.code, 0)
+  assert.match(forced.stderr, /damaged: .*model\.onnx/)
+  await using plane = await upInChild(['--data', third, '--no-server'])
+  assert.equal((await plane.call('GET', 'registered-models/get', { name: 'm' })).status, 200)
+})

@@ -14,6 +14,7 @@ interface RestoreOptions {
   readonly db?: string
   readonly objects?: string
   readonly replace?: boolean
+  readonly withDamaged?: boolean
 }
 
 export function define(command: Command): void {
@@ -23,6 +24,7 @@ export function define(command: Command): void {
     .option('--db <url>', 'an empty database instead: sqlite:PATH or postgres://...')
     .option('--objects <url>', 'where the bytes go instead: file:PATH or s3://bucket/prefix')
     .option('--replace', 'also where the data folder has something in it; that is kept beside it under another name')
+    .option('--with-damaged', 'also where files are damaged: everything else is restored, and they are named')
     .addHelpText('after', '\nA backup of SQLite may be restored into PostgreSQL, and one of a folder into S3, and back.')
     .action(restore)
 }
@@ -36,11 +38,17 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
   const onObject = (done: number, total: number): void => {
     if (process.stderr.isTTY || done === total) note(`${done} of ${total} files`)
   }
-  const folder = `${data}.restoring`
+  let checked = 0
+  const onChecked = (): void => {
+    checked++
+    if (process.stderr.isTTY) note(`${checked} files read back`)
+  }
+  const common = { archive, folder: `${data}.restoring`, onObject, onChecked, rooms: ROOMS, withDamaged: options.withDamaged ?? false }
   if (options.db !== undefined) {
     const objects = options.objects ?? `file:${join(data, 'objects')}`
-    print(contentsText(await restoreBackup({ archive, database: options.db, objects, folder, onObject, rooms: ROOMS })))
-    return
+    const { manifest, damaged } = await restoreBackup({ ...common, database: options.db, objects })
+    print(contentsText(manifest))
+    return tellDamaged(damaged)
   }
   const taken = (await readdir(data).catch(() => [])).length > 0
   if (taken && options.replace !== true)
@@ -53,13 +61,10 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
   const beside = `${data}.restored`
   await rm(beside, { recursive: true, force: true })
   await mkdir(beside, { recursive: true })
-  const manifest = await restoreBackup({
-    archive,
+  const { manifest, damaged } = await restoreBackup({
+    ...common,
     database: `sqlite:${join(beside, 'slipway.db')}`,
     objects: options.objects ?? `file:${join(beside, 'objects')}`,
-    folder,
-    onObject,
-    rooms: ROOMS,
   })
   if (taken) {
     const aside = `${data}.before-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}`
@@ -72,6 +77,13 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
   print(
     `\nNext: slipway up --data ${options.data}\nServers that followed it go on with what they serve until you say that this is the one to follow: slipway server adopt`,
   )
+  tellDamaged(damaged)
+}
+
+/** Names what is damaged, and ends the command with the code for that. */
+function tellDamaged(damaged: readonly string[]): void {
+  for (const file of damaged) note(`damaged: ${file}`)
+  if (damaged.length > 0) process.exitCode = new SlipwayError('SLW_STORE_CORRUPT', '').exitCode
 }
 
 /** Fails while a control plane has the database open: that process would go on with a file that is not there any more. */

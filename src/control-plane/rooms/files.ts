@@ -1,6 +1,6 @@
 import { CONTENT_ROUTES } from '../../api/v1/content-routes.ts'
 import { collect } from '../../files/collect.ts'
-import { Contents, storedObjects } from '../../files/contents.ts'
+import { Contents, damagedContents, storedObjects } from '../../files/contents.ts'
 import { PartUploads } from '../../files/part-uploads.ts'
 import { FILES_MIGRATIONS } from '../../files/migrations.ts'
 import { FILES_TABLES } from '../../files/tables.ts'
@@ -33,4 +33,5 @@ export const FILES: Room<Foundation, FileServices> = {
     ...(await collect({ database, objects, clock, graceMs: GRACE_MS, signal })),
   }),
   stored: storedObjects,
+  damaged: damagedContents,
 }

@@ -24,6 +24,8 @@ export interface RestoredRooms {
   readonly migrations: readonly Migration[]
   /** Called within the transaction, when all rows are there. */
   restored(write: Transaction<Schema>): Promise<void>
+  /** Reads back what the rows refer to. @returns what is not there or has other bytes, in words */
+  damaged(read: Transaction<Schema>, objects: ObjectStore, onChecked: () => void): Promise<readonly string[]>
 }
 
 export interface RestoreOptions {
@@ -37,6 +39,10 @@ export interface RestoreOptions {
   /** Tables and migrations of this release. */
   readonly rooms: RestoredRooms
   readonly onObject?: (done: number, total: number) => void
+  /** Called for each file that was read back. */
+  readonly onChecked?: () => void
+  /** Whether a backup is restored although some files are damaged. Default: nothing is restored then. */
+  readonly withDamaged?: boolean
 }
 
 /** Size limit of a manifest, larger than any real one. */
@@ -47,10 +53,11 @@ const VALUES_MAX = 20_000
 
 /**
  * Restores a backup into an empty database. Bytes come first, rows last and in one transaction: whenever the process is killed, the
- * database has all or nothing.
- * @throws SLW_INPUT_INVALID for what is no backup, or was cut off; SLW_CONFLICT where the database is not empty; SLW_DATABASE_VERSION
+ * database has all or nothing. Before it ends, every file is read back and compared with its digest.
+ * @returns what the backup holds, and the files that are damaged, in words
+ * @throws SLW_STORE_CORRUPT for damaged files, unless they are to be let pass; SLW_INPUT_INVALID for what is no backup, or was cut off; SLW_CONFLICT where the database is not empty; SLW_DATABASE_VERSION
  */
-export async function restoreBackup(options: RestoreOptions): Promise<BackupManifest> {
+export async function restoreBackup(options: RestoreOptions): Promise<{ manifest: BackupManifest; damaged: readonly string[] }> {
   const { folder, rooms } = options
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
@@ -58,6 +65,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupMani
     await using objects = await openObjectStore(options.objects)
     const { manifest, parts } = await readArchive(options, objects)
     await faultPoint('restore.read')
+    let damaged: readonly string[] = []
     const kept = rooms.tables.filter(({ key }) => key !== undefined)
     await fillDatabase(options.database, { names: manifest.migrations, migrations: rooms.migrations }, async (write) => {
       await requireEmpty(write, kept, manifest)
@@ -72,9 +80,15 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupMani
         await faultPoint('restore.table')
       }
       await rooms.restored(write)
+      damaged = await rooms.damaged(write, objects, options.onChecked ?? (() => {}))
+      if (damaged.length > 0 && options.withDamaged !== true)
+        throw new SlipwayError(
+          'SLW_STORE_CORRUPT',
+          `${damaged.length} files are not as they were when the backup was made, and nothing was restored: ${damaged.slice(0, 5).join('; ')}${damaged.length > 5 ? '; ...' : ''}. To have everything else: --with-damaged`,
+        )
     })
     await faultPoint('restore.filled')
-    return manifest
+    return { manifest, damaged }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
