@@ -2,6 +2,7 @@
  * Documents that a control plane and the servers that follow it exchange. Either side may be of another release: a reader ignores fields
  * that it does not know, and fields that it needs keep their meaning.
  */
+import { createHash } from 'node:crypto'
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { ENDPOINT_NAME } from './endpoint.ts'
@@ -49,6 +50,15 @@ export const FollowedState = Type.Object({
   era: Type.Integer({ description: 'Larger where the database of the control plane was restored; documents of a larger era are newer.' }),
   generation: Type.Integer({ minimum: 0, description: 'Grows with every change; of two documents of one era the larger one is newer.' }),
   endpoints: Type.Array(FollowedEndpoint),
+  list: Type.Optional(
+    Type.Object(
+      { count: Type.Integer({ minimum: 0 }), digest: Digest },
+      {
+        description:
+          'Of `endpoints`, so that a list that lost some is told from a shorter one. Missing: the control plane is of an earlier release.',
+      },
+    ),
+  ),
   references: Type.Optional(
     Type.Array(
       Type.Object({
@@ -61,6 +71,13 @@ export const FollowedState = Type.Object({
   ),
 })
 export type FollowedState = Static<typeof FollowedState>
+
+/** Count of endpoints, and SHA-256 of a line `NAME REVISION` for each of them. */
+export function listOf(endpoints: readonly Pick<FollowedEndpoint, 'name' | 'revision'>[]): NonNullable<FollowedState['list']> {
+  const hash = createHash('sha256')
+  for (const { name, revision } of endpoints) hash.update(`${name} ${revision}\n`)
+  return { count: endpoints.length, digest: hash.digest('hex') }
+}
 
 /** The files of a version, with the digests to check every chunk. */
 export const VersionManifest = Type.Object({

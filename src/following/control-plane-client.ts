@@ -17,8 +17,13 @@ import type { ControlPlaneAddress, Selection } from './types.ts'
 
 /** Time of silence after which an answer counts as failed. */
 const SILENCE_MS = 15_000
+/** Time limit of a whole answer, whose bytes come no slower than this: a sender that drips is given up. */
+const ANSWER_MS = 120_000
+const BYTES_PER_S_MIN = 16 * 1024
 /** Size limit of a document; a larger one is an error. */
 const JSON_BYTES_MAX = 64 * 1024 * 1024
+
+const BYTES_PATH = '/follow/contents/'
 
 interface Asked {
   readonly method?: 'GET' | 'PUT' | 'POST'
@@ -44,9 +49,12 @@ export class ControlPlaneClient implements Disposable {
   readonly #url: string
   readonly #agent: HttpAgent | HttpsAgent
   readonly #request: typeof requestHttp
+  readonly #answerMs: number
   #credentials: Credentials | undefined
 
-  constructor({ url, environment, ca }: ControlPlaneAddress) {
+  /** @param answerMs time limit of a whole answer, beside the time that bytes take. Default: two minutes */
+  constructor({ url, environment, ca }: ControlPlaneAddress, answerMs: number = ANSWER_MS) {
+    this.#answerMs = answerMs
     const clean = url.replace(/\/+$/, '')
     if (!URL.canParse(clean) || !/^https?:$/.test(new URL(clean).protocol))
       throw new SlipwayError('SLW_CONFIG_INVALID', `the control plane ${url} is no URL; expected one such as https://models.example.org`)
@@ -91,7 +99,7 @@ export class ControlPlaneClient implements Disposable {
   async bytes(contentId: string, range: { offset: number; length: number }, signal: AbortSignal): Promise<Buffer> {
     const { offset, length } = range
     const headers = { range: `bytes=${offset}-${offset + length - 1}` }
-    const { body } = await this.#ask(`/follow/contents/${contentId}`, { headers, signal, bytesMax: length })
+    const { body } = await this.#ask(`${BYTES_PATH}${contentId}`, { headers, signal, bytesMax: length })
     if (body.length !== length)
       throw new SlipwayError(
         'SLW_STORE_CORRUPT',
@@ -154,8 +162,12 @@ export class ControlPlaneClient implements Disposable {
     key: string | undefined,
   ): Promise<Answered> {
     const text = body === undefined ? undefined : JSON.stringify(body)
+    const limitMs = waitMs + this.#answerMs + (path.startsWith(BYTES_PATH) ? (bytesMax / BYTES_PER_S_MIN) * 1000 : 0)
     return new Promise((resolve, reject) => {
-      const fail = (error: unknown): void => reject(unreachable(this.#url, error))
+      const fail = (error: unknown): void => {
+        clearTimeout(patience)
+        reject(unreachable(this.#url, error))
+      }
       const outgoing = this.#request(`${this.#base}${path}`, {
         method,
         agent: this.#agent,
@@ -166,6 +178,10 @@ export class ControlPlaneClient implements Disposable {
         },
         ...(signal !== undefined && { signal }),
       })
+      const patience = setTimeout(() => {
+        fail(new Error(`no whole answer within ${Math.round(limitMs / 1000)} s`))
+        outgoing.destroy()
+      }, limitMs)
       outgoing.setTimeout(waitMs + SILENCE_MS, () => outgoing.destroy(new Error(`no answer within ${(waitMs + SILENCE_MS) / 1000} s`)))
       outgoing.once('error', fail)
       outgoing.once('response', (response: IncomingMessage) => {
@@ -179,7 +195,10 @@ export class ControlPlaneClient implements Disposable {
         })
         response.once('error', fail)
         response.once('aborted', () => fail(new Error('the answer was cut off')))
-        response.once('end', () => resolve({ status: response.statusCode ?? 0, etag: response.headers.etag, body: Buffer.concat(pieces) }))
+        response.once('end', () => {
+          clearTimeout(patience)
+          resolve({ status: response.statusCode ?? 0, etag: response.headers.etag, body: Buffer.concat(pieces) })
+        })
       })
       outgoing.end(text)
     })

@@ -6,6 +6,7 @@ import { firstCharacters } from '../core/text.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { modelReference } from '../contract/endpoint.ts'
 import { everythingTo, fits, isComplete } from '../contract/routing.ts'
+import { listOf } from '../contract/followed-state.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
@@ -220,8 +221,11 @@ export class Follower implements AsyncDisposable {
     for (let failures = 0; !this.#ended.signal.aborted;) {
       const before = this.#trouble
       try {
-        // An answer that says nothing new came too soon: something on the way has changed its ETag.
-        if ((await this.#ask(waitMs)) === 'known') await this.#pause(PAUSE_UNASKED_MS)
+        const askedMs = this.#options.clock.monotonicMs()
+        const told = await this.#ask(waitMs)
+        // An answer that says nothing new came too soon: something on the way has changed its ETag, or does not wait.
+        const atOnce = waitMs > 0 && this.#options.clock.monotonicMs() - askedMs < PAUSE_UNASKED_MS
+        if (told === 'known' || (told === 'unchanged' && atOnce)) await this.#pause(PAUSE_UNASKED_MS)
         waitMs = WAIT_MS
         failures = 0
         this.#trouble = undefined
@@ -298,6 +302,7 @@ export class Follower implements AsyncDisposable {
       )
     if (known !== undefined && environment !== known.environment)
       throw new SlipwayError('SLW_UNREACHABLE', `it gives a document of environment "${environment}", "${known.environment}" is followed`)
+    requireWhole(answer.state, known)
     this.#known = answer
     await this.#keep()
     await faultPoint('document.kept')
@@ -626,6 +631,20 @@ function asItIs(condition: VersionCondition, live: LiveEndpoint | undefined): Ve
 function pauseMs(failures: number, random: () => number): number {
   const most = Math.min(PAUSE_MAX_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 16))
   return most / 2 + (most / 2) * random()
+}
+
+/**
+ * Endpoints are taken away only where the document says how many there are: one that was emptied on its way takes none.
+ * @throws SLW_UNREACHABLE
+ */
+function requireWhole({ endpoints, list }: FollowedState, known: FollowedState | undefined): void {
+  if (list !== undefined && !isDeepStrictEqual(list, listOf(endpoints)))
+    throw new SlipwayError('SLW_UNREACHABLE', `it gives ${endpoints.length} endpoints, and says that there are ${list.count}, or others`)
+  if (list === undefined && endpoints.length === 0 && known !== undefined && known.endpoints.length > 0)
+    throw new SlipwayError(
+      'SLW_UNREACHABLE',
+      `it gives no endpoint, and does not say that there is none: nothing is taken away from the ${known.endpoints.length} that are followed`,
+    )
 }
 
 /** Documents of one generation differ in what single references mean only. */
