@@ -1,4 +1,6 @@
 import { sql } from 'kysely'
+import { orLate, systemClock } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
 import { freeBytes } from '../core/disk-space.ts'
 import { formatBytes } from '../core/units.ts'
 import { slipwayVersion } from '../core/version.ts'
@@ -14,6 +16,9 @@ const MLFLOW_VERSION = '3.18.0'
 /** Less than this, and a folder counts as full: a commit of the database and its log need some of it at once. */
 const FULL_BYTES = 16 * 1024 * 1024
 
+/** Time that the database has to answer: less than load balancers wait for. */
+const DATABASE_MS = 3000
+
 export interface StatusServices {
   readonly ground: Ground
   readonly keptFolders: readonly KeptFolder[]
@@ -23,15 +28,29 @@ export interface StatusServices {
 
 /** Routes open to everybody: health and version. */
 export function statusRoutes({ ground, keptFolders, log, transfers: { direct, publicUrl } }: StatusServices): FastifyPluginAsync {
+  const databaseTrouble = async (): Promise<string | undefined> => {
+    const asked = sql`select 1`.execute(ground.database.read).then(
+      () => undefined,
+      (error: unknown) => messageOf(error),
+    )
+    const trouble = await orLate(systemClock, DATABASE_MS, asked)
+    if (trouble === undefined) return undefined
+    // What the database says of itself is for the log.
+    log.error({ trouble }, 'the database does not answer')
+    return 'the database does not answer'
+  }
+  const diskTrouble = async (): Promise<string | undefined> => {
+    const full = await fullFolder(keptFolders)
+    if (full === undefined) return undefined
+    // Whatever can be read still is; whoever writes elsewhere is better off there. Where the folder lies is for the log.
+    log.error({ ...full }, 'a disk is full, and nothing can be written')
+    return `the disk of the ${full.what} is full, and nothing can be written`
+  }
   return async (app) => {
     app.get('/health', async (request, reply) => {
-      await sql`select 1`.execute(ground.database.read)
-      const full = await fullFolder(keptFolders)
+      const reason = (await databaseTrouble()) ?? (await diskTrouble())
       const wantsJson = request.headers.accept?.includes('application/json') === true
-      if (full !== undefined) {
-        // Whatever can be read still is; whoever writes elsewhere is better off there. Where the folder lies is for the log.
-        log.error({ ...full }, 'a disk is full, and nothing can be written')
-        const reason = `the disk of the ${full.what} is full, and nothing can be written`
+      if (reason !== undefined) {
         const unavailable = { status: 'unavailable', version: slipwayVersion(), reason }
         return wantsJson ? reply.code(503).send(unavailable) : reply.code(503).type('text/plain').send(reason)
       }
