@@ -2,7 +2,6 @@
  * Documents that a control plane and the servers that follow it exchange. Either side may be of another release: a reader ignores fields
  * that it does not know, and fields that it needs keep their meaning.
  */
-import { createHash } from 'node:crypto'
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { ENDPOINT_NAME } from './endpoint.ts'
@@ -71,13 +70,6 @@ export const FollowedState = Type.Object({
   ),
 })
 export type FollowedState = Static<typeof FollowedState>
-
-/** Count of endpoints, and SHA-256 of a line `NAME REVISION` for each of them. */
-export function listOf(endpoints: readonly Pick<FollowedEndpoint, 'name' | 'revision'>[]): NonNullable<FollowedState['list']> {
-  const hash = createHash('sha256')
-  for (const { name, revision } of endpoints) hash.update(`${name} ${revision}\n`)
-  return { count: endpoints.length, digest: hash.digest('hex') }
-}
 
 /** The files of a version, with the digests to check every chunk. */
 export const VersionManifest = Type.Object({

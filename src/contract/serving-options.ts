@@ -16,7 +16,7 @@ export const ServingOptions = Type.Object(
     isolation: Type.Optional(
       oneOf(['thread', 'process'], {
         description:
-          'Where an instance runs. `thread` is fast; `process` also contains native crashes, memory kills and hangs. Default: thread.',
+          'Where an instance runs. `thread` is fast; `process` also contains native crashes, memory kills and hangs. Default: thread, and process for a model with a loop that goes on, or an output that is as large, as values of a request say.',
       }),
     ),
     batching: Type.Optional(
@@ -44,7 +44,12 @@ export const ServingOptions = Type.Object(
     ),
     requestTimeoutMs: positive('How long a request may take from arrival to answer. Default: 30000.'),
     runTimeoutMs: positive('How long one run may take. A process is then ended, a thread left to finish. Default: 30000.'),
-    memoryLimitMb: positive('Memory of one instance with `isolation: process`; beyond it the process is ended. Default: none.'),
+    memoryLimitMb: positive(
+      'Memory of one instance with `isolation: process`; beyond it the process is ended. Default: none, and 2048 beyond its weights for a model whose runs values can draw out.',
+    ),
+    maxOutputBytes: positive(
+      'Bytes that the outputs of one run may have; a request that asks for more gets 413. Default: 268435456 (256 MiB).',
+    ),
     cacheMb: natural(
       'Memory for answers that are given again to equal requests, without a run. For models whose answer depends on nothing but the request. Default: 0, no cache.',
     ),
@@ -79,6 +84,7 @@ export interface Serving {
   readonly requestTimeoutMs: number
   readonly runTimeoutMs: number
   readonly memoryLimitMb: number | undefined
+  readonly maxOutputBytes: number
   /** 0: no cache. */
   readonly cacheMb: number
   readonly cacheTtlMs: number
@@ -99,6 +105,7 @@ export const SERVING_DEFAULTS = {
   priorityAgingMs: 1000,
   requestTimeoutMs: 30_000,
   runTimeoutMs: 30_000,
+  maxOutputBytes: 256 * 1024 * 1024,
   cacheMb: 0,
   cacheTtlMs: 600_000,
   inlineMaxUs: 300,

@@ -29,6 +29,10 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     meaning: 'The body is larger than `limits.bodyBytes`.',
     cure: 'Send fewer rows, use binary tensors, or raise the limit.',
   },
+  SLW_OUTPUT_TOO_LARGE: {
+    meaning: 'The answer would be larger than `maxOutputBytes`.',
+    cure: 'Send fewer rows or smaller ones, ask for fewer outputs, or raise maxOutputBytes.',
+  },
   SLW_UNSUPPORTED_MEDIA_TYPE: {
     meaning: 'The Content-Type or Content-Encoding is not one that this route reads.',
     cure: 'Send one of the types that the message names.',
@@ -134,8 +138,8 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     cure: 'The message shows both; correct the model or the example.',
   },
   SLW_MEMORY_EXCEEDED: {
-    meaning: 'The model does not fit into `memoryBudgetMb`, whatever is unloaded.',
-    cure: 'Raise memoryBudgetMb, or serve it with fewer instances.',
+    meaning: 'The model does not fit into `memoryBudgetMb`, whatever is unloaded; or a run took more than `memoryLimitMb`.',
+    cure: 'Raise memoryBudgetMb, or serve it with fewer instances; send less at once, or raise memoryLimitMb.',
   },
   SLW_PATH_REFUSED: {
     meaning: 'A path lies outside the folders that the server may load models from.',

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { API_VERSION } from '../contract/schema.ts'
 import { MAIN_VARIANT, modelReference } from '../contract/endpoint.ts'
 import { isSlipwayError, SlipwayError } from '../core/errors.ts'
-import { listOf } from '../contract/followed-state.ts'
+import { listDigest } from '../core/list-digest.ts'
 import { requireModel } from '../models/models.ts'
 import { servingFailures, whyNotServable } from '../models/policies.ts'
 import { requireVersion } from '../models/read-versions.ts'
@@ -62,13 +62,13 @@ export class FollowedStates {
     if (references.length > 0) {
       // Meanings of references change without a new generation too: with an approval, a policy, a version that was registered.
       const meant = await this.#meanings(environment, references, sequence)
-      const whole = JSON.stringify({ ...state, endpoints, list: listOf(endpoints), references: meant })
+      const whole = JSON.stringify({ ...state, endpoints, list: listDigest(endpoints), references: meant })
       return { text: whole, etag: etagOf(whole) }
     }
     const key = JSON.stringify(names?.toSorted() ?? '*')
     let answer = texts.get(key)
     if (answer === undefined) {
-      const text = JSON.stringify({ ...state, endpoints, list: listOf(endpoints) })
+      const text = JSON.stringify({ ...state, endpoints, list: listDigest(endpoints) })
       answer = { text, etag: etagOf(text) }
       if (texts.size < TEXTS_MAX) texts.set(key, answer)
     }

@@ -15,6 +15,8 @@ export interface InstanceSpec {
   readonly outputs: readonly TensorSpec[]
   /** Intra-op threads. */
   readonly threads: number
+  /** Bytes that the outputs of a run may have. Default: no limit. */
+  readonly outputBytesMax?: number
   /** The call of a model that is a Python object; see engine/python. Undefined: an ONNX graph. */
   readonly python?: PythonObject
 }
@@ -69,6 +71,8 @@ export interface Instance {
 }
 
 export interface InstanceEnd {
+  /** Whether the run in progress alone is to blame. Default: false. */
+  readonly byRun?: boolean
   readonly reason: 'error' | 'heap exhausted' | 'killed' | 'exited' | 'memory limit' | 'hang'
   readonly message: string
   /** Signal that ended the process, if one did. */

@@ -68,11 +68,16 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
     lastWords = (lastWords + chunk.toString('utf8')).slice(-2000)
   })
   let killedFor: InstanceEnd | undefined
+  /** Memory at the beginning of the last run: one that takes most of what is allowed is to blame, and not those before it. */
+  let atRun = 0
   const instance: RemoteInstance = new RemoteInstance(
     {
       kind: 'process',
       gentle: false,
-      send: (message) => send(message),
+      send(message) {
+        if (message.type === 'run' && watch !== undefined) atRun = residentBytes(child.pid) ?? 0
+        send(message)
+      },
       kill: () => child.kill('SIGKILL'),
       memoryBytes: () => residentBytes(child.pid),
       closed: () => send({ type: 'exit' }),
@@ -96,9 +101,11 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
   const checkMemory = (): void => {
     const bytes = residentBytes(child.pid) ?? 0
     const threads = options.threadLimit === undefined ? 0 : (threadsOf(child.pid) ?? 0)
-    if (bytes > (options.memoryLimitMb ?? Number.POSITIVE_INFINITY) * 1024 * 1024)
+    const limit = (options.memoryLimitMb ?? Number.POSITIVE_INFINITY) * 1024 * 1024
+    if (bytes > limit)
       killedFor = {
         reason: 'memory limit',
+        byRun: bytes - atRun > limit / 2,
         message: `held ${Math.round(bytes / 1024 / 1024)} MB, the limit is ${options.memoryLimitMb} MB`,
       }
     else if (threads > (options.threadLimit ?? Number.POSITIVE_INFINITY))

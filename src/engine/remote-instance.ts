@@ -196,7 +196,9 @@ export class RemoteInstance implements Instance {
     const pending = this.#pending
     this.#pending = undefined
     clearTimeout(pending?.timer)
-    pending?.reject(error)
+    // Whoever asked for that much is told, and does not ask the next instance for it.
+    const own = end.byRun === true ? new SlipwayError('SLW_MEMORY_EXCEEDED', `the run was ended: its instance ${end.message}`) : error
+    pending?.reject(own)
     this.#overdue?.resolve()
     this.#overdue = undefined
     if (this.#closing === undefined) this.#end.resolve(end)

@@ -76,6 +76,14 @@ export async function openThread(spec: InstanceSpec, { runTimeoutMs, gentle = fa
   return instance
 }
 
+/** Threads of this process that have not ended. */
+const left = new Set<InstanceThread>()
+
+/** Number of threads that have not ended: when everything is closed, those whose run does not end. */
+export function threadsLeft(): number {
+  return left.size
+}
+
 /** A worker thread for one instance after another. */
 class InstanceThread {
   /** The instance that gets the messages of the thread. */
@@ -98,6 +106,7 @@ class InstanceThread {
       transferList: [port2],
       resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB },
     })
+    left.add(this)
     this.#port = port
     this.#low = gentle
     let crash: InstanceEnd | undefined
@@ -110,6 +119,7 @@ class InstanceThread {
       worker.on('exit', (code) => {
         // Messages that the thread sent before it ended are still on their way.
         while (this.#take());
+        left.delete(this)
         port.close()
         resolve()
         this.occupant?.exited(crash ?? { reason: 'exited', message: `the thread ended with code ${code}` })

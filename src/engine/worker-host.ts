@@ -1,5 +1,6 @@
-import { isSlipwayError, messageOf } from '../core/errors.ts'
+import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
 import { failPoint } from '../core/fail-point.ts'
+import { formatBytes } from '../core/units.ts'
 import { WIRE_VERSION } from './messages.ts'
 import { anonymousBytes, heapBytes, measureOpening } from './memory.ts'
 import { lowerThreadPriority, restoreThreadPriority } from './priority.ts'
@@ -73,10 +74,16 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
       const before = large ? anonymousBytes() : undefined
       const names = spec.outputs.map((output) => output.name)
       const result = await session.run(inputs, message.outputs?.map((index) => names[index]!) ?? names)
+      const outputBytes = bytesOf(result.outputs)
+      if (outputBytes > (spec.outputBytesMax ?? Number.POSITIVE_INFINITY))
+        throw new SlipwayError(
+          'SLW_OUTPUT_TOO_LARGE',
+          `the outputs have ${formatBytes(outputBytes)}, ${formatBytes(spec.outputBytesMax!)} are allowed (maxOutputBytes)`,
+        )
       let grownBytes: number | undefined
       if (before !== undefined) {
         largest = Math.max(largest, bytes)
-        grownBytes = anonymousBytes() - before - bytesOf(result.outputs)
+        grownBytes = anonymousBytes() - before - outputBytes
       }
       lastUs = result.computeUs
       post({

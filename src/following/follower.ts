@@ -6,7 +6,7 @@ import { firstCharacters } from '../core/text.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { modelReference } from '../contract/endpoint.ts'
 import { everythingTo, fits, isComplete } from '../contract/routing.ts'
-import { listOf } from '../contract/followed-state.ts'
+import { listDigest } from '../core/list-digest.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
@@ -638,7 +638,7 @@ function pauseMs(failures: number, random: () => number): number {
  * @throws SLW_UNREACHABLE
  */
 function requireWhole({ endpoints, list }: FollowedState, known: FollowedState | undefined): void {
-  if (list !== undefined && !isDeepStrictEqual(list, listOf(endpoints)))
+  if (list !== undefined && !isDeepStrictEqual(list, listDigest(endpoints)))
     throw new SlipwayError('SLW_UNREACHABLE', `it gives ${endpoints.length} endpoints, and says that there are ${list.count}, or others`)
   if (list === undefined && endpoints.length === 0 && known !== undefined && known.endpoints.length > 0)
     throw new SlipwayError(

@@ -1,13 +1,15 @@
-import { open } from 'node:fs/promises'
+import { open as openFile } from 'node:fs/promises'
 import { normalize } from 'node:path'
 import { SlipwayError } from '../core/errors.ts'
 import { graphOf, graphs, readOnnx, tensors, writeOnnx } from './model.ts'
+import { expandedNodes, NODES_MAX, openEnded } from './open-ended.ts'
 import { rowCoupling } from './row-coupling.ts'
 import { checkSafety } from './safety.ts'
 import { refuseUnsupported, rewriteForRuntime } from './rewrite.ts'
 import { valueType } from './value-type.ts'
 import type { ExternalData, ExternalFile } from './safety.ts'
 import type { ModelProto } from './model.ts'
+import type { OpenEnded } from './open-ended.ts'
 import type { Rewrite } from './rewrite.ts'
 import type { TensorSpec } from '../tensor/tensor.ts'
 
@@ -29,6 +31,8 @@ export interface OnnxModel {
   readonly rewrite: Rewrite
   /** The operator in which rows of a batch are not independent, and why; undefined if there is none. */
   readonly rowCoupling: string | undefined
+  /** What values of a request may draw out: the duration of a run, and the size of its outputs. */
+  readonly openEnded: OpenEnded
   /** Class labels that a classifier node of the graph carries, if any. */
   readonly classLabels: readonly (string | number)[] | undefined
   /** The model to load where the file cannot be used as it is; its external data stays in the files. */
@@ -41,10 +45,17 @@ export interface OnnxModel {
  */
 export async function inspectOnnx(path: string): Promise<OnnxModel> {
   const model = await readOnnx(path)
+  const nodes = expandedNodes(model)
+  if (nodes > NODES_MAX)
+    throw new SlipwayError(
+      'SLW_MODEL_UNSAFE',
+      `${path}: ${Number.isFinite(nodes) ? `its functions come to ${nodes} nodes when they are put in their places, ${NODES_MAX} are allowed` : 'its functions use themselves, or its graphs lie too deep inside one another'}`,
+    )
   const external = await checkSafety(model, path)
   const bfloat = bfloatEdges(model)
   await inlineExternal(model, external, path, initialisedInputs(model))
   const coupling = rowCoupling(model)
+  const open = openEnded(model)
   const rewrite = rewriteForRuntime(model)
   refuseUnsupported(model, path)
   const graph = graphOf(model)
@@ -72,6 +83,7 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
     externalFiles: [...new Map(external.map(({ location, path: file }) => [location, { location, path: file }])).values()],
     rewrite,
     rowCoupling: coupling,
+    openEnded: open,
     classLabels,
     rewrittenBytes,
   }
@@ -137,7 +149,7 @@ async function inlineExternal(
   for (const tensor of tensors(model)) {
     const part = byTensor.get(tensor)
     if (part === undefined || (tensor.dataLocation as number) !== 1 || !only.has(tensor.name)) continue
-    await using file = await open(part.path)
+    await using file = await openFile(part.path)
     const length = part.length ?? (await file.stat()).size - part.offset
     const bytes = Buffer.alloc(length)
     const { bytesRead } = await file.read(bytes, 0, length, part.offset)

@@ -99,8 +99,9 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
       `${spec.path}: the files of version ${spec.version} have changed since they were checked, and are loaded once they are mended: when the server starts again, or the version is declared anew`,
     )
   const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
-  const resolved = resolveServing(cores, model.document.serving, options.servingOverrides, spec.serving)
   const { python } = model.file
+  const confined = confinedByDefault(model)
+  const resolved = resolveServing(cores, confined?.serving, model.document.serving, options.servingOverrides, spec.serving)
   const serving = python === undefined ? resolved : requireSandbox(model, resolved, options.sandboxPython)
   const declared = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
   const ignored = await ignoredTritonConfig(spec.path)
@@ -143,9 +144,22 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     inline,
     shapesVary,
     memoryBytes: slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), inline?.memoryBytes() ?? 0),
-    remarks: [ignored, mended].filter((remark) => remark !== undefined),
+    remarks: [ignored, mended, serving.isolation === 'process' ? confined?.remark : undefined].filter((remark) => remark !== undefined),
     times: { loadMs: clock.monotonicMs() - started - warmUpMs, warmUpMs },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+/** Memory that a model whose runs values can draw out may take beyond its weights. */
+const OPEN_MEMORY_MB = 2048
+
+/** A run that need not end, or may ask for all memory, is kept where it can be ended: unless somebody says otherwise. */
+function confinedByDefault({ file, modelBytes }: ModelPackage): { readonly serving: ServingOptions; readonly remark: string } | undefined {
+  const why = file.openEnded.end ?? file.openEnded.size
+  if (why === undefined) return undefined
+  return {
+    serving: { isolation: 'process', memoryLimitMb: OPEN_MEMORY_MB + Math.ceil((2 * modelBytes) / 1024 / 1024) },
+    remark: `${why}: it is served in processes of its own, which can be ended; isolation: thread in slipway.yaml is faster, and holds up the server where a run does not end`,
   }
 }
 
@@ -218,6 +232,7 @@ class Opening {
       inputs: file.inputs,
       outputs: file.outputs,
       threads: parts.serving.threads,
+      outputBytesMax: parts.serving.maxOutputBytes,
       ...(file.python !== undefined && { python: objectOf(file.python) }),
     }
   }
@@ -351,6 +366,8 @@ class Opening {
   async openInline(found: Probe, shapesVary: boolean): Promise<Instance | undefined> {
     const { serving, signature } = this.parts
     if (serving.isolation === 'process' || serving.inlineMaxUs === 0 || found.cost === undefined) return undefined
+    // A run that values can draw out would hold up liveness, every other model, and the end of the server.
+    if (this.parts.model.file.openEnded.duration !== undefined || this.parts.model.file.openEnded.size !== undefined) return undefined
     const sizesVary = shapesVary || signature.inputs.some((input) => input.datatype === 'BYTES')
     if (sizesVary || (signature.hasRows && !found.batchable)) return undefined
     if (this.parts.model.modelBytes > INLINE_MODEL_BYTES_MAX) return undefined

@@ -3,6 +3,7 @@ import { orLate } from '../core/clock.ts'
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { checkGolden } from '../signature/golden.ts'
+import { OutputSizes } from './output-sizes.ts'
 import { prepareQuestion } from '../signature/request.ts'
 import { allocate, elementCount, formatShape } from '../tensor/tensor.ts'
 import { filesAreToBlame } from './load-failures.ts'
@@ -50,6 +51,7 @@ export interface Loaded extends Omit<OpenModel, typeof Symbol.asyncDispose | 'in
   readonly scheduler: Scheduler
   readonly inline: boolean
   readonly cache: CacheStore | undefined
+  readonly outputSizes: OutputSizes
   /** All outputs in the model's order, or those asked for. @throws SLW_BAD_REQUEST for an unknown or repeated name */
   readonly requestedOutputs: (names: readonly string[] | undefined) => readonly string[]
 }
@@ -195,6 +197,7 @@ export class Variant {
       inline: inline !== undefined,
       scheduler,
       cache: this.#openCache(serving),
+      outputSizes: new OutputSizes(signature.inputs, signature.outputs, serving.maxOutputBytes),
       requestedOutputs: (names) => requestedOf(allOutputs, names),
     }
     const checking = clock.monotonicMs()
@@ -310,7 +313,7 @@ export class Variant {
     return Math.max(1000, Math.min(...times.map((at) => Date.parse(at))) - this.#options.clock.epochMs())
   }
 
-  /** @throws SLW_MODEL_NOT_READY, SLW_QUEUE_FULL at once; the rest goes to `settle` */
+  /** @throws SLW_MODEL_NOT_READY, SLW_QUEUE_FULL, SLW_OUTPUT_TOO_LARGE at once; the rest goes to `settle` */
   submit(request: InferRequest, settle: Settle): Cancel {
     return this.#submit(this.requireReady(), request, settle)
   }
@@ -330,6 +333,7 @@ export class Variant {
 
   #enqueue(loaded: Loaded, request: InferRequest, settle: Settle): Cancel {
     const { inputs, outputs, rows, priority, deadlineMs, onPart } = request
+    loaded.outputSizes.require(inputs, outputs)
     return loaded.scheduler.enqueue({ inputs, outputs, rows, key: this.#batchKey(request, loaded), priority, deadlineMs, onPart }, settle)
   }
 

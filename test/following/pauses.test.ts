@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { silentLogger } from '../../src/core/log.ts'
 import { SlipwayError } from '../../src/core/errors.ts'
 import { createServer } from 'node:http'
-import { listOf } from '../../src/contract/followed-state.ts'
+import { listDigest } from '../../src/core/list-digest.ts'
 import { ControlPlaneClient } from '../../src/following/control-plane-client.ts'
 import { Follower } from '../../src/following/follower.ts'
 import { LocalStore } from '../../src/following/local-store.ts'
@@ -166,6 +166,6 @@ function documentOf(generation: number, names: readonly string[]): object {
     era: 1,
     generation,
     endpoints,
-    list: listOf(endpoints),
+    list: listDigest(endpoints),
   }
 }

@@ -66,7 +66,7 @@ const FAULTS = [
   { title: 'is killed in the middle of a run', fault: 'slow', kill: true, status: 503, code: 'SLW_INSTANCE_FAILED', reason: 'killed' },
   { title: 'aborts in native code', fault: 'abort', kill: false, status: 503, code: 'SLW_INSTANCE_FAILED', reason: 'killed' },
   { title: 'hangs', fault: 'hang', kill: false, status: 504, code: 'SLW_RUN_TIMEOUT', reason: 'hang' },
-  { title: 'leaks memory past its limit', fault: 'leak', kill: false, status: 503, code: 'SLW_INSTANCE_FAILED', reason: 'memory limit' },
+  { title: 'takes memory past its limit', fault: 'leak', kill: false, status: 507, code: 'SLW_MEMORY_EXCEEDED', reason: 'memory limit' },
 ] as const
 
 describe('under load, a process instance that', { concurrency: 2 }, () => {

@@ -1,5 +1,7 @@
 import { flushCompileCache } from 'node:module'
+import { orLate, systemClock } from '../../core/clock.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
+import { endProcess } from '../../engine/end-process.ts'
 import { silentLogger } from '../../core/log.ts'
 import { slipwayVersion } from '../../core/version.ts'
 import { formatBytes, formatMs, parseDurationMs } from '../../core/units.ts'
@@ -14,6 +16,9 @@ import type { Command } from 'commander'
 import type { Logger } from '../../core/log.ts'
 import type { ServerOptions } from '../../server/options.ts'
 import type { RunningServer, StartServerOptions } from '../../server/start-server.ts'
+
+/** Time for everything to close once the requests in flight are over. */
+const CLOSE_MS = 3000
 
 /** Flags that are given as durations. */
 const DURATIONS = new Set(['shutdown.pauseMs', 'shutdown.graceMs'])
@@ -210,7 +215,7 @@ function listenForStop(): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   let stopping = false
   const onSignal = (signal: string): void => {
-    if (stopping) process.exit(130)
+    if (stopping) endProcess(130)
     stopping = true
     resolve(signal)
   }
@@ -230,6 +235,15 @@ async function stop(server: RunningServer, signal: string, log: Logger): Promise
   })
   if (!clean) note('warning: some requests did not finish in time')
   log.info({ clean }, 'server stopped')
-  await server.close()
-  process.exit(clean ? 0 : 1)
+  // What has not ended within its grace is not waited for.
+  const closed = server.close().then(
+    () => true,
+    (error: unknown) => {
+      note(`warning: ${messageOf(error)}`)
+      return false
+    },
+  )
+  const ended = await orLate(systemClock, CLOSE_MS, closed)
+  if (ended !== true) log.warn({}, 'a run goes on, and is given up with the process')
+  endProcess(clean && ended === true ? 0 : 1)
 }

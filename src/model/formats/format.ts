@@ -1,5 +1,6 @@
 import type { ExternalFile } from '../../onnx/safety.ts'
 import type { ModelPackageDocument } from '../../contract/model-package.ts'
+import type { OpenEnded } from '../../onnx/open-ended.ts'
 import type { Rewrite } from '../../onnx/rewrite.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
 
@@ -16,6 +17,8 @@ export interface ModelFile {
   readonly rewrite: Rewrite
   /** The operator in which rows of a batch are not independent, and why; undefined if none is known. */
   readonly rowCoupling: string | undefined
+  /** What values of a request may draw out. */
+  readonly openEnded: OpenEnded
   /** The model to load where the file cannot be used as it is. */
   readonly rewrittenBytes: Uint8Array | undefined
   /** Files beside the model with values of its tensors. */

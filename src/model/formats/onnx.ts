@@ -41,8 +41,20 @@ async function locate({ folder, document }: Candidate): Promise<string> {
 }
 
 function fileOf(model: OnnxModel): ModelFile {
-  const { inputs, outputs, classLabels, rewrite, rowCoupling, rewrittenBytes, externalFiles, opsets, parameterCount, producer, operators } =
-    model
+  const {
+    inputs,
+    outputs,
+    classLabels,
+    rewrite,
+    rowCoupling,
+    openEnded,
+    rewrittenBytes,
+    externalFiles,
+    opsets,
+    parameterCount,
+    producer,
+    operators,
+  } = model
   const opset = opsets.map(({ domain, version }) => `${domain} ${version}`).join(', ')
   return {
     format: 'onnx',
@@ -52,6 +64,7 @@ function fileOf(model: OnnxModel): ModelFile {
     classLabels,
     rewrite,
     rowCoupling,
+    openEnded,
     rewrittenBytes,
     externalFiles,
     describedBy: [],

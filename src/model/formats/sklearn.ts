@@ -39,6 +39,7 @@ function fileOf({ format, method, columns, sklearnVersion, inputs, outputs }: Py
     rewrite: { changes: [], labels: new Map(), defaults: new Map() },
     rewrittenBytes: undefined,
     rowCoupling: undefined,
+    openEnded: { duration: undefined, end: undefined, size: undefined },
     externalFiles: [],
     describedBy: [MLMODEL_FILE],
     python: { format, method, columns, sklearnVersion },

@@ -1,5 +1,6 @@
 /** Entry of a serving process, one of several of a server: it serves what the primary says. */
 import { familiesOf, NOTHING_COUNTED } from '../../serving/observe/merge.ts'
+import { endProcess } from '../../engine/end-process.ts'
 import { openServingProcess } from '../serving-process.ts'
 import { LogOutput, openLogger, reopenLog } from '../log-output.ts'
 import { openSecurity } from '../security.ts'
@@ -26,7 +27,7 @@ process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 process.on('SIGHUP', () => {})
 // Without the primary there is no desired state.
-process.on('disconnect', () => process.exit(0))
+process.on('disconnect', () => endProcess(0))
 
 let serving: ServingProcess | undefined
 /** Whether callers need an API key. */
@@ -153,5 +154,5 @@ channel.handle('drain', () => serving?.drain() ?? true)
 channel.handle('close', async () => {
   await serving?.[Symbol.asyncDispose]()
   // The answer goes out first.
-  setImmediate(() => process.exit(0))
+  setImmediate(() => endProcess(0))
 })

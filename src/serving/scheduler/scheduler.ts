@@ -1,5 +1,6 @@
 import { SlipwayError, isSlipwayError, toSlipwayError } from '../../core/errors.ts'
 import { concatRows, copyTensor, elementCount, sliceRows, tensorBytes } from '../../tensor/tensor.ts'
+import { formatBytes } from '../../core/units.ts'
 import { CostModel, predictUs } from '../../engine/cost.ts'
 import { SchedulerQueue } from './queue.ts'
 import type { Clock } from '../../core/clock.ts'
@@ -33,6 +34,7 @@ export interface SchedulerOptions {
   readonly serving: Pick<
     Serving,
     | 'maxBatchSize'
+    | 'maxOutputBytes'
     | 'maxDelayUs'
     | 'preferredBatchSizes'
     | 'inlineMaxUs'
@@ -255,14 +257,17 @@ export class Scheduler {
     const parts: (WorkResult | undefined)[] = Array.from({ length: Math.ceil(request.rows / rowsMax) })
     let missing = parts.length
     let ended = false
+    let outputBytes = 0
     for (const index of parts.keys()) {
       const start = index * rowsMax
       const end = Math.min(request.rows, start + rowsMax)
       const part = { ...request, rows: end - start, inputs: request.inputs.map((tensor) => sliceRows(tensor, start, end)) }
-      const settlePart: Settle = (error, result) => {
+      const settlePart: Settle = (failed, result) => {
         if (ended) return
         parts[index] = result
         missing--
+        for (const tensor of result?.outputs ?? []) outputBytes += tensorBytes(tensor)
+        const error = failed ?? this.#tooLarge(outputBytes)
         if (error === undefined && missing > 0) return
         ended = true
         // The first part that fails decides; the others are not worth running any more.
@@ -274,6 +279,13 @@ export class Scheduler {
       cancels.push(this.#enqueueWhole(part, size, settlePart))
     }
     return cancel
+  }
+
+  #tooLarge(bytes: number): SlipwayError | undefined {
+    const { maxOutputBytes } = this.#options.serving
+    if (bytes <= maxOutputBytes) return undefined
+    const message = `the outputs have ${formatBytes(bytes)} or more, ${formatBytes(maxOutputBytes)} are allowed (maxOutputBytes)`
+    return new SlipwayError('SLW_OUTPUT_TOO_LARGE', message)
   }
 
   #settled(): void {
@@ -460,7 +472,7 @@ export class Scheduler {
 
   /** When the model refuses a batch, its works run one by one, so that a bad one fails alone. */
   async #fail(runner: Runner, works: readonly QueuedWork[], error: unknown): Promise<void> {
-    const divisible = isSlipwayError(error) && (error.code === 'SLW_RUN_REJECTED' || error.code === 'SLW_RUN_FAILED')
+    const divisible = isSlipwayError(error) && DIVISIBLE.has(error.code)
     if (divisible && works.length > 1) {
       for (const work of works) if (!work.done && runner.available) await this.#runAlone(runner, work)
       // The instance may have ended meanwhile.
@@ -524,6 +536,9 @@ export class Scheduler {
     for (const work of this.#queue.waiting()) this.#reject(work, error)
   }
 }
+
+/** Errors that may be the fault of one work of a batch, or of their number. */
+const DIVISIBLE: ReadonlySet<string> = new Set(['SLW_RUN_REJECTED', 'SLW_RUN_FAILED', 'SLW_OUTPUT_TOO_LARGE'])
 
 /** Runs a batch; `work` is one of its works, which all want the same outputs. */
 function ask(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { inspectOnnx } from '../../src/onnx/inspect.ts'
+import { loadModel } from '../../src/library/load-model.ts'
+import { addingModel, QUESTION } from '../adding-models.ts'
+import { ask } from '../asking.ts'
+import { serveInChild } from '../child-server.ts'
+import { alive, until } from '../fixtures.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
+import { asLargeAsItsValue, countsToTen, hangsForLargeValues, nested, wide } from './hostile-graphs.ts'
+import type { Asked } from '../asking.ts'
+import type { ChildServer } from '../child-server.ts'
+
+const GB = 1024 ** 3
+
+function tensor(datatype: string, shape: readonly number[], data: readonly number[]): string {
+  return JSON.stringify({ inputs: [{ name: 'x', datatype, shape, data }] })
+}
+
+function infer(server: ChildServer, model: string, body: string): Promise<Asked> {
+  return ask(`${server.url}/v2/models/${model}/infer`, { method: 'POST', body })
+}
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
+}
+
+/** Asks a model that is well, again and again, until the signal. @returns the slowest answer, ms */
+async function slowestMeanwhile(server: ChildServer, meanwhile: Promise<unknown>): Promise<number> {
+  let slowest = 0
+  const over = new AbortController()
+  void meanwhile.finally(() => over.abort()).catch(() => {})
+  while (!over.signal.aborted) {
+    const began = performance.now()
+    const { status } = await infer(server, 'm', QUESTION)
+    assert.equal(status, 200)
+    slowest = Math.max(slowest, performance.now() - began)
+  }
+  return slowest
+}
+
+describe('a model whose run does not end for one value', () => {
+  it('holds up nobody else, is ended after its time, answers the next request, and keeps nobody from stopping', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('all/m/1/model.onnx', addingModel(1))
+    await folder.write('all/hangs/1/model.onnx', hangsForLargeValues())
+    await using server = await serveInChild([`${folder.path}/all`, '--run-timeout-ms', '1500', '--instances', '1', '--drain-pause', '0ms'])
+    assert.equal((await infer(server, 'hangs', tensor('FP32', [1], [3]))).status, 200)
+    const hanging = infer(server, 'hangs', tensor('FP32', [1], [2e6]))
+    const slowest = await slowestMeanwhile(server, hanging)
+    assert.ok(slowest < 1000, `${slowest} ms`)
+    assert.equal((await hanging).status, 504)
+    await until(async () => (await infer(server, 'hangs', tensor('FP32', [1], [3]))).status === 200, 'it answers again')
+    const left = childrenOf(server.pid)
+    void infer(server, 'hangs', tensor('FP32', [1], [2e6])).catch(() => {})
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    server.signal('SIGTERM')
+    assert.equal(typeof (await server.exit), 'number')
+    await until(() => !left.some(alive), 'no process is left')
+  })
+
+  for (const second of [false, true])
+    it(`in a thread, where somebody wants that, it keeps the server from ending no longer than its grace${second ? ', and a second signal ends it at once' : ''}`, async () => {
+      await using folder = await temporaryFolder()
+      await folder.write('hangs.onnx', hangsForLargeValues())
+      const args = [`hangs=${folder.path}/hangs.onnx`, '--isolation', 'thread', '--run-timeout-ms', '500', '--instances', '1']
+      await using server = await serveInChild([...args, '--drain-pause', '0ms', '--grace', second ? '60s' : '1s'])
+      assert.equal((await infer(server, 'hangs', tensor('FP32', [1], [2e6]))).status, 504)
+      const began = Date.now()
+      server.signal('SIGTERM')
+      if (second) {
+        await new Promise((resolve) => setTimeout(resolve, 300))
+        server.signal('SIGTERM')
+      }
+      await Promise.race([server.exit, new Promise((resolve) => setTimeout(resolve, 20_000))])
+      assert.equal(alive(server.pid), false, `it still runs ${Date.now() - began} ms later: ${server.said().slice(-500)}`)
+    })
+
+  it('leaves no process behind where its server is killed', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('hangs.onnx', hangsForLargeValues())
+    await using server = await serveInChild([`hangs=${folder.path}/hangs.onnx`, '--instances', '1'])
+    void infer(server, 'hangs', tensor('FP32', [1], [2e6])).catch(() => {})
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    const left = childrenOf(server.pid)
+    assert.ok(left.length > 0)
+    server.signal('SIGKILL')
+    await server.exit
+    await until(() => !left.some(alive), 'its processes end with it')
+  })
+})
+
+describe('a model whose answer is as large as a value says', () => {
+  it('is served where it can be ended, and what is too large is refused by name', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('all/m/1/model.onnx', addingModel(1))
+    await folder.write('all/large/1/model.onnx', asLargeAsItsValue())
+    await using server = await serveInChild([`${folder.path}/all`, '--instances', '1', '--memory-limit-mb', '1500'])
+    const large = (elements: number): Promise<Asked> => infer(server, 'large', tensor('INT64', [1], [elements]))
+    assert.equal((await large(3)).status, 200)
+    const much = large(100_000_000)
+    assert.ok((await slowestMeanwhile(server, much)) < 1500)
+    const { status, text } = await much
+    assert.equal(status, 413, text.slice(0, 300))
+    assert.match(text, /maxOutputBytes/)
+    const most = await large(GB)
+    assert.equal(most.status, 507, most.text.slice(0, 300))
+    assert.match(most.text, /the limit is 1500 MB/)
+    await until(async () => (await large(3)).status === 200, 'it answers again')
+  })
+
+  it('is refused before it runs where the names of dimensions tell', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('wide.onnx', wide())
+    await using model = await loadModel(`${folder.path}/wide.onnx`, { instances: 1 })
+    const question = (columns: number) => [{ name: 'x', datatype: 'FP32' as const, shape: [1, columns], data: new Float32Array(columns) }]
+    assert.equal((await model.infer(question(10)))[0]!.shape[2], 1000)
+    await assert.rejects(model.infer(question(100_000)), {
+      code: 'SLW_OUTPUT_TOO_LARGE',
+      message: /an answer to inputs of these shapes has 381 MiB/,
+    })
+  })
+})
+
+describe('what a graph may do is known before it runs', () => {
+  it('a file of two kilobytes with hundreds of millions of nodes is refused before it is loaded', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('nested.onnx', nested(28))
+    const began = performance.now()
+    await assert.rejects(loadModel(`${folder.path}/nested.onnx`), { code: 'SLW_MODEL_UNSAFE', message: /268435456 nodes/ })
+    assert.ok(performance.now() - began < 5000)
+    await folder.write('fine.onnx', nested(5))
+    await using model = await loadModel(`${folder.path}/fine.onnx`, { instances: 1 })
+    assert.equal(model.details.package.file.openEnded.end !== undefined, true, 'what functions do is not followed')
+  })
+
+  it('loops that a value can draw out are told from those that count', async () => {
+    await using folder = await temporaryFolder()
+    const openOf = async (bytes: Uint8Array) => {
+      await folder.write('x.onnx', bytes)
+      return (await inspectOnnx(`${folder.path}/x.onnx`)).openEnded
+    }
+    assert.match((await openOf(hangsForLargeValues())).end!, /^If has a Loop inside that goes on as long as values say$/)
+    const counted = await openOf(countsToTen())
+    assert.deepEqual([counted.end, counted.size], [undefined, undefined])
+    assert.match(counted.duration!, /^Loop runs the graphs inside it/)
+    assert.match((await openOf(asLargeAsItsValue())).size!, /^Expand makes an output as large as the values of "x" say$/)
+    assert.deepEqual(await openOf(addingModel(1)), { duration: undefined, end: undefined, size: undefined })
+  })
+})
