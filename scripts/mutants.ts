@@ -25,6 +25,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   access: {
     files: ['src/contract/roles.ts', 'src/api/access.ts', 'src/api/enter.ts', 'src/access/keys.ts'],
     tests: [
+      'test/access/keys.test.ts',
       'test/access/timing.test.ts',
       'test/api/roles.test.ts',
       'test/control-plane/keys.test.ts',
@@ -34,7 +35,13 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   },
   following: {
     files: ['src/following/follower.ts', 'src/following/kept-state.ts', 'src/following/credentials.ts'],
-    tests: ['test/following/follow.test.ts', 'test/following/identity.test.ts', 'test/following/routing.test.ts'],
+    tests: [
+      'test/following/credentials.test.ts',
+      'test/following/pauses.test.ts',
+      'test/following/identity.test.ts',
+      'test/following/routing.test.ts',
+      'test/following/follow.test.ts',
+    ],
   },
   'contract checks': {
     files: ['src/contract/compatibility.ts', 'src/contract/routing.ts', 'src/contract/read-yaml.ts', 'src/contract/schema.ts'],
