@@ -111,6 +111,11 @@ describe('a model of Python in the sandbox', () => {
       borrowed: 'sklearn.base.defaultdict',
       addresses: 'numpy.ndarray() as a call',
       runs: 'numpy.f2py.__main__.main',
+      getter: 'sklearn.feature_selection._base._get_feature_importances',
+      called: 'f_classif() as a call',
+      instance: '_Scorer() as a call',
+      selects: "importance_getter='predict.__globals__'",
+      own: "a __setstate__ of an object's own",
     }
     const pathOf = (name: string): string => join(folder.path, name, 'model.pkl')
     const paths = [...Object.keys(named), 'huge', 'text'].map(pathOf)

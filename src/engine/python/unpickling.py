@@ -3,8 +3,10 @@ Reads a model of scikit-learn out of a pickle or a skops archive, and nothing el
 made of ends the reading before it is imported. The confinement is there for what this list lets through.
 """
 
+import functools
 import importlib
 import pickle
+from collections import deque
 
 # Functions and classes by which pickles put objects together.
 BUILDERS = {
@@ -87,16 +89,16 @@ def find(module, name):
     """The object that a file names. raises NotAllowed"""
     module = PYTHON_2.get(module, module)
     if (module, name) in REPLACED:
-        return REPLACED[module, name]
+        return _builder(REPLACED[module, name])
     if name in BUILDERS.get(module, ()):
-        return getattr(importlib.import_module(module), name)
+        return _builder(getattr(importlib.import_module(module), name))
     package = module.split(".", 1)[0]
     of_models = package == "sklearn" and not module.startswith(NOT_OF_MODELS)
     known = of_models or module in OF_ARRAYS or (module + ".").startswith(CLASSES_OF)
     if known and "." not in name and NEVER.isdisjoint(module.split(".")):
         found = getattr(importlib.import_module(module), name, None)
         if _is_data(found, of_models, name):
-            return found
+            return _builder(found) if _restores(name) else found
     raise NotAllowed([f"{module}.{name}"])
 
 
@@ -114,21 +116,129 @@ def _is_data(found, of_models, name):
             return home.split(".", 1)[0] == "sklearn" and not home.startswith(NOT_OF_MODELS)
         return (home + ".").startswith(CLASSES_OF)
     # By which Cython restores its classes, and the trees of neighbours theirs.
-    if of_models and callable(found) and (name.startswith("__pyx_unpickle_") or name == "newObj"):
+    if of_models and callable(found) and _restores(name):
         return True
-    return of_models and callable(found) and home.startswith(FUNCTIONS_OF)
+    return of_models and callable(found) and not name.startswith("_") and home.startswith(FUNCTIONS_OF)
 
 
-class ModelUnpickler(pickle.Unpickler):
+def _restores(name):
+    return name.startswith("__pyx_unpickle_") or name == "newObj"
+
+
+# Functions that may be called while a file is read, by their identity: they live as long as their modules.
+_builders = set()
+
+
+def _builder(function):
+    _builders.add(id(function))
+    return function
+
+
+class ModelUnpickler(pickle._Unpickler):
+    """
+    Puts objects together by classes, and by the functions that were made for that. What else a file may name, such as a score, it may
+    hold and not call: an attribute by the name of a method would be called too. The unpickler in C has no such places to look.
+    """
+
+    dispatch = dict(pickle._Unpickler.dispatch)
+
     def find_class(self, module, name):
         return find(module, name)
 
     def persistent_load(self, _):
         raise NotAllowed(["an object outside of the file"])
 
+    def load_reduce(self):
+        _require_builder(self.stack[-2])
+        super().load_reduce()
+
+    def load_newobj(self):
+        _require_class(self.stack[-2])
+        super().load_newobj()
+
+    def load_newobj_ex(self):
+        _require_class(self.stack[-3])
+        super().load_newobj_ex()
+
+    def _instantiate(self, klass, args):
+        _require_class(klass)
+        super()._instantiate(klass, args)
+
+    def load_build(self):
+        if "__setstate__" in getattr(self.stack[-2], "__dict__", ()):
+            raise NotAllowed(["a __setstate__ of an object's own"])
+        super().load_build()
+
+    def load_append(self):
+        _require_kind(self.stack[-2], list, deque)
+        super().load_append()
+
+    def load_appends(self):
+        _require_kind(self.metastack[-1][-1], list, deque)
+        super().load_appends()
+
+    def load_additems(self):
+        _require_kind(self.metastack[-1][-1], set)
+        super().load_additems()
+
+    dispatch[pickle.REDUCE[0]] = load_reduce
+    dispatch[pickle.NEWOBJ[0]] = load_newobj
+    dispatch[pickle.NEWOBJ_EX[0]] = load_newobj_ex
+    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.APPEND[0]] = load_append
+    dispatch[pickle.APPENDS[0]] = load_appends
+    dispatch[pickle.ADDITEMS[0]] = load_additems
+
+
+def _require_builder(called):
+    if not isinstance(called, type) and id(called) not in _builders:
+        raise NotAllowed([f"{getattr(called, '__qualname__', type(called).__name__)}() as a call"])
+
+
+def _require_class(called):
+    if not isinstance(called, type):
+        raise NotAllowed([f"an object of {called!r}"])
+
+
+def _require_kind(thing, *kinds):
+    if type(thing) not in kinds:
+        raise NotAllowed([f"elements of {type(thing).__name__}"])
+
+
+# Attributes that scikit-learn looks up by a name that the model holds; by others a name could lead anywhere.
+GETTERS = {"auto", "coef_", "feature_importances_"}
+
+
+def _refuse_getters(model):
+    import numpy
+
+    seen = set()
+    left = [model]
+    while left:
+        thing = left.pop()
+        if id(thing) in seen or isinstance(thing, (str, bytes, int, float, type)):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, dict):
+            getter = thing.get("importance_getter", "auto")
+            if not isinstance(getter, str) or getter not in GETTERS:
+                raise NotAllowed([f"importance_getter={getter!r}"])
+            left.extend(thing.values())
+        elif isinstance(thing, (list, tuple, set, frozenset, deque)):
+            left.extend(thing)
+        elif isinstance(thing, numpy.ndarray):
+            if thing.dtype == object:
+                left.extend(thing.ravel().tolist())
+        elif isinstance(thing, functools.partial):
+            left.extend([thing.func, thing.args, thing.keywords])
+        else:
+            left.append(getattr(thing, "__dict__", None) or ())
+
 
 def read_pickle(file):
-    return ModelUnpickler(file).load()
+    model = ModelUnpickler(file).load()
+    _refuse_getters(model)
+    return model
 
 
 def read_skops(file):
@@ -139,7 +249,9 @@ def read_skops(file):
     refused = [dotted for dotted in trusted if not _finds(dotted)]
     if refused:
         raise NotAllowed(refused)
-    return skops.io.loads(data, trusted=trusted)
+    model = skops.io.loads(data, trusted=trusted)
+    _refuse_getters(model)
+    return model
 
 
 def _finds(dotted):

@@ -12,7 +12,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.feature_selection import SelectKBest, f_classif
+from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, f_classif
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import make_scorer, f1_score
@@ -45,6 +45,8 @@ models = [
     CalibratedClassifierCV(naive_bayes.GaussianNB()),
     GridSearchCV(tree.DecisionTreeClassifier(), {"max_depth": [1, 2]}, scoring=make_scorer(f1_score, average="macro")),
     pipeline.make_pipeline(SimpleImputer(), SelectKBest(f_classif, k=2), PCA(2), scaled, linear_model.LogisticRegression()),
+    pipeline.make_pipeline(SelectFromModel(tree.DecisionTreeClassifier(random_state=0)), linear_model.LogisticRegression()),
+    RFE(linear_model.LogisticRegression(), n_features_to_select=2, importance_getter="coef_"),
     pipeline.make_pipeline(preprocessing.SplineTransformer(), preprocessing.FunctionTransformer(np.tanh), linear_model.Lasso()),
 ]
 files = []

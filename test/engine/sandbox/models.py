@@ -14,6 +14,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectFromModel, SelectKBest, f_classif
+from sklearn.feature_selection._base import _get_feature_importances
+from sklearn.metrics import f1_score, make_scorer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -74,6 +77,14 @@ hostile("huge", Calls(bytearray, 1 << 34))
 hostile("addresses", Calls(np.ndarray, (1,), "O", b"A" * 8))
 hostile("runs", b"\x80\x04\x8c\x13numpy.f2py.__main__\x8c\x04main\x93)R.")
 hostile("text", b"no pickle at all")
+# A function that scikit-learn looks attributes up with, by a text with dots: to the globals of a method, and from there anywhere.
+hostile("getter", Calls(_get_feature_importances, SelectKBest(), "fit.__globals__"))
+hostile("called", Calls(f_classif, [[1.0], [2.0]], [0, 1]))
+scorer = make_scorer(f1_score)
+hostile("instance", b"\x80\x04" + pickle.dumps(scorer, 4)[2:-1] + b")R.")
+selects = make_pipeline(SelectFromModel(LogisticRegression(), importance_getter="predict.__globals__"), LogisticRegression())
+hostile("selects", selects)
+hostile("own", b"\x80\x04\x8c\x10sklearn.pipeline\x8c\x08Pipeline\x93)\x81}\x8c\x0c__setstate__\x8c\x08builtins\x8c\x03int\x93sb}b.")
 
 forest.predict = None
 hostile("list", [1, 2, 3])
