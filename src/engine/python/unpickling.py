@@ -236,7 +236,10 @@ def _refuse_getters(model):
 
 
 def read_pickle(file):
-    model = ModelUnpickler(file).load()
+    try:
+        model = ModelUnpickler(file).load()
+    except (KeyError, IndexError, EOFError) as error:
+        raise pickle.UnpicklingError("invalid load key, or pickle data was truncated: it is no pickle, or not a whole one") from error
     _refuse_getters(model)
     return model
 
