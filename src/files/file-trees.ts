@@ -81,6 +81,31 @@ export function requireTreePath(path: string): string {
   return path
 }
 
+/** Bytes of a name that every file system takes. */
+const NAME_BYTES_MAX = 255
+
+/**
+ * Checks that files can lie in one folder, as whoever serves or downloads them puts them there.
+ * @throws SLW_INPUT_INVALID for a path that is a file and a folder, or a name that no file system takes
+ */
+export function requireTree(paths: readonly string[]): void {
+  const files = new Set(paths)
+  for (const path of paths) {
+    if (!path.isWellFormed()) throw new SlipwayError('SLW_INPUT_INVALID', `Invalid path: ${JSON.stringify(path)} is no text`)
+    const parts = path.split('/')
+    for (const [index, part] of parts.entries()) {
+      if (Buffer.byteLength(part) > NAME_BYTES_MAX)
+        throw new SlipwayError('SLW_INPUT_INVALID', `Invalid path: the name ${part.slice(0, 40)}... has more than ${NAME_BYTES_MAX} bytes`)
+      const above = parts.slice(0, index).join('/')
+      if (index > 0 && files.has(above))
+        throw new SlipwayError(
+          'SLW_INPUT_INVALID',
+          `Invalid path: ${JSON.stringify(above)} is a file, and a folder of ${JSON.stringify(path)}`,
+        )
+    }
+  }
+}
+
 function leavesTree(path: string): boolean {
   if (path === '' || path.includes('\\') || path.includes('\0')) return true
   return path.split('/').some((part) => part === '' || part === '.' || part === '..')

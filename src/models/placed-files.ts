@@ -1,7 +1,7 @@
 import { startsWith } from '../storage/sql/starts-with.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { requireOwner } from './version-source.ts'
-import { fileAt, filesBelow, requireTreePath } from '../files/file-trees.ts'
+import { fileAt, filesBelow, requireTree, requireTreePath } from '../files/file-trees.ts'
 import type { Contents, Refer } from '../files/contents.ts'
 import type { UploadedPart } from '../storage/objects/object-store.ts'
 import type { PartUpload, PartUploads } from '../files/part-uploads.ts'
@@ -51,7 +51,7 @@ export class Files {
 
   async #requirePlace(scope: Scope, place: Place): Promise<void> {
     requireWritable(place)
-    requireTreePath(place.path)
+    requireTree([requireTreePath(place.path)])
     await requireOwner(this.#ground.database.read, scope, place)
   }
 

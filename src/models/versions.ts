@@ -12,7 +12,7 @@ import { asksForApproval, policyOf } from './policies.ts'
 import { readVersions, requireNumber, requireVersion, STAGES, toVersion } from './read-versions.ts'
 import { touch } from './touch.ts'
 import { resolveSource } from './version-source.ts'
-import { copyTree, filesBelow, requireTreePath } from '../files/file-trees.ts'
+import { copyTree, filesBelow, requireTree, requireTreePath } from '../files/file-trees.ts'
 import { both } from '../storage/sql/both.ts'
 import { atCommit } from '../storage/sql/sessions.ts'
 import { treeDigest } from '../core/content-digest.ts'
@@ -128,6 +128,7 @@ export class Versions {
       if (paths.has(path)) throw new SlipwayError('SLW_INPUT_INVALID', `the path ${JSON.stringify(path)} is there twice`)
       paths.add(path)
     }
+    requireTree([...paths])
     const files = await requireContents(read, pushed.files, pushed.reader)
     const digest = treeDigest(files)
     const sourceIn = async (from: Kysely<Schema>): Promise<Source> => ({
@@ -148,6 +149,7 @@ export class Versions {
     requireModelName(model)
     for (let attempt = 1; ; attempt++) {
       const [{ id }, source] = await both(read, (from) => requireModel(from, scope, model), sourceIn)
+      requireTree((source.files ?? []).map(({ path }) => path))
       const known = sameAs === undefined ? undefined : await liveVersion(read, id, sameAs)
       if (known !== undefined) return { version: (await readVersions(read, [known]))[0]!, created: false }
       const [inspection, origin] = await Promise.all([this.#inspect(source.files), readOrigin(this.#ground.database, scope, source)])

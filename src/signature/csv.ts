@@ -27,11 +27,15 @@ export function csvText(bytes: Uint8Array, charset = 'utf-8'): string {
 /**
  * CSV (RFC 4180, header line first) as rows for `encodeRows`. Cells of numeric features become numbers; an empty cell means the same as
  * `null` in JSON.
+ * @param rowsMax rows that are read, and one more. Default: all
+ * @throws SLW_BAD_REQUEST, SLW_LIMIT_EXCEEDED
  */
-export function rowsFromCsv(text: string, signature: Signature): Record<string, unknown>[] {
+export function rowsFromCsv(text: string, signature: Signature, rowsMax: number = Number.MAX_SAFE_INTEGER - 2): Record<string, unknown>[] {
+  requireFewColumns(text)
   let records: string[][]
   try {
-    records = parse(text, { skip_empty_lines: true, trim: true, bom: true }) as string[][]
+    // One row more than allowed, which tells that there are too many.
+    records = parse(text, { to: rowsMax + 2, skip_empty_lines: true, trim: true, bom: true }) as string[][]
   } catch (error) {
     throw new SlipwayError('SLW_BAD_REQUEST', `CSV: ${messageOf(error)}`)
   }
@@ -51,6 +55,17 @@ export function rowsFromCsv(text: string, signature: Signature): Record<string, 
     for (const [index, cell] of cells.entries()) row[header[index]!] = cellValue(cell, textual.has(header[index]!))
     return row
   })
+}
+
+/** More columns than any model takes: each row would be as long. */
+const COLUMNS_MAX = 10_000
+
+/** @throws SLW_LIMIT_EXCEEDED before anything is read of what lies behind the first line */
+function requireFewColumns(text: string): void {
+  const end = text.indexOf('\n')
+  let columns = 1
+  for (let at = text.indexOf(','); at >= 0 && (end < 0 || at < end); at = text.indexOf(',', at + 1))
+    if (++columns > COLUMNS_MAX) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `CSV: the header line has more than ${COLUMNS_MAX} columns`)
 }
 
 /** Names of the columns whose cells are text, whatever they look like. */

@@ -26,12 +26,13 @@ const REQUEST_TYPES = ['application/json', 'text/csv', 'image/png', 'image/jpeg'
 /**
  * Reads a request body in the friendly dialect:
  * JSON (a row, a list of rows, or either under `inputs`), CSV with a header line, or a picture as the raw body.
- * @throws SLW_UNSUPPORTED_MEDIA_TYPE, SLW_BAD_REQUEST
+ * @param rowsMax rows of CSV that are read, and one more. Default: all
+ * @throws SLW_UNSUPPORTED_MEDIA_TYPE, SLW_BAD_REQUEST, SLW_LIMIT_EXCEEDED
  */
-export function readRequest(body: Buffer, contentType: string | undefined, signature: Signature): PeopleRequest {
+export function readRequest(body: Buffer, contentType: string | undefined, signature: Signature, rowsMax?: number): PeopleRequest {
   const type = (contentType ?? 'application/json').split(';')[0]!.trim().toLowerCase()
   if (type === 'text/csv')
-    return { rows: rowsFromCsv(csvText(body, charsetOf(contentType)), signature), pictures: undefined, many: true, path: 'rows' }
+    return { rows: rowsFromCsv(csvText(body, charsetOf(contentType)), signature, rowsMax), pictures: undefined, many: true, path: 'rows' }
   if (type.startsWith('image/') || (type === 'application/octet-stream' && signature.image !== undefined)) {
     return pictureRequest(body, 'body')
   }

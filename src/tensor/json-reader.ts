@@ -7,9 +7,14 @@ import type { Datatype, TensorData } from './datatype.ts'
 export interface JsonLimits {
   /** Maximum depth of nested arrays and objects. */
   readonly nesting: number
+  /** Maximum number of keys of one object, and of objects in a body. Defaults: 10000, and a million. */
+  readonly keys?: number
+  readonly objects?: number
 }
 
 const DEFAULT_LIMITS: JsonLimits = { nesting: 64 }
+const KEYS_MAX = 10_000
+const OBJECTS_MAX = 1_000_000
 
 const QUOTE = 0x22
 const COMMA = 0x2c
@@ -41,6 +46,9 @@ export class JsonReader {
   readonly #limits: JsonLimits
   #at = 0
   #depth = 0
+  #objects = 0
+  /** Keys read so far of the objects that are open, by their depth. */
+  readonly #keys: number[] = []
   /** Path of the current value, for messages: `inputs[0].data`. The caller sets it as it descends. */
   path = ''
 
@@ -88,16 +96,17 @@ export class JsonReader {
   }
 
   #enter(): void {
-    if (++this.#depth > this.#limits.nesting) {
-      throw new SlipwayError(
-        'SLW_LIMIT_EXCEEDED',
-        `${this.path === '' ? 'body' : this.path}: nested deeper than ${this.#limits.nesting} levels at byte ${this.#at}`,
-      )
-    }
+    if (++this.#depth > this.#limits.nesting) throw this.#tooMuch(`nested deeper than ${this.#limits.nesting} levels`)
+  }
+
+  #tooMuch(what: string): SlipwayError {
+    return new SlipwayError('SLW_LIMIT_EXCEEDED', `${this.path === '' ? 'body' : this.path}: ${what} at byte ${this.#at}`)
   }
 
   enterObject(): void {
     this.#enter()
+    const most = this.#limits.objects ?? OBJECTS_MAX
+    if (++this.#objects > most) throw this.#tooMuch(`more than ${most} objects`)
     this.#expect(OPEN_BRACE)
   }
 
@@ -114,6 +123,11 @@ export class JsonReader {
       byte = this.#peek()
     }
     if (byte !== QUOTE) throw this.fail(`expected a key, found ${this.#found()}`)
+    // No model takes so many: whoever sends them keeps others waiting.
+    const count = first ? 1 : (this.#keys[this.#depth] ?? 0) + 1
+    this.#keys[this.#depth] = count
+    const most = this.#limits.keys ?? KEYS_MAX
+    if (count > most) throw this.#tooMuch(`more than ${most} keys in one object`)
     const key = this.readString()
     this.#expect(COLON)
     return key

@@ -3,6 +3,9 @@ import type { Tag } from '../../ledger/tags.ts'
 
 type Values = Readonly<Record<string, unknown>>
 
+/** Elements of a list in a request: more than a batch may have, and fewer than a statement takes parameters. */
+const LIST_MAX = 10_000
+
 /**
  * The fields of a request, from a query or a JSON body. As the reference server reads protobuf JSON: numbers may be texts, null is
  * absent, unknown fields are ignored.
@@ -82,6 +85,7 @@ export class Fields {
     const value = this.#values[name]
     const list: readonly unknown[] =
       typeof value === 'string' && this.#fromQuery ? [value] : Array.isArray(value) ? value : this.#refuse(name, value, 'a list')
+    if (list.length > LIST_MAX) this.#tooLong(name, list.length)
     return list.map((item) =>
       typeof item === 'string' ? item : typeof item === 'number' ? String(item) : this.#refuse(name, value, 'a list of strings'),
     )
@@ -92,6 +96,7 @@ export class Fields {
     if (!this.has(name)) return []
     const value = this.#values[name]
     if (!Array.isArray(value)) return this.#refuse(name, value, 'a list')
+    if (value.length > LIST_MAX) this.#tooLong(name, value.length)
     return value.map((item: unknown, index) =>
       typeof item === 'object' && item !== null && !Array.isArray(item)
         ? new Fields(item as Values, { path: `${this.#path}${name}[${index}].` })
@@ -116,6 +121,13 @@ export class Fields {
     const value = this.text(name)
     if (value === undefined) return undefined
     return words.find((word) => word === value) ?? this.#refuse(name, value, `one of ${words.join(', ')}`)
+  }
+
+  #tooLong(name: string, length: number): never {
+    throw new SlipwayError(
+      'SLW_INPUT_INVALID',
+      `Invalid value for parameter '${this.#path}${name}' supplied: it has ${length} elements, ${LIST_MAX} are allowed.`,
+    )
   }
 
   #refuse(name: string, value: unknown, expected: string): never {

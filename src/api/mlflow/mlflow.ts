@@ -1,4 +1,6 @@
-import { SlipwayError } from '../../core/errors.ts'
+import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
+import { JSON_BYTES_MAX } from '../bodies.ts'
+import { requireModest } from '../modest-json.ts'
 import { enter, refuseStrangers } from '../enter.ts'
 import { fromFastify } from '../framework-errors.ts'
 import { toWireError } from './errors.ts'
@@ -26,6 +28,7 @@ export function mlflowRoutes(services: MlflowServices & EntryServices & { readon
       app.route({
         method: [...methods],
         url: `/${path}`,
+        bodyLimit: WITH_DATASETS.test(path) ? JSON_BYTES_MAX : FEW_BYTES_MAX,
         handler: async (request) => {
           const values = request.method === 'GET' ? request.query : request.body
           const { caller, scope } = await enter(services, request, { action, models: modelsOf(path, values, request.method) })
@@ -48,7 +51,8 @@ export function readBodies(app: FastifyInstance): void {
     let body: unknown
     try {
       body = text === '' ? {} : parse(text as string)
-    } catch {
+    } catch (error) {
+      if (isSlipwayError(error)) return done(error)
       // Reported below.
     }
     if (typeof body === 'object' && body !== null && !Array.isArray(body)) done(null, body)
@@ -58,6 +62,7 @@ export function readBodies(app: FastifyInstance): void {
 
 /** Python writes NaN and infinities as words that are not JSON: these words are read as strings. @throws SyntaxError */
 function parse(text: string): unknown {
+  requireModest(text)
   try {
     return JSON.parse(text)
   } catch {
@@ -66,6 +71,11 @@ function parse(text: string): unknown {
     )
   }
 }
+
+/** Bodies with schemas and profiles of datasets, which may have 17 MB each. */
+const WITH_DATASETS = /^runs\/log-inputs$/
+/** All others: a batch of a thousand metrics, and parameters and tags as long as they may be, takes half of it. */
+const FEW_BYTES_MAX = 8 * 1024 * 1024
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 

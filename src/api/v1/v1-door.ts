@@ -6,6 +6,7 @@ import { beginOnce, freeOnce, keepAnswer } from '../../ledger/once.ts'
 import { seal, unseal } from '../../security/seal.ts'
 import { callerId, callerOn, credentialOf, requirePermission } from '../access.ts'
 import { enter, stillMay } from '../enter.ts'
+import { requireModest } from '../modest-json.ts'
 import { streamOf } from '../bodies.ts'
 import { fromFastify } from '../framework-errors.ts'
 import { problemOf } from './problem.ts'
@@ -233,6 +234,7 @@ async function textOf(request: FastifyRequest): Promise<string> {
 const BODY_BYTES_MAX = 8 * 1024 * 1024
 
 function parsed(text: string): unknown {
+  requireModest(text)
   try {
     return text === '' ? {} : JSON.parse(text)
   } catch (error) {

@@ -51,7 +51,7 @@ function predictConversation(request: Pick<Exchange, 'header'>, limits: RequestL
   return {
     async prepare(body, { signature }) {
       const type = request.header('content-type')
-      people = type !== undefined && isForm(type) ? await readForm(body, type, signature) : readRequest(body, type, signature)
+      people = type !== undefined && isForm(type) ? await readForm(body, type, signature) : readRequest(body, type, signature, limits.rows)
       const count = people.pictures?.length ?? people.rows.length
       if (count > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${count} rows, limits.rows is ${limits.rows}`)
       const elements = count * elementsPerRow(signature)
