@@ -63,8 +63,9 @@ const COLUMNS_MAX = 10_000
 /** @throws SLW_LIMIT_EXCEEDED before anything is read of what lies behind the first line */
 function requireFewColumns(text: string): void {
   const end = text.indexOf('\n')
+  const header = end < 0 ? text : text.slice(0, end)
   let columns = 1
-  for (let at = text.indexOf(','); at >= 0 && (end < 0 || at < end); at = text.indexOf(',', at + 1))
+  for (let at = header.indexOf(','); at >= 0; at = header.indexOf(',', at + 1))
     if (++columns > COLUMNS_MAX) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `CSV: the header line has more than ${COLUMNS_MAX} columns`)
 }
 

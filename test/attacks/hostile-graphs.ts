@@ -66,6 +66,16 @@ export function hangsForLargeValues(): Uint8Array {
   })
 }
 
+/** Never answers. */
+export function hangsForAllValues(): Uint8Array {
+  return buildModel({
+    input: [value('x', 'FP32', [1])],
+    output: [value('y', 'FP32', [1])],
+    node: [endless('x', 'y')],
+    initializer: [floats('one', [1], 1), weights('always', 'BOOL', [], Uint8Array.of(1))],
+  })
+}
+
 /** Answers as many zeros as the value says. */
 export function asLargeAsItsValue(): Uint8Array {
   return buildModel({

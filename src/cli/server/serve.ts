@@ -124,7 +124,8 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
     started.then((ready) => ready.reload()).catch((error: unknown) => logger.error({}, `reload: ${messageOf(error)}`))
   })
   const stopped = listenForStop()
-  const running = server.processes !== undefined && server.processes > 1 ? await startSeveral(start) : await startServer(start)
+  const starting = server.processes !== undefined && server.processes > 1 ? startSeveral(start) : startServer(start)
+  const running = await startedOrStopped(starting, stopped, { graceMs: resolveServer(server).shutdown.graceMs, logger })
   hasStarted(running)
   logger.info(
     { url: running.url, version: slipwayVersion(), node: process.version, pid: process.pid, failures: running.failures.length },
@@ -135,6 +136,25 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
   // Node writes the compile cache at exit; a process that is killed, as in a container, would leave none for the next start.
   flushCompileCache()
   await stop(running, await stopped, logger)
+}
+
+/** The server once it has started; where a signal comes before that and the start takes longer than the grace, the process ends. */
+async function startedOrStopped(
+  starting: Promise<RunningServer>,
+  stopped: Promise<string>,
+  { graceMs, logger }: { readonly graceMs: number; readonly logger: Logger },
+): Promise<RunningServer> {
+  const first = await Promise.race([starting, stopped])
+  if (typeof first !== 'string') return first
+  logger.info({ signal: first }, 'server stops while it starts')
+  note(`${first}: stopping while models load (at most ${formatMs(graceMs)}); again to end now`)
+  const started = await orLate(
+    systemClock,
+    graceMs,
+    starting.catch(() => undefined),
+  )
+  if (started === 'late') endProcess(1)
+  return await starting
 }
 
 /** Loads the cluster module only where it is needed. */
