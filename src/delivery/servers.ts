@@ -2,7 +2,7 @@ import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { record } from '../ledger/events.ts'
 import { KEPT_REVISIONS } from './revisions.ts'
-import { joinAs, speakFor } from './speakers.ts'
+import { joinAs, requireUnspoken, speakFor } from './speakers.ts'
 import type { Speaker } from './speakers.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ServerReport, VersionCondition } from '../contract/followed-state.ts'
@@ -53,10 +53,10 @@ export class Servers {
     this.#ground = ground
   }
 
-  /** @throws SLW_FORBIDDEN where the key does not speak for the server */
+  /** @throws SLW_FORBIDDEN where another key speaks for the server */
   async requireSpeaker(scope: Scope, name: string, speaker: Speaker): Promise<void> {
     const nowMs = this.#ground.clock.epochMs()
-    await this.#ground.database.write((write) => speakFor(write, scope, name, { speaker, nowMs, untilMs: nowMs }))
+    await this.#ground.database.write((write) => requireUnspoken(write, scope, name, { speaker, nowMs }))
   }
 
   /**
@@ -142,14 +142,22 @@ export class Servers {
   /**
    * A server process joins under a name. It takes the place of another process of that name, which is told so when it asks again.
    * @param again whether the process had joined before and its key was refused since
-   * @param tokenId by which it joins; undefined for callers who may take any place
+   * @param token by which it joins, with the ids of tokens that it was made in place of; undefined for callers who may take any place
    * @throws SLW_CONFLICT for a process whose place another one has taken, while that one reports, and for the name of a server that goes on
    *   and has joined by another token
    */
   async join(
     scope: Scope,
     name: string,
-    { bootId, again, tokenId }: { readonly bootId: string; readonly again: boolean; readonly tokenId: string | undefined },
+    {
+      bootId,
+      again,
+      token,
+    }: {
+      readonly bootId: string
+      readonly again: boolean
+      readonly token: { readonly id: string; readonly succeeds: readonly string[] } | undefined
+    },
   ): Promise<void> {
     const { database, clock } = this.#ground
     const at = clock.epochMs()
@@ -167,7 +175,7 @@ export class Servers {
           `another server has joined as "${name}" and taken the place of this one: stop one of them, or give it another --server-name`,
           { retryAfterMs: row.expires_at - at },
         )
-      await joinAs(write, scope, name, { tokenId, nowMs: at, untilMs: at + JOINED_MS })
+      await joinAs(write, scope, name, { token, nowMs: at, untilMs: at + JOINED_MS })
       const joined = { boot_id: bootId, last_seen_at: at, expires_at: at + JOINED_MS, key_id: null }
       await write
         .insertInto('servers')

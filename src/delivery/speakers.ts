@@ -56,6 +56,29 @@ export async function speakFor(
 }
 
 /**
+ * Whether nobody else speaks for a server, without speaking for it: windows of a server that was called otherwise before are sent by the key of
+ * its successor.
+ * @throws SLW_FORBIDDEN
+ */
+export async function requireUnspoken(
+  write: Write,
+  { environment }: Scope,
+  server: string,
+  { speaker, nowMs }: { readonly speaker: Speaker; readonly nowMs: number },
+): Promise<void> {
+  if (speaker.madeFor === server) return
+  const present = await write
+    .selectFrom('speakers')
+    .selectAll()
+    .where('environment', '=', environment)
+    .where('server', '=', server)
+    .where('held_until', '>', nowMs)
+    .executeTakeFirst()
+  if (present !== undefined && present.key_id !== speaker.keyId && !speaker.succeeds.includes(present.key_id))
+    throw new SlipwayError('SLW_FORBIDDEN', `server "${server}" is spoken for by another key, "${present.key_name}"`)
+}
+
+/**
  * Notes that a server joins by a token. Only the token by which it has joined before may take the place of one that goes on.
  * @throws SLW_CONFLICT
  */
@@ -63,7 +86,15 @@ export async function joinAs(
   write: Write,
   { environment }: Scope,
   server: string,
-  { tokenId, nowMs, untilMs }: { readonly tokenId: string | undefined; readonly nowMs: number; readonly untilMs: number },
+  {
+    token,
+    nowMs,
+    untilMs,
+  }: {
+    readonly token: { readonly id: string; readonly succeeds: readonly string[] } | undefined
+    readonly nowMs: number
+    readonly untilMs: number
+  },
 ): Promise<void> {
   const present = await write
     .selectFrom('speakers')
@@ -72,13 +103,16 @@ export async function joinAs(
     .where('server', '=', server)
     .where('held_until', '>', nowMs)
     .executeTakeFirst()
-  if (present !== undefined && tokenId !== undefined && present.joined_by !== tokenId)
+  const name = `server ${server}`
+  // Its own key alone says nothing of the token: it was made before that was noted, or by an admin.
+  const isOwn = present === undefined || (present.joined_by === null && present.key_name === name)
+  if (!isOwn && token !== undefined && present.joined_by !== token.id && !token.succeeds.includes(present.joined_by ?? ''))
     throw new SlipwayError(
       'SLW_CONFLICT',
       `server "${server}" goes on, and did not join by this token: stop it first, or give this one another --server-name`,
       { retryAfterMs: present.held_until - nowMs },
     )
-  const held = { key_id: '', key_name: `server ${server}`, joined_by: tokenId ?? null, held_until: untilMs }
+  const held = { key_id: '', key_name: name, joined_by: token?.id ?? null, held_until: untilMs }
   await write
     .insertInto('speakers')
     .values({ environment, server, ...held })

@@ -1,4 +1,7 @@
+import { existsSync } from 'node:fs'
 import { threadsLeft } from './thread.ts'
+
+const SHELL = '/bin/sh'
 
 /**
  * Ends the process with an exit code, whatever its threads do: `process.exit` waits for a run in a thread, which may never end. Another program
@@ -6,11 +9,8 @@ import { threadsLeft } from './thread.ts'
  */
 export function endProcess(code: number): never {
   if (threadsLeft() > 0) {
-    try {
-      process.execve?.('/bin/sh', ['sh', '-c', `exit ${code}`], {})
-    } catch {
-      // No shell, or no such call on this system.
-    }
+    // Where there is no such program the call aborts, and does not throw.
+    if (existsSync(SHELL)) process.execve?.(SHELL, ['sh', '-c', `exit ${code}`], {})
     process.kill(process.pid, 'SIGKILL')
   }
   return process.exit(code)

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { link, lstat, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
@@ -110,7 +110,7 @@ export class LocalStore {
       // Finer than a millisecond, in which several versions may be used.
       const now = (performance.timeOrigin + performance.now()) / 1000
       await utimes(this.#lockPath(digest), now, now)
-      held = { folder, fingerprint: await fingerprintOf(folder), [Symbol.dispose]: () => lock[Symbol.dispose]() }
+      held = { folder, fingerprint: await fingerprintOf(folder, { inodes: false }), [Symbol.dispose]: () => lock[Symbol.dispose]() }
       return held
     } finally {
       if (held === undefined) lock[Symbol.dispose]()
@@ -162,18 +162,26 @@ export class LocalStore {
     }
     for (const file of await this.#damaged(folder, manifest)) {
       const path = join(folder, file.path)
-      const beside = join(this.#folder, 'partial', `${wanted.digest}.${process.pid}.mended`)
+      const beside = join(this.#folder, 'partial', `${wanted.digest}.${randomUUID()}.mended`)
       try {
         await rm(beside, { force: true })
         await fetchFile(file, { path: beside, source, signal, onBytes() {} })
         await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+        // The same bytes are the same file to those who hold the version too.
+        const before = await stat(path).catch(ignoreMissing)
+        if (before !== undefined) await utimes(beside, before.atimeMs / 1000, before.mtimeMs / 1000)
         await rename(beside, path)
         await syncFolder(dirname(path))
       } finally {
         await rm(beside, { force: true })
       }
     }
-    return true
+    const [still] = await this.#damaged(folder, manifest)
+    if (still === undefined) return true
+    throw new SlipwayError(
+      'SLW_STORE_UNAVAILABLE',
+      `${still.path} of ${wanted.model}/${wanted.version} was damaged again while it was mended`,
+    )
   }
 
   /**
@@ -245,6 +253,9 @@ export class LocalStore {
     await syncFolders(partial, manifest.files)
     await writeWhole(join(this.#folder, 'versions', `${wanted.digest}.json`), JSON.stringify(manifest))
     await rename(partial, place)
+    // All of it has just been checked.
+    const stamps = await Promise.all(manifest.files.map(async ({ path }) => [path, await stampOf(join(place, path))] as const))
+    await writeWhole(`${place}.sound`, JSON.stringify(Object.fromEntries(stamps))).catch(() => {})
     await syncFolder(dirname(place))
     await faultPoint('store.placed')
     await rm(`${partial}.json`, { force: true })

@@ -1,6 +1,6 @@
 import { firstCharacters } from '../core/text.ts'
 import { API_VERSION } from '../contract/schema.ts'
-import { messageOf } from '../core/errors.ts'
+import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { slipwayVersion } from '../core/version.ts'
 import type { ServerReport } from '../contract/followed-state.ts'
 import type { Clock } from '../core/clock.ts'
@@ -32,6 +32,8 @@ export class Reporter implements AsyncDisposable {
   #dueMs = Infinity
   #sending: Promise<void> | undefined
   #again = false
+  /** The last refusal that was logged. */
+  #refusal: string | undefined
 
   constructor(options: ReporterOptions) {
     this.#options = options
@@ -85,7 +87,11 @@ export class Reporter implements AsyncDisposable {
     try {
       await client.report(server, report, this.#ended.signal)
     } catch (error) {
-      log.debug({}, `report not sent: ${messageOf(error)}`)
+      const message = messageOf(error)
+      // A server whose reports are refused is missing where people look for it; that is told once.
+      const refused = isSlipwayError(error) && error.code === 'SLW_FORBIDDEN' && message !== this.#refusal
+      if (refused) this.#refusal = message
+      log[refused ? 'warn' : 'debug']({}, `report not sent: ${message}`)
     }
   }
 

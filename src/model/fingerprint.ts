@@ -6,13 +6,15 @@ import { PACKAGE_FILE } from './package-file.ts'
 /**
  * Identifies the content of a package without reading it: by name, size, modification time and inode of every file. For a bare file, the
  * files beside it whose names begin as its own does (external data: `model.onnx.data`, `model.onnx_data`, `model.bin`) count too.
+ * @param options.inodes whether a file that was replaced by one of the same size and time counts as changed. Default: true
  */
-export async function fingerprintOf(path: string): Promise<string> {
+export async function fingerprintOf(path: string, { inodes = true }: { readonly inodes?: boolean } = {}): Promise<string> {
   const hash = createHash('sha256')
   const add = async (file: string): Promise<boolean> => {
     const found = await stat(file).catch(() => undefined)
     if (found === undefined) hash.update(`${file} is gone\0`)
-    else if (!found.isDirectory()) hash.update(`${basename(file)} ${found.size} ${found.mtimeMs} ${found.ino}\0`)
+    else if (!found.isDirectory())
+      hash.update(`${basename(file)} ${found.size} ${inodes ? `${found.mtimeMs} ${found.ino}` : Math.round(found.mtimeMs)}\0`)
     return found?.isDirectory() === true
   }
   if (await add(path)) {

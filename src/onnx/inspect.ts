@@ -55,8 +55,9 @@ export async function inspectOnnx(path: string): Promise<OnnxModel> {
   const bfloat = bfloatEdges(model)
   await inlineExternal(model, external, path, initialisedInputs(model))
   const coupling = rowCoupling(model)
-  const open = openEnded(model)
   const rewrite = rewriteForRuntime(model)
+  // Of the model as it runs: an input with a default is one that requests may give.
+  const open = openEnded(model)
   refuseUnsupported(model, path)
   const graph = graphOf(model)
   const restore = (spec: TensorSpec): TensorSpec => (bfloat.has(spec.name) ? { ...spec, datatype: 'BF16' } : spec)

@@ -47,16 +47,21 @@ const SHAPES = new Set(['Shape', 'Size'])
 
 export function openEnded(model: ModelProto): OpenEnded {
   const graph = graphOf(model)
-  const functions = new Map(model.functions.map((fn) => [nameOf(fn.domain, fn.name), fn]))
+  const functions = new Functions(model)
   const found: Found = {}
   const initialised = new Set(graph.initializer.map(({ name }) => name))
-  // Tensors that depend on the values of inputs, and not on their shapes alone.
-  const values = new Set(graph.input.map(({ name }) => name).filter((name) => !initialised.has(name)))
-  const integers = integersOf(graph)
+  const outside: Outside = {
+    values: new Set(graph.input.map(({ name }) => name).filter((name) => !initialised.has(name))),
+    shapes: new Set(),
+    integers: integersOf(graph),
+  }
   for (const node of graph.node) {
-    look(node, { values, integers }, { functions, found })
-    if (SHAPES.has(node.opType) || !dependsOn(node, values)) continue
-    for (const name of node.output) if (name !== '') values.add(name)
+    look(node, outside, { functions, found })
+    const { values, shapes } = outside
+    const ofShapes = SHAPES.has(node.opType)
+    const ofValues = !ofShapes && dependsOn(node, values)
+    if (ofValues) for (const name of node.output) if (name !== '') values.add(name)
+    if (ofShapes || (!ofValues && dependsOn(node, shapes))) for (const name of node.output) if (name !== '') shapes.add(name)
   }
   return { duration: found.duration, end: found.end, size: found.size }
 }
@@ -64,7 +69,9 @@ export function openEnded(model: ModelProto): OpenEnded {
 /** What is known of the tensors of a graph. */
 interface Outside {
   /** Those that depend on values of inputs. */
-  readonly values: ReadonlySet<string>
+  readonly values: Set<string>
+  /** Those that depend on shapes of inputs, and on no values. */
+  readonly shapes: Set<string>
   readonly integers: ReadonlyMap<string, bigint>
 }
 
@@ -75,43 +82,105 @@ interface Found {
 }
 
 interface Looking {
-  readonly functions: ReadonlyMap<string, FunctionProto>
+  readonly functions: Functions
   readonly found: Found
 }
 
-function look(node: NodeProto, { values, integers }: Outside, { functions, found }: Looking): void {
+function look(node: NodeProto, outside: Outside, { functions, found }: Looking): void {
+  const { values } = outside
   const label = `${node.opType}${node.name === '' ? '' : ` "${node.name}"`}`
   const { opType, domain } = node
-  if (functions.has(nameOf(domain, opType))) {
-    // What a function does is not followed: in doubt it is open.
-    const inside = [...innerNodes(functions.get(nameOf(domain, opType))!)]
-    const risky = inside.find((inner) => REPEATS.has(inner.opType) || functions.has(nameOf(inner.domain, inner.opType)))
-    if (risky !== undefined) {
-      found.duration ??= `${label} is a function with ${risky.opType} inside`
-      found.end ??= found.duration
-    }
-    const sizing = inside.find((inner) => SIZE_INPUTS[inner.opType] !== undefined)
-    if (sizing !== undefined && dependsOn(node, values)) found.size ??= `${label} is a function with ${sizing.opType} inside`
+  const inside = functions.insideOf(node)
+  if (inside !== undefined) {
+    // What goes into a function is not followed: in doubt it is open.
+    if (inside.repeats !== undefined) found.duration ??= `${label} is a function with ${inside.repeats} inside`
+    if (inside.loops) found.end ??= `${label} is a function with a Loop inside`
+    if (inside.sizes !== undefined && dependsOn(node, values)) found.size ??= `${label} is a function with ${inside.sizes} inside`
     return
   }
   if (!DOMAINS.has(domain)) found.duration ??= `${label} is of the domain ${domain}, of which nothing is known`
-  if (REPEATS.has(opType) && dependsOn(node, values)) {
-    found.duration ??= `${label} runs the graphs inside it as values say`
-    const inside = node.attribute.flatMap(({ g }) => (g === undefined ? [] : [...graphs(g)])).flatMap((graph) => graph.node)
-    const loop = [node, ...inside].find(
-      (inner) => inner.opType === 'Loop' && isUnbounded(inner, inner === node ? { values, integers } : undefined),
-    )
-    if (loop !== undefined) {
+  if (REPEATS.has(opType)) {
+    const nodes = innerNodes([node]).slice(1)
+    const open = dependsOn(node, values)
+    if (open) found.duration ??= `${label} runs the graphs inside it as values say`
+    const loop = [node, ...nodes].find((inner) => inner.opType === 'Loop' && isUnbounded(inner, inner === node ? outside : undefined))
+    if (loop === node || (loop !== undefined && open)) {
+      found.duration ??= `${label} may go on for ever`
       found.end ??=
         loop === node ? `${label} goes on as long as values say` : `${label} has a Loop inside that goes on as long as values say`
       found.size ??= `${label} answers as much as it makes rounds`
     }
-    // Values of a graph inside are not followed: in doubt they depend on those of inputs.
-    const sizing = inside.find((inner) => SIZE_INPUTS[inner.opType] !== undefined)
-    if (sizing !== undefined) found.size ??= `${label} has ${sizing.opType} inside`
+    const sizing = open ? sizingIn(nodes, (name) => !values.has(name)) : undefined
+    if (sizing !== undefined) found.size ??= `${label} has ${sizing} inside`
   }
-  const sizes = SIZE_INPUTS[opType]?.map((index) => node.input[index] ?? '').find((name) => values.has(name))
+  const sizes = sizeInputs(node).find((name) => values.has(name))
   if (sizes !== undefined) found.size ??= `${label} makes an output as large as the values of "${sizes}" say`
+}
+
+function sizeInputs({ opType, input }: NodeProto): string[] {
+  return (SIZE_INPUTS[opType] ?? []).map((index) => input[index] ?? '').filter((name) => name !== '')
+}
+
+/**
+ * The first operator of these nodes, which lie inside something, whose output is as large as a value says that is no constant.
+ * @param isFixed whether a tensor from outside is none that depends on values
+ */
+function sizingIn(nodes: readonly NodeProto[], isFixed: (name: string) => boolean): string | undefined {
+  const made = new Set(nodes.flatMap(({ output }) => output))
+  const constant = new Set(nodes.filter(({ opType }) => opType === 'Constant' || SHAPES.has(opType)).flatMap(({ output }) => output))
+  return nodes.find((node) => sizeInputs(node).some((name) => (made.has(name) ? !constant.has(name) : !isFixed(name))))?.opType
+}
+
+/** Whether an output depends on these tensors; graphs inside a node may use whatever is there. */
+function dependsOn(node: NodeProto, names: ReadonlySet<string>): boolean {
+  return innerNodes([node]).some(({ input }) => input.some((name) => names.has(name)))
+}
+
+/** These nodes and those of all graphs inside them. */
+function innerNodes(nodes: readonly NodeProto[]): NodeProto[] {
+  return nodes.flatMap((node) => [
+    node,
+    ...node.attribute
+      .flatMap(({ g, graphs: more }) => (g === undefined ? more : [g, ...more]))
+      .flatMap((graph) => [...graphs(graph)].flatMap((one) => one.node)),
+  ])
+}
+
+/** What a function comes to, with the functions that it uses. */
+interface Inside {
+  readonly repeats: string | undefined
+  readonly loops: boolean
+  readonly sizes: string | undefined
+}
+
+/** The functions of a model; each is looked through once. */
+class Functions {
+  readonly #functions: ReadonlyMap<string, FunctionProto>
+  readonly #inside = new Map<string, Inside>()
+
+  constructor({ functions }: ModelProto) {
+    this.#functions = new Map(functions.map((fn) => [nameOf(fn.domain, fn.name), fn]))
+  }
+
+  /** Undefined for a node that is no function. */
+  insideOf({ domain, opType }: NodeProto): Inside | undefined {
+    const name = nameOf(domain, opType)
+    const fn = this.#functions.get(name)
+    if (fn === undefined) return undefined
+    const known = this.#inside.get(name)
+    if (known !== undefined) return known
+    // Functions that use themselves are refused before (expandedNodes).
+    this.#inside.set(name, { repeats: undefined, loops: false, sizes: undefined })
+    const nodes = innerNodes(fn.node)
+    const used = nodes.flatMap((node) => this.insideOf(node) ?? [])
+    const inside: Inside = {
+      repeats: nodes.find(({ opType: inner }) => REPEATS.has(inner))?.opType ?? used.find(({ repeats }) => repeats !== undefined)?.repeats,
+      loops: nodes.some(({ opType: inner }) => inner === 'Loop') || used.some(({ loops }) => loops),
+      sizes: sizingIn(nodes, () => false) ?? used.find(({ sizes }) => sizes !== undefined)?.sizes,
+    }
+    this.#inside.set(name, inside)
+    return inside
+  }
 }
 
 /** More rounds than a loop counts through on purpose; exporters write the largest number there is where only the condition counts. */
@@ -123,7 +192,9 @@ const ROUNDS_MAX = 1_000_000n
  */
 function isUnbounded({ input: [rounds = ''] }: NodeProto, outside: Outside | undefined): boolean {
   if (rounds === '' || outside === undefined || outside.values.has(rounds)) return true
-  return (outside.integers.get(rounds) ?? 0n) > ROUNDS_MAX
+  if (outside.shapes.has(rounds)) return false
+  const count = outside.integers.get(rounds)
+  return count === undefined || count > ROUNDS_MAX
 }
 
 /** Single integers that are constants, by name. */
@@ -144,20 +215,6 @@ function integersOf(graph: GraphProto): Map<string, bigint> {
       else add(output[0] ?? '', value?.t)
     }
   return found
-}
-
-/** Whether an output depends on the values of inputs; graphs inside a node may use whatever is there. */
-function dependsOn(node: NodeProto, values: ReadonlySet<string>): boolean {
-  if (node.input.some((name) => values.has(name))) return true
-  const inner = node.attribute.flatMap(({ g }) => (g === undefined ? [] : [...graphs(g)]))
-  return inner.some((graph) => graph.node.some(({ input }) => input.some((name) => values.has(name))))
-}
-
-function* innerNodes(fn: FunctionProto): Generator<NodeProto> {
-  for (const node of fn.node) {
-    yield node
-    for (const { g } of node.attribute) if (g !== undefined) for (const graph of graphs(g)) yield* graph.node
-  }
 }
 
 function nameOf(domain: string, opType: string): string {

@@ -92,7 +92,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const started = clock.monotonicMs()
   await faultPoint('load.begin')
   // The fingerprint is taken before anything is read: files that change during the reading count as changed.
-  const fingerprint = spec.fingerprint === undefined ? undefined : await fingerprintOf(spec.path)
+  const fingerprint = spec.fingerprint === undefined ? undefined : await fingerprintNow(spec)
   if (spec.checked === true && fingerprint !== spec.fingerprint)
     throw new SlipwayError(
       'SLW_LOAD_FAILED',
@@ -161,6 +161,11 @@ function confinedByDefault({ file, modelBytes }: ModelPackage): { readonly servi
     serving: { isolation: 'process', memoryLimitMb: OPEN_MEMORY_MB + Math.ceil((2 * modelBytes) / 1024 / 1024) },
     remark: `${why}: it is served in processes of its own, which can be ended; isolation: thread in slipway.yaml is faster, and holds up the server where a run does not end`,
   }
+}
+
+/** Of the files of a variant; files that were checked may be replaced by equal ones. */
+function fingerprintNow({ path, checked = false }: VariantSpec): Promise<string> {
+  return fingerprintOf(path, { inodes: !checked })
 }
 
 /** Default memory limit of an instance in the sandbox: Python with scikit-learn takes a tenth of it. */
@@ -292,7 +297,7 @@ class Opening {
     const { fingerprint, model } = this.parts
     const { source } = this.#spec
     const fromMemory = 'bytes' in source && source.external?.length === 0
-    if (fingerprint === undefined || fromMemory || (await fingerprintOf(spec.path)) === fingerprint) return
+    if (fingerprint === undefined || fromMemory || (await fingerprintNow(spec)) === fingerprint) return
     throw new SlipwayError(
       'SLW_LOAD_FAILED',
       `${model.modelPath}: the files of version ${spec.version} have changed since it was loaded; it starts again when they are back, and what they are now is served once the folder is polled, or on SIGHUP`,
@@ -312,7 +317,7 @@ class Opening {
   async requireUnchanged(): Promise<void> {
     const { spec } = this.#options
     const { fingerprint, model } = this.parts
-    if (fingerprint === undefined || (await fingerprintOf(spec.path)) === fingerprint) return
+    if (fingerprint === undefined || (await fingerprintNow(spec)) === fingerprint) return
     throw new SlipwayError(
       'SLW_LOAD_FAILED',
       `${model.modelPath}: the files of version ${spec.version} changed while they were read; it is read again once they rest`,

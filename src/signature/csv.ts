@@ -31,7 +31,7 @@ export function csvText(bytes: Uint8Array, charset = 'utf-8'): string {
  * @throws SLW_BAD_REQUEST, SLW_LIMIT_EXCEEDED
  */
 export function rowsFromCsv(text: string, signature: Signature, rowsMax: number = Number.MAX_SAFE_INTEGER - 2): Record<string, unknown>[] {
-  requireFewColumns(text)
+  requireFewColumns(text, keysMax(signature))
   let records: string[][]
   try {
     // One row more than allowed, which tells that there are too many.
@@ -57,16 +57,19 @@ export function rowsFromCsv(text: string, signature: Signature, rowsMax: number 
   })
 }
 
-/** More columns than any model takes: each row would be as long. */
-const COLUMNS_MAX = 10_000
+/** Columns of a table, and keys of a row, that are read at most: twice what the model takes, and ten thousand in any case. */
+export function keysMax({ features, inputs }: Pick<Signature, 'features' | 'inputs'>): number {
+  const elements = inputs.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * Math.max(1, size), 1), 0)
+  return Math.max(10_000, 2 * (features?.length ?? 0), 2 * elements)
+}
 
 /** @throws SLW_LIMIT_EXCEEDED before anything is read of what lies behind the first line */
-function requireFewColumns(text: string): void {
+function requireFewColumns(text: string, columnsMax: number): void {
   const end = text.indexOf('\n')
   const header = end < 0 ? text : text.slice(0, end)
   let columns = 1
   for (let at = header.indexOf(','); at >= 0; at = header.indexOf(',', at + 1))
-    if (++columns > COLUMNS_MAX) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `CSV: the header line has more than ${COLUMNS_MAX} columns`)
+    if (++columns > columnsMax) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `CSV: the header line has more than ${columnsMax} columns`)
 }
 
 /** Names of the columns whose cells are text, whatever they look like. */

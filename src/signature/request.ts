@@ -1,6 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import { parseJson } from '../tensor/json-reader.ts'
-import { csvText, rowsFromCsv } from './csv.ts'
+import { csvText, keysMax, rowsFromCsv } from './csv.ts'
 import { encodeRows } from './encode.ts'
 import { encodeImages } from './image.ts'
 import { copyTensor } from '../tensor/tensor.ts'
@@ -26,7 +26,7 @@ const REQUEST_TYPES = ['application/json', 'text/csv', 'image/png', 'image/jpeg'
 /**
  * Reads a request body in the friendly dialect:
  * JSON (a row, a list of rows, or either under `inputs`), CSV with a header line, or a picture as the raw body.
- * @param rowsMax rows of CSV that are read, and one more. Default: all
+ * @param rowsMax rows that a request may have: of CSV no more are read. Default: any number
  * @throws SLW_UNSUPPORTED_MEDIA_TYPE, SLW_BAD_REQUEST, SLW_LIMIT_EXCEEDED
  */
 export function readRequest(body: Buffer, contentType: string | undefined, signature: Signature, rowsMax?: number): PeopleRequest {
@@ -41,7 +41,8 @@ export function readRequest(body: Buffer, contentType: string | undefined, signa
     throw new SlipwayError('SLW_UNSUPPORTED_MEDIA_TYPE', `Content-Type "${type}" is not one of ${REQUEST_TYPES.join(', ')}`)
   }
   if (body.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'the body is empty; expected JSON, e.g. {"inputs": [...]}')
-  return requestOf(parseJson(body), signature)
+  const objects = Math.max(1_000_000, 2 * (rowsMax ?? 0))
+  return requestOf(parseJson(body, { nesting: 64, keys: keysMax(signature), objects }), signature)
 }
 
 /** The charset of a content type; undefined where it names none. */

@@ -138,3 +138,38 @@ export function nested(levels: number): Uint8Array {
   )
   return writeOnnx({ ...model, opsetImport, functions })
 }
+
+/** A loop whose number of rounds is an input with a default, a product of constants, the length of x, or the largest number there is. */
+export function countsTo(rounds: 'default' | 'product' | 'shape' | 'largest'): Uint8Array {
+  const number = rounds === 'largest' ? 2n ** 62n : 10n
+  const made = {
+    default: [],
+    largest: [],
+    product: [node('Mul', ['ten', 'ten'], ['n'])],
+    shape: [node('Shape', ['x'], ['s']), node('Squeeze', ['s'], ['n'])],
+  }[rounds]
+  const counted = rounds === 'default' || rounds === 'largest' ? 'ten' : 'n'
+  return buildModel({
+    input: [value('x', 'FP32', [1]), ...(rounds === 'default' ? [value('ten', 'INT64', [])] : [])],
+    output: [value('y', 'FP32', [1])],
+    node: [...made, endless('x', 'y', counted)],
+    initializer: [integer('ten', number), floats('one', [1], 1), weights('always', 'BOOL', [], Uint8Array.of(1))],
+  })
+}
+
+/** Pads x by one on each side where it is positive. */
+export function padsIfPositive(): Uint8Array {
+  return buildModel({
+    input: [value('x', 'FP32', [1])],
+    output: [value('y', 'FP32', ['n'])],
+    node: [
+      node('Greater', ['x', 'zero'], ['is_positive']),
+      node('Squeeze', ['is_positive'], ['positive']),
+      nodeWithGraphs('If', ['positive'], ['y'], {
+        then_branch: { output: [value('z', 'FP32', ['n'])], node: [node('Pad', ['x', 'pads'], ['z'])] },
+        else_branch: { output: [value('w', 'FP32', ['n'])], node: [node('Identity', ['x'], ['w'])] },
+      }),
+    ],
+    initializer: [floats('zero', [1], 0), weights('pads', 'INT64', [2], BigInt64Array.of(1n, 1n))],
+  })
+}

@@ -10,7 +10,16 @@ import { ask } from '../asking.ts'
 import { serveInChild } from '../child-server.ts'
 import { alive, ROOT, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
-import { asLargeAsItsValue, countsToTen, hangsForAllValues, hangsForLargeValues, nested, wide } from './hostile-graphs.ts'
+import {
+  asLargeAsItsValue,
+  countsTo,
+  countsToTen,
+  hangsForAllValues,
+  hangsForLargeValues,
+  nested,
+  padsIfPositive,
+  wide,
+} from './hostile-graphs.ts'
 import type { Asked } from '../asking.ts'
 import type { ChildServer } from '../child-server.ts'
 
@@ -151,7 +160,7 @@ describe('what a graph may do is known before it runs', () => {
     assert.ok(performance.now() - began < 5000)
     await folder.write('fine.onnx', nested(5))
     await using model = await loadModel(`${folder.path}/fine.onnx`, { instances: 1 })
-    assert.equal(model.details.package.file.openEnded.end !== undefined, true, 'what functions do is not followed')
+    assert.deepEqual(model.details.package.file.openEnded, { duration: undefined, end: undefined, size: undefined })
   })
 
   it('loops that a value can draw out are told from those that count', async () => {
@@ -165,6 +174,15 @@ describe('what a graph may do is known before it runs', () => {
     assert.deepEqual([counted.end, counted.size], [undefined, undefined])
     assert.match(counted.duration!, /^Loop runs the graphs inside it/)
     assert.match((await openOf(asLargeAsItsValue())).size!, /^Expand makes an output as large as the values of "x" say$/)
+    // A number of rounds that a request may give in the place of a default, or that is worked out, is none that the model gives.
+    assert.match((await openOf(countsTo('default'))).end!, /^Loop goes on as long as values say$/)
+    assert.match((await openOf(countsTo('product'))).end!, /^Loop goes on/)
+    assert.equal((await openOf(countsTo('shape'))).end, undefined)
+    assert.match((await openOf(countsTo('largest'))).end!, /^Loop goes on/)
+    // An If whose branches have fixed sizes is no reason for anything but not to run inline.
+    const padded = await openOf(padsIfPositive())
+    assert.deepEqual([padded.end, padded.size], [undefined, undefined])
+    assert.match(padded.duration!, /^If /)
     assert.deepEqual(await openOf(addingModel(1)), { duration: undefined, end: undefined, size: undefined })
   })
 })

@@ -115,6 +115,8 @@ describe('a model of Python in the sandbox', () => {
       called: 'f_classif() as a call',
       instance: '_Scorer() as a call',
       selects: "importance_getter='predict.__globals__'",
+      mixin: "a state for 'TransformerMixin'",
+      score: "a state for 'accuracy_score'",
       own: "a __setstate__ of an object's own",
     }
     const pathOf = (name: string): string => join(folder.path, name, 'model.pkl')

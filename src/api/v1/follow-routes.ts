@@ -187,7 +187,10 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices & WatchServices>[] =
     handle: async ({ services, scope, body, caller }) => {
       // Two servers of one name would overwrite each other's reports, and their windows would count as one.
       const { server, bootId = '', again = false } = body
-      await services.delivery.servers.join(scope, server, { bootId, again, tokenId: mayAll(caller, scope) ? undefined : caller.keyId })
+      const { keyId } = caller
+      const token =
+        mayAll(caller, scope) || keyId === undefined ? undefined : { id: keyId, succeeds: await services.keys.succeededBy(caller.name) }
+      await services.delivery.servers.join(scope, server, { bootId, again, token })
       return { body: await services.keys.ofServer(scope, server, { instead: 'all' }) }
     },
   }),

@@ -264,6 +264,6 @@ async function stop(server: RunningServer, signal: string, log: Logger): Promise
     },
   )
   const ended = await orLate(systemClock, CLOSE_MS, closed)
-  if (ended !== true) log.warn({}, 'a run goes on, and is given up with the process')
-  endProcess(clean && ended === true ? 0 : 1)
+  if (ended !== true) log.warn({}, 'something does not close, and is given up with the process')
+  endProcess(clean ? 0 : 1)
 }

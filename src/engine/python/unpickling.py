@@ -165,7 +165,11 @@ class ModelUnpickler(pickle._Unpickler):
         super()._instantiate(klass, args)
 
     def load_build(self):
-        if "__setstate__" in getattr(self.stack[-2], "__dict__", ()):
+        built = self.stack[-2]
+        # The state of a class or a function is that of all who use it.
+        if isinstance(built, type) or not hasattr(type(built), "__dict__") or callable(built) and type(built).__module__ in ("builtins", "numpy"):
+            raise NotAllowed([f"a state for {getattr(built, '__qualname__', built)!r}"])
+        if "__setstate__" in getattr(built, "__dict__", ()):
             raise NotAllowed(["a __setstate__ of an object's own"])
         super().load_build()
 

@@ -291,16 +291,15 @@ class Primary implements AsyncDisposable {
   }
 
   #plan(pauseMs: number): void {
-    const timer = setTimeout(() => {
-      this.#planned.delete(timer)
-      void this.#restart()
-    }, pauseMs)
+    const timer = setTimeout(() => void this.#restart(timer), pauseMs)
     this.#planned.add(timer)
   }
 
-  async #restart(): Promise<void> {
+  async #restart(planned: NodeJS.Timeout): Promise<void> {
     try {
       await this.#turns.take(async () => {
+        // Until here it counts as planned, so that no other is planned for it.
+        this.#planned.delete(planned)
         if (!this.#closing) await this.#startMember(routedAs(this.#documents, this.#latest))
       })
     } catch (error) {

@@ -479,7 +479,10 @@ export class Scheduler {
       for (const work of works) this.#reject(work, new SlipwayError('SLW_INSTANCE_FAILED', 'the instance ended', { retryAfterMs: 1000 }))
       return
     }
-    for (const work of works) this.#reject(work, toSlipwayError(error))
+    // Of several works one has taken too much, and nobody knows which: the others may ask again.
+    const shared = works.length > 1 && isSlipwayError(error) && error.code === 'SLW_MEMORY_EXCEEDED'
+    const told = shared ? new SlipwayError('SLW_INSTANCE_FAILED', error.message, { retryAfterMs: 1000 }) : toSlipwayError(error)
+    for (const work of works) this.#reject(work, told)
   }
 
   async #runAlone(runner: Runner, work: QueuedWork): Promise<void> {

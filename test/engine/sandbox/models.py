@@ -84,6 +84,9 @@ scorer = make_scorer(f1_score)
 hostile("instance", b"\x80\x04" + pickle.dumps(scorer, 4)[2:-1] + b")R.")
 selects = make_pipeline(SelectFromModel(LogisticRegression(), importance_getter="predict.__globals__"), LogisticRegression())
 hostile("selects", selects)
+# A state for a class is one for all who inherit from it.
+hostile("mixin", b"\x80\x04\x8c\x0csklearn.base\x8c\x10TransformerMixin\x93N}\x8c\x0c__setstate__\x8c\x08builtins\x8c\x03int\x93s\x86b.")
+hostile("score", b"\x80\x04\x8c\x1fsklearn.metrics._classification\x8c\x0eaccuracy_score\x93N}\x8c\x0c__defaults__)s\x86b.")
 hostile("own", b"\x80\x04\x8c\x10sklearn.pipeline\x8c\x08Pipeline\x93)\x81}\x8c\x0c__setstate__\x8c\x08builtins\x8c\x03int\x93sb}b.")
 
 forest.predict = None
