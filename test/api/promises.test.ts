@@ -339,7 +339,8 @@ it('every list comes in pages, and refuses a token that it has not given', { tim
       if (body.nextPageToken === undefined) break
       token = `&pageToken=${encodeURIComponent(body.nextPageToken)}`
     }
-    if (operation === 'listWork' || operation === 'listEvents') continue
+    // These go on meanwhile.
+    if (['listWork', 'listEvents', 'listDeliveries'].includes(operation)) continue
     assert.deepEqual(found, whole.items, at)
     assert.equal(whole.total, whole.items.length, at)
   }

@@ -66,7 +66,7 @@ const FAULTS = [
   { title: 'is killed in the middle of a run', fault: 'slow', kill: true, status: 503, code: 'SLW_INSTANCE_FAILED', reason: 'killed' },
   { title: 'aborts in native code', fault: 'abort', kill: false, status: 503, code: 'SLW_INSTANCE_FAILED', reason: 'killed' },
   { title: 'hangs', fault: 'hang', kill: false, status: 504, code: 'SLW_RUN_TIMEOUT', reason: 'hang' },
-  { title: 'takes memory past its limit', fault: 'leak', kill: false, status: 507, code: 'SLW_MEMORY_EXCEEDED', reason: 'memory limit' },
+  { title: 'leaks memory past its limit', fault: 'leak', kill: false, status: 503, code: 'SLW_INSTANCE_FAILED', reason: 'memory limit' },
 ] as const
 
 describe('under load, a process instance that', { concurrency: 2 }, () => {
@@ -95,7 +95,11 @@ describe('under load, a process instance that', { concurrency: 2 }, () => {
 
       const failed = answers.filter((answer) => answer.status !== 200)
       assert.ok(failed.length <= HELD_MAX && failed.length >= (fault === 'leak' ? 0 : 1), JSON.stringify(failed))
-      for (const answer of failed) assert.deepEqual([answer.status, answer.code], [status, code], answer.text)
+      for (const answer of failed) {
+        // A run that is alone in its batch, and is looked at before it is over, has taken that much itself.
+        const own = fault === 'leak' && answer.status === 507
+        assert.deepEqual([answer.status, answer.code], own ? [507, 'SLW_MEMORY_EXCEEDED'] : [status, code], answer.text)
+      }
       assert.ok(new Set(failed.map((answer) => answer.model)).size <= 1, 'one instance, one model')
       assertRight(answers, (answer) => answer.added === ADDED[answer.model])
 
