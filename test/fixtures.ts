@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
@@ -40,6 +41,11 @@ export async function post(url: string, body: unknown, headers: Record<string, s
     body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
   })
   return { status: response.status, headers: response.headers, body: (await response.json()) as Record<string, unknown> }
+}
+
+/** Processes that a process has started. */
+export function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
 }
 
 /** Whether a process goes on. */

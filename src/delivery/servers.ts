@@ -3,7 +3,7 @@ import { faultPoint } from '../core/fail-point.ts'
 import { record } from '../ledger/events.ts'
 import { KEPT_REVISIONS } from './revisions.ts'
 import { joinAs, requireUnspoken, speakFor } from './speakers.ts'
-import type { Speaker } from './speakers.ts'
+import type { JoinToken, Speaker } from './speakers.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ServerReport, VersionCondition } from '../contract/followed-state.ts'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
@@ -142,7 +142,7 @@ export class Servers {
   /**
    * A server process joins under a name. It takes the place of another process of that name, which is told so when it asks again.
    * @param again whether the process had joined before and its key was refused since
-   * @param token by which it joins, with the ids of tokens that it was made in place of; undefined for callers who may take any place
+   * @param token by which it joins; undefined for callers who may take any place
    * @throws SLW_CONFLICT for a process whose place another one has taken, while that one reports, and for the name of a server that goes on
    *   and has joined by another token
    */
@@ -156,7 +156,7 @@ export class Servers {
     }: {
       readonly bootId: string
       readonly again: boolean
-      readonly token: { readonly id: string; readonly succeeds: readonly string[] } | undefined
+      readonly token: JoinToken | undefined
     },
   ): Promise<void> {
     const { database, clock } = this.#ground

@@ -1,5 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import type { Scope, Write } from '../ledger/scope.ts'
+import type { SpeakersRow } from './tables.ts'
 
 /** The key of a caller who tells something of a server. */
 export interface Speaker {
@@ -8,6 +9,13 @@ export interface Speaker {
   /** The server that the key was made for when that joined; undefined for any other key. */
   readonly madeFor: string | undefined
   /** Ids of keys that it was made in place of. */
+  readonly succeeds: readonly string[]
+}
+
+/** The token by which a server joins. */
+export interface JoinToken {
+  readonly id: string
+  /** Ids of tokens that it was made in place of. */
   readonly succeeds: readonly string[]
 }
 
@@ -22,16 +30,13 @@ const HELD_MS = 60_000
  */
 export async function speakFor(
   write: Write,
-  { environment }: Scope,
+  scope: Scope,
   server: string,
   { speaker, nowMs, untilMs }: { readonly speaker: Speaker; readonly nowMs: number; readonly untilMs: number },
 ): Promise<void> {
-  const { keyId, keyName, madeFor, succeeds } = speaker
-  const rows = await write
-    .selectFrom('speakers')
-    .selectAll()
-    .where('environment', '=', environment)
-    .where('held_until', '>', nowMs)
+  const { environment } = scope
+  const { keyId, keyName, madeFor } = speaker
+  const rows = await heldSpeakers(write, scope, nowMs)
     .where((columns) => columns.or([columns('server', '=', server), columns('key_id', '=', keyId)]))
     .execute()
   const present = rows.find((row) => row.server === server)
@@ -42,8 +47,7 @@ export async function speakFor(
         'SLW_FORBIDDEN',
         `the key "${keyName}" speaks for server "${elsewhere.server}", and not for "${server}" too: give each server a key, or a join token of which it makes one`,
       )
-    if (present !== undefined && present.key_id !== keyId && !succeeds.includes(present.key_id))
-      throw new SlipwayError('SLW_FORBIDDEN', `server "${server}" is spoken for by another key, "${present.key_name}"`)
+    refuseAnother(present, speaker)
   }
   const held = { key_id: keyId, key_name: keyName, held_until: Math.max(untilMs, nowMs + HELD_MS) }
   // What is said often need not be written each time.
@@ -62,20 +66,24 @@ export async function speakFor(
  */
 export async function requireUnspoken(
   write: Write,
-  { environment }: Scope,
+  scope: Scope,
   server: string,
   { speaker, nowMs }: { readonly speaker: Speaker; readonly nowMs: number },
 ): Promise<void> {
   if (speaker.madeFor === server) return
-  const present = await write
-    .selectFrom('speakers')
-    .selectAll()
-    .where('environment', '=', environment)
-    .where('server', '=', server)
-    .where('held_until', '>', nowMs)
-    .executeTakeFirst()
-  if (present !== undefined && present.key_id !== speaker.keyId && !speaker.succeeds.includes(present.key_id))
-    throw new SlipwayError('SLW_FORBIDDEN', `server "${server}" is spoken for by another key, "${present.key_name}"`)
+  const present = await heldSpeakers(write, scope, nowMs).where('server', '=', server).executeTakeFirst()
+  refuseAnother(present, speaker)
+}
+
+/** The speakers of an environment whose servers go on. */
+function heldSpeakers(write: Write, { environment }: Scope, nowMs: number) {
+  return write.selectFrom('speakers').selectAll().where('environment', '=', environment).where('held_until', '>', nowMs)
+}
+
+/** @throws SLW_FORBIDDEN where somebody else speaks for the server */
+function refuseAnother(present: SpeakersRow | undefined, { keyId, succeeds }: Speaker): void {
+  if (present !== undefined && present.key_id !== keyId && !succeeds.includes(present.key_id))
+    throw new SlipwayError('SLW_FORBIDDEN', `server "${present.server}" is spoken for by another key, "${present.key_name}"`)
 }
 
 /**
@@ -84,25 +92,11 @@ export async function requireUnspoken(
  */
 export async function joinAs(
   write: Write,
-  { environment }: Scope,
+  scope: Scope,
   server: string,
-  {
-    token,
-    nowMs,
-    untilMs,
-  }: {
-    readonly token: { readonly id: string; readonly succeeds: readonly string[] } | undefined
-    readonly nowMs: number
-    readonly untilMs: number
-  },
+  { token, nowMs, untilMs }: { readonly token: JoinToken | undefined; readonly nowMs: number; readonly untilMs: number },
 ): Promise<void> {
-  const present = await write
-    .selectFrom('speakers')
-    .selectAll()
-    .where('environment', '=', environment)
-    .where('server', '=', server)
-    .where('held_until', '>', nowMs)
-    .executeTakeFirst()
+  const present = await heldSpeakers(write, scope, nowMs).where('server', '=', server).executeTakeFirst()
   const name = `server ${server}`
   // Its own key alone says nothing of the token: it was made before that was noted, or by an admin.
   const isOwn = present === undefined || (present.joined_by === null && present.key_name === name)
@@ -115,7 +109,7 @@ export async function joinAs(
   const held = { key_id: '', key_name: name, joined_by: token?.id ?? null, held_until: untilMs }
   await write
     .insertInto('speakers')
-    .values({ environment, server, ...held })
+    .values({ environment: scope.environment, server, ...held })
     .onConflict((conflict) => conflict.columns(['environment', 'server']).doUpdateSet(held))
     .execute()
 }

@@ -1,7 +1,7 @@
 import { backoffMs } from '../core/backoff.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { Renewal } from './renewal.ts'
-import { tensorBytes } from '../tensor/tensor.ts'
+import { tensorsBytes } from '../tensor/tensor.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Instance, InstanceEnd, RunResult } from './instance.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -204,8 +204,7 @@ export class InstanceSlot {
       throw new SlipwayError('SLW_INSTANCE_FAILED', `instance ${this.#options.name} is ${this.#state}`, { retryAfterMs: backoffMs(0) })
     }
     // Their memory is given away by the run.
-    let bytes = 0
-    for (const tensor of inputs) bytes += tensorBytes(tensor)
+    const bytes = tensorsBytes(inputs)
     this.#running = true
     try {
       const result = await act(instance)

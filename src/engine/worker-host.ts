@@ -5,10 +5,9 @@ import { WIRE_VERSION } from './messages.ts'
 import { anonymousBytes, heapBytes, measureOpening } from './memory.ts'
 import { lowerThreadPriority, restoreThreadPriority } from './priority.ts'
 import { openSession, prepareRuntime, weightsOf } from './runtime.ts'
-import { tensorBytes } from '../tensor/tensor.ts'
+import { tensorsBytes } from '../tensor/tensor.ts'
 import type { Session } from './runtime.ts'
 import type { InstanceSpec, WireError } from './instance.ts'
-import type { Tensor } from '../tensor/tensor.ts'
 import type { FromInstance, ToInstance } from './messages.ts'
 
 /** From this duration on the growth of memory is measured for every large run: that takes 20 us. */
@@ -69,12 +68,12 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
         shape: message.shapes[index]!,
         data: message.data[index]!,
       }))
-      const bytes = bytesOf(inputs)
+      const bytes = tensorsBytes(inputs)
       const large = bytes > largest || (2 * bytes > largest && lastUs > MEASURED_FROM_US)
       const before = large ? anonymousBytes() : undefined
       const names = spec.outputs.map((output) => output.name)
       const result = await session.run(inputs, message.outputs?.map((index) => names[index]!) ?? names)
-      const outputBytes = bytesOf(result.outputs)
+      const outputBytes = tensorsBytes(result.outputs)
       if (outputBytes > (spec.outputBytesMax ?? Number.POSITIVE_INFINITY))
         throw new SlipwayError(
           'SLW_OUTPUT_TOO_LARGE',
@@ -107,10 +106,6 @@ export function hostInstance(post: (message: FromInstance) => void, exit: () => 
       })
     })
   }
-}
-
-function bytesOf(tensors: readonly Tensor[]): number {
-  return tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
 }
 
 function wireError(error: unknown): WireError {

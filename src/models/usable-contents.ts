@@ -1,4 +1,4 @@
-import type { Expression, Kysely, SqlBool } from 'kysely'
+import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 
@@ -23,11 +23,11 @@ export async function usableContents(read: Kysely<Schema>, reader: Reader, ids: 
       .selectFrom('files')
       .where('files.content_id', 'in', ids)
       .where(sql<boolean>`files.root like ${`${kind}:%`}`)
-  const owner = (kind: string): Expression<SqlBool | string> => sql`substr(files.root, ${sql.lit(kind.length + 2)})`
+  const owner = (kind: string) => sql<string>`substr(files.root, ${sql.lit(kind.length + 2)})`
   const [sent, ofVersions, ofRuns, ofLogged] = await Promise.all([
     read.selectFrom('holds').select('content_id as id').where('held_for', '=', sender).where('content_id', 'in', ids).execute(),
     filesOf('version')
-      .innerJoin('versions', (join) => join.on('versions.id', '=', owner('version') as Expression<string>))
+      .innerJoin('versions', (join) => join.on('versions.id', '=', owner('version')))
       .innerJoin('models', 'models.id', 'versions.model_id')
       .where('models.environment', '=', environment)
       .select(['files.content_id as id', 'models.name'])
@@ -35,14 +35,14 @@ export async function usableContents(read: Kysely<Schema>, reader: Reader, ids: 
       .execute(),
     // Runs and logged models are open to everybody with a role in the environment.
     filesOf('run')
-      .innerJoin('runs', (join) => join.on('runs.id', '=', owner('run') as Expression<string>))
+      .innerJoin('runs', (join) => join.on('runs.id', '=', owner('run')))
       .innerJoin('experiments', 'experiments.id', 'runs.experiment_id')
       .where('experiments.environment', '=', environment)
       .select('files.content_id as id')
       .distinct()
       .execute(),
     filesOf('model')
-      .innerJoin('logged_models', (join) => join.on('logged_models.id', '=', owner('model') as Expression<string>))
+      .innerJoin('logged_models', (join) => join.on('logged_models.id', '=', owner('model')))
       .innerJoin('experiments', 'experiments.id', 'logged_models.experiment_id')
       .where('experiments.environment', '=', environment)
       .select('files.content_id as id')

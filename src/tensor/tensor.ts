@@ -41,6 +41,13 @@ export function tensorBytes(tensor: Tensor): number {
   return bytes
 }
 
+/** Bytes that tensors hold together. */
+export function tensorsBytes(tensors: readonly Tensor[]): number {
+  let bytes = 0
+  for (const tensor of tensors) bytes += tensorBytes(tensor)
+  return bytes
+}
+
 /** Small tensors of a request are cut from a shared piece of memory: an allocation of their own costs more than reading them. */
 const SLAB_ELEMENTS = 65_536
 const SLAB_SHARE = 2048

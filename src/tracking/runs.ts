@@ -160,22 +160,20 @@ export async function lockRun(write: Write, scope: Scope, id: string): Promise<S
 }
 
 /** The id of a run if it is of the scope's environment, for what is read of it: a run of another one is as if it were not there. */
-export function idOfOwnRun(read: Kysely<Schema>, { environment }: Pick<Scope, 'environment'>, id: string) {
-  return read
-    .selectFrom('runs')
-    .innerJoin('experiments', 'experiments.id', 'runs.experiment_id')
-    .select('runs.id')
-    .where('runs.id', '=', id)
-    .where('environment', '=', environment)
+export function idOfOwnRun(read: Kysely<Schema>, scope: Pick<Scope, 'environment'>, id: string) {
+  return ownRun(read, scope, id).select('runs.id')
 }
 
 function selectRun(read: Kysely<Schema>, scope: Scope, id: string) {
+  return ownRun(read, scope, id).selectAll('runs')
+}
+
+function ownRun(read: Kysely<Schema>, { environment }: Pick<Scope, 'environment'>, id: string) {
   return read
     .selectFrom('runs')
     .innerJoin('experiments', 'experiments.id', 'runs.experiment_id')
-    .selectAll('runs')
     .where('runs.id', '=', id)
-    .where('experiments.environment', '=', scope.environment)
+    .where('experiments.environment', '=', environment)
 }
 
 function refuseRun(id: string): never {

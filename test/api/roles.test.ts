@@ -364,6 +364,19 @@ it('what nobody has allowed is denied', () => {
   )
 })
 
+/** What a server without endpoints reports. */
+function reportNow() {
+  return {
+    apiVersion: 'slipway/v1',
+    bootId: 'b',
+    release: '0',
+    sentAt: Date.now(),
+    expiresInMs: 60_000,
+    staleSeconds: 0,
+    endpoints: [],
+  }
+}
+
 it('the key of a server speaks for that server alone, and no other key becomes one', async () => {
   await using plane = await planeInProcess()
   const { key: root } = (await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })).body as { key: string }
@@ -376,15 +389,7 @@ it('the key of a server speaks for that server alone, and no other key becomes o
   const joined = await plane.ask('POST', '/servers/join', { server: 'one' }, join)
   assert.equal(joined.status, 201)
   const own = { authorization: `Bearer ${joined.body.key}` }
-  const report = {
-    apiVersion: 'slipway/v1',
-    bootId: 'b',
-    release: '0',
-    sentAt: Date.now(),
-    expiresInMs: 60_000,
-    staleSeconds: 0,
-    endpoints: [],
-  }
+  const report = reportNow()
   const windows = { sentAt: Date.now(), windows: [] }
   const ask = async (method: string, path: string, body: unknown, who: Record<string, string>): Promise<number> =>
     (await plane.ask(method, path, body, who)).status
@@ -409,15 +414,7 @@ it("a key that is no server's own speaks for one server, and for none that anoth
   }
   const [first, second, metrics] = [await make('first', 'follow'), await make('second', 'follow'), await make('pusher', 'metrics')]
   const [join, otherJoin] = [await make('edge', 'join'), await make('cloud', 'join')]
-  const report = {
-    apiVersion: 'slipway/v1',
-    bootId: 'b',
-    release: '0',
-    sentAt: Date.now(),
-    expiresInMs: 60_000,
-    staleSeconds: 0,
-    endpoints: [],
-  }
+  const report = reportNow()
   const tell = async (server: string, { who }: { who: Record<string, string> }): Promise<number> =>
     (await plane.ask('PUT', `/servers/${server}/report`, report, who)).status
   const send = async (server: string, { who }: { who: Record<string, string> }): Promise<number> =>

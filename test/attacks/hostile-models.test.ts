@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { inspectOnnx } from '../../src/onnx/inspect.ts'
@@ -8,7 +7,7 @@ import { loadModel } from '../../src/library/load-model.ts'
 import { addingModel, QUESTION } from '../adding-models.ts'
 import { ask } from '../asking.ts'
 import { serveInChild } from '../child-server.ts'
-import { alive, ROOT, until } from '../fixtures.ts'
+import { alive, childrenOf, ROOT, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import {
   asLargeAsItsValue,
@@ -31,10 +30,6 @@ function tensor(datatype: string, shape: readonly number[], data: readonly numbe
 
 function infer(server: ChildServer, model: string, body: string): Promise<Asked> {
   return ask(`${server.url}/v2/models/${model}/infer`, { method: 'POST', body })
-}
-
-function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
 }
 
 /** Asks a model that is well, again and again, until the signal. @returns the slowest answer, ms */

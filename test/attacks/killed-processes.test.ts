@@ -1,20 +1,15 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { addingModel, QUESTION } from '../adding-models.ts'
 import { ask } from '../asking.ts'
 import { serveInChild } from '../child-server.ts'
-import { alive, until } from '../fixtures.ts'
+import { alive, childrenOf, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { LONG, seeded } from './long.ts'
 import type { ChildServer } from '../child-server.ts'
 
 const CLIENTS = 4
-
-function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
-}
 
 /** Asks on a connection of its own. @returns the status, or the code of the error */
 async function outcome(server: ChildServer): Promise<number | string> {

@@ -2,22 +2,16 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { ask } from '../asking.ts'
-import { example, freePort, ROOT, until } from '../fixtures.ts'
+import { childrenOf, example, freePort, ROOT, until } from '../fixtures.ts'
 import { nodeFolder } from '../node-release.ts'
 
 const OLD_NODE = '22.23.5'
 
 function launch(args: readonly string[]) {
   return spawn(join(nodeFolder(OLD_NODE), 'node'), [join(ROOT, 'bin/slipway'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-}
-
-async function childrenOf(pid = 0): Promise<number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
-  return text.trim() === '' ? [] : text.trim().split(' ').map(Number)
 }
 
 for (const signal of ['SIGKILL', 'SIGTERM'] as const)
@@ -44,7 +38,7 @@ it('the launcher ends with the code of the command, or with 128 and the signal t
   assert.deepEqual(await once(launch(['no-such-command']), 'exit'), [2, null])
   const server = launch(['serve', example('churn'), '--port', '0'])
   const ended = once(server, 'exit')
-  await until(async () => (await childrenOf(server.pid)).length === 1, 'it has begun')
-  process.kill((await childrenOf(server.pid))[0]!, 'SIGSEGV')
+  await until(() => childrenOf(server.pid!).length === 1, 'it has begun')
+  process.kill(childrenOf(server.pid!)[0]!, 'SIGSEGV')
   assert.deepEqual(await ended, [139, null])
 })

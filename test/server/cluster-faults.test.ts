@@ -9,7 +9,7 @@ import { Member } from '../../src/server/cluster/member.ts'
 import { addingModel, QUESTION } from '../adding-models.ts'
 import { ask } from '../asking.ts'
 import { ADMIN, serveInChild } from '../child-server.ts'
-import { post, until } from '../fixtures.ts'
+import { childrenOf, post, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { Asked, Question } from '../asking.ts'
 import type { ChildServer } from '../child-server.ts'
@@ -24,10 +24,6 @@ function keys(key: string): string {
 
 function predict(server: ChildServer, question: Question = {}): Promise<Asked> {
   return ask(`${server.url}/v2/models/m/infer`, { method: 'POST', body: QUESTION, ...question })
-}
-
-function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
 }
 
 /** Asks each process of two: a connection of its own comes to any of them. */

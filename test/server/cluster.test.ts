@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { addingModel, QUESTION } from '../adding-models.ts'
 import { ask } from '../asking.ts'
 import { ADMIN, serveInChild } from '../child-server.ts'
-import { alive, post, until } from '../fixtures.ts'
+import { alive, childrenOf, post, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { ChildServer } from '../child-server.ts'
 
@@ -24,10 +23,6 @@ async function metric(server: ChildServer, line: RegExp): Promise<number> {
   const { text } = await ask(`${server.url}/metrics`)
   const sums = text.matchAll(new RegExp(line.source, 'gm')).map((match) => Number(match[1]))
   return sums.reduce((sum, value) => sum + value, 0)
-}
-
-function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
 }
 
 const ROWS = /^slipway_rows_total\{.*\} (\d+)$/

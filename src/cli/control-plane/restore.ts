@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs'
 import { access, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { ROOMS } from '../../control-plane/rooms.ts'
-import { SlipwayError } from '../../core/errors.ts'
+import { ERRORS, SlipwayError } from '../../core/errors.ts'
 import { restoreBackup } from '../../storage/backup/restore-backup.ts'
 import { lockDatabase } from '../../storage/sql/file-lock.ts'
 import { contentsText } from './backup.ts'
@@ -83,7 +83,7 @@ async function restore(file: string, options: RestoreOptions): Promise<void> {
 /** Names what is damaged, and ends the command with the code for that. */
 function tellDamaged(damaged: readonly string[]): void {
   for (const file of damaged) note(`damaged: ${file}`)
-  if (damaged.length > 0) process.exitCode = new SlipwayError('SLW_STORE_CORRUPT', '').exitCode
+  if (damaged.length > 0) process.exitCode = ERRORS.SLW_STORE_CORRUPT.exit
 }
 
 /** Fails while a control plane has the database open: that process would go on with a file that is not there any more. */

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
-import { copyTensor, tensorBytes } from '../../tensor/tensor.ts'
+import { copyTensor, tensorsBytes } from '../../tensor/tensor.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Cancel, Settle, WorkResult } from '../scheduler/scheduler.ts'
@@ -177,9 +177,7 @@ export class ResponseCache<R extends CacheableRequest> {
     if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
     // A view would keep the answers of a whole batch alive.
     const outputs = result.outputs.map(copyTensor)
-    let bytes = 0
-    for (const tensor of outputs) bytes += tensorBytes(tensor)
-    this.#store.set(digest, flight.key, { outputs }, bytes)
+    this.#store.set(digest, flight.key, { outputs }, tensorsBytes(outputs))
     const nowMs = this.#clock.monotonicMs()
     for (const waiter of flight.waiters) {
       flight.waiters.delete(waiter)

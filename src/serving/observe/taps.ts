@@ -2,7 +2,7 @@
  * Taps see requests and their answers: to keep records, follow drift, copy to a shadow. No tap holds a request up, and nothing is copied
  * unless a tap asks for it.
  */
-import { copyTensor, tensorBytes } from '../../tensor/tensor.ts'
+import { copyTensor, tensorsBytes } from '../../tensor/tensor.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { RequestContext } from '../context.ts'
 import type { Subject } from './events.ts'
@@ -62,7 +62,7 @@ export class Taps {
   }
 
   #copy(tensors: readonly Tensor[]): Kept | undefined {
-    const bytes = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+    const bytes = tensorsBytes(tensors)
     if (this.#keptBytes + bytes > this.#keptBytesMax) {
       this.dropped++
       return undefined

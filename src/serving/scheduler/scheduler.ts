@@ -1,5 +1,5 @@
 import { SlipwayError, isSlipwayError, toSlipwayError } from '../../core/errors.ts'
-import { concatRows, copyTensor, elementCount, sliceRows, tensorBytes } from '../../tensor/tensor.ts'
+import { concatRows, copyTensor, elementCount, sliceRows, tensorsBytes } from '../../tensor/tensor.ts'
 import { formatBytes } from '../../core/units.ts'
 import { CostModel, predictUs } from '../../engine/cost.ts'
 import { SchedulerQueue } from './queue.ts'
@@ -170,8 +170,7 @@ export class Scheduler {
    * @throws SLW_QUEUE_FULL, SLW_CLOSED at once; everything later goes to `settle`
    */
   enqueue(request: WorkRequest, settle: Settle): Cancel {
-    let bytes = 0
-    for (const tensor of request.inputs) bytes += tensorBytes(tensor)
+    const bytes = tensorsBytes(request.inputs)
     this.#refuseWhenFull(request.rows, bytes)
     const unhindered = this.#queue.works === 0 && this.#runners.some((runner) => runner.available)
     if (!unhindered) this.#refuseWhenLate(request)
@@ -266,7 +265,7 @@ export class Scheduler {
         if (ended) return
         parts[index] = result
         missing--
-        for (const tensor of result?.outputs ?? []) outputBytes += tensorBytes(tensor)
+        outputBytes += tensorsBytes(result?.outputs ?? [])
         const error = failed ?? this.#tooLarge(outputBytes)
         if (error === undefined && missing > 0) return
         ended = true
