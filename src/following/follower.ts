@@ -11,7 +11,7 @@ import { API_VERSION } from '../contract/schema.ts'
 import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { Semaphore } from '../core/semaphore.ts'
-import { Turns } from '../core/turns.ts'
+import { Lanes, Turns } from '../core/turns.ts'
 import { filesAreToBlame } from '../serving/load-failures.ts'
 import { StateFile } from './kept-state.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
@@ -33,8 +33,8 @@ export interface FollowerOptions {
   readonly name: string
   readonly client: Pick<ControlPlaneClient, 'follow' | 'manifest' | 'bytes'>
   readonly store: LocalStore
-  /** Applies a desired state. */
-  readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
+  /** Changes what is served of an endpoint; undefined takes it out of service. */
+  readonly change: (name: string, desired: DesiredEndpoint | undefined) => Promise<Applied>
   /** Applies the routing of a desired state at once, for changes of routing alone. */
   readonly route: (desired: readonly DesiredEndpoint[]) => void
   /** The actual state of the served endpoints. */
@@ -75,6 +75,8 @@ interface Present {
   readonly held: readonly HeldVersion[]
   /** The endpoint could not be loaded, and nothing served before it: it is listed, so that requests are answered with the reason. */
   readonly failed?: boolean
+  /** It is being loaded: what serves meanwhile, and what has served last. */
+  readonly loading?: { readonly serves: Present | undefined; readonly served: FollowedEndpoint | undefined }
 }
 
 /**
@@ -87,8 +89,8 @@ export class Follower implements AsyncDisposable {
   readonly #targets = new Map<string, EndpointGoal>()
   readonly #present = new Map<string, Present>()
   readonly #fetches = new Semaphore(FETCHES)
-  /** Changes of what is served, one after the other. */
-  readonly #changes = new Turns()
+  /** Changes of what is served, by endpoint. */
+  readonly #changes = new Lanes()
   readonly #writes = new Turns()
   readonly #ended = new AbortController()
   readonly #work = new Set<Promise<void>>()
@@ -121,6 +123,8 @@ export class Follower implements AsyncDisposable {
     else this.#asked.resolve(this.#askOnce())
     await this.#asked.promise
     await Promise.all([...this.#targets.values()].map((target) => this.#settled(target)))
+    // Kept endpoints that are refused by now are no targets, and serve all the same.
+    while ([...this.#present.values()].some(({ loading }) => loading !== undefined) && !this.#ended.signal.aborted) await this.#pause(20)
   }
 
   /** Asks the control plane at once, and resolves when everything declared serves or has failed; `failure` returns the reason. */
@@ -154,7 +158,8 @@ export class Follower implements AsyncDisposable {
     const now = live.find(({ name }) => name === endpoint.name)
     // Versions that still serve while others are on their way are reported too.
     const present = this.#present.get(endpoint.name)
-    for (const variant of present === undefined || present.failed === true ? [] : present.endpoint.variants)
+    const serving = present?.loading === undefined ? present : present.loading.serves
+    for (const variant of serving === undefined || serving.failed === true ? [] : serving.endpoint.variants)
       if (!conditions.some(({ variant: name, digest }) => name === variant.name && digest === variant.digest))
         versions.push(conditionOf(variant, 'ready', { serves: true }))
     return {
@@ -177,29 +182,38 @@ export class Follower implements AsyncDisposable {
     // Endpoints that were refused since they were put into use go on serving.
     const refused = Object.values(kept.served).filter(({ name }) => isRefused(kept.state, name))
     const declared = [...endpointsOf(kept.state), ...refused]
-    const second = new Map<string, Present>()
     for (const endpoint of declared) {
       const before = kept.served[endpoint.name]
       const held = await this.#holdAll(endpoint)
       const older = before === undefined || isDeepStrictEqual(before.variants, endpoint.variants) ? undefined : await this.#holdAll(before)
-      if (held !== undefined) this.#present.set(endpoint.name, { endpoint, held })
-      else if (before !== undefined && older !== undefined) this.#present.set(endpoint.name, { endpoint: before, held: older })
-      if (held !== undefined && before !== undefined && older !== undefined) second.set(endpoint.name, { endpoint: before, held: older })
+      const served = before === undefined || older === undefined ? undefined : { endpoint: before, held: older }
+      const first = held === undefined ? served : { endpoint, held }
+      if (first === undefined) continue
+      this.#present.set(endpoint.name, { ...first, loading: { serves: undefined, served: before } })
+      this.#track(this.#changes.take(endpoint.name, () => this.#serveKept(endpoint.name, first === served ? undefined : served)))
     }
-    if (this.#present.size > 0) {
-      log.info({ endpoints: [...this.#present.keys()] }, 'serving what was kept on this machine')
-      const { failures } = await this.#apply()
-      const failed = failures.filter(({ endpoint }) => second.has(endpoint))
-      // An endpoint that cannot be loaded serves nothing: it is to be loaded anew.
-      for (const { endpoint: name } of failures) {
-        const present = this.#present.get(name)
-        if (present !== undefined && !second.has(name)) this.#present.set(name, { ...present, failed: true })
-      }
-      for (const { endpoint } of failed) this.#replace(endpoint, second.get(endpoint)!)
-      for (const [name, present] of second) if (this.#present.get(name) !== present) letGo(present)
-      if (failed.length > 0) await this.#apply()
-    }
+    if (this.#present.size > 0) log.info({ endpoints: [...this.#present.keys()] }, 'serving what was kept on this machine')
     this.#adopt(kept.state)
+  }
+
+  /** @param second what served before, where what is declared cannot be loaded */
+  async #serveKept(name: string, second: Present | undefined): Promise<void> {
+    const failed = await this.#change(name).then(
+      ({ failures }) => failures.length > 0,
+      (error: unknown) => {
+        this.#options.log.error({ endpoint: name }, `what was kept is not served: ${messageOf(error)}`)
+        return true
+      },
+    )
+    if (failed && second !== undefined) {
+      this.#replace(name, second)
+      await this.#change(name)
+      return
+    }
+    const { endpoint, held } = this.#present.get(name)!
+    // An endpoint that cannot be loaded serves nothing: it is to be loaded anew.
+    this.#present.set(name, { endpoint, held, failed })
+    if (second !== undefined) letGo(second)
   }
 
   async #holdAll({ variants }: FollowedEndpoint): Promise<HeldVersion[] | undefined> {
@@ -322,7 +336,7 @@ export class Follower implements AsyncDisposable {
     }
     for (const refused of state.references?.filter((one) => one.variant === undefined) ?? [])
       log.warn({ reference: refused.reference }, `not followed: ${refused.refused ?? 'no version'}`)
-    if ([...this.#present.keys()].some((name) => !names.has(name) && !isRefused(state, name))) this.#track(this.#drop(names, state))
+    for (const name of this.#present.keys()) if (!names.has(name) && !isRefused(state, name)) this.#track(this.#drop(name))
     for (const endpoint of declared) {
       const target = this.#targets.get(endpoint.name)
       if (target !== undefined && this.#reroute(target, endpoint)) continue
@@ -337,7 +351,7 @@ export class Follower implements AsyncDisposable {
       this.#track(this.#reach(next))
     }
     // New routing applies from here on, also to the versions that serve until the new ones are there.
-    this.#options.route(this.#desired())
+    this.#options.route([...this.#present.values()].map((present) => this.#desiredOf(present)))
     onChange?.()
   }
 
@@ -360,14 +374,14 @@ export class Follower implements AsyncDisposable {
     return true
   }
 
-  /** Ends endpoints that are not declared any more. */
-  async #drop(names: ReadonlySet<string>, state: FollowedState): Promise<void> {
-    await this.#changes.take(async () => {
-      const gone = [...this.#present].filter(([name]) => !names.has(name) && !this.#targets.has(name) && !isRefused(state, name))
-      if (gone.length === 0) return
-      for (const [name] of gone) this.#present.delete(name)
-      const { switches } = await this.#apply()
-      for (const [, present] of gone) this.#letGoAfter(switches, present)
+  /** Ends an endpoint that is not declared any more. */
+  async #drop(name: string): Promise<void> {
+    await this.#changes.take(name, async () => {
+      const present = this.#present.get(name)
+      if (present === undefined || this.#targets.has(name) || isRefused(this.#known!.state, name)) return
+      this.#present.delete(name)
+      const { switches } = await this.#change(name)
+      this.#letGoAfter(switches, present)
       await this.#keep()
     })
   }
@@ -414,28 +428,29 @@ export class Follower implements AsyncDisposable {
         held.push(await this.#fetch(variant, signal, (percent) => condition('downloading', percent)))
         condition('loading')
       }
-      await this.#changes.take(async () => {
+      await this.#changes.take(wanted.name, async () => {
         if (signal.aborted) return
         const { endpoint } = target
         const before = await this.#clearFailed(endpoint.name)
-        this.#present.set(endpoint.name, { endpoint, held })
-        const { failures, switches } = await this.#apply().catch((error: unknown) => {
+        this.#present.set(endpoint.name, { endpoint, held, loading: { serves: before, served: before?.endpoint } })
+        const { failures, switches } = await this.#change(endpoint.name).catch((error: unknown) => {
           // Nothing was taken over: the endpoint is as it was before.
           if (before === undefined) this.#present.delete(endpoint.name)
           else this.#present.set(endpoint.name, before)
           throw error
         })
-        const failure = failures.find((failed) => failed.endpoint === endpoint.name)
+        const [failure] = failures
         if (failure !== undefined) {
           this.#failures.set(endpoint.name, failure.error)
           this.#present.set(endpoint.name, before ?? { endpoint: target.endpoint, held, failed: true })
           // Variants of it that serve already are taken out again, and their files let go after that.
-          const gone = before === undefined ? undefined : await this.#apply()
+          const gone = before === undefined ? undefined : await this.#change(endpoint.name)
           used = true
           if (gone !== undefined) this.#letGoAfter(gone.switches, { endpoint, held })
           throw failure.error
         }
         used = true
+        this.#present.set(endpoint.name, { endpoint: this.#present.get(endpoint.name)!.endpoint, held })
         if (before !== undefined) this.#letGoAfter(switches, before)
         for (const [index, variant] of endpoint.variants.entries())
           target.conditions[index] = conditionOf(variant, 'ready', { serves: true })
@@ -452,7 +467,7 @@ export class Follower implements AsyncDisposable {
     const before = this.#present.get(name)
     if (before?.failed !== true) return before
     this.#present.delete(name)
-    await this.#apply()
+    await this.#change(name)
     letGo(before)
     return undefined
   }
@@ -487,23 +502,26 @@ export class Follower implements AsyncDisposable {
     })
   }
 
-  #apply(): Promise<Applied> {
-    return this.#options.apply(this.#desired())
+  /** Makes what is served of an endpoint what is present of it. */
+  #change(name: string): Promise<Applied> {
+    const present = this.#present.get(name)
+    return this.#options.change(name, present === undefined ? undefined : this.#desiredOf(present))
   }
 
-  #desired(): DesiredEndpoint[] {
-    return [...this.#present.values()].map((present) => {
-      const { name } = present.endpoint
-      return desiredOf(present, this.#targets.get(name)?.endpoint, this.#failures.has(name))
-    })
+  #desiredOf(present: Present): DesiredEndpoint {
+    const { name } = present.endpoint
+    return desiredOf(present, this.#targets.get(name)?.endpoint, this.#failures.has(name))
   }
 
   /** Writes down what is known and served. A failure is reported, and serving goes on. */
   async #keep(): Promise<void> {
     await this.#writes.take(async () => {
       if (this.#known === undefined) return
-      const worked = [...this.#present].filter(([, { failed }]) => failed !== true)
-      const served = Object.fromEntries(worked.map(([name, { endpoint }]) => [name, endpoint]))
+      const worked = [...this.#present].map(([name, { endpoint, failed, loading }]) => {
+        const last = loading === undefined ? endpoint : loading.served
+        return [name, failed === true ? undefined : last] as const
+      })
+      const served = Object.fromEntries(worked.filter((one): one is [string, FollowedEndpoint] => one[1] !== undefined))
       try {
         await this.#file.write({ url: this.#options.url, ...this.#known, served })
         this.#storeTrouble = undefined

@@ -70,7 +70,7 @@ export async function followModel(
       name: JSON.stringify([address.url, address.environment ?? '', reference]),
       client,
       store: localStore,
-      apply: (desired) => dataPlane.apply(desired),
+      change: (name, desired) => dataPlane.change(name, desired),
       route: (desired) => dataPlane.route(desired),
       live: () => dataPlane.live(),
       clock: systemClock,

@@ -24,8 +24,8 @@ import type { Source } from './source.ts'
 
 /** The serving side, whether in this process or in several. */
 export interface Served {
-  /** Loads a desired state and puts it in use. */
-  readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
+  /** Loads the desired state of an endpoint and puts it in use; undefined takes the endpoint out of service. */
+  readonly change: (name: string, desired: DesiredEndpoint | undefined) => Promise<Applied>
   /** Puts the routing of a desired state in force at once. */
   readonly route: (desired: readonly DesiredEndpoint[]) => void
   /** Current state of the endpoints. */
@@ -63,7 +63,7 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
       name: JSON.stringify([config.url, config.environment ?? '', config.endpoints]),
       client,
       store,
-      apply: served.apply,
+      change: served.change,
       route: served.route,
       live: served.live,
       clock,

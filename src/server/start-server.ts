@@ -75,7 +75,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
   await using opened = new AsyncDisposableStack()
   const security = opened.use(await openSecurity(config, environment, log))
   const repository = await openSource(config, log, environment, {
-    apply: (desired) => serving.dataPlane.apply(desired),
+    change: (name, desired) => serving.dataPlane.change(name, desired),
     route: (desired) => serving.dataPlane.route(desired),
     live: () => serving.dataPlane.live(),
     watch: (changed) => void serving.dataPlane.watch(changed),
@@ -130,7 +130,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
 export async function openRepository(
   config: ServerConfig,
   log: Logger,
-  serving: Pick<RepositoryOptions, 'apply' | 'serves'>,
+  serving: Pick<RepositoryOptions, 'change' | 'serves'>,
 ): Promise<Repository> {
   const { models: sources, versions, modelRoots, defaultModel } = config
   const repository = new Repository({ sources, versions, modelRoots, clock: systemClock, log, ...serving })
@@ -151,7 +151,7 @@ export async function openSource(
 ): Promise<Source> {
   const { controlPlane, models, pollMs, port } = config
   if (controlPlane === undefined)
-    return sourceOfFiles(await openRepository(config, log, { apply: served.apply, ...(serves !== undefined && { serves }) }), pollMs)
+    return sourceOfFiles(await openRepository(config, log, { change: served.change, ...(serves !== undefined && { serves }) }), pollMs)
   if (models.length > 0)
     throw new SlipwayError(
       'SLW_CONFIG_INVALID',

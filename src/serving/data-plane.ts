@@ -5,7 +5,7 @@ import { instances } from './backend.ts'
 import { observeAll } from './observe/events.ts'
 import { Taps } from './observe/taps.ts'
 import { liveEndpoints } from './live.ts'
-import { Reconciler } from './reconciler.ts'
+import { Reconciler, together } from './reconciler.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Clock } from '../core/clock.ts'
@@ -73,13 +73,26 @@ export class DataPlane {
     })
   }
 
-  /** Applies a desired state, and resolves when it is in use; routing waits for nothing. @returns switches, and loads that failed */
+  /**
+   * Makes the endpoints those of a desired state, each as soon as its models are loaded, and resolves when all are in use; routing waits for
+   * nothing. @returns switches, and loads that failed
+   */
   async apply(desired: readonly DesiredEndpoint[]): Promise<Applied> {
-    this.route(desired)
-    return await (await this.prepare(desired)).commit()
+    const wanted = new Map(desired.map((document) => [document.metadata.name, document]))
+    const names = new Set([...wanted.keys(), ...this.endpoints.keys()])
+    return together(await Promise.all([...names].map((name) => this.change(name, wanted.get(name)))))
   }
 
-  /** Puts the desired routing in force from the next request on, without a wait; missing versions are left to `apply`. */
+  /**
+   * Changes one endpoint, and resolves when the change is in use; routing waits for nothing.
+   * @param desired undefined takes it out of service
+   */
+  async change(name: string, desired: DesiredEndpoint | undefined): Promise<Applied> {
+    if (desired !== undefined) this.route([desired])
+    return await (await this.prepare(name, desired)).commit()
+  }
+
+  /** Puts the desired routing in force from the next request on, without a wait; missing versions are left to `change`. */
   route(desired: readonly DesiredEndpoint[]): void {
     this.#reconciler.route(desired)
     this.#changed()
@@ -106,13 +119,13 @@ export class DataPlane {
     return { instanceFailure: changed, instanceRecovered: changed, load: changed, unload: changed, change: changed }
   }
 
-  /** The same as `apply` in two steps, for callers that must know first whether the change can be made. */
-  async prepare(desired: readonly DesiredEndpoint[]): Promise<Change> {
-    const change = await this.#reconciler.prepare(desired)
+  /** The same as `change` in two steps, for callers that must know first whether the change can be made. */
+  async prepare(name: string, desired: DesiredEndpoint | undefined): Promise<Change> {
+    const change = await this.#reconciler.prepare(name, desired)
     return {
       ...change,
-      commit: async (except) => {
-        const applied = await change.commit(except)
+      commit: async () => {
+        const applied = await change.commit()
         this.#changed()
         return applied
       },

@@ -1,6 +1,7 @@
 import { orLate } from '../core/clock.ts'
 import { messageOf, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
+import { Lanes } from '../core/turns.ts'
 import { identityOf } from '../contract/desired-endpoint.ts'
 import { fits, isComplete, weightOf } from '../contract/routing.ts'
 import { SpareThreads } from '../engine/thread.ts'
@@ -47,30 +48,23 @@ export interface SwitchReport extends LoadTimes {
   readonly drainMs: number
 }
 
-/** A desired state that is in use. */
+/** A change that is in use. */
 export interface Applied {
   readonly failures: readonly FailedLoad[]
   /** Resolves when the replaced versions have answered their last requests and ended. Errors are logged, too. */
   readonly switches: Promise<readonly SwitchReport[]>
 }
 
-/** A desired state that is loaded beside the present one, and not yet in use. Must be ended by `commit` or `abort`. */
+/** A state of an endpoint that is loaded beside the present one, and not yet in use. Must be ended by `commit` or `abort`. */
 export interface Change {
   readonly failures: readonly FailedLoad[]
-  /** Puts the state into use, and resolves when it is. Endpoints named in `except` stay as they were. */
-  commit(except?: ReadonlySet<string>): Promise<Applied>
+  /** Puts the state into use, and resolves when it is. */
+  commit(): Promise<Applied>
+  /** Leaves the endpoint as it was. */
   abort(): Promise<void>
 }
 
-interface Commit {
-  readonly steps: readonly Step[]
-  readonly gone: ReadonlySet<string>
-  readonly except: ReadonlySet<string>
-  /** Lets the next change begin. */
-  readonly end: () => void
-}
-
-/** One endpoint of a change. */
+/** What a change loads and ends. */
 interface Step {
   readonly endpoint: Endpoint
   readonly isNew: boolean
@@ -85,7 +79,8 @@ interface Step {
 
 /**
  * Makes the running variants equal to the desired ones. Every source of changes (command line, folder poll, admin calls,
- * the control plane) writes the one desired state; only the reconciler loads and ends variants.
+ * the control plane) writes the one desired state; only the reconciler loads and ends variants. It changes one endpoint at a time,
+ * and different endpoints beside each other: one whose model takes long to load holds up no other.
  *
  * A version is loaded beside the one it replaces. Where a version that is to carry traffic cannot be loaded, its endpoint
  * stays as it was.
@@ -98,13 +93,14 @@ export class Reconciler {
   /** Variants that are loaded or being loaded, and not yet in an endpoint. */
   readonly #beside = new Set<Variant>()
   /** Replaced and removed variants that still answer the requests they had accepted. */
-  readonly #leaving = new Set<Variant>()
+  readonly #leaving = new Map<Variant, Promise<void>>()
   /** The latest desired state, by endpoint: changes that are still on their way take their routing from it. */
   readonly #latest = new Map<string, DesiredEndpoint>()
   /** By endpoint, the routing before one that was put in force ahead of its variants: a change that fails goes back to it. */
   readonly #settled = new Map<string, Routing>()
-  #last: Promise<unknown> = Promise.resolve()
-  /** Whether the initial models are loaded, or have failed. */
+  /** Changes by endpoint. */
+  readonly #lanes = new Lanes()
+  /** Whether a first endpoint is in use: the initial ones were planned before it. */
   #started = false
 
   constructor(options: ReconcilerOptions) {
@@ -116,8 +112,11 @@ export class Reconciler {
       budgetBytes: memoryBudgetBytes,
       log,
       observer,
+      clock: options.clock,
       variants: () => [...this.variants(), ...this.#beside],
       isBeside: (variant) => this.#beside.has(variant),
+      // Draining variants still hold their memory.
+      left: () => Promise.allSettled([...this.#leaving.values()]),
     })
   }
 
@@ -161,35 +160,52 @@ export class Reconciler {
     this.#settled.delete(endpoint.name)
   }
 
-  /** Loads the desired variants that are missing, and changes nothing yet. The next change waits until this one has ended. */
-  async prepare(documents: readonly DesiredEndpoint[]): Promise<Change> {
-    const before = this.#last
-    const { promise: ended, resolve: end } = Promise.withResolvers<void>()
-    this.#last = ended
-    await before
-    try {
-      const gone = new Set(this.endpoints.keys())
-      const steps: Step[] = []
-      for (const document of documents) {
-        gone.delete(document.metadata.name)
-        steps.push(this.#plan(document))
-      }
-      // New endpoints are listed at once, so that they can be seen loading.
-      for (const { endpoint, isNew, added, desired } of steps) {
-        if (isNew) {
-          endpoint.replace(added, this.#routingFor(desired, added))
-          this.endpoints.set(endpoint.name, endpoint)
-        }
-      }
-      for (const step of steps) await this.#load(step)
-      return {
-        failures: steps.flatMap((step) => step.failed),
-        commit: (except = new Set()) => this.#commit({ steps, gone, except, end }),
-        abort: () => this.#abort(steps).finally(end),
-      }
-    } catch (error) {
-      end()
-      throw error
+  /**
+   * Loads the variants of an endpoint that are missing, and changes nothing yet. The next change of this endpoint waits until this one has
+   * ended. Initial endpoints are planned at once, before the first of them is in use.
+   * @param desired undefined takes the endpoint out of service
+   */
+  async prepare(name: string, desired: DesiredEndpoint | undefined): Promise<Change> {
+    const { promise: prepared, resolve, reject } = Promise.withResolvers<Change>()
+    this.#lanes
+      .take(name, async () => {
+        const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+        resolve(desired === undefined ? this.#withdraw(name, end) : await this.#prepare(desired, end))
+        await ended
+      })
+      .catch(reject)
+    return await prepared
+  }
+
+  async #prepare(desired: DesiredEndpoint, end: () => void): Promise<Change> {
+    const step = this.#plan(desired)
+    const { endpoint, isNew, added, failed } = step
+    // A new endpoint is listed at once, so that it can be seen loading.
+    if (isNew) {
+      endpoint.replace(added, this.#routingFor(desired, added))
+      this.endpoints.set(endpoint.name, endpoint)
+    }
+    await this.#load(step)
+    return {
+      failures: failed,
+      commit: () => this.#commit(step).finally(end),
+      abort: () => this.#undo(step).finally(end),
+    }
+  }
+
+  #withdraw(name: string, end: () => void): Change {
+    return {
+      failures: [],
+      commit: async () => {
+        const removed = [...(this.endpoints.get(name)?.variants ?? [])]
+        this.endpoints.delete(name)
+        this.#latest.delete(name)
+        this.#settled.delete(name)
+        const switches = this.#whenEnded(Promise.all(removed.map((variant) => this.#end(variant, 'removed'))).then(() => undefined))
+        end()
+        return { failures: [], switches }
+      },
+      abort: async () => end(),
     }
   }
 
@@ -222,24 +238,22 @@ export class Reconciler {
     const { log } = this.#options
     const { endpoint, isNew } = step
     for (const variant of step.added) {
-      // At start a model that does not fit is left for a request to load, rather than loaded in the place of one that fits.
-      if (isNew && !this.residency.hasRoomFor(variant)) {
-        await variant.unload()
-        continue
-      }
       if (!isNew) {
         this.#beside.add(variant)
         endpoint.loading = [...endpoint.loading, variant]
       }
       try {
-        const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: this.#othersServe(), ofChange: true })
-        step.loadMs += loadMs
-        step.warmUpMs += warmUpMs
-        const { probe } = variant.loaded ?? {}
-        log.info(
-          { ...variant.subject, loadMs: Math.round(loadMs + warmUpMs), batchable: probe?.batchable, cost: probe?.cost },
-          'model ready',
-        )
+        // A model of a new endpoint that does not fit is left for a request to load, rather than loaded in the place of one that fits.
+        const times = await this.residency.load(variant, { gentle: this.#slowsOthers(step), ofChange: true, ifRoom: isNew })
+        if (times !== 'no room') {
+          step.loadMs += times.loadMs
+          step.warmUpMs += times.warmUpMs
+          const { probe } = variant.loaded ?? {}
+          log.info(
+            { ...variant.subject, loadMs: Math.round(times.loadMs + times.warmUpMs), batchable: probe?.batchable, cost: probe?.cost },
+            'model ready',
+          )
+        }
       } catch (thrown) {
         this.#fail(step, variant, toSlipwayError(thrown))
       }
@@ -252,76 +266,47 @@ export class Reconciler {
     failed.push(failedLoad(endpoint, variant, { error, weighted: weightOf(desired.routing, variant.spec.name) > 0 }))
   }
 
-  /** Whether a load would slow down variants that serve: at the start of the server none does yet. */
-  #othersServe(): boolean {
-    if (!this.#started) return false
+  /** Whether a load would slow down variants that serve. At the start of the server all endpoints are to be there soon. */
+  #slowsOthers({ endpoint, isNew }: Step): boolean {
+    if (!this.#started || (isNew && !endpoint.late)) return false
     for (const variant of this.variants()) if (variant.loaded !== undefined) return true
     return false
   }
 
-  /** The next change begins as soon as this one is in use, unless memory is counted: draining variants still hold theirs. */
-  async #commit({ steps, gone, except, end }: Commit): Promise<Applied> {
-    const put: Promise<void>[] = []
-    const switches: Promise<SwitchReport>[] = []
-    const removed: Promise<void>[] = []
-    for (const step of steps) {
-      if (except.has(step.endpoint.name)) {
-        put.push(this.#undo(step))
-        continue
-      }
-      const { wanted, spec } = step.desired
-      step.endpoint.forgetFailuresBut(wanted ?? spec.variants.map(({ version }) => version))
-      if (step.added.length > 0 || step.removed.length > 0) {
-        const { promise, resolve, reject } = Promise.withResolvers<void>()
-        put.push(promise)
-        const report = this.#switch(step, resolve)
-        report.catch(reject)
-        switches.push(report)
-      } else {
-        // The order in which variants are declared decides which one a unit gets.
-        if (step.kept.some((variant, index) => step.endpoint.variants[index] !== variant)) step.endpoint.replace(step.kept)
-        if (!this.#reroute(this.#latest.get(step.endpoint.name) ?? step.desired)) this.#reroute(step.desired)
-      }
-    }
-    for (const name of gone) {
-      const endpoint = this.endpoints.get(name)
-      this.endpoints.delete(name)
-      this.#latest.delete(name)
-      this.#settled.delete(name)
-      for (const variant of endpoint?.variants ?? []) removed.push(this.#end(variant, 'removed'))
-    }
-    const ended = this.#whenEnded(switches, removed)
-    ended.catch((error: unknown) => this.#options.log.error({}, `what was replaced did not end as it should: ${messageOf(error)}`))
-    const counted = this.residency.budgetBytes !== undefined
-    if (counted)
-      ended
-        .catch(() => {})
-        .finally(end)
-        .catch(() => {})
-    try {
-      await Promise.all(put)
-    } finally {
-      if (!counted) end()
+  /** The next change of the endpoint begins as soon as this one is in use. */
+  async #commit(step: Step): Promise<Applied> {
+    const { endpoint, desired, kept, added, removed } = step
+    endpoint.forgetFailuresBut(desired.wanted ?? desired.spec.variants.map(({ version }) => version))
+    let switches: Promise<SwitchReport | undefined> = Promise.resolve(undefined)
+    if (added.length > 0 || removed.length > 0) {
+      const { promise: inUse, resolve, reject } = Promise.withResolvers<void>()
+      switches = this.#switch(step, resolve)
+      switches.catch(reject)
+      await inUse
+    } else {
+      // The order in which variants are declared decides which one a unit gets.
+      if (kept.some((variant, index) => endpoint.variants[index] !== variant)) endpoint.replace(kept)
+      if (!this.#reroute(this.#latest.get(endpoint.name) ?? desired)) this.#reroute(desired)
     }
     this.#started = true
-    return { failures: steps.flatMap((step) => step.failed), switches: ended }
+    return { failures: step.failed, switches: this.#whenEnded(switches) }
   }
 
-  async #whenEnded(switches: readonly Promise<SwitchReport>[], removed: readonly Promise<void>[]): Promise<readonly SwitchReport[]> {
-    const [reports] = await Promise.all([Promise.all(switches), Promise.all(removed)])
-    if (this.#options.expectsChanges) this.#spares.prepare(this.#threadsOfOne())
-    this.residency.forget()
-    return reports.filter((report) => report.to.length > 0)
+  /** What follows the end of the replaced variants; its errors are logged. */
+  #whenEnded(ended: Promise<SwitchReport | undefined>): Promise<readonly SwitchReport[]> {
+    const reported = ended.then((report) => {
+      if (this.#options.expectsChanges && this.#lanes.busy.size === 0) this.#spares.prepare(this.#threadsOfOne())
+      this.residency.forget()
+      return report !== undefined && report.to.length > 0 ? [report] : []
+    })
+    reported.catch((error: unknown) => this.#options.log.error({}, `what was replaced did not end as it should: ${messageOf(error)}`))
+    return reported
   }
 
   /** Threads of the variant that has most: a version that replaces it needs as many. */
   #threadsOfOne(): number {
     const loaded = [...this.variants()].map((variant) => variant.loaded).filter((one) => one !== undefined)
     return Math.max(0, ...loaded.filter(({ serving }) => serving.isolation !== 'process').map(({ slots }) => slots.length))
-  }
-
-  async #abort(steps: readonly Step[]): Promise<void> {
-    await Promise.all(steps.map((step) => this.#undo(step)))
   }
 
   /** Leaves the endpoint as it was, and closes the variants that were loaded for it. */
@@ -417,9 +402,13 @@ export class Reconciler {
   /** Lets the variant answer its accepted requests, then frees its memory. */
   async #end(variant: Variant, reason: 'removed' | 'replaced'): Promise<void> {
     const { log, observer, clock, drainTimeoutMs } = this.#options
+    const { promise: left, resolve: leave } = Promise.withResolvers<void>()
     await using closing = new AsyncDisposableStack()
-    this.#leaving.add(variant)
-    closing.defer(() => void this.#leaving.delete(variant))
+    this.#leaving.set(variant, left)
+    closing.defer(() => {
+      this.#leaving.delete(variant)
+      leave()
+    })
     closing.defer(() => variant.close())
     variant.retire()
     const end = await orLate(clock, drainTimeoutMs, variant.drain())
@@ -433,20 +422,29 @@ export class Reconciler {
   /** Loads an unloaded variant for a request. Concurrent calls share one load. */
   async activate(variant: Variant): Promise<void> {
     if (variant.loaded !== undefined && variant.phase === 'ready') return
-    const { loadMs, warmUpMs } = await this.residency.load(variant, { gentle: false, ofChange: false })
-    this.#options.log.info({ ...variant.subject, loadMs: round(loadMs + warmUpMs) }, 'model loaded on demand')
+    const times = await this.residency.load(variant, { gentle: false, ofChange: false, ifRoom: false })
+    if (times === 'no room') return
+    this.#options.log.info({ ...variant.subject, loadMs: round(times.loadMs + times.warmUpMs) }, 'model loaded on demand')
   }
 
   /** Ends all variants, also those that are being loaded. */
   async close(): Promise<void> {
     await using closing = new AsyncDisposableStack()
     closing.use(this.#spares)
-    await Promise.all([...this.variants(), ...this.#beside, ...this.#leaving].map((variant) => variant.close()))
+    await Promise.all([...this.variants(), ...this.#beside, ...this.#leaving.keys()].map((variant) => variant.close()))
   }
 
   *variants(): Generator<Variant> {
     for (const endpoint of this.endpoints.values()) yield* endpoint.variants
   }
+}
+
+/** Several changes as one. */
+export function together(changes: readonly Applied[]): Applied {
+  const switches = Promise.all(changes.map((applied) => applied.switches)).then((reports) => reports.flat())
+  // Each logs its errors; nobody need wait for them here.
+  switches.catch(() => {})
+  return { failures: changes.flatMap((applied) => applied.failures), switches }
 }
 
 function failedLoad(

@@ -2,8 +2,10 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { contentKey } from '../contract/desired-endpoint.ts'
+import { orLate } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
+import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/log.ts'
 import type { LoadTimes } from './load.ts'
 import type { Observer } from './observe/events.ts'
@@ -12,28 +14,50 @@ import type { Variant } from './variant.ts'
 export interface ResidencyOptions {
   /** Bytes that all models may hold together; undefined: as many as are served. */
   readonly budgetBytes: number | undefined
+  readonly clock: Clock
   readonly log: Logger
   readonly observer: Required<Observer>
   readonly variants: () => Iterable<Variant>
   /** Whether a variant is loaded beside the versions of its endpoint, to join or replace them. */
   readonly isBeside: (variant: Variant) => boolean
+  /** Resolves when the variants that were replaced so far have ended. */
+  readonly left: () => Promise<unknown>
 }
 
+/** Manner of a load. */
+export interface Load {
+  /** See `LoadOptions`. */
+  readonly gentle: boolean
+  /** Whether it is part of a change, and not of a request. */
+  readonly ofChange: boolean
+  /** Whether nothing is loaded, and nothing unloaded, where the memory budget has no room left. */
+  readonly ifRoom: boolean
+}
+
+/** Time after which a load lets the next one begin. */
+const PATIENCE_MS = 5000
+/** Limit of loads at a time: one, and those that take longer than `PATIENCE_MS`. */
+const LOADS_MAX = 8
+
 /**
- * Decides which models are in memory. Loads one at a time, measures the memory of each, and unloads the least recently used
- * ones where a budget would be exceeded.
+ * Decides which models are in memory. Loads one at a time, as far as they do not take long: one that hangs holds up none behind it.
+ * Measures the memory of each, and unloads the least recently used ones where a budget would be exceeded.
  */
 export class Residency {
   readonly #options: ResidencyOptions
   /** Bytes of versions as of their last load, by path and fingerprint. */
   readonly #sizes = new Map<string, number>()
-  readonly #loading = new Map<Variant, Promise<LoadTimes>>()
-  /** Waiting loads: those of changes, which hold up every further change, come before those that requests wait for. */
+  readonly #loading = new Map<Variant, Promise<LoadTimes | 'no room'>>()
+  /** Bytes that running loads are expected to take. */
+  readonly #reserved = new Map<Variant, number>()
+  /** Waiting loads: those of changes, which hold up further changes, come before those that requests wait for. */
   readonly #waiting: { readonly ofChanges: (() => Promise<void>)[]; readonly ofRequests: (() => Promise<void>)[] } = {
     ofChanges: [],
     ofRequests: [],
   }
   #busy = false
+  /** Loads that take longer than their turn. */
+  readonly #long = new Set<Promise<void>>()
 
   constructor(options: ResidencyOptions) {
     this.#options = options
@@ -51,29 +75,30 @@ export class Residency {
   }
 
   /** Whether a further model is likely to fit without another being unloaded. */
-  hasRoomFor(variant: Variant): boolean {
+  #hasRoomFor(variant: Variant): boolean {
     const { budgetBytes } = this.#options
-    return budgetBytes === undefined || this.usedBytes + this.#expected(variant) <= budgetBytes
+    return budgetBytes === undefined || this.usedBytes + this.#reservedBytes() + this.#expected(variant) <= budgetBytes
   }
 
   /**
-   * Loads a variant, one at a time; concurrent calls for one variant share its load.
+   * Loads a variant; concurrent calls for one variant share its load.
    * @throws SLW_MEMORY_EXCEEDED when the variant cannot fit, however much is unloaded; SLW_MODEL_NOT_READY when another
    *   version has replaced it; the model's own error
    */
-  load(variant: Variant, { gentle, ofChange }: { readonly gentle: boolean; readonly ofChange: boolean }): Promise<LoadTimes> {
+  load(variant: Variant, how: Load): Promise<LoadTimes | 'no room'> {
     const going = this.#loading.get(variant)
     if (going !== undefined) return going
-    const { promise, resolve, reject } = Promise.withResolvers<LoadTimes>()
+    const { promise, resolve, reject } = Promise.withResolvers<LoadTimes | 'no room'>()
     this.#loading.set(variant, promise)
-    const queue = ofChange ? this.#waiting.ofChanges : this.#waiting.ofRequests
+    const queue = how.ofChange ? this.#waiting.ofChanges : this.#waiting.ofRequests
     queue.push(async () => {
       try {
-        resolve(await this.#load(variant, gentle))
+        resolve(await this.#load(variant, how))
       } catch (error) {
         reject(error as Error)
       } finally {
         this.#loading.delete(variant)
+        this.#reserved.delete(variant)
       }
       // Requests that waited for this load take their places in the queue before the next load may unload the variant.
       await nextTurn()
@@ -85,16 +110,31 @@ export class Residency {
   async #workOff(): Promise<void> {
     if (this.#busy) return
     this.#busy = true
-    for (let next; (next = this.#waiting.ofChanges.shift() ?? this.#waiting.ofRequests.shift()) !== undefined;) await next()
+    for (let next; (next = this.#waiting.ofChanges.shift() ?? this.#waiting.ofRequests.shift()) !== undefined;) {
+      const load = next()
+      if ((await orLate(this.#options.clock, PATIENCE_MS, load)) !== 'late') continue
+      this.#long.add(load)
+      void load.then(() => this.#long.delete(load))
+      if (this.#long.size >= LOADS_MAX) await Promise.race(this.#long)
+    }
     this.#busy = false
   }
 
-  async #load(variant: Variant, gentle: boolean): Promise<LoadTimes> {
+  async #load(variant: Variant, { gentle, ofChange, ifRoom }: Load): Promise<LoadTimes | 'no room'> {
+    const counted = this.#options.budgetBytes !== undefined
+    if (counted && ofChange) await this.#options.left()
     // The variant may have been retired while it waited for its turn, and again while others were unloaded.
     requireWanted(variant)
-    await this.#makeRoom(variant, Math.max(this.#expected(variant), await weightsOnDisk(variant.spec.path)))
+    if (ifRoom && !this.#hasRoomFor(variant)) {
+      await variant.unload()
+      return 'no room'
+    }
+    const needed = Math.max(this.#expected(variant), await weightsOnDisk(variant.spec.path))
+    await this.#makeRoom(variant, needed)
     requireWanted(variant)
-    const times = await variant.load({ gentle, measured: this.#options.budgetBytes !== undefined })
+    this.#reserved.set(variant, needed)
+    const times = await variant.load({ gentle, measured: counted })
+    this.#reserved.delete(variant)
     const { loaded } = variant
     if (loaded === undefined) return times
     variant.memoryBytes = this.#settle(loaded.memoryBytes, this.#sizes.get(contentKey(variant.spec)))
@@ -130,7 +170,12 @@ export class Residency {
   async #makeRoom(variant: Variant, needed: number): Promise<void> {
     const { budgetBytes } = this.#options
     if (budgetBytes === undefined) return
-    while (this.usedBytes + needed > budgetBytes) {
+    while (this.usedBytes + (needed === 0 ? 0 : this.#reservedBytes()) + needed > budgetBytes) {
+      // What others are loading may turn out to be smaller, or fail.
+      if (needed > 0 && this.#reserved.size > 0 && this.usedBytes + needed <= budgetBytes) {
+        await Promise.race([...this.#reserved.keys()].map((other) => this.#loading.get(other)?.catch(() => {})))
+        continue
+      }
       const victim = this.#leastRecentlyUsed(variant)
       const fixedBytes = this.#fixedBytes(variant)
       const size = needed === 0 ? (variant.memoryBytes ?? 0) : needed
@@ -154,6 +199,10 @@ export class Residency {
     for (const variant of this.#options.variants())
       if (variant !== wanted && variant.loaded !== undefined && !this.#mayGiveWay(variant, wanted)) sum += variant.memoryBytes ?? 0
     return sum
+  }
+
+  #reservedBytes(): number {
+    return this.#reserved.values().reduce((sum, bytes) => sum + bytes, 0)
   }
 
   /** Idle variants come first. */

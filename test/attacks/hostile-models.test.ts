@@ -98,6 +98,20 @@ describe('a model whose run does not end for one value', () => {
     await until(() => !left.some(alive), 'and left nothing')
   })
 
+  it('holds up the next version of no other model while it loads', async () => {
+    await using folder = await temporaryFolder()
+    for (const name of ['a', 'm']) await folder.write(`all/${name}/1/model.onnx`, addingModel(1))
+    const args = [`${folder.path}/all`, '--poll-ms', '200', '--run-timeout-ms', '120000', '--drain-pause', '0ms', '--grace', '1s']
+    await using server = await serveInChild(args)
+    const version = async (model: string): Promise<string> =>
+      (JSON.parse((await infer(server, model, QUESTION)).text) as { model_version: string }).model_version
+    await folder.write('all/a/2/model.onnx', hangsForAllValues())
+    await until(async () => (await ask(`${server.url}/health`)).text.includes('loading'), 'it is being loaded')
+    await folder.write('all/m/2/model.onnx', addingModel(2))
+    await until(async () => (await version('m')) === '2', 'the version of another model is served', 30_000)
+    assert.equal(await version('a'), '1', 'and what served goes on')
+  })
+
   it('leaves no process behind where its server is killed', async () => {
     await using folder = await temporaryFolder()
     await folder.write('hangs.onnx', hangsForLargeValues())

@@ -123,6 +123,6 @@ it('a process that is silent in the middle of a change is ended, so that the cha
   assert.equal(await member.channel.call('alive'), true)
   const ended = new Promise<string>((resolve) => member.onExit(resolve))
   worker.process.kill('SIGSTOP')
-  await assert.rejects(member.work('prepare', { documents: [] }), /the process ended/)
+  await assert.rejects(member.work('prepare', { endpoint: 'm', desired: undefined }), /the process ended/)
   assert.equal(await ended, 'SIGKILL')
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/log.ts'
 import { Residency } from '../../src/serving/residency.ts'
 import { observeAll } from '../../src/serving/observe/events.ts'
@@ -12,7 +13,9 @@ test('the load of a change goes before the loads that requests wait for', async 
     log: silentLogger,
     observer: observeAll([]),
     variants: () => [],
+    clock: systemClock,
     isBeside: () => false,
+    left: () => Promise.resolve(),
   })
   const load = (name: string, ofChange: boolean) => {
     // What a load without a budget asks of a variant.
@@ -21,7 +24,7 @@ test('the load of a change goes before the loads that requests wait for', async 
       spec: { path: `/nowhere/${name}` },
       load: () => Promise.resolve({ loadMs: order.push(name), warmUpMs: 0 }),
     }
-    return residency.load(variant as unknown as Variant, { gentle: false, ofChange })
+    return residency.load(variant as unknown as Variant, { gentle: false, ofChange, ifRoom: false })
   }
   await Promise.all([load('going', false), load('asked', false), load('asked next', false), load('changed', true)])
   assert.deepEqual(order, ['going', 'changed', 'asked', 'asked next'])

@@ -172,7 +172,7 @@ async function dryRun(server: ServerOptions): Promise<void> {
     return
   }
   const documents = (
-    await openRepository(config, logger, { apply: () => Promise.resolve({ failures: [], switches: Promise.resolve([]) }) })
+    await openRepository(config, logger, { change: () => Promise.resolve({ failures: [], switches: Promise.resolve([]) }) })
   ).documents()
   const { readPackage } = await import('../../model/package.ts')
   const { buildSignature } = await import('../../signature/signature.ts')

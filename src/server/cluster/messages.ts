@@ -28,8 +28,19 @@ export interface StartedAnswer {
   readonly urls: readonly string[]
 }
 
-export interface PrepareCall {
+export interface RouteCall {
   readonly documents: readonly DesiredEndpoint[]
+}
+
+/** Call `prepare`, after which `commit` or `abort` names the endpoint. */
+export interface PrepareCall {
+  readonly endpoint: string
+  /** Undefined takes it out of service. */
+  readonly desired: DesiredEndpoint | undefined
+}
+
+export interface PreparedCall {
+  readonly endpoint: string
 }
 
 /** State of the endpoints of a process, sent whenever it changes. */

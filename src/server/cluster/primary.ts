@@ -6,7 +6,7 @@ import { usableCores } from '../../core/cores.ts'
 import { entryUrl } from '../../core/entry.ts'
 import { messageOf, toSlipwayError } from '../../core/errors.ts'
 import { silentLogger } from '../../core/log.ts'
-import { Turns } from '../../core/turns.ts'
+import { Lanes, Turns } from '../../core/turns.ts'
 import { METRICS } from '../../serving/observe/catalog.ts'
 import { liveTogether } from '../../serving/live.ts'
 import { familiesOf, mergeCounts } from '../../serving/observe/merge.ts'
@@ -31,7 +31,17 @@ import type { Source } from '../source.ts'
 import type { ServerConfig } from '../options.ts'
 import type { ServedModel } from '../served.ts'
 import type { RunningServer, StartServerOptions } from '../start-server.ts'
-import type { AppliedWire, EndedAnswer, FailedLoadWire, LiveCall, StartCall, StartedAnswer } from './messages.ts'
+import type {
+  AppliedWire,
+  EndedAnswer,
+  FailedLoadWire,
+  LiveCall,
+  PrepareCall,
+  PreparedCall,
+  RouteCall,
+  StartCall,
+  StartedAnswer,
+} from './messages.ts'
 
 /** A process that worked this long is replaced at once when it ends. */
 const RECOVERED_AFTER_MS = 10_000
@@ -58,7 +68,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   const sockets = opened.use(await HeldSockets.open(config))
   const primary = opened.use(new Primary(sockets, log, environment))
   const repository = await openSource(sockets.config, log, environment, {
-    apply: (desired) => primary.apply(desired),
+    change: (name, desired) => primary.change(name, desired),
     route: (desired) => primary.route(desired),
     live: () => primary.live(),
     watch: (changed) => primary.watch(changed),
@@ -95,14 +105,16 @@ class Primary implements AsyncDisposable {
   readonly #environment: StartCall['environment']
   readonly #processMetrics = new ProcessMetrics()
   readonly #members = new Set<Member>()
-  /** The desired state that the processes were given last. */
-  #documents: readonly DesiredEndpoint[] = []
-  /** The desired state that was asked for last: its routing is in force already. */
-  #latest: readonly DesiredEndpoint[] = []
+  /** The desired state that the processes were given last, by endpoint. */
+  readonly #documents = new Map<string, DesiredEndpoint>()
+  /** The desired state that was asked for last, by endpoint: its routing is in force already. */
+  readonly #latest = new Map<string, DesiredEndpoint>()
   readonly #watchers = new Set<() => void>()
   #repository: Source | undefined
-  /** Changes and starts of processes, one after the other: no new process gets a state from the middle of a change. */
-  readonly #turns = new Turns()
+  /** Changes, by endpoint. */
+  readonly #changes = new Lanes()
+  /** Starts of processes and reloads, one after the other. */
+  readonly #starts = new Turns()
   /** Processes in a row that ended soon. */
   #consecutive = 0
   #restarts = 0
@@ -129,6 +141,7 @@ class Primary implements AsyncDisposable {
     return first
   }
 
+  /** @param documents what it serves before it listens; what has changed by then it catches up with */
   async #startMember(documents?: StartCall['documents']): Promise<StartedAnswer> {
     const member = new Member(cluster.fork())
     this.#members.add(member)
@@ -148,12 +161,40 @@ class Primary implements AsyncDisposable {
       member.upMs = performance.now()
       // Routing may have changed while the process started.
       this.#route(member)
+      this.#catchUp(member, documents ?? [])
       return started
     } catch (error) {
       // A process that serves nothing would be in the way of every change. Another is started after its end.
       member.kill()
       throw error
     }
+  }
+
+  /** Brings a process that has started to the state that the others came to meanwhile. */
+  #catchUp(member: Member, documents: readonly DesiredEndpoint[]): void {
+    const given = new Map(documents.map((document) => [document.metadata.name, document]))
+    for (const name of new Set([...given.keys(), ...this.#documents.keys()]))
+      if (!isDeepStrictEqual(given.get(name)?.spec, this.#documents.get(name)?.spec))
+        void this.#changes.take(name, () => this.#bring(member, name))
+  }
+
+  /** Gives one process what the others have of an endpoint. */
+  async #bring(member: Member, endpoint: string): Promise<void> {
+    try {
+      await member.work('prepare', { endpoint, desired: this.#desired(endpoint) } satisfies PrepareCall)
+      await member.work('commit', { endpoint } satisfies PreparedCall)
+    } catch (error) {
+      if (this.#members.has(member))
+        this.#log.error({ process: member.pid, endpoint }, `a serving process lags behind: ${messageOf(error)}`)
+    }
+  }
+
+  /** What the processes were given of an endpoint, with the routing asked for since then where its variants are the same. */
+  #desired(endpoint: string): DesiredEndpoint | undefined {
+    const given = this.#documents.get(endpoint)
+    const latest = this.#latest.get(endpoint)
+    if (given === undefined || latest === undefined || !isDeepStrictEqual(latest.spec, given.spec)) return given
+    return { ...given, routing: latest.routing }
   }
 
   #serveCalls(member: Member): void {
@@ -205,13 +246,13 @@ class Primary implements AsyncDisposable {
 
   /** Puts the desired routing in force in every process, also during a change. */
   route(documents: readonly DesiredEndpoint[]): void {
-    this.#latest = documents
-    for (const member of this.#members) this.#route(member)
+    for (const document of documents) this.#latest.set(document.metadata.name, document)
+    for (const member of this.#members) this.#route(member, documents)
   }
 
-  #route({ channel }: Member): void {
+  #route({ channel }: Member, documents: readonly DesiredEndpoint[] = [...this.#latest.values()]): void {
     // A process that has ended gets the routing with its restart.
-    channel.call('route', { documents: this.#latest }).catch(() => {})
+    channel.call('route', { documents } satisfies RouteCall).catch(() => {})
   }
 
   /** State of the endpoints over all processes. */
@@ -228,40 +269,54 @@ class Primary implements AsyncDisposable {
   }
 
   /** Resolves when every process has the change; an endpoint that one can load and another cannot changes in none. */
-  apply(documents: readonly DesiredEndpoint[]): Promise<Applied> {
-    this.route(documents)
-    return this.#turns.take(async () => {
-      const prepared = await this.#prepare(documents)
-      // A process that is started from here on serves them.
-      this.#documents = documents
-      return this.#commit(prepared)
+  change(endpoint: string, desired: DesiredEndpoint | undefined): Promise<Applied> {
+    if (desired !== undefined) this.route([desired])
+    return this.#changes.take(endpoint, async () => {
+      const prepared = await this.#prepare({ endpoint, desired })
+      const present = [...prepared.keys()].filter((member) => this.#members.has(member))
+      const failures = [...prepared.values()].flat()
+      if (failures.length > 0 && present.some((member) => prepared.get(member)!.length === 0)) {
+        await this.#abort(endpoint, present)
+        return { failures: distinct(failures), switches: Promise.resolve([]) }
+      }
+      // A process that is started from here on serves it.
+      if (desired === undefined) this.#forget(endpoint)
+      else this.#documents.set(endpoint, desired)
+      const committed = await this.#ask((member) => member.work<AppliedWire>('commit', { endpoint } satisfies PreparedCall), present)
+      // A process that came up meanwhile has not prepared it.
+      for (const member of this.#up()) if (!prepared.has(member)) await this.#bring(member, endpoint)
+      const switches = this.#replacedEnded(committed)
+      switches.catch((error: unknown) => this.#log.error({}, `what was replaced did not end as it should: ${messageOf(error)}`))
+      const all = [...committed.values()]
+      return { failures: distinct([...failures, ...all.flatMap((applied) => applied.failures)]), switches }
     })
   }
 
+  #forget(endpoint: string): void {
+    this.#documents.delete(endpoint)
+    this.#latest.delete(endpoint)
+  }
+
+  /** Processes that have started. */
+  #up(): Member[] {
+    return [...this.#members].filter(({ upMs }) => upMs !== undefined)
+  }
+
   /** @throws the error of a process that could not even try; then all processes are as before */
-  async #prepare(documents: readonly DesiredEndpoint[]): Promise<Map<Member, readonly FailedLoadWire[]>> {
+  async #prepare(call: PrepareCall): Promise<Map<Member, readonly FailedLoadWire[]>> {
+    const members = this.#up()
     try {
-      return await this.#ask((member) => member.work<readonly FailedLoadWire[]>('prepare', { documents }))
+      return await this.#ask((member) => member.work<readonly FailedLoadWire[]>('prepare', call), members)
     } catch (error) {
-      await this.#ask((member) => member.channel.call('abort', undefined, ANSWER_TIMEOUT_MS)).catch((late: unknown) =>
-        this.#log.error({}, `a change that has failed could not be taken back everywhere: ${messageOf(late)}`),
-      )
+      await this.#abort(call.endpoint, members)
       throw error
     }
   }
 
-  async #commit(prepared: ReadonlyMap<Member, readonly FailedLoadWire[]>): Promise<Applied> {
-    const present = [...prepared.keys()].filter((member) => this.#members.has(member))
-    const failures = [...prepared.values()].flat()
-    const names = new Set(failures.map((failure) => failure.endpoint))
-    const everywhere = (name: string): boolean =>
-      present.every((member) => prepared.get(member)?.some((failure) => failure.endpoint === name))
-    const except = [...names].filter((name) => !everywhere(name))
-    const committed = await this.#ask((member) => member.work<AppliedWire>('commit', { except }), present)
-    const switches = this.#replacedEnded(committed)
-    switches.catch((error: unknown) => this.#log.error({}, `what was replaced did not end as it should: ${messageOf(error)}`))
-    const all = [...committed.values()]
-    return { failures: distinct([...failures, ...all.flatMap((applied) => applied.failures)]), switches }
+  async #abort(endpoint: string, members: readonly Member[]): Promise<void> {
+    await this.#ask((member) => member.channel.call('abort', { endpoint } satisfies PreparedCall, ANSWER_TIMEOUT_MS), members).catch(
+      (late: unknown) => this.#log.error({}, `a change that has failed could not be taken back everywhere: ${messageOf(late)}`),
+    )
   }
 
   /** Waits until what a change has replaced has ended in every process. */
@@ -297,10 +352,10 @@ class Primary implements AsyncDisposable {
 
   async #restart(planned: NodeJS.Timeout): Promise<void> {
     try {
-      await this.#turns.take(async () => {
+      await this.#starts.take(async () => {
         // Until here it counts as planned, so that no other is planned for it.
         this.#planned.delete(planned)
-        if (!this.#closing) await this.#startMember(routedAs(this.#documents, this.#latest))
+        if (!this.#closing) await this.#startMember([...this.#documents.keys()].map((name) => this.#desired(name)!))
       })
     } catch (error) {
       this.#log.error({}, `a serving process could not be started: ${messageOf(error)}`)
@@ -348,7 +403,7 @@ class Primary implements AsyncDisposable {
 
   /** Reloads keys, tokens, certificates and log of every process, also of one that is just being started. */
   reload(): Promise<void> {
-    return this.#turns.take(async () => {
+    return this.#starts.take(async () => {
       await this.#askNow('reload').catch((error: unknown) => this.#log.error({}, `reload: ${messageOf(error)}`))
     })
   }
@@ -383,15 +438,6 @@ class Primary implements AsyncDisposable {
     await Promise.all(gone)
     clearTimeout(timer)
   }
-}
-
-/** The state that processes were given, with the routing asked for since then where its variants are the same. */
-function routedAs(documents: readonly DesiredEndpoint[], latest: readonly DesiredEndpoint[]): DesiredEndpoint[] {
-  const newer = new Map(latest.map((document) => [document.metadata.name, document]))
-  return documents.map((document) => {
-    const { routing, spec } = newer.get(document.metadata.name) ?? document
-    return isDeepStrictEqual(spec, document.spec) ? { ...document, routing } : document
-  })
 }
 
 /** Takes equal failures of several processes as one. */

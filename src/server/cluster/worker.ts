@@ -16,7 +16,18 @@ import type { MetricsOptions } from '../../serving/observe/metrics.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
 import type { Change, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServingProcess } from '../serving-process.ts'
-import type { AppliedWire, EndedAnswer, EndedCall, LiveCall, PrepareCall, SocketMessage, StartCall, StartedAnswer } from './messages.ts'
+import type {
+  AppliedWire,
+  EndedAnswer,
+  EndedCall,
+  LiveCall,
+  PrepareCall,
+  PreparedCall,
+  RouteCall,
+  SocketMessage,
+  StartCall,
+  StartedAnswer,
+} from './messages.ts'
 
 /** Time limit for the state of the source: health is answered soon, also where the primary does not answer. */
 const SOURCE_LIMIT_MS = 300
@@ -33,8 +44,8 @@ let serving: ServingProcess | undefined
 /** Whether callers need an API key. */
 let keyed = false
 let metrics: MetricsOptions = { guideNames: false }
-/** The change that is being prepared or is prepared; `commit` or `abort` ends it, also before it is prepared. */
-let change: Promise<Change> | undefined
+/** Changes that are being prepared or are prepared, by endpoint; `commit` or `abort` ends one, also before it is prepared. */
+const prepared = new Map<string, Promise<Change>>()
 /** Sockets of the primary, by address; they come before the start. */
 const held = new Map<string, unknown>()
 process.on('message', (message: SocketMessage, socket: unknown) => {
@@ -117,30 +128,32 @@ function tellLive(dataPlane: DataPlane): void {
 }
 
 // A process that is still starting gets the routing once it has started.
-channel.handle('route', ({ documents }: PrepareCall) => serving?.dataPlane.route(documents))
-channel.handle('prepare', async ({ documents }: PrepareCall) => {
-  change = running().dataPlane.prepare(documents)
+channel.handle('route', ({ documents }: RouteCall) => serving?.dataPlane.route(documents))
+channel.handle('prepare', async ({ endpoint, desired }: PrepareCall) => {
+  const change = running().dataPlane.prepare(endpoint, desired)
+  prepared.set(endpoint, change)
   const { failures } = await change
   return failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) }))
 })
-channel.handle('commit', async ({ except }: { except: readonly string[] }): Promise<AppliedWire> => {
-  const ready = change
-  change = undefined
-  const applied = await (await ready)?.commit(new Set(except))
+channel.handle('commit', async ({ endpoint }: PreparedCall): Promise<AppliedWire> => {
+  const applied = await (await taken(endpoint))?.commit()
   const number = ++changes
   if (applied !== undefined) ending.set(number, applied.switches)
   const failures = applied?.failures ?? []
   return { change: number, failures: failures.map(({ error, ...failure }) => ({ ...failure, error: toWire(error) })) }
 })
+channel.handle('abort', async ({ endpoint }: PreparedCall) => {
+  await (await taken(endpoint)?.catch(() => undefined))?.abort()
+})
+function taken(endpoint: string): Promise<Change> | undefined {
+  const change = prepared.get(endpoint)
+  prepared.delete(endpoint)
+  return change
+}
 channel.handle('ended', async ({ change: number }: EndedCall): Promise<EndedAnswer> => {
   const switches = ending.get(number)
   ending.delete(number)
   return (await switches) ?? []
-})
-channel.handle('abort', async () => {
-  const given = change
-  change = undefined
-  await (await given?.catch(() => undefined))?.abort()
 })
 channel.handle('alive', () => true)
 channel.handle('counts', () => serving?.counts() ?? NOTHING_COUNTED)

@@ -1,43 +1,29 @@
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, relative, resolve } from 'node:path'
-import { everythingTo, weightOf } from '../../contract/routing.ts'
-import { API_VERSION, closest } from '../../contract/schema.ts'
+import { closest } from '../../contract/schema.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { Turns } from '../../core/turns.ts'
 import { fingerprintOf } from '../../model/fingerprint.ts'
 import { chooseVersions, findPackages } from '../../model/layout.ts'
-import { Attempts } from './attempts.ts'
+import { together } from '../reconciler.ts'
+import { RepositoryModel, specOf } from './repository-model.ts'
 import { scan } from './scan.ts'
 import type { DesiredEndpoint, VariantSpec } from '../../contract/desired-endpoint.ts'
-import type { Clock } from '../../core/clock.ts'
-import type { Logger } from '../../core/log.ts'
-import type { LayoutKind, SkippedEntry, VersionPolicy } from '../../model/layout.ts'
-import type { Applied, FailedLoad, SwitchReport } from '../reconciler.ts'
+import type { LayoutKind, SkippedEntry } from '../../model/layout.ts'
+import type { Applied, FailedLoad } from '../reconciler.ts'
+import type { RepositoryModelOptions, Switched } from './repository-model.ts'
 import type { FoundVersion, ModelSource } from './scan.ts'
 
-export interface RepositoryOptions {
+export interface RepositoryOptions extends RepositoryModelOptions {
   readonly sources: readonly ModelSource[]
-  readonly versions: VersionPolicy
   /** Further folders that a switch may take models from. */
   readonly modelRoots: readonly string[]
   /** Whether the version loaded from a path still answers. Default: it does. */
   readonly serves?: (endpoint: string, path: string) => boolean
-  /** Applies a desired state. */
-  readonly apply: (desired: readonly DesiredEndpoint[]) => Promise<Applied>
-  readonly clock: Clock
-  readonly log: Logger
 }
 
 /** Target of a switch: a path, a version of the model's own folder, or `policy`. */
 export type SwitchTo = { readonly path: string } | { readonly version: string }
-
-export interface Switched {
-  readonly model: string
-  readonly old: readonly VariantSpec[]
-  readonly new: readonly VariantSpec[]
-  readonly pinned: boolean
-  readonly times: Pick<SwitchReport, 'loadMs' | 'warmUpMs' | 'switchMs' | 'drainMs'>
-}
 
 /** A model that the repository knows, whether it is served or not. */
 export interface KnownModel {
@@ -49,42 +35,35 @@ export interface KnownModel {
   readonly unloaded: boolean
 }
 
-const SERVED_NOTHING: Switched['times'] = { loadMs: 0, warmUpMs: 0, switchMs: 0, drainMs: 0 }
-
 /**
  * Makes the desired state from files and requests: the versions that were found, those that the policy chooses, the one
- * pinned by a switch, the models that were unloaded. Keeps all of it in memory: after a restart the policy decides.
+ * pinned by a switch, the models that were unloaded. Keeps all of it in memory: after a restart the policy decides. Scans come one after
+ * the other; models do not wait for one another.
  */
 export class Repository {
   readonly #options: RepositoryOptions
-  /** Versions that are known to be complete, by model name. */
-  #settled = new Map<string, readonly FoundVersion[]>()
+  readonly #models = new Map<string, RepositoryModel>()
   /** Fingerprints of the previous scan, by path: a version that is the same in two scans counts as complete. */
   #previous = new Map<string, string>()
   /** Paths of versions that the last scan did not find although their source could be read. */
   #missing = new Set<string>()
-  readonly #pins = new Map<string, VariantSpec>()
-  readonly #unloaded = new Set<string>()
-  readonly #attempts: Attempts
-  /** The desired state that was last applied. */
-  #applied: readonly DesiredEndpoint[] = []
   readonly #warned = new Set<string>()
   /** What each source was found to be at the start, which no later entry changes. */
   readonly #kinds = new Map<ModelSource, LayoutKind>()
   /** Entries that the last scan of each source passed over. */
   readonly #skipped = new Map<ModelSource, readonly SkippedEntry[]>()
-  readonly #turns = new Turns()
+  readonly #scans = new Turns()
   #cancelPoll: (() => void) | undefined
   #closed = false
 
   constructor(options: RepositoryOptions) {
     this.#options = options
-    this.#attempts = new Attempts(options.clock)
   }
 
   /** Serves the versions that were read, as the policy chooses; where one cannot be loaded, the next older one. */
-  start(): Promise<readonly FailedLoad[]> {
-    return this.#exclusive(async () => (await this.#reconcile()).failures)
+  async start(): Promise<readonly FailedLoad[]> {
+    const models = this.#known()
+    return together(await Promise.all(models.map((model) => model.exclusive(() => model.reconcile())))).failures
   }
 
   /** Reads the sources, and changes nothing yet. @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_CONFIG_INVALID */
@@ -102,7 +81,7 @@ export class Repository {
           )
         owner.set(name, source.path)
         chooseVersions(all, versions, name)
-        this.#settled.set(name, all)
+        this.#model(name).settled = all
       }
       for (const version of found) this.#previous.set(version.path, version.fingerprint)
     }
@@ -111,51 +90,27 @@ export class Repository {
 
   /** The present desired state. */
   documents(): DesiredEndpoint[] {
-    const documents: DesiredEndpoint[] = []
-    for (const name of this.#names()) {
-      const variants = this.#unloaded.has(name) ? [] : this.#variants(name)
-      // The version that requests go to comes last.
-      const newest = variants.at(-1)
-      if (newest === undefined) continue
-      const routing = everythingTo(newest.name, name)
-      const wanted = this.#wanted(name)
-      documents.push({ apiVersion: API_VERSION, kind: 'Endpoint', metadata: { name, generation: 1 }, spec: { variants }, routing, wanted })
-    }
-    return documents
+    return this.#known()
+      .map((model) => model.document())
+      .filter((document) => document !== undefined)
   }
 
-  /** Variants of a model in the order of versions; a pinned one comes last. */
-  #variants(name: string): VariantSpec[] {
-    const all = this.#settled.get(name) ?? []
-    const usable = all.map((version) => this.#attempts.usable(version)).filter((version) => version !== undefined)
-    // When none is usable, the first choice stays desired, so that requests get its error.
-    const rest = usable.length > 0 ? [] : all.map((version) => this.#attempts.lastGood(version) ?? version)
-    const chosen = chooseVersions([...usable, ...rest], this.#options.versions, name, true)
-    const specs = chosen.map(specOf)
-    const pin = this.#pins.get(name)
-    if (pin === undefined) return specs
-    if (this.#options.versions === 'latest') return [pin]
-    return [...specs.filter((spec) => spec.version !== pin.version), pin]
+  #model(name: string): RepositoryModel {
+    const model = this.#models.get(name) ?? new RepositoryModel(name, this.#options)
+    this.#models.set(name, model)
+    return model
   }
 
-  /** Versions of a model that would be served if all could be loaded. */
-  #wanted(name: string): string[] {
-    const chosen = chooseVersions(this.#settled.get(name) ?? [], this.#options.versions, name, true).map(({ version }) => version)
-    const pin = this.#pins.get(name)
-    if (pin === undefined) return chosen
-    return this.#options.versions === 'latest' ? [pin.version] : [...chosen, pin.version]
-  }
-
-  #names(): Set<string> {
-    return new Set([...this.#settled.keys(), ...this.#pins.keys()])
+  #known(): RepositoryModel[] {
+    return [...this.#models.values()].filter(({ known }) => known)
   }
 
   models(): KnownModel[] {
-    return [...this.#names()].map((name) => ({
+    return this.#known().map(({ name, settled, pin, unloaded }) => ({
       name,
-      versions: (this.#settled.get(name) ?? []).map((version) => version.version),
-      pinned: this.#pins.get(name)?.path,
-      unloaded: this.#unloaded.has(name),
+      versions: settled.map(({ version }) => version),
+      pinned: pin?.path,
+      unloaded,
     }))
   }
 
@@ -165,17 +120,20 @@ export class Repository {
    * @throws SLW_MODEL_NOT_FOUND, SLW_PATH_REFUSED, SLW_PATH_NOT_FOUND, and errors of the new version
    */
   async switchTo(name: string, target: SwitchTo): Promise<Switched> {
-    const ended = await this.#exclusive(async () => {
-      if ('version' in target && target.version === 'policy') {
-        // The folder counts as it is now, and not as it was at the last scan.
-        await this.#rescan(true)
-        return this.#change(name, () => this.#toPolicy(name))
-      }
-      const pin = 'path' in target ? await this.#pinPath(name, target.path) : this.#pinVersion(name, target.version)
-      return this.#change(name, () => {
-        this.#pins.set(name, pin)
-        this.#unloaded.delete(name)
-        this.#attempts.forgive(pin.path)
+    // The folder counts as it is now, and not as it was at the last scan.
+    if ('version' in target && target.version === 'policy') await this.#scanNow(name)
+    const model = this.#requireKnown(name)
+    const ended = await model.exclusive(async () => {
+      if ('version' in target && target.version === 'policy')
+        return await model.change(() => {
+          model.pin = undefined
+          model.revive()
+        })
+      const pin = 'path' in target ? await this.#pinPath(model, target.path) : this.#pinVersion(model, target.version)
+      return await model.change(() => {
+        model.pin = pin
+        model.unloaded = false
+        model.attempts.forgive(pin.path)
       })
     })
     return await ended()
@@ -183,10 +141,8 @@ export class Repository {
 
   /** Takes a model out of service. */
   async unload(name: string): Promise<void> {
-    const ended = await this.#exclusive(async () => {
-      this.#requireKnown(name)
-      return await this.#change(name, () => this.#unloaded.add(name))
-    })
+    const model = this.#requireKnown(name)
+    const ended = await model.exclusive(() => model.change(() => (model.unloaded = true)))
     await ended()
   }
 
@@ -195,30 +151,16 @@ export class Repository {
    * the newest one that can be loaded is enough.
    */
   async load(name: string): Promise<Switched> {
-    const ended = await this.#exclusive(async () => {
-      await this.#rescan(true)
-      this.#requireKnown(name)
-      return this.#change(name, () => this.#revive(name))
-    })
+    await this.#scanNow(name)
+    const model = this.#requireKnown(name)
+    const ended = await model.exclusive(() => model.change(() => model.revive()))
     return await ended()
   }
 
-  #toPolicy(name: string): void {
-    this.#requireKnown(name)
-    this.#pins.delete(name)
-    this.#revive(name)
-  }
-
-  /** Puts a model into service again, and lets its failed versions be tried again. */
-  #revive(name: string): void {
-    this.#unloaded.delete(name)
-    const pin = this.#pins.get(name)
-    for (const { path } of [...(this.#settled.get(name) ?? []), ...(pin === undefined ? [] : [pin])]) this.#attempts.forgive(path)
-  }
-
-  #requireKnown(name: string): void {
-    if (this.#settled.has(name) || this.#pins.has(name)) return
-    const names = [...this.#settled.keys()]
+  #requireKnown(name: string): RepositoryModel {
+    const model = this.#models.get(name)
+    if (model?.known === true) return model
+    const names = this.#known().map((known) => known.name)
     const near = closest(name, names)
     throw new SlipwayError(
       'SLW_MODEL_NOT_FOUND',
@@ -226,17 +168,16 @@ export class Repository {
     )
   }
 
-  async #pinPath(name: string, given: string): Promise<VariantSpec> {
-    this.#requireKnown(name)
+  async #pinPath({ name, settled }: RepositoryModel, given: string): Promise<VariantSpec> {
     const path = await this.#insideRoots(given)
     const found = await findPackages({ path, name, versions: 'latest' })
     const [location] = found
     if (location === undefined || found.length > 1)
       throw new SlipwayError('SLW_MODEL_INVALID', `${given} holds ${found.length} models; name the folder or file of one`)
-    const own = this.#settled.get(name)?.find((version) => version.path === location.path)
+    const own = settled.find((version) => version.path === location.path)
     // A version of the model's own folder keeps its number; a bare file or another folder takes its own name as version.
     const version = own?.version ?? basename(location.path, '.onnx')
-    const serving = this.#settled.get(name)?.[0]?.source.serving
+    const serving = settled[0]?.source.serving
     return {
       name: `v${version}`,
       model: name,
@@ -247,14 +188,12 @@ export class Repository {
     }
   }
 
-  #pinVersion(name: string, version: string): VariantSpec {
-    this.#requireKnown(name)
-    const all = this.#settled.get(name) ?? []
-    const found = all.find((candidate) => candidate.version === version)
+  #pinVersion({ name, settled }: RepositoryModel, version: string): VariantSpec {
+    const found = settled.find((candidate) => candidate.version === version)
     if (found !== undefined) return specOf(found)
     throw new SlipwayError(
       'SLW_MODEL_NOT_FOUND',
-      `model "${name}" has no version "${version}"; found: ${all.map((candidate) => candidate.version).join(', ')}, or "policy"`,
+      `model "${name}" has no version "${version}"; found: ${settled.map((candidate) => candidate.version).join(', ')}, or "policy"`,
     )
   }
 
@@ -278,97 +217,50 @@ export class Repository {
     )
   }
 
-  /**
-   * Makes one requested change part of the desired state; it is taken back when its model cannot be served.
-   * @returns a function that waits until the replaced version has ended, which holds up no other change
-   */
-  async #change(name: string, wish: () => void): Promise<() => Promise<Switched>> {
-    const pin = this.#pins.get(name)
-    const unloaded = this.#unloaded.has(name)
-    const before = this.#appliedTo(name)
-    const wasServed = this.#servesAny(before)
-    const takeBack = (): void => {
-      if (pin === undefined) this.#pins.delete(name)
-      else this.#pins.set(name, pin)
-      if (unloaded) this.#unloaded.add(name)
-      else this.#unloaded.delete(name)
-    }
-    wish()
-    const applied: Applied[] = []
-    try {
-      const first = await this.#apply()
-      applied.push(first)
-      const failure = first.failures.find((failed) => failed.endpoint === name && failed.weighted)
-      if (failure !== undefined && wasServed) throw failure.error
-      if (this.#isChanged()) applied.push(await this.#reconcile())
-      if (failure !== undefined && !this.#servesAny(this.#appliedTo(name))) throw failure.error
-    } catch (error) {
-      takeBack()
-      if (this.#isChanged()) await this.#reconcile().catch((second: unknown) => this.#options.log.error({}, messageOf(second)))
-      throw error
-    }
-    const now = this.documents().find((document) => document.metadata.name === name)
-    const switched = { model: name, old: weighted(before), new: weighted(now), pinned: this.#pins.has(name) }
-    return async () => {
-      const switches = (await Promise.all(applied.map((one) => one.switches))).flat()
-      const report = switches.findLast((candidate) => candidate.endpoint === name) ?? SERVED_NOTHING
-      const { loadMs, warmUpMs, switchMs, drainMs } = report
-      return { ...switched, times: { loadMs, warmUpMs, switchMs, drainMs } }
-    }
-  }
-
-  /** Applies the desired state; a version that cannot be loaded gives way to the next older one. */
-  async #reconcile(): Promise<Applied> {
-    const all: Applied[] = []
-    do all.push(await this.#apply())
-    while (this.#isChanged())
-    const switches = Promise.all(all.map((applied) => applied.switches)).then((reports) => reports.flat())
-    // Errors need no handling where nobody waits for the switches: the reconciler logs them.
-    switches.catch(() => {})
-    return { failures: all.flatMap((applied) => applied.failures), switches }
-  }
-
-  async #apply(): Promise<Applied> {
-    const documents = this.documents()
-    const applied = await this.#options.apply(documents)
-    this.#applied = documents
-    this.#attempts.note(documents, applied.failures)
-    return applied
-  }
-
-  /** Whether the desired state differs from the one that was last applied. */
-  #isChanged(): boolean {
-    return JSON.stringify(this.documents()) !== JSON.stringify(this.#applied)
-  }
-
-  #appliedTo(name: string): DesiredEndpoint | undefined {
-    return this.#applied.find((document) => document.metadata.name === name)
-  }
-
-  #servesAny(document: DesiredEndpoint | undefined): boolean {
-    return document?.spec.variants.some((spec) => this.#attempts.isGood(spec)) ?? false
-  }
-
   /** Scans the folders every `intervalMs` and serves the versions that the policy then chooses. */
   poll(intervalMs: number): void {
     const { clock, log } = this.#options
     if (this.#closed) return
     this.#cancelPoll = clock.after(intervalMs, () => {
-      this.rescan()
+      this.#scans
+        .take(() => this.#rescan(false))
+        .then(() => this.#follow())
         .catch((error: unknown) => log.error({}, `the folders of models could not be read: ${messageOf(error)}`))
         .finally(() => this.poll(intervalMs))
         .catch(() => {})
     })
   }
 
-  /** Scans the folders once. `trustNow`: versions count as complete at once, also if they were not there before. */
-  async rescan(trustNow = false): Promise<void> {
-    const applied = await this.#exclusive(async () => ((await this.#rescan(trustNow)) ? await this.#reconcile() : undefined))
-    await applied?.switches
+  /** Applies what has changed, without a wait. Models that are being changed already take over what has changed at the end of that. */
+  #follow(but?: string): void {
+    const { log } = this.#options
+    for (const model of this.#models.values())
+      if (model.name !== but && !model.busy && model.isDue())
+        model
+          .exclusive(() => model.reconcile())
+          .catch((error: unknown) => log.error({ model: model.name }, `its versions could not be changed: ${messageOf(error)}`))
   }
 
-  /** @returns whether there is something to apply */
-  async #rescan(trustNow: boolean): Promise<boolean> {
+  /** Takes the folders as they are now; what that changes of one model is left to the caller. */
+  async #scanNow(but: string): Promise<void> {
+    await this.#scans.take(() => this.#rescan(true))
+    this.#follow(but)
+  }
+
+  /**
+   * Scans the folders once, and resolves when what has changed is in use and what it replaced has ended.
+   * @param trustNow versions count as complete at once, also if they were not there before
+   */
+  async rescan(trustNow = false): Promise<void> {
+    await this.#scans.take(() => this.#rescan(trustNow))
+    const models = [...this.#models.values()]
+    const applied = await Promise.all(
+      models.map((model) => model.exclusive(() => (model.isDue() ? model.reconcile() : Promise.resolve(undefined)))),
+    )
+    await together(applied.filter((one) => one !== undefined)).switches
+  }
+
+  async #rescan(trustNow: boolean): Promise<void> {
     const seen = new Map<string, string>()
     const missing = new Set<string>()
     for (const source of this.#options.sources) {
@@ -382,27 +274,31 @@ export class Repository {
         continue
       }
       for (const version of found) seen.set(version.path, version.fingerprint)
-      for (const known of this.#settled.values())
-        for (const version of known) if (version.source === source && !seen.has(version.path)) missing.add(version.path)
+      for (const { settled } of this.#models.values())
+        for (const version of settled) if (version.source === source && !seen.has(version.path)) missing.add(version.path)
       // A new version must be seen twice; likewise a removed one must be missing twice.
       const gone = trustNow ? missing : missing.intersection(this.#missing)
       const byName = Map.groupBy(found, (version) => version.name)
-      for (const name of new Set([...this.#settled.keys(), ...byName.keys()])) {
-        const owner = this.#settled.get(name)?.[0]?.source ?? source
+      for (const name of new Set([...this.#models.keys(), ...byName.keys()])) {
+        const owner = this.#models.get(name)?.settled[0]?.source ?? source
         if (owner === source) this.#settle(name, byName.get(name) ?? [], { trustNow, gone })
         else if (byName.has(name)) this.#warn(name, `two models are named "${name}"; the one of ${source.path} is not served`)
       }
     }
     this.#missing = missing
     this.#previous = seen
-    this.#attempts.keepOnly([...[...this.#settled.values()].flat(), ...this.#pins.values()])
-    if (this.#options.serves !== undefined) this.#attempts.review(this.#options.serves)
-    return this.#isChanged() || this.#attempts.isDue(this.#applied)
+    for (const [name, model] of this.#models) {
+      if (model.over) this.#models.delete(name)
+      if (model.busy) continue
+      model.attempts.keepOnly([...model.settled, ...(model.pin === undefined ? [] : [model.pin])])
+      if (this.#options.serves !== undefined) model.attempts.review(this.#options.serves)
+    }
   }
 
   /** Takes over versions that have not changed since the previous scan; those that still change stay as they were known. */
   #settle(name: string, found: readonly FoundVersion[], how: { readonly trustNow: boolean; readonly gone: ReadonlySet<string> }): void {
-    const known = new Map(this.#settled.get(name)?.map((version) => [version.path, version]))
+    const model = this.#model(name)
+    const known = new Map(model.settled.map((version) => [version.path, version]))
     const there = new Set(found.map((version) => version.path))
     const next = [...known.values()].filter((version) => !there.has(version.path) && !how.gone.has(version.path))
     for (const version of found) {
@@ -411,8 +307,7 @@ export class Repository {
       if (still) next.push(version)
       else if (before !== undefined) next.push(before)
     }
-    if (next.length > 0) this.#settled.set(name, next)
-    else this.#settled.delete(name)
+    model.settled = next
   }
 
   /** Entries of the folders that are not served, and why. */
@@ -436,35 +331,12 @@ export class Repository {
     this.#options.log.warn({ path: key }, message)
   }
 
-  /** One change at a time: each sees the state that the one before it left. */
-  #exclusive<T>(act: () => Promise<T>): Promise<T> {
-    return this.#turns.take(() => {
-      this.#attempts.begin()
-      return act()
-    })
-  }
-
-  /** Stops the polling, and resolves when the change in progress has ended. */
+  /** Stops the polling, and resolves when the changes in progress have ended. */
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelPoll?.()
-    await this.#turns.idle()
-  }
-}
-
-function weighted(document: DesiredEndpoint | undefined): VariantSpec[] {
-  return document?.spec.variants.filter(({ name }) => weightOf(document.routing, name) > 0) ?? []
-}
-
-function specOf(version: FoundVersion): VariantSpec {
-  const { serving } = version.source
-  return {
-    name: `v${version.version}`,
-    model: version.name,
-    version: version.version,
-    path: version.path,
-    fingerprint: version.fingerprint,
-    ...(serving !== undefined && { serving }),
+    await this.#scans.idle()
+    await Promise.all([...this.#models.values()].map((model) => model.idle()))
   }
 }
 
