@@ -7,6 +7,7 @@ import { fromFastify } from './framework-errors.ts'
 import { limitRates } from './rate-limits.ts'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { Refusals } from '../access/refusals.ts'
+import type { Connections } from './connections.ts'
 import type { Certificates } from '../security/certificates.ts'
 
 export interface ApiServerOptions {
@@ -19,6 +20,7 @@ export interface ApiServerOptions {
   /** Upper limit of the requests of one caller in a minute. */
   readonly requestsPerMinute: number
   readonly refusals: Refusals
+  readonly connections: Connections
   /** Aborted when the server closes, so that streams end; otherwise closing would wait for them. */
   readonly ending: AbortController
 }
@@ -30,7 +32,6 @@ export interface Door {
   readonly plugin: FastifyPluginAsync
 }
 
-const HEADERS_TIMEOUT_MS = 60_000
 /** A connection that is silent for this long is closed. */
 const IDLE_TIMEOUT_MS = 120_000
 
@@ -47,7 +48,6 @@ export async function createApiServer(options: ApiServerOptions, doors: readonly
     // An upload may take any time as long as bytes arrive.
     requestTimeout: 0,
     connectionTimeout: IDLE_TIMEOUT_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
     // `/env/staging/api/...` is `/api/...` of staging, so that a client needs only another address.
     rewriteUrl: takeEnvironment,
@@ -64,7 +64,11 @@ export async function createApiServer(options: ApiServerOptions, doors: readonly
       code: 'SLW_ROUTE_NOT_FOUND',
     }),
   )
-  app.addHook('preClose', async () => options.ending.abort())
+  options.connections.guard(app.server, certificates !== undefined)
+  app.addHook('preClose', async () => {
+    options.ending.abort(new Error('the server ends'))
+    options.connections.close()
+  })
   if (certificates !== undefined)
     certificates.onChange((context) => (app.server as unknown as { setSecureContext(context: object): void }).setSecureContext(context))
   noteRefusals(app, options)

@@ -1,6 +1,7 @@
 import { isSlipwayError } from '../core/errors.ts'
 import { callerOn, credentialOf, requirePermission } from './access.ts'
 import { environmentOf } from './environment-prefix.ts'
+import { goneSignal } from './gone.ts'
 import { countWrongKey } from './rate-limits.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Action, Resource } from '../contract/roles.ts'
@@ -44,7 +45,7 @@ export async function enter(
   const target = { environment, models }
   const caller = callerOn(identity, target)
   requirePermission(caller, action, target)
-  return { caller, scope: { environment, actor: caller.name } }
+  return { caller, scope: { environment, actor: caller.name, signal: goneSignal(request) } }
 }
 
 /** Whether the caller of a long-lasting answer still has the permission. */

@@ -3,7 +3,9 @@ import { silentLogger } from '../core/log.ts'
 import { originOf } from '../core/origin.ts'
 import { isLoopback } from '../security/host-check.ts'
 import { Secrets } from '../security/secrets/secrets.ts'
+import { CONNECTION_LIMITS } from '../api/connections.ts'
 import { databaseUrl, objectsUrl } from './databases.ts'
+import type { ConnectionLimits } from '../api/connections.ts'
 import type { SignInOptions } from '../access/sign-in.ts'
 import type { Role } from '../contract/roles.ts'
 import type { Logger } from '../core/log.ts'
@@ -37,6 +39,8 @@ export interface ControlPlaneOptions {
   readonly insecure?: boolean
   /** Limit of one caller. Default: 60000. */
   readonly requestsPerMinute?: number | undefined
+  /** Limits of its connections. Default: 1000 of one address, a kilobyte a second. Behind a proxy all have one address, and none is limited. */
+  readonly connections?: Partial<ConnectionLimits> | undefined
   /** Password of the PostgreSQL user; overrides the URL's. */
   readonly databasePassword?: Secret | undefined
   /** Resolver of references to secrets. Default: a new one. */
@@ -88,6 +92,7 @@ export interface Settings {
   readonly publicUrl: string | undefined
   /** Limit of one caller. */
   readonly requestsPerMinute: number
+  readonly connections: ConnectionLimits
   readonly secrets: Secrets
   /** Includes the address to which people are sent back after sign-in. */
   readonly signIn: (SignInConfig & Pick<SignInOptions, 'publicUrl'>) | undefined
@@ -120,6 +125,7 @@ export function resolveSettings(options: ControlPlaneOptions): Settings {
     directTransfers: options.directTransfers ?? false,
     publicUrl,
     requestsPerMinute: options.requestsPerMinute ?? REQUESTS_PER_MINUTE,
+    connections: { ...CONNECTION_LIMITS, ...(behindProxy && { perAddress: Number.POSITIVE_INFINITY }), ...options.connections },
     secrets: options.secrets ?? new Secrets({ log }),
     signIn: signInOf(options, host, publicUrl),
     serving: options.serving,

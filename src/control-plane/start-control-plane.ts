@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import { hostname } from 'node:os'
 import { createApiServer } from '../api/api-server.ts'
+import { Connections } from '../api/connections.ts'
 import { v1Door } from '../api/v1/v1-door.ts'
 import { systemClock } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
@@ -50,10 +51,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const certificates = tls && opened.use(await Certificates.open({ ...tls, clientCa: tls.clientCa }, log))
   const v1 = { prefix: '/api/v1', plugin: v1Door({ routes: ROOMS.routes, retold: ROOMS.retold }, services) }
   const { refusals } = services
-  const app = await createApiServer({ ...settings, certificates, refusals, ending }, [v1, ...ROOMS.doors(services)])
+  const connections = opened.use(new Connections(settings.connections))
+  const app = await createApiServer({ ...settings, certificates, refusals, ending, connections }, [v1, ...ROOMS.doors(services)])
   opened.defer(() => app.close())
   await listen(app, settings)
-  const localUrl = certificates === undefined || serving === undefined ? undefined : await openLoopback(app, opened)
+  const localUrl = certificates === undefined || serving === undefined ? undefined : await openLoopback(app, connections, opened)
   await beginWork(services)
   const { port } = app.server.address() as AddressInfo
   const held = opened.move()
@@ -113,8 +115,9 @@ function requireGuarded({ host, tls, behindProxy, insecure, signIn }: Settings, 
 }
 
 /** Opens a loopback port for the local server, which need not trust the certificate. Keys are required as everywhere. */
-async function openLoopback(app: FastifyInstance, opened: AsyncDisposableStack): Promise<string> {
+async function openLoopback(app: FastifyInstance, connections: Connections, opened: AsyncDisposableStack): Promise<string> {
   const server = createServer((request, response) => app.routing(request, response))
+  connections.guard(server, false)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(0, '127.0.0.1', resolve)

@@ -39,6 +39,15 @@ export function lowerThreadPriority(): void {
   setPriority(0, LOW_NICE)
 }
 
+/** Lowers the priority of a process that has just been started. One that has ended by now has none. */
+export function lowerPriorityOf(pid: number): void {
+  try {
+    setPriority(pid, LOW_NICE)
+  } catch {
+    // Its end is reported by itself.
+  }
+}
+
 /** Undoes {@link lowerThreadPriority}, also for threads that were started meanwhile and inherited the low priority. */
 export function restoreThreadPriority(nice: number): void {
   setPriority(0, nice)

@@ -4,6 +4,7 @@ import { entryUrl, workerEnvironment } from '../core/entry.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { openFrames } from './frames.ts'
 import { residentBytes, threadsOf } from './memory.ts'
+import { lowerPriorityOf } from './priority.ts'
 import { RemoteInstance } from './remote-instance.ts'
 import type { Duplex } from 'node:stream'
 import type { Instance, InstanceEnd, InstanceSpec } from './instance.ts'
@@ -15,6 +16,10 @@ export interface ProcessOptions {
   readonly runTimeoutMs: number
   /** Resident memory beyond which the process is killed. */
   readonly memoryLimitMb: number | undefined
+  /** Ends the process when it is aborted. */
+  readonly signal?: AbortSignal | undefined
+  /** Whether the process works at low priority. Default: false. */
+  readonly background?: boolean | undefined
   /** Number of threads beyond which the process is killed. Default: only the limit of the system. */
   readonly threadLimit?: number
   /** Variables of the process. Default: those of this one. */
@@ -44,9 +49,8 @@ export async function openProcess(spec: InstanceSpec, options: ProcessOptions): 
   return openProgram({ command: process.execPath, args, environment, frames: openFrames<FromInstance, ToInstance> }, spec, options)
 }
 
-/** As {@link openProcess}, with a program that the caller gives. */
-export async function openProgram(program: Program, spec: InstanceSpec, options: ProcessOptions): Promise<Instance> {
-  const { command, args, environment, folder, file, frames } = program
+/** @returns the process, whose events begin in the next turn, and what to wait for where it is not certain that there is one */
+function startProgram({ command, args, environment, folder, file }: Program, { name }: InstanceSpec) {
   const child = spawn(command, args, {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(file === undefined ? [] : [file])],
     env: environment,
@@ -54,14 +58,22 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
   })
   const spawned = Promise.withResolvers<void>()
   child.once('error', (error) => spawned.reject(error))
+  child.once('spawn', () => spawned.resolve())
+  const there = spawned.promise.catch((error: unknown) => {
+    throw new SlipwayError('SLW_LOAD_FAILED', `a process for ${name} cannot be started: ${messageOf(error)}`, { cause: error })
+  })
+  there.catch(() => {})
   // Without free descriptors, Node has opened no pipes and reports the error later.
-  if ((child.stdio as unknown) === undefined) {
-    child.once('spawn', () => spawned.resolve())
-    await spawned.promise.catch((error: unknown) => {
-      throw new SlipwayError('SLW_LOAD_FAILED', `a process for ${spec.name} cannot be started: ${messageOf(error)}`, { cause: error })
-    })
-  }
-  spawned.promise.catch(() => {})
+  return { child, there: (child.stdio as unknown) === undefined ? there : undefined }
+}
+
+/** As {@link openProcess}, with a program that the caller gives. */
+export async function openProgram(program: Program, spec: InstanceSpec, options: ProcessOptions): Promise<Instance> {
+  const { signal } = options
+  if (signal?.aborted === true) throw new SlipwayError('SLW_CLOSED', `${spec.name} was closed before it was loaded`)
+  const { child, there } = startProgram(program, spec)
+  if (there !== undefined) await there
+  if (options.background === true && child.pid !== undefined) lowerPriorityOf(child.pid)
   const pipe = child.stdio[3] as Duplex
   let lastWords = ''
   child.stderr?.on('data', (chunk: Buffer) => {
@@ -85,7 +97,7 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
     spec,
     options.runTimeoutMs,
   )
-  const send = frames(
+  const send = program.frames(
     pipe,
     (message) => instance.receive(message),
     (error) => {
@@ -94,6 +106,12 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
       child.kill('SIGKILL')
     },
   )
+  const stop = (): void => {
+    killedFor ??= { reason: 'killed', message: 'it was closed' }
+    instance.fail(killedFor)
+    child.kill('SIGKILL')
+  }
+  signal?.addEventListener('abort', stop, { once: true })
   // A failed write to a child that has just died is reported by its exit.
   pipe.on('error', () => {})
   const watch = options.memoryLimitMb === undefined ? undefined : setInterval(() => checkMemory(), MEMORY_CHECK_MS)
@@ -119,14 +137,15 @@ export async function openProgram(program: Program, spec: InstanceSpec, options:
     clearInterval(watch)
     instance.exited({ reason: 'error', message: error.message })
   })
-  child.on('exit', (code, signal) => {
+  child.on('exit', (code, by) => {
     clearInterval(watch)
+    signal?.removeEventListener('abort', stop)
     const said = lastWords.trim().split('\n').at(-1) ?? ''
     instance.exited(
       killedFor ?? {
-        reason: signal === null ? 'exited' : 'killed',
-        message: `${signal ?? `code ${code}`}${said === '' ? '' : `: ${said}`}`,
-        ...(signal !== null && { signal }),
+        reason: by === null ? 'exited' : 'killed',
+        message: `${by ?? `code ${code}`}${said === '' ? '' : `: ${said}`}`,
+        ...(by !== null && { signal: by }),
       },
     )
   })

@@ -386,7 +386,7 @@ export class Importer {
       const loggedModelId = theirs.model_id === undefined || theirs.model_id === '' ? undefined : theirs.model_id
       const files = await this.#treeOf(theirs)
       const location = files === undefined ? await server.placeOfVersion(theirs.name, String(number)) : undefined
-      const [inspection, origin] = await Promise.all([inspect(files), readOrigin(ground.database, scope, { runId, loggedModelId })])
+      const [inspection, origin] = await Promise.all([inspect(files, scope), readOrigin(ground.database, scope, { runId, loggedModelId })])
       const created = numberOf(theirs.creation_timestamp) ?? ground.clock.epochMs()
       const id = ground.newId()
       await ground.database.write(async (write) => {

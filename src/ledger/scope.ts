@@ -24,6 +24,8 @@ export interface Scope {
   readonly resourceVersion?: number | undefined
   /** The same of an object that has an ETag of its fields instead of a resource version. */
   readonly seen?: string | undefined
+  /** Aborted when nobody waits for the result any more: long work that changes nothing is then given up. */
+  readonly signal?: AbortSignal | undefined
   /** Idempotency key: a request that is sent twice is executed once. */
   readonly once?: Once | undefined
 }

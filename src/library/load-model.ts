@@ -31,6 +31,10 @@ export interface LoadModelOptions extends ServingOptions, Partial<FollowModelOpt
   readonly logger?: Logger
   /** Python interpreter with scikit-learn, in which a model that is a pickle runs, confined. Default: such a model is refused. */
   readonly sandboxPython?: string | undefined
+  /** Ends the load: it then throws the reason of the signal, and leaves no process behind. */
+  readonly signal?: AbortSignal | undefined
+  /** Whether the processes of the model (`isolation: 'process'`) work at low priority, so that others on the machine come first. Default: false. */
+  readonly background?: boolean
 }
 
 export interface CallOptions {
@@ -77,7 +81,20 @@ export interface Model extends AsyncDisposable {
  *   SLW_UNREACHABLE where a control plane does not answer and nothing was kept
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { name, version, logger = silentLogger, sandboxPython, controlPlane, follow, store, storeMb, ...serving } = options
+  const {
+    name,
+    version,
+    logger = silentLogger,
+    sandboxPython,
+    signal,
+    background,
+    controlPlane,
+    follow,
+    store,
+    storeMb,
+    ...serving
+  } = options
+  signal?.throwIfAborted()
   const dataPlane = new DataPlane({
     cores: usableCores().count,
     clock: systemClock,
@@ -85,7 +102,10 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     observers: [],
     servingFor: () => serving,
     sandboxPython,
+    background,
   })
+  const abort = (): void => void dataPlane.close()
+  signal?.addEventListener('abort', abort, { once: true })
   const reference = referenceOf(path)
   try {
     if (reference === undefined) {
@@ -112,7 +132,9 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   } catch (error) {
     // Idle threads would keep the process alive.
     await dataPlane.close()
-    throw error
+    throw signal?.aborted === true ? signal.reason : error
+  } finally {
+    signal?.removeEventListener('abort', abort)
   }
 }
 

@@ -1,7 +1,7 @@
 import { access, mkdtemp, open, rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
-import { Turns } from '../core/turns.ts'
+import { FairTurns } from '../core/fair-turns.ts'
 import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/formats/mlmodel.ts'
 import { PACKAGE_FILE } from '../model/package-file.ts'
 import { readPackage } from '../model/package.ts'
@@ -15,6 +15,7 @@ import type { Inspection, ScanCheck } from '../contract/inspection.ts'
 import type { SignatureDocument } from '../contract/signature-document.ts'
 import type { PythonModel } from '../model/formats/mlmodel.ts'
 import type { Contents } from '../files/contents.ts'
+import type { Clock } from '../core/clock.ts'
 import type { Inspect } from './servable.ts'
 import type { TreeFile } from '../files/file-trees.ts'
 
@@ -23,12 +24,20 @@ export interface InspectorOptions {
   /** Folder in which the files of a version are put together: it is there, and used by nothing else. */
   readonly folder: string
   /**
-   * Loads the model and runs it, in an isolated process.
+   * Loads the model and runs it, in an isolated process, until the signal ends that.
    * @returns the findings, in words, and the signature that its answers have shown to hold
    * @throws if the model cannot be loaded, or its answers differ from its golden examples
    */
-  readonly tryOut: (folder: string) => Promise<{ readonly detail: string; readonly signature: SignatureDocument }>
+  readonly tryOut: (folder: string, signal: AbortSignal) => Promise<{ readonly detail: string; readonly signature: SignatureDocument }>
+  readonly clock: Clock
+  /** Ends the inspections. */
+  readonly ending: AbortSignal
 }
+
+/** Inspections at a time, each of another actor: models take memory, and one that hangs is not to hold up everybody. */
+const AT_ONCE = 2
+/** Time that a model has to load, warm up and answer its golden examples. */
+const TRY_OUT_MS = 120_000
 
 /** Number of inspections that are kept: those of the trees that were registered last. */
 const KEPT = 500
@@ -38,32 +47,33 @@ const HEAD_BYTES = 16
 export class Inspector {
   readonly #options: InspectorOptions
   readonly #kept = new Map<string, Inspection>()
-  /** Inspects one model at a time, as models take memory. */
-  readonly #turns = new Turns()
+  readonly #turns: FairTurns
 
   constructor(options: InspectorOptions) {
     this.#options = options
+    this.#turns = new FairTurns(AT_ONCE, options.clock)
   }
 
-  /** Faults of the files are part of the result, and never thrown. @throws SLW_STORE_UNAVAILABLE, SLW_STORE_CORRUPT */
-  readonly inspect: Inspect = async (files, anew = false) => {
+  /** Faults of the files are part of the result, and never thrown. @throws SLW_STORE_UNAVAILABLE, SLW_STORE_CORRUPT, SLW_CANCELLED */
+  readonly inspect: Inspect = async (files, { actor, signal: gone }, anew = false) => {
+    const { ending } = this.#options
+    const signal = gone === undefined ? ending : AbortSignal.any([gone, ending])
     if (files === undefined || files.length === 0) return judgeByNames(files)
     const digest = treeDigest(files)
-    const known = anew ? undefined : this.#kept.get(digest)
-    if (known !== undefined) return known
-    const inspection = await this.#turns.take(() => this.#look(files))
+    const known = (): Inspection | undefined => (anew ? undefined : this.#kept.get(digest))
+    const inspection = known() ?? (await this.#turns.take(actor, async () => known() ?? (await this.#look(files, signal)), signal))
     if (this.#kept.size >= KEPT) this.#kept.delete(this.#kept.keys().next().value!)
     this.#kept.set(digest, inspection)
     return inspection
   }
 
-  async #look(files: readonly TreeFile[]): Promise<Inspection> {
+  async #look(files: readonly TreeFile[], signal: AbortSignal): Promise<Inspection> {
     const inRoot = files.filter(({ path }) => !path.includes('/'))
     if (!inRoot.some(({ path }) => path === PACKAGE_FILE || path.endsWith('.onnx'))) return await this.#lookWithoutModel(files)
     const folder = await mkdtemp(join(this.#options.folder, 'version-'))
     try {
       await writeTree(this.#options.contents, files, folder)
-      const found = await this.#lookInto(files, folder)
+      const found = await this.#lookInto(files, folder, signal)
       // Without its files a model cannot be judged.
       if (!found.servable) await requireThere(files, folder)
       return found
@@ -72,7 +82,7 @@ export class Inspector {
     }
   }
 
-  async #lookInto(files: readonly TreeFile[], folder: string): Promise<Inspection> {
+  async #lookInto(files: readonly TreeFile[], folder: string, signal: AbortSignal): Promise<Inspection> {
     const scan: ScanCheck[] = [await contentCheck(files, ({ path }) => headOfFile(join(folder, path)))]
     try {
       const found = await readPackage({ name: 'model', version: '1', path: folder })
@@ -81,8 +91,9 @@ export class Inspector {
       if (python !== undefined) return { ...forSandbox({ file: relative(folder, found.modelPath), ...python }, scan), signature }
       scan.push({ check: 'model', passed: true, detail: summary })
       const examples = { rows: found.document.examples ?? [], golden: found.document.golden ?? [] }
+      const late = AbortSignal.timeout(TRY_OUT_MS)
       try {
-        const tried = await this.#options.tryOut(folder)
+        const tried = await this.#options.tryOut(folder, AbortSignal.any([signal, late]))
         return {
           servable: true,
           signature: tried.signature,
@@ -90,11 +101,12 @@ export class Inspector {
           scan: [...scan, { check: 'run', passed: true, detail: tried.detail }],
         }
       } catch (error) {
-        const reason = inWords(error, folder)
+        if (signal.aborted) throw new SlipwayError('SLW_CANCELLED', `the model was not tried to the end: ${messageOf(signal.reason)}`)
+        const reason = late.aborted ? `it was not loaded and did not answer within ${TRY_OUT_MS / 1000} s` : inWords(error, folder)
         return { servable: false, reason, signature, examples, scan: [...scan, { check: 'run', passed: false, detail: reason }] }
       }
     } catch (error) {
-      if (!isSlipwayError(error)) throw error
+      if (!isSlipwayError(error) || error.code === 'SLW_CANCELLED') throw error
       const reason = inWords(error, folder)
       return { servable: false, reason, scan: [...scan, { check: 'model', passed: false, detail: reason }] }
     }

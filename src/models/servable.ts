@@ -1,12 +1,18 @@
 import type { Inspection } from '../contract/inspection.ts'
+import type { Scope } from '../ledger/scope.ts'
 import type { TreeFile } from '../files/file-trees.ts'
 
 /**
- * Inspects the files of a version.
+ * Inspects the files of a version on behalf of somebody; long inspections of different actors take turns.
  * @param files undefined if they are not in this registry
  * @param anew inspects files again whose inspection is known. Default: returns the known one
+ * @throws SLW_CANCELLED where nobody waits for it any more
  */
-export type Inspect = (files: readonly TreeFile[] | undefined, anew?: boolean) => Promise<Inspection>
+export type Inspect = (
+  files: readonly TreeFile[] | undefined,
+  scope: Pick<Scope, 'actor' | 'signal'>,
+  anew?: boolean,
+) => Promise<Inspection>
 
 /** Endings of files that run code when they are loaded, with the kinds of these files. */
 const CODE: readonly (readonly [ending: RegExp, what: string])[] = [

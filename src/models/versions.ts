@@ -152,7 +152,7 @@ export class Versions {
       requireTree((source.files ?? []).map(({ path }) => path))
       const known = sameAs === undefined ? undefined : await liveVersion(read, id, sameAs)
       if (known !== undefined) return { version: (await readVersions(read, [known]))[0]!, created: false }
-      const [inspection, origin] = await Promise.all([this.#inspect(source.files), readOrigin(this.#ground.database, scope, source)])
+      const [inspection, origin] = await Promise.all([this.#inspect(source.files, scope), readOrigin(this.#ground.database, scope, source)])
       try {
         const made = await this.#ground.database.write(async (write) => {
           const now = this.#ground.clock.epochMs()
@@ -225,7 +225,7 @@ export class Versions {
     const { read } = this.#ground.database
     const row = await requireVersion(read, await requireModel(read, scope, model), number)
     const files = row.digest === null ? undefined : await filesBelow(read, `version:${row.id}`)
-    const inspection = await this.#inspect(files, true)
+    const inspection = await this.#inspect(files, scope, true)
     await this.#change({ scope, model, number }, async (write, before, now) => {
       const { servable, reason } = inspection
       const set = { ...inspectionColumns(inspection), updated_at: now }

@@ -34,6 +34,8 @@ export interface DataPlaneOptions {
   readonly expectsChanges?: boolean
   /** Interpreter in which Python models run, confined. Default: such models are refused. */
   readonly sandboxPython?: string | undefined
+  /** Whether processes of models work at low priority. Default: false. */
+  readonly background?: boolean | undefined
   /** Source of the variants' answers. Default: instances on this machine. */
   readonly backend?: Backend
   /** Random numbers in [0, 1), for requests without a unit. Default: Math.random. */
@@ -68,6 +70,7 @@ export class DataPlane {
       drainTimeoutMs: options.drainTimeoutMs ?? 25_000,
       expectsChanges: options.expectsChanges ?? false,
       sandboxPython: options.sandboxPython,
+      background: options.background,
       random: options.random,
       backend: options.backend ?? instances,
     })

@@ -19,6 +19,7 @@ export interface FirstLoadOptions {
   readonly inputs: readonly Tensor[]
   readonly outputs: readonly string[]
   readonly runTimeoutMs: number
+  readonly signal: AbortSignal | undefined
 }
 
 /** Models up to so many bytes are known by their content; larger ones by name, size and time, as reading them would take longer than a trial. */
@@ -29,10 +30,10 @@ const ROOM = 3
 /**
  * Loads a model that this machine has not loaded before in a process of its own, and runs it once: native code that ends the process, ends
  * that one. What has been loaded once is remembered in the cache of the user.
- * @throws SLW_LOAD_FAILED with the signal where the process ended; every other failure is left to the load itself
+ * @throws SLW_CLOSED where the signal was aborted; SLW_LOAD_FAILED with the signal where the process ended; every other failure is left to the load itself
  */
 export async function tryFirst(options: FirstLoadOptions): Promise<void> {
-  const { spec, paths, inputs, outputs, runTimeoutMs } = options
+  const { spec, paths, inputs, outputs, runTimeoutMs, signal } = options
   const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size))
   const bytes = sizes.reduce((sum, size) => sum + size, 0)
   if (bytes * ROOM > process.availableMemory()) return
@@ -48,9 +49,10 @@ export async function tryFirst(options: FirstLoadOptions): Promise<void> {
   const { SLIPWAY_FAIL_POINTS: _faults, ...environment } = workerEnvironment()
   let instance: Instance | undefined
   try {
-    instance = await openProcess(spec, { runTimeoutMs, memoryLimitMb: undefined, environment })
+    instance = await openProcess(spec, { runTimeoutMs, memoryLimitMb: undefined, environment, signal })
     await instance.run(inputs, outputs)
   } catch (error) {
+    if (signal?.aborted === true) throw new SlipwayError('SLW_CLOSED', 'it was closed while it loaded')
     // The runtime has refused it, in order: the load says so too.
     if (!isSlipwayError(error) || error.exitCode <= 128) return
     throw new SlipwayError(

@@ -42,6 +42,10 @@ export interface LoadOptions {
   readonly spares: SpareThreads
   /** Interpreter in which Python models run, confined. Undefined: such models are refused. */
   readonly sandboxPython: string | undefined
+  /** Ends the load, as far as its instances are processes. */
+  readonly signal?: AbortSignal | undefined
+  /** Whether processes work at low priority. Default: false. */
+  readonly background?: boolean | undefined
   /** Whether others serve meanwhile: the instances are then opened one after the other instead of all at once. */
   readonly gentle: boolean
   /** Whether memory is measured: the instances are then opened one after the other, so that each has its own figure. */
@@ -276,14 +280,16 @@ class Opening {
 
   #open(spec: InstanceSpec, gentle: boolean): Promise<Instance> {
     const { serving } = this.parts
-    const { sandboxPython, spares } = this.#options
+    const { sandboxPython, spares, signal, background } = this.#options
     if (spec.python !== undefined)
       return openSandbox(spec, {
         runTimeoutMs: serving.runTimeoutMs,
         memoryLimitMb: serving.memoryLimitMb!,
         python: sandboxPython!,
+        signal,
+        background,
       })
-    if (serving.isolation === 'process') return openProcess(spec, serving)
+    if (serving.isolation === 'process') return openProcess(spec, { ...serving, signal, background })
     return openThread(spec, { runTimeoutMs: serving.runTimeoutMs, gentle, spares })
   }
 
@@ -310,7 +316,9 @@ class Opening {
     if (serving.isolation === 'process' || this.#spec.python !== undefined) return
     const paths = [model.modelPath, ...model.file.externalFiles.map(({ path }) => path)]
     const { outputs } = this
-    await tryFirst({ spec: this.#spec, paths, inputs: sample.rows(1).map(copyTensor), outputs, runTimeoutMs: serving.runTimeoutMs })
+    const { signal } = this.#options
+    const inputs = sample.rows(1).map(copyTensor)
+    await tryFirst({ spec: this.#spec, paths, inputs, outputs, runTimeoutMs: serving.runTimeoutMs, signal })
   }
 
   /** Files that were written to while they were read may have given parts of two versions. @throws SLW_LOAD_FAILED */

@@ -116,7 +116,7 @@ export class Reconciler {
       variants: () => [...this.variants(), ...this.#beside],
       isBeside: (variant) => this.#beside.has(variant),
       // Draining variants still hold their memory.
-      left: () => Promise.allSettled([...this.#leaving.values()]),
+      left: () => Promise.allSettled(this.#leaving.values()),
     })
   }
 

@@ -173,7 +173,7 @@ export class Residency {
     while (this.usedBytes + (needed === 0 ? 0 : this.#reservedBytes()) + needed > budgetBytes) {
       // What others are loading may turn out to be smaller, or fail.
       if (needed > 0 && this.#reserved.size > 0 && this.usedBytes + needed <= budgetBytes) {
-        await Promise.race([...this.#reserved.keys()].map((other) => this.#loading.get(other)?.catch(() => {})))
+        await Promise.race([...this.#reserved.keys()].map((other) => Promise.resolve(this.#loading.get(other)).catch(() => {})))
         continue
       }
       const victim = this.#leastRecentlyUsed(variant)

@@ -42,6 +42,8 @@ export interface VariantOptions {
   readonly spares: SpareThreads
   /** See `LoadOptions`. */
   readonly sandboxPython: string | undefined
+  /** See `LoadOptions`. */
+  readonly background?: boolean | undefined
   readonly observer: Required<Observer>
   readonly backend: Backend
 }
@@ -104,6 +106,8 @@ export class Variant {
   #release: () => Promise<void> = () => Promise.resolve()
   #cache: ResponseCache<InferRequest> | undefined
   #closing: Promise<void> | undefined
+  /** Ends the load in progress. */
+  #opening: AbortController | undefined
   #retired = false
   /** Whether the variant has been unloaded before: a request may then load it, whatever its phase. */
   #onDemand = false
@@ -131,6 +135,7 @@ export class Variant {
     const { subject } = this
     const { clock, observer } = this.#options
     this.#phase = 'loading'
+    this.#opening = new AbortController()
     try {
       const times = await this.#open(how)
       this.#phase = 'ready'
@@ -150,6 +155,8 @@ export class Variant {
         exitCode: failure.exitCode,
         ...(issues !== undefined && { issues }),
       })
+    } finally {
+      this.#opening = undefined
     }
   }
 
@@ -158,7 +165,7 @@ export class Variant {
   }
 
   async #open(how: LoadManner): Promise<LoadTimes> {
-    const { spec, observer, clock, log, cores, spares, sandboxPython, servingOverrides, backend } = this.#options
+    const { spec, observer, clock, log, cores, spares, sandboxPython, background, servingOverrides, backend } = this.#options
     let scheduler: Scheduler | undefined
     await using opened = new AsyncDisposableStack()
     const model = opened.use(
@@ -167,6 +174,8 @@ export class Variant {
         spec,
         servingOverrides,
         sandboxPython,
+        background,
+        signal: this.#opening?.signal,
         cores,
         clock,
         log,
@@ -415,6 +424,7 @@ export class Variant {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       this.#retired = true
+      this.#opening?.abort()
       if (this.#phase !== 'failed') this.#phase = 'waiting'
       await this.#end()
     })()

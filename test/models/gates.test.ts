@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { systemClock } from '../../src/core/clock.ts'
 import { generateKeyPairSync } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
@@ -161,7 +162,7 @@ eachRegistry('files are looked at once, and again when that is asked for', async
     if (++tried === 1) throw new Error('no memory was left')
     return { detail: 'loads and runs', signature }
   }
-  const { inspect } = new Inspector({ contents, folder: folder.path, tryOut })
+  const { inspect } = new Inspector({ contents, folder: folder.path, tryOut, clock: systemClock, ending: new AbortController().signal })
   const registry = new Registry(ground, inspect)
   const bytes = await readFile(join(example('churn'), 'model.onnx'))
   const { id } = await contents.receive(Readable.from([bytes]), async (write, digest) => {

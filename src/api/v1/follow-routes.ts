@@ -1,3 +1,4 @@
+import { goneSignal } from '../gone.ts'
 import { Type } from 'typebox'
 import { FollowedState, ServerReport, VersionManifest } from '../../contract/followed-state.ts'
 import { AdoptAnswer, JoinAnswer, JoinBody, ServerAnswer } from '../../contract/delivery-api.ts'
@@ -82,9 +83,9 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices & WatchServices>[] =
         await states.text(scope.environment, names, { generation, sequence }, references)
       let sequence = references.length === 0 ? undefined : await services.history.last()
       let answer = await answerNow(await states.generation())
-      using waits = waitingOf(request, query.waitMs ?? 0)
-      while (known === `"${answer.etag}"` && !waits.signal.aborted) {
-        const news = await waitForNews(services, { generation: Number(answer.etag.split('.')[1]), sequence }, waits.signal)
+      const waits = waitingOf(request, query.waitMs ?? 0)
+      while (known === `"${answer.etag}"` && !waits.aborted) {
+        const news = await waitForNews(services, { generation: Number(answer.etag.split('.')[1]), sequence }, waits)
         if (news === undefined) break
         sequence = news.sequence
         answer = await answerNow(news.generation)
@@ -277,15 +278,9 @@ interface Seen {
 }
 
 /** A signal that is aborted after `waitMs` (at once for 0), or when the client has gone. */
-function waitingOf({ raw: { socket } }: FastifyRequest, waitMs: number): Disposable & { readonly signal: AbortSignal } {
-  const gone = new AbortController()
-  const close = (): void => gone.abort()
-  socket.once('close', close)
-  if (socket.destroyed || waitMs === 0) close()
-  return {
-    signal: AbortSignal.any([gone.signal, AbortSignal.timeout(waitMs)]),
-    [Symbol.dispose]: () => void socket.off('close', close),
-  }
+function waitingOf(request: FastifyRequest, waitMs: number): AbortSignal {
+  const over = waitMs === 0 ? AbortSignal.abort() : AbortSignal.timeout(waitMs)
+  return AbortSignal.any([goneSignal(request), over])
 }
 
 /** @returns undefined where nothing has happened until `waits` is aborted, or the server ends */

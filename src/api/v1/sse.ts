@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { goneSignal } from '../gone.ts'
 import type { FastifyReply } from 'fastify'
 import type { V1Call } from './route.ts'
 
@@ -28,9 +29,7 @@ export async function sendEvents(
     signal: AbortSignal,
   ) => Promise<{ readonly messages: readonly Message[]; readonly upTo: number; readonly quiet?: boolean }>,
 ): Promise<void> {
-  const gone = new AbortController()
-  call.request.raw.socket.once('close', () => gone.abort())
-  const over = AbortSignal.any([gone.signal, ended])
+  const over = AbortSignal.any([goneSignal(call.request), ended])
   async function* lines(): AsyncGenerator<string> {
     yield `retry: 1000\n: follows ${from}\n\n`
     for (let after = from; !over.aborted;) {

@@ -32,6 +32,7 @@ interface UpOptions {
   readonly behindProxy: boolean
   readonly insecure: boolean
   readonly requestsPerMinute?: string
+  readonly connectionsPerAddress?: string
   readonly oidcIssuer?: string
   readonly oidcClientId?: string
   readonly oidcClientSecret?: string
@@ -67,6 +68,7 @@ export function define(command: Command): void {
     .option('--behind-proxy', 'a proxy before this speaks TLS', false)
     .option('--insecure', 'listen beyond this machine without TLS all the same', false)
     .option('--requests-per-minute <n>', 'that one caller may send; default: 60000')
+    .option('--connections-per-address <n>', 'that may be open at a time; default: 1000, none behind a proxy')
     .option('--oidc-issuer <url>', 'OpenID Connect issuer at which people sign in')
     .option('--oidc-client-id <id>', 'what this is known as there')
     .option('--oidc-client-secret <reference>', 'where its secret lies; default: a public client')
@@ -105,6 +107,9 @@ async function up(options: UpOptions): Promise<void> {
       tls: tlsOf(options),
       behindProxy: options.behindProxy,
       insecure: options.insecure,
+      ...(options.connectionsPerAddress !== undefined && {
+        connections: { perAddress: countOf(options.connectionsPerAddress, '--connections-per-address') },
+      }),
       requestsPerMinute: options.requestsPerMinute === undefined ? undefined : countOf(options.requestsPerMinute, '--requests-per-minute'),
       secrets,
       databasePassword: options.dbPassword === undefined ? undefined : secrets.secret('--db-password', options.dbPassword),

@@ -52,9 +52,9 @@ export const MODELS: Room<Needs, ModelServices> = {
   events: MODELS_EVENTS,
   routes: [...MODEL_ROUTES, ...VERSION_ROUTES, ...ALIAS_ROUTES, ...PROMOTE_ROUTES, ...SIGNER_ROUTES],
   retold: { model: retoldModel, version: retoldVersion },
-  async open({ ground: below, contents, partUploads, environments, settings, opened }) {
+  async open({ ground: below, contents, partUploads, environments, settings, opened, ending }) {
     const { path: folder } = opened.use(await openScratchFolder(join(settings.data, 'inspecting')))
-    const { inspect } = new Inspector({ contents, folder, tryOut })
+    const { inspect } = new Inspector({ contents, folder, tryOut, clock: below.clock, ending })
     const dependents: Dependents[] = []
     const ground = { ...below, dependents }
     environments.receive({ occupied: anyModelIn })

@@ -2,6 +2,7 @@ import { originOf } from '../../core/origin.ts'
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { chmod } from 'node:fs/promises'
+import { StalledSockets } from '../../core/stalled-sockets.ts'
 import { HostCheck, isLoopback } from '../../security/host-check.ts'
 import { HalfClosedClients } from './half-closed.ts'
 import { isHttp2, refuseHttp2 } from './http2-preface.ts'
@@ -46,8 +47,7 @@ const BACKLOG = 1024
 export class Listener {
   readonly #options: ListenerOptions
   readonly #server: Server
-  /** Bytes that had gone out on each connection at the last sweep; -1 where nothing waited. */
-  readonly #moved = new Map<Socket, number>()
+  readonly #stalled = new StalledSockets()
   /** Connections whose TLS handshake is not done, by address and port of the client: Node does not count them as its own. */
   readonly #handshaking = new Map<string, Socket>()
   readonly #halfClosed = new HalfClosedClients()
@@ -79,7 +79,7 @@ export class Listener {
     this.#server.on('request', (request, response) => answer(request, response, false))
     this.#server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => answer(request, response, true))
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseSocket(error, socket))
-    this.#stallSweep = setInterval(() => this.#endStalled(), limits.stallMs)
+    this.#stallSweep = setInterval(() => this.#stalled.sweep(), limits.stallMs)
     this.#stallSweep.unref()
   }
 
@@ -124,29 +124,14 @@ export class Listener {
   }
 
   #watch(socket: Socket): void {
-    this.#moved.set(socket, -1)
+    this.#stalled.watch(socket)
     this.#halfClosed.watch(socket)
-    socket.once('close', () => this.#moved.delete(socket))
   }
 
   #watchHandshake(socket: Socket): void {
     const client = clientOf(socket)
     this.#handshaking.set(client, socket)
     socket.once('close', () => this.#handshaking.delete(client))
-  }
-
-  /**
-   * Ends connections on which an answer waits and no byte has gone out for `stallMs`: the client stopped reading, whatever
-   * else it sends. A timer per socket would be re-armed at every read and write, which costs more than everything else that
-   * a small request takes.
-   */
-  #endStalled(): void {
-    for (const [socket, before] of this.#moved) {
-      const waiting = socket.writableLength
-      const gone = socket.bytesWritten - waiting
-      if (waiting > 0 && gone === before) socket.destroy()
-      else this.#moved.set(socket, waiting > 0 ? gone : -1)
-    }
   }
 
   /** Stops listening and ends idle connections; resolves when the last one is closed. Closing twice is fine. */

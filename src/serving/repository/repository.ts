@@ -10,7 +10,7 @@ import { RepositoryModel, specOf } from './repository-model.ts'
 import { scan } from './scan.ts'
 import type { DesiredEndpoint, VariantSpec } from '../../contract/desired-endpoint.ts'
 import type { LayoutKind, SkippedEntry } from '../../model/layout.ts'
-import type { Applied, FailedLoad } from '../reconciler.ts'
+import type { FailedLoad } from '../reconciler.ts'
 import type { RepositoryModelOptions, Switched } from './repository-model.ts'
 import type { FoundVersion, ModelSource } from './scan.ts'
 
