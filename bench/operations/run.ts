@@ -11,6 +11,7 @@ import { obtainModels } from '../models.ts'
 import { packSlipway } from '../servers.ts'
 import { temporaryFolder } from '../temporary.ts'
 import { note } from './bench.ts'
+import { BODIES } from './bodies.ts'
 import { CACHE } from './cache.ts'
 import { COST } from './cost.ts'
 import { formatFigures, verdictOf } from './figures.ts'
@@ -30,7 +31,7 @@ const USAGE = `sh scripts/node bench/operations/run.ts [options]
   --list           print the ids of the figures
 `
 
-const PARTS: readonly Part[] = [...SWAP, ...OVERLOAD, ...CACHE, ...MANY, ...PROCESSES, ...COST]
+const PARTS: readonly Part[] = [...SWAP, ...OVERLOAD, ...CACHE, ...MANY, ...PROCESSES, ...BODIES, ...COST]
 
 type Options = NonNullable<ReturnType<typeof readOptions>>
 

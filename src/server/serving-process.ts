@@ -11,6 +11,7 @@ import { requestLog } from '../serving/observe/request-log.ts'
 import { adminRoutes } from '../protocol/http/admin.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
 import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
+import { BodyThreads } from '../protocol/bodies/body-threads.ts'
 import { routesOf } from '../protocol/http/dialects/routes-of.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
@@ -106,6 +107,8 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
   const host: DialectHost = {
     dataPlane,
     limits: config.limits,
+    // One core is left to those who send small bodies.
+    bodies: opened.use(new BodyThreads(Math.max(1, Math.floor(cores) - 1))),
     defaultModel: config.defaultModel,
     unloaded: async () => (await administration.models()).filter((model) => model.unloaded).map((model) => model.name),
   }

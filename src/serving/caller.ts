@@ -65,8 +65,8 @@ export interface Caller<Body> {
   onGone(cancel: () => void): void
   /** Takes one part of an answer that comes in several; `answer` then gets no outputs. Default: `answer` gets all of them. */
   readonly part?: ((part: Answered) => void) | undefined
-  /** @returns the status of the answer, as in HTTP. @throws errors of sending, before any of the answer was sent */
-  answer(answered: Answered): number
+  /** @returns the status of the answer, as in HTTP; later where it takes a while to write. @throws errors of sending, before any of the answer was sent */
+  answer(answered: Answered): number | Promise<number>
   /** @returns as `answer` */
   fail(error: SlipwayError): number
 }

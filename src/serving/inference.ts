@@ -196,7 +196,9 @@ class Inference<Body> {
       const { outputs, cache } = result
       takers?.(outputs)
       const status = this.#caller.answer({ context, subject: this.#variant!.subject, outputs, warnings, cache })
-      this.#tell(status, undefined, result)
+      if (status instanceof Promise)
+        status.then((later) => this.#tell(later, undefined, result)).catch((error: unknown) => this.#fail(error, result))
+      else this.#tell(status, undefined, result)
     } catch (error) {
       this.#fail(error, result)
     }

@@ -120,7 +120,7 @@ function pictureOf(row: unknown, path: string, input: string): Picture {
 }
 
 /** The request as tensors. */
-async function encodeRequest(signature: Signature, request: PeopleRequest): Promise<Encoded> {
+export async function encodeRequest(signature: Signature, request: PeopleRequest): Promise<Encoded> {
   if (request.pictures === undefined) return encodeRows(signature, request.rows, request.path)
   return { inputs: await encodeImages(signature, request.pictures), rows: request.pictures.length, warnings: [] }
 }
@@ -129,13 +129,24 @@ async function encodeRequest(signature: Signature, request: PeopleRequest): Prom
 export interface Question extends Encoded {
   /** Names of the outputs that the answers are made of. */
   readonly outputs: readonly string[]
+  /** Inputs that the answers name. */
+  readonly asked: readonly Tensor[]
   readonly answer: (results: readonly Tensor[]) => Answer[]
 }
 
 /** Prepares a request; server, library and command line share this path, and run the tensors themselves. */
 export async function prepareQuestion(signature: Signature, request: PeopleRequest): Promise<Question> {
-  const encoded = await encodeRequest(signature, request)
+  return questionOf(signature, await encodeRequest(signature, request))
+}
+
+/** A request whose tensors are made already. */
+export function questionOf(signature: Signature, encoded: Encoded): Question {
   // A ranking's answer needs the items that were asked about; the run may take the memory of its inputs away.
   const asked = signature.answer.task === 'ranking' ? encoded.inputs.map(copyTensor) : []
-  return { ...encoded, outputs: answerOutputs(signature), answer: (results) => decodeAnswers(signature, results, asked, encoded.rows) }
+  return {
+    ...encoded,
+    asked,
+    outputs: answerOutputs(signature),
+    answer: (results) => decodeAnswers(signature, results, asked, encoded.rows),
+  }
 }

@@ -10,6 +10,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import { SlipwayError } from '../../src/core/errors.ts'
 import { createIds } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/log.ts'
+import { BodyThreads } from '../../src/protocol/bodies/body-threads.ts'
 import { routesOf } from '../../src/protocol/http/dialects/routes-of.ts'
 import { HTTP_LIMIT_DEFAULTS } from '../../src/protocol/http/options.ts'
 import { HttpServer } from '../../src/protocol/http/server.ts'
@@ -107,6 +108,7 @@ async function serve(backend: Backend) {
   const routes = routesOf(counts, {
     dataPlane,
     limits: REQUEST_LIMIT_DEFAULTS,
+    bodies: opened.use(new BodyThreads(1)),
     defaultModel: undefined,
     unloaded: () => Promise.resolve([]),
   })

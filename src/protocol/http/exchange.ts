@@ -1,4 +1,5 @@
 import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
+import { Collected } from '../bodies/collected.ts'
 import { ownError } from './error-form.ts'
 import { decompress, isGzip } from './gzip.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -162,23 +163,19 @@ export class Exchange {
     this.#bodyRead = true
     if (this.#expectsContinue) this.#response.writeContinue()
     this.#abandonBody = (error) => done(error, EMPTY)
-    let first: Buffer | undefined
-    let rest: Buffer[] | undefined
-    let size = 0
+    const collected = new Collected(announced === undefined ? undefined : Number(announced), limit)
     request.on('data', (chunk: Buffer) => {
-      size += chunk.length
-      if (size > limit) {
+      if (collected.size + chunk.length > limit) {
         this.#bodyRead = false
         this.#abandonBody = undefined
         request.removeAllListeners('data')
         request.removeAllListeners('end')
-        done(this.#tooLarge(size), EMPTY)
-      } else if (first === undefined) first = chunk
-      else (rest ??= [first]).push(chunk)
+        done(this.#tooLarge(collected.size + chunk.length), EMPTY)
+      } else collected.add(chunk)
     })
     request.on('end', () => {
       this.#abandonBody = undefined
-      const body = rest === undefined ? (first ?? EMPTY) : Buffer.concat(rest, size)
+      const body = collected.whole()
       if (zipped) decompress(body, limit, done)
       else done(undefined, body)
     })

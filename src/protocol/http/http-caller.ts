@@ -3,7 +3,7 @@ import { priorityOf } from '../priority.ts'
 import { requireModel } from './access.ts'
 import type { Answered, Caller, Prepared, Terms } from '../../serving/caller.ts'
 import type { Loaded } from '../../serving/variant.ts'
-import type { Conversation, ModelAddress } from './dialects/dialect.ts'
+import type { Answer, Conversation, ModelAddress } from './dialects/dialect.ts'
 import type { Exchange } from './exchange.ts'
 
 export interface HttpCallerOptions {
@@ -77,14 +77,19 @@ export class HttpCaller implements Caller<Buffer> {
     this.#exchange.write(stream.part(part))
   }
 
-  answer(answered: Answered): number {
+  answer(answered: Answered): number | Promise<number> {
     const exchange = this.#exchange
-    if (exchange.begun) exchange.end(this.#conversation.stream?.end?.(answered))
-    else {
-      const { type, body, headers } = this.#conversation.answer(answered)
-      exchange.send(200, type, body, this.#headers(answered, headers))
+    if (exchange.begun) {
+      exchange.end(this.#conversation.stream?.end?.(answered))
+      return exchange.status
     }
-    return exchange.status
+    const answer = this.#conversation.answer(answered)
+    return answer instanceof Promise ? answer.then((later) => this.#send(answered, later)) : this.#send(answered, answer)
+  }
+
+  #send(answered: Answered, { type, body, headers }: Answer): number {
+    this.#exchange.send(200, type, body, this.#headers(answered, headers))
+    return this.#exchange.status
   }
 
   #headers({ warnings, cache }: Answered, own?: Record<string, string>): Record<string, string> | undefined {

@@ -20,7 +20,7 @@ function quote(name: string): string {
 }
 
 /** The answer of an inference, each output as JSON or raw as the request asked. All names come from models, so few are kept in `quoted`. */
-export function writeV2Response(request: V2Request, subject: Subject, outputs: readonly Tensor[]): V2Response {
+export function writeV2Response(request: Omit<V2Request, 'inputs'>, subject: Subject, outputs: readonly Tensor[]): V2Response {
   const allBinary = request.parameters['binary_data_output'] === true
   const raw: Buffer[] = []
   let text = `{"model_name":${quote(subject.endpoint)},"model_version":${quote(subject.version)}`

@@ -72,6 +72,9 @@ export class SchedulerQueue {
   #requests = 0
   #rows = 0
   #bytes = 0
+  /** Of parts of requests that are accepted, and not in a lane yet. */
+  #heldRows = 0
+  #heldBytes = 0
 
   constructor(limits: QueueLimits) {
     this.#limits = limits
@@ -87,7 +90,13 @@ export class SchedulerQueue {
   }
 
   get rows(): number {
-    return this.#rows
+    return this.#rows + this.#heldRows
+  }
+
+  /** Counts rows that wait outside, or no longer do where the numbers are negative. */
+  hold(rows: number, bytes: number): void {
+    this.#heldRows += rows
+    this.#heldBytes += bytes
   }
 
   /** The limit that one more request of this size would break, or undefined. `reserved` requests are on their way. */
@@ -95,8 +104,9 @@ export class SchedulerQueue {
     const limits = this.#limits
     if (this.#requests + reserved >= limits.queueRequests) return `${limits.queueRequests} requests waiting`
     // A request larger than a limit must still be able to run alone, or it could never run.
-    if (this.#rows > 0 && this.#rows + rows > limits.queueRows) return `${this.#rows} of ${limits.queueRows} rows waiting`
-    if (this.#bytes > 0 && this.#bytes + bytes > limits.queueBytes) return `${this.#bytes} of ${limits.queueBytes} bytes waiting`
+    if (this.rows > 0 && this.rows + rows > limits.queueRows) return `${this.rows} of ${limits.queueRows} rows waiting`
+    const waiting = this.#bytes + this.#heldBytes
+    if (waiting > 0 && waiting + bytes > limits.queueBytes) return `${waiting} of ${limits.queueBytes} bytes waiting`
     return undefined
   }
 

@@ -66,6 +66,8 @@ export type Cancel = () => void
 /** Cost of a message to a thread and back, measured (docs/benchmarks.md). */
 const HOP_US = 150
 const SWEEP_MS = 50
+/** Parts of one request that wait at a time, for each instance: enough that none stands idle. Other requests come between them. */
+const PARTS_PER_RUNNER = 2
 
 /**
  * Forms batches for the instances of one variant. It takes the queued works the moment an instance is free; with
@@ -88,6 +90,8 @@ export class Scheduler {
   #cancelSweep: (() => void) | undefined
   #freeSinceMs = 0
   #closed: SlipwayError | undefined
+  /** Why nothing that waits will run any more. */
+  #ended: SlipwayError | undefined
   #drained: PromiseWithResolvers<void> | undefined
 
   constructor(options: SchedulerOptions) {
@@ -251,33 +255,52 @@ export class Scheduler {
 
   #enqueueParts(request: WorkRequest, { bytes, unhindered }: { bytes: number; unhindered: boolean }, settle: Settle): Cancel {
     const rowsMax = this.#options.serving.maxBatchSize
-    const cancels: Cancel[] = []
-    const cancel = (): void => cancels.forEach((cancelPart) => cancelPart())
+    const cancels = new Set<Cancel>()
     const parts: (WorkResult | undefined)[] = Array.from({ length: Math.ceil(request.rows / rowsMax) })
+    const bytesOf = (rows: number): number => (bytes * rows) / request.rows
+    const beganMs = this.#options.clock.monotonicMs()
     let missing = parts.length
+    let next = 0
     let ended = false
     let outputBytes = 0
-    for (const index of parts.keys()) {
+    const end = (): void => {
+      ended = true
+      const left = Math.max(0, request.rows - next * rowsMax)
+      this.#queue.hold(-left, -bytesOf(left))
+      for (const cancel of cancels) cancel()
+    }
+    const enqueueNext = (): void => {
+      const index = next++
       const start = index * rowsMax
-      const end = Math.min(request.rows, start + rowsMax)
-      const part = { ...request, rows: end - start, inputs: request.inputs.map((tensor) => sliceRows(tensor, start, end)) }
+      const stop = Math.min(request.rows, start + rowsMax)
+      const part = { ...request, rows: stop - start, inputs: request.inputs.map((tensor) => sliceRows(tensor, start, stop)) }
+      this.#queue.hold(-part.rows, -bytesOf(part.rows))
+      const waitedMs = this.#options.clock.monotonicMs() - beganMs
       const settlePart: Settle = (failed, result) => {
+        cancels.delete(cancel)
         if (ended) return
-        parts[index] = result
+        parts[index] = result === undefined ? undefined : { ...result, queueMs: result.queueMs + waitedMs }
         missing--
         outputBytes += tensorsBytes(result?.outputs ?? [])
-        const error = failed ?? this.#tooLarge(outputBytes)
-        if (error === undefined && missing > 0) return
-        ended = true
+        const error = failed ?? this.#tooLarge(outputBytes) ?? (missing > 0 ? this.#ended : undefined)
         // The first part that fails decides; the others are not worth running any more.
-        if (error === undefined) settle(undefined, joinResults(parts as WorkResult[]))
-        else settle(error, undefined)
-        if (error !== undefined) cancel()
+        if (error !== undefined) {
+          end()
+          settle(error, undefined)
+        } else if (missing === 0) settle(undefined, joinResults(parts as WorkResult[]))
+        else if (next < parts.length) enqueueNext()
       }
-      const size = { bytes: (bytes * part.rows) / request.rows, requests: index === 0 ? 1 : 0, unhindered }
-      cancels.push(this.#enqueueWhole(part, size, settlePart))
+      const size = { bytes: bytesOf(part.rows), requests: index === 0 ? 1 : 0, unhindered }
+      const cancel = this.#enqueueWhole(part, size, settlePart)
+      cancels.add(cancel)
     }
-    return cancel
+    this.#queue.hold(request.rows, bytes)
+    while (next < Math.min(parts.length, PARTS_PER_RUNNER * this.#runners.length)) enqueueNext()
+    return () => {
+      if (ended || missing === 0) return
+      end()
+      settle(new SlipwayError('SLW_CANCELLED', 'the caller went away'), undefined)
+    }
   }
 
   #tooLarge(bytes: number): SlipwayError | undefined {
@@ -530,6 +553,7 @@ export class Scheduler {
     const error = new SlipwayError('SLW_DRAINING', `"${this.#options.name}" was closed before the request could run`, {
       retryAfterMs: 1000,
     })
+    this.#ended = error
     this.giveUpWaiting(error)
   }
 

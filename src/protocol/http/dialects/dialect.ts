@@ -6,6 +6,7 @@ import type { Answered, Prepared } from '../../../serving/caller.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
 import type { Loaded } from '../../../serving/variant.ts'
 import type { RequestLimits } from '../../limits.ts'
+import type { BodyThreads } from '../../bodies/body-threads.ts'
 import type { ErrorForm } from '../error-form.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Params, Route } from '../routes.ts'
@@ -14,6 +15,7 @@ import type { Params, Route } from '../routes.ts'
 export interface DialectHost {
   readonly dataPlane: DataPlane
   readonly limits: RequestLimits
+  readonly bodies: BodyThreads
   /** Model of requests that name none. */
   readonly defaultModel: string | undefined
   /** Names of the models that an administrator has taken out of service. */
@@ -53,7 +55,8 @@ export interface PredictRoute {
 export interface Conversation {
   /** Makes tensors of the body. @throws what the client is told */
   prepare(body: Buffer, loaded: Loaded): Prepared | Promise<Prepared>
-  answer(answered: Answered): Answer
+  /** Writes the answer; a large one takes a while. */
+  answer(answered: Answered): Answer | Promise<Answer>
   /** Form of an answer that comes in several parts. Default: it comes as one. */
   readonly stream?: Streaming | undefined
 }

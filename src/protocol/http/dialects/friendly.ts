@@ -1,18 +1,14 @@
 import { SlipwayError } from '../../../core/errors.ts'
-import { csvOf } from '../../../signature/csv.ts'
-import { isForm, readForm } from '../../../signature/form.ts'
-import { prepareQuestion, readRequest } from '../../../signature/request.ts'
-import { imageRowShape } from '../../../signature/signature.ts'
-import { elementCount } from '../../../tensor/tensor.ts'
-import { toJson } from '../../../tensor/json-writer.ts'
+import { questionOf } from '../../../signature/request.ts'
 import { ownError } from '../error-form.ts'
 import { exampleBody } from '../examples.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
-import type { PeopleRequest, Question } from '../../../signature/request.ts'
+import type { Subject } from '../../../serving/observe/events.ts'
+import type { Question } from '../../../signature/request.ts'
 import type { Signature } from '../../../signature/signature.ts'
-import type { RequestLimits } from '../../limits.ts'
+import type { Written } from '../../bodies/writers.ts'
 import type { Exchange } from '../exchange.ts'
-import type { Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } from './dialect.ts'
+import type { Answer, Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } from './dialect.ts'
 
 /** The friendly dialect: people's rows in, answers out. */
 export const friendly: Dialect = {
@@ -22,12 +18,13 @@ export const friendly: Dialect = {
   routes,
 }
 
-function routes({ dataPlane, limits, defaultModel }: DialectHost): DialectRoute[] {
+function routes(host: DialectHost): DialectRoute[] {
+  const { dataPlane, defaultModel } = host
   const predict = (path: string): PredictRoute => ({
     method: 'POST',
     path,
     target: ({ name, version }) => ({ name: name ?? soleEndpoint(dataPlane, defaultModel), version }),
-    converse: (request) => predictConversation(request, limits),
+    converse: (request) => predictConversation(request, host),
   })
   return [
     predict('/predict'),
@@ -45,31 +42,29 @@ function routes({ dataPlane, limits, defaultModel }: DialectHost): DialectRoute[
   ]
 }
 
-function predictConversation(request: Pick<Exchange, 'header'>, limits: RequestLimits): Conversation {
-  let people: PeopleRequest
-  let question: Question
+function predictConversation(request: Pick<Exchange, 'header'>, { bodies, limits }: DialectHost): Conversation {
+  let asked: { readonly signature: Signature; readonly question: Question; readonly many: boolean }
   return {
     async prepare(body, { signature }) {
-      const type = request.header('content-type')
-      people = type !== undefined && isForm(type) ? await readForm(body, type, signature) : readRequest(body, type, signature, limits.rows)
-      const count = people.pictures?.length ?? people.rows.length
-      if (count > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${count} rows, limits.rows is ${limits.rows}`)
-      const elements = count * elementsPerRow(signature)
-      if (elements > limits.elements)
-        throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${count} rows make ${elements} elements, limits.elements is ${limits.elements}`)
-      question = await prepareQuestion(signature, people)
+      const read = await bodies.read('people', { body, header: request.header('content-type'), signature, limits })
+      const question = questionOf(signature, read)
+      asked = { signature, question, many: read.many }
       return question
     },
     answer({ subject, outputs }) {
-      const answers = question.answer(outputs)
+      const { signature, question, many } = asked
       const csv = prefersCsv(request.header('accept'))
-      const json = (): string => (people.many ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]))
-      return {
-        type: csv ? 'text/csv; charset=utf-8; header=present' : 'application/json',
-        body: csv ? csvOf(answers) : json(),
-        headers: { 'slipway-model': subject.endpoint, 'slipway-variant': subject.variant, 'slipway-version': subject.version },
-      }
+      const written = bodies.write('people', { signature, outputs, asked: question.asked, rows: question.rows, many, csv })
+      return written instanceof Promise ? written.then((later) => answerOf(later, csv, subject)) : answerOf(written, csv, subject)
     },
+  }
+}
+
+function answerOf({ body }: Written, csv: boolean, { endpoint, variant, version }: Subject): Answer {
+  return {
+    type: csv ? 'text/csv; charset=utf-8; header=present' : 'application/json',
+    body,
+    headers: { 'slipway-model': endpoint, 'slipway-variant': variant, 'slipway-version': version },
   }
 }
 
@@ -99,10 +94,4 @@ function soleEndpoint(dataPlane: DataPlane, defaultModel: string | undefined): s
     'SLW_BAD_REQUEST',
     `${names.length} models are served (${names.slice(0, 10).join(', ')}): POST /models/NAME/predict, or set defaultModel`,
   )
-}
-
-/** Elements of a row as a tensor, which can be far larger than the row as text: pictures, one-hot columns. */
-function elementsPerRow({ image, features }: Signature): number {
-  if (image !== undefined) return elementCount(imageRowShape(image))
-  return features?.reduce((sum, feature) => sum + feature.width, 0) ?? 1
 }

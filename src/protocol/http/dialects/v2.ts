@@ -1,20 +1,19 @@
 import { SlipwayError } from '../../../core/errors.ts'
 import { slipwayVersion } from '../../../core/version.ts'
-import { checkRows, checkTensors } from '../../../signature/tensors.ts'
+import { checkRows } from '../../../signature/tensors.ts'
 import { parseJson } from '../../../tensor/json-reader.ts'
-import { readV2Request } from '../../v2/request.ts'
-import { writeV2Response } from '../../v2/response.ts'
 import { priorityOf } from '../../priority.ts'
 import { permits } from '../access.ts'
+import type { Prepared } from '../../../serving/caller.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
 import type { Variant } from '../../../serving/variant.ts'
 import type { Signature } from '../../../signature/signature.ts'
 import type { Tensor, TensorSpec } from '../../../tensor/tensor.ts'
-import type { RequestLimits } from '../../limits.ts'
-import type { V2Request } from '../../v2/request.ts'
+import type { V2Read } from '../../bodies/readers.ts'
+import type { Written } from '../../bodies/writers.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Params, Route } from '../routes.ts'
-import type { Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } from './dialect.ts'
+import type { Answer, Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } from './dialect.ts'
 
 const HEADER_LENGTH = 'inference-header-content-length'
 
@@ -28,7 +27,7 @@ export const v2: Dialect = {
 }
 
 function routes(host: DialectHost): DialectRoute[] {
-  const { dataPlane, limits } = host
+  const { dataPlane } = host
   const metadata = async (exchange: Exchange, params: Params): Promise<void> => {
     const variant = variantOf(dataPlane, params)
     const signature = await dataPlane.signatureOf(variant)
@@ -52,7 +51,7 @@ function routes(host: DialectHost): DialectRoute[] {
     method: 'POST',
     path,
     target: (params) => ({ name: params['name'] ?? '', version: params['version'] }),
-    converse: (request) => inferConversation(request, limits),
+    converse: (request) => inferConversation(request, host),
   })
   return [
     get('/v2', (exchange) =>
@@ -81,40 +80,46 @@ function variantOf(dataPlane: DataPlane, { name = '', version }: Params): Varian
   return version === undefined ? endpoint.requireMain() : endpoint.decide({ version }).variant
 }
 
-function inferConversation(request: Pick<Exchange, 'header'>, limits: RequestLimits): Conversation {
-  let asked: V2Request
+function inferConversation(request: Pick<Exchange, 'header'>, { bodies, limits }: DialectHost): Conversation {
+  let asked: V2Read['asked']
   let check: (outputs: readonly Tensor[]) => void
   return {
     prepare(body, { signature, requestedOutputs }) {
-      asked = readV2Request(body, request.header(HEADER_LENGTH), limits, signature.inputs)
-      const { inputs, rows, warnings } = checkTensors(signature, asked.inputs)
-      if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
-      check = (outputs) => checkRows(signature, outputs, rows)
-      const { timeout: timeoutUs, priority, parametersKey } = readParameters(asked.parameters)
-      return {
-        parametersKey,
-        priority: priority === undefined ? undefined : priorityOf(priority, 'parameters.priority'),
-        inputs,
-        rows,
-        warnings,
-        outputs: requestedOutputs(asked.outputs?.map((output) => output.name)),
-        timeoutMs: typeof timeoutUs === 'number' && timeoutUs > 0 ? timeoutUs / 1000 : undefined,
+      const prepared = ({ inputs, rows, warnings, asked: read }: V2Read): Prepared => {
+        asked = read
+        check = (outputs) => checkRows(signature, outputs, rows)
+        const { timeout: timeoutUs, priority, parametersKey } = readParameters(asked.parameters)
+        return {
+          parametersKey,
+          priority: priority === undefined ? undefined : priorityOf(priority, 'parameters.priority'),
+          inputs,
+          rows,
+          warnings,
+          outputs: requestedOutputs(asked.outputs?.map((output) => output.name)),
+          timeoutMs: typeof timeoutUs === 'number' && timeoutUs > 0 ? timeoutUs / 1000 : undefined,
+        }
       }
+      const read = bodies.read('v2', { body, header: request.header(HEADER_LENGTH), signature, limits })
+      return read instanceof Promise ? read.then(prepared) : prepared(read)
     },
     answer({ subject, outputs }) {
       check(outputs)
-      const { body, headerLength } = writeV2Response(asked, subject, outputs)
-      if (headerLength === undefined) return { type: 'application/json', body }
-      return { type: 'application/octet-stream', body, headers: { [HEADER_LENGTH]: String(headerLength) } }
+      const written = bodies.write('v2', { asked, subject, outputs })
+      return written instanceof Promise ? written.then(answerOf) : answerOf(written)
     },
   }
+}
+
+function answerOf({ body, headerLength }: Written): Answer {
+  if (headerLength === undefined) return { type: 'application/json', body }
+  return { type: 'application/octet-stream', body, headers: { [HEADER_LENGTH]: String(headerLength) } }
 }
 
 /** Parameters that say how to answer, not what to run. */
 const OF_THE_ANSWER = new Set(['timeout', 'priority', 'binary_data_output'])
 
 /** Separates the parameters that change a run: requests that differ in them never share one. */
-function readParameters(parameters: V2Request['parameters']): {
+function readParameters(parameters: V2Read['asked']['parameters']): {
   timeout: unknown
   priority: unknown
   parametersKey: string | undefined

@@ -1,0 +1,46 @@
+/** Writers make bodies of answers. They are pure, so that large answers can be written in another thread. */
+import { decodeAnswers } from '../../signature/answer.ts'
+import { csvOf } from '../../signature/csv.ts'
+import { toJson } from '../../tensor/json-writer.ts'
+import { writeV2Response } from '../v2/response.ts'
+import type { Signature } from '../../signature/signature.ts'
+import type { Subject } from '../../serving/observe/events.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import type { V2Read } from './readers.ts'
+
+/** An answer for people, before it is written. */
+export interface PeopleAnswer {
+  readonly signature: Signature
+  readonly outputs: readonly Tensor[]
+  /** Inputs that the answer names. */
+  readonly asked: readonly Tensor[]
+  readonly rows: number
+  readonly many: boolean
+  readonly csv: boolean
+}
+
+export interface V2Answer {
+  readonly asked: V2Read['asked']
+  readonly subject: Subject
+  readonly outputs: readonly Tensor[]
+}
+
+export interface Written {
+  readonly body: string | Buffer
+  /** Length of the JSON part, where raw tensors follow it. */
+  readonly headerLength: number | undefined
+}
+
+function writePeople({ signature, outputs, asked, rows, many, csv }: PeopleAnswer): Written {
+  const answers = decodeAnswers(signature, outputs, asked, rows)
+  const json = (): string => (many ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]))
+  return { body: csv ? csvOf(answers) : json(), headerLength: undefined }
+}
+
+function writeV2({ asked, subject, outputs }: V2Answer): Written {
+  return writeV2Response(asked, subject, outputs)
+}
+
+export const WRITERS = { people: writePeople, v2: writeV2 }
+export type WriterName = keyof typeof WRITERS
+export type WritableBy<Name extends WriterName> = Parameters<(typeof WRITERS)[Name]>[0]
