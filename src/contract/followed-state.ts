@@ -9,7 +9,8 @@ import { Routing } from './routing.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import type { ServingOptions } from './serving-options.ts'
 
-const Digest = Type.String({ pattern: '^[0-9a-f]{64}$' })
+const DIGEST = '^[0-9a-f]{64}$'
+const Digest = Type.String({ pattern: DIGEST })
 
 const FollowedVariant = Type.Object({
   name: Type.String({ minLength: 1 }),
@@ -51,7 +52,17 @@ export const FollowedState = Type.Object({
   endpoints: Type.Array(FollowedEndpoint),
   list: Type.Optional(
     Type.Object(
-      { count: Type.Integer({ minimum: 0 }), digest: Digest },
+      {
+        count: Type.Integer({ minimum: 0 }),
+        digest: Type.String({ pattern: DIGEST, description: 'SHA-256 of a line `NAME REVISION` for each endpoint.' }),
+        content: Type.Optional(
+          Type.String({
+            pattern: DIGEST,
+            description:
+              'SHA-256 of `[endpoints, references]` as JSON without spaces. Missing: the control plane is of an earlier release.',
+          }),
+        ),
+      },
       {
         description:
           'Of `endpoints`, so that a list that lost some is told from a shorter one. Missing: the control plane is of an earlier release.',

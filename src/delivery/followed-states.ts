@@ -62,7 +62,7 @@ export class FollowedStates {
     if (references.length > 0) {
       // Meanings of references change without a new generation too: with an approval, a policy, a version that was registered.
       const meant = await this.#meanings(environment, references, sequence)
-      const whole = JSON.stringify({ ...state, endpoints, list: listDigest(endpoints), references: meant })
+      const whole = JSON.stringify({ ...state, endpoints, list: listDigest(endpoints, meant), references: meant })
       return { text: whole, etag: etagOf(whole) }
     }
     const key = JSON.stringify(names?.toSorted() ?? '*')

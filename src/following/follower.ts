@@ -6,7 +6,7 @@ import { firstCharacters } from '../core/text.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { modelReference } from '../contract/endpoint.ts'
 import { everythingTo, fits, isComplete } from '../contract/routing.ts'
-import { listDigest } from '../core/list-digest.ts'
+import { isWhole } from '../core/list-digest.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
@@ -655,9 +655,14 @@ function pauseMs(failures: number, random: () => number): number {
  * Endpoints are taken away only where the document says how many there are: one that was emptied on its way takes none.
  * @throws SLW_UNREACHABLE
  */
-function requireWhole({ endpoints, list }: FollowedState, known: FollowedState | undefined): void {
-  if (list !== undefined && !isDeepStrictEqual(list, listDigest(endpoints)))
-    throw new SlipwayError('SLW_UNREACHABLE', `it gives ${endpoints.length} endpoints, and says that there are ${list.count}, or others`)
+function requireWhole({ endpoints, list, references }: FollowedState, known: FollowedState | undefined): void {
+  if (list !== undefined && !isWhole(list, endpoints, references))
+    throw new SlipwayError(
+      'SLW_UNREACHABLE',
+      endpoints.length === list.count
+        ? 'it gives endpoints, or versions, that are not those which its digest is of: they were changed on their way'
+        : `it gives ${endpoints.length} endpoints, and says that there are ${list.count}`,
+    )
   if (list === undefined && endpoints.length === 0 && known !== undefined && known.endpoints.length > 0)
     throw new SlipwayError(
       'SLW_UNREACHABLE',

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { describe, it } from 'node:test'
 import { contentIdOf, planeInProcess } from '../api/in-plane.ts'
-import { until } from '../fixtures.ts'
+import { example, until } from '../fixtures.ts'
+import { startServer } from '../../src/server/start-server.ts'
+import { LONG } from './long.ts'
 import type { Socket } from 'node:net'
 import type { Plane } from '../api/in-plane.ts'
 
@@ -13,7 +15,7 @@ interface Client extends Disposable {
 }
 
 /** @param from an address of this machine */
-async function clientOf(plane: Plane, from = '127.0.0.1'): Promise<Client> {
+async function clientOf(plane: Pick<Plane, 'url'>, from = '127.0.0.1'): Promise<Client> {
   const socket = connect({ host: '127.0.0.1', port: Number(new URL(plane.url).port), localAddress: from })
   let said = ''
   socket.on('data', (bytes) => (said += bytes.toString()))
@@ -96,6 +98,43 @@ it('a client that does not read its answer is ended, though it goes on sending',
   await gone
   clearInterval(timer)
 })
+
+for (const [what, begin] of [
+  ['the control plane', HEAD],
+  ['a server', 'POST /models/churn/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n'],
+] as const)
+  it(
+    `thousands of clients that send a byte now and then keep nobody from being answered by ${what}, and are ended`,
+    { timeout: 180_000 },
+    async () => {
+      const count = LONG ? 5000 : 400
+      await using opened = new AsyncDisposableStack()
+      const url =
+        what === 'a server'
+          ? opened.use(
+              await startServer({ models: [{ path: example('churn'), name: 'churn' }], port: 0, limits: { bodyTimeoutMs: 6000 } } as never),
+            ).url
+          : opened.use(await planeInProcess({ connections: { ...QUICK, graceMs: 3000, perAddress: 10_000 } })).url
+      const clients: Client[] = []
+      using _all = { [Symbol.dispose]: () => clients.forEach((client) => client[Symbol.dispose]()) }
+      for (let batch = 0; batch < count; batch += 100)
+        clients.push(...(await Promise.all(Array.from({ length: 100 }, (_, index) => clientOf({ url }, `127.0.0.${2 + (index % 5)}`)))))
+      for (const { socket } of clients) socket.write(`${begin}content-length: 100000\r\n\r\n{`)
+      let open = clients.length
+      for (const { closed } of clients) void closed.then(() => open--)
+      const times: number[] = []
+      const end = Date.now() + 120_000
+      while (open > 0 && Date.now() < end) {
+        for (const { socket } of clients) if (!socket.destroyed) socket.write(' ')
+        const began = performance.now()
+        assert.equal((await fetch(`${url}/health`)).status, 200)
+        times.push(performance.now() - began)
+        await new Promise((resolve) => setTimeout(resolve, 500))
+      }
+      assert.equal(open, 0, 'all are ended')
+      assert.ok(Math.max(...times) < 5000, `the slowest answer took ${Math.max(...times)} ms`)
+    },
+  )
 
 it('one address has no more than its share of the connections, and others are answered', { timeout: 30_000 }, async () => {
   await using plane = await planeInProcess({ connections: { perAddress: 50 } })

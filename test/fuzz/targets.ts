@@ -1,0 +1,248 @@
+/** What the fuzzer feeds: every parser that reads what others send. */
+import { deserialize, serialize } from 'node:v8'
+import { PassThrough } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SlipwayError } from '../../src/core/errors.ts'
+import { openFrames } from '../../src/engine/frames.ts'
+import { pythonFrames } from '../../src/engine/python-frames.ts'
+import { inspectOnnx } from '../../src/onnx/inspect.ts'
+import { READERS } from '../../src/protocol/bodies/readers.ts'
+import { REQUEST_LIMIT_DEFAULTS } from '../../src/protocol/limits.ts'
+import { buildSignature } from '../../src/signature/signature.ts'
+import { parseJson } from '../../src/tensor/json-reader.ts'
+import { readPackage } from '../../src/model/package.ts'
+import { countsToTen, hangsForLargeValues, nested } from '../attacks/hostile-graphs.ts'
+import { example } from '../fixtures.ts'
+import { linearModel, identityModel } from '../onnx/build-model.ts'
+import type { Signature } from '../../src/signature/signature.ts'
+import type { Target } from './fuzzer.ts'
+
+const bytes = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text))
+
+const JSON_WORDS = [
+  '{',
+  '}',
+  '[',
+  ']',
+  ':',
+  ',',
+  '"',
+  '\\u0000',
+  '\\ud83d',
+  '\\',
+  'true',
+  'false',
+  'null',
+  '"inputs"',
+  '"data"',
+  '"shape"',
+  '1e5',
+  '\ufeff',
+  '__proto__',
+]
+const V2_WORDS = [
+  ...JSON_WORDS,
+  '"name"',
+  '"x"',
+  '"datatype"',
+  '"FP32"',
+  '"BYTES"',
+  '"INT64"',
+  '"BOOL"',
+  '"FP16"',
+  '"parameters"',
+  '"binary_data_size"',
+  '"outputs"',
+  '"id"',
+]
+
+/** The signature of the example, which has numbers, categories and truth values. */
+async function churn(): Promise<Signature> {
+  const { file, document } = await readPackage({ name: 'churn', version: '1', path: example('churn') })
+  return buildSignature({ file, document, source: 'slipway.yaml' })
+}
+
+/** @param folder for files */
+export async function targetsOf(folder: string): Promise<Readonly<Record<string, Target>>> {
+  const signature = await churn()
+  const limits = { ...REQUEST_LIMIT_DEFAULTS, rows: 1000, elements: 100_000 }
+  const raw: Signature = {
+    ...signature,
+    inputs: [
+      { name: 'x', datatype: 'FP32', shape: [-1, 4], dimensionNames: [undefined, undefined] },
+      { name: 's', datatype: 'BYTES', shape: [-1], dimensionNames: [undefined] },
+    ],
+    features: undefined,
+    ranges: new Map(),
+  }
+  const read = async (name: keyof typeof READERS, body: Buffer, header: string | undefined, by = signature): Promise<void> => {
+    await READERS[name]({ body, header, signature: by, limits })
+  }
+  const row = '{"tenure_months":3,"monthly_charges":70.5,"support_calls":4}'
+  const form = (inner: string): string => `--b\r\ncontent-disposition: form-data; ${inner}\r\n--b--\r\n`
+  return {
+    json: {
+      seeds: bytes('{"a":[1,2.5e3,-0.1,"\\u00e4\\n",true,null,{"b":{}}]}', '[]', '"\\ud83d\\ude00"', '1e308', '[[[[]]]]'),
+      words: JSON_WORDS,
+      run: (input) => {
+        const value = parseJson(input, { nesting: 64 })
+        // What we take, the platform takes too, and means the same by it; numbers beyond doubles apart.
+        const text = input.toString('utf8').replace(/^\ufeff/, '')
+        if (!/\d{16}|NaN|Infinity|e/i.test(text) && JSON.stringify(value) !== JSON.stringify(JSON.parse(text)))
+          throw new Error(`${text} is read as ${JSON.stringify(value)}`)
+      },
+    },
+    people: {
+      seeds: bytes(`{"inputs":[${row}]}`, `[${row},${row}]`, row, '{"inputs":[[1,2,3]]}', '[]'),
+      words: [...JSON_WORDS, '"tenure_months"', '"contract"', '"monthly"', '"senior"'],
+      run: (input) => read('people', input, 'application/json'),
+    },
+    csv: {
+      seeds: bytes('tenure_months,monthly_charges,support_calls\n3,70.5,4\n', '"a","b"\r\n"x""y",1\r\n', 'a\n\n'),
+      words: [',', '"', '""', '\n', '\r\n', '\r', ';', 'tenure_months', 'contract', 'monthly', 'true', '\ufeff', '\u0000'],
+      run: (input) => read('people', input, 'text/csv'),
+    },
+    form: {
+      seeds: bytes(
+        form('name="tenure_months"\r\n\r\n3'),
+        form('name="file"; filename="a.csv"\r\ncontent-type: text/csv\r\n\r\na,b\n1,2'),
+        form(`name="inputs"\r\n\r\n[${row}]`),
+      ),
+      words: [
+        '--b',
+        '--b--',
+        '\r\n',
+        '\r\n\r\n',
+        'content-disposition: form-data; ',
+        'name="',
+        'filename="',
+        '"',
+        'content-type: ',
+        'text/csv',
+        'application/json',
+      ],
+      run: (input) => read('people', input, 'multipart/form-data; boundary=b'),
+    },
+    v2: {
+      seeds: bytes(
+        '{"id":"1","inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]},{"name":"s","shape":[1],"datatype":"BYTES","data":["a"]}]}',
+        '{"inputs":[{"name":"x","shape":[2,2],"datatype":"FP32","data":[[1,2],[3,4]]}],"outputs":[{"name":"y","parameters":{"binary_data":true}}],"parameters":{"timeout":5}}',
+        '{"inputs":[{"data":[true],"datatype":"BOOL","shape":[1],"name":"x"}]}',
+      ),
+      words: V2_WORDS,
+      run: (input) => read('v2', input, undefined, raw),
+    },
+    binary: {
+      seeds: [
+        Buffer.concat([
+          Buffer.from('92 {"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}'),
+          Buffer.alloc(16, 1),
+        ]),
+        Buffer.concat([
+          Buffer.from('92 {"inputs":[{"name":"s","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":5}}]}  '),
+          Buffer.from([1, 0, 0, 0, 65]),
+        ]),
+        Buffer.from('0 abcd'),
+      ],
+      words: [...V2_WORDS, '"binary_data_size":', Buffer.from([255, 255, 255, 255]), Buffer.from([0, 0, 0, 128])],
+      run: (input) => {
+        // What comes before the first space is the header.
+        const at = Math.max(0, input.indexOf(' '))
+        return read('v2', input.subarray(at + 1), input.subarray(0, at).toString('latin1'), raw)
+      },
+    },
+    onnx: {
+      seeds: [linearModel(), identityModel('FP16', ['n', 2]), countsToTen(), hangsForLargeValues(), nested(3)],
+      words: [
+        'Loop',
+        'If',
+        'Scan',
+        'Identity',
+        'Add',
+        'Expand',
+        'x',
+        'y',
+        'ai.onnx.ml',
+        'location',
+        '../x',
+        Buffer.from([0x0a]),
+        Buffer.from([255, 255, 255, 255, 15]),
+      ],
+      async run(input) {
+        const path = join(folder, 'model.onnx')
+        await writeFile(path, input)
+        await inspectOnnx(path)
+      },
+    },
+    frames: {
+      seeds: [framed({ type: 'loaded', memoryBytes: 1 }), framed({ type: 'result', data: [Float32Array.of(1)] }), framed('x')],
+      words: [Buffer.from([0, 0, 0, 0]), Buffer.from([255, 255, 255, 127]), Buffer.from([255, 255, 255, 255]), Buffer.from([255, 15])],
+      run: (input) => intoPipe(input, (pipe, receive, onBroken) => openFrames(pipe, receive, onBroken)),
+    },
+    'python frames': {
+      seeds: [
+        pythonFramed({ type: 'loaded', memoryBytes: 1 }, []),
+        pythonFramed({ type: 'result', id: 1, outputs: [{ name: 'y', datatype: 'FP32', shape: [1, 1] }] }, [4]),
+      ],
+      words: [
+        ...JSON_WORDS,
+        '"type"',
+        '"loaded"',
+        '"result"',
+        '"load-failed"',
+        '"error"',
+        '"code"',
+        '"message"',
+        Buffer.from([0, 0, 0, 0]),
+      ],
+      run: (input) =>
+        intoPipe(input, (pipe, receive, onBroken) => {
+          const outputs = [{ name: 'y', datatype: 'FP32' as const, shape: [-1, 1], dimensionNames: [undefined, undefined] }]
+          const send = pythonFrames({ inputs: outputs, outputs })(pipe, receive, onBroken)
+          // What is answered must have been asked.
+          send({ type: 'load', v: 1, spec: { python: {} }, gentle: false } as never)
+          send({ type: 'run', id: 1, data: [Float32Array.of(1)], shapes: [[1, 1]], outputs: [0] } as never)
+        }),
+    },
+  }
+}
+
+function framed(message: unknown): Buffer {
+  const body = serialize(message)
+  deserialize(body)
+  const header = Buffer.alloc(4)
+  header.writeUInt32LE(body.length)
+  return Buffer.concat([header, body])
+}
+
+function pythonFramed(header: object, blobs: readonly number[]): Buffer {
+  const text = Buffer.from(JSON.stringify(header))
+  const lengths = Buffer.alloc(8)
+  lengths.writeUInt32LE(4 + text.length + blobs.reduce((sum, size) => sum + size, 0), 0)
+  lengths.writeUInt32LE(text.length, 4)
+  return Buffer.concat([lengths, text, ...blobs.map((size) => Buffer.alloc(size, 1))])
+}
+
+/** Frames of the other side come as chunks; whatever is wrong with them is told, and not thrown. */
+async function intoPipe(
+  input: Buffer,
+  open: (pipe: PassThrough, receive: (message: unknown) => void, onBroken: (error: unknown) => void) => unknown,
+): Promise<void> {
+  const pipe = new PassThrough()
+  const far = new PassThrough()
+  // What is sent goes nowhere.
+  Object.assign(pipe, { write: () => true })
+  let broken: unknown
+  open(
+    pipe,
+    () => {},
+    (error) => (broken = error),
+  )
+  for (let at = 0; at < input.length; at += 7) pipe.emit('data', input.subarray(at, at + 7))
+  await turn()
+  far.destroy()
+  pipe.destroy()
+  if (broken !== undefined && !(broken instanceof Error)) throw new SlipwayError('SLW_INTERNAL', 'it broke with no error')
+}
