@@ -32,6 +32,7 @@ export interface Door {
   readonly plugin: FastifyPluginAsync
 }
 
+const HANDSHAKE_TIMEOUT_MS = 20_000
 /** A connection that is silent for this long is closed. */
 const IDLE_TIMEOUT_MS = 120_000
 
@@ -40,7 +41,11 @@ export async function createApiServer(options: ApiServerOptions, doors: readonly
   const { certificates } = options
   const app = fastify({
     ...(certificates !== undefined && {
-      https: { ...certificates.context, ...(certificates.mutual && { requestCert: true, rejectUnauthorized: true }) } as object,
+      https: {
+        ...certificates.context,
+        handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+        ...(certificates.mutual && { requestCert: true, rejectUnauthorized: true }),
+      } as object,
     }),
     // Only the one proxy in front is trusted about the address and protocol of a client.
     trustProxy: options.behindProxy ? (_address: string, hop: number) => hop === 0 : false,

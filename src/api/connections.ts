@@ -30,7 +30,6 @@ const CONNECTIONS_MAX = 20_000
 
 /** One connection, and the request on it. */
 interface Watched {
-  readonly address: string
   /** Bytes that had come when the last request was complete. */
   before: number
   /** Since when the header of a request is awaited or comes, monotonic ms; undefined while a request is answered, or none has begun. */
@@ -53,6 +52,8 @@ export class Connections implements Disposable {
   readonly #watched = new Map<Socket, Watched>()
   readonly #byAddress = new Map<string, number>()
   readonly #stalled = new StalledSockets()
+  /** Connections whose TLS handshake is not done, by address and port of the client. */
+  readonly #handshaking = new Map<string, Socket>()
   readonly #sweeps: NodeJS.Timeout[]
   #closing = false
 
@@ -65,26 +66,45 @@ export class Connections implements Disposable {
   /** @param secure whether connections count once their TLS handshake is done; Node ends slow handshakes by itself */
   guard(server: Server, secure: boolean): void {
     server.maxConnections = CONNECTIONS_MAX
-    server.on(secure ? 'secureConnection' : 'connection', (socket: Socket) => this.#watch(socket))
+    server.on('connection', (socket: Socket) => {
+      if (!this.#count(socket, secure)) return
+      if (!secure) {
+        this.#watch(socket)
+        return
+      }
+      const client = clientOf(socket)
+      this.#handshaking.set(client, socket)
+      socket.once('close', () => this.#handshaking.delete(client))
+    })
+    if (secure)
+      server.on('secureConnection', (socket: Socket) => {
+        this.#handshaking.delete(clientOf(socket))
+        this.#watch(socket)
+      })
     server.on('request', (request, response) => this.#asked(request, response))
   }
 
-  #watch(socket: Socket): void {
+  /** @returns whether the address may have one more; otherwise it is ended */
+  #count(socket: Socket, secure: boolean): boolean {
     const address = socket.remoteAddress ?? ''
     const count = (this.#byAddress.get(address) ?? 0) + 1
     this.#byAddress.set(address, count)
     socket.once('close', () => {
-      this.#watched.delete(socket)
       const left = this.#byAddress.get(address)! - 1
       if (left === 0) this.#byAddress.delete(address)
       else this.#byAddress.set(address, left)
     })
-    if (count > this.#limits.perAddress) {
-      refuse(socket, '429 Too Many Requests', `more than ${this.#limits.perAddress} connections of ${address} are open`)
-      return
-    }
+    if (count <= this.#limits.perAddress) return true
+    const why = `more than ${this.#limits.perAddress} connections of ${address} are open`
+    if (!secure) socket.write(answerOf('429 Too Many Requests', why))
+    // At once: nothing that it sends is to be read, let alone done.
+    socket.destroySoon()
+    return false
+  }
+
+  #watch(socket: Socket): void {
+    socket.once('close', () => this.#watched.delete(socket))
     this.#watched.set(socket, {
-      address,
       before: 0,
       headerMs: performance.now(),
       request: undefined,
@@ -108,10 +128,15 @@ export class Connections implements Disposable {
     watched.answering++
     response.once('close', () => {
       watched.answering--
-      watched.before = socket.bytesRead
-      if (request.complete) watched.request = undefined
+      if (request.complete) this.#idle(socket, watched)
       if (this.#closing && watched.answering === 0) socket.destroySoon()
     })
+  }
+
+  /** From here on the next header is waited for. */
+  #idle(socket: Socket, watched: Watched): void {
+    watched.request = undefined
+    watched.before = socket.bytesRead
   }
 
   #endSlow(): void {
@@ -128,6 +153,8 @@ export class Connections implements Disposable {
         continue
       }
       if (watched.answering > 0) continue
+      // The rest of a body that was refused has come.
+      if (request !== undefined) this.#idle(socket, watched)
       // The next header counts from its first byte; a connection may be idle as long as the server allows.
       if (watched.headerMs === undefined && socket.bytesRead > watched.before) watched.headerMs = now
       if (watched.headerMs !== undefined && now - watched.headerMs > headerMs)
@@ -139,6 +166,7 @@ export class Connections implements Disposable {
   close(): void {
     this.#closing = true
     for (const [socket, { answering }] of this.#watched) if (answering === 0) socket.destroy()
+    for (const socket of this.#handshaking.values()) socket.destroy()
   }
 
   [Symbol.dispose](): void {
@@ -146,14 +174,20 @@ export class Connections implements Disposable {
   }
 }
 
+function clientOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
+}
+
 /** Time for a client to read why its connection ends. */
 const LEAVE_MS = 1000
 
 /** Tells the client why, where no answer is on its way, and ends the connection. */
 function refuse(socket: Socket, status: string, message: string): void {
-  const body = JSON.stringify({ error: message })
   setTimeout(() => socket.destroy(), LEAVE_MS).unref()
-  socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  )
+  socket.end(answerOf(status, message))
+}
+
+function answerOf(status: string, message: string): string {
+  const body = JSON.stringify({ error: message })
+  return `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`
 }

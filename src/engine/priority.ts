@@ -39,6 +39,11 @@ export function lowerThreadPriority(): void {
   setPriority(0, LOW_NICE)
 }
 
+/** The same for as long as the thread lives: {@link restoreThreadPriority} leaves it alone. */
+export function keepThreadPriorityLow(): void {
+  setPriority(0, LOW_NICE + 1)
+}
+
 /** Lowers the priority of a process that has just been started. One that has ended by now has none. */
 export function lowerPriorityOf(pid: number): void {
   try {

@@ -114,7 +114,9 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
           'SLW_CONFIG_INVALID',
           `controlPlane says nothing for ${path}; expected models:/NAME@ALIAS or models:/NAME/NUMBER`,
         )
-      return new LoadedModel(dataPlane, await loadFiles(dataPlane, path, { name, version }))
+      const loaded = await loadFiles(dataPlane, path, { name, version })
+      signal?.throwIfAborted()
+      return new LoadedModel(dataPlane, loaded)
     }
     if (controlPlane === undefined)
       throw new SlipwayError(
@@ -128,6 +130,8 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
       ...(storeMb !== undefined && { storeMb }),
     }
     const followed = await followModel(reference, following, { dataPlane, log: logger })
+    if (signal?.aborted === true) await followed[Symbol.asyncDispose]()
+    signal?.throwIfAborted()
     return new LoadedModel(dataPlane, followed.name, followed)
   } catch (error) {
     // Idle threads would keep the process alive.

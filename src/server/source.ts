@@ -40,10 +40,12 @@ export function sourceOfFiles(repository: Repository, pollMs: number): Source {
     rescan: (anew) => repository.rescan(anew),
     close: () => repository.close(),
     async begin({ anyReady }) {
-      const failures = (await repository.start()).map((failed) => failed.error)
+      const starting = repository.start()
+      // One model that takes long to load keeps the folders of the others from nothing.
+      if (pollMs > 0) repository.poll(pollMs)
+      const failures = (await starting).map((failed) => failed.error)
       const [failure] = failures
       if (failure !== undefined && !(await anyReady())) throw failure
-      if (pollMs > 0) repository.poll(pollMs)
       return failures
     },
   }

@@ -1,5 +1,5 @@
 import { orLate } from '../core/clock.ts'
-import { messageOf, toSlipwayError } from '../core/errors.ts'
+import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { Lanes } from '../core/turns.ts'
 import { identityOf } from '../contract/desired-endpoint.ts'
@@ -10,7 +10,6 @@ import { Residency } from './residency.ts'
 import { Variant } from './variant.ts'
 import type { DesiredEndpoint, VariantSpec } from '../contract/desired-endpoint.ts'
 import type { Routing } from '../contract/routing.ts'
-import type { SlipwayError } from '../core/errors.ts'
 import type { LoadTimes } from './load.ts'
 import type { VariantOptions } from './variant.ts'
 
@@ -102,6 +101,7 @@ export class Reconciler {
   readonly #lanes = new Lanes()
   /** Whether a first endpoint is in use: the initial ones were planned before it. */
   #started = false
+  #closed = false
 
   constructor(options: ReconcilerOptions) {
     const { log, observer, memoryBudgetBytes } = options
@@ -169,6 +169,7 @@ export class Reconciler {
     const { promise: prepared, resolve, reject } = Promise.withResolvers<Change>()
     this.#lanes
       .take(name, async () => {
+        if (this.#closed) throw new SlipwayError('SLW_CLOSED', 'the models are closed')
         const { promise: ended, resolve: end } = Promise.withResolvers<void>()
         resolve(desired === undefined ? this.#withdraw(name, end) : await this.#prepare(desired, end))
         await ended
@@ -238,6 +239,7 @@ export class Reconciler {
     const { log } = this.#options
     const { endpoint, isNew } = step
     for (const variant of step.added) {
+      if (this.#closed) throw new SlipwayError('SLW_CLOSED', 'the models are closed')
       if (!isNew) {
         this.#beside.add(variant)
         endpoint.loading = [...endpoint.loading, variant]
@@ -295,7 +297,10 @@ export class Reconciler {
   /** What follows the end of the replaced variants; its errors are logged. */
   #whenEnded(ended: Promise<SwitchReport | undefined>): Promise<readonly SwitchReport[]> {
     const reported = ended.then((report) => {
-      if (this.#options.expectsChanges && this.#lanes.busy.size === 0) this.#spares.prepare(this.#threadsOfOne())
+      // The lane of this change ends a moment later. While others load, threads for changes to come would be in their way.
+      setImmediate(() => {
+        if (this.#options.expectsChanges && !this.#closed && this.#lanes.busy.size === 0) this.#spares.prepare(this.#threadsOfOne())
+      })
       this.residency.forget()
       return report !== undefined && report.to.length > 0 ? [report] : []
     })
@@ -429,6 +434,7 @@ export class Reconciler {
 
   /** Ends all variants, also those that are being loaded. */
   async close(): Promise<void> {
+    this.#closed = true
     await using closing = new AsyncDisposableStack()
     closing.use(this.#spares)
     await Promise.all([...this.variants(), ...this.#beside, ...this.#leaving.keys()].map((variant) => variant.close()))

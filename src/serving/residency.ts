@@ -36,7 +36,7 @@ export interface Load {
 
 /** Time after which a load lets the next one begin. */
 const PATIENCE_MS = 5000
-/** Limit of loads at a time: one, and those that take longer than `PATIENCE_MS`. */
+/** Limit of models that load at a time: one, and those that take longer than `PATIENCE_MS`. */
 const LOADS_MAX = 8
 
 /**
@@ -56,8 +56,10 @@ export class Residency {
     ofRequests: [],
   }
   #busy = false
-  /** Loads that take longer than their turn. */
-  readonly #long = new Set<Promise<void>>()
+  /** Loads that hold memory or are about to, and whether each has had the process for itself. */
+  readonly #running = new Map<Variant, { alone: boolean; readonly ended: PromiseWithResolvers<void> }>()
+  /** Models on their way out of memory to make room. */
+  readonly #evicting = new Set<Promise<void>>()
 
   constructor(options: ResidencyOptions) {
     this.#options = options
@@ -99,6 +101,8 @@ export class Residency {
       } finally {
         this.#loading.delete(variant)
         this.#reserved.delete(variant)
+        this.#running.get(variant)?.ended.resolve()
+        this.#running.delete(variant)
       }
       // Requests that waited for this load take their places in the queue before the next load may unload the variant.
       await nextTurn()
@@ -111,11 +115,8 @@ export class Residency {
     if (this.#busy) return
     this.#busy = true
     for (let next; (next = this.#waiting.ofChanges.shift() ?? this.#waiting.ofRequests.shift()) !== undefined;) {
-      const load = next()
-      if ((await orLate(this.#options.clock, PATIENCE_MS, load)) !== 'late') continue
-      this.#long.add(load)
-      void load.then(() => this.#long.delete(load))
-      if (this.#long.size >= LOADS_MAX) await Promise.race(this.#long)
+      await orLate(this.#options.clock, PATIENCE_MS, next())
+      while (this.#running.size >= LOADS_MAX) await Promise.race([...this.#running.values()].map(({ ended }) => ended.promise))
     }
     this.#busy = false
   }
@@ -132,13 +133,19 @@ export class Residency {
     const needed = Math.max(this.#expected(variant), await weightsOnDisk(variant.spec.path))
     await this.#makeRoom(variant, needed)
     requireWanted(variant)
-    this.#reserved.set(variant, needed)
+    for (const other of this.#running.values()) other.alone = false
+    const running = { alone: this.#running.size === 0, ended: Promise.withResolvers<void>() }
+    this.#running.set(variant, running)
     const times = await variant.load({ gentle, measured: counted })
     this.#reserved.delete(variant)
     const { loaded } = variant
     if (loaded === undefined) return times
-    variant.memoryBytes = this.#settle(loaded.memoryBytes, this.#sizes.get(contentKey(variant.spec)))
-    this.#sizes.set(contentKey(variant.spec), variant.memoryBytes)
+    const known = this.#sizes.get(contentKey(variant.spec))
+    // The growth of the process says nothing about one of several models that load at a time.
+    variant.memoryBytes = running.alone
+      ? this.#settle(loaded.memoryBytes, known)
+      : (known ?? Math.min(loaded.memoryBytes, needed || Infinity))
+    if (running.alone) this.#sizes.set(contentKey(variant.spec), variant.memoryBytes)
     await this.#makeRoom(variant, 0)
     return times
   }
@@ -179,6 +186,11 @@ export class Residency {
       const victim = this.#leastRecentlyUsed(variant)
       const fixedBytes = this.#fixedBytes(variant)
       const size = needed === 0 ? (variant.memoryBytes ?? 0) : needed
+      // What is leaving has made room in a moment.
+      if (this.#evicting.size > 0) {
+        await Promise.race(this.#evicting)
+        continue
+      }
       // Nothing is unloaded for a model that would not fit even then.
       if (victim === undefined || fixedBytes + size > budgetBytes) {
         const { endpoint, version } = variant.subject
@@ -191,6 +203,8 @@ export class Residency {
       }
       await this.evict(victim)
     }
+    // At once, so that nobody else takes the room.
+    if (needed > 0) this.#reserved.set(variant, needed)
   }
 
   /** Bytes of the variants, beside the wanted one, that cannot be unloaded for it. */
@@ -226,7 +240,11 @@ export class Residency {
   /** Unloads a variant; its accepted requests are answered first. */
   async evict(variant: Variant): Promise<void> {
     const { log, observer } = this.#options
-    await variant.unload()
+    const unloading = variant.unload()
+    const gone = unloading.catch(() => {})
+    this.#evicting.add(gone)
+    await gone.finally(() => this.#evicting.delete(gone))
+    await unloading
     log.info({ ...variant.subject, memoryBytes: variant.memoryBytes }, 'model unloaded, its memory is needed')
     observer.unload({ subject: variant.subject, reason: 'evicted' })
   }

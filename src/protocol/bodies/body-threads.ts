@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { entryUrl, workerEnvironment } from '../../core/entry.ts'
-import { SlipwayError } from '../../core/errors.ts'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { copyTensor, elementCount } from '../../tensor/tensor.ts'
 import { READERS } from './readers.ts'
 import { WRITERS } from './writers.ts'
@@ -13,7 +13,7 @@ export type Job =
   | {
       readonly task: 'read'
       readonly name: ReaderName
-      readonly reading: Omit<Reading, 'body'> & { readonly shared: SharedArrayBuffer }
+      readonly reading: Omit<Reading, 'body'> & { readonly shared: SharedArrayBuffer; readonly length: number }
     }
   | { readonly task: 'write'; readonly name: WriterName; readonly answer: PeopleAnswer | V2Answer }
 
@@ -26,11 +26,15 @@ export type Outcome =
 
 /** Bodies from this size on are read in a thread: about ten milliseconds of reading. Rows for people take longer than tensors. */
 const READ_LARGE: Readonly<Record<ReaderName, number>> = { people: 256 * 1024, v2: 1024 * 1024 }
+/** Pictures are text that is taken as it is, or bytes, and are decoded elsewhere. */
+const READ_LARGE_PICTURES = 8 * 1024 * 1024
 /** Answers from this size on are written in a thread: about five milliseconds of writing. */
 const WRITE_LARGE_ROWS = 500
 const WRITE_LARGE_ELEMENTS = 32 * 1024
+/** A thread is started, which takes a tenth of a second, for bodies that are so many times as large. */
+const WORTH_STARTING = 4
 /** A thread that has had nothing to do for so long ends, and gives its memory back. */
-const IDLE_MS = 30_000
+const IDLE_MS = 300_000
 
 interface Waiting {
   readonly job: Job
@@ -45,7 +49,9 @@ interface Waiting {
  */
 export class BodyThreads implements AsyncDisposable {
   readonly #most: number
-  readonly #waiting: Waiting[] = []
+  /** Answers come before bodies: they take less time, and their work is done. */
+  readonly #waiting: Readonly<Record<Job['task'], Waiting[]>> = { write: [], read: [] }
+  #closed = false
   readonly #threads = new Set<BodyThread>()
 
   /** @param most threads at a time */
@@ -57,17 +63,18 @@ export class BodyThreads implements AsyncDisposable {
   read<Name extends ReaderName>(name: Name, reading: Reading): ReadBy<Name> | Promise<ReadBy<Name>> {
     const { body, ...rest } = reading
     const shared = body.buffer instanceof SharedArrayBuffer
-    if (body.length < READ_LARGE[name]) {
+    const large = reading.signature.image === undefined ? READ_LARGE[name] : READ_LARGE_PICTURES
+    if (body.length < large * this.#reluctance) {
       // The memory of tensors goes on to the instances, which that of a shared body cannot.
       const own = shared ? { ...rest, body: Buffer.from(new Uint8Array(body).buffer) } : reading
       return READERS[name](own) as ReadBy<Name> | Promise<ReadBy<Name>>
     }
-    const job: Job = { task: 'read', name, reading: { ...rest, shared: sharedOf(body) } }
+    const job: Job = { task: 'read', name, reading: { ...rest, shared: sharedOf(body), length: body.length } }
     return this.#run(job, []) as Promise<ReadBy<Name>>
   }
 
   write<Name extends WriterName>(name: Name, answer: WritableBy<Name>): Written | Promise<Written> {
-    if (!isLarge(answer)) return WRITERS[name](answer as never)
+    if (sizeOf(answer) < this.#reluctance) return WRITERS[name](answer as never)
     // Outputs may be parts of a batch, whose memory is that of other requests too.
     const outputs = answer.outputs.map(copyTensor)
     const moved = outputs.flatMap(({ data }) => (Array.isArray(data) ? [] : [data.buffer as ArrayBuffer]))
@@ -77,58 +84,75 @@ export class BodyThreads implements AsyncDisposable {
     })
   }
 
+  get #reluctance(): number {
+    return this.#threads.size === 0 ? WORTH_STARTING : 1
+  }
+
   #run(job: Job, moved: readonly ArrayBuffer[]): Promise<unknown> {
+    if (this.#closed) return Promise.reject(closed())
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ job, moved, resolve, reject })
+      this.#waiting[job.task].push({ job, moved, resolve, reject })
       this.#next()
     })
   }
 
   #next(): void {
-    while (this.#waiting.length > 0) {
+    const { write, read } = this.#waiting
+    while (write.length + read.length > 0) {
       const thread = [...this.#threads].find(({ busy }) => !busy) ?? this.#start()
       if (thread === undefined) return
-      void thread.run(this.#waiting.shift()!).then(() => this.#next())
+      void thread.run((write.shift() ?? read.shift())!).then(() => this.#next())
     }
   }
 
   #start(): BodyThread | undefined {
     if (this.#threads.size >= this.#most) return undefined
-    const thread = new BodyThread(() => this.#threads.delete(thread))
+    const thread = new BodyThread(() => {
+      this.#threads.delete(thread)
+      this.#next()
+    })
     this.#threads.add(thread)
     return thread
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { reject } of this.#waiting.splice(0)) reject(new SlipwayError('SLW_CLOSED', 'the server is closed'))
+    this.#closed = true
+    const { write, read } = this.#waiting
+    for (const { reject } of [...write.splice(0), ...read.splice(0)]) reject(closed())
     await Promise.all([...this.#threads].map((thread) => thread.end()))
   }
 }
 
 /** The memory of a body: as it was collected where that is shared, else a copy, as the body may be read again for another version. */
 function sharedOf(body: Buffer): SharedArrayBuffer {
-  if (body.buffer instanceof SharedArrayBuffer && body.byteOffset === 0 && body.length === body.buffer.byteLength) return body.buffer
+  if (body.buffer instanceof SharedArrayBuffer && body.byteOffset === 0) return body.buffer
   const shared = new SharedArrayBuffer(body.length)
   new Uint8Array(shared).set(body)
   return shared
 }
 
-function isLarge(answer: PeopleAnswer | V2Answer): boolean {
-  if ('rows' in answer && answer.rows >= WRITE_LARGE_ROWS) return true
+function closed(): SlipwayError {
+  return new SlipwayError('SLW_CLOSED', 'the server is closed')
+}
+
+/** In multiples of what is large. */
+function sizeOf(answer: PeopleAnswer | V2Answer): number {
   let elements = 0
   for (const { shape } of answer.outputs) elements += elementCount(shape)
-  return elements >= WRITE_LARGE_ELEMENTS
+  return Math.max('rows' in answer ? answer.rows / WRITE_LARGE_ROWS : 0, elements / WRITE_LARGE_ELEMENTS)
 }
 
 class BodyThread {
   readonly #worker: Worker
   #current: { readonly waiting: Waiting; readonly done: () => void } | undefined
   #idle: NodeJS.Timeout | undefined
+  #ending = false
 
   constructor(onEnd: () => void) {
     this.#worker = new Worker(entryUrl('protocol/bodies/thread'), { env: workerEnvironment(), name: 'bodies' })
     this.#worker.on('message', (outcome: Outcome) => this.#settle(outcome))
     this.#worker.once('error', (error: NodeJS.ErrnoException) => {
+      this.#ending = true
       const tooLarge = error.code === 'ERR_WORKER_OUT_OF_MEMORY'
       this.#fail(
         tooLarge ? 'SLW_BODY_TOO_LARGE' : 'SLW_INTERNAL',
@@ -136,6 +160,7 @@ class BodyThread {
       )
     })
     this.#worker.once('exit', () => {
+      this.#ending = true
       clearTimeout(this.#idle)
       onEnd()
       this.#fail('SLW_CLOSED', 'the thread for large bodies has ended')
@@ -143,8 +168,9 @@ class BodyThread {
     this.#worker.unref()
   }
 
+  /** Whether it can take no job: it has one, or ends. */
   get busy(): boolean {
-    return this.#current !== undefined
+    return this.#current !== undefined || this.#ending
   }
 
   /** Resolves when the job is done, or has failed. */
@@ -152,7 +178,11 @@ class BodyThread {
     clearTimeout(this.#idle)
     return new Promise((done) => {
       this.#current = { waiting, done }
-      this.#worker.postMessage(waiting.job, waiting.moved)
+      try {
+        this.#worker.postMessage(waiting.job, waiting.moved)
+      } catch (error) {
+        this.#fail('SLW_INTERNAL', `the body cannot be given to a thread: ${messageOf(error)}`)
+      }
     })
   }
 
@@ -172,6 +202,7 @@ class BodyThread {
   }
 
   async end(): Promise<void> {
+    this.#ending = true
     await this.#worker.terminate()
   }
 }

@@ -3,40 +3,43 @@ const SHARED_FROM = 256 * 1024
 
 /** The chunks of a body as they come. */
 export class Collected {
-  readonly #announced: number | undefined
   readonly #limit: number
   #first: Buffer | undefined
   #rest: Buffer[] | undefined
   #shared: SharedArrayBuffer | undefined
   size = 0
 
-  /**
-   * @param announced length that the client has announced
-   * @param limit length that the caller lets it have
-   */
-  constructor(announced: number | undefined, limit: number) {
-    this.#announced = announced
+  /** @param limit length that the caller lets it have */
+  constructor(limit: number) {
     this.#limit = limit
   }
 
+  /** @throws RangeError where there is no memory for it */
   add(chunk: Buffer): void {
     const at = this.size
     this.size += chunk.length
     if (this.#shared !== undefined) this.#put(chunk, at)
-    else if (this.size >= SHARED_FROM) this.#share(chunk)
+    else if (this.size >= SHARED_FROM && this.#share(chunk)) return
     else if (this.#first === undefined) this.#first = chunk
     else (this.#rest ??= [this.#first]).push(chunk)
   }
 
-  #share(chunk: Buffer): void {
-    const known = Math.min(this.#announced ?? 2 * this.size, this.#limit)
-    this.#shared = new SharedArrayBuffer(Math.max(known, this.size), { maxByteLength: Math.max(this.#limit, this.size) })
+  /** @returns whether there was memory for that; otherwise the chunks are joined at the end */
+  #share(chunk: Buffer): boolean {
+    const most = Math.max(this.#limit, this.size)
+    try {
+      // Memory for what has come, and not for what is announced.
+      this.#shared = new SharedArrayBuffer(Math.min(2 * this.size, most), { maxByteLength: most })
+    } catch {
+      return false
+    }
     let at = 0
     for (const before of [...(this.#rest ?? (this.#first === undefined ? [] : [this.#first])), chunk]) {
       this.#put(before, at)
       at += before.length
     }
     this.#first = this.#rest = undefined
+    return true
   }
 
   #put(chunk: Buffer, at: number): void {

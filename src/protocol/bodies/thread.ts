@@ -1,13 +1,13 @@
 /** Entry of a thread that reads and writes large bodies. Those who wait for small ones come first. */
 import { parentPort } from 'node:worker_threads'
 import { isSlipwayError, messageOf } from '../../core/errors.ts'
-import { lowerThreadPriority } from '../../engine/priority.ts'
+import { keepThreadPriorityLow } from '../../engine/priority.ts'
 import { READERS } from './readers.ts'
 import { WRITERS } from './writers.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Job, Outcome } from './body-threads.ts'
 
-if (process.platform === 'linux') lowerThreadPriority()
+if (process.platform === 'linux') keepThreadPriorityLow()
 
 const port = parentPort!
 port.on('message', (job: Job) => {
@@ -26,9 +26,9 @@ port.on('message', (job: Job) => {
 /** @returns what was made, and the memory of it, which goes to the other thread instead of being copied */
 async function work(job: Job): Promise<{ done: unknown; moved: ArrayBuffer[] }> {
   if (job.task === 'read') {
-    const { shared, ...reading } = job.reading
+    const { shared, length, ...reading } = job.reading
     // Tensors may be views of the body: they are to be of memory that can move.
-    const read = await READERS[job.name]({ ...reading, body: Buffer.from(new Uint8Array(new Uint8Array(shared)).buffer) })
+    const read = await READERS[job.name]({ ...reading, body: Buffer.from(new Uint8Array(new Uint8Array(shared, 0, length)).buffer) })
     return { done: read, moved: memoryOf(read.inputs) }
   }
   const { body, headerLength } = WRITERS[job.name](job.answer as never)

@@ -163,15 +163,24 @@ export class Exchange {
     this.#bodyRead = true
     if (this.#expectsContinue) this.#response.writeContinue()
     this.#abandonBody = (error) => done(error, EMPTY)
-    const collected = new Collected(announced === undefined ? undefined : Number(announced), limit)
+    const collected = new Collected(limit)
+    const giveUp = (error: SlipwayError): void => {
+      this.#bodyRead = false
+      this.#abandonBody = undefined
+      request.removeAllListeners('data')
+      request.removeAllListeners('end')
+      done(error, EMPTY)
+    }
     request.on('data', (chunk: Buffer) => {
       if (collected.size + chunk.length > limit) {
-        this.#bodyRead = false
-        this.#abandonBody = undefined
-        request.removeAllListeners('data')
-        request.removeAllListeners('end')
-        done(this.#tooLarge(collected.size + chunk.length), EMPTY)
-      } else collected.add(chunk)
+        giveUp(this.#tooLarge(collected.size + chunk.length))
+        return
+      }
+      try {
+        collected.add(chunk)
+      } catch {
+        giveUp(new SlipwayError('SLW_QUEUE_FULL', 'there is no memory left for the body', { retryAfterMs: 1000 }))
+      }
     })
     request.on('end', () => {
       this.#abandonBody = undefined

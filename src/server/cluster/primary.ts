@@ -402,10 +402,13 @@ class Primary implements AsyncDisposable {
   }
 
   /** Reloads keys, tokens, certificates and log of every process, also of one that is just being started. */
-  reload(): Promise<void> {
-    return this.#starts.take(async () => {
-      await this.#askNow('reload').catch((error: unknown) => this.#log.error({}, `reload: ${messageOf(error)}`))
-    })
+  async reload(): Promise<void> {
+    const ask = async (): Promise<void> => {
+      const told = this.#ask((member) => member.channel.call('reload', undefined, ANSWER_TIMEOUT_MS), this.#up())
+      await told.catch((error: unknown) => this.#log.error({}, `reload: ${messageOf(error)}`))
+    }
+    await ask()
+    if (this.#up().length < this.#members.size) await this.#starts.take(ask)
   }
 
   async drain(): Promise<boolean> {

@@ -1,5 +1,6 @@
 /** Entry of a serving process, one of several of a server: it serves what the primary says. */
 import { familiesOf, NOTHING_COUNTED } from '../../serving/observe/merge.ts'
+import { orLate, systemClock } from '../../core/clock.ts'
 import { endProcess } from '../../engine/end-process.ts'
 import { openServingProcess } from '../serving-process.ts'
 import { LogOutput, openLogger, reopenLog } from '../log-output.ts'
@@ -31,6 +32,8 @@ import type {
 
 /** Time limit for the state of the source: health is answered soon, also where the primary does not answer. */
 const SOURCE_LIMIT_MS = 300
+/** How long a process that replaces another waits for its models; those that take longer come into service later. */
+const START_WAIT_MS = 30_000
 
 const channel = new Channel(process)
 // A terminal sends Ctrl-C to the whole group; the primary drains first and ends this process itself.
@@ -102,7 +105,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     sourceHealth: sourceState,
     logOutput: output,
     held,
-    ...(documents !== undefined && { beforeListening: (dataPlane) => dataPlane.apply(documents) }),
+    ...(documents !== undefined && { beforeListening: (dataPlane) => orLate(systemClock, START_WAIT_MS, dataPlane.apply(documents)) }),
   })
   const { dataPlane } = serving
   dataPlane.watch(() => tellLive(dataPlane))

@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, relative, resolve } from 'node:path'
 import { closest } from '../../contract/schema.ts'
+import { orLate } from '../../core/clock.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { Turns } from '../../core/turns.ts'
 import { fingerprintOf } from '../../model/fingerprint.ts'
@@ -34,6 +35,9 @@ export interface KnownModel {
   /** Whether the model was unloaded on request. */
   readonly unloaded: boolean
 }
+
+/** How long changes in progress are waited for at the end. */
+const CLOSE_MS = 2000
 
 /**
  * Makes the desired state from files and requests: the versions that were found, those that the policy chooses, the one
@@ -331,12 +335,13 @@ export class Repository {
     this.#options.log.warn({ path: key }, message)
   }
 
-  /** Stops the polling, and resolves when the changes in progress have ended. */
+  /** Stops the polling, and resolves when the changes in progress have ended. One that hangs ends with the data plane. */
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelPoll?.()
     await this.#scans.idle()
-    await Promise.all([...this.#models.values()].map((model) => model.idle()))
+    const idle = Promise.all([...this.#models.values()].map((model) => model.idle()))
+    await orLate(this.#options.clock, CLOSE_MS, idle)
   }
 }
 

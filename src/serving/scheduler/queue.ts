@@ -16,6 +16,8 @@ export interface QueuedWork {
   /** Monotonic milliseconds. */
   readonly deadlineMs: number
   readonly enqueuedMs: number
+  /** When its request came: earlier than `enqueuedMs` for a later part of one that was split. */
+  readonly sinceMs: number
   /** Whether an instance was free when the work came: the work then runs, whatever the cost model says, which learns from it. */
   readonly unhindered: boolean
   /** Called exactly once. */

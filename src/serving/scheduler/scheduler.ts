@@ -227,7 +227,11 @@ export class Scheduler {
     return runningMs / this.#runners.length + (beforeUs / this.#runners.length + ownUs) / 1000
   }
 
-  #enqueueWhole(request: WorkRequest, size: { bytes: number; requests: number; unhindered: boolean }, settle: Settle): Cancel {
+  #enqueueWhole(
+    request: WorkRequest,
+    size: { bytes: number; requests: number; unhindered: boolean; sinceMs?: number },
+    settle: Settle,
+  ): Cancel {
     const { inputs, outputs, rows, key, priority, deadlineMs, onPart } = request
     const enqueuedMs = this.#options.clock.monotonicMs()
     this.#lastUsedMs = enqueuedMs
@@ -241,6 +245,7 @@ export class Scheduler {
       priority,
       deadlineMs,
       enqueuedMs,
+      sinceMs: size.sinceMs ?? enqueuedMs,
       unhindered: size.unhindered,
       settle,
       onPart,
@@ -257,7 +262,9 @@ export class Scheduler {
     const rowsMax = this.#options.serving.maxBatchSize
     const cancels = new Set<Cancel>()
     const parts: (WorkResult | undefined)[] = Array.from({ length: Math.ceil(request.rows / rowsMax) })
-    const bytesOf = (rows: number): number => (bytes * rows) / request.rows
+    // Whole bytes, so that what is counted comes out even.
+    const bytesOf = (from: number, to: number): number =>
+      Math.floor((bytes * to) / request.rows) - Math.floor((bytes * from) / request.rows)
     const beganMs = this.#options.clock.monotonicMs()
     let missing = parts.length
     let next = 0
@@ -265,8 +272,8 @@ export class Scheduler {
     let outputBytes = 0
     const end = (): void => {
       ended = true
-      const left = Math.max(0, request.rows - next * rowsMax)
-      this.#queue.hold(-left, -bytesOf(left))
+      const begun = Math.min(request.rows, next * rowsMax)
+      this.#queue.hold(begun - request.rows, -bytesOf(begun, request.rows))
       for (const cancel of cancels) cancel()
     }
     const enqueueNext = (): void => {
@@ -274,7 +281,7 @@ export class Scheduler {
       const start = index * rowsMax
       const stop = Math.min(request.rows, start + rowsMax)
       const part = { ...request, rows: stop - start, inputs: request.inputs.map((tensor) => sliceRows(tensor, start, stop)) }
-      this.#queue.hold(-part.rows, -bytesOf(part.rows))
+      this.#queue.hold(-part.rows, -bytesOf(start, stop))
       const waitedMs = this.#options.clock.monotonicMs() - beganMs
       const settlePart: Settle = (failed, result) => {
         cancels.delete(cancel)
@@ -290,7 +297,7 @@ export class Scheduler {
         } else if (missing === 0) settle(undefined, joinResults(parts as WorkResult[]))
         else if (next < parts.length) enqueueNext()
       }
-      const size = { bytes: bytesOf(part.rows), requests: index === 0 ? 1 : 0, unhindered }
+      const size = { bytes: bytesOf(start, stop), requests: index === 0 ? 1 : 0, unhindered, sinceMs: beganMs }
       const cancel = this.#enqueueWhole(part, size, settlePart)
       cancels.add(cancel)
     }
@@ -366,7 +373,7 @@ export class Scheduler {
     let late = 0
     for (const work of works) {
       const runMs = work.unhindered ? 0 : (this.#learned.atLeastUs(work.rows) ?? 0) / 1000
-      if (nowMs + runMs <= work.deadlineMs && (work.unhindered || nowMs - work.enqueuedMs <= goalMs)) continue
+      if (nowMs + runMs <= work.deadlineMs && (work.unhindered || nowMs - work.sinceMs <= goalMs)) continue
       late++
       this.#reject(work, this.#lateError(work, nowMs, runMs))
     }
@@ -374,7 +381,7 @@ export class Scheduler {
   }
 
   #lateError(work: QueuedWork, nowMs: number, runMs: number): SlipwayError {
-    const waitedMs = Math.round(nowMs - work.enqueuedMs)
+    const waitedMs = Math.round(nowMs - work.sinceMs)
     if (nowMs + runMs >= work.deadlineMs) {
       const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}"`
       const rest = nowMs >= work.deadlineMs ? 'longer than its time-out' : `and a run takes ${Math.ceil(runMs)} ms more: past its time-out`
