@@ -216,7 +216,7 @@ describe('a client that goes away', () => {
         .catch(() => 'gone'),
     )
     const scheduler = server.dataPlane.endpoint('digits').requireMain().requireReady().scheduler
-    await until(() => scheduler.inFlight > rows, 'the requests wait')
+    await until(() => scheduler.inFlight >= callers.length, 'the requests wait')
     for (const caller of callers) caller.abort()
     await Promise.all(calls)
     await until(() => scheduler.inFlight === 0 && scheduler.queued === 0, 'nothing waits any more')
