@@ -1,3 +1,4 @@
+import { Handshakes, lastWords } from '../core/sockets.ts'
 import { StalledSockets } from '../core/stalled-sockets.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -52,8 +53,7 @@ export class Connections implements Disposable {
   readonly #watched = new Map<Socket, Watched>()
   readonly #byAddress = new Map<string, number>()
   readonly #stalled = new StalledSockets()
-  /** Connections whose TLS handshake is not done, by address and port of the client. */
-  readonly #handshaking = new Map<string, Socket>()
+  readonly #handshakes = new Handshakes()
   readonly #sweeps: NodeJS.Timeout[]
   #closing = false
 
@@ -68,17 +68,12 @@ export class Connections implements Disposable {
     server.maxConnections = CONNECTIONS_MAX
     server.on('connection', (socket: Socket) => {
       if (!this.#count(socket, secure)) return
-      if (!secure) {
-        this.#watch(socket)
-        return
-      }
-      const client = clientOf(socket)
-      this.#handshaking.set(client, socket)
-      socket.once('close', () => this.#handshaking.delete(client))
+      if (secure) this.#handshakes.begin(socket)
+      else this.#watch(socket)
     })
     if (secure)
       server.on('secureConnection', (socket: Socket) => {
-        this.#handshaking.delete(clientOf(socket))
+        this.#handshakes.done(socket)
         this.#watch(socket)
       })
     server.on('request', (request, response) => this.#asked(request, response))
@@ -96,7 +91,7 @@ export class Connections implements Disposable {
     })
     if (count <= this.#limits.perAddress) return true
     const why = `more than ${this.#limits.perAddress} connections of ${address} are open`
-    if (!secure) socket.write(answerOf('429 Too Many Requests', why))
+    if (!secure) socket.write(lastWords('429 Too Many Requests', why))
     // At once: nothing that it sends is to be read, let alone done.
     socket.destroySoon()
     return false
@@ -166,16 +161,12 @@ export class Connections implements Disposable {
   close(): void {
     this.#closing = true
     for (const [socket, { answering }] of this.#watched) if (answering === 0) socket.destroy()
-    for (const socket of this.#handshaking.values()) socket.destroy()
+    this.#handshakes.end()
   }
 
   [Symbol.dispose](): void {
     for (const sweep of this.#sweeps) clearInterval(sweep)
   }
-}
-
-function clientOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`
 }
 
 /** Time for a client to read why its connection ends. */
@@ -184,10 +175,5 @@ const LEAVE_MS = 1000
 /** Tells the client why, where no answer is on its way, and ends the connection. */
 function refuse(socket: Socket, status: string, message: string): void {
   setTimeout(() => socket.destroy(), LEAVE_MS).unref()
-  socket.end(answerOf(status, message))
-}
-
-function answerOf(status: string, message: string): string {
-  const body = JSON.stringify({ error: message })
-  return `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`
+  socket.end(lastWords(status, message))
 }

@@ -40,7 +40,6 @@ export class FairTurns {
    */
   async take<T>(caller: string, act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.#turn(caller, signal)
-    this.#acting.add(caller)
     const began = this.#clock.monotonicMs()
     try {
       return await act()

@@ -231,7 +231,6 @@ async function intoPipe(
   open: (pipe: PassThrough, receive: (message: unknown) => void, onBroken: (error: unknown) => void) => unknown,
 ): Promise<void> {
   const pipe = new PassThrough()
-  const far = new PassThrough()
   // What is sent goes nowhere.
   Object.assign(pipe, { write: () => true })
   let broken: unknown
@@ -242,7 +241,6 @@ async function intoPipe(
   )
   for (let at = 0; at < input.length; at += 7) pipe.emit('data', input.subarray(at, at + 7))
   await turn()
-  far.destroy()
   pipe.destroy()
   if (broken !== undefined && !(broken instanceof Error)) throw new SlipwayError('SLW_INTERNAL', 'it broke with no error')
 }

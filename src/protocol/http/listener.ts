@@ -2,6 +2,7 @@ import { originOf } from '../../core/origin.ts'
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { chmod } from 'node:fs/promises'
+import { Handshakes, lastWords } from '../../core/sockets.ts'
 import { StalledSockets } from '../../core/stalled-sockets.ts'
 import { HostCheck, isLoopback } from '../../security/host-check.ts'
 import { HalfClosedClients } from './half-closed.ts'
@@ -48,8 +49,7 @@ export class Listener {
   readonly #options: ListenerOptions
   readonly #server: Server
   readonly #stalled = new StalledSockets()
-  /** Connections whose TLS handshake is not done, by address and port of the client: Node does not count them as its own. */
-  readonly #handshaking = new Map<string, Socket>()
+  readonly #handshakes = new Handshakes()
   readonly #halfClosed = new HalfClosedClients()
   readonly #stallSweep: NodeJS.Timeout
   readonly routes: RouteTable
@@ -70,9 +70,9 @@ export class Listener {
     }
     if (tls === undefined) this.#server.on('connection', (socket: Socket) => this.#watch(socket))
     else {
-      this.#server.on('connection', (socket: Socket) => this.#watchHandshake(socket))
+      this.#server.on('connection', (socket: Socket) => this.#handshakes.begin(socket))
       this.#server.on('secureConnection', (socket: Socket) => {
-        this.#handshaking.delete(clientOf(socket))
+        this.#handshakes.done(socket)
         this.#watch(socket)
       })
     }
@@ -128,30 +128,20 @@ export class Listener {
     this.#halfClosed.watch(socket)
   }
 
-  #watchHandshake(socket: Socket): void {
-    const client = clientOf(socket)
-    this.#handshaking.set(client, socket)
-    socket.once('close', () => this.#handshaking.delete(client))
-  }
-
   /** Stops listening and ends idle connections; resolves when the last one is closed. Closing twice is fine. */
   async close(): Promise<void> {
     clearInterval(this.#stallSweep)
     if (!this.#server.listening) return
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
-    this.#endHandshakes()
+    this.#handshakes.end()
     await closed
   }
 
   /** Ends every connection, busy ones too. */
   abort(): void {
     this.#server.closeAllConnections()
-    this.#endHandshakes()
-  }
-
-  #endHandshakes(): void {
-    for (const socket of this.#handshaking.values()) socket.destroy()
+    this.#handshakes.end()
   }
 }
 
@@ -177,10 +167,6 @@ function createFor(tls: TlsSource | undefined, limits: HttpLimits): Server {
   return server
 }
 
-function clientOf(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort}`
-}
-
 /** Time for a client to read why its connection ends. */
 const LEAVE_MS = 1000
 
@@ -202,8 +188,5 @@ function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void {
     return
   }
   const [status, message] = SOCKET_ERRORS[error.code ?? ''] ?? ['400 Bad Request', 'the request is not valid HTTP']
-  const body = JSON.stringify({ error: message })
-  socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  )
+  socket.end(lastWords(status, message))
 }
