@@ -28,6 +28,8 @@ export interface ImportRequest {
 }
 
 const KIND = 'import'
+/** Imports at a time: a server that keeps one waiting holds up few others. */
+const AT_ONCE = 8
 
 /** Payload of a work item. Credentials are in no database. */
 interface Payload {
@@ -45,7 +47,7 @@ interface Result {
 /** Least pause between two writes of an import's progress. */
 const TELL_EVERY_MS = 500
 
-/** Imports from servers of MLflow, one at a time; an interrupted import goes on by itself, from where it was. */
+/** Imports from servers of MLflow, one at a time in each environment; an interrupted import goes on by itself, from where it was. */
 export class Imports {
   readonly #options: ImportsOptions
   readonly #authorizations = new Map<string, string>()
@@ -54,12 +56,12 @@ export class Imports {
   constructor(options: ImportsOptions) {
     this.#options = options
     // Errors are final, because the caller waits for them: an import is tried again only when its process has ended.
-    this.work = { kind: KIND, run: (claim, signal) => this.#run(claim, signal), isFinal: () => true }
+    this.work = { kind: KIND, concurrency: AT_ONCE, run: (claim, signal) => this.#run(claim, signal), isFinal: () => true }
   }
 
   /**
    * Begins an import, or returns the running one from the same address into the same environment.
-   * @throws SLW_CONFLICT while another import runs; SLW_FORBIDDEN for an address of this machine or its network
+   * @throws SLW_CONFLICT while another import into the environment runs; SLW_FORBIDDEN for an address of this machine or its network
    */
   async start({ environment, actor, reason }: Scope, { from, authorization }: ImportRequest): Promise<ImportStatus> {
     const { queue, allowInside, ground } = this.#options
@@ -69,21 +71,23 @@ export class Imports {
     const own = ground.newId()
     if (authorization !== undefined) this.#authorizations.set(own, authorization)
     const begun = await queue.database.write(
-      async (write) => await queue.enqueue(write, { kind: KIND, key: KIND, payload, id: own, ours: authorization !== undefined }),
+      async (write) =>
+        await queue.enqueue(write, { kind: KIND, key: `${KIND} ${environment}`, payload, id: own, ours: authorization !== undefined }),
     )
     if (!begun.isNew) this.#authorizations.delete(own)
     const { id, isNew } = begun
     const item = (await queue.get(id))!
     const there = item.payload as Payload
-    if (!isNew && (there.from !== from || there.scope.environment !== environment))
+    if (!isNew && there.from !== from)
       throw new SlipwayError('SLW_CONFLICT', `an import from ${there.from} goes on; try again when it is done`, { retryAfterMs: 5000 })
     return statusOf(item)
   }
 
   /** @throws SLW_NOT_FOUND */
-  async get(id: string): Promise<ImportStatus> {
+  async get({ environment }: Scope, id: string): Promise<ImportStatus> {
     const item = await this.#options.queue.get(id)
-    if (item?.kind !== KIND) throw new SlipwayError('SLW_NOT_FOUND', `no import has the id ${id}`)
+    if (item?.kind !== KIND || (item.payload as Payload).scope.environment !== environment)
+      throw new SlipwayError('SLW_NOT_FOUND', `no import has the id ${id}`)
     return statusOf(item)
   }
 
@@ -96,7 +100,7 @@ export class Imports {
         'SLW_CONFLICT',
         `the control plane that was given the credentials for ${from} has ended, and they are written down nowhere: import again with them, and it goes on where it was`,
       )
-    const server = new TrackingServer({ url: from, authorization, allowInside })
+    const server = new TrackingServer({ url: from, authorization, allowInside, signal })
     let told = -Infinity
     let telling: Promise<void> = Promise.resolve()
     const onProgress = (there: ImportCounts): void => {

@@ -6,14 +6,16 @@ import { faultPoint } from '../core/fail-point.ts'
 import { isSlipwayError, SlipwayError } from '../core/errors.ts'
 import { record } from '../ledger/events.ts'
 import { tagRows } from '../ledger/tags.ts'
-import { requireAlias } from '../models/names.ts'
+import { requireAlias, requireModelName } from '../models/names.ts'
 import { readOrigin } from '../models/origin.ts'
 import { putDataset, putMetrics, putParams, toStored } from '../tracking/run-data.ts'
+import { whyNoLocation } from '../tracking/locations.ts'
 import { placeOf } from '../models/version-source.ts'
 import { copyTree, filesBelow, requireTreePath } from '../files/file-trees.ts'
 import { inspectionColumns, treeColumns } from '../models/versions.ts'
-import { numberOf, valueOf } from './tracking-server.ts'
+import { numberOf, timeOf, valueOf } from './their-objects.ts'
 import type { Kysely } from 'kysely'
+import type { Tag } from '../ledger/tags.ts'
 import type { ImportCounts } from '../contract/import-status.ts'
 import type { Contents } from '../files/contents.ts'
 import type { Schema } from '../storage/sql/schema.ts'
@@ -21,16 +23,9 @@ import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import type { MetricPoint } from '../tracking/read-runs.ts'
 import type { Inspect } from '../models/servable.ts'
 import type { Root, TreeFile } from '../files/file-trees.ts'
-import type {
-  RemoteFile,
-  TheirExperiment,
-  TheirLoggedModel,
-  TheirModel,
-  TheirPoint,
-  TheirRun,
-  TheirVersion,
-  TrackingServer,
-} from './tracking-server.ts'
+import type { Place } from '../models/version-source.ts'
+import type { TheirExperiment, TheirLoggedModel, TheirModel, TheirPoint, TheirRun, TheirTag, TheirVersion } from './their-objects.ts'
+import type { RemoteFile, TrackingServer } from './tracking-server.ts'
 
 export interface ImporterOptions {
   readonly ground: Ground
@@ -44,7 +39,13 @@ export interface ImporterOptions {
 }
 
 const ALL = 'ALL'
+/** Objects a page: those with little on them, and runs, which may have hundreds of metrics and parameters. */
 const PAGE = 1000
+const PAGE_OF_RUNS = 100
+/** A run is inserted as a whole, from memory. */
+const POINTS_MAX = 5_000_000
+/** The largest number of a version, and of an experiment that keeps its own: those that are given later count up from there. */
+const NUMBER_MAX = 1_000_000_000_000
 const ROWS_AT_ONCE = 500
 const OURS = 'mlflow-artifacts:'
 
@@ -68,26 +69,26 @@ export class Importer {
   /** @returns counts of the objects on the other server */
   async run(): Promise<ImportCounts> {
     const { server } = this.#options
-    for await (const experiment of server.search<TheirExperiment>('experiments/search', 'experiments', {
+    for await (const experiment of server.search('experiment', 'experiments/search', 'experiments', {
       view_type: ALL,
       max_results: PAGE,
     }))
       await this.#experiment(experiment)
     // Logged models come before runs, which refer to them; the files of each come before its row.
     for (const theirs of this.#experiments.keys())
-      for await (const model of server.search<TheirLoggedModel>('logged-models/search', 'models', {
+      for await (const model of server.search('logged model', 'logged-models/search', 'models', {
         experiment_ids: [theirs],
         max_results: 100,
       }))
         await this.#loggedModel(model)
     for (const theirs of this.#experiments.keys())
-      for await (const run of server.search<TheirRun>('runs/search', 'runs', {
+      for await (const run of server.search('run', 'runs/search', 'runs', {
         experiment_ids: [theirs],
         run_view_type: ALL,
-        max_results: PAGE,
+        max_results: PAGE_OF_RUNS,
       }))
         await this.#run(run)
-    for await (const model of server.list<TheirModel>('registered-models/search', 'registered_models', { max_results: '100' }))
+    for await (const model of server.list('model', 'registered-models/search', 'registered_models', { max_results: '100' }))
       await this.#model(model)
     return this.#counts
   }
@@ -124,14 +125,14 @@ export class Importer {
       .where('environment', '=', scope.environment)
       .where('name', '=', theirs.name)
       .executeTakeFirst()
-    const created = numberOf(theirs.creation_time) ?? ground.clock.epochMs()
-    const updated = numberOf(theirs.last_update_time) ?? created
+    const created = timeOf(theirs.creation_time) ?? ground.clock.epochMs()
+    const updated = timeOf(theirs.last_update_time) ?? created
     const deleted = theirs.lifecycle_stage === 'deleted'
     const location = known?.artifact_location ?? (await this.#insertExperiment(theirs, { created, updated, deleted }))
     const id = known?.id ?? location.slice(`${OURS}/`.length)
     this.#experiments.set(theirs.experiment_id, { id, location })
     if (known !== undefined)
-      await ground.database.write((write) => putRows(write, 'experiment_tags', tagRows({ experiment_id: id }, theirs.tags ?? [])))
+      await ground.database.write((write) => putRows(write, 'experiment_tags', tagRows({ experiment_id: id }, tagsOf(theirs.tags))))
     this.#note('experiments')
   }
 
@@ -157,7 +158,7 @@ export class Importer {
           deleted_at: deleted ? updated : null,
         })
         .execute()
-      await putRows(write, 'experiment_tags', tagRows({ experiment_id: id }, theirs.tags ?? []))
+      await putRows(write, 'experiment_tags', tagRows({ experiment_id: id }, tagsOf(theirs.tags)))
       await record(write, scope, ground.clock.epochMs(), {
         kind: 'experiment',
         name: id,
@@ -168,14 +169,65 @@ export class Importer {
     })
   }
 
+  /** The experiment here of an object. @throws SLW_INPUT_INVALID where the server has not shown it */
+  #experimentOf(
+    { experiment_id: id }: { readonly experiment_id: string },
+    what: string,
+  ): { readonly id: string; readonly location: string } {
+    const experiment = this.#experiments.get(id)
+    if (experiment === undefined)
+      throw new SlipwayError('SLW_INPUT_INVALID', `the server has ${what} in experiment ${id}, and no such experiment`)
+    return experiment
+  }
+
+  /**
+   * Whether an object with the id of theirs is here, in this environment.
+   * @throws SLW_CONFLICT where it is in another one: ids are given once, and what another environment has is neither shown nor changed
+   */
+  async #isHere(table: 'runs' | 'logged_models', id: string): Promise<boolean> {
+    const environment = await this.#environmentOf(table, id)
+    if (environment !== undefined && environment !== this.#options.scope.environment)
+      throw new SlipwayError('SLW_CONFLICT', `${id} cannot be brought over: its id is taken`)
+    return environment !== undefined
+  }
+
+  async #environmentOf(table: 'runs' | 'logged_models', id: string): Promise<string | undefined> {
+    const row = await this.#options.ground.database.read
+      .selectFrom(table)
+      .innerJoin('experiments', 'experiments.id', `${table}.experiment_id`)
+      .select('experiments.environment')
+      .where(`${table}.id`, '=', id)
+      .executeTakeFirst()
+    return row?.environment
+  }
+
+  /** Files of a run, logged model or version of this environment; none where there is no such here. */
+  async #ownFiles({ root, path }: Place): Promise<TreeFile[]> {
+    const { ground, scope } = this.#options
+    const { read } = ground.database
+    const [kind, id] = root.split(':') as ['run' | 'model' | 'version', string]
+    const environment =
+      kind === 'version'
+        ? await read
+            .selectFrom('versions')
+            .innerJoin('models', 'models.id', 'versions.model_id')
+            .select('models.environment')
+            .where('versions.id', '=', id)
+            .executeTakeFirst()
+            .then((row) => row?.environment)
+        : await this.#environmentOf(kind === 'run' ? 'runs' : 'logged_models', id)
+    return environment === scope.environment ? await filesBelow(read, root, path) : []
+  }
+
   async #loggedModel({ info, data = {} }: TheirLoggedModel): Promise<void> {
     const { ground, server } = this.#options
     const id = info.model_id
-    const known = await ground.database.read.selectFrom('logged_models').select('id').where('id', '=', id).executeTakeFirst()
+    const known = await this.#isHere('logged_models', id)
+    const experiment = this.#experimentOf(info, `logged model ${id}`)
     await this.#files(`model:${id}`, server.modelFiles(id))
-    if (known === undefined) {
-      const { id: experimentId, location } = this.#experiments.get(info.experiment_id)!
-      const created = numberOf(info.creation_timestamp_ms) ?? ground.clock.epochMs()
+    if (!known) {
+      const { id: experimentId, location } = experiment
+      const created = timeOf(info.creation_timestamp_ms) ?? ground.clock.epochMs()
       await ground.database.write(async (write) => {
         await write
           .insertInto('logged_models')
@@ -190,12 +242,12 @@ export class Importer {
             artifact_uri: `${location}/models/${id}/artifacts`,
             lifecycle_stage: 'active',
             created_at: created,
-            updated_at: numberOf(info.last_updated_timestamp_ms) ?? created,
+            updated_at: timeOf(info.last_updated_timestamp_ms) ?? created,
             deleted_at: null,
           })
           .execute()
-        await putRows(write, 'logged_model_tags', tagRows({ logged_model_id: id }, info.tags ?? []))
-        await putRows(write, 'logged_model_params', tagRows({ logged_model_id: id }, data.params ?? []))
+        await putRows(write, 'logged_model_tags', tagRows({ logged_model_id: id }, tagsOf(info.tags)))
+        await putRows(write, 'logged_model_params', tagRows({ logged_model_id: id }, tagsOf(data.params)))
         const points = (data.metrics ?? []).map((point) => ({
           logged_model_id: id,
           ...toStored(pointOf(point)),
@@ -221,20 +273,27 @@ export class Importer {
     const { ground, server, scope } = this.#options
     const { info, data = {} } = theirs
     const id = info.run_id
-    const known = await ground.database.read.selectFrom('runs').select('id').where('id', '=', id).executeTakeFirst()
+    const known = await this.#isHere('runs', id)
+    const experiment = this.#experimentOf(info, `run ${id}`)
     await this.#files(`run:${id}`, server.runFiles(id))
     const points: MetricPoint[] = []
     for (const { key } of data.metrics ?? [])
-      for await (const point of server.list<TheirPoint>('metrics/get-history', 'metrics', {
+      for await (const point of server.list('point', 'metrics/get-history', 'metrics', {
         run_id: id,
         metric_key: key,
         max_results: '25000',
-      }))
+      })) {
+        if (points.length >= POINTS_MAX)
+          throw new SlipwayError(
+            'SLW_LIMIT_EXCEEDED',
+            `run ${id} has more than ${POINTS_MAX} points of metrics, which are more than can be brought over`,
+          )
         points.push(pointOf(point))
-    if (known === undefined) {
-      const { id: experimentId, location } = this.#experiments.get(info.experiment_id)!
+      }
+    if (!known) {
+      const { id: experimentId, location } = experiment
       const deleted = info.lifecycle_stage === 'deleted'
-      const start = numberOf(info.start_time)
+      const start = timeOf(info.start_time)
       // A run is inserted completely or not at all: a repeated import begins it anew.
       await ground.database.write(async (write) => {
         await write
@@ -246,14 +305,14 @@ export class Importer {
             user_id: info.user_id ?? '',
             status: info.status ?? 'FINISHED',
             start_time: start ?? null,
-            end_time: numberOf(info.end_time) ?? null,
+            end_time: timeOf(info.end_time) ?? null,
             artifact_uri: `${location}/${id}/artifacts`,
             lifecycle_stage: deleted ? 'deleted' : 'active',
             deleted_at: deleted ? ground.clock.epochMs() : null,
           })
           .execute()
-        await putRows(write, 'run_tags', tagRows({ run_id: id }, data.tags ?? []))
-        await putParams(write, id, data.params ?? [])
+        await putRows(write, 'run_tags', tagRows({ run_id: id }, tagsOf(data.tags)))
+        await putParams(write, id, tagsOf(data.params))
         for (let from = 0; from < points.length; from += ROWS_AT_ONCE) await putMetrics(write, id, points.slice(from, from + ROWS_AT_ONCE))
         await this.#putUses(write, theirs, experimentId)
         await record(write, scope, ground.clock.epochMs(), { kind: 'run', name: id, action: 'created', after: { imported: true } })
@@ -270,7 +329,7 @@ export class Importer {
     for (const [position, { dataset, tags = [] }] of (inputs.dataset_inputs ?? []).entries()) {
       const { name, digest, source_type: sourceType = '', source = '', schema, profile } = dataset
       const id = await putDataset(write, this.#options.ground, experimentId, { name, digest, sourceType, source, schema, profile })
-      await putRows(write, 'run_datasets', [{ run_id: runId, dataset_id: id, position, tags: JSON.stringify(tags) }])
+      await putRows(write, 'run_datasets', [{ run_id: runId, dataset_id: id, position, tags: JSON.stringify(tagsOf(tags)) }])
     }
     const models = [
       ...(inputs.model_inputs ?? []).map(({ model_id }) => ({ logged_model_id: model_id, direction: 'input', step: 0 })),
@@ -291,7 +350,7 @@ export class Importer {
   async #files(root: Root, files: AsyncGenerator<RemoteFile>): Promise<void> {
     const { ground, contents, signal } = this.#options
     const known = new Set((await filesBelow(ground.database.read, root)).map(({ path }) => path))
-    for await (const { path, open } of files) {
+    for await (const { path, size, open } of files) {
       requireTreePath(path)
       if (!known.has(path)) {
         const body = await open().catch((error: unknown) => {
@@ -309,7 +368,7 @@ export class Importer {
               .onConflict((conflict) => conflict.columns(['root', 'path']).doUpdateSet(file))
               .execute()
           },
-          signal === undefined ? {} : { signal },
+          { size, ...(signal !== undefined && { signal }) },
         )
         await faultPoint('import.file')
       }
@@ -320,8 +379,9 @@ export class Importer {
   async #model(theirs: TheirModel): Promise<void> {
     const { ground, scope, server } = this.#options
     const { name } = theirs
+    requireModelName(name)
     const known = await this.#modelId(name)
-    const created = numberOf(theirs.creation_timestamp) ?? ground.clock.epochMs()
+    const created = timeOf(theirs.creation_timestamp) ?? ground.clock.epochMs()
     const modelId = known ?? ground.newId()
     if (known === undefined)
       await ground.database.write(async (write) => {
@@ -334,18 +394,18 @@ export class Importer {
             description: theirs.description ?? null,
             protected_aliases: '[]',
             created_at: created,
-            updated_at: numberOf(theirs.last_updated_timestamp) ?? created,
+            updated_at: timeOf(theirs.last_updated_timestamp) ?? created,
             deleted_at: null,
           })
           .execute()
         await putRows(write, 'model_names', [{ environment: scope.environment, name, last_version: 0 }])
-        await putRows(write, 'model_tags', tagRows({ model_id: modelId }, theirs.tags ?? []))
+        await putRows(write, 'model_tags', tagRows({ model_id: modelId }, tagsOf(theirs.tags)))
         await record(write, scope, ground.clock.epochMs(), { kind: 'model', name, action: 'created', after: { imported: true } })
       })
     this.#seen.models.add(modelId)
     this.#note('models')
     const filter = `name = '${name.replaceAll("'", String.raw`\'`)}'`
-    for await (const version of server.list<TheirVersion>('model-versions/search', 'model_versions', {
+    for await (const version of server.list('version', 'model-versions/search', 'model_versions', {
       filter,
       max_results: '1000',
       order_by: 'version_number ASC',
@@ -370,10 +430,10 @@ export class Importer {
     const { ground, server, scope, inspect } = this.#options
     const { read } = ground.database
     const number = numberOf(theirs.version)
-    if (number === undefined)
+    if (number === undefined || number < 1 || number > NUMBER_MAX)
       throw new SlipwayError(
         'SLW_INPUT_INVALID',
-        `model "${theirs.name}" has a version without a number: ${JSON.stringify(theirs.version)}`,
+        `model "${theirs.name}" has a version without a number from 1 to ${NUMBER_MAX}: ${JSON.stringify(theirs.version)}`,
       )
     const known = await read
       .selectFrom('versions')
@@ -385,9 +445,9 @@ export class Importer {
       const runId = theirs.run_id === undefined || theirs.run_id === '' ? undefined : theirs.run_id
       const loggedModelId = theirs.model_id === undefined || theirs.model_id === '' ? undefined : theirs.model_id
       const files = await this.#treeOf(theirs)
-      const location = files === undefined ? await server.placeOfVersion(theirs.name, String(number)) : undefined
+      const location = files === undefined ? ((await server.placeOfVersion(theirs.name, String(number))) ?? theirs.source ?? '') : null
       const [inspection, origin] = await Promise.all([inspect(files, scope), readOrigin(ground.database, scope, { runId, loggedModelId })])
-      const created = numberOf(theirs.creation_timestamp) ?? ground.clock.epochMs()
+      const created = timeOf(theirs.creation_timestamp) ?? ground.clock.epochMs()
       const id = ground.newId()
       await ground.database.write(async (write) => {
         await write
@@ -398,7 +458,8 @@ export class Importer {
             number,
             description: theirs.description ?? null,
             source: theirs.source ?? '',
-            location: files === undefined ? (location ?? theirs.source ?? '') : null,
+            // Clients go where a location says: one that nobody may give is given by no other server either.
+            location: location !== null && whyNoLocation(location) !== undefined ? '' : location,
             run_id: runId ?? null,
             run_link: theirs.run_link ?? null,
             logged_model_id: loggedModelId ?? null,
@@ -415,12 +476,12 @@ export class Importer {
             metrics: origin.metrics,
             created_by: scope.actor,
             created_at: created,
-            updated_at: numberOf(theirs.last_updated_timestamp) ?? created,
+            updated_at: timeOf(theirs.last_updated_timestamp) ?? created,
             deleted_at: null,
           })
           .execute()
         if (files !== undefined) await copyTree(write, files, `version:${id}`, created)
-        await putRows(write, 'version_tags', tagRows({ version_id: id }, theirs.tags ?? []))
+        await putRows(write, 'version_tags', tagRows({ version_id: id }, tagsOf(theirs.tags)))
         // New numbers follow the largest one, and gaps stay gaps.
         await write
           .updateTable('model_names')
@@ -443,17 +504,20 @@ export class Importer {
 
   /** Finds the files of a version below the run, logged model or version that it was made of; undefined if they are elsewhere. */
   async #treeOf({ source = '', run_id: runId }: TheirVersion): Promise<TreeFile[] | undefined> {
-    const { read } = this.#options.ground.database
     const model = /^models:\/(m-[0-9a-f]{32})$/.exec(source)?.[1]
-    if (model !== undefined) return await filesBelow(read, `model:${model}`)
     const [, ofModel, number] = /^models:\/([^/]+)\/(\d+)$/.exec(source) ?? []
-    if (ofModel !== undefined && number !== undefined) return await this.#treeOfVersion(decodeURIComponent(ofModel), Number(number))
+    if (ofModel !== undefined && number !== undefined) return await this.#treeOfVersion(unescaped(ofModel), Number(number))
     const ofRun = /^runs:\/([0-9a-f]{32})\/(.*)$/.exec(source)
     const inStore = source.replace(/^[a-z0-9+-]+:\/*/i, '')
-    const place = ofRun === null ? placeOf(inStore) : { root: `run:${ofRun[1]!}` as const, path: ofRun[2]! }
+    const place: Place | undefined =
+      model !== undefined
+        ? { root: `model:${model}`, path: '' }
+        : ofRun === null
+          ? placeOf(inStore)
+          : { root: `run:${ofRun[1]!}`, path: ofRun[2]! }
     if (place === undefined || (runId !== undefined && runId !== '' && place.root.startsWith('run:') && place.root !== `run:${runId}`))
       return undefined
-    const files = await filesBelow(read, place.root, place.path)
+    const files = await this.#ownFiles(place)
     const skipped = place.path === '' ? 0 : place.path.length + 1
     return files.length === 0 ? undefined : files.map((file) => ({ ...file, path: file.path.slice(skipped) }))
   }
@@ -503,8 +567,22 @@ export class Importer {
   }
 }
 
+/** Tags and parameters; an empty value is left out by the server. */
+function tagsOf(theirs: readonly TheirTag[] = []): Tag[] {
+  return theirs.map(({ key, value = '' }) => ({ key, value }))
+}
+
+/** Decodes what a URI has percent signs for; text that is none stays. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
 function pointOf({ key, value, timestamp, step }: TheirPoint): MetricPoint {
-  return { key, value: valueOf(value), timestamp: numberOf(timestamp) ?? 0, step: numberOf(step) ?? 0 }
+  return { key, value: valueOf(value), timestamp: timeOf(timestamp) ?? 0, step: numberOf(step) ?? 0 }
 }
 
 /** Counts the rows whose column has one of these values. */
@@ -526,7 +604,10 @@ async function freeExperimentId(write: Write, wanted: string): Promise<string> {
   const value = await lastNumber(write, 'experiment')
   const number = numberOf(wanted)
   const taken = await write.selectFrom('experiments').select('id').where('id', '=', wanted).executeTakeFirst()
-  const id = taken === undefined && number !== undefined && number >= 0 ? wanted : String(value + 1)
+  const id =
+    taken === undefined && number !== undefined && number >= 0 && number <= NUMBER_MAX && wanted === String(number)
+      ? wanted
+      : String(value + 1)
   await write
     .updateTable('counters')
     .set({ value: Math.max(value, Number(id)) })

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { idOfOwnLoggedModel } from '../tracking/logged-models.ts'
 import { idOfOwnRun } from '../tracking/runs.ts'
 import type { Scope } from '../ledger/scope.ts'
 import type { Database } from '../storage/sql/database.ts'
@@ -13,7 +14,7 @@ export interface Origin {
 
 const COMMIT_TAG = 'mlflow.source.git.commit'
 
-/** Reads metrics, dataset and code commit of the run and the logged model that made a version. Of a run of another environment there are none. */
+/** Reads metrics, dataset and code commit of the run and the logged model that made a version. Of those of another environment there are none. */
 export async function readOrigin(
   { read, dialect }: Pick<Database, 'read' | 'dialect'>,
   scope: Pick<Scope, 'environment'>,
@@ -35,7 +36,7 @@ export async function readOrigin(
       : read
           .selectFrom('logged_model_metrics')
           .select(['key', 'value', 'is_nan'])
-          .where('logged_model_id', '=', loggedModelId)
+          .where('logged_model_id', 'in', idOfOwnLoggedModel(read, scope, loggedModelId))
           .orderBy('step')
           .orderBy('timestamp')
           .orderBy('is_nan', 'desc')

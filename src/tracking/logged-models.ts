@@ -161,14 +161,20 @@ export class LoggedModels {
 
 /** Reads a logged model of the scope's environment, deleted or not. @throws SLW_NOT_FOUND */
 export async function requireLoggedModel(read: Kysely<Schema>, scope: Scope, id: string): Promise<Selectable<LoggedModelsRow>> {
-  const row = await read
+  return (await ownLoggedModel(read, scope, id).selectAll('logged_models').executeTakeFirst()) ?? refuse(id)
+}
+
+/** Part of a query: the id of a logged model if it is of the scope's environment, otherwise nothing. */
+export function idOfOwnLoggedModel(read: Kysely<Schema>, scope: Pick<Scope, 'environment'>, id: string) {
+  return ownLoggedModel(read, scope, id).select('logged_models.id')
+}
+
+function ownLoggedModel(read: Kysely<Schema>, { environment }: Pick<Scope, 'environment'>, id: string) {
+  return read
     .selectFrom('logged_models')
     .innerJoin('experiments', 'experiments.id', 'logged_models.experiment_id')
-    .selectAll('logged_models')
     .where('logged_models.id', '=', id)
-    .where('experiments.environment', '=', scope.environment)
-    .executeTakeFirst()
-  return row ?? refuse(id)
+    .where('experiments.environment', '=', environment)
 }
 
 function refuse(id: string): never {

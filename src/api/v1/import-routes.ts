@@ -9,7 +9,7 @@ import type { WatchServices } from './watch.ts'
 /** Starts imports from other servers. */
 export interface ImportStarter {
   start(scope: Scope, request: { readonly from: string; readonly authorization?: string | undefined }): Promise<ImportStatus>
-  get(id: string): Promise<ImportStatus>
+  get(scope: Scope, id: string): Promise<ImportStatus>
 }
 
 /** Services that these routes use. */
@@ -57,7 +57,7 @@ export const IMPORT_ROUTES: readonly V1Route<ImportServices & WatchServices>[] =
       tag,
       action: 'admin',
       answer: ImportStatus,
-      handle: async ({ services, params }) => ({ body: await services.imports.get(params['id']!) }),
+      handle: async ({ services, scope, params }) => ({ body: await services.imports.get(scope, params['id']!) }),
     }),
     { polled: true },
   ),
