@@ -1,10 +1,11 @@
 /**
  * Finds operators whose duration, or whose output, has no bound that the shapes of the inputs give: by one value in a request a run may go on
- * for ever, or ask for all memory. Operators: ONNX, opsets 1 to 23 (https://onnx.ai/onnx/operators), ai.onnx.ml, and the fused operators of
+ * for ever, ask for all memory, or end the process. Operators: ONNX, opsets 1 to 23 (https://onnx.ai/onnx/operators), ai.onnx.ml, and the fused operators of
  * ONNX Runtime (com.microsoft).
  */
 import { DATATYPES } from '../tensor/datatype.ts'
 import { graphOf, graphs } from './model.ts'
+import { trappingDivision } from './trapping-division.ts'
 import type { FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto } from './generated/onnx_pb.js'
 
 /** What is open about the runs of a model; each names the first operator, and why. */
@@ -15,6 +16,8 @@ export interface OpenEnded {
   readonly end: string | undefined
   /** Size: an operator that makes an output as large as a value says. */
   readonly size: string | undefined
+  /** Trap: an operator that ends the whole process for some values. */
+  readonly trap: string | undefined
 }
 
 /** Operators with graphs inside; how often these are run is up to values. */
@@ -63,7 +66,7 @@ export function openEnded(model: ModelProto): OpenEnded {
     if (ofValues) for (const name of node.output) if (name !== '') values.add(name)
     if (ofShapes || (!ofValues && dependsOn(node, shapes))) for (const name of node.output) if (name !== '') shapes.add(name)
   }
-  return { duration: found.duration, end: found.end, size: found.size }
+  return { duration: found.duration, end: found.end, size: found.size, trap: trappingDivision(model) }
 }
 
 /** What is known of the tensors of a graph. */

@@ -157,13 +157,15 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
 /** Memory that a model whose runs values can draw out may take beyond its weights. */
 const OPEN_MEMORY_MB = 2048
 
-/** A run that need not end, or may ask for all memory, is kept where it can be ended: unless somebody says otherwise. */
+/** A run that need not end, may ask for all memory, or ends the process, is kept where that harms nobody else: unless somebody says otherwise. */
 function confinedByDefault({ file, modelBytes }: ModelPackage): { readonly serving: ServingOptions; readonly remark: string } | undefined {
-  const why = file.openEnded.end ?? file.openEnded.size
+  const { end, size, trap } = file.openEnded
+  const why = end ?? size ?? trap
   if (why === undefined) return undefined
+  const risk = why === trap ? 'ends the server with it' : 'holds up the server where a run does not end'
   return {
     serving: { isolation: 'process', memoryLimitMb: OPEN_MEMORY_MB + Math.ceil((2 * modelBytes) / 1024 / 1024) },
-    remark: `${why}: it is served in processes of its own, which can be ended; isolation: thread in slipway.yaml is faster, and holds up the server where a run does not end`,
+    remark: `${why}: it is served in processes of its own, which can be ended; isolation: thread in slipway.yaml is faster, and ${risk}`,
   }
 }
 
@@ -380,7 +382,8 @@ class Opening {
     const { serving, signature } = this.parts
     if (serving.isolation === 'process' || serving.inlineMaxUs === 0 || found.cost === undefined) return undefined
     // A run that values can draw out would hold up liveness, every other model, and the end of the server.
-    if (this.parts.model.file.openEnded.duration !== undefined || this.parts.model.file.openEnded.size !== undefined) return undefined
+    const { duration, size, trap } = this.parts.model.file.openEnded
+    if (duration !== undefined || size !== undefined || trap !== undefined) return undefined
     const sizesVary = shapesVary || signature.inputs.some((input) => input.datatype === 'BYTES')
     if (sizesVary || (signature.hasRows && !found.batchable)) return undefined
     if (this.parts.model.modelBytes > INLINE_MODEL_BYTES_MAX) return undefined

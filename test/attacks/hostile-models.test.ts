@@ -8,6 +8,7 @@ import { addingModel, QUESTION } from '../adding-models.ts'
 import { ask } from '../asking.ts'
 import { serveInChild } from '../child-server.ts'
 import { alive, childrenOf, ROOT, until } from '../fixtures.ts'
+import { buildModel, node, value } from '../onnx/build-model.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import {
   asLargeAsItsValue,
@@ -160,6 +161,43 @@ describe('a model whose answer is as large as a value says', () => {
   })
 })
 
+describe('a model that ends its process for some values', () => {
+  it('ends no other: the request is told, others go on, and so does the model', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('all/m/1/model.onnx', addingModel(1))
+    await folder.write(
+      'all/divides/1/model.onnx',
+      buildModel({
+        input: [value('a', 'INT64', [1]), value('b', 'INT64', [1])],
+        output: [value('y', 'INT64', [1])],
+        node: [node('Div', ['a', 'b'], ['y'])],
+      }),
+    )
+    await using server = await serveInChild([`${folder.path}/all`, '--instances', '1'])
+    // A number of 64 bits, which JSON alone can say exactly.
+    const divide = async (a: string, b: string): Promise<Asked> =>
+      await ask(`${server.url}/v2/models/divides/infer`, {
+        method: 'POST',
+        body: `{"inputs":[${[
+          ['a', a],
+          ['b', b],
+        ]
+          .map(([name, number]) => `{"name":"${name}","datatype":"INT64","shape":[1],"data":[${number}]}`)
+          .join(',')}]}`,
+      })
+    const fine = await divide('7', '2')
+    assert.equal(fine.status, 200, fine.text)
+    assert.match(server.said(), /Div divides integers/)
+    for (let round = 0; round < 2; round++) {
+      const { status, text } = await divide('-9223372036854775808', '-1')
+      assert.ok(status >= 500, text)
+      assert.match(text, /SIGFPE|ended/)
+      assert.equal((await infer(server, 'm', QUESTION)).status, 200)
+      await until(async () => (await divide('7', '2')).status === 200, 'it answers again', 30_000)
+    }
+  })
+})
+
 describe('what a graph may do is known before it runs', () => {
   it('a file of two kilobytes with hundreds of millions of nodes is refused before it is loaded', async () => {
     await using folder = await temporaryFolder()
@@ -169,7 +207,7 @@ describe('what a graph may do is known before it runs', () => {
     assert.ok(performance.now() - began < 5000)
     await folder.write('fine.onnx', nested(5))
     await using model = await loadModel(`${folder.path}/fine.onnx`, { instances: 1 })
-    assert.deepEqual(model.details.package.file.openEnded, { duration: undefined, end: undefined, size: undefined })
+    assert.deepEqual(model.details.package.file.openEnded, { duration: undefined, end: undefined, size: undefined, trap: undefined })
   })
 
   it('loops that a value can draw out are told from those that count', async () => {
@@ -192,6 +230,6 @@ describe('what a graph may do is known before it runs', () => {
     const padded = await openOf(padsIfPositive())
     assert.deepEqual([padded.end, padded.size], [undefined, undefined])
     assert.match(padded.duration!, /^If /)
-    assert.deepEqual(await openOf(addingModel(1)), { duration: undefined, end: undefined, size: undefined })
+    assert.deepEqual(await openOf(addingModel(1)), { duration: undefined, end: undefined, size: undefined, trap: undefined })
   })
 })

@@ -39,7 +39,7 @@ function fileOf({ format, method, columns, sklearnVersion, inputs, outputs }: Py
     rewrite: { changes: [], labels: new Map(), defaults: new Map() },
     rewrittenBytes: undefined,
     rowCoupling: undefined,
-    openEnded: { duration: undefined, end: undefined, size: undefined },
+    openEnded: { duration: undefined, end: undefined, size: undefined, trap: undefined },
     externalFiles: [],
     describedBy: [MLMODEL_FILE],
     python: { format, method, columns, sklearnVersion },
