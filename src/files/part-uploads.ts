@@ -113,8 +113,16 @@ export class PartUploads {
       await faultPoint('parts.joined')
       const digester = new ContentDigester()
       for await (const bytes of await objects.get(id)) digester.update(bytes)
+      const content = digester.finish()
+      // Whatever lies in between may have cut off what was read back.
+      const stored = await objects.head(id)
+      if (stored?.size !== content.size)
+        throw new SlipwayError(
+          'SLW_STORE_UNAVAILABLE',
+          `${content.size} bytes of the upload were read back, and the store says that it has ${stored?.size ?? 'none'}: complete it again`,
+        )
       // The row stays until it expires, and records that the upload is done.
-      await admit(this.#options, { key: id, content: digester.finish(), refer }, async (write) => {
+      await admit(this.#options, { key: id, content, refer }, async (write) => {
         const done = { multipart_id: null, target: JSON.stringify({ ...target, done: true } satisfies UploadNote) }
         const { numUpdatedRows } = await write
           .updateTable('uploads')
