@@ -4,44 +4,13 @@ import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startControlPlane } from '../../src/control-plane/start-control-plane.ts'
 import { isSlipwayError } from '../../src/core/errors.ts'
-import { addingModel } from '../adding-models.ts'
-import { contentIdOf } from '../api/in-plane.ts'
 import { post } from '../fixtures.ts'
 import { upInChild } from '../control-plane/up-in-child.ts'
 import { newMigratedPostgres } from '../storage/databases.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { LONG, seeded } from './long.ts'
-
-interface Acknowledged {
-  readonly model: string
-  readonly version: number
-  readonly contentId: string
-}
-
-/** Pushes versions, each of other bytes, until the control plane is gone. */
-async function pushAll(url: string, name: string, acknowledged: Acknowledged[], over: () => boolean): Promise<void> {
-  for (let number = 1; !over(); number++) {
-    const bytes = addingModel(acknowledged.length * 1000 + number + Math.random())
-    const contentId = contentIdOf(bytes)
-    try {
-      await fetch(`${url}/api/v1/contents/${contentId}`, { method: 'PUT', body: bytes as never })
-      const answer = await fetch(`${url}/api/v1/models/${name}/versions`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ files: [{ path: 'model.onnx', contentId }] }),
-      })
-      if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`)
-      acknowledged.push({ model: name, version: ((await answer.json()) as { version: number }).version, contentId })
-    } catch (error) {
-      if (over() || isNetworkError(error)) return
-      throw error
-    }
-  }
-}
-
-function isNetworkError(error: unknown): boolean {
-  return error instanceof TypeError
-}
+import { pushAll, requireKept } from './pushes.ts'
+import type { Acknowledged } from './pushes.ts'
 
 describe('two control planes of one PostgreSQL that share a data folder', () => {
   it('judge every version by its files and lose none, whichever of them is killed and started', async () => {
@@ -67,13 +36,7 @@ describe('two control planes of one PostgreSQL that share a data folder', () => 
     await steady
     console.log(`${acknowledged.length} versions acknowledged`)
     assert.ok(acknowledged.length > 5)
-    for (const { model, version, contentId } of acknowledged) {
-      const at = `${first.url}/api/v1/models/${model}/versions/${version}`
-      const told = (await (await fetch(at)).json()) as { servable: string; servableReason?: string }
-      assert.equal(told.servable, 'yes', `${model}/${version}: ${told.servableReason}`)
-      const bytes = new Uint8Array(await (await fetch(`${at}/files/model.onnx`)).arrayBuffer())
-      assert.equal(contentIdOf(bytes), contentId)
-    }
+    await requireKept(first.url, acknowledged)
   })
 
   it('keep those of another database out of it', async () => {
