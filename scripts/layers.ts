@@ -75,6 +75,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     does: 'composition root of the serving process, and of several (`cluster/`); configuration',
     imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'serving', 'protocol', 'following', 'security'],
   },
+  judge: {
+    door: 'evidence.ts',
+    does: 'whether a new version is worse than the one before it: counts in, verdicts out; runs in a browser',
+    imports: ['core', 'contract'],
+    browser: true,
+  },
   storage: {
     door: 'sql/database.ts',
     does: '`sql/`: one query source for SQLite and PostgreSQL, migrations, leases; `work/`: durable work in the background; `objects/`: files by content in a folder or on S3; `backup/`: all of it in one file',

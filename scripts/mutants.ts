@@ -37,6 +37,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     files: ['src/following/follower.ts', 'src/following/kept-state.ts', 'src/following/credentials.ts'],
     tests: [
       'test/following/credentials.test.ts',
+      'test/following/lanes.test.ts',
       'test/following/pauses.test.ts',
       'test/following/identity.test.ts',
       'test/following/routing.test.ts',

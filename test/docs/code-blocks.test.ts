@@ -69,6 +69,7 @@ const BENCHMARKS: Readonly<Record<string, readonly string[]>> = {
 const RUN: readonly (readonly [page: RegExp, language: string, by: string])[] = [
   [/^README\.md$/, 'ts', 'here'],
   [/^docs\/guides\/embedding\.md$/, 'ts', 'here'],
+  [/^docs\/guides\/judging\.md$/, 'ts', 'here'],
   [/^docs\/guides\/model-package\.md$/, 'yaml', 'here'],
   [/^docs\/guides\/serving\.md$/, 'yaml', 'here'],
   [/^docs\/guides\/observing\.md$/, 'yaml', 'test/observe/prometheus.test.ts'],
@@ -128,7 +129,9 @@ function programOf(line: string): string {
 async function runTypeScript(folder: string, text: string): Promise<string> {
   await symlink(join(ROOT, 'examples'), join(folder, 'examples')).catch(() => {})
   const file = join(folder, 'app.ts')
-  await writeFile(file, text.replaceAll("from 'slipway'", `from '${join(ROOT, 'src/index.ts')}'`))
+  const sources = { "from 'slipway'": 'src/index.ts', "from 'slipway/judge'": 'src/judge/index.ts' }
+  for (const [name, source] of Object.entries(sources)) text = text.replaceAll(name, `from '${join(ROOT, source)}'`)
+  await writeFile(file, text)
   const { stdout } = await promisify(execFile)('sh', [join(ROOT, 'scripts/node'), file], {
     cwd: folder,
     env: { ...process.env, HOME: folder },
@@ -142,6 +145,14 @@ describe('TypeScript in the pages', () => {
     assert.match(await runTypeScript(folder.path, await block('README.md', 'ts')), /prediction: '(?:churn|stays)'/)
     const said = await runTypeScript(folder.path, await block('docs/guides/embedding.md', 'ts'))
     assert.equal([...said.matchAll(/prediction: '(?:churn|stays)'/g)].length, 3, said)
+  })
+
+  it('of the guide to judging says what stands below it', async () => {
+    await using folder = await temporaryFolder()
+    assert.equal(
+      await runTypeScript(folder.path, await block('docs/guides/judging.md', 'ts')),
+      await block('docs/guides/judging.md', 'text'),
+    )
   })
 
   it('of the guide to embedding follows an alias of a registry', async () => {

@@ -1,0 +1,34 @@
+/**
+ * Labels that come because of a prediction (a payment that was blocked, a customer who was called) cannot judge it. Whether they come alike for
+ * both versions can be tested: of the requests with one predicted class, a label that has come is the candidate's with the share that the
+ * candidate has of these requests.
+ */
+import { logMean, logSumExp } from './log-sums.ts'
+import { logBetter, logWorse } from './event-share.ts'
+
+/** Requests with one predicted class, and how many of them have a label. */
+export interface Arrivals {
+  readonly predicted: string
+  readonly base: { readonly predictions: number; readonly labels: number }
+  readonly candidate: { readonly predictions: number; readonly labels: number }
+}
+
+/** ln of the evidence that labels come more, or less, often for the candidate's predictions than for the same of the base. */
+export function logArriveDifferently(arrivals: readonly Arrivals[]): number {
+  const logs = arrivals.flatMap(({ base, candidate }) => {
+    const all = base.predictions + candidate.predictions
+    if (base.predictions === 0 || candidate.predictions === 0) return []
+    const events = [{ share: candidate.predictions / all, k: candidate.labels, n: base.labels + candidate.labels }]
+    return [logMean(logWorse(events, 1), logBetter(events, 1))]
+  })
+  return logs.length === 0 ? 0 : logSumExp(logs) - Math.log(logs.length)
+}
+
+/** Shares of predictions that have a label, by arm, over all classes. */
+export function coverage(arrivals: readonly Arrivals[]): { readonly base: number; readonly candidate: number } {
+  const of = (arm: 'base' | 'candidate'): number => {
+    const predictions = arrivals.reduce((sum, one) => sum + one[arm].predictions, 0)
+    return predictions === 0 ? 0 : arrivals.reduce((sum, one) => sum + one[arm].labels, 0) / predictions
+  }
+  return { base: of('base'), candidate: of('candidate') }
+}
