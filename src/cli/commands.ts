@@ -20,6 +20,10 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   alias: { summary: 'point movable names to versions', load: () => import('./model/alias.ts') },
   apply: { summary: 'make endpoints what files declare', load: () => import('./endpoint/apply.ts') },
   deploy: { summary: 'serve a version, or whatever an alias points to', load: () => import('./endpoint/deploy.ts') },
+  traffic: {
+    summary: 'how the requests of an endpoint are shared out, and how they are to be',
+    load: () => import('./endpoint/traffic.ts'),
+  },
   endpoint: { summary: 'endpoints: show, compare, roll back', load: () => import('./endpoint/endpoint.ts') },
   top: { summary: 'what is asked of each version now, over all servers', load: () => import('./server/top.ts') },
   server: { summary: 'the servers that follow a control plane', load: () => import('./server/server.ts') },

@@ -117,6 +117,24 @@ export const RollbackBody = Type.Object(
   { additionalProperties: false },
 )
 
+export const RoutingBody = Type.Object(
+  {
+    weights: Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 1_000_000 }), {
+      minProperties: 1,
+      maxProperties: 100,
+      description: 'Shares of the traffic by variant; they need not add up to 100. A variant without one gets none.',
+    }),
+    beside: Optional(
+      Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], {
+        description:
+          'A revision to serve beside the one in force, whose variants are called NAME-rNUMBER. Default: the present one; null: none.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type RoutingBody = Static<typeof RoutingBody>
+
 export const EndpointHistoryAnswer = Type.Object({
   name: Type.String(),
   at: Time('The moment.'),

@@ -44,7 +44,13 @@ const EndpointVariant = Type.Object(
       pattern: REFERENCE,
       description: 'MODEL@ALIAS, which is followed, or MODEL/NUMBER, which stays.',
     }),
-    weight: Type.Optional(Type.Number({ minimum: 0, maximum: 100, description: 'Share of the traffic, in percent. Default: 100.' })),
+    weight: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 100,
+        description: 'Share of the traffic, in percent; those of several variants add up to 100. Default: 100.',
+      }),
+    ),
     serving: Type.Optional(ServingOptions),
   },
   closed,
@@ -197,7 +203,29 @@ export function resolveSpec(spec: EndpointSpec): ResolvedSpec {
 }
 
 /** Contradictions in a spec, whatever its target, its overlays included. */
-export function contradictionsIn({ autoscaling, replicas, overlays = {} }: EndpointSpec): Issue[] {
+export function contradictionsIn(spec: EndpointSpec): Issue[] {
+  return [...variantContradictions(spec.variants), ...scaleContradictions(spec)]
+}
+
+/** Names that come twice, and shares that are not all of the traffic. */
+function variantContradictions(variants: EndpointSpec['variants']): Issue[] {
+  const names = variants.map(({ name = MAIN_VARIANT }) => name)
+  const issues = names.flatMap((name, index) =>
+    names.indexOf(name) < index ? [{ path: `spec.variants[${index}].name`, message: `"${name}" is the name of another variant` }] : [],
+  )
+  const sum = variants.reduce((total, { weight = 100 }) => total + weight, 0)
+  if (Math.abs(sum - 100) > 1e-6)
+    issues.push({
+      path: 'spec.variants',
+      message:
+        variants.length === 1
+          ? `weight ${sum}: the only variant has all the traffic, 100`
+          : `the weights add up to ${Number(sum.toFixed(4))}, not to 100; a variant without one has 100`,
+    })
+  return issues
+}
+
+function scaleContradictions({ autoscaling, replicas, overlays = {} }: EndpointSpec): Issue[] {
   const places = [
     { path: 'spec', autoscaling, replicas },
     ...Object.entries(overlays).map(([name, overlay]) => ({ path: `spec.overlays.${name}`, ...overlay })),

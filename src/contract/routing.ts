@@ -3,6 +3,7 @@
  * while people own the spec, and a change of the routing alone loads, reloads and drains nothing.
  */
 import { Type } from 'typebox'
+import { Range, STEPS } from './ranges.ts'
 import type { Static } from 'typebox'
 
 export const Routing = Type.Object(
@@ -10,6 +11,12 @@ export const Routing = Type.Object(
     weights: Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 100 }), {
       description: 'Shares of the traffic by variant. They need not add up to 100; a variant without one has none.',
     }),
+    ranges: Type.Optional(
+      Type.Array(Range, {
+        maxItems: STEPS,
+        description: 'Points of each variant, in hundredths of a percent. Default: adjoining ranges in the order of the variants.',
+      }),
+    ),
     salt: Type.String({ description: 'Makes the buckets of units here independent of those of other endpoints.' }),
     segment: Type.Integer({ minimum: 1, description: 'Grows with every change of versions or weights.' }),
   },
@@ -64,8 +71,8 @@ const utf8 = new TextEncoder()
 let bytes = new Uint8Array(256)
 
 /**
- * Point of a unit in [0, 1): variants have adjoining ranges in the order in which they are declared, as wide as their weights. The same
- * unit lies at the same point for as long as the salt is the same, on every server.
+ * Point of a unit in [0, 1): variants have ranges of it, as wide as their weights (ranges.ts). The same unit lies at the same point for as long as
+ * the salt is the same, on every server.
  *
  * MurmurHash3_x86_32 (Austin Appleby, public domain) with seed 0 of the UTF-8 bytes of the salt, one byte 0, and those of the unit, divided
  * by 2^32. Test vectors: docs/reference/bucketing.json.

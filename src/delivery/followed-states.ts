@@ -9,6 +9,7 @@ import { servingFailures, whyNotServable } from '../models/policies.ts'
 import { requireVersion } from '../models/read-versions.ts'
 import { sourceOf } from './identity.ts'
 import { aliasedVersion } from './resolve.ts'
+import { rangesOf } from './routing-ranges.ts'
 import { servedVariants } from './routing-states.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
 import type { Ground, Scope } from '../ledger/scope.ts'
@@ -156,6 +157,7 @@ export class FollowedStates {
         'revisions.number',
         'revisions.resolved',
         'routing_states.weights',
+        'routing_states.ranges',
         'routing_states.salt',
         'routing_states.segment',
         'besides.number as besideNumber',
@@ -166,7 +168,7 @@ export class FollowedStates {
     const { generation, era } = rows[0]!
     const endpoints: FollowedEndpoint[] = []
     for (const row of rows) {
-      const { name, labels, endpointGeneration, number, resolved, weights, salt, segment, besideNumber, besideResolved } = row
+      const { name, labels, endpointGeneration, number, resolved, weights, ranges, salt, segment, besideNumber, besideResolved } = row
       if (name === null || number === null || resolved === null || weights === null) continue
       const beside =
         besideNumber === null || besideResolved === null
@@ -179,7 +181,12 @@ export class FollowedStates {
         generation: endpointGeneration!,
         revision: number,
         variants: variants.map(({ reference: _reference, weight: _weight, ...variant }) => variant),
-        routing: { weights: JSON.parse(weights) as Record<string, number>, salt: salt!, segment: segment! },
+        routing: {
+          weights: JSON.parse(weights) as Record<string, number>,
+          ranges: rangesOf({ weights, ranges }),
+          salt: salt!,
+          segment: segment!,
+        },
       })
     }
     const state: FollowedState = {

@@ -40,4 +40,9 @@ export const DELIVERY_MIGRATIONS: readonly Migration[] = [
       `create index speakers_key on speakers (key_id)`,
     ],
   },
+  {
+    name: '0011-ranges',
+    // Points of the variants (contract/ranges), as JSON. Null: adjoining, in the order of the weights.
+    statements: [`alter table routing_states add column ranges text`],
+  },
 ]

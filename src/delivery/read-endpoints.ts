@@ -6,6 +6,8 @@ import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { Scope } from '../ledger/scope.ts'
 import type { Schema } from '../storage/sql/schema.ts'
+import { rangesOf } from './routing-ranges.ts'
+import type { Range } from '../contract/ranges.ts'
 import type { EndpointsRow, RevisionsRow, RoutingStatesRow } from './tables.ts'
 import type { Revision } from './revisions.ts'
 
@@ -32,6 +34,8 @@ export interface RoutingState {
   /** A revision that is served beside the one in force. */
   readonly beside: number | undefined
   readonly weights: Readonly<Record<string, number>>
+  /** Points of each variant. */
+  readonly ranges: readonly Range[]
   readonly salt: string
   /** Grows with each change of versions or weights. */
   readonly segment: number
@@ -133,6 +137,7 @@ function endpointOf(
       revision: routing.revision,
       beside: routing.beside ?? undefined,
       weights: JSON.parse(routing.weights) as Record<string, number>,
+      ranges: rangesOf(routing),
       salt: routing.salt,
       segment: routing.segment,
     },

@@ -128,7 +128,8 @@ export async function judge(read: Kysely<Schema>, { environment }: Scope, { befo
   const breaking: Issue[] = []
   for (const [index, variant] of after.entries()) {
     const path = `spec.variants[${index}]`
-    const earlier = before.find(({ name }) => name === variant.name)
+    // Clients of the endpoint may get any of its variants: one that is new has to do what the first does.
+    const earlier = before.find(({ name }) => name === variant.name) ?? (index === 0 ? undefined : after[0])
     if (earlier?.versionId === variant.versionId) continue
     const name = `${variant.model}/${variant.version}`
     const version = await read.selectFrom('versions').selectAll().where('id', '=', variant.versionId).executeTakeFirstOrThrow()
@@ -141,7 +142,11 @@ export async function judge(read: Kysely<Schema>, { environment }: Scope, { befo
     if (served === undefined) continue
     const { changes } = compareSignatures(signatureOf(served), signatureOf(version))
     for (const { effect, message } of changes)
-      if (effect === 'breaking') breaking.push({ path, message: `${name} after ${earlier.model}/${earlier.version}: ${message}` })
+      if (effect === 'breaking')
+        breaking.push({
+          path,
+          message: `${name} ${earlier.name === variant.name ? 'after' : 'beside'} ${earlier.model}/${earlier.version}: ${message}`,
+        })
   }
   const list = (issues: readonly Issue[]): string => issues.map(({ message }) => message).join('; ')
   if (refused.length > 0)

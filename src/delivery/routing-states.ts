@@ -1,4 +1,5 @@
 /** Routing states: the revision of an endpoint in force, the one served beside it, and the shares of requests of their variants. */
+import { shareOut } from '../contract/ranges.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { nextNumber } from '../ledger/counters.ts'
@@ -6,6 +7,7 @@ import { record } from '../ledger/events.ts'
 import { bump, lockEndpoint } from './lock-endpoint.ts'
 import { requireEndpoint } from './read-endpoints.ts'
 import { revisionOf } from './revisions.ts'
+import { rangesOf } from './routing-ranges.ts'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import type { ResolvedVariant } from './resolve.ts'
 import type { Revision } from './revisions.ts'
@@ -32,9 +34,15 @@ export interface RoutingChange {
   readonly newId: () => string
 }
 
-/** Sets the routing, and begins another segment. The salt stays, so that units keep their variant. */
+/** Sets the routing, and begins another segment. The salt stays, and as many points as can, so that units keep their variant. */
 export async function setRouting(write: Write, { endpointId, revision, beside, weights, at, newId }: RoutingChange): Promise<void> {
-  const routing = { revision, beside: beside ?? null, weights: JSON.stringify(weights), updated_at: at }
+  const before = await write
+    .selectFrom('routing_states')
+    .select(['weights', 'ranges'])
+    .where('endpoint_id', '=', endpointId)
+    .executeTakeFirst()
+  const ranges = JSON.stringify(shareOut(weights, before === undefined ? [] : rangesOf(before)))
+  const routing = { revision, beside: beside ?? null, weights: JSON.stringify(weights), ranges, updated_at: at }
   await write
     .insertInto('routing_states')
     .values({ endpoint_id: endpointId, ...routing, salt: newId(), segment: 1 })
@@ -87,8 +95,11 @@ export class RoutingStates {
       const beside = number === undefined ? undefined : await revisionOf(write, row.id, number)
       if (number !== undefined && beside === undefined)
         throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" has no revision ${number}`)
-      requireWeights(wish.weights, servedVariants(inForce.variants, beside))
-      const change = { endpointId: row.id, revision: row.current_revision, beside: number, weights: wish.weights, at, newId }
+      const variants = servedVariants(inForce.variants, beside)
+      requireWeights(wish.weights, variants)
+      // In the order of the variants, so that the order of the wish decides nothing.
+      const weights = Object.fromEntries(variants.map((variant) => [variant.name, wish.weights[variant.name] ?? 0]))
+      const change = { endpointId: row.id, revision: row.current_revision, beside: number, weights, at, newId }
       await setRouting(write, change)
       await bump(write, row.id, { updated_at: at })
       await nextNumber(write, 'delivery')
@@ -97,7 +108,7 @@ export class RoutingStates {
         name,
         action: 'updated',
         before: { routing: JSON.parse(before.weights), beside: before.beside ?? undefined },
-        after: { routing: wish.weights, beside: number },
+        after: { routing: weights, beside: number },
       })
     })
   }

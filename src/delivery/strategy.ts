@@ -2,6 +2,8 @@
  * A strategy brings a revision into force once it has been made. Making a revision, putting it in force and setting the routing are three
  * steps, so that a strategy may separate them: serve it beside the one in force, move weights, and only then put it in force.
  */
+import { isDeepStrictEqual } from 'node:util'
+import { revisionOf } from './revisions.ts'
 import { putInForce, setRouting } from './routing-states.ts'
 import type { Selectable } from 'kysely'
 import type { Write } from '../ledger/scope.ts'
@@ -26,8 +28,28 @@ export interface Strategy {
 /** All requests go to the new versions as soon as a server has loaded them. */
 export const atOnce: Strategy = {
   async introduce(write, { endpoint, number, variants, at, newId }) {
+    const kept = await keptWeights(write, endpoint, variants)
     await putInForce(write, { endpointId: endpoint.id, number, at })
-    const weights = Object.fromEntries(variants.map(({ name, weight }) => [name, weight]))
+    const weights = kept ?? declaredWeights(variants)
     await setRouting(write, { endpointId: endpoint.id, revision: number, beside: undefined, weights, at, newId })
   },
+}
+
+function declaredWeights(variants: readonly ResolvedVariant[]): Record<string, number> {
+  return Object.fromEntries(variants.map(({ name, weight }) => [name, weight]))
+}
+
+/** The weights in force, where the variants are the same and nobody has declared others: somebody may have moved them since. */
+async function keptWeights(
+  write: Write,
+  endpoint: Selectable<EndpointsRow>,
+  variants: readonly ResolvedVariant[],
+): Promise<Record<string, number> | undefined> {
+  const before = await revisionOf(write, endpoint.id, endpoint.current_revision)
+  if (before === undefined || !isDeepStrictEqual(declaredWeights(before.variants), declaredWeights(variants))) return undefined
+  const routing = await write.selectFrom('routing_states').select('weights').where('endpoint_id', '=', endpoint.id).executeTakeFirst()
+  if (routing === undefined) return undefined
+  const weights = JSON.parse(routing.weights) as Record<string, number>
+  const names = new Set(variants.map(({ name }) => name))
+  return Object.keys(weights).every((name) => names.has(name)) ? weights : undefined
 }

@@ -94,6 +94,8 @@ export interface RoutingStatesRow {
   endpoint_id: string
   revision: number
   weights: string
+  /** JSON; null from before there were ranges. */
+  ranges: string | null
   salt: string
   segment: number
   updated_at: number

@@ -14,16 +14,12 @@ export function targetOf(name: string): TargetPort | undefined {
 
 /** Parts of a spec that this release does not support, each by name, so that none is ignored. */
 export function unsupported(spec: EndpointSpec, resolved: ResolvedSpec): Issue[] {
-  const { target: name, variants } = resolved
+  const { target: name } = resolved
   const issues: Issue[] = []
   const note = (path: string, message: string): void => void issues.push({ path: `spec.${path}`, message })
   const target = targetOf(name)
   if (target === undefined)
     note('target', `"${name}" is no target that this release can run an endpoint on; it has: ${[...TARGETS.keys()].join(', ')}`)
-  if (variants.length > 1) note('variants', `${variants.length} variants: this release serves one variant in an endpoint`)
-  const [first] = variants
-  if (variants.length === 1 && first!.weight !== 100)
-    note('variants[0].weight', `${first!.weight}: the only variant has all the traffic, 100`)
   return [...issues, ...(target?.issues(spec, resolved) ?? []), ...otherTargets(spec, name)]
 }
 

@@ -179,6 +179,7 @@ export const NEEDED_ACTIONS: Readonly<Record<Action, readonly string[]>> = {
   deploy: [
     'PUT /api/v1/endpoints/:endpoint',
     'DELETE /api/v1/endpoints/:endpoint',
+    'POST /api/v1/endpoints/:endpoint/routing',
     'POST /api/v1/endpoints/:endpoint/rollback',
     'POST /api/v1/endpoints/:endpoint/resume',
     'POST /api/v1/endpoints/:endpoint/sync',

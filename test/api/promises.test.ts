@@ -184,6 +184,7 @@ const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
   },
   deleteEndpoint: async () => ({ path: `/endpoints/${await endpoint()}` }),
   rollbackEndpoint: async () => ({ path: `/endpoints/${await endpoint()}/rollback`, body: {} }),
+  setRouting: async () => ({ path: `/endpoints/${await endpoint()}/routing`, body: { weights: { main: 100 } } }),
   resumeEndpoint: async () => ({ path: `/endpoints/${await endpoint()}/resume` }),
   syncEndpoint: async () => ({ path: `/endpoints/${await endpoint()}/sync` }),
   async reportServer() {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { resolveSpec } from '../../src/contract/endpoint.ts'
+import { contradictionsIn, resolveSpec } from '../../src/contract/endpoint.ts'
 import { nextFollow } from '../../src/delivery/next-follow.ts'
 import { Delivery } from '../../src/delivery/delivery.ts'
 import { planOf, unsupported } from '../../src/delivery/targets.ts'
 import { ANNA } from '../models/in-registry.ts'
 import { declared, eachDelivery } from './in-delivery.ts'
 import type { EndpointSpec } from '../../src/contract/endpoint.ts'
+import type { Declaration } from '../../src/delivery/endpoints.ts'
 import type { DeclaredEndpoint } from '../../src/delivery/read-endpoints.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { World } from './in-delivery.ts'
@@ -308,6 +309,20 @@ function reportOf(revision: number, digest: string) {
   }
 }
 
+test('variants have names of their own, and together all of the traffic', () => {
+  const messages = (...variants: EndpointSpec['variants']): string[] =>
+    contradictionsIn({ variants }).map(({ path, message }) => `${path}: ${message}`)
+  assert.deepEqual(messages({ model: 'a/1' }), [])
+  assert.deepEqual(messages({ model: 'a/1', weight: 99.99 }, { name: 'b', model: 'a/2', weight: 0.01 }), [])
+  assert.deepEqual(messages({ model: 'a/1', weight: 50 }), ['spec.variants: weight 50: the only variant has all the traffic, 100'])
+  assert.deepEqual(messages({ model: 'a/1', weight: 50 }, { name: 'b', model: 'a/2' }), [
+    'spec.variants: the weights add up to 150, not to 100; a variant without one has 100',
+  ])
+  assert.deepEqual(messages({ model: 'a/1', weight: 50 }, { name: 'main', model: 'a/2', weight: 50 }), [
+    'spec.variants[1].name: "main" is the name of another variant',
+  ])
+})
+
 test('what this release cannot do is refused by name', () => {
   const spec: EndpointSpec = {
     variants: [
@@ -318,8 +333,8 @@ test('what this release cannot do is refused by name', () => {
     replicas: 3,
   }
   const paths = (given: EndpointSpec): string[] => unsupported(given, resolveSpec(given)).map(({ path }) => path)
-  assert.deepEqual(paths(spec), ['spec.target', 'spec.variants'])
-  assert.deepEqual(paths({ variants: [{ model: 'a/1', weight: 50 }], replicas: 2 }), ['spec.variants[0].weight', 'spec.replicas'])
+  assert.deepEqual(paths(spec), ['spec.target'])
+  assert.deepEqual(paths({ variants: [{ model: 'a/1' }], replicas: 2 }), ['spec.replicas'])
   assert.deepEqual(paths({ variants: [{ model: 'a/1' }], overlays: { local: { replicas: 2 } } }), ['spec.overlays.local.replicas'])
   // What another target would have is kept, and does not count here.
   assert.deepEqual(paths({ variants: [{ model: 'a/1' }], overlays: { kubernetes: { replicas: 5 } } }), [])
@@ -424,3 +439,57 @@ eachDelivery('a rollback returns to no version of a model that was deleted', asy
     message: /model "churn" was deleted/,
   })
 })
+
+eachDelivery('variants of an endpoint understand what the first one does', async ({ delivery, version }) => {
+  for (const width of [4, 4, 5]) await version('churn', width)
+  const two = (other: string): Declaration => ({
+    ...declared('churn', 'churn/1'),
+    spec: {
+      variants: [
+        { name: 'main', model: 'churn/1', weight: 95 },
+        { name: 'next', model: other, weight: 5 },
+      ],
+    },
+  })
+  await assert.rejects(delivery.endpoints.apply(ANNA, two('churn/3')), (error: Error & { code: string }) => {
+    assert.equal(error.code, 'SLW_CONTRACT_BREAKING')
+    assert.match(error.message, /churn\/3 beside churn\/1: "x" was \[-1, 4\], is \[-1, 5\]/)
+    return true
+  })
+  const { after } = await delivery.endpoints.apply(ANNA, two('churn/2'))
+  assert.deepEqual(
+    after.revision.variants.map(({ name, version: number, weight }) => [name, number, weight]),
+    [
+      ['main', 1, 95],
+      ['next', 2, 5],
+    ],
+  )
+  assert.equal((await delivery.endpoints.apply(ANNA, two('churn/3'), { allowBreaking: true })).change, 'configured')
+})
+
+eachDelivery(
+  'shares that somebody has moved stay when an alias moves, and go where a declaration has others',
+  async ({ delivery, version, set }) => {
+    for (let count = 0; count < 3; count++) await version('churn')
+    await set('churn@champion', 1)
+    const two = (next: number): Declaration => ({
+      ...declared('churn', 'churn@champion'),
+      spec: {
+        variants: [
+          { name: 'main', model: 'churn@champion', weight: 100 - next },
+          { name: 'next', model: 'churn/3', weight: next },
+        ],
+      },
+    })
+    await delivery.endpoints.apply(ANNA, two(5))
+    await delivery.routing.set(ANNA, 'churn', { weights: { main: 60, next: 40 } })
+    const weights = async () => (await delivery.endpoints.get(ANNA, 'churn')).routing.weights
+    await set('churn@champion', 2)
+    assert.equal((await delivery.endpoints.get(ANNA, 'churn')).revision.variants[0]!.version, 2)
+    assert.deepEqual(await weights(), { main: 60, next: 40 })
+    await delivery.endpoints.apply(ANNA, { ...two(5), labels: { team: 'a' } })
+    assert.deepEqual(await weights(), { main: 60, next: 40 })
+    await delivery.endpoints.apply(ANNA, two(10))
+    assert.deepEqual(await weights(), { main: 90, next: 10 })
+  },
+)

@@ -13,7 +13,7 @@ it('the guide to endpoints and servers that follow works from its first command 
     .replaceAll('slipway up --data plane', `slipway up --data plane --port ${port}`)
     .replaceAll('--server-name one', `--server-name one --port ${serverPort}`)
   const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, text = '']) => text)
-  assert.equal(blocks.length, 8)
+  assert.equal(blocks.length, 9)
   const { code, said } = await guideInShell(blocks.join('\n'), {
     ends: '${SERVE:-} ${UP:-}',
     limitS: 240,
@@ -24,6 +24,7 @@ it('the guide to endpoints and servers that follow works from its first command 
   assert.match(said, /differs: exit code 3/)
   assert.match(said, /revision 3/)
   assert.match(said, /rollback to 1/)
+  assert.match(said, /next +20 % +█{4}░{16} +churn\/1/)
   assert.match(said, /"stale_seconds"/)
   assert.match(said, /production/)
 })

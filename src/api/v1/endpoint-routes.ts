@@ -9,6 +9,7 @@ import {
   EndpointHistoryAnswer,
   RevisionAnswer,
   RollbackBody,
+  RoutingBody,
 } from '../../contract/delivery-api.ts'
 import { EndpointDocument, modelsOf } from '../../contract/endpoint.ts'
 import { findEndpoint, specOf } from '../../delivery/read-endpoints.ts'
@@ -253,6 +254,26 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices & WatchServices>
         await services.delivery.endpoints.rollback(seen(call), params['endpoint']!, { to: body.to, moveAlias, dryRun }),
         dryRun,
       )
+    },
+  }),
+  v1Route({
+    method: 'POST',
+    path: `${ENDPOINT}/routing`,
+    operation: 'setRouting',
+    conditional: true,
+    summary:
+      'Share the requests of an endpoint out between its variants, and the revision that is served beside the one in force. Loads and drains nothing that stays',
+    tag,
+    action: 'deploy',
+    models: modelsEverServed,
+    body: RoutingBody,
+    answer: EndpointAnswer,
+    handle: async (call) => {
+      const { services, params, body, scope, caller } = call
+      await services.delivery.routing.set(seen(call), params['endpoint']!, body)
+      const endpoint = await services.delivery.endpoints.get(scope, params['endpoint']!)
+      const [status] = await services.delivery.statusOf(scope, [endpoint])
+      return { body: endpointAnswer(status!, caller), etag: String(endpoint.resourceVersion) }
     },
   }),
   renewalRoute('resume', 'Follow the aliases again after a rollback, from what they point to now'),

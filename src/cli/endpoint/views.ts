@@ -1,4 +1,5 @@
 /** Text views of endpoints and servers. */
+import { STEPS } from '../../contract/ranges.ts'
 import { style, table } from '../output.ts'
 import { time } from '../control-plane/registry-command.ts'
 import type { EndpointAnswer, RevisionAnswer, ServerAnswer, ServerReportAnswer } from '../../contract/delivery-api.ts'
@@ -35,6 +36,7 @@ export function endpointText({ metadata, spec, status }: EndpointAnswer): string
       'serves',
       `${versionsText(revision)}, revision ${revision.number} (${revision.cause}) by ${revision.createdBy}, ${time(revision.createdAt)}`,
     ],
+    ['traffic', sharesText(status.routing)],
     ['declared', spec.variants.map(({ model }) => model).join(', ')],
     ['managed by', metadata.managedBy === undefined ? '' : `${metadata.managedBy.kind} ${metadata.managedBy.name}`],
     [
@@ -56,6 +58,35 @@ export function endpointText({ metadata, spec, status }: EndpointAnswer): string
   return status.servers.length === 0
     ? facts
     : `${facts}\n\n${table(status.servers.flatMap(reportRows), ['server', 'version', 'state', 'heard of'])}`
+}
+
+/** Empty where one variant has everything. */
+function sharesText({ weights }: EndpointAnswer['status']['routing']): string {
+  const shares = Object.entries(weights).filter(([, weight]) => weight > 0)
+  const total = shares.reduce((sum, [, weight]) => sum + weight, 0)
+  return shares.length < 2
+    ? ''
+    : shares.map(([variant, weight]) => `${variant} ${Number(((100 * weight) / total).toFixed(2))} %`).join(', ')
+}
+
+const BAR = 20
+
+/** How requests are shared out, a line and a bar for each variant. */
+export function trafficText({ metadata, status }: EndpointAnswer): string {
+  const { ranges = [], segment } = status.routing
+  const sizes = new Map<string, number>(Object.keys(status.routing.weights).map((variant) => [variant, 0]))
+  for (const { variant, from, until } of ranges) sizes.set(variant, (sizes.get(variant) ?? 0) + until - from)
+  const versions = new Map(status.revision.variants.map(({ name, model, version }) => [name, `${model}/${version}`]))
+  const rows = [...sizes].map(([variant, size]) => {
+    const full = size === 0 ? 0 : Math.max(1, Math.round((size / STEPS) * BAR))
+    return [
+      variant,
+      `${size / (STEPS / 100)} %`,
+      `${'█'.repeat(full)}${'░'.repeat(BAR - full)}`,
+      versions.get(variant) ?? 'of the revision beside',
+    ]
+  })
+  return `${style('bold', metadata.name)}, revision ${status.revision.number}, routing ${segment}\n\n${table(rows, ['variant', 'share', '', 'version'])}`
 }
 
 export function reportRows({ server, live, versions, reportedAt }: ServerReportAnswer): string[][] {

@@ -1,4 +1,5 @@
 /** Decides which variant of an endpoint a request is for. */
+import { STEPS } from '../../contract/ranges.ts'
 import { unitPoint, weightOf } from '../../contract/routing.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import type { Routing } from '../../contract/routing.ts'
@@ -28,12 +29,26 @@ interface Share<V> {
   readonly end: number
 }
 
+/** A range of points as it was set; its variant may not be there. */
+interface Piece<V> {
+  readonly variant: V | undefined
+  readonly from: number
+  readonly end: number
+  /** How much of what is missing lies before it. */
+  readonly missingBefore: number
+}
+
 /** A routing over the variants that are there, worked out once for each change of either. */
 export class Router<V extends Routable> {
   readonly routing: Routing
   readonly variants: readonly V[]
   readonly #endpoint: string
+  /** Of the variants that are there, adjoining. */
   readonly #shares: readonly Share<V>[]
+  /** As the routing has them; undefined where it has none. */
+  readonly #pieces: readonly Piece<V>[] | undefined
+  /** How much of all points belongs to variants that are not there. */
+  #missing = 0
   readonly #random: () => number
   /** Whether a variant that has a weight is missing. */
   readonly #incomplete: boolean
@@ -49,6 +64,12 @@ export class Router<V extends Routable> {
     const total = weighted.reduce((sum, { spec }) => sum + weightOf(routing, spec.name), 0)
     let end = 0
     this.#shares = weighted.map((variant) => ({ variant, end: (end += weightOf(routing, variant.spec.name) / total) }))
+    this.#pieces = routing.ranges?.map(({ variant: name, from, until }) => {
+      const variant = weighted.find(({ spec }) => spec.name === name)
+      const piece = { variant, from: from / STEPS, end: until / STEPS, missingBefore: this.#missing }
+      if (variant === undefined) this.#missing += piece.end - piece.from
+      return piece
+    })
     this.#incomplete = weighted.length < Object.values(routing.weights).filter((weight) => weight > 0).length
     const only = weighted.length <= 1 ? (weighted[0] ?? variants[0]) : undefined
     this.#only = only === undefined ? undefined : this.#routed(only, { assignment: this.#incomplete ? 'incomplete' : 'only' })
@@ -70,9 +91,16 @@ export class Router<V extends Routable> {
     const last = this.#shares.at(-1)
     if (last === undefined) throw new SlipwayError('SLW_MODEL_NOT_FOUND', `endpoint "${this.#endpoint}" has no variant`)
     const at = unit === undefined ? (point ?? this.#random()) : unitPoint(this.routing.salt, unit)
-    // The last range ends at 1, whatever the rounding of the sum.
-    const { variant } = this.#shares.find(({ end }) => at < end) ?? last
-    return this.#routed(variant, { assignment: this.#incomplete ? 'incomplete' : 'randomised', unit, point: at })
+    return this.#routed(this.#at(at) ?? last.variant, { assignment: this.#incomplete ? 'incomplete' : 'randomised', unit, point: at })
+  }
+
+  /** The variant of a point. Points of one that is not there are shared out among the others, by their weights; these keep their own. */
+  #at(point: number): V | undefined {
+    const piece = this.#pieces?.find(({ end }) => point < end)
+    if (piece?.variant !== undefined) return piece.variant
+    // Where it lies in all that is missing is a point of its own.
+    const at = piece === undefined ? point : (piece.missingBefore + point - piece.from) / this.#missing
+    return this.#shares.find(({ end }) => at < end)?.variant
   }
 
   /**
