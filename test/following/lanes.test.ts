@@ -30,12 +30,18 @@ class Machine {
   /** Latest document; undefined while the control plane does not answer. */
   document: { state: object; etag: string } | undefined
   asked = 0
+  /** What was logged as a warning. */
+  readonly warned: string[] = []
+  /** Whether the control plane keeps those waiting who may wait. */
+  hangs = false
+  /** How far the clock of the machine is ahead, ms. */
+  aheadMs = 0
 
   constructor(folder: string) {
     this.folder = folder
   }
 
-  declare(generation: number, versions: Readonly<Record<string, number>>, revision = generation): void {
+  declare(generation: number, versions: Readonly<Record<string, number>>, revision = generation, environment = 'default'): void {
     const endpoints = Object.entries(versions).map(([name, version]) => ({
       name,
       labels: {},
@@ -44,14 +50,15 @@ class Machine {
       variants: [{ name: 'main', model: name, version, versionId: '0'.repeat(32), digest: digestOf(name, version), size: 1, serving: {} }],
       routing: { weights: { main: 100 }, salt: 's', segment: 1 },
     }))
-    const state = { apiVersion: 'slipway/v1', kind: 'FollowedState', environment: 'default', era: 1, generation, endpoints }
+    const state = { apiVersion: 'slipway/v1', kind: 'FollowedState', environment, era: 1, generation, endpoints }
     this.document = { state: { ...state, list: listDigest(endpoints) }, etag: String(generation) }
   }
 
   async start(): Promise<{ follower: Follower; started: Promise<void>; [Symbol.asyncDispose](): Promise<void> }> {
     const client = {
-      follow: async (_selection: unknown, known: string | undefined) => {
+      follow: async (_selection: unknown, known: string | undefined, { waitMs, signal }: { waitMs: number; signal: AbortSignal }) => {
         this.asked++
+        if (this.hangs && waitMs > 0) await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut off'))))
         if (this.document === undefined) throw new SlipwayError('SLW_UNREACHABLE', 'nobody is there')
         if (known !== this.document.etag) return this.document
         await new Promise((resolve) => setTimeout(resolve, 5))
@@ -101,8 +108,12 @@ class Machine {
       route: () => {},
       live: () => [],
       // Time runs a hundred times as fast for what waits.
-      clock: { ...systemClock, after: (delayMs: number, callback: () => void) => systemClock.after(delayMs / 100, callback) },
-      log: silentLogger,
+      clock: {
+        ...systemClock,
+        epochMs: () => systemClock.epochMs() + this.aheadMs,
+        after: (delayMs: number, callback: () => void) => systemClock.after(delayMs / 100, callback),
+      },
+      log: { ...silentLogger, warn: (_: object, message: string) => this.warned.push(message) },
       random: () => 0,
     } as never)
     const started = follower.start()
@@ -260,12 +271,66 @@ it('what was kept and cannot be loaded is loaded anew by the next document, and 
     await it.started
     assert.deepEqual(machine.stateOf(it.follower, 'a'), ['1 failed'])
     assert.equal(machine.served.size, 0)
+    // What failed serves nothing, also beside another one that fails.
+    machine.broken.add('a=2')
+    machine.declare(2, { a: 2 })
+    await until(() => machine.stateOf(it.follower, 'a').includes('2 failed'), 'the next one fails too')
+    assert.deepEqual(machine.stateOf(it.follower, 'a'), ['2 failed'])
     machine.broken.clear()
     // The version is the same, and another revision tries it again.
-    machine.declare(2, { a: 1 })
+    machine.declare(3, { a: 1 })
     await until(() => machine.served.get('a') === 1, 'it is served', 10_000)
     await until(() => machine.stateOf(it.follower, 'a').join() === '1 ready serves', 'and said to be')
     await until(() => it.follower.failure() === undefined, 'nothing is wrong any more')
   }
   assert.ok(machine.letGo)
+})
+
+it('after a start it is said how long ago the control plane was heard of, by the process before', async () => {
+  await using folder = await temporaryFolder()
+  const machine = new Machine(folder.path)
+  {
+    machine.declare(1, { a: 1 })
+    await using it = await machine.start()
+    await it.started
+    assert.ok(it.follower.status().staleSeconds < 30)
+    assert.equal(it.follower.failure(), undefined)
+  }
+  machine.document = undefined
+  machine.aheadMs = 600_000
+  await using it = await machine.start()
+  await it.started
+  const { staleSeconds } = it.follower.status()
+  assert.ok(staleSeconds >= 600 && staleSeconds < 660, String(staleSeconds))
+  machine.declare(2, { a: 1 })
+  await until(() => it.follower.status().staleSeconds < 30, 'it is heard of again')
+})
+
+it('a document of another environment is none to follow', async () => {
+  await using folder = await temporaryFolder()
+  const machine = new Machine(folder.path)
+  machine.declare(1, { a: 1 })
+  await using it = await machine.start()
+  await it.started
+  machine.declare(2, { a: 2, b: 1 }, 2, 'other')
+  await until(() => it.follower.failure() !== undefined, 'it is told of')
+  assert.match(it.follower.failure()!.message, /a document of environment "other", "default" is followed/)
+  assert.deepEqual(Object.fromEntries(machine.served), { a: 1 })
+  machine.declare(3, { a: 3 })
+  await until(() => machine.served.get('a') === 3, 'the next one of its own is followed')
+  assert.equal(it.follower.failure(), undefined)
+})
+
+it('who ends while the control plane has not answered has no complaint of it', async () => {
+  await using folder = await temporaryFolder()
+  const machine = new Machine(folder.path)
+  machine.declare(1, { a: 1 })
+  {
+    await using it = await machine.start()
+    await it.started
+    const before = machine.asked
+    machine.hangs = true
+    await until(() => machine.asked > before, 'it waits for an answer')
+  }
+  assert.deepEqual(machine.warned, [])
 })
