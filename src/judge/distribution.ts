@@ -3,7 +3,8 @@
  * answer of any bin is the candidate's with the probability of its share; each bin is bet against in both directions.
  */
 import { logMean, logSumExp } from './log-sums.ts'
-import { logBetter, logWorse, ratioInterval } from './event-share.ts'
+import { logBetter, logWorse } from './event-share.ts'
+import { proportionInterval } from './proportion.ts'
 import type { Events } from './event-share.ts'
 
 /** Answers in one bin, under one share. */
@@ -37,46 +38,46 @@ export function logDifferent(rows: readonly Binned[]): number {
 
 /**
  * Bounds of the total variation distance between the answers of both arms, from 0 (alike) to 1 (nothing in common), which hold at every look but
- * for a probability of alpha. They come of what each bin's ratio may be, all bins at once.
+ * for a probability of alpha: from what the share of each bin may be in each arm, all at once.
  */
 export function totalVariation(
   rows: readonly Binned[],
   alpha: number,
 ): { readonly low: number; readonly observed: number; readonly high: number } {
-  const bins = byBin(rows)
-  const sums = new Map<string, { base: number; candidate: number }>()
-  let [base, candidate] = [0, 0]
-  for (const row of rows) {
-    const sum = sums.get(row.bin) ?? { base: 0, candidate: 0 }
-    sums.set(row.bin, { base: sum.base + row.base, candidate: sum.candidate + row.candidate })
-    base += row.base
-    candidate += row.candidate
-  }
-  if (base === 0 || candidate === 0) return { low: 0, observed: 0, high: 1 }
+  const { bins, all } = sumsOf(rows)
+  if (all.base === 0 || all.candidate === 0) return { low: 0, observed: 0, high: 1 }
   let [observed, low, high] = [0, 0, 0]
-  for (const [bin, sum] of sums) {
-    const p = sum.base / base
-    observed += Math.abs(p - sum.candidate / candidate) / 2
-    const { low: least, high: most } = ratioInterval(bins.get(bin) ?? [], alpha / sums.size)
-    // The distance is the sum of what one arm has more of, and of what it has less of: either is half of both.
-    low += (p * (least > 1 ? least - 1 : most < 1 ? 1 - most : 0)) / 2
-    high += (p * Math.max(Math.abs(most - 1), Math.abs(1 - least))) / 2
+  for (const sum of bins.values()) {
+    const each = alpha / (2 * bins.size)
+    const [base, candidate] = [proportionInterval(sum.base, all.base, each), proportionInterval(sum.candidate, all.candidate, each)]
+    observed += Math.abs(sum.base / all.base - sum.candidate / all.candidate) / 2
+    low += Math.max(0, base.low - candidate.high, candidate.low - base.high) / 2
+    high += Math.max(base.high - candidate.low, candidate.high - base.low) / 2
   }
-  return { low: Math.min(low, observed), observed, high: Math.min(1, Math.max(high, observed)) }
+  return { low, observed, high: Math.min(1, high) }
+}
+
+interface ArmSums {
+  readonly base: number
+  readonly candidate: number
+}
+
+/** Answers by bin, and all of them, over all shares. */
+function sumsOf(rows: readonly Binned[]): { readonly bins: ReadonlyMap<string, ArmSums>; readonly all: ArmSums } {
+  const bins = new Map<string, ArmSums>()
+  let all: ArmSums = { base: 0, candidate: 0 }
+  for (const { bin, base, candidate } of rows) {
+    const before = bins.get(bin) ?? { base: 0, candidate: 0 }
+    bins.set(bin, { base: before.base + base, candidate: before.candidate + candidate })
+    all = { base: all.base + base, candidate: all.candidate + candidate }
+  }
+  return { bins, all }
 }
 
 /** The share of the candidate's answers that its most frequent bin has, and the base's in that bin: near 1 against less, its classes have collapsed. */
 export function collapse(rows: readonly Binned[]): { readonly bin: string; readonly candidate: number; readonly base: number } | undefined {
-  const sums = new Map<string, { base: number; candidate: number }>()
-  for (const row of rows) {
-    const sum = sums.get(row.bin) ?? { base: 0, candidate: 0 }
-    sums.set(row.bin, { base: sum.base + row.base, candidate: sum.candidate + row.candidate })
-  }
-  const all = [...sums.values()].reduce((total, sum) => ({ base: total.base + sum.base, candidate: total.candidate + sum.candidate }), {
-    base: 0,
-    candidate: 0,
-  })
+  const { bins, all } = sumsOf(rows)
   if (all.base === 0 || all.candidate === 0) return undefined
-  const [bin, most] = [...sums].toSorted(([, a], [, b]) => b.candidate - a.candidate)[0]!
+  const [bin, most] = [...bins].toSorted(([, a], [, b]) => b.candidate - a.candidate)[0]!
   return { bin, candidate: most.candidate / all.candidate, base: most.base / all.base }
 }

@@ -6,22 +6,27 @@
 import { logMean, logSumExp } from './log-sums.ts'
 import { logBetter, logWorse } from './event-share.ts'
 
-/** Requests with one predicted class, and how many of them have a label. */
+/**
+ * Requests with one predicted class, of one time in which the shares of the arms stayed as they were, and how many of them have a label. Requests
+ * of different times have had different time for a label to come, and are rows of their own.
+ */
 export interface Arrivals {
   readonly predicted: string
   readonly base: { readonly predictions: number; readonly labels: number }
   readonly candidate: { readonly predictions: number; readonly labels: number }
 }
 
-/** ln of the evidence that labels come more, or less, often for the candidate's predictions than for the same of the base. */
+/** ln of the evidence that labels come more, or less, often for the candidate's predictions than for the same of the base: the mean over classes. */
 export function logArriveDifferently(arrivals: readonly Arrivals[]): number {
-  const logs = arrivals.flatMap(({ base, candidate }) => {
-    const all = base.predictions + candidate.predictions
-    if (base.predictions === 0 || candidate.predictions === 0) return []
-    const events = [{ share: candidate.predictions / all, k: candidate.labels, n: base.labels + candidate.labels }]
-    return [logMean(logWorse(events, 1), logBetter(events, 1))]
+  const classes = [...Map.groupBy(arrivals, ({ predicted }) => predicted).values()].map((rows) => {
+    const events = rows.flatMap(({ base, candidate }) => {
+      if (base.predictions === 0 || candidate.predictions === 0) return []
+      const share = candidate.predictions / (base.predictions + candidate.predictions)
+      return [{ share, k: candidate.labels, n: base.labels + candidate.labels }]
+    })
+    return logMean(logWorse(events, 1), logBetter(events, 1))
   })
-  return logs.length === 0 ? 0 : logSumExp(logs) - Math.log(logs.length)
+  return classes.length === 0 ? 0 : logSumExp(classes) - Math.log(classes.length)
 }
 
 /** Shares of predictions that have a label, by arm, over all classes. */

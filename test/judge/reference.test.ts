@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
 import { logBetter, logWorse } from '../../src/judge/event-share.ts'
+import { proportionInterval } from '../../src/judge/proportion.ts'
 import { bandWidth, logMixture, logQuantilesDiffer } from '../../src/judge/quantiles.ts'
 import { oneLookP } from '../../src/judge/reports/fixed-horizon.ts'
 import { logMismatch } from '../../src/judge/sample-ratio.ts'
@@ -55,6 +56,7 @@ describe('values of scipy', () => {
 describe('values of confseq', () => {
   let confseq: {
     readonly mixture: Rows
+    readonly proportion: Rows
     readonly band: Rows
     readonly quantiles: readonly { q: number; p: number; a: number[]; b: number[] }[]
   }
@@ -72,6 +74,14 @@ describe('values of confseq', () => {
       const width = bandWidth(n, alpha)
       if (expected >= 1) assert.equal(width, 1)
       else near(width, expected, `${n} observations at ${alpha}`, 1e-3)
+    }
+  })
+
+  it('of the interval of a proportion', () => {
+    for (const [k, n, low, high] of confseq.proportion as [number, number, number, number][]) {
+      const found = proportionInterval(k, n, 0.05)
+      near(found.low, low, `low of ${k} of ${n}`, 1e-6)
+      near(found.high, high, `high of ${k} of ${n}`, 1e-6)
     }
   })
 

@@ -57,5 +57,13 @@ int main() {
         for (int i = 0; i < 9; i++) printf("%s%d", i ? "," : "", countsB[i]);
         printf("]}");
       }
+  first = true;
+  printf("],\"proportion\":[");
+  for (int n : {20, 500, 20000})
+    for (double part : {0., .01, .3, .5, .95, 1.}) {
+      const int k = int(part * n);
+      const auto interval = bernoulli_confidence_interval(k, n, .05, 500, .05);
+      printf("%s[%d,%d,%.17g,%.17g]", separator(first), k, n, interval.first, interval.second);
+    }
   printf("]}\n");
 }
