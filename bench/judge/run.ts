@@ -82,7 +82,7 @@ console.log(
   const rows = Object.entries(cases).map(([what, more]) => {
     const run: RolloutRun = { shareAt: steps, rateAt: () => BASE, ratio: 1, windows: WINDOWS, requests: REQUESTS, ...more }
     let alarms = 0
-    for (let seed = 1; seed <= RUNS; seed++) if (judged(run, RULES, seeded(seed)).verdict === 'fail') alarms++
+    for (let seed = 1; seed <= RUNS; seed++) if (judged(run, RULES, seeded(seed), ['fail']).verdict === 'fail') alarms++
     return [
       what,
       percent(alarms / RUNS),

@@ -144,8 +144,17 @@ export function* windowsOf({ shareAt, rateAt, ratio, windows, requests, burst }:
   }
 }
 
-/** Judges a rollout at the end of each window, as a controller does. @returns the verdict that it ended with, and in which window */
-export function judged(run: RolloutRun, rules: JudgeRules, random: Random): { readonly verdict: Verdict; readonly window: number } {
+/**
+ * Judges a rollout at the end of each window, as a controller does.
+ * @param until verdicts that end it
+ * @returns the verdict that it ended with, and in which window
+ */
+export function judged(
+  run: RolloutRun,
+  rules: JudgeRules,
+  random: Random,
+  until: readonly Verdict[] = ['fail', 'pass'],
+): { readonly verdict: Verdict; readonly window: number } {
   const rows: Evidence[] = []
   let peaks: ReadonlyMap<string, Peaks> | undefined
   let window = 0
@@ -155,7 +164,7 @@ export function judged(run: RolloutRun, rules: JudgeRules, random: Random): { re
     const judgement = judge(rules, rows, peaks)
     peaks = judgement.peaks
     verdict = judgement.verdict
-    if (verdict === 'fail' || verdict === 'pass') return { verdict, window }
+    if (until.includes(verdict)) return { verdict, window }
     window++
   }
   return { verdict, window }

@@ -11,9 +11,9 @@ import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { bump, lockEndpoint } from './lock-endpoint.ts'
 import { nextFollow } from './next-follow.ts'
 import { findEndpoint, managerOf, requireEndpoint, specOf, toEndpoint, toEndpoints } from './read-endpoints.ts'
-import { judge, lockModels, resolveVariants } from './resolve.ts'
+import { judge, lockModels, requireThere, resolveVariants } from './resolve.ts'
 import { everServed, makeRevision, recordRevision, revisionOf, toRevision } from './revisions.ts'
-import { atOnce } from './strategy.ts'
+import { asDeclared, atOnce } from './strategy.ts'
 import { unsupported } from './targets.ts'
 import type { ErrorCode, Issue } from '../core/errors.ts'
 import type { Kysely, Selectable } from 'kysely'
@@ -324,7 +324,7 @@ export class Endpoints {
         rolledBackTo: target.number,
       }
       // A rollback comes into force at once, without steps.
-      await introduce(write, scope, { revision, name, before: before.revision, strategy: atOnce })
+      await introduce(write, scope, { revision, name, before: before.revision, strategy: asDeclared })
       await bump(write, row.id)
       if (rights !== undefined) await this.#moveAliases(write, scope, target.variants, rights)
       const after = await toEndpoint(write, await requireEndpoint(write, scope, name))
@@ -547,34 +547,6 @@ async function returnTo(
   if (found === undefined)
     throw new SlipwayError('SLW_CONFLICT', `endpoint "${name}" has no revision before this one that served anything else`)
   return found
-}
-
-/** @throws SLW_CONFLICT for a version that lies in the trash or is gone */
-async function requireThere(write: Write, { number, variants }: Revision): Promise<void> {
-  for (const { versionId, model, version } of variants) {
-    // Both rows are locked: a deletion of the version or its model waits, and then finds it in use.
-    const owner = await write
-      .updateTable('models')
-      .set((columns) => ({ revision: columns.ref('revision') }))
-      .where('id', '=', (query) => query.selectFrom('versions').select('model_id').where('versions.id', '=', versionId))
-      .where('deleted_at', 'is', null)
-      .returning('id')
-      .executeTakeFirst()
-    const row = await write
-      .updateTable('versions')
-      .set((columns) => ({ revision: columns.ref('revision') }))
-      .where('id', '=', versionId)
-      .where('deleted_at', 'is', null)
-      .returning('id')
-      .executeTakeFirst()
-    if (owner === undefined)
-      throw new SlipwayError('SLW_CONFLICT', `revision ${number} served ${model}/${version}, and model "${model}" was deleted`)
-    if (row === undefined)
-      throw new SlipwayError(
-        'SLW_CONFLICT',
-        `revision ${number} served ${model}/${version}, which was deleted; while it lies in the trash: slipway model restore ${model}/${version}`,
-      )
-  }
 }
 
 function sorted(labels: Readonly<Record<string, string>>): Record<string, string> {

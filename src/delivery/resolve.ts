@@ -112,6 +112,37 @@ async function lockVersion(write: Write, id: string): Promise<void> {
     .execute()
 }
 
+/** @throws SLW_CONFLICT for a version that lies in the trash or is gone */
+export async function requireThere(
+  write: Write,
+  { number, variants }: { readonly number: number; readonly variants: readonly ResolvedVariant[] },
+): Promise<void> {
+  for (const { versionId, model, version } of variants) {
+    // Both rows are locked: a deletion of the version or its model waits, and then finds it in use.
+    const owner = await write
+      .updateTable('models')
+      .set((columns) => ({ revision: columns.ref('revision') }))
+      .where('id', '=', (query) => query.selectFrom('versions').select('model_id').where('versions.id', '=', versionId))
+      .where('deleted_at', 'is', null)
+      .returning('id')
+      .executeTakeFirst()
+    const row = await write
+      .updateTable('versions')
+      .set((columns) => ({ revision: columns.ref('revision') }))
+      .where('id', '=', versionId)
+      .where('deleted_at', 'is', null)
+      .returning('id')
+      .executeTakeFirst()
+    if (owner === undefined)
+      throw new SlipwayError('SLW_CONFLICT', `revision ${number} served ${model}/${version}, and model "${model}" was deleted`)
+    if (row === undefined)
+      throw new SlipwayError(
+        'SLW_CONFLICT',
+        `revision ${number} served ${model}/${version}, which was deleted; while it lies in the trash: slipway model restore ${model}/${version}`,
+      )
+  }
+}
+
 export interface Judgement {
   readonly before: readonly ResolvedVariant[]
   readonly after: readonly ResolvedVariant[]
@@ -128,8 +159,8 @@ export async function judge(read: Kysely<Schema>, { environment }: Scope, { befo
   const breaking: Issue[] = []
   for (const [index, variant] of after.entries()) {
     const path = `spec.variants[${index}]`
-    // Clients of the endpoint may get any of its variants: one that is new has to do what the first does.
-    const earlier = before.find(({ name }) => name === variant.name) ?? (index === 0 ? undefined : after[0])
+    // Clients of the endpoint may get any of its variants: one that is new has to do what the first of those before did, or the first beside it.
+    const earlier = before.find(({ name }) => name === variant.name) ?? before[0] ?? (index === 0 ? undefined : after[0])
     if (earlier?.versionId === variant.versionId) continue
     const name = `${variant.model}/${variant.version}`
     const version = await read.selectFrom('versions').selectAll().where('id', '=', variant.versionId).executeTakeFirstOrThrow()

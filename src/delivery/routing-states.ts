@@ -9,6 +9,7 @@ import { requireEndpoint } from './read-endpoints.ts'
 import { revisionOf } from './revisions.ts'
 import { rangesOf } from './routing-ranges.ts'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
+import { judge, requireThere } from './resolve.ts'
 import type { ResolvedVariant } from './resolve.ts'
 import type { Revision } from './revisions.ts'
 
@@ -97,8 +98,13 @@ export class RoutingStates {
         throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" has no revision ${number}`)
       const variants = servedVariants(inForce.variants, beside)
       requireWeights(wish.weights, variants)
+      if (beside !== undefined && beside.number !== before.beside) {
+        await requireThere(write, beside)
+        // Those that are new have to do what the first one does, as those of one revision.
+        await judge(write, scope, { before: inForce.variants, after: variants, allowBreaking: false })
+      }
       // In the order of the variants, so that the order of the wish decides nothing.
-      const weights = Object.fromEntries(variants.map((variant) => [variant.name, wish.weights[variant.name] ?? 0]))
+      const weights = percentOf(variants.map((variant) => [variant.name, wish.weights[variant.name] ?? 0]))
       const change = { endpointId: row.id, revision: row.current_revision, beside: number, weights, at, newId }
       await setRouting(write, change)
       await bump(write, row.id, { updated_at: at })
@@ -112,6 +118,12 @@ export class RoutingStates {
       })
     })
   }
+}
+
+/** Weights as percent, which is what servers take. */
+function percentOf(weights: readonly (readonly [variant: string, weight: number])[]): Record<string, number> {
+  const total = weights.reduce((sum, [, weight]) => sum + weight, 0)
+  return Object.fromEntries(weights.map(([variant, weight]) => [variant, (100 * weight) / total]))
 }
 
 function requireWeights(weights: RoutingWish['weights'], variants: readonly ResolvedVariant[]): void {

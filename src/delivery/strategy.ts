@@ -25,14 +25,26 @@ export interface Strategy {
   introduce(write: Write, made: MadeRevision): Promise<void>
 }
 
-/** All requests go to the new versions as soon as a server has loaded them. */
+/** All requests go to the new versions as soon as a server has loaded them. Shares that somebody has moved stay, unless others are declared. */
 export const atOnce: Strategy = {
-  async introduce(write, { endpoint, number, variants, at, newId }) {
-    const kept = await keptWeights(write, endpoint, variants)
-    await putInForce(write, { endpointId: endpoint.id, number, at })
-    const weights = kept ?? declaredWeights(variants)
-    await setRouting(write, { endpointId: endpoint.id, revision: number, beside: undefined, weights, at, newId })
+  async introduce(write, made) {
+    const kept = await keptWeights(write, made.endpoint, made.variants)
+    await bringIn(write, made, kept ?? declaredWeights(made.variants))
   },
+}
+
+/** As {@link atOnce}, by the shares that the revision declares: what somebody returns to is what there was. */
+export const asDeclared: Strategy = {
+  introduce: (write, made) => bringIn(write, made, declaredWeights(made.variants)),
+}
+
+async function bringIn(
+  write: Write,
+  { endpoint, number, at, newId }: MadeRevision,
+  weights: Readonly<Record<string, number>>,
+): Promise<void> {
+  await putInForce(write, { endpointId: endpoint.id, number, at })
+  await setRouting(write, { endpointId: endpoint.id, revision: number, beside: undefined, weights, at, newId })
 }
 
 function declaredWeights(variants: readonly ResolvedVariant[]): Record<string, number> {
@@ -51,5 +63,7 @@ async function keptWeights(
   if (routing === undefined) return undefined
   const weights = JSON.parse(routing.weights) as Record<string, number>
   const names = new Set(variants.map(({ name }) => name))
-  return Object.keys(weights).every((name) => names.has(name)) ? weights : undefined
+  const used = Object.entries(weights).filter(([, weight]) => weight > 0)
+  if (!used.every(([name]) => names.has(name))) return undefined
+  return Object.fromEntries(variants.map(({ name }) => [name, weights[name] ?? 0]))
 }

@@ -6,8 +6,8 @@ import type { Kysely } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { Write } from '../ledger/scope.ts'
 
-/** The owner of files: only those of versions never change. */
-export type Root = `run:${string}` | `model:${string}` | `version:${string}`
+/** The owner of files: only those of versions never change. Those of an import have no owner yet. */
+export type Root = `run:${string}` | `model:${string}` | `version:${string}` | `import:${string}`
 
 export interface TreeFile {
   /** Relative to the root, with `/`. */

@@ -205,7 +205,7 @@ export class Importer {
   async #ownFiles({ root, path }: Place): Promise<TreeFile[]> {
     const { ground, scope } = this.#options
     const { read } = ground.database
-    const [kind, id] = root.split(':') as ['run' | 'model' | 'version', string]
+    const [kind, id] = root.split(':') as [string, string]
     const environment =
       kind === 'version'
         ? await read
@@ -224,8 +224,9 @@ export class Importer {
     const id = info.model_id
     const known = await this.#isHere('logged_models', id)
     const experiment = this.#experimentOf(info, `logged model ${id}`)
-    await this.#files(`model:${id}`, server.modelFiles(id))
-    if (!known) {
+    if (known) await this.#noteFiles(`model:${id}`)
+    else {
+      const staged = await this.#files(`model:${id}`, server.modelFiles(id))
       const { id: experimentId, location } = experiment
       const created = timeOf(info.creation_timestamp_ms) ?? ground.clock.epochMs()
       await ground.database.write(async (write) => {
@@ -236,7 +237,7 @@ export class Importer {
             experiment_id: experimentId,
             name: info.name,
             model_type: info.model_type ?? '',
-            status: info.status ?? 'LOGGED_MODEL_READY',
+            status: info.status || 'LOGGED_MODEL_READY',
             status_message: null,
             source_run_id: info.source_run_id ?? '',
             artifact_uri: `${location}/models/${id}/artifacts`,
@@ -246,6 +247,7 @@ export class Importer {
             deleted_at: null,
           })
           .execute()
+        await this.#adopt(write, staged, `model:${id}`)
         await putRows(write, 'logged_model_tags', tagRows({ logged_model_id: id }, tagsOf(info.tags)))
         await putRows(write, 'logged_model_params', tagRows({ logged_model_id: id }, tagsOf(data.params)))
         const points = (data.metrics ?? []).map((point) => ({
@@ -275,9 +277,14 @@ export class Importer {
     const id = info.run_id
     const known = await this.#isHere('runs', id)
     const experiment = this.#experimentOf(info, `run ${id}`)
-    await this.#files(`run:${id}`, server.runFiles(id))
+    if (known) {
+      // A run is inserted with all that it has, so that one that is here is complete.
+      await this.#noteFiles(`run:${id}`)
+      this.#note('metrics', await countIn(ground.database.read, 'metrics', 'run_id', new Set([id])))
+    }
+    const staged = known ? undefined : await this.#files(`run:${id}`, server.runFiles(id))
     const points: MetricPoint[] = []
-    for (const { key } of data.metrics ?? [])
+    for (const { key } of known ? [] : (data.metrics ?? []))
       for await (const point of server.list('point', 'metrics/get-history', 'metrics', {
         run_id: id,
         metric_key: key,
@@ -288,9 +295,10 @@ export class Importer {
             'SLW_LIMIT_EXCEEDED',
             `run ${id} has more than ${POINTS_MAX} points of metrics, which are more than can be brought over`,
           )
-        points.push(pointOf(point))
+        // By the name that was asked for: texts of the server's are not kept a million times.
+        points.push({ ...pointOf(point), key })
       }
-    if (!known) {
+    if (staged !== undefined) {
       const { id: experimentId, location } = experiment
       const deleted = info.lifecycle_stage === 'deleted'
       const start = timeOf(info.start_time)
@@ -303,7 +311,7 @@ export class Importer {
             experiment_id: experimentId,
             name: info.run_name ?? '',
             user_id: info.user_id ?? '',
-            status: info.status ?? 'FINISHED',
+            status: info.status || 'FINISHED',
             start_time: start ?? null,
             end_time: timeOf(info.end_time) ?? null,
             artifact_uri: `${location}/${id}/artifacts`,
@@ -311,6 +319,7 @@ export class Importer {
             deleted_at: deleted ? ground.clock.epochMs() : null,
           })
           .execute()
+        await this.#adopt(write, staged, `run:${id}`)
         await putRows(write, 'run_tags', tagRows({ run_id: id }, tagsOf(data.tags)))
         await putParams(write, id, tagsOf(data.params))
         for (let from = 0; from < points.length; from += ROWS_AT_ONCE) await putMetrics(write, id, points.slice(from, from + ROWS_AT_ONCE))
@@ -346,9 +355,23 @@ export class Importer {
     )
   }
 
-  /** Fetches files that are not here yet. A file that the server lists but does not send is skipped, and not counted. */
-  async #files(root: Root, files: AsyncGenerator<RemoteFile>): Promise<void> {
-    const { ground, contents, signal } = this.#options
+  /** Counts the files of what is here. */
+  async #noteFiles(root: Root): Promise<void> {
+    this.#note('files', (await filesBelow(this.#options.ground.database.read, root)).length)
+  }
+
+  /** Gives files that were fetched to their owner, in the transaction that inserts it. */
+  async #adopt(write: Write, staged: Root, owner: Root): Promise<void> {
+    await write.updateTable('files').set({ root: owner }).where('root', '=', staged).execute()
+  }
+
+  /**
+   * Fetches files that are not here yet. A file that the server lists but does not send is skipped, and not counted.
+   * @returns where they lie until what they are of is here: apart for each environment, as another one may fetch something of the same id
+   */
+  async #files(owner: Root, files: AsyncGenerator<RemoteFile>): Promise<Root> {
+    const { ground, contents, signal, scope } = this.#options
+    const root: Root = `import:${scope.environment} ${owner}`
     const known = new Set((await filesBelow(ground.database.read, root)).map(({ path }) => path))
     for await (const { path, size, open } of files) {
       requireTreePath(path)
@@ -374,6 +397,7 @@ export class Importer {
       }
       this.#note('files')
     }
+    return root
   }
 
   async #model(theirs: TheirModel): Promise<void> {
@@ -429,12 +453,7 @@ export class Importer {
   async #version(modelId: string, theirs: TheirVersion): Promise<void> {
     const { ground, server, scope, inspect } = this.#options
     const { read } = ground.database
-    const number = numberOf(theirs.version)
-    if (number === undefined || number < 1 || number > NUMBER_MAX)
-      throw new SlipwayError(
-        'SLW_INPUT_INVALID',
-        `model "${theirs.name}" has a version without a number from 1 to ${NUMBER_MAX}: ${JSON.stringify(theirs.version)}`,
-      )
+    const number = versionNumber(theirs.version, `model "${theirs.name}"`)
     const known = await read
       .selectFrom('versions')
       .select('id')
@@ -463,7 +482,7 @@ export class Importer {
             run_id: runId ?? null,
             run_link: theirs.run_link ?? null,
             logged_model_id: loggedModelId ?? null,
-            stage: theirs.current_stage ?? 'None',
+            stage: theirs.current_stage || 'None',
             status: 'READY',
             status_message: null,
             ...treeColumns(files),
@@ -547,7 +566,7 @@ export class Importer {
           .selectFrom('versions')
           .select(['id', 'number'])
           .where('model_id', '=', modelId)
-          .where('number', '=', Number(version))
+          .where('number', '=', versionNumber(version, `alias ${alias} of model "${name}"`))
           .executeTakeFirst()
         if (row === undefined) return
         const known = await write
@@ -570,6 +589,14 @@ export class Importer {
 /** Tags and parameters; an empty value is left out by the server. */
 function tagsOf(theirs: readonly TheirTag[] = []): Tag[] {
   return theirs.map(({ key, value = '' }) => ({ key, value }))
+}
+
+/** @throws SLW_INPUT_INVALID for what is no number of a version */
+function versionNumber(text: number | string, what: string): number {
+  const number = numberOf(text)
+  if (number === undefined || number < 1 || number > NUMBER_MAX)
+    throw new SlipwayError('SLW_INPUT_INVALID', `${what} has a version without a number from 1 to ${NUMBER_MAX}: ${JSON.stringify(text)}`)
+  return number
 }
 
 /** Decodes what a URI has percent signs for; text that is none stays. */

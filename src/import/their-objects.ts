@@ -54,7 +54,7 @@ const Run = Type.Object({
     experiment_id: ExperimentId,
     run_name: Type.Optional(Text),
     user_id: Type.Optional(Text),
-    status: Type.Optional(oneOf(['RUNNING', 'SCHEDULED', 'FINISHED', 'FAILED', 'KILLED'])),
+    status: Type.Optional(oneOf(['', 'RUNNING', 'SCHEDULED', 'FINISHED', 'FAILED', 'KILLED'])),
     start_time: Type.Optional(Integer),
     end_time: Type.Optional(Integer),
     lifecycle_stage: Lifecycle,
@@ -83,7 +83,7 @@ const LoggedModel = Type.Object({
     creation_timestamp_ms: Type.Optional(Integer),
     last_updated_timestamp_ms: Type.Optional(Integer),
     status: Type.Optional(
-      oneOf(['LOGGED_MODEL_STATUS_UNSPECIFIED', 'LOGGED_MODEL_PENDING', 'LOGGED_MODEL_READY', 'LOGGED_MODEL_UPLOAD_FAILED']),
+      oneOf(['', 'LOGGED_MODEL_STATUS_UNSPECIFIED', 'LOGGED_MODEL_PENDING', 'LOGGED_MODEL_READY', 'LOGGED_MODEL_UPLOAD_FAILED']),
     ),
     model_type: Type.Optional(Text),
     source_run_id: Type.Optional(Text),
@@ -106,7 +106,7 @@ const Version = Type.Object({
   version: Integer,
   creation_timestamp: Type.Optional(Integer),
   last_updated_timestamp: Type.Optional(Integer),
-  current_stage: Type.Optional(oneOf(['None', 'Staging', 'Production', 'Archived'])),
+  current_stage: Type.Optional(oneOf(['', 'None', 'Staging', 'Production', 'Archived'])),
   description: Type.Optional(Text),
   source: Type.Optional(Text),
   run_id: Type.Optional(Type.String({ pattern: '^([A-Za-z0-9][A-Za-z0-9_-]{0,255})?$' })),
@@ -145,6 +145,7 @@ export type TheirVersion = Static<typeof Version>
 
 /** @throws SLW_INPUT_INVALID for an object that no MLflow server has, by its path */
 export function requireTheirs<T extends TSchema>(schema: T, what: string, object: unknown): Static<T> {
+  dropNulls(object)
   const checked = check(schema, object)
   if ('issues' in checked) {
     const [{ path, message }] = checked.issues as [{ path: string; message: string }]
@@ -153,6 +154,23 @@ export function requireTheirs<T extends TSchema>(schema: T, what: string, object
   requireText(what, object)
   return checked.value
 }
+
+/** A field that is null is left out, as most servers leave it out. Not by recursion, as below. */
+function dropNulls(object: unknown): void {
+  const left = [object]
+  while (left.length > 0) {
+    const value = left.pop()
+    if (typeof value !== 'object' || value === null) continue
+    if (Array.isArray(value)) left.push(...(value as unknown[]).slice(0, NESTED_MAX))
+    else
+      for (const [key, inner] of Object.entries(value))
+        if (inner === null) Reflect.deleteProperty(value, key)
+        else left.push(inner)
+  }
+}
+
+/** Longer lists are refused all the same. */
+const NESTED_MAX = 20_000
 
 /** Refuses texts that no database keeps. Not by recursion, as an answer may nest deeper than a stack. */
 function requireText(what: string, object: unknown): void {

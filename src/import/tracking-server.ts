@@ -127,11 +127,13 @@ export class TrackingServer {
     for (let seen = 0; ; seen++) {
       const folder = folders.pop()
       if (folder === undefined) return
-      if (seen > FOLDERS_MAX || folder.depth > DEPTH_MAX)
-        throw new SlipwayError('SLW_INPUT_INVALID', `${this.#base} lists folders within folders without end`)
       for await (const { path, is_dir: isFolder = false, file_size: size } of list(folder.path)) {
-        if (isFolder) folders.push({ path, depth: folder.depth + 1 })
-        else
+        if (isFolder) {
+          folders.push({ path, depth: folder.depth + 1 })
+          // When it is listed, and not when it is looked into: one listing may have more than there is memory for.
+          if (seen + folders.length > FOLDERS_MAX || folder.depth >= DEPTH_MAX)
+            throw new SlipwayError('SLW_INPUT_INVALID', `${this.#base} lists folders within folders without end`)
+        } else
           yield { path, size: numberOf(size), open: async () => this.#steadily(await this.#open(addressOf(path)), UNSIZED_BYTES_MAX, path) }
       }
     }

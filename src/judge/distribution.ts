@@ -2,7 +2,7 @@
  * Whether the candidate answers differently: classes, or numbers in bins that were frozen before the rollout began. Where both answer alike, an
  * answer of any bin is the candidate's with the probability of its share; each bin is bet against in both directions.
  */
-import { logMean, logSumExp } from './log-sums.ts'
+import { logMean, logMeanOf } from './log-sums.ts'
 import { logBetter, logWorse } from './event-share.ts'
 import { proportionInterval } from './proportion.ts'
 import type { Events } from './event-share.ts'
@@ -30,25 +30,36 @@ function byBin(rows: readonly Binned[]): Map<string, Events[]> {
   return new Map([...bins].map(([bin, shares]) => [bin, [...shares].map(([share, sum]) => ({ share, ...sum }))]))
 }
 
-/** ln of the evidence that the answers are shared out differently over the bins: the mean over bins and directions, each of which is one. */
-export function logDifferent(rows: readonly Binned[]): number {
-  const bins = [...byBin(rows).values()].map((events) => logMean(logWorse(events, 1), logBetter(events, 1)))
-  return bins.length === 0 ? 0 : logSumExp(bins) - Math.log(bins.length)
+/**
+ * ln of the evidence that the answers are shared out differently over the bins: the mean over all bins, of which those without answers count 1.
+ * @param binCount bins that there are, as they were frozen: a number that grows with what is seen would break the promise
+ */
+export function logDifferent(rows: readonly Binned[], binCount: number): number {
+  return logMeanOf(
+    [...byBin(rows).values()].map((events) => logMean(logWorse(events, 1), logBetter(events, 1))),
+    binCount,
+  )
 }
 
 /**
  * Bounds of the total variation distance between the answers of both arms, from 0 (alike) to 1 (nothing in common), which hold at every look but
- * for a probability of alpha: from what the share of each bin may be in each arm, all at once.
+ * for a probability of alpha: from what the share of each bin may be in each arm, all at once, and what may lie in bins that neither has shown.
+ * Answers under different shares of the candidate are of different times, and are not put together: the bounds are of the share that has most.
+ * @param binCount bins that there are, as they were frozen
  */
 export function totalVariation(
   rows: readonly Binned[],
   alpha: number,
+  binCount: number,
 ): { readonly low: number; readonly observed: number; readonly high: number } {
-  const { bins, all } = sumsOf(rows)
-  if (all.base === 0 || all.candidate === 0) return { low: 0, observed: 0, high: 1 }
+  const byShare = [...Map.groupBy(rows, ({ share }) => share).values()].map(sumsOf)
+  const most = byShare.toSorted((a, b) => b.all.base + b.all.candidate - a.all.base - a.all.candidate)[0]
+  if (most === undefined || most.all.base === 0 || most.all.candidate === 0) return { low: 0, observed: 0, high: 1 }
+  const { bins, all } = most
+  const each = alpha / (2 * Math.max(binCount, bins.size) * byShare.length)
   let [observed, low, high] = [0, 0, 0]
-  for (const sum of bins.values()) {
-    const each = alpha / (2 * bins.size)
+  const unseen = Array.from({ length: Math.max(0, binCount - bins.size) }, (): ArmSums => ({ base: 0, candidate: 0 }))
+  for (const sum of [...bins.values(), ...unseen]) {
     const [base, candidate] = [proportionInterval(sum.base, all.base, each), proportionInterval(sum.candidate, all.candidate, each)]
     observed += Math.abs(sum.base / all.base - sum.candidate / all.candidate) / 2
     low += Math.max(0, base.low - candidate.high, candidate.low - base.high) / 2

@@ -77,11 +77,11 @@ const HALVINGS = 60
  * Ratios that the events do not speak against, each end at alpha / 2: the true one lies within at every look, but for a probability of
  * alpha. Evidence grows and falls with the ratio without turning, so that the ends are found by halving.
  */
-export function ratioInterval(events: readonly Events[], alpha: number): { readonly low: number; readonly high: number } {
+export function ratioInterval(events: readonly Events[], alpha: number, burst = 1): { readonly low: number; readonly high: number } {
   const enough = Math.log(2 / alpha)
   return {
-    low: boundary((ratio) => logWorse(events, ratio) >= enough, 0, LEAST_RATIO),
-    high: boundary((ratio) => logBetter(events, ratio) < enough, Number.POSITIVE_INFINITY, LARGEST_RATIO),
+    low: boundary((ratio) => logWorse(events, ratio, burst) >= enough, 0, LEAST_RATIO),
+    high: boundary((ratio) => logBetter(events, ratio, burst) < enough, Number.POSITIVE_INFINITY, LARGEST_RATIO),
   }
 }
 

@@ -20,10 +20,11 @@ export interface Evidence {
   readonly arm: Arm
   /** Requests or units that went wrong: failed, were slower than the edge, had another label. */
   readonly k: number
-  /** Requests or units that were assigned. */
+  /** Requests or units that were assigned, and whose outcome can be known by now: a unit within its horizon has not gone well yet. */
   readonly exposures: number
   /**
-   * Share of the assigned requests that the candidate was given, from 0 to 1: as it was set, where our own router shares out. `observed`:
+   * Share of the assigned requests that the candidate was given, from 0 to 1: as it was set, where our own router shares out (by the ranges of
+   * the routing, which round weights to steps). `observed`:
    * worked out from the exposures of both arms, for routers of others; never over several servers.
    */
   readonly share: number | 'observed'

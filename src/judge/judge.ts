@@ -1,9 +1,10 @@
 import { logOver, logUnder } from './absolute-cap.ts'
-import { BURST_UNTIL_KNOWN, dispersion, isClustered, sideOf } from './blocks.ts'
+import { blocksOf, isRestless, largestBurst, sideOf, spreadOf } from './blocks.ts'
 import { pairUp } from './evidence.ts'
 import { eventsOf, growthPerEvent, likeliestRatio, logBetter, logWorse, ratioInterval } from './event-share.ts'
 import { logMean } from './log-sums.ts'
 import { sentence } from './sentence.ts'
+import type { Block } from './blocks.ts'
 import type { Counts, Evidence, Pair } from './evidence.ts'
 import type { Events } from './event-share.ts'
 import type { Judgement, MetricJudgement, Peaks, Verdict } from './judgement.ts'
@@ -37,11 +38,15 @@ function judgeMetric(rule: MetricRule, pairs: readonly Pair[], minimumSample: nu
   const events = eventsOf(pairs)
   const inHorizon = eventsOf(pairs, 'kInHorizon')
   const likeliest = likeliestRatio(events)
-  const spread = likeliest === undefined ? undefined : dispersion(pairs, likeliest)
-  const blocks = pairs.filter(({ base: a, candidate: b }) => a.k + b.k > 0).length
-  const clustered = spread !== undefined && (rule.clusters === 'always' || (rule.clusters === 'auto' && isClustered(spread, blocks)))
-  const burst = rule.clusters === 'never' || spread !== undefined ? 1 : BURST_UNTIL_KNOWN
-  const now = clustered ? ofBlocks(rule, pairs) : ofEvents(rule, { events, inHorizon, candidate, burst })
+  const blocks = blocksOf(pairs)
+  const spread = likeliest === undefined ? undefined : spreadOf(blocks, likeliest)
+  const clustered = spread !== undefined && (rule.clusters === 'always' || (rule.clusters === 'auto' && spread.isClustered))
+  const burst = rule.clusters === 'never' || spread !== undefined ? 1 : largestBurst(blocks)
+  const byEvents = ofEvents(rule, { events, inHorizon, candidate, burst })
+  // Bursts of the base alone do not show in the candidate's part, and let it pass.
+  const passByBlocks = clustered || (rule.clusters === 'auto' && spread !== undefined && isRestless(blocks))
+  const byBlocks = passByBlocks ? ofBlocks(rule, blocks, candidate) : byEvents
+  const now = { fail: clustered ? byBlocks.fail : byEvents.fail, pass: byBlocks.pass }
   const peaks = { fail: Math.max(before.fail, now.fail), pass: Math.max(before.pass, now.pass) }
   const enough = { fail: Math.log(1 / alphaFail), pass: Math.log(1 / alphaPass) }
   const verdict: Verdict =
@@ -61,12 +66,12 @@ function judgeMetric(rule: MetricRule, pairs: readonly Pair[], minimumSample: nu
     peaks,
     p: Math.min(1, Math.exp(-peaks.fail)),
     method: clustered ? 'blocks' : 'events',
-    dispersion: spread,
-    ratio: () => ({ ...ratioInterval(events, alphaFail), likeliest }),
+    dispersion: spread?.dispersion,
+    ratio: () => ({ ...(clustered ? { low: 0, high: Number.POSITIVE_INFINITY } : ratioInterval(events, alphaFail, burst)), likeliest }),
     remaining: () =>
       verdict === 'pass' || verdict === 'fail' || clustered
         ? undefined
-        : remaining({ events, exposures: base.exposures + candidate.exposures, likeliest }, [
+        : remaining({ events, share: pairs.at(-1)?.share ?? 0, exposures: base.exposures + candidate.exposures, likeliest, burst }, [
             { bound: tolerate, direction: 1, missing: enough.fail - now.fail },
             { bound: ruleOut, direction: -1, missing: enough.pass - now.pass + (cap === undefined ? 0 : Math.LN2) },
           ]),
@@ -92,12 +97,19 @@ interface Seen {
   readonly burst: number
 }
 
-/** Blocks have no e-values of their own: as much evidence as is asked for, or none. */
-function ofBlocks({ tolerate, ruleOut, alphaFail, alphaPass }: MetricRule, pairs: readonly Pair[]): Peaks {
-  return {
-    fail: sideOf(pairs, tolerate, alphaFail) === 'worse' ? Math.log(1 / alphaFail) : 0,
-    pass: sideOf(pairs, ruleOut, alphaPass) === 'better' ? Math.log(1 / alphaPass) : 0,
-  }
+/**
+ * Blocks have no e-values of their own: as much evidence as is asked for, or none. Limit and cap go by single events all the same, with bursts
+ * allowed for; where they are a second reason, each has half of the probability.
+ */
+function ofBlocks({ tolerate, ruleOut, cap, limit, alphaFail, alphaPass }: MetricRule, blocks: readonly Block[], candidate: Counts): Peaks {
+  const burst = largestBurst(blocks)
+  const above = limit === undefined ? undefined : logOver(candidate, limit) / burst
+  const under = cap === undefined ? undefined : logUnder({ k: candidate.kInHorizon, exposures: candidate.exposures }, cap) / burst
+  const [forFail, forPass] = [alphaFail / (above === undefined ? 1 : 2), alphaPass / (under === undefined ? 1 : 2)]
+  const isWorse = sideOf(blocks, { ratio: tolerate, alpha: forFail }) === 'worse' || (above ?? 0) >= Math.log(1 / forFail)
+  const isBetter =
+    sideOf(blocks, { ratio: ruleOut, alpha: forPass, counted: 'kInHorizon' }) === 'better' || (under ?? 0) >= Math.log(1 / forPass)
+  return { fail: isWorse ? Math.log(1 / alphaFail) : 0, pass: isBetter ? Math.log(1 / alphaPass) : 0 }
 }
 
 function total(pairs: readonly Pair[], arm: 'base' | 'candidate'): Counts {
@@ -115,16 +127,28 @@ interface Way {
 }
 
 function remaining(
-  { events, exposures, likeliest }: { events: readonly Events[]; exposures: number; likeliest: number | undefined },
+  {
+    events,
+    share,
+    exposures,
+    likeliest,
+    burst,
+  }: {
+    readonly events: readonly Events[]
+    /** That of the latest rows. */
+    readonly share: number
+    readonly exposures: number
+    readonly likeliest: number | undefined
+    readonly burst: number
+  },
   ways: readonly Way[],
 ): number | undefined {
-  const latest = events.at(-1)
   const n = events.reduce((sum, part) => sum + part.n, 0)
-  if (latest === undefined || likeliest === undefined || n === 0) return undefined
+  if (likeliest === undefined || n === 0 || share <= 0 || share >= 1) return undefined
   // A ratio of nothing, or without bound, is one of few events.
   const ratio = Math.min(20, Math.max(0.05, likeliest))
   const counts = ways.flatMap(({ bound, direction, missing }) => {
-    const growth = growthPerEvent(latest.share, ratio, bound, direction)
+    const growth = growthPerEvent(share, ratio, bound, direction) / burst
     return growth > 0 ? [Math.max(0, missing) / growth] : []
   })
   return counts.length === 0 ? undefined : Math.ceil((Math.min(...counts) * exposures) / n)

@@ -3,7 +3,7 @@
  * both versions can be tested: of the requests with one predicted class, a label that has come is the candidate's with the share that the
  * candidate has of these requests.
  */
-import { logMean, logSumExp } from './log-sums.ts'
+import { logMean, logMeanOf } from './log-sums.ts'
 import { logBetter, logWorse } from './event-share.ts'
 
 /**
@@ -16,8 +16,11 @@ export interface Arrivals {
   readonly candidate: { readonly predictions: number; readonly labels: number }
 }
 
-/** ln of the evidence that labels come more, or less, often for the candidate's predictions than for the same of the base: the mean over classes. */
-export function logArriveDifferently(arrivals: readonly Arrivals[]): number {
+/**
+ * ln of the evidence that labels come more, or less, often for the candidate's predictions than for the same of the base: the mean over classes.
+ * @param classCount classes that there are
+ */
+export function logArriveDifferently(arrivals: readonly Arrivals[], classCount: number): number {
   const classes = [...Map.groupBy(arrivals, ({ predicted }) => predicted).values()].map((rows) => {
     const events = rows.flatMap(({ base, candidate }) => {
       if (base.predictions === 0 || candidate.predictions === 0) return []
@@ -26,7 +29,7 @@ export function logArriveDifferently(arrivals: readonly Arrivals[]): number {
     })
     return logMean(logWorse(events, 1), logBetter(events, 1))
   })
-  return classes.length === 0 ? 0 : logSumExp(classes) - Math.log(classes.length)
+  return logMeanOf(classes, classCount)
 }
 
 /** Shares of predictions that have a label, by arm, over all classes. */

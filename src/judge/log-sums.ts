@@ -12,3 +12,13 @@ export function logSumExp(logs: ArrayLike<number>): number {
 export function logMean(logA: number, logB: number, p = 0.5): number {
   return logSumExp([Math.log(p) + logA, Math.log(1 - p) + logB])
 }
+
+/**
+ * ln of the mean of `count` e-values, of which these are known and all others are 1.
+ * @throws RangeError for more than there are
+ */
+export function logMeanOf(logs: readonly number[], count: number): number {
+  if (logs.length > count) throw new RangeError(`${logs.length} kinds were seen, ${count} were declared`)
+  const others = count - logs.length
+  return count === 0 ? 0 : logSumExp(others === 0 ? logs : [...logs, Math.log(others)]) - Math.log(count)
+}

@@ -114,7 +114,7 @@ export function quantileInterval(buckets: Buckets, q: number, alpha: number): { 
   const n = counts.reduce((sum, count) => sum + count, 0)
   const width = bandWidth(n, alpha)
   let below = 0
-  let [low, high] = [0, Number.POSITIVE_INFINITY]
+  let [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]
   for (const [index, edge] of edges.entries()) {
     below += counts[index]!
     if (below / n + width < q) low = edge

@@ -19,7 +19,6 @@ export interface Assigned {
 export function assignedOf(pairs: readonly Pair[]): Assigned[] {
   const byShare = new Map<number, Assigned>()
   for (const { share, base, candidate } of pairs) {
-    if (share <= 0 || share >= 1) continue
     const before = byShare.get(share) ?? { share, candidate: 0, base: 0 }
     byShare.set(share, { share, candidate: before.candidate + candidate.exposures, base: before.base + base.exposures })
   }
@@ -30,6 +29,11 @@ export function assignedOf(pairs: readonly Pair[]): Assigned[] {
 export function logMismatch(assigned: readonly Assigned[]): number {
   let log = 0
   for (const { share, candidate, base } of assigned) {
+    if (share <= 0 || share >= 1) {
+      // Who is to have nothing and has something is no chance.
+      if ((share <= 0 ? candidate : base) > 0) return Number.POSITIVE_INFINITY
+      continue
+    }
     const [a, b] = [CONCENTRATION * share, CONCENTRATION * (1 - share)]
     log +=
       logGamma(CONCENTRATION) -

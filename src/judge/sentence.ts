@@ -6,7 +6,8 @@ export function sentence(judgement: MetricJudgement): string {
   const { rule, verdict, base, candidate, method } = judgement
   const counted = `${rule.metric}: ${share(candidate)} of the candidate, ${share(base)} of the base`
   const { low, likeliest, high } = judgement.ratio()
-  const times = likeliest === undefined ? '' : `, ${ratioText(likeliest)} times as often (${ratioText(low)} to ${ratioText(high)})`
+  const interval = method === 'blocks' ? '' : ` (${ratioText(low)} to ${ratioText(high)})`
+  const times = likeliest === undefined ? '' : `, ${ratioText(likeliest)} times as often${interval}`
   const bursts = method === 'blocks' ? '; they come in bursts, so that blocks of time are compared' : ''
   if (verdict === 'no data')
     return `${rule.metric}: nothing to compare, as ${candidate.exposures === 0 ? 'the candidate' : 'the base'} had no requests`

@@ -14,6 +14,8 @@ interface Known {
   readonly values: boolean
   /** Whether it is a constant without a -1. */
   readonly harmless?: boolean
+  /** Whether it counts something, and is never below 0. */
+  readonly natural?: boolean
 }
 
 const NOTHING: Known = { whole: false, values: false }
@@ -42,7 +44,7 @@ export function trappingDivision(model: ModelProto): string | undefined {
   const graph = graphOf(model)
   const scope = new Scope()
   const constants = new Set(graph.initializer.map(({ name }) => name))
-  for (const { name, type } of graph.input) if (!constants.has(name)) scope.set(name, { whole: wholeType(type, true), values: true })
+  for (const { name, type } of graph.input) if (!constants.has(name)) scope.set(name, { whole: wholeType(type), values: true })
   walk.graph(graph, scope)
   return walk.found
 }
@@ -54,7 +56,7 @@ class Walk {
   readonly #made = new Map<string, readonly Known[]>()
 
   constructor({ functions }: ModelProto) {
-    this.#functions = new Map(functions.map((fn) => [nameOf(fn.domain, fn.name), fn]))
+    this.#functions = new Map(functions.map((fn) => [nameOf(fn.domain, fn.name, fn.overload), fn]))
   }
 
   graph(graph: GraphProto, scope: Scope): void {
@@ -63,10 +65,10 @@ class Walk {
   }
 
   #node(node: NodeProto, scope: Scope): void {
-    const { opType, domain, input, output } = node
+    const { opType, domain, overload, input, output } = node
     const inputs = input.map((name) => scope.get(name))
     const values = inputs.some((known) => known.values)
-    const fn = this.#functions.get(nameOf(domain, opType))
+    const fn = this.#functions.get(nameOf(domain, opType, overload))
     if (fn !== undefined) {
       const made = this.#function(fn, inputs)
       for (const [index, name] of output.entries()) scope.set(name, made[index] ?? NOTHING)
@@ -76,28 +78,35 @@ class Walk {
       scope.set(output[0] ?? '', ofAttributes(node))
       return
     }
-    let whole = false
+    // What the graphs inside give, by output; a Loop has one more before them, which says whether it goes on.
+    const inner: Known[] = []
     let inside = values
     for (const { g, graphs: more } of node.attribute)
       for (const graph of g === undefined ? more : [g, ...more]) {
-        const inner = new Scope(scope)
-        for (const { name, type } of graph.input) inner.set(name, { whole: wholeType(type, true), values: true })
-        this.graph(graph, inner)
-        for (const { name } of graph.output) {
-          const known = inner.get(name)
-          whole ||= known.whole
+        const within = new Scope(scope)
+        for (const { name, type } of graph.input) within.set(name, { whole: wholeType(type), values: true })
+        this.graph(graph, within)
+        for (const [index, { name }] of graph.output.slice(opType === 'Loop' ? 1 : 0).entries()) {
+          const known = within.get(name)
+          inner[index] = { whole: known.whole || (inner[index]?.whole ?? false), values: true }
           inside ||= known.values
         }
       }
     const [dividend = NOTHING, divisor = NOTHING] = inputs
-    if (isDivision(node) && values && (dividend.whole || divisor.whole) && divisor.harmless !== true)
+    if (isDivision(node) && values && (dividend.whole || divisor.whole) && dividend.natural !== true && divisor.harmless !== true)
       this.found ??= `${opType}${node.name === '' ? '' : ` "${node.name}"`} divides integers, which ends the process where the least of all is divided by -1`
+    const counts = COUNTS.has(opType)
     for (const [index, name] of output.entries())
-      scope.set(name, { whole: whole || makesWhole(node, index, inputs), values: inside && opType !== 'Shape' && opType !== 'Size' })
+      scope.set(name, {
+        whole: (inner[index]?.whole ?? false) || makesWhole(node, index, inputs),
+        values: inside && opType !== 'Shape' && opType !== 'Size',
+        natural: counts || (index > 0 && POSITIONS.has(opType)) || (PASSES.has(opType) && dividend.natural === true),
+        harmless: PASSES.has(opType) && dividend.harmless === true,
+      })
   }
 
   #function(fn: FunctionProto, inputs: readonly Known[]): readonly Known[] {
-    const kind = `${nameOf(fn.domain, fn.name)} ${inputs.map(({ whole, values, harmless }) => Number(whole) + 2 * Number(values) + 4 * Number(harmless ?? false)).join('')}`
+    const kind = `${nameOf(fn.domain, fn.name, fn.overload)} ${inputs.map(({ whole, values, harmless = false, natural = false }) => `${Number(whole)}${Number(values)}${Number(harmless)}${Number(natural)}`).join(' ')}`
     const before = this.#made.get(kind)
     if (before !== undefined) return before
     // Functions that use themselves are refused before (expandedNodes).
@@ -111,8 +120,8 @@ class Walk {
   }
 }
 
-function nameOf(domain: string, opType: string): string {
-  return `${domain === 'ai.onnx' ? '' : domain}:${opType}`
+function nameOf(domain: string, opType: string, overload: string): string {
+  return `${domain === 'ai.onnx' ? '' : domain}:${opType}:${overload}`
 }
 
 function isDivision({ opType, domain, attribute }: NodeProto): boolean {
@@ -122,13 +131,17 @@ function isDivision({ opType, domain, attribute }: NodeProto): boolean {
 
 const WHOLE: ReadonlySet<number> = new Set([DATATYPES.INT32.onnx, DATATYPES.INT64.onnx])
 
-/** @param unless what an undeclared type counts as */
-function wholeType(type: GraphProto['input'][number]['type'], unless: boolean): boolean {
-  return type?.value.case === 'tensorType' ? WHOLE.has(type.value.value.elemType) : unless
+/** A type that is not declared may be one of integers. */
+function wholeType(type: GraphProto['input'][number]['type']): boolean {
+  return type?.value.case === 'tensorType' ? WHOLE.has(type.value.value.elemType) : true
 }
 
-/** Operators that make integers of whatever. */
-const COUNTS = new Set('ArgMax ArgMin ConvInteger MatMulInteger Multinomial NonMaxSuppression NonZero Shape Size'.split(' '))
+/** Operators that count, or say where something is. */
+const COUNTS = new Set('ArgMax ArgMin Multinomial NonMaxSuppression NonZero Shape Size'.split(' '))
+/** Operators that make other integers of whatever. */
+const MAKES = new Set('ConvInteger MatMulInteger MurmurHash3'.split(' '))
+/** Operators that pass on what is in the first input. */
+const PASSES = new Set('Cast Expand Flatten Gather Identity Reshape Slice Squeeze Tile Transpose Unsqueeze'.split(' '))
 /** Operators whose outputs after the first are positions. */
 const POSITIONS = new Set('MaxPool TopK Unique'.split(' '))
 /** Operators that make no integers, though the first input may be some. */
@@ -142,9 +155,12 @@ const OF_INPUT: Readonly<Record<string, number>> = { CastLike: 1, OneHot: 2, Whe
 
 /** Whether an output of an operator is of integers (types of outputs: https://onnx.ai/onnx/operators). */
 function makesWhole({ opType, domain, attribute }: NodeProto, index: number, inputs: readonly Known[]): boolean {
+  // What a function was called with is not followed.
+  if (attribute.some(({ refAttrName }) => refAttrName !== '')) return true
+  if (opType === 'SequenceEmpty') return attribute.every(({ name, i }) => name !== 'dtype' || WHOLE.has(Number(i)))
   if (opType === 'Cast') return attribute.some(({ name, i }) => name === 'to' && WHOLE.has(Number(i)))
   if (opType === 'ConstantOfShape') return attribute.some(({ t }) => t !== undefined && WHOLE.has(t.dataType))
-  if (COUNTS.has(opType) || (index > 0 && POSITIONS.has(opType))) return true
+  if (COUNTS.has(opType) || MAKES.has(opType) || (index > 0 && POSITIONS.has(opType))) return true
   if (MEASURES.has(opType)) return false
   if (domain === 'ai.onnx.ml') {
     // Classes are numbers or texts; scores, and what regressors answer, are floats.

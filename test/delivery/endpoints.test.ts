@@ -456,6 +456,12 @@ eachDelivery('variants of an endpoint understand what the first one does', async
     assert.match(error.message, /churn\/3 beside churn\/1: "x" was \[-1, 4\], is \[-1, 5\]/)
     return true
   })
+  // In whatever order they are declared, where one is there already.
+  await delivery.endpoints.apply(ANNA, declared('churn', 'churn/1'))
+  const turned = { ...two('churn/3'), spec: { variants: two('churn/3').spec.variants.toReversed() } }
+  await assert.rejects(delivery.endpoints.apply(ANNA, turned), { code: 'SLW_CONTRACT_BREAKING' })
+  const renamed = { ...declared('churn', 'churn/3'), spec: { variants: [{ name: 'other', model: 'churn/3' }] } }
+  await assert.rejects(delivery.endpoints.apply(ANNA, renamed), { code: 'SLW_CONTRACT_BREAKING' })
   const { after } = await delivery.endpoints.apply(ANNA, two('churn/2'))
   assert.deepEqual(
     after.revision.variants.map(({ name, version: number, weight }) => [name, number, weight]),
@@ -491,5 +497,23 @@ eachDelivery(
     assert.deepEqual(await weights(), { main: 60, next: 40 })
     await delivery.endpoints.apply(ANNA, two(10))
     assert.deepEqual(await weights(), { main: 90, next: 10 })
+    // What somebody returns to is what there was, and not what has gone wrong since.
+    await delivery.routing.set(ANNA, 'churn', { weights: { main: 0, next: 1 } })
+    assert.deepEqual(await weights(), { main: 0, next: 100 }, 'they are percent, whatever they add up to')
+    await set('churn@champion', 1)
+    await delivery.endpoints.rollback(ANNA, 'churn')
+    assert.deepEqual(await weights(), { main: 90, next: 10 })
   },
 )
+
+eachDelivery('a revision is served beside the one in force only where it could be', async ({ delivery, version }) => {
+  for (const width of [5, 4, 4]) await version('churn', width)
+  await delivery.endpoints.apply(ANNA, declared('churn', 'churn/1'))
+  await delivery.endpoints.apply(ANNA, declared('churn', 'churn/2'), { allowBreaking: true })
+  await assert.rejects(delivery.routing.set(ANNA, 'churn', { beside: 1, weights: { main: 50, 'main-r1': 50 } }), {
+    code: 'SLW_CONTRACT_BREAKING',
+  })
+  await delivery.endpoints.apply(ANNA, declared('churn', 'churn/3'))
+  await delivery.routing.set(ANNA, 'churn', { beside: 2, weights: { main: 950, 'main-r2': 50 } })
+  assert.deepEqual((await delivery.endpoints.get(ANNA, 'churn')).routing.weights, { main: 95, 'main-r2': 5 })
+})

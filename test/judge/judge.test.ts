@@ -143,6 +143,37 @@ describe('a judgement', () => {
     assert.equal(judge(resolveJudge({ metrics: { errors: { limit: 0.05 } } }), rows).verdict, 'fail')
   })
 
+  it('keeps limit, cap and horizon where blocks of time are compared', () => {
+    const always = (options: object) => resolveJudge({ metrics: { errors: { clusters: 'always', ...options } } })
+    const bursts = rowsOf(
+      ...Array.from(
+        { length: 60 },
+        (_, at) => ({ base: [180 + 90 * (at % 2), 900], candidate: [20 + 10 * (at % 2), 100], at }) satisfies Row,
+      ),
+    )
+    assert.equal(judge(always({}), bursts).metrics[0]!.method, 'blocks')
+    assert.equal(judge(always({ limit: 0.05 }), bursts).verdict, 'fail')
+    assert.equal(judge(always({ limit: 0.9 }), bursts).verdict === 'fail', false)
+    const late = bursts.map((row) => ({ ...row, kInHorizon: row.arm === 'base' ? 1 : 3 }))
+    assert.notEqual(judge(always({ cap: false }), late).verdict, 'pass')
+  })
+
+  it('takes what all servers have at a time for one incident', () => {
+    // Equal arms; each of twenty-five servers has its failures in the same few intervals.
+    let alarms = 0
+    for (let run = 0; run < 60; run++) {
+      const random = randomFrom(run)
+      const rows: Row[] = []
+      for (let at = 0; at < 60; at++) {
+        const [base, candidate] = [random.next() < 0.05 ? 5 : 0, random.next() < 0.05 ? 5 : 0]
+        for (let server = 0; server < 25; server++)
+          rows.push({ base: [base, 100], candidate: [candidate, 100], share: 0.5, segment: String(server), at })
+      }
+      if (judge(ERRORS, rowsOf(...rows)).verdict === 'fail') alarms++
+    }
+    assert.ok(alarms <= 8, `${alarms} of 60`)
+  })
+
   it('says what is left to wait for, which becomes less', () => {
     const rules = resolveJudge({ metrics: { errors: { cap: false, clusters: 'never' } } })
     const left = [4, 6, 8].map((count) =>
@@ -274,14 +305,25 @@ describe('other questions', () => {
 
   it('whether the candidate answers differently, and by how much at least', () => {
     const same = ['a', 'b', 'c'].map((bin) => ({ bin, share: 0.2, base: 800, candidate: 200 }))
-    assert.ok(logDifferent(same) < Math.log(20))
-    assert.ok(totalVariation(same, 0.05).low === 0)
+    assert.ok(logDifferent(same, 3) < Math.log(20))
+    assert.ok(totalVariation(same, 0.05, 3).low === 0)
+    assert.throws(() => logDifferent(same, 2), RangeError)
+    // Two times of other shares, in each of which both answer alike, and a bin that neither has shown.
+    const moved = [
+      { bin: 'a', share: 0.05, base: 8550, candidate: 450 },
+      { bin: 'b', share: 0.05, base: 950, candidate: 50 },
+      { bin: 'a', share: 0.5, base: 500, candidate: 500 },
+      { bin: 'b', share: 0.5, base: 4500, candidate: 4500 },
+    ]
+    assert.equal(totalVariation(moved, 0.05, 2).low, 0)
+    assert.ok(logDifferent(moved, 2) < Math.log(20))
+    assert.equal(totalVariation([{ bin: 'a', share: 0.5, base: 1, candidate: 1 }], 0.05, 3).high, 1)
     const other = [
       { bin: 'a', share: 0.2, base: 1200, candidate: 30 },
       { bin: 'b', share: 0.2, base: 1200, candidate: 570 },
     ]
-    assert.ok(logDifferent(other) > Math.log(1000))
-    const { low, observed, high } = totalVariation(other, 0.05)
+    assert.ok(logDifferent(other, 2) > Math.log(1000))
+    const { low, observed, high } = totalVariation(other, 0.05, 2)
     assert.ok(Math.abs(observed - 0.45) < 1e-9 && low > 0.2 && high < 0.7, `${low} ${observed} ${high}`)
     assert.deepEqual(collapse(other), { bin: 'b', candidate: 0.95, base: 0.5 })
   })
@@ -296,8 +338,8 @@ describe('other questions', () => {
       { predicted: 'fraud', base: { predictions: 1000, labels: 500 }, candidate: { predictions: 1000, labels: blocked } },
       { predicted: 'fine', base: { predictions: 9000, labels: 4500 }, candidate: { predictions: 9000, labels: 4500 } },
     ]
-    assert.ok(logArriveDifferently(arrivals(505)) < Math.log(20))
-    assert.ok(logArriveDifferently(arrivals(150)) > Math.log(1000))
+    assert.ok(logArriveDifferently(arrivals(505), 2) < Math.log(20))
+    assert.ok(logArriveDifferently(arrivals(150), 2) > Math.log(1000))
     assert.deepEqual(coverage(arrivals(500)), { base: 0.5, candidate: 0.5 })
   })
 

@@ -88,12 +88,22 @@ describe('a rollout that is judged after each window', () => {
       let alarms = 0
       for (let seed = 0; seed < 200; seed++)
         if (
-          judged({ shareAt: steps, rateAt: () => 0.01, ratio: 1, windows: 120, requests: 1000, ...run }, rules, seeded(seed)).verdict ===
-          'fail'
+          judged({ shareAt: steps, rateAt: () => 0.01, ratio: 1, windows: 120, requests: 1000, ...run }, rules, seeded(seed), ['fail'])
+            .verdict === 'fail'
         )
           alarms++
       assert.ok(alarms / 200 <= allowed(ALPHA, 200), `${alarms} of 200`)
     })
+
+  it('is let through no more often than is promised where it is as bad as must be ruled out, also where failures come in bursts', () => {
+    const strict = resolveJudge({ metrics: { errors: { cap: false } } })
+    for (const size of [1, 8, 30]) {
+      let passes = 0
+      const run: RolloutRun = { shareAt: () => 0.2, rateAt: () => 0.02, ratio: 2, windows: 120, requests: 1000, burst: () => size }
+      for (let seed = 0; seed < 100; seed++) if (judged(run, strict, seeded(seed), ['pass']).verdict === 'pass') passes++
+      assert.ok(passes / 100 <= allowed(ALPHA, 100), `${passes} of 100, in bursts of ${size}`)
+    }
+  })
 
   it('is turned back soon where the version is much worse, and let through where it is not', () => {
     const run: RolloutRun = { shareAt: steps, rateAt: () => 0.01, ratio: 3, windows: 200, requests: 2000 }

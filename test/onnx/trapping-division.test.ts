@@ -30,7 +30,17 @@ describe('a division that can end the process', () => {
       node: [node('Add', ['a', 'a'], ['s']), node('Where', ['c', 's', 'a'], ['w']), node('Div', ['w', 'w'], ['y'])],
       initializer: [weights('c', 'BOOL', [1], Uint8Array.of(1))],
     },
-    'by positions': { node: [node('ArgMax', ['x'], ['p']), node('Div', ['p', 'p'], ['y'])] },
+    'by positions': { node: [node('ArgMax', ['x'], ['p']), node('Neg', ['p'], ['q']), node('Div', ['a', 'q'], ['y'])] },
+    'of a sequence that began empty': {
+      node: [
+        node('SequenceEmpty', [], ['q'], { dtype: 7n }),
+        node('SequenceInsert', ['q', 'a'], ['r']),
+        node('SequenceAt', ['r', 'z'], ['v']),
+        node('Div', ['v', 'v'], ['y']),
+      ],
+      initializer: [integers('z', 0n)],
+    },
+    'of a hash': { node: [{ ...node('MurmurHash3', ['x'], ['h']), domain: 'com.microsoft' }, node('Div', ['h', 'h'], ['y'])] },
     'in a branch': {
       node: [
         nodeWithGraphs('If', ['c'], ['y'], {
@@ -53,6 +63,27 @@ describe('a division that can end the process', () => {
     'of what was looked up by integers': {
       node: [node('Gather', ['t', 'a'], ['g']), node('Div', ['g', 'g'], ['y'])],
       initializer: [floats('t', [2], 1, 2)],
+    },
+    'of a position': { node: [node('ArgMax', ['x'], ['p']), node('Squeeze', ['p'], ['q']), node('Div', ['q', 'a'], ['y'])] },
+    'by a constant that was given another shape': {
+      node: [node('Unsqueeze', ['m', 'z'], ['n']), node('Div', ['a', 'n'], ['y'])],
+      initializer: [integers('m', 5n), integers('z', 0n)],
+    },
+    'of the floats of a branch that gives integers, too': {
+      node: [
+        nodeWithGraphs('If', ['c'], ['i', 'f'], {
+          then_branch: {
+            output: [value('j', 'INT64', ['n']), value('g', 'FP32', ['n'])],
+            node: [node('Identity', ['a'], ['j']), node('Identity', ['x'], ['g'])],
+          },
+          else_branch: {
+            output: [value('k', 'INT64', ['n']), value('h', 'FP32', ['n'])],
+            node: [node('Identity', ['a'], ['k']), node('Identity', ['x'], ['h'])],
+          },
+        }),
+        node('Div', ['f', 'f'], ['y']),
+      ],
+      initializer: [weights('c', 'BOOL', [], Uint8Array.of(1))],
     },
     'of what a tree says': {
       node: [{ ...node('TreeEnsembleRegressor', ['a'], ['g']), domain: 'ai.onnx.ml' }, node('Div', ['g', 'g'], ['y'])],

@@ -1,5 +1,5 @@
 /** Text views of endpoints and servers. */
-import { STEPS } from '../../contract/ranges.ts'
+import { shareOut, STEPS } from '../../contract/ranges.ts'
 import { style, table } from '../output.ts'
 import { time } from '../control-plane/registry-command.ts'
 import type { EndpointAnswer, RevisionAnswer, ServerAnswer, ServerReportAnswer } from '../../contract/delivery-api.ts'
@@ -73,8 +73,10 @@ const BAR = 20
 
 /** How requests are shared out, a line and a bar for each variant. */
 export function trafficText({ metadata, status }: EndpointAnswer): string {
-  const { ranges = [], segment } = status.routing
-  const sizes = new Map<string, number>(Object.keys(status.routing.weights).map((variant) => [variant, 0]))
+  const { weights, segment } = status.routing
+  // A control plane of an earlier release says no ranges.
+  const ranges = status.routing.ranges ?? shareOut(weights)
+  const sizes = new Map<string, number>(Object.keys(weights).map((variant) => [variant, 0]))
   for (const { variant, from, until } of ranges) sizes.set(variant, (sizes.get(variant) ?? 0) + until - from)
   const versions = new Map(status.revision.variants.map(({ name, model, version }) => [name, `${model}/${version}`]))
   const rows = [...sizes].map(([variant, size]) => {
