@@ -360,8 +360,9 @@ export class Importer {
     this.#note('files', (await filesBelow(this.#options.ground.database.read, root)).length)
   }
 
-  /** Gives files that were fetched to their owner, in the transaction that inserts it. */
+  /** Gives files that were fetched to their owner, in the transaction that inserts it. Earlier releases put them there before there was one. */
   async #adopt(write: Write, staged: Root, owner: Root): Promise<void> {
+    await write.deleteFrom('files').where('root', '=', owner).execute()
     await write.updateTable('files').set({ root: owner }).where('root', '=', staged).execute()
   }
 
