@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { peekedTest } from '../bench/judge/contrast.ts'
 import { medianOf, repeated, runOnce, seeded, Tally, windowsOf, worseThan } from '../bench/judge/simulate.ts'
-import { eventsOf, logWorse, ratioInterval } from '../src/judge/event-share.ts'
+import { chanceOf, eventsOf, logWorse, ratioInterval } from '../src/judge/event-share.ts'
 import { pairUp } from '../src/judge/evidence.ts'
 import { linePlot } from './line-plot.ts'
 import type { Evidence } from '../src/judge/evidence.ts'
@@ -19,7 +19,7 @@ function evidence(): string {
     const tally = new Tally()
     const share = 0.1
     return Array.from({ length: EVENTS }, (_, n) => {
-      tally.add(share, random() < (ratio * share) / (ratio * share + 1 - share))
+      tally.add(share, random() < chanceOf(ratio, share))
       return [n + 1, Math.exp(logWorse(tally.events, 1))] as const
     })
   }

@@ -9,10 +9,23 @@ import { resolveJudge } from '../../src/judge/spec.ts'
 import { helpFrom } from '../../scripts/help.ts'
 import { markdownTable, median } from '../table.ts'
 import { peekedTest, ratioThreshold, successThreshold } from './contrast.ts'
-import { betterThan, judged, medianOf, oracle, repeated, runOnce, seeded, shareStopped, unitRun, windowsOf, worseThan } from './simulate.ts'
+import {
+  betterThan,
+  heavyUnits,
+  judged,
+  medianOf,
+  oracle,
+  repeated,
+  runOnce,
+  seeded,
+  shareStopped,
+  unitRun,
+  windowsOf,
+  worseThan,
+} from './simulate.ts'
 import type { Evidence } from '../../src/judge/evidence.ts'
 import type { Watcher } from './contrast.ts'
-import type { RolloutRun, UnitRun } from './simulate.ts'
+import type { RolloutRun } from './simulate.ts'
 
 helpFrom(import.meta.filename)
 
@@ -96,14 +109,7 @@ console.log(
 
 console.log('\nUnits that come again and again: 4000, of which a hundred cause most errors, while the share grows from 5 to 50 %:\n')
 {
-  const heavy: UnitRun = {
-    units: 4000,
-    requests: 20_000,
-    shareAt: (request) => (request < 10_000 ? 0.05 : 0.5),
-    weightOf: (unit) => (unit < 100 ? 10 : 1),
-    rateOf: (unit) => (unit < 100 ? 0.5 : 0.003),
-    horizon: 3,
-  }
+  const heavy = heavyUnits(20_000)
   const alarms = (counted: 'units' | 'requests'): number => {
     let count = 0
     for (let seed = 1; seed <= RUNS; seed++)

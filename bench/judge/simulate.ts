@@ -1,5 +1,5 @@
 /** Seeded simulations of rollouts, for the promises of the judge. */
-import { logBetter, logWorse } from '../../src/judge/event-share.ts'
+import { chanceOf, logBetter, logWorse } from '../../src/judge/event-share.ts'
 import { judge } from '../../src/judge/judge.ts'
 import { randomFrom } from '../../test/soak/random.ts'
 import type { Arm, Evidence } from '../../src/judge/evidence.ts'
@@ -57,7 +57,7 @@ export function runOnce(
   const enough = Math.log(1 / alpha)
   for (let n = 0; n < events;) {
     const share = shareAt(n)
-    const isCandidate = random() < (ratio * share) / (ratio * share + 1 - share)
+    const isCandidate = random() < chanceOf(ratio, share)
     for (let left = burst?.(random) ?? 1; left > 0 && n < events; left--) {
       tally.add(share, isCandidate)
       n++
@@ -181,6 +181,18 @@ export interface UnitRun {
   readonly rateOf: (unit: number, arm: Arm) => number
   /** Requests of a unit that count towards a pass. */
   readonly horizon: number
+}
+
+/** Of four thousand units a hundred cause most of what goes wrong, in both arms alike; half-way the candidate's share grows from 5 to 50 %. */
+export function heavyUnits(requests: number): UnitRun {
+  return {
+    units: 4000,
+    requests,
+    shareAt: (request) => (request < requests / 2 ? 0.05 : 0.5),
+    weightOf: (unit) => (unit < 100 ? 10 : 1),
+    rateOf: (unit) => (unit < 100 ? 0.5 : 0.003),
+    horizon: 3,
+  }
 }
 
 /** Requests of sticky units, and what is counted of them in three ways. */

@@ -281,24 +281,10 @@ export class Importer {
       // A run is inserted with all that it has, so that one that is here is complete.
       await this.#noteFiles(`run:${id}`)
       this.#note('metrics', await countIn(ground.database.read, 'metrics', 'run_id', new Set([id])))
-    }
-    const staged = known ? undefined : await this.#files(`run:${id}`, server.runFiles(id))
-    const points: MetricPoint[] = []
-    for (const { key } of known ? [] : (data.metrics ?? []))
-      for await (const point of server.list('point', 'metrics/get-history', 'metrics', {
-        run_id: id,
-        metric_key: key,
-        max_results: '25000',
-      })) {
-        if (points.length >= POINTS_MAX)
-          throw new SlipwayError(
-            'SLW_LIMIT_EXCEEDED',
-            `run ${id} has more than ${POINTS_MAX} points of metrics, which are more than can be brought over`,
-          )
-        // By the name that was asked for: texts of the server's are not kept a million times.
-        points.push({ ...pointOf(point), key })
-      }
-    if (staged !== undefined) {
+    } else {
+      const staged = await this.#files(`run:${id}`, server.runFiles(id))
+      const points = await this.#pointsOf(theirs)
+      this.#note('metrics', points.length)
       const { id: experimentId, location } = experiment
       const deleted = info.lifecycle_stage === 'deleted'
       const start = timeOf(info.start_time)
@@ -329,8 +315,27 @@ export class Importer {
     }
     await faultPoint('import.object')
     this.#seen.runs.add(id)
-    this.#note('metrics', points.length)
     this.#note('runs')
+  }
+
+  /** The history of all metrics of a run. @throws SLW_LIMIT_EXCEEDED for more than can be inserted at once */
+  async #pointsOf({ info: { run_id: id }, data = {} }: TheirRun): Promise<MetricPoint[]> {
+    const points: MetricPoint[] = []
+    for (const { key } of data.metrics ?? [])
+      for await (const point of this.#options.server.list('point', 'metrics/get-history', 'metrics', {
+        run_id: id,
+        metric_key: key,
+        max_results: '25000',
+      })) {
+        if (points.length >= POINTS_MAX)
+          throw new SlipwayError(
+            'SLW_LIMIT_EXCEEDED',
+            `run ${id} has more than ${POINTS_MAX} points of metrics, which are more than can be brought over`,
+          )
+        // By the name that was asked for: texts of the server's are not kept a million times.
+        points.push({ ...pointOf(point), key })
+      }
+    return points
   }
 
   async #putUses(write: Write, { info, inputs = {}, outputs = {} }: TheirRun, experimentId: string): Promise<void> {

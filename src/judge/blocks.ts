@@ -4,6 +4,7 @@
  * that takes their spread as it is.
  */
 import { oneSidedWidth } from './asymptotic.ts'
+import { chanceOf } from './event-share.ts'
 import type { Pair } from './evidence.ts'
 import type { Sums } from './asymptotic.ts'
 
@@ -64,7 +65,7 @@ function excesses(blocks: readonly Block[], ratio: number, counted: 'k' | 'kInHo
     for (const { share, base, candidate } of block) {
       const n = base[counted] + candidate[counted]
       if (n === 0 || share <= 0 || share >= 1) continue
-      const chance = Number.isFinite(ratio) ? (ratio * share) / (ratio * share + 1 - share) : 1
+      const chance = chanceOf(ratio, share)
       all += n
       sum += candidate[counted] - n * chance
       variance += n * chance * (1 - chance)

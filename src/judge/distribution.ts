@@ -2,8 +2,8 @@
  * Whether the candidate answers differently: classes, or numbers in bins that were frozen before the rollout began. Where both answer alike, an
  * answer of any bin is the candidate's with the probability of its share; each bin is bet against in both directions.
  */
-import { logMean, logMeanOf } from './log-sums.ts'
-import { logBetter, logWorse } from './event-share.ts'
+import { logMeanOf } from './log-sums.ts'
+import { logUnlike } from './event-share.ts'
 import { proportionInterval } from './proportion.ts'
 import type { Events } from './event-share.ts'
 
@@ -16,18 +16,11 @@ export interface Binned {
   readonly candidate: number
 }
 
-function byBin(rows: readonly Binned[]): Map<string, Events[]> {
-  const bins = new Map<string, Map<number, { k: number; n: number }>>()
-  for (const { bin, share, base, candidate } of rows) {
-    if (share <= 0 || share >= 1) continue
-    let shares = bins.get(bin)
-    if (shares === undefined) bins.set(bin, (shares = new Map()))
-    let sum = shares.get(share)
-    if (sum === undefined) shares.set(share, (sum = { k: 0, n: 0 }))
-    sum.k += candidate
-    sum.n += base + candidate
-  }
-  return new Map([...bins].map(([bin, shares]) => [bin, [...shares].map(([share, sum]) => ({ share, ...sum }))]))
+/** Rows of one bin, as events; an arm that has no share says nothing. */
+function eventsOf(rows: readonly Binned[]): Events[] {
+  return rows
+    .filter(({ share }) => share > 0 && share < 1)
+    .map(({ share, base, candidate }) => ({ share, k: candidate, n: base + candidate }))
 }
 
 /**
@@ -35,10 +28,8 @@ function byBin(rows: readonly Binned[]): Map<string, Events[]> {
  * @param binCount bins that there are, as they were frozen: a number that grows with what is seen would break the promise
  */
 export function logDifferent(rows: readonly Binned[], binCount: number): number {
-  return logMeanOf(
-    [...byBin(rows).values()].map((events) => logMean(logWorse(events, 1), logBetter(events, 1))),
-    binCount,
-  )
+  const bins = [...Map.groupBy(rows, ({ bin }) => bin).values()]
+  return logMeanOf(bins.map(eventsOf).map(logUnlike), binCount)
 }
 
 /**

@@ -7,7 +7,7 @@
  * k ln(q / r) - N ln((q w + 1 - w) / (r w + 1 - w)). The mean of E_q over a grid is a nonnegative supermartingale where the true ratio is at
  * most r, so that it passes 1 / alpha at any time with a probability of at most alpha (Ville's inequality).
  */
-import { logSumExp } from './log-sums.ts'
+import { logMean, logSumExp } from './log-sums.ts'
 import type { Pair } from './evidence.ts'
 
 /** Events under one share; those of equal shares add up, so that a look costs no more the longer a rollout lasts. */
@@ -27,6 +27,20 @@ const FACTORS = [1.1, 1.25, 1.45, 1.7, 2, 2.4, 3, 4, 6, 10, 20]
 const SHARES = [0.01, 0.03, 0.08, 0.18, 0.2, 0.12, 0.13, 0.15, 0.07, 0.02, 0.01]
 const LOG_FACTORS = FACTORS.map(Math.log)
 const LOG_SHARES = SHARES.map(Math.log)
+
+/** Chance that an event is the candidate's, where it goes wrong `ratio` times as often as the base. */
+export function chanceOf(ratio: number, share: number): number {
+  return Number.isFinite(ratio) ? (ratio * share) / (ratio * share + 1 - share) : 1
+}
+
+/**
+ * What a bet loses with each event, as ln, whosever that is: (q w + 1 - w) / (r w + 1 - w) = 1 + (q / r - 1) p, with the chance p of the
+ * candidate under the bound.
+ */
+function lossOf(index: number, direction: 1 | -1, chanceAtBound: number): number {
+  const factor = direction === 1 ? FACTORS[index]! : 1 / FACTORS[index]!
+  return Math.log(1 + (factor - 1) * chanceAtBound)
+}
 
 /** @param counted which events count: all, or those within the horizon for a pass */
 export function eventsOf(pairs: readonly Pair[], counted: 'k' | 'kInHorizon' = 'k'): Events[] {
@@ -56,15 +70,17 @@ export function logBetter(events: readonly Events[], ratio: number, burst = 1): 
   return mixture(events, ratio, 1 / burst, -1)
 }
 
+/** ln of the evidence that both rates are not alike, in whichever direction. */
+export function logUnlike(events: readonly Events[]): number {
+  return logMean(logWorse(events, 1), logBetter(events, 1))
+}
+
 function mixture(events: readonly Events[], ratio: number, power: number, direction: 1 | -1): number {
   const logs = LOG_SHARES.slice()
   for (const { share, k, n } of events) {
-    // (q w + 1 - w) / (r w + 1 - w) = 1 + (q / r - 1) p, with the chance p of the candidate under the bound.
-    const chance = (ratio * share) / (ratio * share + 1 - share)
-    for (let index = 0; index < logs.length; index++) {
-      const factor = direction === 1 ? FACTORS[index]! : 1 / FACTORS[index]!
-      logs[index]! += power * (k * direction * LOG_FACTORS[index]! - n * Math.log(1 + (factor - 1) * chance))
-    }
+    const chance = chanceOf(ratio, share)
+    for (let index = 0; index < logs.length; index++)
+      logs[index]! += power * (k * direction * LOG_FACTORS[index]! - n * lossOf(index, direction, chance))
   }
   return logSumExp(logs)
 }
@@ -108,21 +124,15 @@ export function likeliestRatio(events: readonly Events[]): number | undefined {
   if (k === 0) return 0
   if (k === n) return Number.POSITIVE_INFINITY
   // The expected number of events of the candidate grows with the ratio.
-  const expected = (ratio: number): number =>
-    events.reduce((sum, { share, n: all }) => sum + (all * ratio * share) / (ratio * share + 1 - share), 0)
+  const expected = (ratio: number): number => events.reduce((sum, { share, n: all }) => sum + all * chanceOf(ratio, share), 0)
   return boundary((ratio) => expected(ratio) < k, 0, LEAST_RATIO)
 }
 
 /** Mean growth of the evidence with each event, at a true ratio, for the best bet of the grid: what there is to expect. */
 export function growthPerEvent(share: number, trueRatio: number, bound: number, direction: 1 | -1): number {
-  const chance = (trueRatio * share) / (trueRatio * share + 1 - share)
-  const chanceAtBound = (bound * share) / (bound * share + 1 - share)
-  let most = Number.NEGATIVE_INFINITY
-  for (const [index, factor] of FACTORS.entries()) {
-    const signed = direction === 1 ? factor : 1 / factor
-    most = Math.max(most, chance * direction * LOG_FACTORS[index]! - Math.log(1 + (signed - 1) * chanceAtBound))
-  }
-  return most
+  const chance = chanceOf(trueRatio, share)
+  const chanceAtBound = chanceOf(bound, share)
+  return Math.max(...LOG_FACTORS.map((logFactor, index) => chance * direction * logFactor - lossOf(index, direction, chanceAtBound)))
 }
 
 /**
@@ -135,10 +145,10 @@ export function medianEvents(
   { bound, alpha, direction }: { readonly bound: number; readonly alpha: number; readonly direction: 1 | -1 },
   most: number,
 ): number | undefined {
-  const chance = (trueRatio * share) / (trueRatio * share + 1 - share)
-  const chanceAtBound = (bound * share) / (bound * share + 1 - share)
+  const chance = chanceOf(trueRatio, share)
+  const chanceAtBound = chanceOf(bound, share)
   const enough = Math.log(1 / alpha)
-  const falls = FACTORS.map((factor) => Math.log(1 + ((direction === 1 ? factor : 1 / factor) - 1) * chanceAtBound))
+  const losses = FACTORS.map((_, index) => lossOf(index, direction, chanceAtBound))
   const random = randomNumbers()
   const stops: number[] = []
   const logs = new Float64Array(FACTORS.length)
@@ -149,7 +159,7 @@ export function medianEvents(
       const hit = random() < chance
       let top = Number.NEGATIVE_INFINITY
       for (let index = 0; index < logs.length; index++) {
-        logs[index]! += (hit ? direction * LOG_FACTORS[index]! : 0) - falls[index]!
+        logs[index]! += (hit ? direction * LOG_FACTORS[index]! : 0) - losses[index]!
         if (logs[index]! > top) top = logs[index]!
       }
       // The sum is at most as many times the largest as there are bets.

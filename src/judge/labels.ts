@@ -3,8 +3,8 @@
  * both versions can be tested: of the requests with one predicted class, a label that has come is the candidate's with the share that the
  * candidate has of these requests.
  */
-import { logMean, logMeanOf } from './log-sums.ts'
-import { logBetter, logWorse } from './event-share.ts'
+import { logMeanOf } from './log-sums.ts'
+import { logUnlike } from './event-share.ts'
 
 /**
  * Requests with one predicted class, of one time in which the shares of the arms stayed as they were, and how many of them have a label. Requests
@@ -27,7 +27,7 @@ export function logArriveDifferently(arrivals: readonly Arrivals[], classCount: 
       const share = candidate.predictions / (base.predictions + candidate.predictions)
       return [{ share, k: candidate.labels, n: base.labels + candidate.labels }]
     })
-    return logMean(logWorse(events, 1), logBetter(events, 1))
+    return logUnlike(events)
   })
   return logMeanOf(classes, classCount)
 }

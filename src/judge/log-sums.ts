@@ -8,9 +8,9 @@ export function logSumExp(logs: ArrayLike<number>): number {
   return most + Math.log(sum)
 }
 
-/** ln(p a + (1 - p) b), of ln a and ln b. */
-export function logMean(logA: number, logB: number, p = 0.5): number {
-  return logSumExp([Math.log(p) + logA, Math.log(1 - p) + logB])
+/** ln of the mean of two, of ln of each. */
+export function logMean(logA: number, logB: number): number {
+  return logMeanOf([logA, logB], 2)
 }
 
 /**

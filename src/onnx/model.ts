@@ -4,7 +4,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { formatBytes } from '../core/units.ts'
 import { ModelProtoSchema } from './generated/onnx_pb.js'
-import type { GraphProto, ModelProto, NodeProto, TensorProto } from './generated/onnx_pb.js'
+import type { FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto } from './generated/onnx_pb.js'
 
 export type { GraphProto, ModelProto, NodeProto, TensorProto } from './generated/onnx_pb.js'
 
@@ -63,6 +63,15 @@ export function writeOnnx(model: ModelProto): Uint8Array {
 export function graphOf(model: ModelProto): GraphProto {
   if (model.graph === undefined) throw new SlipwayError('SLW_INTERNAL', 'a model without a graph was let through')
   return model.graph
+}
+
+/** Name of an operator, by which a node finds the function of the model that it is (onnx.proto: FunctionProto). */
+export function functionName(domain: string, opType: string, overload: string): string {
+  return `${domain === 'ai.onnx' ? '' : domain}:${opType}:${overload}`
+}
+
+export function functionsByName(functions: readonly FunctionProto[]): Map<string, FunctionProto> {
+  return new Map(functions.map((fn) => [functionName(fn.domain, fn.name, fn.overload), fn]))
 }
 
 /** Every graph of the model: the main one and those inside nodes (If, Loop, Scan), outermost first. */

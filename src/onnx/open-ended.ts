@@ -4,7 +4,7 @@
  * ONNX Runtime (com.microsoft).
  */
 import { DATATYPES } from '../tensor/datatype.ts'
-import { graphOf, graphs } from './model.ts'
+import { functionName, functionsByName, graphOf, graphs } from './model.ts'
 import { trappingDivision } from './trapping-division.ts'
 import type { FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto } from './generated/onnx_pb.js'
 
@@ -162,12 +162,12 @@ class Functions {
   readonly #inside = new Map<string, Inside>()
 
   constructor({ functions }: ModelProto) {
-    this.#functions = new Map(functions.map((fn) => [nameOf(fn.domain, fn.name), fn]))
+    this.#functions = functionsByName(functions)
   }
 
   /** Undefined for a node that is no function. */
-  insideOf({ domain, opType }: NodeProto): Inside | undefined {
-    const name = nameOf(domain, opType)
+  insideOf({ domain, opType, overload }: NodeProto): Inside | undefined {
+    const name = functionName(domain, opType, overload)
     const fn = this.#functions.get(name)
     if (fn === undefined) return undefined
     const known = this.#inside.get(name)
@@ -220,10 +220,6 @@ function integersOf(graph: GraphProto): Map<string, bigint> {
   return found
 }
 
-function nameOf(domain: string, opType: string): string {
-  return `${domain === 'ai.onnx' ? '' : domain}:${opType}`
-}
-
 /** More nodes than real models have, of which the largest have some hundred thousand. */
 export const NODES_MAX = 2_000_000
 /** More graphs inside one another than real models have. */
@@ -234,13 +230,13 @@ const DEPTH_MAX = 64
  * kilobytes may come to hundreds of millions. Infinity where functions use themselves, or graphs lie too deep inside one another.
  */
 export function expandedNodes(model: ModelProto): number {
-  const functions = new Map(model.functions.map((fn) => [nameOf(fn.domain, fn.name), fn]))
+  const functions = functionsByName(model.functions)
   const counts = new Map<string, number>()
   const countAll = (nodes: readonly NodeProto[], depth: number): number => {
     if (depth > DEPTH_MAX) return Number.POSITIVE_INFINITY
     let sum = 0
     for (const node of nodes) {
-      sum += countOf(nameOf(node.domain, node.opType), depth)
+      sum += countOf(functionName(node.domain, node.opType, node.overload), depth)
       for (const { g, graphs: more } of node.attribute)
         for (const graph of g === undefined ? more : [g, ...more]) sum += countAll(graph.node, depth + 1)
     }

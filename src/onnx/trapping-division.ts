@@ -3,7 +3,7 @@
  * looks only for a divisor of 0. One value in a request is enough.
  */
 import { DATATYPES } from '../tensor/datatype.ts'
-import { graphOf } from './model.ts'
+import { functionName, functionsByName, graphOf } from './model.ts'
 import type { FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto } from './generated/onnx_pb.js'
 
 /** What is known of a tensor. */
@@ -56,7 +56,7 @@ class Walk {
   readonly #made = new Map<string, readonly Known[]>()
 
   constructor({ functions }: ModelProto) {
-    this.#functions = new Map(functions.map((fn) => [nameOf(fn.domain, fn.name, fn.overload), fn]))
+    this.#functions = functionsByName(functions)
   }
 
   graph(graph: GraphProto, scope: Scope): void {
@@ -68,7 +68,7 @@ class Walk {
     const { opType, domain, overload, input, output } = node
     const inputs = input.map((name) => scope.get(name))
     const values = inputs.some((known) => known.values)
-    const fn = this.#functions.get(nameOf(domain, opType, overload))
+    const fn = this.#functions.get(functionName(domain, opType, overload))
     if (fn !== undefined) {
       const made = this.#function(fn, inputs)
       for (const [index, name] of output.entries()) scope.set(name, made[index] ?? NOTHING)
@@ -78,8 +78,8 @@ class Walk {
       scope.set(output[0] ?? '', ofAttributes(node))
       return
     }
-    // What the graphs inside give, by output; a Loop has one more before them, which says whether it goes on.
-    const inner: Known[] = []
+    // Whether the graphs inside give integers, by output; a Loop has one more before them, which says whether it goes on.
+    const inner: boolean[] = []
     let inside = values
     for (const { g, graphs: more } of node.attribute)
       for (const graph of g === undefined ? more : [g, ...more]) {
@@ -88,7 +88,7 @@ class Walk {
         this.graph(graph, within)
         for (const [index, { name }] of graph.output.slice(opType === 'Loop' ? 1 : 0).entries()) {
           const known = within.get(name)
-          inner[index] = { whole: known.whole || (inner[index]?.whole ?? false), values: true }
+          inner[index] ||= known.whole
           inside ||= known.values
         }
       }
@@ -98,7 +98,7 @@ class Walk {
     const counts = COUNTS.has(opType)
     for (const [index, name] of output.entries())
       scope.set(name, {
-        whole: (inner[index]?.whole ?? false) || makesWhole(node, index, inputs),
+        whole: inner[index] === true || makesWhole(node, index, inputs),
         values: inside && opType !== 'Shape' && opType !== 'Size',
         natural: counts || (index > 0 && POSITIONS.has(opType)) || (PASSES.has(opType) && dividend.natural === true),
         harmless: PASSES.has(opType) && dividend.harmless === true,
@@ -106,7 +106,7 @@ class Walk {
   }
 
   #function(fn: FunctionProto, inputs: readonly Known[]): readonly Known[] {
-    const kind = `${nameOf(fn.domain, fn.name, fn.overload)} ${inputs.map(({ whole, values, harmless = false, natural = false }) => `${Number(whole)}${Number(values)}${Number(harmless)}${Number(natural)}`).join(' ')}`
+    const kind = `${functionName(fn.domain, fn.name, fn.overload)} ${inputs.map(({ whole, values, harmless = false, natural = false }) => `${Number(whole)}${Number(values)}${Number(harmless)}${Number(natural)}`).join(' ')}`
     const before = this.#made.get(kind)
     if (before !== undefined) return before
     // Functions that use themselves are refused before (expandedNodes).
@@ -118,10 +118,6 @@ class Walk {
     this.#made.set(kind, made)
     return made
   }
-}
-
-function nameOf(domain: string, opType: string, overload: string): string {
-  return `${domain === 'ai.onnx' ? '' : domain}:${opType}:${overload}`
 }
 
 function isDivision({ opType, domain, attribute }: NodeProto): boolean {
@@ -188,8 +184,10 @@ function ofAttributes({ attribute }: NodeProto): Known {
 function hasMinusOne({ dataType, int32Data, int64Data, rawData, dataLocation }: TensorProto): boolean {
   if ((dataLocation as number) !== 0) return true
   if (int32Data.includes(-1) || int64Data.includes(-1n)) return true
-  const bytes = dataType === DATATYPES.INT64.onnx ? 8 : 4
-  for (let at = 0; at + bytes <= rawData.length; at += bytes)
-    if (rawData.subarray(at, at + bytes).every((byte) => byte === 0xff)) return true
-  return false
+  // A copy lies as its numbers have to.
+  const { buffer } = new Uint8Array(rawData)
+  const length = (bytes: number): number => Math.floor(rawData.length / bytes)
+  return dataType === DATATYPES.INT64.onnx
+    ? new BigInt64Array(buffer, 0, length(8)).includes(-1n)
+    : new Int32Array(buffer, 0, length(4)).includes(-1)
 }

@@ -18,6 +18,7 @@ import {
   unitRun,
   windowsOf,
   worseThan,
+  heavyUnits,
 } from '../../bench/judge/simulate.ts'
 import type { RolloutRun, UnitRun, UnitTallies } from '../../bench/judge/simulate.ts'
 
@@ -115,15 +116,7 @@ describe('a rollout that is judged after each window', () => {
 })
 
 describe('units that come again and again', () => {
-  // A hundred of four thousand cause most of what goes wrong, and the candidate's share grows from 5 to 50 %.
-  const heavy: UnitRun = {
-    units: 4000,
-    requests: 12_000,
-    shareAt: (request) => (request < 6000 ? 0.05 : 0.5),
-    weightOf: (unit) => (unit < 100 ? 10 : 1),
-    rateOf: (unit) => (unit < 100 ? 0.5 : 0.003),
-    horizon: 3,
-  }
+  const heavy = heavyUnits(12_000)
   const alarmsBy = (counted: keyof UnitTallies): number => {
     let alarms = 0
     for (let seed = 0; seed < 200; seed++)

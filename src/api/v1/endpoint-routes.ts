@@ -62,6 +62,17 @@ async function applied(
   }
 }
 
+async function endpointNow({
+  services: { delivery },
+  scope,
+  params,
+  caller,
+}: Pick<V1Call<EndpointServices>, 'services' | 'scope' | 'params' | 'caller'>): Promise<V1Answer<EndpointAnswer>> {
+  const endpoint = await delivery.endpoints.get(scope, params['endpoint']!)
+  const [status] = await delivery.statusOf(scope, [endpoint])
+  return { body: endpointAnswer(status!, caller), etag: String(endpoint.resourceVersion) }
+}
+
 /** Models of the endpoint of a call: an action on the endpoint needs the right for all of them. None where the endpoint does not exist. */
 async function modelsServed({
   services,
@@ -158,13 +169,8 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices & WatchServices>
       action: 'read',
       models: modelsServed,
       answer: EndpointAnswer,
-      handle: async ({ services, scope, params, caller }) => {
-        const { delivery } = services
-        const endpoint = await delivery.endpoints.get(scope, params['endpoint']!)
-        const [status] = await delivery.statusOf(scope, [endpoint])
-        // The reports of servers change without the endpoint: its ETag is for changes of it, not for caches.
-        return { body: endpointAnswer(status!, caller), etag: String(endpoint.resourceVersion), volatile: true }
-      },
+      // The reports of servers change without the endpoint: its ETag is for changes of it, not for caches.
+      handle: async (call) => ({ ...(await endpointNow(call)), volatile: true }),
     }),
     { polled: true },
   ),
@@ -269,11 +275,8 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices & WatchServices>
     body: RoutingBody,
     answer: EndpointAnswer,
     handle: async (call) => {
-      const { services, params, body, scope, caller } = call
-      await services.delivery.routing.set(seen(call), params['endpoint']!, body)
-      const endpoint = await services.delivery.endpoints.get(scope, params['endpoint']!)
-      const [status] = await services.delivery.statusOf(scope, [endpoint])
-      return { body: endpointAnswer(status!, caller), etag: String(endpoint.resourceVersion) }
+      await call.services.delivery.routing.set(seen(call), call.params['endpoint']!, call.body)
+      return await endpointNow(call)
     },
   }),
   renewalRoute('resume', 'Follow the aliases again after a rollback, from what they point to now'),

@@ -2,8 +2,8 @@ import { stringify } from 'yaml'
 import { asksRegistry, change, clientOf, part, show, showList } from '../control-plane/registry-command.ts'
 import { changeEndpoint, changeText } from './apply-change.ts'
 import { readDocuments } from './documents.ts'
+import { revisionNumber } from './revision-number.ts'
 import { endpointText, endpointView, revisionView } from './views.ts'
-import { SlipwayError } from '../../core/errors.ts'
 import { API_VERSION } from '../../contract/schema.ts'
 import { within } from './apply.ts'
 import { print } from '../output.ts'
@@ -69,9 +69,10 @@ export function define(command: Command): void {
 }
 
 async function rollback(name: string, options: ChangeOptions & { to?: string; moveAlias?: boolean }): Promise<void> {
-  if (options.to !== undefined && !/^[1-9]\d*$/.test(options.to))
-    throw new SlipwayError('SLW_USAGE', `--to ${options.to}: expected the number of a revision`)
-  const body = { ...(options.to !== undefined && { to: Number(options.to) }), ...(options.moveAlias === true && { moveAlias: true }) }
+  const body = {
+    ...(options.to !== undefined && { to: revisionNumber('--to', options.to) }),
+    ...(options.moveAlias === true && { moveAlias: true }),
+  }
   await changeEndpoint(options, await clientOf(options), { method: 'POST', path: `/endpoints/${part(name)}/rollback`, body })
 }
 

@@ -1,5 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { asksRegistry, change, clientOf, part, show } from '../control-plane/registry-command.ts'
+import { revisionNumber } from './revision-number.ts'
 import { endpointView, trafficText } from './views.ts'
 import type { Command } from 'commander'
 import type { EndpointAnswer, RoutingBody } from '../../contract/delivery-api.ts'
@@ -51,9 +52,6 @@ function sharesOf(text: string): Record<string, number> {
   return Object.fromEntries(shares)
 }
 
-/** @throws SLW_USAGE */
 function revisionOf(text: string): number | null {
-  if (text === 'none') return null
-  if (!/^[1-9]\d*$/.test(text)) throw new SlipwayError('SLW_USAGE', `--beside ${text}: expected the number of a revision, or none`)
-  return Number(text)
+  return text === 'none' ? null : revisionNumber('--beside', text, ', or none')
 }
