@@ -1,5 +1,5 @@
 /**
- * What the judge promises and how soon it sees, by seeded simulations: `npm run bench:judge [-- --runs 5000]`. A minute; prints tables and asserts
+ * What the judge promises and how soon it sees, by seeded simulations: `npm run bench:judge [-- --runs 5000]`. Five minutes; prints tables and asserts
  * nothing.
  */
 import { parseArgs } from 'node:util'
@@ -105,6 +105,30 @@ console.log(
   console.log(
     markdownTable(['', 'Slipway', 'test of two proportions, peeked at', '99 % success, five times', 'twice the base, three times'], rows),
   )
+}
+
+{
+  const runs = Math.min(RUNS, 200)
+  console.log(`\nVersions that are as bad as must be ruled out, and pass all the same, over 200 windows (${runs} runs):\n`)
+  const strict = resolveJudge({ metrics: { errors: { cap: false } } })
+  const shares = [0.05, 0.2, 0.5]
+  const rows = [1, 2, 8, 16, 30].map((size) => [
+    `bursts of ${size}`,
+    ...shares.map((share) => {
+      const run: RolloutRun = {
+        shareAt: () => share,
+        rateAt: () => 2 * BASE,
+        ratio: 2,
+        windows: 200,
+        requests: REQUESTS,
+        burst: () => size,
+      }
+      let passes = 0
+      for (let seed = 1; seed <= runs; seed++) if (judged(run, strict, seeded(seed), ['pass']).verdict === 'pass') passes++
+      return percent(passes / runs)
+    }),
+  ])
+  console.log(markdownTable(['failures of one arm in', ...shares.map(percent)], rows))
 }
 
 console.log('\nUnits that come again and again: 4000, of which a hundred cause most errors, while the share grows from 5 to 50 %:\n')
