@@ -53,7 +53,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   serving: {
     door: 'inference.ts',
     does: 'the one way in, endpoints, variants, reconciler, residency; `router/`, `repository/`, `scheduler/`, `cache/`, `observe/`',
-    imports: [...BELOW_SIGNATURE, 'signature', 'engine'],
+    imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'security'],
   },
   protocol: {
     door: 'http/server.ts',

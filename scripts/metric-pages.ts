@@ -135,6 +135,26 @@ const ADVICE: Readonly<Record<keyof typeof METRICS, Advice>> = {
       'The share that needs no run. Low for long: the inputs do not repeat, and the cache only costs; turn it off. Falls to 0 at a switch: a new version starts with an empty cache.',
     ],
   },
+  slipway_assignments_total: {
+    query: 'sum by (variant, assignment) (rate(slipway_assignments_total{endpoint="churn"}[5m]))',
+    moves: ['`incomplete` means that a variant with a share is not there, or was taken out: such requests are no evidence of either.'],
+  },
+  slipway_fallbacks_total: {
+    query: 'sum by (variant, outcome) (rate(slipway_fallbacks_total[5m]))',
+    moves: ['Clients get answers, of another version: what fails is still a fault of this variant, and counts as one.'],
+  },
+  slipway_shadow_requests_total: {
+    query: 'sum by (variant, result) (rate(slipway_shadow_requests_total[5m]))',
+    moves: ['`dropped` grows with the load: copies are the first that a server leaves out. Lower the share of the shadow, or add servers.'],
+  },
+  slipway_feedback_total: {
+    query: 'sum by (version, result) (increase(slipway_feedback_total[1d]))',
+    moves: ['Labels come late, and of some predictions never: compare with how many predictions there were.'],
+  },
+  slipway_variant_tripped: {
+    query: 'max by (endpoint, variant) (slipway_variant_tripped)',
+    moves: ['The log says why. It stays out until the shares or its version change.'],
+  },
   slipway_cache_entries: {
     query: 'slipway_cache_entries',
     moves: ['At rest below what fits: entries grow old before they are used again (`cacheTtlMs`).'],

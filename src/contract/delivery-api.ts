@@ -119,11 +119,26 @@ export const RollbackBody = Type.Object(
 
 export const RoutingBody = Type.Object(
   {
-    weights: Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 1_000_000 }), {
-      minProperties: 1,
-      maxProperties: 100,
-      description: 'Shares of the traffic by variant; they need not add up to 100. A variant without one gets none.',
-    }),
+    weights: Optional(
+      Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 1_000_000 }), {
+        minProperties: 1,
+        maxProperties: 100,
+        description:
+          'Shares of the traffic by variant; they need not add up to 100. A variant without one gets none. Default: the present ones.',
+      }),
+    ),
+    shadows: Optional(
+      Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 100 }), {
+        maxProperties: 100,
+        description: 'Percent of the answered requests that a variant gets a copy of, by variant. Default: the present ones.',
+      }),
+    ),
+    edges: Optional(
+      Type.Array(Type.Number({ exclusiveMinimum: 0, maximum: 3_600_000 }), {
+        maxItems: 10,
+        description: 'Milliseconds: requests that took longer are counted for each of them. Default: the present ones.',
+      }),
+    ),
     beside: Optional(
       Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], {
         description:

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
+import { ReceiptKey } from './receipt.ts'
 import { Routing } from './routing.ts'
 import { API_VERSION } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'
@@ -52,6 +53,12 @@ export const DesiredEndpoint = Type.Object(
     ),
     spec: Type.Object({ variants: Type.Array(VariantSpec, { minItems: 1 }) }, { additionalProperties: false }),
     routing: Routing,
+    receiptKeys: Type.Optional(
+      Type.Array(ReceiptKey, {
+        minItems: 1,
+        description: 'The first signs receipts of predictions, all of them are believed. Default: one of the process alone.',
+      }),
+    ),
     wanted: Type.Optional(
       Type.Array(Type.String(), {
         description:

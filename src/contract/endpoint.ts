@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import type { Issue } from '../core/errors.ts'
+import { Audience, Place } from './audience.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'
 
@@ -48,7 +49,25 @@ const EndpointVariant = Type.Object(
       Type.Number({
         minimum: 0,
         maximum: 100,
-        description: 'Share of the traffic, in percent; those of several variants add up to 100. Default: 100.',
+        description: 'Share of the traffic, in percent; those of several variants add up to 100. Default: 100; 0 with `shadow` or `match`.',
+      }),
+    ),
+    shadow: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 100,
+        description: 'Percent of the answered requests that it gets a copy of, whose answers nobody sees. Default: 0.',
+      }),
+    ),
+    match: Type.Optional(
+      Type.Array(Audience, {
+        maxItems: 50,
+        description: 'Audiences that get it whatever the weights are; any of them is enough. They are no evidence. Default: none.',
+      }),
+    ),
+    fallback: Type.Optional(
+      Type.Boolean({
+        description: 'Whether the variant with the largest share answers where this one fails or is late. Default: false.',
       }),
     ),
     serving: Type.Optional(ServingOptions),
@@ -80,6 +99,13 @@ export type Follow = Static<typeof Follow>
 export const EndpointSpec = Type.Object(
   {
     variants: Type.Array(EndpointVariant, { minItems: 1, maxItems: 20, description: 'The versions inside the endpoint.' }),
+    units: Type.Optional(
+      Type.Array(Place, {
+        maxItems: 10,
+        description:
+          'Where requests say who they are for: whoever has a variant keeps it. The header slipway-unit comes first, the id that a client gives its request last. Default: none.',
+      }),
+    ),
     follow: Type.Optional(Follow),
     target: Type.Optional(oneOf(TARGETS, { description: 'Where it runs. Default: local, servers that people start and that follow.' })),
     ...Scale,
@@ -176,9 +202,13 @@ export function modelsOf({ variants }: { readonly variants: readonly { readonly 
   return [...new Set(variants.map(({ model }) => modelReference(model).model))]
 }
 
+/** What a variant gets beside its share, where it declares anything. */
+export type VariantTraffic = Pick<EndpointVariant, 'shadow' | 'match' | 'fallback'>
+
 /** A spec with every default in place, and the overlay of its target laid over it. */
 export interface ResolvedSpec {
-  readonly variants: readonly { readonly name: string; readonly model: string; readonly weight: number; readonly serving: ServingOptions }[]
+  readonly variants: readonly (Required<Pick<EndpointVariant, 'name' | 'model' | 'weight' | 'serving'>> & VariantTraffic)[]
+  readonly units: readonly Place[]
   readonly follow: Follow
   readonly target: Target
   readonly replicas: number
@@ -189,17 +219,23 @@ export function resolveSpec(spec: EndpointSpec): ResolvedSpec {
   const target = spec.target ?? 'local'
   const overlay = spec.overlays?.[target] ?? {}
   return {
-    variants: spec.variants.map(({ name = MAIN_VARIANT, model, weight = 100, serving = {} }) => ({
+    variants: spec.variants.map(({ name = MAIN_VARIANT, model, weight, serving = {}, ...traffic }) => ({
       name,
       model,
-      weight,
+      weight: weight ?? defaultWeight(traffic),
+      ...traffic,
       serving: { ...serving, ...overlay.serving },
     })),
+    units: spec.units ?? [],
     follow: spec.follow ?? 'notification',
     target,
     replicas: overlay.replicas ?? spec.replicas ?? 1,
     autoscaling: overlay.autoscaling ?? spec.autoscaling,
   }
+}
+
+function defaultWeight({ shadow, match }: VariantTraffic): number {
+  return shadow === undefined && match === undefined ? 100 : 0
 }
 
 /** Contradictions in a spec, whatever its target, its overlays included. */
@@ -213,15 +249,23 @@ function variantContradictions(variants: EndpointSpec['variants']): Issue[] {
   const issues = names.flatMap((name, index) =>
     names.indexOf(name) < index ? [{ path: `spec.variants[${index}].name`, message: `"${name}" is the name of another variant` }] : [],
   )
-  const sum = variants.reduce((total, { weight = 100 }) => total + weight, 0)
+  const weights = variants.map(({ weight, ...traffic }) => weight ?? defaultWeight(traffic))
+  const sum = weights.reduce((total, weight) => total + weight, 0)
   if (Math.abs(sum - 100) > 1e-6)
     issues.push({
       path: 'spec.variants',
       message:
         variants.length === 1
           ? `weight ${sum}: the only variant has all the traffic, 100`
-          : `the weights add up to ${Number(sum.toFixed(4))}, not to 100; a variant without one has 100`,
+          : `the weights add up to ${Number(sum.toFixed(4))}, not to 100; a variant without one has 100, or 0 with \`shadow\` or \`match\``,
     })
+  const base = weights.indexOf(Math.max(...weights))
+  for (const [index, { shadow, fallback }] of variants.entries())
+    if (index === base && (shadow !== undefined || fallback === true))
+      issues.push({
+        path: `spec.variants[${index}].${shadow === undefined ? 'fallback' : 'shadow'}`,
+        message: 'this variant has the largest share: the others are shadows of it, and fall back to it',
+      })
   return issues
 }
 

@@ -5,6 +5,7 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { ENDPOINT_NAME } from './endpoint.ts'
+import { ReceiptKey } from './receipt.ts'
 import { Routing } from './routing.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import type { ServingOptions } from './serving-options.ts'
@@ -30,6 +31,12 @@ export const FollowedEndpoint = Type.Object({
   revision: Type.Integer({ minimum: 1 }),
   variants: Type.Array(FollowedVariant, { minItems: 1 }),
   routing: Routing,
+  receiptKeys: Type.Optional(
+    Type.Array(ReceiptKey, {
+      minItems: 1,
+      description: 'For receipts of predictions: the first signs, all are believed. Missing: the control plane is of an earlier release.',
+    }),
+  ),
 })
 export type FollowedEndpoint = Static<typeof FollowedEndpoint>
 
@@ -107,6 +114,12 @@ export const VersionCondition = Type.Object({
   progress: Type.Optional(Type.Number({ minimum: 0, maximum: 100, description: 'Percent of the bytes, while it downloads.' })),
   reason: Type.Optional(Type.String({ maxLength: 4000 })),
   serves: Type.Boolean({ description: 'Whether requests go to it.' }),
+  tripped: Type.Optional(
+    Type.String({
+      maxLength: 1000,
+      description: 'Why the server has taken it out by itself: it did nothing but fail, and the others did not.',
+    }),
+  ),
 })
 export type VersionCondition = Static<typeof VersionCondition>
 

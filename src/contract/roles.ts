@@ -5,8 +5,8 @@ import type { Static } from 'typebox'
 /**
  * Actions: `read`; `pull` documents and files that are served; `write`: log and register, move aliases that are not protected; `deploy`
  * endpoints; `protect`: move protected aliases and approve; `admin`: keys, roles, environments, everything. `report` is for servers that
- * report on themselves, `join` for becoming such a server; `feedback` for clients that report true outcomes, which no route takes yet: keys
- * for it may be given out before, and open nothing.
+ * report on themselves, `join` for becoming such a server; `feedback` for clients, and servers that pass on what they were sent: true outcomes
+ * of predictions.
  */
 export const ACTIONS = ['read', 'pull', 'write', 'deploy', 'protect', 'admin', 'report', 'join', 'feedback'] as const
 
@@ -18,11 +18,11 @@ export type Role = (typeof ROLES)[number]
 
 const ALLOWED: Readonly<Record<string, readonly Action[]>> = {
   viewer: ['read', 'pull'],
-  developer: ['read', 'pull', 'write'],
-  operator: ['read', 'pull', 'write', 'deploy', 'protect'],
+  developer: ['read', 'pull', 'write', 'feedback'],
+  operator: ['read', 'pull', 'write', 'deploy', 'protect', 'feedback'],
   admin: ACTIONS,
   // Roles that keys of machines may be limited to.
-  follow: ['pull', 'report'],
+  follow: ['pull', 'report', 'feedback'],
   join: ['join'],
   metrics: ['report'],
   feedback: ['feedback'],

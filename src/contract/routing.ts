@@ -3,6 +3,8 @@
  * while people own the spec, and a change of the routing alone loads, reloads and drains nothing.
  */
 import { Type } from 'typebox'
+import { Place, Rule } from './audience.ts'
+import { murmur3 } from './murmur3.ts'
 import { Range, STEPS } from './ranges.ts'
 import type { Static } from 'typebox'
 
@@ -15,6 +17,33 @@ export const Routing = Type.Object(
       Type.Array(Range, {
         maxItems: STEPS,
         description: 'Points of each variant, in hundredths of a percent. Default: adjoining ranges in the order of the variants.',
+      }),
+    ),
+    shadows: Type.Optional(
+      Type.Record(Type.String(), Type.Number({ minimum: 0, maximum: 100 }), {
+        description:
+          'Percent of the answered requests that a variant gets a copy of, by variant. Nobody sees what it answers. Default: none.',
+      }),
+    ),
+    units: Type.Optional(
+      Type.Array(Place, {
+        maxItems: 10,
+        description: 'Where the unit of a request is read that names none: the first place that has one. Default: none.',
+      }),
+    ),
+    rules: Type.Optional(
+      Type.Array(Rule, { maxItems: 1000, description: 'Audiences of variants; the first rule that holds decides. Default: none.' }),
+    ),
+    fallbacks: Type.Optional(
+      Type.Array(Type.String(), {
+        maxItems: 100,
+        description: 'Variants whose failing and late requests the variant with the largest share answers. Default: none.',
+      }),
+    ),
+    edges: Type.Optional(
+      Type.Array(Type.Number({ exclusiveMinimum: 0 }), {
+        maxItems: 10,
+        description: 'Milliseconds; requests that took longer are counted for each. Default: none.',
       }),
     ),
     salt: Type.String({ description: 'Makes the buckets of units here independent of those of other endpoints.' }),
@@ -67,43 +96,13 @@ function weighted({ weights }: Routing): string[] {
   return Object.keys(weights).filter((variant) => weights[variant]! > 0)
 }
 
-const utf8 = new TextEncoder()
-let bytes = new Uint8Array(256)
-
 /**
  * Point of a unit in [0, 1): variants have ranges of it, as wide as their weights (ranges.ts). The same unit lies at the same point for as long as
  * the salt is the same, on every server.
  *
- * MurmurHash3_x86_32 (Austin Appleby, public domain) with seed 0 of the UTF-8 bytes of the salt, one byte 0, and those of the unit, divided
- * by 2^32. Test vectors: docs/reference/bucketing.json.
+ * MurmurHash3_x86_32 with seed 0 of the UTF-8 bytes of the salt, one byte 0, and those of the unit, divided by 2^32. Test vectors:
+ * docs/reference/bucketing.json.
  */
 export function unitPoint(salt: string, unit: string): number {
-  const most = (salt.length + unit.length) * 3 + 1
-  if (bytes.length < most) bytes = new Uint8Array(most * 2)
-  const { written: salted } = utf8.encodeInto(salt, bytes)
-  bytes[salted] = 0
-  const { written } = utf8.encodeInto(unit, bytes.subarray(salted + 1))
-  return murmur3(bytes, salted + 1 + written) / 2 ** 32
-}
-
-function murmur3(data: Uint8Array, length: number): number {
-  let hash = 0
-  const whole = length & ~3
-  for (let at = 0; at < whole; at += 4) {
-    hash ^= scrambled(data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24))
-    hash = (hash << 13) | (hash >>> 19)
-    hash = (Math.imul(hash, 5) + 0xe6546b64) | 0
-  }
-  let tail = 0
-  for (let at = length - 1; at >= whole; at--) tail = (tail << 8) | data[at]!
-  if (length > whole) hash ^= scrambled(tail)
-  hash ^= length
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
-}
-
-function scrambled(block: number): number {
-  const mixed = Math.imul(block, 0xcc9e2d51)
-  return Math.imul((mixed << 15) | (mixed >>> 17), 0x1b873593)
+  return murmur3(salt, 0, unit) / 2 ** 32
 }

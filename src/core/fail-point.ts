@@ -95,6 +95,9 @@ export const MIGRATION_STEPS = ['migration.statement', 'migration.noted'] as con
 /** Every step of a server that follows a control plane at which a test may end the process or make it fail. */
 export const FOLLOW_STEPS = ['store.chunk', 'store.file', 'store.placed', 'document.kept', 'windows.kept', 'windows.sent'] as const
 
+/** Every step of labels on their way to the control plane at which a test may end the process or make it fail. */
+export const FEEDBACK_STEPS = ['feedback.kept', 'feedback.sent'] as const
+
 /**
  * Runs the fault armed at a step: `kill` ends the process as the kernel would, `throw` fails the step, `pause` waits a second, `pause=MS`
  * as long.
@@ -105,6 +108,7 @@ export async function faultPoint(
     | typeof REGISTRY_STEPS
     | typeof DELIVERY_STEPS
     | typeof MIGRATION_STEPS
+    | typeof FEEDBACK_STEPS
     | typeof FOLLOW_STEPS
     | typeof WORK_STEPS
   )[number],

@@ -5,10 +5,12 @@
 import { Endpoints, followAlias } from './endpoints.ts'
 import { RoutingStates } from './routing-states.ts'
 import { conditionsOf, missingAliases } from './conditions.ts'
+import { receiptKeysByName } from './receipt-keys.ts'
 import { toRevision } from './revisions.ts'
 import { FollowedStates } from './followed-states.ts'
 import { Servers, usersOf } from './servers.ts'
 import { SlipwayError } from '../core/errors.ts'
+import type { ReceiptKey } from '../contract/receipt.ts'
 import type { Scope } from '../ledger/scope.ts'
 import type { Dependents } from '../models/dependents.ts'
 import type { Condition } from './condition.ts'
@@ -46,6 +48,11 @@ export class Delivery {
     this.servers = new Servers(ground)
     this.states = new FollowedStates(ground)
     this.routing = new RoutingStates(ground)
+  }
+
+  /** Keys of the receipts of an environment's predictions, by the name of the endpoint; those of endpoints that are gone, too. */
+  async receiptKeys(environment: string): Promise<ReadonlyMap<string, readonly ReceiptKey[]>> {
+    return await receiptKeysByName(this.#ground.database.read, environment)
   }
 
   /** The current status of endpoints, in their order. */

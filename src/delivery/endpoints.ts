@@ -11,6 +11,7 @@ import { isUniqueViolation } from '../storage/sql/statement-error.ts'
 import { bump, lockEndpoint } from './lock-endpoint.ts'
 import { nextFollow } from './next-follow.ts'
 import { findEndpoint, managerOf, requireEndpoint, specOf, toEndpoint, toEndpoints } from './read-endpoints.ts'
+import { renewReceiptKey } from './receipt-keys.ts'
 import { judge, lockModels, requireThere, resolveVariants } from './resolve.ts'
 import { everServed, makeRevision, recordRevision, revisionOf, toRevision } from './revisions.ts'
 import { asDeclared, atOnce } from './strategy.ts'
@@ -196,6 +197,7 @@ export class Endpoints {
     const variants = sameSpec && before !== undefined ? before.revision.variants : await resolveVariants(write, scope, resolved, held)
     await judge(write, scope, { before: before?.revision.variants ?? [], after: variants, allowBreaking })
     const row = present ?? (await this.#insert(write, scope, declared, at))
+    if (present === undefined) await renewReceiptKey(write, row.id, at)
     const generation = present === undefined ? 1 : present.generation + (sameSpec ? 0 : 1)
     const set = {
       labels,

@@ -8,9 +8,10 @@ import { requireModel } from '../models/models.ts'
 import { servingFailures, whyNotServable } from '../models/policies.ts'
 import { requireVersion } from '../models/read-versions.ts'
 import { sourceOf } from './identity.ts'
+import { receiptKeysIn } from './receipt-keys.ts'
 import { aliasedVersion } from './resolve.ts'
-import { rangesOf } from './routing-ranges.ts'
-import { servedVariants } from './routing-states.ts'
+import { routingDocument, servedVariants } from './routing-document.ts'
+import type { EndpointSpec } from '../contract/endpoint.ts'
 import type { FollowedEndpoint, FollowedState, FollowedVariant, VersionManifest } from '../contract/followed-state.ts'
 import type { Ground, Scope } from '../ledger/scope.ts'
 import type { ResolvedVariant } from './resolve.ts'
@@ -23,6 +24,14 @@ interface Kept {
 }
 
 type Meaning = NonNullable<FollowedState['references']>[number]
+
+export interface FollowedSelection {
+  /** Names of endpoints. Default: all. */
+  readonly names?: readonly string[] | undefined
+  readonly references?: readonly string[]
+  /** Whether the caller may sign receipts of predictions, as servers may. Default: true. */
+  readonly receiptKeys?: boolean
+}
 
 /** References whose meaning is remembered. */
 const MEANINGS_MAX = 10_000
@@ -47,26 +56,25 @@ export class FollowedStates {
 
   /**
    * The document of an environment with some of its endpoints, at least as new as a generation, and its references as an event.
-   * @param names of endpoints; undefined for all
    */
   async text(
     environment: string,
-    names: readonly string[] | undefined,
+    { names, references = [], receiptKeys = true }: FollowedSelection,
     { generation, sequence }: { readonly generation: number; readonly sequence?: number | undefined },
-    references: readonly string[] = [],
   ): Promise<{ text: string; etag: string }> {
     const { state, texts } = await this.#state(environment, generation)
     const etagOf = (text: string): string =>
       `${state.era}.${state.generation}.${createHash('sha256').update(text).digest('base64url').slice(0, 16)}`
     const wanted = new Set(names)
-    const endpoints = names === undefined ? state.endpoints : state.endpoints.filter(({ name }) => wanted.has(name))
+    const chosen = names === undefined ? state.endpoints : state.endpoints.filter(({ name }) => wanted.has(name))
+    const endpoints = receiptKeys ? chosen : chosen.map(({ receiptKeys: _keys, ...endpoint }) => endpoint)
     if (references.length > 0) {
       // Meanings of references change without a new generation too: with an approval, a policy, a version that was registered.
       const meant = await this.#meanings(environment, references, sequence)
       const whole = JSON.stringify({ ...state, endpoints, list: listDigest(endpoints, meant), references: meant })
       return { text: whole, etag: etagOf(whole) }
     }
-    const key = JSON.stringify(names?.toSorted() ?? '*')
+    const key = JSON.stringify([names?.toSorted() ?? '*', receiptKeys])
     let answer = texts.get(key)
     if (answer === undefined) {
       const text = JSON.stringify({ ...state, endpoints, list: listDigest(endpoints) })
@@ -156,8 +164,12 @@ export class FollowedStates {
         'endpoints.generation as endpointGeneration',
         'revisions.number',
         'revisions.resolved',
+        'revisions.spec',
+        'endpoints.id',
         'routing_states.weights',
         'routing_states.ranges',
+        'routing_states.shadows',
+        'routing_states.edges',
         'routing_states.salt',
         'routing_states.segment',
         'besides.number as besideNumber',
@@ -166,10 +178,12 @@ export class FollowedStates {
       .where('counters.name', '=', 'delivery')
       .execute()
     const { generation, era } = rows[0]!
+    const keys = await receiptKeysIn(this.#ground.database.read, environment)
     const endpoints: FollowedEndpoint[] = []
     for (const row of rows) {
-      const { name, labels, endpointGeneration, number, resolved, weights, ranges, salt, segment, besideNumber, besideResolved } = row
-      if (name === null || number === null || resolved === null || weights === null) continue
+      const { id, name, labels, endpointGeneration, number, resolved, spec, weights, salt, segment, besideNumber, besideResolved } = row
+      if (name === null || number === null || resolved === null || spec === null || weights === null || salt === null || segment === null)
+        continue
       const beside =
         besideNumber === null || besideResolved === null
           ? undefined
@@ -180,13 +194,17 @@ export class FollowedStates {
         labels: JSON.parse(labels!) as Record<string, string>,
         generation: endpointGeneration!,
         revision: number,
-        variants: variants.map(({ reference: _reference, weight: _weight, ...variant }) => variant),
-        routing: {
-          weights: JSON.parse(weights) as Record<string, number>,
-          ranges: rangesOf({ weights, ranges }),
-          salt: salt!,
-          segment: segment!,
-        },
+        variants: variants.map(({ name: variant, model, version, versionId, digest, size, serving }): FollowedVariant => ({
+          name: variant,
+          model,
+          version,
+          versionId,
+          digest,
+          size,
+          serving,
+        })),
+        routing: routingDocument({ ...row, weights, salt, segment }, JSON.parse(spec) as EndpointSpec, variants),
+        ...(keys.has(id!) && { receiptKeys: keys.get(id!)! }),
       })
     }
     const state: FollowedState = {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
+import { newReceiptKey } from '../security/receipts.ts'
 import type { Migration } from '../storage/sql/migration.ts'
 
 /** Steps of the tables of delivery, after the first ones that all rooms had together. */
@@ -44,5 +45,42 @@ export const DELIVERY_MIGRATIONS: readonly Migration[] = [
     name: '0011-ranges',
     // Points of the variants (contract/ranges), as JSON. Null: adjoining, in the order of the weights.
     statements: [`alter table routing_states add column ranges text`],
+  },
+  {
+    name: '0012-evidence',
+    statements: [
+      // Percent of copies by variant, and latency edges in milliseconds, as JSON. Null: none.
+      `alter table routing_states add column shadows text`,
+      `alter table routing_states add column edges text`,
+      // Shares under each segment, by which windows of it are judged.
+      `create table routing_segments (
+        endpoint_id text not null references endpoints (id) on delete cascade,
+        segment bigint not null,
+        weights text not null,
+        ranges text not null,
+        began_at bigint not null,
+        primary key (endpoint_id, segment))`,
+      // Keys by which servers sign receipts of predictions.
+      `create table receipt_keys (
+        endpoint_id text not null references endpoints (id) on delete cascade,
+        id text not null,
+        secret text not null,
+        created_at bigint not null,
+        primary key (endpoint_id, id))`,
+    ],
+    data: {
+      name: 'keys of receipts, and the segments in force',
+      async run(write) {
+        const { rows } = await sql<{ id: string }>`select id from endpoints where deleted_at is null`.execute(write)
+        for (const { id } of rows) {
+          const key = newReceiptKey()
+          await sql`insert into receipt_keys (endpoint_id, id, secret, created_at) values (${id}, ${key.id}, ${key.secret}, ${Date.now()})`.execute(
+            write,
+          )
+        }
+        await sql`insert into routing_segments (endpoint_id, segment, weights, ranges, began_at)
+          select endpoint_id, segment, weights, coalesce(ranges, ''), updated_at from routing_states`.execute(write)
+      },
+    },
   },
 ]

@@ -1,13 +1,13 @@
 import { jsonOf } from '../storage/sql/json-of.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { closest } from '../contract/schema.ts'
-import { toRevision } from './revisions.ts'
+import { revisionOf, toRevision } from './revisions.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { Scope } from '../ledger/scope.ts'
 import type { Schema } from '../storage/sql/schema.ts'
-import { rangesOf } from './routing-ranges.ts'
-import type { Range } from '../contract/ranges.ts'
+import { routingDocument, servedVariants } from './routing-document.ts'
+import type { Routing } from '../contract/routing.ts'
 import type { EndpointsRow, RevisionsRow, RoutingStatesRow } from './tables.ts'
 import type { Revision } from './revisions.ts'
 
@@ -27,18 +27,12 @@ export interface HeldBack {
   readonly message: string
 }
 
-/** Shares of requests between variants: set by rollouts, not by declarations. */
-export interface RoutingState {
+/** How requests are shared between variants, and which revisions these are of. */
+export interface RoutingState extends Routing {
   /** The revision in force. */
   readonly revision: number
   /** A revision that is served beside the one in force. */
   readonly beside: number | undefined
-  readonly weights: Readonly<Record<string, number>>
-  /** Points of each variant. */
-  readonly ranges: readonly Range[]
-  readonly salt: string
-  /** Grows with each change of versions or weights. */
-  readonly segment: number
 }
 
 /** An endpoint as declared, and its revision in force. */
@@ -113,16 +107,29 @@ export async function toEndpoints(read: Kysely<Schema>, rows: readonly Selectabl
       .execute(),
     read.selectFrom('routing_states').selectAll().where('endpoint_id', 'in', ids).execute(),
   ])
+  const besides = await besidesOf(read, routings)
   const revisionById = new Map(revisions.map((revision) => [revision.endpoint_id, revision]))
   const routingById = new Map(routings.map((routing) => [routing.endpoint_id, routing]))
-  return rows.map((row) => endpointOf(row, revisionById.get(row.id)!, routingById.get(row.id)!))
+  return rows.map((row) => endpointOf(row, revisionById.get(row.id)!, routingById.get(row.id)!, besides.get(row.id)))
+}
+
+/** Revisions that are served beside those in force, by the endpoint: of few endpoints, at few times. */
+async function besidesOf(read: Kysely<Schema>, routings: readonly Selectable<RoutingStatesRow>[]): Promise<Map<string, Revision>> {
+  const found = new Map<string, Revision>()
+  for (const { endpoint_id: id, beside } of routings) {
+    const revision = beside === null ? undefined : await revisionOf(read, id, beside)
+    if (revision !== undefined) found.set(id, revision)
+  }
+  return found
 }
 
 function endpointOf(
   row: Selectable<EndpointsRow>,
   revision: Selectable<RevisionsRow>,
   routing: Selectable<RoutingStatesRow>,
+  beside: Revision | undefined,
 ): DeclaredEndpoint {
+  const inForce = toRevision(revision)
   return {
     id: row.id,
     environment: row.environment,
@@ -132,14 +139,11 @@ function endpointOf(
     generation: row.generation,
     resourceVersion: row.resource_version,
     managedBy: managerOf(row),
-    revision: toRevision(revision),
+    revision: inForce,
     routing: {
       revision: routing.revision,
       beside: routing.beside ?? undefined,
-      weights: JSON.parse(routing.weights) as Record<string, number>,
-      ranges: rangesOf(routing),
-      salt: routing.salt,
-      segment: routing.segment,
+      ...routingDocument(routing, inForce.spec, servedVariants(inForce.variants, beside)),
     },
     suspended: jsonOf<Suspension>(row.suspended),
     heldBack: jsonOf<HeldBack>(row.held_back),

@@ -5,7 +5,7 @@ import { requireModel } from '../models/models.ts'
 import { ALLOW_BREAKING_TAG, mayBreak, servingFailures, signatureOf, whyNotServable } from '../models/policies.ts'
 import { requireVersion } from '../models/read-versions.ts'
 import type { Kysely, Selectable } from 'kysely'
-import type { ResolvedSpec } from '../contract/endpoint.ts'
+import type { ResolvedSpec, VariantTraffic } from '../contract/endpoint.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Issue } from '../core/errors.ts'
 import type { Scope, Write } from '../ledger/scope.ts'
@@ -13,7 +13,7 @@ import type { Schema } from '../storage/sql/schema.ts'
 import type { ModelsRow, VersionsRow } from '../models/tables.ts'
 
 /** A variant as resolved when a revision was made: stored with the revision, and sent to servers. */
-export interface ResolvedVariant {
+export interface ResolvedVariant extends VariantTraffic {
   readonly name: string
   /** The reference as it was written: `churn@champion`. */
   readonly reference: string
@@ -23,7 +23,7 @@ export interface ResolvedVariant {
   /** Digest of the files. */
   readonly digest: string
   readonly size: number
-  /** Percent of the traffic. */
+  /** Percent of the traffic, as declared. */
   readonly weight: number
   readonly serving: ServingOptions
 }
@@ -52,10 +52,11 @@ export async function resolveVariants(
   held: readonly ResolvedVariant[] = [],
 ): Promise<ResolvedVariant[]> {
   const resolved: ResolvedVariant[] = []
-  for (const { name, model: reference, weight, serving } of variants) {
+  for (const { name, model: reference, weight, serving, ...traffic } of variants) {
     const kept = held.find((other) => other.name === name && other.reference === reference)
     if (kept !== undefined) {
-      resolved.push({ ...kept, weight, serving })
+      const { shadow: _shadow, match: _match, fallback: _fallback, ...version } = kept
+      resolved.push({ ...version, weight, serving, ...traffic })
       continue
     }
     const { row, version } = await versionOf(write, scope, reference)
@@ -65,7 +66,18 @@ export async function resolveVariants(
         'SLW_CONFLICT',
         `the files of ${row.name}/${version.number} are not with this registry, so nobody can serve it`,
       )
-    resolved.push({ name, reference, model: row.name, version: version.number, versionId: version.id, digest, size, weight, serving })
+    resolved.push({
+      name,
+      reference,
+      model: row.name,
+      version: version.number,
+      versionId: version.id,
+      digest,
+      size,
+      weight,
+      serving,
+      ...traffic,
+    })
   }
   return resolved
 }

@@ -7,11 +7,10 @@ import { record } from '../ledger/events.ts'
 import { bump, lockEndpoint } from './lock-endpoint.ts'
 import { requireEndpoint } from './read-endpoints.ts'
 import { revisionOf } from './revisions.ts'
-import { rangesOf } from './routing-ranges.ts'
+import { rangesOf, servedVariants, shadowsOf } from './routing-document.ts'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import { judge, requireThere } from './resolve.ts'
 import type { ResolvedVariant } from './resolve.ts'
-import type { Revision } from './revisions.ts'
 
 export async function putInForce(
   write: Write,
@@ -30,46 +29,57 @@ export interface RoutingChange {
   readonly revision: number
   readonly beside: number | undefined
   readonly weights: Readonly<Record<string, number>>
+  /** Percent of copies by variant. */
+  readonly shadows: Readonly<Record<string, number>>
+  /** Latency edges, milliseconds. Default: those in force. */
+  readonly edges?: readonly number[] | undefined
   readonly at: number
   /** Makes the salt of the first routing. */
   readonly newId: () => string
 }
 
 /** Sets the routing, and begins another segment. The salt stays, and as many points as can, so that units keep their variant. */
-export async function setRouting(write: Write, { endpointId, revision, beside, weights, at, newId }: RoutingChange): Promise<void> {
+export async function setRouting(write: Write, change: RoutingChange): Promise<void> {
+  const { endpointId, revision, beside, weights, shadows, edges, at, newId } = change
   const before = await write
     .selectFrom('routing_states')
     .select(['weights', 'ranges'])
     .where('endpoint_id', '=', endpointId)
     .executeTakeFirst()
   const ranges = JSON.stringify(shareOut(weights, before === undefined ? [] : rangesOf(before)))
-  const routing = { revision, beside: beside ?? null, weights: JSON.stringify(weights), ranges, updated_at: at }
-  await write
+  const routing = {
+    revision,
+    beside: beside ?? null,
+    weights: JSON.stringify(weights),
+    ranges,
+    shadows: Object.values(shadows).some((share) => share > 0) ? JSON.stringify(shadows) : null,
+    ...(edges !== undefined && { edges: edges.length === 0 ? null : JSON.stringify(edges) }),
+    updated_at: at,
+  }
+  const { segment } = await write
     .insertInto('routing_states')
     .values({ endpoint_id: endpointId, ...routing, salt: newId(), segment: 1 })
     .onConflict((conflict) =>
       conflict.column('endpoint_id').doUpdateSet((columns) => ({ ...routing, segment: columns('routing_states.segment', '+', 1) })),
     )
+    .returning('segment')
+    .executeTakeFirstOrThrow()
+  await write
+    .insertInto('routing_segments')
+    .values({ endpoint_id: endpointId, segment, weights: routing.weights, ranges, began_at: at })
     .execute()
   await faultPoint('revision.routed')
-}
-
-/** Name of a variant while its revision is served beside the one in force, whose variants keep their names. */
-export function nameBeside(variant: string, revision: number): string {
-  return `${variant}-r${revision}`
-}
-
-/** All variants that a routing may name: of the revision in force, and of the one beside it. */
-export function servedVariants(inForce: readonly ResolvedVariant[], beside?: Pick<Revision, 'number' | 'variants'>): ResolvedVariant[] {
-  const others = beside?.variants.map((variant) => ({ ...variant, name: nameBeside(variant.name, beside.number) })) ?? []
-  return [...inForce, ...others]
 }
 
 export interface RoutingWish {
   /** A revision to serve beside the one in force. Default: the present one; null: none. */
   readonly beside?: number | null
-  /** Percent by variant of the two revisions. */
-  readonly weights: Readonly<Record<string, number>>
+  /** Percent by variant of the two revisions. Default: the present ones. */
+  readonly weights?: Readonly<Record<string, number>>
+  /** Percent of copies by variant. Default: the present ones. */
+  readonly shadows?: Readonly<Record<string, number>>
+  /** Latency edges, milliseconds. Default: the present ones. */
+  readonly edges?: readonly number[]
 }
 
 /** Moves requests between variants, independently of declarations. */
@@ -97,15 +107,19 @@ export class RoutingStates {
       if (number !== undefined && beside === undefined)
         throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" has no revision ${number}`)
       const variants = servedVariants(inForce.variants, beside)
-      requireWeights(wish.weights, variants)
+      const wished = wish.weights ?? (JSON.parse(before.weights) as Record<string, number>)
+      const wishedShadows = wish.shadows ?? shadowsOf(before)
+      requireShares({ weights: wished, shadows: wishedShadows }, variants)
       if (beside !== undefined && beside.number !== before.beside) {
         await requireThere(write, beside)
         // Those that are new have to do what the first one does, as those of one revision.
         await judge(write, scope, { before: inForce.variants, after: variants, allowBreaking: false })
       }
       // In the order of the variants, so that the order of the wish decides nothing.
-      const weights = percentOf(variants.map((variant) => [variant.name, wish.weights[variant.name] ?? 0]))
-      const change = { endpointId: row.id, revision: row.current_revision, beside: number, weights, at, newId }
+      const weights = percentOf(variants.map((variant) => [variant.name, wished[variant.name] ?? 0]))
+      const shadows = Object.fromEntries(Object.entries(wishedShadows).filter(([, share]) => share > 0))
+      const { edges } = wish
+      const change = { endpointId: row.id, revision: row.current_revision, beside: number, weights, shadows, edges, at, newId }
       await setRouting(write, change)
       await bump(write, row.id, { updated_at: at })
       await nextNumber(write, 'delivery')
@@ -113,8 +127,8 @@ export class RoutingStates {
         kind: 'endpoint',
         name,
         action: 'updated',
-        before: { routing: JSON.parse(before.weights), beside: before.beside ?? undefined },
-        after: { routing: weights, beside: number },
+        before: { routing: JSON.parse(before.weights), shadows: shadowsOf(before), beside: before.beside ?? undefined },
+        after: { routing: weights, shadows, beside: number },
       })
     })
   }
@@ -126,14 +140,21 @@ function percentOf(weights: readonly (readonly [variant: string, weight: number]
   return Object.fromEntries(weights.map(([variant, weight]) => [variant, (100 * weight) / total]))
 }
 
-function requireWeights(weights: RoutingWish['weights'], variants: readonly ResolvedVariant[]): void {
+function requireShares(
+  { weights, shadows }: Required<Pick<RoutingWish, 'weights' | 'shadows'>>,
+  variants: readonly ResolvedVariant[],
+): void {
   const names = variants.map(({ name }) => name)
-  const unknown = Object.keys(weights).find((name) => !names.includes(name))
-  const message =
-    unknown !== undefined
-      ? `there is no variant "${unknown}"; there are ${names.join(', ')}`
-      : Object.values(weights).every((weight) => weight === 0)
-        ? 'no variant would get any request'
-        : undefined
-  if (message !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', `weights: ${message}`, { issues: [{ path: 'weights', message }] })
+  const unknownIn = (shares: Readonly<Record<string, number>>): string | undefined => {
+    const unknown = Object.keys(shares).find((name) => !names.includes(name))
+    return unknown === undefined ? undefined : `there is no variant "${unknown}"; there are ${names.join(', ')}`
+  }
+  const most = Math.max(...Object.values(weights))
+  const own = Object.keys(shadows).find((name) => shadows[name]! > 0 && weights[name] === most && most > 0)
+  refuse('weights', unknownIn(weights) ?? (most > 0 ? undefined : 'no variant would get any request'))
+  refuse('shadows', unknownIn(shadows) ?? (own === undefined ? undefined : `"${own}" has the largest share: the others are shadows of it`))
+}
+
+function refuse(path: string, message: string | undefined): void {
+  if (message !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', `${path}: ${message}`, { issues: [{ path, message }] })
 }

@@ -13,6 +13,8 @@ export interface DeliveryTables {
   endpoint_aliases: EndpointAliasesRow
   revision_versions: RevisionVersionsRow
   routing_states: RoutingStatesRow
+  routing_segments: RoutingSegmentsRow
+  receipt_keys: ReceiptKeysRow
   server_report_changes: ServerReportChangesRow
   servers: ServersRow
   speakers: SpeakersRow
@@ -40,6 +42,8 @@ export const DELIVERY_TABLES: readonly Table[] = [
   { name: 'endpoint_aliases', key: ['endpoint_id', 'model', 'alias'] },
   { name: 'revision_versions', key: ['endpoint_id', 'number', 'variant'] },
   { name: 'routing_states', key: ['endpoint_id'] },
+  { name: 'routing_segments', key: ['endpoint_id', 'segment'] },
+  { name: 'receipt_keys', key: ['endpoint_id', 'id'] },
   { name: 'server_report_changes', key: ['endpoint_id', 'server', 'at'] },
   { name: 'servers' },
   { name: 'speakers' },
@@ -100,6 +104,26 @@ export interface RoutingStatesRow {
   segment: number
   updated_at: number
   beside: number | null
+  /** JSON; null: none. */
+  shadows: string | null
+  /** JSON; null: none. */
+  edges: string | null
+}
+
+export interface RoutingSegmentsRow {
+  endpoint_id: string
+  segment: number
+  weights: string
+  /** JSON; empty from before there were ranges. */
+  ranges: string
+  began_at: number
+}
+
+export interface ReceiptKeysRow {
+  endpoint_id: string
+  id: string
+  secret: string
+  created_at: number
 }
 
 export interface ServerReportChangesRow {

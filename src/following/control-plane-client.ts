@@ -4,11 +4,13 @@ import { rootCertificates } from 'node:tls'
 import { apiAddress } from '../contract/api-address.ts'
 import { check } from '../contract/schema.ts'
 import { FollowedState, VersionManifest } from '../contract/followed-state.ts'
+import { FeedbackAnswer } from '../contract/feedback.ts'
 import { errorOf } from '../contract/problem.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import type { IncomingMessage } from 'node:http'
 import type { Static, TSchema } from 'typebox'
 import type { ServerReport } from '../contract/followed-state.ts'
+import type { FeedbackItem } from '../contract/feedback.ts'
 import { writeWindow } from '../contract/observation-window.ts'
 import type { ObservationWindow } from '../contract/observation-window.ts'
 import type { Credentials } from './credentials.ts'
@@ -118,6 +120,14 @@ export class ControlPlaneClient implements Disposable {
       body: { sentAt, windows: windows.map(writeWindow) },
       signal,
     })
+  }
+
+  /** Sends labels of predictions. @returns those that are refused */
+  async sendFeedback(items: readonly FeedbackItem[], signal: AbortSignal): Promise<FeedbackAnswer> {
+    const { body } = await this.#ask('/feedback', { method: 'POST', body: { feedback: items }, signal })
+    const checked = check(FeedbackAnswer, JSON.parse(body.toString('utf8')))
+    if ('issues' in checked) throw new SlipwayError('SLW_UNREACHABLE', `${this.#url} gave no answer to labels that can be understood`)
+    return checked.value
   }
 
   /** Obtains a server's own key with a join token. @param again whether this process had joined before */

@@ -629,8 +629,14 @@ function desiredOf({ endpoint, held }: Present, latest: FollowedEndpoint | undef
       })),
     },
     routing: newer ? latest.routing : endpoint.routing,
+    // Whatever is still being loaded: receipts of other servers are believed as soon as their keys are known.
+    ...receiptKeysOf(latest ?? endpoint),
     wanted: (latest ?? endpoint).variants.map(({ version }) => String(version)),
   }
+}
+
+function receiptKeysOf({ receiptKeys }: FollowedEndpoint): Pick<DesiredEndpoint, 'receiptKeys'> {
+  return receiptKeys === undefined ? {} : { receiptKeys }
 }
 
 function identitiesOf({ variants }: FollowedEndpoint): Map<string, string> {
@@ -641,6 +647,7 @@ function identitiesOf({ variants }: FollowedEndpoint): Map<string, string> {
 function asItIs(condition: VersionCondition, live: LiveEndpoint | undefined): VersionCondition {
   if (!condition.serves) return condition
   const now = live?.variants.find(({ name, version }) => name === condition.variant && version === String(condition.version))
+  if (now?.tripped !== undefined) return { ...condition, serves: false, tripped: firstCharacters(now.tripped, 1000) }
   if (now === undefined || now.ready) return condition
   return { ...condition, state: 'failed', serves: false, reason: firstCharacters(now.reason ?? 'it is not ready', 4000) }
 }

@@ -45,3 +45,37 @@ export const WINDOWS_FILE_MIGRATIONS: readonly Migration[] = [
     },
   },
 ]
+
+/** Steps of the tables of monitoring that lie in the control plane's own database. */
+export const MONITORING_MIGRATIONS: readonly Migration[] = [
+  {
+    name: '0013-feedback',
+    statements: [
+      `create table feedback (
+        environment text not null,
+        prediction_id text not null,
+        endpoint text not null,
+        assigned text not null,
+        served text not null,
+        model text not null,
+        version text not null,
+        segment bigint not null,
+        is_evidence bigint not null,
+        is_numeric bigint not null,
+        unit bigint,
+        predicted text,
+        predicted_at bigint not null,
+        first_label text not null,
+        first_at bigint not null,
+        first_right bigint,
+        last_label text not null,
+        last_at bigint not null,
+        last_right bigint,
+        weight double precision not null,
+        received_at bigint not null,
+        primary key (environment, prediction_id))`,
+      `create index feedback_predicted on feedback (environment, endpoint, predicted_at)`,
+      `create index feedback_unit on feedback (environment, unit)`,
+    ],
+  },
+]

@@ -4,13 +4,18 @@ import type { Table } from '../storage/sql/schema.ts'
 export interface MonitoringTables {
   window_keys: WindowKeysRow
   window_rollups: WindowRollupsRow
+  feedback: FeedbackRow
 }
 
 declare module '../storage/sql/schema.ts' {
   interface Schema extends MonitoringTables {}
 }
 
-export const MONITORING_TABLES: readonly Table[] = [{ name: 'window_keys' }, { name: 'window_rollups' }]
+export const MONITORING_TABLES: readonly Table[] = [
+  { name: 'window_keys' },
+  { name: 'window_rollups' },
+  { name: 'feedback', key: ['environment', 'prediction_id'] },
+]
 
 export interface WindowKeysRow {
   environment: string
@@ -33,4 +38,30 @@ export interface WindowRollupsRow {
   segment: number
   source: string
   statistics: string
+}
+
+export interface FeedbackRow {
+  environment: string
+  /** The id of the prediction, as in logs, traces and records. */
+  prediction_id: string
+  endpoint: string
+  assigned: string
+  served: string
+  model: string
+  version: string
+  segment: number
+  is_evidence: number
+  is_numeric: number
+  unit: number | null
+  /** JSON, as the labels. */
+  predicted: string | null
+  predicted_at: number
+  first_label: string
+  first_at: number
+  first_right: number | null
+  last_label: string
+  last_at: number
+  last_right: number | null
+  weight: number
+  received_at: number
 }

@@ -14,8 +14,8 @@ import type { Logger } from '../core/log.ts'
 /** The variable that holds keys as `name=key,name2=key2`, each for everything. */
 export const API_KEYS_VARIABLE = 'SLIPWAY_API_KEYS'
 
-const SCOPES = ['predict', 'metrics'] as const
-/** Scope of a key: predictions and the routes that belong to them, or `/metrics`. */
+const SCOPES = ['predict', 'metrics', 'feedback', 'test'] as const
+/** Scope of a key: predictions and the routes that belong to them, `/metrics`, `/feedback`, or with `predict` the choice of a variant. */
 export type KeyScope = (typeof SCOPES)[number]
 
 /** Advised length of keys: shorter ones can be guessed, and are warned of, not refused. */

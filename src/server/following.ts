@@ -1,10 +1,14 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { apiAddress, DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import { systemClock } from '../core/clock.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { ControlPlaneClient } from '../following/control-plane-client.ts'
 import { Credentials } from '../following/credentials.ts'
+import { FeedbackSender } from '../following/feedback/feedback-sender.ts'
+import { FeedbackSpool } from '../following/feedback/feedback-spool.ts'
 import { Follower } from '../following/follower.ts'
 import { LocalStore } from '../following/local-store.ts'
 import { Reporter } from '../following/reporter.ts'
@@ -72,9 +76,12 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
     }),
   )
   let windows: ServerWindows | undefined
+  const feedback = opened.use(
+    new FeedbackSender({ spool: await FeedbackSpool.open(feedbackFolder(store.folder, config)), client, clock, log }),
+  )
   const status = (): FollowStatus => {
     const now = follower.status()
-    return { ...now, trouble: now.trouble ?? windows?.trouble }
+    return { ...now, trouble: now.trouble ?? windows?.trouble ?? feedback.trouble }
   }
   const held = opened.move()
   return {
@@ -90,6 +97,7 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
     unload: refused(config.url),
     rescan: () => follower.refresh(),
     state: () => ({ following: status(), skipped: [] }),
+    takeFeedback: (items) => feedback.take(items),
     async begin({ url, port: bound }) {
       const server = config.serverName ?? `${hostname()}:${port === 0 ? bound : port}`
       client.credentials = new Credentials({ address, client, server, bootId, folder: store.folder, clock })
@@ -108,12 +116,19 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
       reporter = held.use(new Reporter({ client, server, bootId, url, status, clock, log }))
       served.watch(() => reporter?.changed())
       windows.start()
+      feedback.start()
       await follower.start()
       reporter.changed()
       return []
     },
     close: () => held.disposeAsync(),
   }
+}
+
+/** Labels for one environment of one control plane, from all servers of the machine. */
+function feedbackFolder(store: string, { url, environment = DEFAULT_ENVIRONMENT }: ControlPlaneConfig): string {
+  const plane = createHash('sha256').update(apiAddress({ url, environment })).digest('hex').slice(0, 32)
+  return join(store, 'feedback', plane)
 }
 
 /** A client that speaks for a server that ran here, with the key of that server where it is still valid. */

@@ -13,6 +13,7 @@ import { docsRoutes } from '../protocol/http/docs.ts'
 import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
 import { BodyThreads } from '../protocol/bodies/body-threads.ts'
 import { routesOf } from '../protocol/http/dialects/routes-of.ts'
+import { feedbackRoute } from '../protocol/http/feedback-route.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
 import { auditLog } from './audit-log.ts'
@@ -22,6 +23,7 @@ import type { Tracing, TracingSurroundings } from '../serving/observe/tracing/tr
 import type { Logger } from '../core/log.ts'
 import type { Family } from '../serving/observe/exposition.ts'
 import type { ProcessCounts } from '../serving/observe/merge.ts'
+import type { TakeFeedback } from '../protocol/http/feedback-route.ts'
 import type { HealthOptions } from '../protocol/http/health.ts'
 import type { FollowStatus } from '../following/types.ts'
 import type { SourceState } from './source.ts'
@@ -44,6 +46,8 @@ export interface ServingProcessOptions {
   readonly source?: (() => SourceState) | undefined
   /** The same for health, where another process has it. Default: `source`. */
   readonly sourceHealth?: HealthOptions['source']
+  /** Keeps labels of predictions for the control plane. Default: there is none, and they are counted alone. */
+  readonly takeFeedback?: TakeFeedback | undefined
   readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
   /** See `Behind.held`. */
   readonly held?: ReadonlyMap<string, unknown> | undefined
@@ -129,6 +133,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
         ...spoken.filter(({ port }) => port === undefined).flatMap(({ routes }) => routes),
         ...health,
         metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
+        feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
         ...docsRoutes(dataPlane),
       ],
       held: options.held,

@@ -1,3 +1,4 @@
+import type { FeedbackItem } from '../contract/feedback.ts'
 import type { SlipwayError } from '../core/errors.ts'
 import type { FollowStatus } from '../following/types.ts'
 import type { SkippedEntry } from '../model/layout.ts'
@@ -10,6 +11,8 @@ export interface Source extends Pick<Repository, 'models' | 'switchTo' | 'load' 
    * @returns errors of models that could not be loaded. @throws the first of them, where no model could
    */
   begin(bound: Bound): Promise<readonly SlipwayError[]>
+  /** Keeps labels of predictions until the control plane has them. Undefined: there is none. */
+  readonly takeFeedback?: (items: readonly FeedbackItem[]) => Promise<void>
   /** State of the source, for health and metrics. */
   readonly state: () => SourceState
 }

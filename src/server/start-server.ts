@@ -94,6 +94,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
       memoryBudgetBytes: budgetBytes(config, 1),
       administration: administer(repository, log),
       source: () => repository.state(),
+      takeFeedback: repository.takeFeedback,
       logOutput,
     }),
   )

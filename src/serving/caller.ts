@@ -3,14 +3,12 @@ import type { SlipwayError } from '../core/errors.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { RequestContext } from './context.ts'
 import type { CacheResult, Subject } from './observe/events.ts'
+import type { Asked } from './router/router.ts'
 import type { Loaded } from './variant.ts'
 
 /** Target of a request, and its priority and time limit. */
-export interface Terms {
+export interface Terms extends Omit<Asked, 'point'> {
   readonly endpoint: string
-  readonly version?: string | undefined
-  /** Requests with the same unit get the same variant. */
-  readonly unit?: string | undefined
   /** Smaller is more urgent; 0 is the default. */
   readonly priority: number
   /** Milliseconds from arrival. Default: `requestTimeoutMs` of the model. */
@@ -39,6 +37,8 @@ export interface Answered {
   readonly outputs: readonly Tensor[]
   readonly warnings: readonly string[]
   readonly cache: CacheResult | undefined
+  /** Writes the receipt that feedback refers to. */
+  readonly receipt: () => string
 }
 
 /** One request of one caller. `answer` or `fail` is called exactly once, after everything else. */

@@ -6,6 +6,7 @@ import { observeAll } from './observe/events.ts'
 import { Taps } from './observe/taps.ts'
 import { liveEndpoints } from './live.ts'
 import { Reconciler, together } from './reconciler.ts'
+import { Shadows } from './shadows.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { ServingOptions } from '../contract/serving-options.ts'
 import type { Clock } from '../core/clock.ts'
@@ -52,6 +53,7 @@ export class DataPlane {
   readonly clock: Clock
   readonly observer: Required<Observer>
   readonly taps = new Taps()
+  readonly shadows: Shadows
   readonly #reconciler: Reconciler
   readonly #watchers = new Set<() => void>()
   #draining = false
@@ -60,6 +62,12 @@ export class DataPlane {
   constructor(options: DataPlaneOptions) {
     this.clock = options.clock
     this.observer = observeAll([...options.observers, this.#watched()])
+    this.shadows = new Shadows({
+      taps: this.taps,
+      observer: this.observer,
+      random: options.random ?? Math.random,
+      monotonicMs: () => this.clock.monotonicMs(),
+    })
     this.#reconciler = new Reconciler({
       cores: options.cores,
       clock: options.clock,
@@ -119,7 +127,18 @@ export class DataPlane {
   /** Observer of the events after which `live` may have changed. */
   #watched(): Observer {
     const changed = (): void => this.#changed()
-    return { instanceFailure: changed, instanceRecovered: changed, load: changed, unload: changed, change: changed }
+    return {
+      instanceFailure: (event) => {
+        const { endpoint, variant } = event.subject
+        this.endpoints.get(endpoint)?.breaker.ended(variant)
+        changed()
+      },
+      instanceRecovered: changed,
+      load: changed,
+      unload: changed,
+      change: changed,
+      tripped: changed,
+    }
   }
 
   /** The same as `change` in two steps, for callers that must know first whether the change can be made. */

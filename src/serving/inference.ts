@@ -2,19 +2,24 @@
  * Serving is the data plane: endpoints and their variants, which version is in memory, which request goes to which variant, and in which
  * batch. This file is the one entry point for predictions.
  *
- * Steps of a prediction: find the endpoint, decide for a variant, wake it, hold a place in its queue, collect, make tensors, run, answer,
- * report the event. Everything that asks for predictions is a `Caller`, and repeats none of these steps.
+ * Steps of a prediction: find the endpoint, decide for a variant, wake it, hold a place in its queue, collect, make tensors, run, fall back
+ * where that failed and another variant stands in, answer, report the event, copy to shadows. Everything that asks for predictions is a `Caller`, and repeats none of these steps.
  */
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
+import { predictionsOf } from '../signature/predictions.ts'
 import { LOAD_WAIT_MS } from './data-plane.ts'
+import { isEvidence, outcomeOf, WRONG } from './observe/outcome.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 import type { Caller, Prepared, Terms } from './caller.ts'
 import type { RequestContext } from './context.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { Endpoint } from './endpoint.ts'
+import type { Attempt, CacheResult } from './observe/events.ts'
 import type { TakeOutputs } from './observe/taps.ts'
 import type { Decision } from './router/decision.ts'
 import type { Routed } from './router/router.ts'
-import type { WorkResult } from './scheduler/scheduler.ts'
+import type { Cancel, Settle, WorkResult } from './scheduler/scheduler.ts'
+import type { Copies } from './shadows.ts'
 import type { Loaded, Variant } from './variant.ts'
 
 /** Answers a caller. Errors go to the caller, and nothing is thrown. */
@@ -27,11 +32,19 @@ class Inference<Body> {
   readonly #dataPlane: DataPlane
   readonly #caller: Caller<Body>
   #terms: Terms | undefined
+  #endpoint: Endpoint | undefined
   #decision: Decision | undefined
   #variant: Variant | undefined
   #loaded: Loaded | undefined
   #context: RequestContext | undefined
   #release: (() => void) | undefined
+  /** Whether the body decides for the variant: until it has been read, the place is held in the one with the largest share. */
+  #undecided = false
+  /** The attempt that failed, once another variant stands in. */
+  #attempt: Attempt | undefined
+  #predictions: readonly (string | number | boolean)[] | undefined
+  #notNumber = false
+  #copies: Copies | undefined
   /** Monotonic milliseconds when the whole body had come, and when it had been made into tensors; 0 before. */
   #receivedMs = 0
   #preparedMs = 0
@@ -47,15 +60,19 @@ class Inference<Body> {
     try {
       const terms = this.#caller.terms()
       this.#terms = terms
-      this.#take(this.#endpoint(terms).decide(terms))
+      this.#find()
+      const decided = this.#endpoint!.decide(terms)
+      this.#undecided = decided === undefined
+      this.#take(decided ?? this.#endpoint!.provisional)
       this.#whenAwake(() => this.#begin())
     } catch (error) {
       this.#fail(error)
     }
   }
 
-  #endpoint({ endpoint }: Terms): Endpoint {
-    return this.#dataPlane.endpoint(endpoint)
+  /** @throws SLW_MODEL_NOT_FOUND */
+  #find(): void {
+    this.#endpoint = this.#dataPlane.endpoint(this.#terms!.endpoint)
   }
 
   #take({ decision, variant }: Routed<Variant>): void {
@@ -65,8 +82,8 @@ class Inference<Body> {
 
   /** Looks the assigned variant up again. @throws SLW_MODEL_NOT_FOUND where there is none any more */
   #findAgain(): void {
-    const terms = this.#terms!
-    this.#take(this.#endpoint(terms).again({ decision: this.#decision!, variant: this.#variant! }, terms.version))
+    this.#find()
+    this.#take(this.#endpoint!.again({ decision: this.#decision!, variant: this.#variant! }, this.#terms!))
   }
 
   /**
@@ -100,15 +117,42 @@ class Inference<Body> {
 
   /** Holds a place before the body is read: a full queue costs the client one round trip and the server nothing. */
   #begin(): void {
-    this.#holdPlace()
+    try {
+      this.#holdPlace()
+    } catch (error) {
+      this.#standIn(error)
+      this.#holdPlace()
+    }
     this.#caller.collect((error, body) => {
       if (error !== undefined) {
         this.#fail(error)
         return
       }
       this.#receivedMs = this.#dataPlane.clock.monotonicMs()
-      this.#prepare(body)
+      if (this.#undecided) this.#decide(body)
+      else this.#prepare(body)
     })
+  }
+
+  /** Decides by the body, and goes to the queue of another variant where it is for that. */
+  #decide(body: Body): void {
+    try {
+      this.#undecided = false
+      const before = this.#variant
+      this.#find()
+      const endpoint = this.#endpoint!
+      this.#take(endpoint.decide(this.#terms!) ?? endpoint.provisional)
+      if (this.#variant === before) {
+        this.#context = this.#contextFor(this.#loaded!)
+        this.#prepare(body)
+        return
+      }
+      this.#release?.()
+      this.#release = undefined
+      this.#resume(body)
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   /** Holds a place in the variant's queue. @throws SLW_MODEL_NOT_READY, SLW_QUEUE_FULL, and errors of an answer that would be late */
@@ -123,7 +167,9 @@ class Inference<Body> {
   #contextFor({ serving }: Loaded): RequestContext {
     const { protocol, requestId, predictionId, startedMs, traceparent } = this.#caller
     const { priority, timeoutMs = serving.requestTimeoutMs, patient = false } = this.#terms!
-    const limitMs = patient ? timeoutMs : Math.min(serving.requestTimeoutMs, timeoutMs)
+    const wholeMs = patient ? timeoutMs : Math.min(serving.requestTimeoutMs, timeoutMs)
+    // Another variant has the other half of the time.
+    const limitMs = this.#mayFallBack ? wholeMs / 2 : wholeMs
     return {
       protocol,
       requestId,
@@ -171,22 +217,97 @@ class Inference<Body> {
     const deadlineMs = timeoutMs === undefined ? latestMs : Math.min(latestMs, startedMs + timeoutMs)
     this.#rows = rows
     const { subject } = variant
-    const { taps } = this.#dataPlane
+    const { taps, shadows } = this.#dataPlane
     const takers = taps.any ? taps.open({ context, subject, inputs, rows }) : undefined
     const onPart =
       caller.part === undefined
         ? undefined
         : (part: WorkResult['outputs']): void => {
             takers?.(part)
-            caller.part!({ context, subject, outputs: part, warnings, cache: undefined })
+            caller.part!({ context, subject, outputs: part, warnings, cache: undefined, receipt: () => this.#receipt(undefined) })
           }
-    const cancel = variant.submit({ inputs, rows, outputs, priority, deadlineMs, parametersKey, onPart }, (error, result) => {
+    const endpoint = this.#endpoint!
+    if (endpoint.routing.shadows !== undefined && onPart === undefined && this.#attempt === undefined && variant === endpoint.main)
+      this.#copies = shadows.copy({
+        endpoint,
+        base: variant,
+        predictionId: context.predictionId,
+        segment: context.decision.segment,
+        inputs,
+        rows,
+        outputs,
+        parametersKey,
+        timeoutMs: deadlineMs - startedMs,
+      })
+    // The first attempt of a variant that another one may stand in for is over once its part of the time is, also while it runs.
+    let open = true
+    const late = this.#mayFallBack
+      ? this.#dataPlane.clock.after(deadlineMs - this.#preparedMs, () => {
+          if (!open || this.#ended) return
+          open = false
+          cancel()
+          this.#failOrFallBack(
+            new SlipwayError('SLW_DEADLINE_EXCEEDED', `${subject.variant} has not answered in its half of the time`),
+            body,
+          )
+        })
+      : undefined
+    const settle: Settle = (error, result) => {
+      if (!open) return
+      open = false
+      late?.()
       if (result !== undefined) this.#answer(result, warnings, onPart === undefined ? takers : undefined)
       else if (variant.retired && isNotBegun(error)) this.#elsewhere(error, body)
-      else this.#fail(error)
-    })
+      else this.#failOrFallBack(error, body)
+    }
+    let cancel: Cancel = () => {}
+    try {
+      cancel = variant.submit({ inputs, rows, outputs, priority, deadlineMs, parametersKey, onPart }, settle)
+    } catch (error) {
+      settle(toSlipwayError(error), undefined)
+    }
     // A request answered from the cache has ended already.
-    if (!this.#ended) caller.onGone(cancel)
+    if (!this.#ended) caller.onGone(() => cancel())
+  }
+
+  /** Whether another variant may still stand in for the assigned one. A tester wants to see what the variant does. */
+  get #mayFallBack(): boolean {
+    const { assigned, served, assignment } = this.#decision!
+    if (this.#attempt !== undefined || assigned !== served || this.#undecided || this.#caller.part !== undefined) return false
+    if (assignment === 'forced' || assignment === 'version') return false
+    return this.#endpoint!.routing.fallbacks?.includes(assigned) === true
+  }
+
+  /** Lets the variant with the largest share take the place of the assigned one, which has failed. @throws the error where it does not */
+  #standIn(thrown: unknown): void {
+    const error = toSlipwayError(thrown)
+    const outcome = outcomeOf(error.code)
+    const base = this.#mayFallBack && outcome !== undefined && WRONG.has(outcome) ? this.#endpoint!.main : undefined
+    if (base === undefined || base === this.#variant) throw error
+    const { subject } = this.#variant!
+    this.#attempt = { subject, errorCode: error.code, durationMs: this.#dataPlane.clock.monotonicMs() - this.#caller.startedMs }
+    this.#endpoint!.breaker.note(subject.variant, { outcome: outcome! })
+    this.#take({ variant: base, decision: { ...this.#decision!, served: base.spec.name } })
+  }
+
+  #failOrFallBack(thrown: unknown, body: Body): void {
+    if (this.#ended) return
+    try {
+      this.#standIn(thrown)
+      this.#resume(body)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /** What the client can refer to later. */
+  #receipt(predicted: string | number | boolean | undefined, cache?: CacheResult): string {
+    const decision = this.#decision!
+    const { predictionId } = this.#context!
+    const evidence = decision.assigned === decision.served && isEvidence(decision, cache)
+    const { subject } = this.#variant!
+    const numeric = this.#loaded!.signature.answer.task === 'regression'
+    return this.#endpoint!.receipts.write(predictionId, { decision, subject, evidence, numeric, predicted })
   }
 
   #answer(result: WorkResult, warnings: readonly string[], takers: TakeOutputs | undefined): void {
@@ -195,7 +316,20 @@ class Inference<Body> {
       const context = this.#context!
       const { outputs, cache } = result
       takers?.(outputs)
-      const status = this.#caller.answer({ context, subject: this.#variant!.subject, outputs, warnings, cache })
+      this.#copies?.answered(outputs)
+      this.#copies = undefined
+      const predictions = predictionsOf(this.#loaded!.signature, outputs, this.#rows)
+      this.#predictions = predictions
+      if (this.#endpoint!.variants.length > 1) this.#notNumber = hasNotNumber(outputs)
+      const predicted = this.#rows === 1 ? predictions[0] : undefined
+      const status = this.#caller.answer({
+        context,
+        subject: this.#variant!.subject,
+        outputs,
+        warnings,
+        cache,
+        receipt: () => this.#receipt(predicted, cache),
+      })
       if (status instanceof Promise)
         status.then((later) => this.#tell(later, undefined, result)).catch((error: unknown) => this.#fail(error, result))
       else this.#tell(status, undefined, result)
@@ -242,9 +376,21 @@ class Inference<Body> {
     this.#tell(this.#caller.fail(error), error, result)
   }
 
+  /** What became of the request, for the breaker and the shadows. */
+  #note(error: SlipwayError | undefined): void {
+    const endpoint = this.#endpoint!
+    const outcome = outcomeOf(error?.code)
+    if (outcome === 'failed') this.#copies?.answered(undefined)
+    else this.#copies?.drop()
+    this.#copies = undefined
+    if (endpoint.variants.length < 2 || outcome === undefined) return
+    endpoint.breaker.note(this.#variant!.spec.name, { outcome, notNumber: this.#notNumber })
+  }
+
   /** Reports one event for each request, once it is answered. */
   #tell(status: number, error: SlipwayError | undefined, work: WorkResult | undefined): void {
     this.#ended = true
+    if (this.#variant !== undefined) this.#note(error)
     const { requestId, predictionId, protocol, startedMs, traceparent, keyName } = this.#caller
     const receivedMs = this.#receivedMs
     this.#dataPlane.observer.request({
@@ -253,6 +399,8 @@ class Inference<Body> {
       protocol,
       subject: this.#variant?.subject,
       decision: this.#decision,
+      attempt: this.#attempt,
+      predictions: this.#predictions,
       status,
       errorCode: error?.code,
       errorMessage: error?.message,
@@ -269,6 +417,18 @@ class Inference<Body> {
       traceparent,
     })
   }
+}
+
+/** Elements of an output that are looked at. */
+const LOOKED_AT = 16
+
+/** Whether an output that is to be numbers begins with NaN. */
+function hasNotNumber(outputs: readonly Tensor[]): boolean {
+  return outputs.some(({ data, datatype }) => {
+    if (datatype !== 'FP32' && datatype !== 'FP64') return false
+    for (let index = 0; index < Math.min(LOOKED_AT, data.length); index++) if (Number.isNaN(data[index])) return true
+    return false
+  })
 }
 
 /** Whether the scheduler was closed before it ran the request. */

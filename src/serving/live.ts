@@ -14,13 +14,18 @@ export interface LiveVariant {
   readonly ready: boolean
   /** Why the variant is not ready. */
   readonly reason: string | undefined
+  /** Why the breaker has taken it out. */
+  readonly tripped?: string
 }
 
 export function liveEndpoints(endpoints: Iterable<Endpoint>): LiveEndpoint[] {
-  return [...endpoints].map(({ name, routing, variants }) => ({
+  return [...endpoints].map(({ name, routing, variants, tripped }) => ({
     name,
     segment: routing.segment,
-    variants: variants.map(({ spec, ready, reason }) => ({ name: spec.name, version: spec.version, ready, reason })),
+    variants: variants.map(({ spec, ready, reason }) => {
+      const why = tripped.get(spec.name)
+      return { name: spec.name, version: spec.version, ready, reason, ...(why !== undefined && { tripped: why }) }
+    }),
   }))
 }
 
@@ -45,8 +50,13 @@ function variantsTogether(endpoints: readonly LiveEndpoint[], processes: number)
     // Requests go to the first of two variants of one name and version in a process.
     const same = endpoints.map(({ variants }) => variants.find((one) => identity(one) === key)).filter((one) => one !== undefined)
     const trouble = same.find(({ ready }) => !ready)
-    if (trouble !== undefined) return trouble
-    return same.length === processes ? variant : { ...variant, ready: false, reason: 'it is not there in each process' }
+    // Taken out in one of them is taken out.
+    const tripped = same.find((one) => one.tripped !== undefined)?.tripped
+    const out = tripped === undefined ? {} : { tripped }
+    if (trouble !== undefined) return { ...trouble, ...out }
+    return same.length === processes
+      ? { ...variant, ...out }
+      : { ...variant, ...out, ready: false, reason: 'it is not there in each process' }
   })
 }
 

@@ -136,7 +136,8 @@ export class Reconciler {
     const { name } = document.metadata
     const endpoint = this.endpoints.get(name)
     if (endpoint === undefined) return false
-    const { routing, spec } = document
+    const { routing, spec, receiptKeys } = document
+    if (receiptKeys !== undefined) endpoint.useReceiptKeys(receiptKeys)
     const settled = this.#settled.get(name) ?? endpoint.routing
     const declared = identities(spec.variants)
     const present = identities(endpoint.variants.map((variant) => variant.spec))
@@ -210,14 +211,30 @@ export class Reconciler {
     }
   }
 
+  #newEndpoint({ metadata: { name }, routing, receiptKeys }: DesiredEndpoint): Endpoint {
+    const { random, clock, observer, log } = this.#options
+    const endpoint = new Endpoint({
+      name,
+      routing,
+      late: this.#started,
+      random,
+      clock,
+      tripped: ({ subject }, reason) => {
+        log.error({ ...subject }, `taken out of the traffic of this server: ${reason}, while the variant with the largest share did not`)
+        observer.tripped({ subject, reason })
+      },
+    })
+    if (receiptKeys !== undefined) endpoint.useReceiptKeys(receiptKeys)
+    return endpoint
+  }
+
   #plan(desired: DesiredEndpoint): Step {
     const {
       metadata: { name },
       spec: { variants: specs },
-      routing,
     } = desired
     const present = this.endpoints.get(name)
-    const endpoint = present ?? new Endpoint({ name, routing, late: this.#started, random: this.#options.random })
+    const endpoint = present ?? this.#newEndpoint(desired)
     const kept: Variant[] = []
     const added: Variant[] = []
     const rest = new Map(endpoint.variants.map((variant) => [identityOf(variant.spec), variant]))

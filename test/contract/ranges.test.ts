@@ -116,7 +116,7 @@ describe('a router with ranges', () => {
     const router = new Router('e', ['main', 'next', 'other'].map(variant), routing)
     const now = owners(ranges)
     for (let unit = 0; unit < 20_000; unit++) {
-      const { decision } = router.decide({ unit: String(unit) })
+      const { decision } = router.decide({ unit: String(unit) })!
       assert.equal(decision.assigned, now[Math.floor(unitPoint('s', String(unit)) * STEPS)])
       assert.equal(decision.assignment, 'randomised')
     }
@@ -128,7 +128,7 @@ describe('a router with ranges', () => {
     const now = owners(ranges)
     const counts = { main: 0, other: 0 }
     for (let unit = 0; unit < 20_000; unit++) {
-      const { decision } = router.decide({ unit: String(unit) })
+      const { decision } = router.decide({ unit: String(unit) })!
       const owner = now[Math.floor(unitPoint('s', String(unit)) * STEPS)]
       assert.equal(decision.assignment, 'incomplete')
       if (owner === 'next') counts[decision.assigned as keyof typeof counts]++

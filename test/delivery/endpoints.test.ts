@@ -238,7 +238,7 @@ eachDelivery('the document for servers says what is in force, at one moment', as
   const { delivery, set } = world
   await churn(world)
   const states = delivery.states
-  const first = await states.text('default', undefined, { generation: await states.generation() })
+  const first = await states.text('default', {}, { generation: await states.generation() })
   const state = JSON.parse(first.text)
   const { digest, versionId } = (await delivery.endpoints.get(ANNA, 'churn')).revision.variants[0]!
   assert.deepEqual(
@@ -246,10 +246,10 @@ eachDelivery('the document for servers says what is in force, at one moment', as
     ['FollowedState', 'churn', 1, digest],
   )
   await set('churn@champion', 2)
-  const next = await states.text('default', ['churn'], { generation: await states.generation() })
+  const next = await states.text('default', { names: ['churn'] }, { generation: await states.generation() })
   assert.notEqual(next.etag, first.etag)
   assert.equal(JSON.parse(next.text).endpoints[0].variants[0].version, 2)
-  assert.deepEqual(JSON.parse((await states.text('default', ['other'], { generation: 0 })).text).endpoints, [])
+  assert.deepEqual(JSON.parse((await states.text('default', { names: ['other'] }, { generation: 0 })).text).endpoints, [])
   const { manifest } = await states.manifest(ANNA, versionId)
   assert.deepEqual([manifest.digest, manifest.files.map(({ path }) => path)], [digest, ['width-4']])
   assert.deepEqual(await states.contentOf(ANNA, manifest.files[0]!.contentId), { size: manifest.files[0]!.size, models: ['churn'] })
@@ -316,7 +316,7 @@ test('variants have names of their own, and together all of the traffic', () => 
   assert.deepEqual(messages({ model: 'a/1', weight: 99.99 }, { name: 'b', model: 'a/2', weight: 0.01 }), [])
   assert.deepEqual(messages({ model: 'a/1', weight: 50 }), ['spec.variants: weight 50: the only variant has all the traffic, 100'])
   assert.deepEqual(messages({ model: 'a/1', weight: 50 }, { name: 'b', model: 'a/2' }), [
-    'spec.variants: the weights add up to 150, not to 100; a variant without one has 100',
+    'spec.variants: the weights add up to 150, not to 100; a variant without one has 100, or 0 with `shadow` or `match`',
   ])
   assert.deepEqual(messages({ model: 'a/1', weight: 50 }, { name: 'main', model: 'a/2', weight: 50 }), [
     'spec.variants[1].name: "main" is the name of another variant',
@@ -410,7 +410,7 @@ eachDelivery('what a reference means is looked up anew, also where no endpoint h
   const { states } = delivery
   await version('churn')
   const ask = async (): Promise<{ etag: string; meant: { variant?: { version: number }; refused?: string } }> => {
-    const { text, etag } = await states.text('default', [], { generation: await states.generation() }, ['churn/2'])
+    const { text, etag } = await states.text('default', { names: [], references: ['churn/2'] }, { generation: await states.generation() })
     return { etag, meant: JSON.parse(text).references[0] }
   }
   const before = await ask()

@@ -43,7 +43,16 @@ const inOrder = (observed: readonly Observed[]): unknown[] =>
     .toSorted((a, b) => a.segment - b.segment)
 
 function decided(segment: number): Decision {
-  return { endpoint: 'churn', assigned: 'v1', served: 'v1', segment, assignment: 'only', unit: undefined, point: undefined }
+  return {
+    endpoint: 'churn',
+    assigned: 'v1',
+    served: 'v1',
+    segment,
+    assignment: 'only',
+    unit: undefined,
+    point: undefined,
+    edges: undefined,
+  }
 }
 
 it('what several processes saw adds up to what one would have seen, in any order', () => {

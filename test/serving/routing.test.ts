@@ -244,7 +244,7 @@ describe('a request without a unit', () => {
     await using it = await world()
     await it.dataPlane.apply(it.desired({ a: 1, b: 2 }, { a: 100, b: 0 }, 1))
     await it.ask()
-    const { decision } = it.dataPlane.endpoint('e').decide({ version: '2' })
+    const { decision } = it.dataPlane.endpoint('e').decide({ version: '2' })!
     assert.deepEqual([it.draws(), decision.assigned, decision.assignment], [0, 'b', 'version'])
   })
 })
@@ -287,7 +287,7 @@ it('what is true of endpoints that came is told as soon as they are in use', asy
 it('variants that are declared in another order have their units there, in a server that runs as in one that starts', async () => {
   await using it = await world()
   const at = (): string[] =>
-    Array.from({ length: 20 }, (_, index) => it.dataPlane.endpoint('e').decide({ unit: `u${index}` }).decision.served)
+    Array.from({ length: 20 }, (_, index) => it.dataPlane.endpoint('e').decide({ unit: `u${index}` })!.decision.served)
   await it.dataPlane.apply(it.desired({ a: 1, b: 2 }, { a: 50, b: 50 }, 1))
   await it.dataPlane.apply(it.desired({ b: 2, a: 1 }, { a: 50, b: 50 }, 2))
   const running = at()
@@ -303,7 +303,7 @@ describe('a unit', () => {
     const units = Array.from({ length: 20_000 }, (_, index) => `u${index}`)
     const inB = (): Set<string> => {
       const endpoint = it.dataPlane.endpoint('e')
-      return new Set(units.filter((unit) => endpoint.decide({ unit }).decision.served === 'b'))
+      return new Set(units.filter((unit) => endpoint.decide({ unit })!.decision.served === 'b'))
     }
     const before = inB()
     it.dataPlane.route(it.desired({ a: 1, b: 2 }, { a: 75, b: 25 }, 2))

@@ -30,7 +30,7 @@ export function endpointAnswer({ endpoint, conditions, servers }: EndpointStatus
     suspended,
     nextFollowAt,
   } = endpoint
-  const { weights, ranges, salt, segment } = endpoint.routing
+  const { revision: _revision, beside: _beside, ...routing } = endpoint.routing
   return {
     apiVersion: API_VERSION,
     kind: 'Endpoint',
@@ -52,7 +52,7 @@ export function endpointAnswer({ endpoint, conditions, servers }: EndpointStatus
       observedGeneration: revision.generation,
       conditions: [...conditions],
       revision: revisionAnswer(revision),
-      routing: { weights, ranges: [...ranges], salt, segment },
+      routing,
       ...(suspended !== undefined && { suspended }),
       ...(nextFollowAt !== undefined && { nextFollowAt }),
       servers: servers.map(({ versions, ...report }) => ({ ...report, versions: [...versions] })),

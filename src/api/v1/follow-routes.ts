@@ -71,7 +71,9 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices & WatchServices>[] =
     ),
     answer: FollowedState,
     handle: async (call, reply) => {
-      const { services, scope, query, request } = call
+      const { services, scope, query, request, caller } = call
+      // Whoever only reads may not make receipts of predictions.
+      const signs = caller.may('report', { environment: scope.environment, models: 'any' })
       const { states } = services.delivery
       const names = listOf(query.endpoints)
       const references = listOf(query.references) ?? []
@@ -80,7 +82,7 @@ export const FOLLOW_ROUTES: readonly V1Route<FollowServices & WatchServices>[] =
         throw new SlipwayError('SLW_INPUT_INVALID', `${JSON.stringify(strange)} names no version; expected MODEL@ALIAS or MODEL/NUMBER`)
       const known = request.headers['if-none-match']
       const answerNow = async (generation: number): ReturnType<typeof states.text> =>
-        await states.text(scope.environment, names, { generation, sequence }, references)
+        await states.text(scope.environment, { names, references, receiptKeys: signs }, { generation, sequence })
       let sequence = references.length === 0 ? undefined : await services.history.last()
       let answer = await answerNow(await states.generation())
       const waits = waitingOf(request, query.waitMs ?? 0)

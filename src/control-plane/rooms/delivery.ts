@@ -5,6 +5,7 @@ import { FOLLOW_ROUTES } from '../../api/v1/follow-routes.ts'
 import { Delivery, endpointDependents } from '../../delivery/delivery.ts'
 import { becomeAnother } from '../../delivery/identity.ts'
 import { DELIVERY_MIGRATIONS } from '../../delivery/migrations.ts'
+import { renewReceiptKeys } from '../../delivery/receipt-keys.ts'
 import { anyEndpointIn } from '../../delivery/read-endpoints.ts'
 import { Servers } from '../../delivery/servers.ts'
 import { DELIVERY_EVENTS, DELIVERY_TABLES } from '../../delivery/tables.ts'
@@ -42,7 +43,10 @@ export const DELIVERY: Room<Needs, { readonly delivery: Delivery; readonly deliv
     return { delivery, deliveryNews: new News(() => delivery.states.generation(), ending, DELIVERY_LOOK_MS) }
   },
   work: ({ ground, dependents }) => [followWork({ ...ground, dependents })],
-  sweep: async ({ ground }, { database }) => ({ servers: await new Servers({ ...ground, database }).sweep() }),
+  sweep: async ({ ground }, { database }) => ({
+    servers: await new Servers({ ...ground, database }).sweep(),
+    receiptKeys: await database.write((write) => renewReceiptKeys(write, ground.clock.epochMs())),
+  }),
   // Servers that follow have seen later documents of the database that was lost: documents of a new era count as newer still.
   async restored(write) {
     await sql`update counters set value = ${Date.now()} where name = 'era'`.execute(write)

@@ -1,4 +1,7 @@
 import { WINDOW_ROUTES } from '../../api/v1/window-routes.ts'
+import { FEEDBACK_ROUTES } from '../../api/v1/feedback-routes.ts'
+import { Feedback } from '../../monitoring/feedback.ts'
+import { MONITORING_MIGRATIONS } from '../../monitoring/migrations.ts'
 import { MONITORING_TABLES } from '../../monitoring/tables.ts'
 import { Windows } from '../../monitoring/windows.ts'
 import { openWindowsDatabase } from '../databases.ts'
@@ -12,18 +15,20 @@ interface Needs extends Foundation {
   readonly keys: Keys
 }
 
-/** Monitoring: the windows that servers sent, on SQLite in a file of their own. */
-export const MONITORING: Room<Needs, { readonly windows: Windows }> = {
+/** Monitoring: the windows that servers sent, on SQLite in a file of their own, and the labels that came for predictions. */
+export const MONITORING: Room<Needs, { readonly windows: Windows; readonly feedback: Feedback }> = {
   tables: MONITORING_TABLES,
-  routes: WINDOW_ROUTES,
+  migrations: MONITORING_MIGRATIONS,
+  routes: [...WINDOW_ROUTES, ...FEEDBACK_ROUTES],
   async open({ ground, settings: { database, databasePassword: password }, house, opened }) {
     return {
       windows: new Windows(opened.use(await openWindowsDatabase(database, { migrations: house.migrations, password })), ground.clock),
+      feedback: new Feedback(ground.database, ground.clock),
     }
   },
   async sweep({ ground, windows }, { database }) {
     // On SQLite the windows' own file belongs to this process alone.
     await (ground.database.dialect === 'sqlite' ? windows : new Windows(database, ground.clock)).sweep()
-    return {}
+    return { feedback: await new Feedback(database, ground.clock).sweep() }
   },
 }

@@ -1,5 +1,6 @@
 import { WINDOW_MS } from '../../contract/observation-window.ts'
 import { growthOf } from '../../contract/statistics/series.ts'
+import { EXPOSURE_SERIES } from '../../serving/observe/exposures.ts'
 import { FOLDED_SEGMENT, observedKey } from '../../serving/observe/observations.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
 import type { Observed } from '../../serving/observe/observations.ts'
@@ -10,7 +11,14 @@ export interface CutterOptions {
 }
 
 /** The series of a version that go into windows. */
-const IN_WINDOWS = new Set(['request_seconds', 'queue_seconds', 'compute_seconds', 'rejected', 'rows'])
+const IN_WINDOWS: ReadonlySet<string> = new Set([
+  'request_seconds',
+  'queue_seconds',
+  'compute_seconds',
+  'rejected',
+  'rows',
+  ...EXPOSURE_SERIES,
+])
 
 /** Cuts the observations of a server into windows of event time: each holds the growth since the one before. */
 export class WindowCutter {

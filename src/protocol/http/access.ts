@@ -48,7 +48,8 @@ function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Exchange): KeyHolder 
   return caller
 }
 
-function requireScope(caller: KeyHolder, scope: KeyScope): void {
+/** @throws SLW_FORBIDDEN */
+export function requireScope(caller: KeyHolder, scope: KeyScope): void {
   if (caller.scopes.has(scope)) return
   throw new SlipwayError(
     'SLW_FORBIDDEN',

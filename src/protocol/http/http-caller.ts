@@ -1,6 +1,9 @@
+import { UNREAD } from '../../contract/audience.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { priorityOf } from '../priority.ts'
-import { requireModel } from './access.ts'
+import { requireModel, requireScope } from './access.ts'
+import { cookieOf, fieldOf, queryOf } from './facts.ts'
+import type { Facts } from '../../contract/audience.ts'
 import type { Answered, Caller, Prepared, Terms } from '../../serving/caller.ts'
 import type { Loaded } from '../../serving/variant.ts'
 import type { Answer, Conversation, ModelAddress } from './dialects/dialect.ts'
@@ -16,7 +19,7 @@ export interface HttpCallerOptions {
 }
 
 /** An exchange as a caller: its terms come from its headers, its tensors and answers from its dialect. */
-export class HttpCaller implements Caller<Buffer> {
+export class HttpCaller implements Caller<Buffer>, Facts {
   readonly protocol: string
   readonly requestId: string
   readonly predictionId: string
@@ -25,6 +28,8 @@ export class HttpCaller implements Caller<Buffer> {
   readonly #exchange: Exchange
   readonly #target: () => ModelAddress
   readonly #conversation: Conversation
+  /** Undefined until it has been read. */
+  #body: Buffer | undefined
 
   constructor({ exchange, protocol, target, conversation }: HttpCallerOptions) {
     this.protocol = protocol
@@ -49,18 +54,44 @@ export class HttpCaller implements Caller<Buffer> {
   terms(): Terms {
     const exchange = this.#exchange
     const { name, version } = this.#target()
-    if (exchange.caller !== undefined) requireModel(exchange.caller, name)
+    const { caller, requestId, predictionId } = exchange
+    if (caller !== undefined) requireModel(caller, name)
+    const forced = exchange.header('slipway-variant')
+    // Where keys are asked for, only that of a tester chooses.
+    if (forced !== undefined && caller !== undefined) requireScope(caller, 'test')
     return {
       endpoint: name,
       version,
       unit: exchange.header('slipway-unit'),
+      forced,
+      givenId: requestId === predictionId ? undefined : requestId,
+      facts: this,
       priority: priorityOf(exchange.header('slipway-priority'), 'header slipway-priority'),
       timeoutMs: timeoutOf(exchange.header('slipway-timeout-ms')),
     }
   }
 
+  header(name: string): string | undefined {
+    return this.#exchange.header(name)
+  }
+
+  cookie(name: string): string | undefined {
+    return cookieOf(this.#exchange.header('cookie'), name)
+  }
+
+  query(name: string): string | undefined {
+    return queryOf(this.#exchange.request.url, name)
+  }
+
+  field(path: string): string | undefined | typeof UNREAD {
+    return this.#body === undefined ? UNREAD : fieldOf(this.#body, path)
+  }
+
   collect(done: (error: SlipwayError | undefined, body: Buffer) => void): void {
-    this.#exchange.collectBody(done)
+    this.#exchange.collectBody((error, body) => {
+      this.#body = body
+      done(error, body)
+    })
   }
 
   prepare(body: Buffer, loaded: Loaded): Prepared | Promise<Prepared> {
@@ -92,9 +123,15 @@ export class HttpCaller implements Caller<Buffer> {
     return this.#exchange.status
   }
 
-  #headers({ warnings, cache }: Answered, own?: Record<string, string>): Record<string, string> | undefined {
-    if (warnings.length === 0 && cache === undefined) return own
-    const headers: Record<string, string> = {}
+  /** Every answer says which version it is of, and has the receipt of its prediction. */
+  #headers({ context: { decision }, subject, warnings, cache, receipt }: Answered, own?: Record<string, string>): Record<string, string> {
+    const headers: Record<string, string> = {
+      'slipway-model': subject.endpoint,
+      'slipway-variant': subject.variant,
+      'slipway-version': subject.version,
+      'slipway-prediction-id': receipt(),
+    }
+    if (decision.assigned !== subject.variant) headers['slipway-assigned'] = decision.assigned
     if (cache !== undefined) headers['slipway-cache'] = cache
     if (warnings.length > 0)
       headers['slipway-warnings'] = warnings

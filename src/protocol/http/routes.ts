@@ -5,7 +5,7 @@ import type { Exchange } from './exchange.ts'
 export type Params = Readonly<Record<string, string | undefined>>
 
 /** The access that a route needs: none, a key with that scope (where keys are set at all), or the admin token. */
-export type RouteAccess = 'open' | 'predict' | 'metrics' | 'admin'
+export type RouteAccess = 'open' | 'predict' | 'metrics' | 'feedback' | 'admin'
 
 /** One address of the server. */
 export interface Route {

@@ -1,3 +1,4 @@
+import type { FeedbackItem } from '../../contract/feedback.ts'
 import type { DesiredEndpoint } from '../../contract/desired-endpoint.ts'
 import type { LiveEndpoint } from '../../serving/live.ts'
 import type { FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
@@ -26,6 +27,11 @@ export interface StartedAnswer {
   readonly port: number
   readonly url: string
   readonly urls: readonly string[]
+}
+
+/** Call `feedback`: labels that are to be kept for the control plane. */
+export interface FeedbackCall {
+  readonly items: readonly FeedbackItem[]
 }
 
 export interface RouteCall {

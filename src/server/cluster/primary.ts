@@ -35,6 +35,7 @@ import type {
   AppliedWire,
   EndedAnswer,
   FailedLoadWire,
+  FeedbackCall,
   LiveCall,
   PrepareCall,
   PreparedCall,
@@ -194,7 +195,8 @@ class Primary implements AsyncDisposable {
     const given = this.#documents.get(endpoint)
     const latest = this.#latest.get(endpoint)
     if (given === undefined || latest === undefined || !isDeepStrictEqual(latest.spec, given.spec)) return given
-    return { ...given, routing: latest.routing }
+    const { routing, receiptKeys } = latest
+    return { ...given, routing, ...(receiptKeys !== undefined && { receiptKeys }) }
   }
 
   #serveCalls(member: Member): void {
@@ -212,6 +214,7 @@ class Primary implements AsyncDisposable {
       this.#changed()
     })
     channel.handle('source', () => this.#repository?.state())
+    channel.handle('feedback', ({ items }: FeedbackCall) => this.#repository?.takeFeedback?.(items))
   }
 
   async #setLogLevel(level: string): Promise<void> {

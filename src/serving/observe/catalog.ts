@@ -80,6 +80,32 @@ export const METRICS = {
     help: 'Requests to a model with a cache: `hit` from memory, `shared` with an equal request that was running, `miss` otherwise.',
     labels: [...SUBJECT, 'result'],
   },
+  slipway_assignments_total: {
+    type: 'counter',
+    help: 'Requests by how they came to their variant: `randomised` by the weights, `matched` by a rule, `forced` by a tester, by `version`, `only` where one variant has everything, `incomplete` while one is missing.',
+    labels: [...SUBJECT, 'assignment'],
+  },
+  slipway_fallbacks_total: {
+    type: 'counter',
+    help: 'Requests that this variant failed at and the one with the largest share answered, by how it failed.',
+    labels: [...SUBJECT, 'outcome'],
+  },
+  slipway_shadow_requests_total: {
+    type: 'counter',
+    help: 'Copies of requests that this variant got as a shadow, by what it answered beside the one that was asked: `same`, `different`, `worse` where only it failed, `better` where only the other did, `both failed`, or `dropped` where there was no room.',
+    labels: [...SUBJECT, 'result'],
+  },
+  slipway_feedback_total: {
+    type: 'counter',
+    help: 'Labels that came for predictions: `right`, `wrong`, or `unknown` where the prediction cannot be compared.',
+    labels: [...SUBJECT, 'result'],
+  },
+  slipway_variant_tripped: {
+    type: 'gauge',
+    help: '1 while the server has taken a variant out by itself, as it did nothing but fail; absent otherwise.',
+    labels: ['endpoint', 'variant'],
+    merge: 'max',
+  },
   slipway_cache_entries: { type: 'gauge', help: 'Answers in the cache.', labels: SUBJECT },
   slipway_cache_bytes: { type: 'gauge', help: 'Memory of the answers in the cache and of their questions.', labels: SUBJECT },
   slipway_cache_evictions_total: {

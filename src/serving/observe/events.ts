@@ -12,6 +12,13 @@ export interface Subject {
 /** Answered from memory; together with an equal request that was running; by a run of its own. */
 export type CacheResult = 'hit' | 'shared' | 'miss'
 
+/** An attempt that failed, after which another variant answered. */
+export interface Attempt {
+  readonly subject: Subject
+  readonly errorCode: ErrorCode
+  readonly durationMs: number
+}
+
 /** One finished request: the only event that the data plane reports of it. */
 export interface RequestEvent {
   readonly requestId: string
@@ -21,6 +28,10 @@ export interface RequestEvent {
   readonly subject: Subject | undefined
   /** Choice of the variant; undefined where `subject` is. */
   readonly decision: Decision | undefined
+  /** The attempt of the assigned variant, where that failed or was late and another one answered. */
+  readonly attempt?: Attempt | undefined
+  /** Classes or numbers that were predicted, of the first rows. */
+  readonly predictions?: readonly (string | number | boolean)[] | undefined
   /** HTTP status, or its equivalent. */
   readonly status: number
   readonly errorCode: ErrorCode | undefined
@@ -90,6 +101,38 @@ export interface ChangeEvent {
   readonly drainMs: number
 }
 
+/** A variant was taken out of the traffic of this server, as it did nothing but fail. */
+export interface TripEvent {
+  readonly subject: Subject
+  readonly reason: string
+}
+
+/**
+ * What became of the copy of a request that a shadow got: it answered the same or something else; only it failed (`worse`), only the
+ * variant that was asked (`better`), or both; `dropped`: there was no room for it.
+ */
+export type ShadowResult = 'same' | 'different' | 'worse' | 'better' | 'both failed' | 'dropped'
+
+export interface ShadowEvent {
+  /** The prediction whose request was copied: both answers are of it. */
+  readonly predictionId: string
+  /** The shadow. */
+  readonly subject: Subject
+  readonly base: Subject
+  readonly segment: number
+  readonly result: ShadowResult
+}
+
+/** A true outcome came for a prediction of this server or another one. */
+export interface FeedbackEvent {
+  readonly subject: Subject
+  readonly segment: number
+  /** Whether the prediction was right; undefined where it cannot be told. */
+  readonly right: boolean | undefined
+  /** From the prediction to its label. */
+  readonly delayMs: number
+}
+
 /** Receiver of events. Called on the hot path: an observer does little and never throws. */
 export interface Observer {
   request?(event: RequestEvent): void
@@ -99,6 +142,9 @@ export interface Observer {
   load?(event: LoadEvent): void
   unload?(event: UnloadEvent): void
   change?(event: ChangeEvent): void
+  tripped?(event: TripEvent): void
+  shadow?(event: ShadowEvent): void
+  feedback?(event: FeedbackEvent): void
 }
 
 /** One observer that passes events on to all of them. */
@@ -111,5 +157,8 @@ export function observeAll(observers: readonly Observer[]): Required<Observer> {
     load: (event) => observers.forEach((observer) => observer.load?.(event)),
     unload: (event) => observers.forEach((observer) => observer.unload?.(event)),
     change: (event) => observers.forEach((observer) => observer.change?.(event)),
+    tripped: (event) => observers.forEach((observer) => observer.tripped?.(event)),
+    shadow: (event) => observers.forEach((observer) => observer.shadow?.(event)),
+    feedback: (event) => observers.forEach((observer) => observer.feedback?.(event)),
   }
 }

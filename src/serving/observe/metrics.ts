@@ -69,6 +69,12 @@ export class Metrics implements Observer {
         'slipway_switch_drain_seconds',
         [...this.#drains].map(([endpoint, value]) => ({ labels: { endpoint }, value })),
       ),
+      family(
+        'slipway_variant_tripped',
+        [...dataPlane.endpoints.values()].flatMap(({ name, tripped }) =>
+          [...tripped.keys()].map((variant) => ({ labels: { endpoint: name, variant }, value: 1 })),
+        ),
+      ),
       ...memoryGauges(dataPlane),
     ]
     if (!this.#options.guideNames) return families
@@ -100,6 +106,10 @@ const OBSERVED = {
   rejected: 'slipway_rejected_total',
   instance_failures: 'slipway_instance_failures_total',
   cache_requests: 'slipway_cache_requests_total',
+  assignments: 'slipway_assignments_total',
+  fallbacks: 'slipway_fallbacks_total',
+  shadow: 'slipway_shadow_requests_total',
+  labels: 'slipway_feedback_total',
 } as const satisfies Record<string, keyof typeof METRICS>
 
 /** Statistics of versions as metrics: of each version as a whole, across its segments. */
@@ -111,7 +121,9 @@ export function observedFamilies(observed: readonly Observed[], { guideNames }: 
       versions.flatMap(({ subject, series }) =>
         series
           .filter((one) => one.name === name)
-          .map(({ labels, statistic }) => ({ labels: { ...labelsOf(subject), ...textLabels(labels) }, value: valueOf(statistic) })),
+          .flatMap(({ labels, statistic }) =>
+            valuesOf(statistic).map((value) => ({ labels: { ...labelsOf(subject), ...textLabels(labels) }, value })),
+          ),
       ),
     ),
   )
@@ -150,8 +162,8 @@ function textLabels(labels: SeriesLabels): Labels {
   return Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, String(value)]))
 }
 
-function valueOf(statistic: KnownStatistic): number | HistogramData {
-  return statistic.kind === 'count' ? statistic.value : statistic
+function valuesOf(statistic: KnownStatistic): (number | HistogramData)[] {
+  return statistic.kind === 'count' ? [statistic.value] : statistic.kind === 'histogram' ? [statistic] : []
 }
 
 function pairSamples(counts: ReadonlyMap<string, number>, label: string): Family['samples'] {

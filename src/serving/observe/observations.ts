@@ -3,10 +3,12 @@
  * of them, and several processes add theirs up to those of one server.
  */
 import { Histogram, LATENCY_EDGES, ROWS_EDGES } from '../../contract/statistics/histogram.ts'
+import { Exposures } from './exposures.ts'
+import { isEvidence, outcomeOf } from './outcome.ts'
 import { mergeSeries } from '../../contract/statistics/series.ts'
 import type { KnownStatistic } from '../../contract/statistics/statistics.ts'
 import type { Series } from '../../contract/statistics/series.ts'
-import type { BatchEvent, InstanceFailureEvent, Observer, RequestEvent, Subject } from './events.ts'
+import type { BatchEvent, FeedbackEvent, InstanceFailureEvent, Observer, RequestEvent, ShadowEvent, Subject } from './events.ts'
 
 /** Statistics of one version under one segment since the process started. Plain data, which crosses processes. */
 export interface Observed {
@@ -44,6 +46,7 @@ class Tally {
   readonly rejected = new Map<string, number>()
   readonly failures = new Map<string, number>()
   readonly cached = new Map<string, number>()
+  readonly exposures = new Exposures()
   inlineRuns = 0
   poolRuns = 0
   rows = 0
@@ -90,6 +93,7 @@ class Tally {
       ...counted('rejected', 'reason', this.rejected),
       ...counted('instance_failures', 'reason', this.failures),
       ...counted('cache_requests', 'result', this.cached),
+      ...this.exposures.series(),
     ]
   }
 }
@@ -143,12 +147,19 @@ class Version {
 
 export class Observations implements Observer {
   readonly #monotonicMs: () => number
+  readonly #epochMs: () => number
   readonly #versions = new Map<string, Version>()
   /** Versions by the subject object that events carry: the lookup of every request. */
   readonly #bySubject = new WeakMap<Subject, Version>()
 
-  constructor(monotonicMs: () => number = () => performance.now()) {
+  constructor(monotonicMs: () => number = () => performance.now(), epochMs: () => number = Date.now) {
     this.#monotonicMs = monotonicMs
+    this.#epochMs = epochMs
+  }
+
+  #tally(subject: Subject, segment: number): Tally {
+    const version = this.#of(subject)
+    return version.current.segment === segment ? version.current : version.under(segment, this.#monotonicMs())
   }
 
   #of(subject: Subject): Version {
@@ -166,8 +177,8 @@ export class Observations implements Observer {
     const { subject, decision } = event
     if (subject === undefined) return
     const segment = decision?.segment ?? FIRST_SEGMENT
-    const version = this.#of(subject)
-    const tally = version.current.segment === segment ? version.current : version.under(segment, this.#monotonicMs())
+    const tally = this.#tally(subject, segment)
+    this.#expose(tally, event)
     tally.requestHistogram(event.protocol, event.status).observe(event.durationMs / 1000)
     if (event.errorCode !== undefined) {
       increment(tally.rejected, reasonOf(event.errorCode))
@@ -177,6 +188,34 @@ export class Observations implements Observer {
     tally.queue.observe(event.queueMs / 1000)
     tally.batchWait.observe(event.batchWaitMs / 1000)
     tally.rows += event.rows
+  }
+
+  /** Counts a request for the version that it was assigned to: at its first attempt, whoever answered in the end. */
+  #expose(answering: Tally, { decision, attempt, cache, errorCode, durationMs, predictions }: RequestEvent): void {
+    if (decision === undefined) return
+    if (predictions !== undefined) answering.exposures.predicted(predictions)
+    const tally = attempt === undefined ? answering : this.#tally(attempt.subject, decision.segment)
+    const { exposures } = tally
+    exposures.assigned(decision.assignment)
+    const outcome = outcomeOf(attempt === undefined ? errorCode : attempt.errorCode)
+    if (attempt !== undefined && outcome !== undefined) exposures.fellBack(outcome)
+    if (outcome === undefined || !isEvidence(decision, attempt === undefined ? cache : undefined)) return
+    const { unit, edges } = decision
+    exposures.exposed({
+      outcome,
+      durationMs: attempt?.durationMs ?? durationMs,
+      edges,
+      unit,
+      nowMs: unit === undefined ? 0 : this.#epochMs(),
+    })
+  }
+
+  shadow({ subject, segment, result }: ShadowEvent): void {
+    this.#tally(subject, segment).exposures.shadow(result)
+  }
+
+  feedback(event: FeedbackEvent): void {
+    this.#tally(event.subject, event.segment).exposures.labelled(event)
   }
 
   /** A run may be of requests of two segments: it counts for the current one. */

@@ -56,12 +56,13 @@ export class Taps {
 
   /** Shows a request to all taps. @returns undefined where none wants the outputs */
   open(seen: Omit<Seen, 'copy'>): TakeOutputs | undefined {
-    const shown = { ...seen, copy: (tensors: readonly Tensor[]) => this.#copy(tensors) }
+    const shown = { ...seen, copy: (tensors: readonly Tensor[]) => this.keep(tensors) }
     const takers = [...this.#taps].map((tap) => tap(shown)).filter((take) => take !== undefined)
     return takers.length === 0 ? undefined : (outputs) => takers.forEach((take) => take(outputs))
   }
 
-  #copy(tensors: readonly Tensor[]): Kept | undefined {
+  /** Copies tensors, to keep them; undefined where too much is kept already. */
+  keep(tensors: readonly Tensor[]): Kept | undefined {
     const bytes = tensorsBytes(tensors)
     if (this.#keptBytes + bytes > this.#keptBytesMax) {
       this.dropped++

@@ -3,6 +3,7 @@ import { API_VERSION } from '../../contract/schema.ts'
 import { messageOf } from '../../core/errors.ts'
 import { Turns } from '../../core/turns.ts'
 import { chooseVersions } from '../../model/layout.ts'
+import { newReceiptKey } from '../../security/receipts.ts'
 import { together } from '../reconciler.ts'
 import { Attempts } from './attempts.ts'
 import type { DesiredEndpoint, VariantSpec } from '../../contract/desired-endpoint.ts'
@@ -36,6 +37,7 @@ export class RepositoryModel {
   readonly attempts: Attempts
   readonly #options: RepositoryModelOptions
   readonly #turns = new Turns()
+  readonly #receiptKeys = [newReceiptKey()]
   /** Versions that are known to be complete. */
   settled: readonly FoundVersion[] = []
   /** Set by a switch, until the policy decides again. */
@@ -80,6 +82,8 @@ export class RepositoryModel {
       metadata: { name: this.name, generation: 1 },
       spec: { variants },
       routing: everythingTo(newest.name, this.name),
+      // One for all processes of a server, until it ends.
+      receiptKeys: this.#receiptKeys,
       wanted: this.#wanted(),
     }
   }

@@ -67,7 +67,7 @@ describe('sets of statistics', () => {
           assert.ok(
             one.kind === 'count'
               ? one.value === (other as { value: number }).value
-              : other.kind === 'histogram' && one.count === other.count,
+              : one.kind === 'histogram' && other.kind === 'histogram' && one.count === other.count,
           )
         }
       }),

@@ -77,7 +77,7 @@ function routes(host: DialectHost): DialectRoute[] {
 /** The version that is named, or the main one of the endpoint. @throws SLW_MODEL_NOT_FOUND */
 function variantOf(dataPlane: DataPlane, { name = '', version }: Params): Variant {
   const endpoint = dataPlane.endpoint(name)
-  return version === undefined ? endpoint.requireMain() : endpoint.decide({ version }).variant
+  return version === undefined ? endpoint.requireMain() : endpoint.decide({ version })!.variant
 }
 
 function inferConversation(request: Pick<Exchange, 'header'>, { bodies, limits }: DialectHost): Conversation {
