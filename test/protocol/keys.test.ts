@@ -198,7 +198,7 @@ describe('where keys come from', () => {
   it('the variable holds name=key for both scopes, and = may stand in a key', async () => {
     const keys = await ApiKeys.open({ file: undefined, environment: { SLIPWAY_API_KEYS: 'a=first=key, b=second-key' }, log: silentLogger })
     assert.deepEqual(keys?.names, ['a', 'b'])
-    assert.deepEqual([...(keys?.caller('first=key')?.scopes ?? [])], ['predict', 'metrics'])
+    assert.deepEqual([...(keys?.caller('first=key')?.scopes ?? [])], ['predict', 'metrics', 'feedback', 'test'])
     assert.equal(keys?.caller('second-key')?.name, 'b')
     assert.equal(keys?.caller('second'), undefined)
   })
@@ -232,7 +232,7 @@ describe('where keys come from', () => {
       ['keys: [{ name: a, key: sesame-open }, { name: a, key: sesame-close }]', /two keys are named "a"/],
       [`keys: [{ name: a, key: sesame-open }, { name: b, sha256: ${sha256('sesame-open')} }]`, /"a" and "b" are the same key/],
       ['keys: [{ name: a, key: sesame open }]', /keys\[0\]\.key/],
-      ['keys: [{ name: a, key: sesame-open, scopes: [root] }]', /scopes\[0\]: must be one of \["predict","metrics"\]/],
+      ['keys: [{ name: a, key: sesame-open, scopes: [root] }]', /scopes\[0\]: must be one of \["predict","metrics","feedback","test"\]/],
     ]
     for (const [text, says] of cases) {
       const file = await folder.write('keys.yaml', text)

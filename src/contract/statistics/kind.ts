@@ -7,7 +7,7 @@ export interface WireStatistic {
 
 /**
  * A kind of statistic that merges. Merging is associative and commutative, so that the origin of statistics, the order in which they arrive
- * and the number of merges on the way do not matter.
+ * and the number of merges on the way do not matter. Of a sketch this holds within the error that its kind states.
  */
 export interface StatisticKind<T extends { readonly kind: string }> {
   readonly kind: T['kind']

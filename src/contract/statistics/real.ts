@@ -8,6 +8,10 @@ export type Real = number | (typeof WORDS)[number]
 
 export const RealSchema = Type.Unsafe<Real>({ anyOf: [{ type: 'number' }, { type: 'string', enum: [...WORDS] }] })
 
+export function isReal(value: unknown): value is Real {
+  return typeof value === 'number' || WORDS.includes(value as (typeof WORDS)[number])
+}
+
 export function encodeReal(value: number): Real {
   return Number.isFinite(value) ? value : (String(value) as Real)
 }

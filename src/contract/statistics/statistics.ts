@@ -3,14 +3,16 @@ import { Type } from 'typebox'
 import { check } from '../schema.ts'
 import { countKind } from './count.ts'
 import { histogramKind } from './histogram.ts'
+import { quantilesKind } from './quantile-sketch.ts'
 import { unitsKind } from './units.ts'
 import type { Issue } from '../../core/errors.ts'
 import type { CountData } from './count.ts'
 import type { HistogramData } from './histogram.ts'
 import type { StatisticKind, WireStatistic } from './kind.ts'
+import type { QuantilesData } from './quantile-sketch.ts'
 import type { UnitsData } from './units.ts'
 
-export type KnownStatistic = CountData | HistogramData | UnitsData
+export type KnownStatistic = CountData | HistogramData | QuantilesData | UnitsData
 
 /**
  * Statistics of a kind that this release does not know, as they were received: a later reader merges them. They are kept side by side, up
@@ -26,7 +28,7 @@ export interface UnmergedData {
 export type Statistic = KnownStatistic | UnmergedData
 
 const KINDS: ReadonlyMap<string, StatisticKind<never>> = new Map(
-  [countKind, histogramKind, unitsKind].map((kind) => [kind.kind, kind as unknown as StatisticKind<never>]),
+  [countKind, histogramKind, quantilesKind, unitsKind].map((kind) => [kind.kind, kind as unknown as StatisticKind<never>]),
 )
 
 /** Limit of parts of unknown kinds that are kept for one statistic: an hour of a server, and more. */
