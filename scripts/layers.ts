@@ -117,12 +117,16 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     does: 'endpoints, their revisions and routing, what they resolve to; the documents that servers follow, and what servers say',
     imports: [...KEPT, 'models', 'model', 'signature'],
   },
-  monitoring: { door: 'windows.ts', does: 'windows at rest, and what they add up to', imports: ['core', 'contract', 'storage'] },
+  monitoring: {
+    door: 'windows.ts',
+    does: 'windows at rest and labels of predictions, what they add up to, and what they show of two versions',
+    imports: ['core', 'contract', 'judge', 'storage'],
+  },
   access: { door: 'keys.ts', does: 'who may do what: keys, people, roles, sessions, refused calls', imports: [...LEDGER, 'ledger'] },
   api: {
     door: 'api-server.ts',
     does: "the control plane's doors, one folder per dialect (`v1/`, `mlflow/`), no decisions of their own",
-    imports: [...KEPT, 'models', 'search', 'delivery', 'monitoring', 'access'],
+    imports: [...KEPT, 'models', 'search', 'delivery', 'judge', 'monitoring', 'access'],
   },
   'control-plane': {
     door: 'rooms.ts',

@@ -24,6 +24,10 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
     summary: 'how the requests of an endpoint are shared out, and how they are to be',
     load: () => import('./endpoint/traffic.ts'),
   },
+  feedback: {
+    summary: 'true outcomes of predictions: send them, and see how right versions were',
+    load: () => import('./feedback/feedback.ts'),
+  },
   endpoint: { summary: 'endpoints: show, compare, roll back', load: () => import('./endpoint/endpoint.ts') },
   top: { summary: 'what is asked of each version now, over all servers', load: () => import('./server/top.ts') },
   server: { summary: 'the servers that follow a control plane', load: () => import('./server/server.ts') },

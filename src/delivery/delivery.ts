@@ -3,13 +3,19 @@
  * and their reports.
  */
 import { Endpoints, followAlias } from './endpoints.ts'
+import { rangesOf } from './routing-document.ts'
 import { RoutingStates } from './routing-states.ts'
 import { conditionsOf, missingAliases } from './conditions.ts'
-import { receiptKeysByName } from './receipt-keys.ts'
+import { bump, lockEndpoint } from './lock-endpoint.ts'
+import { requireEndpoint } from './read-endpoints.ts'
+import { receiptKeysByName, renewReceiptKey } from './receipt-keys.ts'
 import { toRevision } from './revisions.ts'
 import { FollowedStates } from './followed-states.ts'
 import { Servers, usersOf } from './servers.ts'
 import { SlipwayError } from '../core/errors.ts'
+import { nextNumber } from '../ledger/counters.ts'
+import { record } from '../ledger/events.ts'
+import type { Range } from '../contract/ranges.ts'
 import type { ReceiptKey } from '../contract/receipt.ts'
 import type { Scope } from '../ledger/scope.ts'
 import type { Dependents } from '../models/dependents.ts'
@@ -25,6 +31,17 @@ export interface EndpointStatus {
   readonly conditions: readonly Condition[]
   readonly servers: readonly ReportOf[]
 }
+
+/** Shares of an endpoint's variants, from a moment on. */
+export interface RoutingSegment {
+  readonly segment: number
+  readonly ranges: readonly Range[]
+  /** UTC epoch milliseconds. */
+  readonly beganAt: number
+}
+
+/** Segments that a comparison looks back over. */
+const SEGMENTS_MAX = 1000
 
 /** The revision of an endpoint at a moment, and the reports of servers about it by then. */
 export interface EndpointThen {
@@ -53,6 +70,39 @@ export class Delivery {
   /** Keys of the receipts of an environment's predictions, by the name of the endpoint; those of endpoints that are gone, too. */
   async receiptKeys(environment: string): Promise<ReadonlyMap<string, readonly ReceiptKey[]>> {
     return await receiptKeysByName(this.#ground.database.read, environment)
+  }
+
+  /** Gives an endpoint another key for receipts. @throws SLW_NOT_FOUND, SLW_PRECONDITION_FAILED */
+  async renewReceiptKey(scope: Scope, name: string, forgetOthers: boolean): Promise<void> {
+    const { database, clock } = this.#ground
+    const at = clock.epochMs()
+    await database.write(async (write) => {
+      const found = await requireEndpoint(write, scope, name)
+      const row = await lockEndpoint(write, scope, found.id)
+      if (forgetOthers) await write.deleteFrom('receipt_keys').where('endpoint_id', '=', row.id).execute()
+      await renewReceiptKey(write, row.id, at)
+      await bump(write, row.id, { updated_at: at })
+      await nextNumber(write, 'delivery')
+      await record(write, scope, at, {
+        kind: 'endpoint',
+        name,
+        action: 'updated',
+        before: {},
+        after: { receiptKey: 'renewed', forgetOthers },
+      })
+    })
+  }
+
+  /** Shares of variants under each segment of an endpoint's routing, the latest first. */
+  async segments({ id }: Pick<DeclaredEndpoint, 'id'>): Promise<RoutingSegment[]> {
+    const rows = await this.#ground.database.read
+      .selectFrom('routing_segments')
+      .selectAll()
+      .where('endpoint_id', '=', id)
+      .orderBy('segment', 'desc')
+      .limit(SEGMENTS_MAX)
+      .execute()
+    return rows.map((row) => ({ segment: row.segment, ranges: rangesOf(row), beganAt: row.began_at }))
   }
 
   /** The current status of endpoints, in their order. */

@@ -14,7 +14,7 @@ import type { Caller, Prepared, Terms } from './caller.ts'
 import type { RequestContext } from './context.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { Endpoint } from './endpoint.ts'
-import type { Attempt, CacheResult } from './observe/events.ts'
+import type { Attempt, CacheResult, Predictions } from './observe/events.ts'
 import type { TakeOutputs } from './observe/taps.ts'
 import type { Decision } from './router/decision.ts'
 import type { Routed } from './router/router.ts'
@@ -42,7 +42,7 @@ class Inference<Body> {
   #undecided = false
   /** The attempt that failed, once another variant stands in. */
   #attempt: Attempt | undefined
-  #predictions: readonly (string | number | boolean)[] | undefined
+  #predictions: Predictions | undefined
   #notNumber = false
   #copies: Copies | undefined
   /** Monotonic milliseconds when the whole body had come, and when it had been made into tensors; 0 before. */
@@ -318,10 +318,11 @@ class Inference<Body> {
       takers?.(outputs)
       this.#copies?.answered(outputs)
       this.#copies = undefined
-      const predictions = predictionsOf(this.#loaded!.signature, outputs, this.#rows)
-      this.#predictions = predictions
+      const { signature } = this.#loaded!
+      const values = predictionsOf(signature, outputs, this.#rows)
+      if (values.length > 0) this.#predictions = { numeric: signature.answer.task === 'regression', values }
       if (this.#endpoint!.variants.length > 1) this.#notNumber = hasNotNumber(outputs)
-      const predicted = this.#rows === 1 ? predictions[0] : undefined
+      const predicted = this.#rows === 1 ? values[0] : undefined
       const status = this.#caller.answer({
         context,
         subject: this.#variant!.subject,

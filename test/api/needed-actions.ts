@@ -44,6 +44,8 @@ export const NEEDED_ACTIONS: Readonly<Record<Action, readonly string[]>> = {
     'GET /api/v1/endpoints/:endpoint/watch',
     'GET /api/v1/endpoints/:endpoint/revisions',
     'GET /api/v1/endpoints/:endpoint/history',
+    'GET /api/v1/endpoints/:endpoint/feedback',
+    'GET /api/v1/endpoints/:endpoint/comparison',
     'GET /api/v1/servers',
     'GET /api/v1/servers/:server',
     'GET /api/v1/servers/:server/watch',
@@ -181,6 +183,7 @@ export const NEEDED_ACTIONS: Readonly<Record<Action, readonly string[]>> = {
     'DELETE /api/v1/endpoints/:endpoint',
     'POST /api/v1/endpoints/:endpoint/routing',
     'POST /api/v1/endpoints/:endpoint/rollback',
+    'POST /api/v1/endpoints/:endpoint/receipt-key',
     'POST /api/v1/endpoints/:endpoint/resume',
     'POST /api/v1/endpoints/:endpoint/sync',
   ],
@@ -192,7 +195,7 @@ export const NEEDED_ACTIONS: Readonly<Record<Action, readonly string[]>> = {
     'POST /api/v1/servers/:server/windows',
   ],
   join: ['POST /api/v1/servers/join'],
-  feedback: [],
+  feedback: ['POST /api/v1/feedback'],
 }
 
 /** Routes that answer everybody: what they say is no secret. */

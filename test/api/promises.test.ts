@@ -23,6 +23,7 @@ const SILENT: Readonly<Record<string, string>> = {
   putContent: 'bytes are nothing until something refers to them',
   reportServer: 'reports are history of their own',
   pushWindows: 'windows are statistics',
+  sendFeedback: 'labels are data',
   syncEndpoint: 'tested with an alias that has not moved: nothing changes',
   resumeEndpoint: 'tested on an endpoint that is not suspended: nothing changes',
 }
@@ -185,6 +186,7 @@ const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
   deleteEndpoint: async () => ({ path: `/endpoints/${await endpoint()}` }),
   rollbackEndpoint: async () => ({ path: `/endpoints/${await endpoint()}/rollback`, body: {} }),
   setRouting: async () => ({ path: `/endpoints/${await endpoint()}/routing`, body: { weights: { main: 100 } } }),
+  renewReceiptKey: async () => ({ path: `/endpoints/${await endpoint()}/receipt-key`, body: {} }),
   resumeEndpoint: async () => ({ path: `/endpoints/${await endpoint()}/resume` }),
   syncEndpoint: async () => ({ path: `/endpoints/${await endpoint()}/sync` }),
   async reportServer() {
@@ -206,6 +208,15 @@ const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
     const { server, as } = await joined()
     return { path: `/servers/${server}/key`, body: {}, as }
   },
+  sendFeedback: async () => ({
+    path: '/feedback',
+    body: {
+      feedback: [
+        { id: 'nobody', label: 1 },
+        { id: 'nobody', label: 1 },
+      ],
+    },
+  }),
   async pushWindows() {
     const { server, as } = await joined()
     return { path: `/servers/${server}/windows`, body: { sentAt: Date.now(), windows: [] }, as }

@@ -12,10 +12,10 @@ import type { Plane } from './in-plane.ts'
 /** Who may do what: written down once more, so that a slip in the table of the product is found. */
 const MAY: Readonly<Record<string, readonly string[]>> = {
   viewer: ['identify', 'read', 'pull'],
-  developer: ['identify', 'read', 'pull', 'write'],
-  operator: ['identify', 'read', 'pull', 'write', 'deploy', 'protect'],
+  developer: ['identify', 'read', 'pull', 'write', 'feedback'],
+  operator: ['identify', 'read', 'pull', 'write', 'deploy', 'protect', 'feedback'],
   admin: ['identify', 'read', 'pull', 'write', 'deploy', 'protect', 'admin', 'report', 'join', 'feedback'],
-  follow: ['identify', 'pull', 'report'],
+  follow: ['identify', 'pull', 'report', 'feedback'],
   join: ['identify', 'join'],
   metrics: ['identify', 'report'],
   feedback: ['identify', 'feedback'],

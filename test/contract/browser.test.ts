@@ -8,7 +8,7 @@ import { ERROR_WORDS } from '../../src/core/error-words.ts'
 import { ROOT } from '../fixtures.ts'
 
 /** Typebox and yaml are half of it. */
-const BYTES_MAX = 256 * 1024
+const BYTES_MAX = 320 * 1024
 /** All of a page that the contract needs. */
 const OF_A_PAGE = { TextEncoder, TextDecoder, structuredClone }
 

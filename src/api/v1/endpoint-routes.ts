@@ -279,6 +279,30 @@ export const ENDPOINT_ROUTES: readonly V1Route<EndpointServices & WatchServices>
       return await endpointNow(call)
     },
   }),
+  v1Route({
+    method: 'POST',
+    path: `${ENDPOINT}/receipt-key`,
+    operation: 'renewReceiptKey',
+    conditional: true,
+    summary:
+      'Give the servers of an endpoint another key to sign receipts of predictions with, which happens once a month by itself. Receipts of the keys before stay valid, unless these are forgotten',
+    tag,
+    action: 'deploy',
+    models: modelsServed,
+    body: Type.Object(
+      {
+        forgetOthers: Type.Optional(
+          Type.Boolean({ description: 'Believe no receipt of an earlier key any more, as after a key got out. Default: false.' }),
+        ),
+      },
+      closed,
+    ),
+    answer: EndpointAnswer,
+    handle: async (call) => {
+      await call.services.delivery.renewReceiptKey(seen(call), call.params['endpoint']!, call.body.forgetOthers ?? false)
+      return await endpointNow(call)
+    },
+  }),
   renewalRoute('resume', 'Follow the aliases again after a rollback, from what they point to now'),
   renewalRoute('sync', 'Take over what the aliases point to now, whenever they would be followed otherwise'),
   v1Route({

@@ -50,6 +50,14 @@ export function define(command: Command): void {
     .option('--move-alias', 'also point the aliases that are followed to those versions')
     .option(...WAIT)
     .action(rollback)
+  named('renew-key', 'give servers another key to sign receipts of predictions with, which happens once a month by itself')
+    .option('--forget-others', 'believe no receipt of an earlier key any more, as after a key got out')
+    .action(async (name: string, options: RegistryOptions & { forgetOthers?: boolean }) => {
+      const client = await clientOf(options)
+      const body = { forgetOthers: options.forgetOthers === true }
+      const after = await change<EndpointAnswer>(options, client, { method: 'POST', path: `/endpoints/${part(name)}/receipt-key`, body })
+      if (after !== undefined) show(after, endpointView, options, `${name}: servers sign receipts with another key from now on`)
+    })
   named('resume', 'follow the aliases again after a rollback')
     .option(...BREAKING)
     .option(...WAIT)

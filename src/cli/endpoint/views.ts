@@ -1,7 +1,10 @@
 /** Text views of endpoints and servers. */
+import { placeOf } from '../../contract/audience.ts'
 import { shareOut, STEPS } from '../../contract/ranges.ts'
 import { style, table } from '../output.ts'
 import { time } from '../control-plane/registry-command.ts'
+import type { Condition } from '../../contract/audience.ts'
+import type { ComparisonAnswer } from '../../contract/comparison.ts'
 import type { EndpointAnswer, RevisionAnswer, ServerAnswer, ServerReportAnswer } from '../../contract/delivery-api.ts'
 import type { View } from '../control-plane/registry-command.ts'
 
@@ -36,7 +39,6 @@ export function endpointText({ metadata, spec, status }: EndpointAnswer): string
       'serves',
       `${versionsText(revision)}, revision ${revision.number} (${revision.cause}) by ${revision.createdBy}, ${time(revision.createdAt)}`,
     ],
-    ['traffic', sharesText(status.routing)],
     ['declared', spec.variants.map(({ model }) => model).join(', ')],
     ['managed by', metadata.managedBy === undefined ? '' : `${metadata.managedBy.kind} ${metadata.managedBy.name}`],
     [
@@ -55,25 +57,25 @@ export function endpointText({ metadata, spec, status }: EndpointAnswer): string
     ...status.conditions.map(({ type, status: state, reason, message }): [string, string] => [type, `${state} (${reason}): ${message}`]),
   ]
   const facts = table(rows.filter(([, value]) => value !== ''))
-  return status.servers.length === 0
-    ? facts
-    : `${facts}\n\n${table(status.servers.flatMap(reportRows), ['server', 'version', 'state', 'heard of'])}`
-}
-
-/** Empty where one variant has everything. */
-function sharesText({ weights }: EndpointAnswer['status']['routing']): string {
-  const shares = Object.entries(weights).filter(([, weight]) => weight > 0)
-  const total = shares.reduce((sum, [, weight]) => sum + weight, 0)
-  return shares.length < 2
-    ? ''
-    : shares.map(([variant, weight]) => `${variant} ${Number(((100 * weight) / total).toFixed(2))} %`).join(', ')
+  // One variant that has everything needs no drawing.
+  const isShared = Object.keys(status.routing.weights).length > 1
+  const parts = [
+    facts,
+    ...(isShared ? [sharesText(status)] : []),
+    ...(status.servers.length === 0 ? [] : [table(status.servers.flatMap(reportRows), ['server', 'version', 'state', 'heard of'])]),
+  ]
+  return parts.join('\n\n')
 }
 
 const BAR = 20
 
 /** How requests are shared out, a line and a bar for each variant. */
 export function trafficText({ metadata, status }: EndpointAnswer): string {
-  const { weights, segment } = status.routing
+  return `${style('bold', metadata.name)}, revision ${status.revision.number}, routing ${status.routing.segment}\n\n${sharesText(status)}`
+}
+
+function sharesText(status: EndpointAnswer['status']): string {
+  const { weights, shadows = {}, edges = [] } = status.routing
   // A control plane of an earlier release says no ranges.
   const ranges = status.routing.ranges ?? shareOut(weights)
   const sizes = new Map<string, number>(Object.keys(weights).map((variant) => [variant, 0]))
@@ -81,21 +83,68 @@ export function trafficText({ metadata, status }: EndpointAnswer): string {
   const versions = new Map(status.revision.variants.map(({ name, model, version }) => [name, `${model}/${version}`]))
   const rows = [...sizes].map(([variant, size]) => {
     const full = size === 0 ? 0 : Math.max(1, Math.round((size / STEPS) * BAR))
-    return [
-      variant,
-      `${size / (STEPS / 100)} %`,
-      `${'█'.repeat(full)}${'░'.repeat(BAR - full)}`,
-      versions.get(variant) ?? 'of the revision beside',
-    ]
+    return [variant, `${size / (STEPS / 100)} %`, bar(full / BAR), versions.get(variant) ?? 'of the revision beside']
   })
-  return `${style('bold', metadata.name)}, revision ${status.revision.number}, routing ${segment}\n\n${table(rows, ['variant', 'share', '', 'version'])}`
+  const more = [
+    ...Object.entries(shadows).map(([variant, share]) => `${variant} gets copies of ${share} % of the requests, as a shadow`),
+    ...(status.routing.rules ?? []).map(({ variant, all }) => `${variant} gets whoever has ${all.map(conditionText).join(' and ')}`),
+    ...(status.routing.fallbacks ?? []).map((variant) => `what ${variant} fails at is answered by the one with the largest share`),
+    ...(edges.length > 0 ? [`requests that take longer are counted for ${edges.join(', ')} ms`] : []),
+    ...trippedIn(status.servers),
+  ]
+  const notes = more.length === 0 ? '' : `\n\n${more.join('\n')}`
+  return `${table(rows, ['variant', 'share', '', 'version'])}${notes}`
+}
+
+function conditionText(condition: Condition): string {
+  const { kind, name } = placeOf(condition)
+  const { is } = condition
+  return `${kind} ${name}${is === '*' ? '' : ` ${[is].flat().join(' or ')}`}`
+}
+
+/** What servers have taken out by themselves. */
+function trippedIn(servers: readonly ServerReportAnswer[]): string[] {
+  return servers.flatMap(({ server, versions }) =>
+    versions.flatMap(({ variant, tripped }) => (tripped === undefined ? [] : [`${server} has taken ${variant} out: ${tripped}`])),
+  )
+}
+
+export const comparisonView: View<ComparisonAnswer> = {
+  kind: 'Comparison',
+  name: ({ candidate }) => candidate.variant,
+  header: ['candidate', 'base', 'verdict'],
+  row: ({ candidate, base, verdict }) => [candidate.variant, base.variant, verdict],
+}
+
+/** What is shown so far, a sentence and a bar of evidence for each metric. */
+export function comparisonText({ endpoint, base, candidate, from, verdict, metrics, shadow }: ComparisonAnswer): string {
+  const nameOf = ({ variant, model, version }: ComparisonAnswer['base']): string => `${variant} (${model}/${version})`
+  const lines = metrics.map(({ metric, role, verdict: own, p, sentence }) => [
+    metric,
+    own,
+    role,
+    // How far the evidence has come to what a failure takes, on a scale of logarithms.
+    bar(Math.min(1, Math.log(1 / p) / Math.log(20))),
+    sentence.slice(metric.length + 2),
+  ])
+  const head = `${style('bold', endpoint)}: ${nameOf(candidate)} beside ${nameOf(base)}, since ${time(from)}: ${style('bold', verdict)}`
+  const copies =
+    shadow === undefined
+      ? ''
+      : `\n\nas a shadow: ${shadow.same} the same, ${shadow.different} different, only it failed ${shadow.worse}, only ${base.variant} failed ${shadow.better}, both ${shadow.bothFailed}; ${shadow.dropped} dropped`
+  return `${head}\n\n${table(lines, ['metric', 'verdict', 'role', 'against it', 'what was counted'])}${copies}`
+}
+
+function bar(part: number): string {
+  const full = Math.round(part * BAR)
+  return `${'█'.repeat(full)}${'░'.repeat(BAR - full)}`
 }
 
 export function reportRows({ server, live, versions, reportedAt }: ServerReportAnswer): string[][] {
-  return versions.map(({ model, version, state, progress, reason, serves }) => [
+  return versions.map(({ model, version, state, progress, reason, serves, tripped }) => [
     server,
     `${model}/${version}`,
-    `${state}${progress === undefined ? '' : ` ${Math.round(progress)} %`}${serves ? ', serves' : ''}${reason === undefined ? '' : `: ${reason}`}`,
+    `${state}${progress === undefined ? '' : ` ${Math.round(progress)} %`}${serves ? ', serves' : ''}${tripped === undefined ? '' : `, taken out: ${tripped}`}${reason === undefined ? '' : `: ${reason}`}`,
     `${time(reportedAt)}${live ? '' : ' (silent since)'}`,
   ])
 }

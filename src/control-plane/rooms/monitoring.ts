@@ -1,4 +1,5 @@
 import { WINDOW_ROUTES } from '../../api/v1/window-routes.ts'
+import { COMPARISON_ROUTES } from '../../api/v1/comparison-routes.ts'
 import { FEEDBACK_ROUTES } from '../../api/v1/feedback-routes.ts'
 import { Feedback } from '../../monitoring/feedback.ts'
 import { MONITORING_MIGRATIONS } from '../../monitoring/migrations.ts'
@@ -19,7 +20,7 @@ interface Needs extends Foundation {
 export const MONITORING: Room<Needs, { readonly windows: Windows; readonly feedback: Feedback }> = {
   tables: MONITORING_TABLES,
   migrations: MONITORING_MIGRATIONS,
-  routes: [...WINDOW_ROUTES, ...FEEDBACK_ROUTES],
+  routes: [...WINDOW_ROUTES, ...FEEDBACK_ROUTES, ...COMPARISON_ROUTES],
   async open({ ground, settings: { database, databasePassword: password }, house, opened }) {
     return {
       windows: new Windows(opened.use(await openWindowsDatabase(database, { migrations: house.migrations, password })), ground.clock),

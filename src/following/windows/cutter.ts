@@ -1,6 +1,6 @@
 import { WINDOW_MS } from '../../contract/observation-window.ts'
-import { growthOf } from '../../contract/statistics/series.ts'
-import { EXPOSURE_SERIES } from '../../serving/observe/exposures.ts'
+import { growthOf, mergeSeries } from '../../contract/statistics/series.ts'
+import { EXPOSURE_SERIES, PANE } from '../../serving/observe/exposures.ts'
 import { FOLDED_SEGMENT, observedKey } from '../../serving/observe/observations.ts'
 import type { ObservationWindow } from '../../contract/observation-window.ts'
 import type { Observed } from '../../serving/observe/observations.ts'
@@ -49,8 +49,10 @@ export class WindowCutter {
       const { endpoint, variant, model, version } = subject
       const named = observedKey({ subject, segment })
       const series = all.filter(({ name }) => IN_WINDOWS.has(name))
-      const grown = growthOf(series, this.#before.get(named) ?? [])
-      seen.set(named, series)
+      const panes = series.filter(({ labels }) => PANE in labels)
+      const going = series.filter(({ labels }) => !(PANE in labels))
+      const grown = [...growthOf(going, this.#before.get(named) ?? []), ...within(panes, this.#fromMs, endMs)]
+      seen.set(named, going)
       if (grown.length === 0) continue
       const span = { startMs: this.#fromMs, endMs }
       windows.push({
@@ -69,6 +71,13 @@ export class WindowCutter {
 /** Time until the next window ends, milliseconds. */
 export function untilNextCut(nowMs: number): number {
   return onGrid(nowMs) + WINDOW_MS - nowMs
+}
+
+/** The statistics that were taken of this window alone, as one each. */
+function within(panes: Observed['series'], fromMs: number, endMs: number): Observed['series'] {
+  const inside = panes.filter(({ labels }) => Number(labels[PANE]) >= fromMs && Number(labels[PANE]) < endMs)
+  const plain = inside.map(({ name, labels: { [PANE]: _pane, ...labels }, statistic }) => ({ name, labels, statistic }))
+  return plain.reduce<Observed['series']>((sum, one) => mergeSeries(sum, [one]), [])
 }
 
 function onGrid(ms: number): number {

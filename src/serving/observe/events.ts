@@ -12,6 +12,12 @@ export interface Subject {
 /** Answered from memory; together with an equal request that was running; by a run of its own. */
 export type CacheResult = 'hit' | 'shared' | 'miss'
 
+/** Classes, or numbers that are right more or less. */
+export interface Predictions {
+  readonly numeric: boolean
+  readonly values: readonly (string | number | boolean)[]
+}
+
 /** An attempt that failed, after which another variant answered. */
 export interface Attempt {
   readonly subject: Subject
@@ -30,8 +36,8 @@ export interface RequestEvent {
   readonly decision: Decision | undefined
   /** The attempt of the assigned variant, where that failed or was late and another one answered. */
   readonly attempt?: Attempt | undefined
-  /** Classes or numbers that were predicted, of the first rows. */
-  readonly predictions?: readonly (string | number | boolean)[] | undefined
+  /** What was predicted for the first rows; undefined where nothing was. */
+  readonly predictions?: Predictions | undefined
   /** HTTP status, or its equivalent. */
   readonly status: number
   readonly errorCode: ErrorCode | undefined

@@ -2,12 +2,14 @@
  * What happened to requests under one version and segment, for whoever compares versions: how they were assigned, and of those that chance
  * assigned what became of each. Requests of units are in sets, so that a unit counts once; the others are counted.
  */
+import { WINDOW_MS } from '../../contract/observation-window.ts'
 import { Histogram } from '../../contract/statistics/histogram.ts'
+import { QuantileSketch } from '../../contract/statistics/quantile-sketch.ts'
 import { unitHash, Units } from '../../contract/statistics/units.ts'
 import { WRONG } from './outcome.ts'
 import type { Series } from '../../contract/statistics/series.ts'
 import type { KnownStatistic } from '../../contract/statistics/statistics.ts'
-import type { FeedbackEvent, ShadowResult } from './events.ts'
+import type { FeedbackEvent, Predictions, ShadowResult } from './events.ts'
 import type { Outcome } from './outcome.ts'
 
 /** Seconds from a prediction to its label: a minute to a year. */
@@ -28,6 +30,17 @@ export const DELAY_EDGES: readonly number[] = [
 const CLASSES_MAX = 50
 const OTHERS = '(others)'
 
+/** Windows whose sketches are kept until they are cut: two minutes of them. */
+const PANES_MAX = 12
+/** Label of a statistic that is of one window, with the start of it; windows have it without. */
+export const PANE = 'pane'
+
+interface Pane {
+  /** UTC epoch milliseconds, on the grid of windows. */
+  readonly start: number
+  readonly sketch: QuantileSketch
+}
+
 export interface Exposed {
   readonly outcome: Outcome
   readonly durationMs: number
@@ -46,6 +59,8 @@ export class Exposures {
   readonly #exceeded = new Map<number, number>()
   readonly #units = new Map<string, { readonly labels: Series['labels']; readonly units: Units }>()
   readonly #classes = new Map<string, number>()
+  readonly #panes: Pane[] = []
+  #pane: Pane | undefined
   readonly #shadows = new Map<string, number>()
   readonly #labels = new Map<string, number>()
   #delays: Histogram | undefined
@@ -77,13 +92,25 @@ export class Exposures {
     }
   }
 
-  predicted(predictions: readonly (string | number | boolean)[]): void {
-    for (const prediction of predictions) {
-      // Numbers that are no classes have a distribution of their own.
-      if (typeof prediction === 'number' && !Number.isInteger(prediction)) continue
-      const name = String(prediction).slice(0, 100)
-      increment(this.#classes, this.#classes.has(name) || this.#classes.size < CLASSES_MAX ? name : OTHERS)
+  /** @param nowMs UTC epoch milliseconds; needed for numbers alone */
+  predicted({ numeric, values }: Predictions, nowMs: number): void {
+    for (const value of values) {
+      if (numeric) this.#paneAt(nowMs).observe(Number(value))
+      else {
+        const name = String(value).slice(0, 100)
+        increment(this.#classes, this.#classes.has(name) || this.#classes.size < CLASSES_MAX ? name : OTHERS)
+      }
     }
+  }
+
+  /** Sketches cannot be subtracted: each window has one of its own. */
+  #paneAt(nowMs: number): QuantileSketch {
+    const start = Math.floor(nowMs / WINDOW_MS) * WINDOW_MS
+    if (this.#pane?.start === start) return this.#pane.sketch
+    this.#pane = { start, sketch: new QuantileSketch() }
+    this.#panes.push(this.#pane)
+    if (this.#panes.length > PANES_MAX) this.#panes.shift()
+    return this.#pane.sketch
   }
 
   shadow(result: ShadowResult): void {
@@ -116,6 +143,8 @@ export class Exposures {
     counts('exceeded', 'edge', this.#exceeded)
     for (const { labels, units } of this.#units.values()) found.push({ name: 'units', labels, statistic: units.snapshot() })
     counts('predicted', 'class', this.#classes)
+    for (const { start, sketch } of this.#panes)
+      found.push({ name: 'predicted_values', labels: { [PANE]: start }, statistic: sketch.snapshot() })
     counts('shadow', 'result', this.#shadows)
     counts('labels', 'result', this.#labels)
     if (this.#delays !== undefined) found.push({ name: 'label_delay_seconds', labels: {}, statistic: this.#delays.snapshot() })
@@ -124,7 +153,17 @@ export class Exposures {
 }
 
 /** Names of the series that windows have. Labels are counted where they are kept, each once for all servers. */
-export const EXPOSURE_SERIES = ['assignments', 'fallbacks', 'exposures', 'outcomes', 'exceeded', 'units', 'predicted', 'shadow'] as const
+export const EXPOSURE_SERIES = [
+  'assignments',
+  'fallbacks',
+  'exposures',
+  'outcomes',
+  'exceeded',
+  'units',
+  'predicted',
+  'predicted_values',
+  'shadow',
+] as const
 
 function increment<K>(counts: Map<K, number>, key: K): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)

@@ -193,7 +193,7 @@ export class Observations implements Observer {
   /** Counts a request for the version that it was assigned to: at its first attempt, whoever answered in the end. */
   #expose(answering: Tally, { decision, attempt, cache, errorCode, durationMs, predictions }: RequestEvent): void {
     if (decision === undefined) return
-    if (predictions !== undefined) answering.exposures.predicted(predictions)
+    if (predictions !== undefined) answering.exposures.predicted(predictions, predictions.numeric ? this.#epochMs() : 0)
     const tally = attempt === undefined ? answering : this.#tally(attempt.subject, decision.segment)
     const { exposures } = tally
     exposures.assigned(decision.assignment)
