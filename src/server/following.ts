@@ -11,6 +11,8 @@ import { Reporter } from '../following/reporter.ts'
 import { WindowFolders } from '../following/windows/folders.ts'
 import { ServerWindows } from '../following/windows/server-windows.ts'
 import { WindowCutter } from '../following/windows/cutter.ts'
+import { RecordPusher } from '../following/records/record-pusher.ts'
+import { spoolFolder } from '../serving/records/spool-files.ts'
 import { Secrets } from '../security/secrets/secrets.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { Logger } from '../core/log.ts'
@@ -72,9 +74,10 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
     }),
   )
   let windows: ServerWindows | undefined
+  let records: RecordPusher | undefined
   const status = (): FollowStatus => {
     const now = follower.status()
-    return { ...now, trouble: now.trouble ?? windows?.trouble }
+    return { ...now, trouble: now.trouble ?? windows?.trouble, recordsRefused: records?.refused ?? 0 }
   }
   const held = opened.move()
   return {
@@ -105,9 +108,11 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
         log,
       })
       held.use(windows)
+      records = held.use(new RecordPusher({ folder: spoolFolder(store.folder, config), client, server, clock, log }))
       reporter = held.use(new Reporter({ client, server, bootId, url, status, clock, log }))
       served.watch(() => reporter?.changed())
       windows.start()
+      records.start()
       await follower.start()
       reporter.changed()
       return []

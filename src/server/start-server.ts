@@ -95,6 +95,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
       administration: administer(repository, log),
       source: () => repository.state(),
       logOutput,
+      environment,
     }),
   )
   const { dataPlane, metrics, http } = serving

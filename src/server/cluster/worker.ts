@@ -104,6 +104,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     families,
     sourceHealth: sourceState,
     logOutput: output,
+    environment,
     held,
     ...(documents !== undefined && { beforeListening: (dataPlane) => orLate(systemClock, START_WAIT_MS, dataPlane.apply(documents)) }),
   })
