@@ -121,11 +121,11 @@ export class Recorder implements AsyncDisposable {
   #see({ context, subject, inputs, rows, copy }: Seen): TakeOutputs | undefined {
     const plan = this.#plans.get(subject)
     if (plan === undefined || !isSampled(context.predictionId, plan.fraction)) return undefined
+    this.#letGoExpired()
     const kept = this.#keep(inputs, copy)
     if (kept === undefined) return undefined
     const latestMs = this.#options.clock.monotonicMs() + EXPIRES_LATEST_MS
     const sampled = { plan, context, subject, rows, inputs: kept, expiresMs: Math.min(context.deadlineMs + 1000, latestMs) }
-    this.#letGoExpired()
     this.#sampled.add(sampled)
     return (outputs) => this.#answer(sampled, outputs, copy)
   }
