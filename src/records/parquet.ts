@@ -29,8 +29,9 @@ const COLUMNS: readonly Column[] = [
   { name: 'weight', type: 'DOUBLE' },
 ]
 
-/** Rows that are encoded at once: what others ask waits meanwhile. */
+/** Rows that are encoded at once, and the characters of their values: what others ask waits meanwhile. */
 const GROUP_ROWS = 2000
+const GROUP_CHARACTERS = 4 * 1024 * 1024
 const INT32_MAX = 2 ** 31 - 1
 
 /** Makes a Parquet file (Snappy) of records, in the order in which they come. Holds a group of rows. */
@@ -55,11 +56,14 @@ export async function* writeParquet(records: AsyncIterable<PredictionRecord> | I
 
 async function* groupsOf(records: AsyncIterable<PredictionRecord> | Iterable<PredictionRecord>): AsyncGenerator<PredictionRecord[]> {
   let group: PredictionRecord[] = []
+  let characters = 0
   for await (const record of records) {
     group.push(record)
-    if (group.length < GROUP_ROWS) continue
+    characters += JSON.stringify([record.inputs, record.outputs]).length
+    if (group.length < GROUP_ROWS && characters < GROUP_CHARACTERS) continue
     yield group
     group = []
+    characters = 0
   }
   if (group.length > 0) yield group
 }

@@ -1,10 +1,10 @@
+import { sql } from 'kysely'
 import { readBatch, readPartition } from './sources.ts'
-import type { Kysely, Selectable } from 'kysely'
+import type { SelectQueryBuilder } from 'kysely'
 import type { PredictionRecord } from '../contract/prediction-record.ts'
 import type { ObjectStore } from '../storage/objects/object-store.ts'
 import type { Database } from '../storage/sql/database.ts'
 import type { Schema } from '../storage/sql/schema.ts'
-import type { RecordBatchesRow, RecordPartitionsRow } from './tables.ts'
 
 export interface RecordQuery {
   readonly environment: string
@@ -27,41 +27,40 @@ interface ReadOptions {
   readonly objects: ObjectStore
 }
 
-/** Where records of one endpoint are. */
-type Source = { readonly from_ms: number; readonly until_ms: number; readonly row_count: number } & (
-  | { readonly kind: 'batch'; readonly row: Selectable<RecordBatchesRow> }
-  | { readonly kind: 'partition'; readonly row: Selectable<RecordPartitionsRow> }
-)
-
-/** All sources as of one moment: a file that becomes a partition meanwhile is counted once. */
-async function sourcesOf({ database }: ReadOptions, query: RecordQuery): Promise<Source[]> {
-  return await database.snapshot(async (read) => {
-    const batches = await sourceRows(read, 'record_batches', query)
-    const partitions = await sourceRows(read, 'record_partitions', query)
-    return [
-      ...batches.map((row) => ({ ...spanOf(row), kind: 'batch', row }) as Source),
-      ...partitions.map((row) => ({ ...spanOf(row), kind: 'partition', row }) as Source),
-    ]
-  })
+/** Where records of one endpoint are: a file as it arrived has no content id. */
+interface Source {
+  readonly from_ms: number
+  readonly until_ms: number
+  readonly row_count: number
+  readonly object_key: string
+  readonly first_byte: number
+  readonly byte_count: number
+  readonly content_id: string | null
+  readonly chunks: string | null
 }
 
-function spanOf({ from_ms, until_ms, row_count }: Pick<Source, 'from_ms' | 'until_ms' | 'row_count'>) {
-  return { from_ms, until_ms, row_count }
+const SPAN = ['from_ms', 'until_ms', 'row_count', 'object_key', 'byte_count'] as const
+
+/** All sources, by one statement: a file that becomes a partition meanwhile is read once. */
+async function sourcesOf({ database: { read } }: ReadOptions, query: RecordQuery): Promise<Source[]> {
+  const partitions = read.selectFrom('record_partitions').select([...SPAN, 'content_id', 'chunks', sql<number>`0`.as('first_byte')])
+  const batches = read
+    .selectFrom('record_batches')
+    .select([...SPAN, sql<string | null>`null`.as('content_id'), sql<string | null>`null`.as('chunks'), 'first_byte'])
+  return await within(partitions, query).unionAll(within(batches, query)).execute()
 }
 
-async function sourceRows(
-  read: Kysely<Schema>,
-  table: 'record_batches' | 'record_partitions',
+function within(
+  rows: SelectQueryBuilder<Schema, 'record_batches', Source> | SelectQueryBuilder<Schema, 'record_partitions', Source>,
   { environment, endpoint, fromMs, untilMs }: RecordQuery,
-): Promise<Pick<Source, 'from_ms' | 'until_ms' | 'row_count'>[]> {
-  return await read
-    .selectFrom(table)
-    .selectAll()
-    .where('environment', '=', environment)
-    .$if(endpoint !== undefined, (all) => all.where('endpoint', '=', endpoint!))
-    .$if(fromMs !== undefined, (all) => all.where('until_ms', '>=', fromMs!))
-    .$if(untilMs !== undefined, (all) => all.where('from_ms', '<', untilMs!))
-    .execute()
+): SelectQueryBuilder<Schema, 'record_batches', Source> {
+  // Both tables have these columns.
+  let found = rows as SelectQueryBuilder<Schema, 'record_batches', Source>
+  found = found.where('environment', '=', environment)
+  if (endpoint !== undefined) found = found.where('endpoint', '=', endpoint)
+  if (fromMs !== undefined) found = found.where('until_ms', '>=', fromMs)
+  if (untilMs !== undefined) found = found.where('from_ms', '<', untilMs)
+  return found
 }
 
 /** The newest records after a place, one more than `limit` where there are more, and how many records there are in all. */
@@ -102,6 +101,7 @@ export async function* exportRecords(options: ReadOptions, query: RecordQuery): 
 }
 
 async function* groupsOf(objects: ObjectStore, source: Source, order: 'oldest' | 'newest'): AsyncGenerator<PredictionRecord[]> {
-  if (source.kind === 'batch') yield await readBatch(objects, source.row)
-  else yield* readPartition(objects, source.row, order)
+  const { content_id, chunks } = source
+  if (content_id === null || chunks === null) yield await readBatch(objects, source)
+  else yield* readPartition(objects, { ...source, content_id, chunks }, order)
 }

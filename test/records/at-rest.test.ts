@@ -132,6 +132,26 @@ test('a file counts once, and lines that are none, too old or of the future are 
   assert.deepEqual([large.status, large.body.code], [413, 'SLW_BODY_TOO_LARGE'])
 })
 
+test('a page has no more records than fit into an answer, and the next one goes on', async () => {
+  await using plane = await planeInProcess()
+  const text = 'x'.repeat(200_000)
+  for (let file = 0; file < 4; file++)
+    await send(
+      plane,
+      Array.from({ length: 15 }, (_, index) => ({ time: Date.now() - file * 1000 - index, inputs: { text: [text] } })),
+    )
+  const ids: string[] = []
+  let pages = 0
+  for (let token = ''; ; pages++) {
+    const { body } = await plane.ask('GET', `/records?limit=100${token}`)
+    ids.push(...body.items.map(({ id }: { id: string }) => id))
+    assert.ok(body.items.length < 45)
+    if (body.nextPageToken === undefined) break
+    token = `&pageToken=${encodeURIComponent(body.nextPageToken)}`
+  }
+  assert.deepEqual([new Set(ids).size, ids.length, pages], [60, 60, 1])
+})
+
 test('a server speaks for itself only', async () => {
   await using plane = await planeInProcess()
   const { key: root } = (await plane.ask('POST', '/keys', { name: 'root', scopes: ['admin'] })).body as { key: string }

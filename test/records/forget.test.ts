@@ -1,5 +1,6 @@
 /** A unit that is forgotten is nowhere any more: in no file of the control plane or of a server, wherever its records were. */
 import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { compact } from '../../src/records/compaction.ts'
@@ -139,7 +140,9 @@ describe('a control plane that is killed', { timeout: 400_000 }, () => {
         await using plane = await upInChild(['--data', data, '--no-server'], environment)
         // One file that is in a partition by then, and one that is not.
         assert.equal(await push(plane.url, 0, 2), 200)
-        await until(async () => (await fetch(`${plane.url}/api/v1/records?limit=1`)).status === 200, 'it answers')
+        const partitioned = async () =>
+          (await readdir(join(data, 'objects'), { recursive: true })).some((name) => /records_default/.test(name))
+        if (step === 'records.rewritten') await until(partitioned, 'its hour is written')
         await folder.write('now', '')
         await push(plane.url, 1, 0)
         await forget(plane.url)

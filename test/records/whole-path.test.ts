@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { digestOf } from '../../src/serving/records/redaction.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { adders, follows } from '../following/following.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -59,6 +60,25 @@ test(
   },
 )
 
+test(
+  'servers with one key have equal digests of equal values, and a package marked by an endpoint stays marked',
+  { timeout: 60_000 },
+  async () => {
+    await using folder = await temporaryFolder()
+    await using plane = await planeInProcess()
+    // What an endpoint adds takes nothing away of what the package marks.
+    await people(plane, { records: 1, recordsHash: ['name', 'city'], recordsDrop: [] })
+    await using server = await follows(plane.url, folder.path, {
+      environment: { KEY: 'of both' },
+      controlPlane: { recordsKey: 'env:KEY' },
+    })
+    await ask(server, { name: 'Ada', mail: 'ada@example.org', city: 'London' })
+    const [record] = await recordsOnceThere(plane, 1)
+    const key = Buffer.from('of both')
+    assert.deepEqual(record!.inputs, { mail: [digestOf('ada@example.org', key)], city: [digestOf('London', key)] })
+  },
+)
+
 test('nothing is recorded where nobody asks for it, and a share of it where a share is asked for', { timeout: 60_000 }, async () => {
   await using folder = await temporaryFolder()
   await using plane = await planeInProcess()
@@ -101,7 +121,7 @@ test('a name that no field has turns recording off, and is told', { timeout: 60_
   assert.match(told.join('\n'), /nothing is recorded: recordsDrop and recordsHash name cite/)
 })
 
-test('the last records of a server that ends are there, also those of several processes', { timeout: 60_000 }, async () => {
+test('the last records of a server that ends are there, and its spool is empty', { timeout: 60_000 }, async () => {
   await using folder = await temporaryFolder()
   await using plane = await planeInProcess()
   await people(plane)

@@ -30,6 +30,8 @@ const closed = { additionalProperties: false } as const
 const Optional = Type.Optional
 /** Limit of a file of records; those that servers send have up to 1.25 MiB. */
 const FILE_BYTES_MAX = 4 * 1024 * 1024
+/** Characters of a page beyond which it has fewer records than were asked for. */
+const PAGE_CHARACTERS = 8 * 1024 * 1024
 
 export const RECORD_ROUTES: readonly V1Route<RecordServices>[] = [
   v1Route({
@@ -74,7 +76,7 @@ export const RECORD_ROUTES: readonly V1Route<RecordServices>[] = [
       const list = JSON.stringify(['records', scope.environment, endpoint])
       const after = placeOf(placeOfToken(list, pageToken))
       const { items, total } = await services.records.newest({ environment: scope.environment, endpoint }, { limit, after })
-      const page = pageOfRead(list, items, { limit, placeOf: ({ time, id }) => `${time} ${id}` })
+      const page = pageOfRead(list, items, { limit: fitting(items, limit), placeOf: ({ time, id }) => `${time} ${id}` })
       return { body: { ...page, total } }
     },
   }),
@@ -118,6 +120,13 @@ export const RECORD_ROUTES: readonly V1Route<RecordServices>[] = [
     handle: async ({ services, scope, body }) => ({ body: { work: await services.records.forget(scope, body.unit) } }),
   }),
 ]
+
+/** How many records a page has: at least one, and no more than fit into an answer. */
+function fitting(records: readonly PredictionRecord[], limit: number): number {
+  let characters = 0
+  const over = records.findIndex((record) => (characters += JSON.stringify(record).length) > PAGE_CHARACTERS)
+  return over === -1 ? limit : Math.min(limit, Math.max(1, over))
+}
 
 /** @throws SLW_BODY_TOO_LARGE */
 async function textOf(request: FastifyRequest): Promise<string> {
