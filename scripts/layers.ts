@@ -52,7 +52,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   serving: {
     door: 'inference.ts',
-    does: 'the one way in, endpoints, variants, reconciler, residency; `router/`, `repository/`, `scheduler/`, `cache/`, `observe/`',
+    does: 'the one way in, endpoints, variants, reconciler, residency; `router/`, `repository/`, `scheduler/`, `cache/`, `observe/`, `records/`',
     imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'security'],
   },
   protocol: {
@@ -62,7 +62,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   following: {
     door: 'follower.ts',
-    does: 'what a server and an application do to follow a control plane: documents, the local store, reports, windows',
+    does: 'what a server and an application do to follow a control plane: documents, the local store, reports, windows, records',
     imports: ['core', 'contract', 'model', 'serving'],
   },
   library: {
@@ -122,11 +122,16 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     does: 'windows at rest and labels of predictions, what they add up to, and what they show of two versions',
     imports: ['core', 'contract', 'judge', 'storage'],
   },
+  records: {
+    door: 'records.ts',
+    does: 'records of predictions at rest: how they arrive, become hours in Parquet, are read, exported, forgotten and swept',
+    imports: [...LEDGER, 'ledger'],
+  },
   access: { door: 'keys.ts', does: 'who may do what: keys, people, roles, sessions, refused calls', imports: [...LEDGER, 'ledger'] },
   api: {
     door: 'api-server.ts',
     does: "the control plane's doors, one folder per dialect (`v1/`, `mlflow/`), no decisions of their own",
-    imports: [...KEPT, 'models', 'search', 'delivery', 'judge', 'monitoring', 'access'],
+    imports: [...KEPT, 'models', 'search', 'delivery', 'judge', 'monitoring', 'records', 'access'],
   },
   'control-plane': {
     door: 'rooms.ts',

@@ -177,6 +177,20 @@ const ADVICE: Readonly<Record<keyof typeof METRICS, Advice>> = {
       'Different between servers for longer than a download takes: some cannot fetch or load the newest revision. `slipway endpoint show NAME` says which and why.',
     ],
   },
+  slipway_records_total: {
+    query: 'sum(rate(slipway_records_total[5m]))',
+    moves: ['Zero where `records` says otherwise: see `slipway_records_dropped_total`, and the log for a name that no field has.'],
+  },
+  slipway_records_dropped_total: {
+    query: 'sum by (reason) (rate(slipway_records_dropped_total[5m]))',
+    moves: [
+      '`full`: the control plane has not taken records for long, see the log. `busy`, `memory`, `disk`: more is recorded than the machine writes; lower `records`. `too_large`: predictions of more than 64 KiB have no record.',
+    ],
+  },
+  slipway_records_refused_total: {
+    query: 'increase(slipway_records_refused_total[1h]) > 0',
+    moves: ['The log has the reason that the control plane gave.'],
+  },
   slipway_log_dropped_total: {
     query: 'increase(slipway_log_dropped_total[10m]) > 0',
     moves: ['The disk of the log is full, or its reader is gone. The server goes on; make room, and send SIGHUP after the file was moved.'],

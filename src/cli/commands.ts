@@ -29,6 +29,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
     load: () => import('./feedback/feedback.ts'),
   },
   endpoint: { summary: 'endpoints: show, compare, roll back', load: () => import('./endpoint/endpoint.ts') },
+  records: { summary: 'what predictions were asked and answered: show, export, forget', load: () => import('./records/records.ts') },
   top: { summary: 'what is asked of each version now, over all servers', load: () => import('./server/top.ts') },
   server: { summary: 'the servers that follow a control plane', load: () => import('./server/server.ts') },
   admin: { summary: 'switch, load and unload models of a running server', load: () => import('./server/admin.ts') },

@@ -5,6 +5,13 @@ import { ServingOptions } from './serving-options.ts'
 
 const scalar = Type.Union([Type.Number(), Type.String(), Type.Boolean()])
 
+/** Mark of what records must not have in the clear. */
+const Sensitive = Type.Optional(
+  oneOf(['drop', 'hash'], {
+    description: 'Records leave the value out (`drop`), or have a keyed digest of it (`hash`). Default: they have the value.',
+  }),
+)
+
 /** One column that a person fills in. */
 export const FeatureSpec = Type.Object(
   {
@@ -33,6 +40,7 @@ export const FeatureSpec = Type.Object(
     nan: Type.Optional(oneOf(['reject', 'warn', 'off'], { description: 'What to do with NaN, infinity and null. Default: reject.' })),
     description: Type.Optional(Type.String({ description: 'For people, in /docs and `inspect`.' })),
     unit: Type.Optional(Type.String({ description: 'Of a number, for people: months, EUR.' })),
+    sensitive: Sensitive,
   },
   { additionalProperties: false },
 )
@@ -113,6 +121,7 @@ export const TensorOverride = Type.Object(
     shape: Type.Optional(Type.Array(TensorDimension, { description: 'A number, or -1 or a name for a free dimension.' })),
     minimum: Type.Optional(Type.Number({ description: 'Smallest value allowed, also for raw tensors.' })),
     maximum: Type.Optional(Type.Number({ description: 'Largest value allowed, also for raw tensors.' })),
+    sensitive: Sensitive,
     description: Type.Optional(Type.String({ description: 'For people, in /docs and `inspect`.' })),
   },
   { additionalProperties: false },

@@ -4,11 +4,11 @@ import type { Static } from 'typebox'
 
 /**
  * Actions: `read`; `pull` documents and files that are served; `write`: log and register, move aliases that are not protected; `deploy`
- * endpoints; `protect`: move protected aliases and approve; `admin`: keys, roles, environments, everything. `report` is for servers that
- * report on themselves, `join` for becoming such a server; `feedback` for clients, and servers that pass on what they were sent: true outcomes
- * of predictions.
+ * endpoints; `protect`: move protected aliases and approve; `records`: read what predictions were asked and answered; `admin`: keys, roles,
+ * environments, everything. `report` is for servers that report on themselves, `join` for becoming such a server; `feedback` for clients, and
+ * servers that pass on what they were sent: true outcomes of predictions.
  */
-export const ACTIONS = ['read', 'pull', 'write', 'deploy', 'protect', 'admin', 'report', 'join', 'feedback'] as const
+export const ACTIONS = ['read', 'pull', 'write', 'deploy', 'protect', 'records', 'admin', 'report', 'join', 'feedback'] as const
 
 /** `identify` is allowed to every caller who is recognised. */
 export type Action = (typeof ACTIONS)[number] | 'identify'
@@ -19,7 +19,7 @@ export type Role = (typeof ROLES)[number]
 const ALLOWED: Readonly<Record<string, readonly Action[]>> = {
   viewer: ['read', 'pull'],
   developer: ['read', 'pull', 'write', 'feedback'],
-  operator: ['read', 'pull', 'write', 'deploy', 'protect', 'feedback'],
+  operator: ['read', 'pull', 'write', 'deploy', 'protect', 'records', 'feedback'],
   admin: ACTIONS,
   // Roles that keys of machines may be limited to.
   follow: ['pull', 'report', 'feedback'],

@@ -57,6 +57,24 @@ export const ServingOptions = Type.Object(
     inlineMaxUs: natural(
       'A lone request whose run is predicted to take less than this runs on the main thread, without a hop. 0 turns it off. Default: 300.',
     ),
+    records: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 1,
+        description:
+          'Share of the predictions that are recorded, with inputs and outputs, on a server that follows a control plane. Default: 0, none.',
+      }),
+    ),
+    recordsDrop: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: 'Features, inputs and outputs that are left out of records, beside those that the package marks. Default: none.',
+      }),
+    ),
+    recordsHash: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: 'Features, inputs and outputs of which records have a keyed digest instead of the value. Default: none.',
+      }),
+    ),
     nanPolicy: Type.Optional(
       oneOf(['reject', 'warn', 'off'], {
         description: 'NaN and infinite input values, where a feature does not say. Default: off for tensors, reject for named features.',
@@ -89,6 +107,10 @@ export interface Serving {
   readonly cacheMb: number
   readonly cacheTtlMs: number
   readonly inlineMaxUs: number
+  /** Share of the predictions that are recorded. 0: none. */
+  readonly records: number
+  readonly recordsDrop: readonly string[]
+  readonly recordsHash: readonly string[]
   readonly nanPolicy: 'reject' | 'warn' | 'off' | undefined
 }
 
@@ -109,6 +131,9 @@ export const SERVING_DEFAULTS = {
   cacheMb: 0,
   cacheTtlMs: 600_000,
   inlineMaxUs: 300,
+  records: 0,
+  recordsDrop: [],
+  recordsHash: [],
 } as const
 
 /** Merges sources, of which later ones win; `cores` decides the number of instances where no source does. */

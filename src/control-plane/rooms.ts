@@ -10,6 +10,7 @@ import { LEDGER } from './rooms/ledger.ts'
 import { MLFLOW } from './rooms/mlflow.ts'
 import { MODELS } from './rooms/models.ts'
 import { MONITORING } from './rooms/monitoring.ts'
+import { RECORDS } from './rooms/records.ts'
 import { SERVING } from './rooms/serving.ts'
 import { TRACKING } from './rooms/tracking.ts'
 import { WORK } from './rooms/work.ts'
@@ -27,6 +28,7 @@ export const ROOMS = new Rooms<Foundation>([{ migrations: FIRST_MIGRATIONS, open
   .and(IMPORT)
   .and(DELIVERY)
   .and(MONITORING)
+  .and(RECORDS)
   .and(SERVING)
   .and(BACKUP)
 

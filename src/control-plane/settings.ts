@@ -41,6 +41,8 @@ export interface ControlPlaneOptions {
   readonly requestsPerMinute?: number | undefined
   /** Limits of its connections. Default: 1000 of one address, a kilobyte a second. Behind a proxy all have one address, and none is limited. */
   readonly connections?: Partial<ConnectionLimits> | undefined
+  /** Days for which records of predictions are kept. Default: 30. */
+  readonly recordsDays?: number | undefined
   /** Password of the PostgreSQL user; overrides the URL's. */
   readonly databasePassword?: Secret | undefined
   /** Resolver of references to secrets. Default: a new one. */
@@ -93,6 +95,7 @@ export interface Settings {
   /** Limit of one caller. */
   readonly requestsPerMinute: number
   readonly connections: ConnectionLimits
+  readonly recordsDays: number
   readonly secrets: Secrets
   /** Includes the address to which people are sent back after sign-in. */
   readonly signIn: (SignInConfig & Pick<SignInOptions, 'publicUrl'>) | undefined
@@ -102,6 +105,9 @@ export interface Settings {
 
 /** Default limit of one caller: clients of MLflow log a metric with each step of a loop. */
 const REQUESTS_PER_MINUTE = 60_000
+
+/** Default number of days for which records of predictions are kept. */
+const RECORDS_DAYS = 30
 
 /** @throws SLW_CONFIG_INVALID */
 export function resolveSettings(options: ControlPlaneOptions): Settings {
@@ -126,6 +132,7 @@ export function resolveSettings(options: ControlPlaneOptions): Settings {
     publicUrl,
     requestsPerMinute: options.requestsPerMinute ?? REQUESTS_PER_MINUTE,
     connections: { ...CONNECTION_LIMITS, ...(behindProxy && { perAddress: Number.POSITIVE_INFINITY }), ...options.connections },
+    recordsDays: options.recordsDays ?? RECORDS_DAYS,
     secrets: options.secrets ?? new Secrets({ log }),
     signIn: signInOf(options, host, publicUrl),
     serving: options.serving,

@@ -86,6 +86,16 @@ export const DELIVERY_STEPS = [
   'window.swept',
 ] as const
 
+/** Every step of keeping, compacting and forgetting records after which a test may end the process or make it fail. */
+export const RECORD_STEPS = [
+  'records.arrived',
+  'records.kept',
+  'records.partition',
+  'records.compacted',
+  'records.rewritten',
+  'records.let-go',
+] as const
+
 /** Every step of background work at which a test may end the process or make it fail. */
 export const WORK_STEPS = ['work.claimed', 'work.completed', 'work.ended'] as const
 
@@ -93,7 +103,16 @@ export const WORK_STEPS = ['work.claimed', 'work.completed', 'work.ended'] as co
 export const MIGRATION_STEPS = ['migration.statement', 'migration.noted'] as const
 
 /** Every step of a server that follows a control plane at which a test may end the process or make it fail. */
-export const FOLLOW_STEPS = ['store.chunk', 'store.file', 'store.placed', 'document.kept', 'windows.kept', 'windows.sent'] as const
+export const FOLLOW_STEPS = [
+  'store.chunk',
+  'store.file',
+  'store.placed',
+  'document.kept',
+  'windows.kept',
+  'windows.sent',
+  'records.spooled',
+  'records.sent',
+] as const
 
 /** Every step of labels on their way to the control plane at which a test may end the process or make it fail. */
 export const FEEDBACK_STEPS = ['feedback.kept', 'feedback.sent'] as const
@@ -110,6 +129,7 @@ export async function faultPoint(
     | typeof MIGRATION_STEPS
     | typeof FEEDBACK_STEPS
     | typeof FOLLOW_STEPS
+    | typeof RECORD_STEPS
     | typeof WORK_STEPS
   )[number],
 ): Promise<void> {

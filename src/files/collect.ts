@@ -11,6 +11,8 @@ export interface CollectOptions {
   readonly clock: Clock
   /** Time that unreferenced contents, and objects without a row, are kept. */
   readonly graceMs: number
+  /** Whether another room takes care of an object. Default: none does. */
+  readonly isOthers?: (object: { readonly key: string }) => boolean
   /** No more objects are deleted once it is aborted. */
   readonly signal?: AbortSignal
 }
@@ -120,12 +122,12 @@ async function sweep({ database, objects, signal }: CollectOptions): Promise<num
   }
 }
 
-async function dropOrphans({ database, objects, clock, graceMs, signal }: CollectOptions): Promise<number> {
+async function dropOrphans({ database, objects, clock, graceMs, isOthers = () => false, signal }: CollectOptions): Promise<number> {
   const before = clock.epochMs() - graceMs
   let dropped = 0
   for await (const { key, modifiedAtMs } of objects.list('')) {
     signal?.throwIfAborted()
-    if (modifiedAtMs > before || (await isKnown(database, key))) continue
+    if (modifiedAtMs > before || isOthers({ key }) || (await isKnown(database, key))) continue
     await objects.delete(key)
     await faultPoint('collect.orphan')
     dropped++

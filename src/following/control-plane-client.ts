@@ -30,6 +30,8 @@ const BYTES_PATH = '/follow/contents/'
 interface Asked {
   readonly method?: 'GET' | 'PUT' | 'POST'
   readonly body?: unknown
+  /** A body that is no JSON document: lines of JSON. */
+  readonly lines?: string
   readonly headers?: Readonly<Record<string, string>>
   /** Time that the control plane may take to answer, beside the usual silence. */
   readonly waitMs?: number
@@ -37,6 +39,13 @@ interface Asked {
   /** Key that is used instead of the one from `credentials`. */
   readonly key?: string
   readonly bytesMax?: number
+}
+
+/** Identity of a file of records: which process wrote it, and its number there; and when it is sent, by the clock of the server. */
+export interface RecordsSent {
+  readonly bootId: string
+  readonly sequence: number
+  readonly sentAt: number
 }
 
 interface Answered {
@@ -130,6 +139,12 @@ export class ControlPlaneClient implements Disposable {
     return checked.value
   }
 
+  /** Sends one file of records, as lines of JSON. It counts once, however often and by whichever server it is sent. */
+  async sendRecords(server: string, { bootId, sequence, sentAt }: RecordsSent, lines: string, signal: AbortSignal): Promise<void> {
+    const query = new URLSearchParams({ bootId, sequence: String(sequence), sentAt: String(sentAt) })
+    await this.#ask(`/servers/${encodeURIComponent(server)}/records?${query.toString()}`, { method: 'POST', lines, signal })
+  }
+
   /** Obtains a server's own key with a join token. @param again whether this process had joined before */
   async join(server: string, token: string, { bootId, again }: Joining): Promise<OwnKey> {
     return await this.#ownKey('/servers/join', token, { server, bootId, again })
@@ -168,10 +183,11 @@ export class ControlPlaneClient implements Disposable {
 
   #send(
     path: string,
-    { method = 'GET', body, headers = {}, waitMs = 0, signal, bytesMax = JSON_BYTES_MAX }: Asked,
+    { method = 'GET', body, lines, headers = {}, waitMs = 0, signal, bytesMax = JSON_BYTES_MAX }: Asked,
     key: string | undefined,
   ): Promise<Answered> {
-    const text = body === undefined ? undefined : JSON.stringify(body)
+    const text = lines ?? (body === undefined ? undefined : JSON.stringify(body))
+    const contentType = lines === undefined ? 'application/json' : 'application/x-ndjson'
     const limitMs = waitMs + this.#answerMs + (path.startsWith(BYTES_PATH) ? (bytesMax / BYTES_PER_S_MIN) * 1000 : 0)
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => {
@@ -184,7 +200,7 @@ export class ControlPlaneClient implements Disposable {
         headers: {
           ...headers,
           ...(key !== undefined && { authorization: `Bearer ${key}` }),
-          ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+          ...(text !== undefined && { 'content-type': contentType, 'content-length': Buffer.byteLength(text) }),
         },
         ...(signal !== undefined && { signal }),
       })

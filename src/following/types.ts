@@ -40,5 +40,7 @@ export interface FollowStatus {
   readonly staleSeconds: number
   /** The newest problem; undefined where there is none. */
   readonly trouble: string | undefined
+  /** Records that the control plane refused, and that were given up. */
+  readonly recordsRefused?: number
   readonly endpoints: readonly EndpointState[]
 }

@@ -45,6 +45,13 @@ export const ControlPlaneOptions = Type.Object(
         description: 'What versions on this machine may take together; those used least lately give way. Default: 20480.',
       }),
     ),
+    recordsKey: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'Where the key lies by which records have digests of marked values, as `joinToken`: servers with the same key have equal digests. Default: a key of this store.',
+      }),
+    ),
     serverName: Type.Optional(
       Type.String({ minLength: 1, maxLength: 200, description: 'By which this server is known. Default: host name and port.' }),
     ),
@@ -66,13 +73,14 @@ export interface ControlPlaneConfig {
   readonly ca: string | undefined
   readonly store: string
   readonly storeMb: number
+  readonly recordsKey: string | undefined
   readonly serverName: string | undefined
 }
 
 /** @returns undefined where files are served. @throws SLW_CONFIG_INVALID for settings that say nothing without a URL */
 export function resolveControlPlane(options: Static<typeof ControlPlaneOptions> | undefined): ControlPlaneConfig | undefined {
   if (options === undefined || Object.keys(options).length === 0) return undefined
-  const { url, endpoints, environment, joinToken, apiKey, ca, store, storeMb, serverName } = options
+  const { url, endpoints, environment, joinToken, apiKey, ca, store, storeMb, recordsKey, serverName } = options
   if (url === undefined)
     throw new SlipwayError(
       'SLW_CONFIG_INVALID',
@@ -88,6 +96,7 @@ export function resolveControlPlane(options: Static<typeof ControlPlaneOptions> 
     ca,
     store: store ?? cacheFolder('store'),
     storeMb: storeMb ?? STORE_MB,
+    recordsKey,
     serverName,
   }
 }

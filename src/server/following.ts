@@ -15,6 +15,8 @@ import { Reporter } from '../following/reporter.ts'
 import { WindowFolders } from '../following/windows/folders.ts'
 import { ServerWindows } from '../following/windows/server-windows.ts'
 import { WindowCutter } from '../following/windows/cutter.ts'
+import { RecordPusher } from '../following/records/record-pusher.ts'
+import { spoolFolder } from '../serving/records/spool-files.ts'
 import { Secrets } from '../security/secrets/secrets.ts'
 import type { DesiredEndpoint } from '../contract/desired-endpoint.ts'
 import type { Logger } from '../core/log.ts'
@@ -79,9 +81,11 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
   const feedback = opened.use(
     new FeedbackSender({ spool: await FeedbackSpool.open(feedbackFolder(store.folder, config)), client, clock, log }),
   )
+  let records: RecordPusher | undefined
   const status = (): FollowStatus => {
     const now = follower.status()
-    return { ...now, trouble: now.trouble ?? windows?.trouble ?? feedback.trouble }
+    const trouble = now.trouble ?? windows?.trouble ?? feedback.trouble
+    return { ...now, trouble, recordsRefused: records?.refused ?? 0 }
   }
   const held = opened.move()
   return {
@@ -113,10 +117,12 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
         log,
       })
       held.use(windows)
+      records = held.use(new RecordPusher({ folder: spoolFolder(store.folder, config), client, server, clock, log }))
       reporter = held.use(new Reporter({ client, server, bootId, url, status, clock, log }))
       served.watch(() => reporter?.changed())
       windows.start()
       feedback.start()
+      records.start()
       await follower.start()
       reporter.changed()
       return []

@@ -18,6 +18,7 @@ import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
 import { auditLog } from './audit-log.ts'
 import { listen } from './listen.ts'
+import { openServerRecords } from './records.ts'
 import type { TracingConfig } from '../serving/observe/tracing/options.ts'
 import type { Tracing, TracingSurroundings } from '../serving/observe/tracing/tracing.ts'
 import type { Logger } from '../core/log.ts'
@@ -49,6 +50,8 @@ export interface ServingProcessOptions {
   /** Keeps labels of predictions for the control plane. Default: there is none, and they are counted alone. */
   readonly takeFeedback?: TakeFeedback | undefined
   readonly logOutput?: Pick<LogOutput, 'dropped'> | undefined
+  /** Environment in which references to secrets are looked up. Default: that of the process. */
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined
   /** See `Behind.held`. */
   readonly held?: ReadonlyMap<string, unknown> | undefined
   /** Runs before the listeners open. Default: they open at once, so that health can be asked while models load. */
@@ -93,12 +96,19 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       drainTimeoutMs: config.shutdown.graceMs,
     }),
   )
+  const { controlPlane } = config
+  const records =
+    controlPlane === undefined
+      ? undefined
+      : await openServerRecords({ config: controlPlane, dataPlane, environment: options.environment ?? process.env, clock, log })
+  if (records !== undefined) opened.use(records)
   const counts = (): ProcessCounts => ({
     observed: observations.snapshot([...dataPlane.variants()].map(({ subject }) => subject)),
     families: [
       ...metrics.families(dataPlane),
       ...processMetrics.families(),
       ...traced.flatMap((source) => source.families()),
+      ...(records?.families() ?? []),
       ...followingFamilies(options.source?.().following),
       {
         name: 'slipway_log_dropped_total',
@@ -146,12 +156,16 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     metrics,
     http,
     counts,
-    drain: () => drain(dataPlane, http, config.shutdown),
+    async drain() {
+      const clean = await drain(dataPlane, http, config.shutdown)
+      await records?.flush()
+      return clean
+    },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }
 
-/** Metrics of following: time since the control plane was last heard of, and revisions that it declares. */
+/** Metrics of following: time since the control plane was last heard of, revisions that it declares, and records that it refused. */
 export function followingFamilies(status: FollowStatus | undefined): Family[] {
   if (status === undefined) return []
   const revisions = status.endpoints.map(({ name, revision }) => ({ labels: { endpoint: name }, value: revision }))
@@ -162,6 +176,11 @@ export function followingFamilies(status: FollowStatus | undefined): Family[] {
       samples: [{ labels: {}, value: status.staleSeconds }],
     },
     { name: 'slipway_endpoint_revision', info: METRICS.slipway_endpoint_revision, samples: revisions },
+    {
+      name: 'slipway_records_refused_total',
+      info: METRICS.slipway_records_refused_total,
+      samples: [{ labels: {}, value: status.recordsRefused ?? 0 }],
+    },
   ]
 }
 

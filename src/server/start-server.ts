@@ -96,6 +96,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
       source: () => repository.state(),
       takeFeedback: repository.takeFeedback,
       logOutput,
+      environment,
     }),
   )
   const { dataPlane, metrics, http } = serving

@@ -109,6 +109,7 @@ export const NEEDED_ACTIONS: Readonly<Record<Action, readonly string[]>> = {
     'GET /api/v1/imports/:id/watch',
     'POST /api/v1/servers/adopt',
     'GET /api/v1/backup',
+    'POST /api/v1/records/forget',
   ],
   identify: [
     'GET /api/v1/tokens',
@@ -177,6 +178,7 @@ export const NEEDED_ACTIONS: Readonly<Record<Action, readonly string[]>> = {
     'POST /mlflow-artifacts/mpu/complete/*',
     'POST /mlflow-artifacts/mpu/abort/*',
   ],
+  records: ['GET /api/v1/records', 'GET /api/v1/records/export'],
   protect: ['PUT /api/v1/models/:model/versions/:version/approval'],
   deploy: [
     'PUT /api/v1/endpoints/:endpoint',
@@ -193,6 +195,7 @@ export const NEEDED_ACTIONS: Readonly<Record<Action, readonly string[]>> = {
     'PUT /api/v1/servers/:server/report',
     'POST /api/v1/servers/:server/key',
     'POST /api/v1/servers/:server/windows',
+    'POST /api/v1/servers/:server/records',
   ],
   join: ['POST /api/v1/servers/join'],
   feedback: ['POST /api/v1/feedback'],

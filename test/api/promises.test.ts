@@ -217,13 +217,14 @@ const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
       ],
     },
   }),
+  forgetRecords: async () => ({ path: '/records/forget', body: { unit: fresh() } }),
   async pushWindows() {
     const { server, as } = await joined()
     return { path: `/servers/${server}/windows`, body: { sentAt: Date.now(), windows: [] }, as }
   },
 }
-/** Bytes under their own digest, and a signature over the files: tested where they are made. */
-const ELSEWHERE = new Set(['putContent', 'attachSignature'])
+/** Bytes under their own digest, a signature over the files, and records, which count once by themselves: tested where they are made. */
+const ELSEWHERE = new Set(['putContent', 'attachSignature', 'pushRecords'])
 
 describe('every route that changes something', { timeout: 240_000 }, () => {
   for (const { method, operation, conditional = false, secret = false } of ROOMS.routes) {

@@ -13,8 +13,8 @@ import type { Plane } from './in-plane.ts'
 const MAY: Readonly<Record<string, readonly string[]>> = {
   viewer: ['identify', 'read', 'pull'],
   developer: ['identify', 'read', 'pull', 'write', 'feedback'],
-  operator: ['identify', 'read', 'pull', 'write', 'deploy', 'protect', 'feedback'],
-  admin: ['identify', 'read', 'pull', 'write', 'deploy', 'protect', 'admin', 'report', 'join', 'feedback'],
+  operator: ['identify', 'read', 'pull', 'write', 'deploy', 'protect', 'records', 'feedback'],
+  admin: ['identify', 'read', 'pull', 'write', 'deploy', 'protect', 'records', 'admin', 'report', 'join', 'feedback'],
   follow: ['identify', 'pull', 'report', 'feedback'],
   join: ['identify', 'join'],
   metrics: ['identify', 'report'],

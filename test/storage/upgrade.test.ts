@@ -23,6 +23,7 @@ const NEW = new Set([
   '0011-ranges',
   '0012-evidence',
   '0013-feedback',
+  '0013-records',
 ])
 const RELEASED = ROOMS.migrations.map(({ name }) => name).filter((name) => !NEW.has(name))
 

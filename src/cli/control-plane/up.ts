@@ -33,6 +33,7 @@ interface UpOptions {
   readonly insecure: boolean
   readonly requestsPerMinute?: string
   readonly connectionsPerAddress?: string
+  readonly recordsDays?: string
   readonly oidcIssuer?: string
   readonly oidcClientId?: string
   readonly oidcClientSecret?: string
@@ -69,6 +70,7 @@ export function define(command: Command): void {
     .option('--insecure', 'listen beyond this machine without TLS all the same', false)
     .option('--requests-per-minute <n>', 'that one caller may send; default: 60000')
     .option('--connections-per-address <n>', 'that may be open at a time; default: 1000, none behind a proxy')
+    .option('--records-days <n>', 'for which records of predictions are kept; default: 30')
     .option('--oidc-issuer <url>', 'OpenID Connect issuer at which people sign in')
     .option('--oidc-client-id <id>', 'what this is known as there')
     .option('--oidc-client-secret <reference>', 'where its secret lies; default: a public client')
@@ -111,6 +113,7 @@ async function up(options: UpOptions): Promise<void> {
         connections: { perAddress: countOf(options.connectionsPerAddress, '--connections-per-address') },
       }),
       requestsPerMinute: options.requestsPerMinute === undefined ? undefined : countOf(options.requestsPerMinute, '--requests-per-minute'),
+      recordsDays: options.recordsDays === undefined ? undefined : countOf(options.recordsDays, '--records-days'),
       secrets,
       databasePassword: options.dbPassword === undefined ? undefined : secrets.secret('--db-password', options.dbPassword),
       signIn: signInOf(options, secrets),

@@ -4,6 +4,7 @@ import { Contents, damagedContents, storedObjects } from '../../files/contents.t
 import { PartUploads } from '../../files/part-uploads.ts'
 import { FILES_MIGRATIONS } from '../../files/migrations.ts'
 import { FILES_TABLES } from '../../files/tables.ts'
+import { isRecordObject } from '../../records/record-objects.ts'
 import type { Transfers } from '../../api/mlflow/part-routes.ts'
 import type { Foundation, Room } from '../room.ts'
 
@@ -30,7 +31,7 @@ export const FILES: Room<Foundation, FileServices> = {
     }
   },
   sweep: async ({ ground: { clock }, objects }, { database, signal }) => ({
-    ...(await collect({ database, objects, clock, graceMs: GRACE_MS, signal })),
+    ...(await collect({ database, objects, clock, graceMs: GRACE_MS, isOthers: isRecordObject, signal })),
   }),
   stored: storedObjects,
   damaged: damagedContents,

@@ -106,6 +106,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     sourceHealth: sourceState,
     ...(config.controlPlane !== undefined && { takeFeedback: (items) => channel.call('feedback', { items } satisfies FeedbackCall) }),
     logOutput: output,
+    environment,
     held,
     ...(documents !== undefined && { beforeListening: (dataPlane) => orLate(systemClock, START_WAIT_MS, dataPlane.apply(documents)) }),
   })

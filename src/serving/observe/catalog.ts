@@ -125,6 +125,13 @@ export const METRICS = {
     labels: ['endpoint'],
     merge: 'max',
   },
+  slipway_records_total: { type: 'counter', help: 'Records of predictions that were written.', labels: [] },
+  slipway_records_dropped_total: {
+    type: 'counter',
+    help: 'Predictions of the sample without a record: `memory` too much was kept, `busy` too many waited to be written, `too_large`, `full` the spool had no room, `disk` it could not be written.',
+    labels: ['reason'],
+  },
+  slipway_records_refused_total: { type: 'counter', help: 'Records that the control plane refused, and that were given up.', labels: [] },
   slipway_log_dropped_total: { type: 'counter', help: 'Log lines that could not be written, as on a full disk.', labels: [] },
   slipway_processes: { type: 'gauge', help: 'Processes that serve (`processes`); absent where the server is one process.', labels: [] },
   slipway_process_restarts_total: {
