@@ -67,18 +67,25 @@ export function writeDetails(unit: number | undefined, predicted: Receipt['predi
   return `${unit === undefined ? '' : unit.toString(36)}${known === undefined ? '' : `~${predictedText(known)}`}`
 }
 
-/** Numbers and booleans as they are, texts behind a quotation mark, so that `1` and `"1"` stay apart; all of it fit for a header. */
+/** Numbers and booleans as they are, texts behind an underscore, so that `1` and `"1"` stay apart; all of it fit for headers and shells. */
 function predictedText(predicted: string | number | boolean): string {
-  return typeof predicted === 'string' ? `'${encodeURIComponent(predicted.toWellFormed())}` : String(predicted)
+  return typeof predicted === 'string' ? `_${encoded(predicted)}` : String(predicted)
 }
 
-/** Parts of a receipt whose signature has not been checked. @returns undefined for what is no receipt */
-export function readReceipt(
-  text: string,
-): { readonly receipt: Receipt; readonly key: string; readonly signed: string; readonly signature: string } | undefined {
+/** A receipt whose signature has not been checked, and the parts that are signed. */
+export interface UncheckedReceipt {
+  readonly receipt: Receipt
+  /** Id of the key. */
+  readonly key: string
+  readonly place: string
+  readonly details: string
+}
+
+/** @returns undefined for what is no receipt */
+export function readReceipt(text: string): UncheckedReceipt | undefined {
   if (text.length > RECEIPT_MAX) return undefined
-  const [, signed, id, place, details, signature] = /^(([0-9a-f]{24})\.([\w-]+)\.([\w.~!'()*%+-]*))\.([\w-]{16})$/.exec(text) ?? []
-  if (signed === undefined || id === undefined || place === undefined || details === undefined || signature === undefined) return undefined
+  const [, id, place, details] = /^([0-9a-f]{24})\.([\w-]+)\.([\w.~%+-]*)\.[0-9a-f]{16}$/.exec(text) ?? []
+  if (id === undefined || place === undefined || details === undefined) return undefined
   try {
     const [key, endpoint, assigned, served, model, version, segment, flags] = JSON.parse(fromBase64Url(place)) as [
       string,
@@ -92,9 +99,9 @@ export function readReceipt(
     ]
     const [unit = '', ...rest] = details.split('~')
     return {
-      signed,
-      signature,
       key,
+      place,
+      details,
       receipt: {
         id,
         timeMs: parseInt(id.slice(0, 8), 16) * 1000,
@@ -115,8 +122,21 @@ export function readReceipt(
   }
 }
 
+/** Classes that were written last: there are few of them. */
+const written = new Map<string, string>()
+const WRITTEN_MAX = 1000
+
+function encoded(text: string): string {
+  let found = written.get(text)
+  if (found !== undefined) return found
+  if (written.size >= WRITTEN_MAX) written.clear()
+  found = encodeURIComponent(text.toWellFormed()).replaceAll(/[!'()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16)}`)
+  written.set(text, found)
+  return found
+}
+
 function predictedOf(text: string): string | number | boolean {
-  if (text.startsWith("'")) return decodeURIComponent(text.slice(1))
+  if (text.startsWith('_')) return decodeURIComponent(text.slice(1))
   return text === 'true' ? true : text === 'false' ? false : Number(text)
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
-const HEX = Array.from({ length: 65_536 }, (_, value) => (value + 65_536).toString(16).slice(1))
+/** Four hexadecimal digits of each number below 2^16. */
+export const HEX: readonly string[] = Array.from({ length: 65_536 }, (_, value) => (value + 65_536).toString(16).slice(1))
 
 /**
  * Makes ids that sort by time and cost no system call each: 8 hex digits of seconds at the start of a run of 65 536, 8

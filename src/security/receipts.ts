@@ -1,19 +1,42 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readReceipt } from '../contract/receipt.ts'
 import { SlipwayError } from '../core/errors.ts'
+import { HEX } from '../core/ids.ts'
+import { SipHash } from './siphash.ts'
 import type { Receipt, ReceiptKey } from '../contract/receipt.ts'
-
-/** Characters of a signature: 96 bits. */
-const SIGNATURE_LENGTH = 16
 
 /** A new key. */
 export function newReceiptKey(): ReceiptKey {
   return { id: randomBytes(3).toString('hex'), secret: randomBytes(32).toString('base64url') }
 }
 
-/** Signs the first three parts of a receipt: SHA-512/256 of the key and them, of which nothing can be made for a longer text. */
-export function signReceipt({ secret }: ReceiptKey, signed: string): string {
-  return `${signed}.${hash('sha512-256', secret + signed, 'base64url').slice(0, SIGNATURE_LENGTH)}`
+/** Signs receipts by one key: SipHash of the place, filled up with spaces to a multiple of 8, the id and the details. */
+export class ReceiptSigner {
+  readonly #hash: SipHash
+
+  constructor({ secret }: ReceiptKey) {
+    this.#hash = new SipHash(hash('sha256', secret, 'buffer').subarray(0, 16))
+  }
+
+  /** A place that many receipts have. @param text from `writePlace` */
+  at(text: string): SignedPlace {
+    const padded = text.padEnd(Math.ceil(text.length / 8) * 8, ' ')
+    return { text, length: padded.length, begun: this.#hash.begin(padded) }
+  }
+
+  /** The receipt of a prediction. @param details from `writeDetails` */
+  sign({ text, length, begun }: SignedPlace, id: string, details: string): string {
+    const [low, high] = this.#hash.end(begun, length, `${id}.${details}`)
+    return `${id}.${text}.${details}.${HEX[high >>> 16]}${HEX[high & 0xffff]}${HEX[low >>> 16]}${HEX[low & 0xffff]}`
+  }
+}
+
+/** A place, and what its signatures have in common. */
+export interface SignedPlace {
+  readonly text: string
+  /** Bytes that were absorbed. */
+  readonly length: number
+  readonly begun: Int32Array
 }
 
 /**
@@ -28,10 +51,11 @@ export function openReceipt(text: string, keysOf: (endpoint: string) => readonly
       'SLW_INPUT_INVALID',
       'this is no receipt of a prediction: send what its answer had as slipway-prediction-id, whole',
     )
-  const { receipt, key: id, signed } = read
+  const { receipt, key: id, place, details } = read
   const key = keysOf(receipt.endpoint)?.find((one) => one.id === id)
   // The same answer for an unknown endpoint and a wrong signature: nobody learns which endpoints there are.
-  if (key === undefined || !same(signReceipt(key, signed), text))
+  const signer = key === undefined ? undefined : new ReceiptSigner(key)
+  if (signer === undefined || !same(signer.sign(signer.at(place), receipt.id, details), text))
     throw new SlipwayError(
       'SLW_INPUT_INVALID',
       'the receipt was not signed here: its keys are older than those that are kept, or it was changed',

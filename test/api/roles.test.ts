@@ -272,10 +272,10 @@ it('a role for some models is a role for these, by whatever door', async () => {
   assert.equal(await status('GET', '/follow?endpoints=&references=churn/1,other/1', undefined, viewer), 403)
   // What may be done stands in the answers.
   const { actions } = (await plane.ask('GET', '/models/churn', undefined, developer)).body
-  assert.deepEqual(actions, ['read', 'pull', 'write'])
+  assert.deepEqual(actions, ['read', 'pull', 'write', 'feedback'])
   const who = (await plane.ask('GET', '/whoami', undefined, developer)).body
   assert.deepEqual(who.grants, [{ role: 'developer', models: ['churn*'] }])
-  assert.deepEqual(who.environments, [{ environment: 'default', actions: ['read', 'pull', 'write'] }])
+  assert.deepEqual(who.environments, [{ environment: 'default', actions: ['read', 'pull', 'write', 'feedback'] }])
 })
 
 it('who is admin of one environment makes no keys and roles for others, and refused calls are on record', async () => {

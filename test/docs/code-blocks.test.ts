@@ -50,6 +50,7 @@ const GUIDES: Readonly<Record<string, string>> = {
   'docs/guides/control-plane.md': 'control-plane-guide.test.ts',
   'docs/guides/records.md': 'records-guide.test.ts',
   'docs/guides/registry.md': 'registry-guide.test.ts',
+  'docs/guides/traffic.md': 'traffic-guide.test.ts',
   'docs/guides/years.md': 'years-guide.test.ts',
 }
 
