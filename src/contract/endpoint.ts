@@ -3,7 +3,7 @@ import type { Static } from 'typebox'
 import type { Issue } from '../core/errors.ts'
 import { Audience, Place } from './audience.ts'
 import { API_VERSION, oneOf } from './schema.ts'
-import { ServingOptions } from './serving-options.ts'
+import { mergeServing, ServingOptions } from './serving-options.ts'
 
 const closed = { additionalProperties: false } as const
 
@@ -224,7 +224,7 @@ export function resolveSpec(spec: EndpointSpec): ResolvedSpec {
       model,
       weight: weight ?? defaultWeight(traffic),
       ...traffic,
-      serving: { ...serving, ...overlay.serving },
+      serving: mergeServing(serving, overlay.serving),
     })),
     units: spec.units ?? [],
     follow: spec.follow ?? 'notification',

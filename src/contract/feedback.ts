@@ -19,7 +19,13 @@ export const FeedbackItem = Type.Object(
   {
     id: Type.String({ minLength: 1, maxLength: RECEIPT_MAX, description: 'What the answer had as slipway-prediction-id, whole.' }),
     label: Label,
-    time: Type.Optional(Type.Integer({ minimum: 0, description: 'When it was known, UTC epoch milliseconds. Default: when it arrives.' })),
+    time: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 8_640_000_000_000_000,
+        description: 'When it was known, UTC epoch milliseconds, a day from now at most. Default: when it arrives.',
+      }),
+    ),
     weight: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1e9, description: 'What it counts for in reports. Default: 1.' })),
   },
   { additionalProperties: false },
@@ -42,6 +48,14 @@ export const FeedbackAnswer = Type.Object({
   }),
 })
 export type FeedbackAnswer = Static<typeof FeedbackAnswer>
+
+/** Clocks of those who label may be wrong by so much. */
+const AHEAD_MS = 24 * 3_600_000
+
+/** Why a label is not taken; undefined where it is. */
+export function whyNoLabel({ time = 0 }: FeedbackItem, nowMs: number): string | undefined {
+  return time > nowMs + AHEAD_MS ? `time: ${new Date(time).toISOString()} is more than a day ahead` : undefined
+}
 
 /** The items of a body. */
 export function itemsOf(body: FeedbackBody): readonly FeedbackItem[] {

@@ -136,9 +136,17 @@ export const SERVING_DEFAULTS = {
   recordsHash: [],
 } as const
 
-/** Merges sources, of which later ones win; `cores` decides the number of instances where no source does. */
+/** Merges sources, of which later ones win. What one of them keeps out of records, none lets in again. */
+export function mergeServing(...sources: readonly (ServingOptions | undefined)[]): ServingOptions {
+  const merged: ServingOptions = Object.assign({}, ...sources)
+  const union = (key: 'recordsDrop' | 'recordsHash'): string[] => [...new Set(sources.flatMap((source) => source?.[key] ?? []))]
+  const [recordsDrop, recordsHash] = [union('recordsDrop'), union('recordsHash')]
+  return { ...merged, ...(recordsDrop.length > 0 && { recordsDrop }), ...(recordsHash.length > 0 && { recordsHash }) }
+}
+
+/** Merges sources as {@link mergeServing}; `cores` decides the number of instances where no source does. */
 export function resolveServing(cores: number, ...sources: readonly (ServingOptions | undefined)[]): Serving {
-  const given: ServingOptions = Object.assign({}, ...sources)
+  const given = mergeServing(...sources)
   const threads = given.threads ?? SERVING_DEFAULTS.threads
   return {
     ...SERVING_DEFAULTS,

@@ -36,6 +36,8 @@ export interface EndpointStatus {
 export interface RoutingSegment {
   readonly segment: number
   readonly ranges: readonly Range[]
+  /** Model and version of each variant. */
+  readonly versions: Readonly<Record<string, { readonly model: string; readonly version: string }>>
   /** UTC epoch milliseconds. */
   readonly beganAt: number
 }
@@ -102,7 +104,12 @@ export class Delivery {
       .orderBy('segment', 'desc')
       .limit(SEGMENTS_MAX)
       .execute()
-    return rows.map((row) => ({ segment: row.segment, ranges: rangesOf(row), beganAt: row.began_at }))
+    return rows.map((row) => ({
+      segment: row.segment,
+      ranges: rangesOf(row),
+      versions: JSON.parse(row.versions) as RoutingSegment['versions'],
+      beganAt: row.began_at,
+    }))
   }
 
   /** The current status of endpoints, in their order. */

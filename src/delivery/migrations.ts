@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
+import { versionsText } from './routing-document.ts'
 import { newReceiptKey } from '../security/receipts.ts'
+import type { ResolvedVariant } from './resolve.ts'
 import type { Migration } from '../storage/sql/migration.ts'
 
 /** Steps of the tables of delivery, after the first ones that all rooms had together. */
@@ -58,6 +60,7 @@ export const DELIVERY_MIGRATIONS: readonly Migration[] = [
         segment bigint not null,
         weights text not null,
         ranges text not null,
+        versions text not null,
         began_at bigint not null,
         primary key (endpoint_id, segment))`,
       // Keys by which servers sign receipts of predictions.
@@ -78,8 +81,23 @@ export const DELIVERY_MIGRATIONS: readonly Migration[] = [
             write,
           )
         }
-        await sql`insert into routing_segments (endpoint_id, segment, weights, ranges, began_at)
-          select endpoint_id, segment, weights, coalesce(ranges, ''), updated_at from routing_states`.execute(write)
+        const routed = await sql<{
+          endpoint_id: string
+          segment: number
+          weights: string
+          ranges: string | null
+          updated_at: number
+          resolved: string
+        }>`
+          select routing_states.endpoint_id, segment, weights, ranges, updated_at, resolved from routing_states
+          join revisions on revisions.endpoint_id = routing_states.endpoint_id and revisions.number = routing_states.revision`.execute(
+          write,
+        )
+        for (const { endpoint_id: id, segment, weights, ranges, updated_at: at, resolved } of routed.rows) {
+          const versions = versionsText(JSON.parse(resolved) as ResolvedVariant[])
+          await sql`insert into routing_segments (endpoint_id, segment, weights, ranges, versions, began_at)
+            values (${id}, ${segment}, ${weights}, ${ranges ?? ''}, ${versions}, ${at})`.execute(write)
+        }
       },
     },
   },

@@ -51,3 +51,8 @@ export function servedVariants(inForce: readonly ResolvedVariant[], beside?: Pic
   const others = beside?.variants.map((variant) => ({ ...variant, name: nameBeside(variant.name, beside.number) })) ?? []
   return [...inForce, ...others]
 }
+
+/** Models and versions of variants, as they are kept with a segment. */
+export function versionsText(variants: readonly Pick<ResolvedVariant, 'name' | 'model' | 'version'>[]): string {
+  return JSON.stringify(Object.fromEntries(variants.map(({ name, model, version }) => [name, { model, version: String(version) }])))
+}

@@ -7,7 +7,7 @@ import { record } from '../ledger/events.ts'
 import { bump, lockEndpoint } from './lock-endpoint.ts'
 import { requireEndpoint } from './read-endpoints.ts'
 import { revisionOf } from './revisions.ts'
-import { rangesOf, servedVariants, shadowsOf } from './routing-document.ts'
+import { rangesOf, servedVariants, shadowsOf, versionsText } from './routing-document.ts'
 import type { Ground, Scope, Write } from '../ledger/scope.ts'
 import { judge, requireThere } from './resolve.ts'
 import type { ResolvedVariant } from './resolve.ts'
@@ -64,9 +64,14 @@ export async function setRouting(write: Write, change: RoutingChange): Promise<v
     )
     .returning('segment')
     .executeTakeFirstOrThrow()
+  const [inForce, other] = await Promise.all([
+    revisionOf(write, endpointId, revision),
+    beside === undefined ? undefined : revisionOf(write, endpointId, beside),
+  ])
+  const versions = versionsText(servedVariants(inForce?.variants ?? [], other))
   await write
     .insertInto('routing_segments')
-    .values({ endpoint_id: endpointId, segment, weights: routing.weights, ranges, began_at: at })
+    .values({ endpoint_id: endpointId, segment, weights: routing.weights, ranges, versions, began_at: at })
     .execute()
   await faultPoint('revision.routed')
 }
@@ -108,7 +113,10 @@ export class RoutingStates {
         throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" has no revision ${number}`)
       const variants = servedVariants(inForce.variants, beside)
       const wished = wish.weights ?? (JSON.parse(before.weights) as Record<string, number>)
-      const wishedShadows = wish.shadows ?? shadowsOf(before)
+      // Shadows that stay are those of variants that stay.
+      const present = new Set(variants.map((variant) => variant.name))
+      const keptShadows = Object.fromEntries(Object.entries(shadowsOf(before)).filter(([variant]) => present.has(variant)))
+      const wishedShadows = wish.shadows ?? keptShadows
       requireShares({ weights: wished, shadows: wishedShadows }, variants)
       if (beside !== undefined && beside.number !== before.beside) {
         await requireThere(write, beside)

@@ -116,6 +116,8 @@ export interface RoutingSegmentsRow {
   weights: string
   /** JSON; empty from before there were ranges. */
   ranges: string
+  /** JSON: model and version by variant. */
+  versions: string
   began_at: number
 }
 

@@ -1,6 +1,6 @@
 import { judge } from '../judge/judge.ts'
 import { resolveJudge } from '../judge/spec.ts'
-import { ERRORS, evidenceOf, labelEvidence, WRONG_LABELS } from './evidence.ts'
+import { ERRORS, evidenceOf, isOfBoth, labelEvidence, WRONG_LABELS } from './evidence.ts'
 import { SPANS } from './windows.ts'
 import type { ComparisonAnswer } from '../contract/comparison.ts'
 import type { MetricOptions } from '../judge/spec.ts'
@@ -9,8 +9,8 @@ import type { Compared, SegmentShares } from './evidence.ts'
 import type { Feedback } from './feedback.ts'
 import type { Rollup, Windows } from './windows.ts'
 
-/** How long a unit is watched before it counts as one that went well: an hour. */
-const HORIZON_MS = 3_600_000
+/** How long a unit is watched before it counts as one that went well: ten minutes. */
+const HORIZON_MS = 600_000
 /** Span of time of labels that are counted together. */
 const LABEL_SPAN_MS = 600_000
 
@@ -63,9 +63,9 @@ export async function compareVersions(
 /** When the segments began, back from the latest, under which all of these variants have had requests; undefined where the latest is none. */
 function sinceBoth(segments: ComparisonQuery['segments'], compared: readonly Compared[]): number | undefined {
   let since: number | undefined
-  for (const { ranges, beganAt } of segments.toSorted((a, b) => b.segment - a.segment)) {
-    if (!compared.every(({ variant }) => ranges.some((range) => range.variant === variant))) break
-    since = beganAt
+  for (const one of segments.toSorted((a, b) => b.segment - a.segment)) {
+    if (!isOfBoth(one, compared)) break
+    since = one.beganAt
   }
   return since
 }
@@ -99,11 +99,11 @@ const RESULTS = {
   dropped: 'dropped',
 } as const
 
-function shadowOf(rollups: readonly Rollup[], { variant, version }: Compared): ComparisonAnswer['shadow'] {
+function shadowOf(rollups: readonly Rollup[], { variant, model, version }: Compared): ComparisonAnswer['shadow'] {
   const counts = { same: 0, different: 0, worse: 0, better: 0, bothFailed: 0, dropped: 0 }
   let any = false
   for (const rollup of rollups) {
-    if (rollup.variant !== variant || rollup.version !== version) continue
+    if (rollup.variant !== variant || rollup.model !== model || rollup.version !== version) continue
     for (const { name, labels, statistic } of rollup.series) {
       if (name !== 'shadow' || statistic.kind !== 'count') continue
       const result = RESULTS[labels['result'] as keyof typeof RESULTS] as keyof typeof counts | undefined

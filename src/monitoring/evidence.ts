@@ -13,6 +13,7 @@ import type { Rollup } from './windows.ts'
 /** A version under comparison. */
 export interface Compared {
   readonly variant: string
+  readonly model: string
   readonly version: string
 }
 
@@ -20,6 +21,8 @@ export interface Compared {
 export interface SegmentShares {
   readonly segment: number
   readonly ranges: readonly Range[]
+  /** Model and version of each variant then. */
+  readonly versions: Readonly<Record<string, { readonly model: string; readonly version: string }>>
 }
 
 export interface EvidenceQuery {
@@ -58,8 +61,8 @@ export function evidenceOf(query: EvidenceQuery, rollups: readonly Rollup[]): Ev
   const edges = new Set<number>()
   const counted: { readonly row: Row; readonly exposures: number; readonly wrong: number; readonly slow: ReadonlyMap<number, number> }[] =
     []
-  for (const { variant, version, segment, source, startMs, endMs, series } of rollups) {
-    const arm = armOf(query, { variant, version })
+  for (const { variant, model, version, segment, source, startMs, endMs, series } of rollups) {
+    const arm = armOf(query, { variant, model, version })
     if (arm === undefined || source !== 'online' || !shares.has(segment)) continue
     const row: Row = { arm, segment, fromMs: startMs, untilMs: endMs }
     let [exposures, wrong] = [0, 0]
@@ -92,32 +95,46 @@ export function evidenceOf(query: EvidenceQuery, rollups: readonly Rollup[]): Ev
 export function labelEvidence(query: EvidenceQuery, counts: readonly LabelCounts[], ofEach: readonly UnitLabel[]): Evidence[] {
   const shares = sharesOf(query)
   const evidence: Evidence[] = []
-  for (const { variant, version, segment, fromMs, untilMs, labels, wrong } of counts) {
-    const arm = armOf(query, { variant, version })
+  for (const { variant, model, version, segment, fromMs, untilMs, labels, wrong } of counts) {
+    const arm = armOf(query, { variant, model, version })
     if (arm === undefined || !shares.has(segment)) continue
     evidence.push(rowOf(shares, { arm, segment, fromMs, untilMs }, { metric: WRONG_LABELS, k: wrong, exposures: labels }))
   }
   const exposed = new Map<number, First>()
   const went = new Map<number, First>()
-  for (const { variant, version, segment, unit, predictedMs: atMs, wrong } of ofEach) {
-    const arm = armOf(query, { variant, version })
+  for (const { variant, model, version, segment, unit, predictedMs: atMs, wrong } of ofEach) {
+    const arm = armOf(query, { variant, model, version })
     if (arm === undefined || !shares.has(segment)) continue
     earlier(exposed, unit, { arm, segment, atMs })
     if (wrong) earlier(went, unit, { arm, segment, atMs })
   }
   // A label says what was true at once: nothing has to ripen.
-  return [...evidence, ...ofUnits({ ...query, horizonMs: 0 }, shares, { metric: WRONG_LABELS, firsts: { exposed, went } })]
+  const firsts = { exposed, went, standsFor: 1 }
+  return [...evidence, ...ofUnits({ ...query, horizonMs: 0 }, shares, { metric: WRONG_LABELS, firsts })]
 }
 
-function armOf({ base, candidate }: EvidenceQuery, { variant, version }: Compared): Arm | undefined {
-  if (variant === candidate.variant && version === candidate.version) return 'candidate'
-  return variant === base.variant && version === base.version ? 'base' : undefined
+function armOf({ base, candidate }: EvidenceQuery, one: Compared): Arm | undefined {
+  return isSame(one, candidate) ? 'candidate' : isSame(one, base) ? 'base' : undefined
 }
 
-/** Share of the candidate among both, by segment; none where one of them has no requests. */
+function isSame(a: Compared, b: Compared): boolean {
+  return a.variant === b.variant && a.model === b.model && a.version === b.version
+}
+
+/** Whether these very versions were the variants of a segment, and each of them had a share. */
+export function isOfBoth({ ranges, versions }: SegmentShares, compared: readonly Compared[]): boolean {
+  return compared.every((one) => {
+    const then = versions[one.variant]
+    return then !== undefined && isSame(one, { variant: one.variant, ...then }) && ranges.some((range) => range.variant === one.variant)
+  })
+}
+
+/** Share of the candidate among both, by segment; none where one of them has no requests, or was another version. */
 function sharesOf({ base, candidate, segments }: EvidenceQuery): Map<number, number> {
   const shares = new Map<number, number>()
-  for (const { segment, ranges } of segments) {
+  for (const one of segments) {
+    if (!isOfBoth(one, [base, candidate])) continue
+    const { segment, ranges } = one
     const stepsOf = (variant: string): number =>
       ranges.reduce((sum, range) => sum + (range.variant === variant ? range.until - range.from : 0), 0)
     const [mine, theirs] = [stepsOf(candidate.variant) / STEPS, stepsOf(base.variant) / STEPS]
@@ -157,16 +174,25 @@ interface First {
 interface Firsts {
   readonly exposed: ReadonlyMap<number, First>
   readonly went: ReadonlyMap<number, First>
+  /** Units of the part that went wrong is kept of, for each exposed one that is kept. */
+  readonly standsFor: number
 }
 
-/** All sets are thinned to the smallest limit, so that exposed units and those that went wrong are of the same ones. */
+/**
+ * Sets of one event are thinned to the smallest limit of them all. Those that went wrong are fewer than those that were seen, and keep more of
+ * theirs: what is shown depends on them alone.
+ */
 function firstsOf(rows: readonly UnitRow[], event: string): Firsts {
-  const some = rows.filter((row) => row.event === 'exposed' || row.event === event)
+  const [exposed, went] = [thinned(rows, 'exposed'), thinned(rows, event)]
+  return { exposed: exposed.firsts, went: went.firsts, standsFor: went.limit / exposed.limit }
+}
+
+function thinned(rows: readonly UnitRow[], event: string): { readonly firsts: Map<number, First>; readonly limit: number } {
+  const some = rows.filter((row) => row.event === event)
   const limit = Math.min(HASHES, ...some.map(({ units }) => units.limit))
-  const [exposed, went] = [new Map<number, First>(), new Map<number, First>()]
-  for (const { arm, segment, event: of, units } of some)
-    for (const [unit, atMs] of under(units, limit)) earlier(of === 'exposed' ? exposed : went, unit, { arm, segment, atMs })
-  return { exposed, went }
+  const firsts = new Map<number, First>()
+  for (const { arm, segment, units } of some) for (const [unit, atMs] of under(units, limit)) earlier(firsts, unit, { arm, segment, atMs })
+  return { firsts, limit }
 }
 
 /** Of two at the same time, some one, which is the same in whatever order they come. */
@@ -184,7 +210,7 @@ function textOf({ arm, segment }: First): string {
 function ofUnits(
   { horizonMs, nowMs }: EvidenceQuery,
   shares: ReadonlyMap<number, number>,
-  { metric, firsts: { exposed, went } }: { readonly metric: string; readonly firsts: Firsts },
+  { metric, firsts: { exposed, went, standsFor } }: { readonly metric: string; readonly firsts: Firsts },
 ): Evidence[] {
   const rows = new Map<string, { row: Row; k: number; kInHorizon: number; exposures: number }>()
   const at = ({ arm, segment, atMs }: First) => {
@@ -207,7 +233,11 @@ function ofUnits(
   const intervals = spans([...exposed.values(), ...went.values()])
   return [...rows.values()].map(({ row, k, kInHorizon, exposures }) => {
     const { fromMs, untilMs } = intervals.get(row.segment)!
-    const evidence = rowOf(shares, { ...row, fromMs, untilMs }, { metric, k, exposures: Math.max(k, exposures), kInHorizon })
+    const evidence = rowOf(
+      shares,
+      { ...row, fromMs, untilMs },
+      { metric, k, exposures: Math.max(k, Math.round(exposures * standsFor)), kInHorizon },
+    )
     // Apart from the requests of the same segment that were for no unit.
     return { ...evidence, segment: `${row.segment} units` }
   })

@@ -1,7 +1,6 @@
 /** Feedback stores the labels that came for predictions: one row for each, with the first label, by which versions are judged, and the last one, for reports. */
 import { sql } from 'kysely'
 import { isRight } from '../contract/feedback.ts'
-import { unitHash } from '../contract/statistics/units.ts'
 import type { SelectQueryBuilder } from 'kysely'
 import type { Label } from '../contract/feedback.ts'
 import type { Receipt } from '../contract/receipt.ts'
@@ -30,6 +29,7 @@ export interface Labelled {
 export interface LabelCounts {
   readonly segment: number
   readonly variant: string
+  readonly model: string
   readonly version: string
   /** Start of the span, UTC epoch milliseconds. */
   readonly fromMs: number
@@ -42,6 +42,7 @@ export interface LabelCounts {
 export interface UnitLabel {
   readonly segment: number
   readonly variant: string
+  readonly model: string
   readonly version: string
   /** Hash of the unit. */
   readonly unit: number
@@ -140,7 +141,7 @@ export class Feedback {
       is_evidence: receipt.evidence ? 1 : 0,
       is_numeric: receipt.numeric ? 1 : 0,
       unit: receipt.unit ?? null,
-      predicted: receipt.predicted === undefined ? null : JSON.stringify(receipt.predicted),
+      predicted: receipt.predicted === undefined || Number.isNaN(receipt.predicted) ? null : JSON.stringify(receipt.predicted),
       predicted_at: receipt.timeMs,
       first_label: text,
       first_at: atMs,
@@ -158,9 +159,9 @@ export class Feedback {
     const start = sql<Numeral>`predicted_at - predicted_at % ${sql.lit(spanMs)}`
     const rows = await this.#evidence(query)
       .where('unit', 'is', null)
-      .select(['segment', 'served as variant', 'version', start.as('start'), sql<Numeral>`count(*)`.as('labels')])
+      .select(['segment', 'served as variant', 'model', 'version', start.as('start'), sql<Numeral>`count(*)`.as('labels')])
       .select(sql<Numeral>`sum(1 - first_right)`.as('wrong'))
-      .groupBy(['segment', 'served', 'version', start])
+      .groupBy(['segment', 'served', 'model', 'version', start])
       .execute()
     return rows.map(({ start: fromMs, labels, wrong, ...row }) => ({
       ...row,
@@ -175,7 +176,7 @@ export class Feedback {
   async ofUnits(query: LabelQuery): Promise<UnitLabel[]> {
     const rows = await this.#evidence(query)
       .where('unit', 'is not', null)
-      .select(['segment', 'served as variant', 'version', 'unit', 'predicted_at', 'first_right'])
+      .select(['segment', 'served as variant', 'model', 'version', 'unit', 'predicted_at', 'first_right'])
       .orderBy('predicted_at')
       .orderBy('prediction_id')
       .execute()
@@ -245,13 +246,13 @@ export class Feedback {
     return reports
   }
 
-  /** Deletes labels of predictions for a unit. @returns how many */
-  async forget(environment: string, unit: string): Promise<number> {
+  /** Deletes labels of predictions for a unit, by its hash (`unitHash`). @returns how many */
+  async forget(environment: string, unit: number): Promise<number> {
     return await this.#database.write(async (write) => {
       const { numDeletedRows } = await write
         .deleteFrom('feedback')
         .where('environment', '=', environment)
-        .where('unit', '=', unitHash(unit))
+        .where('unit', '=', unit)
         .executeTakeFirst()
       return Number(numDeletedRows)
     })

@@ -111,6 +111,29 @@ export class Windows {
     }))
   }
 
+  /** Takes a unit, by its hash (`unitHash`), out of the sets of units of an environment. */
+  async forget(environment: string, unit: number, signal: AbortSignal): Promise<void> {
+    const withUnits = this.#database.read
+      .selectFrom('window_rollups')
+      .select(KEY_COLUMNS)
+      .where('environment', '=', environment)
+      .where('statistics', 'like', '%"kind":"units"%')
+    for (const key of await withUnits.execute()) {
+      signal.throwIfAborted()
+      await this.#database.write(async (write) => {
+        const row = await rowAt(write, key).select('statistics').executeTakeFirst()
+        if (row === undefined) return
+        const series = seriesOf(row.statistics)
+        if (!series.some(({ statistic }) => statistic.kind === 'units' && statistic.first.has(unit))) return
+        const without = series.map((one) => {
+          if (one.statistic.kind !== 'units') return one
+          return { ...one, statistic: { ...one.statistic, first: new Map([...one.statistic.first].filter(([hash]) => hash !== unit)) } }
+        })
+        await updateRow(write, key, without)
+      })
+    }
+  }
+
   /** Deletes keys and rollups that are past their retention. */
   async sweep(): Promise<void> {
     const now = this.#clock.epochMs()
@@ -196,8 +219,18 @@ async function mergeInto(write: Transaction<MonitoringTables>, row: RollupKey, s
     .returning('statistics')
     .executeTakeFirstOrThrow()
   const sum = present.statistics === '' ? series : merged(seriesOf(present.statistics), series, row.endpoint)
-  let update = write.updateTable('window_rollups').set({ statistics: JSON.stringify(writeSeries(sum)) })
-  for (const column of KEY_COLUMNS) update = update.where(column, '=', row[column] as never)
+  await updateRow(write, row, sum)
+}
+
+function rowAt(write: Transaction<MonitoringTables>, key: RollupKey) {
+  let query = write.selectFrom('window_rollups')
+  for (const column of KEY_COLUMNS) query = query.where(column, '=', key[column] as never)
+  return query
+}
+
+async function updateRow(write: Transaction<MonitoringTables>, key: RollupKey, series: readonly Series[]): Promise<void> {
+  let update = write.updateTable('window_rollups').set({ statistics: JSON.stringify(writeSeries(series)) })
+  for (const column of KEY_COLUMNS) update = update.where(column, '=', key[column] as never)
   await update.execute()
 }
 

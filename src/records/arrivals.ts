@@ -19,6 +19,8 @@ export interface FileKey {
 export interface Arrival extends FileKey {
   /** By the clock of the server: if that is wrong, its records are shifted to the time of ours. */
   readonly sentAt: number
+  /** When its first byte came, by ours. */
+  readonly arrivedAt: number
   /** Lines of JSON. */
   readonly text: string
 }
@@ -87,11 +89,12 @@ async function hasArrived({ database }: Ground, { environment, bootId, sequence 
 /** The records that are to be kept, in the order of time. Others are let in between. */
 async function accepted(
   { clock, lifeMs }: ArrivalsOptions,
-  { environment, sentAt, text }: Arrival,
+  { environment, sentAt, arrivedAt, text }: Arrival,
   forgotten: Forgotten,
 ): Promise<{ readonly records: PredictionRecord[]; readonly dropped: number }> {
   const now = clock.epochMs()
-  const skew = Math.abs(sentAt - now) < SKEW_MS ? 0 : sentAt - now
+  // What takes long to come is no fault of a clock.
+  const skew = Math.abs(sentAt - arrivedAt) < SKEW_MS ? 0 : sentAt - arrivedAt
   const oldest = now - Math.min(ARRIVES_MS, lifeMs)
   const lines = text.split('\n').filter((line) => line !== '')
   const records: PredictionRecord[] = []
@@ -100,7 +103,9 @@ async function accepted(
     const read = readRecord(line)
     if ('issues' in read) continue
     const record = { ...read.value, time: Math.max(0, Math.min(now, read.value.time - skew)) }
-    if (record.time >= oldest && !forgotten.has(environment, record)) records.push(record)
+    // Whichever time is right: what may be from before a unit was forgotten is dropped.
+    const earliest = { ...record, time: Math.min(record.time, read.value.time) }
+    if (record.time >= oldest && !forgotten.has(environment, earliest)) records.push(record)
   }
   return { records: records.toSorted((a, b) => a.time - b.time), dropped: lines.length - records.length }
 }

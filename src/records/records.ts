@@ -6,6 +6,7 @@ import { record as recordEvent } from '../ledger/events.ts'
 import { ARRIVES_MS, SKEW_MS, storeArrival } from './arrivals.ts'
 import { compact, isCompactionDue } from './compaction.ts'
 import { addForgotten, unitHash } from './forgotten.ts'
+import { unitHash as countedUnit } from '../contract/statistics/units.ts'
 import { removeForgotten } from './forgetting.ts'
 import { dropOrphans, letGo } from './leftovers.ts'
 import { leave } from './partitions.ts'
@@ -24,6 +25,8 @@ export interface RecordsOptions extends Ground {
   readonly work: WorkQueue
   /** Time that records are kept. */
   readonly lifeMs: number
+  /** Forgets what others keep of a unit, by its hash there (`contract/statistics/units`). */
+  readonly alsoForget: (environment: string, unit: number, signal: AbortSignal) => Promise<void>
 }
 
 /** Time for which the keys of files and the digests of forgotten units are kept: longer than files may take to arrive. */
@@ -37,6 +40,8 @@ const EVENT_DIGEST_CHARACTERS = 8
 
 interface ForgetPayload {
   readonly environment: string
+  /** Its hash in sets of units and labels. */
+  readonly unit: number
 }
 
 export class Records {
@@ -72,7 +77,7 @@ export class Records {
     const hash = unitHash(environment, unit)
     return await database.write(async (write) => {
       await addForgotten(write, { environment, unit_hash: hash, until_ms: now + SKEW_MS, asked_at: now })
-      const payload: ForgetPayload = { environment }
+      const payload: ForgetPayload = { environment, unit: countedUnit(unit) }
       const { id } = await work.enqueue(write, { kind: 'records-forget', payload, attemptsMax: FORGET_ATTEMPTS })
       await recordEvent(write, scope, now, { kind: 'records', name: hash.slice(0, EVENT_DIGEST_CHARACTERS), action: 'deleted' })
       return id
@@ -91,12 +96,13 @@ export class Records {
       {
         kind: 'records-forget',
         isFinal: () => false,
-        run: (claim, signal) =>
-          removeForgotten(
-            { ...this.#options, database: claim.database, signal },
-            (claim.item.payload as ForgetPayload).environment,
-            (removed) => claim.progress(removed),
-          ),
+        run: async (claim, signal) => {
+          const { environment, unit } = claim.item.payload as ForgetPayload
+          const options = { ...this.#options, database: claim.database, signal }
+          const removed = await removeForgotten(options, environment, (some) => claim.progress(some))
+          await this.#options.alsoForget(environment, unit, signal)
+          return removed
+        },
       },
     ]
   }

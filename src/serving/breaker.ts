@@ -49,6 +49,11 @@ export class Breaker {
     this.#records.clear()
   }
 
+  /** Forgets a variant: it is another version now. */
+  forget(variant: string): void {
+    this.#records.delete(variant)
+  }
+
   note(variant: string, { outcome, notNumber = false }: Noted): void {
     // Whoever went away says nothing of the version.
     if (outcome === 'cancelled') return

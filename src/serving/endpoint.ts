@@ -81,8 +81,13 @@ export class Endpoint {
   #route(variants: readonly Variant[], routing: Routing): void {
     // Another version of a variant, and another routing, get another chance.
     const stays = (name: string): boolean => variants.some((variant) => variant.spec.name === name && this.variants.includes(variant))
-    this.tripped = routing.segment === this.routing.segment ? new Map([...this.tripped].filter(([name]) => stays(name))) : NONE
-    if (this.tripped.size === 0) this.breaker.reset()
+    if (routing.segment === this.routing.segment) {
+      this.tripped = new Map([...this.tripped].filter(([name]) => stays(name)))
+      for (const { spec } of this.variants) if (!stays(spec.name)) this.breaker.forget(spec.name)
+    } else {
+      this.tripped = NONE
+      this.breaker.reset()
+    }
     this.#router = this.#routerOf(variants, routing)
   }
 

@@ -16,6 +16,7 @@ import type { DataPlane } from './data-plane.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { Attempt, CacheResult, Predictions } from './observe/events.ts'
 import type { TakeOutputs } from './observe/taps.ts'
+import type { Outcome } from './observe/outcome.ts'
 import type { Decision } from './router/decision.ts'
 import type { Routed } from './router/router.ts'
 import type { Cancel, Settle, WorkResult } from './scheduler/scheduler.ts'
@@ -44,6 +45,8 @@ class Inference<Body> {
   #attempt: Attempt | undefined
   #predictions: Predictions | undefined
   #notNumber = false
+  /** Whether the time that the request has is the model's own limit, and not less that its client asked for. */
+  #isOwnLimit = true
   #copies: Copies | undefined
   /** Monotonic milliseconds when the whole body had come, and when it had been made into tensors; 0 before. */
   #receivedMs = 0
@@ -117,12 +120,7 @@ class Inference<Body> {
 
   /** Holds a place before the body is read: a full queue costs the client one round trip and the server nothing. */
   #begin(): void {
-    try {
-      this.#holdPlace()
-    } catch (error) {
-      this.#standIn(error)
-      this.#holdPlace()
-    }
+    this.#holdPlaceOrStandIn()
     this.#caller.collect((error, body) => {
       if (error !== undefined) {
         this.#fail(error)
@@ -149,9 +147,33 @@ class Inference<Body> {
       }
       this.#release?.()
       this.#release = undefined
+      // Where the base has no place, the request is refused before it is known whose it is: here it is no evidence either.
+      if (!this.#hasRoom()) this.#decision = { ...this.#decision!, assignment: 'incomplete' }
       this.#resume(body)
     } catch (error) {
       this.#fail(error)
+    }
+  }
+
+  /** Whether the variant would take the request into its queue now. */
+  #hasRoom(): boolean {
+    try {
+      const loaded = this.#variant!.requireReady()
+      const { priority, deadlineMs } = this.#contextFor(loaded)
+      loaded.scheduler.reserve(priority, deadlineMs)()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** Holds a place in the variant's queue, or in that of the one that stands in where there is none. @throws as `#holdPlace` */
+  #holdPlaceOrStandIn(): void {
+    try {
+      this.#holdPlace()
+    } catch (error) {
+      this.#standIn(error)
+      this.#holdPlace()
     }
   }
 
@@ -167,9 +189,7 @@ class Inference<Body> {
   #contextFor({ serving }: Loaded): RequestContext {
     const { protocol, requestId, predictionId, startedMs, traceparent } = this.#caller
     const { priority, timeoutMs = serving.requestTimeoutMs, patient = false } = this.#terms!
-    const wholeMs = patient ? timeoutMs : Math.min(serving.requestTimeoutMs, timeoutMs)
-    // Another variant has the other half of the time.
-    const limitMs = this.#mayFallBack ? wholeMs / 2 : wholeMs
+    const limitMs = patient ? timeoutMs : Math.min(serving.requestTimeoutMs, timeoutMs)
     return {
       protocol,
       requestId,
@@ -214,7 +234,10 @@ class Inference<Body> {
     const context = this.#context!
     const { inputs, rows, outputs, warnings, parametersKey, timeoutMs, priority = context.priority } = prepared
     const { startedMs, deadlineMs: latestMs } = context
-    const deadlineMs = timeoutMs === undefined ? latestMs : Math.min(latestMs, startedMs + timeoutMs)
+    const lastMs = timeoutMs === undefined ? latestMs : Math.min(latestMs, startedMs + timeoutMs)
+    // Another variant has the other half of the time.
+    const deadlineMs = this.#mayFallBack ? startedMs + (lastMs - startedMs) / 2 : lastMs
+    this.#isOwnLimit = lastMs - startedMs >= this.#loaded!.serving.requestTimeoutMs
     this.#rows = rows
     const { subject } = variant
     const { taps, shadows } = this.#dataPlane
@@ -267,7 +290,7 @@ class Inference<Body> {
       settle(toSlipwayError(error), undefined)
     }
     // A request answered from the cache has ended already.
-    if (!this.#ended) caller.onGone(() => cancel())
+    if (open && !this.#ended) caller.onGone(() => cancel())
   }
 
   /** Whether another variant may still stand in for the assigned one. A tester wants to see what the variant does. */
@@ -275,7 +298,8 @@ class Inference<Body> {
     const { assigned, served, assignment } = this.#decision!
     if (this.#attempt !== undefined || assigned !== served || this.#undecided || this.#caller.part !== undefined) return false
     if (assignment === 'forced' || assignment === 'version') return false
-    return this.#endpoint!.routing.fallbacks?.includes(assigned) === true
+    const endpoint = this.#endpoint!
+    return endpoint.routing.fallbacks?.includes(assigned) === true && endpoint.main !== this.#variant && endpoint.main?.ready === true
   }
 
   /** Lets the variant with the largest share take the place of the assigned one, which has failed. @throws the error where it does not */
@@ -286,7 +310,7 @@ class Inference<Body> {
     if (base === undefined || base === this.#variant) throw error
     const { subject } = this.#variant!
     this.#attempt = { subject, errorCode: error.code, durationMs: this.#dataPlane.clock.monotonicMs() - this.#caller.startedMs }
-    this.#endpoint!.breaker.note(subject.variant, { outcome: outcome! })
+    this.#noteFor(subject.variant, outcome!)
     this.#take({ variant: base, decision: { ...this.#decision!, served: base.spec.name } })
   }
 
@@ -344,6 +368,7 @@ class Inference<Body> {
    * variant that serves now.
    */
   #again(body: Body): void {
+    this.#dropCopies()
     this.#release?.()
     this.#release = undefined
     this.#findAgain()
@@ -352,7 +377,7 @@ class Inference<Body> {
 
   #resume(body: Body): void {
     this.#whenAwake(() => {
-      this.#holdPlace()
+      this.#holdPlaceOrStandIn()
       this.#prepare(body)
     })
   }
@@ -360,6 +385,7 @@ class Inference<Body> {
   /** Sends a request that its replaced variant accepted and did not run to the variant that replaced it. */
   #elsewhere(thrown: unknown, body: Body): void {
     if (this.#ended) return
+    this.#dropCopies()
     const before = this.#variant
     try {
       this.#findAgain()
@@ -377,15 +403,29 @@ class Inference<Body> {
     this.#tell(this.#caller.fail(error), error, result)
   }
 
+  #dropCopies(): void {
+    this.#copies?.drop()
+    this.#copies = undefined
+  }
+
   /** What became of the request, for the breaker and the shadows. */
   #note(error: SlipwayError | undefined): void {
     const endpoint = this.#endpoint!
     const outcome = outcomeOf(error?.code)
-    if (outcome === 'failed') this.#copies?.answered(undefined)
-    else this.#copies?.drop()
-    this.#copies = undefined
-    if (endpoint.variants.length < 2 || outcome === undefined) return
-    endpoint.breaker.note(this.#variant!.spec.name, { outcome, notNumber: this.#notNumber })
+    if (outcome === 'failed') {
+      this.#copies?.answered(undefined)
+      this.#copies = undefined
+    }
+    this.#dropCopies()
+    if (endpoint.variants.length > 1 && outcome !== undefined) this.#noteFor(this.#variant!.spec.name, outcome)
+  }
+
+  /** Tells the breaker, unless it is the client's doing: one that chose the variant, or had less patience than the model takes. */
+  #noteFor(variant: string, outcome: Outcome): void {
+    const { assignment } = this.#decision!
+    if (assignment !== 'randomised' && assignment !== 'incomplete') return
+    if (outcome === 'late' && !this.#isOwnLimit) return
+    this.#endpoint!.breaker.note(variant, { outcome, notNumber: this.#notNumber })
   }
 
   /** Reports one event for each request, once it is answered. */

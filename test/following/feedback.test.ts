@@ -1,5 +1,6 @@
 /** Labels find the prediction that they are about, on whatever server they come in, once, and none that was taken is lost. */
 import assert from 'node:assert/strict'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { planeInProcess } from '../api/in-plane.ts'
@@ -118,6 +119,8 @@ describe('feedback', () => {
       { feedback: [] },
       { id: receipt, label: null },
       { id: receipt, label: 1, weight: -1 },
+      { id: receipt, label: 1, time: 1e300 },
+      { id: receipt, label: 1, time: Date.now() + 3 * 24 * 3_600_000 },
       { id: receipt, label: 1, extra: 1 },
     ])
       assert.equal((await sent(server.url, body)).status, 400, JSON.stringify(body).slice(-40))
@@ -220,6 +223,9 @@ describe('feedback', () => {
       await assert.rejects(sent(server.url, { id: receipts[2], label: 1 }))
       await server.exit
     }
+    // A file that cannot be read holds up nothing.
+    const [spool] = await readdir(join(folder.path, 'store', 'feedback'))
+    await writeFile(join(folder.path, 'store', 'feedback', spool!, '000000000000001-torn.json'), '[{"id":')
     await using plane = await planeInProcess({ data, port })
     await using server = await serve()
     assert.equal((await sent(server.url, { id: receipts[3], label: 0 })).status, 202)

@@ -147,6 +147,14 @@ describe('a fallback', () => {
     assert.deepEqual(errors.base, { events: 0, exposures: 60 - stood })
   })
 
+  it('leaves a variant that has become the largest all of its time, and its failures as they are', async () => {
+    await using it = await world({ threshold: 0.5, failsFrom: 0.9 }, { weight: 50, fallback: true }, { weight: 50 })
+    assert.equal((await it.traffic('--set', 'main=0,next=100')).code, 0)
+    await until(async () => (await it.plane.ask('GET', '/endpoints/judge')).body.status.servers[0]?.segment === 2, 'the server applies it')
+    assert.equal((await decide(it.server.url, 0.95)).status, 400)
+    assert.equal((await decide(it.server.url, 0.3)).variant, 'next')
+  })
+
   it('gives a tester the failure as it is', async () => {
     await using it = await world({ threshold: 0.5, failsFrom: 0.9 }, { weight: 50, fallback: true }, { weight: 50 })
     assert.equal((await decide(it.server.url, 0.95, { 'slipway-variant': 'next' })).status, 400)
@@ -212,6 +220,15 @@ describe('a breaker', () => {
     assert.equal((await it.traffic('--set', 'main=60,next=40')).code, 0)
     await until(async () => (await it.metric('slipway_variant_tripped')) === 0, 'it is in again')
     assert.ok((await Promise.all(Array.from({ length: 40 }, () => decide(it.server.url, 0.5)))).some(({ status }) => status !== 200))
+  })
+
+  it('is not tripped by testers, nor by clients that do not wait', async () => {
+    await using it = await world({ threshold: 0.5, failsFrom: 0.01 }, { weight: 50 }, { weight: 50 })
+    for (let number = 0; number < 20; number++) await decide(it.server.url, 0.5, { 'slipway-variant': 'next' })
+    await using patient = await world({ threshold: 0.51 }, { weight: 50 }, { weight: 50 })
+    for (let number = 0; number < 40; number++)
+      await decide(patient.server.url, 0.5, { 'slipway-unit': 'one', 'slipway-timeout-ms': '0.001' })
+    for (const { metric } of [it, patient]) assert.equal(await metric('slipway_variant_tripped'), 0)
   })
 
   it('takes out a variant whose answers are NaN', async () => {

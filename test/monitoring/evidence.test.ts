@@ -12,13 +12,17 @@ import type { Series } from '../../src/contract/statistics/series.ts'
 import type { Evidence } from '../../src/judge/evidence.ts'
 
 const HOUR_MS = 3_600_000
+const versions = { main: { model: 'm', version: '1' }, next: { model: 'm', version: '2' }, other: { model: 'm', version: '9' } }
 const QUERY: EvidenceQuery = {
-  base: { variant: 'main', version: '1' },
-  candidate: { variant: 'next', version: '2' },
+  base: { variant: 'main', model: 'm', version: '1' },
+  candidate: { variant: 'next', model: 'm', version: '2' },
   segments: [
-    { segment: 1, ranges: shareOut({ main: 95, next: 5 }) },
-    { segment: 2, ranges: shareOut({ main: 45, next: 45, other: 10 }) },
-    { segment: 3, ranges: shareOut({ main: 100 }) },
+    { segment: 1, ranges: shareOut({ main: 95, next: 5 }), versions },
+    { segment: 2, ranges: shareOut({ main: 45, next: 45, other: 10 }), versions },
+    { segment: 3, ranges: shareOut({ main: 100 }), versions },
+    // The base was another version, and the candidate of another model.
+    { segment: 4, ranges: shareOut({ main: 50, next: 50 }), versions: { ...versions, main: { model: 'm', version: '0' } } },
+    { segment: 5, ranges: shareOut({ main: 50, next: 50 }), versions: { ...versions, next: { model: 'other', version: '2' } } },
   ],
   horizonMs: HOUR_MS,
   nowMs: 10 * HOUR_MS,
@@ -81,6 +85,10 @@ describe('evidence of requests', () => {
       rollup('other', 2, [count('exposures', 999)], { version: '9' }),
       rollup('main', 3, [count('exposures', 999)]),
       rollup('main', 2, [count('exposures', 999)], { source: 'batch' }),
+      // Segments under which one of them was another version, whose rows would stand alone.
+      rollup('next', 4, [count('exposures', 999), count('outcomes', 99, { outcome: 'failed' })]),
+      rollup('main', 5, [count('exposures', 999), count('outcomes', 99, { outcome: 'failed' })]),
+      rollup('next', 5, [count('exposures', 999)], { model: 'other' }),
     ])
     assert.deepEqual(sums(rows), {
       [`${ERRORS}, base, 1`]: [9, 950, 9],
@@ -160,7 +168,7 @@ describe('evidence of units', () => {
 
 describe('evidence of labels', () => {
   it('is of first labels, by the prediction; of units once', () => {
-    const at = { variant: 'next', version: '2', segment: 1 }
+    const at = { variant: 'next', model: 'm', version: '2', segment: 1 }
     const rows = labelEvidence(
       QUERY,
       [

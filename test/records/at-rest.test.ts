@@ -88,6 +88,7 @@ for (const kind of ['a file and a folder', 'PostgreSQL and S3'])
         objects,
         work,
         lifeMs: 30 * 24 * HOUR_MS,
+        alsoForget: () => Promise.resolve(),
         clock: { ...ground.clock, epochMs: () => Date.now() + HOUR_MS + 60_000 },
       })
       await later.sweep(ground.database, new AbortController().signal)
@@ -95,7 +96,14 @@ for (const kind of ['a file and a folder', 'PostgreSQL and S3'])
       assert.deepEqual(await recordsAt(plane), before)
       // After their time partitions go, and their objects an hour later.
       const old = (inMs: number) =>
-        new Records({ ...ground, objects, work, lifeMs: HOUR_MS, clock: { ...ground.clock, epochMs: () => Date.now() + inMs } })
+        new Records({
+          ...ground,
+          objects,
+          work,
+          lifeMs: HOUR_MS,
+          alsoForget: () => Promise.resolve(),
+          clock: { ...ground.clock, epochMs: () => Date.now() + inMs },
+        })
       assert.equal(await old(0).sweep(ground.database, new AbortController().signal), partitions.length)
       assert.equal((await recordsAt(plane)).total, 0)
       await old(2 * HOUR_MS).sweep(ground.database, new AbortController().signal)

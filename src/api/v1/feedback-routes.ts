@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { FeedbackAnswer, FeedbackBody, FeedbackReport, itemsOf } from '../../contract/feedback.ts'
+import { FeedbackAnswer, FeedbackBody, FeedbackReport, itemsOf, whyNoLabel } from '../../contract/feedback.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { openReceipt } from '../../security/receipts.ts'
 import { trafficOf } from '../../monitoring/traffic.ts'
@@ -42,8 +42,11 @@ export const FEEDBACK_ROUTES: readonly V1Route<FeedbackServices>[] = [
       const labelled: Labelled[] = []
       const refused: FeedbackRefusal[] = []
       const nowMs = services.ground.clock.epochMs()
-      for (const [index, { id, label, time = nowMs, weight = 1 }] of items.entries()) {
+      for (const [index, item] of items.entries()) {
+        const { id, label, time = nowMs, weight = 1 } = item
         try {
+          const reason = whyNoLabel(item, nowMs)
+          if (reason !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', reason)
           const receipt = openReceipt(id, (endpoint) => keys.get(endpoint))
           if (!caller.may('feedback', { environment: scope.environment, models: [receipt.model] }))
             throw new SlipwayError('SLW_FORBIDDEN', `you may not send feedback on the model "${receipt.model}"`)

@@ -14,10 +14,12 @@ import type { Keys } from '../../access/keys.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
 import type { RecordPlace } from '../../records/reading.ts'
 import type { Records } from '../../records/records.ts'
+import type { Ground } from '../../ledger/scope.ts'
 import type { V1Route } from './route.ts'
 
 /** Services that these routes use. */
 export interface RecordServices {
+  readonly ground: Ground
   readonly records: Records
   readonly delivery: Delivery
   readonly keys: Keys
@@ -28,7 +30,7 @@ const v1Route = v1RoutesOf<RecordServices>()
 const tag = 'records'
 const closed = { additionalProperties: false } as const
 const Optional = Type.Optional
-/** Limit of a file of records; those that servers send have up to 1.25 MiB. */
+/** Limit of a file of records; those that servers send have up to 2 MiB, and a line. */
 const FILE_BYTES_MAX = 4 * 1024 * 1024
 /** Characters of a page beyond which it has fewer records than were asked for. */
 const PAGE_CHARACTERS = 8 * 1024 * 1024
@@ -58,8 +60,9 @@ export const RECORD_ROUTES: readonly V1Route<RecordServices>[] = [
       const server = params['server']!
       const speaker = await speakerOf(services, { caller, scope, server })
       if (speaker !== undefined) await services.delivery.servers.requireSpeaker(scope, server, speaker)
+      const arrivedAt = services.ground.clock.epochMs()
       const text = await textOf(request)
-      return { body: await services.records.add({ environment: scope.environment, ...query, text }) }
+      return { body: await services.records.add({ environment: scope.environment, ...query, arrivedAt, text }) }
     },
   }),
   v1Route({

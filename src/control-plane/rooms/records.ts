@@ -4,6 +4,8 @@ import { Records } from '../../records/records.ts'
 import { RECORD_EVENTS, RECORD_TABLES } from '../../records/tables.ts'
 import type { Keys } from '../../access/keys.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
+import type { Feedback } from '../../monitoring/feedback.ts'
+import type { Windows } from '../../monitoring/windows.ts'
 import type { WorkQueue } from '../../storage/work/work-queue.ts'
 import type { Foundation, Room } from '../room.ts'
 
@@ -14,6 +16,8 @@ interface Needs extends Foundation {
   readonly delivery: Delivery
   readonly keys: Keys
   readonly work: WorkQueue
+  readonly windows: Windows
+  readonly feedback: Feedback
 }
 
 /** Records of predictions: files that servers sent, and hours in Parquet. */
@@ -22,8 +26,17 @@ export const RECORDS: Room<Needs, { readonly records: Records }> = {
   migrations: RECORD_MIGRATIONS,
   events: RECORD_EVENTS,
   routes: RECORD_ROUTES,
-  open: ({ ground, objects, work, settings: { recordsDays } }) => ({
-    records: new Records({ ...ground, objects, work, lifeMs: recordsDays * DAY_MS }),
+  open: ({ ground, objects, work, windows, feedback, settings: { recordsDays } }) => ({
+    records: new Records({
+      ...ground,
+      objects,
+      work,
+      lifeMs: recordsDays * DAY_MS,
+      async alsoForget(environment, unit, signal) {
+        await feedback.forget(environment, unit)
+        await windows.forget(environment, unit, signal)
+      },
+    }),
   }),
   work: ({ records }) => records.work(),
   sweep: async ({ records }, { database, signal }) => ({ recordPartitions: await records.sweep(database, signal) }),

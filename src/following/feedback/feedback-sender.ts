@@ -81,9 +81,13 @@ export class FeedbackSender implements AsyncDisposable {
     try {
       return (await this.#options.client.sendFeedback(items, this.#ended.signal)).refused
     } catch (error) {
-      // One that is sent alone and is refused is an error of the whole request.
       if (!isSlipwayError(error) || ![400, 413, 422].includes(error.kind.http)) throw error
-      return items.map((_, index) => ({ index, message: error.message }))
+      // One that will never be taken holds up no others: it is looked for by halves.
+      if (items.length === 1) return [{ index: 0, message: error.message }]
+      const half = Math.ceil(items.length / 2)
+      const first = await this.#refusals(items.slice(0, half))
+      const second = await this.#refusals(items.slice(half))
+      return [...first, ...second.map(({ index, message }) => ({ index: index + half, message }))]
     }
   }
 

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Type } from 'typebox'
 import { SlipwayError } from '../../core/errors.ts'
 import { faultPoint } from '../../core/fail-point.ts'
 import { writeWhole } from '../../core/write-whole.ts'
-import type { FeedbackItem } from '../../contract/feedback.ts'
+import { FeedbackItem } from '../../contract/feedback.ts'
+import { check } from '../../contract/schema.ts'
 
 /** Labels that came within this time are one file: a sync of the disk costs more than a label. */
 const TOGETHER_MS = 10
@@ -31,6 +33,8 @@ export class FeedbackSpool {
   /** Whether a group is about to be written. */
   #gathering = false
   #bytes: number
+  /** Names of files that were there at the last look, the oldest last. */
+  #listed: string[] = []
   #count = 0
 
   private constructor(folder: string, bytes: number, bytesMax: number) {
@@ -86,20 +90,40 @@ export class FeedbackSpool {
 
   /** The oldest group that has not arrived; undefined where there is none. */
   async next(): Promise<{ readonly name: string; readonly items: readonly FeedbackItem[] } | undefined> {
-    const names = (await readdir(this.#folder)).filter((name) => name.endsWith('.json')).toSorted()
-    for (const name of names) {
+    // A folder of many files is read once for all of them.
+    if (this.#listed.length === 0)
+      this.#listed = (await readdir(this.#folder))
+        .filter((name) => name.endsWith('.json'))
+        .toSorted()
+        .toReversed()
+    for (let name = this.#listed.at(-1); name !== undefined; name = this.#listed.at(-1)) {
       const text = await readFile(join(this.#folder, name), 'utf8').catch(() => undefined)
-      if (text !== undefined) return { name, items: JSON.parse(text) as FeedbackItem[] }
+      const items = text === undefined ? undefined : itemsIn(text)
+      if (items !== undefined) return { name, items }
+      this.#listed.pop()
+      // What cannot be read holds nothing else up, and stays for whoever looks.
+      if (text !== undefined) await rename(join(this.#folder, name), join(this.#folder, `${name}.unreadable`))
     }
     return undefined
   }
 
   /** Removes a group that has arrived, or never will. */
   async done(name: string): Promise<void> {
+    if (this.#listed.at(-1) === name) this.#listed.pop()
     const path = join(this.#folder, name)
     const size = (await stat(path).catch(() => undefined))?.size ?? 0
     await rm(path, { force: true })
     this.#bytes = Math.max(0, this.#bytes - size)
+  }
+}
+
+/** Undefined where the text is cut off or invalid. */
+function itemsIn(text: string): FeedbackItem[] | undefined {
+  try {
+    const checked = check(Type.Array(FeedbackItem), JSON.parse(text))
+    return 'value' in checked ? checked.value : undefined
+  } catch {
+    return undefined
   }
 }
 

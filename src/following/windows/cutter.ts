@@ -26,6 +26,8 @@ export class WindowCutter {
   /** The series at the last cut. */
   #before: ReadonlyMap<string, Observed['series']> = new Map()
   #fromMs: number
+  /** End of the panes that were given out, by what they are of: each is, once, also after a clock was put back. */
+  readonly #given = new Map<string, number>()
   #sequence = 0
 
   /** @param nowMs when counting began, UTC epoch milliseconds */
@@ -51,7 +53,7 @@ export class WindowCutter {
       const series = all.filter(({ name }) => IN_WINDOWS.has(name))
       const panes = series.filter(({ labels }) => PANE in labels)
       const going = series.filter(({ labels }) => !(PANE in labels))
-      const grown = [...growthOf(going, this.#before.get(named) ?? []), ...within(panes, this.#fromMs, endMs)]
+      const grown = [...growthOf(going, this.#before.get(named) ?? []), ...this.#within(named, panes, endMs)]
       seen.set(named, going)
       if (grown.length === 0) continue
       const span = { startMs: this.#fromMs, endMs }
@@ -60,24 +62,28 @@ export class WindowCutter {
         series: grown,
       })
     }
+    for (const named of this.#given.keys()) if (!seen.has(named)) this.#given.delete(named)
     // A series that is no longer reported starts at zero when it comes back.
     this.#before = seen
     // After a clock was put back, the next window begins at the new time.
     this.#fromMs = Math.max(onGrid(nowMs), nowMs < this.#fromMs ? onGrid(nowMs) : endMs)
     return windows
   }
+
+  /** The statistics that were taken of this window alone, as one each. */
+  #within(named: string, panes: Observed['series'], endMs: number): Observed['series'] {
+    const given = this.#given.get(named) ?? -Infinity
+    const inside = panes.filter(({ labels }) => Number(labels[PANE]) >= given && Number(labels[PANE]) < endMs)
+    if (inside.length === 0) return []
+    this.#given.set(named, endMs)
+    const plain = inside.map(({ name, labels: { [PANE]: _pane, ...labels }, statistic }) => ({ name, labels, statistic }))
+    return plain.reduce<Observed['series']>((sum, one) => mergeSeries(sum, [one]), [])
+  }
 }
 
 /** Time until the next window ends, milliseconds. */
 export function untilNextCut(nowMs: number): number {
   return onGrid(nowMs) + WINDOW_MS - nowMs
-}
-
-/** The statistics that were taken of this window alone, as one each. */
-function within(panes: Observed['series'], fromMs: number, endMs: number): Observed['series'] {
-  const inside = panes.filter(({ labels }) => Number(labels[PANE]) >= fromMs && Number(labels[PANE]) < endMs)
-  const plain = inside.map(({ name, labels: { [PANE]: _pane, ...labels }, statistic }) => ({ name, labels, statistic }))
-  return plain.reduce<Observed['series']>((sum, one) => mergeSeries(sum, [one]), [])
 }
 
 function onGrid(ms: number): number {

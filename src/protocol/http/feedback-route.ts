@@ -1,5 +1,5 @@
 import { check } from '../../contract/schema.ts'
-import { FeedbackBody, isRight, itemsOf } from '../../contract/feedback.ts'
+import { FeedbackBody, isRight, itemsOf, whyNoLabel } from '../../contract/feedback.ts'
 import { inputInvalid, messageOf, SlipwayError } from '../../core/errors.ts'
 import { openReceipt } from '../../security/receipts.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
@@ -34,6 +34,8 @@ export function feedbackRoute(dataPlane: DataPlane, take: TakeFeedback | undefin
       const counts: (() => void)[] = []
       for (const [index, item] of items.entries()) {
         try {
+          const reason = whyNoLabel(item, nowMs)
+          if (reason !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', reason)
           const receipt = openReceipt(item.id, (endpoint) => dataPlane.endpoints.get(endpoint)?.receiptKeys)
           const { endpoint, served: variant, model, version, segment } = receipt
           if (exchange.caller !== undefined) requireModel(exchange.caller, endpoint)

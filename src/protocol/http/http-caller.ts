@@ -2,7 +2,7 @@ import { UNREAD } from '../../contract/audience.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { priorityOf } from '../priority.ts'
 import { requireModel, requireScope } from './access.ts'
-import { cookieOf, fieldOf, queryOf } from './facts.ts'
+import { cookieOf, fieldOf, fieldsOf, queryOf, UNIT_MAX } from './facts.ts'
 import type { Facts } from '../../contract/audience.ts'
 import type { Answered, Caller, Prepared, Terms } from '../../serving/caller.ts'
 import type { Loaded } from '../../serving/variant.ts'
@@ -30,6 +30,8 @@ export class HttpCaller implements Caller<Buffer>, Facts {
   readonly #conversation: Conversation
   /** Undefined until it has been read. */
   #body: Buffer | undefined
+  /** The body as JSON, once one of its fields was asked for. */
+  #fields: { readonly root: unknown } | undefined
 
   constructor({ exchange, protocol, target, conversation }: HttpCallerOptions) {
     this.protocol = protocol
@@ -57,12 +59,15 @@ export class HttpCaller implements Caller<Buffer>, Facts {
     const { caller, requestId, predictionId } = exchange
     if (caller !== undefined) requireModel(caller, name)
     const forced = exchange.header('slipway-variant')
+    const unit = exchange.header('slipway-unit')
+    if (unit !== undefined && unit.length > UNIT_MAX)
+      throw new SlipwayError('SLW_BAD_REQUEST', `header slipway-unit: ${unit.length} characters; a unit has up to ${UNIT_MAX}`)
     // Where keys are asked for, only that of a tester chooses.
     if (forced !== undefined && caller !== undefined) requireScope(caller, 'test')
     return {
       endpoint: name,
       version,
-      unit: exchange.header('slipway-unit'),
+      unit: unit === '' ? undefined : unit,
       forced,
       givenId: requestId === predictionId ? undefined : requestId,
       facts: this,
@@ -84,7 +89,9 @@ export class HttpCaller implements Caller<Buffer>, Facts {
   }
 
   field(path: string): string | undefined | typeof UNREAD {
-    return this.#body === undefined ? UNREAD : fieldOf(this.#body, path)
+    if (this.#body === undefined) return UNREAD
+    this.#fields ??= { root: fieldsOf(this.#body) }
+    return fieldOf(this.#fields.root, path)
   }
 
   collect(done: (error: SlipwayError | undefined, body: Buffer) => void): void {

@@ -3,11 +3,12 @@
  * of them, and several processes add theirs up to those of one server.
  */
 import { Histogram, LATENCY_EDGES, ROWS_EDGES } from '../../contract/statistics/histogram.ts'
-import { Exposures } from './exposures.ts'
+import { Exposures, PANE } from './exposures.ts'
 import { isEvidence, outcomeOf } from './outcome.ts'
 import { mergeSeries } from '../../contract/statistics/series.ts'
 import type { KnownStatistic } from '../../contract/statistics/statistics.ts'
 import type { Series } from '../../contract/statistics/series.ts'
+import type { Assignment } from '../router/decision.ts'
 import type { BatchEvent, FeedbackEvent, InstanceFailureEvent, Observer, RequestEvent, ShadowEvent, Subject } from './events.ts'
 
 /** Statistics of one version under one segment since the process started. Plain data, which crosses processes. */
@@ -33,6 +34,9 @@ export const KEEP_GONE_MS = 10 * 60_000
 export function reasonOf(code: string): string {
   return code.replace(/^SLW_/, '').toLowerCase()
 }
+
+/** Assignments whose answers are those of everybody: audiences and testers are others. */
+const ANSWERS_OF_ALL: ReadonlySet<Assignment> = new Set<Assignment>(['randomised', 'only', 'incomplete'])
 
 /** Counts of one version under one segment. */
 class Tally {
@@ -137,9 +141,22 @@ class Version {
     return tally
   }
 
+  /** The tally of a segment, which need not be the current one. */
+  at(segment: number, nowMs: number): Tally {
+    const { current, earlier } = this
+    const known = current.segment === segment ? current : earlier.find((tally) => tally.segment === segment)
+    if (known !== undefined) return known
+    const tally = new Tally(segment)
+    tally.countedMs = nowMs
+    earlier.push(tally)
+    return tally
+  }
+
   fold(beforeMs: number): void {
     for (const tally of this.earlier.filter(({ countedMs }) => countedMs < beforeMs)) {
-      this.folded = mergeSeries(this.folded, tally.series())
+      // Windows have taken those that were of one window.
+      const series = tally.series().filter(({ labels }) => !(PANE in labels))
+      this.folded = mergeSeries(this.folded, series)
       this.earlier.splice(this.earlier.indexOf(tally), 1)
     }
   }
@@ -193,7 +210,8 @@ export class Observations implements Observer {
   /** Counts a request for the version that it was assigned to: at its first attempt, whoever answered in the end. */
   #expose(answering: Tally, { decision, attempt, cache, errorCode, durationMs, predictions }: RequestEvent): void {
     if (decision === undefined) return
-    if (predictions !== undefined) answering.exposures.predicted(predictions, predictions.numeric ? this.#epochMs() : 0)
+    const isOwn = attempt === undefined && cache !== 'hit' && cache !== 'shared' && ANSWERS_OF_ALL.has(decision.assignment)
+    if (isOwn && predictions !== undefined) answering.exposures.predicted(predictions, predictions.numeric ? this.#epochMs() : 0)
     const tally = attempt === undefined ? answering : this.#tally(attempt.subject, decision.segment)
     const { exposures } = tally
     exposures.assigned(decision.assignment)
@@ -215,7 +233,7 @@ export class Observations implements Observer {
   }
 
   feedback(event: FeedbackEvent): void {
-    this.#tally(event.subject, event.segment).exposures.labelled(event)
+    this.#of(event.subject).at(event.segment, this.#monotonicMs()).exposures.labelled(event)
   }
 
   /** A run may be of requests of two segments: it counts for the current one. */

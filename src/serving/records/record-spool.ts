@@ -117,21 +117,26 @@ export class RecordSpool implements AsyncDisposable {
     const lines = this.#lines
     const bytes = this.#unwrittenBytes
     this.#lines = []
+    let left = lines.length
     try {
       // Files that were sent meanwhile have made room.
       if (this.#spoolBytes + bytes > bytesMax / 2) this.#spoolBytes = await spoolBytes(folder)
-      if (lines.length > 0) {
+      for (const some of parts(lines, fileBytesMax)) {
         const file = (this.#file ??= await this.#openFile())
-        await file.handle.writev(lines)
+        await file.handle.writev(some)
         await file.handle.datasync()
         await faultPoint('records.spooled')
-        file.bytes += bytes
-        this.#spoolBytes += bytes
-        counts.write(lines.length)
+        const size = some.reduce((sum, line) => sum + line.length, 0)
+        file.bytes += size
+        this.#spoolBytes += size
+        counts.write(some.length)
+        left -= some.length
+        // A control plane takes files of some size: whatever waited, none is much larger than it may be.
+        if (file.bytes >= fileBytesMax) await this.#close()
       }
       this.#tell(undefined)
     } catch (error) {
-      counts.drop('disk', lines.length)
+      counts.drop('disk', left)
       this.#tell(`records cannot be written to ${folder}: ${messageOf(error)}`)
       // The last line may be cut off: nothing may follow it.
       await this.#close()
@@ -178,4 +183,19 @@ export class RecordSpool implements AsyncDisposable {
     this.#lock[Symbol.dispose]()
     await rm(lockOf(this.#options.folder, this.#bootId), { force: true })
   }
+}
+
+/** Lines in groups of up to so many bytes, or of one line. */
+function* parts(lines: readonly Buffer[], bytesMax: number): Generator<Buffer[]> {
+  let group: Buffer[] = []
+  let bytes = 0
+  for (const line of lines) {
+    if (group.length > 0 && bytes + line.length > bytesMax) {
+      yield group
+      ;[group, bytes] = [[], 0]
+    }
+    group.push(line)
+    bytes += line.length
+  }
+  if (group.length > 0) yield group
 }

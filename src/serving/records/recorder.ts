@@ -6,7 +6,7 @@ import { isSampled, RECORD_LINE_BYTES_MAX } from '../../contract/prediction-reco
 import { toJson } from '../../tensor/json-writer.ts'
 import { tensorsBytes } from '../../tensor/tensor.ts'
 import { inputFields, tensorFields } from './record-fields.ts'
-import { redactionsOf, unknownFields } from './redaction.ts'
+import { digestOf, redactionsOf, unknownFields } from './redaction.ts'
 import type { PredictionRecord } from '../../contract/prediction-record.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
@@ -209,6 +209,22 @@ export class Recorder implements AsyncDisposable {
   }
 }
 
+/** The unit; where it is the value of a field that is kept out, it is kept out in the same way. */
+function redactedUnit(
+  unit: string | undefined,
+  { signature, redactions }: Plan,
+  { inputs, rows }: { readonly inputs: readonly Tensor[]; readonly rows: number },
+): { readonly unit?: string } {
+  if (unit === undefined) return {}
+  if (redactions.of.size === 0) return { unit }
+  const fields = inputFields(signature, inputs, rows, { ...redactions, of: new Map() })
+  const [redaction] = [...redactions.of]
+    .filter(([name]) => [fields[name]].flat(2).some((value) => String(value) === unit))
+    .map(([, how]) => how)
+  if (redaction === undefined) return { unit }
+  return redaction === 'drop' ? {} : { unit: digestOf(unit, redactions.key) }
+}
+
 function recordOf({ plan, context, subject, rows, inputs, outputs, time, durationMs }: Answered): PredictionRecord {
   const { decision, predictionId } = context
   const { assigned, segment, assignment, unit } = decision
@@ -223,7 +239,7 @@ function recordOf({ plan, context, subject, rows, inputs, outputs, time, duratio
     assigned,
     segment,
     assignment,
-    ...(unit !== undefined && { unit }),
+    ...redactedUnit(unit, plan, { inputs: inputs.tensors, rows }),
     rows,
     inputs: inputFields(plan.signature, inputs.tensors, rows, plan.redactions),
     outputs: tensorFields(outputs.tensors, plan.redactions),

@@ -3,13 +3,13 @@ import { holds, UNREAD, unitAt } from '../../contract/audience.ts'
 import { STEPS } from '../../contract/ranges.ts'
 import { unitPoint, weightOf } from '../../contract/routing.ts'
 import { SlipwayError } from '../../core/errors.ts'
-import type { Facts } from '../../contract/audience.ts'
+import type { Condition, Facts } from '../../contract/audience.ts'
 import type { Routing } from '../../contract/routing.ts'
 import type { Assignment, Decision } from './decision.ts'
 
 /** The part of a variant that routing uses. */
 export interface Routable {
-  readonly spec: { readonly name: string; readonly version: string }
+  readonly spec: { readonly name: string; readonly model?: string; readonly version: string }
 }
 
 /** The part of a request that decides its routing. */
@@ -139,9 +139,9 @@ export class Router<V extends Routable> {
     let unread = false
     for (const { variant: name, all } of this.routing.rules ?? []) {
       const variant = this.out.has(name) ? undefined : this.variants.find(({ spec }) => spec.name === name)
-      const held = new Set(all.map((condition) => holds(condition, facts)))
-      if (held.has(false)) continue
-      if (!held.has(UNREAD)) return unread ? UNREAD : (variant ?? ABSENT)
+      const held = allHold(all, facts)
+      if (held === false) continue
+      if (held !== UNREAD) return unread ? UNREAD : (variant ?? ABSENT)
       unread = true
     }
     return unread ? UNREAD : undefined
@@ -162,7 +162,8 @@ export class Router<V extends Routable> {
    */
   again({ decision, variant: before }: Routed<V>, asked: Asked): Routed<V> {
     const variant = asked.version === undefined ? this.variants.find(({ spec }) => spec.name === decision.served) : undefined
-    if (variant?.spec.version === before.spec.version) return { decision, variant }
+    const isSame = variant?.spec.version === before.spec.version && variant.spec.model === before.spec.model
+    if (variant !== undefined && isSame && !this.out.has(variant.spec.name)) return { decision, variant }
     const forced = decision.assignment === 'forced' ? asked.forced : undefined
     return this.decide({ ...asked, forced, unit: decision.unit, point: decision.point }) ?? this.provisional
   }
@@ -198,6 +199,17 @@ export class Router<V extends Routable> {
     const { segment, edges } = this.routing
     return { variant, decision: { endpoint: this.#endpoint, assigned: name, served: name, segment, assignment, unit, point, edges } }
   }
+}
+
+/** Whether conditions hold together: the first that does not decides. */
+function allHold(all: readonly Condition[], facts: Facts): boolean | typeof UNREAD {
+  let unread = false
+  for (const condition of all) {
+    const held = holds(condition, facts)
+    if (held === false) return false
+    if (held === UNREAD) unread = true
+  }
+  return unread ? UNREAD : true
 }
 
 const NONE: ReadonlySet<string> = new Set()
