@@ -127,24 +127,26 @@ describe('a fallback', () => {
   it('answers what the canary fails at; the failure counts for the canary, and the work nowhere', async () => {
     await using it = await world({ threshold: 0.5, failsFrom: 0.9 }, { weight: 50, fallback: true }, { weight: 50 })
     let stood = 0
+    const exposures: Record<string, number> = { main: 0, next: 0 }
     for (let number = 0; number < 60; number++) {
       const { status, variant, assigned, label } = await decide(it.server.url, 0.95)
       assert.deepEqual([status, variant, label], [200, 'main', 1])
       if (assigned === 'next') stood++
+      exposures[assigned!]!++
       // Ten in a row would take it out.
-      for (const x of [0.1, 0.2]) await decide(it.server.url, x, { 'slipway-variant': 'next' })
+      for (const x of [0.1, 0.2, 0.3]) exposures[(await decide(it.server.url, x)).assigned!]!++
     }
     assert.ok(stood > 5, `${stood} of 60`)
     assert.equal(await it.metric('slipway_fallbacks_total', 'variant="next"'), stood)
-    assert.equal(await it.metric('slipway_assignments_total', 'variant="next",model="judge",version="2",assignment="randomised"'), stood)
-    await it.server.close()
-    await until(
-      async () => (await it.plane.ask('GET', '/endpoints/judge/comparison?candidate=next')).body.metrics[0].candidate.exposures === stood,
-      'the windows arrive',
+    assert.equal(
+      await it.metric('slipway_assignments_total', 'variant="next",model="judge",version="2",assignment="randomised"'),
+      exposures['next'],
     )
-    const [errors] = (await it.plane.ask('GET', '/endpoints/judge/comparison?candidate=next')).body.metrics
-    assert.deepEqual(errors.candidate, { events: stood, exposures: stood })
-    assert.deepEqual(errors.base, { events: 0, exposures: 60 - stood })
+    await it.server.close()
+    const errors = async () => (await it.plane.ask('GET', '/endpoints/judge/comparison?candidate=next')).body.metrics[0]
+    await until(async () => (await errors()).candidate.exposures === exposures['next'], 'the windows arrive')
+    assert.deepEqual((await errors()).candidate, { events: stood, exposures: exposures['next'] })
+    assert.deepEqual((await errors()).base, { events: 0, exposures: exposures['main'] })
   })
 
   it('leaves a variant that has become the largest all of its time, and its failures as they are', async () => {
