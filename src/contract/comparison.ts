@@ -51,6 +51,10 @@ export const ComparisonAnswer = Type.Object({
         better: Count('Only the base failed.'),
         bothFailed: Count(''),
         dropped: Count('There was no room for the copy.'),
+        p: Type.Number({
+          description:
+            'Valid at any moment: the probability of as many of `worse` beside `better` where the candidate fails no more often.',
+        }),
       },
       { description: 'Copies of requests that the candidate got as a shadow. Missing: there were none.' },
     ),

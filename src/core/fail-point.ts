@@ -88,6 +88,8 @@ export const DELIVERY_STEPS = [
 
 /** Every step of keeping, compacting and forgetting records after which a test may end the process or make it fail. */
 export const RECORD_STEPS = [
+  'records.spooled',
+  'records.sent',
   'records.arrived',
   'records.kept',
   'records.partition',
@@ -103,16 +105,7 @@ export const WORK_STEPS = ['work.claimed', 'work.completed', 'work.ended'] as co
 export const MIGRATION_STEPS = ['migration.statement', 'migration.noted'] as const
 
 /** Every step of a server that follows a control plane at which a test may end the process or make it fail. */
-export const FOLLOW_STEPS = [
-  'store.chunk',
-  'store.file',
-  'store.placed',
-  'document.kept',
-  'windows.kept',
-  'windows.sent',
-  'records.spooled',
-  'records.sent',
-] as const
+export const FOLLOW_STEPS = ['store.chunk', 'store.file', 'store.placed', 'document.kept', 'windows.kept', 'windows.sent'] as const
 
 /** Every step of labels on their way to the control plane at which a test may end the process or make it fail. */
 export const FEEDBACK_STEPS = ['feedback.kept', 'feedback.sent'] as const

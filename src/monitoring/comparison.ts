@@ -1,4 +1,5 @@
 import { judge } from '../judge/judge.ts'
+import { logWorseInPairs } from '../judge/pairs.ts'
 import { resolveJudge } from '../judge/spec.ts'
 import { ERRORS, evidenceOf, isOfBoth, labelEvidence, WRONG_LABELS } from './evidence.ts'
 import { SPANS } from './windows.ts'
@@ -112,5 +113,7 @@ function shadowOf(rollups: readonly Rollup[], { variant, model, version }: Compa
       any = true
     }
   }
-  return any ? counts : undefined
+  if (!any) return undefined
+  const evidence = logWorseInPairs({ candidate: counts.worse, base: counts.better }, 1)
+  return { ...counts, p: Math.min(1, Math.exp(-evidence)) }
 }

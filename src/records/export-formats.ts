@@ -2,6 +2,9 @@ import { writeParquet } from './parquet.ts'
 import type { PredictionRecord } from '../contract/prediction-record.ts'
 
 export const EXPORT_FORMATS = ['parquet', 'jsonl', 'csv'] as const
+/** Media types of the formats. */
+const TYPES = { parquet: 'application/vnd.apache.parquet', jsonl: 'application/x-ndjson', csv: 'text/csv; charset=utf-8' } as const
+export const EXPORT_TYPES: readonly string[] = Object.values(TYPES)
 export type ExportFormat = (typeof EXPORT_FORMATS)[number]
 
 /** Columns of a CSV file; inputs and outputs are JSON. */
@@ -33,11 +36,11 @@ export function writeExport(
 ): { readonly mediaType: string; readonly bytes: AsyncIterable<Uint8Array> } {
   switch (format) {
     case 'parquet':
-      return { mediaType: 'application/vnd.apache.parquet', bytes: writeParquet(records) }
+      return { mediaType: TYPES.parquet, bytes: writeParquet(records) }
     case 'jsonl':
-      return { mediaType: 'application/x-ndjson', bytes: pieces(records, '', (record) => JSON.stringify(record)) }
+      return { mediaType: TYPES.jsonl, bytes: pieces(records, '', (record) => JSON.stringify(record)) }
     case 'csv':
-      return { mediaType: 'text/csv; charset=utf-8', bytes: pieces(records, `${CSV_COLUMNS.join(',')}\n`, csvLine) }
+      return { mediaType: TYPES.csv, bytes: pieces(records, `${CSV_COLUMNS.join(',')}\n`, csvLine) }
   }
 }
 

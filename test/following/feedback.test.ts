@@ -1,8 +1,11 @@
 /** Labels find the prediction that they are about, on whatever server they come in, once, and none that was taken is lost. */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { promisify } from 'node:util'
+import { pythonEnv } from '../../scripts/python-env.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { serveInChild } from '../child-server.ts'
 import { FEEDBACK_STEPS } from '../../src/core/fail-point.ts'
@@ -168,6 +171,11 @@ describe('feedback', () => {
     }
     const [version] = await report(plane)
     assert.deepEqual([version!.labels, version!.right, version!.wrong, version!.accuracy], [3, 2, 1, 2 / 3])
+    const program = "import pandas, sys; pandas.read_csv(sys.argv[1], parse_dates=['time']).to_parquet(sys.argv[2])"
+    const parquet = join(folder.path, 'labels.parquet')
+    await promisify(execFile)(await pythonEnv('records'), ['-c', program, csv, parquet])
+    const columns = await send(parquet)
+    assert.deepEqual([columns.code, columns.stdout.trim()], [0, '3 labels are kept'], columns.stderr)
     const lines = await folder.write(
       'labels.jsonl',
       `${JSON.stringify({ id: receipts[0], label: 0 })}\n${JSON.stringify({ id: 'nobody', label: 0 })}\n`,
@@ -179,6 +187,7 @@ describe('feedback', () => {
       ['a.csv', 'id,lable\nx,1\n', /column "lable" is none of id, label, time, weight/],
       ['b.csv', 'id,label\nx,\n', /b\.csv, line 2: must have required properties label/],
       ['c.jsonl', '{"id": 1', /c\.jsonl, line 1/],
+      ['d.parquet', 'PAR1', /d\.parquet: /],
     ] as const) {
       const { code, stderr } = await send(await folder.write(name, text))
       assert.notEqual(code, 0)

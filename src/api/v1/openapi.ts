@@ -48,7 +48,7 @@ function operationOf(route: V1Route<never>): Json {
     ...(description !== undefined && { description }),
     schema,
   }))
-  const success = route.status ?? (route.answer === undefined ? 204 : 200)
+  const success = route.status ?? (route.answer === undefined && route.answerTypes === undefined ? 204 : 200)
   return {
     operationId: route.operation,
     summary: route.summary,
@@ -60,7 +60,7 @@ function operationOf(route: V1Route<never>): Json {
       requestBody: { required: true, content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } } },
     }),
     responses: {
-      [success]: answerOf(route.answer),
+      [success]: answerOf(route.answer, route.answerTypes),
       ...(route.alsoStatus !== undefined && { [route.alsoStatus]: answerOf(route.answer) }),
       default: { description: 'An error.', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } },
     },
@@ -83,7 +83,11 @@ function headersOf({ method, takesBytes, conditional }: V1Route<never>): Json[] 
   ]
 }
 
-function answerOf(schema: TSchema | undefined): Json {
+function answerOf(schema: TSchema | undefined, types: readonly string[] = []): Json {
+  if (types.length > 0) {
+    const bytes = { schema: { type: 'string', format: 'binary' } }
+    return { description: 'Done.', content: Object.fromEntries(types.map((type) => [type, bytes])) }
+  }
   if (schema === undefined) return { description: 'Done.' }
   return { description: 'Done.', content: { 'application/json': { schema } } }
 }

@@ -4,7 +4,7 @@ import { PageQuery, pageOfThings } from '../../contract/registry-api.ts'
 import { PredictionRecord } from '../../contract/prediction-record.ts'
 import { oneOf } from '../../contract/schema.ts'
 import { SlipwayError } from '../../core/errors.ts'
-import { EXPORT_FORMATS, writeExport } from '../../records/export-formats.ts'
+import { EXPORT_FORMATS, EXPORT_TYPES, writeExport } from '../../records/export-formats.ts'
 import { streamOf } from '../bodies.ts'
 import { speakerOf } from './follow-routes.ts'
 import { PAGE_LIMIT, pageOfRead, placeOfToken } from './page-token.ts'
@@ -99,6 +99,7 @@ export const RECORD_ROUTES: readonly V1Route<RecordServices>[] = [
       },
       closed,
     ),
+    answerTypes: EXPORT_TYPES,
     handle: async ({ services, scope, query }, reply) => {
       const { endpoint, from: fromMs, until: untilMs, format = 'parquet' } = query
       const records = services.records.export({ environment: scope.environment, endpoint, fromMs, untilMs })

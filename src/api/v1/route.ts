@@ -49,6 +49,8 @@ export interface V1Route<Services> {
   /** Whether the body is bytes instead of JSON. */
   readonly takesBytes?: boolean
   readonly answer?: TSchema | undefined
+  /** Media types of an answer that is bytes. Default: it is JSON. */
+  readonly answerTypes?: readonly string[]
   /** Whether `If-Match` is honoured, also by a POST that changes an object. Default: no; a change with it is refused. */
   readonly conditional?: boolean
   /** Whether a secret is in the answer, which is then kept for repetitions in a form that only the caller can read. Default: no. */

@@ -131,7 +131,7 @@ export function comparisonText({ endpoint, base, candidate, from, verdict, metri
   const copies =
     shadow === undefined
       ? ''
-      : `\n\nas a shadow: ${shadow.same} the same, ${shadow.different} different, only it failed ${shadow.worse}, only ${base.variant} failed ${shadow.better}, both ${shadow.bothFailed}; ${shadow.dropped} dropped`
+      : `\n\nas a shadow: ${shadow.same} the same, ${shadow.different} different, only it failed ${shadow.worse}, only ${base.variant} failed ${shadow.better}, both ${shadow.bothFailed}; ${shadow.dropped} dropped; that it fails more often: p = ${Number(shadow.p.toPrecision(2))}`
   return `${head}\n\n${table(lines, ['metric', 'verdict', 'role', 'against it', 'what was counted'])}${copies}`
 }
 

@@ -7,6 +7,7 @@ import { FeedbackItem } from '../../contract/feedback.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { asksRegistry, clientOf, part, show, time } from '../control-plane/registry-command.ts'
 import { table } from '../output.ts'
+import { parquetRows } from '../../records/parquet.ts'
 import type { Command } from 'commander'
 import type { FeedbackAnswer, FeedbackReport } from '../../contract/feedback.ts'
 import type { RegistryOptions, View } from '../control-plane/registry-command.ts'
@@ -41,7 +42,7 @@ export function define(command: Command): void {
   })
     .addHelpText(
       'after',
-      '\nThe file is CSV with the columns id, label, and if known time and weight; or lines of JSON with these keys (.jsonl). id is what the answer\nhad as slipway-prediction-id. Times are milliseconds since 1970 or ISO 8601. To send a file again changes nothing.\n\nExamples:\n  slipway feedback send labels.csv\n  slipway feedback show churn',
+      '\nThe file is CSV with the columns id, label, and if known time and weight; Parquet with these columns (.parquet), or lines of JSON with\nthese keys (.jsonl). id is what the answer had as slipway-prediction-id. Times are milliseconds since 1970 or ISO 8601. To send a file again changes nothing.\n\nExamples:\n  slipway feedback send labels.csv\n  slipway feedback show churn',
     )
     .action(send)
   asksRegistry(
@@ -85,9 +86,10 @@ async function send(file: string, options: RegistryOptions): Promise<void> {
 
 /** The labels of a file, each checked. @throws SLW_INPUT_INVALID with the line */
 async function* itemsOf(file: string): AsyncIterable<FeedbackItem> {
-  const lines = file.endsWith('.jsonl') || file.endsWith('.ndjson')
-  let line = lines ? 0 : 1
-  for await (const record of lines ? jsonOf(file) : csvOf(file)) {
+  const isCsv = !/\.(jsonl|ndjson|parquet)$/i.test(file)
+  // CSV has a header line.
+  let line = isCsv ? 1 : 0
+  for await (const record of isCsv ? csvOf(file) : /\.parquet$/i.test(file) ? parquetRows(file) : jsonOf(file)) {
     line++
     const checked = check(FeedbackItem, record)
     if ('value' in checked) yield checked.value

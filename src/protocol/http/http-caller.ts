@@ -130,12 +130,10 @@ export class HttpCaller implements Caller<Buffer>, Facts {
     return this.#exchange.status
   }
 
-  /** Every answer says which version it is of, and has the receipt of its prediction. */
+  /** Every answer says which variant it is of, and has the receipt of its prediction; the dialect names model and version in its own way. */
   #headers({ context: { decision }, subject, warnings, cache, receipt }: Answered, own?: Record<string, string>): Record<string, string> {
     const headers: Record<string, string> = {
-      'slipway-model': subject.endpoint,
       'slipway-variant': subject.variant,
-      'slipway-version': subject.version,
       'slipway-prediction-id': receipt(),
     }
     if (decision.assigned !== subject.variant) headers['slipway-assigned'] = decision.assigned

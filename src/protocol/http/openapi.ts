@@ -1,3 +1,4 @@
+import { FeedbackAnswer, FeedbackBody } from '../../contract/feedback.ts'
 import { slipwayVersion } from '../../core/version.ts'
 import { DATATYPES, isFloat } from '../../tensor/datatype.ts'
 import { sampleOf } from '../../signature/example.ts'
@@ -20,6 +21,15 @@ export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): 
     ...(dataPlane.endpoints.size === 1 && { '/predict': { post: anyPredict() } }),
     '/health': { get: plain('Health', 'What is loaded and, where something is not, why.', 'health') },
     '/ready': { get: ready('Readiness', 'health') },
+    '/feedback': {
+      post: {
+        tags: ['operations'],
+        summary: 'True outcomes of predictions',
+        description: 'Each names its prediction by what the answer had as slipway-prediction-id. The same one again changes nothing.',
+        requestBody: { required: true, content: { 'application/json': { schema: FeedbackBody } } },
+        responses: { 200: ok({ ...FeedbackAnswer }), 202: ok({ ...FeedbackAnswer }), default: errorResponse },
+      },
+    },
     '/metrics': {
       get: {
         tags: ['operations'],

@@ -3,6 +3,7 @@ import { questionOf } from '../../../signature/request.ts'
 import { ownError } from '../error-form.ts'
 import { exampleBody } from '../examples.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
+import type { Subject } from '../../../serving/observe/events.ts'
 import type { Question } from '../../../signature/request.ts'
 import type { Signature } from '../../../signature/signature.ts'
 import type { Written } from '../../bodies/writers.ts'
@@ -50,17 +51,21 @@ function predictConversation(request: Pick<Exchange, 'header'>, { bodies, limits
       asked = { signature, question, many: read.many }
       return question
     },
-    answer({ outputs }) {
+    answer({ subject, outputs }) {
       const { signature, question, many } = asked
       const csv = prefersCsv(request.header('accept'))
       const written = bodies.write('people', { signature, outputs, asked: question.asked, rows: question.rows, many, csv })
-      return written instanceof Promise ? written.then((later) => answerOf(later, csv)) : answerOf(written, csv)
+      return written instanceof Promise ? written.then((later) => answerOf(later, csv, subject)) : answerOf(written, csv, subject)
     },
   }
 }
 
-function answerOf({ body }: Written, csv: boolean): Answer {
-  return { type: csv ? 'text/csv; charset=utf-8; header=present' : 'application/json', body }
+function answerOf({ body }: Written, csv: boolean, { endpoint, version }: Subject): Answer {
+  return {
+    type: csv ? 'text/csv; charset=utf-8; header=present' : 'application/json',
+    body,
+    headers: { 'slipway-model': endpoint, 'slipway-version': version },
+  }
 }
 
 /** Whether a client asks for CSV rather than for JSON (RFC 9110, 12.5.1). Errors are JSON all the same. */
