@@ -56,6 +56,7 @@ eachEmptyPlace('the migrations of this release make every table that a query can
     { name: 'era' },
     { name: 'event' },
     { name: 'experiment' },
+    { name: 'forgotten' },
     { name: 'webhook' },
   ])
 })
