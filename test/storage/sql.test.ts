@@ -40,7 +40,7 @@ eachDatabase('a transaction that throws leaves nothing', async (database) => {
     throw new Error('on purpose')
   })
   await assert.rejects(work, /on purpose/)
-  assert.deepEqual(await names(database), ['delivery', 'era', 'event', 'experiment', 'webhook'])
+  assert.deepEqual(await names(database), ['delivery', 'era', 'event', 'experiment', 'forgotten', 'webhook'])
   await database.write((transaction) => put(transaction, 'a'))
   assert.deepEqual(await names(database, 'a'), ['a'])
 })
@@ -285,7 +285,7 @@ eachDatabase('what databases would keep differently is refused before it reaches
   )
   const text = '𝔘nicode "\'`%_\\ \u{1F600}\n'
   await database.write((transaction) => put(transaction, text))
-  assert.deepEqual((await names(database)).toSorted(), ['delivery', 'era', 'event', 'experiment', 'webhook', text].toSorted())
+  assert.deepEqual((await names(database)).toSorted(), ['delivery', 'era', 'event', 'experiment', 'forgotten', 'webhook', text].toSorted())
 })
 
 eachDatabase('LIKE tells capitals from small letters', async (database) => {
@@ -310,7 +310,7 @@ eachDatabase('30 000 rows are one transaction', async (database) => {
 
 eachDatabase('how many rows a statement changed is known', async (database) => {
   const result = await database.write((transaction) => transaction.updateTable('counters').set({ value: 7 }).executeTakeFirstOrThrow())
-  assert.equal(result.numUpdatedRows, 5n)
+  assert.equal(result.numUpdatedRows, 6n)
 })
 
 eachDatabase('the time of the database goes on and is in milliseconds since 1970', async (database) => {
@@ -388,7 +388,7 @@ test('a second control plane on the same SQLite file is refused and told who has
   await child[Symbol.asyncDispose]()
   await using database = await openDatabase(url, ROOMS)
   await assert.rejects(openDatabase(url, ROOMS), new RegExp(`process ${process.pid} `))
-  assert.deepEqual(await names(database), ['delivery', 'era', 'event', 'experiment', 'webhook'])
+  assert.deepEqual(await names(database), ['delivery', 'era', 'event', 'experiment', 'forgotten', 'webhook'])
 })
 
 test('a SQLite file that was closed is free for the next', async () => {
