@@ -5,11 +5,10 @@ import { EndpointSpec, ManagedBy } from './endpoint.ts'
 import { VersionCondition } from './followed-state.ts'
 import { ACTIONS } from './roles.ts'
 import { Routing } from './routing.ts'
-import { API_VERSION, oneOf } from './schema.ts'
+import { API_VERSION, oneOf, Time } from './schema.ts'
 import { ServingOptions } from './serving-options.ts'
 
 const Optional = Type.Optional
-const Time = (description: string) => Type.Integer({ description: `${description} UTC epoch milliseconds.` })
 
 const ResolvedVariant = Type.Object({
   name: Type.String(),

@@ -2,10 +2,9 @@
 import { Type } from 'typebox'
 
 import { RECEIPT_MAX } from './receipt.ts'
+import { Time } from './schema.ts'
 import type { Static } from 'typebox'
 import type { Receipt } from './receipt.ts'
-
-const Time = (description: string) => Type.Integer({ description: `${description} UTC epoch milliseconds.` })
 
 /** Labels of one call. */
 export const FEEDBACK_MAX = 10_000

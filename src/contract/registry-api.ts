@@ -3,12 +3,11 @@ import { Type } from 'typebox'
 import type { Static, TSchema } from 'typebox'
 import { ModelPolicy } from './model-policy.ts'
 import { ACTIONS, SCOPES } from './roles.ts'
-import { oneOf } from './schema.ts'
+import { oneOf, Time } from './schema.ts'
 import { SignatureDocument } from './signature-document.ts'
 
 const Tags = Type.Record(Type.String(), Type.String(), { description: 'Tags by key.' })
 const Name = (description: string) => Type.String({ minLength: 1, maxLength: 1000, description })
-const Time = (description: string) => Type.Integer({ description: `${description} UTC epoch milliseconds.` })
 const Optional = Type.Optional
 
 /** A page of a list, in an order that new objects do not disturb. */

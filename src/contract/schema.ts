@@ -15,6 +15,11 @@ export function oneOf<const T extends readonly string[]>(values: T, options: { d
   return Type.Unsafe<T[number]>({ type: 'string', enum: [...values], ...options })
 }
 
+/** Schema of a moment. @param description a sentence: the unit is added to it */
+export function Time(description: string) {
+  return Type.Integer({ description: `${description} UTC epoch milliseconds.` })
+}
+
 /** Checks `value` against `schema`: the typed value, or what is wrong with it, each with a path like `spec.variants[0].weight`. */
 export function check<T extends TSchema>(schema: T, value: unknown): { value: Static<T> } | { issues: Issue[] } {
   const issues = new Map<string, Issue>()

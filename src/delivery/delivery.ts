@@ -69,9 +69,9 @@ export class Delivery {
     this.routing = new RoutingStates(ground)
   }
 
-  /** Keys of the receipts of an environment's predictions, by the name of the endpoint; those of endpoints that are gone, too. */
-  async receiptKeys(environment: string): Promise<ReadonlyMap<string, readonly ReceiptKey[]>> {
-    return await receiptKeysByName(this.#ground.database.read, environment)
+  /** Keys of the receipts of endpoints' predictions, by name; those of endpoints that are gone, too. */
+  async receiptKeys(environment: string, names: readonly string[]): Promise<ReadonlyMap<string, readonly ReceiptKey[]>> {
+    return await receiptKeysByName(this.#ground.database.read, environment, names)
   }
 
   /** Gives an endpoint another key for receipts. @throws SLW_NOT_FOUND, SLW_PRECONDITION_FAILED */

@@ -18,9 +18,9 @@ export async function receiptKeysIn(read: Kysely<Schema>, environment: string): 
   return grouped(await rowsOf(read, environment), ({ endpoint }) => endpoint)
 }
 
-/** The same by the name of the endpoint, also of those that are gone: labels come late. */
-export async function receiptKeysByName(read: Kysely<Schema>, environment: string): Promise<Map<string, Keys>> {
-  return grouped(await rowsOf(read, environment), ({ name }) => name)
+/** Those of some endpoints by name, also of ones that are gone: labels come late. */
+export async function receiptKeysByName(read: Kysely<Schema>, environment: string, names: readonly string[]): Promise<Map<string, Keys>> {
+  return names.length === 0 ? new Map() : grouped(await rowsOf(read, environment, names), ({ name }) => name)
 }
 
 interface Row {
@@ -30,12 +30,13 @@ interface Row {
   readonly secret: string
 }
 
-async function rowsOf(read: Kysely<Schema>, environment: string): Promise<Row[]> {
+async function rowsOf(read: Kysely<Schema>, environment: string, names?: readonly string[]): Promise<Row[]> {
   return await read
     .selectFrom('receipt_keys')
     .innerJoin('endpoints', 'endpoints.id', 'receipt_keys.endpoint_id')
     .select(['endpoint_id as endpoint', 'name', 'receipt_keys.id', 'secret'])
     .where('environment', '=', environment)
+    .$if(names !== undefined, (some) => some.where('name', 'in', names!))
     .orderBy('receipt_keys.created_at', 'desc')
     .orderBy('receipt_keys.id')
     .execute()

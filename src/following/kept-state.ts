@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
 import { readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Type } from 'typebox'
 import { check } from '../contract/schema.ts'
 import { FollowedEndpoint, FollowedState } from '../contract/followed-state.ts'
+import { shortDigest } from '../core/short-digest.ts'
 import { writeWhole } from '../core/write-whole.ts'
 import type { Static } from 'typebox'
 
@@ -25,7 +25,7 @@ export class StateFile {
   readonly #heardPath: string
 
   constructor(folder: string, name: string) {
-    this.#path = join(folder, `follows-${createHash('sha256').update(name).digest('hex').slice(0, 32)}.json`)
+    this.#path = join(folder, `follows-${shortDigest(name)}.json`)
     this.#heardPath = `${this.#path}.heard`
   }
 

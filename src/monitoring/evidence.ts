@@ -117,7 +117,8 @@ function armOf({ base, candidate }: EvidenceQuery, one: Compared): Arm | undefin
   return isSame(one, candidate) ? 'candidate' : isSame(one, base) ? 'base' : undefined
 }
 
-function isSame(a: Compared, b: Compared): boolean {
+/** Whether both are one version of one variant. */
+export function isSame(a: Compared, b: Compared): boolean {
   return a.variant === b.variant && a.model === b.model && a.version === b.version
 }
 

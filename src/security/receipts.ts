@@ -1,8 +1,10 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { whyNoLabel } from '../contract/feedback.ts'
 import { readReceipt } from '../contract/receipt.ts'
-import { SlipwayError } from '../core/errors.ts'
+import { messageOf, SlipwayError } from '../core/errors.ts'
 import { HEX } from '../core/ids.ts'
 import { SipHash } from './siphash.ts'
+import type { FeedbackItem, FeedbackRefusal } from '../contract/feedback.ts'
 import type { Receipt, ReceiptKey } from '../contract/receipt.ts'
 
 /** A new key. */
@@ -54,13 +56,62 @@ export function openReceipt(text: string, keysOf: (endpoint: string) => readonly
   const { receipt, key: id, place, details } = read
   const key = keysOf(receipt.endpoint)?.find((one) => one.id === id)
   // The same answer for an unknown endpoint and a wrong signature: nobody learns which endpoints there are.
-  const signer = key === undefined ? undefined : new ReceiptSigner(key)
+  const signer = key === undefined ? undefined : signerOf(key)
   if (signer === undefined || !same(signer.sign(signer.at(place), receipt.id, details), text))
     throw new SlipwayError(
       'SLW_INPUT_INVALID',
       'the receipt was not signed here: its keys are older than those that are kept, or it was changed',
     )
   return receipt
+}
+
+const signers = new WeakMap<ReceiptKey, ReceiptSigner>()
+
+/** Labels come by the thousand, most of them of one key. */
+function signerOf(key: ReceiptKey): ReceiptSigner {
+  let signer = signers.get(key)
+  if (signer === undefined) signers.set(key, (signer = new ReceiptSigner(key)))
+  return signer
+}
+
+/** A label, and the prediction that it is about. */
+export interface OpenedLabel {
+  readonly item: FeedbackItem
+  readonly receipt: Receipt
+}
+
+export interface FeedbackDoor {
+  readonly nowMs: number
+  /** See {@link openReceipt}. */
+  readonly keysOf: (endpoint: string) => readonly ReceiptKey[] | undefined
+  /** @throws where the caller may not say anything of the prediction */
+  readonly permit: (receipt: Receipt) => void
+}
+
+/**
+ * Tells labels whose receipts somebody here has signed from the others, each with its place in the list.
+ * @throws SLW_INPUT_INVALID where the only one is refused
+ */
+export function openFeedback(
+  items: readonly FeedbackItem[],
+  { nowMs, keysOf, permit }: FeedbackDoor,
+): { readonly opened: OpenedLabel[]; readonly refused: FeedbackRefusal[] } {
+  const opened: OpenedLabel[] = []
+  const refused: FeedbackRefusal[] = []
+  for (const [index, item] of items.entries()) {
+    try {
+      const reason = whyNoLabel(item, nowMs)
+      if (reason !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', reason)
+      const receipt = openReceipt(item.id, keysOf)
+      permit(receipt)
+      opened.push({ item, receipt })
+    } catch (error) {
+      refused.push({ index, message: messageOf(error) })
+    }
+  }
+  const [only] = refused
+  if (items.length === 1 && only !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', only.message)
+  return { opened, refused }
 }
 
 function same(a: string, b: string): boolean {

@@ -1,10 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { apiAddress, DEFAULT_ENVIRONMENT } from '../contract/api-address.ts'
 import { systemClock } from '../core/clock.ts'
 import { messageOf, SlipwayError } from '../core/errors.ts'
+import { shortDigest } from '../core/short-digest.ts'
 import { ControlPlaneClient } from '../following/control-plane-client.ts'
 import { Credentials } from '../following/credentials.ts'
 import { FeedbackSender } from '../following/feedback/feedback-sender.ts'
@@ -133,8 +134,7 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
 
 /** Labels for one environment of one control plane, from all servers of the machine. */
 function feedbackFolder(store: string, { url, environment = DEFAULT_ENVIRONMENT }: ControlPlaneConfig): string {
-  const plane = createHash('sha256').update(apiAddress({ url, environment })).digest('hex').slice(0, 32)
-  return join(store, 'feedback', plane)
+  return join(store, 'feedback', shortDigest(apiAddress({ url, environment })))
 }
 
 /** A client that speaks for a server that ran here, with the key of that server where it is still valid. */

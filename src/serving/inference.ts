@@ -236,7 +236,8 @@ class Inference<Body> {
     const { startedMs, deadlineMs: latestMs } = context
     const lastMs = timeoutMs === undefined ? latestMs : Math.min(latestMs, startedMs + timeoutMs)
     // Another variant has the other half of the time.
-    const deadlineMs = this.#mayFallBack ? startedMs + (lastMs - startedMs) / 2 : lastMs
+    const mayFallBack = this.#mayFallBack
+    const deadlineMs = mayFallBack ? startedMs + (lastMs - startedMs) / 2 : lastMs
     this.#isOwnLimit = lastMs - startedMs >= this.#loaded!.serving.requestTimeoutMs
     this.#rows = rows
     const { subject } = variant
@@ -264,7 +265,7 @@ class Inference<Body> {
       })
     // The first attempt of a variant that another one may stand in for is over once its part of the time is, also while it runs.
     let open = true
-    const late = this.#mayFallBack
+    const late = mayFallBack
       ? this.#dataPlane.clock.after(deadlineMs - this.#preparedMs, () => {
           if (!open || this.#ended) return
           open = false
@@ -290,7 +291,7 @@ class Inference<Body> {
       settle(toSlipwayError(error), undefined)
     }
     // A request answered from the cache has ended already.
-    if (open && !this.#ended) caller.onGone(() => cancel())
+    if (open && !this.#ended) caller.onGone(cancel)
   }
 
   /** Whether another variant may still stand in for the assigned one. A tester wants to see what the variant does. */
@@ -306,11 +307,11 @@ class Inference<Body> {
   #standIn(thrown: unknown): void {
     const error = toSlipwayError(thrown)
     const outcome = outcomeOf(error.code)
-    const base = this.#mayFallBack && outcome !== undefined && WRONG.has(outcome) ? this.#endpoint!.main : undefined
-    if (base === undefined || base === this.#variant) throw error
+    if (outcome === undefined || !WRONG.has(outcome) || !this.#mayFallBack) throw error
+    const base = this.#endpoint!.main!
     const { subject } = this.#variant!
     this.#attempt = { subject, errorCode: error.code, durationMs: this.#dataPlane.clock.monotonicMs() - this.#caller.startedMs }
-    this.#noteFor(subject.variant, outcome!)
+    this.#noteFor(subject.variant, outcome)
     this.#take({ variant: base, decision: { ...this.#decision!, served: base.spec.name } })
   }
 
@@ -412,11 +413,9 @@ class Inference<Body> {
   #note(error: SlipwayError | undefined): void {
     const endpoint = this.#endpoint!
     const outcome = outcomeOf(error?.code)
-    if (outcome === 'failed') {
-      this.#copies?.answered(undefined)
-      this.#copies = undefined
-    }
-    this.#dropCopies()
+    if (outcome === 'failed') this.#copies?.answered(undefined)
+    else this.#copies?.drop()
+    this.#copies = undefined
     if (endpoint.variants.length > 1 && outcome !== undefined) this.#noteFor(this.#variant!.spec.name, outcome)
   }
 

@@ -1,7 +1,8 @@
+import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { symlink } from 'node:fs/promises'
+import { readFile, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { ROOT } from '../fixtures.ts'
+import { freePort, ROOT } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 
 /** Runs commands as somebody would who follows a guide in an empty folder beside the examples. @returns what was said, and the exit code */
@@ -21,4 +22,24 @@ export async function guideInShell(
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
   return { code, said }
+}
+
+/** Runs the commands of a guide that starts a control plane and a server that follows it, on free ports. @returns what was said */
+export async function planeGuide(page: string, { blocks: count, limitS }: { blocks: number; limitS: number }): Promise<string> {
+  const [port, serverPort] = [await freePort(), await freePort()]
+  const text = (await readFile(join(ROOT, 'docs/guides', page), 'utf8'))
+    .replaceAll('127.0.0.1:8480', `127.0.0.1:${port}`)
+    .replaceAll('127.0.0.1:8470', `127.0.0.1:${serverPort}`)
+    .replaceAll('slipway up --data plane', `slipway up --data plane --port ${port}`)
+    .replaceAll('--server-name one', `--server-name one --port ${serverPort}`)
+  const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, block = '']) => block)
+  assert.equal(blocks.length, count)
+  const { code, said } = await guideInShell(blocks.join('\n'), {
+    ends: '${SERVE:-} ${UP:-}',
+    limitS,
+    environment: { SLIPWAY_URL: `http://127.0.0.1:${port}` },
+  })
+  assert.equal(code, 0, said.slice(-4000))
+  assert.match(said, /^the end$/m)
+  return said
 }

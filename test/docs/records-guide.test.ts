@@ -1,26 +1,9 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { it } from 'node:test'
-import { freePort, ROOT } from '../fixtures.ts'
-import { guideInShell } from './guide-in-shell.ts'
+import { planeGuide } from './guide-in-shell.ts'
 
 it('the guide to records works from its first command to its last', { timeout: 200_000 }, async () => {
-  const [port, serverPort] = [await freePort(), await freePort()]
-  const page = (await readFile(join(ROOT, 'docs/guides/records.md'), 'utf8'))
-    .replaceAll('127.0.0.1:8480', `127.0.0.1:${port}`)
-    .replaceAll('127.0.0.1:8470', `127.0.0.1:${serverPort}`)
-    .replaceAll('slipway up --data plane', `slipway up --data plane --port ${port}`)
-    .replaceAll('--server-name one', `--server-name one --port ${serverPort}`)
-  const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, text = '']) => text)
-  assert.equal(blocks.length, 5)
-  const { code, said } = await guideInShell(blocks.join('\n'), {
-    ends: '${SERVE:-} ${UP:-}',
-    limitS: 150,
-    environment: { SLIPWAY_URL: `http://127.0.0.1:${port}` },
-  })
-  assert.equal(code, 0, said.slice(-4000))
-  assert.match(said, /^the end$/m)
+  const said = await planeGuide('records.md', { blocks: 5, limitS: 150 })
   assert.match(said, /^1 records are removed/m)
   assert.match(said, /"contract": \[\s*"hmac:/)
   assert.doesNotMatch(said.slice(said.indexOf('records are removed')), /customer-2/)

@@ -1,13 +1,14 @@
 import { Type } from 'typebox'
-import { FeedbackAnswer, FeedbackBody, FeedbackReport, itemsOf, whyNoLabel } from '../../contract/feedback.ts'
-import { messageOf, SlipwayError } from '../../core/errors.ts'
-import { openReceipt } from '../../security/receipts.ts'
+import { FeedbackAnswer, FeedbackBody, FeedbackReport, itemsOf } from '../../contract/feedback.ts'
+import { readReceipt } from '../../contract/receipt.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { openFeedback } from '../../security/receipts.ts'
+import { isSame } from '../../monitoring/evidence.ts'
 import { trafficOf } from '../../monitoring/traffic.ts'
 import { v1RoutesOf } from './route.ts'
-import type { FeedbackRefusal } from '../../contract/feedback.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
 import type { Ground } from '../../ledger/scope.ts'
-import type { Feedback, Labelled } from '../../monitoring/feedback.ts'
+import type { Feedback } from '../../monitoring/feedback.ts'
 import type { Windows } from '../../monitoring/windows.ts'
 import type { V1Route } from './route.ts'
 
@@ -37,25 +38,19 @@ export const FEEDBACK_ROUTES: readonly V1Route<FeedbackServices>[] = [
     body: FeedbackBody,
     answer: FeedbackAnswer,
     handle: async ({ services, scope, body, caller }) => {
-      const keys = await services.delivery.receiptKeys(scope.environment)
       const items = itemsOf(body)
-      const labelled: Labelled[] = []
-      const refused: FeedbackRefusal[] = []
+      const named = new Set(items.flatMap(({ id }) => readReceipt(id)?.receipt.endpoint ?? []))
+      const keys = await services.delivery.receiptKeys(scope.environment, [...named])
       const nowMs = services.ground.clock.epochMs()
-      for (const [index, item] of items.entries()) {
-        const { id, label, time = nowMs, weight = 1 } = item
-        try {
-          const reason = whyNoLabel(item, nowMs)
-          if (reason !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', reason)
-          const receipt = openReceipt(id, (endpoint) => keys.get(endpoint))
-          if (!caller.may('feedback', { environment: scope.environment, models: [receipt.model] }))
-            throw new SlipwayError('SLW_FORBIDDEN', `you may not send feedback on the model "${receipt.model}"`)
-          labelled.push({ receipt, label, atMs: time, weight })
-        } catch (error) {
-          refused.push({ index, message: messageOf(error) })
-        }
-      }
-      if (items.length === 1 && refused.length === 1) throw new SlipwayError('SLW_INPUT_INVALID', refused[0]!.message)
+      const { opened, refused } = openFeedback(items, {
+        nowMs,
+        keysOf: (endpoint) => keys.get(endpoint),
+        permit({ model }) {
+          if (!caller.may('feedback', { environment: scope.environment, models: [model] }))
+            throw new SlipwayError('SLW_FORBIDDEN', `you may not send feedback on the model "${model}"`)
+        },
+      })
+      const labelled = opened.map(({ item: { label, time = nowMs, weight = 1 }, receipt }) => ({ receipt, label, atMs: time, weight }))
       await services.feedback.add(scope.environment, labelled)
       return { body: { accepted: labelled.length, refused } }
     },
@@ -88,20 +83,16 @@ export const FEEDBACK_ROUTES: readonly V1Route<FeedbackServices>[] = [
         services.windows.list(scope.environment, { span, fromMs: from, untilMs: until, endpoint }),
       ])
       const traffic = trafficOf(rollups, until - from)
-      const versions = labels.map(({ variant, model, version, ...known }) => {
-        const seen = traffic.find((one) => one.variant === variant && one.model === model && one.version === version)
-        const predictions = Math.max(0, (seen?.requests ?? 0) - (seen?.errors ?? 0) - (seen?.refused ?? 0))
+      const unlabelled = traffic
+        .filter((one) => !labels.some((other) => isSame(one, other)))
+        .map(({ variant, model, version }) => ({ variant, model, version, labels: 0, right: 0, wrong: 0 }))
+      const versions = [...labels, ...unlabelled].map((known) => {
+        const seen = traffic.find((one) => isSame(one, known))
+        const predictions = seen === undefined ? 0 : Math.max(0, seen.requests - seen.errors - seen.refused)
         const coverage = predictions === 0 ? undefined : Math.min(1, known.labels / predictions)
-        return { variant, model, version, predictions, coverage, ...known }
+        return { ...known, predictions, coverage }
       })
-      const unlabelled = traffic.filter(
-        (one) => !versions.some(({ variant, model, version }) => one.variant === variant && one.model === model && one.version === version),
-      )
-      const without = unlabelled.map(({ variant, model, version, requests, errors, refused }) => {
-        const predictions = requests - errors - refused
-        return { variant, model, version, predictions, coverage: predictions === 0 ? undefined : 0, labels: 0, right: 0, wrong: 0 }
-      })
-      return { body: { endpoint, versions: [...versions, ...without], from, until } }
+      return { body: { endpoint, versions, from, until } }
     },
   }),
 ]

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { apiAddress, DEFAULT_ENVIRONMENT } from '../../contract/api-address.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { tryLock } from '../../core/file-lock.ts'
+import { shortDigest } from '../../core/short-digest.ts'
 
 /** A folder for windows that is locked by this process until it is disposed of. */
 export interface WindowFolder extends Disposable {
@@ -29,7 +29,7 @@ export class WindowFolders {
   /** @param store folder of the local store */
   constructor(store: string, { url, environment }: { readonly url: string; readonly environment?: string | undefined }) {
     this.#store = store
-    this.#plane = digestOf(apiAddress({ url, environment: environment ?? DEFAULT_ENVIRONMENT }))
+    this.#plane = shortDigest(apiAddress({ url, environment: environment ?? DEFAULT_ENVIRONMENT }))
   }
 
   /**
@@ -75,7 +75,7 @@ export class WindowFolders {
   }
 
   async #try(plane: string, server: string): Promise<WindowFolder | undefined> {
-    const lock = tryLock(join(this.#store, 'locks', `windows-${plane}-${digestOf(server)}`), 'exclusive')
+    const lock = tryLock(join(this.#store, 'locks', `windows-${plane}-${shortDigest(server)}`), 'exclusive')
     if (lock === undefined) return undefined
     const path = join(this.#store, 'windows', plane, encodeURIComponent(server))
     try {
@@ -91,8 +91,4 @@ export class WindowFolders {
   async remove({ path }: WindowFolder): Promise<void> {
     await rm(path, { recursive: true, force: true })
   }
-}
-
-function digestOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 32)
 }

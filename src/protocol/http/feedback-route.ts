@@ -1,10 +1,10 @@
 import { check } from '../../contract/schema.ts'
-import { FeedbackBody, isRight, itemsOf, whyNoLabel } from '../../contract/feedback.ts'
-import { inputInvalid, messageOf, SlipwayError } from '../../core/errors.ts'
-import { openReceipt } from '../../security/receipts.ts'
+import { FeedbackBody, isRight, itemsOf } from '../../contract/feedback.ts'
+import { inputInvalid } from '../../core/errors.ts'
+import { openFeedback } from '../../security/receipts.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
 import { requireModel } from './access.ts'
-import type { FeedbackAnswer, FeedbackItem, FeedbackRefusal } from '../../contract/feedback.ts'
+import type { FeedbackAnswer, FeedbackItem } from '../../contract/feedback.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
 import type { Route } from './routes.ts'
 
@@ -28,34 +28,22 @@ export function feedbackRoute(dataPlane: DataPlane, take: TakeFeedback | undefin
       const checked = check(FeedbackBody, parseJson(await exchange.readBody(), { nesting }))
       if ('issues' in checked) throw inputInvalid(checked.issues)
       const nowMs = dataPlane.clock.epochMs()
-      const items = itemsOf(checked.value)
-      const taken: FeedbackItem[] = []
-      const refused: FeedbackRefusal[] = []
-      const counts: (() => void)[] = []
-      for (const [index, item] of items.entries()) {
-        try {
-          const reason = whyNoLabel(item, nowMs)
-          if (reason !== undefined) throw new SlipwayError('SLW_INPUT_INVALID', reason)
-          const receipt = openReceipt(item.id, (endpoint) => dataPlane.endpoints.get(endpoint)?.receiptKeys)
-          const { endpoint, served: variant, model, version, segment } = receipt
-          if (exchange.caller !== undefined) requireModel(exchange.caller, endpoint)
-          const time = item.time ?? nowMs
-          taken.push({ ...item, time })
-          counts.push(() => {
-            if (known.has(receipt.id)) return
-            if (known.size >= REMEMBERED) known.clear()
-            known.add(receipt.id)
-            const subject = { endpoint, variant, model, version }
-            const event = { subject, segment, right: isRight(receipt, item.label), delayMs: Math.max(0, time - receipt.timeMs) }
-            dataPlane.observer.feedback(event)
-          })
-        } catch (error) {
-          refused.push({ index, message: messageOf(error) })
-        }
-      }
-      if (items.length === 1 && refused.length === 1) throw new SlipwayError('SLW_INPUT_INVALID', refused[0]!.message)
+      const { opened, refused } = openFeedback(itemsOf(checked.value), {
+        nowMs,
+        keysOf: (endpoint) => dataPlane.endpoints.get(endpoint)?.receiptKeys,
+        permit: ({ endpoint }) => requireModel(exchange.caller, endpoint),
+      })
+      const taken = opened.map(({ item }) => ({ ...item, time: item.time ?? nowMs }))
       if (taken.length > 0) await take?.(taken)
-      for (const count of counts) count()
+      for (const { item, receipt } of opened) {
+        if (known.has(receipt.id)) continue
+        if (known.size >= REMEMBERED) known.clear()
+        known.add(receipt.id)
+        const { endpoint, served: variant, model, version, segment, timeMs } = receipt
+        const subject = { endpoint, variant, model, version }
+        const delayMs = Math.max(0, (item.time ?? nowMs) - timeMs)
+        dataPlane.observer.feedback({ subject, segment, right: isRight(receipt, item.label), delayMs })
+      }
       const answer: FeedbackAnswer = { accepted: taken.length, refused }
       exchange.json(take === undefined ? 200 : 202, JSON.stringify(answer))
     },

@@ -6,6 +6,7 @@ import { WINDOW_MS } from '../../contract/observation-window.ts'
 import { Histogram } from '../../contract/statistics/histogram.ts'
 import { QuantileSketch } from '../../contract/statistics/quantile-sketch.ts'
 import { unitHash, Units } from '../../contract/statistics/units.ts'
+import { increment } from '../../core/increment.ts'
 import { WRONG } from './outcome.ts'
 import type { Series } from '../../contract/statistics/series.ts'
 import type { KnownStatistic } from '../../contract/statistics/statistics.ts'
@@ -164,7 +165,3 @@ export const EXPOSURE_SERIES = [
   'predicted_values',
   'shadow',
 ] as const
-
-function increment<K>(counts: Map<K, number>, key: K): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1)
-}

@@ -1,4 +1,5 @@
 import { Histogram, LATENCY_EDGES, mergeHistograms } from '../../contract/statistics/histogram.ts'
+import { increment } from '../../core/increment.ts'
 import { GUIDE_METRICS, METRICS } from './catalog.ts'
 import { acrossSegments, reasonOf } from './observations.ts'
 import type { HistogramData } from '../../contract/statistics/histogram.ts'
@@ -13,10 +14,6 @@ import type { Observed } from './observations.ts'
 export interface MetricsOptions {
   /** Also expose the names that published guides use. */
   readonly guideNames: boolean
-}
-
-function increment(counts: Map<string, number>, key: string): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
 /** Counts events that are not in the statistics of versions, and reads the gauges of variants. `Observations` has those statistics. */

@@ -5,6 +5,7 @@
 import { Histogram, LATENCY_EDGES, ROWS_EDGES } from '../../contract/statistics/histogram.ts'
 import { Exposures, PANE } from './exposures.ts'
 import { isEvidence, outcomeOf } from './outcome.ts'
+import { increment } from '../../core/increment.ts'
 import { mergeSeries } from '../../contract/statistics/series.ts'
 import type { KnownStatistic } from '../../contract/statistics/statistics.ts'
 import type { Series } from '../../contract/statistics/series.ts'
@@ -274,10 +275,6 @@ export class Observations implements Observer {
     }
     return observed
   }
-}
-
-function increment(counts: Map<string, number>, key: string): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
 /** Key of the statistics of one version under one segment. */

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { apiAddress, DEFAULT_ENVIRONMENT } from '../../contract/api-address.ts'
+import { shortDigest } from '../../core/short-digest.ts'
 import { RECORD_LINE_BYTES_MAX } from '../../contract/prediction-record.ts'
 import { tryLock } from '../../core/file-lock.ts'
 
@@ -38,11 +38,7 @@ export function spoolFolder(
   store: string,
   { url, environment }: { readonly url: string; readonly environment?: string | undefined },
 ): string {
-  const plane = createHash('sha256')
-    .update(apiAddress({ url, environment: environment ?? DEFAULT_ENVIRONMENT }))
-    .digest('hex')
-    .slice(0, 32)
-  return join(store, 'records', plane)
+  return join(store, 'records', shortDigest(apiAddress({ url, environment: environment ?? DEFAULT_ENVIRONMENT })))
 }
 
 export async function makeSpoolFolder(folder: string): Promise<void> {
