@@ -81,6 +81,11 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     imports: ['core', 'contract'],
     browser: true,
   },
+  checks: {
+    door: 'checks.ts',
+    does: 'asks monitoring of others about a version: Prometheus and what answers like it, CloudWatch; what is missing, stale or no number decides nothing',
+    imports: ['core', 'contract', 'security'],
+  },
   storage: {
     door: 'sql/database.ts',
     does: '`sql/`: one query source for SQLite and PostgreSQL, migrations, leases; `work/`: durable work in the background; `objects/`: files by content in a folder or on S3; `backup/`: all of it in one file',

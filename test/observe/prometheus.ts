@@ -15,12 +15,13 @@ export interface Sample {
 }
 
 export interface Prometheus extends AsyncDisposable {
+  readonly url: string
   query(expression: string): Promise<readonly Sample[]>
 }
 
 /**
  * A Prometheus that scrapes one server every second and keeps what it sees in a folder of its own.
- * @param scrapes its `scrape_configs`, as YAML. Default: those of one job for the target
+ * @param scrapes its `scrape_configs`, as YAML, and whatever else its configuration is to have. Default: those of one job for the target
  */
 export async function startPrometheus(target: string, features: readonly string[], scrapes?: string): Promise<Prometheus> {
   await using opened = new AsyncDisposableStack()
@@ -40,6 +41,7 @@ export async function startPrometheus(target: string, features: readonly string[
   opened.use(await startChild(binary, args, () => answers(`http://127.0.0.1:${port}/-/ready`)))
   const held = opened.move()
   return {
+    url: `http://127.0.0.1:${port}`,
     async query(expression) {
       const response = await fetch(`http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(expression)}`)
       const answer = (await response.json()) as { status: string; error?: string; data: { result: Sample[] } }
