@@ -130,7 +130,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   rollouts: {
     door: 'rollouts.ts',
     does: 'how a new version comes into force step by step, judged by what happens to users, and back where it is worse',
-    imports: [...KEPT, 'models', 'delivery', 'judge', 'monitoring'],
+    imports: [...KEPT, 'models', 'delivery', 'judge', 'monitoring', 'checks'],
   },
   records: {
     door: 'records.ts',

@@ -37,8 +37,11 @@ function condition(description: string) {
 }
 type Condition = Static<ReturnType<typeof condition>>
 
-/** A scheme of HTTP authentication may stand before the reference: secrets are often the token alone. */
-export const HEADER_VALUE = /^(?:(Bearer|Basic|Token|ApiKey) )?((?:env|file|vault|aws-sm):.+)$/
+/**
+ * A scheme of HTTP authentication may stand before the reference: secrets are often the token alone. Whoever declares an endpoint says where
+ * they are sent: only what was set aside for that, by the name of its variable, can be named.
+ */
+export const HEADER_VALUE = /^(?:(Bearer|Basic|Token|ApiKey) )?(env:SLIPWAY_CHECK_[A-Z0-9_]+)$/
 
 const timeoutMs = Type.Optional(
   Type.Integer({ minimum: 100, maximum: 60_000, description: 'Milliseconds that an answer may take in all. Default: 10000.' }),
@@ -69,7 +72,7 @@ const PrometheusSource = Type.Object(
       Type.Record(Type.String({ pattern: '^[A-Za-z0-9-]{1,100}$' }), Type.String({ pattern: HEADER_VALUE.source, maxLength: 1000 }), {
         maxProperties: 20,
         description:
-          'Headers of the request: where each value lies (env:NAME, file:PATH, vault:MOUNT/PATH#FIELD, aws-sm:NAME#FIELD), with Bearer, Basic, Token or ApiKey before it where the secret is only what follows, and never the secret itself.',
+          'Headers of the request: the variable of the control plane that has each value, env:SLIPWAY_CHECK_NAME, with Bearer, Basic, Token or ApiKey before it where the secret is only what follows; never the secret itself.',
       }),
     ),
     timeoutMs,

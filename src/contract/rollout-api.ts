@@ -26,13 +26,14 @@ const Outputs = Type.Object({
   sentence: Type.String(),
 })
 
-export const CheckAnswer = Type.Object({
+const AskedCheck = Type.Object({
   name: Type.String(),
+  askedAt: Time('When it was asked.'),
   role: oneOf(['guardrail', 'warn', 'info']),
   verdict: oneOf(['pass', 'fail', 'no data', 'error']),
   value: Optional(Type.Number()),
   sentence: Type.String(),
-  query: Optional(Type.String({ description: 'As it was asked.' })),
+  query: Type.String({ description: 'As it was asked.' }),
 })
 
 /** What a look at a rollout saw. */
@@ -45,7 +46,7 @@ export const RolloutEvidence = Type.Object({
   metrics: ComparisonAnswer.properties.metrics,
   outputs: Optional(Outputs),
   shadow: Optional(ComparisonAnswer.properties.shadow),
-  checks: Type.Array(CheckAnswer),
+  checks: Type.Array(AskedCheck),
   servers: Type.Object({
     live: Type.Integer({ description: 'Servers that were heard of in time.' }),
     ready: Type.Integer({ description: 'Those that have the new version loaded.' }),
@@ -66,6 +67,7 @@ export const RolloutEvidence = Type.Object({
   ),
 })
 export type RolloutEvidence = Static<typeof RolloutEvidence>
+export type AskedCheck = RolloutEvidence['checks'][number]
 
 const StageAnswer = Type.Object({
   weight: Type.Number({ description: 'Percent of the requests.' }),

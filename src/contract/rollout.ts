@@ -5,6 +5,7 @@ import { Type } from 'typebox'
 import { parseDurationMs } from '../core/units.ts'
 import { Audience } from './audience.ts'
 import { MetricOptions } from './judge-options.ts'
+import { Check, checkIssues } from './outside-check.ts'
 import { oneOf } from './schema.ts'
 import type { Static } from 'typebox'
 import type { Issue } from '../core/errors.ts'
@@ -111,6 +112,12 @@ export const Rollout = Type.Object(
       Duration(
         'A server that has heard nothing of the control plane for so long gives all requests to the version before. Default: it holds.',
       ),
+    ),
+    checks: Optional(
+      Type.Array(Check, {
+        maxItems: 20,
+        description: 'What monitoring of others is asked about the new version, beside what is counted here. Default: none.',
+      }),
     ),
     gates: Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 100 }), {
@@ -220,6 +227,7 @@ export interface ResolvedRollout {
   readonly freeze: readonly Freeze[]
   readonly rollbackWindowMs: number
   readonly rollbackAfterMs: number | undefined
+  readonly checks: readonly Check[]
   readonly gates: readonly string[]
   readonly falseAlarm: number
   readonly falsePass: number
@@ -270,6 +278,7 @@ export function resolveRollout(rollout: Rollout): ResolvedRollout {
     freeze: rollout.freeze ?? [],
     rollbackWindowMs: ms(rollout.rollbackWindow ?? DEFAULTS.rollbackWindow),
     rollbackAfterMs: rollout.rollbackAfter === undefined ? undefined : ms(rollout.rollbackAfter),
+    checks: rollout.checks ?? [],
     gates: rollout.gates ?? [],
     falseAlarm: rollout.falseAlarm ?? DEFAULTS.falseAlarm,
     falsePass: rollout.falsePass ?? DEFAULTS.falsePass,
@@ -362,5 +371,5 @@ export function contradictionsInRollout(rollout: Rollout): Issue[] {
   }
   if (labels?.role === 'guardrail' && labels.independentOfPrediction !== true)
     note('labels.role', 'wrong labels turn a version back only where labels come whatever was predicted: independentOfPrediction: true')
-  return issues
+  return [...issues, ...checkIssues(rollout.checks ?? [], 'spec.rollout.checks')]
 }

@@ -14,12 +14,12 @@ export function rolloutWork(ground: RolloutGround, log: Logger): WorkKind {
     kind: 'rollouts',
     standing: { key: 'rollouts', schedule: { everyMs: LOOK_EVERY_MS }, dueInMs: 0 },
     isWanted: async () => (await dueRollouts(ground)).length > 0,
-    async run({ database }) {
+    async run({ database }, signal) {
       const fenced = { ...ground, database }
       const rollouts = new Rollouts(fenced)
       const looks = (await dueRollouts(fenced)).map(async (id) => {
         try {
-          await lookAt(fenced, rollouts, id)
+          await lookAt(fenced, { rollouts, signal }, id)
         } catch (error) {
           log.warn({ rollout: id }, `the rollout could not be looked at: ${messageOf(error)}`)
           throw error

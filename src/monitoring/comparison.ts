@@ -13,8 +13,6 @@ import type { Rollup, Windows } from './windows.ts'
 
 /** How long a unit is watched before it counts as one that went well: ten minutes. */
 const HORIZON_MS = 600_000
-/** Span of time of labels that are counted together. */
-const LABEL_SPAN_MS = 600_000
 
 export interface GatherQuery {
   readonly environment: string
@@ -49,7 +47,7 @@ export async function gather({ windows, feedback }: Observed, asked: GatherQuery
   const ofLabels = { environment, endpoint, fromMs, untilMs: nowMs + 1 }
   const [all, labels, units] = await Promise.all([
     windows.list(environment, { span, fromMs, untilMs: nowMs + 1, endpoint }),
-    feedback.counts(ofLabels, LABEL_SPAN_MS),
+    feedback.counts(ofLabels, SPANS[span].spanMs),
     feedback.ofUnits(ofLabels),
   ])
   const rollups = all.filter(counts)

@@ -84,7 +84,7 @@ export async function judgeRollout(observed: Observed, query: JudgingQuery): Pro
   const failures = failuresOf(judgement, { outputs, shadow, alpha: rules.alpha })
   const newestMs = newestOf(rollups, shared)
   const sample = sampleOf(evidence, stepSegment) + (shadow === undefined ? 0 : shadowed(shadow))
-  const verdict = failures.length > 0 ? 'fail' : verdictOf(judgement)
+  const verdict = failures.length > 0 ? 'fail' : verdictOf(judgement, outputs)
   return {
     verdict,
     failures,
@@ -149,11 +149,15 @@ function failuresOf(
   return failed
 }
 
-/** Labels come when they come: what has to pass is what every request shows. */
-function verdictOf({ metrics }: Judgement): Verdict {
+/** Labels come when they come: what has to pass is what every request shows. Answers that look otherwise are not let through unshown. */
+function verdictOf({ metrics }: Judgement, outputs: OutputsJudgement | undefined): Verdict {
   const waited = metrics.filter(({ rule }) => rule.role === 'guardrail' && rule.metric !== WRONG_LABELS)
   const has = (verdict: Verdict): boolean => waited.some((metric) => metric.verdict === verdict)
-  return has('no data') ? 'no data' : has('inconclusive') || waited.length === 0 ? 'inconclusive' : 'pass'
+  return has('no data')
+    ? 'no data'
+    : has('inconclusive') || waited.length === 0 || (outputs !== undefined && outputs.observed > outputs.change)
+      ? 'inconclusive'
+      : 'pass'
 }
 
 function newestOf(rollups: readonly Rollup[], shared: readonly RoutingSegment[]): number | undefined {

@@ -13,6 +13,7 @@ import { edgeOf } from './edge.ts'
 import { frozenUntil } from './freeze.ts'
 import { unmetGates } from './gates.ts'
 import { judgeRollout } from './judging.ts'
+import { askOthers } from './outside.ts'
 import { toRollout } from './rollout.ts'
 import { back, end, goOn, load, noteLook, pause, stepTo } from './transitions.ts'
 import type { RolloutEvidence } from '../contract/rollout-api.ts'
@@ -32,7 +33,11 @@ export async function dueRollouts({ database, clock }: Pick<RolloutGround, 'data
 }
 
 /** Looks at one rollout, and does what follows. */
-export async function lookAt(ground: RolloutGround, rollouts: Rollouts, id: string): Promise<void> {
+export async function lookAt(
+  ground: RolloutGround,
+  { rollouts, signal }: { readonly rollouts: Rollouts; readonly signal: AbortSignal },
+  id: string,
+): Promise<void> {
   const { database, clock, newId } = ground
   const row = await database.read.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst()
   if (row === undefined) return
@@ -40,7 +45,7 @@ export async function lookAt(ground: RolloutGround, rollouts: Rollouts, id: stri
   if (hasEnded(rollout)) return
   const stored = await database.read.selectFrom('endpoints').selectAll().where('id', '=', rollout.endpointId).executeTakeFirstOrThrow()
   const endpoint = await toEndpoint(database.read, stored)
-  const seen = await see(ground, rollout, endpoint)
+  const seen = await see(ground, { rollout, endpoint, signal })
   const decision = decide(rollout, seen.sight)
   if (decision.do === 'stay') {
     const look = { at: clock.epochMs(), waitsFor: decision.waitsFor, evidence: seen.evidence, peaks: seen.judged?.peaks }
@@ -112,7 +117,10 @@ interface Seen {
   readonly evidence: RolloutEvidence | undefined
 }
 
-async function see(ground: RolloutGround, rollout: RolloutState, endpoint: DeclaredEndpoint): Promise<Seen> {
+async function see(
+  ground: RolloutGround,
+  { rollout, endpoint, signal }: { readonly rollout: RolloutState; readonly endpoint: DeclaredEndpoint; readonly signal: AbortSignal },
+): Promise<Seen> {
   const { database, clock, delivery } = ground
   const nowMs = clock.epochMs()
   const { strategy, state } = rollout
@@ -129,20 +137,26 @@ async function see(ground: RolloutGround, rollout: RolloutState, endpoint: Decla
         variant: endpoint.revision.variants[0]!.name,
         nowMs,
       })
+  const isServed = state === 'progressing' || state === 'paused' || state === 'baking'
+  const checks = isServed ? await askOthers(ground.outside, endpoint, { rollout, nowMs, signal }) : []
+  const guarding = checks.filter(({ role }) => role === 'guardrail')
+  const told = guarding.map(({ name, verdict, sentence }) => ({ verdict, text: `check ${name}: ${sentence}` }))
+  const failed = told.filter(({ verdict }) => verdict === 'fail').map(({ text }) => text)
   return {
     sight: {
       nowMs,
       unmet: unmet.map(({ waitsFor }) => waitsFor),
       frozenUntilMs: frozenUntil(strategy.freeze, nowMs),
       servers,
-      verdict: judged?.verdict ?? 'no data',
-      failures: judged?.failures ?? [],
+      verdict: failed.length > 0 ? 'fail' : (judged?.verdict ?? 'no data'),
+      failures: [...(judged?.failures ?? []), ...failed],
       sample: judged?.sample ?? 0,
       newestMs: judged?.newestMs,
-      unanswered: [],
+      unanswered: told.filter(({ verdict }) => verdict !== 'pass').map(({ text }) => text),
     },
     judged,
-    evidence: judged === undefined ? undefined : { ...judged.answer, checks: [], servers },
+    evidence:
+      judged === undefined ? undefined : { ...judged.answer, ...(failed.length > 0 && { verdict: 'fail' as const }), checks, servers },
   }
 }
 

@@ -28,6 +28,7 @@ import type { EndpointsRow } from '../delivery/tables.ts'
 import type { Scope, Write } from '../ledger/scope.ts'
 import type { Feedback } from '../monitoring/feedback.ts'
 import type { Windows } from '../monitoring/windows.ts'
+import type { Outside } from './outside.ts'
 import type { OnPromoted, RolloutState } from './rollout.ts'
 import type { RolloutTransitionsRow } from './tables.ts'
 import type { Place } from './transitions.ts'
@@ -37,6 +38,7 @@ export interface RolloutGround extends DeliveryGround {
   readonly delivery: Delivery
   readonly windows: Windows
   readonly feedback: Feedback
+  readonly outside: Outside
 }
 
 export interface StartOptions {

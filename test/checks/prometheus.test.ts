@@ -243,13 +243,13 @@ describe('what is no Prometheus, or not well', () => {
       seen.push(request.headers.authorization, request.headers['x-scope-orgid'] as string)
       response.end('{"status":"success","data":{"resultType":"scalar","result":[0,"NaN"]}}')
     })
-    const headers = { Authorization: 'Bearer env:TOKEN', 'X-Scope-OrgID': 'env:TENANT' }
+    const headers = { Authorization: 'Bearer env:SLIPWAY_CHECK_TOKEN', 'X-Scope-OrgID': 'env:SLIPWAY_CHECK_TENANT' }
     const check: Check = { name: 'x', failWhen: '> 1', prometheus: { url: server.url, query: 'up', headers } }
-    const secrets = new Secrets({ environment: { TOKEN: 'hunter2', TENANT: 'team' } })
+    const secrets = new Secrets({ environment: { SLIPWAY_CHECK_TOKEN: 'hunter2', SLIPWAY_CHECK_TENANT: 'team' } })
     assert.equal((await asked(check, { secrets })).verdict, 'no_data')
     assert.deepEqual(seen, ['Bearer hunter2', 'team'])
     const missing = await asked(check, { secrets: new Secrets({ environment: {} }) })
     assert.deepEqual([missing.verdict, seen.length], ['error', 2])
-    assert.match(missing.sentence, /env:(TOKEN|TENANT) cannot be had: the variable is not set/)
+    assert.match(missing.sentence, /env:SLIPWAY_CHECK_(TOKEN|TENANT) cannot be had: the variable is not set/)
   })
 })

@@ -39,7 +39,7 @@ it('a check asks one place, and says when its value is bad', () => {
   for (const one of right) assert.ok('value' in against(Check, one), JSON.stringify(against(Check, one)))
   for (const failWhen of ['0.01', '> x', '== 1', '', { above: 1, below: 2 }, {}, '> 1e999x'])
     assert.ok('issues' in against(Check, { ...QUERY, failWhen }), JSON.stringify(failWhen))
-  for (const value of ['hunter2', 'Bearer hunter2', 'env', 'Digest env:X'])
+  for (const value of ['hunter2', 'Bearer hunter2', 'env', 'Digest env:SLIPWAY_CHECK_X', 'env:HOME', 'file:/etc/passwd'])
     assert.ok('issues' in against(Check, { ...QUERY, prometheus: { ...QUERY.prometheus, headers: { Authorization: value } } }), value)
   assert.ok('issues' in against(Check, { name: 'x', cloudwatch: { region: 'evil.example.org/', alarm: 'a' } }))
 })

@@ -12,11 +12,7 @@ export interface Load extends AsyncDisposable {
 }
 
 /** Asks servers in turn, about so many times a second, until it is disposed of. */
-export function load(
-  urls: readonly string[],
-  perSecond: number,
-  numberOf: (count: number) => number = (count) => (count % 10) / 10 + 0.05,
-): Load {
+export function load(urls: readonly string[], perSecond: number, { path }: { readonly path?: string } = {}): Load {
   const ended = new AbortController()
   const asked: Asked[] = []
   const open = new Set<Promise<void>>()
@@ -25,8 +21,8 @@ export function load(
     for (let count = 0; !ended.signal.aborted;) {
       const due = ((performance.now() - began) / 1000) * perSecond
       for (; count < due; count++) {
-        const x = numberOf(count)
-        const one = decide(urls[count % urls.length]!, x)
+        const x = (count % 10) / 10 + 0.05
+        const one = decide(urls[count % urls.length]!, x, {}, path)
           .then((verdict) => void asked.push({ ...verdict, at: Date.now(), x }))
           .finally(() => open.delete(one))
         open.add(one)

@@ -162,7 +162,7 @@ describe('a rollout', () => {
     await until(async () => (await it.latest()).waitsFor?.includes('approval of adder/2') === true, 'what it waits for')
     assert.equal((await it.plane.ask('GET', '/endpoints/adder')).body.status.servers[0].versions.length, 1)
     assert.match((await it.command('promote')).body.detail, /it waits for approval of adder\/2/)
-    await it.plane.ask('PUT', '/models/adder/versions/2/approval', { approval: 'approved' })
+    await it.plane.ask('PUT', '/models/adder/versions/2/approval', { state: 'approved' })
     await it.reaches('promoted')
   })
 

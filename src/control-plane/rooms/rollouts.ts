@@ -27,9 +27,10 @@ export const ROLLOUTS: Room<Needs, { readonly rollouts: Rollouts; readonly rollo
   migrations: ROLLOUT_MIGRATIONS,
   events: ROLLOUT_EVENTS,
   routes: ROLLOUT_ROUTES,
-  open({ ground, delivery, dependents, feedback, strategy, windows }) {
+  open({ ground, delivery, dependents, feedback, settings, strategy, windows }) {
     strategy.receive(byRollout)
-    const rolloutGround: RolloutGround = { ...ground, delivery, dependents, feedback, strategy, windows }
+    const outside = { secrets: settings.secrets, allowInside: settings.allowPrivateAddresses }
+    const rolloutGround: RolloutGround = { ...ground, delivery, dependents, feedback, strategy, windows, outside }
     return { rollouts: new Rollouts(rolloutGround), rolloutGround }
   },
   work: ({ rolloutGround, log }) => [rolloutWork(rolloutGround, log)],
