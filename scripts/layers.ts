@@ -127,6 +127,11 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     does: 'windows at rest and labels of predictions, what they add up to, and what they show of two versions',
     imports: ['core', 'contract', 'judge', 'storage'],
   },
+  rollouts: {
+    door: 'rollouts.ts',
+    does: 'how a new version comes into force step by step, judged by what happens to users, and back where it is worse',
+    imports: [...KEPT, 'models', 'delivery', 'judge', 'monitoring'],
+  },
   records: {
     door: 'records.ts',
     does: 'records of predictions at rest: how they arrive, become hours in Parquet, are read, exported, forgotten and swept',
@@ -136,7 +141,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   api: {
     door: 'api-server.ts',
     does: "the control plane's doors, one folder per dialect (`v1/`, `mlflow/`), no decisions of their own",
-    imports: [...KEPT, 'models', 'search', 'delivery', 'judge', 'monitoring', 'records', 'access'],
+    imports: [...KEPT, 'models', 'search', 'delivery', 'judge', 'monitoring', 'rollouts', 'records', 'access'],
   },
   'control-plane': {
     door: 'rooms.ts',

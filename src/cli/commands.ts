@@ -20,6 +20,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   alias: { summary: 'point movable names to versions', load: () => import('./model/alias.ts') },
   apply: { summary: 'make endpoints what files declare', load: () => import('./endpoint/apply.ts') },
   deploy: { summary: 'serve a version, or whatever an alias points to', load: () => import('./endpoint/deploy.ts') },
+  rollout: { summary: 'walk an endpoint to another version, and back where it is worse', load: () => import('./rollout/rollout.ts') },
   traffic: {
     summary: 'how the requests of an endpoint are shared out, and how they are to be',
     load: () => import('./endpoint/traffic.ts'),

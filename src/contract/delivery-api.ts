@@ -25,7 +25,7 @@ const ResolvedVariant = Type.Object({
 export const RevisionAnswer = Type.Object({
   number: Type.Integer(),
   generation: Type.Integer({ description: 'Of the spec that was in force.' }),
-  cause: oneOf(['apply', 'alias', 'sync', 'cron', 'rollback', 'resume']),
+  cause: oneOf(['apply', 'alias', 'sync', 'cron', 'rollback', 'resume', 'rollout']),
   spec: EndpointSpec,
   variants: Type.Array(ResolvedVariant),
   rolledBackTo: Optional(Type.Integer({ description: 'The revision that was returned to.' })),

@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import type { Issue } from '../core/errors.ts'
 import { Audience, Place } from './audience.ts'
+import { contradictionsInRollout, Rollout } from './rollout.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import { mergeServing, ServingOptions } from './serving-options.ts'
 
@@ -107,6 +108,7 @@ export const EndpointSpec = Type.Object(
       }),
     ),
     follow: Type.Optional(Follow),
+    rollout: Type.Optional(Rollout),
     target: Type.Optional(oneOf(TARGETS, { description: 'Where it runs. Default: local, servers that people start and that follow.' })),
     ...Scale,
     overlays: Type.Optional(
@@ -240,7 +242,21 @@ function defaultWeight({ shadow, match }: VariantTraffic): number {
 
 /** Contradictions in a spec, whatever its target, its overlays included. */
 export function contradictionsIn(spec: EndpointSpec): Issue[] {
-  return [...variantContradictions(spec.variants), ...scaleContradictions(spec)]
+  return [...variantContradictions(spec.variants), ...rolloutContradictions(spec), ...scaleContradictions(spec)]
+}
+
+function rolloutContradictions({ rollout, variants }: EndpointSpec): Issue[] {
+  if (rollout === undefined) return []
+  const several =
+    variants.length === 1
+      ? []
+      : [
+          {
+            path: 'spec.rollout',
+            message: `it walks from one version to the next, and there are ${variants.length} variants: leave it out, or declare one variant`,
+          },
+        ]
+  return [...several, ...contradictionsInRollout(rollout)]
 }
 
 /** Names that come twice, and shares that are not all of the traffic. */

@@ -64,7 +64,23 @@ export function writePlace(key: string, { endpoint, assigned, served, model, ver
 export function writeDetails(unit: number | undefined, predicted: Receipt['predicted']): string {
   if (unit === undefined && predicted === undefined) return ''
   const known = typeof predicted === 'string' && predicted.length > PREDICTED_MAX ? undefined : predicted
-  return `${unit === undefined ? '' : unit.toString(36)}${known === undefined ? '' : `~${predictedText(known)}`}`
+  return `${unit === undefined ? '' : base36(unit)}${known === undefined ? '' : `~${predictedText(known)}`}`
+}
+
+/** Two digits of each number below 36^2, and the same without a zero before them. */
+const PAIRS = Array.from({ length: 1296 }, (_, value) => value.toString(36).padStart(2, '0'))
+const FIRST = Array.from({ length: 1296 }, (_, value) => value.toString(36))
+
+/** As `toString(36)`, which costs a large number half a microsecond. @param value a whole number from 0 */
+function base36(value: number): string {
+  let text = ''
+  let rest = value
+  while (rest >= 1296) {
+    const high = Math.floor(rest / 1296)
+    text = PAIRS[rest - high * 1296]! + text
+    rest = high
+  }
+  return FIRST[rest]! + text
 }
 
 /** Numbers and booleans as they are, texts behind an underscore, so that `1` and `"1"` stay apart; all of it fit for headers and shells. */

@@ -46,6 +46,15 @@ export const Routing = Type.Object(
         description: 'Milliseconds; requests that took longer are counted for each. Default: none.',
       }),
     ),
+    lost: Type.Optional(
+      Type.Object(
+        {
+          afterSeconds: Type.Number({ exclusiveMinimum: 0 }),
+          variant: Type.String({ description: 'The one that gets all requests then.' }),
+        },
+        { description: 'What a server does that has heard nothing of its control plane for so long. Default: it goes on.' },
+      ),
+    ),
     salt: Type.String({ description: 'Makes the buckets of units here independent of those of other endpoints.' }),
     segment: Type.Integer({ minimum: 1, description: 'Grows with every change of versions or weights.' }),
   },
@@ -56,6 +65,12 @@ export type Routing = Static<typeof Routing>
 /** Routing of all requests to one variant, for an endpoint without a rollout. */
 export function everythingTo(variant: string, salt: string): Routing {
   return { weights: { [variant]: 100 }, salt, segment: 1 }
+}
+
+/** The routing of a server that has not heard of its control plane for too long. */
+export function whenLost(routing: Routing): Routing {
+  const { lost, ranges: _ranges, shadows: _shadows, rules: _rules, ...rest } = routing
+  return lost === undefined ? routing : { ...rest, weights: { [lost.variant]: 100 } }
 }
 
 export function weightOf({ weights }: Pick<Routing, 'weights'>, variant: string): number {

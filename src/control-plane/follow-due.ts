@@ -1,5 +1,5 @@
 import { Endpoints } from '../delivery/endpoints.ts'
-import type { DeliveryGround } from '../delivery/endpoints.ts'
+import type { DeliveryGround } from '../delivery/ground.ts'
 import type { WorkKind } from '../storage/work/worker.ts'
 
 /** Interval of looking for endpoints that are due. */

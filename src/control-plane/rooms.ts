@@ -11,6 +11,7 @@ import { MLFLOW } from './rooms/mlflow.ts'
 import { MODELS } from './rooms/models.ts'
 import { MONITORING } from './rooms/monitoring.ts'
 import { RECORDS } from './rooms/records.ts'
+import { ROLLOUTS } from './rooms/rollouts.ts'
 import { SERVING } from './rooms/serving.ts'
 import { TRACKING } from './rooms/tracking.ts'
 import { WORK } from './rooms/work.ts'
@@ -28,6 +29,7 @@ export const ROOMS = new Rooms<Foundation>([{ migrations: FIRST_MIGRATIONS, open
   .and(IMPORT)
   .and(DELIVERY)
   .and(MONITORING)
+  .and(ROLLOUTS)
   .and(RECORDS)
   .and(SERVING)
   .and(BACKUP)

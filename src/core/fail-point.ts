@@ -98,6 +98,9 @@ export const RECORD_STEPS = [
   'records.let-go',
 ] as const
 
+/** Every step of a rollout after which a test may end the process or make it fail. */
+export const ROLLOUT_STEPS = ['rollout.begun', 'rollout.routed', 'rollout.back', 'rollout.forced', 'rollout.noted'] as const
+
 /** Every step of background work at which a test may end the process or make it fail. */
 export const WORK_STEPS = ['work.claimed', 'work.completed', 'work.ended'] as const
 
@@ -123,6 +126,7 @@ export async function faultPoint(
     | typeof FEEDBACK_STEPS
     | typeof FOLLOW_STEPS
     | typeof RECORD_STEPS
+    | typeof ROLLOUT_STEPS
     | typeof WORK_STEPS
   )[number],
 ): Promise<void> {

@@ -1,10 +1,10 @@
 import { SlipwayError } from './errors.ts'
 
-const MS_PER = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
+const MS_PER = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
-/** `250ms`, `30s`, `5m`, `1h` or a bare number of milliseconds. */
+/** `250ms`, `30s`, `5m`, `1h`, `7d` or a bare number of milliseconds. */
 export function parseDurationMs(text: string, name: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim())
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim())
   if (match === null) throw new SlipwayError('SLW_CONFIG_INVALID', `${name}: "${text}" is not a duration; expected e.g. 250ms, 30s, 5m`)
   return Number(match[1]) * MS_PER[(match[2] ?? 'ms') as keyof typeof MS_PER]
 }

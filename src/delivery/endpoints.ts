@@ -21,19 +21,14 @@ import type { Kysely, Selectable } from 'kysely'
 import type { EndpointSpec, ManagedBy } from '../contract/endpoint.ts'
 import type { AliasRights } from '../models/aliases.ts'
 import type { Scope, Write } from '../ledger/scope.ts'
-import type { MovedAlias, RegistryGround } from '../models/dependents.ts'
+import type { MovedAlias } from '../models/dependents.ts'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { EndpointsRow } from './tables.ts'
 import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { ResolvedVariant } from './resolve.ts'
 import type { Cause, NewRevision, Revision } from './revisions.ts'
-import type { Strategy } from './strategy.ts'
-
-/** The services that endpoints use. */
-export interface DeliveryGround extends RegistryGround {
-  /** Strategy that brings revisions into force. Default: at once. */
-  readonly strategy?: Strategy | undefined
-}
+import type { Strategy } from './strategy-port.ts'
+import type { DeliveryGround } from './ground.ts'
 
 /** The declaration of an endpoint. */
 export interface Declaration {
@@ -304,7 +299,9 @@ export class Endpoints {
       await lockModels(write, scope, locked)
       const row = await lockEndpoint(write, scope, found.id)
       const before = await toEndpoint(write, row)
-      const target = await returnTo(write, before, to)
+      // What was walking in is turned back; without it, what is in force is what there was before.
+      const held = await this.#ground.strategy?.letGo?.(write, { endpoint: row, scope, at: clock.epochMs() })
+      const target = await returnTo(write, before, to ?? (held === true ? before.revision.number : undefined))
       await requireThere(write, target)
       if (rights !== undefined && target.variants.some(({ model }) => !locked.includes(model)))
         throw new SlipwayError('SLW_CONFLICT', `endpoint "${name}" has got another revision meanwhile; look at it, and roll back again`)
@@ -356,6 +353,7 @@ export class Endpoints {
       const found = await requireEndpoint(write, scope, name)
       const row = await lockEndpoint(write, scope, found.id)
       if (row.deleted_at !== null) throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" was deleted a moment ago`)
+      await this.#ground.strategy?.letGo?.(write, { endpoint: row, scope, at })
       const revision = await revisionOf(write, row.id, row.current_revision)
       await write.updateTable('endpoints').set({ deleted_at: at, updated_at: at, next_follow_at: null }).where('id', '=', row.id).execute()
       await write.deleteFrom('endpoint_aliases').where('endpoint_id', '=', row.id).execute()
@@ -464,9 +462,9 @@ interface Introduction {
  * documents for servers stays locked from here on, so only the record of the event may take further locks.
  */
 async function introduce(write: Write, scope: Scope, { revision, name, before, strategy = atOnce }: Introduction): Promise<void> {
-  const { endpoint, variants, at, newId } = revision
+  const { endpoint, spec, variants, cause, at, newId } = revision
   const number = await makeRevision(write, scope, revision)
-  await strategy.introduce(write, { endpoint, number, variants, at, newId })
+  await strategy.introduce(write, { endpoint, number, spec, variants, cause, before, scope, at, newId })
   await nextNumber(write, 'delivery')
   await recordRevision(write, scope, { name, number, before, after: revision })
 }

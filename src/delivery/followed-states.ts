@@ -170,6 +170,9 @@ export class FollowedStates {
         'routing_states.ranges',
         'routing_states.shadows',
         'routing_states.edges',
+        'routing_states.audiences',
+        'routing_states.baseline',
+        'routing_states.lost_after',
         'routing_states.salt',
         'routing_states.segment',
         'besides.number as besideNumber',
@@ -188,7 +191,7 @@ export class FollowedStates {
         besideNumber === null || besideResolved === null
           ? undefined
           : { number: besideNumber, variants: JSON.parse(besideResolved) as ResolvedVariant[] }
-      const variants = servedVariants(JSON.parse(resolved) as ResolvedVariant[], beside)
+      const variants = servedVariants({ inForce: JSON.parse(resolved) as ResolvedVariant[], beside, baseline: row.baseline === 1 })
       endpoints.push({
         name,
         labels: JSON.parse(labels!) as Record<string, string>,

@@ -101,4 +101,14 @@ export const DELIVERY_MIGRATIONS: readonly Migration[] = [
       },
     },
   },
+  {
+    name: '0014-routing',
+    // What a rollout needs of a routing: audiences of variants (JSON), a fresh copy of the version before, and after how many milliseconds
+    // without news servers go back to it.
+    statements: [
+      `alter table routing_states add column audiences text`,
+      `alter table routing_states add column baseline bigint not null default 0`,
+      `alter table routing_states add column lost_after bigint`,
+    ],
+  },
 ]

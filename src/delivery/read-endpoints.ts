@@ -143,7 +143,7 @@ function endpointOf(
     routing: {
       revision: routing.revision,
       beside: routing.beside ?? undefined,
-      ...routingDocument(routing, inForce.spec, servedVariants(inForce.variants, beside)),
+      ...routingDocument(routing, inForce.spec, servedVariants({ inForce: inForce.variants, beside, baseline: routing.baseline === 1 })),
     },
     suspended: jsonOf<Suspension>(row.suspended),
     heldBack: jsonOf<HeldBack>(row.held_back),

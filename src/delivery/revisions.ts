@@ -8,7 +8,7 @@ import type { EndpointsRow, RevisionsRow } from './tables.ts'
 import type { ResolvedVariant } from './resolve.ts'
 
 /** Reason for which a revision was made. */
-export type Cause = 'apply' | 'alias' | 'sync' | 'cron' | 'rollback' | 'resume'
+export type Cause = 'apply' | 'alias' | 'sync' | 'cron' | 'rollback' | 'resume' | 'rollout'
 
 /** A numbered snapshot of an endpoint: the spec as written, and the versions that it resolved to. */
 export interface Revision {

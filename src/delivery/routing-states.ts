@@ -1,5 +1,6 @@
 /** Routing states: the revision of an endpoint in force, the one served beside it, and the shares of requests of their variants. */
 import { shareOut } from '../contract/ranges.ts'
+import type { Audience } from '../contract/audience.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
 import { nextNumber } from '../ledger/counters.ts'
@@ -8,7 +9,8 @@ import { bump, lockEndpoint } from './lock-endpoint.ts'
 import { requireEndpoint } from './read-endpoints.ts'
 import { revisionOf } from './revisions.ts'
 import { rangesOf, servedVariants, shadowsOf, versionsText } from './routing-document.ts'
-import type { Ground, Scope, Write } from '../ledger/scope.ts'
+import type { Scope, Write } from '../ledger/scope.ts'
+import type { DeliveryGround } from './ground.ts'
 import { judge, requireThere } from './resolve.ts'
 import type { ResolvedVariant } from './resolve.ts'
 
@@ -33,14 +35,21 @@ export interface RoutingChange {
   readonly shadows: Readonly<Record<string, number>>
   /** Latency edges, milliseconds. Default: those in force. */
   readonly edges?: readonly number[] | undefined
+  /** Audiences by variant, for variants whose revisions declare others. Default: none. */
+  readonly audiences?: Readonly<Record<string, readonly Audience[]>> | undefined
+  /** Whether a fresh copy of the revision in force is served, too. Default: false. */
+  readonly baseline?: boolean
+  /** Milliseconds without news after which servers give all requests to the revision in force. Default: they hold. */
+  readonly lostAfterMs?: number | undefined
   readonly at: number
   /** Makes the salt of the first routing. */
   readonly newId: () => string
 }
 
 /** Sets the routing, and begins another segment. The salt stays, and as many points as can, so that units keep their variant. */
-export async function setRouting(write: Write, change: RoutingChange): Promise<void> {
-  const { endpointId, revision, beside, weights, shadows, edges, at, newId } = change
+/** @returns the number of the segment */
+export async function setRouting(write: Write, change: RoutingChange): Promise<number> {
+  const { endpointId, revision, beside, weights, shadows, edges, audiences, baseline = false, lostAfterMs, at, newId } = change
   const before = await write
     .selectFrom('routing_states')
     .select(['weights', 'ranges'])
@@ -54,6 +63,9 @@ export async function setRouting(write: Write, change: RoutingChange): Promise<v
     ranges,
     shadows: Object.values(shadows).some((share) => share > 0) ? JSON.stringify(shadows) : null,
     ...(edges !== undefined && { edges: edges.length === 0 ? null : JSON.stringify(edges) }),
+    audiences: audiences === undefined ? null : JSON.stringify(audiences),
+    baseline: baseline ? 1 : 0,
+    lost_after: lostAfterMs ?? null,
     updated_at: at,
   }
   const { segment } = await write
@@ -68,12 +80,13 @@ export async function setRouting(write: Write, change: RoutingChange): Promise<v
     revisionOf(write, endpointId, revision),
     beside === undefined ? undefined : revisionOf(write, endpointId, beside),
   ])
-  const versions = versionsText(servedVariants(inForce?.variants ?? [], other))
+  const versions = versionsText(servedVariants({ inForce: inForce?.variants ?? [], beside: other, baseline }))
   await write
     .insertInto('routing_segments')
     .values({ endpoint_id: endpointId, segment, weights: routing.weights, ranges, versions, began_at: at })
     .execute()
   await faultPoint('revision.routed')
+  return segment
 }
 
 export interface RoutingWish {
@@ -89,15 +102,15 @@ export interface RoutingWish {
 
 /** Moves requests between variants, independently of declarations. */
 export class RoutingStates {
-  readonly #ground: Ground
+  readonly #ground: DeliveryGround
 
-  constructor(ground: Ground) {
+  constructor(ground: DeliveryGround) {
     this.#ground = ground
   }
 
   /**
    * @throws SLW_NOT_FOUND for a missing endpoint or revision; SLW_INPUT_INVALID for weights of variants that neither revision has, and if
-   *   all weights are zero; SLW_PRECONDITION_FAILED
+   *   all weights are zero; SLW_PRECONDITION_FAILED; SLW_CONFLICT while a rollout owns the routing
    */
   async set(scope: Scope, name: string, wish: RoutingWish): Promise<void> {
     const { database, clock, newId } = this.#ground
@@ -105,13 +118,15 @@ export class RoutingStates {
     await database.write(async (write) => {
       const found = await requireEndpoint(write, scope, name)
       const row = await lockEndpoint(write, scope, found.id)
+      const owner = await this.#ground.strategy?.owner?.(write, row.id)
+      if (owner !== undefined) throw new SlipwayError('SLW_CONFLICT', `the requests of endpoint "${name}" are shared out by ${owner}`)
       const before = await write.selectFrom('routing_states').selectAll().where('endpoint_id', '=', row.id).executeTakeFirstOrThrow()
       const number = wish.beside === undefined ? (before.beside ?? undefined) : (wish.beside ?? undefined)
       const inForce = (await revisionOf(write, row.id, row.current_revision))!
       const beside = number === undefined ? undefined : await revisionOf(write, row.id, number)
       if (number !== undefined && beside === undefined)
         throw new SlipwayError('SLW_NOT_FOUND', `endpoint "${name}" has no revision ${number}`)
-      const variants = servedVariants(inForce.variants, beside)
+      const variants = servedVariants({ inForce: inForce.variants, beside })
       const wished = wish.weights ?? (JSON.parse(before.weights) as Record<string, number>)
       // Shadows that stay are those of variants that stay.
       const present = new Set(variants.map((variant) => variant.name))

@@ -1,30 +1,13 @@
-/**
- * A strategy brings a revision into force once it has been made. Making a revision, putting it in force and setting the routing are three
- * steps, so that a strategy may separate them: serve it beside the one in force, move weights, and only then put it in force.
- */
+/** Strategies that take no steps. */
 import { isDeepStrictEqual } from 'node:util'
 import { revisionOf } from './revisions.ts'
 import { shadowsOf } from './routing-document.ts'
 import { putInForce, setRouting } from './routing-states.ts'
 import type { Selectable } from 'kysely'
 import type { Write } from '../ledger/scope.ts'
+import type { MadeRevision, Strategy } from './strategy-port.ts'
 import type { EndpointsRow } from './tables.ts'
 import type { ResolvedVariant } from './resolve.ts'
-
-/** A revision that has been made and is not yet in force. */
-export interface MadeRevision {
-  /** The endpoint, whose row is locked until the transaction ends. */
-  readonly endpoint: Selectable<EndpointsRow>
-  readonly number: number
-  readonly variants: readonly ResolvedVariant[]
-  readonly at: number
-  readonly newId: () => string
-}
-
-export interface Strategy {
-  /** Called in the transaction that made the revision: when a declaration changes, and when an alias moves. */
-  introduce(write: Write, made: MadeRevision): Promise<void>
-}
 
 /** Percent of the requests, and of copies of them, by variant. */
 interface Shares {
@@ -45,12 +28,17 @@ export const asDeclared: Strategy = {
   introduce: (write, made) => bringIn(write, made, declaredShares(made.variants)),
 }
 
-async function bringIn(write: Write, { endpoint, number, at, newId }: MadeRevision, shares: Shares): Promise<void> {
+async function bringIn(
+  write: Write,
+  { endpoint, number, at, newId }: Pick<MadeRevision, 'endpoint' | 'number' | 'at' | 'newId'>,
+  shares: Shares,
+): Promise<void> {
   await putInForce(write, { endpointId: endpoint.id, number, at })
   await setRouting(write, { endpointId: endpoint.id, revision: number, beside: undefined, ...shares, at, newId })
 }
 
-function declaredShares(variants: readonly ResolvedVariant[]): Shares {
+/** Shares as a revision declares them. */
+export function declaredShares(variants: readonly ResolvedVariant[]): Shares {
   return {
     weights: Object.fromEntries(variants.map(({ name, weight }) => [name, weight])),
     shadows: Object.fromEntries(variants.flatMap(({ name, shadow = 0 }) => (shadow > 0 ? [[name, shadow]] : []))),

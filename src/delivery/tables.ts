@@ -108,6 +108,12 @@ export interface RoutingStatesRow {
   shadows: string | null
   /** JSON; null: none. */
   edges: string | null
+  /** JSON: audiences by variant, of those that their revisions do not declare; null: none. */
+  audiences: string | null
+  /** Whether a fresh copy of the revision in force is served, too. */
+  baseline: Generated<number>
+  /** Milliseconds without news after which servers go back; null: they hold. */
+  lost_after: number | null
 }
 
 export interface RoutingSegmentsRow {

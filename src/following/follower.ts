@@ -5,7 +5,7 @@
 import { firstCharacters } from '../core/text.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { modelReference } from '../contract/endpoint.ts'
-import { everythingTo, fits, isComplete } from '../contract/routing.ts'
+import { everythingTo, fits, isComplete, whenLost } from '../contract/routing.ts'
 import { isWhole } from '../core/list-digest.ts'
 import { API_VERSION } from '../contract/schema.ts'
 import { messageOf, SlipwayError, toSlipwayError } from '../core/errors.ts'
@@ -250,9 +250,13 @@ export class Follower implements AsyncDisposable {
         if (this.#trouble !== before)
           this.#options.log.warn({}, `the control plane cannot be followed: ${this.#trouble}; what is served goes on`)
         this.#asked.resolve()
-        await this.#pause(pauseMs(failures++, this.#options.random ?? Math.random))
+        await this.#pause(Math.min(pauseMs(failures++, this.#options.random ?? Math.random), this.#untilLostMs()))
+        this.#routeAll()
       }
-      if (this.#trouble === undefined && before !== undefined) this.#options.log.info({}, 'the control plane answers again')
+      if (this.#trouble === undefined && before !== undefined) {
+        this.#options.log.info({}, 'the control plane answers again')
+        this.#routeAll()
+      }
       if (this.#trouble !== before) this.#options.onChange?.()
       this.#asked.resolve()
     }
@@ -351,8 +355,21 @@ export class Follower implements AsyncDisposable {
       this.#track(this.#reach(next))
     }
     // New routing applies from here on, also to the versions that serve until the new ones are there.
-    this.#options.route([...this.#present.values()].map((present) => this.#desiredOf(present)))
+    this.#routeAll()
     onChange?.()
+  }
+
+  #routeAll(): void {
+    this.#options.route([...this.#present.values()].map((present) => this.#desiredOf(present)))
+  }
+
+  /** Time until an endpoint goes back as nothing was heard for too long. */
+  #untilLostMs(): number {
+    const staleMs = this.#options.clock.monotonicMs() - this.#heardMs
+    const waits = [...this.#targets.values()].flatMap(({ endpoint: { routing } }) =>
+      routing.lost === undefined ? [] : [routing.lost.afterSeconds * 1000 - staleMs],
+    )
+    return Math.min(Infinity, ...waits.filter((wait) => wait > 0).map((wait) => wait + 1))
   }
 
   /**
@@ -510,7 +527,10 @@ export class Follower implements AsyncDisposable {
 
   #desiredOf(present: Present): DesiredEndpoint {
     const { name } = present.endpoint
-    return desiredOf(present, this.#targets.get(name)?.endpoint, this.#failures.has(name))
+    const desired = desiredOf(present, this.#targets.get(name)?.endpoint, this.#failures.has(name))
+    const { lost } = desired.routing
+    const isLost = lost !== undefined && this.#options.clock.monotonicMs() - this.#heardMs >= lost.afterSeconds * 1000
+    return isLost ? { ...desired, routing: whenLost(desired.routing) } : desired
   }
 
   /** Writes down what is known and served. A failure is reported, and serving goes on. */

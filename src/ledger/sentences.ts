@@ -109,7 +109,7 @@ function serverSentence({ action, name, by }: Told): string | undefined {
 }
 
 /** States in which a rollout has ended and the version before has all requests again. */
-const TAKEN_BACK = new Set(['rolled back', 'aborted', 'superseded', 'failed'])
+const TAKEN_BACK = new Set(['rolled back', 'aborted', 'failed'])
 
 /** `churn: version 7 was rolled back from 25 %, and version 6 has all requests again, because ...` */
 function rolloutSentence({ name, before, after }: Told): string | undefined {
@@ -138,6 +138,8 @@ function rolloutSentence({ name, before, after }: Told): string | undefined {
         return `${to} gets ${share ?? 'all'} of the requests, and is watched before it is put in force`
       case 'watching':
         return `${to} is in force${instead}, and is still watched`
+      case 'superseded':
+        return `the rollout of ${to} has ended for another one`
       case 'promoted':
         return `${to} is in force${instead}`
       default:

@@ -1,10 +1,11 @@
 import { judge } from '../judge/judge.ts'
 import { logWorseInPairs } from '../judge/pairs.ts'
 import { resolveJudge } from '../judge/spec.ts'
-import { ERRORS, evidenceOf, isOfBoth, labelEvidence, WRONG_LABELS } from './evidence.ts'
+import { ERRORS, evidenceOf, isOf, isOfBoth, labelEvidence, WRONG_LABELS } from './evidence.ts'
 import { SPANS } from './windows.ts'
 import type { ComparisonAnswer } from '../contract/comparison.ts'
-import type { MetricOptions } from '../judge/spec.ts'
+import type { MetricOptions } from '../contract/judge-options.ts'
+import type { Evidence } from '../judge/evidence.ts'
 import type { MetricJudgement } from '../judge/judgement.ts'
 import type { Compared, SegmentShares } from './evidence.ts'
 import type { Feedback } from './feedback.ts'
@@ -15,36 +16,60 @@ const HORIZON_MS = 600_000
 /** Span of time of labels that are counted together. */
 const LABEL_SPAN_MS = 600_000
 
-export interface ComparisonQuery {
+export interface GatherQuery {
   readonly environment: string
   readonly endpoint: string
   readonly base: Compared
   readonly candidate: Compared
   readonly segments: readonly (SegmentShares & { readonly beganAt: number })[]
+  /** UTC epoch milliseconds. */
+  readonly fromMs: number
+  readonly nowMs: number
+  /** Latency edges that are judged even where no request was slower, milliseconds. */
+  readonly edges?: readonly number[] | undefined
+  /** Whether a window counts. Default: all do. */
+  readonly counts?: (rollup: Rollup) => boolean
+}
+
+export interface Gathered {
+  readonly rollups: readonly Rollup[]
+  readonly evidence: readonly Evidence[]
+}
+
+interface Observed {
+  readonly windows: Windows
+  readonly feedback: Feedback
+}
+
+/** What windows and labels say of two versions since a moment. */
+export async function gather({ windows, feedback }: Observed, asked: GatherQuery): Promise<Gathered> {
+  const { environment, endpoint, base, candidate, segments, edges, fromMs, nowMs, counts = () => true } = asked
+  const span = nowMs - fromMs < SPANS['10s'].lifeMs ? '10s' : nowMs - fromMs < SPANS['1m'].lifeMs ? '1m' : '1h'
+  const query = { base, candidate, segments, edges, horizonMs: HORIZON_MS, nowMs }
+  const ofLabels = { environment, endpoint, fromMs, untilMs: nowMs + 1 }
+  const [all, labels, units] = await Promise.all([
+    windows.list(environment, { span, fromMs, untilMs: nowMs + 1, endpoint }),
+    feedback.counts(ofLabels, LABEL_SPAN_MS),
+    feedback.ofUnits(ofLabels),
+  ])
+  const rollups = all.filter(counts)
+  return { rollups, evidence: [...evidenceOf(query, rollups), ...labelEvidence(query, labels, units)] }
+}
+
+export interface ComparisonQuery extends Omit<GatherQuery, 'fromMs' | 'counts'> {
   /** UTC epoch milliseconds. Default: since the segments began that both have a share of, without a break. */
   readonly from: number | undefined
   /** Default: 0.05. */
   readonly falseAlarm: number | undefined
-  readonly nowMs: number
 }
 
 type Comparison = Pick<ComparisonAnswer, 'from' | 'until' | 'verdict' | 'metrics' | 'shadow'>
 
 /** Compares two versions of an endpoint by windows and labels, with the judge's own defaults. */
-export async function compareVersions(
-  { windows, feedback }: { readonly windows: Windows; readonly feedback: Feedback },
-  { environment, endpoint, base, candidate, segments, from, falseAlarm, nowMs }: ComparisonQuery,
-): Promise<Comparison> {
+export async function compareVersions(observed: Observed, { from, falseAlarm, ...asked }: ComparisonQuery): Promise<Comparison> {
+  const { segments, base, candidate, nowMs } = asked
   const fromMs = from ?? sinceBoth(segments, [base, candidate]) ?? nowMs
-  const span = nowMs - fromMs < SPANS['10s'].lifeMs ? '10s' : nowMs - fromMs < SPANS['1m'].lifeMs ? '1m' : '1h'
-  const query = { base, candidate, segments, horizonMs: HORIZON_MS, nowMs }
-  const ofLabels = { environment, endpoint, fromMs, untilMs: nowMs + 1 }
-  const [rollups, counts, units] = await Promise.all([
-    windows.list(environment, { span, fromMs, untilMs: nowMs + 1, endpoint }),
-    feedback.counts(ofLabels, LABEL_SPAN_MS),
-    feedback.ofUnits(ofLabels),
-  ])
-  const evidence = [...evidenceOf(query, rollups), ...labelEvidence(query, counts, units)]
+  const { rollups, evidence } = await gather(observed, { ...asked, fromMs })
   const names = new Set([ERRORS, ...evidence.map(({ metric }) => metric)])
   // Labels come for the predictions that were acted on in some way: what they show is told, and holds nothing up.
   const metrics: Record<string, MetricOptions> = Object.fromEntries(
@@ -62,7 +87,7 @@ export async function compareVersions(
 }
 
 /** When the segments began, back from the latest, under which all of these variants have had requests; undefined where the latest is none. */
-function sinceBoth(segments: ComparisonQuery['segments'], compared: readonly Compared[]): number | undefined {
+function sinceBoth(segments: GatherQuery['segments'], compared: readonly Compared[]): number | undefined {
   let since: number | undefined
   for (const one of segments.toSorted((a, b) => b.segment - a.segment)) {
     if (!isOfBoth(one, compared)) break
@@ -73,7 +98,8 @@ function sinceBoth(segments: ComparisonQuery['segments'], compared: readonly Com
 
 type Ratio = ComparisonAnswer['metrics'][number]['ratio']
 
-function metricAnswer(judgement: MetricJudgement): ComparisonAnswer['metrics'][number] {
+/** What is shown of one metric, for people and programs. */
+export function metricAnswer(judgement: MetricJudgement): ComparisonAnswer['metrics'][number] {
   const { rule, verdict, base, candidate, p } = judgement
   const { low, likeliest, high } = judgement.ratio()
   const remaining = judgement.remaining()
@@ -100,11 +126,12 @@ const RESULTS = {
   dropped: 'dropped',
 } as const
 
-function shadowOf(rollups: readonly Rollup[], { variant, model, version }: Compared): ComparisonAnswer['shadow'] {
+/** What copies of requests showed of a version. */
+export function shadowOf(rollups: readonly Rollup[], candidate: Compared): ComparisonAnswer['shadow'] {
   const counts = { same: 0, different: 0, worse: 0, better: 0, bothFailed: 0, dropped: 0 }
   let any = false
   for (const rollup of rollups) {
-    if (rollup.variant !== variant || rollup.model !== model || rollup.version !== version) continue
+    if (!isOf(candidate, rollup)) continue
     for (const { name, labels, statistic } of rollup.series) {
       if (name !== 'shadow' || statistic.kind !== 'count') continue
       const result = RESULTS[labels['result'] as keyof typeof RESULTS] as keyof typeof counts | undefined

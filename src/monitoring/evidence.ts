@@ -12,10 +12,14 @@ import type { Rollup } from './windows.ts'
 
 /** A version under comparison. */
 export interface Compared {
-  readonly variant: string
+  /** Default: whatever variant it was. */
+  readonly variant?: string | undefined
   readonly model: string
   readonly version: string
 }
+
+/** A version, and the variant that it was. */
+type Seen = Compared & { readonly variant: string }
 
 /** Shares under one segment. */
 export interface SegmentShares {
@@ -29,6 +33,8 @@ export interface EvidenceQuery {
   readonly base: Compared
   readonly candidate: Compared
   readonly segments: readonly SegmentShares[]
+  /** Latency edges that are judged even where no request was slower, milliseconds. Default: those that some request exceeded. */
+  readonly edges?: readonly number[] | undefined
   /** How long a unit is watched before it counts as one that went well. */
   readonly horizonMs: number
   /** UTC epoch milliseconds. */
@@ -58,7 +64,7 @@ export function evidenceOf(query: EvidenceQuery, rollups: readonly Rollup[]): Ev
   const shares = sharesOf(query)
   const evidence: Evidence[] = []
   const units: UnitRow[] = []
-  const edges = new Set<number>()
+  const edges = new Set<number>(query.edges)
   const counted: { readonly row: Row; readonly exposures: number; readonly wrong: number; readonly slow: ReadonlyMap<number, number> }[] =
     []
   for (const { variant, model, version, segment, source, startMs, endMs, series } of rollups) {
@@ -113,33 +119,36 @@ export function labelEvidence(query: EvidenceQuery, counts: readonly LabelCounts
   return [...evidence, ...ofUnits({ ...query, horizonMs: 0 }, shares, { metric: WRONG_LABELS, firsts })]
 }
 
-function armOf({ base, candidate }: EvidenceQuery, one: Compared): Arm | undefined {
-  return isSame(one, candidate) ? 'candidate' : isSame(one, base) ? 'base' : undefined
+/** The arm that a version is in. */
+export function armOf({ base, candidate }: Pick<EvidenceQuery, 'base' | 'candidate'>, one: Seen): Arm | undefined {
+  return isOf(candidate, one) ? 'candidate' : isOf(base, one) ? 'base' : undefined
 }
 
-/** Whether both are one version of one variant. */
-export function isSame(a: Compared, b: Compared): boolean {
-  return a.variant === b.variant && a.model === b.model && a.version === b.version
+export function isOf({ variant, model, version }: Compared, one: Seen): boolean {
+  return (variant === undefined || variant === one.variant) && model === one.model && version === one.version
 }
 
-/** Whether these very versions were the variants of a segment, and each of them had a share. */
-export function isOfBoth({ ranges, versions }: SegmentShares, compared: readonly Compared[]): boolean {
-  return compared.every((one) => {
-    const then = versions[one.variant]
-    return then !== undefined && isSame(one, { variant: one.variant, ...then }) && ranges.some((range) => range.variant === one.variant)
-  })
+/** Whether these very versions were variants of a segment, and each of them had a share. */
+export function isOfBoth(segment: SegmentShares, compared: readonly Compared[]): boolean {
+  return compared.every((one) => stepsOf(segment, one) > 0)
+}
+
+/** Points that a version had under a segment. */
+function stepsOf({ ranges, versions }: SegmentShares, compared: Compared): number {
+  const isMeant = (variant: string): boolean => {
+    const then = versions[variant]
+    return then !== undefined && isOf(compared, { variant, ...then })
+  }
+  return ranges.reduce((sum, { variant, from, until }) => sum + (isMeant(variant) ? until - from : 0), 0)
 }
 
 /** Share of the candidate among both, by segment; none where one of them has no requests, or was another version. */
-function sharesOf({ base, candidate, segments }: EvidenceQuery): Map<number, number> {
+export function sharesOf({ base, candidate, segments }: Pick<EvidenceQuery, 'base' | 'candidate' | 'segments'>): Map<number, number> {
   const shares = new Map<number, number>()
   for (const one of segments) {
     if (!isOfBoth(one, [base, candidate])) continue
-    const { segment, ranges } = one
-    const stepsOf = (variant: string): number =>
-      ranges.reduce((sum, range) => sum + (range.variant === variant ? range.until - range.from : 0), 0)
-    const [mine, theirs] = [stepsOf(candidate.variant) / STEPS, stepsOf(base.variant) / STEPS]
-    if (mine > 0 && theirs > 0) shares.set(segment, mine / (mine + theirs))
+    const [mine, theirs] = [stepsOf(one, candidate) / STEPS, stepsOf(one, base) / STEPS]
+    if (mine > 0 && theirs > 0) shares.set(one.segment, mine / (mine + theirs))
   }
   return shares
 }

@@ -25,6 +25,8 @@ const SILENT: Readonly<Record<string, string>> = {
   pushWindows: 'windows are statistics',
   sendFeedback: 'labels are data',
   syncEndpoint: 'tested with an alias that has not moved: nothing changes',
+  planRollout: 'it only asks',
+  rolloutVerdictHook: 'it only asks',
   resumeEndpoint: 'tested on an endpoint that is not suspended: nothing changes',
 }
 
@@ -114,6 +116,9 @@ async function joined(): Promise<{ as: Record<string, string>; server: string }>
   return { as: { authorization: `Bearer ${key}` }, server }
 }
 
+/** A rollout that waits, and does nothing by itself. */
+const HELD = { to: '1', rollout: { gates: ['approval'] } }
+
 /** A change that works, for each route that changes something. */
 const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
   createEnvironment: async () => ({ path: '/environments', body: { name: fresh() } }),
@@ -187,6 +192,17 @@ const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
   deleteEndpoint: async () => ({ path: `/endpoints/${await endpoint()}` }),
   rollbackEndpoint: async () => ({ path: `/endpoints/${await endpoint()}/rollback`, body: {} }),
   setRouting: async () => ({ path: `/endpoints/${await endpoint()}/routing`, body: { weights: { main: 100 } } }),
+  startRollout: async () => ({ path: `/endpoints/${await endpoint()}/rollouts`, body: HELD }),
+  planRollout: async () => ({ path: `/endpoints/${await endpoint()}/rollout-plan`, body: HELD }),
+  async commandRollout() {
+    const name = await endpoint()
+    await done('POST', `/endpoints/${name}/rollouts`, HELD)
+    return { path: `/endpoints/${name}/rollouts/latest/commands`, body: { command: 'abort' } }
+  },
+  async rolloutVerdictHook() {
+    const { id } = (await done('POST', `/endpoints/${await endpoint()}/rollouts`, HELD)).body as { id: string }
+    return { path: `/rollouts/${id}/verdict`, body: { name: 'churn', phase: 'Progressing' } }
+  },
   renewReceiptKey: async () => ({ path: `/endpoints/${await endpoint()}/receipt-key`, body: {} }),
   resumeEndpoint: async () => ({ path: `/endpoints/${await endpoint()}/resume` }),
   syncEndpoint: async () => ({ path: `/endpoints/${await endpoint()}/sync` }),

@@ -46,6 +46,16 @@ describe('a receipt', () => {
       }),
     ))
 
+  it('has the hash of its unit in base 36, as short as can be', () =>
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.integer({ min: 0, max: HASHES - 1 }), fc.constantFrom(0, 35, 36, 1295, 1296, 36 ** 4, HASHES - 1)),
+        (hash) => {
+          assert.equal(writeDetails(hash, undefined), hash.toString(36))
+        },
+      ),
+    ))
+
   it('is none where anything of it is another', () => {
     const key = newReceiptKey()
     const where = { endpoint: 'e', assigned: 'main', served: 'main', model: 'm', version: '1', segment: 3, evidence: true, numeric: false }

@@ -102,6 +102,10 @@ const SENTENCES: readonly (readonly [given: Given, sentence: string])[] = [
     'churn: version 7 was rolled back from step 2, and version 6 has all requests again',
   ],
   [rollout('aborted', { from: 'old/2' }), 'churn: version 7 was aborted, and version 2 of old has all requests again'],
+  [
+    rollout('superseded', { weight: 0, reason: 'churn/8 takes its place' }),
+    'churn: the rollout of version 7 has ended for another one, because churn/8 takes its place',
+  ],
   [rollout('sleeping'), 'churn: the rollout of version 7 is sleeping now'],
   [['rollout.updated churn/3'], 'rollout churn/3 was updated by anna'],
 ]

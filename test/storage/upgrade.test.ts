@@ -25,6 +25,8 @@ const NEW = new Set([
   '0013-feedback',
   '0013-records',
   '0014-notifications',
+  '0014-rollouts',
+  '0014-routing',
 ])
 const RELEASED = ROOMS.migrations.map(({ name }) => name).filter((name) => !NEW.has(name))
 

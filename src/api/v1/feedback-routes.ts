@@ -3,7 +3,7 @@ import { FeedbackAnswer, FeedbackBody, FeedbackReport, itemsOf } from '../../con
 import { readReceipt } from '../../contract/receipt.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { openFeedback } from '../../security/receipts.ts'
-import { isSame } from '../../monitoring/evidence.ts'
+import { isOf } from '../../monitoring/evidence.ts'
 import { trafficOf } from '../../monitoring/traffic.ts'
 import { v1RoutesOf } from './route.ts'
 import type { Delivery } from '../../delivery/delivery.ts'
@@ -84,10 +84,10 @@ export const FEEDBACK_ROUTES: readonly V1Route<FeedbackServices>[] = [
       ])
       const traffic = trafficOf(rollups, until - from)
       const unlabelled = traffic
-        .filter((one) => !labels.some((other) => isSame(one, other)))
+        .filter((one) => !labels.some((other) => isOf(one, other)))
         .map(({ variant, model, version }) => ({ variant, model, version, labels: 0, right: 0, wrong: 0 }))
       const versions = [...labels, ...unlabelled].map((known) => {
-        const seen = traffic.find((one) => isSame(one, known))
+        const seen = traffic.find((one) => isOf(one, known))
         const predictions = seen === undefined ? 0 : Math.max(0, seen.requests - seen.errors - seen.refused)
         const coverage = predictions === 0 ? undefined : Math.min(1, known.labels / predictions)
         return { ...known, predictions, coverage }

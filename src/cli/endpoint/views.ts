@@ -135,7 +135,8 @@ export function comparisonText({ endpoint, base, candidate, from, verdict, metri
   return `${head}\n\n${table(lines, ['metric', 'verdict', 'role', 'against it', 'what was counted'])}${copies}`
 }
 
-function bar(part: number): string {
+/** A bar of a part of a whole. */
+export function bar(part: number): string {
   const full = Math.round(part * BAR)
   return `${'█'.repeat(full)}${'░'.repeat(BAR - full)}`
 }

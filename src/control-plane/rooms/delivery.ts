@@ -8,6 +8,8 @@ import { DELIVERY_MIGRATIONS } from '../../delivery/migrations.ts'
 import { renewReceiptKeys } from '../../delivery/receipt-keys.ts'
 import { anyEndpointIn } from '../../delivery/read-endpoints.ts'
 import { Servers } from '../../delivery/servers.ts'
+import { atOnce } from '../../delivery/strategy.ts'
+import { LateStrategy } from '../../delivery/strategy-port.ts'
 import { DELIVERY_EVENTS, DELIVERY_TABLES } from '../../delivery/tables.ts'
 import { followWork } from '../follow-due.ts'
 import type { Keys } from '../../access/keys.ts'
@@ -30,19 +32,20 @@ interface Needs extends Foundation {
 }
 
 /** Endpoints, the servers that follow them, and the documents between both. */
-export const DELIVERY: Room<Needs, { readonly delivery: Delivery; readonly deliveryNews: News }> = {
+export const DELIVERY: Room<Needs, { readonly delivery: Delivery; readonly deliveryNews: News; readonly strategy: LateStrategy }> = {
   tables: DELIVERY_TABLES,
   migrations: DELIVERY_MIGRATIONS,
   events: DELIVERY_EVENTS,
   routes: [...ENDPOINT_ROUTES, ...FOLLOW_ROUTES],
   retold: { endpoint: retoldEndpoint },
   open({ ground, dependents, environments, ending }) {
-    const delivery = new Delivery({ ...ground, dependents })
-    dependents.push(endpointDependents(ground))
+    const strategy = new LateStrategy(atOnce)
+    const delivery = new Delivery({ ...ground, dependents, strategy })
+    dependents.push(endpointDependents({ ...ground, strategy }))
     environments.receive({ occupied: anyEndpointIn })
-    return { delivery, deliveryNews: new News(() => delivery.states.generation(), ending, DELIVERY_LOOK_MS) }
+    return { delivery, strategy, deliveryNews: new News(() => delivery.states.generation(), ending, DELIVERY_LOOK_MS) }
   },
-  work: ({ ground, dependents }) => [followWork({ ...ground, dependents })],
+  work: ({ ground, dependents, strategy }) => [followWork({ ...ground, dependents, strategy })],
   sweep: async ({ ground }, { database }) => ({
     servers: await new Servers({ ...ground, database }).sweep(),
     receiptKeys: await database.write((write) => renewReceiptKeys(write, ground.clock.epochMs())),

@@ -264,7 +264,7 @@ export class Exchange {
 
   #writeHead(status: number, head: (string | number)[], headers: Record<string, string> | undefined): void {
     this.#status = status
-    if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
+    if (headers !== undefined) for (const name of Object.keys(headers)) head.push(name, headers[name]!)
     this.#host.cors?.addHeaders(head, this.header('origin'), headers)
     if (this.#host.closing) head.push('connection', 'close')
     if (!this.#bodyRead && this.#hasBody()) this.#discardBody(head)

@@ -1,0 +1,57 @@
+import type { Migration } from '../storage/sql/migration.ts'
+
+export const ROLLOUT_MIGRATIONS: readonly Migration[] = [
+  {
+    name: '0014-rollouts',
+    statements: [
+      // Walks of endpoints from one revision to the next. At most one of an endpoint has a time at which it is looked at.
+      `create table rollouts (
+        id text primary key,
+        endpoint_id text not null references endpoints (id) on delete cascade,
+        number bigint not null,
+        from_revision bigint not null,
+        to_revision bigint not null,
+        from_version text not null,
+        to_version text not null,
+        strategy text not null,
+        state text not null,
+        paused_for text,
+        interrupted text,
+        step bigint not null,
+        step_began_at bigint not null,
+        step_segment bigint,
+        first_segment bigint,
+        first_at bigint,
+        waits_for text,
+        routing_before text not null,
+        edge_ms double precision,
+        evidence_from bigint not null,
+        peaks text not null,
+        evidence text,
+        verdict text,
+        on_promoted text,
+        actor text not null,
+        reason text,
+        changes bigint not null,
+        next_look_at bigint,
+        created_at bigint not null,
+        updated_at bigint not null,
+        ended_at bigint,
+        unique (endpoint_id, number))`,
+      `create unique index rollouts_active on rollouts (endpoint_id) where next_look_at is not null`,
+      // Every change of their state, with the evidence of it.
+      `create table rollout_transitions (
+        rollout_id text not null references rollouts (id) on delete cascade,
+        number bigint not null,
+        at bigint not null,
+        actor text not null,
+        from_state text,
+        state text not null,
+        step bigint not null,
+        weight double precision not null,
+        reason text,
+        evidence text,
+        primary key (rollout_id, number))`,
+    ],
+  },
+]

@@ -1,0 +1,85 @@
+/** What a rollout is to expect, before it begins: its steps, and how many requests and how long each bad outcome takes to be seen. */
+import { resolveRollout } from '../contract/rollout.ts'
+import { expectations } from '../judge/expected.ts'
+import { resolveJudge } from '../judge/spec.ts'
+import { ERRORS, slowerThan } from '../monitoring/evidence.ts'
+import { ofModel } from './begin.ts'
+import { edgeOf, usualOf } from './edge.ts'
+import { unmetGates } from './gates.ts'
+import type { MetricOptions } from '../contract/judge-options.ts'
+import type { RolloutPlan } from '../contract/rollout-api.ts'
+import type { ResolvedRollout } from '../contract/rollout.ts'
+import type { Scope } from '../ledger/scope.ts'
+import type { RolloutGround, Rollouts, StartOptions } from './rollouts.ts'
+
+/** Requests slower than the 99th percentile of what is usual: by definition. */
+const SLOW_RATE = 0.01
+/** A rate of errors to plan with where there were none: half of the cap below which a version passes all the same. */
+const RARE = 0.005
+
+/** @throws as `Rollouts.start` */
+export async function planOf(
+  { ground, rollouts }: { readonly ground: RolloutGround; readonly rollouts: Rollouts },
+  scope: Scope,
+  name: string,
+  { to, rollout }: Pick<StartOptions, 'to' | 'rollout'>,
+): Promise<RolloutPlan> {
+  const { spec, inForce, variants } = await rollouts.wanted(scope, name, to)
+  const strategy = resolveRollout(rollout ?? spec.rollout ?? {})
+  const endpoint = await ground.delivery.endpoints.get(scope, name)
+  const [from, target] = [ofModel(inForce.variants), ofModel(variants)]
+  const usual = await usualOf(ground, endpoint, from)
+  const edgeMs = await edgeOf(ground, endpoint, { from, strategy })
+  const lasts = strategy.stages.reduce((sum, { bakeMs }) => sum + bakeMs, strategy.bakeAfterMs + strategy.watchAfterMs)
+  return {
+    endpoint: name,
+    from: { revision: inForce.number, ...from },
+    to: target,
+    strategy: strategy.strategy,
+    stages: [...strategy.stages],
+    bakeAfterMs: strategy.bakeAfterMs,
+    watchAfterMs: strategy.watchAfterMs,
+    steps: strategy.stages.length > 0,
+    traffic: {
+      requestsPerSecond: usual.requestsPerSecond,
+      errorRate: usual.errorRate,
+      ...(edgeMs !== undefined && { edgeMs }),
+    },
+    leastSeconds: lasts / 1000,
+    expectations: expectationsOf(strategy, { ...usual, edgeMs }),
+    gates: await unmetGates(ground.database.read, scope.environment, target, strategy.gates),
+  }
+}
+
+/** Of the first step with a share, where a bad version is to be seen, and of the last, where a good one is to pass. */
+function expectationsOf(
+  { stages, errors, latency, falseAlarm, falsePass, minimumSample }: ResolvedRollout,
+  {
+    requestsPerSecond,
+    errorRate,
+    edgeMs,
+  }: { readonly requestsPerSecond: number; readonly errorRate: number; readonly edgeMs: number | undefined },
+): RolloutPlan['expectations'] {
+  const shares = stages.filter(({ weight }) => weight > 0).map(({ weight }) => weight / 100)
+  const [first, last] = [shares[0], shares.at(-1)]
+  if (first === undefined || last === undefined) return []
+  const { edgeMs: _edge, ...ofLatency } = latency ?? {}
+  const metrics: Record<string, MetricOptions> = {
+    [ERRORS]: errors,
+    ...(edgeMs !== undefined && { [slowerThan(edgeMs)]: ofLatency }),
+  }
+  return resolveJudge({ falseAlarm, falsePass, minimumSample, metrics }).metrics.flatMap((rule) => {
+    const baseRate = rule.metric === ERRORS ? Math.max(errorRate, errorRate === 0 ? RARE : 0) : SLOW_RATE
+    const at = (share: number, shown: 'fail' | 'pass') =>
+      expectations(rule, { share, baseRate, requestsPerSecond })
+        .filter((one) => one.shown === shown)
+        .map(({ requests, seconds, ...one }) => ({
+          metric: rule.metric,
+          share,
+          ...one,
+          ...(requests !== undefined && { requests }),
+          ...(seconds !== undefined && Number.isFinite(seconds) && { seconds }),
+        }))
+    return [...at(first, 'fail'), ...at(last, 'pass')]
+  })
+}
