@@ -12,6 +12,7 @@ import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
 import { otelCollector } from './otel-collector.ts'
 import { pythonEnv } from './python-env.ts'
 import { s3Server } from './s3-server.ts'
+import { victoriaMetrics } from './victoria-metrics.ts'
 
 interface Prerequisite {
   readonly name: string
@@ -54,16 +55,22 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     command: 'scripts/node scripts/otel-collector.ts',
     make: otelCollector,
   },
+  {
+    name: 'VictoriaMetrics (Go module)',
+    for: 'checks of monitoring outside',
+    command: 'scripts/node scripts/victoria-metrics.ts',
+    make: victoriaMetrics,
+  },
   { name: 'versitygw (Go module)', for: 'files on S3', command: 'scripts/node scripts/s3-server.ts', make: s3Server },
   python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
-  python('s3', 'moto, a second S3'),
+  python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
   python('records', 'DuckDB and pandas, which read records'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),
   debian(...POSTGRES, 'everything on PostgreSQL'),
-  debian('prometheus', 'prometheus', 'metrics and alert rules'),
+  debian('prometheus', 'prometheus', 'metrics, alert rules, checks of monitoring outside'),
 ]
 
 /** What could not be made, one text each that names it, its command and what went wrong. */

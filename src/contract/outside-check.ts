@@ -222,6 +222,7 @@ export function checkIssues(checks: readonly Check[], path: string): Issue[] {
         : []),
       ...sourceIssues(check, at),
       ...placeholderIssues(check, at),
+      ...headerIssues(check, at),
     ]
   })
 }
@@ -261,6 +262,24 @@ function placeholderIssues({ prometheus, cloudwatch }: Check, at: string): Issue
       .filter((name) => !(PLACEHOLDERS as readonly string[]).includes(name))
       .map((name) => ({ path, message: unknownPlaceholder(name) })),
   )
+}
+
+/** What HTTP itself needs of a request is not for people to set. */
+const OWN_HEADERS = new Set(['host', 'connection', 'content-length', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'expect'])
+
+function headerIssues({ prometheus }: Check, at: string): Issue[] {
+  return Object.keys(prometheus?.headers ?? {})
+    .filter((name) => OWN_HEADERS.has(name.toLowerCase()))
+    .map((name) => ({ path: `${at}.prometheus.headers.${name}`, message: 'is set by the request itself; leave it out' }))
+}
+
+/**
+ * References to secrets that checks have the control plane read, and send to an address of their choice: whoever declares such a check
+ * has to be allowed to name them.
+ */
+export function secretsIn(checks: readonly Pick<Check, 'prometheus'>[]): string[] {
+  const values = checks.flatMap(({ prometheus }) => Object.values(prometheus?.headers ?? {}))
+  return [...new Set(values.map((value) => HEADER_VALUE.exec(value)?.[2] ?? value))]
 }
 
 function unknownPlaceholder(name: string): string {

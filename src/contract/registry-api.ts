@@ -244,11 +244,16 @@ export const SignatureAnswer = Type.Object({
 })
 export type SignatureAnswer = Static<typeof SignatureAnswer>
 
+const WEBHOOK_FORMATS = ['event', 'slack', 'sns', 'email'] as const
+/** The form in which a receiver is told. */
+export type WebhookFormat = (typeof WEBHOOK_FORMATS)[number]
+
 export const WebhookAnswer = Type.Object({
   id: Type.String(),
   etag: Etag,
   name: Type.String(),
-  url: Type.String(),
+  url: Type.String({ description: "In Slack's format without the path, which is a secret." }),
+  format: oneOf(WEBHOOK_FORMATS),
   description: Optional(Type.String()),
   events: Type.Array(Type.String()),
   active: Type.Boolean(),
@@ -259,7 +264,15 @@ export const WebhookAnswer = Type.Object({
 export type WebhookAnswer = Static<typeof WebhookAnswer>
 
 const Events = Type.Array(Type.String(), { minItems: 1, maxItems: 100, description: '`version.created`, `alias.*`, `*`.' })
-const Url = Type.String({ minLength: 8, maxLength: 2000 })
+const Url = Type.String({
+  minLength: 8,
+  maxLength: 2000,
+  description: 'Who is told: an address of http or https, `mailto:ADDRESS`, or `sns:ARN` of a topic (for admins of every environment).',
+})
+const Format = oneOf(WEBHOOK_FORMATS, {
+  description:
+    "In which form: `event`, the whole event in MLflow's shape; `slack`, a sentence in the shape of Slack's incoming webhooks; `sns`, the event for a topic, or in the envelope in which SNS delivers; `email`. Default: what the address takes, of http `event`.",
+})
 const WebhookSecret = Type.String({
   maxLength: 1000,
   description:
@@ -270,6 +283,7 @@ export const NewWebhookBody = Type.Object(
   {
     name: Name('For people.'),
     url: Url,
+    format: Optional(Format),
     description: Optional(Type.String({ maxLength: 5000 })),
     events: Events,
     secret: Optional(WebhookSecret),
@@ -280,6 +294,7 @@ export const NewWebhookBody = Type.Object(
 export const WebhookUpdateBody = Type.Object(
   {
     url: Optional(Url),
+    format: Optional(Format),
     description: Optional(Type.String({ maxLength: 5000 })),
     events: Optional(Events),
     active: Optional(Type.Boolean()),
@@ -287,6 +302,11 @@ export const WebhookUpdateBody = Type.Object(
   },
   { additionalProperties: false, minProperties: 1 },
 )
+
+export const WebhookTestAnswer = Type.Object({
+  at: Time('When the test was asked for: the time of its event, which is delivered like any other.'),
+})
+export type WebhookTestAnswer = Static<typeof WebhookTestAnswer>
 
 export const WebhookDeliveryAnswer = Type.Object({
   id: Type.String({ description: 'The same through all attempts.' }),
@@ -297,7 +317,7 @@ export const WebhookDeliveryAnswer = Type.Object({
   nextAttemptAt: Time('When it is tried again.'),
   lastStatus: Optional(Type.Integer()),
   lastError: Optional(Type.String()),
-  body: Type.Unknown(),
+  body: Type.Unknown({ description: 'The event; it is sent in the format of the webhook.' }),
   createdAt: Time('When it was written.'),
   deliveredAt: Optional(Type.Integer()),
 })

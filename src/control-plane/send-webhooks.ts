@@ -1,10 +1,13 @@
 import { messageOf } from '../core/errors.ts'
-import { Outbox } from '../ledger/webhooks.ts'
+import { Outbox } from '../ledger/outbox.ts'
 import { askOutside } from '../security/outside-request.ts'
+import { sendMail } from './send-mail.ts'
+import { publish } from './send-topic.ts'
 import { slipwayVersion } from '../core/version.ts'
 import type { Ground } from '../ledger/scope.ts'
 import type { Secrets } from '../security/secrets/secrets.ts'
-import type { Parcel } from '../ledger/webhooks.ts'
+import type { Parcel } from '../ledger/outbox.ts'
+import type { MailServer } from './send-mail.ts'
 import type { WorkKind } from '../storage/work/worker.ts'
 
 export interface SendOptions {
@@ -12,6 +15,8 @@ export interface SendOptions {
   /** Whether webhooks may be sent to addresses of this machine and its network. */
   readonly allowInside: boolean
   readonly secrets: Secrets
+  /** Undefined: mail waits until there is one. */
+  readonly mail: MailServer | undefined
 }
 
 /** Interval of looking for due deliveries. */
@@ -55,7 +60,7 @@ async function sendInOrder(parcels: readonly Parcel[], outbox: Outbox, options: 
     options.signal.throwIfAborted()
     const result: { status?: number; error?: string } = await send(parcel, options).then(
       (status) => ({ status, ...((status < 200 || status > 299) && { error: `answered ${status}` }) }),
-      (error: unknown) => ({ error: messageOf(error) }),
+      (error: unknown) => ({ ...statusIn(error), error: messageOf(error) }),
     )
     // A request that was aborted here is no failure of the receiver.
     options.signal.throwIfAborted()
@@ -65,9 +70,25 @@ async function sendInOrder(parcels: readonly Parcel[], outbox: Outbox, options: 
   return true
 }
 
-/** @returns the status of the answer */
-async function send(
-  { url, body, secret, headers }: Parcel,
+/** The status of whoever has refused it, where an error has one. */
+function statusIn(error: unknown): { readonly status?: number } {
+  const { responseCode: status } = error as { responseCode?: unknown }
+  return typeof status === 'number' && status >= 300 ? { status } : {}
+}
+
+/** @returns the status of the answer, of mail the code of its server */
+async function send(parcel: Parcel, options: SendOptions & { signal: AbortSignal }): Promise<number> {
+  const { notice } = parcel
+  const { mail, signal } = options
+  if (notice.kind === 'http') return await post(notice, parcel.secret, options)
+  if (notice.kind === 'topic') return await publish(notice, signal)
+  if (mail === undefined) throw new Error('this control plane has no server that takes mail; start it with --smtp-url and --smtp-from')
+  return await sendMail(mail, notice, signal)
+}
+
+async function post(
+  { url, body, headers }: Extract<Parcel['notice'], { kind: 'http' }>,
+  secret: string | undefined,
   { allowInside, secrets, signal }: SendOptions & { signal: AbortSignal },
 ): Promise<number> {
   // Looked up for each attempt, so that a rotated secret is used from then on.

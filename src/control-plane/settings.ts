@@ -5,7 +5,9 @@ import { isLoopback } from '../security/host-check.ts'
 import { Secrets } from '../security/secrets/secrets.ts'
 import { CONNECTION_LIMITS } from '../api/connections.ts'
 import { databaseUrl, objectsUrl } from './databases.ts'
+import { mailServerOf } from './send-mail.ts'
 import type { ConnectionLimits } from '../api/connections.ts'
+import type { MailOptions, MailServer } from './send-mail.ts'
 import type { SignInOptions } from '../access/sign-in.ts'
 import type { Role } from '../contract/roles.ts'
 import type { Logger } from '../core/log.ts'
@@ -47,6 +49,8 @@ export interface ControlPlaneOptions {
   readonly databasePassword?: Secret | undefined
   /** Resolver of references to secrets. Default: a new one. */
   readonly secrets?: Secrets
+  /** The server that takes mail. Default: none, and nobody is told by mail. */
+  readonly mail?: MailOptions | undefined
   /** Sign-in of people. Default: none. */
   readonly signIn?: SignInConfig | undefined
   readonly logger?: Logger
@@ -97,6 +101,7 @@ export interface Settings {
   readonly connections: ConnectionLimits
   readonly recordsDays: number
   readonly secrets: Secrets
+  readonly mail: MailServer | undefined
   /** Includes the address to which people are sent back after sign-in. */
   readonly signIn: (SignInConfig & Pick<SignInOptions, 'publicUrl'>) | undefined
   readonly serving: LocalServing | undefined
@@ -134,6 +139,7 @@ export function resolveSettings(options: ControlPlaneOptions): Settings {
     connections: { ...CONNECTION_LIMITS, ...(behindProxy && { perAddress: Number.POSITIVE_INFINITY }), ...options.connections },
     recordsDays: options.recordsDays ?? RECORDS_DAYS,
     secrets: options.secrets ?? new Secrets({ log }),
+    mail: options.mail === undefined ? undefined : mailServerOf(options.mail),
     signIn: signInOf(options, host, publicUrl),
     serving: options.serving,
     log,

@@ -34,6 +34,7 @@ export interface Change {
     | 'joined'
     | 'replaced'
     | 'adopted'
+    | 'tested'
   readonly before?: object | undefined
   readonly after?: object | undefined
 }

@@ -17,4 +17,9 @@ export const LEDGER_MIGRATIONS: readonly Migration[] = [
       `update idempotency_keys set kind = 'request', name = '', answer = null where status is null`,
     ],
   },
+  {
+    name: '0014-notifications',
+    // In which form a receiver is told; those of before take events as they are.
+    statements: [`alter table webhooks add column format text not null default 'event'`],
+  },
 ]

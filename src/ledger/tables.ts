@@ -46,6 +46,8 @@ export interface WebhooksRow {
   environment: string
   name: string
   url: string
+  /** `event`, `slack`, `sns`, `email`. */
+  format: string
   description: string | null
   events: string
   secret: string | null

@@ -1,27 +1,25 @@
-import { firstCharacters } from '../core/text.ts'
 import { lastNumber } from './counters.ts'
-import { createHmac, randomUUID } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
 import { countOf } from '../storage/sql/count-of.ts'
-import { requireOutsideUrl } from '../security/outside-address.ts'
 import { etagOf, requireSeen } from './etag.ts'
 import { record } from './events.ts'
-import { tagRecord } from './tags.ts'
-import { toEvent } from './history.ts'
 import { requireKey, requireLength } from './keys.ts'
+import { requireReceiver, schemeOf, shownUrl } from './receivers.ts'
 import type { Kysely, Selectable } from 'kysely'
+import type { WebhookFormat } from '../contract/registry-api.ts'
+import type { ReceiverLimits } from './receivers.ts'
 import type { Schema } from '../storage/sql/schema.ts'
 import type { DeliveriesRow, WebhooksRow } from './tables.ts'
 import type { Ground, Scope, Write } from './scope.ts'
-import type { Tag } from './tags.ts'
-import type { RegistryEvent } from './history.ts'
 
 /** A receiver of notifications about changes. */
 export interface Webhook {
   readonly id: string
   readonly etag: string
   readonly name: string
+  /** Of a receiver in Slack's shape without its path, which is a secret. */
   readonly url: string
+  readonly format: WebhookFormat
   readonly description: string | undefined
   /** `version.created`, `alias.*`, `*`. */
   readonly events: readonly string[]
@@ -34,7 +32,10 @@ export interface Webhook {
 
 export interface NewWebhook {
   readonly name: string
+  /** `https://...`, `http://...`, `mailto:ADDRESS`, `sns:ARN` of a topic. */
   readonly url: string
+  /** Default: what the address takes; `event` for http. */
+  readonly format?: WebhookFormat | undefined
   readonly description?: string | undefined
   readonly events: readonly string[]
   /** Reference to the secret that signs deliveries. Default: not signed. */
@@ -45,6 +46,8 @@ export interface WebhookUpdate {
   /** New reference to the secret. Null: no longer signed. */
   readonly secret?: string | null | undefined
   readonly url?: string | undefined
+  /** Default: the present one, where a new address takes it. */
+  readonly format?: WebhookFormat | undefined
   readonly description?: string | undefined
   readonly events?: readonly string[] | undefined
   readonly active?: boolean | undefined
@@ -65,32 +68,23 @@ export interface WebhookDelivery {
   readonly deliveredAt: number | undefined
 }
 
-/** A delivery is given up after this many attempts: with the pauses between them that is a day and a half. */
-const ATTEMPTS_MAX = 10
-const FIRST_PAUSE_MS = 5000
-const LONGEST_PAUSE_MS = 12 * 3600 * 1000
-const EVENTS_AT_ONCE = 200
-
 /** Webhooks and their deliveries (docs/decisions/0009). */
 export class Webhooks {
   readonly #ground: Ground
-  readonly #allowInside: boolean
+  readonly #limits: ReceiverLimits
   readonly #kinds: readonly string[]
 
-  /**
-   * @param allowInside whether addresses of this machine and its network are allowed
-   * @param kinds the existing kinds of events
-   */
-  constructor(ground: Ground, { allowInside, kinds }: { readonly allowInside: boolean; readonly kinds: readonly string[] }) {
+  /** @param kinds the existing kinds of events */
+  constructor(ground: Ground, { kinds, ...limits }: ReceiverLimits & { readonly kinds: readonly string[] }) {
     this.#ground = ground
-    this.#allowInside = allowInside
+    this.#limits = limits
     this.#kinds = kinds
   }
 
-  async create(scope: Scope, { name, url, description, events, secret }: NewWebhook): Promise<Webhook> {
+  async create(scope: Scope, { name, url, format: wanted, description, events, secret }: NewWebhook): Promise<Webhook> {
     requireKey('the name of a webhook', name)
     if (description !== undefined) requireLength('the description', description, 5000)
-    requireOutsideUrl(url, this.#allowInside)
+    const format = requireReceiver({ url, format: wanted, signed: secret !== undefined }, this.#limits)
     requireEvents(events, this.#kinds)
     const { database, clock, newId } = this.#ground
     const now = clock.epochMs()
@@ -99,6 +93,7 @@ export class Webhooks {
       environment: scope.environment,
       name,
       url,
+      format,
       description: description ?? null,
       events: JSON.stringify(events),
       secret: secret ?? null,
@@ -111,7 +106,7 @@ export class Webhooks {
       // This is the first webhook: earlier events are not delivered.
       if (others.length === 0) await skipTo(write)
       await write.insertInto('webhooks').values(row).execute()
-      await record(write, scope, now, { kind: 'webhook', name, action: 'created', after: { url, events } })
+      await record(write, scope, now, { kind: 'webhook', name, action: 'created', after: { url: shownUrl(url, format), format, events } })
     })
     return toWebhook(row)
   }
@@ -132,16 +127,18 @@ export class Webhooks {
     return toWebhook(await requireWebhook(this.#ground.database.read, scope, id))
   }
 
-  async update(scope: Scope, id: string, { url, description, events, active, secret }: WebhookUpdate): Promise<Webhook> {
-    if (url !== undefined) requireOutsideUrl(url, this.#allowInside)
+  async update(scope: Scope, id: string, update: WebhookUpdate): Promise<Webhook> {
+    const { description, events, active, secret } = update
     if (events !== undefined) requireEvents(events, this.#kinds)
     const { database, clock } = this.#ground
     const now = clock.epochMs()
     await database.write(async (write) => {
       const row = await requireWebhook(write, scope, id)
       requireSeen(scope, `webhook "${row.name}"`, etagOf(row))
+      const { url, format } = this.#receiverAfter(row, update)
       const set = {
-        ...(url !== undefined && { url }),
+        url,
+        format,
         ...(description !== undefined && { description }),
         ...(events !== undefined && { events: JSON.stringify(events) }),
         ...(active !== undefined && { status: active ? 'active' : 'paused' }),
@@ -153,11 +150,36 @@ export class Webhooks {
         kind: 'webhook',
         name: row.name,
         action: 'updated',
-        before: { url: row.url },
-        after: { url, events, active, ...(secret !== undefined && { signed: secret !== null }) },
+        before: { url: shownUrl(row.url, row.format) },
+        after: { url: shownUrl(url, format), format, events, active, ...(secret !== undefined && { signed: secret !== null }) },
       })
     })
     return await this.get(scope, id)
+  }
+
+  /** Where a webhook goes, and how, once it is changed. Neither is looked at again where neither is touched. */
+  #receiverAfter(row: Selectable<WebhooksRow>, { url, format, secret }: WebhookUpdate): Pick<WebhooksRow, 'url' | 'format'> {
+    if (url === undefined && format === undefined && (secret === undefined || secret === null)) return row
+    const signed = secret === undefined ? row.secret !== null : secret !== null
+    const wanted = format ?? (url !== undefined && schemeOf(url) !== schemeOf(row.url) ? undefined : (row.format as WebhookFormat))
+    const to = url ?? row.url
+    return { url: to, format: requireReceiver({ url: to, format: wanted, signed }, this.#limits) }
+  }
+
+  /**
+   * Has the outbox tell the webhook of a test, whatever else it wants to be told of.
+   * @returns when it was asked for, which is the time of the event. @throws SLW_NOT_FOUND; SLW_CONFLICT where it is paused
+   */
+  async test(scope: Scope, id: string): Promise<{ readonly at: number }> {
+    const { database, clock } = this.#ground
+    const at = clock.epochMs()
+    await database.write(async (write) => {
+      const { name, status } = await requireWebhook(write, scope, id)
+      if (status !== 'active')
+        throw new SlipwayError('SLW_CONFLICT', `webhook "${name}" is paused, so nothing is sent; make it active first ({"active": true})`)
+      await record(write, scope, at, { kind: 'webhook', name, action: 'tested', after: { id } })
+    })
+    return { at }
   }
 
   async delete(scope: Scope, id: string): Promise<void> {
@@ -166,7 +188,12 @@ export class Webhooks {
       const row = await requireWebhook(write, scope, id)
       requireSeen(scope, `webhook "${row.name}"`, etagOf(row))
       await write.deleteFrom('webhooks').where('id', '=', id).execute()
-      await record(write, scope, clock.epochMs(), { kind: 'webhook', name: row.name, action: 'deleted', before: { url: row.url } })
+      await record(write, scope, clock.epochMs(), {
+        kind: 'webhook',
+        name: row.name,
+        action: 'deleted',
+        before: { url: shownUrl(row.url, row.format) },
+      })
     })
   }
 
@@ -206,134 +233,6 @@ export class Webhooks {
   }
 }
 
-/** A delivery that is due. */
-export interface Parcel {
-  readonly deliveryId: string
-  readonly webhookId: string
-  readonly url: string
-  readonly body: string
-  /** Reference to the secret that signs it. Undefined: not signed. */
-  readonly secret: string | undefined
-  /** @param key the secret that signs it */
-  readonly headers: (key: string | undefined) => Readonly<Record<string, string>>
-}
-
-/** The part of webhooks that only one process runs at a time. */
-export class Outbox {
-  readonly #ground: Ground
-
-  /** @param ground whose transactions fail where another process has taken over */
-  constructor(ground: Ground) {
-    this.#ground = ground
-  }
-
-  /** Whether there may be something to do; cheap, and asked often. */
-  static async isWaiting({ database, clock }: Ground): Promise<boolean> {
-    const { read } = database
-    const rows = await read.selectFrom('counters').selectAll().where('name', 'in', ['event', 'webhook']).execute()
-    const [event, webhook] = ['event', 'webhook'].map((name) => rows.find((row) => row.name === name)?.value ?? 0)
-    if (event! > webhook! && (await read.selectFrom('webhooks').select('id').limit(1).executeTakeFirst()) !== undefined) return true
-    const due = read.selectFrom('deliveries').select('id').where('state', '=', 'pending').where('next_attempt_at', '<=', clock.epochMs())
-    return (await due.limit(1).executeTakeFirst()) !== undefined
-  }
-
-  /** Writes a delivery for each new event and each webhook that wants it, in one transaction. @returns whether there may be more */
-  async fill(): Promise<boolean> {
-    const { database, clock } = this.#ground
-    return await database.write(async (write) => {
-      const cursor = await lastNumber(write, 'webhook')
-      const events = await write
-        .selectFrom('events')
-        .selectAll()
-        .where('sequence', '>', cursor)
-        .orderBy('sequence')
-        .limit(EVENTS_AT_ONCE)
-        .execute()
-      if (events.length === 0) return false
-      const webhooks = await write.selectFrom('webhooks').selectAll().where('status', '=', 'active').execute()
-      const now = clock.epochMs()
-      for (const row of events) {
-        const event = toEvent(row)
-        for (const webhook of webhooks.filter((candidate) => wants(candidate, event)))
-          await write
-            .insertInto('deliveries')
-            .values({
-              id: randomUUID(),
-              webhook_id: webhook.id,
-              sequence: event.sequence,
-              body: JSON.stringify(bodyOf(event)),
-              state: 'pending',
-              attempts: 0,
-              next_attempt_at: now,
-              last_status: null,
-              last_error: null,
-              created_at: now,
-              delivered_at: null,
-            })
-            .onConflict((conflict) => conflict.columns(['webhook_id', 'sequence']).doNothing())
-            .execute()
-      }
-      await write
-        .updateTable('counters')
-        .set({ value: events.at(-1)!.sequence })
-        .where('name', '=', 'webhook')
-        .execute()
-      return events.length === EVENTS_AT_ONCE
-    })
-  }
-
-  /** Due deliveries, the oldest first. @param except webhooks that are skipped */
-  async due(limit: number, except: ReadonlySet<string> = new Set()): Promise<Parcel[]> {
-    const { database, clock } = this.#ground
-    const now = clock.epochMs()
-    const rows = await database.read
-      .selectFrom('deliveries')
-      .innerJoin('webhooks', 'webhooks.id', 'deliveries.webhook_id')
-      .select(['deliveries.id', 'webhook_id', 'body', 'url', 'secret'])
-      .where('state', '=', 'pending')
-      .where('status', '=', 'active')
-      .where('next_attempt_at', '<=', now)
-      .$if(except.size > 0, (all) => all.where('webhook_id', 'not in', [...except]))
-      .orderBy('next_attempt_at')
-      .orderBy('sequence')
-      .limit(limit)
-      .execute()
-    return rows.map(({ id, webhook_id: webhookId, body, url, secret }) => ({
-      deliveryId: id,
-      webhookId,
-      url,
-      body,
-      secret: secret ?? undefined,
-      headers: (key) => headersOf(id, Math.floor(now / 1000), body, key),
-    }))
-  }
-
-  /** Records the result of an attempt. */
-  async note(deliveryId: string, result: { readonly status?: number | undefined; readonly error?: string | undefined }): Promise<void> {
-    const { database, clock } = this.#ground
-    const now = clock.epochMs()
-    const delivered = result.status !== undefined && result.status >= 200 && result.status < 300
-    await database.write(async (write) => {
-      const row = await write.selectFrom('deliveries').select('attempts').where('id', '=', deliveryId).executeTakeFirst()
-      if (row === undefined) return
-      const attempts = row.attempts + 1
-      const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 4 ** row.attempts)
-      await write
-        .updateTable('deliveries')
-        .set({
-          attempts,
-          state: delivered ? 'delivered' : attempts >= ATTEMPTS_MAX ? 'failed' : 'pending',
-          next_attempt_at: now + pauseMs,
-          last_status: result.status ?? null,
-          last_error: result.error === undefined ? null : firstCharacters(result.error, 1000),
-          ...(delivered && { delivered_at: now }),
-        })
-        .where('id', '=', deliveryId)
-        .execute()
-    })
-  }
-}
-
 async function skipTo(write: Write): Promise<void> {
   const value = await lastNumber(write, 'event')
   await write.updateTable('counters').set({ value }).where('name', '=', 'webhook').execute()
@@ -356,64 +255,11 @@ function requireEvents(events: readonly string[], kinds: readonly string[]): voi
     throw new SlipwayError('SLW_INPUT_INVALID', `a webhook wants 1 to 100 events, not ${events.length}`)
   for (const event of events) {
     const [kind, action, ...rest] = event.split('.')
-    if (event === '*' || (kinds.includes(kind ?? '') && rest.length === 0 && /^(\*|[a-z]+)$/.test(action ?? ''))) continue
+    if (event === '*' || (kinds.includes(kind ?? '') && rest.length === 0 && /^(\*|[a-z_]+)$/.test(action ?? ''))) continue
     throw new SlipwayError(
       'SLW_INPUT_INVALID',
       `${JSON.stringify(event)} is no kind of event; expected * or KIND.ACTION, such as version.created or alias.*, with a kind of ${kinds.join(', ')}`,
     )
-  }
-}
-
-function wants(webhook: Selectable<WebhooksRow>, event: RegistryEvent): boolean {
-  if (webhook.environment !== event.environment || event.at < webhook.created_at || event.kind === 'webhook') return false
-  return (JSON.parse(webhook.events) as string[]).some(
-    (wanted) => wanted === '*' || wanted === `${event.kind}.*` || wanted === `${event.kind}.${event.action}`,
-  )
-}
-
-/** MLflow's names of entities (mlflow/entities/webhook.py, 3.3). */
-const ENTITIES: Partial<Readonly<Record<RegistryEvent['kind'], string>>> = {
-  model: 'registered_model',
-  version: 'model_version',
-  alias: 'model_version_alias',
-}
-
-/** The body in MLflow's shape, with the full event as `slipway`. */
-function bodyOf(event: RegistryEvent): object {
-  const after = (event.after ?? {}) as Record<string, unknown>
-  const [model = '', rest] = event.name.split(event.kind === 'alias' ? '@' : '/')
-  const tag = after['tag'] as Tag | undefined
-  const tagged = event.kind === 'version' && tag !== undefined
-  return {
-    entity: tagged ? 'model_version_tag' : (ENTITIES[event.kind] ?? event.kind),
-    action: event.action,
-    timestamp: new Date(event.at).toISOString(),
-    data: {
-      name: model,
-      ...(event.kind === 'version' && { version: rest }),
-      ...(event.kind === 'alias' && { alias: rest, ...(after['version'] !== undefined && { version: String(after['version']) }) }),
-      ...(tagged && tag),
-      ...(event.kind === 'version' &&
-        event.action === 'created' && {
-          source: after['source'],
-          run_id: after['runId'],
-          tags: tagRecord((after['tags'] ?? []) as readonly Tag[]),
-          description: after['description'],
-        }),
-    },
-    slipway: { ...event },
-  }
-}
-
-/** Signed as MLflow does: HMAC-SHA256 over id, time and body; with a key by which the receiver recognises duplicates. */
-function headersOf(id: string, timestamp: number, body: string, secret: string | undefined): Record<string, string> {
-  const signature = secret === undefined ? undefined : createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64')
-  return {
-    'content-type': 'application/json',
-    'idempotency-key': id,
-    'x-mlflow-delivery-id': id,
-    'x-mlflow-timestamp': String(timestamp),
-    ...(signature !== undefined && { 'x-mlflow-signature': `v1,${signature}` }),
   }
 }
 
@@ -422,7 +268,8 @@ function toWebhook(row: Selectable<WebhooksRow>): Webhook {
     id: row.id,
     etag: etagOf(row),
     name: row.name,
-    url: row.url,
+    url: shownUrl(row.url, row.format),
+    format: row.format as WebhookFormat,
     description: row.description ?? undefined,
     events: JSON.parse(row.events) as string[],
     active: row.status === 'active',

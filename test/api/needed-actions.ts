@@ -90,6 +90,7 @@ export const NEEDED_ACTIONS: Readonly<Record<Action, readonly string[]>> = {
     'POST /api/v1/webhooks',
     'PATCH /api/v1/webhooks/:id',
     'DELETE /api/v1/webhooks/:id',
+    'POST /api/v1/webhooks/:id/test',
     'POST /api/v1/webhooks/:id/deliveries/:delivery/redeliver',
     'GET /api/v1/keys',
     'GET /api/v1/keys/:id',

@@ -126,6 +126,7 @@ const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
   createWebhook: async () => ({ path: '/webhooks', body: { name: fresh(), url: 'http://127.0.0.1:9/x', events: ['*'] } }),
   updateWebhook: async () => ({ path: `/webhooks/${await webhook()}`, body: { active: false } }),
   deleteWebhook: async () => ({ path: `/webhooks/${await webhook()}` }),
+  testWebhook: async () => ({ path: `/webhooks/${await webhook()}/test` }),
   async redeliver() {
     const id = await webhook()
     await done('POST', '/models', { name: fresh() })

@@ -307,10 +307,14 @@ it('who is admin of one environment makes no keys and roles for others, and refu
   const hook = { name: 'hook', url: 'https://example.org/', events: ['*'] }
   assert.equal(await there('POST', '/webhooks', { ...hook, secret: 'env:HOOK' }), 403)
   assert.equal(await there('POST', '/webhooks', { ...hook, secret: 'env:HOOK' }, as), 201)
+  // Nor do its credentials of AWS tell a topic that somebody else has chosen.
+  const topic = 'sns:arn:aws:sns:eu-central-1:123456789012:x'
+  assert.equal(await there('POST', '/webhooks', { ...hook, url: topic }), 403)
   const hooks = (await (await fetch(`${plane.url}/env/staging/api/v1/webhooks`, { headers: stager })).json()) as { items: { id: string }[] }
   const path = `/webhooks/${hooks.items[0]!.id}`
   assert.equal(await there('PATCH', path, { events: ['model.*'] }), 200)
   assert.equal(await there('PATCH', path, { url: 'https://example.com/' }), 403)
+  assert.equal(await there('PATCH', path, { url: topic, secret: null }), 403)
   assert.equal(await there('PATCH', path, { url: 'https://example.com/', secret: null }), 200)
   const { items } = (await plane.ask('GET', '/refusals', undefined, as)).body as {
     items: { caller: string; route: string; code: string; count: number }[]

@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { it } from 'node:test'
 import { webhookWork } from '../../src/control-plane/send-webhooks.ts'
 import { Registry } from '../models/registry.ts'
-import { Outbox, Webhooks } from '../../src/ledger/webhooks.ts'
+import { Outbox } from '../../src/ledger/outbox.ts'
+import { Webhooks } from '../../src/ledger/webhooks.ts'
 import { Secrets } from '../../src/security/secrets/secrets.ts'
 import { isInside, requireOutsideUrl } from '../../src/security/outside-address.ts'
 import { planeInProcess } from '../api/in-plane.ts'
@@ -198,7 +199,7 @@ function onDatabase(database: Database): Told & { ground: ConstructorParameters<
     clock,
     ground,
     registry: new Registry(ground),
-    webhooks: new Webhooks(ground, { allowInside: true, kinds: ROOMS.events }),
+    webhooks: new Webhooks(ground, { allowInside: true, mail: false, kinds: ROOMS.events }),
   }
 }
 
@@ -257,7 +258,7 @@ eachDatabase('whoever has lost its claim writes nothing more', async (database) 
   await webhooks.create(ANNA, { name: 'w', url: 'https://example.org/', events: ['*'] })
   await registry.models.create(ANNA, { name: 'm' })
   const queueOf = (holder: string): WorkQueue => new WorkQueue({ database, holder, newId: ground.newId })
-  const work = webhookWork({ ground, allowInside: true, secrets: new Secrets() })
+  const work = webhookWork({ ground, allowInside: true, secrets: new Secrets(), mail: undefined })
   await database.write((write) => queueOf('one').enqueue(write, { kind: work.kind, ...work.standing }))
   const [late] = await queueOf('late').claim(work.kind, 1, 1)
   let next: Claim | undefined

@@ -24,10 +24,19 @@ export async function guideInShell(
   return { code, said }
 }
 
-/** Runs the commands of a guide that starts a control plane and a server that follows it, on free ports. @returns what was said */
-export async function planeGuide(page: string, { blocks: count, limitS }: { blocks: number; limitS: number }): Promise<string> {
+/**
+ * Runs the commands of a guide that starts a control plane and a server that follows it, on free ports.
+ * @param instead what is put in the place of other texts of the page
+ * @returns what was said
+ */
+export async function planeGuide(
+  page: string,
+  { blocks: count, limitS, instead = {} }: { blocks: number; limitS: number; instead?: Readonly<Record<string, string>> },
+): Promise<string> {
   const [port, serverPort] = [await freePort(), await freePort()]
-  const text = (await readFile(join(ROOT, 'docs/guides', page), 'utf8'))
+  const written = await readFile(join(ROOT, 'docs/guides', page), 'utf8')
+  const text = Object.entries(instead)
+    .reduce((all, [before, after]) => all.replaceAll(before, after), written)
     .replaceAll('127.0.0.1:8480', `127.0.0.1:${port}`)
     .replaceAll('127.0.0.1:8470', `127.0.0.1:${serverPort}`)
     .replaceAll('slipway up --data plane', `slipway up --data plane --port ${port}`)
@@ -35,7 +44,7 @@ export async function planeGuide(page: string, { blocks: count, limitS }: { bloc
   const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, block = '']) => block)
   assert.equal(blocks.length, count)
   const { code, said } = await guideInShell(blocks.join('\n'), {
-    ends: '${SERVE:-} ${UP:-}',
+    ends: '${SERVE:-} ${UP:-} ${HEAR:-}',
     limitS,
     environment: { SLIPWAY_URL: `http://127.0.0.1:${port}` },
   })

@@ -24,6 +24,7 @@ const NEW = new Set([
   '0012-evidence',
   '0013-feedback',
   '0013-records',
+  '0014-notifications',
   '0014-rollouts',
   '0014-routing',
 ])

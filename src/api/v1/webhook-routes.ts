@@ -5,8 +5,10 @@ import {
   PageQuery,
   WebhookAnswer,
   WebhookDeliveryAnswer,
+  WebhookTestAnswer,
   WebhookUpdateBody,
 } from '../../contract/registry-api.ts'
+import { schemeOf } from '../../ledger/receivers.ts'
 import { secretReference } from '../../security/secrets/reference.ts'
 import { requireEverywhere } from '../access.ts'
 import { v1RoutesOf } from './route.ts'
@@ -43,6 +45,11 @@ function requireSecretPlace(caller: Principal, secret: string | null | undefined
   secretReference('secret', secret)
 }
 
+/** A topic is told with the credentials of the control plane: for admins of every environment. @throws SLW_FORBIDDEN */
+function requireTopicPlace(caller: Principal, url: string | undefined): void {
+  if (url !== undefined && schemeOf(url) === 'sns') requireEverywhere(caller)
+}
+
 export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices & WatchServices>[] = [
   v1Route({
     method: 'GET',
@@ -69,6 +76,7 @@ export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices & WatchServices>[]
     status: 201,
     handle: async ({ services, scope, body, caller }) => {
       requireSecretPlace(caller, body.secret)
+      requireTopicPlace(caller, body.url)
       const webhook = await services.webhooks.create(scope, body)
       return { ...answered(webhook), status: 201, location: `/api/v1/webhooks/${webhook.id}` }
     },
@@ -98,6 +106,7 @@ export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices & WatchServices>[]
     handle: async (call) => {
       const { services, scope, params, body, caller } = call
       requireSecretPlace(caller, body.secret)
+      requireTopicPlace(caller, body.url)
       const id = params['id']!
       // Otherwise a caller who may not name the secret could have it sign deliveries to an address of their choice.
       if (body.url !== undefined && body.secret !== null && (await services.webhooks.get(scope, id)).signed) requireEverywhere(caller)
@@ -116,6 +125,17 @@ export const WEBHOOK_ROUTES: readonly V1Route<WebhookServices & WatchServices>[]
       await call.services.webhooks.delete(seenFields(call), call.params['id']!)
       return {}
     },
+  }),
+  v1Route({
+    method: 'POST',
+    path: '/webhooks/:id/test',
+    operation: 'testWebhook',
+    summary: 'Have it told of a test, which is delivered like any other event',
+    tag,
+    action: 'admin',
+    answer: WebhookTestAnswer,
+    status: 202,
+    handle: async ({ services, scope, params }) => ({ body: await services.webhooks.test(scope, params['id']!), status: 202 }),
   }),
   v1Route({
     method: 'GET',

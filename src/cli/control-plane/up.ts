@@ -34,6 +34,9 @@ interface UpOptions {
   readonly requestsPerMinute?: string
   readonly connectionsPerAddress?: string
   readonly recordsDays?: string
+  readonly smtpUrl?: string
+  readonly smtpFrom?: string
+  readonly smtpPassword?: string
   readonly oidcIssuer?: string
   readonly oidcClientId?: string
   readonly oidcClientSecret?: string
@@ -71,6 +74,9 @@ export function define(command: Command): void {
     .option('--requests-per-minute <n>', 'that one caller may send; default: 60000')
     .option('--connections-per-address <n>', 'that may be open at a time; default: 1000, none behind a proxy')
     .option('--records-days <n>', 'for which records of predictions are kept; default: 30')
+    .option('--smtp-url <url>', 'server that takes mail: smtp://[USER@]HOST[:PORT], smtps://... for TLS from the start; default: none')
+    .option('--smtp-from <address>', 'who mail is from')
+    .option('--smtp-password <reference>', 'where the password of its user lies: env:NAME, file:PATH, vault:..., aws-sm:...')
     .option('--oidc-issuer <url>', 'OpenID Connect issuer at which people sign in')
     .option('--oidc-client-id <id>', 'what this is known as there')
     .option('--oidc-client-secret <reference>', 'where its secret lies; default: a public client')
@@ -116,6 +122,7 @@ async function up(options: UpOptions): Promise<void> {
       recordsDays: options.recordsDays === undefined ? undefined : countOf(options.recordsDays, '--records-days'),
       secrets,
       databasePassword: options.dbPassword === undefined ? undefined : secrets.secret('--db-password', options.dbPassword),
+      mail: mailOf(options, secrets),
       signIn: signInOf(options, secrets),
       ...(options.server && {
         serving: { url: `http://127.0.0.1:${serverPort}`, key, onEndpoints: () => server?.start() },
@@ -150,6 +157,12 @@ function tlsOf({ tlsCert: cert, tlsKey: key, tlsClientCa: clientCa }: UpOptions)
   if (cert === undefined && key === undefined && clientCa === undefined) return undefined
   if (cert === undefined || key === undefined) throw new SlipwayError('SLW_USAGE', '--tls-cert and --tls-key belong together')
   return { cert, key, clientCa }
+}
+
+function mailOf({ smtpUrl: url, smtpFrom: from, smtpPassword }: UpOptions, secrets: Secrets): ControlPlaneOptions['mail'] {
+  if (url === undefined && from === undefined && smtpPassword === undefined) return undefined
+  if (url === undefined || from === undefined) throw new SlipwayError('SLW_USAGE', '--smtp-url and --smtp-from belong together')
+  return { url, from, password: smtpPassword === undefined ? undefined : secrets.secret('--smtp-password', smtpPassword) }
 }
 
 function signInOf(options: UpOptions, secrets: Secrets): ControlPlaneOptions['signIn'] {

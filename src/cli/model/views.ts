@@ -176,11 +176,12 @@ export const signerView: View<SignerAnswer> = {
 export const webhookView: View<WebhookAnswer> = {
   kind: 'Webhook',
   name: ({ id }) => id,
-  header: ['webhook', 'id', 'url', 'events', 'signed', 'state'],
-  row: ({ name, id, url, events, signed, active }) => [
+  header: ['webhook', 'id', 'url', 'format', 'events', 'signed', 'state'],
+  row: ({ name, id, url, format, events, signed, active }) => [
     name,
     id,
     url,
+    format,
     events.join(' '),
     signed ? 'yes' : 'no',
     active ? 'active' : 'paused',

@@ -34,10 +34,16 @@ export const LEDGER: Room<Foundation, Ledger> = {
     return {
       history,
       news: new News(() => history.last(), ending),
-      webhooks: new Webhooks(ground, { allowInside: settings.allowPrivateAddresses, kinds: house.events }),
+      webhooks: new Webhooks(ground, {
+        allowInside: settings.allowPrivateAddresses,
+        mail: settings.mail !== undefined,
+        kinds: house.events,
+      }),
       environments: new Environments(ground),
     }
   },
-  work: ({ ground, settings }) => [webhookWork({ ground, allowInside: settings.allowPrivateAddresses, secrets: settings.secrets })],
+  work: ({ ground, settings: { allowPrivateAddresses: allowInside, secrets, mail } }) => [
+    webhookWork({ ground, allowInside, secrets, mail }),
+  ],
   sweep: async ({ ground }, { database }) => ({ notes: await sweepNotes({ ...ground, database }) }),
 }
