@@ -273,15 +273,6 @@ function headerIssues({ prometheus }: Check, at: string): Issue[] {
     .map((name) => ({ path: `${at}.prometheus.headers.${name}`, message: 'is set by the request itself; leave it out' }))
 }
 
-/**
- * References to secrets that checks have the control plane read, and send to an address of their choice: whoever declares such a check
- * has to be allowed to name them.
- */
-export function secretsIn(checks: readonly Pick<Check, 'prometheus'>[]): string[] {
-  const values = checks.flatMap(({ prometheus }) => Object.values(prometheus?.headers ?? {}))
-  return [...new Set(values.map((value) => HEADER_VALUE.exec(value)?.[2] ?? value))]
-}
-
 function unknownPlaceholder(name: string): string {
   const near = closest(name, PLACEHOLDERS)
   const known = PLACEHOLDERS.map((each) => `{{${each}}}`).join(', ')

@@ -228,7 +228,7 @@ export async function noteTransition(
     kind: 'rollout',
     name: `${endpoint.name}/${rollout.number}`,
     action: from === undefined ? 'created' : 'updated',
-    ...(from !== undefined && { before: { state: from, step: rollout.step } }),
+    ...(from !== undefined && { before: { state: from, step: rollout.step, weight: weightIn(rollout, from, rollout.step) } }),
     after: {
       rollout: rollout.number,
       endpoint: endpoint.name,

@@ -30,8 +30,9 @@ function slowModel(): Uint8Array {
       node('MatMul', ['grid', 'grid'], ['product']),
       node('ReduceMax', ['product'], ['most'], { keepdims: 0n }),
       node('Mul', ['most', 'zero'], ['nothing']),
-      node('Add', ['x', 'nothing'], ['score']),
-      node('Squeeze', ['score', 'axes'], ['flat']),
+      node('Add', ['x', 'nothing'], ['same']),
+      node('Sigmoid', ['same'], ['score']),
+      node('Squeeze', ['same', 'axes'], ['flat']),
       node('Less', ['flat', 'half'], ['under']),
       node('Not', ['under'], ['over']),
       node('Cast', ['over'], ['label'], { to: 7n }),
@@ -185,8 +186,10 @@ describe('over three servers', () => {
         return (await labels.latest()).endedAt !== undefined
       },
       'the labels turn it back',
-      100_000,
-    )
+      60_000,
+    ).catch(async (error: unknown) => {
+      throw new Error(JSON.stringify(await labels.latest()), { cause: error })
+    })
     assert.match(lastReason(await labels.latest()), /wrong labels: .* is shown/)
     const slower = await slow.ends(90_000)
     assert.deepEqual([slower.state, slower.edgeMs], ['rolled back', 25])
