@@ -35,7 +35,9 @@ export const byRollout: Strategy = {
     const active = await activeOf(read, endpointId)
     // Once it is in force, shares are a person's again.
     if (active === undefined || active.state === 'watching') return undefined
-    return `rollout ${active.number} to ${active.to.model}/${active.to.version}; to move them by hand, end it first: slipway rollout abort`
+    const { name } = await read.selectFrom('endpoints').select('name').where('id', '=', endpointId).executeTakeFirstOrThrow()
+    const { number, to } = active
+    return `rollout ${number} to ${to.model}/${to.version}; to move them by hand, end it first: slipway rollout abort ${name}`
   },
   async letGo(write, { endpoint, scope, at }) {
     const rollout = await activeOf(write, endpoint.id)

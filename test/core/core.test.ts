@@ -85,10 +85,10 @@ describe('ids', () => {
 describe('units', () => {
   it('durations are read with their unit, and anything else is refused with its name', () => {
     assert.deepEqual(
-      ['250ms', '30s', '5m', '1h', '40', ' 1.5s '].map((text) => parseDurationMs(text, 'x')),
-      [250, 30_000, 300_000, 3_600_000, 40, 1500],
+      ['250ms', '30s', '5m', '1h', '7d', '40', ' 1.5s '].map((text) => parseDurationMs(text, 'x')),
+      [250, 30_000, 300_000, 3_600_000, 604_800_000, 40, 1500],
     )
-    for (const text of ['', '-1s', '1d', '1 s', 's', '1e3', 'NaN']) {
+    for (const text of ['', '-1s', '1w', '1 s', 's', '1e3', 'NaN']) {
       assert.throws(
         () => parseDurationMs(text, '--timeout'),
         (error: unknown) =>
