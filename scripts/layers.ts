@@ -81,6 +81,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     imports: ['core', 'contract'],
     browser: true,
   },
+  gates: {
+    door: 'gates.ts',
+    does: 'whether a version may get traffic: answers for rows with a known truth in, results with numbers and a sentence out; runs no model',
+    imports: ['core', 'contract', 'judge'],
+    browser: true,
+  },
   storage: {
     door: 'sql/database.ts',
     does: '`sql/`: one query source for SQLite and PostgreSQL, migrations, leases; `work/`: durable work in the background; `objects/`: files by content in a folder or on S3; `backup/`: all of it in one file',

@@ -24,6 +24,7 @@ const NEW = new Set([
   '0012-evidence',
   '0013-feedback',
   '0013-records',
+  '0014-gates',
 ])
 const RELEASED = ROOMS.migrations.map(({ name }) => name).filter((name) => !NEW.has(name))
 
