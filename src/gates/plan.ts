@@ -1,3 +1,4 @@
+import { SlipwayError } from '../core/errors.ts'
 import type { GateChecks } from '../contract/gates.ts'
 
 type List<Kind extends keyof GateChecks> = NonNullable<GateChecks[Kind]>
@@ -28,8 +29,12 @@ export interface PlanFacts {
   readonly hasChampion: boolean
 }
 
-/** @param checks undefined: those that fit every model */
+/**
+ * @param checks undefined: those that fit every model
+ * @throws SLW_CONFIG_INVALID for a check that nothing could fail
+ */
 export function planOf(checks: GateChecks | undefined, facts: PlanFacts): Plan {
+  if (checks !== undefined) requireBounds(checks)
   const { contract = true, golden = true, approval = false, latency, memory, ...lists } = checks ?? usual(facts)
   const {
     metrics = [],
@@ -53,5 +58,26 @@ function usual({ hasDataset, task, hasProbabilities, hasChampion }: PlanFacts): 
     baseline: [{ metric: hasProbabilities ? 'logLoss' : 'accuracy', gain: 0 }],
     ...(hasChampion && { comparisons: [{ test: 'mcnemar' }] }),
     ...(hasProbabilities && { calibration: [{ severity: 'warning' }] }),
+  }
+}
+
+const BOUNDS = {
+  metrics: ['min', 'max', 'change', 'relative'],
+  slices: ['min', 'max', 'change', 'relative', 'drop'],
+  latency: ['p99Ms', 'relative'],
+  memory: ['maxMb', 'relative'],
+} as const
+
+/** What is only to be shown needs no bound. */
+function requireBounds(checks: GateChecks): void {
+  for (const [kind, bounds] of Object.entries(BOUNDS)) {
+    for (const [index, check] of [checks[kind as keyof typeof BOUNDS] ?? []].flat().entries()) {
+      if (check.severity === 'info' || bounds.some((bound) => bound in check)) continue
+      const place = kind === 'metrics' || kind === 'slices' ? `${kind}[${index}]` : kind
+      throw new SlipwayError(
+        'SLW_CONFIG_INVALID',
+        `checks.${place}: nothing could fail it; give one of ${bounds.join(', ')}, or severity: info`,
+      )
+    }
   }
 }

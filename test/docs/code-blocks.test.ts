@@ -48,6 +48,7 @@ async function block(page: string, language: string, index = 0): Promise<string>
 /** Pages whose commands need one another, and the tests that run them from the first to the last. */
 const GUIDES: Readonly<Record<string, string>> = {
   'docs/guides/control-plane.md': 'control-plane-guide.test.ts',
+  'docs/guides/gates.md': 'gates-guide.test.ts',
   'docs/guides/records.md': 'records-guide.test.ts',
   'docs/guides/registry.md': 'registry-guide.test.ts',
   'docs/guides/traffic.md': 'traffic-guide.test.ts',

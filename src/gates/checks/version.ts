@@ -24,6 +24,21 @@ export function judgeRows({ dataset, rows, refused }: Refusals): GateResult {
   })
 }
 
+/** That a server would take the model. @param failure why it would not */
+export function judgeLoad(failure: string | undefined): GateResult {
+  const sentence = failure === undefined ? 'loads and answers' : `cannot be served: ${failure}`
+  return resultOf('load', {}, 'model', { verdict: failure === undefined ? 'pass' : 'fail', sentence })
+}
+
+/** That the golden examples are answered as expected. @param examples how many there are */
+export function judgeGolden(examples: number, failure: string | undefined): GateResult {
+  const result = (verdict: GateResult['verdict'], sentence: string): GateResult =>
+    resultOf('golden', {}, 'golden examples', { verdict, sentence, numbers: { examples } })
+  if (failure !== undefined) return result('fail', failure)
+  if (examples === 0) return result('insufficient', 'the package has no golden examples: add some under golden in slipway.yaml')
+  return result('pass', `${examples} answered as expected`)
+}
+
 /** Approval of a version, and who may give it. */
 export interface Approving {
   /** `churn/3`; undefined for what is not registered, which nobody can approve. */
