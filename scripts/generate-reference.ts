@@ -1,6 +1,7 @@
 /** Writes docs/reference from the objects that the program itself uses. `npm run docs` writes; `npm run check` compares. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { GatesDocument } from '../src/contract/gates.ts'
 import { ModelPackageDocument } from '../src/contract/model-package.ts'
 import { SERVING_DEFAULTS } from '../src/contract/serving-options.ts'
 import { ERROR_WORDS } from '../src/core/error-words.ts'
@@ -129,6 +130,7 @@ interface SchemaNode {
   readonly anyOf?: readonly SchemaNode[]
   readonly items?: SchemaNode
   readonly properties?: Readonly<Record<string, SchemaNode>>
+  readonly patternProperties?: Readonly<Record<string, SchemaNode>>
   readonly required?: readonly string[]
   readonly minimum?: number
   readonly maximum?: number
@@ -158,9 +160,10 @@ function keyRows(schema: SchemaNode, path = ''): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, node]) => {
     const key = path === '' ? name : `${path}.${name}`
     const needed = schema.required?.includes(name) === true ? ' (required)' : ''
+    const entries = Object.values(node.patternProperties ?? {})[0]
     const own = row(`\`${key}\`${needed}`, valuesOf(node), node.description ?? node.items?.description ?? '')
     const below = node.items?.properties === undefined ? keyRows(node, key) : keyRows(node.items, `${key}[]`)
-    return [own, ...below]
+    return [own, ...below, ...(entries === undefined ? [] : keyRows(entries, `${key}.NAME`))]
   })
 }
 
@@ -173,6 +176,17 @@ with the nearest known one. Editors find [its schema](slipway.schema.json) by \`
 | Key | Value | Meaning |
 |---|---|---|
 ${keyRows(ModelPackageDocument as unknown as SchemaNode).join('\n')}
+`
+}
+
+function gates(): string {
+  return `${GENERATED}# gates.yaml
+
+What a version must pass before it gets traffic; [gates](../guides/gates.md) shows one. Every key may be left out but those marked as required within their list or mapping. Editors find [its schema](slipway.gates.schema.json) by \`# yaml-language-server: $schema=...\`. \`[]\` stands for each entry of a list, \`NAME\` for a name of your own.
+
+| Key | Value | Meaning |
+|---|---|---|
+${keyRows(GatesDocument as unknown as SchemaNode).join('\n')}
 `
 }
 
@@ -190,6 +204,8 @@ async function references(): Promise<Map<string, string>> {
     ...metricPages(GENERATED),
     ['commands.md', await commands()],
     ['registry-api.md', registryApi()],
+    ['gates.md', gates()],
+    ['slipway.gates.schema.json', jsonSchema(GatesDocument, 'gates.yaml')],
     ['slipway.schema.json', jsonSchema(ModelPackageDocument, 'slipway.yaml')],
     ['slipway.server.schema.json', jsonSchema(ServerOptions, 'slipway.server.yaml')],
   ])

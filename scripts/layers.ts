@@ -86,6 +86,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     does: 'asks monitoring of others about a version: Prometheus and what answers like it, CloudWatch; what is missing, stale or no number decides nothing',
     imports: ['core', 'contract', 'security'],
   },
+  gates: {
+    door: 'gates.ts',
+    does: 'whether a version may get traffic: answers for rows with a known truth in, results with numbers and a sentence out; runs no model',
+    imports: ['core', 'contract', 'judge'],
+    browser: true,
+  },
   storage: {
     door: 'sql/database.ts',
     does: '`sql/`: one query source for SQLite and PostgreSQL, migrations, leases; `work/`: durable work in the background; `objects/`: files by content in a folder or on S3; `backup/`: all of it in one file',

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { GATE_NAME } from './gates.ts'
 import type { Static } from 'typebox'
 
 /** Requirements of a model for its versions. */
@@ -18,6 +19,12 @@ export const ModelPolicy = Type.Object(
     signedBy: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
         description: 'Names of signers, one of whom must have signed it. Default: no signature is needed.',
+      }),
+    ),
+    gates: Type.Optional(
+      Type.Union([Type.Boolean(), Type.Array(Type.String({ pattern: GATE_NAME }), { minItems: 1 })], {
+        description:
+          'Names of gates whose newest result for the version has passed; true: every gate that was run, and at least one. Default: none is asked for.',
       }),
     ),
     sandbox: Type.Optional(

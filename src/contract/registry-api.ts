@@ -1,6 +1,7 @@
 /** Requests and answers of `/api/v1`. Times are UTC epoch milliseconds, sizes bytes. */
 import { Type } from 'typebox'
 import type { Static, TSchema } from 'typebox'
+import { GateSummary } from './gate-report.ts'
 import { ModelPolicy } from './model-policy.ts'
 import { ACTIONS, SCOPES } from './roles.ts'
 import { oneOf, Time } from './schema.ts'
@@ -112,6 +113,7 @@ export const VersionAnswer = Type.Object({
     reason: Optional(Type.String()),
     at: Optional(Type.Integer()),
   }),
+  gates: Type.Array(GateSummary, { description: 'The newest result of each gate that was run.' }),
   provenance: ProvenanceAnswer,
   signature: Optional(SignatureDocument),
   metrics: Type.Record(Type.String(), Type.Number()),

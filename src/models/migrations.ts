@@ -21,6 +21,21 @@ export const MODELS_MIGRATIONS: readonly Migration[] = [
     ],
     data: { name: 'locations of copies', run: locateCopies },
   },
+  {
+    name: '0014-gates',
+    statements: [
+      // The newest result of each gate of a version. `measured` is what the gate found, whoever approves; the report is JSON: GateReport of contract/gate-report.
+      `create table gate_results (
+        version_id text not null references versions (id) on delete cascade,
+        gate text not null,
+        measured text not null,
+        asks_approval bigint not null,
+        report text not null,
+        created_by text not null,
+        created_at bigint not null,
+        primary key (version_id, gate))`,
+    ],
+  },
 ]
 
 /** Gives copies of versions the location of what they were copied from, as far as it is still there by its name. */

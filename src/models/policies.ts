@@ -1,6 +1,7 @@
 import { compareSignatures } from '../contract/compatibility.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { requireAlias } from './names.ts'
+import { approvalWait, unmetGates } from './unmet-gates.ts'
 import { KEY_LENGTH_MAX, requireLength } from '../ledger/keys.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { ScanCheck } from '../contract/inspection.ts'
@@ -73,12 +74,13 @@ export async function servingFailures(
   model: Selectable<ModelsRow>,
   version: Pick<Judged, 'id' | 'number' | 'approval'>,
 ): Promise<string[]> {
-  const { gatedAliases = [], approval = false, signedBy = [] } = policyOf(model)
+  const { gatedAliases = [], approval = false, signedBy = [], gates } = policyOf(model)
   if (gatedAliases.length === 0) return []
   const name = `${model.name}/${version.number}`
   const failures: string[] = []
-  if (approval && version.approval !== 'approved')
-    failures.push(`${name} is ${version.approval === 'none' ? 'not approved' : version.approval}: slipway model approve ${name}`)
+  if (approval && version.approval !== 'approved') failures.push(approvalWait(name, version.approval))
+  if (gates !== undefined && gates !== false)
+    failures.push(...(await unmetGates(read, { model: model.name, version, gates })).map(({ waitsFor }) => waitsFor))
   if (signedBy.length > 0) {
     const signed = await read
       .selectFrom('version_signatures')
@@ -93,7 +95,7 @@ export async function servingFailures(
         `${name} is signed by none of ${signedBy.join(', ')}: slipway model sign PATH --key KEY, then slipway model attach ${name} model.sig`,
       )
   }
-  return failures
+  return [...new Set(failures)]
 }
 
 export interface AliasMove {

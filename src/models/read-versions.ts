@@ -3,7 +3,9 @@ import { SlipwayError } from '../core/errors.ts'
 import { byText, groupTags } from '../ledger/tags.ts'
 import type { Kysely, Selectable } from 'kysely'
 import type { Schema } from '../storage/sql/schema.ts'
-import type { ModelsRow, VersionsRow } from './tables.ts'
+import type { GateResultsRow, ModelsRow, VersionsRow } from './tables.ts'
+import { verdictWith } from '../contract/gate-report.ts'
+import type { GateConclusion, GateSummary } from '../contract/gate-report.ts'
 import type { Inspection, ScanCheck } from '../contract/inspection.ts'
 import type { SignatureDocument } from '../contract/signature-document.ts'
 import type { Tag } from '../ledger/tags.ts'
@@ -62,6 +64,8 @@ export interface VersionSummary {
   readonly updatedAt: number
   readonly tags: readonly Tag[]
   readonly aliases: readonly string[]
+  /** The newest result of each gate that was run, by name. */
+  readonly gates: readonly GateSummary[]
 }
 
 /** A version with all its documents. */
@@ -116,9 +120,10 @@ export async function readVersions(read: Kysely<Schema>, rows: readonly Selectab
 export async function readVersionSummaries(read: Kysely<Schema>, rows: readonly VersionSummaryRow[]): Promise<VersionSummary[]> {
   if (rows.length === 0) return []
   const ids = rows.map(({ id }) => id)
-  const [tags, aliases, models] = await Promise.all([
+  const [tags, aliases, gates, models] = await Promise.all([
     read.selectFrom('version_tags').select(['version_id as owner', 'key', 'value']).where('version_id', 'in', ids).execute(),
     read.selectFrom('aliases').select(['version_id', 'alias']).where('version_id', 'in', ids).execute(),
+    gateRows(read, ids),
     read
       .selectFrom('models')
       .select(['id', 'name'])
@@ -127,17 +132,36 @@ export async function readVersionSummaries(read: Kysely<Schema>, rows: readonly 
   ])
   const tagsOf = groupTags(tags)
   const aliasesOf = Map.groupBy(aliases, (alias) => alias.version_id)
+  const gatesOf = Map.groupBy(gates, (gate) => gate.version_id)
   const names = new Map(models.map(({ id, name }) => [id, name]))
   return rows.map((row) =>
     toSummary(row, {
       model: names.get(row.model_id) ?? '',
       tags: tagsOf.get(row.id) ?? [],
       aliases: (aliasesOf.get(row.id) ?? []).map(({ alias }) => alias).toSorted(byText((alias) => alias)),
+      gates: (gatesOf.get(row.id) ?? []).map((gate) => gateSummary(gate, row.approval)),
     }),
   )
 }
 
-type Belongings = Pick<VersionSummary, 'model' | 'tags' | 'aliases'>
+type GateRow = Omit<Selectable<GateResultsRow>, 'report'>
+
+async function gateRows(read: Kysely<Schema>, versionIds: readonly string[]): Promise<GateRow[]> {
+  return await read
+    .selectFrom('gate_results')
+    .select(['version_id', 'gate', 'measured', 'asks_approval', 'created_by', 'created_at'])
+    .where('version_id', 'in', versionIds)
+    .orderBy('gate')
+    .execute()
+}
+
+/** @param approval of the version, which results may wait for */
+export function gateSummary(row: GateRow, approval: string): GateSummary {
+  const conclusion = { measured: row.measured as GateConclusion['measured'], asksApproval: row.asks_approval === 1 }
+  return { gate: row.gate, verdict: verdictWith(conclusion, approval), createdBy: row.created_by, createdAt: row.created_at }
+}
+
+type Belongings = Pick<VersionSummary, 'model' | 'tags' | 'aliases' | 'gates'>
 
 /** Makes a version from a row, with the model's name, tags and aliases. */
 export function toVersion(row: Selectable<VersionsRow>, belongings: Belongings): Version {
@@ -163,7 +187,7 @@ function withDocuments(summary: VersionSummary, row: Selectable<VersionsRow>): V
   }
 }
 
-function toSummary(row: VersionSummaryRow, { model, tags, aliases }: Belongings): VersionSummary {
+function toSummary(row: VersionSummaryRow, { model, tags, aliases, gates }: Belongings): VersionSummary {
   return {
     id: row.id,
     modelId: row.model_id,
@@ -194,6 +218,7 @@ function toSummary(row: VersionSummaryRow, { model, tags, aliases }: Belongings)
     updatedAt: row.updated_at,
     tags,
     aliases,
+    gates,
   }
 }
 

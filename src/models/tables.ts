@@ -15,6 +15,7 @@ export interface ModelsTables {
   version_signatures: VersionSignaturesRow
   aliases: AliasesRow
   signers: SignersRow
+  gate_results: GateResultsRow
 }
 
 declare module '../storage/sql/schema.ts' {
@@ -42,6 +43,7 @@ export const MODELS_TABLES: readonly Table[] = [
   { name: 'version_signatures', key: ['version_id', 'signer_id'] },
   { name: 'aliases', key: ['model_id', 'alias'] },
   { name: 'signers', key: ['environment', 'id'] },
+  { name: 'gate_results', key: ['version_id', 'gate'] },
 ]
 
 export interface ModelsRow {
@@ -130,6 +132,16 @@ export interface SignersRow {
   name: string
   kind: string
   pem: string
+  created_by: string
+  created_at: number
+}
+
+export interface GateResultsRow {
+  version_id: string
+  gate: string
+  measured: string
+  asks_approval: number
+  report: string
   created_by: string
   created_at: number
 }

@@ -217,7 +217,7 @@ export class Versions {
       await faultPoint('version.copied')
     }
     await record(write, scope, now, { kind: 'version', name: `${model.name}/${number}`, action: 'created', after })
-    return toVersion(made, { model: model.name, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [] })
+    return toVersion(made, { model: model.name, tags: rows.map(({ key, value }) => ({ key, value })), aliases: [], gates: [] })
   }
 
   /** Inspects the files again: with another release, or after a temporary failure. */

@@ -11,7 +11,7 @@ import { nameBeside } from '../delivery/routing-document.ts'
 import { decide, hasEnded } from './decide.ts'
 import { edgeOf } from './edge.ts'
 import { frozenUntil } from './freeze.ts'
-import { unmetGates } from './gates.ts'
+import { waitingFor } from './gates.ts'
 import { judgeRollout } from './judging.ts'
 import { askOthers } from './outside.ts'
 import { toRollout } from './rollout.ts'
@@ -125,7 +125,7 @@ async function see(
   const nowMs = clock.epochMs()
   const { strategy, state } = rollout
   const isWaiting = state === 'waiting'
-  const unmet = isWaiting ? await unmetGates(database.read, endpoint.environment, rollout.to, strategy.gates) : []
+  const unmet = isWaiting ? await waitingFor(database.read, endpoint.environment, rollout.to, strategy.gates) : []
   const servers = isWaiting ? { live: 0, ready: 0 } : await serversOf(ground, rollout, endpoint)
   const judged = isWaiting
     ? undefined

@@ -5,7 +5,7 @@ import { resolveJudge } from '../judge/spec.ts'
 import { ERRORS, slowerThan } from '../monitoring/evidence.ts'
 import { ofModel } from './begin.ts'
 import { edgeOf, usualOf } from './edge.ts'
-import { unmetGates } from './gates.ts'
+import { waitingFor } from './gates.ts'
 import type { MetricOptions } from '../contract/judge-options.ts'
 import type { RolloutPlan } from '../contract/rollout-api.ts'
 import type { ResolvedRollout } from '../contract/rollout.ts'
@@ -47,7 +47,7 @@ export async function planOf(
     },
     leastSeconds: lasts / 1000,
     expectations: expectationsOf(strategy, { ...usual, edgeMs }),
-    gates: await unmetGates(ground.database.read, scope.environment, target, strategy.gates),
+    gates: await waitingFor(ground.database.read, scope.environment, target, strategy.gates),
   }
 }
 

@@ -175,6 +175,10 @@ const CHANGES: Readonly<Record<string, () => Promise<Change>>> = {
     return { path: `/models/${name}/versions/2/restore` }
   },
   setApproval: async () => ({ path: `/models/${await model()}/versions/1/approval`, body: { state: 'approved' } }),
+  putGateResult: async () => ({
+    path: `/models/${await model()}/versions/1/gates`,
+    body: { gate: 'release', subject: 'm/1', datasets: [], results: [], notes: [], machine: 'here', at: 1 },
+  }),
   inspectVersion: async () => ({ path: `/models/${await model()}/versions/1/inspection` }),
   setAlias: async () => ({ path: `/models/${await model()}/aliases/live`, body: { version: 2 } }),
   deleteAlias: async () => ({ path: `/models/${await model()}/aliases/live` }),

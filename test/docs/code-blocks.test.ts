@@ -49,6 +49,7 @@ async function block(page: string, language: string, index = 0): Promise<string>
 const GUIDES: Readonly<Record<string, string>> = {
   'docs/guides/control-plane.md': 'control-plane-guide.test.ts',
   'docs/guides/notifications.md': 'notifications-guide.test.ts',
+  'docs/guides/gates.md': 'gates-guide.test.ts',
   'docs/guides/records.md': 'records-guide.test.ts',
   'docs/guides/registry.md': 'registry-guide.test.ts',
   'docs/guides/traffic.md': 'traffic-guide.test.ts',

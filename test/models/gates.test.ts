@@ -6,6 +6,8 @@ import { Readable } from 'node:stream'
 import { join } from 'node:path'
 import { Contents } from '../../src/files/contents.ts'
 import { Inspector } from '../../src/models/inspector.ts'
+import { GateResults } from '../../src/models/gate-results.ts'
+import { unmetGates } from '../../src/models/unmet-gates.ts'
 import { Registry } from './registry.ts'
 import { Signers } from '../../src/models/signers.ts'
 import { filesBelow } from '../../src/files/file-trees.ts'
@@ -15,6 +17,7 @@ import { openFileStore } from '../../src/storage/objects/file-store.ts'
 import { example } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { addFile, ANNA, eachRegistry, NOBODY } from './in-registry.ts'
+import type { GateReport, GateResult } from '../../src/contract/gate-report.ts'
 import type { Inspection } from '../../src/contract/inspection.ts'
 import type { Database } from '../../src/storage/sql/database.ts'
 import type { Ground } from '../../src/ledger/scope.ts'
@@ -208,3 +211,70 @@ eachRegistry(
     assert.equal((await registry.versions.create(ANNA, 'm', source)).number, 2)
   },
 )
+
+/** A report of a gate whose only result has this verdict. */
+function report(verdict: GateResult['verdict'], more: Partial<GateReport> = {}): GateReport {
+  const result: GateResult = { name: 'accuracy', check: 'metrics', verdict, severity: 'error', sentence: 'it is 0.5', numbers: {} }
+  return { gate: 'release', subject: 'm/1', datasets: [], results: [result], notes: [], machine: 'here', at: 1, ...more }
+}
+
+eachRegistry('gated aliases ask that gates have passed, and say which one waits for what', async ({ ground }, database) => {
+  const registry = judging(ground)
+  const { aliases, versions, models, history } = registry
+  const results = new GateResults(ground)
+  await versionsOf(registry, database, [4, 4])
+  const policy = { gatedAliases: ['live'], gates: ['release'] }
+  await models.update(ANNA, 'm', { policy })
+  const move = (alias: string, version = '1') => aliases.set(ANNA, 'm', { alias, version }, NOBODY)
+  const refused = (message: RegExp) => assert.rejects(move('live'), { code: 'SLW_POLICY_REFUSED', message })
+  await move('other')
+  await refused(/^alias "live" of model "m" is gated: the gate "release" of m\/1 was not run: slipway gate m\/1 --gates FILE$/)
+  await results.put(ANNA, 'm', '1', report('fail'))
+  await refused(/the gate "release" of m\/1, run by anna, has failed \(accuracy: it is 0.5\): slipway gate m\/1/)
+  await results.put(ANNA, 'm', '1', report('insufficient'))
+  await refused(/had not enough data/)
+  await results.put(ANNA, 'm', '1', report('pass', { results: [] }))
+  await refused(/had not enough data: /)
+  await results.put(ANNA, 'm', '1', report('pass'))
+  await move('live')
+  assert.deepEqual(
+    (await versions.get(ANNA, 'm', '1')).gates.map(({ gate, verdict, createdBy }) => [gate, verdict, createdBy]),
+    [['release', 'pass', 'anna']],
+  )
+  // The newest result counts, and only that of the version itself.
+  await assert.rejects(move('live', '2'), { message: /the gate "release" of m\/2 was not run/ })
+  await results.put(ANNA, 'm', '1', report('error'))
+  await refused(/could not be run/)
+  const [event] = await history.list(ANNA, { name: 'm/1' }, { limit: 1 })
+  assert.deepEqual(event?.after, { gate: 'release', verdict: 'error', datasets: [] })
+})
+
+eachRegistry('a gate that warns waits for a person, and so does one that asks for one', async ({ ground }, database) => {
+  const registry = judging(ground)
+  const { aliases, versions, models } = registry
+  const results = new GateResults(ground)
+  await versionsOf(registry, database, [4])
+  await models.update(ANNA, 'm', { policy: { gatedAliases: ['live'], gates: true } })
+  const refused = (message: RegExp) =>
+    assert.rejects(aliases.set(ANNA, 'm', { alias: 'live', version: '1' }, NOBODY), { code: 'SLW_POLICY_REFUSED', message })
+  await refused(/no gate of m\/1 was run/)
+  const [passed] = report('pass').results
+  const warning: GateResult = { ...passed!, name: 'calibration', verdict: 'fail', severity: 'warning' }
+  assert.equal((await results.put(ANNA, 'm', '1', report('pass', { results: [passed!, warning] }))).verdict, 'waiting')
+  await refused(/m\/1 is not approved: slipway model approve m\/1$/)
+  const unmet = async (gates: true | string[]) => {
+    const version = await database.read.selectFrom('versions').selectAll().executeTakeFirstOrThrow()
+    return await unmetGates(database.read, { model: 'm', version, gates })
+  }
+  assert.deepEqual(
+    (await unmet(['approval', 'nightly', 'release'])).map(({ gate }) => gate),
+    ['approval', 'nightly', 'release'],
+  )
+  await versions.judge(ANNA, 'm', '1', { approval: 'approved' })
+  assert.deepEqual(await unmet(['approval', 'release']), [])
+  assert.deepEqual(await unmet(true), [])
+  await aliases.set(ANNA, 'm', { alias: 'live', version: '1' }, NOBODY)
+  assert.equal((await versions.get(ANNA, 'm', '1')).gates[0]?.verdict, 'pass')
+  await versions.judge(ANNA, 'm', '1', { approval: 'rejected' })
+  assert.equal((await results.list(ANNA, 'm', '1'))[0]?.verdict, 'fail')
+})

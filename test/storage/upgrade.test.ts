@@ -27,6 +27,7 @@ const NEW = new Set([
   '0014-notifications',
   '0014-rollouts',
   '0014-routing',
+  '0014-gates',
 ])
 const RELEASED = ROOMS.migrations.map(({ name }) => name).filter((name) => !NEW.has(name))
 

@@ -49,6 +49,7 @@ export function versionAnswer(version: Version): VersionAnswer {
       ...(approvalReason !== undefined && { reason: approvalReason }),
       ...(approvalAt !== undefined && { at: approvalAt }),
     },
+    gates: [...version.gates],
     provenance: version.provenance,
     ...(signature !== undefined && { signature }),
     metrics: version.metrics,

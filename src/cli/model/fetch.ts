@@ -5,17 +5,15 @@ import { join } from 'node:path'
 import { freeBytes } from '../../core/disk-space.ts'
 import { ERRORS, SlipwayError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
-import { S3Tree } from '../../storage/objects/s3-tree.ts'
 import { note, print } from '../output.ts'
 import { clientOf, part, versionName } from '../control-plane/registry-command.ts'
+import { farPlace } from './far-place.ts'
 import { pushFiles } from './push.ts'
 import type { VersionAnswer } from '../../contract/registry-api.ts'
+import type { FarPlaceOptions } from './far-place.ts'
 import type { KeptFacts, PushOptions } from './push.ts'
 
-export interface FetchOptions extends PushOptions {
-  readonly s3Endpoint?: string
-  readonly s3Region?: string
-}
+export interface FetchOptions extends PushOptions, FarPlaceOptions {}
 
 /**
  * Copies the files of a version that lie on a bucket into the registry, as the next version of its model, which servers can take. This machine
@@ -31,21 +29,12 @@ export async function fetchVersion(name: string, options: FetchOptions): Promise
       'SLW_USAGE',
       `the files of ${name} lie in the registry already; bring them here with: slipway model pull ${name} FOLDER`,
     )
-  const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/?(.*)$/i.exec(location) ?? []
-  if (bucket === undefined)
+  using tree = await farPlace(location, options)
+  if (tree === undefined)
     throw new SlipwayError(
       'SLW_NOT_IMPLEMENTED',
       `the files of ${name} lie at ${location}, and this command reads s3:// only: bring them to a folder, then: slipway model push FOLDER --name ${model}`,
     )
-  // The variables that clients of MLflow and AWS have for it.
-  const { AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, MLFLOW_S3_ENDPOINT_URL } = process.env
-  const endpoint = options.s3Endpoint ?? MLFLOW_S3_ENDPOINT_URL ?? AWS_ENDPOINT_URL_S3 ?? AWS_ENDPOINT_URL
-  using tree = await S3Tree.open({
-    bucket,
-    prefix,
-    ...(endpoint !== undefined && { endpoint }),
-    ...(options.s3Region !== undefined && { region: options.s3Region }),
-  })
   const files = await tree.files()
   if (files.length === 0) throw new SlipwayError('SLW_NOT_FOUND', `nothing lies at ${location}`)
   const sum = files.reduce((bytes, { size }) => bytes + size, 0)

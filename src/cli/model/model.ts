@@ -1,15 +1,12 @@
-import { createWriteStream } from 'node:fs'
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
 import { readSigner, requireSameFiles, signModel, verifyBundle } from '../../security/model-signing.ts'
-import { ContentDigester } from '../../core/content-digest.ts'
 import { note, print, style } from '../output.ts'
 import { asksRegistry, change, clientOf, pairs, part, sameContext, show, showList, versionName } from '../control-plane/registry-command.ts'
 import { localVersion, sha256Of, SIGNATURE_FILE } from './package-files.ts'
+import { downloadVersion } from './download.ts'
 import { fetchVersion } from './fetch.ts'
 import { push } from './push.ts'
 import { modelText, modelView, trashView, versionText, versionView } from './views.ts'
@@ -171,6 +168,10 @@ function defineUpdate(command: Command): void {
     .option('--protect <alias...>', 'aliases that need the scope `protect`; "-" for none')
     .option('--gate <alias...>', 'aliases that ask what follows of a version; "-" for none')
     .option('--approval <yes|no>', 'gated aliases ask for an approval')
+    .option(
+      '--gates <name...>',
+      'gated aliases ask that these gates have passed (slipway gate); "any" for whichever were run, "-" for none',
+    )
     .option('--sandbox <yes|no>', 'versions that are pickles of scikit-learn may be served, by servers with a sandbox for them')
     .option('--signed-by <signer...>', 'gated aliases ask for a signature by one of these; "-" for none')
     .action(update)
@@ -233,6 +234,7 @@ interface UpdateOptions extends RegistryOptions {
   readonly protect?: string[]
   readonly gate?: string[]
   readonly approval?: string
+  readonly gates?: string[]
   readonly sandbox?: string
   readonly signedBy?: string[]
 }
@@ -249,8 +251,8 @@ async function update(name: string, options: UpdateOptions): Promise<void> {
     if (changed !== undefined) show(changed, versionView, options, versionText(changed))
     return
   }
-  const { gate, approval, sandbox, signedBy, rename: newName, protect } = options
-  const asksMore = gate !== undefined || approval !== undefined || sandbox !== undefined || signedBy !== undefined
+  const { gate, approval, gates, sandbox, signedBy, rename: newName, protect } = options
+  const asksMore = [gate, approval, gates, sandbox, signedBy].some((flag) => flag !== undefined)
   // Policy fields without a flag stay as they are; If-Match excludes a change between the reading and the writing.
   const before = asksMore ? await client.ask<ModelAnswer>(path) : undefined
   const policy = before === undefined ? undefined : policyFrom(before.policy, options)
@@ -265,15 +267,17 @@ async function update(name: string, options: UpdateOptions): Promise<void> {
   if (changed !== undefined) show(changed, modelView, options, modelText(changed))
 }
 
-function policyFrom(before: ModelAnswer['policy'], { gate, approval, sandbox, signedBy }: UpdateOptions): ModelAnswer['policy'] {
+function policyFrom(before: ModelAnswer['policy'], { gate, approval, gates, sandbox, signedBy }: UpdateOptions): ModelAnswer['policy'] {
   const after = {
     ...before,
     ...(gate !== undefined && { gatedAliases: listOf(gate) }),
     ...(approval !== undefined && { approval: yesOrNo('--approval', approval) }),
+    ...(gates !== undefined && { gates: gates.join() === 'any' || listOf(gates) }),
     ...(sandbox !== undefined && { sandbox: yesOrNo('--sandbox', sandbox) }),
     ...(signedBy !== undefined && { signedBy: listOf(signedBy) }),
   }
   if (after.signedBy?.length === 0) delete after.signedBy
+  if (Array.isArray(after.gates) && after.gates.length === 0) delete after.gates
   return after
 }
 
@@ -323,22 +327,10 @@ async function pull(name: string, folder: string, options: RegistryOptions): Pro
   versionName(name)
   const target = resolve(folder)
   if ((await stat(target).catch(() => undefined)) !== undefined) throw new SlipwayError('SLW_USAGE', `${folder} is there already`)
-  const { items } = await client.ask<{ items: FileAnswer[] }>(`${pathOf(name)}/files`)
   const beside = `${target}.part-${process.pid}`
+  let items: readonly FileAnswer[]
   try {
-    for (const { path, contentId } of items) {
-      const response = await client.open(`${pathOf(name)}/files/${path.split('/').map(part).join('/')}`)
-      const digester = new ContentDigester()
-      const file = join(beside, path)
-      if (!file.startsWith(`${beside}/`))
-        throw new SlipwayError('SLW_STORE_CORRUPT', `the control plane names a file outside of the version: ${path}`)
-      await mkdir(dirname(file), { recursive: true })
-      const body = response.body === null ? Readable.from([]) : Readable.fromWeb(response.body as never)
-      body.on('data', (bytes: Buffer) => digester.update(bytes))
-      await pipeline(body, createWriteStream(file))
-      if (digester.finish().id !== contentId)
-        throw new SlipwayError('SLW_STORE_CORRUPT', `${path} came with other bytes than it has in the registry`)
-    }
+    items = await downloadVersion(client, pathOf(name), beside)
     const signatures = await client.ask<{ items: SignatureAnswer[] }>(`${pathOf(name)}/signatures`)
     if (signatures.items[0] !== undefined) await writeFile(join(beside, SIGNATURE_FILE), signatures.items[0].bundle)
     await mkdir(dirname(target), { recursive: true })

@@ -29,10 +29,12 @@ export const modelView: View<ModelAnswer> = {
 }
 
 export function modelText(model: ModelAnswer): string {
-  const { gatedAliases = [], approval, signedBy, sandbox } = model.policy
-  const policy = [approval === true ? 'an approval' : '', signedBy === undefined ? '' : `a signature by ${signedBy.join(' or ')}`].filter(
-    (text) => text !== '',
-  )
+  const { gatedAliases = [], approval, signedBy, gates, sandbox } = model.policy
+  const policy = [
+    approval === true ? 'an approval' : '',
+    signedBy === undefined ? '' : `a signature by ${signedBy.join(' or ')}`,
+    gates === undefined || gates === false ? '' : gates === true ? 'gates that have passed' : `the gates ${gates.join(', ')}`,
+  ].filter((text) => text !== '')
   return lines([
     [style('bold', model.name), model.description ?? ''],
     ['newest version', model.latestVersion === undefined ? 'none' : String(model.latestVersion)],
@@ -93,6 +95,7 @@ export function versionText(version: VersionAnswer): string {
         .filter((text) => text !== '')
         .join(', '),
     ],
+    ['gates', version.gates.map(({ gate, verdict, createdBy }) => `${gate} ${verdict} (${createdBy})`).join(', ')],
     ['metrics', pairsText(metrics)],
     ['checks', scan.map(({ check, passed, detail }) => `${check} ${passed ? 'ok' : style('yellow', 'no')} (${detail})`).join('; ')],
     ['tags', pairsText(version.tags)],

@@ -1,10 +1,12 @@
 import { join } from 'node:path'
 import { ALIAS_ROUTES } from '../../api/v1/alias-routes.ts'
+import { GATE_ROUTES } from '../../api/v1/gate-routes.ts'
 import { MODEL_ROUTES, retoldModel } from '../../api/v1/model-routes.ts'
 import { PROMOTE_ROUTES } from '../../api/v1/promote-routes.ts'
 import { SIGNER_ROUTES } from '../../api/v1/signer-routes.ts'
 import { retoldVersion, VERSION_ROUTES } from '../../api/v1/version-routes.ts'
 import { Aliases } from '../../models/aliases.ts'
+import { GateResults } from '../../models/gate-results.ts'
 import { Inspector } from '../../models/inspector.ts'
 import { anyModelIn, Models } from '../../models/models.ts'
 import { Files } from '../../models/placed-files.ts'
@@ -37,6 +39,7 @@ export interface ModelServices {
   readonly versions: Versions
   readonly aliases: Aliases
   readonly signers: Signers
+  readonly gateResults: GateResults
   /** Files of runs, logged models and versions. */
   readonly files: Files
   /** Inspects the files of versions. */
@@ -50,7 +53,7 @@ export const MODELS: Room<Needs, ModelServices> = {
   tables: MODELS_TABLES,
   migrations: MODELS_MIGRATIONS,
   events: MODELS_EVENTS,
-  routes: [...MODEL_ROUTES, ...VERSION_ROUTES, ...ALIAS_ROUTES, ...PROMOTE_ROUTES, ...SIGNER_ROUTES],
+  routes: [...MODEL_ROUTES, ...VERSION_ROUTES, ...ALIAS_ROUTES, ...PROMOTE_ROUTES, ...SIGNER_ROUTES, ...GATE_ROUTES],
   retold: { model: retoldModel, version: retoldVersion },
   async open({ ground: below, contents, partUploads, environments, settings, opened, ending }) {
     const { path: folder } = opened.use(await openScratchFolder(join(settings.data, 'inspecting')))
@@ -63,6 +66,7 @@ export const MODELS: Room<Needs, ModelServices> = {
       versions: new Versions(ground, inspect),
       aliases: new Aliases(ground),
       signers: new Signers(ground, contents),
+      gateResults: new GateResults(ground),
       files: new Files(ground, contents, partUploads),
       inspect,
       dependents,
