@@ -9,7 +9,7 @@ import type { Evidence } from '../judge/evidence.ts'
 import type { MetricJudgement } from '../judge/judgement.ts'
 import type { Compared, SegmentShares } from './evidence.ts'
 import type { Feedback } from './feedback.ts'
-import type { Rollup, Windows } from './windows.ts'
+import type { Rollup, Span, Windows } from './windows.ts'
 
 /** How long a unit is watched before it counts as one that went well: ten minutes. */
 const HORIZON_MS = 600_000
@@ -42,16 +42,31 @@ interface Observed {
 /** What windows and labels say of two versions since a moment. */
 export async function gather({ windows, feedback }: Observed, asked: GatherQuery): Promise<Gathered> {
   const { environment, endpoint, base, candidate, segments, edges, fromMs, nowMs, counts = () => true } = asked
-  const span = nowMs - fromMs < SPANS['10s'].lifeMs ? '10s' : nowMs - fromMs < SPANS['1m'].lifeMs ? '1m' : '1h'
   const query = { base, candidate, segments, edges, horizonMs: HORIZON_MS, nowMs }
   const ofLabels = { environment, endpoint, fromMs, untilMs: nowMs + 1 }
+  const pieces = piecesOf(fromMs, nowMs)
   const [all, labels, units] = await Promise.all([
-    windows.list(environment, { span, fromMs, untilMs: nowMs + 1, endpoint }),
-    feedback.counts(ofLabels, SPANS[span].spanMs),
+    Promise.all(pieces.map((piece) => windows.list(environment, { ...piece, endpoint }))),
+    Promise.all(pieces.map(({ span, ...times }) => feedback.counts({ ...ofLabels, ...times }, SPANS[span].spanMs))),
     feedback.ofUnits(ofLabels),
   ])
-  const rollups = all.filter(counts)
-  return { rollups, evidence: [...evidenceOf(query, rollups), ...labelEvidence(query, labels, units)] }
+  const rollups = all.flat().filter(counts)
+  return { rollups, evidence: [...evidenceOf(query, rollups), ...labelEvidence(query, labels.flat(), units)] }
+}
+
+const HOUR_MS = SPANS['1h'].spanMs
+
+/** A time in pieces, each by the finest spans that are kept of it: what goes wrong now is not hidden among hours. */
+function piecesOf(fromMs: number, nowMs: number): { readonly span: Span; readonly fromMs: number; readonly untilMs: number }[] {
+  // An hour before they are swept, at the begin of one: no window is in two pieces.
+  const since = (span: Span): number => Math.ceil((nowMs - SPANS[span].lifeMs) / HOUR_MS + 1) * HOUR_MS
+  const [fine, finest] = [Math.max(fromMs, since('1m')), Math.max(fromMs, since('10s'))]
+  const pieces: [Span, number, number][] = [
+    ['1h', fromMs, fine],
+    ['1m', fine, finest],
+    ['10s', finest, nowMs + 1],
+  ]
+  return pieces.filter(([, from, until]) => from < until).map(([span, from, untilMs]) => ({ span, fromMs: from, untilMs }))
 }
 
 export interface ComparisonQuery extends Omit<GatherQuery, 'fromMs' | 'counts'> {

@@ -34,9 +34,9 @@ export interface Place {
   readonly peaks?: RolloutState['peaks'] | undefined
 }
 
-/** Time between two looks, milliseconds; for late labels they are rarer. */
-export const LOOK_MS = 1000
-const WATCH_LOOK_MS = 30_000
+/** Time between two looks, milliseconds. What has been watched for a day is read through once a minute, as it is long. */
+const LOOK_MS = 1000
+const LOOK_MAX_MS = 60_000
 
 interface Change {
   readonly state: State
@@ -252,7 +252,7 @@ export function weightIn(rollout: RolloutState, state: State, step: number): num
 /** Keeps what a look saw that changed nothing. */
 export async function noteLook(
   write: Write,
-  { id, state, changes }: RolloutState,
+  { id, createdAt, changes }: RolloutState,
   seen: {
     readonly at: number
     readonly waitsFor: string | undefined
@@ -267,7 +267,7 @@ export async function noteLook(
       waits_for: waitsFor ?? null,
       ...(evidence !== undefined && { evidence: JSON.stringify(evidence), verdict: evidence.verdict }),
       ...(peaks !== undefined && { peaks: JSON.stringify(Object.fromEntries(peaks)) }),
-      next_look_at: at + (state === 'watching' ? WATCH_LOOK_MS : LOOK_MS),
+      next_look_at: at + Math.min(LOOK_MAX_MS, LOOK_MS + Math.floor((at - createdAt) / 1000)),
     })
     .where('id', '=', id)
     .where('changes', '=', changes)
