@@ -55,10 +55,15 @@ export async function openPrometheus(options: PrometheusApiOptions): Promise<Pro
   }
 }
 
-async function headersOf({ headers, secrets }: PrometheusApiOptions): Promise<Record<string, string>> {
+/** @throws AskError for a secret that is not for this address */
+async function headersOf({ url, headers, secrets }: PrometheusApiOptions): Promise<Record<string, string>> {
   const values = Object.entries(headers).map(async ([name, text]) => {
     const [, scheme, reference = text] = HEADER_VALUE.exec(text) ?? []
     const value = await secrets.secret(`the header ${name} of a check`, reference).value()
+    // Whoever declares a check chooses the address: whoever keeps the secret says which it may go to.
+    const place = await secrets.secret(`the address of ${reference}`, `${reference}_URL`).value()
+    if (!URL.canParse(place) || new URL(place).origin !== new URL(url).origin)
+      throw new AskError(`${reference} is not for ${new URL(url).origin}: ${reference.slice(4)}_URL has the address that it is for`)
     return [name, scheme === undefined ? value : `${scheme} ${value}`]
   })
   return {

@@ -72,7 +72,7 @@ const PrometheusSource = Type.Object(
       Type.Record(Type.String({ pattern: '^[A-Za-z0-9-]{1,100}$' }), Type.String({ pattern: HEADER_VALUE.source, maxLength: 1000 }), {
         maxProperties: 20,
         description:
-          'Headers of the request: the variable of the control plane that has each value, env:SLIPWAY_CHECK_NAME, with Bearer, Basic, Token or ApiKey before it where the secret is only what follows; never the secret itself.',
+          'Headers of the request: the variable of the control plane that has each value, env:SLIPWAY_CHECK_NAME, beside which SLIPWAY_CHECK_NAME_URL has the address that it may be sent to, with Bearer, Basic, Token or ApiKey before it where the secret is only what follows; never the secret itself.',
       }),
     ),
     timeoutMs,

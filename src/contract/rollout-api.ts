@@ -36,12 +36,26 @@ const AskedCheck = Type.Object({
   query: Type.String({ description: 'As it was asked.' }),
 })
 
+const TrafficOfVersion = Type.Object({
+  version: Type.String(),
+  requests: Type.Integer(),
+  errors: Type.Integer({ description: 'Answers with a status of 500 or more.' }),
+  p50Ms: Optional(Type.Number()),
+  p99Ms: Optional(Type.Number()),
+})
+
 /** What a look at a rollout saw. */
 export const RolloutEvidence = Type.Object({
   at: Time('When it was looked at.'),
   from: Time('Since when evidence counts.'),
   verdict: oneOf(VERDICTS),
+  failures: Type.Array(Type.String(), { description: 'Why the verdict is to fail.' }),
   sample: Type.Integer({ description: 'Requests of the new version in the present step.' }),
+  traffic: Optional(
+    Type.Array(TrafficOfVersion, {
+      description: 'All requests of both versions in the present step, also those that chance did not assign. Missing: not worked out.',
+    }),
+  ),
   newest: Optional(Time('End of the newest window.')),
   metrics: ComparisonAnswer.properties.metrics,
   outputs: Optional(Outputs),
@@ -189,6 +203,7 @@ export type RolloutPlan = Static<typeof RolloutPlan>
 export const VerdictAnswer = Type.Object({
   data: Type.Object({
     verdict: oneOf(['pass', 'fail', 'inconclusive', 'no_data']),
+    at: Time('When it was looked at: an old one is no verdict any more.'),
     state: oneOf(STATES),
     step: Type.Integer(),
     weight: Type.Number(),

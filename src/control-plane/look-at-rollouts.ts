@@ -1,4 +1,4 @@
-import { messageOf } from '../core/errors.ts'
+import { isSlipwayError, messageOf } from '../core/errors.ts'
 import { dueRollouts, lookAt } from '../rollouts/look.ts'
 import { Rollouts } from '../rollouts/rollouts.ts'
 import type { Logger } from '../core/log.ts'
@@ -21,12 +21,12 @@ export function rolloutWork(ground: RolloutGround, log: Logger): WorkKind {
         try {
           await lookAt(fenced, { rollouts, signal }, id)
         } catch (error) {
+          // One that cannot be looked at holds up none of the others; the next look tries again.
+          if (signal.aborted || (isSlipwayError(error) && error.code === 'SLW_LEASE_LOST')) throw error
           log.warn({ rollout: id }, `the rollout could not be looked at: ${messageOf(error)}`)
-          throw error
         }
       })
-      const failed = (await Promise.allSettled(looks)).find((look) => look.status === 'rejected')
-      if (failed !== undefined) throw failed.reason
+      await Promise.all(looks)
     },
   }
 }

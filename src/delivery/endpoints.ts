@@ -482,6 +482,10 @@ async function renew(write: Write, scope: Scope, ground: DeliveryGround, { row, 
   const before = await toEndpoint(write, row)
   const variants = await resolveVariants(write, scope, resolveSpec(before.spec))
   const same = isDeepStrictEqual(variants, before.revision.variants)
+  // What is on its way already does not begin anew.
+  const coming = await ground.strategy?.coming?.(write, row.id)
+  if (coming !== undefined && before.suspended === undefined && isDeepStrictEqual(variants, coming))
+    return { change: 'unchanged', before, after: before }
   if (same && before.suspended === undefined && before.heldBack === undefined) return { change: 'unchanged', before, after: before }
   await judge(write, scope, { before: before.revision.variants, after: variants, allowBreaking })
   await write.updateTable('endpoints').set({ suspended: null, held_back: null, updated_at: at }).where('id', '=', row.id).execute()

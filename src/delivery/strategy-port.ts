@@ -31,6 +31,8 @@ export interface Strategy {
   introduce(write: Write, made: MadeRevision): Promise<void>
   /** Whoever moves the routing of an endpoint now, in words; undefined where nobody does. */
   owner?(read: Kysely<Schema>, endpointId: string): Promise<string | undefined>
+  /** The variants that are on their way into force; undefined where none are. */
+  coming?(read: Kysely<Schema>, endpointId: string): Promise<readonly ResolvedVariant[] | undefined>
   /** Lets go of an endpoint, as somebody puts something else in force or deletes it. Its row is locked. @returns whether it had hold of it */
   letGo?(write: Write, of: { readonly endpoint: Selectable<EndpointsRow>; readonly scope: Scope; readonly at: number }): Promise<boolean>
 }
@@ -53,6 +55,10 @@ export class LateStrategy implements Strategy {
 
   async owner(read: Kysely<Schema>, endpointId: string): Promise<string | undefined> {
     return await this.#strategy.owner?.(read, endpointId)
+  }
+
+  async coming(read: Kysely<Schema>, endpointId: string): Promise<readonly ResolvedVariant[] | undefined> {
+    return await this.#strategy.coming?.(read, endpointId)
   }
 
   async letGo(write: Write, of: Parameters<NonNullable<Strategy['letGo']>>[1]): Promise<boolean> {

@@ -143,6 +143,15 @@ function requireExpected(alias: string, now: number | undefined, expected: Wante
   )
 }
 
+/** @throws SLW_NOT_FOUND without the model; SLW_FORBIDDEN for a protected alias without the right */
+export async function requireAliasRight(
+  read: Kysely<Schema>,
+  scope: Scope,
+  { model, alias, protect }: { readonly model: string; readonly alias: string; readonly protect: boolean },
+): Promise<void> {
+  requireRight(await requireModel(read, scope, model), alias, { protect })
+}
+
 function requireRight(model: Selectable<ModelsRow>, alias: string, { protect }: AliasRights): void {
   if (protect || !protectedAliases(model).includes(alias)) return
   throw new SlipwayError('SLW_FORBIDDEN', `alias "${alias}" of model "${model.name}" is protected: use a key with the scope "protect"`)

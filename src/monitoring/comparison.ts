@@ -39,6 +39,9 @@ interface Observed {
   readonly feedback: Feedback
 }
 
+/** Series that are evidence: histograms are many, and are none. */
+const EVIDENCE_SERIES: ReadonlySet<string> = new Set(['assignments', 'exposures', 'outcomes', 'exceeded', 'units', 'predicted', 'shadow'])
+
 /** What windows and labels say of two versions since a moment. */
 export async function gather({ windows, feedback }: Observed, asked: GatherQuery): Promise<Gathered> {
   const { environment, endpoint, base, candidate, segments, edges, fromMs, nowMs, counts = () => true } = asked
@@ -46,7 +49,7 @@ export async function gather({ windows, feedback }: Observed, asked: GatherQuery
   const ofLabels = { environment, endpoint, fromMs, untilMs: nowMs + 1 }
   const pieces = piecesOf(fromMs, nowMs)
   const [all, labels, units] = await Promise.all([
-    Promise.all(pieces.map((piece) => windows.list(environment, { ...piece, endpoint }))),
+    Promise.all(pieces.map((piece) => windows.list(environment, { ...piece, endpoint, names: EVIDENCE_SERIES }))),
     Promise.all(pieces.map(({ span, ...times }) => feedback.counts({ ...ofLabels, ...times }, SPANS[span].spanMs))),
     feedback.ofUnits(ofLabels),
   ])

@@ -46,6 +46,8 @@ export interface RollupQuery {
   readonly endpoint?: string | undefined
   /** Default: all sources. */
   readonly source?: Source | undefined
+  /** Names of series. Default: all of them, which takes longer to read. */
+  readonly names?: ReadonlySet<string> | undefined
 }
 
 /** Stored windows. Each counts once, however often and in whatever order it arrives. */
@@ -85,7 +87,7 @@ export class Windows {
   }
 
   /** Rollups in the order of time. */
-  async list(environment: string, { span, fromMs, untilMs, endpoint, source }: RollupQuery): Promise<Rollup[]> {
+  async list(environment: string, { span, fromMs, untilMs, endpoint, source, names }: RollupQuery): Promise<Rollup[]> {
     const { spanMs } = SPANS[span]
     const rows = await this.#database.read
       .selectFrom('window_rollups')
@@ -107,7 +109,7 @@ export class Windows {
       version: row.version,
       segment: row.segment,
       source: row.source as Source,
-      series: seriesOf(row.statistics),
+      series: seriesOf(row.statistics, names),
     }))
   }
 
@@ -235,9 +237,10 @@ async function updateRow(write: Transaction<MonitoringTables>, key: RollupKey, s
 }
 
 /** Series of a row; rows of the first releases have labels in the names. */
-function seriesOf(text: string): Series[] {
+function seriesOf(text: string, names?: ReadonlySet<string>): Series[] {
   const kept = JSON.parse(text) as WireSeries[] | Record<string, unknown>
-  return readSeriesAtRest(Array.isArray(kept) ? kept : (upgradedStatistics(kept) as WireSeries[]))
+  const all = Array.isArray(kept) ? kept : (upgradedStatistics(kept) as WireSeries[])
+  return readSeriesAtRest(names === undefined ? all : all.filter(({ name }) => names.has(name)))
 }
 
 function merged(a: readonly Series[], b: readonly Series[], endpoint: string): Series[] {

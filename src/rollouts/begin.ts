@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { resolveRollout } from '../contract/rollout.ts'
 import { faultPoint } from '../core/fail-point.ts'
+import { revisionOf } from '../delivery/revisions.ts'
 import { setRouting } from '../delivery/routing-states.ts'
 import { atOnce } from '../delivery/strategy.ts'
 import { nextNumber } from '../ledger/counters.ts'
@@ -15,6 +16,7 @@ import type { MadeRevision, Strategy } from '../delivery/strategy-port.ts'
 import type { ResolvedVariant } from '../delivery/resolve.ts'
 import type { Write } from '../ledger/scope.ts'
 import type { Schema } from '../storage/sql/schema.ts'
+import type { Peaks } from '../judge/judgement.ts'
 import type { OfModel, OnPromoted, RolloutState } from './rollout.ts'
 
 /** Brings revisions into force by the rollout that their spec declares; at once where it has none, or where there is nothing to walk from. */
@@ -39,6 +41,10 @@ export const byRollout: Strategy = {
     const { number, to } = active
     return `rollout ${number} to ${to.model}/${to.version}; to move them by hand, end it first: slipway rollout abort ${name}`
   },
+  async coming(read, endpointId) {
+    const active = await activeOf(read, endpointId)
+    return active === undefined ? undefined : (await revisionOf(read, endpointId, active.to.revision))?.variants
+  },
   async letGo(write, { endpoint, scope, at }) {
     const rollout = await activeOf(write, endpoint.id)
     if (rollout === undefined) return false
@@ -56,13 +62,19 @@ function isSameVersion(before: readonly ResolvedVariant[], after: readonly Resol
 }
 
 /** What was in force a short while ago needs no steps. */
-async function strategyFor(write: Write, made: MadeRevision, strategy: ResolvedRollout): Promise<ResolvedRollout> {
-  const { endpoint, at, variants } = made
-  const to = ofModel(variants)
+export async function strategyFor(
+  read: Kysely<Schema>,
+  { endpoint, at, variants, before }: Pick<MadeRevision, 'endpoint' | 'at' | 'variants' | 'before'>,
+  strategy: ResolvedRollout,
+): Promise<ResolvedRollout> {
   const since = at - strategy.rollbackWindowMs
-  const earlier = await rolloutsOf(write, endpoint.id, 20)
-  const left = earlier.find(({ state, from, endedAt }) => state === 'promoted' && (endedAt ?? 0) >= since && isVersion(from, to))
-  return left === undefined ? strategy : { ...strategy, strategy: 'all-at-once', stages: [], gates: [] }
+  if (before === undefined || isVersion(ofModel(before.variants), ofModel(variants))) return strategy
+  for (const { state, from, endedAt } of await rolloutsOf(read, endpoint.id, 20)) {
+    if (state !== 'promoted' || (endedAt ?? 0) < since || !isVersion(from, ofModel(variants))) continue
+    const left = await revisionOf(read, endpoint.id, from.revision)
+    if (left !== undefined && isSameVersion(left.variants, variants)) return { ...strategy, strategy: 'all-at-once', stages: [] }
+  }
+  return strategy
 }
 
 export function ofModel(variants: readonly ResolvedVariant[]): OfModel {
@@ -90,6 +102,7 @@ export async function begin(
   const { endpoint, number: revision, variants, before, scope, at, newId } = made
   frozenUntil(strategy.freeze, at)
   const active = await activeOf(write, endpoint.id)
+  const kept = anew ? undefined : await keptOf(write, made, strategy)
   const isWalking = active !== undefined && active.state !== 'watching'
   const routing = isWalking ? active.before : await routingOf(write, endpoint.id)
   if (active !== undefined) await supersede(write, made, active)
@@ -126,8 +139,9 @@ export async function begin(
       waits_for: null,
       routing_before: JSON.stringify(routing),
       edge_ms: null,
-      evidence_from: anew ? at : 0,
-      peaks: anew ? '{}' : await peaksOf(write, endpoint.id, from, to),
+      error_rate: null,
+      evidence_from: anew ? at : (kept?.evidenceFrom ?? 0),
+      peaks: JSON.stringify(kept?.peaks ?? {}),
       evidence: null,
       verdict: null,
       on_promoted: onPromoted === undefined ? null : JSON.stringify(onPromoted),
@@ -176,15 +190,31 @@ async function routingOf(write: Write, endpointId: string): Promise<RolloutState
   }
 }
 
-/** The most that earlier walks between the same versions have shown, so that starting again does not spend the false alarms anew. */
-async function peaksOf(read: Kysely<Schema>, endpointId: string, from: OfModel, to: OfModel): Promise<string> {
-  const row = await read
-    .selectFrom('rollouts')
-    .select('peaks')
-    .where('endpoint_id', '=', endpointId)
-    .where('from_version', '=', JSON.stringify(from))
-    .where('to_version', '=', JSON.stringify(to))
-    .orderBy('number', 'desc')
-    .executeTakeFirst()
-  return row?.peaks ?? '{}'
+/**
+ * What earlier walks between the same versions have shown, so that starting again does not spend the false alarms anew. What has passed is
+ * to pass again.
+ */
+async function keptOf(
+  read: Kysely<Schema>,
+  { endpoint, variants, before }: Pick<MadeRevision, 'endpoint' | 'variants' | 'before'>,
+  strategy: ResolvedRollout,
+): Promise<{ readonly evidenceFrom: number; readonly peaks: Record<string, Peaks> } | undefined> {
+  for (const earlier of await rolloutsOf(read, endpoint.id, 20)) {
+    if (!isVersion(earlier.from, ofModel(before!.variants)) || !isVersion(earlier.to, ofModel(variants))) continue
+    const [from, to] = await Promise.all([
+      revisionOf(read, endpoint.id, earlier.from.revision),
+      revisionOf(read, endpoint.id, earlier.to.revision),
+    ])
+    // Other settings are another thing, and other limits another question.
+    const isSame = isSameVersion(from?.variants ?? [], before!.variants) && isSameVersion(to?.variants ?? [], variants)
+    if (!isSame) continue
+    const sameRules = isDeepStrictEqual(rulesOf(earlier.strategy), rulesOf(strategy))
+    const fails = [...earlier.peaks].map(([metric, { fail }]): [string, Peaks] => [metric, { fail, pass: 0 }])
+    return { evidenceFrom: earlier.evidenceFrom, peaks: sameRules ? Object.fromEntries(fails) : {} }
+  }
+  return undefined
+}
+
+function rulesOf({ errors, latency, labels, falseAlarm, outputs }: ResolvedRollout): unknown {
+  return { errors, latency, labels, falseAlarm, outputs }
 }

@@ -64,7 +64,9 @@ export function decide(rollout: RolloutState, sight: Sight): Decision {
     case 'paused':
       return fromPause(rollout, sight)
     case 'baking':
-      return after(rollout.stepBeganAt + rollout.strategy.bakeAfterMs, sight, { do: 'put in force', why: 'all steps are done' })
+      return sight.frozenUntilMs === undefined
+        ? after(rollout.stepBeganAt + rollout.strategy.bakeAfterMs, sight, { do: 'put in force', why: 'all steps are done' })
+        : stay(frozen(sight.frozenUntilMs))
     default:
       return after(rollout.stepBeganAt + rollout.strategy.watchAfterMs, sight, { do: 'end' })
   }
@@ -90,9 +92,10 @@ function fromWaiting({ unmet, frozenUntilMs }: Sight): Decision {
   return frozenUntilMs === undefined ? { do: 'load' } : stay(frozen(frozenUntilMs))
 }
 
-function fromLoading({ stepBeganAt, strategy, to }: RolloutState, { nowMs, servers: { live, ready } }: Sight): Decision {
+function fromLoading({ stepBeganAt, strategy, to }: RolloutState, { nowMs, frozenUntilMs, servers: { live, ready } }: Sight): Decision {
   const missing =
     live === 0 ? 'a server that follows the endpoint' : `${live - ready} of ${live} servers, which load ${to.model}/${to.version}`
+  if (live > 0 && ready === live && frozenUntilMs !== undefined) return stay(frozen(frozenUntilMs))
   if (live > 0 && ready === live) return { do: 'step', to: 0, why: `${ready} of ${live} servers have ${to.model}/${to.version} loaded` }
   // Loading has no deadline of its own: that of the first step.
   const deadlineMs = strategy.stages[0]?.deadlineMs ?? LOADING_MS
@@ -108,7 +111,7 @@ function fromStep(rollout: RolloutState, sight: Sight): Decision {
   const stage = strategy.stages[step]!
   const gap = dataGap(rollout, sight)
   if (gap !== undefined) return { do: 'pause', for: 'no data', why: gap }
-  const missing = missingOf(stage, stepBeganAt, sight)
+  const missing = missingOf(stage, rollout, sight)
   if (missing === undefined) {
     if (stage.approve) return { do: 'pause', for: 'approval', why: 'a person has to promote it from here' }
     if (sight.frozenUntilMs !== undefined) return stay(frozen(sight.frozenUntilMs))
@@ -120,9 +123,12 @@ function fromStep(rollout: RolloutState, sight: Sight): Decision {
 }
 
 /** What a step waits for; undefined once it is done. */
-function missingOf(stage: Stage, beganAt: number, sight: Sight): string | undefined {
-  const bakedAt = beganAt + stage.bakeMs
+function missingOf(stage: Stage, { stepBeganAt, to }: RolloutState, sight: Sight): string | undefined {
+  const { live, ready } = sight.servers
+  const bakedAt = stepBeganAt + stage.bakeMs
   if (sight.nowMs < bakedAt) return `${seconds(bakedAt - sight.nowMs)} that the step lasts yet`
+  if (live === 0) return 'a server that follows the endpoint'
+  if (ready < live) return `${live - ready} of ${live} servers, which do not have ${to.model}/${to.version} loaded`
   if (stage.needs === 'nothing') return undefined
   if (sight.sample < stage.minimumSample)
     return `${stage.minimumSample - sight.sample} of ${stage.minimumSample} requests of the new version in this step`
@@ -143,8 +149,14 @@ function dataGap(rollout: RolloutState, { nowMs, newestMs, verdict }: Sight): st
 }
 
 function fromPause(rollout: RolloutState, sight: Sight): Decision {
-  if (rollout.pausedFor !== 'no data' || dataGap(rollout, sight) !== undefined) return stay(rollout.waitsFor)
-  return { do: 'go on', why: 'there are requests again' }
+  const { pausedFor, waitsFor, interrupted, strategy, step } = rollout
+  const stage = strategy.stages[step]
+  if (interrupted === 'progressing' && stage !== undefined) {
+    if (pausedFor === 'no data' && dataGap(rollout, sight) === undefined) return { do: 'go on', why: 'there are requests again' }
+    if (pausedFor === 'deadline' && missingOf(stage, rollout, sight) === undefined)
+      return { do: 'go on', why: 'what it waited for has come' }
+  }
+  return stay(waitsFor)
 }
 
 function after(atMs: number, { nowMs }: Sight, decision: Decision): Decision {

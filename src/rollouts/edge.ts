@@ -12,7 +12,7 @@ const HOUR_MS = 3_600_000
 const ANSWERS_MIN = 200
 
 /** What the version in force had of late. */
-export interface Usual {
+interface Usual {
   readonly requestsPerSecond: number
   /** Share of requests that went wrong, 0 to 1. */
   readonly errorRate: number
@@ -25,7 +25,7 @@ interface Asked {
   readonly clock: { epochMs(): number }
 }
 
-export async function usualOf({ windows, clock }: Asked, { environment, name }: DeclaredEndpoint, from: OfModel): Promise<Usual> {
+async function usualOf({ windows, clock }: Asked, { environment, name }: DeclaredEndpoint, from: OfModel): Promise<Usual> {
   const nowMs = clock.epochMs()
   const rollups = await windows.list(environment, {
     span: '10s',
@@ -53,14 +53,22 @@ export async function usualOf({ windows, clock }: Asked, { environment, name }: 
   }
 }
 
-/** The latency edge of a strategy: the one that it names, or what 99 of 100 answers of the last hour were faster than. */
-export async function edgeOf(
+/** What is frozen before a rollout begins. */
+export interface Frozen {
+  /** Latency edge, milliseconds. */
+  readonly edgeMs: number | undefined
+  /** Share of requests that went wrong, 0 to 1. */
+  readonly errorRate: number
+}
+
+/** The latency edge that a strategy names, or what 99 of 100 answers of the last hour were faster than; and how much went wrong in it. */
+export async function frozenOf(
   asked: Asked,
   endpoint: DeclaredEndpoint,
   { from, strategy: { latency } }: { readonly from: OfModel; readonly strategy: Pick<ResolvedRollout, 'latency'> },
-): Promise<number | undefined> {
-  if (latency === undefined) return undefined
-  return latency.edgeMs ?? (await usualOf(asked, endpoint, from)).p99Ms
+): Promise<Frozen & Usual> {
+  const usual = await usualOf(asked, endpoint, from)
+  return { ...usual, edgeMs: latency === undefined ? undefined : (latency.edgeMs ?? usual.p99Ms) }
 }
 
 /** To two digits: an edge that people can read, and no smaller one. */

@@ -2,8 +2,9 @@
 import { judge } from '../judge/judge.ts'
 import { resolveJudge } from '../judge/spec.ts'
 import { gather, metricAnswer, shadowOf } from '../monitoring/comparison.ts'
-import { ERRORS, isOfBoth, sharesOf, slowerThan, WRONG_LABELS } from '../monitoring/evidence.ts'
+import { ERRORS, isOf, isOfBoth, sharesOf, slowerThan, WRONG_LABELS } from '../monitoring/evidence.ts'
 import { judgeOutputs } from '../monitoring/outputs.ts'
+import { judgeAll } from './all-requests.ts'
 import { nameBeside, nameOfCopy } from '../delivery/routing-document.ts'
 import type { MetricOptions } from '../contract/judge-options.ts'
 import type { RolloutEvidence } from '../contract/rollout-api.ts'
@@ -38,10 +39,17 @@ export interface JudgingQuery {
   /** Name of the variant of the version in force. */
   readonly variant: string
   readonly nowMs: number
+  /** First segments with a share of all walks of the endpoint, and when they began. */
+  readonly firsts: readonly { readonly segment: number; readonly at: number }[]
+}
+
+export interface Arms {
+  readonly base: Compared
+  readonly candidate: Compared
 }
 
 /** Both versions of a rollout, wherever they are called what. */
-export function armsOf({ from, to, strategy }: RolloutState, variant: string): { base: Compared; candidate: Compared } {
+export function armsOf({ from, to, strategy }: RolloutState, variant: string): Arms {
   const ofModel = ({ model, version }: Compared): Compared => ({ model, version })
   // One version with other settings is told apart by the variant alone.
   const isOne = from.model === to.model && from.version === to.version
@@ -55,7 +63,6 @@ export function armsOf({ from, to, strategy }: RolloutState, variant: string): {
 /** Judges all that was counted of both versions, under every segment in which they shared the requests. */
 export async function judgeRollout(observed: Observed, query: JudgingQuery): Promise<Judged> {
   const { environment, endpoint, rollout, segments, variant, nowMs } = query
-  const { edgeMs, stepSegment = Infinity } = rollout
   const arms = armsOf(rollout, variant)
   const shared = segments.filter((segment) => segment.beganAt >= rollout.evidenceFrom && isOfBoth(segment, [arms.base, arms.candidate]))
   const fromMs = Math.min(rollout.createdAt, ...shared.map(({ beganAt }) => beganAt))
@@ -64,26 +71,23 @@ export async function judgeRollout(observed: Observed, query: JudgingQuery): Pro
     endpoint,
     ...arms,
     segments: shared,
-    edges: edgeMs === undefined ? [] : [edgeMs],
+    edges: rollout.edgeMs === undefined ? [] : [rollout.edgeMs],
     fromMs,
     nowMs,
-    counts: (rollup) => !isBurnIn(rollout, rollup),
+    counts: (rollup) => !isBurnIn(query, rollup),
   })
   const shadow = shadowOf(
     rollups.filter(({ startMs }) => startMs >= rollout.createdAt),
     arms.candidate,
   )
-  const rules = rulesOf(
-    rollout,
-    rollups.some(({ series }) => series.some(({ name }) => name === 'predicted')),
-    shadow !== undefined,
-  )
+  const rules = rulesOf(rollout)
   const judgement = judge(resolveJudge(rules.options), evidence, rollout.peaks)
   const outputs =
     rules.outputs === undefined ? undefined : judgeOutputs({ ...arms, segments: shared }, rollups, { ...rules.outputs, alpha: rules.alpha })
-  const failures = failuresOf(judgement, { outputs, shadow, alpha: rules.alpha })
-  const newestMs = newestOf(rollups, shared)
-  const sample = sampleOf(evidence, stepSegment) + (shadow === undefined ? 0 : shadowed(shadow))
+  const all = await judgeAll(observed, query, { arms, alpha: rules.alpha })
+  const failures = [...failuresOf(judgement, { outputs, shadow, alpha: rules.alpha }), ...all.failures]
+  const newestMs = newestOf(query, rollups, arms)
+  const sample = sampleOf(query, rollups, arms)
   const verdict = failures.length > 0 ? 'fail' : verdictOf(judgement, outputs)
   return {
     verdict,
@@ -95,7 +99,9 @@ export async function judgeRollout(observed: Observed, query: JudgingQuery): Pro
       at: nowMs,
       from: fromMs,
       verdict,
+      failures,
       sample,
+      ...(all.traffic.length > 0 && { traffic: [...all.traffic] }),
       ...(newestMs !== undefined && { newest: newestMs }),
       metrics: judgement.metrics.map(metricAnswer),
       ...(outputs !== undefined && { outputs }),
@@ -105,10 +111,14 @@ export async function judgeRollout(observed: Observed, query: JudgingQuery): Pro
   }
 }
 
-/** Requests of the first seconds meet cold caches. Both arms lose them. */
-function isBurnIn({ first, strategy: { burnInMs } }: RolloutState, { segment, startMs }: Rollup): boolean {
-  return first !== undefined && segment === first.segment && startMs < first.at + burnInMs
+/** Requests of the first seconds of a walk meet cold caches. Both arms lose them; a retry does not get those of the walk before it. */
+function isBurnIn({ firsts, rollout: { strategy } }: JudgingQuery, { segment, startMs, endMs }: Rollup): boolean {
+  const first = firsts.find((one) => one.segment === segment)
+  return first !== undefined && endMs - startMs <= BURN_IN_SPAN_MS && startMs < first.at + strategy.burnInMs
 }
+
+/** Longer windows are not left out for the seconds at their begin. */
+const BURN_IN_SPAN_MS = 60_000
 
 interface Rules {
   readonly options: Parameters<typeof resolveJudge>[0]
@@ -117,8 +127,8 @@ interface Rules {
   readonly alpha: number
 }
 
-/** The metrics of a strategy. What is judged outside of the judge has its part of the false alarms, too. */
-function rulesOf({ strategy, edgeMs }: RolloutState, hasClasses: boolean, hasShadow: boolean): Rules {
+/** The metrics of a strategy. What is judged outside of the judge has its part of the false alarms, too, whether it is seen or not. */
+function rulesOf({ strategy, edgeMs }: RolloutState): Rules {
   const { errors, latency, labels, falseAlarm, falsePass, minimumSample } = strategy
   const { independentOfPrediction: _independent, ...ofLabels } = labels
   const { edgeMs: _edge, ...ofLatency } = latency ?? {}
@@ -127,7 +137,8 @@ function rulesOf({ strategy, edgeMs }: RolloutState, hasClasses: boolean, hasSha
     ...(latency !== undefined && edgeMs !== undefined && { [slowerThan(edgeMs)]: ofLatency }),
     [WRONG_LABELS]: { cap: false, ...ofLabels },
   }
-  const outputs = hasClasses ? strategy.outputs : undefined
+  const { outputs } = strategy
+  const hasShadow = strategy.stages.some(({ shadow }) => shadow > 0)
   const inJudge = Object.values(metrics).filter(({ role = 'guardrail' }) => role === 'guardrail').length
   const guardrails = Math.max(1, inJudge + (outputs === undefined ? 0 : 1) + (hasShadow ? 1 : 0))
   const alpha = falseAlarm / guardrails
@@ -160,24 +171,33 @@ function verdictOf({ metrics }: Judgement, outputs: OutputsJudgement | undefined
       : 'pass'
 }
 
-function newestOf(rollups: readonly Rollup[], shared: readonly RoutingSegment[]): number | undefined {
-  const segments = new Set(shared.map(({ segment }) => segment))
-  const ends = rollups
-    .filter(({ segment, series }) => segments.has(segment) || series.some(({ name }) => name === 'shadow'))
-    .filter(({ series }) => series.some(({ name }) => name === 'assignments' || name === 'shadow'))
-    .map(({ endMs }) => endMs)
-  return ends.length === 0 ? undefined : Math.max(...ends)
+/** End of the newest window in which chance assigned requests between both, or copies were answered. */
+function newestOf({ nowMs, segments }: JudgingQuery, rollups: readonly Rollup[], arms: Arms): number | undefined {
+  const shared = new Set(segments.filter((segment) => isOfBoth(segment, [arms.base, arms.candidate])).map(({ segment }) => segment))
+  const isSeen = ({ segment, series }: Rollup): boolean =>
+    series.some(
+      ({ name, labels }) => name === 'shadow' || (name === 'assignments' && labels['assignment'] === 'randomised' && shared.has(segment)),
+    )
+  const ends = rollups.filter(isSeen).map(({ endMs }) => endMs)
+  return ends.length === 0 ? undefined : Math.min(nowMs, Math.max(...ends))
 }
 
-/** Requests and units of the new version since a segment. */
-function sampleOf(evidence: readonly Evidence[], since: number): number {
-  return evidence
-    .filter(({ metric, arm, segment }) => metric === ERRORS && arm === 'candidate' && Number.parseInt(segment, 10) >= since)
-    .reduce((sum, { exposures }) => sum + exposures, 0)
-}
-
-function shadowed({ same, different, worse, better, bothFailed }: NonNullable<ReturnType<typeof shadowOf>>): number {
-  return same + different + worse + better + bothFailed
+/** Requests that chance gave the new version in the present step; of a step with copies alone, those. */
+function sampleOf({ rollout }: JudgingQuery, rollups: readonly Rollup[], { candidate }: Arms): number {
+  const { stepSegment = Infinity, strategy, step } = rollout
+  const ofCopies = (strategy.stages[step]?.shadow ?? 0) > 0
+  let sum = 0
+  for (const rollup of rollups) {
+    if (rollup.segment < stepSegment || !isOf(candidate, rollup)) continue
+    for (const { name, labels, statistic } of rollup.series) {
+      if (statistic.kind !== 'count') continue
+      const counts = ofCopies
+        ? name === 'shadow' && labels['result'] !== 'dropped'
+        : name === 'assignments' && labels['assignment'] === 'randomised'
+      if (counts) sum += statistic.value
+    }
+  }
+  return sum
 }
 
 /** All counts by metric, arm and segment: small enough to be kept, and enough to work the verdict out again. */

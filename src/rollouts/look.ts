@@ -9,18 +9,19 @@ import { toEndpoint } from '../delivery/read-endpoints.ts'
 import { revisionOf } from '../delivery/revisions.ts'
 import { nameBeside } from '../delivery/routing-document.ts'
 import { decide, hasEnded } from './decide.ts'
-import { edgeOf } from './edge.ts'
+import { frozenOf } from './edge.ts'
 import { frozenUntil } from './freeze.ts'
 import { waitingFor } from './gates.ts'
 import { judgeRollout } from './judging.ts'
 import { askOthers } from './outside.ts'
-import { toRollout } from './rollout.ts'
+import { firstsOf, toRollout } from './rollout.ts'
 import { back, end, goOn, load, noteLook, pause, stepTo } from './transitions.ts'
 import type { RolloutEvidence } from '../contract/rollout-api.ts'
 import type { DeclaredEndpoint } from '../delivery/read-endpoints.ts'
 import type { ReportOf } from '../delivery/servers.ts'
 import type { Scope } from '../ledger/scope.ts'
 import type { Decision, Sight } from './decide.ts'
+import type { Frozen } from './edge.ts'
 import type { Judged } from './judging.ts'
 import type { RolloutState } from './rollout.ts'
 import type { RolloutGround, Rollouts } from './rollouts.ts'
@@ -53,7 +54,7 @@ export async function lookAt(
     return
   }
   const scope: Scope = { environment: endpoint.environment, actor: 'slipway' }
-  const edgeMs = decision.do === 'load' ? await edgeOf(ground, endpoint, rollout) : undefined
+  const usual = decision.do === 'load' ? await frozenOf(ground, endpoint, rollout) : undefined
   try {
     await database.write(async (write) => {
       if (rollout.onPromoted !== undefined) await lockModels(write, scope, [rollout.onPromoted.model])
@@ -71,7 +72,7 @@ export async function lookAt(
         evidence: seen.evidence,
         peaks: seen.judged?.peaks,
       }
-      await carryOut(place, rollouts, decision, edgeMs)
+      await carryOut(place, rollouts, decision, usual)
     })
   } catch (error) {
     if (decision.do !== 'put in force' || rollout.onPromoted === undefined || !isSlipwayError(error) || error.kind.retry) throw error
@@ -83,11 +84,11 @@ async function carryOut(
   place: Place,
   rollouts: Rollouts,
   decision: Exclude<Decision, { do: 'stay' }>,
-  edgeMs: number | undefined,
+  usual: Frozen | undefined,
 ): Promise<void> {
   switch (decision.do) {
     case 'load':
-      return await load(place, edgeMs)
+      return await load(place, usual!)
     case 'step':
       return await stepTo(place, decision.to, decision.why)
     case 'pause':
@@ -121,22 +122,13 @@ async function see(
   ground: RolloutGround,
   { rollout, endpoint, signal }: { readonly rollout: RolloutState; readonly endpoint: DeclaredEndpoint; readonly signal: AbortSignal },
 ): Promise<Seen> {
-  const { database, clock, delivery } = ground
+  const { database, clock } = ground
   const nowMs = clock.epochMs()
   const { strategy, state } = rollout
   const isWaiting = state === 'waiting'
   const unmet = isWaiting ? await waitingFor(database.read, endpoint.environment, rollout.to, strategy.gates) : []
   const servers = isWaiting ? { live: 0, ready: 0 } : await serversOf(ground, rollout, endpoint)
-  const judged = isWaiting
-    ? undefined
-    : await judgeRollout(ground, {
-        environment: endpoint.environment,
-        endpoint: endpoint.name,
-        rollout,
-        segments: await delivery.segments(endpoint),
-        variant: endpoint.revision.variants[0]!.name,
-        nowMs,
-      })
+  const judged = isWaiting ? undefined : (stillJudged(rollout, nowMs) ?? (await judgeNow(ground, { rollout, endpoint, nowMs })))
   const isServed = state === 'progressing' || state === 'paused' || state === 'baking'
   const checks = isServed ? await askOthers(ground.outside, endpoint, { rollout, nowMs, signal }) : []
   const guarding = checks.filter(({ role }) => role === 'guardrail')
@@ -158,6 +150,32 @@ async function see(
     evidence:
       judged === undefined ? undefined : { ...judged.answer, ...(failed.length > 0 && { verdict: 'fail' as const }), checks, servers },
   }
+}
+
+/** Windows come every ten seconds, and what has been watched for long is long to read. */
+function stillJudged(rollout: RolloutState, nowMs: number): Judged | undefined {
+  const { evidence: known, stepBeganAt, createdAt, peaks } = rollout
+  const everyMs = JUDGE_MS + (nowMs - createdAt) / 360
+  if (known === undefined || known.at < stepBeganAt || nowMs - known.at > everyMs) return undefined
+  const { verdict, failures, sample, newest } = known
+  return { verdict, failures, sample, newestMs: newest, peaks, answer: known }
+}
+
+const JUDGE_MS = 2000
+
+async function judgeNow(
+  ground: RolloutGround,
+  { rollout, endpoint, nowMs }: { readonly rollout: RolloutState; readonly endpoint: DeclaredEndpoint; readonly nowMs: number },
+): Promise<Judged> {
+  return await judgeRollout(ground, {
+    environment: endpoint.environment,
+    endpoint: endpoint.name,
+    rollout,
+    segments: await ground.delivery.segments(endpoint),
+    variant: endpoint.revision.variants[0]!.name,
+    nowMs,
+    firsts: await firstsOf(ground.database.read, rollout.endpointId),
+  })
 }
 
 /** How many servers that were heard of in time have the new version loaded. */

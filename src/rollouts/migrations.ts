@@ -25,6 +25,7 @@ export const ROLLOUT_MIGRATIONS: readonly Migration[] = [
         waits_for text,
         routing_before text not null,
         edge_ms double precision,
+        error_rate double precision,
         evidence_from bigint not null,
         peaks text not null,
         evidence text,

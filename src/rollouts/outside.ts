@@ -1,5 +1,6 @@
 /** What monitoring of others says of the new version of a rollout. */
 import { ask } from '../checks/checks.ts'
+import { messageOf } from '../core/errors.ts'
 import { nameBeside } from '../delivery/routing-document.ts'
 import type { AskedCheck } from '../contract/rollout-api.ts'
 import type { DeclaredEndpoint } from '../delivery/read-endpoints.ts'
@@ -8,6 +9,8 @@ import type { RolloutState } from './rollout.ts'
 
 /** Others are asked so often, milliseconds: what they know is no newer. */
 const ASK_EVERY_MS = 10_000
+/** However long a check may take by itself: other rollouts wait for the look. */
+const LIMIT_MS = 5000
 
 export interface Outside {
   readonly secrets: Secrets
@@ -29,7 +32,16 @@ export async function askOthers(
   const subject = { endpoint: name, variant, version: rollout.to.version, environment }
   return await Promise.all(
     checks.map(async (check): Promise<AskedCheck> => {
-      const { verdict, value, sentence, query } = await ask(check, subject, { ...outside, now: nowMs, signal })
+      const answer = ask(check, subject, { ...outside, now: nowMs, signal: AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]) })
+      const { verdict, value, sentence, query } = await answer.catch((error: unknown) => {
+        signal.throwIfAborted()
+        return {
+          verdict: 'error' as const,
+          value: undefined,
+          sentence: `no answer within ${LIMIT_MS / 1000} s: ${messageOf(error)}`,
+          query: check.name,
+        }
+      })
       return {
         name: check.name,
         askedAt: nowMs,

@@ -3,8 +3,8 @@ import { resolveRollout } from '../contract/rollout.ts'
 import { expectations } from '../judge/expected.ts'
 import { resolveJudge } from '../judge/spec.ts'
 import { ERRORS, slowerThan } from '../monitoring/evidence.ts'
-import { ofModel } from './begin.ts'
-import { edgeOf, usualOf } from './edge.ts'
+import { ofModel, strategyFor } from './begin.ts'
+import { frozenOf } from './edge.ts'
 import { waitingFor } from './gates.ts'
 import type { MetricOptions } from '../contract/judge-options.ts'
 import type { RolloutPlan } from '../contract/rollout-api.ts'
@@ -24,12 +24,13 @@ export async function planOf(
   name: string,
   { to, rollout }: Pick<StartOptions, 'to' | 'rollout'>,
 ): Promise<RolloutPlan> {
-  const { spec, inForce, variants } = await rollouts.wanted(scope, name, to)
-  const strategy = resolveRollout(rollout ?? spec.rollout ?? {})
+  const { endpoint: row, spec, inForce, variants } = await rollouts.wanted(scope, name, to)
+  const declared = resolveRollout(rollout ?? spec.rollout ?? {})
+  const made = { endpoint: row, at: ground.clock.epochMs(), variants, before: inForce }
+  const strategy = rollout === undefined ? await strategyFor(ground.database.read, made, declared) : declared
   const endpoint = await ground.delivery.endpoints.get(scope, name)
   const [from, target] = [ofModel(inForce.variants), ofModel(variants)]
-  const usual = await usualOf(ground, endpoint, from)
-  const edgeMs = await edgeOf(ground, endpoint, { from, strategy })
+  const { edgeMs, ...usual } = await frozenOf(ground, endpoint, { from, strategy })
   const lasts = strategy.stages.reduce((sum, { bakeMs }) => sum + bakeMs, strategy.bakeAfterMs + strategy.watchAfterMs)
   return {
     endpoint: name,
@@ -40,6 +41,7 @@ export async function planOf(
     bakeAfterMs: strategy.bakeAfterMs,
     watchAfterMs: strategy.watchAfterMs,
     steps: strategy.stages.length > 0,
+    ...(strategy !== declared && { reason: 'it was in force a short while ago: going back takes no steps' }),
     traffic: {
       requestsPerSecond: usual.requestsPerSecond,
       errorRate: usual.errorRate,

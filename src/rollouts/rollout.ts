@@ -29,6 +29,8 @@ export interface OnPromoted {
   readonly alias: string
   /** Whether who started it may move protected aliases. */
   readonly protect: boolean
+  /** The version that the alias pointed to before it moved. */
+  readonly before?: string | undefined
 }
 
 /** A walk from one revision to the next, as it is kept. Times are UTC epoch milliseconds. */
@@ -49,6 +51,8 @@ export interface RolloutState {
   readonly waitsFor: string | undefined
   readonly before: RoutingBefore
   readonly edgeMs: number | undefined
+  /** Share of requests that went wrong before it began, 0 to 1. */
+  readonly errorRate: number | undefined
   readonly evidenceFrom: number
   readonly peaks: ReadonlyMap<string, Peaks>
   readonly evidence: RolloutEvidence | undefined
@@ -86,6 +90,7 @@ export function toRollout(row: Selectable<RolloutsRow>): RolloutState {
     waitsFor: row.waits_for ?? undefined,
     before: JSON.parse(row.routing_before) as RoutingBefore,
     edgeMs: row.edge_ms ?? undefined,
+    errorRate: row.error_rate ?? undefined,
     evidenceFrom: row.evidence_from,
     peaks: new Map(Object.entries(JSON.parse(row.peaks) as Record<string, Peaks>)),
     evidence: jsonOf<RolloutEvidence>(row.evidence),
@@ -122,4 +127,15 @@ export async function rolloutsOf(read: Kysely<Schema>, endpointId: string, limit
     .limit(limit)
     .execute()
   return rows.map(toRollout)
+}
+
+/** First segments with a share of all walks of an endpoint, and when they began, UTC epoch milliseconds. */
+export async function firstsOf(read: Kysely<Schema>, endpointId: string): Promise<{ readonly segment: number; readonly at: number }[]> {
+  const rows = await read
+    .selectFrom('rollouts')
+    .select(['first_segment', 'first_at'])
+    .where('endpoint_id', '=', endpointId)
+    .where('first_segment', 'is not', null)
+    .execute()
+  return rows.map(({ first_segment: segment, first_at: at }) => ({ segment: segment!, at: at! }))
 }

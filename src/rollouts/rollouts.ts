@@ -5,14 +5,14 @@
 import { modelReference, modelsOf, resolveSpec } from '../contract/endpoint.ts'
 import { resolveRollout } from '../contract/rollout.ts'
 import { SlipwayError } from '../core/errors.ts'
-import { moveAlias } from '../models/aliases.ts'
+import { moveAlias, requireAliasRight } from '../models/aliases.ts'
 import { lockEndpoint } from '../delivery/lock-endpoint.ts'
 import { requireEndpoint, specOf } from '../delivery/read-endpoints.ts'
 import { judge, lockModels, requireThere, resolveVariants } from '../delivery/resolve.ts'
 import { makeRevision, recordRevision, revisionOf } from '../delivery/revisions.ts'
 import { putInForce } from '../delivery/routing-states.ts'
 import { nextNumber } from '../ledger/counters.ts'
-import { begin, isVersion, ofModel } from './begin.ts'
+import { begin, isVersion, ofModel, strategyFor } from './begin.ts'
 import { hasEnded } from './decide.ts'
 import { activeOf, rolloutsOf, toRollout } from './rollout.ts'
 import { back, bringIntoForce, end, goOn, pause, stepTo } from './transitions.ts'
@@ -81,7 +81,12 @@ export class Rollouts {
       const number = await makeRevision(write, scope, revision)
       const made = { endpoint, number, variants, before: inForce, scope, at, newId }
       const alias: OnPromoted | undefined = onPromoted === undefined ? undefined : { model: variants[0]!.model, alias: onPromoted, protect }
-      const started = await begin(write, made, resolveRollout(rollout ?? spec.rollout ?? {}), { onPromoted: alias, anew })
+      if (alias !== undefined) await requireAliasRight(write, scope, alias)
+      const strategy = resolveRollout(rollout ?? spec.rollout ?? {})
+      const started = await begin(write, made, rollout === undefined ? await strategyFor(write, made, strategy) : strategy, {
+        onPromoted: alias,
+        anew,
+      })
       await nextNumber(write, 'delivery')
       await recordRevision(write, scope, { name, number, before: inForce, after: revision })
       return started
@@ -141,17 +146,24 @@ export class Rollouts {
   }
 
   /** Does what a person says of the latest rollout of an endpoint. @throws SLW_NOT_FOUND, SLW_CONFLICT where it makes no sense now */
-  async command(scope: Scope, name: string, wanted: RolloutCommand): Promise<RolloutState> {
+  async command(
+    scope: Scope,
+    name: string,
+    { protect, ...wanted }: RolloutCommand & { /** Whether the caller may move protected aliases. */ readonly protect: boolean },
+  ): Promise<RolloutState> {
     const { database, clock, newId } = this.#ground
     return await database.write(async (write) => {
       const found = await requireEndpoint(write, scope, name)
       await lockModels(write, scope, modelsOf(specOf(found)))
       const endpoint = await lockEndpoint(write, scope, found.id)
       const at = clock.epochMs()
-      if (wanted.command === 'retry') return await retry(write, { scope, endpoint, at, newId, anew: wanted.anew ?? false })
+      if (wanted.command === 'retry') return await retry(write, { scope, endpoint, at, newId, protect, anew: wanted.anew ?? false })
       const rollout = await activeOf(write, endpoint.id)
       if (rollout === undefined) throw new SlipwayError('SLW_CONFLICT', `endpoint "${name}" has no rollout in progress`)
-      await this.#obey({ write, scope, endpoint, rollout, at, newId }, wanted)
+      // Whoever promotes it has the right for the alias, or who has started it had it.
+      const alias = rollout.onPromoted
+      const onPromoted = alias === undefined ? undefined : { ...alias, protect: alias.protect || protect }
+      await this.#obey({ write, scope, endpoint, rollout: { ...rollout, onPromoted }, at, newId }, wanted)
       const row = await write.selectFrom('rollouts').selectAll().where('id', '=', rollout.id).executeTakeFirstOrThrow()
       return toRollout(row)
     })
@@ -195,6 +207,12 @@ export class Rollouts {
     if (onPromoted === undefined) return
     const { model, alias, protect } = onPromoted
     const own: Scope = { ...scope, resourceVersion: undefined, once: undefined }
+    const before = await pointedVersion(write, scope, { model, alias })
+    await write
+      .updateTable('rollouts')
+      .set({ on_promoted: JSON.stringify({ ...onPromoted, before }) })
+      .where('id', '=', rollout.id)
+      .execute()
     await moveAlias(write, this.#ground, own, { model, alias, version: to.version, rights: { protect } })
   }
 
@@ -217,7 +235,31 @@ export class Rollouts {
     await putInForce(write, { endpointId: endpoint.id, number, at })
     const own: Scope = { ...scope, resourceVersion: undefined, once: undefined }
     await recordRevision(write, own, { name: endpoint.name, number, before: inForce, after: revision })
+    const { onPromoted } = rollout
+    if (onPromoted?.before === undefined) return
+    // The alias moved with the version, and moves back with it: it was allowed to mean that one.
+    const { model, alias, before } = onPromoted
+    await moveAlias(write, this.#ground, own, { model, alias, version: before, allowBreaking: true, rights: { protect: true } })
   }
+}
+
+/** The version that an alias points to; undefined where it is not set. */
+async function pointedVersion(
+  write: Write,
+  scope: Scope,
+  { model, alias }: { readonly model: string; readonly alias: string },
+): Promise<string | undefined> {
+  const row = await write
+    .selectFrom('aliases')
+    .innerJoin('models', 'models.id', 'aliases.model_id')
+    .innerJoin('versions', 'versions.id', 'aliases.version_id')
+    .select('versions.number')
+    .where('models.environment', '=', scope.environment)
+    .where('models.name', '=', model)
+    .where('models.deleted_at', 'is', null)
+    .where('alias', '=', alias)
+    .executeTakeFirst()
+  return row === undefined ? undefined : String(row.number)
 }
 
 function refused({ number }: RolloutState, why: string): SlipwayError {
@@ -279,12 +321,14 @@ async function retry(
     endpoint,
     at,
     newId,
+    protect,
     anew,
   }: {
     readonly scope: Scope
     readonly endpoint: Selectable<EndpointsRow>
     readonly at: number
     readonly newId: () => string
+    readonly protect: boolean
     readonly anew: boolean
   },
 ): Promise<RolloutState> {
@@ -299,8 +343,12 @@ async function retry(
   const made = (await revisionOf(write, endpoint.id, latest.to.revision))!
   const inForce = (await revisionOf(write, endpoint.id, endpoint.current_revision))!
   await requireThere(write, made)
-  await judge(write, scope, { before: inForce.variants, after: made.variants, allowBreaking: false })
+  // What it may break was allowed when the revision was made.
+  await judge(write, scope, { before: inForce.variants, after: made.variants, allowBreaking: true })
   const again = { endpoint, number: made.number, variants: made.variants, before: inForce, scope, at, newId }
   await write.updateTable('endpoints').set({ suspended: null }).where('id', '=', endpoint.id).execute()
-  return await begin(write, again, latest.strategy, { onPromoted: latest.onPromoted, anew })
+  const alias = latest.onPromoted
+  const onPromoted = alias === undefined ? undefined : { model: alias.model, alias: alias.alias, protect }
+  if (onPromoted !== undefined) await requireAliasRight(write, scope, onPromoted)
+  return await begin(write, again, latest.strategy, { onPromoted, anew })
 }

@@ -53,6 +53,8 @@ export interface RolloutsRow {
   routing_before: string
   /** Latency edge that was frozen, milliseconds. */
   edge_ms: number | null
+  /** Share of requests that went wrong before it began, 0 to 1. */
+  error_rate: number | null
   /** Evidence from here on counts. */
   evidence_from: number
   /** JSON: the most that was shown by metric. */

@@ -46,13 +46,16 @@ interface Change {
   readonly pausedFor?: PausedFor
   readonly interrupted?: State
   readonly edgeMs?: number | undefined
+  readonly errorRate?: number
+  /** Whether the step goes on as it was, and its time with it. */
+  readonly sameStep?: boolean
   readonly why: string | undefined
 }
 
 /** The servers begin to load the version, and a latency edge is frozen before the first of the evidence. */
-export async function load(place: Place, edgeMs: number | undefined): Promise<void> {
-  await route(place, -1, edgeMs)
-  await change(place, { state: 'loading', edgeMs, why: undefined })
+export async function load(place: Place, usual: { readonly edgeMs: number | undefined; readonly errorRate: number }): Promise<void> {
+  await route(place, -1, usual.edgeMs)
+  await change(place, { state: 'loading', ...usual, why: undefined })
 }
 
 /** The next step, or all requests once there is none. */
@@ -64,11 +67,14 @@ export async function stepTo(place: Place, step: number, why: string): Promise<v
 
 export async function pause(place: Place, pausedFor: PausedFor, why: string): Promise<void> {
   const { state, interrupted } = place.rollout
-  await change(place, { state: 'paused', pausedFor, interrupted: state === 'paused' ? (interrupted ?? 'progressing') : state, why })
+  const before = state === 'paused' ? (interrupted ?? 'progressing') : state
+  await change(place, { state: 'paused', pausedFor, interrupted: before, sameStep: true, why })
 }
 
 export async function goOn(place: Place, why: string): Promise<void> {
-  await change(place, { state: place.rollout.interrupted ?? 'progressing', why })
+  // A person who resumes gives a step its time anew.
+  const sameStep = place.rollout.pausedFor === 'no data'
+  await change(place, { state: place.rollout.interrupted ?? 'progressing', sameStep, why })
 }
 
 /**
@@ -80,7 +86,7 @@ export async function back(place: Place, state: Exclude<End, 'promoted'>, why: s
   const { from, to, before } = rollout
   await setRouting(write, { endpointId: endpoint.id, revision: from.revision, beside: undefined, ...before, at, newId })
   const made = await revisionOf(write, endpoint.id, to.revision)
-  if (state !== 'superseded' && made?.cause !== 'rollout') {
+  if (state !== 'superseded' && (made?.cause !== 'rollout' || rollout.state === 'watching')) {
     const suspended = { at, by: scope.actor, reason: why, revision: from.revision }
     await write
       .updateTable('endpoints')
@@ -150,7 +156,7 @@ async function routed({ write, endpoint, at }: Place): Promise<void> {
 /** Writes a change of state down, with its transition and its event. @throws SLW_CONFLICT where the rollout has changed meanwhile */
 async function change(place: Place, changed: Change): Promise<void> {
   const { write, endpoint, rollout, at, evidence = rollout.evidence, peaks = rollout.peaks } = place
-  const { state, step = rollout.step, segment, pausedFor, interrupted, edgeMs, why } = changed
+  const { state, step = rollout.step, segment, pausedFor, interrupted, edgeMs, errorRate, sameStep = false, why } = changed
   const ended = hasEnded({ state })
   const { numUpdatedRows } = await write
     .updateTable('rollouts')
@@ -160,13 +166,13 @@ async function change(place: Place, changed: Change): Promise<void> {
       paused_for: pausedFor ?? null,
       interrupted: interrupted ?? null,
       waits_for: state === 'paused' ? (why ?? null) : null,
-      // After a pause a step lasts as long as a new one.
-      ...(state !== 'paused' && { step_began_at: at }),
+      ...(!sameStep && { step_began_at: at }),
       ...(segment !== undefined && { step_segment: segment }),
       ...(segment !== undefined &&
         rollout.first === undefined &&
         stageAt(rollout, step).weight > 0 && { first_segment: segment, first_at: at }),
       ...(edgeMs !== undefined && { edge_ms: edgeMs }),
+      ...(errorRate !== undefined && { error_rate: errorRate }),
       ...(evidence !== undefined && { evidence: JSON.stringify(evidence), verdict: evidence.verdict }),
       peaks: JSON.stringify(Object.fromEntries(peaks)),
       changes: rollout.changes + 1,
@@ -182,7 +188,9 @@ async function change(place: Place, changed: Change): Promise<void> {
       'SLW_CONFLICT',
       `rollout ${rollout.number} of "${endpoint.name}" has changed meanwhile; look at it, and try again`,
     )
-  await noteTransition(place, { from: rollout.state, state, step, why, evidence })
+  // Pauses for want of data come and go: what was seen last stands with the rollout.
+  const isGap = pausedFor === 'no data' || (sameStep && state !== 'paused')
+  await noteTransition(place, { from: rollout.state, state, step, why, evidence: isGap ? undefined : evidence })
 }
 
 /** Keeps a transition, and records its event. */

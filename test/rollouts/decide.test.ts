@@ -29,6 +29,7 @@ function rollout(more: Partial<RolloutState> = {}, strategy: Rollout = {}): Roll
     waitsFor: undefined,
     before: { weights: { main: 100 }, shadows: {}, edges: [] },
     edgeMs: undefined,
+    errorRate: undefined,
     evidenceFrom: 0,
     peaks: new Map(),
     evidence: undefined,
@@ -94,10 +95,10 @@ describe('what a rollout does next', () => {
       { do: 'back', why: 'a server cannot load m/2: c: no room' },
     ],
     [
-      'goes on where one that came later cannot load it',
+      'takes no step while one that came later cannot load it',
       rollout(),
       sight({ servers: { live: 3, ready: 2, failed: 'c: no room', failing: 1 } }),
-      { do: 'step', to: 1, why: 'step 1 of 3 is done' },
+      { do: 'stay', waitsFor: '1 of 3 servers, which do not have m/2 loaded' },
     ],
     [
       'goes back where a breaker has tripped',
@@ -151,7 +152,7 @@ describe('what a rollout does next', () => {
     ],
     [
       'goes on once there are requests',
-      rollout({ state: 'paused', pausedFor: 'no data' }),
+      rollout({ state: 'paused', pausedFor: 'no data', interrupted: 'progressing' }),
       sight(),
       { do: 'go on', why: 'there are requests again' },
     ],
@@ -207,6 +208,8 @@ describe('what a rollout does next', () => {
     fc.assert(
       fc.property(states, seen, (now, saw) => {
         const decision = decide(rollout(now), saw as Sight)
+        if (decision.do === 'step' || decision.do === 'put in force') assert.equal(saw.frozenUntilMs, undefined)
+        if (decision.do === 'step') assert.ok(saw.servers.live > 0 && saw.servers.ready >= saw.servers.live)
         if (decision.do === 'step' && now.state === 'progressing') {
           assert.ok(saw.sample >= 100 && saw.frozenUntilMs === undefined && saw.verdict !== 'fail' && saw.unanswered.length === 0)
           assert.ok(saw.newestMs !== undefined && saw.nowMs - saw.newestMs <= 120_000)

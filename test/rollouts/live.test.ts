@@ -5,7 +5,6 @@ import { planeInProcess, push } from '../api/in-plane.ts'
 import { until } from '../fixtures.ts'
 import { decidingModel } from '../following/deciding-models.ts'
 import { follows } from '../following/following.ts'
-import { buildModel, node, value, weights } from '../onnx/build-model.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { load } from './load.ts'
 import type { RolloutAnswer } from '../../src/contract/rollout-api.ts'
@@ -17,34 +16,8 @@ const DESCRIBED = Buffer.from('answer:\n  task: classification\n')
 /** The step at which a bad version is to be found is the first. */
 const CANARY = { steps: [5, 50], bake: '55s', bakeAfter: '1s', burnIn: '0s', minimumSample: 50, latency: { edgeMs: 1000 } }
 
-/** As a deciding model of threshold 0.5, and each run takes tens of milliseconds. */
-function slowModel(): Uint8Array {
-  const size = 1100n
-  return buildModel({
-    input: [value('x', 'FP32', ['batch', 1])],
-    output: [value('label', 'INT64', ['batch']), value('score', 'FP32', ['batch', 1])],
-    node: [
-      node('ConstantOfShape', ['square'], ['ones']),
-      node('ReduceMax', ['x'], ['scalar'], { keepdims: 0n }),
-      node('Mul', ['ones', 'scalar'], ['grid']),
-      node('MatMul', ['grid', 'grid'], ['product']),
-      node('ReduceMax', ['product'], ['most'], { keepdims: 0n }),
-      node('Mul', ['most', 'zero'], ['nothing']),
-      node('Add', ['x', 'nothing'], ['same']),
-      node('Sigmoid', ['same'], ['score']),
-      node('Squeeze', ['same', 'axes'], ['flat']),
-      node('Less', ['flat', 'half'], ['under']),
-      node('Not', ['under'], ['over']),
-      node('Cast', ['over'], ['label'], { to: 7n }),
-    ],
-    initializer: [
-      weights('axes', 'INT64', [1], BigInt64Array.of(1n)),
-      weights('square', 'INT64', [2], BigInt64Array.of(size, size)),
-      weights('half', 'FP32', [], Float32Array.of(0.5)),
-      weights('zero', 'FP32', [], Float32Array.of(0)),
-    ],
-  })
-}
+/** Requests wait so long for company that they are slow. */
+const WAITING = { maxDelayUs: 400_000 }
 
 interface Walk {
   readonly traffic: Load
@@ -54,7 +27,8 @@ interface Walk {
 
 interface Walking {
   readonly name: string
-  readonly second: Uint8Array
+  /** Default: the first, with other settings. */
+  readonly second?: Uint8Array
   readonly rollout: object
   readonly perSecond: number
 }
@@ -63,11 +37,13 @@ interface Walking {
 async function walk({ plane, servers, opened }: World, { name, second, rollout, perSecond }: Walking): Promise<Walk> {
   const endpoint = `/endpoints/${name}`
   await plane.ask('POST', '/models', { name })
-  for (const bytes of [decidingModel({ threshold: 0.5 }), second])
+  for (const bytes of [decidingModel({ threshold: 0.5 }), ...(second === undefined ? [] : [second])])
     await push(plane, name, { 'model.onnx': Buffer.from(bytes), 'slipway.yaml': DESCRIBED })
-  const spec = { variants: [{ model: `${name}/1` }] }
-  const applied = await plane.ask('PUT', endpoint, { apiVersion: 'slipway/v1', kind: 'Endpoint', metadata: { name }, spec })
-  assert.ok(applied.status < 300, JSON.stringify(applied.body))
+  const apply = async (spec: object): Promise<void> => {
+    const { status, body } = await plane.ask('PUT', endpoint, { apiVersion: 'slipway/v1', kind: 'Endpoint', metadata: { name }, spec })
+    assert.ok(status < 300, JSON.stringify(body))
+  }
+  await apply({ variants: [{ model: `${name}/1` }] })
   await until(
     async () =>
       (await plane.ask('GET', endpoint)).body.status.servers.filter((one: any) => one.versions[0]?.serves === true).length ===
@@ -76,8 +52,11 @@ async function walk({ plane, servers, opened }: World, { name, second, rollout, 
   )
   const urls = servers.map(({ url }) => url)
   const traffic = opened.use(load(urls, perSecond, { path: `/models/${name}/predict` }))
-  const started = await plane.ask('POST', `${endpoint}/rollouts`, { to: '2', rollout })
-  assert.equal(started.status, 201, JSON.stringify(started.body))
+  if (second === undefined) await apply({ variants: [{ model: `${name}/1`, serving: WAITING }], rollout })
+  else {
+    const started = await plane.ask('POST', `${endpoint}/rollouts`, { to: '2', rollout })
+    assert.equal(started.status, 201, JSON.stringify(started.body))
+  }
   const latest = async (): Promise<RolloutAnswer> => (await plane.ask('GET', `${endpoint}/rollouts/latest`)).body as RolloutAnswer
   return {
     traffic,
@@ -157,12 +136,7 @@ describe('over three servers', () => {
     const world = await threeServers(opened)
     const judged = { ...CANARY, steps: [10, 50], bake: '2m' }
     const [slow, labels, collapse, silent] = await Promise.all([
-      walk(world, {
-        name: 'slow',
-        second: slowModel(),
-        rollout: { ...judged, steps: [10, 50], latency: { edgeMs: 50 }, outputs: false },
-        perSecond: 15,
-      }),
+      walk(world, { name: 'slow', rollout: { ...judged, latency: { edgeMs: 200 }, outputs: false }, perSecond: 15 }),
       walk(world, {
         name: 'labels',
         second: decidingModel({ threshold: 0.2 }),
@@ -198,8 +172,8 @@ describe('over three servers', () => {
     })
     assert.match(lastReason(await labels.latest()), /wrong labels: .* is shown/)
     const slower = await slow.ends(90_000)
-    assert.deepEqual([slower.state, slower.edgeMs], ['rolled back', 50])
-    assert.match(lastReason(slower), /slower than 50 ms: .* is shown/)
+    assert.deepEqual([slower.state, slower.edgeMs], ['rolled back', 200])
+    assert.match(lastReason(slower), /slower than 200 ms: .* is shown/)
     const collapsed = await collapse.ends(90_000)
     assert.equal(collapsed.state, 'rolled back')
     assert.match(

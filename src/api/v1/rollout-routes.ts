@@ -7,6 +7,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import { jsonOf } from '../../storage/sql/json-of.ts'
 import { findEndpoint, specOf } from '../../delivery/read-endpoints.ts'
 import { planOf } from '../../rollouts/plan.ts'
+import { rolloutsOf } from '../../rollouts/rollout.ts'
 import { weightIn } from '../../rollouts/transitions.ts'
 import { PAGE_LIMIT, pageOfRead, placeOfToken } from './page-token.ts'
 import { v1RoutesOf } from './route.ts'
@@ -41,7 +42,14 @@ async function modelsServed({
   const row = await findEndpoint(services.ground.database.read, { environment, actor: '' }, params['endpoint']!)
   const to = (body as RolloutBody | undefined)?.to
   const named = to === undefined || !/^[^/@:]+[@/][^/@:]+$/.test(to) ? [] : [modelReference(to).model]
-  return [...(row === undefined ? [] : modelsOf(specOf(row))), ...named]
+  const walked = row === undefined ? [] : await walkedModels(services, row.id)
+  return [...new Set([...(row === undefined ? [] : modelsOf(specOf(row))), ...named, ...walked])]
+}
+
+/** Models of the versions that the latest rollout of an endpoint walks between: these may be others than the spec names. */
+async function walkedModels({ ground }: RolloutServices, endpointId: string): Promise<string[]> {
+  const [latest] = await rolloutsOf(ground.database.read, endpointId, 1)
+  return latest === undefined ? [] : [latest.from.model, latest.to.model]
 }
 
 /** The models of the endpoint of a rollout that is named by its id. */
@@ -57,7 +65,9 @@ async function modelsOfRollout({
     .where('rollouts.id', '=', params['rollout']!)
     .where('environment', '=', environment)
     .executeTakeFirst()
-  return row === undefined ? [] : modelsOf(specOf(row))
+  if (row === undefined) return []
+  const { from, to } = await services.rollouts.byId({ environment, actor: '' }, params['rollout']!)
+  return [...new Set([...modelsOf(specOf(row)), from.model, to.model])]
 }
 
 function rolloutAnswer(endpoint: string, rollout: RolloutState): RolloutAnswer {
@@ -107,18 +117,26 @@ function numberOf(text: string): number | undefined {
 
 /** The verdict in the words of those who ask for it from outside: of Argo's web provider and of Flagger's webhooks. */
 function verdictAnswer(rollout: RolloutState): VerdictAnswer {
-  const { state, step, verdict = 'no data', evidence, waitsFor } = rollout
-  const decided = state === 'promoted' || state === 'watching' ? 'pass' : state === 'rolled back' || state === 'aborted' ? 'fail' : verdict
-  const failing = evidence?.metrics.filter((metric) => metric.verdict === 'fail').map(({ sentence }) => sentence) ?? []
+  const { state, step, evidence, waitsFor, updatedAt } = rollout
+  const verdict = verdictNow(rollout)
+  const failures = evidence?.failures ?? []
   return {
     data: {
-      verdict: decided === 'no data' ? 'no_data' : (decided as 'pass' | 'fail' | 'inconclusive'),
+      verdict: verdict === 'no data' ? 'no_data' : verdict,
+      at: evidence?.at ?? updatedAt,
       state,
       step,
       weight: weightIn(rollout, state, step),
-      reasons: waitsFor === undefined ? failing : [...failing, `waits for ${waitsFor}`],
+      reasons: waitsFor === undefined ? [...failures] : [...failures, `waits for ${waitsFor}`],
     },
   }
+}
+
+/** Of one that has ended, how it ended: another version that took its place says nothing. */
+function verdictNow({ state, verdict = 'no data' }: RolloutState): 'pass' | 'fail' | 'inconclusive' | 'no data' {
+  if (state === 'promoted' || state === 'watching') return 'pass'
+  if (state === 'rolled back' || state === 'aborted') return 'fail'
+  return state === 'superseded' ? 'inconclusive' : (verdict as 'pass' | 'fail' | 'inconclusive' | 'no data')
 }
 
 export const ROLLOUT_ROUTES: readonly V1Route<RolloutServices & WatchServices>[] = [
@@ -228,8 +246,9 @@ export const ROLLOUT_ROUTES: readonly V1Route<RolloutServices & WatchServices>[]
     body: RolloutCommand,
     answer: RolloutAnswer,
     handle: async (call) => {
-      const { services, params, body } = call
-      return { body: rolloutAnswer(params['endpoint']!, await services.rollouts.command(seen(call), params['endpoint']!, body)) }
+      const { services, params, body, caller } = call
+      const wanted = { ...body, protect: caller.may('protect') }
+      return { body: rolloutAnswer(params['endpoint']!, await services.rollouts.command(seen(call), params['endpoint']!, wanted)) }
     },
   }),
   v1Route({
