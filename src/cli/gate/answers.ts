@@ -26,11 +26,12 @@ export function taskOf({ answer: { task } }: Signature, name: string): 'classifi
 }
 
 /** The row that a model is asked: its features, or the columns in their order that mean nothing else. */
-export function questionOf(row: Row, { features, inputs }: Signature, { label, prediction, weight, id }: DatasetSpec): unknown {
+export function questionOf(row: Row, { features, inputs, image }: Signature, { label, prediction, weight, id }: DatasetSpec): unknown {
+  const others = new Set([label, prediction, weight, id])
+  if (image !== undefined) return Object.fromEntries(Object.entries(row).filter(([column]) => !others.has(column)))
   const names = features === undefined ? inputs.map(({ name }) => name) : features.map(({ spec }) => spec.name)
   const known = names.filter((name) => name in row)
   if (features !== undefined || known.length > 0) return Object.fromEntries(known.map((name) => [name, row[name]]))
-  const others = new Set([label, prediction, weight, id])
   return Object.entries(row).flatMap(([column, value]) => (others.has(column) ? [] : [value]))
 }
 
