@@ -67,7 +67,7 @@ export function define(command: Command): void {
     { changes: true },
   ).action(inspectVersion)
   asksRegistry(command.command('gates').description('what gates have found of a version').argument('<version>', 'MODEL/NUMBER')).action(
-    gates,
+    gateResults,
   )
   asksRegistry(
     command
