@@ -94,6 +94,7 @@ const column = Type.String({ minLength: 1 })
 const by = Optional(
   Type.Array(Slice, {
     minItems: 1,
+    maxItems: 5,
     description: 'Each slice is tested by itself, with the p-values corrected by Holm. Default: all rows together.',
   }),
 )
@@ -126,7 +127,7 @@ export const GateChecks = Type.Object(
         ...measured,
         metric,
         class: ofClass,
-        by: Type.Array(Slice, { minItems: 1, description: 'The slices.' }),
+        by: Type.Array(Slice, { minItems: 1, maxItems: 5, description: 'The slices.' }),
         ...thresholds,
         drop: Optional(
           Type.Number({ minimum: 0, description: 'How far a slice may stay behind all rows, as a share of their value (0.2: 20 %).' }),

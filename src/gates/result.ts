@@ -25,22 +25,24 @@ export interface Found {
 export function resultOf(check: string, { name, severity = 'error' }: Asked, usualName: string, found: Found): GateResult {
   const { verdict, sentence, numbers = {}, parts, failing = [], dataset } = found
   return {
-    name: name ?? usualName,
+    name: shortened(name ?? usualName, NAME_MAX),
     check,
     verdict,
     severity,
-    sentence: shortened(sentence),
+    sentence: shortened(sentence, SENTENCE_MAX),
     ...(dataset !== undefined && { dataset }),
     numbers,
     ...(parts !== undefined && { parts }),
-    ...(failing.length > 0 && { failing: failing.slice(0, TOLD_MAX) }),
+    ...(failing.length > 0 && { failing: failing.slice(0, TOLD_MAX).map((row) => shortened(row, NAME_MAX)) }),
   }
 }
 
 const SENTENCE_MAX = 2000
+const NAME_MAX = 300
 
-function shortened(sentence: string): string {
-  return sentence.length > SENTENCE_MAX ? `${sentence.slice(0, SENTENCE_MAX - 3)}...` : sentence
+/** Values of others may be long, and a report is read. */
+export function shortened(text: string, charactersMax: number): string {
+  return text.length > charactersMax ? `${text.slice(0, charactersMax - 3)}...` : text
 }
 
 export function tooFew(count: number, needed: number, { dataset }: Pick<Sample, 'dataset'>): Found {

@@ -1,5 +1,5 @@
 /** Tests of two models on the same rows. */
-import { logGamma } from '../judge/special.ts'
+import { logGamma, normalQuantile } from '../judge/special.ts'
 
 const HALVINGS = 60
 
@@ -21,7 +21,7 @@ function binomialCdf(k: number, n: number, p: number): number {
 export interface McNemar {
   /** Exact, two-sided. */
   readonly p: number
-  /** Interval of the difference of the accuracies (candidate less champion), given how many rows they differ on. */
+  /** Interval of the difference of the accuracies (candidate less champion). */
   readonly low: number
   readonly high: number
 }
@@ -29,7 +29,8 @@ export interface McNemar {
 /**
  * McNemar's exact test (Q. McNemar, 1947; Fagerland, Lydersen, Laake, "The McNemar test for binary matched-pairs data", 2013, section 2): of the rows that
  * one of the two has wrong and the other right, each is as likely the fault of the one as of the other. The interval is that of Clopper and Pearson
- * (1934) for the share of these rows, which excludes 0 where p is below alpha.
+ * (1934) for the share of these rows, which excludes 0 where p is below alpha. Its lower end, which promises that nothing is worse by more, is the lower
+ * one of that and of Tango's, as the number of rows that they differ on is chance too.
  * @param candidate rows that only the candidate has wrong
  * @param champion rows that only the champion has wrong
  * @param rows all rows
@@ -50,7 +51,35 @@ export function mcnemar({
   const p = Math.min(1, 2 * binomialCdf(Math.min(candidate, champion), differing, 0.5))
   const { low, high } = clopperPearson(candidate, differing, alpha)
   const scale = differing / rows
-  return { p, low: scale * (1 - 2 * high), high: scale * (1 - 2 * low) }
+  return {
+    p,
+    low: Math.min(scale * (1 - 2 * high), tangoLow({ better: champion, worse: candidate, rows, alpha })),
+    high: scale * (1 - 2 * low),
+  }
+}
+
+/**
+ * Lower end of the score interval of a difference of paired proportions (T. Tango, "Equivalence test and confidence interval for the difference in
+ * proportions for the paired-sample design", 1998): the difference at which the score test with the restricted likelihood reaches alpha / 2.
+ * @param better rows that speak for the difference
+ * @param worse rows that speak against it
+ */
+export function tangoLow({ better, worse, rows, alpha }: { better: number; worse: number; rows: number; alpha: number }): number {
+  const enough = normalQuantile(1 - alpha / 2)
+  const score = (difference: number): number => {
+    const linear = -better - worse + (2 * rows - better + worse) * difference
+    const constant = -worse * difference * (1 - difference)
+    // Share of the rows that speak against it, as likely as it can be under this difference.
+    const against = (Math.sqrt(linear ** 2 - 8 * rows * constant) - linear) / (4 * rows)
+    return (better - worse - rows * difference) / Math.sqrt(rows * (2 * against + difference * (1 - difference)))
+  }
+  let [low, high] = [-1, (better - worse) / rows]
+  for (let halving = 0; halving < HALVINGS; halving++) {
+    const middle = (low + high) / 2
+    if (score(middle) > enough) low = middle
+    else high = middle
+  }
+  return (low + high) / 2
 }
 
 /** The shares that `k` of `n` do not speak against, at a level of 1 - alpha. */

@@ -1,3 +1,4 @@
+import { shortened } from './result.ts'
 import type { Slice } from '../contract/gates.ts'
 import type { Row } from './sample.ts'
 
@@ -10,6 +11,7 @@ export interface SliceRows {
 
 /** Slices of one column that are looked at: beyond it the column is an id, and not a way to share rows out. */
 const SLICES_MAX = 200
+const NAME_MAX = 200
 
 /**
  * The slices of some rows, in the order of their names or bins. Rows without a value are a slice of their own.
@@ -25,7 +27,9 @@ export function slicesOf(rows: readonly Row[], { column, bins }: Slice): SliceRo
           column,
           bins.toSorted((a, b) => a - b),
         )
-  return found.length > SLICES_MAX ? undefined : found
+  return found.length > SLICES_MAX
+    ? undefined
+    : found.map(({ name, rows: members }) => ({ name: shortened(name, NAME_MAX), rows: members }))
 }
 
 function byValue(rows: readonly Row[], column: string): SliceRows[] {

@@ -245,9 +245,14 @@ describe('what is no Prometheus, or not well', () => {
     })
     const headers = { Authorization: 'Bearer env:SLIPWAY_CHECK_TOKEN', 'X-Scope-OrgID': 'env:SLIPWAY_CHECK_TENANT' }
     const check: Check = { name: 'x', failWhen: '> 1', prometheus: { url: server.url, query: 'up', headers } }
-    const secrets = new Secrets({ environment: { SLIPWAY_CHECK_TOKEN: 'hunter2', SLIPWAY_CHECK_TENANT: 'team' } })
+    const given = { SLIPWAY_CHECK_TOKEN: 'hunter2', SLIPWAY_CHECK_TENANT: 'team', SLIPWAY_CHECK_TENANT_URL: server.url }
+    const secrets = new Secrets({ environment: { ...given, SLIPWAY_CHECK_TOKEN_URL: server.url } })
     assert.equal((await asked(check, { secrets })).verdict, 'no_data')
     assert.deepEqual(seen, ['Bearer hunter2', 'team'])
+    const elsewhere = new Secrets({ environment: { ...given, SLIPWAY_CHECK_TOKEN_URL: 'http://prometheus:9090' } })
+    const kept = await asked(check, { secrets: elsewhere })
+    assert.deepEqual([kept.verdict, seen.length], ['error', 2])
+    assert.match(kept.sentence, /env:SLIPWAY_CHECK_TOKEN is not for http:\/\/127\.0\.0\.1:\d+: SLIPWAY_CHECK_TOKEN_URL has the address/)
     const missing = await asked(check, { secrets: new Secrets({ environment: {} }) })
     assert.deepEqual([missing.verdict, seen.length], ['error', 2])
     assert.match(missing.sentence, /env:SLIPWAY_CHECK_(TOKEN|TENANT) cannot be had: the variable is not set/)

@@ -15,6 +15,7 @@ it('the guide to gates works from its first command to its last', { timeout: 200
   )
   assert.match(said, /alias "champion" of model "churn" is gated: churn\/2 is not approved/)
   assert.match(said, /^refused with 3$/m)
+  assert.match(said, /^data\nrelease$/m)
   assert.match(said, /^pass +approval +approved by local$/m)
   assert.match(said, /^churn@champion +churn\/2$/m)
 })

@@ -233,6 +233,23 @@ describe('datasets', () => {
   })
 })
 
+describe('a model of pictures', () => {
+  it('is asked pictures, as base64 in JSON Lines', async () => {
+    const pictures = await Promise.all(
+      [3, 7, 9].map(async (digit) => ({
+        image: (await readFile(join(example('digits'), `digit-${digit}.png`))).toString('base64'),
+        digit,
+      })),
+    )
+    await folder.write('digits.jsonl', pictures.map((row) => JSON.stringify(row)).join('\n'))
+    const document =
+      'datasets: { d: { file: digits.jsonl, label: digit } }\nchecks: { metrics: [{ metric: accuracy, min: 1, minimumSample: 3 }] }'
+    const found = await gate(example('digits'), document)
+    // The nine is one of the few pictures that the example gets wrong.
+    assert.deepEqual([found.code, found.result('metrics').failing], [1, ['line 3: 8 instead of 9']])
+  })
+})
+
 describe('behaviour', () => {
   it('is found by asking changed rows: what must not matter, and which way answers go', async () => {
     await folder.write('d.csv', AGES)

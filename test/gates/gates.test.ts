@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { concludeGates, verdictWith } from '../../src/contract/gate-report.ts'
 import { compareSignatures } from '../../src/contract/compatibility.ts'
 import * as gates from '../../src/gates/gates.ts'
+import { mcnemar, randomOf } from '../../src/gates/significance.ts'
 import { missedThresholds } from '../../src/gates/thresholds.ts'
 import type { GateResult } from '../../src/contract/gate-report.ts'
 import type { Row, Sample } from '../../src/gates/gates.ts'
@@ -208,6 +209,34 @@ describe('the comparison with the champion', () => {
     const part = found.parts?.find(({ name }) => name === 'slice = 3')
     assert.ok(part !== undefined && part.numbers['p']! < 0.05 && part.numbers['holmP']! > 0.05)
     assert.deepEqual([part.verdict, found.verdict], ['insufficient', 'insufficient'])
+  })
+})
+
+describe('the promises of the comparison', () => {
+  /** Share of worlds in which something holds of McNemar's interval: of 300 rows, the candidate alone is wrong in some, and the champion in others. */
+  function shareOf(candidate: number, champion: number, holds: (found: ReturnType<typeof mcnemar>) => boolean): number {
+    const [worlds, rows, random] = [1000, 300, randomOf(7)]
+    let held = 0
+    for (let world = 0; world < worlds; world++) {
+      let [lost, won] = [0, 0]
+      for (let row = 0; row < rows; row++) {
+        const chance = random()
+        if (chance < candidate) lost++
+        else if (chance < candidate + champion) won++
+      }
+      if (holds(mcnemar({ candidate: lost, champion: won, rows, alpha: 0.05 }))) held++
+    }
+    return held / worlds
+  }
+
+  it('what is as good is called worse in 2.5 % of the worlds at most', () => {
+    for (const share of [0.02, 0.05, 0.15]) assert.ok(shareOf(share, share, ({ high }) => high < 0) <= 0.025 + 0.015)
+  })
+
+  it('what is worse by the margin passes in 2.5 % of them at most, and what is better is found', () => {
+    const passes = shareOf(0.07, 0.03, ({ low }) => low >= -0.04)
+    assert.ok(passes <= 0.025 + 0.015, `${passes} of the worlds let pass what is worse by just the margin`)
+    assert.ok(shareOf(0.02, 0.1, ({ low }) => low >= 0) > 0.9)
   })
 })
 

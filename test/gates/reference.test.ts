@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
 import { measureOf } from '../../src/gates/metrics.ts'
-import { bootstrap, clopperPearson, holm, mcnemar, quantile } from '../../src/gates/significance.ts'
+import { bootstrap, clopperPearson, holm, mcnemar, quantile, tangoLow } from '../../src/gates/significance.ts'
 import type { MetricName } from '../../src/contract/gates.ts'
 import type { Scores } from '../../src/gates/sample.ts'
 
@@ -22,6 +22,7 @@ let reference: {
   readonly classification: Classified[]
   readonly regression: Omit<Classified, 'classes' | 'probabilities'>
   readonly mcnemar: [number, number, number, number, number][]
+  readonly tango: [number, number, number, number][]
   readonly quantiles: [number, number][]
   readonly quantilesOf: number[]
   readonly bootstrap: { truth: number[]; candidate: number[]; champion: number[]; low: number; high: number }
@@ -82,9 +83,15 @@ describe('tests are those of scipy', () => {
       const share = clopperPearson(b, b + c, 0.05)
       near(share.low, low, `low of ${b} and ${c}`, 1e-7)
       near(share.high, high, `high of ${b} and ${c}`, 1e-7)
-      near(found.low, ((b + c) / rows) * (1 - 2 * high), `difference of ${b} and ${c}`, 1e-7)
-      assert.equal(found.p <= 0.05, found.low > 0 || found.high < 0, `p and the interval of ${b} and ${c} say the same`)
+      near(found.high, ((b + c) / rows) * (1 - 2 * low), `difference of ${b} and ${c}`, 1e-7)
+      assert.ok(found.low <= ((b + c) / rows) * (1 - 2 * high) + 1e-9, 'the lower end is the more careful one')
+      assert.equal(found.p <= 0.05 && b > c, found.high < 0, `p and the interval of ${b} and ${c} say the same`)
     }
+  })
+
+  it('the lower end of a paired difference is that of Tango, whose restricted likelihood scipy maximises', () => {
+    for (const [better, worse, rows, low] of reference.tango)
+      near(tangoLow({ better, worse, rows, alpha: 0.05 }), low, `${better} and ${worse} of ${rows}`, 1e-6)
   })
 
   it('quantiles as numpy', () => {

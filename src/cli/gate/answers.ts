@@ -7,6 +7,8 @@ import type { DatasetSpec } from '../../contract/gates.ts'
 
 /** Rows that are asked in one call. */
 const BATCH = 256
+/** Nobody waits for these answers: the limits of models are for callers. */
+const PATIENCE = { timeoutMs: 600_000 } as const
 
 /** Answers of a model for rows; of rows that it refuses, the reason. */
 export interface Asked {
@@ -24,11 +26,12 @@ export function taskOf({ answer: { task } }: Signature, name: string): 'classifi
 }
 
 /** The row that a model is asked: its features, or the columns in their order that mean nothing else. */
-export function questionOf(row: Row, { features, inputs }: Signature, { label, prediction, weight, id }: DatasetSpec): unknown {
+export function questionOf(row: Row, { features, inputs, image }: Signature, { label, prediction, weight, id }: DatasetSpec): unknown {
+  const others = new Set([label, prediction, weight, id])
+  if (image !== undefined) return Object.fromEntries(Object.entries(row).filter(([column]) => !others.has(column)))
   const names = features === undefined ? inputs.map(({ name }) => name) : features.map(({ spec }) => spec.name)
   const known = names.filter((name) => name in row)
   if (features !== undefined || known.length > 0) return Object.fromEntries(known.map((name) => [name, row[name]]))
-  const others = new Set([label, prediction, weight, id])
   return Object.entries(row).flatMap(([column, value]) => (others.has(column) ? [] : [value]))
 }
 
@@ -38,7 +41,7 @@ export async function askRows(model: Model, questions: readonly unknown[]): Prom
   const refusals = new Map<number, string>()
   const askOne = async (question: unknown, index: number): Promise<Answer | undefined> => {
     try {
-      return (await model.predict([question]))[0]
+      return (await model.predict([question], PATIENCE))[0]
     } catch (error) {
       if (!isRefusal(error)) throw error
       refusals.set(index, error.message)
@@ -48,7 +51,7 @@ export async function askRows(model: Model, questions: readonly unknown[]): Prom
   for (let from = 0; from < questions.length; from += BATCH) {
     const batch = questions.slice(from, from + BATCH)
     try {
-      answers.push(...(await model.predict(batch)))
+      answers.push(...(await model.predict(batch, PATIENCE)))
     } catch (error) {
       if (!isRefusal(error)) throw error
       for (const [index, question] of batch.entries()) answers.push(await askOne(question, from + index))
@@ -57,8 +60,9 @@ export async function askRows(model: Model, questions: readonly unknown[]): Prom
   return { answers, refusals }
 }
 
+/** Whether fewer rows, or other ones, would have been answered. */
 function isRefusal(error: unknown): error is SlipwayError {
-  return isSlipwayError(error) && ['SLW_INPUT_INVALID', 'SLW_RUN_REJECTED', 'SLW_BAD_REQUEST'].includes(error.code)
+  return isSlipwayError(error) && error.kind.http >= 400 && error.kind.http < 500 && !error.kind.retry
 }
 
 /**

@@ -97,7 +97,7 @@ async function evaluateAll(
 }
 
 function planFor(
-  { document, champion }: GateRun,
+  { document, subject, champion }: GateRun,
   { details }: Model,
   evaluated: readonly Evaluated[],
 ): { readonly plan: Plan; readonly notes: string[] } {
@@ -112,6 +112,8 @@ function planFor(
   const notes = evaluated.flatMap(({ dataset: { name }, refusedByChampion }) =>
     refusedByChampion === 0 ? [] : [`${refusedByChampion} rows of ${name} are left out, as there is no answer of the champion for them`],
   )
+  if (champion?.registered !== undefined && champion.name === subject.name)
+    notes.push(`${subject.name} is the champion itself: it is compared with itself`)
   // Golden examples that nobody has asked for need not be there.
   const golden = plan.golden && (document.checks?.golden === true || (details.package.document.golden?.length ?? 0) > 0)
   if (plan.golden && !golden) notes.push('the package has no golden examples')

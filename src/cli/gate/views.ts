@@ -1,6 +1,7 @@
 import { verdictText } from '../../gates/reports/words.ts'
+import { time } from '../control-plane/registry-command.ts'
 import { style } from '../output.ts'
-import type { GateReport, GateResult, GateVerdict } from '../../contract/gate-report.ts'
+import type { GateAnswer, GateReport, GateResult, GateVerdict } from '../../contract/gate-report.ts'
 import type { View } from '../control-plane/registry-command.ts'
 
 export const gateView: View<GateReport & { readonly verdict: GateVerdict }> = {
@@ -8,6 +9,14 @@ export const gateView: View<GateReport & { readonly verdict: GateVerdict }> = {
   name: ({ verdict }) => verdict,
   header: ['gate', 'verdict'],
   row: ({ gate, verdict }) => [gate, verdict],
+}
+
+export const keptGateView: View<GateAnswer> = {
+  kind: 'GateResult',
+  name: ({ gate }) => gate,
+  header: ['gate', 'verdict', 'by', 'when'],
+  none: 'no gate was run',
+  row: ({ gate, verdict, createdBy, createdAt }) => [gate, verdictText(verdict), createdBy, time(createdAt)],
 }
 
 const COLOURS = { pass: 'green', fail: 'red', error: 'red', insufficient: 'yellow', waiting: 'yellow' } as const

@@ -7,11 +7,13 @@ import { note, print, style } from '../output.ts'
 import { asksRegistry, change, clientOf, pairs, part, sameContext, show, showList, versionName } from '../control-plane/registry-command.ts'
 import { localVersion, sha256Of, SIGNATURE_FILE } from './package-files.ts'
 import { downloadVersion } from './download.ts'
+import { gateText, keptGateView } from '../gate/views.ts'
 import { fetchVersion } from './fetch.ts'
 import { push } from './push.ts'
 import { modelText, modelView, trashView, versionText, versionView } from './views.ts'
 import type { Command } from 'commander'
 import type { DiffAnswer, FileAnswer, ModelAnswer, SignatureAnswer, TrashAnswer, VersionAnswer } from '../../contract/registry-api.ts'
+import type { GateAnswer } from '../../contract/gate-report.ts'
 import type { RegistryClient } from '../control-plane/client.ts'
 import type { RegistryOptions } from '../control-plane/registry-command.ts'
 
@@ -64,6 +66,9 @@ export function define(command: Command): void {
       .option('--again', 'try them once more: what is judged now counts'),
     { changes: true },
   ).action(inspectVersion)
+  asksRegistry(command.command('gates').description('what gates have found of a version').argument('<version>', 'MODEL/NUMBER')).action(
+    gateResults,
+  )
   asksRegistry(
     command
       .command('diff')
@@ -307,6 +312,14 @@ async function inspectVersion(name: string, options: RegistryOptions & { again?:
       ? await change<VersionAnswer>(options, client, { method: 'POST', path: `${path}/inspection` })
       : await client.ask<VersionAnswer>(path)
   if (version !== undefined) show(version, versionView, options, versionText(version))
+}
+
+async function gateResults(name: string, options: RegistryOptions): Promise<void> {
+  const client = await clientOf(options)
+  versionName(name)
+  const { items } = await client.ask<{ items: GateAnswer[] }>(`${pathOf(name)}/gates`)
+  if (options.output !== 'table' || items.length === 0) showList(items, keptGateView, options)
+  else print(items.map(({ report, verdict }) => gateText(report, verdict)).join('\n\n'))
 }
 
 async function diff(from: string, to: string, options: RegistryOptions): Promise<void> {

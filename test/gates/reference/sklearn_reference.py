@@ -83,6 +83,27 @@ for b, c in [(0, 0), (0, 5), (3, 9), (10, 10), (25, 12), (140, 100), (1200, 1100
     ci = test.proportion_ci(0.95, "exact") if test else None
     out["mcnemar"].append([b, c, test.pvalue if test else 1, float(ci.low) if ci else 0, float(ci.high) if ci else 0])
 
+# Lower end of the score interval of a paired difference, by maximising the restricted likelihood numerically instead of by a formula.
+from scipy.optimize import brentq, minimize_scalar
+
+
+def score(better, worse, rows, difference):
+    # p_better - p_worse = difference; the rest of the rows agree.
+    def loss(against):
+        parts = [(better, against + difference), (worse, against), (rows - better - worse, 1 - 2 * against - difference)]
+        return -sum(n * numpy.log(p) for n, p in parts if n > 0)
+
+    low, high = max(0, -difference), (1 - difference) / 2
+    against = minimize_scalar(loss, bounds=(low + 1e-12, high - 1e-12), method="bounded", options={"xatol": 1e-14}).x
+    return (better - worse - rows * difference) / numpy.sqrt(rows * (2 * against + difference * (1 - difference)))
+
+
+out["tango"] = []
+for better, worse, rows in [(9, 21, 300), (21, 9, 300), (5, 5, 60), (1, 14, 120), (140, 150, 2000)]:
+    z = stats.norm.ppf(0.975)
+    low = brentq(lambda d: score(better, worse, rows, d) - z, -0.999 + 0.5, (better - worse) / rows - 1e-9, xtol=1e-13)
+    out["tango"].append([better, worse, rows, float(low)])
+
 out["quantiles"] = []
 values = numpy.round(random.normal(0, 1, 37), 4)
 for p in [0, 0.025, 0.31, 0.5, 0.975, 1]:
