@@ -122,7 +122,7 @@ function fromStep(rollout: RolloutState, sight: Sight): Decision {
 /** What a step waits for; undefined once it is done. */
 function missingOf(stage: Stage, beganAt: number, sight: Sight): string | undefined {
   const bakedAt = beganAt + stage.bakeMs
-  if (sight.nowMs < bakedAt) return `${seconds(bakedAt - sight.nowMs)} that the step lasts yet`
+  if (sight.nowMs < bakedAt) return `the end of the step, in ${seconds(bakedAt - sight.nowMs)}`
   if (stage.needs === 'nothing') return undefined
   if (sight.sample < stage.minimumSample)
     return `${stage.minimumSample - sight.sample} of ${stage.minimumSample} requests of the new version in this step`
@@ -148,7 +148,7 @@ function fromPause(rollout: RolloutState, sight: Sight): Decision {
 }
 
 function after(atMs: number, { nowMs }: Sight, decision: Decision): Decision {
-  return nowMs >= atMs ? decision : stay(`${seconds(atMs - nowMs)} in which it is still watched`)
+  return nowMs >= atMs ? decision : stay(`the end of the time in which it is watched, in ${seconds(atMs - nowMs)}`)
 }
 
 function frozen(untilMs: number): string {

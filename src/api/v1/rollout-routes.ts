@@ -6,6 +6,7 @@ import { RolloutAnswer, RolloutBody, RolloutCommand, RolloutPlan, VerdictAnswer 
 import { SlipwayError } from '../../core/errors.ts'
 import { jsonOf } from '../../storage/sql/json-of.ts'
 import { findEndpoint, specOf } from '../../delivery/read-endpoints.ts'
+import { hasEnded } from '../../rollouts/decide.ts'
 import { planOf } from '../../rollouts/plan.ts'
 import { weightIn } from '../../rollouts/transitions.ts'
 import { PAGE_LIMIT, pageOfRead, placeOfToken } from './page-token.ts'
@@ -116,7 +117,13 @@ function verdictAnswer(rollout: RolloutState): VerdictAnswer {
       state,
       step,
       weight: weightIn(rollout, state, step),
-      reasons: waitsFor === undefined ? failing : [...failing, `waits for ${waitsFor}`],
+      reasons: [
+        ...failing,
+        ...(waitsFor === undefined || hasEnded(rollout)
+          ? []
+          : [state === 'paused' ? `it is paused: ${waitsFor}` : `it waits for ${waitsFor}`]),
+        ...(hasEnded(rollout) ? [`it was ${state}`] : []),
+      ],
     },
   }
 }
