@@ -30,6 +30,30 @@ export function table(rows: readonly (readonly string[])[], header?: readonly st
   return all.map(line).join('\n')
 }
 
+/** Columns of a line, so that it fits on a terminal of 100 also where it is indented. */
+const LINE = 96
+
+/**
+ * Breaks a text between words.
+ * @param first what the first line begins with
+ * @param others what the others begin with. Default: the same
+ */
+export function wrapped(text: string, first = '', others = first): string {
+  const lines: string[] = []
+  let line = first
+  let isEmpty = true
+  for (const word of text.split(' ')) {
+    if (!isEmpty && line.length + 1 + word.length > LINE) {
+      lines.push(line)
+      line = others
+      isEmpty = true
+    }
+    line += isEmpty ? word : ` ${word}`
+    isEmpty = false
+  }
+  return [...lines, line].join('\n')
+}
+
 /** Prints the error and returns the exit code. */
 export function reportError(error: unknown, json: boolean): number {
   if (!isSlipwayError(error)) {

@@ -6,14 +6,14 @@ import { parseDurationMs } from '../core/units.ts'
 import { Audience } from './audience.ts'
 import { MetricOptions } from './judge-options.ts'
 import { Check, checkIssues } from './outside-check.ts'
-import { oneOf } from './schema.ts'
+import { DURATION, oneOf } from './schema.ts'
 import type { Static } from 'typebox'
 import type { Issue } from '../core/errors.ts'
 
 const closed = { additionalProperties: false } as const
 const Optional = Type.Optional
 
-const Duration = (description: string) => Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)$', maxLength: 20, description })
+const Duration = (description: string) => Type.String({ pattern: DURATION, maxLength: 20, description })
 
 export const STRATEGIES = ['all-at-once', 'blue-green', 'canary', 'linear', 'shadow-then-canary', 'ab'] as const
 export type StrategyName = (typeof STRATEGIES)[number]

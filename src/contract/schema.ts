@@ -39,8 +39,12 @@ function explain(
 ): string {
   if (error.keyword === 'boolean') return `unknown key${suggestion(error.instancePath, schema)}`
   if (error.keyword === 'enum') return `must be one of ${JSON.stringify(error.params['allowedValues'])}`
+  if (error.keyword === 'pattern' && error.params['pattern'] === DURATION) return 'must be a number with ms, s, m, h or d, such as 10m'
   return error.message
 }
+
+/** How durations are written. */
+export const DURATION = '^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)$'
 
 function suggestion(pointer: string, schema: TSchema): string {
   const parts = pointer.split('/').slice(1)

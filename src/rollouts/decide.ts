@@ -126,7 +126,7 @@ function fromStep(rollout: RolloutState, sight: Sight): Decision {
 function missingOf(stage: Stage, { stepBeganAt, to }: RolloutState, sight: Sight): string | undefined {
   const { live, ready } = sight.servers
   const bakedAt = stepBeganAt + stage.bakeMs
-  if (sight.nowMs < bakedAt) return `${seconds(bakedAt - sight.nowMs)} that the step lasts yet`
+  if (sight.nowMs < bakedAt) return `the end of the step, in ${seconds(bakedAt - sight.nowMs)}`
   if (live === 0) return 'a server that follows the endpoint'
   if (ready < live) return `${live - ready} of ${live} servers, which do not have ${to.model}/${to.version} loaded`
   if (stage.needs === 'nothing') return undefined
@@ -160,7 +160,7 @@ function fromPause(rollout: RolloutState, sight: Sight): Decision {
 }
 
 function after(atMs: number, { nowMs }: Sight, decision: Decision): Decision {
-  return nowMs >= atMs ? decision : stay(`${seconds(atMs - nowMs)} in which it is still watched`)
+  return nowMs >= atMs ? decision : stay(`the end of the time in which it is watched, in ${seconds(atMs - nowMs)}`)
 }
 
 function frozen(untilMs: number): string {

@@ -159,7 +159,11 @@ export class Rollouts {
       const at = clock.epochMs()
       if (wanted.command === 'retry') return await retry(write, { scope, endpoint, at, newId, protect, anew: wanted.anew ?? false })
       const rollout = await activeOf(write, endpoint.id)
-      if (rollout === undefined) throw new SlipwayError('SLW_CONFLICT', `endpoint "${name}" has no rollout in progress`)
+      if (rollout === undefined)
+        throw new SlipwayError(
+          'SLW_CONFLICT',
+          `endpoint "${name}" has no rollout in progress: there is nothing to ${wanted.command}; what there was: slipway rollout history ${name}`,
+        )
       // Whoever promotes it has the right for the alias, or who has started it had it.
       const alias = rollout.onPromoted
       const onPromoted = alias === undefined ? undefined : { ...alias, protect: alias.protect || protect }
@@ -337,8 +341,8 @@ async function retry(
     throw new SlipwayError(
       'SLW_CONFLICT',
       latest === undefined
-        ? `endpoint "${endpoint.name}" has had no rollout`
-        : `rollout ${latest.number} of "${endpoint.name}" is ${latest.state}: what was turned back can be tried again`,
+        ? `endpoint "${endpoint.name}" has had no rollout that could be tried again; start one with: slipway rollout start ${endpoint.name} --to MODEL/NUMBER`
+        : `rollout ${latest.number} of "${endpoint.name}" is ${latest.state}: only what was turned back, aborted or superseded can be tried again`,
     )
   const made = (await revisionOf(write, endpoint.id, latest.to.revision))!
   const inForce = (await revisionOf(write, endpoint.id, endpoint.current_revision))!

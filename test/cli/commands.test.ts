@@ -134,7 +134,7 @@ describe('the command line', () => {
     assert.match(stdout, /"pro"/)
   })
 
-  it('demo shows answers, a switch and a stop under load, metrics, and the same from a control plane, and ends by itself', async () => {
+  it('demo shows answers, a switch and a stop under load, metrics, the same from a control plane, and two rollouts, and ends by itself', async () => {
     const { code, stdout, stderr } = await slipway(['demo'])
     assert.equal(code, 0, stderr)
     assert.match(stdout, /"prediction":"(churn|stays)"/)
@@ -142,15 +142,19 @@ describe('the command line', () => {
     assert.match(stdout, /[1-9]\d* by version 1, [1-9]\d* by version 2, 0 failed/)
     assert.match(stdout, /\/ready 503 at once; [1-9]\d* requests answered, 0 failed; all in flight finished/)
     assert.match(stdout, /slipway_batch_rows_count\{version="2"\} +\d+/)
+    const rollouts = ['rollout start', 'rollout show', 'model push', 'rollout start', 'rollout show']
     const [, plane = ''] = stdout.split('The same model from a control plane')
-    const commands = [...plane.matchAll(/^\$ slipway (\w+(?: (?:push|set|rollback))?)/gm)].map(([, words]) => words)
-    assert.deepEqual(commands, ['up', 'model push', 'deploy', 'serve', 'model push', 'alias set', 'endpoint rollback'])
+    const commands = [...plane.matchAll(/^\$ slipway (\w+(?: (?:push|set|rollback|start|show))?)/gm)].map(([, words]) => words)
+    assert.deepEqual(commands, ['up', 'model push', 'deploy', 'serve', 'model push', 'alias set', 'endpoint rollback', ...rollouts])
     assert.match(plane, /^ {2}churn\/1\n {4}servable {2}yes$/m)
     assert.match(plane, /^ {2}endpoint churn created: revision 1$/m)
     assert.match(plane, /^ {2}churn\/2 answers .* after the command was begun$/m)
     assert.match(plane, /^ {4}~ versions\.main: churn\/2 -> churn\/1$/m)
     assert.match(plane, /^ {2}churn\/1 answers .* after the command was begun$/m)
     assert.match(plane, /meanwhile [1-9]\d* requests: [1-9]\d* by version 1, [1-9]\d* by version 2, 0 failed/)
+    assert.match(plane, /^ {2}promoted under [1-9]\d* requests, 0 failed$/m)
+    assert.match(plane, /errors: .* of the candidate,[^]*that it goes wrong more often is\s+shown/)
+    assert.match(plane, /^ {2}rolled back: [1-9]\d* of [1-9]\d* requests met the bad version and failed.*; 0 others failed$/m)
   })
 
   it('demo ends with 1 and says so where a request failed', async () => {

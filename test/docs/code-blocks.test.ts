@@ -52,6 +52,7 @@ const GUIDES: Readonly<Record<string, string>> = {
   'docs/guides/gates.md': 'gates-guide.test.ts',
   'docs/guides/records.md': 'records-guide.test.ts',
   'docs/guides/registry.md': 'registry-guide.test.ts',
+  'docs/guides/rollouts.md': 'rollouts-guide.test.ts',
   'docs/guides/traffic.md': 'traffic-guide.test.ts',
   'docs/guides/years.md': 'years-guide.test.ts',
 }
@@ -79,6 +80,7 @@ const RUN: readonly (readonly [page: RegExp, language: string, by: string])[] = 
   [/^docs\/guides\/observing\.md$/, 'yaml', 'test/observe/prometheus.test.ts'],
   [/^docs\/guides\/observing\.md$/, 'promql', 'test/observe/prometheus.test.ts'],
   [/^docs\/guides\/registry\.md$/, 'python', 'registry-guide.test.ts'],
+  [/^docs\/guides\/rollouts\.md$/, 'yaml', 'rollouts-guide.test.ts'],
   [/^docs\/reference\/contents\.md$/, 'python', 'here'],
 ]
 

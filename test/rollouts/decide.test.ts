@@ -117,7 +117,7 @@ describe('what a rollout does next', () => {
       'stays for as long as a step lasts',
       rollout(),
       sight({ nowMs: AT + 100_000 }),
-      { do: 'stay', waitsFor: '200 s that the step lasts yet' },
+      { do: 'stay', waitsFor: 'the end of the step, in 200 s' },
     ],
     [
       'stays for want of requests',
@@ -179,7 +179,7 @@ describe('what a rollout does next', () => {
       'bakes',
       rollout({ state: 'baking', step: 3 }),
       sight({ nowMs: AT + 1000 }),
-      { do: 'stay', waitsFor: '299 s in which it is still watched' },
+      { do: 'stay', waitsFor: 'the end of the time in which it is watched, in 299 s' },
     ],
     ['comes into force', rollout({ state: 'baking', step: 3 }), sight(), { do: 'put in force', why: 'all steps are done' }],
     ['ends', rollout({ state: 'watching', step: 3 }), sight(), { do: 'end' }],

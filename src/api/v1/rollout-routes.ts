@@ -6,6 +6,7 @@ import { RolloutAnswer, RolloutBody, RolloutCommand, RolloutPlan, VerdictAnswer 
 import { SlipwayError } from '../../core/errors.ts'
 import { jsonOf } from '../../storage/sql/json-of.ts'
 import { findEndpoint, specOf } from '../../delivery/read-endpoints.ts'
+import { hasEnded } from '../../rollouts/decide.ts'
 import { planOf } from '../../rollouts/plan.ts'
 import { rolloutsOf } from '../../rollouts/rollout.ts'
 import { weightIn } from '../../rollouts/transitions.ts'
@@ -127,7 +128,13 @@ function verdictAnswer(rollout: RolloutState): VerdictAnswer {
       state,
       step,
       weight: weightIn(rollout, state, step),
-      reasons: waitsFor === undefined ? [...failures] : [...failures, `waits for ${waitsFor}`],
+      reasons: [
+        ...failures,
+        ...(waitsFor === undefined || hasEnded(rollout)
+          ? []
+          : [state === 'paused' ? `it is paused: ${waitsFor}` : `it waits for ${waitsFor}`]),
+        ...(hasEnded(rollout) ? [`it was ${state}`] : []),
+      ],
     },
   }
 }

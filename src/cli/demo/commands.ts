@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { packageRoot } from '../../core/entry.ts'
-import { print, style } from '../output.ts'
+import { print, style, wrapped } from '../output.ts'
 import type { ChildProcessByStdio } from 'node:child_process'
 import type { Readable } from 'node:stream'
 
@@ -34,6 +34,26 @@ export class Commands {
     clearTimeout(timer)
     if (code !== 0) throw new Error(`"slipway ${words.join(' ')}" ended with ${code ?? signal}: ${lines.join('\n')}`)
     for (const line of lines.filter((text) => shown.test(text))) print(`  ${line}`)
+  }
+
+  /**
+   * Runs a command that says how something goes on, and prints its lines as they come.
+   * @param code what it is to end with. Default: 0
+   * @throws Error where it ends otherwise
+   */
+  async watch(words: readonly string[], { limitMs, code: expected = 0 }: { limitMs: number; code?: number }): Promise<void> {
+    const child = this.#start(words)
+    const last: string[] = []
+    for (const stream of [child.stdout, child.stderr])
+      createInterface(stream).on('line', (line) => {
+        last.push(line)
+        if (/\S/.test(line)) print(wrapped(line, '  ', '      '))
+      })
+    const timer = setTimeout(() => child.kill('SIGKILL'), limitMs)
+    const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+    clearTimeout(timer)
+    if (code !== expected)
+      throw new Error(`"slipway ${words.join(' ')}" ended with ${code ?? signal} instead of ${expected}: ${last.at(-1) ?? ''}`)
   }
 
   /**

@@ -5,12 +5,13 @@ import { formatMs } from '../../core/units.ts'
 import { print, style } from '../output.ts'
 import { Commands } from './commands.ts'
 import { Crowd } from './crowd.ts'
+import { showRollouts } from './rollouts.ts'
 
 const CLIENTS = 16
 const LIMIT_MS = 30_000
 
 /**
- * A control plane and a server that follows it: push, deploy, push, the alias moves, a rollback, all while clients send requests.
+ * A control plane and a server that follows it: push, deploy, push, the alias moves, a rollback, all while clients send requests; then two rollouts.
  * @returns how many of these failed
  */
 export async function showControlPlane(folder: string, example: string): Promise<number> {
@@ -34,14 +35,14 @@ export async function showControlPlane(folder: string, example: string): Promise
   )
   await answersWith(server, '1')
   print(`  answers on ${server.url}, ${formatMs(performance.now() - started)} after the start; from here on ${CLIENTS} clients ask`)
-  const crowd = new Crowd(server, await (await fetch(`${server.url}/models/churn/example`)).text(), CLIENTS)
+  const crowd = new Crowd(server, [await (await fetch(`${server.url}/models/churn/example`)).text()], { clients: CLIENTS })
   await commands.run(['model', 'push', 'second', '--name', 'churn', ...there], /^sending|^churn|servable/)
   await showSwitch(server, '2', () => commands.run(['alias', 'set', 'churn@champion', '2', ...there]))
   await showSwitch(server, '1', () => commands.run(['endpoint', 'rollback', 'churn', ...there]))
   await crowd.stop()
   const answered = [...crowd.versions].map(([version, count]) => `${count} by version ${version}`).join(', ')
   print(`  meanwhile ${crowd.requests} requests: ${answered}, ${crowd.failed} failed`)
-  return crowd.failed
+  return crowd.failed + (await showRollouts({ folder, example, commands, server, there }))
 }
 
 /** Runs a command after which another version is to answer, and prints how long that took from its start. */

@@ -136,9 +136,9 @@ export function comparisonText({ endpoint, base, candidate, from, verdict, metri
 }
 
 /** A bar of a part of a whole. */
-export function bar(part: number): string {
-  const full = Math.round(part * BAR)
-  return `${'█'.repeat(full)}${'░'.repeat(BAR - full)}`
+export function bar(part: number, width = BAR): string {
+  const full = Math.round(part * width)
+  return `${'█'.repeat(full)}${'░'.repeat(width - full)}`
 }
 
 export function reportRows({ server, live, versions, reportedAt }: ServerReportAnswer): string[][] {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
-import { Rollout } from '../../contract/rollout.ts'
+import { contradictionsInRollout, Rollout } from '../../contract/rollout.ts'
 import { check } from '../../contract/schema.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { asksRegistry, change, clientOf, part, show, showList } from '../control-plane/registry-command.ts'
@@ -89,10 +89,17 @@ async function bodyOf({ to, file, strategy, steps, bake, onPromoted, anew }: Sta
     ...(bake !== undefined && { bake }),
   }
   const checked = check(Rollout, rollout)
-  if ('issues' in checked)
-    throw new SlipwayError('SLW_USAGE', checked.issues.map(({ path, message }) => `${path}: ${message}`).join('; '), {
-      issues: checked.issues,
-    })
+  const issues = 'issues' in checked ? checked.issues : contradictionsInRollout(checked.value)
+  if ('issues' in checked || issues.length > 0) {
+    const where = file === undefined ? '' : `${file}: `
+    throw new SlipwayError(
+      'SLW_USAGE',
+      issues.map(({ path, message }) => `${where}${path.replace('spec.rollout.', '')}: ${message}`).join('; '),
+      {
+        issues,
+      },
+    )
+  }
   return {
     ...(to !== undefined && { to }),
     ...(Object.keys(rollout).length > 0 && { rollout: checked.value }),
@@ -103,8 +110,9 @@ async function bodyOf({ to, file, strategy, steps, bake, onPromoted, anew }: Sta
 
 async function strategyIn(file: string): Promise<object> {
   try {
-    const written = parse(await readFile(file, 'utf8')) as { rollout?: object } | null
-    return written?.rollout ?? written ?? {}
+    const written = parse(await readFile(file, 'utf8')) as { rollout?: object; spec?: { rollout?: object } } | null
+    // A strategy, the lines of a guide, or the whole document of an endpoint.
+    return written?.rollout ?? written?.spec?.rollout ?? written ?? {}
   } catch (error) {
     throw new SlipwayError('SLW_CONFIG_INVALID', `${file}: ${messageOf(error)}`, { cause: error })
   }
@@ -162,6 +170,9 @@ function commands(command: RolloutCommand['command']) {
     }
     const path = `/endpoints/${part(name)}/rollouts/latest/commands`
     const after = await change<RolloutAnswer>(options, client, { method: 'POST', path, body })
-    if (after !== undefined) show(after, rolloutView, options, rolloutText(after))
+    if (after === undefined) return
+    // With its transitions, so that the reason is told too.
+    const rollout = await client.ask<RolloutAnswer>(`/endpoints/${part(name)}/rollouts/${after.number}`)
+    show(rollout, rolloutView, options, rolloutText(rollout))
   }
 }

@@ -1,7 +1,8 @@
 /** Text views of rollouts. */
 import { bar } from '../endpoint/views.ts'
 import { time } from '../control-plane/registry-command.ts'
-import { style, table } from '../output.ts'
+import { style, table, wrapped } from '../output.ts'
+import type { Stage } from '../../contract/rollout.ts'
 import type { RolloutAnswer, RolloutEvidence, RolloutPlan } from '../../contract/rollout-api.ts'
 import type { View } from '../control-plane/registry-command.ts'
 
@@ -10,23 +11,34 @@ const nameOf = ({ model, version }: { readonly model: string; readonly version: 
 export const rolloutView: View<RolloutAnswer> = {
   kind: 'Rollout',
   name: ({ endpoint, number }) => `${endpoint}/${number}`,
-  header: ['rollout', 'state', 'from', 'to', 'share', 'verdict', 'began', 'ended', 'why'],
+  header: ['rollout', 'state', 'from', 'to', 'share', 'began', 'lasted', 'why'],
   row: (rollout) => [
     String(rollout.number),
     stateText(rollout),
     nameOf(rollout.from),
     nameOf(rollout.to),
     `${rollout.weight} %`,
-    rollout.verdict ?? '',
     time(rollout.createdAt),
-    time(rollout.endedAt),
-    lastReason(rollout),
+    rollout.endedAt === undefined ? '' : durationText(rollout.endedAt - rollout.createdAt),
+    whyInShort(rollout),
   ],
   none: 'no rollouts',
 }
 
-function lastReason({ transitions = [], waitsFor = '' }: RolloutAnswer): string {
-  return transitions.at(-1)?.reason ?? waitsFor
+/** What a list has room for: `slipway rollout why` has the rest. */
+function whyInShort({ state, evidence, waitsFor = '', endedAt }: RolloutAnswer): string {
+  if (endedAt === undefined) return waitsFor
+  if (state !== 'rolled back' || evidence === undefined) return ''
+  const { metrics, outputs, checks, servers } = evidence
+  const failed = [...metrics.map(({ metric, verdict }) => ({ name: metric, verdict })), ...checks].filter(
+    ({ verdict }) => verdict === 'fail',
+  )
+  return [
+    ...failed.map(({ name }) => name),
+    ...(outputs?.verdict === 'fail' ? ['outputs'] : []),
+    ...(servers.tripped === undefined ? [] : ['a server took it out']),
+    ...(servers.failed === undefined ? [] : ['a server cannot load it']),
+  ].join(', ')
 }
 
 export function stateText({ state, pausedFor }: Pick<RolloutAnswer, 'state' | 'pausedFor'>): string {
@@ -62,7 +74,7 @@ export function rolloutText(rollout: RolloutAnswer): string {
       treeLine(
         index < present || rollout.state === 'promoted' ? 'done' : index === present ? (endedAt === undefined ? 'now' : 'left') : 'next',
         stage.shadow > 0 ? `${stage.shadow} % copies` : `${stage.weight} %`,
-        `${durationText(stage.bakeMs)} at least, ${stage.minimumSample} requests, ${stage.needs}${stage.approve ? ', a person' : ''}`,
+        `${durationText(stage.bakeMs)} at least, ${stage.minimumSample} requests${needsText(stage)}`,
       ),
     ),
     treeLine(
@@ -80,10 +92,22 @@ export function rolloutText(rollout: RolloutAnswer): string {
         ]
       : []),
   ]
-  const waiting = waitsFor === undefined || endedAt !== undefined ? '' : `\n\nwaits for ${waitsFor}`
-  const ended = endedAt === undefined ? '' : `\n\n${rollout.state} ${time(endedAt)}${reasonText(rollout)}`
+  const waiting = waitsFor === undefined || endedAt !== undefined ? '' : `\n\n${wrapped(`${waitWord(rollout)} ${waitsFor}`)}`
+  const ended = endedAt === undefined ? '' : `\n\n${wrapped(`${rollout.state} ${time(endedAt)}${reasonText(rollout)}`)}`
   const seen = evidence === undefined ? '' : `\n\n${evidenceText(evidence)}`
   return `${head}\n\n${lines.join('\n')}${seen}${waiting}${ended}`
+}
+
+/** What a step needs beside its time and its requests. */
+function needsText({ needs, approve }: Pick<Stage, 'needs' | 'approve'>): string {
+  return `${NEEDS[needs] === '' ? '' : `, ${NEEDS[needs]}`}${approve ? ', a person' : ''}`
+}
+
+const NEEDS = { nothing: '', 'not failing': 'nothing fails', pass: 'all guardrails pass' } as const
+
+/** A pause says why it is one; everything else, what it waits for. */
+function waitWord({ state }: Pick<RolloutAnswer, 'state'>): string {
+  return state === 'paused' ? 'paused:' : 'waits for'
 }
 
 const SIGNS = { done: '✔', now: '▶', next: '·', left: '✘' } as const
@@ -112,42 +136,65 @@ function reasonText({ transitions = [] }: RolloutAnswer): string {
   return reason === undefined ? '' : `: ${reason}`
 }
 
-/** What a look saw: a bar of the evidence against the new version for each metric. */
+/** What a look saw: for each metric a bar of the evidence against the new version, and below it what was counted. */
 export function evidenceText({ verdict, metrics, outputs, shadow, checks }: RolloutEvidence): string {
-  const rows = metrics.map(({ metric, role, verdict: own, p, sentence }) => [
-    metric,
-    own,
-    role,
-    bar(Math.min(1, Math.log(1 / p) / Math.log(60))),
-    sentence.slice(metric.length + 2),
-  ])
+  const against = (p: number): string => bar(Math.min(1, Math.log(1 / p) / Math.log(60)))
+  const seen: [row: string[], sentence: string][] = metrics
+    .filter((metric) => metric.verdict !== 'no data')
+    .map(({ metric, role, verdict: own, p, sentence }) => [[metric, own, role, against(p)], sentence.slice(metric.length + 2)])
   if (outputs !== undefined)
-    rows.push(['outputs', outputs.verdict, 'guardrail', bar(Math.min(1, outputs.low / outputs.change)), outputs.sentence])
+    seen.push([['outputs', outputs.verdict, 'guardrail', bar(Math.min(1, outputs.low / outputs.change))], outputs.sentence])
   if (shadow !== undefined) {
     const { same, different, worse, better } = shadow
     const counted = `${same} the same, ${different} different, ${worse} failed alone, ${better} did not where the version before failed`
-    rows.push(['shadow', '', 'guardrail', bar(Math.min(1, Math.log(1 / shadow.p) / Math.log(60))), counted])
+    seen.push([['shadow', '', 'guardrail', against(shadow.p)], counted])
   }
-  for (const { name, verdict: own, role, sentence } of checks) rows.push([name, own, role, '', sentence])
-  return `${table(rows, ['metric', 'verdict', 'role', 'against it', 'what was counted'])}\n\nverdict: ${verdict}`
+  for (const { name, verdict: own, role, sentence } of checks) seen.push([[name, own, role, ''], sentence])
+  const missing = metrics.filter((metric) => metric.verdict === 'no data').map(({ metric }) => metric)
+  const [header = '', ...lines] = table(
+    seen.map(([row]) => row),
+    ['metric', 'verdict', 'role', 'against the new version'],
+  ).split('\n')
+  const parts = [
+    ...(seen.length === 0 ? [] : [[header, ...lines.map((line, index) => `${line}\n${wrapped(seen[index]![1], '    ')}`)].join('\n')]),
+    ...(missing.length === 0 ? [] : [`no requests that can be compared yet: ${missing.join(', ')}`]),
+    `verdict: ${verdict}`,
+  ]
+  return parts.join('\n\n')
 }
 
 /** One line for logs: only what a reader of logs wants to find again. */
 export function rolloutLine(rollout: RolloutAnswer): string {
-  const { endpoint, number, to, step, stages, weight, verdict = 'no data', evidence, waitsFor, endedAt } = rollout
-  const reason = endedAt === undefined ? (waitsFor === undefined ? '' : `, waits for ${waitsFor}`) : reasonText(rollout)
-  const at = step < 0 ? '' : ` step ${Math.min(step + 1, stages.length + 1)} of ${stages.length + 1},`
-  return `${time(rollout.updatedAt)} ${endpoint}/${number} to ${nameOf(to)}: ${stateText(rollout)},${at} ${weight} %, ${verdict}, ${evidence?.sample ?? 0} requests${reason}`
+  const { endpoint, number, to, weight, verdict = 'no data', evidence, waitsFor, endedAt } = rollout
+  const reason = endedAt === undefined ? (waitsFor === undefined ? '' : `, ${waitWord(rollout)} ${waitsFor}`) : reasonText(rollout)
+  const counted = endedAt === undefined && weight > 0 && weight < 100 ? `, ${verdict}, ${evidence?.sample ?? 0} requests` : ''
+  const share = `${String(weight).padStart(3)} % ${bar(weight / 100, 10)}`
+  return `${time(rollout.updatedAt)} ${endpoint} rollout ${number} to ${nameOf(to)} ${share} ${stateText(rollout)}${stepText(rollout)}${counted}${reason}`
+}
+
+function stepText({ step, stages, state }: Pick<RolloutAnswer, 'step' | 'stages' | 'state'>): string {
+  return step < 0 || state === 'promoted' || state === 'watching'
+    ? ''
+    : `, step ${Math.min(step, stages.length) + 1} of ${stages.length + 1}`
 }
 
 /** Every transition with the counts behind it. */
 export function whyText(rollout: RolloutAnswer): string {
-  const { endpoint, number, from, to, transitions = [], edgeMs } = rollout
-  const parts = transitions.map(({ at, actor, state, step, weight, reason, evidence }) => {
-    const line = `${time(at)}  ${style('bold', state)} at step ${step + 1}, ${weight} %, by ${actor}${reason === undefined ? '' : `: ${reason}`}`
-    return evidence === undefined ? line : `${line}\n\n${indented(`${evidenceText(evidence)}\n\n${countsText(evidence)}`)}\n`
+  const { endpoint, number, from, to, transitions = [], stages, edgeMs } = rollout
+  const parts = transitions.map((transition, index) => {
+    const { at, actor, state, step, weight, reason, evidence } = transition
+    const where = `${stepText({ step, stages, state })}, ${weight} %, by ${actor}`
+    const head = `${time(at)}  ${style('bold', state)}${where}${reason === undefined ? '' : `: ${reason}`}`
+    const line = wrapped(head, '', '    ')
+    if (evidence === undefined) return line
+    if (evidence.segments.length === 0 && evidence.checks.length === 0 && evidence.shadow === undefined)
+      return `${line}\n    nothing was counted of both versions yet`
+    const before = transitions[index - 1]?.evidence
+    if (before !== undefined && countsText(before) === countsText(evidence) && evidence.checks.length === 0)
+      return `${line}\n    the counts are those of the transition before`
+    return `${line}\n\n${indented(`${evidenceText(evidence)}\n\n${countsText(evidence)}`)}\n`
   })
-  const frozen = edgeMs === undefined ? '' : `, latency edge ${edgeMs} ms`
+  const frozen = edgeMs === undefined ? '' : `, slow is more than ${edgeMs} ms`
   return `${style('bold', endpoint)} rollout ${number}: ${nameOf(from)} to ${nameOf(to)}${frozen}\n\n${parts.join('\n')}`
 }
 
@@ -193,7 +240,7 @@ export function planText(plan: RolloutPlan): string {
       shadow > 0 ? `${shadow} % copies` : `${weight} %`,
       durationText(bakeMs),
       String(minimumSample),
-      needs === 'pass' ? 'all guardrails pass' : needs === 'nothing' ? '' : 'nothing fails',
+      NEEDS[needs],
       approve ? 'yes' : '',
     ]),
     ['100 %', durationText(bakeAfterMs), '', `${nameOf(from)} stays loaded`, ''],
