@@ -7,7 +7,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import { jsonOf } from '../../storage/sql/json-of.ts'
 import { findEndpoint, specOf } from '../../delivery/read-endpoints.ts'
 import { planOf } from '../../rollouts/plan.ts'
-import { weightIn } from '../../rollouts/transitions.ts'
+import { weightOf } from '../../rollouts/transitions.ts'
 import { PAGE_LIMIT, pageOfRead, placeOfToken } from './page-token.ts'
 import { v1RoutesOf } from './route.ts'
 import { seen } from './seen.ts'
@@ -76,7 +76,7 @@ function rolloutAnswer(endpoint: string, rollout: RolloutState): RolloutAnswer {
     watchAfterMs: strategy.watchAfterMs,
     step,
     stepBeganAt,
-    weight: weightIn(rollout, state === 'paused' ? (rollout.interrupted ?? state) : state, step),
+    weight: weightOf(rollout),
     from,
     to,
     ...(edgeMs !== undefined && { edgeMs }),
@@ -115,7 +115,7 @@ function verdictAnswer(rollout: RolloutState): VerdictAnswer {
       verdict: decided === 'no data' ? 'no_data' : (decided as 'pass' | 'fail' | 'inconclusive'),
       state,
       step,
-      weight: weightIn(rollout, state, step),
+      weight: weightOf(rollout),
       reasons: waitsFor === undefined ? failing : [...failing, `waits for ${waitsFor}`],
     },
   }
