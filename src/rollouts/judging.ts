@@ -105,9 +105,9 @@ export async function judgeRollout(observed: Observed, query: JudgingQuery): Pro
   }
 }
 
-/** Requests of the first seconds meet cold caches. Both arms lose them. */
+/** Requests of the first seconds meet cold caches. Both arms lose them, and what else is in a window that began before. */
 function isBurnIn({ first, strategy: { burnInMs } }: RolloutState, { segment, startMs }: Rollup): boolean {
-  return first !== undefined && segment === first.segment && startMs < first.at + burnInMs
+  return burnInMs > 0 && first !== undefined && segment === first.segment && startMs < first.at + burnInMs
 }
 
 interface Rules {
