@@ -12,7 +12,7 @@ import { flagOf, settings, variableOf } from '../src/server/config.ts'
 import { ServerOptions } from '../src/server/options.ts'
 import { GUIDE_METRICS, METRICS } from '../src/serving/observe/catalog.ts'
 import { roomTable } from './layers.ts'
-import { metricPages } from './metric-pages.ts'
+import { CONTROL_PLANE_METRICS, metricPages } from './metric-pages.ts'
 import { ROOMS } from '../src/control-plane/rooms.ts'
 import type { ErrorCode } from '../src/core/errors.ts'
 import type { Command } from 'commander'
@@ -82,6 +82,16 @@ classic in the texts. Labels come only from what is served: a name that a client
 | Name | Type | Labels | Meaning |
 |---|---|---|---|
 ${rows(METRICS)}
+
+## Of a control plane
+
+A control plane answers \`GET /metrics\` in the text format of Prometheus; with keys, to those of the scope \`report\`.
+
+| Name | Type | Labels | Meaning |
+|---|---|---|---|
+${Object.entries(CONTROL_PLANE_METRICS)
+  .map(([name, { labels, help }]) => row(`[\`${name}\`](metrics/${name}.md)`, 'gauge', labels.join(', '), help))
+  .join('\n')}
 
 ## Names of published guides
 

@@ -1,5 +1,8 @@
 /** One page for each metric: what it counts, how to ask for it, and what to do when it moves. */
 import { METRICS } from '../src/serving/observe/catalog.ts'
+import { ROLLOUT_METRICS } from '../src/rollouts/gauges.ts'
+import { WORK_METRICS } from '../src/storage/work/gauges.ts'
+import type { GaugeInfo } from '../src/core/gauges.ts'
 import type { MetricInfo } from '../src/serving/observe/catalog.ts'
 
 interface Advice {
@@ -267,19 +270,62 @@ const ADVICE: Readonly<Record<keyof typeof METRICS, Advice>> = {
   slipway_cgroup_memory_limit_bytes: { query: 'slipway_cgroup_memory_limit_bytes', moves: ['Changes only with the container.'] },
 }
 
-/** The pages by file name. */
-export function metricPages(heading: string): Map<string, string> {
-  const pages = new Map<string, string>()
-  for (const [name, info] of Object.entries(METRICS) as [keyof typeof METRICS, MetricInfo][]) {
-    const { query, moves } = ADVICE[name]
-    const labels = info.labels.length === 0 ? 'none' : info.labels.map((label) => `\`${label}\``).join(', ')
-    pages.set(
-      `metrics/${name}.md`,
-      `${heading}# ${name}
+/** Metrics of a control plane. */
+export const CONTROL_PLANE_METRICS = { ...ROLLOUT_METRICS, ...WORK_METRICS }
+
+const CONTROL_PLANE_ADVICE: Readonly<Record<keyof typeof CONTROL_PLANE_METRICS, Advice>> = {
+  slipway_rollout_state: {
+    query: 'slipway_rollout_state{state=~"paused|rolled back"} == 1',
+    moves: [
+      '`paused`: `slipway rollout show NAME` says what for, and what to do. `rolled back`: the version before serves, and the last transition has the reason.',
+      'There are series of rollouts that have not ended, and of the latest of each endpoint that has.',
+    ],
+  },
+  slipway_rollout_weight_percent: {
+    query: 'max by (environment, endpoint) (slipway_rollout_weight_percent)',
+    moves: ['Unchanged for longer than a step takes: `slipway rollout show NAME` says what it waits for.'],
+  },
+  slipway_rollout_verdict: {
+    query: 'slipway_rollout_verdict{verdict="fail"} == 1',
+    moves: [
+      '`fail`: the version before gets all requests at the same moment. `no_data` for long: one of both versions has no requests that chance assigned.',
+    ],
+  },
+  slipway_rollout_metric_p: {
+    query: 'min by (environment, endpoint, metric) (slipway_rollout_metric_p)',
+    moves: [
+      'It falls as evidence against the new version grows, and may be looked at as often as one likes. Where it falls below the share of `falseAlarm` that the metric has, the version fails.',
+    ],
+  },
+  slipway_rollout_sample: {
+    query: 'slipway_rollout_sample',
+    moves: [
+      'It begins from 0 with each step. Below `minimumSample` for long: the step is too small for the traffic, see `slipway rollout plan`.',
+    ],
+  },
+  slipway_work_items: {
+    query: 'slipway_work_items{state="failed"} > 0',
+    moves: [
+      '`failed`: it was tried as often as it may be. `slipway work list --state failed` has the reasons; `slipway work retry` tries again.',
+    ],
+  },
+  slipway_work_late_seconds: {
+    query: 'slipway_work_late_seconds > 60',
+    moves: ['What is due is not begun: the control plane is overloaded, or its database is slow.'],
+  },
+  slipway_disk_free_bytes: {
+    query: 'slipway_disk_free_bytes < 1e9',
+    moves: ['Below 16 MiB `/health` answers 503: make room, or move the data.'],
+  },
+}
+
+function page(name: string, info: GaugeInfo | MetricInfo, { query, moves }: Advice, merged: string): string {
+  const labels = info.labels.length === 0 ? 'none' : info.labels.map((label) => `\`${label}\``).join(', ')
+  return `# ${name}
 
 ${info.help}
 
-A ${info.type}. Labels: ${labels}. Of several processes: ${info.merge === undefined ? 'their sum' : `the ${info.merge}imum`}.
+A ${'type' in info ? info.type : 'gauge'}. Labels: ${labels}. ${merged}
 
 \`\`\`promql
 ${query}
@@ -288,8 +334,17 @@ ${query}
 ## When it moves
 
 ${moves.map((move) => `- ${move}`).join('\n')}
-`,
-    )
+`
+}
+
+/** The pages by file name. */
+export function metricPages(heading: string): Map<string, string> {
+  const pages = new Map<string, string>()
+  for (const [name, info] of Object.entries(METRICS) as [keyof typeof METRICS, MetricInfo][]) {
+    const merged = `Of several processes: ${info.merge === undefined ? 'their sum' : `the ${info.merge}imum`}.`
+    pages.set(`metrics/${name}.md`, heading + page(name, info, ADVICE[name], merged))
   }
+  for (const [name, info] of Object.entries(CONTROL_PLANE_METRICS) as [keyof typeof CONTROL_PLANE_METRICS, GaugeInfo][])
+    pages.set(`metrics/${name}.md`, heading + page(name, info, CONTROL_PLANE_ADVICE[name], 'Of a control plane.'))
   return pages
 }

@@ -341,6 +341,16 @@ function stagesOf(rollout: Rollout, strategy: StrategyName): Stage[] {
   }
 }
 
+/** Percent of the largest step before all requests. @param weights of the declared steps */
+function largestOf(
+  { stepWeight = DEFAULTS.stepWeight, share = DEFAULTS.share }: Rollout,
+  strategy: StrategyName,
+  weights: readonly number[],
+): number {
+  if (strategy === 'linear') return (Math.ceil(100 / stepWeight) - 1) * stepWeight
+  return strategy === 'ab' ? share : Math.max(0, ...weights)
+}
+
 /** What belongs to which strategy. */
 const ONLY_OF: Readonly<Record<string, readonly StrategyName[]>> = {
   steps: ['canary', 'shadow-then-canary'],
@@ -362,7 +372,7 @@ export function contradictionsInRollout(rollout: Rollout): Issue[] {
   const weights = steps.map((step) => (typeof step === 'number' ? step : step.weight))
   const falling = weights.findIndex((weight, index) => index > 0 && weight <= weights[index - 1]!)
   if (falling !== -1) note(`steps[${falling}]`, `${weights[falling]} is not more than the step before, ${weights[falling - 1]}`)
-  if (rollout.baseline === true && weights.some((weight) => weight > 50))
+  if (rollout.baseline === true && largestOf(rollout, strategy, weights) > 50)
     note('baseline', 'a fresh copy has the share of the new version: steps of more than 50 percent leave it none')
   for (const [name, metric] of Object.entries({ errors, labels, latency: latency === false ? undefined : latency })) {
     const tolerate = metric?.tolerate ?? (name === 'latency' ? DEFAULTS.latency.tolerate : 1)

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { Door } from '../api/api-server.ts'
 import type { Retold } from '../api/v1/v1-door.ts'
 import type { V1Route } from '../api/v1/route.ts'
+import type { Gauge } from '../core/gauges.ts'
 import type { Logger } from '../core/log.ts'
 import type { EventKind } from '../ledger/events.ts'
 import type { Ground, Write } from '../ledger/scope.ts'
@@ -35,6 +36,8 @@ export interface Foundation {
 /** Static parts of the rooms, known before these are open. */
 export interface House extends Kept {
   readonly events: readonly EventKind[]
+  /** What all rooms tell in `/metrics`. @param services of the open rooms */
+  gauges(services: object): Promise<Gauge[]>
 }
 
 /**
@@ -56,6 +59,8 @@ export interface Room<Needs, Gives extends object> {
   /** Groups of routes beside `/api/v1`. Default: none. */
   readonly doors?: (services: Needs & Gives) => readonly Door[]
   readonly open: (needs: Needs) => Gives | Promise<Gives>
+  /** What `/metrics` tells of it. Default: nothing. */
+  readonly gauges?: (services: Needs & Gives) => Promise<readonly Gauge[]>
   /** Its work in the background. Default: none. */
   readonly work?: (services: Needs & Gives) => readonly WorkKind[]
   /** Deletes what is old. Safe to do twice: each step is one transaction. @returns counts by name */
@@ -106,6 +111,10 @@ export class Rooms<Services extends Foundation> implements House {
 
   doors(services: Services): Door[] {
     return this.all.flatMap(({ doors }) => doors?.(services) ?? [])
+  }
+
+  async gauges(services: object): Promise<Gauge[]> {
+    return (await Promise.all(this.all.map(async ({ gauges }) => (await gauges?.(services)) ?? []))).flat()
   }
 
   work(services: Services): WorkKind[] {

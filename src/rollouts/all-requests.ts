@@ -7,7 +7,7 @@ import { isOf } from '../monitoring/evidence.ts'
 import { trafficOf } from '../monitoring/traffic.ts'
 import type { RolloutEvidence } from '../contract/rollout-api.ts'
 import type { Windows } from '../monitoring/windows.ts'
-import type { Arms, JudgingQuery } from './judging.ts'
+import type { Arms, JudgingQuery } from './arms.ts'
 
 const SERIES: ReadonlySet<string> = new Set(['request_seconds'])
 /** Requests of the latest two hours are told of, milliseconds. */

@@ -5,16 +5,15 @@ import { gather, metricAnswer, shadowOf } from '../monitoring/comparison.ts'
 import { ERRORS, isOf, isOfBoth, sharesOf, slowerThan, WRONG_LABELS } from '../monitoring/evidence.ts'
 import { judgeOutputs } from '../monitoring/outputs.ts'
 import { judgeAll } from './all-requests.ts'
-import { nameBeside, nameOfCopy } from '../delivery/routing-document.ts'
+import { armsOf } from './arms.ts'
 import type { MetricOptions } from '../contract/judge-options.ts'
 import type { RolloutEvidence } from '../contract/rollout-api.ts'
-import type { RoutingSegment } from '../delivery/delivery.ts'
 import type { Evidence } from '../judge/evidence.ts'
 import type { Judgement, Peaks, Verdict } from '../judge/judgement.ts'
-import type { Compared } from '../monitoring/evidence.ts'
 import type { Feedback } from '../monitoring/feedback.ts'
 import type { OutputsJudgement } from '../monitoring/outputs.ts'
 import type { Rollup, Windows } from '../monitoring/windows.ts'
+import type { Arms, JudgingQuery } from './arms.ts'
 import type { RolloutState } from './rollout.ts'
 
 export interface Observed {
@@ -29,35 +28,6 @@ export interface Judged {
   readonly newestMs: number | undefined
   readonly peaks: ReadonlyMap<string, Peaks>
   readonly answer: Omit<RolloutEvidence, 'checks' | 'servers'>
-}
-
-export interface JudgingQuery {
-  readonly environment: string
-  readonly endpoint: string
-  readonly rollout: RolloutState
-  readonly segments: readonly RoutingSegment[]
-  /** Name of the variant of the version in force. */
-  readonly variant: string
-  readonly nowMs: number
-  /** First segments with a share of all walks of the endpoint, and when they began. */
-  readonly firsts: readonly { readonly segment: number; readonly at: number }[]
-}
-
-export interface Arms {
-  readonly base: Compared
-  readonly candidate: Compared
-}
-
-/** Both versions of a rollout, wherever they are called what. */
-export function armsOf({ from, to, strategy }: RolloutState, variant: string): Arms {
-  const ofModel = ({ model, version }: Compared): Compared => ({ model, version })
-  // One version with other settings is told apart by the variant alone.
-  const isOne = from.model === to.model && from.version === to.version
-  const besides = nameBeside(variant, to.revision)
-  return {
-    base: { ...ofModel(from), ...(strategy.baseline ? { variant: nameOfCopy(variant) } : isOne && { variant }) },
-    candidate: { ...ofModel(to), ...(isOne && { variant: besides }) },
-  }
 }
 
 /** Judges all that was counted of both versions, under every segment in which they shared the requests. */
@@ -114,7 +84,7 @@ export async function judgeRollout(observed: Observed, query: JudgingQuery): Pro
 /** Requests of the first seconds of a walk meet cold caches. Both arms lose them; a retry does not get those of the walk before it. */
 function isBurnIn({ firsts, rollout: { strategy } }: JudgingQuery, { segment, startMs, endMs }: Rollup): boolean {
   const first = firsts.find((one) => one.segment === segment)
-  return first !== undefined && endMs - startMs <= BURN_IN_SPAN_MS && startMs < first.at + strategy.burnInMs
+  return strategy.burnInMs > 0 && first !== undefined && endMs - startMs <= BURN_IN_SPAN_MS && startMs < first.at + strategy.burnInMs
 }
 
 /** Longer windows are not left out for the seconds at their begin. */

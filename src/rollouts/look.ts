@@ -7,7 +7,7 @@ import { lockModels } from '../delivery/resolve.ts'
 import { lockEndpoint } from '../delivery/lock-endpoint.ts'
 import { toEndpoint } from '../delivery/read-endpoints.ts'
 import { revisionOf } from '../delivery/revisions.ts'
-import { nameBeside } from '../delivery/routing-document.ts'
+import { nameBeside, nameOfCopy } from '../delivery/routing-document.ts'
 import { decide, hasEnded } from './decide.ts'
 import { frozenOf } from './edge.ts'
 import { frozenUntil } from './freeze.ts'
@@ -178,7 +178,7 @@ async function judgeNow(
   })
 }
 
-/** How many servers that were heard of in time have the new version loaded. */
+/** How many servers that were heard of in time have the new version loaded, and the fresh copy of the one before. */
 async function serversOf(
   { database, delivery }: RolloutGround,
   rollout: RolloutState,
@@ -189,7 +189,11 @@ async function serversOf(
   const name = isInForce ? made.name : nameBeside(made.name, rollout.to.revision)
   const live = ((await delivery.servers.reports([id])).get(id) ?? []).filter((report) => report.live)
   const conditions = live.map((report) => ({ report, condition: conditionOf(report, name, made.digest) }))
-  const ready = conditions.filter(({ condition }) => condition?.state === 'ready').length
+  const inForce = revision.variants[0]!
+  // Requests go to a fresh copy once it can answer them, too.
+  const copied = (report: ReportOf): boolean =>
+    isInForce || !rollout.strategy.baseline || conditionOf(report, nameOfCopy(inForce.name), inForce.digest)?.state === 'ready'
+  const ready = conditions.filter(({ report, condition }) => condition?.state === 'ready' && copied(report)).length
   const failing = conditions.filter(({ condition }) => condition?.state === 'failed')
   const [failed] = failing
   const tripped = conditions.find(({ condition }) => condition?.tripped !== undefined)

@@ -257,6 +257,12 @@ export function weightIn(rollout: RolloutState, state: State, step: number): num
   return hasEnded({ state }) || state === 'waiting' || state === 'loading' ? 0 : stageAt(rollout, step).weight
 }
 
+/** Percent of the requests that the new version has now. */
+export function weightOf(rollout: RolloutState): number {
+  const { state, interrupted, step } = rollout
+  return weightIn(rollout, state === 'paused' ? (interrupted ?? state) : state, step)
+}
+
 /** Keeps what a look saw that changed nothing. */
 export async function noteLook(
   write: Write,

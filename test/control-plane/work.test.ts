@@ -12,7 +12,7 @@ it('what is done in the background is listed, counted, cancelled and tried again
   const standing = await plane.ask('GET', '/work')
   assert.deepEqual(
     new Set(standing.body.items.map(({ kind, key }: Record<string, string>) => `${kind} ${key}`)),
-    new Set(['webhooks webhooks', 'follow follow', 'records records', 'upkeep upkeep']),
+    new Set(['webhooks webhooks', 'follow follow', 'records records', 'rollouts rollouts', 'upkeep upkeep']),
   )
   // A server that is not there.
   const { body: begun, status } = await plane.ask('POST', '/imports', { from: 'http://127.0.0.1:1' })
@@ -22,7 +22,7 @@ it('what is done in the background is listed, counted, cancelled and tried again
   const listed = await slipway(['work', 'list', '--state', 'failed', '--url', plane.url])
   assert.match(listed.stdout, /import +failed +1 of 5 .*127\.0\.0\.1:1/)
   const page = await plane.ask('GET', '/work?limit=2')
-  assert.deepEqual([page.body.items.length, page.body.total], [2, 5])
+  assert.deepEqual([page.body.items.length, page.body.total], [2, 6])
   const rest = await plane.ask('GET', `/work?limit=2&pageToken=${page.body.nextPageToken}`)
   assert.equal(new Set([...page.body.items, ...rest.body.items].map(({ id }: { id: string }) => id)).size, 4)
   assert.equal((await plane.ask('GET', '/work?pageToken=x')).status, 400)

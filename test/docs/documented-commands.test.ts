@@ -10,7 +10,16 @@ import type { SlipwayServer } from '../../src/server/start-server.ts'
 
 async function pages(): Promise<string[]> {
   // These have tests of their own: their commands need one another.
-  const apart = new Set(['control-plane.md', 'gates.md', 'notifications.md', 'records.md', 'registry.md', 'rollouts.md', 'traffic.md', 'years.md'])
+  const apart = new Set([
+    'control-plane.md',
+    'gates.md',
+    'notifications.md',
+    'records.md',
+    'registry.md',
+    'rollouts.md',
+    'traffic.md',
+    'years.md',
+  ])
   const names = (await readdir(join(ROOT, 'docs/guides'))).filter((name) => name.endsWith('.md') && !apart.has(name))
   const guides = names.map((name) => `docs/guides/${name}`)
   const examples = ['churn', 'digits', 'recommend'].map((name) => `examples/${name}/README.md`)

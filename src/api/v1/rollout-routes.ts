@@ -9,7 +9,7 @@ import { findEndpoint, specOf } from '../../delivery/read-endpoints.ts'
 import { hasEnded } from '../../rollouts/decide.ts'
 import { planOf } from '../../rollouts/plan.ts'
 import { rolloutsOf } from '../../rollouts/rollout.ts'
-import { weightIn } from '../../rollouts/transitions.ts'
+import { weightOf } from '../../rollouts/transitions.ts'
 import { PAGE_LIMIT, pageOfRead, placeOfToken } from './page-token.ts'
 import { v1RoutesOf } from './route.ts'
 import { seen } from './seen.ts'
@@ -87,7 +87,7 @@ function rolloutAnswer(endpoint: string, rollout: RolloutState): RolloutAnswer {
     watchAfterMs: strategy.watchAfterMs,
     step,
     stepBeganAt,
-    weight: weightIn(rollout, state === 'paused' ? (rollout.interrupted ?? state) : state, step),
+    weight: weightOf(rollout),
     from,
     to,
     ...(edgeMs !== undefined && { edgeMs }),
@@ -127,7 +127,7 @@ function verdictAnswer(rollout: RolloutState): VerdictAnswer {
       at: evidence?.at ?? updatedAt,
       state,
       step,
-      weight: weightIn(rollout, state, step),
+      weight: weightOf(rollout),
       reasons: [
         ...failures,
         ...(waitsFor === undefined || hasEnded(rollout)

@@ -1,5 +1,6 @@
 import { ROLLOUT_ROUTES } from '../../api/v1/rollout-routes.ts'
 import { byRollout } from '../../rollouts/begin.ts'
+import { rolloutGauges } from '../../rollouts/gauges.ts'
 import { ROLLOUT_MIGRATIONS } from '../../rollouts/migrations.ts'
 import { Rollouts } from '../../rollouts/rollouts.ts'
 import { ROLLOUT_EVENTS, ROLLOUT_TABLES } from '../../rollouts/tables.ts'
@@ -33,5 +34,6 @@ export const ROLLOUTS: Room<Needs, { readonly rollouts: Rollouts; readonly rollo
     const rolloutGround: RolloutGround = { ...ground, delivery, dependents, feedback, strategy, windows, outside }
     return { rollouts: new Rollouts(rolloutGround), rolloutGround }
   },
+  gauges: ({ ground }) => rolloutGauges(ground.database.read),
   work: ({ rolloutGround, log }) => [rolloutWork(rolloutGround, log)],
 }
