@@ -25,9 +25,12 @@ export const rolloutView: View<RolloutAnswer> = {
   none: 'no rollouts',
 }
 
+/** Characters that a list has room for. */
+const SHORT = 30
+
 /** What a list has room for: `slipway rollout why` has the rest. */
 function whyInShort({ state, evidence, waitsFor = '', endedAt }: RolloutAnswer): string {
-  if (endedAt === undefined) return waitsFor
+  if (endedAt === undefined) return waitsFor.length <= SHORT ? waitsFor : `${waitsFor.slice(0, SHORT - 3)}...`
   if (state !== 'rolled back' || evidence === undefined) return ''
   const { metrics, outputs, checks, servers } = evidence
   const failed = [...metrics.map(({ metric, verdict }) => ({ name: metric, verdict })), ...checks].filter(
