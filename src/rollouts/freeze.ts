@@ -10,11 +10,12 @@ import type { Freeze } from '../contract/rollout.ts'
 export function frozenUntil(freezes: readonly Freeze[], nowMs: number): number | undefined {
   const ends = freezes.flatMap((freeze, index) => {
     const lastsMs = parseDurationMs(freeze.duration, 'freeze')
-    // The last beginning from which it would still last.
-    const began = cronOf(freeze, index)
-      .nextRun(new Date(nowMs - lastsMs))
-      ?.getTime()
-    return began !== undefined && began <= nowMs ? [began + lastsMs] : []
+    const cron = cronOf(freeze, index)
+    // The latest of the beginnings from which it would still last.
+    let began: Date | undefined
+    for (let next = cron.nextRun(new Date(nowMs - lastsMs)); next !== null && next.getTime() <= nowMs; next = cron.nextRun(next))
+      began = next
+    return began === undefined ? [] : [began.getTime() + lastsMs]
   })
   return ends.length === 0 ? undefined : Math.max(...ends)
 }

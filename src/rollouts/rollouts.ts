@@ -208,6 +208,7 @@ export class Rollouts {
     const { write, scope, rollout } = place
     await bringIntoForce(place, why)
     const { onPromoted, to } = rollout
+    await this.#holdAgainst(place)
     if (onPromoted === undefined) return
     const { model, alias, protect } = onPromoted
     const own: Scope = { ...scope, resourceVersion: undefined, once: undefined }
@@ -218,6 +219,19 @@ export class Rollouts {
       .where('id', '=', rollout.id)
       .execute()
     await moveAlias(write, this.#ground, own, { model, alias, version: to.version, rights: { protect } })
+  }
+
+  /** An alias that the endpoint follows, and that still means another version, does not undo what was rolled out by hand. */
+  async #holdAgainst({ write, scope, endpoint, rollout: { to, onPromoted }, at }: Place): Promise<void> {
+    const followed = modelReference(specOf(endpoint).variants[0]!.model)
+    if (!('alias' in followed) || followed.alias === onPromoted?.alias) return
+    if (followed.model === to.model && (await pointedVersion(write, scope, followed)) === to.version) return
+    const reason = `${to.model}/${to.version} was rolled out, and ${followed.model}@${followed.alias} means another version`
+    await write
+      .updateTable('endpoints')
+      .set({ suspended: JSON.stringify({ at, by: scope.actor, reason, revision: to.revision }) })
+      .where('id', '=', endpoint.id)
+      .execute()
   }
 
   /** Goes back from a version that is in force: to the revision before, at once. */

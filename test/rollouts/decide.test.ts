@@ -231,6 +231,10 @@ describe('freezes', () => {
     assert.equal(frozenUntil([weekend], Date.parse('2026-06-08T03:59:00Z')), Date.parse('2026-06-08T04:00:00Z'))
     assert.equal(frozenUntil([weekend], Date.parse('2026-06-08T04:01:00Z')), undefined)
   })
+  it('that overlap end with the latest of them', () => {
+    const now = Date.parse('2026-06-05T12:00:30Z')
+    assert.equal(frozenUntil([{ cron: '* * * * *', duration: '2h' }], now), Date.parse('2026-06-05T14:00:00Z'))
+  })
   it('that cannot be read are refused by their place', () => {
     assert.throws(() => frozenUntil([weekend, { cron: 'x', duration: '1h' }], 0), /spec\.rollout\.freeze\[1\]: "x" in time zone "UTC"/)
   })
