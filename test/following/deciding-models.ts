@@ -70,11 +70,12 @@ export async function decide(
   x: number | string,
   headers: Record<string, string> = {},
   path = '/models/judge/predict',
+  given: object = { x: [x] },
 ): Promise<Verdict> {
   const response = await fetch(`${url}${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify({ x: [x] }),
+    body: JSON.stringify(given),
   })
   const answer = (await response.json()) as { prediction?: number }
   const told = (name: string): string | undefined => response.headers.get(name) ?? undefined

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { planeInProcess, push } from '../api/in-plane.ts'
 import { until } from '../fixtures.ts'
+import { addingModel } from '../adding-models.ts'
 import { decidingModel } from '../following/deciding-models.ts'
 import { follows } from '../following/following.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -27,7 +28,7 @@ interface Walk {
 
 interface Walking {
   readonly name: string
-  /** Default: the first, with other settings. */
+  /** Default: the first, one that adds, with other settings. */
   readonly second?: Uint8Array
   readonly rollout: object
   readonly perSecond: number
@@ -37,8 +38,10 @@ interface Walking {
 async function walk({ plane, servers, opened }: World, { name, second, rollout, perSecond }: Walking): Promise<Walk> {
   const endpoint = `/endpoints/${name}`
   await plane.ask('POST', '/models', { name })
-  for (const bytes of [decidingModel({ threshold: 0.5 }), ...(second === undefined ? [] : [second])])
-    await push(plane, name, { 'model.onnx': Buffer.from(bytes), 'slipway.yaml': DESCRIBED })
+  if (second === undefined) await push(plane, name, { 'model.onnx': Buffer.from(addingModel(1)) })
+  else
+    for (const bytes of [decidingModel({ threshold: 0.5 }), second])
+      await push(plane, name, { 'model.onnx': Buffer.from(bytes), 'slipway.yaml': DESCRIBED })
   const apply = async (spec: object): Promise<void> => {
     const { status, body } = await plane.ask('PUT', endpoint, { apiVersion: 'slipway/v1', kind: 'Endpoint', metadata: { name }, spec })
     assert.ok(status < 300, JSON.stringify(body))
@@ -51,7 +54,9 @@ async function walk({ plane, servers, opened }: World, { name, second, rollout, 
     'the first version serves',
   )
   const urls = servers.map(({ url }) => url)
-  const traffic = opened.use(load(urls, perSecond, { path: `/models/${name}/predict` }))
+  // The one that adds takes rows together, so that they can wait for each other.
+  const adding = { path: `/v2/models/${name}/infer`, given: { inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: [1, 2, 3, 4] }] } }
+  const traffic = opened.use(load(urls, perSecond, second === undefined ? adding : { path: `/models/${name}/predict` }))
   if (second === undefined) await apply({ variants: [{ model: `${name}/1`, serving: WAITING }], rollout })
   else {
     const started = await plane.ask('POST', `${endpoint}/rollouts`, { to: '2', rollout })
@@ -134,7 +139,7 @@ describe('over three servers', () => {
   it('one that is slower, one whose labels are worse and one whose classes collapse are turned back; without traffic there is no verdict', async () => {
     await using opened = new AsyncDisposableStack()
     const world = await threeServers(opened)
-    const judged = { ...CANARY, steps: [10, 50], bake: '2m' }
+    const judged = { ...CANARY, steps: [10, 50], bake: '5m' }
     const [slow, labels, collapse, silent] = await Promise.all([
       walk(world, { name: 'slow', rollout: { ...judged, latency: { edgeMs: 200 }, outputs: false }, perSecond: 15 }),
       walk(world, {

@@ -12,7 +12,7 @@ export interface Load extends AsyncDisposable {
 }
 
 /** Asks servers in turn, about so many times a second, until it is disposed of. */
-export function load(urls: readonly string[], perSecond: number, { path }: { readonly path?: string } = {}): Load {
+export function load(urls: readonly string[], perSecond: number, { path, given }: { readonly path?: string; /** Default: a number. */ readonly given?: object } = {}): Load {
   const ended = new AbortController()
   const asked: Asked[] = []
   const open = new Set<Promise<void>>()
@@ -22,7 +22,7 @@ export function load(urls: readonly string[], perSecond: number, { path }: { rea
       const due = ((performance.now() - began) / 1000) * perSecond
       for (; count < due; count++) {
         const x = (count % 10) / 10 + 0.05
-        const one = decide(urls[count % urls.length]!, x, {}, path)
+        const one = decide(urls[count % urls.length]!, x, {}, path, given ?? { x: [x] })
           .then((verdict) => void asked.push({ ...verdict, at: Date.now(), x }))
           .finally(() => open.delete(one))
         open.add(one)
