@@ -171,7 +171,8 @@ async function walks(
         return answered.every((one) => one === version)
       },
       `${endpoint}: all servers serve version ${version}`,
-      30_000,
+      // On cores that are not free a version loads at low priority for seconds, and there are others before it.
+      90_000,
     ).catch(async (error: unknown) => {
       const { status } = (await plane.ask('GET', path)).body
       const seen = { walk, rollout, done, answered, status, latest: await latest() }
