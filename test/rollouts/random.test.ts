@@ -149,7 +149,7 @@ async function walks(
       if (now?.state === 'waiting' || now?.state === 'loading') {
         if (random.below(12) > 0) continue
       }
-      const act = commands++ >= COMMANDS_MAX ? (isOver ? 'none' : now.state === 'watching' ? 'promote' : 'full') : random.pick(ACTS)
+      const act = commands++ >= COMMANDS_MAX ? towardsEnd(isOver ? 'over' : now.state) : random.pick(ACTS)
       done.push(`${now?.state ?? 'none'}: ${act}`)
       if (act === 'none') {
         if (isOver && commands > COMMANDS_MAX) break
@@ -185,6 +185,13 @@ async function walks(
     told.push(`${endpoint}: ${JSON.stringify(rollout)}: ${done.join(', ')}: ${(await latest())?.state ?? 'none'}`)
   }
   return told
+}
+
+/** What brings a rollout in some state nearer to its end. */
+function towardsEnd(state: RolloutAnswer['state'] | 'over'): string {
+  if (state === 'over') return 'none'
+  if (state === 'paused') return 'resume'
+  return state === 'watching' ? 'promote' : 'full'
 }
 
 /** As often as they stand here. */
