@@ -146,14 +146,32 @@ export class Delivery {
       if (ever === undefined) throw new SlipwayError('SLW_NOT_FOUND', `there never was an endpoint "${name}" in "${scope.environment}"`)
       return { name, revision: undefined, servers: [] }
     }
-    const revision = await read
+    return { name, revision: await this.#inForceAt(row.id, at), servers: await this.servers.reportsAt(row.id, at) }
+  }
+
+  /** The newest revision whose versions had their plain names: one that a rollout walks to, or was turned back, has others. */
+  async #inForceAt(endpointId: string, at: number): Promise<Revision | undefined> {
+    const { read } = this.#ground.database
+    const rows = await read
       .selectFrom('revisions')
       .selectAll()
-      .where('endpoint_id', '=', row.id)
+      .where('endpoint_id', '=', endpointId)
       .where('created_at', '<=', at)
       .orderBy('number', 'desc')
+      .execute()
+    const segment = await read
+      .selectFrom('routing_segments')
+      .select('versions')
+      .where('endpoint_id', '=', endpointId)
+      .where('began_at', '<=', at)
+      .orderBy('segment', 'desc')
       .executeTakeFirst()
-    return { name, revision: revision === undefined ? undefined : toRevision(revision), servers: await this.servers.reportsAt(row.id, at) }
+    const revisions = rows.map(toRevision)
+    if (segment === undefined) return revisions[0]
+    const served = JSON.parse(segment.versions) as RoutingSegment['versions']
+    const isOf = ({ variants }: Revision): boolean =>
+      variants.every(({ name, model, version }) => served[name]?.model === model && served[name].version === String(version))
+    return revisions.find(isOf) ?? revisions[0]
   }
 }
 

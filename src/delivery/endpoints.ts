@@ -301,7 +301,8 @@ export class Endpoints {
       const before = await toEndpoint(write, row)
       // What was walking in is turned back; without it, what is in force is what there was before.
       const held = await this.#ground.strategy?.letGo?.(write, { endpoint: row, scope, at: clock.epochMs() })
-      const target = await returnTo(write, before, to ?? (held === true ? before.revision.number : undefined))
+      const passedOver = (await this.#ground.strategy?.turnedBack?.(write, row.id)) ?? new Set()
+      const target = await returnTo(write, before, { to: to ?? (held === true ? before.revision.number : undefined), passedOver })
       await requireThere(write, target)
       if (rights !== undefined && target.variants.some(({ model }) => !locked.includes(model)))
         throw new SlipwayError('SLW_CONFLICT', `endpoint "${name}" has got another revision meanwhile; look at it, and roll back again`)
@@ -530,7 +531,7 @@ const HOLDS_BACK = new Set(['SLW_POLICY_REFUSED', 'SLW_CONTRACT_BREAKING', 'SLW_
 async function returnTo(
   read: Kysely<Schema>,
   { id, name, revision: current }: DeclaredEndpoint,
-  to: number | undefined,
+  { to, passedOver }: { readonly to: number | undefined; readonly passedOver: ReadonlySet<number> },
 ): Promise<Revision> {
   if (to !== undefined) {
     const found = await revisionOf(read, id, to)
@@ -547,7 +548,9 @@ async function returnTo(
     .where('number', '<', base)
     .orderBy('number', 'desc')
     .execute()
-  const found = rows.map(toRevision).find(({ variants }) => !isDeepStrictEqual(variants, current.variants))
+  const found = rows
+    .map(toRevision)
+    .find(({ number, variants }) => !passedOver.has(number) && !isDeepStrictEqual(variants, current.variants))
   if (found === undefined)
     throw new SlipwayError('SLW_CONFLICT', `endpoint "${name}" has no revision before this one that served anything else`)
   return found

@@ -35,6 +35,8 @@ export interface Strategy {
   coming?(read: Kysely<Schema>, endpointId: string): Promise<readonly ResolvedVariant[] | undefined>
   /** Lets go of an endpoint, as somebody puts something else in force or deletes it. Its row is locked. @returns whether it had hold of it */
   letGo?(write: Write, of: { readonly endpoint: Selectable<EndpointsRow>; readonly scope: Scope; readonly at: number }): Promise<boolean>
+  /** Numbers of the revisions that never came into force, or were turned back: a rollback passes over them, unless one is named. */
+  turnedBack?(read: Kysely<Schema>, endpointId: string): Promise<ReadonlySet<number>>
 }
 
 /** The strategy of a room that opens after this one, and another until it is there. */
@@ -63,5 +65,9 @@ export class LateStrategy implements Strategy {
 
   async letGo(write: Write, of: Parameters<NonNullable<Strategy['letGo']>>[1]): Promise<boolean> {
     return (await this.#strategy.letGo?.(write, of)) ?? false
+  }
+
+  async turnedBack(read: Kysely<Schema>, endpointId: string): Promise<ReadonlySet<number>> {
+    return (await this.#strategy.turnedBack?.(read, endpointId)) ?? new Set()
   }
 }

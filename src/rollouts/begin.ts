@@ -52,6 +52,11 @@ export const byRollout: Strategy = {
     await end(place, 'aborted', scope.reason ?? 'something else was put in force')
     return rollout.state !== 'watching'
   },
+  async turnedBack(read, endpointId) {
+    const rows = await read.selectFrom('rollouts').select(['to_revision', 'state']).where('endpoint_id', '=', endpointId).execute()
+    const stayed = new Set(rows.filter(({ state }) => state === 'promoted' || state === 'watching').map(({ to_revision: to }) => to))
+    return new Set(rows.map(({ to_revision: to }) => to).filter((to) => !stayed.has(to)))
+  },
 }
 
 /** Whether nothing but shares and audiences is different. */

@@ -149,7 +149,7 @@ async function walks(
       if (now?.state === 'waiting' || now?.state === 'loading') {
         if (random.below(12) > 0) continue
       }
-      const act = commands++ >= COMMANDS_MAX ? (isOver ? 'none' : now.state === 'watching' ? 'promote' : 'full') : random.pick(ACTS)
+      const act = commands++ >= COMMANDS_MAX ? towardsEnd(isOver ? 'over' : now.state) : random.pick(ACTS)
       done.push(`${now?.state ?? 'none'}: ${act}`)
       if (act === 'none') {
         if (isOver && commands > COMMANDS_MAX) break
@@ -171,7 +171,8 @@ async function walks(
         return answered.every((one) => one === version)
       },
       `${endpoint}: all servers serve version ${version}`,
-      30_000,
+      // On cores that are not free a version loads at low priority for seconds, and there are others before it.
+      90_000,
     ).catch(async (error: unknown) => {
       const { status } = (await plane.ask('GET', path)).body
       const seen = { walk, rollout, done, answered, status, latest: await latest() }
@@ -184,6 +185,13 @@ async function walks(
     told.push(`${endpoint}: ${JSON.stringify(rollout)}: ${done.join(', ')}: ${(await latest())?.state ?? 'none'}`)
   }
   return told
+}
+
+/** What brings a rollout in some state nearer to its end. */
+function towardsEnd(state: RolloutAnswer['state'] | 'over'): string {
+  if (state === 'over') return 'none'
+  if (state === 'paused') return 'resume'
+  return state === 'watching' ? 'promote' : 'full'
 }
 
 /** As often as they stand here. */

@@ -190,6 +190,26 @@ describe('a rollout', () => {
     assert.equal((await it.answers())[0], 1)
   })
 
+  it('is passed over where it was turned back: a rollback of the endpoint returns to what was in force before', async () => {
+    await using it = await world({ serverCount: 0 })
+    await it.declare({ strategy: 'canary', steps: [10], gates: ['approval'] })
+    await setAlias(it.plane, 2)
+    const inForce = async (): Promise<number> => (await it.plane.ask('GET', '/endpoints/adder/history')).body.revision.number
+    assert.equal(await inForce(), 1)
+    assert.equal((await it.command('abort')).body.state, 'aborted')
+    assert.equal(await inForce(), 1, 'the history says so, too')
+    await it.declare(undefined, 'adder/3')
+    assert.equal(await inForce(), 3)
+    const { status, body } = await it.plane.ask('POST', '/endpoints/adder/rollback', {})
+    assert.equal(status, 200, JSON.stringify(body))
+    const { revision } = body.endpoint?.status ?? (await it.plane.ask('GET', '/endpoints/adder')).body.status
+    assert.deepEqual([revision.rolledBackTo, revision.variants[0].version], [1, 1])
+    // Whoever names it gets it.
+    const named = await it.plane.ask('POST', '/endpoints/adder/rollback', { to: 2 })
+    assert.equal(named.status, 200, JSON.stringify(named.body))
+    assert.equal((await it.plane.ask('GET', '/endpoints/adder')).body.status.revision.variants[0].version, 2)
+  })
+
   it('goes back to the version before, at once, also from a version that is in force and still watched', async () => {
     await using it = await world()
     await it.declare({ ...SWITCH, watchAfter: '1h' })
