@@ -48,6 +48,7 @@ export const byRollout: Strategy = {
   async letGo(write, { endpoint, scope, at }) {
     const rollout = await activeOf(write, endpoint.id)
     if (rollout === undefined) return false
+    await thawEdges(write, rollout)
     const place = { write, scope: { ...scope, once: undefined }, endpoint, rollout, at, newId: () => '' }
     await end(place, 'aborted', scope.reason ?? 'something else was put in force')
     return rollout.state !== 'watching'
@@ -174,11 +175,21 @@ async function supersede(
   rollout: RolloutState,
 ): Promise<void> {
   const { model, version } = ofModel(variants)
+  await thawEdges(write, rollout)
   await end(
     { write, scope: { ...scope, once: undefined }, endpoint, rollout, at, newId },
     'superseded',
     `${model}/${version} takes its place`,
   )
+}
+
+/** The latency edge of a rollout ends with it, whoever sets the routing next. */
+async function thawEdges(write: Write, { endpointId, before: { edges } }: RolloutState): Promise<void> {
+  await write
+    .updateTable('routing_states')
+    .set({ edges: edges.length === 0 ? null : JSON.stringify(edges) })
+    .where('endpoint_id', '=', endpointId)
+    .execute()
 }
 
 /** Shares that a rollout goes back to. */

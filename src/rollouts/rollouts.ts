@@ -178,6 +178,8 @@ export class Rollouts {
     const why = scope.reason ?? `${scope.actor} said so: ${command}`
     const { stages } = rollout.strategy
     const standing = rollout.state === 'paused' ? rollout.interrupted : rollout.state
+    // What a pause says is why it was paused.
+    const held = rollout.state === 'paused' ? undefined : rollout.waitsFor
     switch (command) {
       case 'pause':
         if (rollout.state === 'paused' && rollout.pausedFor === 'person') throw refused(rollout, 'it is paused already')
@@ -190,9 +192,9 @@ export class Rollouts {
         return rollout.state === 'watching' ? await this.#undo(place, 'aborted', why) : await back(place, 'aborted', why)
       case 'skip':
       case 'promote':
-        if (standing === 'waiting') throw refused(rollout, `it waits for ${rollout.waitsFor ?? 'its gates'}`)
+        if (standing === 'waiting') throw refused(rollout, `it waits for ${held ?? 'its gates'}`)
         if (standing === 'loading')
-          throw refused(rollout, `it waits for ${rollout.waitsFor ?? 'servers'}: requests go to who can answer them`)
+          throw refused(rollout, `it waits for ${held ?? 'servers to load it'}: requests go to who can answer them`)
         if (command === 'skip' && rollout.state === 'paused')
           throw refused(rollout, 'it is paused: resume it first, or go to the next step with promote')
         if (standing === 'watching') return await end(place, 'promoted', why)

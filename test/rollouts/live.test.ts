@@ -55,7 +55,10 @@ async function walk({ plane, servers, opened }: World, { name, second, rollout, 
   )
   const urls = servers.map(({ url }) => url)
   // The one that adds takes rows together, so that they can wait for each other.
-  const adding = { path: `/v2/models/${name}/infer`, given: { inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: [1, 2, 3, 4] }] } }
+  const adding = {
+    path: `/v2/models/${name}/infer`,
+    given: { inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: [1, 2, 3, 4] }] },
+  }
   const traffic = opened.use(load(urls, perSecond, second === undefined ? adding : { path: `/models/${name}/predict` }))
   if (second === undefined) await apply({ variants: [{ model: `${name}/1`, serving: WAITING }], rollout })
   else {

@@ -12,7 +12,11 @@ export interface Load extends AsyncDisposable {
 }
 
 /** Asks servers in turn, about so many times a second, until it is disposed of. */
-export function load(urls: readonly string[], perSecond: number, { path, given }: { readonly path?: string; /** Default: a number. */ readonly given?: object } = {}): Load {
+export function load(
+  urls: readonly string[],
+  perSecond: number,
+  { path, given }: { readonly path?: string; /** Default: a number. */ readonly given?: object } = {},
+): Load {
   const ended = new AbortController()
   const asked: Asked[] = []
   const open = new Set<Promise<void>>()
