@@ -10,7 +10,11 @@ const Values = (description: string) => Type.Record(Type.String(), Type.Unknown(
 /** What one prediction was asked and answered, as it is sent, kept and exported: one line of JSON. */
 export const PredictionRecord = Type.Object(
   {
-    id: Type.String({ minLength: 1, maxLength: 200, description: 'Of the prediction, as its answer had it.' }),
+    id: Type.String({
+      minLength: 1,
+      maxLength: 200,
+      description: 'Of the prediction, as its answer had it; of a copy, that of what was copied.',
+    }),
     time: Type.Integer({ minimum: 0, description: 'When the request arrived, UTC epoch milliseconds.' }),
     endpoint: Name('Name of the endpoint.'),
     model: Name('Name of the model.'),
@@ -18,7 +22,9 @@ export const PredictionRecord = Type.Object(
     variant: Name('Variant that answered.'),
     assigned: Name('Variant that the request was assigned to.'),
     segment: Type.Integer({ minimum: 0, description: 'Of the routing under which that was decided.' }),
-    assignment: Name('Manner of the assignment: randomised, version, only, incomplete.'),
+    assignment: Name(
+      'Manner of the assignment: randomised, matched, forced, version, only, incomplete; or shadow, of a copy whose answer nobody saw: it has the id of the prediction that was copied.',
+    ),
     unit: Type.Optional(Type.String({ maxLength: 4000, description: 'Requests of one unit get the same variant.' })),
     rows: Type.Integer({ minimum: 0, description: 'Rows of the request.' }),
     inputs: Values('By feature, or by input tensor where the model has no features: a list with a value for each row.'),

@@ -255,8 +255,7 @@ class Inference<Body> {
       this.#copies = shadows.copy({
         endpoint,
         base: variant,
-        predictionId: context.predictionId,
-        segment: context.decision.segment,
+        context,
         inputs,
         rows,
         outputs,

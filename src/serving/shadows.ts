@@ -7,6 +7,7 @@ import { disagree } from '../signature/disagreement.ts'
 import { copyTensor } from '../tensor/tensor.ts'
 import { outcomeOf } from './observe/outcome.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { RequestContext } from './context.ts'
 import type { Kept, Taps } from './observe/taps.ts'
 import type { Observer, ShadowEvent, ShadowResult } from './observe/events.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -21,8 +22,8 @@ export interface Shadowed {
   readonly endpoint: Endpoint
   /** The variant that answers. */
   readonly base: Variant
-  readonly predictionId: string
-  readonly segment: number
+  /** Of the request that is copied: records of both answers have its id. */
+  readonly context: RequestContext
   /** Lent, as to taps. */
   readonly inputs: readonly Tensor[]
   readonly rows: number
@@ -106,10 +107,14 @@ export class Shadows {
   }
 
   #ask(variant: Variant, shadowed: Shadowed, done: (outputs: readonly Tensor[] | undefined, gone: boolean) => void): void {
-    const { inputs, rows, outputs, parametersKey, timeoutMs } = shadowed
+    const { context, inputs, rows, outputs, parametersKey, timeoutMs } = shadowed
+    const { taps } = this.#options
+    // A run takes the inputs with it. What is answered is kept beside what was, under the same id.
+    const take = taps.any ? taps.open({ context, subject: variant.subject, inputs, rows, isShadow: true }) : undefined
     const deadlineMs = this.#options.monotonicMs() + timeoutMs
     try {
       variant.submit({ inputs, rows, outputs, priority: LAST, deadlineMs, parametersKey }, (error, result) => {
+        if (result !== undefined) take?.(result.outputs)
         // What had no place or no time says nothing of the version: copies come last.
         done(result?.outputs, error !== undefined && outcomeOf(toSlipwayError(error).code) !== 'failed')
       })
@@ -122,8 +127,9 @@ export class Shadows {
     this.#busy.set(variant, (this.#busy.get(variant) ?? 1) - 1)
   }
 
-  #tell({ predictionId, base, segment }: Shadowed, variant: Variant, result: ShadowResult): void {
-    const event: ShadowEvent = { predictionId, subject: variant.subject, base: base.subject, segment, result }
+  #tell({ context, base }: Shadowed, variant: Variant, result: ShadowResult): void {
+    const { predictionId, decision } = context
+    const event: ShadowEvent = { predictionId, subject: variant.subject, base: base.subject, segment: decision.segment, result }
     this.#options.observer.shadow(event)
   }
 }

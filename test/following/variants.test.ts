@@ -207,6 +207,25 @@ describe('a shadow', () => {
   })
 })
 
+it('what a shadow would have answered is recorded beside what was answered, under the same id', async () => {
+  await using it = await world({ threshold: 0.2 }, { shadow: 100, serving: { records: 1 } }, { serving: { records: 1 } })
+  for (let number = 0; number < 10; number++) assert.equal((await decide(it.server.url, 0.3)).label, 0)
+  let items: { id: string; variant: string; assignment: string; outputs: { label: unknown[] } }[] = []
+  await until(
+    async () => {
+      items = (await it.plane.ask('GET', '/records?endpoint=judge&limit=100')).body.items
+      return items.filter(({ assignment }) => assignment === 'shadow').length > 0 && items.length >= 11
+    },
+    'the records arrive',
+    30_000,
+  )
+  for (const { id, variant, outputs } of items.filter(({ assignment }) => assignment === 'shadow')) {
+    const answered = items.find((one) => one.id === id && one.assignment !== 'shadow')
+    assert.deepEqual([variant, answered?.variant], ['next', 'main'])
+    assert.deepEqual([outputs.label, answered?.outputs.label], [[1], [0]])
+  }
+})
+
 describe('a breaker', () => {
   it('takes out a variant that only fails, tells the control plane, and lets it in again with another routing', async () => {
     await using it = await world({ threshold: 0.5, failsFrom: 0.01 }, { weight: 50 }, { weight: 50 })

@@ -14,6 +14,8 @@ export interface Seen {
   /** As the model takes them. */
   readonly inputs: readonly Tensor[]
   readonly rows: number
+  /** Whether it is a copy of a request, which a shadow answers: nobody sees its outputs. Default: false. */
+  readonly isShadow?: boolean
   /** Copies tensors, to keep them; undefined where too much is kept already: the tap then skips this request. */
   readonly copy: (tensors: readonly Tensor[]) => Kept | undefined
 }

@@ -44,6 +44,7 @@ interface Sampled {
   readonly context: RequestContext
   readonly subject: Subject
   readonly rows: number
+  readonly isShadow: boolean
   readonly inputs: Kept
   /** Monotonic milliseconds after which no answer is expected. */
   readonly expiresMs: number
@@ -118,14 +119,14 @@ export class Recorder implements AsyncDisposable {
     return undefined
   }
 
-  #see({ context, subject, inputs, rows, copy }: Seen): TakeOutputs | undefined {
+  #see({ context, subject, inputs, rows, isShadow = false, copy }: Seen): TakeOutputs | undefined {
     const plan = this.#plans.get(subject)
     if (plan === undefined || !isSampled(context.predictionId, plan.fraction)) return undefined
     this.#letGoExpired()
     const kept = this.#keep(inputs, copy)
     if (kept === undefined) return undefined
     const latestMs = this.#options.clock.monotonicMs() + EXPIRES_LATEST_MS
-    const sampled = { plan, context, subject, rows, inputs: kept, expiresMs: Math.min(context.deadlineMs + 1000, latestMs) }
+    const sampled = { plan, context, subject, rows, isShadow, inputs: kept, expiresMs: Math.min(context.deadlineMs + 1000, latestMs) }
     this.#sampled.add(sampled)
     return (outputs) => this.#answer(sampled, outputs, copy)
   }
@@ -225,7 +226,7 @@ function redactedUnit(
   return redaction === 'drop' ? {} : { unit: digestOf(unit, redactions.key) }
 }
 
-function recordOf({ plan, context, subject, rows, inputs, outputs, time, durationMs }: Answered): PredictionRecord {
+function recordOf({ plan, context, subject, rows, isShadow, inputs, outputs, time, durationMs }: Answered): PredictionRecord {
   const { decision, predictionId } = context
   const { assigned, segment, assignment, unit } = decision
   const { endpoint, model, version, variant } = subject
@@ -238,7 +239,7 @@ function recordOf({ plan, context, subject, rows, inputs, outputs, time, duratio
     variant,
     assigned,
     segment,
-    assignment,
+    assignment: isShadow ? 'shadow' : assignment,
     ...redactedUnit(unit, plan, { inputs: inputs.tensors, rows }),
     rows,
     inputs: inputFields(plan.signature, inputs.tensors, rows, plan.redactions),
