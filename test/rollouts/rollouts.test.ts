@@ -1,9 +1,12 @@
 /** Rollouts as people start, hold, hasten and undo them, over servers that follow. */
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
 import { describe, it } from 'node:test'
 import { until } from '../fixtures.ts'
-import { setAlias } from '../following/following.ts'
+import { added, follows, setAlias } from '../following/following.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 import { world } from './world.ts'
+import type { AddressInfo } from 'node:net'
 
 /** Both loaded, one switch, a short time in which the version before stays loaded. */
 const SWITCH = { strategy: 'blue-green', bakeAfter: '300ms' }
@@ -220,6 +223,67 @@ describe('a rollout', () => {
     await until(async () => (await it.answers())[0] === 1, 'the version before serves again')
     const { status } = (await it.plane.ask('GET', '/endpoints/adder')).body
     assert.deepEqual([status.revision.number, status.revision.cause, status.revision.rolledBackTo], [3, 'rollback', 1])
+  })
+
+  it('gives a server that comes later the present step', async () => {
+    await using it = await world()
+    await using folder = await temporaryFolder()
+    await it.declare({ ...HELD, steps: [50] })
+    await setAlias(it.plane, 2)
+    await it.reaches('progressing')
+    await using late = await follows(it.plane.url, folder.path, { name: 'late' })
+    await until(async () => {
+      const answers = await Promise.all(Array.from({ length: 40 }, () => added(late)))
+      return answers.includes(1) && answers.includes(2)
+    }, 'it shares the requests out, too')
+  })
+
+  it('keeps what was shown against a version when it is tried again, and forgets it where somebody says so', async () => {
+    await using it = await world()
+    await it.declare(HELD)
+    await setAlias(it.plane, 2)
+    await it.reaches('progressing')
+    await it.command('abort')
+    const { database } = it.plane.plane.services.ground
+    const peaksOf = async (number: number): Promise<unknown> => {
+      const row = await database.read.selectFrom('rollouts').select('peaks').where('number', '=', number).executeTakeFirstOrThrow()
+      return JSON.parse(row.peaks)
+    }
+    await database.write((write) => write.updateTable('rollouts').set({ peaks: '{"errors":{"fail":2,"pass":3}}' }).execute())
+    // What has passed is to pass again.
+    assert.equal((await it.command('retry')).status, 200)
+    assert.deepEqual(await peaksOf(2), { errors: { fail: 2, pass: 0 } })
+    await it.command('abort')
+    await it.command('retry', { anew: true })
+    assert.deepEqual(await peaksOf(3), {})
+    await it.command('abort')
+    // Other limits are another question.
+    await database.write((write) => write.updateTable('rollouts').set({ peaks: '{"errors":{"fail":2,"pass":3}}' }).execute())
+    await it.start({ to: '2', rollout: { ...HELD, errors: { tolerate: 3 } } })
+    assert.deepEqual(await peaksOf(4), {})
+  })
+
+  it('asks monitoring of others: what it cannot say holds a step up, and what it calls bad turns the version back', async () => {
+    let value: string | undefined
+    const prometheus = createServer((request, response) => {
+      const asked = decodeURIComponent(new URL(request.url!, 'http://x').searchParams.get('query') ?? '')
+      const nowS = Date.now() / 1000
+      const result = value === undefined ? [] : [{ metric: {}, value: [nowS, asked.includes('timestamp(') ? String(nowS) : value] }]
+      response.end(JSON.stringify({ status: 'success', data: { resultType: 'vector', result } }))
+    })
+    await new Promise<void>((resolve) => prometheus.listen(0, '127.0.0.1', resolve))
+    using _ending = { [Symbol.dispose]: () => void prometheus.close().closeAllConnections() }
+    const url = `http://127.0.0.1:${(prometheus.address() as AddressInfo).port}`
+    await using it = await world({ allowPrivateAddresses: true })
+    const checks = [{ name: 'gateway', prometheus: { url, query: 'errors{version="{{version}}"}' }, failWhen: '> 0.01' }]
+    await it.declare({ ...HELD, checks })
+    await setAlias(it.plane, 2)
+    await until(async () => (await it.latest()).evidence?.checks[0] !== undefined, 'the check is asked')
+    assert.ok(['no data', 'error'].includes((await it.latest()).evidence!.checks[0]!.verdict))
+    assert.match((await it.latest()).evidence!.checks[0]!.query, /errors\{version="2"\}/)
+    value = '0.5'
+    const { transitions = [] } = await it.reaches('rolled back')
+    assert.match(transitions.at(-1)?.reason ?? '', /check gateway: the value is 0\.5, which is > 0\.01 and so bad/)
   })
 
   it('is refused with what is wrong: steps that fall, fields of other strategies, versions that are not there', async () => {

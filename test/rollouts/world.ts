@@ -5,6 +5,7 @@ import { follows } from '../following/following.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { RolloutAnswer } from '../../src/contract/rollout-api.ts'
 import type { Plane } from '../api/in-plane.ts'
+import type { ControlPlaneOptions } from '../../src/control-plane/settings.ts'
 import type { SlipwayServer } from '../../src/server/start-server.ts'
 
 export interface World extends AsyncDisposable {
@@ -22,9 +23,13 @@ export interface World extends AsyncDisposable {
 }
 
 /** A control plane with versions 1 to 4 of `adder`, the first of which is its champion, and servers that follow. */
-export async function world({ serverCount = 1, versions = 4 }: { serverCount?: number; versions?: number } = {}): Promise<World> {
+export async function world({
+  serverCount = 1,
+  versions = 4,
+  ...options
+}: { serverCount?: number; versions?: number } & Partial<ControlPlaneOptions> = {}): Promise<World> {
   await using opened = new AsyncDisposableStack()
-  const plane = opened.use(await planeInProcess())
+  const plane = opened.use(await planeInProcess(options))
   await adders(plane, versions)
   const servers: SlipwayServer[] = []
   for (let index = 0; index < serverCount; index++) {
