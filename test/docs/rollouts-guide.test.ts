@@ -17,7 +17,7 @@ it('the guide to rollouts works from its first command to its last', { timeout: 
   assert.match(said, /churn rollout 2 to churn\/3 100 % █{10} promoted: all steps are done$/m, 'an alias that moves starts one')
   assert.match(said, /churn rollout 3 to churn\/2 100 % █{10} promoted: all steps are done$/m, 'back within the window, without steps')
   assert.match(said, /^aborted \S+: the wrong one$/m)
-  assert.match(said, /"data":\{"verdict":"fail","state":"aborted"/)
+  assert.match(said, /"data":\{"verdict":"fail","at":\d+,"state":"aborted"/)
   assert.match(said, /the verdict is fail: it was aborted/)
 })
 
