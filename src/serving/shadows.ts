@@ -98,8 +98,10 @@ export class Shadows {
 
   #run(shadowed: Shadowed, free: readonly Variant[], answer: readonly Tensor[] | undefined, kept: Kept): void {
     let left = free.length
-    for (const variant of free)
-      this.#ask(variant, shadowed, (outputs, gone) => {
+    // A run takes its inputs with it: each shadow has some of its own.
+    const inputs = free.map((_, index) => (index === 0 ? shadowed.inputs : shadowed.inputs.map(copyTensor)))
+    for (const [index, variant] of free.entries())
+      this.#ask(variant, { ...shadowed, inputs: inputs[index]! }, (outputs, gone) => {
         this.#end(variant)
         if (--left === 0) kept[Symbol.dispose]()
         this.#tell(shadowed, variant, gone ? 'dropped' : resultOf(shadowed, answer, outputs))
@@ -109,7 +111,7 @@ export class Shadows {
   #ask(variant: Variant, shadowed: Shadowed, done: (outputs: readonly Tensor[] | undefined, gone: boolean) => void): void {
     const { context, inputs, rows, outputs, parametersKey, timeoutMs } = shadowed
     const { taps } = this.#options
-    // A run takes the inputs with it. What is answered is kept beside what was, under the same id.
+    // What is answered is kept beside what was, under the same id.
     const take = taps.any ? taps.open({ context, subject: variant.subject, inputs, rows, isShadow: true }) : undefined
     const deadlineMs = this.#options.monotonicMs() + timeoutMs
     try {

@@ -207,6 +207,26 @@ describe('a shadow', () => {
   })
 })
 
+it('two shadows both get their copies', async () => {
+  await using it = await world({ threshold: 0.2 }, { shadow: 100 })
+  await judges(it.plane, [
+    { model: 'judge/1' },
+    { name: 'next', model: 'judge/2', shadow: 100 },
+    { name: 'other', model: 'judge/2', shadow: 100 },
+  ])
+  const serves = async (variant: string): Promise<boolean> =>
+    (await it.plane.ask('GET', '/endpoints/judge')).body.status.servers[0]?.versions.some(
+      (one: { variant: string; serves: boolean }) => one.variant === variant && one.serves,
+    )
+  await until(async () => await serves('other'), 'the server has both')
+  for (let number = 0; number < 10; number++) assert.equal((await decide(it.server.url, 0.3)).label, 0)
+  for (const variant of ['next', 'other']) {
+    const differs = async () =>
+      await it.metric('slipway_shadow_requests_total', `variant="${variant}",model="judge",version="2",result="different"`)
+    await until(async () => (await differs()) > 0, `copies of ${variant}`)
+  }
+})
+
 it('what a shadow would have answered is recorded beside what was answered, under the same id', async () => {
   await using it = await world({ threshold: 0.2 }, { shadow: 100, serving: { records: 1 } }, { serving: { records: 1 } })
   for (let number = 0; number < 10; number++) assert.equal((await decide(it.server.url, 0.3)).label, 0)
