@@ -60,6 +60,9 @@ interface Wanted {
   readonly variants: readonly ResolvedVariant[]
 }
 
+/** Time for which rollouts are kept after their end, as windows of hours are: 400 days. */
+const KEPT_MS = 400 * 24 * 3_600_000
+
 export class Rollouts {
   readonly #ground: RolloutGround
 
@@ -203,6 +206,18 @@ export class Rollouts {
       default:
         throw new Error(`unknown command ${command}`)
     }
+  }
+
+  /** Forgets rollouts that ended long ago; events tell of them for as long as these are kept. @returns how many */
+  async sweep(): Promise<number> {
+    const { database, clock } = this.#ground
+    const { numDeletedRows } = await database.write((write) =>
+      write
+        .deleteFrom('rollouts')
+        .where('ended_at', '<', clock.epochMs() - KEPT_MS)
+        .executeTakeFirst(),
+    )
+    return Number(numDeletedRows)
   }
 
   /** Puts the revision in force, and moves the alias that goes with it. */

@@ -155,7 +155,7 @@ async function routed({ write, endpoint, at }: Place): Promise<void> {
 
 /** Writes a change of state down, with its transition and its event. @throws SLW_CONFLICT where the rollout has changed meanwhile */
 async function change(place: Place, changed: Change): Promise<void> {
-  const { write, endpoint, rollout, at, evidence = rollout.evidence, peaks = rollout.peaks } = place
+  const { write, endpoint, rollout, at, evidence, peaks } = place
   const { state, step = rollout.step, segment, pausedFor, interrupted, edgeMs, errorRate, sameStep = false, why } = changed
   const ended = hasEnded({ state })
   const { numUpdatedRows } = await write
@@ -174,7 +174,7 @@ async function change(place: Place, changed: Change): Promise<void> {
       ...(edgeMs !== undefined && { edge_ms: edgeMs }),
       ...(errorRate !== undefined && { error_rate: errorRate }),
       ...(evidence !== undefined && { evidence: JSON.stringify(evidence), verdict: evidence.verdict }),
-      peaks: JSON.stringify(Object.fromEntries(peaks)),
+      ...(peaks !== undefined && { peaks: JSON.stringify(Object.fromEntries(peaks)) }),
       changes: rollout.changes + 1,
       updated_at: at,
       next_look_at: ended ? null : at,
@@ -190,7 +190,7 @@ async function change(place: Place, changed: Change): Promise<void> {
     )
   // Pauses for want of data come and go: what was seen last stands with the rollout.
   const isGap = pausedFor === 'no data' || (sameStep && state !== 'paused')
-  await noteTransition(place, { from: rollout.state, state, step, why, evidence: isGap ? undefined : evidence })
+  await noteTransition(place, { from: rollout.state, state, step, why, evidence: isGap ? undefined : (evidence ?? rollout.evidence) })
 }
 
 /** Keeps a transition, and records its event. */

@@ -36,4 +36,5 @@ export const ROLLOUTS: Room<Needs, { readonly rollouts: Rollouts; readonly rollo
   },
   gauges: ({ ground }) => rolloutGauges(ground.database.read),
   work: ({ rolloutGround, log }) => [rolloutWork(rolloutGround, log)],
+  sweep: async ({ rolloutGround }, { database }) => ({ rollouts: await new Rollouts({ ...rolloutGround, database }).sweep() }),
 }
