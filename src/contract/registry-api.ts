@@ -113,7 +113,11 @@ export const VersionAnswer = Type.Object({
     reason: Optional(Type.String()),
     at: Optional(Type.Integer()),
   }),
-  gates: Type.Array(GateSummary, { description: 'The newest result of each gate that was run.' }),
+  gates: Optional(
+    Type.Array(GateSummary, {
+      description: 'The newest result of each gate that was run. Missing: the control plane is of an earlier release.',
+    }),
+  ),
   provenance: ProvenanceAnswer,
   signature: Optional(SignatureDocument),
   metrics: Type.Record(Type.String(), Type.Number()),

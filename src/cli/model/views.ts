@@ -95,7 +95,7 @@ export function versionText(version: VersionAnswer): string {
         .filter((text) => text !== '')
         .join(', '),
     ],
-    ['gates', version.gates.map(({ gate, verdict, createdBy }) => `${gate} ${verdict} (${createdBy})`).join(', ')],
+    ['gates', (version.gates ?? []).map(({ gate, verdict, createdBy }) => `${gate} ${verdict} (${createdBy})`).join(', ')],
     ['metrics', pairsText(metrics)],
     ['checks', scan.map(({ check, passed, detail }) => `${check} ${passed ? 'ok' : style('yellow', 'no')} (${detail})`).join('; ')],
     ['tags', pairsText(version.tags)],
