@@ -272,7 +272,7 @@ describe('a rollout', () => {
       response.end(JSON.stringify({ status: 'success', data: { resultType: 'vector', result } }))
     })
     await new Promise<void>((resolve) => prometheus.listen(0, '127.0.0.1', resolve))
-    using _ending = { [Symbol.dispose]: () => void prometheus.close().closeAllConnections() }
+    using _ending = { [Symbol.dispose]: () => prometheus.close().closeAllConnections() }
     const url = `http://127.0.0.1:${(prometheus.address() as AddressInfo).port}`
     await using it = await world({ allowPrivateAddresses: true })
     const checks = [{ name: 'gateway', prometheus: { url, query: 'errors{version="{{version}}"}' }, failWhen: '> 0.01' }]
