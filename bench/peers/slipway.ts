@@ -110,10 +110,11 @@ export class SlipwayStyle implements Controller {
       this.#rows.push(...this.#labels.shift()!.rows)
     const judgement = judge(this.#rules, this.#rows, this.#peaks)
     this.#peaks = judgement.peaks
-    if (judgement.verdict === 'fail' || (nowS % SELDOM_S === 0 && this.#answersOtherwise())) return 'back'
+    if (judgement.verdict === 'fail' || (nowS % SELDOM_S === 0 && this.#classes().low > CHANGE_MAX)) return 'back'
     const stepS = nowS - this.#stepS
     if (stepS >= this.#bakeS && this.#stepSample >= STEP_SAMPLE_MIN) {
-      if (this.#step === SHARES.length - 1) return passes(judgement) ? 'promoted' : undefined
+      // Answers that look otherwise are not let through unshown.
+      if (this.#step === SHARES.length - 1) return passes(judgement) && this.#classes().observed <= CHANGE_MAX ? 'promoted' : undefined
       this.#step++
       this.#stepS = nowS
       this.#stepSample = 0
@@ -121,9 +122,9 @@ export class SlipwayStyle implements Controller {
     return undefined
   }
 
-  #answersOtherwise(): boolean {
+  #classes(): { readonly low: number; readonly observed: number } {
     const rows = [...this.#bins.values()].flatMap(({ bins }) => bins)
-    return rows.length > 0 && totalVariation(rows, this.#alpha, BINS).low > CHANGE_MAX
+    return rows.length === 0 ? { low: 0, observed: 0 } : totalVariation(rows, this.#alpha, BINS)
   }
 }
 
