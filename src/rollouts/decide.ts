@@ -80,7 +80,8 @@ function failureOf({ state, to, stepBeganAt }: RolloutState, { nowMs, servers, v
   if (state !== 'watching' && servers.tripped !== undefined) return `a server has taken ${name} out by itself: ${servers.tripped}`
   // A download may fail once; and a server that comes later, and cannot load it, is alone with that where others can.
   const isLost = state === 'loading' ? nowMs - stepBeganAt > LOAD_AGAIN_MS : (servers.failing ?? 1) > servers.ready
-  if (state !== 'watching' && servers.failed !== undefined && isLost) return `a server cannot load ${name}: ${servers.failed}`
+  if (state !== 'watching' && servers.failed !== undefined && isLost)
+    return `a server cannot ${state === 'loading' ? 'load' : 'serve'} ${name}: ${servers.failed}`
   return verdict === 'fail' ? failures.join('; ') : undefined
 }
 
