@@ -155,13 +155,15 @@ async function see(
 /** Windows come every ten seconds, and what has been watched for long is long to read. */
 function stillJudged(rollout: RolloutState, nowMs: number): Judged | undefined {
   const { evidence: known, stepBeganAt, createdAt, peaks } = rollout
-  const everyMs = JUDGE_MS + (nowMs - createdAt) / 360
+  const everyMs = Math.min(JUDGE_MAX_MS, JUDGE_MS + (nowMs - createdAt) / 360)
   if (known === undefined || known.at < stepBeganAt || nowMs - known.at > everyMs) return undefined
   const { verdict, failures, sample, newest } = known
   return { verdict, failures, sample, newestMs: newest, peaks, answer: known }
 }
 
 const JUDGE_MS = 2000
+/** However long it has been watched: a failure is seen within a minute of its window. */
+const JUDGE_MAX_MS = 60_000
 
 async function judgeNow(
   ground: RolloutGround,
