@@ -56,7 +56,7 @@ export async function judgeRollout(observed: Observed, query: JudgingQuery): Pro
     rules.outputs === undefined ? undefined : judgeOutputs({ ...arms, segments: shared }, rollups, { ...rules.outputs, alpha: rules.alpha })
   const all = await judgeAll(observed, query, { arms, alpha: rules.alpha })
   const failures = [...failuresOf(judgement, { outputs, shadow, alpha: rules.alpha }), ...all.failures]
-  const newestMs = newestOf(query, rollups, arms)
+  const newestMs = newestOf(query, rollups, shared)
   const sample = sampleOf(query, rollups, arms)
   const verdict = failures.length > 0 ? 'fail' : verdictOf(judgement, outputs)
   return {
@@ -98,7 +98,7 @@ interface Rules {
 }
 
 /** The metrics of a strategy. What is judged outside of the judge has its part of the false alarms, too, whether it is seen or not. */
-function rulesOf({ strategy, edgeMs }: RolloutState): Rules {
+export function rulesOf({ strategy, edgeMs }: Pick<RolloutState, 'strategy' | 'edgeMs'>): Rules {
   const { errors, latency, labels, falseAlarm, falsePass, minimumSample } = strategy
   const { independentOfPrediction: _independent, ...ofLabels } = labels
   const { edgeMs: _edge, ...ofLatency } = latency ?? {}
@@ -142,8 +142,8 @@ function verdictOf({ metrics }: Judgement, outputs: OutputsJudgement | undefined
 }
 
 /** End of the newest window in which chance assigned requests between both, or copies were answered. */
-function newestOf({ nowMs, segments }: JudgingQuery, rollups: readonly Rollup[], arms: Arms): number | undefined {
-  const shared = new Set(segments.filter((segment) => isOfBoth(segment, [arms.base, arms.candidate])).map(({ segment }) => segment))
+function newestOf({ nowMs }: JudgingQuery, rollups: readonly Rollup[], segments: JudgingQuery['segments']): number | undefined {
+  const shared = new Set(segments.map(({ segment }) => segment))
   const isSeen = ({ segment, series }: Rollup): boolean =>
     series.some(
       ({ name, labels }) => name === 'shadow' || (name === 'assignments' && labels['assignment'] === 'randomised' && shared.has(segment)),

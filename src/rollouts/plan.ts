@@ -2,11 +2,11 @@
 import { resolveRollout } from '../contract/rollout.ts'
 import { expectations } from '../judge/expected.ts'
 import { resolveJudge } from '../judge/spec.ts'
-import { ERRORS, slowerThan } from '../monitoring/evidence.ts'
+import { ERRORS, WRONG_LABELS } from '../monitoring/evidence.ts'
 import { ofModel, strategyFor } from './begin.ts'
 import { frozenOf } from './edge.ts'
 import { waitingFor } from './gates.ts'
-import type { MetricOptions } from '../contract/judge-options.ts'
+import { rulesOf } from './judging.ts'
 import type { RolloutPlan } from '../contract/rollout-api.ts'
 import type { ResolvedRollout } from '../contract/rollout.ts'
 import type { Scope } from '../ledger/scope.ts'
@@ -55,22 +55,20 @@ export async function planOf(
 
 /** Of the first step with a share, where a bad version is to be seen, and of the last, where a good one is to pass. */
 function expectationsOf(
-  { stages, errors, latency, falseAlarm, falsePass, minimumSample }: ResolvedRollout,
+  strategy: ResolvedRollout,
   {
     requestsPerSecond,
     errorRate,
     edgeMs,
   }: { readonly requestsPerSecond: number; readonly errorRate: number; readonly edgeMs: number | undefined },
 ): RolloutPlan['expectations'] {
-  const shares = stages.filter(({ weight }) => weight > 0).map(({ weight }) => weight / 100)
+  const shares = strategy.stages.filter(({ weight }) => weight > 0).map(({ weight }) => weight / 100)
   const [first, last] = [shares[0], shares.at(-1)]
   if (first === undefined || last === undefined) return []
-  const { edgeMs: _edge, ...ofLatency } = latency ?? {}
-  const metrics: Record<string, MetricOptions> = {
-    [ERRORS]: errors,
-    ...(edgeMs !== undefined && { [slowerThan(edgeMs)]: ofLatency }),
-  }
-  return resolveJudge({ falseAlarm, falsePass, minimumSample, metrics }).metrics.flatMap((rule) => {
+  // As it will be judged: labels come when they come, and nothing can be said of them now.
+  const { metrics } = resolveJudge(rulesOf({ strategy, edgeMs }).options)
+  return metrics.flatMap((rule) => {
+    if (rule.metric === WRONG_LABELS) return []
     const baseRate = rule.metric === ERRORS ? Math.max(errorRate, errorRate === 0 ? RARE : 0) : SLOW_RATE
     const at = (share: number, shown: 'fail' | 'pass') =>
       expectations(rule, { share, baseRate, requestsPerSecond })
