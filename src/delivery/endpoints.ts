@@ -8,7 +8,7 @@ import { moveAlias } from '../models/aliases.ts'
 import { nextNumber } from '../ledger/counters.ts'
 import { record } from '../ledger/events.ts'
 import { isUniqueViolation } from '../storage/sql/statement-error.ts'
-import { bump, lockEndpoint } from './lock-endpoint.ts'
+import { bump, lockEndpoint, suspend } from './lock-endpoint.ts'
 import { nextFollow } from './next-follow.ts'
 import { findEndpoint, managerOf, requireEndpoint, specOf, toEndpoint, toEndpoints } from './read-endpoints.ts'
 import { renewReceiptKey } from './receipt-keys.ts'
@@ -308,11 +308,7 @@ export class Endpoints {
         throw new SlipwayError('SLW_CONFLICT', `endpoint "${name}" has got another revision meanwhile; look at it, and roll back again`)
       const at = clock.epochMs()
       const suspended = { at, by: scope.actor, ...(scope.reason !== undefined && { reason: scope.reason }), revision: target.number }
-      await write
-        .updateTable('endpoints')
-        .set({ suspended: JSON.stringify(suspended) })
-        .where('id', '=', row.id)
-        .execute()
+      await suspend(write, row.id, suspended)
       await faultPoint('endpoint.suspended')
       const revision: NewRevision = {
         endpoint: row,

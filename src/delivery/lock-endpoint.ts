@@ -1,6 +1,7 @@
 import { SlipwayError } from '../core/errors.ts'
 import type { Selectable } from 'kysely'
 import type { Scope, Write } from '../ledger/scope.ts'
+import type { Suspension } from './read-endpoints.ts'
 import type { EndpointsRow } from './tables.ts'
 
 /** Locks the row of an endpoint until the transaction ends. @throws SLW_PRECONDITION_FAILED if the caller has seen another one */
@@ -24,6 +25,15 @@ export async function bump(write: Write, id: string, more: { readonly updated_at
   await write
     .updateTable('endpoints')
     .set((columns) => ({ ...more, resource_version: columns('resource_version', '+', 1) }))
+    .where('id', '=', id)
+    .execute()
+}
+
+/** Stops following aliases. The row of the endpoint must be locked. */
+export async function suspend(write: Write, id: string, suspension: Suspension): Promise<void> {
+  await write
+    .updateTable('endpoints')
+    .set({ suspended: JSON.stringify(suspension) })
     .where('id', '=', id)
     .execute()
 }

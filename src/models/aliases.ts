@@ -69,16 +69,7 @@ export class Aliases {
   async resolve(scope: Scope, model: string, alias: string): Promise<Version | undefined> {
     requireAliasShape(alias)
     const { read } = this.#ground.database
-    const row = await read
-      .selectFrom('aliases')
-      .innerJoin('models', 'models.id', 'aliases.model_id')
-      .innerJoin('versions', 'versions.id', 'aliases.version_id')
-      .selectAll('versions')
-      .where('models.environment', '=', scope.environment)
-      .where('models.name', '=', model)
-      .where('models.deleted_at', 'is', null)
-      .where('alias', '=', alias)
-      .executeTakeFirst()
+    const row = await aliasedIn(read, scope, model, alias)
     if (row === undefined) {
       await requireModel(read, scope, model)
       return undefined
@@ -86,6 +77,25 @@ export class Aliases {
     const [version] = await readVersions(read, [row])
     return version
   }
+}
+
+/** The version that an alias points to; undefined if there is no such alias, or no such model. */
+export async function aliasedIn(
+  read: Kysely<Schema>,
+  { environment }: Scope,
+  model: string,
+  alias: string,
+): Promise<Selectable<VersionsRow> | undefined> {
+  return await read
+    .selectFrom('aliases')
+    .innerJoin('models', 'models.id', 'aliases.model_id')
+    .innerJoin('versions', 'versions.id', 'aliases.version_id')
+    .selectAll('versions')
+    .where('models.environment', '=', environment)
+    .where('models.name', '=', model)
+    .where('models.deleted_at', 'is', null)
+    .where('alias', '=', alias)
+    .executeTakeFirst()
 }
 
 /** As {@link Aliases.set}, as part of a larger transaction. */

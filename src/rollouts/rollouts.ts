@@ -5,8 +5,8 @@
 import { modelReference, modelsOf, resolveSpec } from '../contract/endpoint.ts'
 import { resolveRollout } from '../contract/rollout.ts'
 import { SlipwayError } from '../core/errors.ts'
-import { moveAlias, requireAliasRight } from '../models/aliases.ts'
-import { lockEndpoint } from '../delivery/lock-endpoint.ts'
+import { aliasedIn, moveAlias, requireAliasRight } from '../models/aliases.ts'
+import { lockEndpoint, suspend } from '../delivery/lock-endpoint.ts'
 import { requireEndpoint, specOf } from '../delivery/read-endpoints.ts'
 import { judge, lockModels, requireThere, resolveVariants } from '../delivery/resolve.ts'
 import { makeRevision, recordRevision, revisionOf } from '../delivery/revisions.ts'
@@ -229,7 +229,8 @@ export class Rollouts {
     if (onPromoted === undefined) return
     const { model, alias, protect } = onPromoted
     const own: Scope = { ...scope, resourceVersion: undefined, once: undefined }
-    const before = await pointedVersion(write, scope, { model, alias })
+    const pointed = await aliasedIn(write, scope, model, alias)
+    const before = pointed === undefined ? undefined : String(pointed.number)
     await write
       .updateTable('rollouts')
       .set({ on_promoted: JSON.stringify({ ...onPromoted, before }) })
@@ -242,13 +243,10 @@ export class Rollouts {
   async #holdAgainst({ write, scope, endpoint, rollout: { to, onPromoted }, at }: Place): Promise<void> {
     const followed = modelReference(specOf(endpoint).variants[0]!.model)
     if (!('alias' in followed) || followed.alias === onPromoted?.alias) return
-    if (followed.model === to.model && (await pointedVersion(write, scope, followed)) === to.version) return
+    const pointed = await aliasedIn(write, scope, followed.model, followed.alias)
+    if (followed.model === to.model && String(pointed?.number) === to.version) return
     const reason = `${to.model}/${to.version} was rolled out, and ${followed.model}@${followed.alias} means another version`
-    await write
-      .updateTable('endpoints')
-      .set({ suspended: JSON.stringify({ at, by: scope.actor, reason, revision: to.revision }) })
-      .where('id', '=', endpoint.id)
-      .execute()
+    await suspend(write, endpoint.id, { at, by: scope.actor, reason, revision: to.revision })
   }
 
   /** Goes back from a version that is in force: to the revision before, at once. */
@@ -276,25 +274,6 @@ export class Rollouts {
     const { model, alias, before } = onPromoted
     await moveAlias(write, this.#ground, own, { model, alias, version: before, allowBreaking: true, rights: { protect: true } })
   }
-}
-
-/** The version that an alias points to; undefined where it is not set. */
-async function pointedVersion(
-  write: Write,
-  scope: Scope,
-  { model, alias }: { readonly model: string; readonly alias: string },
-): Promise<string | undefined> {
-  const row = await write
-    .selectFrom('aliases')
-    .innerJoin('models', 'models.id', 'aliases.model_id')
-    .innerJoin('versions', 'versions.id', 'aliases.version_id')
-    .select('versions.number')
-    .where('models.environment', '=', scope.environment)
-    .where('models.name', '=', model)
-    .where('models.deleted_at', 'is', null)
-    .where('alias', '=', alias)
-    .executeTakeFirst()
-  return row === undefined ? undefined : String(row.number)
 }
 
 function refused({ number }: RolloutState, why: string): SlipwayError {

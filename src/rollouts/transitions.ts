@@ -4,7 +4,7 @@
  */
 import { SlipwayError } from '../core/errors.ts'
 import { faultPoint } from '../core/fail-point.ts'
-import { bump } from '../delivery/lock-endpoint.ts'
+import { bump, suspend } from '../delivery/lock-endpoint.ts'
 import { revisionOf } from '../delivery/revisions.ts'
 import { nameBeside, nameOfCopy } from '../delivery/routing-document.ts'
 import { putInForce, setRouting } from '../delivery/routing-states.ts'
@@ -87,12 +87,7 @@ export async function back(place: Place, state: Exclude<End, 'promoted'>, why: s
   await setRouting(write, { endpointId: endpoint.id, revision: from.revision, beside: undefined, ...before, at, newId })
   const made = await revisionOf(write, endpoint.id, to.revision)
   if (state !== 'superseded' && (made?.cause !== 'rollout' || rollout.state === 'watching')) {
-    const suspended = { at, by: scope.actor, reason: why, revision: from.revision }
-    await write
-      .updateTable('endpoints')
-      .set({ suspended: JSON.stringify(suspended) })
-      .where('id', '=', endpoint.id)
-      .execute()
+    await suspend(write, endpoint.id, { at, by: scope.actor, reason: why, revision: from.revision })
   }
   await faultPoint('rollout.back')
   await routed(place)
@@ -155,7 +150,7 @@ async function routed({ write, endpoint, at }: Place): Promise<void> {
 
 /** Writes a change of state down, with its transition and its event. @throws SLW_CONFLICT where the rollout has changed meanwhile */
 async function change(place: Place, changed: Change): Promise<void> {
-  const { write, endpoint, rollout, at, evidence, peaks } = place
+  const { write, endpoint, rollout, at, evidence } = place
   const { state, step = rollout.step, segment, pausedFor, interrupted, edgeMs, errorRate, sameStep = false, why } = changed
   const ended = hasEnded({ state })
   const { numUpdatedRows } = await write
@@ -173,8 +168,7 @@ async function change(place: Place, changed: Change): Promise<void> {
         stageAt(rollout, step).weight > 0 && { first_segment: segment, first_at: at }),
       ...(edgeMs !== undefined && { edge_ms: edgeMs }),
       ...(errorRate !== undefined && { error_rate: errorRate }),
-      ...(evidence !== undefined && { evidence: JSON.stringify(evidence), verdict: evidence.verdict }),
-      ...(peaks !== undefined && { peaks: JSON.stringify(Object.fromEntries(peaks)) }),
+      ...seenColumns(place),
       changes: rollout.changes + 1,
       updated_at: at,
       next_look_at: ended ? null : at,
@@ -263,6 +257,14 @@ export function weightOf(rollout: RolloutState): number {
   return weightIn(rollout, state === 'paused' ? (interrupted ?? state) : state, step)
 }
 
+/** What was seen, as it is kept; what is missing stays as it is. */
+function seenColumns({ evidence, peaks }: Pick<Place, 'evidence' | 'peaks'>) {
+  return {
+    ...(evidence !== undefined && { evidence: JSON.stringify(evidence), verdict: evidence.verdict }),
+    ...(peaks !== undefined && { peaks: JSON.stringify(Object.fromEntries(peaks)) }),
+  }
+}
+
 /** Keeps what a look saw that changed nothing. */
 export async function noteLook(
   write: Write,
@@ -274,13 +276,12 @@ export async function noteLook(
     readonly peaks: RolloutState['peaks'] | undefined
   },
 ): Promise<void> {
-  const { at, waitsFor, evidence, peaks } = seen
+  const { at, waitsFor } = seen
   await write
     .updateTable('rollouts')
     .set({
       waits_for: waitsFor ?? null,
-      ...(evidence !== undefined && { evidence: JSON.stringify(evidence), verdict: evidence.verdict }),
-      ...(peaks !== undefined && { peaks: JSON.stringify(Object.fromEntries(peaks)) }),
+      ...seenColumns(seen),
       next_look_at: at + Math.min(LOOK_MAX_MS, LOOK_MS + Math.floor((at - createdAt) / 1000)),
     })
     .where('id', '=', id)
