@@ -4,20 +4,14 @@
  *
  *     server=$(scripts/node scripts/s3-server.ts)
  */
-import { join } from 'node:path'
-import { cacheFolder, obtain, runTool } from './python-env.ts'
+import { goProgram } from './go-program.ts'
 
 const VERSION = '1.8.0'
 const PROGRAM = 'github.com/versity/versitygw/cmd/versitygw'
 
 /** @returns the path of the server's binary */
 export async function s3Server(): Promise<string> {
-  return await obtain(join(cacheFolder(), `versitygw-${VERSION}`), 'versitygw', async (folder) => {
-    await runTool('go', ['version']).catch((error: NodeJS.ErrnoException) => {
-      throw error.code === 'ENOENT' ? new Error('Go is needed to build the S3 server, and there is no go on the PATH') : error
-    })
-    await runTool('env', [`GOBIN=${folder}`, 'go', 'install', '-ldflags=-s -w', `${PROGRAM}@v${VERSION}`])
-  })
+  return await goProgram({ name: 'versitygw', version: VERSION, program: PROGRAM, what: 'the S3 server' })
 }
 
 if (import.meta.main) {

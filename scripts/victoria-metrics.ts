@@ -4,8 +4,7 @@
  *
  *     server=$(scripts/node scripts/victoria-metrics.ts)
  */
-import { join } from 'node:path'
-import { cacheFolder, obtain, runTool } from './python-env.ts'
+import { goProgram } from './go-program.ts'
 
 /** The newest that Go 1.26 builds. */
 const VERSION = '1.150.0'
@@ -13,12 +12,7 @@ const PROGRAM = 'github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics
 
 /** @returns the path of the server's binary */
 export async function victoriaMetrics(): Promise<string> {
-  return await obtain(join(cacheFolder(), `victoria-metrics-${VERSION}`), 'victoria-metrics', async (folder) => {
-    await runTool('go', ['version']).catch((error: NodeJS.ErrnoException) => {
-      throw error.code === 'ENOENT' ? new Error('Go is needed to build VictoriaMetrics, and there is no go on the PATH') : error
-    })
-    await runTool('env', [`GOBIN=${folder}`, 'go', 'install', '-ldflags=-s -w', `${PROGRAM}@v${VERSION}`])
-  })
+  return await goProgram({ name: 'victoria-metrics', version: VERSION, program: PROGRAM, what: 'VictoriaMetrics' })
 }
 
 if (import.meta.main) {
