@@ -10,7 +10,7 @@ import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
 import { adminRoutes } from '../protocol/http/admin.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
-import { hintsOf, over, speak } from '../protocol/http/dialects/speak.ts'
+import { byPort, hintsOf, speak } from '../protocol/http/dialects/speak.ts'
 import { BodyThreads } from '../protocol/bodies/body-threads.ts'
 import { feedbackRoute } from '../protocol/http/feedback-route.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
@@ -134,29 +134,14 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       audit: auditLog(log),
       dialects: spoken.map(({ dialect }) => dialect),
       hint: hintsOf(config.dialects, host),
-      // A port of its own answers health too.
-      apart: [...Map.groupBy(spoken, ({ port }) => port)].flatMap(([port, group]) =>
-        port === undefined
-          ? []
-          : [
-              {
-                port,
-                routes: over(
-                  group.flatMap(({ routes }) => routes),
-                  health,
-                ),
-              },
-            ],
-      ),
-      routes: over(
-        spoken.filter(({ port }) => port === undefined).flatMap(({ routes }) => routes),
-        [
-          ...health,
+      ...byPort(spoken, {
+        health,
+        base: [
           metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
           feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
           ...docsRoutes(dataPlane),
         ],
-      ),
+      }),
       held: options.held,
       adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
     }),

@@ -32,8 +32,19 @@ export function speak(chosen: readonly { readonly name: string; readonly port: n
   return spoken
 }
 
+/** The routes of each port: on that of the server beside `base`, on that of dialects alone beside `health`. */
+export function byPort(
+  spoken: readonly SpokenDialect[],
+  { base, health }: { readonly base: readonly Route[]; readonly health: readonly Route[] },
+): { readonly routes: readonly Route[]; readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[] } {
+  const groups = Map.groupBy(spoken, ({ port }) => port)
+  const of = (port: number | undefined): Route[] => groups.get(port)?.flatMap(({ routes }) => routes) ?? []
+  const ports = [...groups.keys()].filter((port) => port !== undefined)
+  return { routes: over(of(undefined), [...health, ...base]), apart: ports.map((port) => ({ port, routes: over(of(port), health) })) }
+}
+
 /** Routes of a listener: those of dialects go over those that every server has. */
-export function over(routes: readonly Route[], base: readonly Route[]): Route[] {
+function over(routes: readonly Route[], base: readonly Route[]): Route[] {
   return [...routes, ...base.filter((route) => !routes.some((other) => isSame(other, route)))]
 }
 
