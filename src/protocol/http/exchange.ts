@@ -1,6 +1,7 @@
 import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
 import { Collected } from '../bodies/collected.ts'
 import { ownError } from './error-form.ts'
+import { queryOf } from './facts.ts'
 import { decompress, isGzip } from './gzip.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
@@ -108,6 +109,11 @@ export class Exchange {
   header(name: string): string | undefined {
     const value = this.request.headers[name]
     return Array.isArray(value) ? value[0] : value
+  }
+
+  /** A parameter of the address; of two with one name, the first. */
+  query(name: string): string | undefined {
+    return queryOf(this.request.url, name)
   }
 
   /** Whether the request came over TLS to this server. */
