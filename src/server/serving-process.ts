@@ -55,8 +55,8 @@ export interface ServingProcessOptions {
   readonly held?: ReadonlyMap<string, unknown> | undefined
   /** Runs before the listeners open. Default: they open at once, so that health can be asked while models load. */
   readonly beforeListening?: (dataPlane: DataPlane) => Promise<unknown>
-  /** The metrics of the whole server. Default: those of this process. */
-  readonly families?: () => Promise<readonly Family[]>
+  /** Counts of the whole server. Default: those of this process. */
+  readonly allCounts?: () => Promise<ProcessCounts>
 }
 
 /** The parts of one process that answers predictions: data plane, observers, open listeners. Serves nothing yet. */
@@ -116,6 +116,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       },
     ],
   })
+  const { allCounts = () => Promise.resolve(counts()) } = options
   await options.beforeListening?.(dataPlane)
   const host: DialectHost = {
     dataPlane,
@@ -124,26 +125,37 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     bodies: opened.use(new BodyThreads(Math.max(1, Math.floor(cores) - 1))),
     defaultModel: config.defaultModel,
     administration,
+    counts: allCounts,
+    tracing: config.tracing,
+    logFile: config.log.file,
   }
+  const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
   const spoken = speak(config.dialects, host)
   const health = healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source })
+  const {
+    routes,
+    apart,
+    adminRoutes: ofAdmins,
+  } = byPort(spoken, {
+    health,
+    admin,
+    base: [
+      metricsRoute(async () => familiesOf(await allCounts(), config.metrics)),
+      feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
+      ...docsRoutes(dataPlane),
+    ],
+  })
   const http = opened.use(
     await listen(config, security, {
       clock,
       nextId: createIds(),
       audit: auditLog(log),
       dialects: spoken.map(({ dialect }) => dialect),
-      hint: hintsOf(config.dialects, host),
-      ...byPort(spoken, {
-        health,
-        base: [
-          metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
-          feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-          ...docsRoutes(dataPlane),
-        ],
-      }),
+      hint: hintsOf(config.dialects, host, admin),
+      routes,
+      apart,
+      adminRoutes: [...ofAdmins, ...(admin === 'off' ? [] : adminRoutes(administration))],
       held: options.held,
-      adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
     }),
   )
   const held = opened.move()

@@ -38,7 +38,8 @@ export function runParameters(parameters: Parameters): RunParameters {
   const { timeout, priority } = parameters
   return {
     timeoutMs: timeoutOf(timeout),
-    priority: priority === undefined ? undefined : priorityOf(Number(priority), 'parameters.priority'),
+    priority:
+      priority === undefined ? undefined : priorityOf(typeof priority === 'bigint' ? Number(priority) : priority, 'parameters.priority'),
     parametersKey,
   }
 }

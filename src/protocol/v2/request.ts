@@ -3,6 +3,8 @@ import { decodeBinary } from '../../tensor/binary.ts'
 import { DATATYPES, isDatatype } from '../../tensor/datatype.ts'
 import { JsonReader } from '../../tensor/json-reader.ts'
 import { elementCount, formatShape } from '../../tensor/tensor.ts'
+import { classCountOf } from './classification.ts'
+import { refuseSharedMemory } from './shared-memory.ts'
 import type { Datatype } from '../../tensor/datatype.ts'
 import type { Tensor, TensorSpec } from '../../tensor/tensor.ts'
 import type { RequestLimits } from '../limits.ts'
@@ -152,6 +154,7 @@ function readInput(reader: JsonReader, binary: BinaryParts | undefined, limits: 
   if (name === undefined) throw reader.fail('"name" is missing')
   if (datatype === undefined) throw reader.fail('"datatype" is missing')
   if (shape === undefined) throw reader.fail('"shape" is missing')
+  refuseSharedMemory(parameters, path)
   const size = parameters['binary_data_size']
   if (size !== undefined) return { name, datatype, shape, data: readBinary(reader, binary, { name, datatype, shape, size }) }
   if (data === undefined) {
@@ -213,11 +216,8 @@ function readOutputs(reader: JsonReader): RequestedOutput[] {
       else reader.skipValue()
     }
     if (name === undefined) throw reader.fail('"name" is missing')
-    if (parameters['classification'] !== undefined)
-      throw new SlipwayError(
-        'SLW_NOT_IMPLEMENTED',
-        `${path}: the classification extension is not offered; POST /models/{name}/predict answers with labels`,
-      )
+    classCountOf(parameters, path)
+    refuseSharedMemory(parameters, path)
     outputs.push({ name, parameters })
   }
   return outputs
