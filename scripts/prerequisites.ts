@@ -62,6 +62,8 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     make: victoriaMetrics,
   },
   { name: 'versitygw (Go module)', for: 'files on S3', command: 'scripts/node scripts/s3-server.ts', make: s3Server },
+  python('triton', 'Triton itself, which answers are compared with'),
+  python('mlserver', 'MLServer, which answers are compared with'),
   python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
