@@ -10,6 +10,7 @@ import type { ChildProcess } from 'node:child_process'
 
 export interface Peer extends AsyncDisposable {
   readonly url: string
+  readonly pid: number
   /** Host and port of its gRPC service. */
   readonly grpc: string
 }
@@ -68,7 +69,7 @@ function started(program: string, args: readonly string[], environment: Readonly
 
 async function peer(child: Started, { http, grpc, models }: { http: number; grpc: number; models: Models }): Promise<Peer> {
   const url = `http://127.0.0.1:${http}`
-  const peer: Peer = { url, grpc: `127.0.0.1:${grpc}`, [Symbol.asyncDispose]: () => end(child.process) }
+  const peer: Peer = { url, pid: child.process.pid!, grpc: `127.0.0.1:${grpc}`, [Symbol.asyncDispose]: () => end(child.process) }
   const giveUpAt = performance.now() + START_MS
   for (const name of Object.keys(models)) {
     const ready = async (): Promise<boolean> => (await fetch(`${url}/v2/models/${name}/ready`)).ok
