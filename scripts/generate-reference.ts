@@ -13,6 +13,7 @@ import { ServerOptions } from '../src/server/options.ts'
 import { GUIDE_METRICS, METRICS, TRITON_METRICS } from '../src/serving/observe/catalog.ts'
 import { roomTable } from './layers.ts'
 import { CONTROL_PLANE_METRICS, metricPages } from './metric-pages.ts'
+import { protocolsPage } from './protocols-page.ts'
 import { ROOMS } from '../src/control-plane/rooms.ts'
 import type { ErrorCode } from '../src/core/errors.ts'
 import type { Command } from 'commander'
@@ -223,6 +224,7 @@ async function references(): Promise<Map<string, string>> {
     ['commands.md', await commands()],
     ['registry-api.md', registryApi()],
     ['gates.md', gates()],
+    ['protocols.md', protocolsPage(GENERATED)],
     ['slipway.gates.schema.json', jsonSchema(GatesDocument, 'gates.yaml')],
     ['slipway.schema.json', jsonSchema(ModelPackageDocument, 'slipway.yaml')],
     ['slipway.server.schema.json', jsonSchema(ServerOptions, 'slipway.server.yaml')],

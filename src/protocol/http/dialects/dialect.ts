@@ -40,6 +40,8 @@ export interface Dialect {
   readonly byDefault?: boolean
   /** One line, for people who choose dialects. */
   readonly description: string
+  /** What clients of the original find otherwise here, a sentence each. Default: nothing that is known. */
+  readonly differences?: readonly string[]
   /** Beginning of its paths; errors at unknown paths below it have its form, too. Default: none of its own. */
   readonly prefix?: string
   readonly error: ErrorForm
