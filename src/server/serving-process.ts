@@ -129,35 +129,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     tracing: config.tracing,
     logFile: config.log.file,
   }
-  const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
-  const spoken = speak(config.dialects, host)
-  const health = healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source })
-  const {
-    routes,
-    apart,
-    adminRoutes: ofAdmins,
-  } = byPort(spoken, {
-    health,
-    admin,
-    base: [
-      metricsRoute(async () => familiesOf(await allCounts(), config.metrics)),
-      feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-      ...docsRoutes(dataPlane),
-    ],
-  })
-  const http = opened.use(
-    await listen(config, security, {
-      clock,
-      nextId: createIds(),
-      audit: auditLog(log),
-      dialects: spoken.map(({ dialect }) => dialect),
-      hint: hintsOf(config.dialects, host, admin),
-      routes,
-      apart,
-      adminRoutes: [...ofAdmins, ...(admin === 'off' ? [] : adminRoutes(administration))],
-      held: options.held,
-    }),
-  )
+  const http = opened.use(await openDoor(options, host))
   const held = opened.move()
   return {
     dataPlane,
@@ -171,6 +143,33 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** Opens the addresses of a process: those of its dialects, and those that every server has. */
+async function openDoor(options: ServingProcessOptions, host: DialectHost): Promise<HttpServer> {
+  const { config, security, log, administration } = options
+  const { dataPlane, counts } = host
+  const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
+  const spoken = speak(config.dialects, host)
+  const placed = byPort(spoken, {
+    admin,
+    health: healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source }),
+    base: [
+      metricsRoute(async () => familiesOf(await counts(), config.metrics)),
+      feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
+      ...docsRoutes(dataPlane),
+    ],
+  })
+  return await listen(config, security, {
+    ...placed,
+    clock: systemClock,
+    nextId: createIds(),
+    audit: auditLog(log),
+    dialects: spoken.map(({ dialect }) => dialect),
+    hint: hintsOf(config.dialects, host, admin),
+    adminRoutes: [...placed.adminRoutes, ...(admin === 'off' ? [] : adminRoutes(administration))],
+    held: options.held,
+  })
 }
 
 /** Metrics of following: time since the control plane was last heard of, revisions that it declares, and records that it refused. */

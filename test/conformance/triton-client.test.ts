@@ -44,7 +44,7 @@ describe('tritonclient.http, unmodified', () => {
       environment: { SLIPWAY_ADMIN_TOKEN: ADMIN_TOKEN },
       logger: openLogger(new LogOutput('/dev/null'), 'info'),
     })
-    await told(t, await run('check', new URL(server.url).host), 32)
+    await told(t, await run('check', new URL(server.url).host), 33)
   })
 
   it('and requests are told to come back when the queue is full', async (t) => {

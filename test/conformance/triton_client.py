@@ -69,6 +69,8 @@ def write_models(folder):
             [value("IN", kind, ["n"])],
             [value("OUT", kind, ["n"])],
         )
+    bfloat = TensorProto.BFLOAT16
+    write("brain", [helper.make_node("Identity", ["IN"], ["OUT"])], [value("IN", bfloat, ["n"])], [value("OUT", bfloat, ["n"])])
     write(
         "wide",
         [helper.make_node("Identity", ["IN"], ["OUT"])],
@@ -148,7 +150,7 @@ def model_metadata(client):
 def repository_index(client):
     """the repository index lists every model as ready"""
     found = client.get_model_repository_index()
-    names = {"arithmetic", "wide", *(f"echo_{datatype.lower()}" for datatype in ECHOED)}
+    names = {"arithmetic", "brain", "wide", *(f"echo_{datatype.lower()}" for datatype in ECHOED)}
     assert {entry["name"] for entry in found} == names, found
     assert all(entry["state"] == "READY" and entry["version"] == "1" for entry in found), found
 
@@ -257,6 +259,18 @@ def halves(client):
     array = np.array([0.1, -0.0, 65504, 6e-8, np.inf, np.nan], np.float16)
     assert echo(client, "FP16", array, True, True).tobytes() == array.tobytes()
     np.testing.assert_array_equal(echo(client, "FP16", array, True, False), array)
+
+
+def brain_floats(client):
+    """BF16 comes back bit for bit as binary data, which is the only way that this client sends it"""
+    import ml_dtypes
+
+    array = np.array([0.5, -0.0, 3.3895313892515355e38, 1, np.inf], ml_dtypes.bfloat16)
+    given = triton.InferInput("IN", [5], "BF16")
+    given.set_data_from_numpy(array)
+    result = client.infer("brain", [given], outputs=[triton.InferRequestedOutput("OUT")])
+    assert result.get_output("OUT")["datatype"] == "BF16"
+    np.testing.assert_array_equal(result.as_numpy("OUT").astype(np.float32), array.astype(np.float32))
 
 
 def not_numbers(client):
@@ -519,6 +533,7 @@ CHECKS = [
     bytes_not_text,
     other_datatypes,
     halves,
+    brain_floats,
     not_numbers,
     no_rows,
     large,

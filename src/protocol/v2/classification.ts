@@ -4,7 +4,7 @@ import { bfloatToNumber, halfToNumber } from '../../tensor/half.ts'
 import { elementCount } from '../../tensor/tensor.ts'
 import type { Label, Signature } from '../../signature/signature.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { Parameters, V2Request } from './request.ts'
+import type { Parameters, V2Request } from './types.ts'
 
 /** Labels of the elements of a row, for the outputs that have some. */
 export type ClassLabels = ReadonlyMap<string, readonly Label[]>

@@ -3,11 +3,12 @@ import { SlipwayError } from '../../core/errors.ts'
 import { JsonReader } from '../../tensor/json-reader.ts'
 import { tensorDataToJson } from '../../tensor/json-writer.ts'
 import { elementCount, formatShape } from '../../tensor/tensor.ts'
+import { readId } from './request.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { Subject } from '../../serving/observe/events.ts'
 import type { Tensor, TensorSpec } from '../../tensor/tensor.ts'
 import type { RequestLimits } from '../limits.ts'
-import type { V2Request } from './request.ts'
+import type { V2Request } from './types.ts'
 
 type Parameter = V2Request['parameters'][string]
 
@@ -40,7 +41,7 @@ export function readGenerateRequest(
   for (let key = reader.nextKey(true); key !== undefined; key = reader.nextKey(false)) {
     reader.path = key
     const isInput = inputs.some(({ name }) => name === key)
-    if (key === 'id' && !isInput) id = reader.isNull() ? void reader.skipValue() : reader.readString()
+    if (key === 'id' && !isInput) id = readId(reader)
     else if (key === 'parameters' && !isInput) {
       if (reader.isNull()) reader.skipValue()
       else {

@@ -8,21 +8,9 @@ import { refuseSharedMemory } from './shared-memory.ts'
 import type { Datatype } from '../../tensor/datatype.ts'
 import type { Tensor, TensorSpec } from '../../tensor/tensor.ts'
 import type { RequestLimits } from '../limits.ts'
+import type { Parameters, RequestedOutput, V2Request } from './types.ts'
 
-export type Parameters = Readonly<Record<string, string | number | boolean | bigint>>
-
-export interface RequestedOutput {
-  readonly name: string
-  readonly parameters: Parameters
-}
-
-/** An inference request of the Open Inference Protocol, its tensors read. */
-export interface V2Request {
-  readonly id: string | undefined
-  readonly parameters: Parameters
-  readonly inputs: readonly Tensor[]
-  readonly outputs: readonly RequestedOutput[] | undefined
-}
+export type { Parameters, RequestedOutput, V2Request } from './types.ts'
 
 const NO_PARAMETERS: Parameters = Object.freeze({})
 
@@ -94,7 +82,8 @@ function parse(json: Buffer, binary: BinaryParts | undefined, limits: RequestLim
   return { id, parameters, inputs, outputs }
 }
 
-function readId(reader: JsonReader): string | undefined {
+/** @returns undefined for null */
+export function readId(reader: JsonReader): string | undefined {
   if (!reader.isNull()) return reader.readString()
   reader.skipValue()
   return undefined

@@ -1,5 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
-import type { Parameters } from './request.ts'
+import type { Parameters } from './types.ts'
 
 /** Why tensors come in bodies alone: memory of clients would be read by whoever can name it, and it may change during a run. */
 const REFUSAL = 'shared memory is not offered: tensors go in the body, as raw bytes at little cost (binary_tensor_data)'
