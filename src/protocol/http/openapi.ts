@@ -19,48 +19,7 @@ type Json = Record<string, unknown>
 export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): Json {
   const paths: Json = {
     ...(dataPlane.endpoints.size === 1 && { '/predict': { post: anyPredict() } }),
-    '/health': { get: plain('Health', 'What is loaded and, where something is not, why.', 'health') },
-    '/ready': { get: ready('Readiness', 'health') },
-    '/feedback': {
-      post: {
-        tags: ['operations'],
-        summary: 'True outcomes of predictions',
-        description: 'Each names its prediction by what the answer had as slipway-prediction-id. The same one again changes nothing.',
-        requestBody: { required: true, content: { 'application/json': { schema: FeedbackBody } } },
-        responses: { 200: ok({ ...FeedbackAnswer }), 202: ok({ ...FeedbackAnswer }), default: errorResponse },
-      },
-    },
-    '/metrics': {
-      get: {
-        tags: ['operations'],
-        summary: 'Metrics',
-        description: 'Prometheus text, or OpenMetrics where the Accept header asks for it.',
-        responses: { 200: { description: 'Metrics.', content: { 'text/plain': { schema: { type: 'string' } } } } },
-      },
-    },
-    '/v2': { get: plain('Server metadata', 'Name, version and extensions.', 'Open Inference Protocol') },
-    '/v2/health/live': { get: plain('Liveness', 'The process answers.', 'Open Inference Protocol') },
-    '/v2/health/ready': { get: ready('Readiness', 'Open Inference Protocol') },
-    '/v2/models/stats': { get: plain('Statistics of all models', 'As Triton counts them.', 'Open Inference Protocol') },
-    '/v2/logging': { get: plain('What is logged', 'In the names of Triton.', 'Open Inference Protocol') },
-    '/v2/trace/setting': { get: plain('What is traced', 'In the names of Triton.', 'Open Inference Protocol') },
-    '/v2/repository/index': {
-      post: {
-        tags: ['Open Inference Protocol'],
-        summary: 'Models',
-        requestBody: {
-          content: {
-            'application/json': {
-              schema: { type: 'object', properties: { ready: { type: 'boolean', description: 'Only models that can answer.' } } },
-            },
-          },
-        },
-        responses: {
-          200: ok({ type: 'array', items: { type: 'object', properties: { name: text, version: text, state: text, reason: text } } }),
-          default: errorResponse,
-        },
-      },
-    },
+    ...pathsOfServer(),
   }
   for (const endpoint of dataPlane.endpoints.values()) {
     const variant = endpoint.variants.find((candidate) => candidate.loaded !== undefined)
@@ -100,6 +59,61 @@ export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): 
       ...(caller !== undefined && { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } }),
     },
     ...(caller !== undefined && { security: [{ apiKey: [] }] }),
+  }
+}
+
+/** Paths that every server has, whatever its models. */
+function pathsOfServer(): Json {
+  return {
+    '/health': { get: plain('Health', 'What is loaded and, where something is not, why.', 'health') },
+    '/ready': { get: ready('Readiness', 'health') },
+    '/feedback': {
+      post: {
+        tags: ['operations'],
+        summary: 'True outcomes of predictions',
+        description: 'Each names its prediction by what the answer had as slipway-prediction-id. The same one again changes nothing.',
+        requestBody: { required: true, content: { 'application/json': { schema: FeedbackBody } } },
+        responses: { 200: ok({ ...FeedbackAnswer }), 202: ok({ ...FeedbackAnswer }), default: errorResponse },
+      },
+    },
+    '/metrics': {
+      get: {
+        tags: ['operations'],
+        summary: 'Metrics',
+        description: 'Prometheus text, or OpenMetrics where the Accept header asks for it.',
+        responses: { 200: { description: 'Metrics.', content: { 'text/plain': { schema: { type: 'string' } } } } },
+      },
+    },
+    '/v2': { get: plain('Server metadata', 'Name, version and extensions.', 'Open Inference Protocol') },
+    '/v2/health/live': { get: plain('Liveness', 'The process answers.', 'Open Inference Protocol') },
+    '/v2/health/ready': { get: ready('Readiness', 'Open Inference Protocol') },
+    '/v2/models/stats': { get: plain('Statistics of all models', 'As Triton counts them.', 'Open Inference Protocol') },
+    '/v2/logging': { get: plain('What is logged', 'In the names of Triton.', 'Open Inference Protocol') },
+    '/v2/trace/setting': {
+      get: plain('What is traced', 'In the names of Triton.', 'Open Inference Protocol'),
+      post: {
+        ...plain('What is traced', 'With settings, which do not change while the server runs: 501.', 'Open Inference Protocol'),
+        requestBody: { content: { 'application/json': { schema: { type: 'object' } } } },
+        responses: { 200: ok({ type: 'object' }), 501: errorResponse, default: errorResponse },
+      },
+    },
+    '/v2/repository/index': {
+      post: {
+        tags: ['Open Inference Protocol'],
+        summary: 'Models',
+        requestBody: {
+          content: {
+            'application/json': {
+              schema: { type: 'object', properties: { ready: { type: 'boolean', description: 'Only models that can answer.' } } },
+            },
+          },
+        },
+        responses: {
+          200: ok({ type: 'array', items: { type: 'object', properties: { name: text, version: text, state: text, reason: text } } }),
+          default: errorResponse,
+        },
+      },
+    },
   }
 }
 
@@ -364,6 +378,7 @@ function inferOperation(name: string, signature: Signature): Json {
 
 function generateOperation(name: string, signature: Signature, isStream: boolean): Json {
   const names = signature.outputs.map((spec) => spec.name).join(', ')
+  const event = { type: 'object', required: ['data'], properties: { data: { type: 'string', contentMediaType: 'application/json' } } }
   const answer = {
     type: 'object',
     required: ['model_name', 'model_version'],
@@ -389,6 +404,6 @@ function generateOperation(name: string, signature: Signature, isStream: boolean
         },
       },
     },
-    responses: { 200: isStream ? ok(text, 'text/event-stream') : ok(answer), ...predictionErrors, 501: errorResponse },
+    responses: { 200: isStream ? ok(event, 'text/event-stream') : ok(answer), ...predictionErrors, 501: errorResponse },
   }
 }
