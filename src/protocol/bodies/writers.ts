@@ -3,10 +3,12 @@ import { decodeAnswers } from '../../signature/answer.ts'
 import { csvOf } from '../../signature/csv.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import { writeV2Response } from '../v2/response.ts'
+import { writeMlflow } from './mlflow-answer.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { Subject } from '../../serving/observe/events.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { V2Read } from './readers.ts'
+import type { Written } from './types.ts'
 
 /** An answer for people, before it is written. */
 export interface PeopleAnswer {
@@ -25,12 +27,6 @@ export interface V2Answer {
   readonly outputs: readonly Tensor[]
 }
 
-export interface Written {
-  readonly body: string | Buffer
-  /** Length of the JSON part, where raw tensors follow it. */
-  readonly headerLength: number | undefined
-}
-
 function writePeople({ signature, outputs, asked, rows, many, csv }: PeopleAnswer): Written {
   const answers = decodeAnswers(signature, outputs, asked, rows)
   const json = (): string => (many ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]))
@@ -41,6 +37,6 @@ function writeV2({ asked, subject, outputs }: V2Answer): Written {
   return writeV2Response(asked, subject, outputs)
 }
 
-export const WRITERS = { people: writePeople, v2: writeV2 }
+export const WRITERS = { people: writePeople, v2: writeV2, mlflow: writeMlflow }
 export type WriterName = keyof typeof WRITERS
-export type WritableBy<Name extends WriterName> = Parameters<(typeof WRITERS)[Name]>[0]
+export type WritableBy<Name extends WriterName = WriterName> = Parameters<(typeof WRITERS)[Name]>[0]
