@@ -1,12 +1,14 @@
 /** Readers make tensors of bodies. They are pure, so that large bodies can be read in another thread. */
-import { SlipwayError } from '../../core/errors.ts'
 import { isForm, readForm } from '../../signature/form.ts'
 import { readRequest } from '../../signature/request.ts'
 import { checkTensors } from '../../signature/tensors.ts'
 import { readV2Request } from '../v2/request.ts'
 import { encodeWithin } from './encode-within.ts'
+import { readBatchBody } from './instances.ts'
 import { readMlflow } from './mlflow.ts'
+import { requireRowsMax } from './row-limits.ts'
 import type { Encoded } from '../../signature/encode.ts'
+import type { BatchRead } from './instances.ts'
 import type { V2Request } from '../v2/request.ts'
 import type { Reading } from './types.ts'
 
@@ -32,11 +34,16 @@ async function readPeople({ body, header: type, signature, limits }: Reading): P
 function readV2({ body, header: headerLength, signature, limits }: Reading): V2Read {
   const { inputs: given, ...asked } = readV2Request(body, headerLength, limits, signature.inputs)
   const { inputs, rows, warnings } = checkTensors(signature, given)
-  if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
+  requireRowsMax(rows, limits)
   return { inputs, rows, warnings, asked }
 }
 
-export const READERS = { people: readPeople, v2: readV2, mlflow: readMlflow }
+/** @throws as `readBatch` */
+function readRowsOrColumns({ body, signature, limits, form }: Reading): Promise<BatchRead> {
+  return readBatchBody(body, { signature, limits, form: form ?? { keys: ['instances'], beside: [] } })
+}
+
+export const READERS = { people: readPeople, v2: readV2, batch: readRowsOrColumns, mlflow: readMlflow }
 export type Readers = typeof READERS
 export type ReaderName = keyof Readers
 /** What a reader makes of a body. */

@@ -1,5 +1,6 @@
 import type { Signature } from '../../signature/signature.ts'
 import type { RequestLimits } from '../limits.ts'
+import type { BatchForm } from './instances.ts'
 
 /** All that a reader needs. */
 export interface Reading {
@@ -8,6 +9,8 @@ export interface Reading {
   readonly header: string | undefined
   readonly signature: Signature
   readonly limits: RequestLimits
+  /** What a body of rows or columns may have: for `batch`. */
+  readonly form?: BatchForm
 }
 
 /** What a writer makes. */

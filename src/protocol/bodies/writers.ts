@@ -27,6 +27,9 @@ export interface V2Answer {
   readonly outputs: readonly Tensor[]
 }
 
+/** Predictions alone, without what people are told beside them. */
+export type PredictionsAnswer = Omit<PeopleAnswer, 'many' | 'csv'>
+
 function writePeople({ signature, outputs, asked, rows, many, csv }: PeopleAnswer): Written {
   const answers = decodeAnswers(signature, outputs, asked, rows)
   const json = (): string => (many ? `{"predictions":${toJson(answers)}}` : toJson(answers[0]))
@@ -37,6 +40,14 @@ function writeV2({ asked, subject, outputs }: V2Answer): Written {
   return writeV2Response(asked, subject, outputs)
 }
 
-export const WRITERS = { people: writePeople, v2: writeV2, mlflow: writeMlflow }
+/** What was predicted for each row: a label, a number, a ranking, the values of the outputs. Numbers that JSON has not are null. */
+function writePredictions({ signature, outputs, asked, rows }: PredictionsAnswer): Written {
+  const predictions = decodeAnswers(signature, outputs, asked, rows).map(({ prediction }) => prediction)
+  // Without rows, an output is what a list of rows would be.
+  const whole = !signature.hasRows && Array.isArray(predictions[0]) ? predictions[0] : predictions
+  return { body: `{"predictions":${toJson(whole)}}`, headerLength: undefined }
+}
+
+export const WRITERS = { people: writePeople, v2: writeV2, predictions: writePredictions, mlflow: writeMlflow }
 export type WriterName = keyof typeof WRITERS
 export type WritableBy<Name extends WriterName = WriterName> = Parameters<(typeof WRITERS)[Name]>[0]
