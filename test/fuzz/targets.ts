@@ -12,6 +12,7 @@ import { READERS } from '../../src/protocol/bodies/readers.ts'
 import { REQUEST_LIMIT_DEFAULTS } from '../../src/protocol/limits.ts'
 import { buildSignature } from '../../src/signature/signature.ts'
 import { parseJson } from '../../src/tensor/json-reader.ts'
+import { writeNpy } from '../../src/tensor/npy.ts'
 import { elementCount } from '../../src/tensor/tensor.ts'
 import { readPackage } from '../../src/model/package.ts'
 import { countsToTen, hangsForLargeValues, nested } from '../attacks/hostile-graphs.ts'
@@ -172,6 +173,49 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
       ),
       words: [...BATCH_WORDS, '"tenure_months"', '"plan"', '"basic"', '"customers"'],
       run: (input) => readBatch(input, signature),
+    },
+    mlflow: {
+      seeds: bytes(
+        '{"dataframe_split":{"columns":["x","s"],"index":[0],"data":[[[1,2,3,4],"a"]]}}',
+        '{"dataframe_records":[{"x":[1,2,3,4],"s":"a"}]}',
+        '{"inputs":{"x":[[1,2,3,4]],"s":["a"]},"params":{}}',
+        '{"instances":[{"x":[1,2,3,4],"s":"a"}]}',
+      ),
+      words: [...BATCH_WORDS, '"dataframe_records"', '"params"', '"messages"', '"index"'],
+      run: (input) => read('mlflow', input, 'application/json', raw),
+    },
+    'rows of CSV without a header': {
+      seeds: bytes('3,70.5,4,basic,monthly,true\n', '1,2\n"a ""b""",,\r\n', '\n'),
+      words: [',', '"', '""', '\n', '\r\n', 'basic', 'true', '1e5', 'nan', '-inf', '\ufeff'],
+      run: (input) => read('container', input, 'text/csv'),
+    },
+    'JSON Lines': {
+      seeds: bytes(`${row}\n${row}\n`, '{"features":[1,2,3,"basic","monthly",true]}\r\n\n[1]', '{"data":{"features":{"values":[1]}}}'),
+      words: [...JSON_WORDS, '\n', '\r\n', '"features"', '"values"', '"tenure_months"', '"basic"'],
+      run: (input) => read('container', input, 'application/jsonlines'),
+    },
+    npy: {
+      seeds: [
+        writeNpy({ name: 'x', datatype: 'FP32', shape: [2, 4], data: new Float32Array(8) }),
+        writeNpy({ name: 'x', datatype: 'INT64', shape: [1, 4], data: new BigInt64Array(4) }),
+        writeNpy({ name: 'x', datatype: 'BOOL', shape: [4], data: new Uint8Array(4) }),
+      ],
+      words: [
+        "'descr': '",
+        '>f8',
+        '<i2',
+        '|b1',
+        '<c16',
+        'True',
+        'False',
+        '(',
+        ')',
+        ', ',
+        '4L',
+        Buffer.from([2, 0]),
+        Buffer.from([255, 255]),
+      ],
+      run: (input) => read('container', input, 'application/x-npy', { ...raw, inputs: raw.inputs.slice(0, 1) }),
     },
     v2: {
       seeds: bytes(

@@ -108,7 +108,7 @@ async function serve(backend: Backend) {
   ])
   const routes = routesOf(counts, {
     dataPlane,
-    limits: REQUEST_LIMIT_DEFAULTS,
+    limits: { ...REQUEST_LIMIT_DEFAULTS, ...HTTP_LIMIT_DEFAULTS },
     bodies: opened.use(new BodyThreads(1)),
     defaultModel: undefined,
     administration: NO_ADMINISTRATION,

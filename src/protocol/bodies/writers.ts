@@ -3,6 +3,7 @@ import { decodeAnswers } from '../../signature/answer.ts'
 import { csvOf } from '../../signature/csv.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import { writeV2Response } from '../v2/response.ts'
+import { writeContainer } from './container.ts'
 import { writeMlflow } from './mlflow-answer.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { Subject } from '../../serving/observe/events.ts'
@@ -48,6 +49,6 @@ function writePredictions({ signature, outputs, asked, rows }: PredictionsAnswer
   return { body: `{"predictions":${toJson(whole)}}`, headerLength: undefined }
 }
 
-export const WRITERS = { people: writePeople, v2: writeV2, predictions: writePredictions, mlflow: writeMlflow }
+export const WRITERS = { people: writePeople, v2: writeV2, predictions: writePredictions, mlflow: writeMlflow, container: writeContainer }
 export type WriterName = keyof typeof WRITERS
 export type WritableBy<Name extends WriterName = WriterName> = Parameters<(typeof WRITERS)[Name]>[0]

@@ -10,12 +10,13 @@ import type { RequestLimits } from '../../limits.ts'
 import type { BodyThreads } from '../../bodies/body-threads.ts'
 import type { ErrorForm } from '../error-form.ts'
 import type { Exchange } from '../exchange.ts'
+import type { HttpLimits } from '../options.ts'
 import type { Params, Route } from '../routes.ts'
 
 /** The parts of a server that dialects use. */
 export interface DialectHost {
   readonly dataPlane: DataPlane
-  readonly limits: RequestLimits
+  readonly limits: RequestLimits & Pick<HttpLimits, 'bodyBytes'>
   readonly bodies: BodyThreads
   /** Model of requests that name none. */
   readonly defaultModel: string | undefined
@@ -33,6 +34,8 @@ export interface Dialect {
   readonly description: string
   /** Beginning of its paths; errors at unknown paths below it have its form, too. Default: none of its own. */
   readonly prefix?: string
+  /** Whether the platform that starts the server manages its models without credentials: such a server listens on its own container alone. */
+  readonly managedByPlatform?: boolean
   readonly error: ErrorForm
   routes(host: DialectHost): readonly DialectRoute[]
 }
