@@ -127,6 +127,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     bodies: opened.use(new BodyThreads(Math.max(1, Math.floor(cores) - 1))),
     defaultModel: config.defaultModel,
     administration,
+    vertex: config.vertex,
   }
   const spoken = speak(config.dialects, host)
   refuseOpenManagement(config, security, spoken)

@@ -32,6 +32,7 @@ const READ_LARGE: Readonly<Record<ReaderName, number>> = {
   batch: 512 * 1024,
   mlflow: 256 * 1024,
   container: 256 * 1024,
+  azureml: 256 * 1024,
 }
 /** Pictures are text that is taken as it is, or bytes, and are decoded elsewhere. */
 const READ_LARGE_PICTURES = 8 * 1024 * 1024

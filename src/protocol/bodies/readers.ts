@@ -3,6 +3,7 @@ import { isForm, readForm } from '../../signature/form.ts'
 import { readRequest } from '../../signature/request.ts'
 import { checkTensors } from '../../signature/tensors.ts'
 import { readV2Request } from '../v2/request.ts'
+import { readAzure } from './azureml.ts'
 import { readContainer } from './container.ts'
 import { encodeWithin } from './encode-within.ts'
 import { readBatchBody } from './instances.ts'
@@ -44,7 +45,14 @@ function readRowsOrColumns({ body, signature, limits, form }: Reading): Promise<
   return readBatchBody(body, { signature, limits, form: form ?? { keys: ['instances'], beside: [] } })
 }
 
-export const READERS = { people: readPeople, v2: readV2, batch: readRowsOrColumns, mlflow: readMlflow, container: readContainer }
+export const READERS = {
+  people: readPeople,
+  v2: readV2,
+  batch: readRowsOrColumns,
+  mlflow: readMlflow,
+  container: readContainer,
+  azureml: readAzure,
+}
 export type Readers = typeof READERS
 export type ReaderName = keyof Readers
 /** What a reader makes of a body. */

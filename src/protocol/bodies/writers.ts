@@ -42,13 +42,28 @@ function writeV2({ asked, subject, outputs }: V2Answer): Written {
 }
 
 /** What was predicted for each row: a label, a number, a ranking, the values of the outputs. Numbers that JSON has not are null. */
-function writePredictions({ signature, outputs, asked, rows }: PredictionsAnswer): Written {
-  const predictions = decodeAnswers(signature, outputs, asked, rows).map(({ prediction }) => prediction)
-  // Without rows, an output is what a list of rows would be.
-  const whole = !signature.hasRows && Array.isArray(predictions[0]) ? predictions[0] : predictions
-  return { body: `{"predictions":${toJson(whole)}}`, headerLength: undefined }
+function writePredictions(answer: PredictionsAnswer): Written {
+  return { body: `{"predictions":${toJson(predictionsOf(answer))}}`, headerLength: undefined }
 }
 
-export const WRITERS = { people: writePeople, v2: writeV2, predictions: writePredictions, mlflow: writeMlflow, container: writeContainer }
+/** The same as a list by itself. */
+function writeList(answer: PredictionsAnswer): Written {
+  return { body: toJson(predictionsOf(answer)), headerLength: undefined }
+}
+
+function predictionsOf({ signature, outputs, asked, rows }: PredictionsAnswer): unknown {
+  const predictions = decodeAnswers(signature, outputs, asked, rows).map(({ prediction }) => prediction)
+  // Without rows, an output is what a list of rows would be.
+  return !signature.hasRows && Array.isArray(predictions[0]) ? predictions[0] : predictions
+}
+
+export const WRITERS = {
+  people: writePeople,
+  v2: writeV2,
+  predictions: writePredictions,
+  list: writeList,
+  mlflow: writeMlflow,
+  container: writeContainer,
+}
 export type WriterName = keyof typeof WRITERS
 export type WritableBy<Name extends WriterName = WriterName> = Parameters<(typeof WRITERS)[Name]>[0]

@@ -21,6 +21,8 @@ export interface DialectHost {
   /** Model of requests that name none. */
   readonly defaultModel: string | undefined
   readonly administration: Administration
+  /** Default: those that Vertex AI has where it says nothing. */
+  readonly vertex?: { readonly healthRoute: string; readonly predictRoute: string } | undefined
 }
 
 export interface Dialect {

@@ -60,6 +60,8 @@ export function hintsOf(
   const names = chosen.map(({ name }) => name)
   let off: { readonly name: string; readonly of: string; readonly table: RouteTable }[] | undefined
   return (method, path) => {
+    // The root is a health check to some, and to people a place to look.
+    if (path === '/') return undefined
     // Made by the first who asks: most servers never need it.
     off ??= DIALECTS.filter(({ name }) => !names.includes(name)).map((dialect) => ({
       name: dialect.name,
