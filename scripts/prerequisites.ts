@@ -72,6 +72,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   },
   python('mlserver', 'MLServer, which answers are compared with'),
   python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
+  python('mlflow-scoring', "MLflow's own server of a model, with which ours is compared"),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
