@@ -37,6 +37,8 @@ export async function* makeModels({ library, seed, count, folder, first = 0 }: M
   const program = join(import.meta.dirname, 'train-models.py')
   const child = spawn(await pythonEnv('trees'), [program, library, String(seed), String(count), folder, String(first)], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    // Threads of OpenMP wait for one another by turning round and round.
+    env: { ...process.env, OMP_NUM_THREADS: '1' },
   })
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => (said = `${said}${chunk.toString()}`.slice(-4000)))

@@ -90,7 +90,7 @@ def xgboost_model(rng, name):
     import xgboost as xgb
 
     objective = pick(
-        rng, "reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror", "reg:logistic",
+        rng, "reg:squarederror", "reg:squarederror", "reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror", "reg:logistic",
         "binary:logistic", "binary:logitraw", "binary:hinge", "multi:softmax", "multi:softprob", "count:poisson", "reg:gamma", "reg:tweedie",
         "survival:cox", "survival:aft", "rank:pairwise", "rank:ndcg", "rank:map",
     )  # fmt: skip
@@ -132,12 +132,13 @@ def xgboost_model(rng, name):
         params["quantile_alpha"] = pick(rng, 0.3, [0.1, 0.5, 0.9])
     elif objective in ("reg:gamma",):
         label = label + 0.1
-    elif objective == "reg:squarederror" and rng.random() < 0.4:
+    elif objective == "reg:squarederror" and rng.random() < 0.7:
         targets = int(rng.integers(2, 4))
     if targets > 1:
         label = rng.random((rows, targets)) if objective == "reg:squarederror" else rng.integers(0, 2, (rows, targets))
-        if method == "hist" and "num_parallel_tree" not in params and params.get("booster") is None and not categories and rng.random() < 0.6:
-            params["multi_strategy"] = "multi_output_tree"
+        if objective == "reg:squarederror" and not categories and rng.random() < 0.6:
+            params = {k: v for k, v in params.items() if k in ("objective", "max_depth", "eta", "lambda", "seed", "nthread", "verbosity", "max_bin")}
+            params |= {"multi_strategy": "multi_output_tree", "tree_method": "hist", "max_depth": max(1, params["max_depth"])}
     if rng.random() < 0.3 and not objective.startswith(("multi:", "rank:")) and objective != "reg:quantileerror":
         params["base_score"] = float(pick(rng, 0.2, 0.5, 0.9))
     named = rng.random() < 0.5

@@ -64,8 +64,8 @@ export const NAMED_FEATURES_MAX = 10_000
 export const FEATURES_MAX = 1 << 22
 /** Splits in all trees together; each takes about 100 bytes while the model is loaded. */
 const SPLITS_MAX = 4_000_000
-/** ONNX Runtime walks a tree by recursion when it loads it. */
-const DEPTH_MAX = 4096
+/** Questions on the way to a leaf. ONNX Runtime 1.30 loads a tree by recursion, and ends the process at about 10000 with a stack of 8 MiB. */
+const DEPTH_MAX = 2048
 
 /** @throws SLW_MODEL_INVALID where a tree is none; SLW_MODEL_UNSAFE where it is too deep */
 export function checkEnsemble({ trees, featureCount, base }: Ensemble): void {
@@ -77,7 +77,7 @@ export function checkEnsemble({ trees, featureCount, base }: Ensemble): void {
 }
 
 function checkTree(
-  { feature, left, right }: Tree,
+  { feature, left, right, cutStart }: Tree,
   index: number,
   { featureCount, leafCount }: { readonly featureCount: number; readonly leafCount: number },
 ): void {
@@ -87,16 +87,18 @@ function checkTree(
   if (!(Number.isInteger(leafCount) && leafCount > 0)) throw invalid(`tree ${index} has no leaf`)
   for (let split = waiting.pop(); split !== undefined; split = waiting.pop()) {
     const depth = depths.pop()!
-    if (depth > DEPTH_MAX) throw unsafe(`tree ${index} is more than ${DEPTH_MAX} deep`)
+    if (depth > DEPTH_MAX) throw unsafe(`tree ${index} asks more than ${DEPTH_MAX} questions on the way to a leaf`)
     if (seen[split] === 1) throw invalid(`tree ${index} comes to split ${split} twice`)
     seen[split] = 1
     if (!(feature[split]! >= 0 && feature[split]! < featureCount))
       throw invalid(`tree ${index}, split ${split}: feature ${feature[split]} of ${featureCount}`)
+    const cuts = cutStart[split + 1]! - cutStart[split]!
+    const questions = cuts === 1 ? 1 : Math.ceil(Math.log2(cuts + 1)) + 1
     for (const child of [left[split]!, right[split]!]) {
       if (child >= feature.length || ~child >= leafCount) throw invalid(`tree ${index}, split ${split}: there is no child ${child}`)
       if (child >= 0) {
         waiting.push(child)
-        depths.push(depth + 1)
+        depths.push(depth + questions)
       }
     }
   }

@@ -28,13 +28,14 @@ export function readLightgbm(bytes: Buffer): Ensemble {
   const objective = header.has('objective') ? header.text('objective') : 'custom'
   const trees: Tree[] = []
   const budget = new SplitBudget()
-  for (let line = lines.next(); line !== undefined && line !== 'end of trees'; line = lines.next()) {
+  let line = lines.next()
+  for (; line !== undefined && line !== 'end of trees'; line = lines.next()) {
     if (line === '') continue
     if (!/^Tree=\d+$/.test(line))
       throw invalid(`line ${lines.number}: "${line.slice(0, 40)}", expected Tree=${trees.length} or "end of trees"`)
     trees.push(treeOf(lines.fields(), { target: trees.length % sums, budget, index: trees.length }))
   }
-  if (lines.ended) throw invalid(`it ends after ${trees.length} trees, without "end of trees"`)
+  if (line === undefined) throw invalid(`it ends after ${trees.length} trees, without "end of trees"`)
   const averaged = header.has('average_output')
   const iterations = trees.length / sums
   if (!Number.isInteger(iterations)) throw invalid(`${trees.length} trees, and ${sums} belong together`)
@@ -196,7 +197,9 @@ function featuresOf(header: Fields, lines: Lines, count: number): FeatureSpec[] 
     }
   return names.map((name, index): FeatureSpec => {
     const known = categories.get(index)
-    return known === undefined ? { name, type: 'number', nan: 'off' } : { name, type: 'category', categories: known, encode: 'index' }
+    return known === undefined
+      ? { name, type: 'number', nan: 'off' }
+      : { name, type: 'category', categories: known, encode: 'index', nan: 'off' }
   })
 }
 
@@ -225,13 +228,13 @@ class Lines {
     this.#bytes = bytes
   }
 
-  get ended(): boolean {
+  get #ended(): boolean {
     return this.#at >= this.#bytes.length
   }
 
   /** The next line; undefined at the end. @throws SLW_MODEL_INVALID where it is too long */
   next(): string | undefined {
-    if (this.ended) return undefined
+    if (this.#ended) return undefined
     const line = this.#take()
     if (line.length > TEXT_MAX) throw invalid(`line ${this.number} has ${line.length} bytes`)
     return line.toString('utf8')
@@ -240,7 +243,7 @@ class Lines {
   /** The lines up to an empty one, as `key=value`. */
   fields(): Fields {
     const fields = new Map<string, Buffer>()
-    while (!this.ended) {
+    while (!this.#ended) {
       const line = this.#take()
       if (line.length === 0) break
       const end = line.indexOf(0x3d)

@@ -51,7 +51,9 @@ const UBJSON_HEAD = Buffer.from('7b4c00000000000000076c6561726e65727b', 'hex')
 /** Beginning of a model of XGBoost, as JSON or as UBJSON. */
 export function isXgboost(head: Buffer): boolean {
   const text = head.toString('latin1')
-  return /^\{\s*("version"\s*:\s*\[[\d,\s]*\]\s*,\s*)?"learner"\s*:\s*\{/.test(text) || head.subarray(0, UBJSON_HEAD.length).equals(UBJSON_HEAD)
+  return (
+    /^\{\s*("version"\s*:\s*\[[\d,\s]*\]\s*,\s*)?"learner"\s*:\s*\{/.test(text) || head.subarray(0, UBJSON_HEAD.length).equals(UBJSON_HEAD)
+  )
 }
 
 /**
@@ -236,7 +238,7 @@ function featuresOf(learner: Section, model: Section, count: number): FeatureSpe
     const type = types[index]
     const categories =
       type === 'c' && encodings[index] instanceof Map ? categoryNames(new Section(encodings[index], 'cats.enc')) : undefined
-    if (categories !== undefined) return { name, type: 'category', categories, encode: 'index' }
+    if (categories !== undefined) return { name, type: 'category', categories, encode: 'index', nan: 'off' }
     return { name, type: type === 'int' ? 'integer' : 'number', nan: 'off' }
   })
 }
