@@ -222,7 +222,13 @@ def lightgbm_model(rng, name):
         x, label, group=group, categorical_feature=sorted(categories),
         feature_name=[f"feature_{c}" for c in range(columns)] if named else "auto", params={"verbose": -1},
     )  # fmt: skip
-    booster = lgb.train(params, data, int(rng.integers(1, 9)))
+    try:
+        booster = lgb.train(params, data, int(rng.integers(1, 9)))
+    except lgb.basic.LightGBMError as error:
+        # Its own check of splits without weights fails at times.
+        if "best_split_info" in str(error):
+            return
+        raise
     text = booster.model_to_string()
     marked = rng.random() < 0.6
     if marked:

@@ -29,7 +29,9 @@ const LOSSES: Readonly<Record<string, { readonly link: Link; readonly classifies
 
 /** Beginning of a model of CatBoost as JSON: its keys are sorted. */
 export function isCatboost(head: Buffer): boolean {
-  return /^\{\s*("ctr_data"\s*:|"features_info"\s*:\s*\{\s*"(float|categorical|text|embedding|ctrs)_?)/.test(head.toString('latin1'))
+  return /^\{\s*("ctr_data"\s*:|"features_info"\s*:\s*\{\s*"(float_features|cat\w*|ctrs|text\w*|embedding\w*)")/.test(
+    head.toString('latin1'),
+  )
 }
 
 /**
@@ -133,6 +135,8 @@ function obliviousTree(tree: Section, place: TreePlace): Tree {
   const depth = questions.length
   if (depth > OBLIVIOUS_DEPTH_MAX) throw unsupported(`a tree is ${depth} deep; ${OBLIVIOUS_DEPTH_MAX} are known`)
   const count = 2 ** depth - 1
+  // A tree is written once for each value of its leaves.
+  place.budget.take(count * (place.sums - 1))
   const built = new TreeBuilder(count, place.budget)
   for (const [level, question] of questions.entries())
     for (let prefix = 0; prefix < 2 ** level; prefix++) {
@@ -166,6 +170,7 @@ function nestedTree(root: Section, place: TreePlace): Tree {
       { node: node.section('right'), put: (child) => (children[1] = child) },
     )
   }
+  place.budget.take(splits.length * (place.sums - 1))
   const built = new TreeBuilder(splits.length, place.budget)
   for (const { question, children } of splits) built.split({ ...question, left: children[0], right: children[1] })
   return built.done(Float64Array.from(leaves), place.sums === 1 ? 0 : undefined)

@@ -7,7 +7,7 @@ export type Value = null | boolean | number | string | Float64Array | readonly V
 /** Depth of lists and objects; models of trees need about ten. CatBoost's trees that are not oblivious nest once for each level. */
 const NESTING_MAX = 512
 /** Number of texts, lists, objects and flags in one document: each costs far more memory than its bytes. */
-const VALUES_MAX = 8_000_000
+const VALUES_MAX = 2_000_000
 /** Numbers in lists, of 8 bytes each. */
 const NUMBERS_MAX = 64_000_000
 

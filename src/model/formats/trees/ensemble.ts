@@ -123,27 +123,42 @@ export function belowFloat(value: number): number {
 }
 
 /**
- * Cuts of a set of categories: a value belongs to the category that it is without its fraction (`0` is every value above -1 where
- * negative fractions count, else every value from 0).
- * @param categories whole numbers from 0, in any order
- * @param before the largest value below one
- * @param options.zeroFromMinusOne whether -0.5 is category 0
- * @returns cuts whose first interval belongs to no category
+ * Makes the cuts of a set of categories, whose first interval belongs to none of them. A value belongs to the category that it is
+ * without its fraction.
  */
-export function cutsOfCategories(
-  categories: Iterable<number>,
-  before: (value: number) => number,
-  options: { readonly zeroFromMinusOne: boolean },
-): number[] {
-  const sorted = [...new Set(categories)].toSorted((a, b) => a - b)
-  const cuts: number[] = []
-  for (const [index, category] of sorted.entries()) {
-    if (index > 0 && sorted[index - 1] === category - 1) cuts.pop()
-    // Above -1 is everything that is not at most -1; from 0 on is everything that is not below 0.
-    else cuts.push(category === 0 && options.zeroFromMinusOne ? -1 : before(category))
-    cuts.push(before(category + 1))
+export class CategoryCuts {
+  readonly #before: (value: number) => number
+  readonly #zeroFromMinusOne: boolean
+  readonly #budget: SplitBudget
+  readonly #cuts: number[] = []
+  #last: number | undefined
+
+  /**
+   * @param before the largest value below one
+   * @param options.zeroFromMinusOne whether -0.5 is category 0
+   */
+  constructor(before: (value: number) => number, options: { readonly zeroFromMinusOne: boolean; readonly budget: SplitBudget }) {
+    this.#before = before
+    this.#zeroFromMinusOne = options.zeroFromMinusOne
+    this.#budget = options.budget
   }
-  return cuts
+
+  /** Adds a whole number that is not below those before it. @throws SLW_MODEL_UNSAFE */
+  add(category: number): void {
+    if (category === this.#last) return
+    if (this.#last === category - 1 && this.#last !== undefined) this.#cuts.pop()
+    else {
+      this.#budget.take(2)
+      // Above -1 is everything that is not at most -1; from 0 on is everything that is not below 0.
+      this.#cuts.push(category === 0 && this.#zeroFromMinusOne ? -1 : this.#before(category))
+    }
+    this.#cuts.push(this.#before(category + 1))
+    this.#last = category
+  }
+
+  done(): readonly number[] {
+    return this.#cuts
+  }
 }
 
 /** Counts the splits of all trees, a set of categories by the intervals that it has, as they are read. */
@@ -159,7 +174,6 @@ export class SplitBudget {
 
 /** Collects the splits of a tree. */
 export class TreeBuilder {
-  readonly #budget: SplitBudget
   readonly #feature: Int32Array
   readonly #left: Int32Array
   readonly #right: Int32Array
@@ -171,7 +185,6 @@ export class TreeBuilder {
 
   constructor(splits: number, budget: SplitBudget) {
     budget.take(splits + 1)
-    this.#budget = budget
     this.#feature = new Int32Array(splits)
     this.#left = new Int32Array(splits)
     this.#right = new Int32Array(splits)
@@ -195,7 +208,6 @@ export class TreeBuilder {
     this.#right[at] = split.right
     this.#lowestLeft[at] = Number(split.lowestLeft)
     this.#missingLeft[at] = Number(split.missingLeft)
-    if (split.cuts.length > 1) this.#budget.take(split.cuts.length)
     for (const cut of split.cuts) this.#cuts.push(cut)
     this.#cutStart[at + 1] = this.#cuts.length
   }

@@ -1,5 +1,5 @@
 import { invalid, unsupported } from './document.ts'
-import { below, cutsOfCategories, FEATURES_MAX, NAMED_FEATURES_MAX, SplitBudget, TreeBuilder } from './ensemble.ts'
+import { below, CategoryCuts, FEATURES_MAX, NAMED_FEATURES_MAX, SplitBudget, TreeBuilder } from './ensemble.ts'
 import type { FeatureSpec } from '../../../contract/model-package.ts'
 import type { Ensemble, Link, Tree } from './ensemble.ts'
 
@@ -134,7 +134,7 @@ function treeOf(fields: Fields, { target, budget, index }: TreePlace): Tree {
       const [start, end] = [bounds[set], bounds[set + 1]]
       if (start === undefined || end === undefined || !(start <= end))
         throw invalid(`tree ${index}, split ${split}: there is no set ${set}`)
-      tree.split({ ...common, ...byCategory(words.subarray(start, end)) })
+      tree.split({ ...common, ...byCategory(words.subarray(start, end), budget) })
     } else tree.split({ ...common, ...byThreshold(thresholds[split]!, decision) })
   }
   return tree.done(leaves, target)
@@ -143,11 +143,10 @@ function treeOf(fields: Fields, { target, budget, index }: TreePlace): Tree {
 type Question = Pick<Parameters<TreeBuilder['split']>[0], 'cuts' | 'lowestLeft' | 'missingLeft'>
 
 /** Values lose their fraction; those in the set go left, NaN and all others go right (Tree::CategoricalDecision). */
-function byCategory(words: Float64Array): Question {
-  const categories: number[] = []
-  for (const [index, word] of words.entries())
-    for (let bit = 0; bit < 32; bit++) if (((word >>> bit) & 1) === 1) categories.push(32 * index + bit)
-  return { cuts: cutsOfCategories(categories, below, { zeroFromMinusOne: true }), lowestLeft: false, missingLeft: false }
+function byCategory(words: Float64Array, budget: SplitBudget): Question {
+  const cuts = new CategoryCuts(below, { zeroFromMinusOne: true, budget })
+  for (const [index, word] of words.entries()) for (let bit = 0; bit < 32; bit++) if (((word >>> bit) & 1) === 1) cuts.add(32 * index + bit)
+  return { cuts: cuts.done(), lowestLeft: false, missingLeft: false }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { readJson } from './json.ts'
 import { readUbjson } from './ubjson.ts'
 import { invalid, Section, unsupported } from './document.ts'
-import { belowFloat, cutsOfCategories, FEATURES_MAX, NAMED_FEATURES_MAX, SplitBudget, TreeBuilder } from './ensemble.ts'
+import { belowFloat, CategoryCuts, FEATURES_MAX, NAMED_FEATURES_MAX, SplitBudget, TreeBuilder } from './ensemble.ts'
 import type { FeatureSpec } from '../../../contract/model-package.ts'
 import type { Ensemble, Link, Tree } from './ensemble.ts'
 
@@ -163,6 +163,8 @@ function treeOf(tree: Section, { target, weight, sums, budget }: TreePlace): Tre
     if (!(Number.isInteger(node) && node >= 0 && node < count)) throw invalid(`${tree.place('left_children')}: there is no node ${node}`)
     return numbers[node]!
   }
+  // A tree is written once for each value of its leaves.
+  if (vector !== undefined) budget.take(splits * (width - 1))
   const built = new TreeBuilder(splits, budget)
   const values = new Float64Array(leaves * (vector === undefined ? 1 : width))
   for (let node = 0; node < count; node++) {
@@ -177,10 +179,16 @@ function treeOf(tree: Section, { target, weight, sums, budget }: TreePlace): Tre
     const split = { feature, left: child(left[node]!), right: child(right[node]!), missingLeft: defaultLeft[node] === 1 }
     if (types[node] === 1)
       // What is below 0, and what is in no category, goes left.
-      built.split({ ...split, cuts: cutsOfCategories(sets.get(node) ?? [], belowFloat, { zeroFromMinusOne: false }), lowestLeft: true })
+      built.split({ ...split, cuts: cutsOf(sets.get(node), budget), lowestLeft: true })
     else built.split({ ...split, cuts: [cutBelow(conditions[node]!)], lowestLeft: true })
   }
   return built.done(values, vector === undefined ? (target ?? -1) : undefined)
+}
+
+function cutsOf(categories: Float64Array | undefined, budget: SplitBudget): readonly number[] {
+  const cuts = new CategoryCuts(belowFloat, { zeroFromMinusOne: false, budget })
+  for (const category of categories?.toSorted() ?? []) cuts.add(category)
+  return cuts.done()
 }
 
 /** `x < threshold` as `x <= cut`; nothing is below -infinity, and nothing is at most NaN. */
