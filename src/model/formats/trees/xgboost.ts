@@ -247,7 +247,8 @@ function featuresOf(learner: Section, model: Section, count: number): FeatureSpe
     const categories =
       type === 'c' && encodings[index] instanceof Map ? categoryNames(new Section(encodings[index], 'cats.enc')) : undefined
     if (categories !== undefined) return { name, type: 'category', categories, encode: 'index', nan: 'off' }
-    return { name, type: type === 'int' ? 'integer' : 'number', nan: 'off' }
+    // A column of truth values is an indicator there.
+    return { name, type: type === 'int' ? 'integer' : type === 'i' ? 'boolean' : 'number', nan: 'off' }
   })
 }
 
