@@ -4,9 +4,14 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { openInline } from '../../../src/engine/inline.ts'
+import { readLightgbm } from '../../../src/model/formats/trees/lightgbm.ts'
+import { toOnnx } from '../../../src/model/formats/trees/to-onnx.ts'
+import { readXgboost } from '../../../src/model/formats/trees/xgboost.ts'
 import { readPackage } from '../../../src/model/package.ts'
+import { writeOnnx } from '../../../src/onnx/model.ts'
 import { elementCount } from '../../../src/tensor/tensor.ts'
 import { pythonEnv } from '../../../scripts/python-env.ts'
+import type { ModelFile } from '../../../src/model/formats/format.ts'
 import type { Tensor } from '../../../src/tensor/tensor.ts'
 
 export type Library = 'xgboost' | 'lightgbm' | 'catboost'
@@ -57,18 +62,22 @@ const TOLERANCE = 1e-6
 
 /** What differs between the answers here and those of the library, in words; undefined where nothing does. */
 export async function difference(folder: string, made: Made): Promise<string | undefined> {
-  const { file } = await readPackage({ name: made.name, version: '1', path: join(folder, made.file) })
+  const path = join(folder, made.file)
+  const { file } = await readPackage({ name: made.name, version: '1', path })
+  const found = await differenceOf(folder, made, file, file.rewrittenBytes!)
+  if (found !== undefined || made.categories === 0) return found
+  // As models with far more categories are read.
+  const read = made.file.endsWith('.txt') ? readLightgbm : readXgboost
+  const searching = await differenceOf(folder, made, file, writeOnnx(toOnnx(read(await readFile(path)), { tables: false })))
+  return searching === undefined ? undefined : `without tables: ${searching}`
+}
+
+async function differenceOf(folder: string, made: Made, file: ModelFile, bytes: Uint8Array): Promise<string | undefined> {
   const [input, output] = [file.inputs[0]!, file.outputs[0]!]
   if (input.shape[1] !== made.features) return `${input.shape[1]} features, expected ${made.features}`
   const rows = doubles(await readFile(join(folder, `${made.name}.rows`)))
   const expected = doubles(await readFile(join(folder, `${made.name}.expected`)))
-  const instance = await openInline({
-    name: made.name,
-    source: { bytes: file.rewrittenBytes! },
-    inputs: file.inputs,
-    outputs: file.outputs,
-    threads: 1,
-  })
+  const instance = await openInline({ name: made.name, source: { bytes }, inputs: file.inputs, outputs: file.outputs, threads: 1 })
   try {
     const ask = async (from: number, to: number): Promise<Tensor> => {
       const part = rows.subarray(from * made.features, to * made.features)

@@ -66,6 +66,7 @@ export function readCatboost(bytes: Buffer): Ensemble {
     objective: loss,
     featureCount,
     features: featuresOf(floats),
+    zeroMissing: [],
     input: 'FP32',
     sums: 'FP64',
     trees,

@@ -43,6 +43,11 @@ export interface Ensemble {
   readonly featureCount: number
   /** Named columns in the order of the input; undefined where the file has no names. */
   readonly features: readonly FeatureSpec[] | undefined
+  /**
+   * Features that splits see a second time, with what is next to 0 as missing: feature `featureCount + n` is the n-th of these.
+   * Default of the libraries that know nothing of it: none.
+   */
+  readonly zeroMissing: readonly number[]
   /** Datatype of the features. */
   readonly input: 'FP32' | 'FP64'
   /** Datatype in which leaves are added up, in the order of the trees. */
@@ -68,7 +73,8 @@ const SPLITS_MAX = 4_000_000
 const DEPTH_MAX = 2048
 
 /** @throws SLW_MODEL_INVALID where a tree is none; SLW_MODEL_UNSAFE where it is too deep */
-export function checkEnsemble({ trees, featureCount, base }: Ensemble): void {
+export function checkEnsemble({ trees, featureCount: given, zeroMissing, base }: Ensemble): void {
+  const featureCount = given + zeroMissing.length
   for (const [index, tree] of trees.entries()) {
     if (tree.target !== undefined && !(tree.target >= 0 && tree.target < base.length))
       throw invalid(`tree ${index} adds to sum ${tree.target}, and there are ${base.length}`)
@@ -103,6 +109,9 @@ function checkTree(
     }
   }
 }
+
+/** Values this close to 0 are 0 to LightGBM (kZeroThreshold in its meta.h, a float there). */
+export const ZERO = Math.fround(1e-35)
 
 const bits = new DataView(new ArrayBuffer(8))
 

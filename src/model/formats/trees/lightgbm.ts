@@ -1,10 +1,7 @@
 import { invalid, unsupported } from './document.ts'
-import { below, CategoryCuts, FEATURES_MAX, NAMED_FEATURES_MAX, SplitBudget, TreeBuilder } from './ensemble.ts'
+import { below, CategoryCuts, FEATURES_MAX, NAMED_FEATURES_MAX, SplitBudget, TreeBuilder, ZERO } from './ensemble.ts'
 import type { FeatureSpec } from '../../../contract/model-package.ts'
 import type { Ensemble, Link, Tree } from './ensemble.ts'
-
-/** Values this close to 0 are 0 (kZeroThreshold in LightGBM's meta.h, a float there). */
-const ZERO = Math.fround(1e-35)
 
 /** Beginning of a model of LightGBM. */
 export function isLightgbm(head: Buffer): boolean {
@@ -28,12 +25,22 @@ export function readLightgbm(bytes: Buffer): Ensemble {
   const objective = header.has('objective') ? header.text('objective') : 'custom'
   const trees: Tree[] = []
   const budget = new SplitBudget()
+  const zeroMissing: number[] = []
+  const zeroColumns = new Map<number, number>()
+  /** The column in which zeros of a feature are missing. */
+  const zeroColumn = (feature: number): number => {
+    const known = zeroColumns.get(feature)
+    if (known !== undefined) return known
+    zeroColumns.set(feature, featureCount + zeroMissing.length)
+    zeroMissing.push(feature)
+    return featureCount + zeroMissing.length - 1
+  }
   let line = lines.next()
   for (; line !== undefined && line !== 'end of trees'; line = lines.next()) {
     if (line === '') continue
     if (!/^Tree=\d+$/.test(line))
       throw invalid(`line ${lines.number}: "${line.slice(0, 40)}", expected Tree=${trees.length} or "end of trees"`)
-    trees.push(treeOf(lines.fields(), { target: trees.length % sums, budget, index: trees.length }))
+    trees.push(treeOf(lines.fields(), { target: trees.length % sums, budget, index: trees.length, featureCount, zeroColumn }))
   }
   if (line === undefined) throw invalid(`it ends after ${trees.length} trees, without "end of trees"`)
   const averaged = header.has('average_output')
@@ -45,6 +52,7 @@ export function readLightgbm(bytes: Buffer): Ensemble {
     objective,
     featureCount,
     features: featuresOf(header, lines, featureCount),
+    zeroMissing,
     input: 'FP64',
     sums: 'FP64',
     trees,
@@ -105,9 +113,11 @@ interface TreePlace {
   readonly target: number
   readonly budget: SplitBudget
   readonly index: number
+  readonly featureCount: number
+  readonly zeroColumn: (feature: number) => number
 }
 
-function treeOf(fields: Fields, { target, budget, index }: TreePlace): Tree {
+function treeOf(fields: Fields, { target, budget, index, featureCount, zeroColumn }: TreePlace): Tree {
   if (fields.has('is_linear') && fields.text('is_linear') !== '0')
     throw unsupported(`tree ${index} has linear models in its leaves (linear_tree); train it without`)
   const leafCount = fields.whole('num_leaves', 1 << 24)
@@ -135,7 +145,12 @@ function treeOf(fields: Fields, { target, budget, index }: TreePlace): Tree {
       if (start === undefined || end === undefined || !(start <= end))
         throw invalid(`tree ${index}, split ${split}: there is no set ${set}`)
       tree.split({ ...common, ...byCategory(words.subarray(start, end), budget) })
-    } else tree.split({ ...common, ...byThreshold(thresholds[split]!, decision) })
+    } else {
+      if (!(common.feature >= 0 && common.feature < featureCount))
+        throw invalid(`tree ${index}, split ${split}: feature ${common.feature} of ${featureCount}`)
+      const { zerosApart, ...question } = byThreshold(thresholds[split]!, decision)
+      tree.split({ ...common, ...question, ...(zerosApart && { feature: zeroColumn(common.feature) }) })
+    }
   }
   return tree.done(leaves, target)
 }
@@ -152,22 +167,17 @@ function byCategory(words: Float64Array, budget: SplitBudget): Question {
 /**
  * What is missing is nothing, 0, or NaN, and goes to the default side (Tree::NumericalDecision). Without anything missing, NaN is 0. Rows
  * reach the trees with values next to 0 made 0 (Predictor in src/application/predictor.hpp).
+ * @returns `zerosApart` where zeros go another way than their neighbours
  */
-function byThreshold(threshold: number, decision: number): Question {
+function byThreshold(threshold: number, decision: number): Question & { readonly zerosApart: boolean } {
   const missing = (decision >> 2) & 3
   const defaultLeft = (decision & DEFAULT_LEFT) !== 0
   if (missing === 3) throw invalid(`a split has kind ${decision}`)
-  if (Number.isNaN(threshold)) return { cuts: [threshold], lowestLeft: true, missingLeft: defaultLeft }
   // Whether 0 is at most the threshold decides for all that is 0.
   const zeroLeft = threshold >= 0
-  const beforeZero = below(-ZERO)
-  const cut = threshold >= -ZERO && threshold < 0 ? beforeZero : threshold >= 0 && threshold < ZERO ? ZERO : threshold
-  if (missing === 2) return { cuts: [cut], lowestLeft: true, missingLeft: defaultLeft }
-  if (missing === 0 || zeroLeft === defaultLeft)
-    return { cuts: [cut], lowestLeft: true, missingLeft: missing === 0 ? zeroLeft : defaultLeft }
-  // Zeros go where their neighbours do not.
-  if (defaultLeft) return { cuts: cut === beforeZero ? [ZERO] : [cut, beforeZero, ZERO], lowestLeft: true, missingLeft: true }
-  return { cuts: cut === ZERO ? [beforeZero] : [beforeZero, ZERO, cut], lowestLeft: true, missingLeft: false }
+  const cut = threshold >= -ZERO && threshold < 0 ? below(-ZERO) : threshold >= 0 && threshold < ZERO ? ZERO : threshold
+  const missingLeft = missing === 0 ? zeroLeft : defaultLeft
+  return { cuts: [cut], lowestLeft: true, missingLeft, zerosApart: missing === 1 && zeroLeft !== defaultLeft }
 }
 
 /** Columns by name, unless the names are those that LightGBM makes up. Columns of categories have those of the table, in their order. */

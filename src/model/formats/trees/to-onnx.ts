@@ -12,11 +12,14 @@ import {
   TypeProtoSchema,
   ValueInfoProtoSchema,
 } from '../../../onnx/generated/onnx_pb.js'
+import { ZERO } from './ensemble.ts'
 import { layOut } from './lay-out.ts'
+import { withMemberships } from './memberships.ts'
 import type { AttributeProto, NodeProto, TensorProto, ValueInfoProto } from '../../../onnx/generated/onnx_pb.js'
 import type { ModelProto } from '../../../onnx/model.ts'
 import type { Ensemble } from './ensemble.ts'
 import type { Forest } from './lay-out.ts'
+import type { Memberships } from './memberships.ts'
 
 export const INPUT = 'input'
 
@@ -27,8 +30,8 @@ export interface TreeOutput {
   readonly columns: number
 }
 
-const { FLOAT, DOUBLE, INT64, UINT8 } = TensorProto_DataType
-const TYPES = { FP32: FLOAT, FP64: DOUBLE, INT64 } as const
+const { FLOAT, DOUBLE, INT32, INT64, UINT8 } = TensorProto_DataType
+const TYPES = { FP32: FLOAT, FP64: DOUBLE, INT32, INT64 } as const
 
 /** The answer of a model: probabilities of the classes, a class, a number, or several. */
 export function outputOf({ input, sums, format, base, link, classes }: Ensemble): TreeOutput {
@@ -39,14 +42,17 @@ export function outputOf({ input, sums, format, base, link, classes }: Ensemble)
 }
 
 /**
- * The graph: one operator for all trees (ai.onnx.ml TreeEnsemble 5, or TreeEnsembleRegressor 3 where splits have several cuts), then the
- * link in double precision. Operators: https://onnx.ai/onnx/operators.
+ * The graph: sets of categories are looked up in tables, one operator has all trees (ai.onnx.ml TreeEnsemble 5), then the link in double
+ * precision. Where the tables would be too large, trees search among the cuts of sets (TreeEnsembleRegressor 3). Operators:
+ * https://onnx.ai/onnx/operators.
+ * @param options.tables whether sets are looked up at all. Default: true
  */
-export function toOnnx(ensemble: Ensemble): ModelProto {
+export function toOnnx(ensemble: Ensemble, { tables = true }: { readonly tables?: boolean } = {}): ModelProto {
   const output = outputOf(ensemble)
   const graph = new Nodes()
-  const forest = layOut(ensemble)
-  const raw = sumsOf(graph, forest, ensemble)
+  const sets = tables ? withMemberships(ensemble) : undefined
+  const forest = layOut(sets === undefined ? ensemble : { ...ensemble, trees: sets.trees })
+  const raw = sumsOf(graph, forest, { ...ensemble, columns: columnsOf(graph, ensemble, sets?.memberships) })
   graph.cast(linked(graph, raw, ensemble), TYPES[output.datatype], output.name)
   return create(ModelProtoSchema, {
     irVersion: 10n,
@@ -93,9 +99,14 @@ class Nodes {
     })
   }
 
-  doubles(values: readonly number[], dims: readonly number[] = []): string {
+  doubles(values: readonly number[]): string {
+    return this.constant('FP64', values)
+  }
+
+  /** @param dims shape. Default: a list, or a scalar of one value */
+  constant(datatype: 'FP32' | 'FP64' | 'INT32', values: readonly number[], dims = values.length === 1 ? [] : [values.length]): string {
     const name = `constant_${this.constants.length}`
-    this.constants.push(tensor('FP64', Float64Array.from(values), { name, dims }))
+    this.constants.push(tensor(datatype, Float64Array.from(values), { name, dims }))
     return name
   }
 
@@ -107,16 +118,46 @@ class Nodes {
   }
 }
 
-/** The sums of the leaves, in double precision, as [rows, sums]. */
-function sumsOf(graph: Nodes, forest: Forest, { base, sums, input, scale }: Ensemble): string {
+/** What the trees ask: the features, those in which zeros are missing, and whether they are in sets. */
+function columnsOf(graph: Nodes, { input, sums, zeroMissing }: Ensemble, memberships: Memberships | undefined): string {
   const features = input === sums ? INPUT : graph.cast(INPUT, TYPES[sums])
+  const parts = [features]
+  if (zeroMissing.length > 0) {
+    const chosen = graph.add('Gather', [features, graph.longs(zeroMissing)], { attributes: [axis(1)] })
+    const isZero = graph.add('LessOrEqual', [graph.add('Abs', [chosen]), graph.constant(sums, [ZERO])])
+    parts.push(graph.add('Where', [isZero, graph.constant(sums, [Number.NaN]), chosen]))
+  }
+  if (memberships !== undefined) parts.push(membershipsOf(graph, features, sums, memberships))
+  return parts.length === 1 ? features : graph.add('Concat', parts, { attributes: [axis(1)] })
+}
+
+/** For each feature the number of cuts that its value is above, which is the row of the table; the last row is for NaN. */
+function membershipsOf(
+  graph: Nodes,
+  from: string,
+  sums: Ensemble['sums'],
+  { features, cuts, cutCount, table, setCount }: Memberships,
+): string {
+  const chosen = graph.add('Gather', [from, graph.longs(features)], { attributes: [axis(1)] })
+  const each = graph.add('Unsqueeze', [chosen, graph.longs([2])])
+  const above = graph.add('Greater', [each, graph.constant(sums, [...cuts], [features.length, cutCount])])
+  const count = graph.add('ReduceSum', [graph.cast(above, INT32), graph.longs([2])], { attributes: [integer('keepdims', 0)] })
+  const interval = graph.add('Where', [graph.add('IsNaN', [chosen]), graph.constant('INT32', [cutCount + 1]), count])
+  const first = features.map((_, index) => index * (cutCount + 2))
+  const rows = graph.add('Add', [interval, graph.constant('INT32', first)])
+  const known = graph.add('Gather', [graph.constant(sums, [...table], [features.length * (cutCount + 2), setCount]), rows])
+  return graph.add('Reshape', [known, graph.longs([-1, features.length * setCount])])
+}
+
+/** The sums of the leaves, in double precision, as [rows, sums]. */
+function sumsOf(graph: Nodes, forest: Forest, { base, sums, scale, columns }: Ensemble & { readonly columns: string }): string {
   const options = { domain: 'ai.onnx.ml' }
   let raw: string
-  if (!forest.shared) raw = graph.add('TreeEnsemble', [features], { ...options, attributes: treeEnsemble(forest, sums, base.length) })
+  if (!forest.shared) raw = graph.add('TreeEnsemble', [columns], { ...options, attributes: treeEnsemble(forest, sums, base.length) })
   else if (sums === 'FP32')
-    raw = graph.add('TreeEnsembleRegressor', [features], { ...options, attributes: treeEnsembleRegressor(forest, sums, base.length) })
+    raw = graph.add('TreeEnsembleRegressor', [columns], { ...options, attributes: treeEnsembleRegressor(forest, sums, base.length) })
   else {
-    const both = graph.add('TreeEnsembleRegressor', [features], {
+    const both = graph.add('TreeEnsembleRegressor', [columns], {
       ...options,
       attributes: treeEnsembleRegressor(inTwoParts(forest, base.length), sums, 2 * base.length),
     })
@@ -323,7 +364,11 @@ function attribute(name: string, value: Partial<AttributeProto>): AttributeProto
 }
 
 function axis(value: number): AttributeProto {
-  return attribute('axis', { type: AttributeProto_AttributeType.INT, i: BigInt(value) })
+  return integer('axis', value)
+}
+
+function integer(name: string, value: number): AttributeProto {
+  return attribute(name, { type: AttributeProto_AttributeType.INT, i: BigInt(value) })
 }
 
 function integers(name: string, values: readonly number[]): AttributeProto {
@@ -335,11 +380,11 @@ function tensors(name: string, t: TensorProto): AttributeProto {
 }
 
 function tensor(
-  datatype: 'FP32' | 'FP64',
+  datatype: 'FP32' | 'FP64' | 'INT32',
   values: Float64Array,
   { name = '', dims = [values.length] }: { readonly name?: string; readonly dims?: readonly number[] } = {},
 ): TensorProto {
-  const data = datatype === 'FP64' ? values : Float32Array.from(values)
+  const data = datatype === 'FP64' ? values : datatype === 'INT32' ? Int32Array.from(values) : Float32Array.from(values)
   return create(TensorProtoSchema, {
     name,
     dims: dims.map(BigInt),

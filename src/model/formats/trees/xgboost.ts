@@ -86,6 +86,7 @@ export function readXgboost(bytes: Buffer): Ensemble {
     objective: name,
     featureCount,
     features: featuresOf(learner, model, featureCount),
+    zeroMissing: [],
     input: 'FP32',
     sums: 'FP32',
     trees,
