@@ -225,8 +225,8 @@ def lightgbm_model(rng, name):
     try:
         booster = lgb.train(params, data, int(rng.integers(1, 9)))
     except lgb.basic.LightGBMError as error:
-        # Its own check of splits without weights fails at times.
-        if "best_split_info" in str(error):
+        # Its own checks of splits without weights, and of tables without a column that says anything, fail at times.
+        if "Check failed" in str(error):
             return
         raise
     text = booster.model_to_string()
