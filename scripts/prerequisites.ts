@@ -76,6 +76,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
+  python('trees', 'XGBoost, LightGBM and CatBoost, beside which models of trees are asked'),
   python('records', 'DuckDB and pandas, which read records'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),

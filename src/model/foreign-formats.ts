@@ -56,14 +56,14 @@ const FORMATS: readonly (ForeignFormat & { readonly recognises: (sample: Sample)
     recognises: ({ head }) => starts(head, 'ftrt') || starts(head, 'ptrt'),
   },
   {
-    what: 'a model of LightGBM',
-    cure: "convert it with onnxmltools.convert_lightgbm(booster, initial_types=[('x', FloatTensorType([None, columns]))]) (pip install onnxmltools)",
-    recognises: ({ head }) => /^tree\r?\nversion=v\d/.test(head.toString('latin1')),
+    what: 'a model of XGBoost in its old binary format',
+    cure: "load it with XGBoost before 3.1 and save it as UBJSON, which is served: Booster(model_file=FILE).save_model('model.ubj')",
+    recognises: ({ head }) => starts(head, 'binf'),
   },
   {
-    what: 'a model of XGBoost',
-    cure: "convert it with onnxmltools.convert_xgboost(model, initial_types=[('x', FloatTensorType([None, columns]))]) (pip install onnxmltools)",
-    recognises: ({ head }) => /^\{\s*"learner"\s*:|^\{L.{8}learner/s.test(head.toString('latin1')) || starts(head, 'binf'),
+    what: 'a model of CatBoost in its binary format',
+    cure: "save it as JSON, which is served: CatBoost().load_model(FILE).save_model('model.json', format='json')",
+    recognises: ({ head }) => starts(head, 'CBM1'),
   },
   // Python's pickles begin with their protocol; joblib packs them with zlib.
   {

@@ -3,7 +3,7 @@ import { basename, join, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { SlipwayError } from '../core/errors.ts'
 import { foreignFile, foreignFolder } from './foreign-formats.ts'
-import { FORMATS } from './formats/formats.ts'
+import { FORMATS, isModelFile, nameWithoutExtension } from './formats/formats.ts'
 import { MLMODEL_FILE } from './formats/mlmodel.ts'
 import { PACKAGE_FILE } from './package-file.ts'
 import type { ForeignFormat } from './foreign-formats.ts'
@@ -13,6 +13,8 @@ import type { PackageLocation } from './package.ts'
 export type VersionPolicy = 'latest' | 'all' | readonly string[]
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
+/** Libraries whose models are read as they are, with the files that they write. */
+const TREES = 'XGBoost (.json, .ubj), LightGBM (.txt) or CatBoost (.json)'
 const NO_NAME = 'cannot be the name of a model (letters, digits, ".", "_", "-")'
 
 export interface LayoutOptions {
@@ -43,7 +45,7 @@ export async function findPackages(options: LayoutOptions): Promise<readonly Pac
 }
 
 /**
- * Finds the models at a path: an .onnx file; a package folder (slipway.yaml, MLmodel, or exactly one .onnx); a folder of numbered
+ * Finds the models at a path: a model file; a package folder (slipway.yaml, MLmodel, or exactly one model file); a folder of numbered
  * versions; or a repository of those. A folder that holds folders of models is a repository, whatever lies beside them; what fits in no
  * model is skipped, by name. A model is called as its slipway.yaml says, else as its folder or file.
  * @param kind what the path was found to be before: one entry that comes later does not make it something else. Default: it is found out
@@ -54,12 +56,12 @@ export async function findLayout(options: LayoutOptions, kind?: LayoutKind): Pro
   const found = await stat(path).catch(() => undefined)
   if (found === undefined) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${options.path}: no such file or folder`)
   if (found.isFile()) {
-    if (!path.endsWith('.onnx')) {
+    if (!(await isModelFile(path))) {
       const foreign = await foreignFile(path)
-      const message = foreign === undefined ? 'not an .onnx file; a file to serve ends in .onnx' : notServed(foreign)
+      const message = foreign === undefined ? `not an .onnx file, and no model of ${TREES}` : notServed(foreign)
       throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: ${message}`)
     }
-    const name = checkName(options.name ?? basename(path, '.onnx'), options.path)
+    const name = checkName(options.name ?? nameWithoutExtension(path), options.path)
     return { kind: 'file', packages: [{ name, version: '1', path }], skipped: [] }
   }
   const folder = await look(path)
@@ -73,7 +75,7 @@ export async function findLayout(options: LayoutOptions, kind?: LayoutKind): Pro
       throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: no model here; ${foreign.name} is ${notServed(foreign)}`)
     throw new SlipwayError(
       'SLW_MODEL_INVALID',
-      `${options.path}: no model here; ${describe(folder)}. Expected an .onnx file, a folder with ${PACKAGE_FILE} or exactly one .onnx, numbered versions (1/model.onnx), or a folder of such folders`,
+      `${options.path}: no model here; ${describe(folder)}. Expected an .onnx file or a model of ${TREES}, a folder with ${PACKAGE_FILE} or exactly one of them, numbered versions (1/model.onnx), or a folder of such folders`,
     )
   }
   if (options.name !== undefined && new Set(layout.packages.map((model) => model.name)).size > 1)
@@ -130,10 +132,15 @@ async function look(path: string, depth = 0): Promise<Folder> {
     }
   const described = DESCRIPTIONS.filter((name) => names.includes(name))
   const sizes = await Promise.all(described.map((name) => stat(join(path, name)).catch(() => undefined)))
-  const holdsModel = names.includes(PACKAGE_FILE) || FORMATS.some((format) => format.holds(names))
+  const holdsModel = names.includes(PACKAGE_FILE) || (await holdsAny(path, names))
   const isDescribed = sizes.some((found) => (found?.size ?? 0) > 0)
   const ownName = names.includes(PACKAGE_FILE) ? await nameIn(join(path, PACKAGE_FILE)) : undefined
   return { path, names, holdsModel, isDescribed, folders, ownName }
+}
+
+async function holdsAny(path: string, names: readonly string[]): Promise<boolean> {
+  for (const format of FORMATS) if (await format.holds(names, path)) return true
+  return false
 }
 
 /** Files that describe a package; an empty one describes nothing. */

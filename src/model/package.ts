@@ -28,7 +28,7 @@ export interface ModelPackage {
 export interface PackageLocation {
   readonly name: string
   readonly version: string
-  /** An .onnx file, or a folder. */
+  /** A model file, or a folder. */
   readonly path: string
 }
 
@@ -41,7 +41,7 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
   const folder = isFile ? dirname(location.path) : location.path
   const document = isFile ? {} : await readDocument(folder)
   const candidate = { folder, document, names: isFile ? [] : await readdir(folder) }
-  const format = isFile ? formatOfFile(location.path) : FORMATS.find((one) => one.recognises(candidate))!
+  const format = await firstFormat((one) => (isFile ? one.isFile(location.path) : one.recognises(candidate)))
   const modelPath = isFile ? location.path : await format.locate(candidate)
   const real = await realpath(modelPath)
   return {
@@ -56,9 +56,10 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
   }
 }
 
-/** Format by file extension; a file with another one gets its error from the last format, ONNX. */
-function formatOfFile(path: string): ModelFormat {
-  return FORMATS.find(({ extensions }) => extensions.some((extension) => path.endsWith(extension))) ?? FORMATS.at(-1)!
+/** A file in no known format gets its error from the last one, ONNX. */
+async function firstFormat(fits: (format: ModelFormat) => boolean | Promise<boolean>): Promise<ModelFormat> {
+  for (const format of FORMATS) if (await fits(format)) return format
+  return FORMATS.at(-1)!
 }
 
 /** slipway.yaml of the folder, or of the folder above for a numbered version; empty where there is none. */

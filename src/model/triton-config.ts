@@ -1,6 +1,7 @@
 /** What a folder of Triton says in its config.pbtxt, which is not acted on here: people are told line by line. */
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { mayBeModel } from './formats/formats.ts'
 
 const FILE = 'config.pbtxt'
 
@@ -51,7 +52,7 @@ function fieldsOf(text: string): Field[] {
  * @returns undefined where there is no such file, or it says nothing beyond the model file
  */
 export async function ignoredTritonConfig(path: string): Promise<string | undefined> {
-  const folder = /^\d+$/.test(basename(path)) || path.endsWith('.onnx') ? dirname(path) : path
+  const folder = /^\d+$/.test(basename(path)) || mayBeModel(path) ? dirname(path) : path
   const file = join(/^\d+$/.test(basename(folder)) ? dirname(folder) : folder, FILE)
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined

@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { mayBeModel } from '../model/formats/formats.ts'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { contentKey } from '../contract/desired-endpoint.ts'
 import { orLate } from '../core/clock.ts'
@@ -263,12 +264,13 @@ function requireWanted({ retired, subject: { endpoint, version } }: Variant): vo
   if (retired) throw new SlipwayError('SLW_MODEL_NOT_READY', `model "${endpoint}" version ${version} is served no more; ask again`)
 }
 
-/** Bytes of a package's ONNX files and of the data beside them: at least this much is needed. */
+/** Bytes of a package's model files and of the data beside them: at least about this much is needed. */
 async function weightsOnDisk(path: string): Promise<number> {
   const found = await stat(path).catch(() => undefined)
   if (found?.isDirectory() !== true) return found?.size ?? 0
   let sum = 0
   for (const name of await readdir(path).catch(() => []))
-    if (name.includes('.onnx') && !name.startsWith('.')) sum += (await stat(join(path, name)).catch(() => undefined))?.size ?? 0
+    if ((name.includes('.onnx') || mayBeModel(name)) && !name.startsWith('.'))
+      sum += (await stat(join(path, name)).catch(() => undefined))?.size ?? 0
   return sum
 }

@@ -69,7 +69,7 @@ export interface Signature {
 }
 
 /** The parts of a model file that a signature needs, in any format. */
-export type ModelFile = Pick<FileOfModel, 'platform' | 'inputs' | 'outputs' | 'classLabels' | 'rewrite'>
+export type ModelFile = Pick<FileOfModel, 'platform' | 'inputs' | 'outputs' | 'classLabels' | 'features' | 'rewrite'>
 
 export interface SignatureOptions {
   readonly file: ModelFile
@@ -106,15 +106,16 @@ export function buildSignature(options: SignatureOptions): Signature {
       inputs.find((input) => input.name === image.input)!,
       source,
     )
+  const columns = document.features ?? file.features
   return {
     platform: file.platform,
     inputs,
     outputs: file.outputs,
     features:
-      document.features === undefined
+      columns === undefined
         ? undefined
         : placeFeatures(
-            document.features.map((feature) => ({ ...feature, nan: feature.nan ?? options.nanPolicy ?? 'reject' })),
+            columns.map((feature) => ({ ...feature, nan: feature.nan ?? options.nanPolicy ?? 'reject' })),
             inputs,
             source,
           ),

@@ -2,12 +2,18 @@
 import { deserialize, serialize } from 'node:v8'
 import { PassThrough } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SlipwayError } from '../../src/core/errors.ts'
+import { isSlipwayError, SlipwayError } from '../../src/core/errors.ts'
 import { openFrames } from '../../src/engine/frames.ts'
 import { pythonFrames } from '../../src/engine/python-frames.ts'
+import { checkEnsemble } from '../../src/model/formats/trees/ensemble.ts'
+import { readCatboost } from '../../src/model/formats/trees/catboost.ts'
+import { readLightgbm } from '../../src/model/formats/trees/lightgbm.ts'
+import { readXgboost } from '../../src/model/formats/trees/xgboost.ts'
+import { toOnnx } from '../../src/model/formats/trees/to-onnx.ts'
 import { inspectOnnx } from '../../src/onnx/inspect.ts'
+import { writeOnnx } from '../../src/onnx/model.ts'
 import { READERS } from '../../src/protocol/bodies/readers.ts'
 import { REQUEST_LIMIT_DEFAULTS } from '../../src/protocol/limits.ts'
 import { buildSignature } from '../../src/signature/signature.ts'
@@ -76,6 +82,21 @@ const V2_WORDS = [
   '"id"',
 ]
 
+const TREE_WORDS =
+  'learner gradient_booster trees left_children right_children split_conditions split_indices default_left split_type categories categories_nodes categories_segments categories_sizes tree_info weight_drop base_score num_class num_target num_feature size_leaf_vector leaf_weights Tree=0 num_leaves= num_cat= split_feature= threshold= decision_type= left_child= right_child= leaf_value= cat_boundaries= cat_threshold= is_linear= average_output num_tree_per_iteration= max_feature_idx= objective= oblivious_trees splits border float_feature_index leaf_values scale_and_bias'.split(
+    ' ',
+  )
+
+/** What a reader makes of an input; undefined where it refuses it by name. */
+function taken<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (isSlipwayError(error) && error.code !== 'SLW_INTERNAL') return undefined
+    throw error
+  }
+}
+
 /** The signature of the example, which has numbers, categories and truth values. */
 async function churn(): Promise<Signature> {
   const { file, document } = await readPackage({ name: 'churn', version: '1', path: example('churn') })
@@ -84,6 +105,11 @@ async function churn(): Promise<Signature> {
 
 /** @param folder for files */
 export async function targetsOf(folder: string): Promise<Readonly<Record<string, Target>>> {
+  const trees = await Promise.all(
+    ['churn.json', 'churn.ubj', 'dart.json', 'churn.txt', 'churn-cat.json', 'price-cat.json'].map((name) =>
+      readFile(join(import.meta.dirname, '../model/trees/samples', name)),
+    ),
+  )
   const signature = await churn()
   const limits = { ...REQUEST_LIMIT_DEFAULTS, rows: 1000, elements: 100_000 }
   const raw: Signature = {
@@ -120,6 +146,23 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
         const text = input.toString('utf8').replace(/^\ufeff/, '')
         if (!/\d{16}|NaN|Infinity|e/i.test(text) && JSON.stringify(value) !== JSON.stringify(JSON.parse(text)))
           throw new Error(`${text} is read as ${JSON.stringify(value)}`)
+      },
+    },
+    trees: {
+      seeds: trees,
+      words: [
+        ...JSON_WORDS,
+        ...TREE_WORDS,
+        ...['[$d#L', '[$l#l', '[#L', '{L', ']', '}'].map((mark) => Buffer.concat([Buffer.from(mark), Buffer.alloc(7), Buffer.from([3])])),
+      ],
+      run: (input) => {
+        for (const read of [readXgboost, readLightgbm, readCatboost]) {
+          const ensemble = taken(() => read(input))
+          if (ensemble === undefined) continue
+          const isSound = taken(() => (checkEnsemble(ensemble), true))
+          // What has been checked becomes a graph, whatever it is.
+          if (isSound === true) writeOnnx(toOnnx(ensemble))
+        }
       },
     },
     people: {

@@ -1,10 +1,11 @@
 import { realpath } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, relative, resolve } from 'node:path'
+import { dirname, isAbsolute, relative, resolve } from 'node:path'
 import { closest } from '../../contract/schema.ts'
 import { orLate } from '../../core/clock.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { Turns } from '../../core/turns.ts'
 import { fingerprintOf } from '../../model/fingerprint.ts'
+import { mayBeModel, nameWithoutExtension } from '../../model/formats/formats.ts'
 import { chooseVersions, findPackages } from '../../model/layout.ts'
 import { together } from '../reconciler.ts'
 import { RepositoryModel, specOf } from './repository-model.ts'
@@ -259,7 +260,7 @@ export class Repository {
       throw new SlipwayError('SLW_MODEL_INVALID', `${given} holds ${found.length} models; name the folder or file of one`)
     const own = settled.find((version) => version.path === location.path)
     // A version of the model's own folder keeps its number; a bare file or another folder takes its own name as version.
-    const version = own?.version ?? basename(location.path, '.onnx')
+    const version = own?.version ?? nameWithoutExtension(location.path)
     const serving = settled[0]?.source.serving
     return {
       name: `v${version}`,
@@ -283,7 +284,7 @@ export class Repository {
   /** The real path of a file or folder inside a served folder or a model root, links followed. */
   async #insideRoots(given: string): Promise<string> {
     const { modelRoots } = this.#options
-    const folders = this.#sources.map((source) => (source.path.endsWith('.onnx') ? dirname(source.path) : source.path))
+    const folders = this.#sources.map((source) => (mayBeModel(source.path) ? dirname(source.path) : source.path))
     const roots = [...folders, ...modelRoots]
     const path = await realpath(resolve(given)).catch(() => undefined)
     const tried = path ?? resolve(given)
