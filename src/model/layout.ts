@@ -6,11 +6,13 @@ import { foreignFile, foreignFolder } from './foreign-formats.ts'
 import { FORMATS } from './formats/formats.ts'
 import { MLMODEL_FILE } from './formats/mlmodel.ts'
 import { PACKAGE_FILE } from './package-file.ts'
+import { CONFIG_FILE, glanceAtConfig } from './triton/config.ts'
 import type { ForeignFormat } from './foreign-formats.ts'
 import type { PackageLocation } from './package.ts'
+import type { ConfigVersions, TritonConfig } from './triton/config.ts'
 
-/** Selection of the numbered versions of a model that are served. */
-export type VersionPolicy = 'latest' | 'all' | readonly string[]
+/** Selection of the numbered versions of a model that are served: the newest, so many of the newest, all, or those that are listed. */
+export type VersionPolicy = 'latest' | ConfigVersions
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 const NO_NAME = 'cannot be the name of a model (letters, digits, ".", "_", "-")'
@@ -19,7 +21,8 @@ export interface LayoutOptions {
   readonly path: string
   /** Overrides the name of the folder or file; only where the path holds one model. */
   readonly name?: string | undefined
-  readonly versions: VersionPolicy
+  /** Default: as a config.pbtxt says, else the latest. */
+  readonly versions?: VersionPolicy | undefined
 }
 
 /** What a path is: one model file, the folder of one model, a folder of its numbered versions, or a repository of such folders. */
@@ -91,8 +94,10 @@ interface Folder {
   /** Whether a file says so that was written for it, and not only the one model file that lies in it. */
   readonly isDescribed: boolean
   readonly folders: ReadonlyMap<string, Folder>
-  /** Name that its slipway.yaml gives it. */
+  /** Name that its slipway.yaml or config.pbtxt gives it. */
   readonly ownName: string | undefined
+  /** What its config.pbtxt says, or why that cannot be read. Undefined: there is none. */
+  readonly config: TritonConfig | Error | undefined
 }
 
 /** Names in documents, by path and state of the file: folders are looked at several times a second. */
@@ -128,12 +133,23 @@ async function look(path: string, depth = 0): Promise<Folder> {
       const inside = await look(child, depth + 1).catch(() => undefined)
       if (inside !== undefined) folders.set(name, inside)
     }
+  const config = names.includes(CONFIG_FILE) ? await glanceAtConfig(join(path, CONFIG_FILE)) : undefined
+  const read = config instanceof Error ? undefined : config
+  if (read !== undefined)
+    for (const [name, inside] of folders) if (isNumber(name) && holdsFor(read, inside)) folders.set(name, { ...inside, holdsModel: true })
   const described = DESCRIPTIONS.filter((name) => names.includes(name))
   const sizes = await Promise.all(described.map((name) => stat(join(path, name)).catch(() => undefined)))
-  const holdsModel = names.includes(PACKAGE_FILE) || FORMATS.some((format) => format.holds(names))
-  const isDescribed = sizes.some((found) => (found?.size ?? 0) > 0)
+  const isOfConfig =
+    read !== undefined && (read.ensemble === undefined ? names.includes(read.modelFile) : ![...folders.keys()].some(isNumber))
+  const holdsModel = names.includes(PACKAGE_FILE) || isOfConfig || FORMATS.some((format) => format.holds(names))
+  const isDescribed = config !== undefined || sizes.some((found) => (found?.size ?? 0) > 0)
   const ownName = names.includes(PACKAGE_FILE) ? await nameIn(join(path, PACKAGE_FILE)) : undefined
-  return { path, names, holdsModel, isDescribed, folders, ownName }
+  return { path, names, holdsModel, isDescribed, folders, config, ownName: ownName ?? (read?.name === '' ? undefined : read?.name) }
+}
+
+/** Whether the folder of a version has the model that a configuration above it names; an ensemble has none. */
+function holdsFor({ ensemble, modelFile }: TritonConfig, { names }: Folder): boolean {
+  return ensemble !== undefined || names.includes(modelFile)
 }
 
 /** Files that describe a package; an empty one describes nothing. */
@@ -150,8 +166,9 @@ function holdsModels(folder: Folder): boolean {
 }
 
 function kindOf(folder: Folder): LayoutKind | undefined {
-  if (folder.isDescribed) return versionsIn(folder).length > 0 ? 'versions' : 'package'
-  if ([...folder.folders].some(([name, child]) => !isNumber(name) && holdsModels(child))) return 'repository'
+  if (folder.isDescribed && (folder.config === undefined || holdsModels(folder)))
+    return versionsIn(folder).length > 0 ? 'versions' : 'package'
+  if ([...folder.folders].some(([name, child]) => !isNumber(name) && !name.endsWith('.onnx') && holdsModels(child))) return 'repository'
   if (versionsIn(folder).length > 0) return 'versions'
   return folder.holdsModel ? 'package' : undefined
 }
@@ -183,10 +200,16 @@ function strangersIn({ path, names, folders }: Folder): SkippedEntry[] {
     .map((name) => ({ path: join(path, name), reason: 'this folder holds folders of models: a model needs a folder of its own here' }))
 }
 
-function modelIn(folder: Folder, name: string, policy: VersionPolicy, kind: LayoutKind): PackageLocation[] {
+function modelIn(folder: Folder, name: string, policy: VersionPolicy | undefined, kind: LayoutKind): PackageLocation[] {
   if (kind === 'package') return folder.holdsModel ? [{ name, version: '1', path: folder.path }] : []
-  const all = versionsIn(folder).map(([version, inside]) => ({ name, version, path: inside.path }))
-  return chooseVersions(all, policy, name)
+  const own = folder.config instanceof Error ? undefined : folder.config?.versions
+  const all = versionsIn(folder).map(([version, inside]) => ({
+    name,
+    version,
+    path: inside.path,
+    ...(own !== undefined && { versions: own }),
+  }))
+  return chooseVersions(all, policy ?? own ?? 'latest', name)
 }
 
 /**
@@ -198,6 +221,7 @@ export function chooseVersions<T extends PackageLocation>(all: readonly T[], pol
   const sorted = all.toSorted((a, b) => Number(a.version) - Number(b.version))
   if (policy === 'all' || !sorted.some((location) => basename(location.path) === location.version)) return sorted
   if (policy === 'latest') return sorted.slice(-1)
+  if ('latest' in policy) return sorted.slice(-policy.latest)
   for (const wanted of policy) {
     if (!lenient && !sorted.some((location) => location.version === wanted))
       throw new SlipwayError(
@@ -217,7 +241,8 @@ function notServed({ what, cure }: ForeignFormat): string {
   return `${what}, which is not served here: ${cure}`
 }
 
-function describe({ names }: Folder): string {
+function describe({ names, config }: Folder): string {
+  if (config instanceof Error) return config.message
   if (names.length === 0) return 'the folder is empty'
   const models = names.filter((name) => name.endsWith('.onnx'))
   if (models.length > 1) return `found ${models.length} .onnx files (${models.slice(0, 5).join(', ')}): which one?`

@@ -31,7 +31,11 @@ async function locate({ folder, document }: Candidate): Promise<string> {
     return path
   }
   const found = (await readdir(folder)).filter(isOnnx)
-  if (found.length === 1 && found[0] !== undefined) return join(folder, found[0])
+  if (found.length === 1 && found[0] !== undefined) {
+    const path = join(folder, found[0])
+    // Triton's folders of models that lie in several files.
+    return (await stat(path)).isDirectory() ? join(path, 'model.onnx') : path
+  }
   throw new SlipwayError(
     'SLW_PACKAGE_INVALID',
     found.length === 0

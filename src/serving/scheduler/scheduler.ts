@@ -42,6 +42,7 @@ export interface SchedulerOptions {
     | 'queueRows'
     | 'queueBytes'
     | 'latencyGoalMs'
+    | 'queueTimeoutUs'
     | 'priorityAgingMs'
   >
   readonly clock: Clock
@@ -369,7 +370,8 @@ export class Scheduler {
   /** Rejects works that would be answered too late, as nobody would read the answer. @returns the others */
   #inTime(works: readonly QueuedWork[]): readonly QueuedWork[] {
     const nowMs = this.#options.clock.monotonicMs()
-    const goalMs = this.#options.serving.latencyGoalMs ?? Number.POSITIVE_INFINITY
+    const { latencyGoalMs = Number.POSITIVE_INFINITY } = this.#options.serving
+    const goalMs = Math.min(latencyGoalMs, this.#queueTimeoutMs)
     let late = 0
     for (const work of works) {
       const runMs = work.unhindered ? 0 : (this.#learned.atLeastUs(work.rows) ?? 0) / 1000
@@ -380,6 +382,10 @@ export class Scheduler {
     return late === 0 ? works : works.filter((work) => !work.done)
   }
 
+  get #queueTimeoutMs(): number {
+    return (this.#options.serving.queueTimeoutUs ?? Number.POSITIVE_INFINITY) / 1000
+  }
+
   #lateError(work: QueuedWork, nowMs: number, runMs: number): SlipwayError {
     const waitedMs = Math.round(nowMs - work.sinceMs)
     if (nowMs + runMs >= work.deadlineMs) {
@@ -387,7 +393,8 @@ export class Scheduler {
       const rest = nowMs >= work.deadlineMs ? 'longer than its time-out' : `and a run takes ${Math.ceil(runMs)} ms more: past its time-out`
       return new SlipwayError('SLW_DEADLINE_EXCEEDED', `${message}, ${rest}`)
     }
-    const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than latencyGoalMs`
+    const limit = nowMs - work.sinceMs > this.#queueTimeoutMs ? 'queueTimeoutUs' : 'latencyGoalMs'
+    const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than ${limit}`
     return new SlipwayError('SLW_LATENCY_GOAL', message, { retryAfterMs: this.#retryAfterMs() })
   }
 
@@ -538,7 +545,7 @@ export class Scheduler {
       this.#cancelSweep = undefined
       const nowMs = this.#options.clock.monotonicMs()
       for (const work of this.#queue.waiting()) {
-        if (work.deadlineMs <= nowMs) this.#reject(work, this.#lateError(work, nowMs, 0))
+        if (work.deadlineMs <= nowMs || nowMs - work.sinceMs > this.#queueTimeoutMs) this.#reject(work, this.#lateError(work, nowMs, 0))
       }
       if (this.#queue.works > 0) this.#armSweep()
     })
