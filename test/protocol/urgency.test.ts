@@ -96,9 +96,9 @@ describe('how long a request may take', () => {
 
 /** Requests that wait behind one that runs, one after the other. */
 async function lineUp(slow: SlowServer): Promise<{
-  send(name: string, headers: Record<string, string>, more?: object): Promise<void>
+  readonly send: (name: string, headers: Record<string, string>, more?: object) => Promise<void>
   /** The names, in the order of the answers. */
-  order(): Promise<string[]>
+  readonly order: () => Promise<string[]>
 }> {
   const { answer: blocking } = await slow.block()
   const answered: string[] = []
