@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { SlipwayError } from '../core/errors.ts'
+import { archiveName, isArchive, unpackedArchive } from './archive.ts'
 import { foreignFile, foreignFolder } from './foreign-formats.ts'
 import { FORMATS } from './formats/formats.ts'
 import { MLMODEL_FILE } from './formats/mlmodel.ts'
@@ -46,7 +47,7 @@ export async function findPackages(options: LayoutOptions): Promise<readonly Pac
 }
 
 /**
- * Finds the models at a path: an .onnx file; a package folder (slipway.yaml, MLmodel, or exactly one .onnx); a folder of numbered
+ * Finds the models at a path: an .onnx file; an archive of what follows; a package folder (slipway.yaml, MLmodel, or exactly one .onnx); a folder of numbered
  * versions; or a repository of those. A folder that holds folders of models is a repository, whatever lies beside them; what fits in no
  * model is skipped, by name. A model is called as its slipway.yaml says, else as its folder or file.
  * @param kind what the path was found to be before: one entry that comes later does not make it something else. Default: it is found out
@@ -56,16 +57,32 @@ export async function findLayout(options: LayoutOptions, kind?: LayoutKind): Pro
   const path = resolve(options.path)
   const found = await stat(path).catch(() => undefined)
   if (found === undefined) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${options.path}: no such file or folder`)
+  if (found.isFile() && isArchive(path)) {
+    const folder = await unpackedArchive(path)
+    return await findIn({ ...options, path: folder, shown: options.path, ownName: archiveName(path) }, kind)
+  }
   if (found.isFile()) {
     if (!path.endsWith('.onnx')) {
       const foreign = await foreignFile(path)
-      const message = foreign === undefined ? 'not an .onnx file; a file to serve ends in .onnx' : notServed(foreign)
+      const message = foreign === undefined ? 'not an .onnx file; a file to serve ends in .onnx, .tar.gz, .tgz or .tar' : notServed(foreign)
       throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: ${message}`)
     }
     const name = checkName(options.name ?? basename(path, '.onnx'), options.path)
     return { kind: 'file', packages: [{ name, version: '1', path }], skipped: [] }
   }
-  const folder = await look(path)
+  return await findIn({ ...options, path, shown: options.path, ownName: basename(path) }, kind)
+}
+
+interface FolderOptions extends LayoutOptions {
+  /** The path that was given, for messages. */
+  readonly shown: string
+  /** Name of the model where nothing gives it another. */
+  readonly ownName: string
+}
+
+async function findIn(options: FolderOptions, kind: LayoutKind | undefined): Promise<Layout> {
+  const { shown } = options
+  const folder = await look(options.path)
   const is = kind === undefined || kind === 'file' ? kindOf(folder) : kind
   const layout = is === undefined ? undefined : layoutOf(folder, is, options)
   const nameless = layout?.packages.length === 0 ? layout.skipped.find(({ reason }) => reason.includes(NO_NAME)) : undefined
@@ -73,14 +90,14 @@ export async function findLayout(options: LayoutOptions, kind?: LayoutKind): Pro
   if (layout === undefined || layout.packages.length === 0) {
     const foreign = await foreignFolder(folder.path, folder.names)
     if (foreign !== undefined)
-      throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: no model here; ${foreign.name} is ${notServed(foreign)}`)
+      throw new SlipwayError('SLW_MODEL_INVALID', `${shown}: no model here; ${foreign.name} is ${notServed(foreign)}`)
     throw new SlipwayError(
       'SLW_MODEL_INVALID',
-      `${options.path}: no model here; ${describe(folder)}. Expected an .onnx file, a folder with ${PACKAGE_FILE} or exactly one .onnx, numbered versions (1/model.onnx), or a folder of such folders`,
+      `${shown}: no model here; ${describe(folder)}. Expected an .onnx file, a folder with ${PACKAGE_FILE} or exactly one .onnx, numbered versions (1/model.onnx), or a folder of such folders`,
     )
   }
   if (options.name !== undefined && new Set(layout.packages.map((model) => model.name)).size > 1)
-    throw new SlipwayError('SLW_CONFIG_INVALID', `${options.path} holds several models, so the name "${options.name}" fits none of them`)
+    throw new SlipwayError('SLW_CONFIG_INVALID', `${shown} holds several models, so the name "${options.name}" fits none of them`)
   return layout
 }
 
@@ -173,9 +190,9 @@ function kindOf(folder: Folder): LayoutKind | undefined {
   return folder.holdsModel ? 'package' : undefined
 }
 
-function layoutOf(folder: Folder, kind: LayoutKind, { path, name, versions }: LayoutOptions): Layout {
+function layoutOf(folder: Folder, kind: LayoutKind, { shown, ownName, name, versions }: FolderOptions): Layout {
   if (kind !== 'repository') {
-    const own = checkName(name ?? folder.ownName ?? basename(folder.path), path)
+    const own = checkName(name ?? folder.ownName ?? ownName, shown)
     return { kind, packages: modelIn(folder, own, versions, kind), skipped: kind === 'versions' ? strangersIn(folder) : [] }
   }
   const packages: PackageLocation[] = []
