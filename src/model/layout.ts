@@ -218,13 +218,16 @@ function strangersIn({ path, names, folders }: Folder): SkippedEntry[] {
 }
 
 function modelIn(folder: Folder, name: string, policy: VersionPolicy | undefined, kind: LayoutKind): PackageLocation[] {
-  if (kind === 'package') return folder.holdsModel ? [{ name, version: '1', path: folder.path }] : []
-  const own = folder.config instanceof Error ? undefined : folder.config?.versions
+  const config = folder.config instanceof Error ? undefined : folder.config
+  const parts = config?.ensemble === undefined ? {} : { parts: [...new Set(config.ensemble.steps.map(({ model }) => model))] }
+  if (kind === 'package') return folder.holdsModel ? [{ name, version: '1', path: folder.path, ...parts }] : []
+  const own = config?.versions
   const all = versionsIn(folder).map(([version, inside]) => ({
     name,
     version,
     path: inside.path,
     ...(own !== undefined && { versions: own }),
+    ...parts,
   }))
   return chooseVersions(all, policy ?? own ?? 'latest', name)
 }

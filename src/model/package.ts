@@ -9,7 +9,7 @@ import { ModelPackageDocument } from '../contract/model-package.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { FORMATS } from './formats/formats.ts'
 import { PACKAGE_FILE } from './package-file.ts'
-import { documentWith, fileWith } from './triton/apply-config.ts'
+import { documentWith, ensembleFile, fileWith } from './triton/apply-config.ts'
 import { readTritonConfig } from './triton/config.ts'
 import type { ModelFile, ModelFormat } from './formats/format.ts'
 import type { ConfigVersions, TritonConfig } from './triton/config.ts'
@@ -37,6 +37,8 @@ export interface PackageLocation {
   readonly path: string
   /** Versions of the model that its config.pbtxt wants served. Undefined: it says nothing of them. */
   readonly versions?: ConfigVersions
+  /** Models that an ensemble consists of. Undefined: it is none. */
+  readonly parts?: readonly string[]
 }
 
 /**
@@ -49,6 +51,7 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
   const own = isFile ? {} : await readDocument(folder)
   const triton = isFile ? undefined : await readTritonConfig(folder)
   const document = triton === undefined ? own : await documentWith(triton, own, folder)
+  if (triton?.ensemble !== undefined) return await ensembleOf(triton, { folder, document, ...location })
   const candidate = { folder, document, names: isFile ? [] : await readdir(folder) }
   const format = isFile ? formatOfFile(location.path) : FORMATS.find((one) => one.recognises(candidate))!
   const modelPath = isFile ? location.path : await format.locate(candidate)
@@ -63,6 +66,24 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelBytes: (await stat(real)).size,
     document,
     file: triton === undefined ? file : await fileWith(triton, file),
+    triton,
+  }
+}
+
+/** An ensemble: its configuration is all there is of it. */
+async function ensembleOf(
+  triton: TritonConfig,
+  { folder, document, name, version }: Pick<ModelPackage, 'folder' | 'document' | 'name' | 'version'>,
+): Promise<ModelPackage> {
+  const modelPath = await realpath(triton.path)
+  return {
+    name: document.name ?? name,
+    version: document.version ?? version,
+    folder,
+    modelPath,
+    modelBytes: (await stat(modelPath)).size,
+    document,
+    file: await ensembleFile(triton),
     triton,
   }
 }

@@ -2,6 +2,7 @@ import { closest } from '../contract/schema.ts'
 import { orLate } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { instances } from './backend.ts'
+import { openEnsemble } from './ensemble/open-ensemble.ts'
 import { observeAll } from './observe/events.ts'
 import { Taps } from './observe/taps.ts'
 import { liveEndpoints } from './live.ts'
@@ -80,7 +81,9 @@ export class DataPlane {
       sandboxPython: options.sandboxPython,
       background: options.background,
       random: options.random,
-      backend: options.backend ?? instances,
+      backend: options.backend ?? {
+        open: (load) => (load.spec.parts === undefined ? instances.open(load) : openEnsemble(this, load)),
+      },
     })
   }
 
@@ -224,7 +227,15 @@ export class DataPlane {
   /** Resolves when every accepted request is answered. */
   async drain(): Promise<void> {
     this.#draining = true
-    await Promise.all([...this.variants()].map((variant) => variant.drain()))
+    // What an ensemble has accepted asks its models yet.
+    for (const [, variants] of [...Map.groupBy(this.variants(), (variant) => this.#depth(variant))].toSorted(([a], [b]) => b - a))
+      await Promise.all(variants.map((variant) => variant.drain()))
+  }
+
+  /** How many ensembles lie in one another; 0 for a model. */
+  #depth({ spec: { parts = [] } }: Variant): number {
+    const inside = parts.flatMap((part) => this.endpoints.get(part)?.variants ?? [])
+    return parts.length === 0 ? 0 : 1 + Math.max(0, ...inside.map((variant) => this.#depth(variant)))
   }
 
   async close(): Promise<void> {

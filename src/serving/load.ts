@@ -34,6 +34,7 @@ import type { WarmupSample } from '../model/triton/warmup.ts'
 import type { Sample } from '../signature/example.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { Subject } from './observe/events.ts'
+import type { Runner } from './scheduler/scheduler.ts'
 
 export interface LoadOptions {
   readonly subject: Subject
@@ -70,7 +71,10 @@ export interface LoadTimes {
 }
 
 /** A slot in which an instance runs: the part that the scheduler uses, and the status. */
-export type Slot = Pick<InstanceSlot, 'state' | 'available' | 'run' | 'stream' | 'poll' | 'status'>
+export interface Slot extends Pick<InstanceSlot, 'state' | 'available' | 'run' | 'stream' | 'poll' | 'status'>, Pick<Runner, 'follow'> {
+  /** Why it is not ready, where its own state does not say it. */
+  readonly reason?: string | undefined
+}
 
 /** A model that runs: its instances, and everything that was found out about it. Its opener closes it. */
 export interface OpenModel extends AsyncDisposable {
@@ -108,6 +112,11 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     )
   const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
   const { python } = model.file
+  if (model.triton?.ensemble !== undefined)
+    throw new SlipwayError(
+      'SLW_PACKAGE_INVALID',
+      `${model.triton.path}: an ensemble is served from a repository, beside the models that it consists of`,
+    )
   const confined = confinedByDefault(model)
   const resolved = resolveServing(cores, confined?.serving, model.document.serving, options.servingOverrides, spec.serving)
   const serving = python === undefined ? resolved : requireSandbox(model, resolved, options.sandboxPython)

@@ -7,6 +7,7 @@ import type { ModelPackageDocument } from '../../contract/model-package.ts'
 import type { ModelFile, Reshapes } from '../formats/format.ts'
 import type { TritonConfig } from './config.ts'
 import type { ConfigTensor, Reshape } from './tensors.ts'
+import type { TensorSpec } from '../../tensor/tensor.ts'
 
 /** Size limit of a file of labels: there is none with so many. */
 const LABELS_BYTES_MAX = 16 * 1024 * 1024
@@ -17,7 +18,7 @@ const LABELS_BYTES_MAX = 16 * 1024 * 1024
  * @throws SLW_PACKAGE_INVALID where the model file that it names is not there
  */
 export async function documentWith(config: TritonConfig, own: ModelPackageDocument, folder: string): Promise<ModelPackageDocument> {
-  const model = own.model ?? (await modelFileOf(config, folder))
+  const model = own.model ?? (config.ensemble === undefined ? await modelFileOf(config, folder) : undefined)
   return { ...own, ...(model !== undefined && { model }), serving: mergeServing(config.serving, own.serving) }
 }
 
@@ -34,9 +35,7 @@ async function modelFileOf({ path, modelFile, modelFileLine }: TritonConfig, fol
 export async function fileWith(config: TritonConfig, file: ModelFile): Promise<ModelFile> {
   const { path: source, maxBatchSize, inputs, outputs } = config
   const options = { source, maxBatchSize, defaults: new Set(file.rewrite.defaults.keys()) }
-  const outputLabels = new Map<string, readonly string[]>()
-  for (const { name, labelFile, line } of outputs)
-    if (labelFile !== undefined) outputLabels.set(name, await readLabels(source, labelFile, line))
+  const outputLabels = await labelsOf(config)
   const reshapes: Reshapes = {
     inputs: reshapesOf(inputs, (shape, modelShape) => ({ from: shape, to: modelShape })),
     outputs: reshapesOf(outputs, (shape, modelShape) => ({ from: modelShape, to: shape })),
@@ -48,6 +47,47 @@ export async function fileWith(config: TritonConfig, file: ModelFile): Promise<M
     ...(outputLabels.size > 0 && { outputLabels }),
     ...(reshapes.inputs.size + reshapes.outputs.size > 0 && { reshapes }),
   }
+}
+
+/** An ensemble, which is described by its configuration alone. @throws SLW_PACKAGE_INVALID */
+export async function ensembleFile(config: TritonConfig): Promise<ModelFile> {
+  const { path: source, inputs, outputs, ensemble } = config
+  if (inputs.length === 0 || outputs.length === 0)
+    throw lineError(source, 1, 'an ensemble describes its inputs and outputs, and here some are missing')
+  const wrong = [...inputs, ...outputs].find(({ optional, modelShape }) => optional || modelShape !== undefined)
+  if (wrong !== undefined)
+    throw lineError(
+      source,
+      wrong.line,
+      `"${wrong.name}": an ensemble has no values for optional inputs, and no shapes but those of its tensors`,
+    )
+  const specs = (tensors: readonly ConfigTensor[]): TensorSpec[] =>
+    tensors.map(({ name, datatype, shape }) => ({ name, datatype, shape, dimensionNames: shape.map(() => undefined) }))
+  const outputLabels = await labelsOf(config)
+  const models = ensemble!.steps.map(({ model }) => model)
+  return {
+    format: 'ensemble',
+    platform: 'ensemble',
+    inputs: specs(inputs),
+    outputs: specs(outputs),
+    ...(outputLabels.size > 0 && { outputLabels }),
+    classLabels: undefined,
+    rewrite: { changes: [], labels: new Map(), defaults: new Map() },
+    rewrittenBytes: undefined,
+    rowCoupling: undefined,
+    openEnded: { duration: undefined, end: undefined, size: undefined, trap: undefined },
+    externalFiles: [],
+    describedBy: [],
+    python: undefined,
+    summary: `an ensemble of ${models.join(', ')}`,
+    about: { producer: 'config.pbtxt', models: models.join(', ') },
+  }
+}
+
+async function labelsOf({ path, outputs }: TritonConfig): Promise<Map<string, readonly string[]>> {
+  const labels = new Map<string, readonly string[]>()
+  for (const { name, labelFile, line } of outputs) if (labelFile !== undefined) labels.set(name, await readLabels(path, labelFile, line))
+  return labels
 }
 
 function reshapesOf(

@@ -202,13 +202,15 @@ export class RepositoryModel {
 }
 
 export function specOf(version: FoundVersion): VariantSpec {
-  const { serving } = version.source
+  const { source, parts } = version
+  const { serving } = source
   return {
     name: `v${version.version}`,
     model: version.name,
     version: version.version,
     path: version.path,
     fingerprint: version.fingerprint,
+    ...(parts !== undefined && { parts: [...parts] }),
     ...(serving !== undefined && { serving }),
   }
 }

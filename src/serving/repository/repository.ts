@@ -190,6 +190,7 @@ export class Repository {
       version,
       path: location.path,
       fingerprint: await fingerprintOf(location.path),
+      ...(location.parts !== undefined && { parts: [...location.parts] }),
       ...(serving !== undefined && { serving }),
     }
   }

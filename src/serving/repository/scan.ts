@@ -22,6 +22,8 @@ export interface FoundVersion {
   readonly source: ModelSource
   /** See `PackageLocation`. */
   readonly versions?: ConfigVersions
+  /** See `PackageLocation`. */
+  readonly parts?: readonly string[]
 }
 
 /** What was found at a source. */

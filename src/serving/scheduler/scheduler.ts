@@ -19,8 +19,19 @@ export interface Runner {
   /** Looks for a result that has come and was not delivered yet. */
   poll?(): void
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  /** As `run`, for one work whose priority, deadline and end concern what it consists of. Default: `run`. */
+  follow?(inputs: readonly Tensor[], outputs: readonly string[], terms: WorkTerms): Promise<RunResult>
   /** See `Instance.stream`. */
   stream?(inputs: readonly Tensor[], outputs: readonly string[], onPart: OnPart): Promise<RunResult>
+}
+
+/** What a work has to keep to while it runs. */
+export interface WorkTerms {
+  readonly priority: number
+  /** Monotonic milliseconds. */
+  readonly deadlineMs: number
+  /** Called when nobody waits for the result any more. */
+  readonly onGone: (cancel: () => void) => void
 }
 
 export interface SchedulerOptions {
@@ -250,6 +261,7 @@ export class Scheduler {
       unhindered: size.unhindered,
       settle,
       onPart,
+      gone: undefined,
       done: false,
       queued: false,
       lane: undefined,
@@ -534,6 +546,7 @@ export class Scheduler {
   #reject(work: QueuedWork, error: SlipwayError): void {
     if (work.done) return
     this.#queue.drop(work)
+    work.gone?.()
     this.#settled()
     work.settle(error, undefined)
   }
@@ -582,7 +595,13 @@ const DIVISIBLE: ReadonlySet<string> = new Set(['SLW_RUN_REJECTED', 'SLW_RUN_FAI
 
 /** Runs a batch; `work` is one of its works, which all want the same outputs. */
 function ask(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
-  return work.onPart === undefined ? runner.run(inputs, work.outputs) : askForParts(runner, inputs, work)
+  return work.onPart === undefined ? askForAll(runner, inputs, work) : askForParts(runner, inputs, work)
+}
+
+function askForAll(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
+  if (runner.follow === undefined) return runner.run(inputs, work.outputs)
+  const { priority, deadlineMs, outputs } = work
+  return runner.follow(inputs, outputs, { priority, deadlineMs, onGone: (cancel) => (work.gone = cancel) })
 }
 
 /** Passes on the parts of an answer; one that does not come in parts is passed on whole. The result has none of the outputs. */
@@ -591,8 +610,9 @@ async function askForParts(runner: Runner, inputs: readonly Tensor[], work: Queu
     // A work that was given up has no listener.
     if (!work.done) work.onPart?.(part)
   }
-  if (runner.stream !== undefined) return { ...(await runner.stream(inputs, work.outputs, tell)), outputs: [] }
-  const result = await runner.run(inputs, work.outputs)
+  if (runner.stream !== undefined && runner.follow === undefined)
+    return { ...(await runner.stream(inputs, work.outputs, tell)), outputs: [] }
+  const result = await askForAll(runner, inputs, work)
   tell(result.outputs)
   return { ...result, outputs: [] }
 }
