@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../core/clock.ts'
 import { createIds } from '../core/ids.ts'
 import { DataPlane } from '../serving/data-plane.ts'
+import { withEnsembles } from '../serving/ensemble/open-ensemble.ts'
 import { METRICS } from '../serving/observe/catalog.ts'
 import { familiesOf } from '../serving/observe/merge.ts'
 import { Metrics } from '../serving/observe/metrics.ts'
@@ -90,6 +91,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       log,
       observers: [metrics, observations, requestLog(log, config.log), ...traced],
       servingFor: () => config.serving,
+      backend: withEnsembles,
       memoryBudgetBytes,
       sandboxPython: config.sandboxPython,
       expectsChanges: config.pollMs > 0 || config.controlPlane !== undefined || security.adminToken !== undefined,

@@ -2,7 +2,6 @@ import { closest } from '../contract/schema.ts'
 import { orLate } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { instances } from './backend.ts'
-import { openEnsemble } from './ensemble/open-ensemble.ts'
 import { observeAll } from './observe/events.ts'
 import { Taps } from './observe/taps.ts'
 import { liveEndpoints } from './live.ts'
@@ -39,7 +38,7 @@ export interface DataPlaneOptions {
   /** Whether processes of models work at low priority. Default: false. */
   readonly background?: boolean | undefined
   /** Source of the variants' answers. Default: instances on this machine. */
-  readonly backend?: Backend
+  readonly backend?: Backend | ((dataPlane: DataPlane) => Backend)
   /** Random numbers in [0, 1), for requests without a unit. Default: Math.random. */
   readonly random?: () => number
 }
@@ -81,9 +80,7 @@ export class DataPlane {
       sandboxPython: options.sandboxPython,
       background: options.background,
       random: options.random,
-      backend: options.backend ?? {
-        open: (load) => (load.spec.parts === undefined ? instances.open(load) : openEnsemble(this, load)),
-      },
+      backend: typeof options.backend === 'function' ? options.backend(this) : (options.backend ?? instances),
     })
   }
 

@@ -5,11 +5,13 @@ import { LOAD_TIMEOUT_MS } from '../../engine/instance.ts'
 import { readPackage } from '../../model/package.ts'
 import { lineError } from '../../model/triton/text-format.ts'
 import { buildSignature } from '../../signature/signature.ts'
+import { instances } from '../backend.ts'
 import { planGraph } from './graph.ts'
 import { runGraph } from './run-graph.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { EnsembleStep } from '../../model/triton/ensemble.ts'
 import type { Signature } from '../../signature/signature.ts'
+import type { Backend } from '../backend.ts'
 import type { DataPlane } from '../data-plane.ts'
 import type { LoadOptions, OpenModel, Slot } from '../load.ts'
 import type { Variant } from '../variant.ts'
@@ -21,12 +23,17 @@ const IN_FLIGHT_MAX = 256
 const KNOWN_MS = 2000
 const LOOK_MS = 20
 
+/** Instances on this machine, and ensembles of what they serve. */
+export function withEnsembles(dataPlane: DataPlane): Backend {
+  return { open: (options) => (options.spec.parts === undefined ? instances.open(options) : openEnsemble(dataPlane, options)) }
+}
+
 /**
  * Waits until the models of an ensemble are there, and checks that its tensors fit together. It takes no memory, and no turn among those
  * that load.
  * @throws SLW_PACKAGE_INVALID with the line; SLW_MODEL_NOT_READY where a model of it is not served
  */
-export async function openEnsemble(dataPlane: DataPlane, options: LoadOptions): Promise<OpenModel> {
+async function openEnsemble(dataPlane: DataPlane, options: LoadOptions): Promise<OpenModel> {
   const { spec, subject, cores, clock, servingOverrides } = options
   const started = clock.monotonicMs()
   const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
