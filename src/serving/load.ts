@@ -13,6 +13,7 @@ import { tryFirst } from './first-load.ts'
 import { reshaping, withShapes } from './reshaping.ts'
 import { fingerprintOf } from '../model/fingerprint.ts'
 import { readPackage } from '../model/package.ts'
+import { unreadConfig } from '../model/triton/config.ts'
 import { lineError } from '../model/triton/text-format.ts'
 import { warmupTensors } from '../model/triton/warmup.ts'
 import { fitAnswer } from '../signature/fit-answer.ts'
@@ -160,9 +161,12 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     inline,
     shapesVary,
     memoryBytes: slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), inline?.memoryBytes() ?? 0),
-    remarks: [model.triton?.remark, mended, serving.isolation === 'process' ? confined?.remark : undefined].filter(
-      (remark) => remark !== undefined,
-    ),
+    remarks: [
+      model.triton?.remark,
+      await unreadConfig(spec.path),
+      mended,
+      serving.isolation === 'process' ? confined?.remark : undefined,
+    ].filter((remark) => remark !== undefined),
     times: { loadMs: clock.monotonicMs() - started - warmUpMs, warmUpMs },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }

@@ -156,6 +156,17 @@ describe('a repository of Triton', () => {
     assert.equal(serving('over').cacheMb, 64)
   })
 
+  it('says so where the file alone was named, and its configuration is not read', async () => {
+    const path = join(folder.path, 'models/adder/2/add.onnx')
+    await using alone = await startServer({ models: [{ path }], port: 0, serving: { instances: 1 } })
+    const { package: source, remarks } = alone.dataPlane.endpoint('add').requireMain().requireReady()
+    assert.equal(source.triton, undefined)
+    assert.match(
+      remarks.join(),
+      /adder\/config\.pbtxt is not read, as the model file alone was named; serve the folder .*\/models\/adder to/,
+    )
+  })
+
   it('has its configuration, labels and samples pushed with a version', async () => {
     const paths = async (name: string): Promise<string[]> =>
       (await localVersion(join(folder.path, 'models', name, '1'))).files.map((file) => file.path).toSorted()

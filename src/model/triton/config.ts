@@ -65,6 +65,15 @@ export async function readTritonConfig(folder: string): Promise<TritonConfig | u
   return undefined
 }
 
+/** Says where a model file was named alone although a configuration lies beside it. @returns undefined where there is none */
+export async function unreadConfig(path: string): Promise<string | undefined> {
+  if ((await stat(path)).isDirectory()) return undefined
+  for (const config of configPathOf(dirname(path)))
+    if ((await readIfThere(config)) !== undefined)
+      return `${config} is not read, as the model file alone was named; serve the folder ${dirname(config)} to have it acted on`
+  return undefined
+}
+
 async function readIfThere(path: string): Promise<string | undefined> {
   return await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined

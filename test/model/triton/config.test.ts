@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { isSlipwayError } from '../../../src/core/errors.ts'
+import { MESSAGES } from '../../../src/model/triton/config-schema.ts'
 import { parseTritonConfig } from '../../../src/model/triton/config.ts'
 import { reshaped } from '../../../src/model/triton/tensors.ts'
+import { ROOT } from '../../fixtures.ts'
 
 const parse = (text: string) => parseTritonConfig(text, 'm/config.pbtxt')
 
@@ -20,6 +24,12 @@ function refused(text: string, message: RegExp): void {
 }
 
 describe('what a config.pbtxt says', () => {
+  it('is described field by field', async () => {
+    const page = await readFile(join(ROOT, 'docs/reference/triton-config.md'), 'utf8')
+    for (const type of ['ModelConfig', 'ModelInput', 'ModelOutput', 'ModelInstanceGroup', 'ModelDynamicBatching'])
+      for (const field of Object.keys(MESSAGES[type]!)) assert.ok(page.includes(`\`${field}\``), `${type}.${field}`)
+  })
+
   it('becomes the serving options of its model', () => {
     const { serving, versions, maxBatchSize, remark } = parse(`
       name: "m" backend: "onnxruntime" max_batch_size: 16
