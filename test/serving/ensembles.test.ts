@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { localVersion } from '../../src/cli/model/package-files.ts'
+import { loadModel } from '../../src/library/load-model.ts'
 import { startServer } from '../../src/server/start-server.ts'
 import { addingModel } from '../adding-models.ts'
 import { post, until } from '../fixtures.ts'
@@ -170,6 +172,11 @@ describe('an ensemble', () => {
       { 'slipway-timeout-ms': '0.001' },
     )
     assert.equal(late.status, 504, JSON.stringify(late.body))
+  })
+
+  it('is no version that could be pushed, and no model of an application', async () => {
+    await assert.rejects(localVersion(join(folder.path, 'all')), /all\/config\.pbtxt: an ensemble is no version by itself/)
+    await assert.rejects(loadModel(join(folder.path, 'all')), /all\/config\.pbtxt: an ensemble is served from a repository/)
   })
 
   it('follows a model of it that is exchanged, and is not ready while one is not there', async () => {

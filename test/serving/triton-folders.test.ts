@@ -69,6 +69,17 @@ async function repository(folder: TemporaryFolder): Promise<void> {
   await write('misled', warmed('wrong'), '1/model.onnx', table)
   await folder.write('models/misled/warmup/wrong', new Uint8Array(BigInt64Array.of(2n, 7n).buffer))
   await write('cold', warmed('missing'), '1/model.onnx', table)
+  // As in Triton's own example of a picture model.
+  await write(
+    'picture',
+    `platform: "onnxruntime_onnx"
+max_batch_size : 0
+input [ { name: "x" data_type: TYPE_FP32 format: FORMAT_NCHW dims: [ 3, 2, 2 ] reshape { shape: [ 1, 3, 2, 2 ] } } ]
+output [ { name: "y" data_type: TYPE_FP32 dims: [ 12 ] reshape { shape: [ 1, 3, 2, 2 ] } label_filename: "labels.txt" } ]`,
+    '1/model.onnx',
+    identityModel('FP32', [1, 3, 2, 2]),
+  )
+  await folder.write('models/picture/labels.txt', Array.from({ length: 12 }, (_, index) => `class ${index}\n`).join(''))
   await write('python', 'name: "python"\nbackend: "python"', '1/model.py', 'class TritonPythonModel: pass')
   await write('gpu', 'max_batch_size: 8\ninstance_group { kind: KIND_GPU }', '1/model.onnx', addingModel(1))
   await write('other', `max_batch_size: 8\ninput ${tensor('x', '5')}\noutput ${tensor('y', '4')}`, '1/model.onnx', addingModel(1))
@@ -115,6 +126,10 @@ describe('a repository of Triton', () => {
     assert.deepEqual((await metadata('reshaped'))['outputs'], [{ name: 'y', datatype: 'FP32', shape: [-1, 1] }])
     const flat = await infer('reshaped', [{ name: 'x', datatype: 'FP32', shape: [3], data: [1, 2, 3] }])
     assert.match(String(flat.body['error']), /has shape \[3\], expected \[-1, 1\]/)
+    const values = Array.from({ length: 12 }, (_, index) => index)
+    const picture = await infer('picture', [{ name: 'x', datatype: 'FP32', shape: [3, 2, 2], data: values }])
+    assert.deepEqual(picture.body['outputs'], [{ name: 'y', datatype: 'FP32', shape: [12], data: values }])
+    assert.equal(server.dataPlane.endpoint('picture').requireMain().signature?.labels.get('y')?.[11], 'class 11')
     assert.deepEqual([serving('whole').batching, await added(server, 'whole')], ['off', 3])
     assert.deepEqual((await metadata('whole'))['inputs'], [{ name: 'x', datatype: 'FP32', shape: [-1, 4] }])
   })

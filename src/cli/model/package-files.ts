@@ -44,6 +44,11 @@ export async function localVersion(path: string, followLinks = false): Promise<L
     return { name: basename(folder), files: await filesIn(folder, followLinks), signature: await signatureIn(folder) }
   }
   const { folder, file: model, triton } = await readPackage(location)
+  if (triton?.ensemble !== undefined)
+    throw new SlipwayError(
+      'SLW_MODEL_UNSUPPORTED',
+      `${triton.path}: an ensemble is no version by itself; push the models that it consists of`,
+    )
   if ((await stat(location.path)).isFile()) {
     const root = dirname(location.path)
     // Whoever names a link means what it leads to.

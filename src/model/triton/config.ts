@@ -19,6 +19,9 @@ export const CONFIG_FILE = 'config.pbtxt'
 /** A folder of Triton's has its model under this name, unless it says another. */
 const MODEL_FILE = 'model.onnx'
 
+/** A larger file is none that somebody wrote, and is not read into memory. */
+const BYTES_MAX = 16 * 1024 * 1024
+
 /** Versions that a configuration wants served: so many of the newest, all, or those that are listed. */
 export type ConfigVersions = 'all' | { readonly latest: number } | readonly string[]
 
@@ -75,10 +78,16 @@ export async function unreadConfig(path: string): Promise<string | undefined> {
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {
-  return await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  return await readBounded(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
     throw error
   })
+}
+
+async function readBounded(path: string): Promise<string> {
+  const { size } = await stat(path)
+  if (size > BYTES_MAX) throw lineError(path, 1, `the file has ${size} bytes, ${BYTES_MAX} are allowed`)
+  return await readFile(path, 'utf8')
 }
 
 /** Configurations by path and state of the file: folders are looked at several times a second. */
@@ -94,7 +103,7 @@ export async function glanceAtConfig(path: string): Promise<TritonConfig | Error
   const state = `${found.mtimeMs} ${found.size} ${found.ino}`
   const before = known.get(path)
   if (before?.state === state) return before.read
-  const read = await readFile(path, 'utf8')
+  const read = await readBounded(path)
     .then((text) => parseTritonConfig(text, path))
     .catch((error: Error) => error)
   known.set(path, { state, read })
