@@ -78,6 +78,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
   python('trees', 'XGBoost, LightGBM and CatBoost, beside which models of trees are asked'),
   python('records', 'DuckDB and pandas, which read records'),
+  python('model-config', 'the reader of the text format of protobuf, which ours is held against'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),
   debian(...POSTGRES, 'everything on PostgreSQL'),

@@ -9,7 +9,10 @@ import { ModelPackageDocument } from '../contract/model-package.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { FORMATS } from './formats/formats.ts'
 import { PACKAGE_FILE } from './package-file.ts'
+import { documentWith, ensembleFile, fileWith } from './triton/apply-config.ts'
+import { readTritonConfig } from './triton/config.ts'
 import type { ModelFile, ModelFormat } from './formats/format.ts'
+import type { ConfigVersions, TritonConfig } from './triton/config.ts'
 
 /** A model and everything known about it, read from a folder or a bare file. */
 export interface ModelPackage {
@@ -22,6 +25,8 @@ export interface ModelPackage {
   readonly document: ModelPackageDocument
   /** Description read from the model file. */
   readonly file: ModelFile
+  /** What a config.pbtxt of Triton says of it; undefined where there is none. */
+  readonly triton: TritonConfig | undefined
 }
 
 /** Location of a package, found by the layout or named on the command line. */
@@ -30,6 +35,10 @@ export interface PackageLocation {
   readonly version: string
   /** A model file, or a folder. */
   readonly path: string
+  /** Versions of the model that its config.pbtxt wants served. Undefined: it says nothing of them. */
+  readonly versions?: ConfigVersions
+  /** Models that an ensemble consists of. Undefined: it is none. */
+  readonly parts?: readonly string[]
 }
 
 /**
@@ -39,11 +48,16 @@ export interface PackageLocation {
 export async function readPackage(location: PackageLocation): Promise<ModelPackage> {
   const isFile = (await stat(location.path)).isFile()
   const folder = isFile ? dirname(location.path) : location.path
-  const document = isFile ? {} : await readDocument(folder)
+  const own = isFile ? {} : await readDocument(folder)
+  const triton = isFile ? undefined : await readTritonConfig(folder)
+  const document = triton === undefined ? own : await documentWith(triton, own, folder)
+  if (triton?.ensemble !== undefined) return await ensembleOf(triton, { folder, document, ...location })
   const candidate = { folder, document, names: isFile ? [] : await readdir(folder) }
   const format = await firstFormat((one) => (isFile ? one.isFile(location.path) : one.recognises(candidate)))
   const modelPath = isFile ? location.path : await format.locate(candidate)
   const real = await realpath(modelPath)
+  // What lies beside a model file that is a link lies beside the link.
+  const file = await format.read(modelPath)
   return {
     name: document.name ?? location.name,
     version: document.version ?? location.version,
@@ -51,8 +65,26 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelPath: real,
     modelBytes: (await stat(real)).size,
     document,
-    // What lies beside a model file that is a link lies beside the link.
-    file: await format.read(modelPath),
+    file: triton === undefined ? file : await fileWith(triton, file),
+    triton,
+  }
+}
+
+/** An ensemble: its configuration is all there is of it. */
+async function ensembleOf(
+  triton: TritonConfig,
+  { folder, document, name, version }: Pick<ModelPackage, 'folder' | 'document' | 'name' | 'version'>,
+): Promise<ModelPackage> {
+  const modelPath = await realpath(triton.path)
+  return {
+    name: document.name ?? name,
+    version: document.version ?? version,
+    folder,
+    modelPath,
+    modelBytes: (await stat(modelPath)).size,
+    document,
+    file: await ensembleFile(triton),
+    triton,
   }
 }
 

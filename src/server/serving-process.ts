@@ -3,6 +3,7 @@ import { systemClock } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { createIds } from '../core/ids.ts'
 import { DataPlane } from '../serving/data-plane.ts'
+import { withEnsembles } from '../serving/ensemble/open-ensemble.ts'
 import { METRICS } from '../serving/observe/catalog.ts'
 import { familiesOf } from '../serving/observe/merge.ts'
 import { Metrics } from '../serving/observe/metrics.ts'
@@ -92,6 +93,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       log,
       observers: [metrics, observations, requestLog(log, config.log), ...traced],
       servingFor: () => config.serving,
+      backend: withEnsembles,
       memoryBudgetBytes,
       sandboxPython: config.sandboxPython,
       expectsChanges: config.pollMs > 0 || config.controlPlane !== undefined || security.adminToken !== undefined,

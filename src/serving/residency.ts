@@ -93,6 +93,13 @@ export class Residency {
     if (going !== undefined) return going
     const { promise, resolve, reject } = Promise.withResolvers<LoadTimes | 'no room'>()
     this.#loading.set(variant, promise)
+    if (isEnsemble(variant)) {
+      void variant
+        .load({ gentle: false, measured: false })
+        .then(resolve, reject)
+        .finally(() => this.#loading.delete(variant))
+      return promise
+    }
     const queue = how.ofChange ? this.#waiting.ofChanges : this.#waiting.ofRequests
     queue.push(async () => {
       try {
@@ -242,7 +249,7 @@ export class Residency {
 
   /** Whether a variant may be unloaded for a wanted one. Where that is loaded beside its endpoint's versions, to replace one, they stay. */
   #mayGiveWay(variant: Variant, wanted: Variant): boolean {
-    if (variant.loaded === undefined || variant.phase !== 'ready') return false
+    if (variant.loaded === undefined || variant.phase !== 'ready' || isEnsemble(variant)) return false
     return variant.subject.endpoint !== wanted.subject.endpoint || !this.#options.isBeside(wanted)
   }
 
@@ -257,6 +264,11 @@ export class Residency {
     log.info({ ...variant.subject, memoryBytes: variant.memoryBytes }, 'model unloaded, its memory is needed')
     observer.unload({ subject: variant.subject, reason: 'evicted' })
   }
+}
+
+/** Whether a variant has no memory of its own. It waits for its models, and takes no turn from them. */
+function isEnsemble({ spec }: Variant): boolean {
+  return spec.parts !== undefined
 }
 
 /** @throws SLW_MODEL_NOT_READY for a version that is no longer served */

@@ -1,9 +1,10 @@
 /** What the fuzzer feeds: every parser that reads what others send. */
 import { deserialize, serialize } from 'node:v8'
-import { PassThrough } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { packTar } from 'modern-tar'
 import { isSlipwayError, SlipwayError } from '../../src/core/errors.ts'
 import { openFrames } from '../../src/engine/frames.ts'
 import { pythonFrames } from '../../src/engine/python-frames.ts'
@@ -20,7 +21,9 @@ import { buildSignature } from '../../src/signature/signature.ts'
 import { parseJson } from '../../src/tensor/json-reader.ts'
 import { writeNpy } from '../../src/tensor/npy.ts'
 import { elementCount } from '../../src/tensor/tensor.ts'
+import { writeEntries } from '../../src/model/archive.ts'
 import { readPackage } from '../../src/model/package.ts'
+import { parseTritonConfig } from '../../src/model/triton/config.ts'
 import { countsToTen, hangsForLargeValues, nested } from '../attacks/hostile-graphs.ts'
 import { example } from '../fixtures.ts'
 import { linearModel, identityModel } from '../onnx/build-model.ts'
@@ -136,6 +139,7 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
   }
   const row = '{"tenure_months":3,"monthly_charges":70.5,"support_calls":4}'
   const form = (inner: string): string => `--b\r\ncontent-disposition: form-data; ${inner}\r\n--b--\r\n`
+  let unpacked = 0
   return {
     json: {
       seeds: bytes('{"a":[1,2.5e3,-0.1,"\\u00e4\\n",true,null,{"b":{}}]}', '[]', '"\\ud83d\\ude00"', '1e308', '[[[[]]]]'),
@@ -317,6 +321,77 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
         const path = join(folder, 'model.onnx')
         await writeFile(path, input)
         await inspectOnnx(path)
+      },
+    },
+    'config.pbtxt': {
+      seeds: bytes(
+        'name: "m"\nplatform: "onnxruntime_onnx" # x\nmax_batch_size: 8\ninput [ { name: "x" data_type: TYPE_FP32 dims: [ 4, -1 ] reshape { shape: [ 2, 2, -1 ] } } ]\n',
+        'instance_group < count: 2 kind: KIND_CPU >; dynamic_batching { preferred_batch_size: [ 4 ] max_queue_delay_microseconds: 0x10 }',
+        'parameters { key: "a" "\\x41" value { string_value: \'b\' } } version_policy: { specific { versions: [1, 2] } }',
+        'platform: "ensemble" ensemble_scheduling { step [ { model_name: "a" model_version: -1 input_map { key: "x" value: "y" } } ] }',
+        'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 dims: 1 zero_data: true } } }',
+      ),
+      words: [
+        '{',
+        '}',
+        '<',
+        '>',
+        '[',
+        ']',
+        ':',
+        ',',
+        ';',
+        '"',
+        "'",
+        '\\',
+        '\\u',
+        '#',
+        '-',
+        '0x',
+        '017',
+        '1e9',
+        'inf',
+        'true',
+        'output',
+        'dims',
+        '9223372036854775808',
+      ],
+      run: (input) => void parseTritonConfig(input.toString('latin1'), 'config.pbtxt'),
+    },
+    tar: {
+      seeds: [
+        Buffer.from(await packTar([{ header: { name: 'a/model.onnx', size: 3, type: 'file' }, data: new Uint8Array(3) }])),
+        Buffer.from(await packTar([{ header: { name: `${'long/'.repeat(30)}a`, size: 1, type: 'file' }, data: new Uint8Array(1) }])),
+        Buffer.from(await packTar([{ header: { name: 'a', size: 0, type: 'symlink', linkname: '/etc' } }])),
+      ],
+      words: [
+        '../',
+        '/',
+        'ustar',
+        '\u0000',
+        'x',
+        'g',
+        'L',
+        '27 path=../../outside\n',
+        Buffer.from([128, 0, 0, 0]),
+        '00000000000',
+        '77777777777',
+      ],
+      async run(input) {
+        const into = join(folder, `tar-${unpacked++}`)
+        await mkdir(into)
+        try {
+          await writeEntries(Readable.from([input]), into, { path: 'm.tar', limits: { entries: 10, bytes: 100_000 } })
+        } catch (error) {
+          // What the reader of the format says is told as an archive that cannot be read.
+          if (!(error instanceof Error) || error instanceof RangeError) throw error
+          throw error instanceof SlipwayError ? error : new SlipwayError('SLW_MODEL_INVALID', error.message)
+        } finally {
+          await rm(into, { recursive: true, force: true })
+        }
+        // Nothing was written beside the folder.
+        const beside = (await readdir(folder)).filter((name) => name !== 'model.onnx')
+        if (beside.length > 0) throw new Error(`there is ${beside.join(', ')}`)
       },
     },
     frames: {

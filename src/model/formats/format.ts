@@ -2,6 +2,7 @@ import type { ExternalFile } from '../../onnx/safety.ts'
 import type { FeatureSpec, ModelPackageDocument } from '../../contract/model-package.ts'
 import type { OpenEnded } from '../../onnx/open-ended.ts'
 import type { Rewrite } from '../../onnx/rewrite.ts'
+import type { Reshape } from '../triton/tensors.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
 
 /** Description of a model, independent of its format. */
@@ -16,6 +17,10 @@ export interface ModelFile {
   readonly classLabels: readonly (string | number)[] | undefined
   /** Named columns in the order of the only input, where the file names them. */
   readonly features?: readonly FeatureSpec[] | undefined
+  /** Names of the elements of a row of an output, by output, where a file beside the model has them. Default: none. */
+  readonly outputLabels?: ReadonlyMap<string, readonly string[]>
+  /** Shapes that the model itself takes and gives, where they are others than those above. Default: none. */
+  readonly reshapes?: Reshapes
   readonly rewrite: Rewrite
   /** The operator in which rows of a batch are not independent, and why; undefined if none is known. */
   readonly rowCoupling: string | undefined
@@ -33,6 +38,12 @@ export interface ModelFile {
   readonly summary: string
   /** Facts for people, by name. */
   readonly about: Readonly<Record<string, string | number>>
+}
+
+/** Changes of shape on the way into a model and out of it, by tensor. */
+export interface Reshapes {
+  readonly inputs: ReadonlyMap<string, Reshape>
+  readonly outputs: ReadonlyMap<string, Reshape>
 }
 
 export interface PythonCall {

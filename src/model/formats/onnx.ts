@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { SlipwayError } from '../../core/errors.ts'
 import { inspectOnnx } from '../../onnx/inspect.ts'
@@ -23,7 +23,11 @@ export const onnx: ModelFormat = {
 async function locate({ folder, document }: Candidate): Promise<string> {
   if (document.model !== undefined) return await locatedByDocument(folder, document.model)
   const found = (await readdir(folder)).filter(isOnnx)
-  if (found.length === 1 && found[0] !== undefined) return join(folder, found[0])
+  if (found.length === 1 && found[0] !== undefined) {
+    const path = join(folder, found[0])
+    // Triton's folders of models that lie in several files.
+    return (await stat(path)).isDirectory() ? join(path, 'model.onnx') : path
+  }
   throw new SlipwayError(
     'SLW_PACKAGE_INVALID',
     found.length === 0

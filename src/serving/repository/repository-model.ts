@@ -14,7 +14,8 @@ import type { Applied, SwitchReport } from '../reconciler.ts'
 import type { FoundVersion } from './scan.ts'
 
 export interface RepositoryModelOptions {
-  readonly versions: VersionPolicy
+  /** Undefined: as the model's config.pbtxt says, else the latest. */
+  readonly versions: VersionPolicy | undefined
   /** Changes what is served; undefined takes the model out of service. */
   readonly change: (name: string, desired: DesiredEndpoint | undefined) => Promise<Applied>
   readonly clock: Clock
@@ -91,24 +92,29 @@ export class RepositoryModel {
     }
   }
 
+  get #policy(): VersionPolicy {
+    return this.#options.versions ?? this.settled.at(-1)?.versions ?? 'latest'
+  }
+
   /** Variants in the order of versions; a pinned one comes last. */
   #variants(): VariantSpec[] {
     const { settled, attempts, pin, name } = this
     const usable = settled.map((version) => attempts.usable(version)).filter((version) => version !== undefined)
     // When none is usable, the first choice stays desired, so that requests get its error.
     const rest = usable.length > 0 ? [] : settled.map((version) => attempts.lastGood(version) ?? version)
-    const chosen = chooseVersions([...usable, ...rest], this.#options.versions, name, true)
+    const policy = this.#policy
+    const chosen = chooseVersions([...usable, ...rest], policy, name, true)
     const specs = chosen.map(specOf)
     if (pin === undefined) return specs
-    if (this.#options.versions === 'latest') return [pin]
+    if (policy === 'latest') return [pin]
     return [...specs.filter((spec) => spec.version !== pin.version), pin]
   }
 
   /** Versions that would be served if all could be loaded. */
   #wanted(): string[] {
-    const chosen = chooseVersions(this.settled, this.#options.versions, this.name, true).map(({ version }) => version)
+    const chosen = chooseVersions(this.settled, this.#policy, this.name, true).map(({ version }) => version)
     if (this.pin === undefined) return chosen
-    return this.#options.versions === 'latest' ? [this.pin.version] : [...chosen, this.pin.version]
+    return this.#policy === 'latest' ? [this.pin.version] : [...chosen, this.pin.version]
   }
 
   /** Puts the model into service again, and lets its failed versions be tried again. */
@@ -199,13 +205,15 @@ export class RepositoryModel {
 }
 
 export function specOf(version: FoundVersion): VariantSpec {
-  const { serving } = version.source
+  const { source, parts } = version
+  const { serving } = source
   return {
     name: `v${version.version}`,
     model: version.name,
     version: version.version,
     path: version.path,
     fingerprint: version.fingerprint,
+    ...(parts !== undefined && { parts: [...parts] }),
     ...(serving !== undefined && { serving }),
   }
 }

@@ -103,7 +103,9 @@ export class Repository {
             `two models are named "${name}": ${other} and ${source.path}; name one with NAME=PATH`,
           )
         owner.set(name, source.path)
-        chooseVersions(all, versions, name)
+        const policy = versions ?? all.at(-1)?.versions ?? 'latest'
+        if (chooseVersions(all, policy, name, versions === undefined).length === 0)
+          this.#warn(all[0]!.path, `not served: the version_policy of "${name}" lists no version that is there`)
         this.#model(name).settled = all
       }
       for (const version of found) this.#previous.set(version.path, version.fingerprint)
@@ -268,6 +270,7 @@ export class Repository {
       version,
       path: location.path,
       fingerprint: await fingerprintOf(location.path),
+      ...(location.parts !== undefined && { parts: [...location.parts] }),
       ...(serving !== undefined && { serving }),
     }
   }
