@@ -47,6 +47,7 @@ async function block(page: string, language: string, index = 0): Promise<string>
 
 /** Pages whose commands need one another, and the tests that run them from the first to the last. */
 const GUIDES: Readonly<Record<string, string>> = {
+  'docs/guides/clouds.md': 'clouds-guide.test.ts',
   'docs/guides/control-plane.md': 'control-plane-guide.test.ts',
   'docs/guides/notifications.md': 'notifications-guide.test.ts',
   'docs/guides/gates.md': 'gates-guide.test.ts',

@@ -33,7 +33,8 @@ export function requireAccess(options: AccessOptions, exchange: Exchange, needed
   }
   if (needed === 'platform') {
     refuseOtherSites(exchange)
-    exchange.administers({ from: exchange.request.socket.remoteAddress ?? 'Unix socket' })
+    // A platform lists its models again and again: only what changes something is one for the audit.
+    if (exchange.request.method !== 'GET') exchange.administers({ from: exchange.request.socket.remoteAddress ?? 'Unix socket' })
     if (options.adminGuard !== undefined) {
       options.adminGuard.check(exchange.header('authorization'))
       return
