@@ -117,6 +117,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     ],
   })
   await options.beforeListening?.(dataPlane)
+  const families = options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))
   const host: DialectHost = {
     dataPlane,
     limits: config.limits,
@@ -124,6 +125,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     bodies: opened.use(new BodyThreads(Math.max(1, Math.floor(cores) - 1))),
     defaultModel: config.defaultModel,
     administration,
+    metrics: families,
   }
   const spoken = speak(config.dialects, host)
   const health = healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source })
@@ -136,11 +138,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       hint: hintsOf(config.dialects, host),
       ...byPort(spoken, {
         health,
-        base: [
-          metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
-          feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-          ...docsRoutes(dataPlane),
-        ],
+        base: [metricsRoute(families), feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting), ...docsRoutes(dataPlane)],
       }),
       held: options.held,
       adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),

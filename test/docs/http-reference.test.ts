@@ -24,8 +24,14 @@ it('the reference of HTTP has every route of administration, every status and ev
 
 it('whoever comes from another server finds their route in the guide, with ours beside it', async () => {
   const guide = await page('docs/guides/coming-from.md')
+  for (const [theirs, dialect] of [
+    ['/v1/models/NAME:predict', 'kserve-v1'],
+    ['/v1/models/NAME:predict', 'tfserving'],
+  ] as const) {
+    assert.ok(guide.includes(theirs), theirs)
+    assert.match(guide, new RegExp(`--dialects [\\w,]*\\b${dialect}\\b`))
+  }
   for (const [theirs, asked] of [
-    ['/v1/models/NAME:predict', '/v1/models/NAME:predict'],
     ['/predictions/NAME', '/predictions/NAME'],
     ['/ping', '/ping'],
     ['/invocations', '/invocations'],

@@ -112,6 +112,7 @@ async function serve(backend: Backend) {
     bodies: opened.use(new BodyThreads(1)),
     defaultModel: undefined,
     administration: NO_ADMINISTRATION,
+    metrics: () => Promise.resolve([]),
   })
   const server = opened.use(
     await HttpServer.listen({

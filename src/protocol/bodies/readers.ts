@@ -3,6 +3,7 @@ import { isForm, readForm } from '../../signature/form.ts'
 import { encodeRequest, readRequest } from '../../signature/request.ts'
 import { checkTensors } from '../../signature/tensors.ts'
 import { readV2Request } from '../v2/request.ts'
+import { readEventBody } from './cloud-event.ts'
 import { readBatchBody } from './instances.ts'
 import { requirePeopleMax, requireRowsMax } from './row-limits.ts'
 import type { Encoded } from '../../signature/encode.ts'
@@ -18,7 +19,7 @@ export interface Reading {
   readonly header: string | undefined
   readonly signature: Signature
   readonly limits: RequestLimits
-  /** What a body of rows or columns may have: for `batch`. */
+  /** What a body of rows or columns may have: for `batch` and `event`. */
   readonly form?: BatchForm
 }
 
@@ -49,12 +50,19 @@ function readV2({ body, header: headerLength, signature, limits }: Reading): V2R
   return { inputs, rows, warnings, asked }
 }
 
+const INSTANCES: BatchForm = { keys: ['instances'], beside: [] }
+
 /** @throws as `readBatch` */
 function readRowsOrColumns({ body, signature, limits, form }: Reading): Promise<BatchRead> {
-  return readBatchBody(body, { signature, limits, form: form ?? { keys: ['instances'], beside: [] } })
+  return readBatchBody(body, { signature, limits, form: form ?? INSTANCES })
 }
 
-export const READERS = { people: readPeople, v2: readV2, batch: readRowsOrColumns }
+/** @throws as `readEventBody` */
+function readRowsOrEvent({ body, signature, limits, form }: Reading): Promise<BatchRead> {
+  return readEventBody(body, { signature, limits, form: form ?? INSTANCES })
+}
+
+export const READERS = { people: readPeople, v2: readV2, batch: readRowsOrColumns, event: readRowsOrEvent }
 export type Readers = typeof READERS
 export type ReaderName = keyof Readers
 /** What a reader makes of a body. */

@@ -5,6 +5,7 @@
 import type { Administration } from '../admin.ts'
 import type { Answered, Prepared } from '../../../serving/caller.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
+import type { Family } from '../../../serving/observe/exposition.ts'
 import type { Loaded } from '../../../serving/variant.ts'
 import type { RequestLimits } from '../../limits.ts'
 import type { BodyThreads } from '../../bodies/body-threads.ts'
@@ -20,6 +21,8 @@ export interface DialectHost {
   /** Model of requests that name none. */
   readonly defaultModel: string | undefined
   readonly administration: Administration
+  /** The metrics of the server, for dialects with an address of their own for them. */
+  readonly metrics: () => Promise<readonly Family[]>
 }
 
 export interface Dialect {

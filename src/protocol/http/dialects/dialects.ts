@@ -1,6 +1,8 @@
 /** Every dialect that a server can speak over HTTP. A new one is a file beside this, and a line here. */
 import { friendly } from './friendly.ts'
+import { kserveV1 } from './kserve-v1.ts'
+import { tfserving } from './tfserving.ts'
 import { v2 } from './v2.ts'
 import type { Dialect } from './dialect.ts'
 
-export const DIALECTS: readonly Dialect[] = [v2, friendly]
+export const DIALECTS: readonly Dialect[] = [v2, friendly, kserveV1, tfserving]

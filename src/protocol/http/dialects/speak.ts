@@ -49,7 +49,12 @@ function over(routes: readonly Route[], base: readonly Route[]): Route[] {
 }
 
 function isSame(one: Route, other: Route): boolean {
-  return one.method === other.method && one.path.replaceAll(/:\w+/g, ':') === other.path.replaceAll(/:\w+/g, ':')
+  return one.method === other.method && withoutNames(one.path) === withoutNames(other.path)
+}
+
+/** A path whose parameters have no names and no patterns; two colons are one of the path itself. */
+function withoutNames(path: string): string {
+  return path.replaceAll(/(?<!:):\w+(?:\([^)]*\))?/g, ':')
 }
 
 /** What to tell a client at a path that no route takes: how the dialect is turned on that it may mean. */
@@ -60,6 +65,8 @@ export function hintsOf(
   const names = chosen.map(({ name }) => name)
   let off: { readonly name: string; readonly of: string; readonly table: RouteTable }[] | undefined
   return (method, path) => {
+    // Who opens the server in a browser means none of them.
+    if (path === '/') return undefined
     // Made by the first who asks: most servers never need it.
     off ??= DIALECTS.filter(({ name }) => !names.includes(name)).map((dialect) => ({
       name: dialect.name,
