@@ -65,6 +65,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
+  python('kserve', 'client and server of KServe, CloudEvents'),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
   python('records', 'DuckDB and pandas, which read records'),
   python('model-signing', 'the reference tool of signatures of models'),
