@@ -27,7 +27,7 @@ async function pages(): Promise<string[]> {
 }
 
 /** Dialects of other servers that have a port of their own, by the port that the pages give them. */
-const OTHERS: Readonly<Record<string, string>> = { 8501: 'tfserving' }
+const OTHERS: Readonly<Record<string, string>> = { 8080: 'torchserve', 8501: 'tfserving' }
 
 describe('what the pages tell people to type works', () => {
   const ports = new Map<string, number>()
@@ -59,7 +59,7 @@ describe('what the pages tell people to type works', () => {
         const line = command
           .replace(/(slipway serve(?!.*--dry-run).*)$/, '$1 --dry-run')
           .replace(/(slipway tune(?!.*--budget).*)$/, '$1 --budget 1s')
-          .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict/g, () => pageUrl(page, server.url))
+          .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict(?!ions)/g, () => pageUrl(page, server.url))
           .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+(?=\/v2\/)/g, () => server.url)
           .replaceAll(/http:\/\/127\.0\.0\.1:8471(?=\/v1\/)/g, () => server.url)
           .replaceAll(/http:\/\/127\.0\.0\.1:(\d+)/g, (url, port: string) =>

@@ -153,9 +153,7 @@ describe('a client that misbehaves', () => {
 
   it('that asks as another server is asked is told our route', async () => {
     for (const [method, path, ours] of [
-      ['POST', '/predictions/churn/1.0', 'POST /models/churn/predict'],
       ['POST', '/invocations', 'POST /predict'],
-      ['GET', '/ping', 'GET /ready'],
       ['POST', '/v2/models/$1/generate', 'POST /v2/models/$1/infer'],
     ] as const) {
       const response = await fetch(server.url + path, { method })
@@ -171,6 +169,8 @@ describe('a client that misbehaves', () => {
       ['POST', '/v1/models/churn:predict', `${kserve}, or of ${tensorflow}`],
       ['POST', '/v1/models/churn/versions/3:predict', tensorflow],
       ['GET', '/v1/models', kserve],
+      ['POST', '/predictions/churn/1.0', 'TorchServe (--dialects v2,predict,torchserve)'],
+      ['POST', '/models', "TorchServe's management (--dialects v2,predict,torchserve-management)"],
     ] as const) {
       const response = await fetch(server.url + path, { method })
       assert.equal(response.status, 404, path)

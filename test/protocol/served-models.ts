@@ -1,5 +1,5 @@
 /** Models for the dialects of other servers, each as small as what it shows. */
-import { buildModel, floats, node, value } from '../onnx/build-model.ts'
+import { buildModel, floats, node, value, weights } from '../onnx/build-model.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { TemporaryFolder } from '../temporary-folder.ts'
 
@@ -39,4 +39,20 @@ export async function servedModels(): Promise<TemporaryFolder> {
   await folder.write('several/1/model.onnx', several())
   await folder.write('wide/1/model.onnx', wide())
   return folder
+}
+
+/** As many numbers as there are rows, of which a thousand take a while. */
+export function slow(): Uint8Array {
+  const side = 512
+  const layers = Array.from({ length: 12 }, (_, index) => node('MatMul', [`h${index}`, 'w'], [`h${index + 1}`]))
+  return buildModel({
+    input: [value('x', 'FP32', ['batch', 1])],
+    output: [value('y', 'FP32', ['batch', 1])],
+    node: [node('MatMul', ['x', 'wide'], ['h0']), ...layers, node('MatMul', ['h12', 'narrow'], ['y'])],
+    initializer: [
+      floats('wide', [1, side], ...Array.from({ length: side }, () => 1)),
+      weights('w', 'FP32', [side, side], new Float32Array(side * side).fill(1 / side)),
+      floats('narrow', [side, 1], ...Array.from({ length: side }, () => 1 / side)),
+    ],
+  })
 }

@@ -6,7 +6,9 @@ import { readV2Request } from '../v2/request.ts'
 import { readEventBody } from './cloud-event.ts'
 import { readBatchBody } from './instances.ts'
 import { requirePeopleMax, requireRowsMax } from './row-limits.ts'
+import { readTorchServe } from './torchserve.ts'
 import type { Encoded } from '../../signature/encode.ts'
+import type { PeopleRequest } from '../../signature/request.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { RequestLimits } from '../limits.ts'
 import type { BatchForm, BatchRead } from './instances.ts'
@@ -38,6 +40,15 @@ export interface V2Read extends Encoded {
 async function readPeople({ body, header: type, signature, limits }: Reading): Promise<PeopleRead> {
   const people =
     type !== undefined && isForm(type) ? await readForm(body, type, signature) : readRequest(body, type, signature, limits.rows)
+  return await peopleRead(people, signature, limits)
+}
+
+/** @throws as `readPeople` */
+async function readForTorchServe({ body, header: type, signature, limits }: Reading): Promise<PeopleRead> {
+  return await peopleRead(await readTorchServe(body, type, signature, limits.rows), signature, limits)
+}
+
+async function peopleRead(people: PeopleRequest, signature: Signature, limits: RequestLimits): Promise<PeopleRead> {
   requirePeopleMax(people.pictures?.length ?? people.rows.length, signature, limits)
   return { ...(await encodeRequest(signature, people)), many: people.many }
 }
@@ -62,7 +73,7 @@ function readRowsOrEvent({ body, signature, limits, form }: Reading): Promise<Ba
   return readEventBody(body, { signature, limits, form: form ?? INSTANCES })
 }
 
-export const READERS = { people: readPeople, v2: readV2, batch: readRowsOrColumns, event: readRowsOrEvent }
+export const READERS = { people: readPeople, v2: readV2, batch: readRowsOrColumns, event: readRowsOrEvent, torchserve: readForTorchServe }
 export type Readers = typeof READERS
 export type ReaderName = keyof Readers
 /** What a reader makes of a body. */

@@ -4,11 +4,13 @@ import { csvOf } from '../../signature/csv.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import { writeV2Response } from '../v2/response.ts'
 import { writeTensorFlow } from './tensorflow-answer.ts'
+import { writeTorchServe } from './torchserve.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { Subject } from '../../serving/observe/events.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { V2Read } from './readers.ts'
 import type { TensorFlowAnswer } from './tensorflow-answer.ts'
+import type { TorchServeAnswer } from './torchserve.ts'
 
 /** An answer for people, before it is written. */
 export interface PeopleAnswer {
@@ -58,6 +60,10 @@ function tensorflow(answer: TensorFlowAnswer): Written {
   return { body: writeTensorFlow(answer), headerLength: undefined }
 }
 
-export const WRITERS = { people: writePeople, v2: writeV2, predictions: writePredictions, tensorflow }
+function torchserve(answer: TorchServeAnswer): Written {
+  return { body: writeTorchServe(answer), headerLength: undefined }
+}
+
+export const WRITERS = { people: writePeople, v2: writeV2, predictions: writePredictions, tensorflow, torchserve }
 export type WriterName = keyof typeof WRITERS
 export type WritableBy<Name extends WriterName> = Parameters<(typeof WRITERS)[Name]>[0]

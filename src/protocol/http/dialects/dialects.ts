@@ -2,7 +2,9 @@
 import { friendly } from './friendly.ts'
 import { kserveV1 } from './kserve-v1.ts'
 import { tfserving } from './tfserving.ts'
+import { torchserveManagement } from './torchserve/management.ts'
+import { torchserve } from './torchserve/torchserve.ts'
 import { v2 } from './v2.ts'
 import type { Dialect } from './dialect.ts'
 
-export const DIALECTS: readonly Dialect[] = [v2, friendly, kserveV1, tfserving]
+export const DIALECTS: readonly Dialect[] = [v2, friendly, kserveV1, tfserving, torchserve, torchserveManagement]
