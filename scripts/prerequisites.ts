@@ -75,6 +75,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('mlflow-scoring', "MLflow's own server of a model, with which ours is compared"),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
+  python('kserve', 'client and server of KServe, CloudEvents'),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
   python('trees', 'XGBoost, LightGBM and CatBoost, beside which models of trees are asked'),
   python('records', 'DuckDB and pandas, which read records'),

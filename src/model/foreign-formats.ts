@@ -25,13 +25,12 @@ const TORCH =
   "convert it with torch.onnx.export(model, (example,), 'model.onnx', dynamo=True) in the program that has the model's class (pip install onnx onnxscript)"
 const KERAS = "convert it with model.export('model.onnx', format='onnx') in Keras 3 (pip install onnx tf2onnx)"
 
+/** What TorchServe serves: code of a handler beside a model. */
+export const TORCHSERVE_ARCHIVE: ForeignFormat = { what: 'an archive of TorchServe', cure: `the model in it: ${TORCH}` }
+
 /** In order: an archive of TorchServe may hold a checkpoint of PyTorch. */
 const FORMATS: readonly (ForeignFormat & { readonly recognises: (sample: Sample) => boolean })[] = [
-  {
-    what: 'an archive of TorchServe',
-    cure: `the model in it: ${TORCH}`,
-    recognises: (file) => lists(file, 'MAR-INF/MANIFEST.json'),
-  },
+  { ...TORCHSERVE_ARCHIVE, recognises: (file) => lists(file, 'MAR-INF/MANIFEST.json') },
   { what: 'a checkpoint of PyTorch', cure: TORCH, recognises: (file) => lists(file, '/data.pkl') },
   { what: 'a model of Keras', cure: KERAS, recognises: (file) => lists(file, 'model.weights.h5') && lists(file, 'config.json') },
   { what: 'an HDF5 file, as Keras writes it', cure: KERAS, recognises: ({ head }) => starts(head, '\u0089HDF\r\n\u001A\n') },

@@ -131,6 +131,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     defaultModel: config.defaultModel,
     administration,
     counts: allCounts,
+    metrics: async () => familiesOf(await allCounts(), config.metrics),
     tracing: config.tracing,
     logFile: config.log.file,
     vertex: config.vertex,
@@ -161,11 +162,7 @@ async function openDoor(options: ServingProcessOptions, host: DialectHost): Prom
   const placed = byPort(spoken, {
     admin,
     health: healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source }),
-    base: [
-      metricsRoute(async () => familiesOf(await counts(), config.metrics)),
-      feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-      ...docsRoutes(dataPlane),
-    ],
+    base: [metricsRoute(host.metrics), feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting), ...docsRoutes(dataPlane)],
   })
   return await listen(config, security, {
     ...placed,

@@ -7,6 +7,7 @@ import { newReceiptKey } from '../../security/receipts.ts'
 import { together } from '../reconciler.ts'
 import { Attempts } from './attempts.ts'
 import type { DesiredEndpoint, VariantSpec } from '../../contract/desired-endpoint.ts'
+import type { ServingOptions } from '../../contract/serving-options.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
 import type { VersionPolicy } from '../../model/layout.ts'
@@ -47,6 +48,8 @@ export class RepositoryModel {
   mustFit = false
   /** Whether the model was unloaded on request. */
   unloaded = false
+  /** How it is served, where somebody changed that while the server runs: over what its source says. */
+  serving: ServingOptions | undefined
   /** The desired state that was last applied. */
   #applied: DesiredEndpoint | undefined
   /** Actions that run or wait. */
@@ -75,7 +78,9 @@ export class RepositoryModel {
   /** The present desired state; undefined where it is not to be served. */
   document(): DesiredEndpoint | undefined {
     if (!this.known || this.unloaded) return undefined
-    const variants = this.#variants()
+    const variants = this.#variants().map((spec) =>
+      this.serving === undefined ? spec : { ...spec, serving: { ...spec.serving, ...this.serving } },
+    )
     // The version that requests go to comes last.
     const newest = variants.at(-1)
     if (newest === undefined) return undefined
@@ -155,7 +160,7 @@ export class RepositoryModel {
    * @returns a function that waits until the replaced version has ended, which holds up no other change
    */
   async change(wish: () => void): Promise<() => Promise<Switched>> {
-    const { pin, unloaded } = this
+    const { pin, unloaded, serving } = this
     const before = this.#applied
     const wasServed = this.#servesAny(before)
     wish()
@@ -170,6 +175,11 @@ export class RepositoryModel {
     } catch (error) {
       this.pin = pin
       this.unloaded = unloaded
+      if (this.serving !== serving) {
+        this.serving = serving
+        // How it was to be served is to blame, and not what.
+        for (const { path } of this.settled) this.attempts.forgive(path)
+      }
       if (this.#isChanged()) await this.reconcile().catch((second: unknown) => this.#options.log.error({}, messageOf(second)))
       throw error
     }

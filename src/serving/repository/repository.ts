@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises'
-import { dirname, isAbsolute, relative, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { closest } from '../../contract/schema.ts'
 import { orLate } from '../../core/clock.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
@@ -165,6 +165,17 @@ export class Repository {
     return await ended()
   }
 
+  /**
+   * Serves a model in another way until the server ends: what is given goes over what was said before. It is loaded anew beside the one
+   * that serves, which goes on where that cannot be done.
+   * @throws SLW_MODEL_NOT_FOUND, and errors of the load
+   */
+  async setServing(name: string, serving: ServingOptions): Promise<Switched> {
+    const model = this.#requireKnown(name)
+    const ended = await model.exclusive(() => model.change(() => (model.serving = { ...model.serving, ...serving })))
+    return await ended()
+  }
+
   /** Takes a model out of service. */
   async unload(name: string): Promise<void> {
     const model = this.#requireKnown(name)
@@ -229,6 +240,7 @@ export class Repository {
       return await model.change(() => {
         model.settled = []
         model.pin = undefined
+        model.serving = undefined
         model.mustFit = false
       })
     })
@@ -284,20 +296,23 @@ export class Repository {
     )
   }
 
-  /** The real path of a file or folder inside a served folder or a model root, links followed. */
+  /**
+   * The real path of a file or folder inside a served folder or a model root, links followed. A relative one is looked for in the working
+   * directory, then in these.
+   */
   async #insideRoots(given: string): Promise<string> {
     const { modelRoots } = this.#options
     const folders = this.#sources.map((source) => (mayBeModel(source.path) ? dirname(source.path) : source.path))
     const roots = [...folders, ...modelRoots]
-    const path = await realpath(resolve(given)).catch(() => undefined)
-    const tried = path ?? resolve(given)
-    for (const root of roots) {
-      const real = await realpath(root).catch(() => resolve(root))
-      if (within(real, tried)) {
-        if (path === undefined) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${given}: no such file or folder`)
-        return path
-      }
+    const real = await Promise.all(roots.map((root) => realpath(root).catch(() => resolve(root))))
+    let allowed = false
+    for (const candidate of isAbsolute(given) ? [given] : [given, ...roots.map((root) => join(root, given))]) {
+      const path = await realpath(resolve(candidate)).catch(() => undefined)
+      const inside = real.some((root) => within(root, path ?? resolve(candidate)))
+      if (inside && path !== undefined) return path
+      allowed ||= inside
     }
+    if (allowed) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${given}: no such file or folder`)
     throw new SlipwayError(
       'SLW_PATH_REFUSED',
       `${given} is outside the served folders (${roots.join(', ')}); start the server with --model-root to allow another`,
