@@ -5,15 +5,20 @@ import { oneOf } from '../contract/schema.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
 import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
+import { VERTEX_PATHS } from '../protocol/http/dialects/vertex.ts'
 import { HTTP_LIMIT_DEFAULTS, HTTP_LIMIT_SETTINGS } from '../protocol/http/options.ts'
 import { REQUEST_LIMIT_DEFAULTS, REQUEST_LIMIT_SETTINGS } from '../protocol/limits.ts'
 import { resolveTracing, TracingOptions } from '../serving/observe/tracing/options.ts'
 import type { Static } from 'typebox'
+import type { VertexPaths } from '../protocol/http/dialects/vertex.ts'
 import type { HttpLimits } from '../protocol/http/options.ts'
 import type { RequestLimits } from '../protocol/limits.ts'
 import type { ControlPlaneConfig } from './control-plane-options.ts'
 import type { DoorsConfig } from './door-options.ts'
 import type { TracingConfig } from '../serving/observe/tracing/options.ts'
+
+/** Dialects of a server that is not told what to speak. */
+const BY_DEFAULT = DIALECTS.filter(({ byDefault }) => byDefault === true).map(({ name }) => name)
 
 const ModelEntry = Type.Object(
   {
@@ -59,8 +64,24 @@ export const ServerOptions = Type.Object(
     dialects: Type.Optional(
       Type.String({
         pattern: '^[a-z0-9-]+(@\\d+)?(\\s*,\\s*[a-z0-9-]+(@\\d+)?)*$',
-        description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. ${DIALECTS.map(({ name, description }) => `${name}: ${description}`).join('; ')}. Default: ${DIALECTS.map(({ name }) => name).join(',')}.`,
+        description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. ${DIALECTS.map(({ name, description }) => `${name}: ${description}`).join('; ')}. Default: ${BY_DEFAULT.join(',')}.`,
       }),
+    ),
+    vertex: Type.Optional(
+      Type.Object(
+        {
+          healthRoute: Type.Optional(
+            Type.String({ pattern: '^/', description: 'Path of health for the dialect vertex. Default: AIP_HEALTH_ROUTE, else /health.' }),
+          ),
+          predictRoute: Type.Optional(
+            Type.String({
+              pattern: '^/',
+              description: 'Path of predictions for the dialect vertex. Default: AIP_PREDICT_ROUTE, else /predict.',
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
     ),
     pollMs: Type.Optional(
       Type.Integer({
@@ -128,6 +149,11 @@ export const ServerOptions = Type.Object(
                 'Also expose predictions_total, prediction_latency_seconds, request_count, request_latency_seconds. Default: false.',
             }),
           ),
+          tritonNames: Type.Optional(
+            Type.Boolean({
+              description: 'Also expose the metrics of Triton, such as nv_inference_request_success. Default: false.',
+            }),
+          ),
         },
         { additionalProperties: false },
       ),
@@ -185,8 +211,9 @@ export interface ServerConfig extends DoorsConfig {
   readonly serving: ServingOptions
   readonly limits: HttpLimits & RequestLimits
   readonly dialects: readonly DialectChoice[]
+  readonly vertex: VertexPaths
   readonly log: { readonly level: string; readonly file: string | undefined; readonly access: boolean; readonly slowMs: number }
-  readonly metrics: { readonly guideNames: boolean }
+  readonly metrics: { readonly guideNames: boolean; readonly tritonNames: boolean }
   readonly tracing: TracingConfig
   readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
 }
@@ -217,8 +244,9 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     serving: options.serving ?? {},
     limits: { ...HTTP_LIMIT_DEFAULTS, ...REQUEST_LIMIT_DEFAULTS, ...options.limits },
     dialects: resolveDialects(options.dialects),
+    vertex: { ...VERTEX_PATHS, ...options.vertex },
     log: { level: 'info', file: undefined, access: false, slowMs: 1000, ...options.log },
-    metrics: { guideNames: false, ...options.metrics },
+    metrics: { guideNames: false, tritonNames: false, ...options.metrics },
     tracing: resolveTracing(options.tracing),
     shutdown: { pauseMs: 2000, graceMs: 25_000, ...options.shutdown },
   }
@@ -227,7 +255,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
 /** @throws SLW_CONFIG_INVALID for a dialect that does not exist, one that is named twice, and a port that is none */
 function resolveDialects(text: string | undefined): DialectChoice[] {
   const known = DIALECTS.map(({ name }) => name)
-  if (text === undefined) return known.map((name) => ({ name, port: undefined }))
+  if (text === undefined) return BY_DEFAULT.map((name) => ({ name, port: undefined }))
   const chosen = text.split(',').map((entry): DialectChoice => {
     const [name = '', port] = entry.trim().split('@')
     return { name, port: port === undefined ? undefined : Number(port) }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../core/clock.ts'
+import { SlipwayError } from '../core/errors.ts'
 import { createIds } from '../core/ids.ts'
 import { DataPlane } from '../serving/data-plane.ts'
 import { METRICS } from '../serving/observe/catalog.ts'
@@ -10,12 +11,12 @@ import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
 import { adminRoutes } from '../protocol/http/admin.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
-import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
+import { byPort, hintsOf, speak } from '../protocol/http/dialects/speak.ts'
 import { BodyThreads } from '../protocol/bodies/body-threads.ts'
-import { routesOf } from '../protocol/http/dialects/routes-of.ts'
 import { feedbackRoute } from '../protocol/http/feedback-route.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
+import { isLoopback } from '../security/host-check.ts'
 import { auditLog } from './audit-log.ts'
 import { listen } from './listen.ts'
 import { openServerRecords } from './records.ts'
@@ -30,6 +31,7 @@ import type { FollowStatus } from '../following/types.ts'
 import type { SourceState } from './source.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { DialectHost } from '../protocol/http/dialects/dialect.ts'
+import type { SpokenDialect } from '../protocol/http/dialects/speak.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
 import type { LogOutput } from './log-output.ts'
 import type { ServerConfig } from './options.ts'
@@ -56,8 +58,8 @@ export interface ServingProcessOptions {
   readonly held?: ReadonlyMap<string, unknown> | undefined
   /** Runs before the listeners open. Default: they open at once, so that health can be asked while models load. */
   readonly beforeListening?: (dataPlane: DataPlane) => Promise<unknown>
-  /** The metrics of the whole server. Default: those of this process. */
-  readonly families?: () => Promise<readonly Family[]>
+  /** Counts of the whole server. Default: those of this process. */
+  readonly allCounts?: () => Promise<ProcessCounts>
 }
 
 /** The parts of one process that answers predictions: data plane, observers, open listeners. Serves nothing yet. */
@@ -117,6 +119,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       },
     ],
   })
+  const { allCounts = () => Promise.resolve(counts()) } = options
   await options.beforeListening?.(dataPlane)
   const host: DialectHost = {
     dataPlane,
@@ -124,32 +127,13 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     // One core is left to those who send small bodies.
     bodies: opened.use(new BodyThreads(Math.max(1, Math.floor(cores) - 1))),
     defaultModel: config.defaultModel,
-    unloaded: async () => (await administration.models()).filter((model) => model.unloaded).map((model) => model.name),
+    administration,
+    counts: allCounts,
+    tracing: config.tracing,
+    logFile: config.log.file,
+    vertex: config.vertex,
   }
-  const spoken = config.dialects.map(({ name, port }) => {
-    const dialect = DIALECTS.find((one) => one.name === name)!
-    return { dialect, port, routes: routesOf(dialect, host) }
-  })
-  const health = healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source })
-  const http = opened.use(
-    await listen(config, security, {
-      clock,
-      nextId: createIds(),
-      audit: auditLog(log),
-      dialects: spoken.map(({ dialect }) => dialect),
-      // A port of its own answers health too.
-      apart: spoken.flatMap(({ port, routes }) => (port === undefined ? [] : [{ port, routes: [...routes, ...health] }])),
-      routes: [
-        ...spoken.filter(({ port }) => port === undefined).flatMap(({ routes }) => routes),
-        ...health,
-        metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
-        feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-        ...docsRoutes(dataPlane),
-      ],
-      held: options.held,
-      adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
-    }),
-  )
+  const http = opened.use(await openDoor(options, host))
   const held = opened.move()
   return {
     dataPlane,
@@ -163,6 +147,34 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** Opens the addresses of a process: those of its dialects, and those that every server has. */
+async function openDoor(options: ServingProcessOptions, host: DialectHost): Promise<HttpServer> {
+  const { config, security, log, administration } = options
+  const { dataPlane, counts } = host
+  const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
+  const spoken = speak(config.dialects, host)
+  refuseOpenManagement(config, security, spoken)
+  const placed = byPort(spoken, {
+    admin,
+    health: healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source }),
+    base: [
+      metricsRoute(async () => familiesOf(await counts(), config.metrics)),
+      feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
+      ...docsRoutes(dataPlane),
+    ],
+  })
+  return await listen(config, security, {
+    ...placed,
+    clock: systemClock,
+    nextId: createIds(),
+    audit: auditLog(log),
+    dialects: spoken.map(({ dialect }) => dialect),
+    hint: hintsOf(config.dialects, host, admin),
+    adminRoutes: [...placed.adminRoutes, ...(admin === 'off' ? [] : adminRoutes(administration))],
+    held: options.held,
+  })
 }
 
 /** Metrics of following: time since the control plane was last heard of, revisions that it declares, and records that it refused. */
@@ -182,6 +194,16 @@ export function followingFamilies(status: FollowStatus | undefined): Family[] {
       samples: [{ labels: {}, value: status.recordsRefused ?? 0 }],
     },
   ]
+}
+
+/** @throws SLW_HOST_REFUSED where whoever reaches the server could load and unload models */
+function refuseOpenManagement({ host, insecure }: ServerConfig, { adminToken }: Security, spoken: readonly SpokenDialect[]): void {
+  const open = spoken.find(({ dialect }) => dialect.managedByPlatform === true)
+  if (open === undefined || adminToken !== undefined || insecure || isLoopback(host)) return
+  throw new SlipwayError(
+    'SLW_HOST_REFUSED',
+    `dialect ${open.dialect.name}: its platform manages models without credentials, and --host ${host} listens beyond this machine. Set SLIPWAY_ADMIN_TOKEN, or add --insecure in a container that only the platform reaches`,
+  )
 }
 
 async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerConfig['shutdown']): Promise<boolean> {

@@ -2,7 +2,7 @@ import { UNREAD } from '../../contract/audience.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { priorityOf } from '../priority.ts'
 import { requireModel, requireScope } from './access.ts'
-import { cookieOf, fieldOf, fieldsOf, queryOf, UNIT_MAX } from './facts.ts'
+import { cookieOf, fieldOf, fieldsOf, UNIT_MAX } from './facts.ts'
 import type { Facts } from '../../contract/audience.ts'
 import type { Answered, Caller, Prepared, Terms } from '../../serving/caller.ts'
 import type { Loaded } from '../../serving/variant.ts'
@@ -85,7 +85,7 @@ export class HttpCaller implements Caller<Buffer>, Facts {
   }
 
   query(name: string): string | undefined {
-    return queryOf(this.#exchange.request.url, name)
+    return this.#exchange.query(name)
   }
 
   field(path: string): string | undefined | typeof UNREAD {
@@ -147,7 +147,9 @@ export class HttpCaller implements Caller<Buffer>, Facts {
   }
 
   fail(error: SlipwayError): number {
-    this.#exchange.fail(error)
+    const words = this.#exchange.begun ? this.#conversation.stream?.error?.(error) : undefined
+    if (words === undefined) this.#exchange.fail(error)
+    else this.#exchange.endWith(error, words)
     return this.#exchange.status
   }
 }

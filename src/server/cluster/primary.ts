@@ -9,7 +9,7 @@ import { silentLogger } from '../../core/log.ts'
 import { Lanes, Turns } from '../../core/turns.ts'
 import { METRICS } from '../../serving/observe/catalog.ts'
 import { liveTogether } from '../../serving/live.ts'
-import { familiesOf, mergeCounts } from '../../serving/observe/merge.ts'
+import { mergeCounts } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
 import { administer } from '../administration.ts'
 import { followingFamilies } from '../serving-process.ts'
@@ -27,6 +27,7 @@ import type { LiveEndpoint } from '../../serving/live.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
 import type { ProcessCounts } from '../../serving/observe/merge.ts'
 import type { Applied, FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
+import type { AddModel } from '../../serving/repository/repository.ts'
 import type { Source } from '../source.ts'
 import type { ServerConfig } from '../options.ts'
 import type { ServedModel } from '../served.ts'
@@ -204,11 +205,13 @@ class Primary implements AsyncDisposable {
     const administration = administer(this.#repository!, this.#log)
     channel.handle('admin.models', () => administration.models())
     channel.handle('admin.switchTo', ({ model, target }: { model: string; target: never }) => administration.switchTo(model, target))
+    channel.handle('admin.add', ({ model }: { model: AddModel }) => administration.add(model))
+    channel.handle('admin.remove', ({ model }: { model: string }) => administration.remove(model))
     channel.handle('admin.load', ({ model }: { model: string }) => administration.load(model))
     channel.handle('admin.unload', ({ model }: { model: string }) => administration.unload(model))
     channel.handle('admin.logLevel', () => this.#log.level ?? 'info')
     channel.handle('admin.setLogLevel', ({ level }: { level: string }) => this.#setLogLevel(level))
-    channel.handle('metrics', () => this.families())
+    channel.handle('counts', () => this.counts())
     channel.handle('live', ({ endpoints }: LiveCall) => {
       member.live = endpoints
       this.#changed()
@@ -380,10 +383,6 @@ class Primary implements AsyncDisposable {
   async served(): Promise<readonly ServedModel[]> {
     const told = await this.#askNow<readonly ServedModel[]>('served')
     return [...told.values()].find((models) => models.length > 0) ?? []
-  }
-
-  async families(): Promise<Family[]> {
-    return familiesOf(await this.counts(), this.#config.metrics)
   }
 
   /** Counts of all processes, the primary among them. */
