@@ -5,7 +5,7 @@ import { difference, makeModels } from './trees/compare.ts'
 import type { Library } from './trees/compare.ts'
 
 /** `SLIPWAY_TREES=3000` trains as many models of each library, `SLIPWAY_SEED=7` others (`npm run soak:trees`). */
-const COUNT = Number(process.env['SLIPWAY_TREES'] ?? 100)
+const COUNT = Number(process.env['SLIPWAY_TREES'] ?? 80)
 const SEED = Number(process.env['SLIPWAY_SEED'] ?? 1)
 
 /** Words in which the models of a library have to differ, so that the parameters drawn reach everything that is promised. */
@@ -27,7 +27,7 @@ const REACHED: Readonly<Record<Library, readonly RegExp[]>> = {
 
 describe('models of trees give the numbers of their own libraries, also for rows on a threshold, one step beside, missing, tiny and huge', () => {
   for (const library of ['xgboost', 'lightgbm', 'catboost'] as const)
-    it(library, { concurrency: true }, async (t) => {
+    it(library, async (t) => {
       await using folder = await temporaryFolder()
       const wrong: string[] = []
       const seen: string[] = []

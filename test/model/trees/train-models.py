@@ -236,6 +236,13 @@ def lightgbm_model(rng, name):
         for index, line in enumerate(lines):
             if line.startswith("leaf_value="):
                 lines[index] = "leaf_value=" + " ".join(repr(float(v)) for v in rng.uniform(-1, 1, len(line.split(" "))))
+            elif line.startswith("threshold="):
+                # Thresholds among what counts as 0, which training does not make.
+                kinds = [int(v) for v in lines[index + 1].removeprefix("decision_type=").split()]
+                values = line.removeprefix("threshold=").split()
+                tiny = rng.choice(["0", "1e-36", "-1e-36", "5e-324", "1.0000000180025095e-35", "-1.0000000180025095e-35"], len(values))
+                drawn = rng.random(len(values)) < 0.1
+                lines[index] = "threshold=" + " ".join(t if d and not k & 1 else v for v, t, d, k in zip(values, tiny, drawn, kinds))
         lines = [line for line in lines if not line.startswith("tree_sizes=")]
         text = "\n".join(lines)
         booster = lgb.Booster(model_str=text)
