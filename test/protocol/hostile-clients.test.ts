@@ -159,7 +159,7 @@ describe('a client that misbehaves', () => {
       ['POST', '/v1/models/churn/versions/3:predict', tensorflow],
       ['GET', '/v1/models', kserve],
       ['POST', '/predictions/churn/1.0', 'TorchServe (--dialects v2,predict,torchserve)'],
-      ['POST', '/models', "TorchServe's management (--dialects v2,predict,torchserve-management)"],
+      ['POST', '/invocations', 'MLflow (--dialects v2,predict,mlflow), or of SageMaker (--dialects v2,predict,sagemaker)'],
     ] as const) {
       const response = await fetch(server.url + path, { method })
       assert.equal(response.status, 404, path)
