@@ -110,6 +110,11 @@ export class Exchange {
     return Array.isArray(value) ? value[0] : value
   }
 
+  /** Address of the client, or the word for a Unix socket. */
+  get from(): string {
+    return this.request.socket.remoteAddress ?? 'Unix socket'
+  }
+
   /** Whether the request came over TLS to this server. */
   get secure(): boolean {
     return (this.request.socket as Partial<TLSSocket>).encrypted === true

@@ -168,6 +168,11 @@ export class Connection {
     this.socket.destroy()
   }
 
+  /** Ends streams whose client has had no room for an answer for so long. */
+  endStalled(nowMs: number, stallMs: number): void {
+    for (const stream of this.#blocked) if (stream.stalledMs(nowMs) > stallMs) this.#failStream(stream, REASON.cancel)
+  }
+
   #endIfIdle(): void {
     if (!this.#closing || this.#streams.size > 0 || this.#closed) return
     this.#closed = true

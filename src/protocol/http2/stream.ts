@@ -39,8 +39,10 @@ export class Stream {
   readonly #queue: Buffer[] = []
   #waiting = 0
   #trailers: string | undefined
-  /** Bytes that have been sent, for those who look whether any go out. */
-  sent = 0
+  /** Bytes that have been sent, and what they were at the last look, and since when. */
+  #sent = 0
+  #seen = -1
+  #sinceMs = 0
 
   constructor(id: number, headers: readonly Header[] | undefined, options: { window: number; ended: boolean; host: StreamHost }) {
     this.id = id
@@ -129,8 +131,17 @@ export class Stream {
     const size = room - left
     this.#waiting -= size
     this.#window -= size
-    this.sent += size
+    this.#sent += size
     return parts
+  }
+
+  /** For the connection: for how long nothing has gone out, as far as its looks tell. */
+  stalledMs(nowMs: number): number {
+    if (this.#seen !== this.#sent) {
+      this.#seen = this.#sent
+      this.#sinceMs = nowMs
+    }
+    return nowMs - this.#sinceMs
   }
 
   /** For the connection: a whole answer has been sent. */
