@@ -59,6 +59,12 @@ export const DesiredEndpoint = Type.Object(
         description: 'The first signs receipts of predictions, all of them are believed. Default: one of the process alone.',
       }),
     ),
+    mustFit: Type.Optional(
+      Type.Boolean({
+        description:
+          'A version that does not fit into the memory budget beside what is loaded is one that cannot be loaded. Default: false, a request loads it in the place of the longest unused.',
+      }),
+    ),
     wanted: Type.Optional(
       Type.Array(Type.String(), {
         description:

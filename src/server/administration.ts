@@ -9,6 +9,8 @@ export function administer(source: Source, log: Pick<Logger, 'level'>): Administ
     models: () => Promise.resolve(source.models()),
     switchTo: (model, target) => source.switchTo(model, target),
     load: (model) => source.load(model),
+    add: (model) => source.add(model),
+    remove: (model) => source.remove(model),
     unload: (model) => source.unload(model),
     logLevel: () => Promise.resolve(log.level ?? 'info'),
     setLogLevel(level) {

@@ -8,7 +8,7 @@ import type { ServerConfig } from './options.ts'
 import type { Security } from './security.ts'
 
 /** Routes of the listeners, and the parts of the server that an HTTP server calls. */
-export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'audit' | 'dialects'> {
+export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'audit' | 'dialects' | 'hint'> {
   readonly routes: readonly Route[]
   /** Ports of dialects that have one of their own, and the routes there. */
   readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[]

@@ -15,6 +15,9 @@ import type { ControlPlaneConfig } from './control-plane-options.ts'
 import type { DoorsConfig } from './door-options.ts'
 import type { TracingConfig } from '../serving/observe/tracing/options.ts'
 
+/** Dialects of a server that is not told what to speak. */
+const BY_DEFAULT = DIALECTS.filter(({ byDefault }) => byDefault === true).map(({ name }) => name)
+
 const ModelEntry = Type.Object(
   {
     path: Type.String({ minLength: 1, description: 'File or folder, relative to the current folder.' }),
@@ -59,7 +62,7 @@ export const ServerOptions = Type.Object(
     dialects: Type.Optional(
       Type.String({
         pattern: '^[a-z0-9-]+(@\\d+)?(\\s*,\\s*[a-z0-9-]+(@\\d+)?)*$',
-        description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. ${DIALECTS.map(({ name, description }) => `${name}: ${description}`).join('; ')}. Default: ${DIALECTS.map(({ name }) => name).join(',')}.`,
+        description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. ${DIALECTS.map(({ name, description }) => `${name}: ${description}`).join('; ')}. Default: ${BY_DEFAULT.join(',')}.`,
       }),
     ),
     pollMs: Type.Optional(
@@ -227,7 +230,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
 /** @throws SLW_CONFIG_INVALID for a dialect that does not exist, one that is named twice, and a port that is none */
 function resolveDialects(text: string | undefined): DialectChoice[] {
   const known = DIALECTS.map(({ name }) => name)
-  if (text === undefined) return known.map((name) => ({ name, port: undefined }))
+  if (text === undefined) return BY_DEFAULT.map((name) => ({ name, port: undefined }))
   const chosen = text.split(',').map((entry): DialectChoice => {
     const [name = '', port] = entry.trim().split('@')
     return { name, port: port === undefined ? undefined : Number(port) }

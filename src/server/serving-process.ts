@@ -10,9 +10,8 @@ import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
 import { adminRoutes } from '../protocol/http/admin.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
-import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
+import { byPort, hintsOf, speak } from '../protocol/http/dialects/speak.ts'
 import { BodyThreads } from '../protocol/bodies/body-threads.ts'
-import { routesOf } from '../protocol/http/dialects/routes-of.ts'
 import { feedbackRoute } from '../protocol/http/feedback-route.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
@@ -124,12 +123,9 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     // One core is left to those who send small bodies.
     bodies: opened.use(new BodyThreads(Math.max(1, Math.floor(cores) - 1))),
     defaultModel: config.defaultModel,
-    unloaded: async () => (await administration.models()).filter((model) => model.unloaded).map((model) => model.name),
+    administration,
   }
-  const spoken = config.dialects.map(({ name, port }) => {
-    const dialect = DIALECTS.find((one) => one.name === name)!
-    return { dialect, port, routes: routesOf(dialect, host) }
-  })
+  const spoken = speak(config.dialects, host)
   const health = healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source })
   const http = opened.use(
     await listen(config, security, {
@@ -137,15 +133,15 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       nextId: createIds(),
       audit: auditLog(log),
       dialects: spoken.map(({ dialect }) => dialect),
-      // A port of its own answers health too.
-      apart: spoken.flatMap(({ port, routes }) => (port === undefined ? [] : [{ port, routes: [...routes, ...health] }])),
-      routes: [
-        ...spoken.filter(({ port }) => port === undefined).flatMap(({ routes }) => routes),
-        ...health,
-        metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
-        feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-        ...docsRoutes(dataPlane),
-      ],
+      hint: hintsOf(config.dialects, host),
+      ...byPort(spoken, {
+        health,
+        base: [
+          metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
+          feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
+          ...docsRoutes(dataPlane),
+        ],
+      }),
       held: options.held,
       adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
     }),

@@ -264,7 +264,9 @@ export class Reconciler {
       try {
         // A model of a new endpoint that does not fit is left for a request to load, rather than loaded in the place of one that fits.
         const times = await this.residency.load(variant, { gentle: this.#slowsOthers(step), ofChange: true, ifRoom: isNew })
-        if (times !== 'no room') {
+        if (times === 'no room') {
+          if (step.desired.mustFit === true) throw this.residency.full(variant)
+        } else {
           step.loadMs += times.loadMs
           step.warmUpMs += times.warmUpMs
           const { probe } = variant.loaded ?? {}

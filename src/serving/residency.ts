@@ -167,6 +167,14 @@ export class Residency {
     return this.#sizes.size === 0 ? 0 : sum / this.#sizes.size
   }
 
+  /** The error of a variant that does not fit beside what is loaded. */
+  full({ subject: { endpoint, version } }: Variant): SlipwayError {
+    return new SlipwayError(
+      'SLW_MEMORY_EXCEEDED',
+      `model "${endpoint}" version ${version} does not fit into memoryBudgetMb beside what is loaded (${formatBytes(this.usedBytes)} of ${formatBytes(this.budgetBytes ?? 0)}); unload another model first`,
+    )
+  }
+
   /** Forgets the sizes of versions that are no longer served: they say nothing about those that are. */
   forget(): void {
     const served = new Set([...this.#options.variants()].map((variant) => contentKey(variant.spec)))

@@ -6,11 +6,15 @@ import { CUSTOMER, freePort, post, serveExamples } from '../fixtures.ts'
 const QUESTION = { inputs: [{ name: 'customers', datatype: 'FP32', shape: [1, 10], data: [2, 95.5, 6, 1, 0, 0, 1, 0, 0, 1] }] }
 
 describe('the dialects of a server', () => {
-  it('are all of them, unless some are chosen', async () => {
+  it('are those of Slipway and of the Open Inference Protocol, unless others are chosen', async () => {
     await using server = await serveExamples(['churn'], { dialects: 'predict' })
     assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
     const other = await post(`${server.url}/v2/models/churn/infer`, QUESTION)
     assert.equal(other.status, 404)
+    assert.match(
+      JSON.stringify(other.body),
+      /that route is of the Open Inference Protocol \(--dialects predict,v2\), which this server was not told to speak/,
+    )
     assert.equal((await fetch(`${server.url}/v2/health/ready`)).status, 200, 'probes are no dialect')
   })
 

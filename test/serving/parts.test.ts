@@ -11,6 +11,7 @@ import { SlipwayError } from '../../src/core/errors.ts'
 import { createIds } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/log.ts'
 import { BodyThreads } from '../../src/protocol/bodies/body-threads.ts'
+import { NO_ADMINISTRATION } from '../no-administration.ts'
 import { routesOf } from '../../src/protocol/http/dialects/routes-of.ts'
 import { HTTP_LIMIT_DEFAULTS } from '../../src/protocol/http/options.ts'
 import { HttpServer } from '../../src/protocol/http/server.ts'
@@ -110,7 +111,7 @@ async function serve(backend: Backend) {
     limits: REQUEST_LIMIT_DEFAULTS,
     bodies: opened.use(new BodyThreads(1)),
     defaultModel: undefined,
-    unloaded: () => Promise.resolve([]),
+    administration: NO_ADMINISTRATION,
   })
   const server = opened.use(
     await HttpServer.listen({

@@ -5,7 +5,7 @@ import { roundMs } from '../../core/units.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import type { Static, TSchema } from 'typebox'
-import type { KnownModel, SwitchTo } from '../../serving/repository/repository.ts'
+import type { AddModel, KnownModel, SwitchTo } from '../../serving/repository/repository.ts'
 import type { Switched } from '../../serving/repository/repository-model.ts'
 import type { Exchange } from './exchange.ts'
 import type { Route } from './routes.ts'
@@ -15,6 +15,10 @@ export interface Administration {
   models(): Promise<readonly KnownModel[]>
   switchTo(model: string, target: SwitchTo): Promise<Switched>
   load(model: string): Promise<Switched>
+  /** See `Repository.add`. */
+  add(model: AddModel): Promise<Switched>
+  /** See `Repository.remove`. */
+  remove(model: string): Promise<void>
   unload(model: string): Promise<void>
   logLevel(): Promise<string>
   setLogLevel(level: string): Promise<void>

@@ -1,6 +1,7 @@
 import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
 import { Collected } from '../bodies/collected.ts'
 import { ownError } from './error-form.ts'
+import { queryOf } from './facts.ts'
 import { decompress, isGzip } from './gzip.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
@@ -113,6 +114,11 @@ export class Exchange {
   /** Address of the client, or the word for a Unix socket. */
   get from(): string {
     return this.request.socket.remoteAddress ?? 'Unix socket'
+  }
+
+  /** A parameter of the address; of two with one name, the first. */
+  query(name: string): string | undefined {
+    return queryOf(this.request.url, name)
   }
 
   /** Whether the request came over TLS to this server. */

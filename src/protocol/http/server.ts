@@ -4,7 +4,6 @@
  */
 import { requireAccess } from './access.ts'
 import { isPreflight } from './cors.ts'
-import { ourRouteFor } from './foreign-routes.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { ownError } from './error-form.ts'
 import { Exchange } from './exchange.ts'
@@ -29,6 +28,8 @@ export interface HttpServerOptions {
   readonly nextId: () => string
   /** The dialects that the server offers: errors at their paths have their form. */
   readonly dialects: readonly Pick<Dialect, 'prefix' | 'error'>[]
+  /** What to tell a client at a path that no route takes. */
+  readonly hint?: (method: string, path: string) => string | undefined
   /** Called for every call of administration, also for refused ones. */
   readonly audit?: (exchange: Exchange) => void
 }
@@ -120,7 +121,7 @@ export class HttpServer {
     // Clients without a key do not learn which paths exist.
     requireAccess(this.#options.access, exchange, 'predict', {})
     if (allowed.length === 0)
-      throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `no route ${method} ${path}; ${ourRouteFor(path) ?? 'see /docs'}`)
+      throw new SlipwayError('SLW_ROUTE_NOT_FOUND', `no route ${method} ${path}; ${this.#options.hint?.(method, path) ?? 'see /docs'}`)
     response.setHeader('allow', allowed.join(', '))
     throw new SlipwayError('SLW_METHOD_NOT_ALLOWED', `${path} does not take ${method}; it takes ${allowed.join(', ')}`)
   }

@@ -45,7 +45,11 @@ export class HeldSockets implements Disposable {
       }
       const port = hold(config.port)
       const adminPort = config.adminPort === undefined ? undefined : hold(config.adminPort)
-      const dialects = config.dialects.map((dialect) => (dialect.port === undefined ? dialect : { ...dialect, port: hold(dialect.port) }))
+      // Dialects may share a port.
+      const ports = new Map([...new Set(config.dialects.flatMap((dialect) => dialect.port ?? []))].map((asked) => [asked, hold(asked)]))
+      const dialects = config.dialects.map((dialect) =>
+        dialect.port === undefined ? dialect : { ...dialect, port: ports.get(dialect.port) },
+      )
       if (socket !== undefined) {
         await clearSocketPath(socket)
         bound.set(addressKey({ socket }), requireBound(bind(socket, -1, -1), { address: socket }))

@@ -27,6 +27,7 @@ import type { LiveEndpoint } from '../../serving/live.ts'
 import type { Family } from '../../serving/observe/exposition.ts'
 import type { ProcessCounts } from '../../serving/observe/merge.ts'
 import type { Applied, FailedLoad, SwitchReport } from '../../serving/reconciler.ts'
+import type { AddModel } from '../../serving/repository/repository.ts'
 import type { Source } from '../source.ts'
 import type { ServerConfig } from '../options.ts'
 import type { ServedModel } from '../served.ts'
@@ -204,6 +205,8 @@ class Primary implements AsyncDisposable {
     const administration = administer(this.#repository!, this.#log)
     channel.handle('admin.models', () => administration.models())
     channel.handle('admin.switchTo', ({ model, target }: { model: string; target: never }) => administration.switchTo(model, target))
+    channel.handle('admin.add', ({ model }: { model: AddModel }) => administration.add(model))
+    channel.handle('admin.remove', ({ model }: { model: string }) => administration.remove(model))
     channel.handle('admin.load', ({ model }: { model: string }) => administration.load(model))
     channel.handle('admin.unload', ({ model }: { model: string }) => administration.unload(model))
     channel.handle('admin.logLevel', () => this.#log.level ?? 'info')

@@ -70,6 +70,8 @@ function remoteAdministration(): Administration {
     models: () => channel.call('admin.models'),
     switchTo: (model, target) => channel.call('admin.switchTo', { model, target }),
     load: (model) => channel.call('admin.load', { model }),
+    add: (model) => channel.call('admin.add', { model }),
+    remove: (model) => channel.call('admin.remove', { model }),
     unload: (model) => channel.call('admin.unload', { model }),
     logLevel: () => channel.call('admin.logLevel'),
     setLogLevel: (level) => channel.call('admin.setLogLevel', { level }),

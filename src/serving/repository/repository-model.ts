@@ -42,6 +42,8 @@ export class RepositoryModel {
   settled: readonly FoundVersion[] = []
   /** Set by a switch, until the policy decides again. */
   pin: VariantSpec | undefined
+  /** Whether a version that does not fit beside what is loaded counts as one that cannot be loaded. */
+  mustFit = false
   /** Whether the model was unloaded on request. */
   unloaded = false
   /** The desired state that was last applied. */
@@ -84,6 +86,7 @@ export class RepositoryModel {
       routing: everythingTo(newest.name, this.name),
       // One for all processes of a server, until it ends.
       receiptKeys: this.#receiptKeys,
+      ...(this.mustFit && { mustFit: true }),
       wanted: this.#wanted(),
     }
   }

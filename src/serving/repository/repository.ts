@@ -14,6 +14,7 @@ import type { LayoutKind, SkippedEntry } from '../../model/layout.ts'
 import type { FailedLoad } from '../reconciler.ts'
 import type { RepositoryModelOptions, Switched } from './repository-model.ts'
 import type { FoundVersion, ModelSource } from './scan.ts'
+import type { ServingOptions } from '../../contract/serving-options.ts'
 
 export interface RepositoryOptions extends RepositoryModelOptions {
   readonly sources: readonly ModelSource[]
@@ -26,10 +27,22 @@ export interface RepositoryOptions extends RepositoryModelOptions {
 /** Target of a switch: a path, a version of the model's own folder, or `policy`. */
 export type SwitchTo = { readonly path: string } | { readonly version: string }
 
+/** A model that is added while the server runs. */
+export interface AddModel {
+  readonly name: string
+  /** File or folder of one model, inside a served folder or a model root. */
+  readonly path: string
+  /** See `DesiredEndpoint`. Default: false. */
+  readonly mustFit?: boolean
+  readonly serving?: ServingOptions
+}
+
 /** A model that the repository knows, whether it is served or not. */
 export interface KnownModel {
   readonly name: string
   readonly versions: readonly string[]
+  /** The path that its versions were found at, as it was given; undefined where they come from elsewhere. */
+  readonly path: string | undefined
   /** The path that the model was switched to, until the policy decides again. */
   readonly pinned: string | undefined
   /** Whether the model was unloaded on request. */
@@ -47,6 +60,10 @@ const CLOSE_MS = 2000
 export class Repository {
   readonly #options: RepositoryOptions
   readonly #models = new Map<string, RepositoryModel>()
+  /** Sources of the configuration, and those that were added since. */
+  readonly #sources: ModelSource[]
+  /** By name, the source of a model that was added. */
+  readonly #added = new Map<string, ModelSource>()
   /** Fingerprints of the previous scan, by path: a version that is the same in two scans counts as complete. */
   #previous = new Map<string, string>()
   /** Paths of versions that the last scan did not find although their source could be read. */
@@ -62,6 +79,7 @@ export class Repository {
 
   constructor(options: RepositoryOptions) {
     this.#options = options
+    this.#sources = [...options.sources]
   }
 
   /** Serves the versions that were read, as the policy chooses; where one cannot be loaded, the next older one. */
@@ -72,9 +90,9 @@ export class Repository {
 
   /** Reads the sources, and changes nothing yet. @throws SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_CONFIG_INVALID */
   async read(): Promise<DesiredEndpoint[]> {
-    const { sources, versions } = this.#options
+    const { versions } = this.#options
     const owner = new Map<string, string>()
-    for (const source of sources) {
+    for (const source of this.#sources) {
       const found = await this.#scan(source)
       for (const [name, all] of Map.groupBy(found, (version) => version.name)) {
         const other = owner.get(name)
@@ -113,6 +131,7 @@ export class Repository {
     return this.#known().map(({ name, settled, pin, unloaded }) => ({
       name,
       versions: settled.map(({ version }) => version),
+      path: settled[0]?.source.path,
       pinned: pin?.path,
       unloaded,
     }))
@@ -161,6 +180,66 @@ export class Repository {
     return await ended()
   }
 
+  /**
+   * Serves a model that was not known, until it is removed or the server ends. A model that cannot be served is not known afterwards.
+   * @throws SLW_ALREADY_EXISTS, SLW_PATH_REFUSED, SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_CONFIG_INVALID, and errors of the model
+   */
+  async add({ name, path, serving, mustFit = false }: AddModel): Promise<Switched> {
+    const source: ModelSource = { path: await this.#insideRoots(path), name, serving }
+    await this.#scans.take(async () => {
+      if (this.#models.get(name)?.known === true) throw new SlipwayError('SLW_ALREADY_EXISTS', `there is a model "${name}" already`)
+      const found = await this.#scan(source).catch((error: unknown) => {
+        this.#forget(source)
+        throw error
+      })
+      this.#sources.push(source)
+      this.#added.set(name, source)
+      const model = this.#model(name)
+      model.mustFit = mustFit
+      model.settled = found
+      for (const version of found) this.#previous.set(version.path, version.fingerprint)
+    })
+    const model = this.#requireKnown(name)
+    try {
+      const ended = await model.exclusive(() => model.change(() => model.revive()))
+      return await ended()
+    } catch (error) {
+      await this.remove(name)
+      throw error
+    }
+  }
+
+  /**
+   * Ends a model that was added, and resolves when its memory is free. One of the configured folders is unloaded, and stays known.
+   * @throws SLW_MODEL_NOT_FOUND
+   */
+  async remove(name: string): Promise<void> {
+    const model = this.#requireKnown(name)
+    const source = this.#added.get(name)
+    if (source === undefined) return await this.unload(name)
+    const ended = await model.exclusive(async () => {
+      await this.#scans.take(() => {
+        this.#forget(source)
+        this.#added.delete(name)
+        return Promise.resolve()
+      })
+      return await model.change(() => {
+        model.settled = []
+        model.pin = undefined
+        model.mustFit = false
+      })
+    })
+    await ended()
+    if (model.over) this.#models.delete(name)
+  }
+
+  #forget(source: ModelSource): void {
+    const index = this.#sources.indexOf(source)
+    if (index >= 0) this.#sources.splice(index, 1)
+    this.#kinds.delete(source)
+    this.#skipped.delete(source)
+  }
+
   #requireKnown(name: string): RepositoryModel {
     const model = this.#models.get(name)
     if (model?.known === true) return model
@@ -203,8 +282,8 @@ export class Repository {
 
   /** The real path of a file or folder inside a served folder or a model root, links followed. */
   async #insideRoots(given: string): Promise<string> {
-    const { sources, modelRoots } = this.#options
-    const folders = sources.map((source) => (source.path.endsWith('.onnx') ? dirname(source.path) : source.path))
+    const { modelRoots } = this.#options
+    const folders = this.#sources.map((source) => (source.path.endsWith('.onnx') ? dirname(source.path) : source.path))
     const roots = [...folders, ...modelRoots]
     const path = await realpath(resolve(given)).catch(() => undefined)
     const tried = path ?? resolve(given)
@@ -267,7 +346,7 @@ export class Repository {
   async #rescan(trustNow: boolean): Promise<void> {
     const seen = new Map<string, string>()
     const missing = new Set<string>()
-    for (const source of this.#options.sources) {
+    for (const source of this.#sources) {
       let found: readonly FoundVersion[]
       try {
         found = await this.#scan(source)

@@ -2,6 +2,7 @@
  * A dialect is one value: the way in which clients of one kind talk to the server over HTTP. It translates and decides nothing: between
  * a body and its answer stands `serving/inference`.
  */
+import type { Administration } from '../admin.ts'
 import type { Answered, Prepared } from '../../../serving/caller.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
 import type { Loaded } from '../../../serving/variant.ts'
@@ -18,13 +19,16 @@ export interface DialectHost {
   readonly bodies: BodyThreads
   /** Model of requests that name none. */
   readonly defaultModel: string | undefined
-  /** Names of the models that an administrator has taken out of service. */
-  readonly unloaded: () => Promise<readonly string[]>
+  readonly administration: Administration
 }
 
 export interface Dialect {
   /** Its name in `--dialects`, and that of its requests in metrics and traces. */
   readonly name: string
+  /** Whose dialect it is, as people know it: "TorchServe". Default: its name. */
+  readonly of?: string
+  /** Whether a server speaks it unless it is told what to speak. Default: it does not. */
+  readonly byDefault?: boolean
   /** One line, for people who choose dialects. */
   readonly description: string
   /** Beginning of its paths; errors at unknown paths below it have its form, too. Default: none of its own. */
@@ -42,13 +46,16 @@ export interface ModelAddress {
   readonly version: string | undefined
 }
 
+/** What a conversation may see of its request beside the body. */
+export type Asking = Pick<Exchange, 'header' | 'query'>
+
 export interface PredictRoute {
   readonly method: Route['method']
   readonly path: string
   /** @throws what of the address cannot be understood */
   target(params: Params): ModelAddress
   /** Begins the conversation of one request. */
-  converse(request: Pick<Exchange, 'header'>): Conversation
+  converse(request: Asking): Conversation
 }
 
 /** One request in its dialect. */

@@ -7,12 +7,12 @@ import type { Subject } from '../../../serving/observe/events.ts'
 import type { Question } from '../../../signature/request.ts'
 import type { Signature } from '../../../signature/signature.ts'
 import type { Written } from '../../bodies/writers.ts'
-import type { Exchange } from '../exchange.ts'
-import type { Answer, Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } from './dialect.ts'
+import type { Answer, Asking, Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } from './dialect.ts'
 
 /** The friendly dialect: people's rows in, answers out. */
 export const friendly: Dialect = {
   name: 'predict',
+  byDefault: true,
   description: 'rows as JSON, CSV or forms and pictures in, labels, numbers and rankings out, as JSON or CSV',
   error: ownError,
   routes,
@@ -42,7 +42,7 @@ function routes(host: DialectHost): DialectRoute[] {
   ]
 }
 
-function predictConversation(request: Pick<Exchange, 'header'>, { bodies, limits }: DialectHost): Conversation {
+function predictConversation(request: Asking, { bodies, limits }: DialectHost): Conversation {
   let asked: { readonly signature: Signature; readonly question: Question; readonly many: boolean }
   return {
     async prepare(body, { signature }) {

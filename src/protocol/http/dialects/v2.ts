@@ -13,13 +13,15 @@ import type { V2Read } from '../../bodies/readers.ts'
 import type { Written } from '../../bodies/writers.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Params, Route } from '../routes.ts'
-import type { Answer, Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } from './dialect.ts'
+import type { Answer, Asking, Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } from './dialect.ts'
 
 const HEADER_LENGTH = 'inference-header-content-length'
 
 /** The Open Inference Protocol, version 2, over HTTP, with Triton's binary tensors and repository index. */
 export const v2: Dialect = {
   name: 'v2',
+  of: 'the Open Inference Protocol',
+  byDefault: true,
   description: 'Open Inference Protocol (KServe V2): tensors as JSON or binary, model metadata, repository index',
   prefix: '/v2',
   error: (error) => ({ status: error.kind.http, type: 'application/json', body: JSON.stringify({ error: error.message }) }),
@@ -80,7 +82,7 @@ function variantOf(dataPlane: DataPlane, { name = '', version }: Params): Varian
   return version === undefined ? endpoint.requireMain() : endpoint.decide({ version })!.variant
 }
 
-function inferConversation(request: Pick<Exchange, 'header'>, { bodies, limits }: DialectHost): Conversation {
+function inferConversation(request: Asking, { bodies, limits }: DialectHost): Conversation {
   let asked: V2Read['asked']
   let check: (outputs: readonly Tensor[]) => void
   return {
@@ -149,7 +151,7 @@ function modelMetadata(variant: Variant, signature: Signature, versions: readonl
 /** States as Triton names them. */
 const STATES = { waiting: 'UNAVAILABLE', loading: 'LOADING', ready: 'READY', unloaded: 'UNAVAILABLE', failed: 'UNAVAILABLE' } as const
 
-async function repositoryIndex(exchange: Exchange, { dataPlane, limits, unloaded }: DialectHost): Promise<void> {
+async function repositoryIndex(exchange: Exchange, { dataPlane, limits, administration }: DialectHost): Promise<void> {
   const body = await exchange.readBody()
   const filter = body.length === 0 ? {} : parseJson(body, { nesting: limits.jsonNesting })
   if (filter !== null && typeof filter === 'object' && !Array.isArray(filter) && typeof (filter['ready'] ?? false) !== 'boolean')
@@ -163,6 +165,11 @@ async function repositoryIndex(exchange: Exchange, { dataPlane, limits, unloaded
       state: STATES[variant.phase],
       reason: variant.reason ?? '',
     }))
-  const gone = readyOnly ? [] : (await unloaded()).filter((name) => permits(exchange.caller, name))
+  const gone = readyOnly
+    ? []
+    : (await administration.models())
+        .filter(({ unloaded }) => unloaded)
+        .map(({ name }) => name)
+        .filter((name) => permits(exchange.caller, name))
   exchange.json(200, JSON.stringify([...models, ...gone.map((name) => ({ name, version: '', state: 'UNAVAILABLE', reason: 'unloaded' }))]))
 }

@@ -1,0 +1,74 @@
+/** Which dialects a server speaks on which port, and what it says of those that it does not speak. */
+import { SlipwayError } from '../../../core/errors.ts'
+import { ourRouteFor } from '../foreign-routes.ts'
+import { RouteTable } from '../routes.ts'
+import { DIALECTS } from './dialects.ts'
+import { routesOf } from './routes-of.ts'
+import type { Route } from '../routes.ts'
+import type { Dialect, DialectHost } from './dialect.ts'
+
+/** A dialect that is spoken; `port` undefined: on that of the server. */
+export interface SpokenDialect {
+  readonly dialect: Dialect
+  readonly port: number | undefined
+  readonly routes: readonly Route[]
+}
+
+/** The dialects that were chosen, with their routes. @throws SLW_CONFIG_INVALID for two on one port that share a route */
+export function speak(chosen: readonly { readonly name: string; readonly port: number | undefined }[], host: DialectHost): SpokenDialect[] {
+  const spoken = chosen.map(({ name, port }) => {
+    const dialect = DIALECTS.find((one) => one.name === name)!
+    return { dialect, port, routes: routesOf(dialect, host) }
+  })
+  for (const [index, one] of spoken.entries())
+    for (const other of spoken.slice(0, index)) {
+      const shared = one.port === other.port ? one.routes.find((route) => other.routes.some((its) => isSame(its, route))) : undefined
+      if (shared !== undefined)
+        throw new SlipwayError(
+          'SLW_CONFIG_INVALID',
+          `dialects: ${other.dialect.name} and ${one.dialect.name} both have ${shared.method} ${shared.path}; give one a port of its own, as in ${one.dialect.name}@8471`,
+        )
+    }
+  return spoken
+}
+
+/** The routes of each port: on that of the server beside `base`, on that of dialects alone beside `health`. */
+export function byPort(
+  spoken: readonly SpokenDialect[],
+  { base, health }: { readonly base: readonly Route[]; readonly health: readonly Route[] },
+): { readonly routes: readonly Route[]; readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[] } {
+  const groups = Map.groupBy(spoken, ({ port }) => port)
+  const of = (port: number | undefined): Route[] => groups.get(port)?.flatMap(({ routes }) => routes) ?? []
+  const ports = [...groups.keys()].filter((port) => port !== undefined)
+  return { routes: over(of(undefined), [...health, ...base]), apart: ports.map((port) => ({ port, routes: over(of(port), health) })) }
+}
+
+/** Routes of a listener: those of dialects go over those that every server has. */
+function over(routes: readonly Route[], base: readonly Route[]): Route[] {
+  return [...routes, ...base.filter((route) => !routes.some((other) => isSame(other, route)))]
+}
+
+function isSame(one: Route, other: Route): boolean {
+  return one.method === other.method && one.path.replaceAll(/:\w+/g, ':') === other.path.replaceAll(/:\w+/g, ':')
+}
+
+/** What to tell a client at a path that no route takes: how the dialect is turned on that it may mean. */
+export function hintsOf(
+  chosen: readonly { readonly name: string }[],
+  host: DialectHost,
+): (method: string, path: string) => string | undefined {
+  const names = chosen.map(({ name }) => name)
+  let off: { readonly name: string; readonly of: string; readonly table: RouteTable }[] | undefined
+  return (method, path) => {
+    // Made by the first who asks: most servers never need it.
+    off ??= DIALECTS.filter(({ name }) => !names.includes(name)).map((dialect) => ({
+      name: dialect.name,
+      of: dialect.of ?? dialect.name,
+      table: new RouteTable(routesOf(dialect, host)),
+    }))
+    const meant = off.filter(({ table }) => table.find(method, path) !== null)
+    if (meant.length === 0) return ourRouteFor(path)
+    const ways = meant.map(({ name, of }) => `of ${of} (--dialects ${[...names, name].join(',')})`)
+    return `that route is ${ways.join(', or ')}, which this server was not told to speak`
+  }
+}
