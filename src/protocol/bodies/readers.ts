@@ -5,6 +5,8 @@ import { encodeRequest, readRequest } from '../../signature/request.ts'
 import { imageRowShape } from '../../signature/signature.ts'
 import { checkTensors } from '../../signature/tensors.ts'
 import { elementCount } from '../../tensor/tensor.ts'
+import { encodedOf } from '../grpc/inference/encoded.ts'
+import { readInferRequest } from '../grpc/inference/infer-request.ts'
 import { readV2Request } from '../v2/request.ts'
 import type { Encoded } from '../../signature/encode.ts'
 import type { Signature } from '../../signature/signature.ts'
@@ -57,7 +59,12 @@ function readV2({ body, header: headerLength, signature, limits }: Reading): V2R
   return { inputs, rows, warnings, asked }
 }
 
-export const READERS = { people: readPeople, v2: readV2 }
+/** @throws SLW_BAD_REQUEST, SLW_INPUT_INVALID, SLW_LIMIT_EXCEEDED */
+function readGrpc({ body, signature, limits }: Reading): Encoded {
+  return encodedOf(readInferRequest(body), signature, limits)
+}
+
+export const READERS = { people: readPeople, v2: readV2, grpc: readGrpc }
 export type Readers = typeof READERS
 export type ReaderName = keyof Readers
 /** What a reader makes of a body. */

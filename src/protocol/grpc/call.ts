@@ -266,6 +266,11 @@ export class Call implements StreamTaker {
     this.#cancels?.delete(cancel)
   }
 
+  /** The server shuts down: a call with several messages would go on for ever. */
+  drain(): void {
+    if (!this.#ended) this.#taker?.drain()
+  }
+
   /** Looks whether a message takes too long to come. */
   sweep(nowMs: number): void {
     const { bodyTimeoutMs } = this.#host.limits

@@ -8,6 +8,8 @@ export interface MessageTaker {
   message(message: Buffer): boolean
   /** The client has sent its last message. */
   end(): void
+  /** The server shuts down: what has been accepted is answered, and the call ended. */
+  drain(): void
 }
 
 /** A method of a service. */

@@ -192,7 +192,10 @@ export class GrpcServer implements AsyncDisposable {
     for (const sweep of this.#sweeps) clearInterval(sweep)
     if (!this.#server.listening) return
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    for (const connection of this.#connections) connection.close()
+    for (const connection of this.#connections) {
+      for (const { taker } of [...connection.streams()]) if (taker instanceof Call) taker.drain()
+      connection.close()
+    }
     this.#handshakes.end()
     await closed
   }
