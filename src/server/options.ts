@@ -131,6 +131,11 @@ export const ServerOptions = Type.Object(
                 'Also expose predictions_total, prediction_latency_seconds, request_count, request_latency_seconds. Default: false.',
             }),
           ),
+          tritonNames: Type.Optional(
+            Type.Boolean({
+              description: 'Also expose the metrics of Triton, such as nv_inference_request_success. Default: false.',
+            }),
+          ),
         },
         { additionalProperties: false },
       ),
@@ -189,7 +194,7 @@ export interface ServerConfig extends DoorsConfig {
   readonly limits: HttpLimits & RequestLimits
   readonly dialects: readonly DialectChoice[]
   readonly log: { readonly level: string; readonly file: string | undefined; readonly access: boolean; readonly slowMs: number }
-  readonly metrics: { readonly guideNames: boolean }
+  readonly metrics: { readonly guideNames: boolean; readonly tritonNames: boolean }
   readonly tracing: TracingConfig
   readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
 }
@@ -221,7 +226,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     limits: { ...HTTP_LIMIT_DEFAULTS, ...REQUEST_LIMIT_DEFAULTS, ...options.limits },
     dialects: resolveDialects(options.dialects),
     log: { level: 'info', file: undefined, access: false, slowMs: 1000, ...options.log },
-    metrics: { guideNames: false, ...options.metrics },
+    metrics: { guideNames: false, tritonNames: false, ...options.metrics },
     tracing: resolveTracing(options.tracing),
     shutdown: { pauseMs: 2000, graceMs: 25_000, ...options.shutdown },
   }

@@ -55,8 +55,8 @@ export interface ServingProcessOptions {
   readonly held?: ReadonlyMap<string, unknown> | undefined
   /** Runs before the listeners open. Default: they open at once, so that health can be asked while models load. */
   readonly beforeListening?: (dataPlane: DataPlane) => Promise<unknown>
-  /** The metrics of the whole server. Default: those of this process. */
-  readonly families?: () => Promise<readonly Family[]>
+  /** Counts of the whole server. Default: those of this process. */
+  readonly allCounts?: () => Promise<ProcessCounts>
 }
 
 /** The parts of one process that answers predictions: data plane, observers, open listeners. Serves nothing yet. */
@@ -116,6 +116,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       },
     ],
   })
+  const { allCounts = () => Promise.resolve(counts()) } = options
   await options.beforeListening?.(dataPlane)
   const host: DialectHost = {
     dataPlane,
@@ -124,28 +125,11 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     bodies: opened.use(new BodyThreads(Math.max(1, Math.floor(cores) - 1))),
     defaultModel: config.defaultModel,
     administration,
+    counts: allCounts,
+    tracing: config.tracing,
+    logFile: config.log.file,
   }
-  const spoken = speak(config.dialects, host)
-  const health = healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source })
-  const http = opened.use(
-    await listen(config, security, {
-      clock,
-      nextId: createIds(),
-      audit: auditLog(log),
-      dialects: spoken.map(({ dialect }) => dialect),
-      hint: hintsOf(config.dialects, host),
-      ...byPort(spoken, {
-        health,
-        base: [
-          metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
-          feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-          ...docsRoutes(dataPlane),
-        ],
-      }),
-      held: options.held,
-      adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
-    }),
-  )
+  const http = opened.use(await openDoor(options, host))
   const held = opened.move()
   return {
     dataPlane,
@@ -159,6 +143,33 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** Opens the addresses of a process: those of its dialects, and those that every server has. */
+async function openDoor(options: ServingProcessOptions, host: DialectHost): Promise<HttpServer> {
+  const { config, security, log, administration } = options
+  const { dataPlane, counts } = host
+  const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
+  const spoken = speak(config.dialects, host)
+  const placed = byPort(spoken, {
+    admin,
+    health: healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source }),
+    base: [
+      metricsRoute(async () => familiesOf(await counts(), config.metrics)),
+      feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
+      ...docsRoutes(dataPlane),
+    ],
+  })
+  return await listen(config, security, {
+    ...placed,
+    clock: systemClock,
+    nextId: createIds(),
+    audit: auditLog(log),
+    dialects: spoken.map(({ dialect }) => dialect),
+    hint: hintsOf(config.dialects, host, admin),
+    adminRoutes: [...placed.adminRoutes, ...(admin === 'off' ? [] : adminRoutes(administration))],
+    held: options.held,
+  })
 }
 
 /** Metrics of following: time since the control plane was last heard of, revisions that it declares, and records that it refused. */

@@ -159,7 +159,7 @@ describe('a client that misbehaves', () => {
       ['POST', '/predictions/churn/1.0', 'POST /models/churn/predict'],
       ['POST', '/invocations', 'POST /predict'],
       ['GET', '/ping', 'GET /ready'],
-      ['POST', '/v2/models/$1/generate', 'POST /v2/models/$1/infer'],
+      ['POST', '/predictions/$1', 'POST /models/$1/predict'],
     ] as const) {
       const response = await fetch(server.url + path, { method })
       assert.equal(response.status, 404, path)

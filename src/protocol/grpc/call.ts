@@ -1,14 +1,15 @@
 import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
 import { encodeHeader, encodeHeaders } from '../http2/hpack.ts'
 import { REASON } from '../http2/frames.ts'
-import { ACCEPTED, compressMessage, decompressMessage, encodingOf, isWorthCompressing } from './compression.ts'
+import { decompress } from '../http/content-coding.ts'
+import { ACCEPTED, compressMessage, isWorthCompressing, messageCoding } from './compression.ts'
 import { timeoutOf } from './deadline.ts'
 import { MessageReader } from './message-reader.ts'
 import { encodeStatusMessage, statusOf } from './status.ts'
 import type { AdminCall } from '../http/exchange.ts'
 import type { KeyHolder } from '../../security/api-keys.ts'
 import type { Stream, StreamTaker } from '../http2/stream.ts'
-import type { Encoding } from './compression.ts'
+import type { Coding } from '../http/content-coding.ts'
 import type { GrpcMethod, MessageTaker } from './methods.ts'
 
 /** The parts of a server that calls use. */
@@ -50,7 +51,7 @@ export class Call implements StreamTaker {
   readonly #host: CallHost
   #method: GrpcMethod | undefined
   #reader: MessageReader | undefined
-  #encoding: Encoding | undefined
+  #coding: Coding | undefined
   /** The message of a call with one. */
   #message: Buffer | undefined
   #taker: MessageTaker | undefined
@@ -84,7 +85,7 @@ export class Call implements StreamTaker {
 
   /** Binds it to its method. @throws SLW_BAD_REQUEST, SLW_NOT_IMPLEMENTED for headers that are not understood */
   begin(method: GrpcMethod): void {
-    this.#encoding = encodingOf(this.header('grpc-encoding'))
+    this.#coding = messageCoding(this.header('grpc-encoding'))
     const limitMs = this.timeoutMs
     this.#method = method
     if (method.stream === undefined) return
@@ -181,7 +182,7 @@ export class Call implements StreamTaker {
             resolve()
             return
           }
-          decompressMessage(message, { encoding: this.#encoding, limit: this.#host.limits.bodyBytes }, (error, plain) => {
+          this.#decompress(message, (error, plain) => {
             if (error === undefined) this.#deliver(plain)
             else this.fail(error)
             resolve()
@@ -194,6 +195,12 @@ export class Call implements StreamTaker {
       this.#decompressing = undefined
       if (this.#halfClosed) this.#complete()
     })
+  }
+
+  #decompress(message: Buffer, done: (error: SlipwayError | undefined, plain: Buffer) => void): void {
+    const coding = this.#coding
+    if (coding === undefined) done(new SlipwayError('SLW_BAD_REQUEST', 'a message is compressed, and no grpc-encoding says how'), message)
+    else decompress(message, { coding, limit: this.#host.limits.bodyBytes, said: 'grpc-encoding' }, done)
   }
 
   #deliver(message: Buffer): void {
@@ -284,9 +291,9 @@ export class Call implements StreamTaker {
    */
   answer(message: Buffer, metadata?: Metadata): number | Promise<number> {
     if (this.#ended) return this.status
-    const encoding = this.#encoding
-    if (encoding === undefined || !isWorthCompressing(message)) return this.#answer(message, metadata)
-    return compressMessage(message, encoding).then((compressed) => this.#answer(compressed, metadata))
+    const coding = this.#coding
+    if (coding === undefined || !isWorthCompressing(message)) return this.#answer(message, metadata)
+    return compressMessage(message, coding).then((compressed) => this.#answer(compressed, metadata))
   }
 
   #answer(message: Buffer, metadata: Metadata | undefined): number {
@@ -297,7 +304,7 @@ export class Call implements StreamTaker {
   }
 
   #head(metadata: Metadata | undefined): string {
-    let head = this.#encoding === undefined ? HEAD : COMPRESSIBLE_HEAD + encodeHeader('grpc-encoding', this.#encoding)
+    let head = this.#coding === undefined ? HEAD : COMPRESSIBLE_HEAD + encodeHeader('grpc-encoding', this.#coding)
     head += encodeHeader('x-request-id', this.requestId)
     if (metadata !== undefined) for (const name of Object.keys(metadata)) head += encodeHeader(name, metadata[name]!)
     return head

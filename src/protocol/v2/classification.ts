@@ -4,7 +4,7 @@ import { bfloatToNumber, halfToNumber } from '../../tensor/half.ts'
 import { elementCount } from '../../tensor/tensor.ts'
 import type { Label, Signature } from '../../signature/signature.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { Parameters } from './request.ts'
+import type { Parameters, V2Request } from './types.ts'
 
 /** Labels of the elements of a row, for the outputs that have some. */
 export type ClassLabels = ReadonlyMap<string, readonly Label[]>
@@ -65,6 +65,16 @@ export function classify(output: Tensor, count: number, { hasRows, labels }: Cla
   }
   return { name, datatype: 'BYTES', shape: isOfRows ? [rows, classes] : [classes], data: texts }
 }
+
+/** The outputs of an answer, those that are asked for as classes as such. @throws as {@link classify} */
+export function classified(outputs: readonly Tensor[], { outputs: asked }: Pick<V2Request, 'outputs'>, names: ClassNames): Tensor[] {
+  return outputs.map((output, index) => {
+    const count = classCountOf(asked?.[index]?.parameters ?? NO_PARAMETERS, output.name)
+    return count === undefined ? output : classify(output, count, names)
+  })
+}
+
+const NO_PARAMETERS: Parameters = {}
 
 /** Values of types that are kept as bits. */
 const READERS: Partial<Record<Tensor['datatype'], (bits: number) => number>> = { FP16: halfToNumber, BF16: bfloatToNumber }

@@ -1,7 +1,7 @@
 /** The parameters of an inference request: those that the protocol and Triton give a meaning, and all others (Triton's docs/protocol/extension_parameters.md). */
 import { SlipwayError } from '../../core/errors.ts'
 import { priorityOf } from '../priority.ts'
-import type { Parameters } from './request.ts'
+import type { Parameters } from './types.ts'
 
 /** What the parameters of a request say of its run. */
 export interface RunParameters {
@@ -38,7 +38,8 @@ export function runParameters(parameters: Parameters): RunParameters {
   const { timeout, priority } = parameters
   return {
     timeoutMs: timeoutOf(timeout),
-    priority: priority === undefined ? undefined : priorityOf(Number(priority), 'parameters.priority'),
+    priority:
+      priority === undefined ? undefined : priorityOf(typeof priority === 'bigint' ? Number(priority) : priority, 'parameters.priority'),
     parametersKey,
   }
 }

@@ -44,11 +44,14 @@ export async function repositoryIndex(dataPlane: DataPlane, { ready, unloaded, p
  * @throws SLW_NOT_IMPLEMENTED, SLW_BAD_REQUEST
  */
 export function checkRepositoryParameters(parameters: Readonly<Record<string, unknown>>): void {
-  for (const [name, value] of Object.entries(parameters)) {
-    if (name !== 'unload_dependents')
-      throw new SlipwayError('SLW_NOT_IMPLEMENTED', `parameter "${name}" is not offered: models are loaded from their folder as it is`)
-    if (typeof value !== 'boolean') throw new SlipwayError('SLW_BAD_REQUEST', 'parameter "unload_dependents": expected true or false')
-  }
+  const refused = Object.keys(parameters).filter((name) => name !== 'unload_dependents')
+  if (refused.length > 0)
+    throw new SlipwayError(
+      'SLW_NOT_IMPLEMENTED',
+      `parameters ${refused.map((name) => JSON.stringify(name)).join(', ')}: not offered; models are loaded from their folder as it is`,
+    )
+  if (typeof (parameters['unload_dependents'] ?? false) !== 'boolean')
+    throw new SlipwayError('SLW_BAD_REQUEST', 'parameter "unload_dependents": expected true or false')
 }
 
 /**

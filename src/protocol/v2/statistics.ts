@@ -3,10 +3,10 @@
  * observations of the server.
  */
 import { acrossSegments } from '../../serving/observe/observations.ts'
-import type { HistogramData } from '../../contract/statistics/histogram.ts'
-import type { Labels } from '../../contract/statistics/series.ts'
+import { VersionSums } from '../../serving/observe/version-sums.ts'
 import type { ProcessCounts } from '../../serving/observe/merge.ts'
-import type { Observed } from '../../serving/observe/observations.ts'
+import type { RunPart } from '../../serving/observe/run-times.ts'
+import type { Timed } from '../../serving/observe/version-sums.ts'
 import type { Variant } from '../../serving/variant.ts'
 
 /** How often something happened, and how long that took together. */
@@ -76,18 +76,17 @@ export function modelStatistics(counts: ProcessCounts, variants: Iterable<Pick<V
   const memory = memoryOf(counts)
   const wanted = new Map([...variants].map(({ subject }) => [keyOf(subject), subject]))
   return [...wanted].map(([key, { endpoint, version }]) => {
-    const sums = new Sums(observed.get(key) ?? [])
-    const rows = sums.histogram('batch_rows')
+    const sums = new VersionSums(observed.get(key) ?? [])
     const bytes = memory.get(key)
     return {
       name: endpoint,
       version,
       last_inference: sums.lastRequestMs,
-      inference_count: rows.sum,
-      execution_count: rows.count,
+      inference_count: sums.runs.rows,
+      execution_count: sums.runs.count,
       inference_stats: inferStatistics(sums),
       response_stats: {},
-      batch_stats: sums.batches(),
+      batch_stats: sums.batchSizes.map((rows) => ({ batch_size: rows, ...runDurations((part) => sums.batchPart(rows, part)) })),
       memory_usage: bytes === undefined ? [] : [{ type: 'CPU', id: 0, byte_size: bytes }],
     }
   })
@@ -106,69 +105,21 @@ function memoryOf({ families }: ProcessCounts): Map<string, number> {
   return bytes
 }
 
-function inferStatistics(sums: Sums): InferStatistics {
-  const queue = sums.histogram('queue_seconds')
-  const hits = sums.count('cache_requests', { result: 'hit' }) + sums.count('cache_requests', { result: 'shared' })
+function inferStatistics(sums: VersionSums): InferStatistics {
   return {
-    success: sums.requests((code) => code < 400),
-    fail: sums.requests((code) => code >= 400),
-    queue: duration(queue.count, queue.sum),
-    ...sums.runs('request', {}),
-    cache_hit: duration(hits, sums.count('cache_seconds', { result: 'hit' })),
-    cache_miss: duration(sums.count('cache_requests', { result: 'miss' }), sums.count('cache_seconds', { result: 'miss' })),
+    success: duration(sums.requests((code) => code < 400)),
+    fail: duration(sums.requests((code) => code >= 400)),
+    queue: duration(sums.queue),
+    ...runDurations((part) => sums.part(part)),
+    cache_hit: duration(sums.cacheHits),
+    cache_miss: duration(sums.cacheMisses),
   }
 }
 
-function duration(count: number, seconds: number): StatisticDuration {
+function runDurations(of: (part: RunPart) => Timed): RunDurations {
+  return { compute_input: duration(of('input')), compute_infer: duration(of('compute')), compute_output: duration(of('output')) }
+}
+
+function duration({ count, seconds }: Timed): StatisticDuration {
   return { count, ns: Math.round(seconds * 1e9) }
-}
-
-/** Sums over the statistics of one version. */
-class Sums {
-  readonly #observed: readonly Observed[]
-
-  constructor(observed: readonly Observed[]) {
-    this.#observed = observed
-  }
-
-  get lastRequestMs(): number {
-    return Math.max(0, ...this.#observed.map(({ lastRequestMs = 0 }) => lastRequestMs))
-  }
-
-  #series(name: string): Observed['series'] {
-    return this.#observed.flatMap(({ series }) => series.filter((one) => one.name === name))
-  }
-
-  count(name: string, wanted: Labels): number {
-    let sum = 0
-    for (const { labels, statistic } of this.#series(name))
-      if (statistic.kind === 'count' && Object.entries(wanted).every(([label, value]) => labels[label] === value)) sum += statistic.value
-    return sum
-  }
-
-  histogram(name: string, counts: (labels: Labels) => boolean = () => true): Pick<HistogramData, 'count' | 'sum'> {
-    const total = { count: 0, sum: 0 }
-    for (const { labels, statistic } of this.#series(name)) {
-      if (statistic.kind !== 'histogram' || !counts(labels)) continue
-      total.count += statistic.count
-      total.sum += statistic.sum
-    }
-    return total
-  }
-
-  requests(counts: (code: number) => boolean): StatisticDuration {
-    const { count, sum } = this.histogram('request_seconds', ({ code }) => counts(Number(code)))
-    return duration(count, sum)
-  }
-
-  runs(of: 'request' | 'batch', labels: Labels): RunDurations {
-    const count = this.count(`${of}_runs`, labels)
-    const part = (name: string): StatisticDuration => duration(count, this.count(`${of}_run_seconds`, { ...labels, part: name }))
-    return { compute_input: part('input'), compute_infer: part('compute'), compute_output: part('output') }
-  }
-
-  batches(): BatchStatistics[] {
-    const sizes = new Set(this.#series('batch_runs').map(({ labels }) => Number(labels['rows'])))
-    return [...sizes].toSorted((a, b) => a - b).map((rows) => ({ batch_size: rows, ...this.runs('batch', { rows }) }))
-  }
 }

@@ -9,7 +9,7 @@ import { silentLogger } from '../../core/log.ts'
 import { Lanes, Turns } from '../../core/turns.ts'
 import { METRICS } from '../../serving/observe/catalog.ts'
 import { liveTogether } from '../../serving/live.ts'
-import { familiesOf, mergeCounts } from '../../serving/observe/merge.ts'
+import { mergeCounts } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
 import { administer } from '../administration.ts'
 import { followingFamilies } from '../serving-process.ts'
@@ -211,7 +211,7 @@ class Primary implements AsyncDisposable {
     channel.handle('admin.unload', ({ model }: { model: string }) => administration.unload(model))
     channel.handle('admin.logLevel', () => this.#log.level ?? 'info')
     channel.handle('admin.setLogLevel', ({ level }: { level: string }) => this.#setLogLevel(level))
-    channel.handle('metrics', () => this.families())
+    channel.handle('counts', () => this.counts())
     channel.handle('live', ({ endpoints }: LiveCall) => {
       member.live = endpoints
       this.#changed()
@@ -383,10 +383,6 @@ class Primary implements AsyncDisposable {
   async served(): Promise<readonly ServedModel[]> {
     const told = await this.#askNow<readonly ServedModel[]>('served')
     return [...told.values()].find((models) => models.length > 0) ?? []
-  }
-
-  async families(): Promise<Family[]> {
-    return familiesOf(await this.counts(), this.#config.metrics)
   }
 
   /** Counts of all processes, the primary among them. */

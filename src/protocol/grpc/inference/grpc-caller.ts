@@ -3,8 +3,9 @@ import { SlipwayError } from '../../../core/errors.ts'
 import { checkRows } from '../../../signature/tensors.ts'
 import { fieldOf } from '../../http/facts.ts'
 import { termsOf } from '../../terms.ts'
-import { classCountOf, classify, classNamesOf } from '../../v2/classification.ts'
+import { classCountOf, classified, classNamesOf } from '../../v2/classification.ts'
 import { runParameters } from '../../v2/parameters.ts'
+import { refuseSharedMemory } from '../../v2/shared-memory.ts'
 import { encodedOf } from './encoded.ts'
 import { slowBytes } from './tensor-contents.ts'
 import type { Facts } from '../../../contract/audience.ts'
@@ -12,7 +13,6 @@ import type { Encoded } from '../../../signature/encode.ts'
 import type { Signature } from '../../../signature/signature.ts'
 import type { Answered, Caller, Prepared, Terms } from '../../../serving/caller.ts'
 import type { Loaded } from '../../../serving/variant.ts'
-import type { Tensor } from '../../../tensor/tensor.ts'
 import type { BodyThreads } from '../../bodies/body-threads.ts'
 import type { RequestLimits } from '../../limits.ts'
 import type { Call } from '../call.ts'
@@ -22,7 +22,7 @@ import type { InferAnswer } from './infer-response.ts'
 /** The parts of a server that inference over gRPC uses. */
 export interface CallerHost {
   readonly limits: RequestLimits
-  readonly bodies: Pick<BodyThreads, 'read'>
+  readonly bodies: BodyThreads
 }
 
 /** How the answer of one request goes out. */
@@ -128,10 +128,9 @@ export class GrpcCaller implements Caller<Buffer>, Facts {
   #prepared({ inputs, rows, warnings }: Encoded, { requestedOutputs }: Loaded): Prepared {
     const { outputs, parameters } = this.#options.request
     this.#rows = rows
-    for (const [index, output] of outputs?.entries() ?? []) {
-      if (Object.hasOwn(output.parameters, 'shared_memory_region'))
-        throw new SlipwayError('SLW_NOT_IMPLEMENTED', `output "${output.name}": shared memory is not offered; it comes in the message`)
-      classCountOf(output.parameters, `outputs[${index}]`)
+    for (const output of outputs ?? []) {
+      refuseSharedMemory(output.parameters, `output "${output.name}"`)
+      classCountOf(output.parameters, `output "${output.name}"`)
     }
     return { inputs, rows, warnings, outputs: requestedOutputs(outputs?.map(({ name }) => name)), ...runParameters(parameters) }
   }
@@ -148,16 +147,14 @@ export class GrpcCaller implements Caller<Buffer>, Facts {
   #answerOf({ subject, outputs }: Answered): InferAnswer {
     const { id, outputs: asked, parameters } = this.#options.request
     const typed = parameters['binary_data_output'] === false
-    return { model: subject.endpoint, version: subject.version, id, outputs: this.#classified(outputs, asked), typed }
-  }
-
-  /** Outputs as values, or as classes where the request asks for those. */
-  #classified(outputs: readonly Tensor[], asked: GivenRequest['outputs']): readonly Tensor[] {
-    if (asked === undefined) return outputs
-    return outputs.map((output, index) => {
-      const count = classCountOf(asked.find(({ name }) => name === output.name)?.parameters ?? {}, `outputs[${index}]`)
-      return count === undefined ? output : classify(output, count, classNamesOf(this.#signature!))
-    })
+    const isOfClasses = asked?.some((output) => Object.hasOwn(output.parameters, 'classification')) === true
+    return {
+      model: subject.endpoint,
+      version: subject.version,
+      id,
+      outputs: isOfClasses ? classified(outputs, { outputs: asked }, classNamesOf(this.#signature!)) : outputs,
+      typed,
+    }
   }
 
   fail(error: SlipwayError): number {

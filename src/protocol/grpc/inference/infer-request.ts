@@ -1,7 +1,7 @@
 /** ModelInferRequest, read by hand: the bytes of tensors meet no library, and stay where they are until they are tensors. */
 import { SlipwayError } from '../../../core/errors.ts'
 import { ProtoReader, WIRE } from '../proto/wire.ts'
-import type { Parameters, RequestedOutput } from '../../v2/request.ts'
+import type { Parameters, RequestedOutput } from '../../v2/types.ts'
 
 /** A tensor as it lies in a message. */
 export interface GivenTensor {

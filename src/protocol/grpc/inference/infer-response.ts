@@ -5,7 +5,7 @@ import { PREFIX_BYTES, sealMessage } from '../message-reader.ts'
 import { ProtoWriter, WIRE } from '../proto/wire.ts'
 import { CONTENTS } from './tensor-contents.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
-import type { Parameters } from '../../v2/request.ts'
+import type { Parameters } from '../../v2/types.ts'
 
 export interface InferAnswer {
   readonly model: string

@@ -1,15 +1,16 @@
 /** `inference.GRPCInferenceService`: the Open Inference Protocol over gRPC, with the extensions of Triton. */
-import { SlipwayError } from '../../../core/errors.ts'
 import { slipwayVersion } from '../../../core/version.ts'
 import { infer } from '../../../serving/inference.ts'
 import { answerHeaders } from '../../answer-headers.ts'
 import { permits, requireAccess, requireModel } from '../../http/access.ts'
 import { loadedAt, variantAt, variantsAt } from '../../v2/addresses.ts'
 import { levelMeant, logSettings } from '../../v2/log-settings.ts'
+import { EXTENSIONS } from '../../v2/extensions.ts'
 import { modelConfig } from '../../v2/model-config.ts'
 import { checkRepositoryName, checkRepositoryParameters, repositoryIndex } from '../../v2/repository.ts'
+import { sharedMemoryRefused } from '../../v2/shared-memory.ts'
 import { modelStatistics } from '../../v2/statistics.ts'
-import { checkTraceChanges } from '../../v2/trace-settings.ts'
+import { checkTraceChanges, traceSettings } from '../../v2/trace-settings.ts'
 import { INFERENCE } from '../proto/inference.ts'
 import { unary } from '../unary.ts'
 import { GrpcCaller } from './grpc-caller.ts'
@@ -17,47 +18,27 @@ import { readInferRequest } from './infer-request.ts'
 import { writeInferResponse } from './infer-response.ts'
 import { streamInfer } from './stream-infer.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
-import type { ProcessCounts } from '../../../serving/observe/merge.ts'
 import type { TensorSpec } from '../../../tensor/tensor.ts'
 import type { AccessOptions } from '../../http/access.ts'
-import type { Administration } from '../../http/admin.ts'
+import type { DialectHost } from '../../http/dialects/dialect.ts'
 import type { RouteAccess } from '../../http/routes.ts'
-import type { TraceSettings } from '../../v2/trace-settings.ts'
 import type { Call } from '../call.ts'
 import type { GrpcMethod, GrpcService } from '../methods.ts'
 import type { ProtoMessage } from '../proto/schema.ts'
-import type { CallerHost } from './grpc-caller.ts'
 
 /** The parts of a server that the service uses. */
-export interface InferenceHost extends CallerHost {
-  readonly dataPlane: DataPlane
-  readonly administration: Administration
+export interface InferenceHost extends Omit<DialectHost, 'defaultModel'> {
   readonly access: AccessOptions
   readonly nextId: () => string
   /** Why the server should get no traffic; undefined where it should. */
   readonly notReady: () => string | undefined
-  /** Counts of the whole server. */
-  readonly counts: () => Promise<ProcessCounts>
-  readonly logFile: string | undefined
-  readonly tracing: TraceSettings
 }
 
 const SERVICE = 'GRPCInferenceService'
-const EXTENSIONS = [
-  'classification',
-  'model_repository',
-  'model_repository(unload_dependents)',
-  'schedule_policy',
-  'model_configuration',
-  'binary_tensor_data',
-  'parameters',
-  'statistics',
-  'trace',
-  'logging',
-]
 const SHARED_MEMORY = ['System', 'Cuda'].flatMap((kind) => ['Status', 'Register', 'Unregister'].map((act) => `${kind}SharedMemory${act}`))
 
 export function inferenceService(host: InferenceHost): GrpcService {
+  const tracing = traceSettings(host.tracing)
   const method = (
     name: string,
     access: RouteAccess,
@@ -110,15 +91,17 @@ export function inferenceService(host: InferenceHost): GrpcService {
         await host.administration.unload(toChange(request, call))
         return {}
       }),
-      method('TraceSetting', 'predict', (request) => {
-        checkTraceChanges(changesOf(request), host.tracing)
-        const settings = Object.entries(host.tracing).map(([name, value]) => [name, { value: typeof value === 'string' ? [value] : value }])
+      method('TraceSetting', 'predict', (request, call) => {
+        const model = textOf(request, 'model_name')
+        if (model !== '') variantAt(host.dataPlane, named({ name: model }, call))
+        checkTraceChanges(changesOf(request), tracing)
+        const settings = Object.entries(tracing).map(([name, value]) => [name, { value: typeof value === 'string' ? [value] : value }])
         return { settings: Object.fromEntries(settings) as ProtoMessage }
       }),
       method('LogSettings', 'predict', (request, call) => changeLog(host, request, call)),
       ...SHARED_MEMORY.map((name) =>
         method(name, 'predict', () => {
-          throw new SlipwayError('SLW_NOT_IMPLEMENTED', `${name}: shared memory is not offered; send tensors in the message`)
+          throw sharedMemoryRefused(name)
         }),
       ),
     ],

@@ -3,6 +3,7 @@ import { SlipwayError } from '../../../core/errors.ts'
 import { viewBinary } from '../../../tensor/binary.ts'
 import { DATATYPES, isDatatype } from '../../../tensor/datatype.ts'
 import { allocate, elementCount, formatShape } from '../../../tensor/tensor.ts'
+import { refuseSharedMemory } from '../../v2/shared-memory.ts'
 import { ProtoReader, WIRE } from '../proto/wire.ts'
 import type { Datatype, TensorData } from '../../../tensor/datatype.ts'
 import type { Tensor } from '../../../tensor/tensor.ts'
@@ -57,8 +58,7 @@ export function tensorsOf({ inputs, raw }: Pick<GivenRequest, 'inputs' | 'raw'>,
 }
 
 function checked({ name, datatype, shape, parameters }: GivenTensor, limits: RequestLimits): Omit<Tensor, 'data'> {
-  if (Object.hasOwn(parameters, 'shared_memory_region'))
-    throw new SlipwayError('SLW_NOT_IMPLEMENTED', `input "${name}": shared memory is not offered; send the tensor in the message`)
+  refuseSharedMemory(parameters, `input "${name}"`)
   if (!isDatatype(datatype)) throw new SlipwayError('SLW_BAD_REQUEST', `input "${name}": "${datatype}" is not a datatype of the protocol`)
   for (const dimension of shape)
     if (!Number.isSafeInteger(dimension) || dimension < 0)
