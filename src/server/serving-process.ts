@@ -16,6 +16,7 @@ import { feedbackRoute } from '../protocol/http/feedback-route.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
 import { auditLog } from './audit-log.ts'
+import { openGrpc } from './grpc.ts'
 import { listen } from './listen.ts'
 import { openServerRecords } from './records.ts'
 import type { TracingConfig } from '../serving/observe/tracing/options.ts'
@@ -29,6 +30,7 @@ import type { FollowStatus } from '../following/types.ts'
 import type { SourceState } from './source.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { DialectHost } from '../protocol/http/dialects/dialect.ts'
+import type { GrpcServer } from '../protocol/grpc/server.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
 import type { LogOutput } from './log-output.ts'
 import type { ServerConfig } from './options.ts'
@@ -64,6 +66,8 @@ export interface ServingProcess extends AsyncDisposable {
   readonly dataPlane: DataPlane
   readonly metrics: Metrics
   readonly http: HttpServer
+  /** Undefined where gRPC is off. */
+  readonly grpc: GrpcServer | undefined
   /** Counts of this process. */
   counts(): ProcessCounts
   /** Shuts down gracefully. @returns whether everything in flight was answered in time */
@@ -130,14 +134,16 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     logFile: config.log.file,
   }
   const http = opened.use(await openDoor(options, host))
+  const grpc = opened.use(await openGrpc(options, host))
   const held = opened.move()
   return {
     dataPlane,
     metrics,
     http,
+    grpc,
     counts,
     async drain() {
-      const clean = await drain(dataPlane, http, config.shutdown)
+      const clean = await drain(dataPlane, grpc === undefined ? [http] : [http, grpc], config.shutdown)
       await records?.flush()
       return clean
     },
@@ -191,13 +197,17 @@ export function followingFamilies(status: FollowStatus | undefined): Family[] {
   ]
 }
 
-async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerConfig['shutdown']): Promise<boolean> {
+async function drain(
+  dataPlane: DataPlane,
+  doors: readonly (HttpServer | GrpcServer)[],
+  shutdown: ServerConfig['shutdown'],
+): Promise<boolean> {
   dataPlane.announceDrain()
-  http.announceClose()
+  for (const door of doors) door.announceClose()
   await delay(shutdown.pauseMs)
   let timedOut = false
   // Listeners close first: a request whose body is still coming has its place in a queue, and is answered.
-  const finished = http.close().then(() => dataPlane.drain())
+  const finished = Promise.all(doors.map((door) => door.close())).then(() => dataPlane.drain())
   const { promise: late, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(() => {
     timedOut = true
@@ -205,7 +215,7 @@ async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerCon
   }, shutdown.graceMs)
   await Promise.race([finished, late])
   clearTimeout(timer)
-  if (timedOut) http.abort()
+  if (timedOut) for (const door of doors) door.abort()
   return !timedOut
 }
 

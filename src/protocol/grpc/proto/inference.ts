@@ -353,9 +353,9 @@ message ModelConfig
   9 cc_model_filenames map string string
   10 metric_tags map string string
   11 dynamic_batching ModelDynamicBatching of scheduling_choice
+  15 ensemble_scheduling ModelEnsembling of scheduling_choice
   12 optimization ModelOptimizationPolicy
   14 parameters map string ModelParameter
-  15 ensemble_scheduling ModelEnsembling of scheduling_choice
   16 model_warmup repeated ModelWarmup
   17 backend string
   19 model_transaction_policy ModelTransactionPolicy
