@@ -193,7 +193,7 @@ export class GrpcServer implements AsyncDisposable {
     if (!this.#server.listening) return
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const connection of this.#connections) {
-      for (const { taker } of [...connection.streams()]) if (taker instanceof Call) taker.drain()
+      for (const { taker } of connection.streams()) if (taker instanceof Call) taker.drain()
       connection.close()
     }
     this.#handshakes.end()

@@ -637,7 +637,8 @@ export class Connection {
 
   #pumpBlocked(): void {
     if (this.#blocked.size === 0) return
-    for (const stream of [...this.#blocked]) {
+    const blocked = Array.from(this.#blocked)
+    for (const stream of blocked) {
       // Behind the others, so that the first does not take all of the window.
       this.#blocked.delete(stream)
       this.pump(stream)
