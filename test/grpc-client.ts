@@ -99,8 +99,8 @@ export function messagesIn(bytes: Buffer): Buffer[] {
   return messages
 }
 
-/** A row of numbers as ModelInferRequest for `addingModel`, raw. */
-export function adding(model: string, ...values: readonly number[]): ProtoMessage {
+/** Rows of numbers as ModelInferRequest for `addingModel`, raw. */
+export function adding(model: string, values: readonly number[] = [1, 2, 3, 4]): ProtoMessage {
   return {
     model_name: model,
     inputs: [{ name: 'x', datatype: 'FP32', shape: [values.length / 4, 4] }],
