@@ -8,6 +8,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { debianBinary } from './debian-package.ts'
+import { grpcurl, h2spec } from './grpc-tools.ts'
 import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
 import { perfAnalyzer } from './perf-analyzer.ts'
 import { otelCollector } from './otel-collector.ts'
@@ -71,9 +72,16 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     make: () => (installed = installed.catch(() => {}).then(perfAnalyzer)),
   },
   python('mlserver', 'MLServer, which answers are compared with'),
+  {
+    name: 'grpcurl and h2spec (Go modules)',
+    for: 'gRPC',
+    command: 'scripts/node scripts/grpc-tools.ts',
+    make: () => Promise.all([grpcurl(), h2spec()]),
+  },
   python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
+  python('grpc', "Triton's client of gRPC, health checks, reflection"),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
   python('records', 'DuckDB and pandas, which read records'),
   python('model-signing', 'the reference tool of signatures of models'),

@@ -213,14 +213,23 @@ function setIn(object: Record<string, unknown>, name: string, value: unknown): v
 
 function readEntry(schema: Schema, field: Field, reader: ProtoReader, depth: number): { key: unknown; value: unknown } {
   const entry = entryOf(field)
-  let key: unknown = field.key === 'string' ? '' : 0
-  let value: unknown = isScalar(field.type) ? undefined : {}
+  let key = defaultOf(schema, entry.key.type)
+  let value = defaultOf(schema, field.type)
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag >>> 3 === 1) key = readChecked(schema, entry.key, reader, { tag, depth })
     else if (tag >>> 3 === 2) value = readChecked(schema, entry.value, reader, { tag, depth })
     else reader.skip(tag)
   }
   return { key, value }
+}
+
+/** What a field is that was not sent. */
+function defaultOf(schema: Schema, type: string): unknown {
+  if (type === 'string') return ''
+  if (type === 'bytes') return Buffer.alloc(0)
+  if (type === 'bool') return false
+  if (type === 'int64' || type === 'uint64') return 0n
+  return isScalar(type) || schema.enums.has(type) ? 0 : {}
 }
 
 function isPackable(schema: Schema, type: string): boolean {
