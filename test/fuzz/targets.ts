@@ -278,6 +278,14 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
       words: V2_WORDS,
       run: (input) => read('v2', input, undefined, raw),
     },
+    generate: {
+      seeds: bytes(
+        '{"id":"1","x":[1,2,3,4],"s":"a","parameters":{"temperature":0.5,"stream":false}}',
+        '{"parameters":{"x":[1e5,2,3,NaN],"s":["a","b"]},"other":"text"}',
+      ),
+      words: [...JSON_WORDS, '"x"', '"s"', '"id"', '"parameters"', '"a"', '[1,2,3,4]'],
+      run: (input) => read('generate', input, undefined, raw),
+    },
     binary: {
       seeds: [
         Buffer.concat([

@@ -10,7 +10,7 @@ import type { Tensor, TensorSpec } from '../../tensor/tensor.ts'
 import type { RequestLimits } from '../limits.ts'
 import type { Parameters, RequestedOutput, V2Request } from './types.ts'
 
-export type { Parameters, RequestedOutput, V2Request } from './types.ts'
+export type { V2Request } from './types.ts'
 
 const NO_PARAMETERS: Parameters = Object.freeze({})
 

@@ -16,13 +16,13 @@ export function settingRoutes({ dataPlane, administration, tracing, logFile }: D
     if (Object.keys(changes).length > 0) await administration.setLogLevel(level)
     exchange.json(200, JSON.stringify(await log()))
   }
-  const settings = traceSettings(tracing)
   const trace: Route['handle'] = (exchange, { name }) => {
     if (name !== undefined) dataPlane.endpoint(name)
-    exchange.json(200, JSON.stringify(settings))
+    exchange.json(200, JSON.stringify(traceSettings(tracing)))
   }
   const setTrace: Route['handle'] = async (exchange, { name }) => {
     if (name !== undefined) dataPlane.endpoint(name)
+    const settings = traceSettings(tracing)
     checkTraceChanges(await readObject(exchange), settings)
     exchange.json(200, JSON.stringify(settings))
   }
