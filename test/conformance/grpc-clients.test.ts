@@ -15,7 +15,7 @@ import { startServer } from '../../src/server/start-server.ts'
 import { DATATYPES } from '../../src/tensor/datatype.ts'
 import { authority } from '../certificates.ts'
 import { grpcClient } from '../grpc-client.ts'
-import { until } from '../fixtures.ts'
+import { ROOT, serveExamples, until } from '../fixtures.ts'
 import { buildModel, node, value, weights } from '../onnx/build-model.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { TestContext } from 'node:test'
@@ -96,6 +96,17 @@ describe('clients of gRPC, unmodified', () => {
       const models = await ask(server.grpc!, 'inference.GRPCInferenceService/RepositoryIndex')
       assert.equal((JSON.parse(models) as { models: unknown[] }).models.length, Object.keys(DATATYPES).length + 4)
     })
+  })
+
+  it('are asked as the guide shows', async () => {
+    await using server = await serveExamples(['churn'], { serving: { instances: 1 } })
+    const page = await readFile(join(ROOT, 'docs/guides/serving.md'), 'utf8')
+    const [, program = ''] = /^```python\n([\s\S]*?)^```/m.exec(page) ?? []
+    assert.match(program, /tritonclient\.grpc/)
+    const { stdout } = await promisify(execFile)(python, ['-c', program.replace('127.0.0.1:9471', server.grpc!)], {
+      timeout: CHECKS_TIMEOUT_MS,
+    })
+    assert.match(stdout, /^\[\[0\.05\d+ 0\.94\d+\]\]/)
   })
 
   it('come in over TLS with a certificate, and see one that was renewed', async (t) => {
