@@ -130,9 +130,7 @@ describe('clients of gRPC, unmodified', () => {
       const tls = { ca: await readFile(signer.cert), cert: await readFile(own.cert), key: await readFile(own.key) }
       await using client = grpcClient(server.grpc!, { tls })
       assert.equal((await client.call('ServerLive')).status, 0)
-      return String(
-        (client.session.socket as unknown as { getPeerCertificate(): { subject: { CN: string } } }).getPeerCertificate().subject.CN,
-      )
+      return (client.session.socket as unknown as { getPeerCertificate(): { subject: { CN: string } } }).getPeerCertificate().subject.CN
     }
     assert.equal(await shown(), 'first')
     await install(second)

@@ -45,7 +45,7 @@ it('header blocks are those of RFC 7541, C.4.1 and C.6.1', () => {
 it('every section of HTTP/2 and HPACK is kept, as h2spec finds', async () => {
   // Answers with data, as several sections want it; a server of gRPC has none for what is not gRPC.
   const plain = createServer({ allowHalfOpen: true }, (socket) => {
-    new Connection(socket, {
+    const connection = new Connection(socket, {
       limits: { headerBytes: 16_384, streams: 100 },
       begin(stream) {
         const answer = (): void =>
@@ -56,6 +56,7 @@ it('every section of HTTP/2 and HPACK is kept, as h2spec finds', async () => {
       failed: (error) => assert.fail(String(error)),
       nowMs: () => performance.now(),
     })
+    socket.once('close', () => connection.abort())
   })
   await once(plain.listen(0, '127.0.0.1'), 'listening')
   const { port } = plain.address() as AddressInfo

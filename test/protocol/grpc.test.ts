@@ -327,10 +327,10 @@ describe('the other methods', () => {
     assert.equal((await client.call('RepositoryModelUnload', { model_name: 'two' }, bearer(ADMIN))).status, 0)
     assert.equal((await client.call('ModelInfer', adding('two'))).status, 5)
     const [{ models }] = (await client.call('RepositoryIndex')).messages as [{ models: ProtoMessage[] }]
-    assert.deepEqual(models.map(({ name, state }) => [name, state]).toSorted(), [
-      ['one', 'READY'],
-      ['slow', 'READY'],
-      ['two', 'UNAVAILABLE'],
+    assert.deepEqual(models.map(({ name, state }) => `${String(name)} ${String(state)}`).toSorted(), [
+      'one READY',
+      'slow READY',
+      'two UNAVAILABLE',
     ])
     assert.equal((await client.call('RepositoryModelLoad', { model_name: 'two' }, bearer(ADMIN))).status, 0)
     assert.equal((await client.call('ModelInfer', adding('two'))).status, 0)

@@ -7,10 +7,10 @@ import { timeoutOf } from './deadline.ts'
 import { MessageReader } from './message-reader.ts'
 import { encodeStatusMessage, statusOf } from './status.ts'
 import type { AdminCall } from '../http/exchange.ts'
+import type { RouteAccess } from '../http/routes.ts'
 import type { KeyHolder } from '../../security/api-keys.ts'
 import type { Stream, StreamTaker } from '../http2/stream.ts'
 import type { Coding } from '../http/content-coding.ts'
-import type { GrpcMethod, MessageTaker } from './methods.ts'
 
 /** The parts of a server that calls use. */
 export interface CallHost {
@@ -20,6 +20,26 @@ export interface CallHost {
   readonly after: (ms: number, act: () => void) => () => void
   /** Called once for each call of administration that has been answered. */
   administered(call: Call): void
+}
+
+/** What the messages of a call with several of them go to. */
+export interface MessageTaker {
+  /** @returns whether the client may send more; otherwise `Call.resume` lets it later */
+  message(message: Buffer): boolean
+  /** The client has sent its last message. */
+  end(): void
+  /** The server shuts down: what has been accepted is answered, and the call ended. */
+  drain(): void
+}
+
+/** A method of a service. */
+export interface GrpcMethod {
+  readonly name: string
+  readonly access: RouteAccess
+  /** Answers a call with one message, which it answers or fails once. May throw. */
+  readonly unary?: (call: Call, message: Buffer) => void | Promise<void>
+  /** Takes a call with several messages. May throw. */
+  readonly stream?: (call: Call) => MessageTaker
 }
 
 /** Metadata of an answer: names in lower case. */

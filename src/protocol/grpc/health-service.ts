@@ -4,8 +4,8 @@ import { PREFIX_BYTES, sealMessage } from './message-reader.ts'
 import { HEALTH } from './proto/health.ts'
 import { decode, encode } from './proto/schema.ts'
 import { unary } from './unary.ts'
-import type { GrpcService, MessageTaker } from './methods.ts'
-import type { Call } from './call.ts'
+import type { GrpcService } from './methods.ts'
+import type { Call, MessageTaker } from './call.ts'
 
 export interface HealthHost {
   /** Why the server should get no traffic; undefined where it should. */

@@ -16,8 +16,8 @@ import type { AccessOptions } from '../http/access.ts'
 import type { TlsSource } from '../http/listener.ts'
 import type { HttpLimits } from '../http/options.ts'
 import type { Stream } from '../http2/stream.ts'
-import type { CallHost } from './call.ts'
-import type { GrpcMethod, GrpcService } from './methods.ts'
+import type { CallHost, GrpcMethod } from './call.ts'
+import type { GrpcService } from './methods.ts'
 
 export interface GrpcServerOptions {
   /** A port of a host (0 takes any free one). `held`: the socket there, which another process of this server has bound and keeps. */

@@ -3,7 +3,7 @@ import { healthService } from './health-service.ts'
 import { inferenceService } from './inference/inference-service.ts'
 import { reflectionServices } from './reflection-service.ts'
 import type { HealthHost } from './health-service.ts'
-import type { InferenceHost } from './inference/inference-service.ts'
+import type { InferenceHost } from './inference/inference-host.ts'
 import type { GrpcService } from './methods.ts'
 
 export function grpcServices(host: InferenceHost & HealthHost): GrpcService[] {

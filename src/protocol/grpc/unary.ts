@@ -1,8 +1,7 @@
 import { decode, encode } from './proto/schema.ts'
 import { PREFIX_BYTES, sealMessage } from './message-reader.ts'
 import type { RouteAccess } from '../http/routes.ts'
-import type { Call } from './call.ts'
-import type { GrpcMethod } from './methods.ts'
+import type { Call, GrpcMethod } from './call.ts'
 import type { ProtoMessage, Schema } from './proto/schema.ts'
 
 /** A method with one message each way, read and written by its schema. @param answer may throw what the client is told */

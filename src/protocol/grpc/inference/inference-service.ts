@@ -18,20 +18,11 @@ import { readInferRequest } from './infer-request.ts'
 import { writeInferResponse } from './infer-response.ts'
 import { streamInfer } from './stream-infer.ts'
 import type { TensorSpec } from '../../../tensor/tensor.ts'
-import type { AccessOptions } from '../../http/access.ts'
-import type { DialectHost } from '../../http/dialects/dialect.ts'
+import type { InferenceHost } from './inference-host.ts'
 import type { RouteAccess } from '../../http/routes.ts'
-import type { Call } from '../call.ts'
-import type { GrpcMethod, GrpcService } from '../methods.ts'
+import type { Call, GrpcMethod } from '../call.ts'
+import type { GrpcService } from '../methods.ts'
 import type { ProtoMessage } from '../proto/schema.ts'
-
-/** The parts of a server that the service uses. */
-export interface InferenceHost extends Omit<DialectHost, 'defaultModel'> {
-  readonly access: AccessOptions
-  readonly nextId: () => string
-  /** Why the server should get no traffic; undefined where it should. */
-  readonly notReady: () => string | undefined
-}
 
 const SERVICE = 'GRPCInferenceService'
 const SHARED_MEMORY = ['System', 'Cuda'].flatMap((kind) => ['Status', 'Register', 'Unregister'].map((act) => `${kind}SharedMemory${act}`))

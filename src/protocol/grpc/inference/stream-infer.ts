@@ -5,11 +5,10 @@ import { readInferRequest } from './infer-request.ts'
 import { writeStreamResponse } from './infer-response.ts'
 import type { Answered } from '../../../serving/caller.ts'
 import type { Parameters } from '../../v2/types.ts'
-import type { Call } from '../call.ts'
-import type { MessageTaker } from '../methods.ts'
+import type { Call, MessageTaker } from '../call.ts'
 import type { GivenRequest } from './infer-request.ts'
 import type { InferAnswer } from './infer-response.ts'
-import type { InferenceHost } from './inference-service.ts'
+import type { InferenceHost } from './inference-host.ts'
 
 /** Requests of one stream that are worked on or wait for those before them; further ones wait with the client. */
 const REQUESTS_MAX = 64
