@@ -14,7 +14,7 @@ export interface PerfAnalyzer {
 export async function perfAnalyzer(): Promise<PerfAnalyzer> {
   await debianLibrary('libb64.so.0d', 'libb64-0d')
   const venv = join(await pythonEnv('perf-analyzer'), '../..')
-  const [release = ''] = (await readdir(join(venv, 'lib'))).filter((name) => name.startsWith('python'))
+  const release = (await readdir(join(venv, 'lib'))).find((name) => name.startsWith('python')) ?? ''
   const libraries = join(venv, 'lib', release, 'site-packages/nvidia/cuda_runtime/lib')
   if (!existsSync(libraries)) throw new Error(`the runtime of CUDA is not in ${libraries}`)
   return { command: join(venv, 'bin/perf_analyzer'), env: { LD_LIBRARY_PATH: libraries } }

@@ -79,6 +79,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     make: () => Promise.all([grpcurl(), h2spec()]),
   },
   python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
+  python('mlflow-scoring', "MLflow's own server of a model, with which ours is compared"),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
   python('grpc', "Triton's client of gRPC, health checks, reflection"),

@@ -78,16 +78,7 @@ function keyOf({ name, protocol }: Target, connections: number): string {
 
 async function measure({ protocol, address, pid }: Target, connections: number): Promise<Measured> {
   const watch = new CpuWatch(processTree(pid))
-  const printed = await run(
-    analyzer.command,
-    [
-      ...['-m', MODEL, '-u', address, '-i', protocol, '--shape', `customers:${COLUMNS}`, '--input-data', 'zero'],
-      ...['--concurrency-range', String(connections), '--measurement-interval', String(seconds * 1000)],
-      // One window is one measurement: what is spread between them is told by the rounds.
-      ...['--max-trials', '1', '--stability-percentage', '999', '--percentile', '99'],
-    ],
-    { env: { ...process.env, ...analyzer.env } },
-  )
+  const printed = await run(analyzer.command, argumentsFor(protocol, address, connections), { env: { ...process.env, ...analyzer.env } })
   const { serverMs } = watch.stop()
   const number = (pattern: RegExp): number => {
     const match = pattern.exec(printed)
@@ -97,6 +88,23 @@ async function measure({ protocol, address, pid }: Target, connections: number):
   const perSecond = number(/Throughput: ([\d.]+) infer\/sec/)
   const count = number(/Request count: (\d+)/)
   return { perSecond, p50Us: number(/p50 latency: (\d+)/), p99Us: number(/p99 latency: (\d+)/), cpuUs: (serverMs * 1000) / count }
+}
+
+/** One window is one measurement: what is spread between them is told by the rounds. */
+function argumentsFor(protocol: Target['protocol'], address: string, connections: number): string[] {
+  const settings = {
+    '-m': MODEL,
+    '-u': address,
+    '-i': protocol,
+    '--shape': `customers:${COLUMNS}`,
+    '--input-data': 'zero',
+    '--concurrency-range': String(connections),
+    '--measurement-interval': String(seconds * 1000),
+    '--max-trials': '1',
+    '--stability-percentage': '999',
+    '--percentile': '99',
+  }
+  return Object.entries(settings).flat()
 }
 
 function table(targets: readonly Target[], found: ReadonlyMap<string, readonly Measured[]>): string {

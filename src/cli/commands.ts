@@ -9,6 +9,7 @@ export interface CommandModule {
 export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Promise<CommandModule> }>> = {
   up: { summary: 'start the registry and a local server', load: () => import('./control-plane/up.ts') },
   serve: { summary: 'serve models over HTTP', load: () => import('./server/serve.ts') },
+  lambda: { summary: 'answer the calls of a function of AWS Lambda', load: () => import('./server/lambda.ts') },
   predict: { summary: 'answer rows with a model, without a server', load: () => import('./model/predict.ts') },
   inspect: { summary: 'show what a model takes, gives and costs, or how a server is', load: () => import('./model/inspect.ts') },
   bench: { summary: 'measure a server or a model', load: () => import('./server/bench.ts') },

@@ -18,7 +18,10 @@ export function define(command: Command): void {
     .option('--json', 'print JSON')
   addSettingFlags(view)
   view
-    .addHelpText('after', '\nOrder: flag > environment > server file > package (serving: in slipway.yaml) > built in.')
+    .addHelpText(
+      'after',
+      '\nOrder: flag > environment > server file > variables of the platform > package (serving: in slipway.yaml) > built in.',
+    )
     .action((options: Record<string, unknown>) => {
       const read = readConfig({ flags: flagValues(options), environment: process.env, file: options['config'] as string | undefined })
       for (const warning of read.warnings) note(`warning: ${warning}`)
@@ -26,12 +29,15 @@ export function define(command: Command): void {
       const server = resolveServer(read.options)
       const headers = Object.fromEntries(Object.keys(server.tracing.headers).map((name) => [name, SECRET]))
       const serving = resolveServing(usableCores().count, read.options.serving)
-      const resolved = { ...server, serving, tracing: { ...server.tracing, headers } }
+      const dialects = server.dialects.map(({ name, port }) => (port === undefined ? name : `${name}@${port}`))
+      const resolved = { ...server, dialects, serving, tracing: { ...server.tracing, headers } }
       const rows = [...settings().keys()].map((key) => ({
         key,
         value: valueAt(resolved, key),
         origin: origins.get(key) ?? (key.startsWith('serving.') ? 'built in (a package may say otherwise)' : 'built in'),
       }))
+      const [model] = server.models.length === 0 ? read.platform.models : []
+      if (model !== undefined) rows.push({ key: 'models', value: model.path, origin: origins.get('host')?.split(' (')[0] ?? 'platform' })
       if (options['json'] === true) print(JSON.stringify(options['showOrigin'] === true ? rows : resolved))
       else
         print(

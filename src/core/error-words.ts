@@ -33,6 +33,10 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     meaning: 'The answer would be larger than `maxOutputBytes`.',
     cure: 'Send fewer rows or smaller ones, ask for fewer outputs, or raise maxOutputBytes.',
   },
+  SLW_NOT_ACCEPTABLE: {
+    meaning: 'The Accept header asks for a form of the answer that there is not.',
+    cure: 'Accept one of the types that the message names.',
+  },
   SLW_UNSUPPORTED_MEDIA_TYPE: {
     meaning: 'The Content-Type or Content-Encoding is not one that this route reads.',
     cure: 'Send one of the types that the message names.',

@@ -24,6 +24,7 @@ export const ERRORS = {
   SLW_RUN_REJECTED: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false, exit: 1 },
   SLW_BODY_TOO_LARGE: { http: 413, grpc: 'RESOURCE_EXHAUSTED', retry: false, exit: 1 },
   SLW_OUTPUT_TOO_LARGE: { http: 413, grpc: 'RESOURCE_EXHAUSTED', retry: false, exit: 1 },
+  SLW_NOT_ACCEPTABLE: { http: 406, grpc: 'INVALID_ARGUMENT', retry: false, exit: 1 },
   SLW_UNSUPPORTED_MEDIA_TYPE: { http: 415, grpc: 'INVALID_ARGUMENT', retry: false, exit: 1 },
   SLW_ROUTE_NOT_FOUND: { http: 404, grpc: 'UNIMPLEMENTED', retry: false, exit: 4 },
   SLW_METHOD_NOT_ALLOWED: { http: 405, grpc: 'UNIMPLEMENTED', retry: false, exit: 1 },

@@ -7,8 +7,10 @@ import { API_KEYS_VARIABLE } from '../security/api-keys.ts'
 import { JOIN_TOKEN_VARIABLE } from './control-plane-options.ts'
 import { readOtelEnvironment } from './otel-environment.ts'
 import { ServerOptions } from './options.ts'
+import { readPlatform } from './platform-environment.ts'
 import type { TSchema } from 'typebox'
 import type { Origin } from './origin.ts'
+import type { PlatformSettings, Surroundings } from './platform-environment.ts'
 
 export const SERVER_FILE = 'slipway.server.yaml'
 
@@ -16,6 +18,8 @@ export interface ReadConfig {
   readonly options: ServerOptions
   readonly origins: readonly Origin[]
   readonly warnings: readonly string[]
+  /** What the platform that starts this process has it serve, where nobody else says it. */
+  readonly platform: Pick<PlatformSettings, 'models' | 'missing'>
 }
 
 export interface ConfigSources {
@@ -24,6 +28,10 @@ export interface ConfigSources {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Server file; undefined: slipway.server.yaml in the current folder, if there is one. */
   readonly file: string | undefined
+  /** Whether the command line names models. Default: it does not. */
+  readonly modelsNamed?: boolean
+  /** Default: this machine. */
+  readonly surroundings?: Surroundings
 }
 
 /** Variables that published container guides set. */
@@ -67,17 +75,20 @@ export function variableOf(key: string): string {
 }
 
 /**
- * Puts the configuration together: flag over environment over server file over the variables of OpenTelemetry. Serving
- * options of a package come below, when it is loaded; built-in defaults last.
+ * Puts the configuration together: flag over environment over server file over the variables of OpenTelemetry and of
+ * the platform that starts the container. Serving options of a package come below, when it is loaded; built-in defaults last.
  * @throws SLW_CONFIG_INVALID naming the flag, variable, or line
  */
 export function readConfig(sources: ConfigSources): ReadConfig {
   const standard = readOtelEnvironment(sources.environment)
-  const origins = new Map<string, Origin>(standard.origins.map((origin) => [origin.key, origin]))
   const fromFile = readFile(sources.file)
+  const nothingNamed =
+    sources.modelsNamed !== true && (sources.environment['MODEL_PATH'] ?? '') === '' && (fromFile?.options.models ?? []).length === 0
+  const platform = readPlatform(sources.environment, nothingNamed, sources.surroundings)
+  const origins = new Map<string, Origin>([...platform.origins, ...standard.origins].map((origin) => [origin.key, origin]))
   if (fromFile !== undefined)
     for (const [key, value] of flatten(fromFile.options)) origins.set(key, { key, value, origin: `file ${fromFile.path}` })
-  const warnings = [...standard.warnings, ...readEnvironment(sources.environment, origins)]
+  const warnings = [...platform.warnings, ...standard.warnings, ...readEnvironment(sources.environment, origins)]
   const known = settings()
   for (const [key, value] of Object.entries(sources.flags)) {
     if (value === undefined) continue
@@ -90,14 +101,14 @@ export function readConfig(sources: ConfigSources): ReadConfig {
     const lines = checked.issues.map((issue) => `${origins.get(issue.path)?.origin ?? issue.path}: ${issue.message}`)
     throw new SlipwayError('SLW_CONFIG_INVALID', lines.join('\n'), { issues: checked.issues })
   }
-  return { options: withStrongerServing(checked.value, origins), origins: [...origins.values()], warnings }
+  return { options: withStrongerServing(checked.value, origins), origins: [...origins.values()], warnings, platform }
 }
 
 /** Options of one model in the server file go over those of all models, and under flags and environment. */
 function withStrongerServing(options: ServerOptions, origins: ReadonlyMap<string, Origin>): ServerOptions {
   const stronger: Record<string, unknown> = {}
   for (const { key, value, origin } of origins.values())
-    if (key.startsWith('serving.') && !origin.startsWith('file ')) stronger[key.slice('serving.'.length)] = value
+    if (key.startsWith('serving.') && !/^(?:file|platform) /.test(origin)) stronger[key.slice('serving.'.length)] = value
   if (options.models === undefined) return options
   return {
     ...options,
@@ -123,7 +134,7 @@ export function flagOf(key: string): string {
       ? last === 'pauseMs'
         ? 'drainPause'
         : 'grace'
-      : section === 'log' || section === 'tls' || section === 'tracing'
+      : section === 'log' || section === 'tls' || section === 'tracing' || section === 'vertex'
         ? `${section}-${last}`
         : last
   return prefix.replaceAll(/([a-z])([A-Z])/g, '$1-$2').toLowerCase()

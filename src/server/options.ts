@@ -6,10 +6,12 @@ import { SlipwayError } from '../core/errors.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
 import { GRPC } from '../protocol/grpc/dialect.ts'
 import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
+import { VERTEX_PATHS } from '../protocol/http/dialects/vertex.ts'
 import { HTTP_LIMIT_DEFAULTS, HTTP_LIMIT_SETTINGS } from '../protocol/http/options.ts'
 import { REQUEST_LIMIT_DEFAULTS, REQUEST_LIMIT_SETTINGS } from '../protocol/limits.ts'
 import { resolveTracing, TracingOptions } from '../serving/observe/tracing/options.ts'
 import type { Static } from 'typebox'
+import type { VertexPaths } from '../protocol/http/dialects/vertex.ts'
 import type { HttpLimits } from '../protocol/http/options.ts'
 import type { RequestLimits } from '../protocol/limits.ts'
 import type { ControlPlaneConfig } from './control-plane-options.ts'
@@ -74,6 +76,22 @@ export const ServerOptions = Type.Object(
         pattern: '^[a-z0-9-]+(@\\d+)?(\\s*,\\s*[a-z0-9-]+(@\\d+)?)*$',
         description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. ${[...DIALECTS, GRPC].map(({ name, description }) => `${name}: ${description}`).join('; ')}. Default: ${BY_DEFAULT.join(',')}.`,
       }),
+    ),
+    vertex: Type.Optional(
+      Type.Object(
+        {
+          healthRoute: Type.Optional(
+            Type.String({ pattern: '^/', description: 'Path of health for the dialect vertex. Default: AIP_HEALTH_ROUTE, else /health.' }),
+          ),
+          predictRoute: Type.Optional(
+            Type.String({
+              pattern: '^/',
+              description: 'Path of predictions for the dialect vertex. Default: AIP_PREDICT_ROUTE, else /predict.',
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
     ),
     pollMs: Type.Optional(
       Type.Integer({
@@ -213,6 +231,7 @@ export interface ServerConfig extends DoorsConfig {
   readonly dialects: readonly DialectChoice[]
   /** Undefined: off. */
   readonly grpc: GrpcChoice | undefined
+  readonly vertex: VertexPaths
   readonly log: { readonly level: string; readonly file: string | undefined; readonly access: boolean; readonly slowMs: number }
   readonly metrics: { readonly guideNames: boolean; readonly tritonNames: boolean }
   readonly tracing: TracingConfig
@@ -247,6 +266,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     limits: { ...HTTP_LIMIT_DEFAULTS, ...REQUEST_LIMIT_DEFAULTS, ...options.limits },
     dialects: chosen.filter(({ name }) => name !== GRPC.name),
     grpc: resolveGrpc(options, chosen),
+    vertex: { ...VERTEX_PATHS, ...options.vertex },
     log: { level: 'info', file: undefined, access: false, slowMs: 1000, ...options.log },
     metrics: { guideNames: false, tritonNames: false, ...options.metrics },
     tracing: resolveTracing(options.tracing),

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { systemClock } from '../core/clock.ts'
+import { SlipwayError } from '../core/errors.ts'
 import { createIds } from '../core/ids.ts'
 import { DataPlane } from '../serving/data-plane.ts'
 import { METRICS } from '../serving/observe/catalog.ts'
@@ -15,6 +16,7 @@ import { BodyThreads } from '../protocol/bodies/body-threads.ts'
 import { feedbackRoute } from '../protocol/http/feedback-route.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
+import { isLoopback } from '../security/host-check.ts'
 import { auditLog } from './audit-log.ts'
 import { openGrpc } from './grpc.ts'
 import { listen } from './listen.ts'
@@ -31,6 +33,7 @@ import type { SourceState } from './source.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { DialectHost } from '../protocol/http/dialects/dialect.ts'
 import type { GrpcServer } from '../protocol/grpc/server.ts'
+import type { SpokenDialect } from '../protocol/http/dialects/speak.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
 import type { LogOutput } from './log-output.ts'
 import type { ServerConfig } from './options.ts'
@@ -132,6 +135,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     counts: allCounts,
     tracing: config.tracing,
     logFile: config.log.file,
+    vertex: config.vertex,
   }
   const http = opened.use(await openDoor(options, host))
   const grpc = opened.use(await openGrpc(options, host))
@@ -157,6 +161,7 @@ async function openDoor(options: ServingProcessOptions, host: DialectHost): Prom
   const { dataPlane, counts } = host
   const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
   const spoken = speak(config.dialects, host)
+  refuseOpenManagement(config, security, spoken)
   const placed = byPort(spoken, {
     admin,
     health: healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source }),
@@ -195,6 +200,16 @@ export function followingFamilies(status: FollowStatus | undefined): Family[] {
       samples: [{ labels: {}, value: status.recordsRefused ?? 0 }],
     },
   ]
+}
+
+/** @throws SLW_HOST_REFUSED where whoever reaches the server could load and unload models */
+function refuseOpenManagement({ host, insecure }: ServerConfig, { adminToken }: Security, spoken: readonly SpokenDialect[]): void {
+  const open = spoken.find(({ dialect }) => dialect.managedByPlatform === true)
+  if (open === undefined || adminToken !== undefined || insecure || isLoopback(host)) return
+  throw new SlipwayError(
+    'SLW_HOST_REFUSED',
+    `dialect ${open.dialect.name}: its platform manages models without credentials, and --host ${host} listens beyond this machine. Set SLIPWAY_ADMIN_TOKEN, or add --insecure in a container that only the platform reaches`,
+  )
 }
 
 async function drain(

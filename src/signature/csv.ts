@@ -31,14 +31,8 @@ export function csvText(bytes: Uint8Array, charset = 'utf-8'): string {
  * @throws SLW_BAD_REQUEST, SLW_LIMIT_EXCEEDED
  */
 export function rowsFromCsv(text: string, signature: Signature, rowsMax: number = Number.MAX_SAFE_INTEGER - 2): Record<string, unknown>[] {
-  requireFewColumns(text, keysMax(signature))
-  let records: string[][]
-  try {
-    // One row more than allowed, which tells that there are too many.
-    records = parse(text, { to: rowsMax + 2, skip_empty_lines: true, trim: true, bom: true }) as string[][]
-  } catch (error) {
-    throw new SlipwayError('SLW_BAD_REQUEST', `CSV: ${messageOf(error)}`)
-  }
+  // One row more than allowed, which tells that there are too many.
+  const records = recordsOf(text, signature, rowsMax + 2)
   const [header = [], ...lines] = records
   if (lines.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'CSV: expected a header line and at least one row')
   const textual = textColumns(signature)
@@ -55,6 +49,49 @@ export function rowsFromCsv(text: string, signature: Signature, rowsMax: number 
     for (const [index, cell] of cells.entries()) row[header[index]!] = cellValue(cell, textual.has(header[index]!))
     return row
   })
+}
+
+/**
+ * CSV without a header line as rows for `encodeRows`: the cells are the values of features or inputs in their order; a feature that is a list
+ * has a cell for each of its values.
+ * @param rowsMax as in {@link rowsFromCsv}
+ * @throws SLW_BAD_REQUEST, SLW_LIMIT_EXCEEDED
+ */
+export function cellsFromCsv(text: string, signature: Signature, rowsMax: number = Number.MAX_SAFE_INTEGER - 2): unknown[] {
+  const records = recordsOf(text, signature, rowsMax + 1)
+  if (records.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'CSV: expected at least one row')
+  const { features, inputs } = signature
+  const textual = textColumns(signature)
+  const [only] = inputs
+  if (features === undefined && inputs.length === 1 && only !== undefined)
+    return records.map((cells) => cells.map((cell) => cellValue(cell, textual.has(only.name))))
+  const columns =
+    features?.map(({ spec: { name, length } }) => ({ name, length })) ?? inputs.map(({ name }) => ({ name, length: undefined }))
+  const width = columns.reduce((sum, { length }) => sum + (length ?? 1), 0)
+  return records.map((cells, index) => {
+    if (cells.length !== width)
+      throw new SlipwayError(
+        'SLW_BAD_REQUEST',
+        `CSV: row ${index + 1} has ${cells.length} cells, expected ${width}: ${columns.map(({ name }) => name).join(', ')}`,
+      )
+    let at = 0
+    const row: Record<string, unknown> = Object.create(null)
+    for (const { name, length } of columns) {
+      const values = cells.slice(at, (at += length ?? 1)).map((cell) => cellValue(cell, textual.has(name)))
+      row[name] = length === undefined ? values[0] : values
+    }
+    return row
+  })
+}
+
+/** @throws SLW_BAD_REQUEST, SLW_LIMIT_EXCEEDED */
+function recordsOf(text: string, signature: Signature, to: number): string[][] {
+  requireFewColumns(text, keysMax(signature))
+  try {
+    return parse(text, { to, skip_empty_lines: true, trim: true, bom: true }) as string[][]
+  } catch (error) {
+    throw new SlipwayError('SLW_BAD_REQUEST', `CSV: ${messageOf(error)}`)
+  }
 }
 
 /** Columns of a table, and keys of a row, that are read at most: twice what the model takes, and ten thousand in any case. */

@@ -69,9 +69,13 @@ export function requestOf(value: unknown, signature: Signature): PeopleRequest {
   const content: unknown = wrapped ? value['inputs'] : value
   const many = Array.isArray(content) && !isSingleRow(content, signature)
   const rows: readonly unknown[] = many ? (content as unknown[]) : [content]
-  const path = 'inputs'
-  if (signature.image === undefined) return { rows, pictures: undefined, many, path }
-  return { rows, pictures: rows.map((row, index) => pictureOf(row, `${path}[${index}]`, signature.image!.input)), many, path }
+  return { ...rowsRequest(rows, 'inputs', signature), many }
+}
+
+/** A request of rows that were found already, in the form of another server. @param path place of the rows in the request */
+export function rowsRequest(rows: readonly unknown[], path: string, { image }: Signature): PeopleRequest {
+  const pictures = image === undefined ? undefined : rows.map((row, index) => pictureOf(row, `${path}[${index}]`, image.input))
+  return { rows, pictures, many: true, path }
 }
 
 /** Keys in which other servers take the rows. */

@@ -58,6 +58,8 @@ export interface Signature {
   readonly image: (ImageSpec & { readonly input: string }) | undefined
   readonly answer: AnswerPlan
   readonly ranges: ReadonlyMap<string, InputRange>
+  /** Outputs that the file gives as maps from labels to numbers (ZipMap), and the labels: here they are tensors with a column for each. */
+  readonly maps: ReadonlyMap<string, readonly Label[]>
   /** Values for inputs that may be left out. */
   readonly defaults: ReadonlyMap<string, Tensor>
   /** Whether dim 0 of every input is free: rows exist. */
@@ -119,6 +121,7 @@ export function buildSignature(options: SignatureOptions): Signature {
     image,
     answer: planAnswer(document.answer ?? {}, file, source),
     ranges,
+    maps: file.rewrite.labels,
     defaults: file.rewrite.defaults,
     hasRows: inputs.length > 0 && inputs.every((input) => input.anyRank === true || input.shape[0] === -1),
     examples: document.examples ?? [],

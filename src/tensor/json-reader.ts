@@ -68,6 +68,16 @@ export class JsonReader {
     this.#at = offset
   }
 
+  /** Reads ahead, and comes back to where it was. */
+  ahead<T>(read: () => T): T {
+    const [at, depth, objects] = [this.#at, this.#depth, this.#objects]
+    const found = read()
+    this.#at = at
+    this.#depth = depth
+    this.#objects = objects
+    return found
+  }
+
   fail(message: string): SlipwayError {
     const place = this.path === '' ? '' : `${this.path}: `
     return new SlipwayError('SLW_BAD_REQUEST', `${place}${message} at byte ${this.#at} of the JSON body`, {
@@ -164,6 +174,10 @@ export class JsonReader {
   /** Whether the next value is an array. */
   isArray(): boolean {
     return this.#peek() === OPEN_BRACKET
+  }
+
+  isObject(): boolean {
+    return this.#peek() === OPEN_BRACE
   }
 
   readString(): string {
@@ -383,6 +397,19 @@ export class JsonReader {
       this.#close(count)
     }
     return data
+  }
+
+  /** Reads one element into typed storage. */
+  readElement(data: TensorData, datatype: Datatype, index: number): void {
+    this.#peek()
+    this.#element(data, datatype, index)
+  }
+
+  /** Reads a list of `length` elements into typed storage, from `start` on. */
+  readElements(data: TensorData, datatype: Datatype, start: number, length: number): void {
+    this.enterArray()
+    this.#elements(data, datatype, start, start + length)
+    this.#close(length)
   }
 
   #close(count: number): void {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { it } from 'node:test'
 import { ERRORS } from '../../src/core/errors.ts'
 import { adminRoutes } from '../../src/protocol/http/admin.ts'
+import { hintsOf } from '../../src/protocol/http/dialects/speak.ts'
 import { ourRouteFor } from '../../src/protocol/http/foreign-routes.ts'
 import { ROOT } from '../fixtures.ts'
 
@@ -27,11 +28,22 @@ it('whoever comes from another server finds their route in the guide, with ours 
   for (const [theirs, asked] of [
     ['/v1/models/NAME:predict', '/v1/models/NAME:predict'],
     ['/predictions/NAME', '/predictions/NAME'],
-    ['/ping', '/ping'],
-    ['/invocations', '/invocations'],
   ] as const) {
     assert.ok(guide.includes(theirs), theirs)
     const ours = /here it is (\w+ [^,]+)/.exec(ourRouteFor(asked) ?? '')?.[1]
     assert.ok(ours !== undefined && guide.includes(`\`${ours}\``), ours)
+  }
+})
+
+it('a route of a dialect that is off leads to the option that turns it on, and the guide has both', async () => {
+  const guide = await page('docs/guides/coming-from.md')
+  const hint = hintsOf([{ name: 'predict' }], {} as never, 'beside')
+  for (const [method, path, dialect] of [
+    ['POST', '/invocations', 'mlflow'],
+    ['GET', '/ping', 'mlflow'],
+  ] as const) {
+    assert.ok(guide.includes(path), path)
+    assert.match(hint(method, path) ?? '', new RegExp(`--dialects predict,${dialect}\\b`), path)
+    assert.match(guide, new RegExp(`--dialects [a-z0-9,-]*\\b${dialect}\\b`), dialect)
   }
 })

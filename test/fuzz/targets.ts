@@ -19,6 +19,8 @@ import { encodeHeaders } from '../../src/protocol/http2/hpack.ts'
 import { REQUEST_LIMIT_DEFAULTS } from '../../src/protocol/limits.ts'
 import { buildSignature } from '../../src/signature/signature.ts'
 import { parseJson } from '../../src/tensor/json-reader.ts'
+import { writeNpy } from '../../src/tensor/npy.ts'
+import { elementCount } from '../../src/tensor/tensor.ts'
 import { readPackage } from '../../src/model/package.ts'
 import { countsToTen, hangsForLargeValues, nested } from '../attacks/hostile-graphs.ts'
 import { example } from '../fixtures.ts'
@@ -26,6 +28,7 @@ import { framed as sealed } from '../grpc-client.ts'
 import { linearModel, identityModel } from '../onnx/build-model.ts'
 import type { Socket } from 'node:net'
 import type { ProtoMessage } from '../../src/protocol/grpc/proto/schema.ts'
+import type { BatchForm } from '../../src/protocol/bodies/instances.ts'
 import type { Signature } from '../../src/signature/signature.ts'
 import type { Target } from './fuzzer.ts'
 
@@ -51,6 +54,21 @@ const JSON_WORDS = [
   '1e5',
   '\ufeff',
   '__proto__',
+]
+const BATCH_WORDS = [
+  ...JSON_WORDS,
+  '"instances"',
+  '"examples"',
+  '"context"',
+  '"dataframe_split"',
+  '"columns"',
+  '"x"',
+  '"s"',
+  '{"b64":"YQ=="}',
+  'NaN',
+  '[[',
+  ']]',
+  '9007199254740993',
 ]
 const V2_WORDS = [
   ...JSON_WORDS,
@@ -133,6 +151,16 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
   }
   const read = async (name: keyof typeof READERS, body: Buffer, header: string | undefined, by = signature): Promise<void> => {
     await READERS[name]({ body, header, signature: by, limits })
+  }
+  const batchForm: BatchForm = {
+    keys: ['instances', 'inputs', 'examples', 'dataframe_split', 'dataframe_records'],
+    beside: ['context', 'parameters'],
+    nulls: true,
+  }
+  const readBatch = async (body: Buffer, by: Signature): Promise<void> => {
+    const { inputs } = await READERS.batch({ body, header: undefined, signature: by, limits, form: batchForm })
+    for (const { name, shape, data } of inputs)
+      if (data.length !== elementCount(shape)) throw new Error(`${name}: ${data.length} values in shape ${shape.join('x')}`)
   }
   const row = '{"tenure_months":3,"monthly_charges":70.5,"support_calls":4}'
   const form = (inner: string): string => `--b\r\ncontent-disposition: form-data; ${inner}\r\n--b--\r\n`
@@ -268,6 +296,70 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
         'application/json',
       ],
       run: (input) => read('people', input, 'multipart/form-data; boundary=b'),
+    },
+    batch: {
+      seeds: bytes(
+        '{"instances":[{"x":[1,2,3,4],"s":"a"},{"x":[1,NaN,-3e5,4],"s":{"b64":"YQ=="}}]}',
+        '{"inputs":{"x":[[1,2,3,4]],"s":["a"]},"parameters":{"a":null}}',
+        '{"examples":[{"s":"a"}],"context":{"x":[1,2,3,4]}}',
+        '{"dataframe_split":{"columns":["x","s"],"data":[[[1,2,3,4],"a"]]}}',
+      ),
+      words: BATCH_WORDS,
+      run: (input) => readBatch(input, raw),
+    },
+    'batch of people': {
+      seeds: bytes(
+        `{"instances":[${row},${row}]}`,
+        '{"instances":[[1,2,3,"basic","monthly",true]]}',
+        '{"inputs":{"tenure_months":[3,4],"plan":["basic"]}}',
+        '{"dataframe_split":{"columns":["tenure_months"],"data":[[1],[2]],"index":[0]}}',
+        `{"examples":[{"tenure_months":3}],"context":${row}}`,
+      ),
+      words: [...BATCH_WORDS, '"tenure_months"', '"plan"', '"basic"', '"customers"'],
+      run: (input) => readBatch(input, signature),
+    },
+    mlflow: {
+      seeds: bytes(
+        '{"dataframe_split":{"columns":["x","s"],"index":[0],"data":[[[1,2,3,4],"a"]]}}',
+        '{"dataframe_records":[{"x":[1,2,3,4],"s":"a"}]}',
+        '{"inputs":{"x":[[1,2,3,4]],"s":["a"]},"params":{}}',
+        '{"instances":[{"x":[1,2,3,4],"s":"a"}]}',
+      ),
+      words: [...BATCH_WORDS, '"dataframe_records"', '"params"', '"messages"', '"index"'],
+      run: (input) => read('mlflow', input, 'application/json', raw),
+    },
+    'rows of CSV without a header': {
+      seeds: bytes('3,70.5,4,basic,monthly,true\n', '1,2\n"a ""b""",,\r\n', '\n'),
+      words: [',', '"', '""', '\n', '\r\n', 'basic', 'true', '1e5', 'nan', '-inf', '\ufeff'],
+      run: (input) => read('container', input, 'text/csv'),
+    },
+    'JSON Lines': {
+      seeds: bytes(`${row}\n${row}\n`, '{"features":[1,2,3,"basic","monthly",true]}\r\n\n[1]', '{"data":{"features":{"values":[1]}}}'),
+      words: [...JSON_WORDS, '\n', '\r\n', '"features"', '"values"', '"tenure_months"', '"basic"'],
+      run: (input) => read('container', input, 'application/jsonlines'),
+    },
+    npy: {
+      seeds: [
+        writeNpy({ name: 'x', datatype: 'FP32', shape: [2, 4], data: new Float32Array(8) }),
+        writeNpy({ name: 'x', datatype: 'INT64', shape: [1, 4], data: new BigInt64Array(4) }),
+        writeNpy({ name: 'x', datatype: 'BOOL', shape: [4], data: new Uint8Array(4) }),
+      ],
+      words: [
+        "'descr': '",
+        '>f8',
+        '<i2',
+        '|b1',
+        '<c16',
+        'True',
+        'False',
+        '(',
+        ')',
+        ', ',
+        '4L',
+        Buffer.from([2, 0]),
+        Buffer.from([255, 255]),
+      ],
+      run: (input) => read('container', input, 'application/x-npy', { ...raw, inputs: raw.inputs.slice(0, 1) }),
     },
     v2: {
       seeds: bytes(

@@ -111,7 +111,7 @@ async function serve(backend: Backend) {
   ])
   const host: DialectHost = {
     dataPlane,
-    limits: REQUEST_LIMIT_DEFAULTS,
+    limits: { ...REQUEST_LIMIT_DEFAULTS, ...HTTP_LIMIT_DEFAULTS },
     bodies: opened.use(new BodyThreads(1)),
     defaultModel: undefined,
     administration: NO_ADMINISTRATION,

@@ -29,6 +29,7 @@ export function signatureOf(facts: ModelFacts, document: ModelPackageDocument = 
   const rewrite = {
     changes: [],
     labels: new Map(Object.entries(zipped)),
+    maps: new Map(),
     defaults: new Map(defaults.map((tensor) => [tensor.name, tensor])),
   }
   const file = { platform: 'onnxruntime_onnx', inputs, outputs, classLabels, rewrite } as const

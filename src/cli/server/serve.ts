@@ -14,6 +14,7 @@ import { tuneV8 } from '../../server/tune-v8.ts'
 import { note, print, style } from '../output.ts'
 import type { Command } from 'commander'
 import type { Logger } from '../../core/log.ts'
+import type { ReadConfig } from '../../server/config.ts'
 import type { ServerOptions } from '../../server/options.ts'
 import type { RunningServer, StartServerOptions } from '../../server/start-server.ts'
 
@@ -67,11 +68,12 @@ export function flagValues(options: Readonly<Record<string, unknown>>): Record<s
   return flags
 }
 
-/** Models of the server file and the command line; $MODEL_PATH where neither names any. */
+/** Models of the server file and the command line; where neither names any, those of $MODEL_PATH, or of the platform. */
 export function modelEntries(
   paths: readonly string[],
   name: string | undefined,
   fromFile: ServerOptions['models'],
+  platform: ReadConfig['platform'] & { readonly empty: boolean },
 ): NonNullable<ServerOptions['models']> {
   const named = paths.map((path) => {
     const match = /^([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)$/.exec(path)
@@ -87,6 +89,8 @@ export function modelEntries(
   if (fromFile !== undefined && fromFile.length > 0) return fromFile
   const environment = process.env['MODEL_PATH']
   if (environment !== undefined && environment !== '') return [{ path: environment }]
+  if (platform.models.length > 0 || platform.empty) return [...platform.models]
+  if (platform.missing !== undefined) throw new SlipwayError('SLW_CONFIG_INVALID', platform.missing)
   throw new SlipwayError('SLW_USAGE', 'nothing to serve: name a model file or folder, e.g. slipway serve model.onnx')
 }
 
@@ -94,7 +98,12 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
   const { device } = options
   if (device !== undefined && device !== 'cpu')
     throw new SlipwayError('SLW_CONFIG_INVALID', `--device ${String(device)}: this release runs models on the CPU only`)
-  const config = readConfig({ flags: flagValues(options), environment: process.env, file: options['config'] as string | undefined })
+  const config = readConfig({
+    flags: flagValues(options),
+    environment: process.env,
+    file: options['config'] as string | undefined,
+    modelsNamed: paths.length > 0,
+  })
   for (const warning of config.warnings) note(`warning: ${warning}`)
   const modelRoots = [...(config.options.modelRoots ?? []), ...((options['modelRoot'] as string[] | undefined) ?? [])]
   const endpoints = options['endpoint'] as string[] | undefined
@@ -106,7 +115,10 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
     models:
       controlPlane !== undefined && paths.length === 0
         ? (config.options.models ?? [])
-        : modelEntries(paths, options['name'] as string | undefined, config.options.models),
+        : modelEntries(paths, options['name'] as string | undefined, config.options.models, {
+            ...config.platform,
+            empty: /\bsagemaker-multi-model\b/.test(config.options.dialects ?? ''),
+          }),
   }
   if (options['dryRun'] === true) {
     await dryRun(server)
@@ -196,10 +208,13 @@ async function banner(server: RunningServer): Promise<string> {
   }
   const { cores, url, grpc, config } = server
   lines.push(...followingLines(server))
+  const spoken = config.dialects.map(({ name }) => name)
+  const others = spoken.filter((name) => name !== 'predict' && name !== 'v2')
   lines.push(
     '',
-    `Predict  ${url}/predict`,
-    `V2       ${url}/v2`,
+    ...(spoken.includes('predict') ? [`Predict  ${url}/predict`] : []),
+    ...(spoken.includes('v2') ? [`V2       ${url}/v2`] : []),
+    ...(others.length === 0 ? [] : [`Speaks   ${others.join(', ')}  at ${url}`]),
     ...(grpc === undefined ? [] : [`gRPC     ${grpc}`]),
     `Docs     ${url}/docs`,
     `Health   ${url}/health   Metrics  ${url}/metrics`,
@@ -212,7 +227,7 @@ async function banner(server: RunningServer): Promise<string> {
     ),
   )
   const [first] = models
-  if (first !== undefined) lines.push('', 'Try it:', style('cyan', first.curl))
+  if (first !== undefined && spoken.includes('predict')) lines.push('', 'Try it:', style('cyan', first.curl))
   return lines.join('\n')
 }
 

@@ -5,8 +5,9 @@ import { copyTensor, elementCount } from '../../tensor/tensor.ts'
 import { READERS } from './readers.ts'
 import { WRITERS } from './writers.ts'
 import type { ErrorCode, Issue } from '../../core/errors.ts'
-import type { ReadBy, ReaderName, Reading } from './readers.ts'
-import type { PeopleAnswer, V2Answer, WritableBy, WriterName, Written } from './writers.ts'
+import type { ReadBy, ReaderName } from './readers.ts'
+import type { Reading, Written } from './types.ts'
+import type { WritableBy, WriterName } from './writers.ts'
 
 /** A body to be read or written, as it goes to a thread. */
 export type Job =
@@ -15,7 +16,7 @@ export type Job =
       readonly name: ReaderName
       readonly reading: Omit<Reading, 'body'> & { readonly shared: SharedArrayBuffer; readonly length: number }
     }
-  | { readonly task: 'write'; readonly name: WriterName; readonly answer: PeopleAnswer | V2Answer }
+  | { readonly task: 'write'; readonly name: WriterName; readonly answer: WritableBy }
 
 export type Outcome =
   | { readonly done: unknown; readonly failure?: undefined }
@@ -25,7 +26,16 @@ export type Outcome =
     }
 
 /** Bodies from this size on are read in a thread: about ten milliseconds of reading. Rows for people take longer than tensors. */
-const READ_LARGE: Readonly<Record<ReaderName, number>> = { people: 256 * 1024, v2: 1024 * 1024, generate: 1024 * 1024, grpc: 1024 * 1024 }
+const READ_LARGE: Readonly<Record<ReaderName, number>> = {
+  people: 256 * 1024,
+  v2: 1024 * 1024,
+  generate: 1024 * 1024,
+  batch: 512 * 1024,
+  mlflow: 256 * 1024,
+  container: 256 * 1024,
+  azureml: 256 * 1024,
+  grpc: 1024 * 1024,
+}
 /** Pictures are text that is taken as it is, or bytes, and are decoded elsewhere. */
 const READ_LARGE_PICTURES = 8 * 1024 * 1024
 /** Answers from this size on are written in a thread: about five milliseconds of writing. */
@@ -136,7 +146,7 @@ function closed(): SlipwayError {
 }
 
 /** In multiples of what is large. */
-function sizeOf(answer: PeopleAnswer | V2Answer): number {
+function sizeOf(answer: WritableBy): number {
   let elements = 0
   for (const { shape } of answer.outputs) elements += elementCount(shape)
   return Math.max('rows' in answer ? answer.rows / WRITE_LARGE_ROWS : 0, elements / WRITE_LARGE_ELEMENTS)

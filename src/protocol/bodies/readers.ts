@@ -1,27 +1,23 @@
 /** Readers make tensors of bodies. They are pure, so that large bodies can be read in another thread. */
-import { SlipwayError } from '../../core/errors.ts'
 import { isForm, readForm } from '../../signature/form.ts'
-import { encodeRequest, readRequest } from '../../signature/request.ts'
-import { imageRowShape } from '../../signature/signature.ts'
+import { readRequest } from '../../signature/request.ts'
 import { checkTensors } from '../../signature/tensors.ts'
-import { elementCount } from '../../tensor/tensor.ts'
 import { encodedOf } from '../grpc/inference/encoded.ts'
 import { readInferRequest } from '../grpc/inference/infer-request.ts'
 import { readGenerateRequest } from '../v2/generate.ts'
 import { readV2Request } from '../v2/request.ts'
+import { readAzure } from './azureml.ts'
+import { readContainer } from './container.ts'
+import { encodeWithin } from './encode-within.ts'
+import { readBatchBody } from './instances.ts'
+import { readMlflow } from './mlflow.ts'
+import { requireRowsMax } from './row-limits.ts'
 import type { Encoded } from '../../signature/encode.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { RequestLimits } from '../limits.ts'
+import type { BatchRead } from './instances.ts'
 import type { V2Request } from '../v2/request.ts'
-
-/** All that a reader needs. */
-export interface Reading {
-  readonly body: Buffer
-  /** The header that says how the body is to be read. */
-  readonly header: string | undefined
-  readonly signature: Signature
-  readonly limits: RequestLimits
-}
+import type { Reading } from './types.ts'
 
 /** A body of people's rows, as tensors. */
 export interface PeopleRead extends Encoded {
@@ -38,18 +34,7 @@ export interface V2Read extends Encoded {
 async function readPeople({ body, header: type, signature, limits }: Reading): Promise<PeopleRead> {
   const people =
     type !== undefined && isForm(type) ? await readForm(body, type, signature) : readRequest(body, type, signature, limits.rows)
-  const count = people.pictures?.length ?? people.rows.length
-  if (count > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${count} rows, limits.rows is ${limits.rows}`)
-  const elements = count * elementsPerRow(signature)
-  if (elements > limits.elements)
-    throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${count} rows make ${elements} elements, limits.elements is ${limits.elements}`)
-  return { ...(await encodeRequest(signature, people)), many: people.many }
-}
-
-/** Elements of a row as a tensor, which can be far larger than the row as text: pictures, one-hot columns. */
-function elementsPerRow({ image, features }: Signature): number {
-  if (image !== undefined) return elementCount(imageRowShape(image))
-  return features?.reduce((sum, feature) => sum + feature.width, 0) ?? 1
+  return { ...(await encodeWithin(limits, signature, people)), many: people.many }
 }
 
 /** @throws SLW_BAD_REQUEST, SLW_INPUT_INVALID, SLW_LIMIT_EXCEEDED */
@@ -59,7 +44,7 @@ function readV2({ body, header: headerLength, signature, limits }: Reading): V2R
 
 function checked({ inputs: given, ...asked }: V2Request, signature: Signature, limits: RequestLimits): V2Read {
   const { inputs, rows, warnings } = checkTensors(signature, given)
-  if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
+  requireRowsMax(rows, limits)
   return { inputs, rows, warnings, asked }
 }
 
@@ -73,7 +58,21 @@ function readGenerate({ body, signature, limits }: Reading): V2Read {
   return checked(readGenerateRequest(body, signature, limits), signature, limits)
 }
 
-export const READERS = { people: readPeople, v2: readV2, generate: readGenerate, grpc: readGrpc }
+/** @throws as `readBatch` */
+function readRowsOrColumns({ body, signature, limits, form }: Reading): Promise<BatchRead> {
+  return readBatchBody(body, { signature, limits, form: form ?? { keys: ['instances'], beside: [] } })
+}
+
+export const READERS = {
+  people: readPeople,
+  v2: readV2,
+  generate: readGenerate,
+  batch: readRowsOrColumns,
+  mlflow: readMlflow,
+  container: readContainer,
+  azureml: readAzure,
+  grpc: readGrpc,
+}
 export type Readers = typeof READERS
 export type ReaderName = keyof Readers
 /** What a reader makes of a body. */

@@ -5,11 +5,14 @@ import { toJson } from '../../tensor/json-writer.ts'
 import { classified } from '../v2/classification.ts'
 import { writeGenerateResponse } from '../v2/generate.ts'
 import { writeV2Response } from '../v2/response.ts'
+import { writeContainer } from './container.ts'
+import { writeMlflow } from './mlflow-answer.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { Subject } from '../../serving/observe/events.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { ClassNames } from '../v2/classification.ts'
 import type { V2Read } from './readers.ts'
+import type { Written } from './types.ts'
 
 /** An answer for people, before it is written. */
 export interface PeopleAnswer {
@@ -30,11 +33,8 @@ export interface V2Answer {
   readonly classes?: ClassNames | undefined
 }
 
-export interface Written {
-  readonly body: string | Buffer
-  /** Length of the JSON part, where raw tensors follow it. */
-  readonly headerLength: number | undefined
-}
+/** Predictions alone, without what people are told beside them. */
+export type PredictionsAnswer = Omit<PeopleAnswer, 'many' | 'csv'>
 
 function writePeople({ signature, outputs, asked, rows, many, csv }: PeopleAnswer): Written {
   const answers = decodeAnswers(signature, outputs, asked, rows)
@@ -51,6 +51,30 @@ function writeGenerate({ asked, subject, outputs }: V2Answer): Written {
   return { body: writeGenerateResponse(asked, subject, outputs), headerLength: undefined }
 }
 
-export const WRITERS = { people: writePeople, v2: writeV2, generate: writeGenerate }
+/** What was predicted for each row: a label, a number, a ranking, the values of the outputs. Numbers that JSON has not are null. */
+function writePredictions(answer: PredictionsAnswer): Written {
+  return { body: `{"predictions":${toJson(predictionsOf(answer))}}`, headerLength: undefined }
+}
+
+/** The same as a list by itself. */
+function writeList(answer: PredictionsAnswer): Written {
+  return { body: toJson(predictionsOf(answer)), headerLength: undefined }
+}
+
+function predictionsOf({ signature, outputs, asked, rows }: PredictionsAnswer): unknown {
+  const predictions = decodeAnswers(signature, outputs, asked, rows).map(({ prediction }) => prediction)
+  // Without rows, an output is what a list of rows would be.
+  return !signature.hasRows && Array.isArray(predictions[0]) ? predictions[0] : predictions
+}
+
+export const WRITERS = {
+  people: writePeople,
+  v2: writeV2,
+  generate: writeGenerate,
+  predictions: writePredictions,
+  list: writeList,
+  mlflow: writeMlflow,
+  container: writeContainer,
+}
 export type WriterName = keyof typeof WRITERS
-export type WritableBy<Name extends WriterName> = Parameters<(typeof WRITERS)[Name]>[0]
+export type WritableBy<Name extends WriterName = WriterName> = Parameters<(typeof WRITERS)[Name]>[0]

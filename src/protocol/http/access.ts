@@ -39,12 +39,27 @@ export function requireAccess(options: AccessOptions, exchange: Entering, needed
     options.adminGuard.check(exchange.header('authorization'))
     return
   }
+  if (needed === 'platform') {
+    refuseOtherSites(exchange)
+    exchange.administers({ from: exchange.from })
+    if (options.adminGuard !== undefined) {
+      options.adminGuard.check(exchange.header('authorization'))
+      return
+    }
+  }
   if (options.keys === undefined) return
   const caller = callerOf(options.keys, exchange)
   exchange.letIn(caller)
-  requireScope(caller, needed)
+  requireScope(caller, needed === 'platform' ? 'predict' : needed)
   const model = params['name']
   if (model !== undefined) requireModel(caller, model)
+}
+
+/** A page of another site may send requests to this machine from a browser on it; no platform is a browser. */
+function refuseOtherSites(exchange: Entering): void {
+  const site = exchange.header('sec-fetch-site')
+  if (site === undefined || site === 'same-origin' || site === 'none') return
+  throw new SlipwayError('SLW_FORBIDDEN', 'models are not managed by pages of other sites')
 }
 
 function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Entering): KeyHolder {

@@ -15,8 +15,6 @@ const FOREIGN: readonly ForeignRoute[] = [
   { path: /^\/v1\/models\/([^/:]+)(?:\/metadata)?$/, of: 'TensorFlow Serving and KServe v1', ours: 'GET /v2/models/$1' },
   { path: /^\/v1\/models\/?$/, of: 'KServe v1', ours: 'POST /v2/repository/index' },
   { path: /^\/predictions\/([^/]+)/, of: 'TorchServe', ours: 'POST /models/$1/predict' },
-  { path: /^\/invocations$/, of: 'MLflow and SageMaker', ours: 'POST /predict' },
-  { path: /^\/ping$/, of: 'TorchServe, MLflow and SageMaker', ours: 'GET /ready' },
 ]
 
 /** Names our route for one of another server. @returns undefined for any other path */

@@ -4,8 +4,11 @@ import type { Exchange } from './exchange.ts'
 
 export type Params = Readonly<Record<string, string | undefined>>
 
-/** The access that a route needs: none, a key with that scope (where keys are set at all), or the admin token. */
-export type RouteAccess = 'open' | 'predict' | 'metrics' | 'feedback' | 'admin'
+/**
+ * The access that a route needs: none, a key with that scope (where keys are set at all), or the admin token. `platform`: that of the
+ * platform that runs this container and sends no credentials; the admin token where one is set, else as `predict`.
+ */
+export type RouteAccess = 'open' | 'predict' | 'metrics' | 'feedback' | 'admin' | 'platform'
 
 /** One address of the server. */
 export interface Route {

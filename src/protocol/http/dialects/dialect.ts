@@ -13,12 +13,13 @@ import type { RequestLimits } from '../../limits.ts'
 import type { BodyThreads } from '../../bodies/body-threads.ts'
 import type { ErrorForm } from '../error-form.ts'
 import type { Exchange } from '../exchange.ts'
+import type { HttpLimits } from '../options.ts'
 import type { Params, Route } from '../routes.ts'
 
 /** The parts of a server that dialects use. */
 export interface DialectHost {
   readonly dataPlane: DataPlane
-  readonly limits: RequestLimits
+  readonly limits: RequestLimits & Pick<HttpLimits, 'bodyBytes'>
   readonly bodies: BodyThreads
   /** Model of requests that name none. */
   readonly defaultModel: string | undefined
@@ -29,6 +30,8 @@ export interface DialectHost {
   readonly tracing: TracingConfig
   /** File of the log; undefined: standard error. */
   readonly logFile: string | undefined
+  /** Default: those that Vertex AI has where it says nothing. */
+  readonly vertex?: { readonly healthRoute: string; readonly predictRoute: string } | undefined
 }
 
 export interface Dialect {
@@ -44,6 +47,8 @@ export interface Dialect {
   readonly differences?: readonly string[]
   /** Beginning of its paths; errors at unknown paths below it have its form, too. Default: none of its own. */
   readonly prefix?: string
+  /** Whether the platform that starts the server manages its models without credentials: such a server listens on its own container alone. */
+  readonly managedByPlatform?: boolean
   readonly error: ErrorForm
   routes(host: DialectHost): readonly DialectRoute[]
 }

@@ -1,12 +1,11 @@
-import { SlipwayError } from '../../../core/errors.ts'
 import { questionOf } from '../../../signature/request.ts'
 import { ownError } from '../error-form.ts'
 import { exampleBody } from '../examples.ts'
-import type { DataPlane } from '../../../serving/data-plane.ts'
+import { soleEndpoint } from './sole-endpoint.ts'
 import type { Subject } from '../../../serving/observe/events.ts'
 import type { Question } from '../../../signature/request.ts'
 import type { Signature } from '../../../signature/signature.ts'
-import type { Written } from '../../bodies/writers.ts'
+import type { Written } from '../../bodies/types.ts'
 import type { Answer, Asking, Conversation, Dialect, DialectHost, DialectRoute, PredictRoute } from './dialect.ts'
 
 /** The friendly dialect: people's rows in, answers out. */
@@ -19,11 +18,11 @@ export const friendly: Dialect = {
 }
 
 function routes(host: DialectHost): DialectRoute[] {
-  const { dataPlane, defaultModel } = host
+  const { dataPlane } = host
   const predict = (path: string): PredictRoute => ({
     method: 'POST',
     path,
-    target: ({ name, version }) => ({ name: name ?? soleEndpoint(dataPlane, defaultModel), version }),
+    target: ({ name, version }) => ({ name: name ?? soleEndpoint(host), version }),
     converse: (request) => predictConversation(request, host),
   })
   return [
@@ -82,16 +81,4 @@ function prefersCsv(accept: string | undefined): boolean {
   const csv = weightOf('text/csv', 'text/*', '*/*')
   const json = weightOf('application/json', 'application/*', '*/*')
   return csv > 0 && (csv > json || (csv === json && ranges.some(({ type }) => type === 'text/csv')))
-}
-
-/** @throws SLW_BAD_REQUEST naming the models, when there are several and none is the default */
-function soleEndpoint(dataPlane: DataPlane, defaultModel: string | undefined): string {
-  if (defaultModel !== undefined) return defaultModel
-  const names = [...dataPlane.endpoints.keys()]
-  const [only] = names
-  if (names.length === 1 && only !== undefined) return only
-  throw new SlipwayError(
-    'SLW_BAD_REQUEST',
-    `${names.length} models are served (${names.slice(0, 10).join(', ')}): POST /models/NAME/predict, or set defaultModel`,
-  )
 }

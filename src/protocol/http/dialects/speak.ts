@@ -81,6 +81,8 @@ export function hintsOf(
   let forbidden: RouteTable | undefined
   let off: { readonly name: string; readonly of: string; readonly table: RouteTable }[] | undefined
   return (method, path) => {
+    // The root is a health check to some, and to people a place to look.
+    if (path === '/') return undefined
     // Made by the first who asks: most servers never need it.
     off ??= DIALECTS.filter(({ name }) => !names.includes(name)).map((dialect) => ({
       name: dialect.name,

@@ -5,7 +5,7 @@ import { preparedOf } from './infer.ts'
 import type { Prepared } from '../../../../serving/caller.ts'
 import type { Tensor } from '../../../../tensor/tensor.ts'
 import type { V2Read } from '../../../bodies/readers.ts'
-import type { Written } from '../../../bodies/writers.ts'
+import type { Written } from '../../../bodies/types.ts'
 import type { Answer, Conversation, DialectHost, PredictRoute, Streaming } from '../dialect.ts'
 
 export function generateRoutes(host: DialectHost): PredictRoute[] {

@@ -7,7 +7,7 @@ import type { Loaded } from '../../../../serving/variant.ts'
 import type { Prepared } from '../../../../serving/caller.ts'
 import type { Tensor } from '../../../../tensor/tensor.ts'
 import type { V2Read } from '../../../bodies/readers.ts'
-import type { Written } from '../../../bodies/writers.ts'
+import type { Written } from '../../../bodies/types.ts'
 import type { ClassNames } from '../../../v2/classification.ts'
 import type { Answer, Asking, Conversation, DialectHost, PredictRoute } from '../dialect.ts'
 
