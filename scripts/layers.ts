@@ -57,7 +57,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   protocol: {
     door: 'http/server.ts',
-    does: 'wire shapes onto serving, one file per dialect (`http/dialects/`), no decisions of their own; who may come in',
+    does: 'wire shapes onto serving, one file per dialect (`http/dialects/`), gRPC (`grpc/`) on HTTP/2 of its own (`http2/`), no decisions of their own; who may come in',
     imports: [...BELOW_SIGNATURE, 'signature', 'engine', 'serving', 'security'],
   },
   following: {

@@ -8,6 +8,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { debianBinary } from './debian-package.ts'
+import { grpcurl, h2spec } from './grpc-tools.ts'
 import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
 import { perfAnalyzer } from './perf-analyzer.ts'
 import { otelCollector } from './otel-collector.ts'
@@ -71,11 +72,18 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     make: () => (installed = installed.catch(() => {}).then(perfAnalyzer)),
   },
   python('mlserver', 'MLServer, which answers are compared with'),
+  {
+    name: 'grpcurl and h2spec (Go modules)',
+    for: 'gRPC',
+    command: 'scripts/node scripts/grpc-tools.ts',
+    make: () => Promise.all([grpcurl(), h2spec()]),
+  },
   python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
   python('mlflow-scoring', "MLflow's own server of a model, with which ours is compared"),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
   python('kserve', 'client and server of KServe, CloudEvents'),
+  python('grpc', "Triton's client of gRPC, health checks, reflection"),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
   python('trees', 'XGBoost, LightGBM and CatBoost, beside which models of trees are asked'),
   python('records', 'DuckDB and pandas, which read records'),

@@ -52,7 +52,7 @@ function exampleOf(dialect: Dialect): string {
 
 function routesOf(dialect: Dialect): string {
   // Routes are closures over the host, which nobody asks here.
-  const routes = dialect.routes({} as DialectHost)
+  const routes = dialect.routes({ tracing: {} } as DialectHost)
   return routes
     .map(({ method, path }) => `\`${method} ${path.replaceAll(/:([a-z]\w*)(\([^)]*\))?/g, '{$1}').replaceAll('::', ':')}\``)
     .join(', ')

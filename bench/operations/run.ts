@@ -15,6 +15,7 @@ import { BODIES } from './bodies.ts'
 import { CACHE } from './cache.ts'
 import { COST } from './cost.ts'
 import { formatFigures, verdictOf } from './figures.ts'
+import { GRPC } from './grpc.ts'
 import { MANY } from './many.ts'
 import { OVERLOAD } from './overload.ts'
 import { PROCESSES } from './processes.ts'
@@ -31,7 +32,7 @@ const USAGE = `sh scripts/node bench/operations/run.ts [options]
   --list           print the ids of the figures
 `
 
-const PARTS: readonly Part[] = [...SWAP, ...OVERLOAD, ...CACHE, ...MANY, ...PROCESSES, ...BODIES, ...COST]
+const PARTS: readonly Part[] = [...SWAP, ...OVERLOAD, ...CACHE, ...MANY, ...PROCESSES, ...GRPC, ...BODIES, ...COST]
 
 type Options = NonNullable<ReturnType<typeof readOptions>>
 

@@ -19,6 +19,7 @@ import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
 import { isLoopback } from '../security/host-check.ts'
 import { auditLog } from './audit-log.ts'
+import { openGrpc } from './grpc.ts'
 import { listen } from './listen.ts'
 import { openServerRecords } from './records.ts'
 import type { TracingConfig } from '../serving/observe/tracing/options.ts'
@@ -32,6 +33,7 @@ import type { FollowStatus } from '../following/types.ts'
 import type { SourceState } from './source.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { DialectHost } from '../protocol/http/dialects/dialect.ts'
+import type { GrpcServer } from '../protocol/grpc/server.ts'
 import type { SpokenDialect } from '../protocol/http/dialects/speak.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
 import type { LogOutput } from './log-output.ts'
@@ -68,6 +70,8 @@ export interface ServingProcess extends AsyncDisposable {
   readonly dataPlane: DataPlane
   readonly metrics: Metrics
   readonly http: HttpServer
+  /** Undefined where gRPC is off. */
+  readonly grpc: GrpcServer | undefined
   /** Counts of this process. */
   counts(): ProcessCounts
   /** Shuts down gracefully. @returns whether everything in flight was answered in time */
@@ -137,14 +141,16 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     vertex: config.vertex,
   }
   const http = opened.use(await openDoor(options, host))
+  const grpc = opened.use(await openGrpc(options, host))
   const held = opened.move()
   return {
     dataPlane,
     metrics,
     http,
+    grpc,
     counts,
     async drain() {
-      const clean = await drain(dataPlane, http, config.shutdown)
+      const clean = await drain(dataPlane, grpc === undefined ? [http] : [http, grpc], config.shutdown)
       await records?.flush()
       return clean
     },
@@ -155,7 +161,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
 /** Opens the addresses of a process: those of its dialects, and those that every server has. */
 async function openDoor(options: ServingProcessOptions, host: DialectHost): Promise<HttpServer> {
   const { config, security, log, administration } = options
-  const { dataPlane, counts } = host
+  const { dataPlane } = host
   const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
   const spoken = speak(config.dialects, host)
   refuseOpenManagement(config, security, spoken)
@@ -205,13 +211,17 @@ function refuseOpenManagement({ host, insecure }: ServerConfig, { adminToken }: 
   )
 }
 
-async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerConfig['shutdown']): Promise<boolean> {
+async function drain(
+  dataPlane: DataPlane,
+  doors: readonly (HttpServer | GrpcServer)[],
+  shutdown: ServerConfig['shutdown'],
+): Promise<boolean> {
   dataPlane.announceDrain()
-  http.announceClose()
+  for (const door of doors) door.announceClose()
   await delay(shutdown.pauseMs)
   let timedOut = false
   // Listeners close first: a request whose body is still coming has its place in a queue, and is answered.
-  const finished = http.close().then(() => dataPlane.drain())
+  const finished = Promise.all(doors.map((door) => door.close())).then(() => dataPlane.drain())
   const { promise: late, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(() => {
     timedOut = true
@@ -219,7 +229,7 @@ async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerCon
   }, shutdown.graceMs)
   await Promise.race([finished, late])
   clearTimeout(timer)
-  if (timedOut) http.abort()
+  if (timedOut) for (const door of doors) door.abort()
   return !timedOut
 }
 

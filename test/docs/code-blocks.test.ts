@@ -77,6 +77,7 @@ const RUN: readonly (readonly [page: RegExp, language: string, by: string])[] = 
   [/^docs\/guides\/embedding\.md$/, 'ts', 'here'],
   [/^docs\/guides\/judging\.md$/, 'ts', 'here'],
   [/^docs\/guides\/model-package\.md$/, 'yaml', 'here'],
+  [/^docs\/guides\/serving\.md$/, 'python', 'test/conformance/grpc-clients.test.ts'],
   [/^docs\/guides\/serving\.md$/, 'yaml', 'here'],
   [/^docs\/guides\/observing\.md$/, 'yaml', 'test/observe/prometheus.test.ts'],
   [/^docs\/guides\/observing\.md$/, 'promql', 'test/observe/prometheus.test.ts'],

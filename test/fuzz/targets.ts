@@ -1,7 +1,8 @@
 /** What the fuzzer feeds: every parser that reads what others send. */
 import { deserialize, serialize } from 'node:v8'
-import { PassThrough, Readable } from 'node:stream'
+import { duplexPair, PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { packTar } from 'modern-tar'
@@ -16,6 +17,12 @@ import { toOnnx } from '../../src/model/formats/trees/to-onnx.ts'
 import { inspectOnnx } from '../../src/onnx/inspect.ts'
 import { writeOnnx } from '../../src/onnx/model.ts'
 import { READERS } from '../../src/protocol/bodies/readers.ts'
+import { MessageReader } from '../../src/protocol/grpc/message-reader.ts'
+import { INFERENCE } from '../../src/protocol/grpc/proto/inference.ts'
+import { decode, encode } from '../../src/protocol/grpc/proto/schema.ts'
+import { Connection } from '../../src/protocol/http2/connection.ts'
+import { FLAG, FRAME, frame, numberFrame, PREFACE, SETTING, settingsFrame } from '../../src/protocol/http2/frames.ts'
+import { encodeHeaders } from '../../src/protocol/http2/hpack.ts'
 import { REQUEST_LIMIT_DEFAULTS } from '../../src/protocol/limits.ts'
 import { buildSignature } from '../../src/signature/signature.ts'
 import { parseJson } from '../../src/tensor/json-reader.ts'
@@ -26,7 +33,10 @@ import { readPackage } from '../../src/model/package.ts'
 import { parseTritonConfig } from '../../src/model/triton/config.ts'
 import { countsToTen, hangsForLargeValues, nested } from '../attacks/hostile-graphs.ts'
 import { example } from '../fixtures.ts'
+import { framed as sealed } from '../grpc-client.ts'
 import { linearModel, identityModel } from '../onnx/build-model.ts'
+import type { Socket } from 'node:net'
+import type { ProtoMessage } from '../../src/protocol/grpc/proto/schema.ts'
 import type { BatchForm } from '../../src/protocol/bodies/instances.ts'
 import type { Signature } from '../../src/signature/signature.ts'
 import type { Target } from './fuzzer.ts'
@@ -106,6 +116,50 @@ async function churn(): Promise<Signature> {
   return buildSignature({ file, document, source: 'slipway.yaml' })
 }
 
+/** Fields that are as if they had not been sent. */
+function withoutDefaults(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutDefaults)
+  if (value === null || typeof value !== 'object' || Buffer.isBuffer(value)) return Number.isNaN(value) ? 'NaN' : value
+  const kept = Object.entries(value).map(([name, item]): [string, unknown] => [name, withoutDefaults(item)])
+  return Object.fromEntries(kept.filter(([, item]) => item !== 0 && item !== 0n && item !== '' && item !== false && item !== undefined))
+}
+
+/** Gives bytes to a connection of HTTP/2, in two pieces, and reads all that it answers. */
+async function connectionTakes(input: Buffer): Promise<void> {
+  const [ours, theirs] = duplexPair()
+  let failure: unknown
+  const connection = new Connection(ours as Socket, {
+    limits: { headerBytes: 4096, streams: 10 },
+    begin(stream) {
+      const reader = new MessageReader(64 * 1024, () => {})
+      stream.taker = {
+        data(bytes) {
+          try {
+            reader.push(bytes)
+          } catch {
+            stream.cancel()
+          }
+        },
+        end: () => stream.answer('', Buffer.alloc(10), ''),
+        gone() {},
+      }
+    },
+    foreign: (socket) => socket.destroy(),
+    failed: (error) => (failure = error),
+    nowMs: () => performance.now(),
+  })
+  theirs.resume()
+  theirs.on('error', () => {})
+  const half = input.length >> 1
+  theirs.write(input.subarray(0, half))
+  theirs.end(input.subarray(half))
+  await turn()
+  await turn()
+  connection.abort()
+  theirs.destroy()
+  if (failure !== undefined) throw failure
+}
+
 /** @param folder for files */
 export async function targetsOf(folder: string): Promise<Readonly<Record<string, Target>>> {
   const trees = await Promise.all(
@@ -140,7 +194,97 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
   const row = '{"tenure_months":3,"monthly_charges":70.5,"support_calls":4}'
   const form = (inner: string): string => `--b\r\ncontent-disposition: form-data; ${inner}\r\n--b--\r\n`
   let unpacked = 0
+  const inferRequest = (inputs: readonly ProtoMessage[], raw: readonly Buffer[] = []): Buffer =>
+    encode(INFERENCE, 'ModelInferRequest', {
+      model_name: 'm',
+      id: 'q',
+      inputs,
+      outputs: [{ name: 'y', parameters: { classification: { int64_param: 2 } } }],
+      raw_input_contents: raw,
+      parameters: { timeout: { int64_param: 1000 }, t: { string_param: 'a' } },
+    })
+  const headers = Buffer.from(
+    encodeHeaders([
+      [':method', 'POST'],
+      [':scheme', 'http'],
+      [':path', '/inference.GRPCInferenceService/ModelInfer'],
+      ['content-type', 'application/grpc'],
+      ['grpc-timeout', '1S'],
+    ]),
+    'latin1',
+  )
+  const settings = settingsFrame([[SETTING.window, 100_000]])
+  const begun = Buffer.concat([Buffer.from(PREFACE), settings])
+  const unary = (message: Buffer, flags: number = FLAG.endHeaders): Buffer =>
+    Buffer.concat([begun, frame(FRAME.headers, flags, 1, headers), frame(FRAME.data, FLAG.endStream, 1, sealed(message))])
+  const small = inferRequest([{ name: 'x', datatype: 'FP32', shape: [1, 4] }], [Buffer.alloc(16)])
   return {
+    grpc: {
+      seeds: [
+        small,
+        inferRequest([{ name: 'x', datatype: 'FP32', shape: [1, 4], contents: { fp32_contents: [1, 2, 3, 4] } }]),
+        inferRequest([
+          { name: 'x', datatype: 'FP32', shape: [1, 4], contents: { fp32_contents: [1, 2, 3, 4] } },
+          { name: 's', datatype: 'BYTES', shape: [1], contents: { bytes_contents: [Buffer.from('ä')] } },
+        ]),
+        inferRequest([{ name: 'x', datatype: 'INT64', shape: [2], contents: { int64_contents: [-1, 300] } }]),
+      ],
+      words: ['FP32', 'BYTES', 'INT8', 'BOOL', Buffer.from([0x0a, 1]), Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f]), Buffer.from([0x80, 1])],
+      run: (input) => read('grpc', input, undefined, raw),
+    },
+    protobuf: {
+      seeds: [
+        encode(INFERENCE, 'RepositoryModelLoadRequest', {
+          model_name: 'm',
+          parameters: { a: { bool_param: true }, b: { bytes_param: Buffer.alloc(3) } },
+        }),
+        encode(INFERENCE, 'ModelStatisticsResponse', {
+          model_stats: [{ name: 'm', inference_stats: { success: { count: 3, ns: 2 ** 40 } } }],
+        }),
+      ],
+      words: [
+        Buffer.from([0x0a]),
+        Buffer.from([0x12, 2]),
+        Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        '__proto__',
+      ],
+      run: (input) => {
+        for (const type of ['RepositoryModelLoadRequest', 'ModelStatisticsResponse', 'LogSettingsRequest', 'ModelConfig']) {
+          const value = decode(INFERENCE, type, input)
+          // What has been read is written, and read as the same again.
+          const again = decode(INFERENCE, type, encode(INFERENCE, type, value))
+          if (!isDeepStrictEqual(withoutDefaults(again), withoutDefaults(value))) throw new Error(`${type} is not what it was`)
+        }
+      },
+    },
+    http2: {
+      seeds: [
+        unary(small),
+        Buffer.concat([
+          begun,
+          frame(FRAME.headers, 0, 1, headers.subarray(0, 20)),
+          frame(FRAME.continuation, FLAG.endHeaders, 1, headers.subarray(20)),
+        ]),
+        Buffer.concat([
+          unary(small),
+          numberFrame(FRAME.windowUpdate, 1, 100),
+          numberFrame(FRAME.reset, 1, 8),
+          frame(FRAME.ping, 0, 0, Buffer.alloc(8)),
+        ]),
+        Buffer.concat([
+          begun,
+          frame(FRAME.headers, FLAG.endHeaders | FLAG.padded, 3, Buffer.concat([Buffer.from([2]), headers, Buffer.alloc(2)])),
+        ]),
+      ],
+      words: [
+        ...Object.values(FRAME).map((type) => frame(type, 0, 1, Buffer.alloc(4))),
+        Buffer.from([0x82]),
+        Buffer.from([0x3f, 0xe1, 0x1f]),
+        Buffer.from([0x40, 0x83, 0xf1, 0xe3, 0xc2]),
+        Buffer.from([0xff, 0xff, 0xff]),
+      ],
+      run: (input) => connectionTakes(input),
+    },
     json: {
       seeds: bytes('{"a":[1,2.5e3,-0.1,"\\u00e4\\n",true,null,{"b":{}}]}', '[]', '"\\ud83d\\ude00"', '1e308', '[[[[]]]]'),
       words: JSON_WORDS,

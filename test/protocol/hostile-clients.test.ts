@@ -275,7 +275,7 @@ it('a client of HTTP/2, such as one of gRPC, is told in its own words that this 
   request.on('error', () => {})
   const [code, , text] = await told
   assert.equal(code, constants.NGHTTP2_HTTP_1_1_REQUIRED)
-  assert.match(text.toString(), /^this port speaks HTTP\/1\.1, and gRPC is not offered: ask POST \/v2\/models\/NAME\/infer/)
+  assert.match(text.toString(), /^this port speaks HTTP\/1\.1; gRPC has a port of its own \(--grpc-port.* POST \/v2\/models\/NAME\/infer$/)
   await closed
   assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
 })

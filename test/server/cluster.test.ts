@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { startCluster } from '../../src/server/cluster/primary.ts'
+import { startServer } from '../../src/server/start-server.ts'
 import { addingModel, QUESTION } from '../adding-models.ts'
-import { ask } from '../asking.ts'
+import { ask, listeningLogger } from '../asking.ts'
 import { ADMIN, serveInChild } from '../child-server.ts'
-import { alive, childrenOf, post, until } from '../fixtures.ts'
+import { alive, childrenOf, freePort, post, until } from '../fixtures.ts'
+import { adding, grpcClient, numbersOf } from '../grpc-client.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { ModelStatistics } from '../../src/protocol/v2/statistics.ts'
 import type { ChildServer } from '../child-server.ts'
@@ -77,6 +81,61 @@ describe('a server of two processes', () => {
 
     server.signal('SIGTERM')
     assert.equal(await server.exit, 0, server.said().slice(-1500))
+  })
+
+  it('speaks gRPC on one port, through all of them', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('m.onnx', addingModel(1))
+    await using server = await serveInChild([join(folder.path, 'm.onnx'), '--processes', '2', '--instances', '1', '--drain-pause', '50ms'])
+    const target = /^gRPC +(\S+)$/m.exec(server.said())?.[1]
+    assert.ok(target !== undefined, server.said())
+    for (let connection = 0; connection < 8; connection++) {
+      await using client = grpcClient(target)
+      const { status, messages } = await client.call('ModelInfer', adding('m', [connection, 0, 0, 0]))
+      assert.equal(status, 0)
+      assert.equal(numbersOf(messages[0])[0], connection + 1)
+    }
+    await using client = grpcClient(target)
+    const [{ model_stats }] = (await client.call('ModelStatistics', { name: 'm' })).messages as [
+      { model_stats: { inference_stats: { success: { count: bigint } } }[] },
+    ]
+    assert.equal(model_stats[0]!.inference_stats.success.count, 8n, 'counts are those of both')
+    server.signal('SIGTERM')
+    assert.equal(await server.exit, 0, server.said().slice(-1500))
+  })
+
+  it('says so, and goes without, where the default port of gRPC is taken', async () => {
+    await using folder = await temporaryFolder()
+    await folder.write('m.onnx', addingModel(1))
+    const taken = createServer()
+    const holds = await new Promise<boolean>((resolve) => {
+      taken.once('error', () => resolve(false)).listen(8471, '127.0.0.1', () => resolve(true))
+    })
+    try {
+      const log = listeningLogger()
+      await using server = await startServer({
+        models: [{ path: join(folder.path, 'm.onnx') }],
+        port: await freePort(),
+        environment: {},
+        logger: log,
+      })
+      assert.equal(server.grpc, undefined)
+      assert.ok(
+        log.lines.some((line) => /^warn gRPC is off: its default port 8471 on 127\.0\.0\.1 is taken.*--grpc-port/.test(line)),
+        log.lines.join('\n'),
+      )
+      await using several = await startCluster({
+        models: [{ path: join(folder.path, 'm.onnx') }],
+        port: await freePort(),
+        processes: 2,
+        environment: {},
+        logger: log,
+      })
+      assert.equal(several.grpc, undefined)
+      assert.equal(log.lines.filter((line) => line.startsWith('warn gRPC is off')).length, 2, 'told once')
+    } finally {
+      if (holds) taken.close()
+    }
   })
 
   it('ends when its primary is killed', async () => {

@@ -206,7 +206,7 @@ async function banner(server: RunningServer): Promise<string> {
     lines.push(`${style('bold', endpoint)} version ${version}  ready in ${formatMs(loadMs)}`)
     lines.push(`  in   ${inputs}`, `  out  ${outputs}`, `  run  ${runs}`)
   }
-  const { cores, url, config } = server
+  const { cores, url, grpc, config } = server
   lines.push(...followingLines(server))
   const spoken = config.dialects.map(({ name }) => name)
   const others = spoken.filter((name) => name !== 'predict' && name !== 'v2')
@@ -215,6 +215,7 @@ async function banner(server: RunningServer): Promise<string> {
     ...(spoken.includes('predict') ? [`Predict  ${url}/predict`] : []),
     ...(spoken.includes('v2') ? [`V2       ${url}/v2`] : []),
     ...(others.length === 0 ? [] : [`Speaks   ${others.join(', ')}  at ${url}`]),
+    ...(grpc === undefined ? [] : [`gRPC     ${grpc}`]),
     `Docs     ${url}/docs`,
     `Health   ${url}/health   Metrics  ${url}/metrics`,
   )

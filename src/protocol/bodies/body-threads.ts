@@ -36,6 +36,7 @@ const READ_LARGE: Readonly<Record<ReaderName, number>> = {
   azureml: 256 * 1024,
   event: 512 * 1024,
   torchserve: 256 * 1024,
+  grpc: 1024 * 1024,
 }
 /** Pictures are text that is taken as it is, or bytes, and are decoded elsewhere. */
 const READ_LARGE_PICTURES = 8 * 1024 * 1024

@@ -2,6 +2,8 @@
 import { isForm, readForm } from '../../signature/form.ts'
 import { readRequest } from '../../signature/request.ts'
 import { checkTensors } from '../../signature/tensors.ts'
+import { encodedOf } from '../grpc/inference/encoded.ts'
+import { readInferRequest } from '../grpc/inference/infer-request.ts'
 import { readGenerateRequest } from '../v2/generate.ts'
 import { readV2Request } from '../v2/request.ts'
 import { readAzure } from './azureml.ts'
@@ -54,6 +56,11 @@ function checked({ inputs: given, ...asked }: V2Request, signature: Signature, l
   return { inputs, rows, warnings, asked }
 }
 
+/** @throws SLW_BAD_REQUEST, SLW_INPUT_INVALID, SLW_LIMIT_EXCEEDED */
+function readGrpc({ body, signature, limits }: Reading): Encoded {
+  return encodedOf(readInferRequest(body), signature, limits)
+}
+
 /** @throws as {@link readV2} */
 function readGenerate({ body, signature, limits }: Reading): V2Read {
   return checked(readGenerateRequest(body, signature, limits), signature, limits)
@@ -81,6 +88,7 @@ export const READERS = {
   azureml: readAzure,
   event: readRowsOrEvent,
   torchserve: readForTorchServe,
+  grpc: readGrpc,
 }
 export type Readers = typeof READERS
 export type ReaderName = keyof Readers

@@ -1,7 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { bearerOf } from '../../security/bearer.ts'
 import type { ApiKeys, KeyHolder, KeyScope } from '../../security/api-keys.ts'
-import type { Exchange } from './exchange.ts'
 import type { Params, RouteAccess } from './routes.ts'
 
 /** Checks the admin token. */
@@ -18,14 +17,25 @@ export interface AccessOptions {
   readonly adminGuard?: AdminGuard | undefined
 }
 
+/** A request that wants to come in, over any protocol. */
+export interface Entering {
+  /** Address of the client, or the word for a Unix socket. */
+  readonly from: string
+  /** Whether it may change something, as far as its method says. */
+  readonly changes: boolean
+  header(name: string): string | undefined
+  letIn(caller: KeyHolder): void
+  administers(call: { readonly from: string }): void
+}
+
 /**
  * Lets a request in, before its body is read, and gives the exchange the holder of its key.
  * @throws SLW_UNAUTHENTICATED, SLW_FORBIDDEN
  */
-export function requireAccess(options: AccessOptions, exchange: Exchange, needed: RouteAccess, params: Params): void {
+export function requireAccess(options: AccessOptions, exchange: Entering, needed: RouteAccess, params: Params): void {
   if (needed === 'open') return
   if (needed === 'admin') {
-    exchange.administers({ from: exchange.request.socket.remoteAddress ?? 'Unix socket' })
+    exchange.administers({ from: exchange.from })
     if (options.adminGuard === undefined)
       throw new SlipwayError('SLW_FORBIDDEN', 'administration is off: set SLIPWAY_ADMIN_TOKEN or adminTokenFile (--admin-token-file)')
     options.adminGuard.check(exchange.header('authorization'))
@@ -34,7 +44,7 @@ export function requireAccess(options: AccessOptions, exchange: Exchange, needed
   if (needed === 'platform') {
     refuseOtherSites(exchange)
     // A platform lists its models again and again: only what changes something is one for the audit.
-    if (exchange.request.method !== 'GET') exchange.administers({ from: exchange.request.socket.remoteAddress ?? 'Unix socket' })
+    if (exchange.changes) exchange.administers({ from: exchange.from })
     if (options.adminGuard !== undefined) {
       options.adminGuard.check(exchange.header('authorization'))
       return
@@ -49,13 +59,13 @@ export function requireAccess(options: AccessOptions, exchange: Exchange, needed
 }
 
 /** A page of another site may send requests to this machine from a browser on it; no platform is a browser. */
-function refuseOtherSites(exchange: Exchange): void {
+function refuseOtherSites(exchange: Entering): void {
   const site = exchange.header('sec-fetch-site')
   if (site === undefined || site === 'same-origin' || site === 'none') return
   throw new SlipwayError('SLW_FORBIDDEN', 'models are not managed by pages of other sites')
 }
 
-function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Exchange): KeyHolder {
+function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Entering): KeyHolder {
   const key = bearerOf(exchange.header('authorization')) ?? exchange.header('x-api-key')
   if (key === undefined)
     throw new SlipwayError('SLW_UNAUTHENTICATED', 'this server wants an API key: send Authorization: Bearer KEY, or X-API-Key: KEY')

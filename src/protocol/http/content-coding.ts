@@ -20,11 +20,12 @@ export function codingOf(encoding: string): Coding | 'identity' | undefined {
 /**
  * Decompresses a body, beside the main thread. It stops as soon as more than `limit` bytes come out: a few kilobytes can
  * hold gigabytes.
+ * @param options `said`: the header that named the coding
  * @param done called once; the error is SLW_BODY_TOO_LARGE or SLW_BAD_REQUEST
  */
 export function decompress(
   body: Buffer,
-  { coding, limit }: { readonly coding: Coding; readonly limit: number },
+  { coding, limit, said = 'Content-Encoding' }: { readonly coding: Coding; readonly limit: number; readonly said?: string },
   done: (error: SlipwayError | undefined, body: Buffer) => void,
 ): void {
   const read = coding === 'gzip' ? gunzip : inflate
@@ -32,11 +33,7 @@ export function decompress(
     if (error === null) done(undefined, result)
     else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
       done(new SlipwayError('SLW_BODY_TOO_LARGE', `decompressed, the body has more than ${limit} bytes, which is limits.bodyBytes`), body)
-    else
-      done(
-        new SlipwayError('SLW_BAD_REQUEST', `Content-Encoding is ${coding}, and the body is not valid ${coding}: ${error.message}`),
-        body,
-      )
+    else done(new SlipwayError('SLW_BAD_REQUEST', `${said} is ${coding}, and the body is not valid ${coding}: ${error.message}`), body)
   })
 }
 

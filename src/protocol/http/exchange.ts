@@ -112,6 +112,15 @@ export class Exchange {
     return Array.isArray(value) ? value[0] : value
   }
 
+  /** Address of the client, or the word for a Unix socket. */
+  get from(): string {
+    return this.request.socket.remoteAddress ?? 'Unix socket'
+  }
+
+  get changes(): boolean {
+    return this.request.method !== 'GET' && this.request.method !== 'HEAD'
+  }
+
   /** A parameter of the address; of two with one name, the first. */
   query(name: string): string | undefined {
     return queryOf(this.request.url, name)

@@ -68,7 +68,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   // Errors in keys and certificates are reported here, once.
   ;(await openSecurity(config, environment, log))[Symbol.dispose]()
   await using opened = new AsyncDisposableStack()
-  const sockets = opened.use(await HeldSockets.open(config))
+  const sockets = opened.use(await HeldSockets.open(config, log))
   const primary = opened.use(new Primary(sockets, log, environment))
   const repository = await openSource(sockets.config, log, environment, {
     change: (name, desired) => primary.change(name, desired),
@@ -77,7 +77,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
     watch: (changed) => primary.watch(changed),
     observed: async () => (await primary.counts()).observed,
   })
-  const { url, urls, port } = await primary.start(repository)
+  const { url, urls, port, grpc } = await primary.start(repository)
   opened.defer(() => repository.close())
   const failures = await repository.begin({ url, port, anyReady: () => primary.anyReady() })
   const held = opened.move()
@@ -85,6 +85,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
     url,
     urls,
     port,
+    grpc,
     config: sockets.config,
     cores: usableCores(),
     repository,

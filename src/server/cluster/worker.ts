@@ -118,7 +118,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     if (log !== undefined) reopenLog(output, log)
     return failures.map(toWire)
   })
-  return { port: serving.http.port, url: serving.http.url, urls: serving.http.urls }
+  return { port: serving.http.port, url: serving.http.url, urls: serving.http.urls, grpc: serving.grpc?.target }
 })
 
 /** Reports the state of the endpoints to the primary, once for all changes of one turn of the event loop. */

@@ -676,8 +676,8 @@ function joinResults(parts: readonly WorkResult[]): WorkResult {
   const first = parts[0]!
   return {
     outputs: first.outputs.map((_, index) => concatRows(parts.map((part) => part.outputs[index]!))),
-    queueMs: Math.max(...parts.map((part) => part.queueMs)),
-    batchWaitMs: Math.max(...parts.map((part) => part.batchWaitMs)),
+    queueMs: parts.reduce((most, part) => Math.max(most, part.queueMs), 0),
+    batchWaitMs: parts.reduce((most, part) => Math.max(most, part.batchWaitMs), 0),
     computeMs: parts.reduce((sum, part) => sum + part.computeMs, 0),
   }
 }
