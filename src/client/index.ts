@@ -1,0 +1,10 @@
+/** What applications import from `slipway/client`. */
+export { connect } from './client.ts'
+export { SlipwayClientError } from './client-error.ts'
+export { fromBf16, fromFp16, toBf16, toFp16 } from './datatypes.ts'
+export type { BreakerState } from './breaker.ts'
+export type { Client, Feedback, FeedbackAnswer } from './client.ts'
+export type { DataOf, Datatype, Tensor } from './datatypes.ts'
+export type { InferAnswer, InferRequest } from './infer.ts'
+export type { Fallback, Model, ModelOptions, Predicted, PredictOptions, Provenance } from './model.ts'
+export type { BreakerOptions, CallOptions, ClientOptions, HedgeOptions, RetryOptions } from './options.ts'
