@@ -66,6 +66,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
+  python('clients', 'the client for Python'),
   python('records', 'DuckDB and pandas, which read records'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),

@@ -29,12 +29,14 @@ export async function send(
   request: Request,
   { signal, leftMs }: { readonly signal: AbortSignal; readonly leftMs: number },
 ): Promise<Reply> {
+  const told = { ...headers, ...request.headers, 'slipway-timeout-ms': String(Math.ceil(leftMs)) }
+  requireHeaders(told)
   let response: Response
   let body: Uint8Array<ArrayBuffer>
   try {
     response = await fetch(`${url}${request.path}`, {
       method: request.method,
-      headers: { ...headers, ...request.headers, 'slipway-timeout-ms': String(Math.ceil(leftMs)) },
+      headers: told,
       body: request.body ?? null,
       signal,
       redirect: 'manual',
@@ -45,6 +47,15 @@ export async function send(
   }
   if (!response.ok) throw refusal(response, body, request)
   return { status: response.status, headers: response.headers, body }
+}
+
+/** @throws SLW_CONFIG_INVALID for what no header can hold: `fetch` would say so as if the server were away */
+function requireHeaders(headers: Readonly<Record<string, string>>): void {
+  try {
+    void new Headers(headers)
+  } catch (error) {
+    throw new SlipwayClientError('SLW_CONFIG_INVALID', `headers: ${(error as Error).message}`)
+  }
 }
 
 /** What Node says of certificates and of talking TLS to what does not speak it, or speaks another one. */
