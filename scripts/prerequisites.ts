@@ -9,6 +9,7 @@
 import { availableParallelism } from 'node:os'
 import { debianBinary } from './debian-package.ts'
 import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
+import { perfAnalyzer } from './perf-analyzer.ts'
 import { otelCollector } from './otel-collector.ts'
 import { pythonEnv } from './python-env.ts'
 import { s3Server } from './s3-server.ts'
@@ -62,6 +63,14 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     make: victoriaMetrics,
   },
   { name: 'versitygw (Go module)', for: 'files on S3', command: 'scripts/node scripts/s3-server.ts', make: s3Server },
+  python('triton', 'Triton itself, which answers are compared with'),
+  {
+    name: 'perf_analyzer (Python environment perf-analyzer, Debian package libb64-0d)',
+    for: 'the load generator of Triton against our protocols',
+    command: 'scripts/node scripts/prerequisites.ts',
+    make: () => (installed = installed.catch(() => {}).then(perfAnalyzer)),
+  },
+  python('mlserver', 'MLServer, which answers are compared with'),
   python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),

@@ -55,7 +55,7 @@ export function addressKey(address: { readonly host: string; readonly port: numb
 }
 
 /** An error of listening that says what is taken, by whom, and what to do. */
-export function listenError(error: unknown, { host, port, adminPort, socket, dialects }: ServerConfig): SlipwayError {
+export function listenError(error: unknown, { host, port, adminPort, socket, dialects, grpc }: ServerConfig): SlipwayError {
   if (isSlipwayError(error)) return error
   const { code, address, port: tried = port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
   const where = socket !== undefined && address === socket ? `the socket ${socket}` : `${host}:${tried}`
@@ -64,7 +64,7 @@ export function listenError(error: unknown, { host, port, adminPort, socket, dia
       'SLW_PORT_IN_USE',
       where.startsWith('the socket')
         ? `${where} is taken; choose another with --socket`
-        : `port ${tried} on ${host} is taken${holderOf(tried)}; choose another with ${tried === adminPort ? '--admin-port' : dialects.some((one) => one.port === tried) ? '--dialects' : '--port'}`,
+        : `port ${tried} on ${host} is taken${holderOf(tried)}; choose another with ${tried === adminPort ? '--admin-port' : tried === grpc?.port ? '--grpc-port' : dialects.some((one) => one.port === tried) ? '--dialects' : '--port'}`,
     )
   return new SlipwayError('SLW_CONFIG_INVALID', `cannot listen on ${where}: ${messageOf(error)}`, { cause: error })
 }

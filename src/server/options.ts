@@ -4,6 +4,7 @@ import { DOOR_SETTINGS, resolveDoors } from './door-options.ts'
 import { oneOf } from '../contract/schema.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
+import { GRPC } from '../protocol/grpc/dialect.ts'
 import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
 import { HTTP_LIMIT_DEFAULTS, HTTP_LIMIT_SETTINGS } from '../protocol/http/options.ts'
 import { REQUEST_LIMIT_DEFAULTS, REQUEST_LIMIT_SETTINGS } from '../protocol/limits.ts'
@@ -16,7 +17,9 @@ import type { DoorsConfig } from './door-options.ts'
 import type { TracingConfig } from '../serving/observe/tracing/options.ts'
 
 /** Dialects of a server that is not told what to speak. */
-const BY_DEFAULT = DIALECTS.filter(({ byDefault }) => byDefault === true).map(({ name }) => name)
+const BY_DEFAULT = [...DIALECTS.filter(({ byDefault }) => byDefault === true).map(({ name }) => name), GRPC.name]
+/** Port of gRPC where none is chosen. */
+const GRPC_PORT = 8471
 
 const ModelEntry = Type.Object(
   {
@@ -33,6 +36,13 @@ export const ServerOptions = Type.Object(
     host: Type.Optional(Type.String({ description: 'Address to listen on. Default: 127.0.0.1.' })),
     port: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 65_535, description: 'Port to listen on; 0 takes a free one. Default: 8470.' }),
+    ),
+    grpcPort: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 65_535,
+        description: `Port of gRPC; 0 takes a free one. Default: ${GRPC_PORT}, or a free one where \`port\` is 0; where the default is taken, the server says so and goes without gRPC.`,
+      }),
     ),
     insecure: Type.Optional(Type.Boolean({ description: 'Allow listening beyond this machine without keys and TLS. Default: false.' })),
     ...DOOR_SETTINGS,
@@ -62,7 +72,7 @@ export const ServerOptions = Type.Object(
     dialects: Type.Optional(
       Type.String({
         pattern: '^[a-z0-9-]+(@\\d+)?(\\s*,\\s*[a-z0-9-]+(@\\d+)?)*$',
-        description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. ${DIALECTS.map(({ name, description }) => `${name}: ${description}`).join('; ')}. Default: ${BY_DEFAULT.join(',')}.`,
+        description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. ${[...DIALECTS, GRPC].map(({ name, description }) => `${name}: ${description}`).join('; ')}. Default: ${BY_DEFAULT.join(',')}.`,
       }),
     ),
     pollMs: Type.Optional(
@@ -131,6 +141,11 @@ export const ServerOptions = Type.Object(
                 'Also expose predictions_total, prediction_latency_seconds, request_count, request_latency_seconds. Default: false.',
             }),
           ),
+          tritonNames: Type.Optional(
+            Type.Boolean({
+              description: 'Also expose the metrics of Triton, such as nv_inference_request_success. Default: false.',
+            }),
+          ),
         },
         { additionalProperties: false },
       ),
@@ -165,6 +180,13 @@ export interface DialectChoice {
   readonly port: number | undefined
 }
 
+/** The port of gRPC. */
+export interface GrpcChoice {
+  readonly port: number
+  /** Whether somebody has asked for it: a server that cannot have it does not start. */
+  readonly asked: boolean
+}
+
 /** {@link ServerOptions} with every default in place. */
 export interface ServerConfig extends DoorsConfig {
   readonly host: string
@@ -187,9 +209,12 @@ export interface ServerConfig extends DoorsConfig {
   readonly strictReadiness: boolean
   readonly serving: ServingOptions
   readonly limits: HttpLimits & RequestLimits
+  /** Those over HTTP. */
   readonly dialects: readonly DialectChoice[]
+  /** Undefined: off. */
+  readonly grpc: GrpcChoice | undefined
   readonly log: { readonly level: string; readonly file: string | undefined; readonly access: boolean; readonly slowMs: number }
-  readonly metrics: { readonly guideNames: boolean }
+  readonly metrics: { readonly guideNames: boolean; readonly tritonNames: boolean }
   readonly tracing: TracingConfig
   readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
 }
@@ -200,6 +225,7 @@ const WATCH_MS = 300
 /** @throws SLW_CONFIG_INVALID for errors that a schema cannot express */
 export function resolveServer(options: ServerOptions): ServerConfig {
   const versions = options.versions ?? 'latest'
+  const chosen = resolveDialects(options.dialects)
   return {
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 8470,
@@ -219,9 +245,10 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     strictReadiness: options.strictReadiness ?? false,
     serving: options.serving ?? {},
     limits: { ...HTTP_LIMIT_DEFAULTS, ...REQUEST_LIMIT_DEFAULTS, ...options.limits },
-    dialects: resolveDialects(options.dialects),
+    dialects: chosen.filter(({ name }) => name !== GRPC.name),
+    grpc: resolveGrpc(options, chosen),
     log: { level: 'info', file: undefined, access: false, slowMs: 1000, ...options.log },
-    metrics: { guideNames: false, ...options.metrics },
+    metrics: { guideNames: false, tritonNames: false, ...options.metrics },
     tracing: resolveTracing(options.tracing),
     shutdown: { pauseMs: 2000, graceMs: 25_000, ...options.shutdown },
   }
@@ -229,7 +256,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
 
 /** @throws SLW_CONFIG_INVALID for a dialect that does not exist, one that is named twice, and a port that is none */
 function resolveDialects(text: string | undefined): DialectChoice[] {
-  const known = DIALECTS.map(({ name }) => name)
+  const known = [...DIALECTS, GRPC].map(({ name }) => name)
   if (text === undefined) return BY_DEFAULT.map((name) => ({ name, port: undefined }))
   const chosen = text.split(',').map((entry): DialectChoice => {
     const [name = '', port] = entry.trim().split('@')
@@ -241,6 +268,19 @@ function resolveDialects(text: string | undefined): DialectChoice[] {
     if (port !== undefined && port > 65_535) throw invalidDialects(`${port} is no port`)
   }
   return chosen
+}
+
+/** @throws SLW_CONFIG_INVALID for a port of gRPC where that is off, and for two of them */
+function resolveGrpc({ grpcPort, port, dialects }: ServerOptions, chosen: readonly DialectChoice[]): GrpcChoice | undefined {
+  const named = chosen.find(({ name }) => name === GRPC.name)
+  if (named === undefined) {
+    if (grpcPort === undefined) return undefined
+    throw invalidDialects(`grpcPort is ${grpcPort}, and gRPC is not among the dialects; add ${GRPC.name} to them, or leave the port out`)
+  }
+  if (named.port !== undefined && grpcPort !== undefined && named.port !== grpcPort)
+    throw invalidDialects(`${GRPC.name}@${named.port}, and grpcPort is ${grpcPort}; gRPC has one port`)
+  const asked = named.port ?? grpcPort
+  return { port: asked ?? (port === 0 ? 0 : GRPC_PORT), asked: asked !== undefined || dialects !== undefined }
 }
 
 function invalidDialects(message: string): SlipwayError {

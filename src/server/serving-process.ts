@@ -16,6 +16,7 @@ import { feedbackRoute } from '../protocol/http/feedback-route.ts'
 import { healthRoutes } from '../protocol/http/health.ts'
 import { metricsRoute } from '../protocol/http/metrics-route.ts'
 import { auditLog } from './audit-log.ts'
+import { openGrpc } from './grpc.ts'
 import { listen } from './listen.ts'
 import { openServerRecords } from './records.ts'
 import type { TracingConfig } from '../serving/observe/tracing/options.ts'
@@ -29,6 +30,7 @@ import type { FollowStatus } from '../following/types.ts'
 import type { SourceState } from './source.ts'
 import type { Administration } from '../protocol/http/admin.ts'
 import type { DialectHost } from '../protocol/http/dialects/dialect.ts'
+import type { GrpcServer } from '../protocol/grpc/server.ts'
 import type { HttpServer } from '../protocol/http/server.ts'
 import type { LogOutput } from './log-output.ts'
 import type { ServerConfig } from './options.ts'
@@ -55,8 +57,8 @@ export interface ServingProcessOptions {
   readonly held?: ReadonlyMap<string, unknown> | undefined
   /** Runs before the listeners open. Default: they open at once, so that health can be asked while models load. */
   readonly beforeListening?: (dataPlane: DataPlane) => Promise<unknown>
-  /** The metrics of the whole server. Default: those of this process. */
-  readonly families?: () => Promise<readonly Family[]>
+  /** Counts of the whole server. Default: those of this process. */
+  readonly allCounts?: () => Promise<ProcessCounts>
 }
 
 /** The parts of one process that answers predictions: data plane, observers, open listeners. Serves nothing yet. */
@@ -64,6 +66,8 @@ export interface ServingProcess extends AsyncDisposable {
   readonly dataPlane: DataPlane
   readonly metrics: Metrics
   readonly http: HttpServer
+  /** Undefined where gRPC is off. */
+  readonly grpc: GrpcServer | undefined
   /** Counts of this process. */
   counts(): ProcessCounts
   /** Shuts down gracefully. @returns whether everything in flight was answered in time */
@@ -116,6 +120,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       },
     ],
   })
+  const { allCounts = () => Promise.resolve(counts()) } = options
   await options.beforeListening?.(dataPlane)
   const host: DialectHost = {
     dataPlane,
@@ -124,41 +129,53 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     bodies: opened.use(new BodyThreads(Math.max(1, Math.floor(cores) - 1))),
     defaultModel: config.defaultModel,
     administration,
+    counts: allCounts,
+    tracing: config.tracing,
+    logFile: config.log.file,
   }
-  const spoken = speak(config.dialects, host)
-  const health = healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source })
-  const http = opened.use(
-    await listen(config, security, {
-      clock,
-      nextId: createIds(),
-      audit: auditLog(log),
-      dialects: spoken.map(({ dialect }) => dialect),
-      hint: hintsOf(config.dialects, host),
-      ...byPort(spoken, {
-        health,
-        base: [
-          metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
-          feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-          ...docsRoutes(dataPlane),
-        ],
-      }),
-      held: options.held,
-      adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
-    }),
-  )
+  const http = opened.use(await openDoor(options, host))
+  const grpc = opened.use(await openGrpc(options, host))
   const held = opened.move()
   return {
     dataPlane,
     metrics,
     http,
+    grpc,
     counts,
     async drain() {
-      const clean = await drain(dataPlane, http, config.shutdown)
+      const clean = await drain(dataPlane, grpc === undefined ? [http] : [http, grpc], config.shutdown)
       await records?.flush()
       return clean
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** Opens the addresses of a process: those of its dialects, and those that every server has. */
+async function openDoor(options: ServingProcessOptions, host: DialectHost): Promise<HttpServer> {
+  const { config, security, log, administration } = options
+  const { dataPlane, counts } = host
+  const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
+  const spoken = speak(config.dialects, host)
+  const placed = byPort(spoken, {
+    admin,
+    health: healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source }),
+    base: [
+      metricsRoute(async () => familiesOf(await counts(), config.metrics)),
+      feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
+      ...docsRoutes(dataPlane),
+    ],
+  })
+  return await listen(config, security, {
+    ...placed,
+    clock: systemClock,
+    nextId: createIds(),
+    audit: auditLog(log),
+    dialects: spoken.map(({ dialect }) => dialect),
+    hint: hintsOf(config.dialects, host, admin),
+    adminRoutes: [...placed.adminRoutes, ...(admin === 'off' ? [] : adminRoutes(administration))],
+    held: options.held,
+  })
 }
 
 /** Metrics of following: time since the control plane was last heard of, revisions that it declares, and records that it refused. */
@@ -180,13 +197,17 @@ export function followingFamilies(status: FollowStatus | undefined): Family[] {
   ]
 }
 
-async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerConfig['shutdown']): Promise<boolean> {
+async function drain(
+  dataPlane: DataPlane,
+  doors: readonly (HttpServer | GrpcServer)[],
+  shutdown: ServerConfig['shutdown'],
+): Promise<boolean> {
   dataPlane.announceDrain()
-  http.announceClose()
+  for (const door of doors) door.announceClose()
   await delay(shutdown.pauseMs)
   let timedOut = false
   // Listeners close first: a request whose body is still coming has its place in a queue, and is answered.
-  const finished = http.close().then(() => dataPlane.drain())
+  const finished = Promise.all(doors.map((door) => door.close())).then(() => dataPlane.drain())
   const { promise: late, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(() => {
     timedOut = true
@@ -194,7 +215,7 @@ async function drain(dataPlane: DataPlane, http: HttpServer, shutdown: ServerCon
   }, shutdown.graceMs)
   await Promise.race([finished, late])
   clearTimeout(timer)
-  if (timedOut) http.abort()
+  if (timedOut) for (const door of doors) door.abort()
   return !timedOut
 }
 

@@ -37,6 +37,8 @@ export interface RunningServer extends AsyncDisposable {
   /** URLs of every port that it listens on: port, port of administration, ports of dialects. */
   readonly urls: readonly string[]
   readonly port: number
+  /** HOST:PORT of gRPC; undefined where that is off. */
+  readonly grpc: string | undefined
   readonly config: ServerConfig
   readonly cores: Cores
   /** Source of the versions that are served, and the way to change them. */
@@ -109,6 +111,7 @@ export async function startServer(options: StartServerOptions): Promise<SlipwayS
     url: http.url,
     urls: http.urls,
     port: http.port,
+    grpc: serving.grpc?.target,
     config,
     cores,
     dataPlane,

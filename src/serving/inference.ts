@@ -452,6 +452,7 @@ class Inference<Body> {
       computeMs: work?.computeMs ?? 0,
       rows: this.#rows,
       cache: work?.cache,
+      cacheMs: work?.cacheMs ?? 0,
       caller: keyName,
       traceparent,
     })

@@ -79,6 +79,8 @@ export interface OpenModel extends AsyncDisposable {
   readonly inline: Instance | undefined
   /** Whether a request's shapes beyond its rows are free, so that requests of one model may not fit into one batch. */
   readonly shapesVary: boolean
+  /** Whether instances answer in several parts: see `Instance.stream`. Default: at once. */
+  readonly inParts?: boolean
   /** Bytes that the instances took when they were opened. */
   readonly memoryBytes: number
   /** What people should know about the package, and could change in it. */

@@ -26,6 +26,31 @@ export function decodeBinary(bytes: Uint8Array, name: string, datatype: Datatype
   return data
 }
 
+/** As {@link decodeBinary}, as a view of the bytes where they lie as the datatype needs it; it lives as long as they do. */
+export function viewBinary(bytes: Uint8Array, name: string, datatype: Datatype, shape: readonly number[]): TensorData {
+  const { bytes: size } = DATATYPES[datatype]
+  const View = VIEWS[datatype]
+  if (View === undefined || bytes.byteOffset % size !== 0 || bytes.byteLength !== elementCount(shape) * size)
+    return decodeBinary(bytes, name, datatype, shape)
+  return new View(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength / size)
+}
+
+/** How bytes are seen as numbers; those of BOOL may be others than 0 and 1. */
+const VIEWS: Partial<Record<Datatype, new (buffer: ArrayBuffer, offset: number, length: number) => TypedTensorData>> = {
+  UINT8: Uint8Array,
+  UINT16: Uint16Array,
+  UINT32: Uint32Array,
+  UINT64: BigUint64Array,
+  INT8: Int8Array,
+  INT16: Int16Array,
+  INT32: Int32Array,
+  INT64: BigInt64Array,
+  FP16: Uint16Array,
+  BF16: Uint16Array,
+  FP32: Float32Array,
+  FP64: Float64Array,
+}
+
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function decodeText(bytes: Uint8Array, name: string, count: number): string[] {

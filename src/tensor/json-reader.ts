@@ -161,6 +161,11 @@ export class JsonReader {
     return this.#peek() === 0x6e
   }
 
+  /** Whether the next value is an array. */
+  isArray(): boolean {
+    return this.#peek() === OPEN_BRACKET
+  }
+
   readString(): string {
     if (this.#peek() !== QUOTE) throw this.fail(`expected a string, found ${this.#found()}`)
     const bytes = this.#bytes

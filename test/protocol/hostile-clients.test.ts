@@ -159,7 +159,7 @@ describe('a client that misbehaves', () => {
       ['POST', '/predictions/churn/1.0', 'POST /models/churn/predict'],
       ['POST', '/invocations', 'POST /predict'],
       ['GET', '/ping', 'GET /ready'],
-      ['POST', '/v2/models/$1/generate', 'POST /v2/models/$1/infer'],
+      ['POST', '/predictions/$1', 'POST /models/$1/predict'],
     ] as const) {
       const response = await fetch(server.url + path, { method })
       assert.equal(response.status, 404, path)
@@ -272,7 +272,7 @@ it('a client of HTTP/2, such as one of gRPC, is told in its own words that this 
   request.on('error', () => {})
   const [code, , text] = await told
   assert.equal(code, constants.NGHTTP2_HTTP_1_1_REQUIRED)
-  assert.match(text.toString(), /^this port speaks HTTP\/1\.1, and gRPC is not offered: ask POST \/v2\/models\/NAME\/infer/)
+  assert.match(text.toString(), /^this port speaks HTTP\/1\.1; gRPC has a port of its own \(--grpc-port.* POST \/v2\/models\/NAME\/infer$/)
   await closed
   assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
 })

@@ -18,7 +18,9 @@ import { HttpServer } from '../../src/protocol/http/server.ts'
 import { REQUEST_LIMIT_DEFAULTS } from '../../src/protocol/limits.ts'
 import { instances } from '../../src/serving/backend.ts'
 import { DataPlane } from '../../src/serving/data-plane.ts'
+import { NOTHING_COUNTED } from '../../src/serving/observe/merge.ts'
 import { Taps } from '../../src/serving/observe/taps.ts'
+import { resolveTracing } from '../../src/serving/observe/tracing/options.ts'
 import { addingModel, WIDTH } from '../adding-models.ts'
 import { until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -112,6 +114,9 @@ async function serve(backend: Backend) {
     bodies: opened.use(new BodyThreads(1)),
     defaultModel: undefined,
     administration: NO_ADMINISTRATION,
+    counts: () => Promise.resolve(NOTHING_COUNTED),
+    tracing: resolveTracing(),
+    logFile: undefined,
   })
   const server = opened.use(
     await HttpServer.listen({

@@ -194,12 +194,13 @@ async function banner(server: RunningServer): Promise<string> {
     lines.push(`${style('bold', endpoint)} version ${version}  ready in ${formatMs(loadMs)}`)
     lines.push(`  in   ${inputs}`, `  out  ${outputs}`, `  run  ${runs}`)
   }
-  const { cores, url, config } = server
+  const { cores, url, grpc, config } = server
   lines.push(...followingLines(server))
   lines.push(
     '',
     `Predict  ${url}/predict`,
     `V2       ${url}/v2`,
+    ...(grpc === undefined ? [] : [`gRPC     ${grpc}`]),
     `Docs     ${url}/docs`,
     `Health   ${url}/health   Metrics  ${url}/metrics`,
   )

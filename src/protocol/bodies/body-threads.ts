@@ -25,7 +25,7 @@ export type Outcome =
     }
 
 /** Bodies from this size on are read in a thread: about ten milliseconds of reading. Rows for people take longer than tensors. */
-const READ_LARGE: Readonly<Record<ReaderName, number>> = { people: 256 * 1024, v2: 1024 * 1024 }
+const READ_LARGE: Readonly<Record<ReaderName, number>> = { people: 256 * 1024, v2: 1024 * 1024, generate: 1024 * 1024, grpc: 1024 * 1024 }
 /** Pictures are text that is taken as it is, or bytes, and are decoded elsewhere. */
 const READ_LARGE_PICTURES = 8 * 1024 * 1024
 /** Answers from this size on are written in a thread: about five milliseconds of writing. */

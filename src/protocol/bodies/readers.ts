@@ -5,6 +5,9 @@ import { encodeRequest, readRequest } from '../../signature/request.ts'
 import { imageRowShape } from '../../signature/signature.ts'
 import { checkTensors } from '../../signature/tensors.ts'
 import { elementCount } from '../../tensor/tensor.ts'
+import { encodedOf } from '../grpc/inference/encoded.ts'
+import { readInferRequest } from '../grpc/inference/infer-request.ts'
+import { readGenerateRequest } from '../v2/generate.ts'
 import { readV2Request } from '../v2/request.ts'
 import type { Encoded } from '../../signature/encode.ts'
 import type { Signature } from '../../signature/signature.ts'
@@ -51,13 +54,26 @@ function elementsPerRow({ image, features }: Signature): number {
 
 /** @throws SLW_BAD_REQUEST, SLW_INPUT_INVALID, SLW_LIMIT_EXCEEDED */
 function readV2({ body, header: headerLength, signature, limits }: Reading): V2Read {
-  const { inputs: given, ...asked } = readV2Request(body, headerLength, limits, signature.inputs)
+  return checked(readV2Request(body, headerLength, limits, signature.inputs), signature, limits)
+}
+
+function checked({ inputs: given, ...asked }: V2Request, signature: Signature, limits: RequestLimits): V2Read {
   const { inputs, rows, warnings } = checkTensors(signature, given)
   if (rows > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${rows} rows, limits.rows is ${limits.rows}`)
   return { inputs, rows, warnings, asked }
 }
 
-export const READERS = { people: readPeople, v2: readV2 }
+/** @throws SLW_BAD_REQUEST, SLW_INPUT_INVALID, SLW_LIMIT_EXCEEDED */
+function readGrpc({ body, signature, limits }: Reading): Encoded {
+  return encodedOf(readInferRequest(body), signature, limits)
+}
+
+/** @throws as {@link readV2} */
+function readGenerate({ body, signature, limits }: Reading): V2Read {
+  return checked(readGenerateRequest(body, signature, limits), signature, limits)
+}
+
+export const READERS = { people: readPeople, v2: readV2, generate: readGenerate, grpc: readGrpc }
 export type Readers = typeof READERS
 export type ReaderName = keyof Readers
 /** What a reader makes of a body. */

@@ -2,10 +2,13 @@
 import { decodeAnswers } from '../../signature/answer.ts'
 import { csvOf } from '../../signature/csv.ts'
 import { toJson } from '../../tensor/json-writer.ts'
+import { classified } from '../v2/classification.ts'
+import { writeGenerateResponse } from '../v2/generate.ts'
 import { writeV2Response } from '../v2/response.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { Subject } from '../../serving/observe/events.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
+import type { ClassNames } from '../v2/classification.ts'
 import type { V2Read } from './readers.ts'
 
 /** An answer for people, before it is written. */
@@ -23,6 +26,8 @@ export interface V2Answer {
   readonly asked: V2Read['asked']
   readonly subject: Subject
   readonly outputs: readonly Tensor[]
+  /** For outputs that are asked for as classes. Default: none is. */
+  readonly classes?: ClassNames | undefined
 }
 
 export interface Written {
@@ -37,10 +42,15 @@ function writePeople({ signature, outputs, asked, rows, many, csv }: PeopleAnswe
   return { body: csv ? csvOf(answers) : json(), headerLength: undefined }
 }
 
-function writeV2({ asked, subject, outputs }: V2Answer): Written {
-  return writeV2Response(asked, subject, outputs)
+/** @throws SLW_BAD_REQUEST for classes of an output that is no numbers */
+function writeV2({ asked, subject, outputs, classes }: V2Answer): Written {
+  return writeV2Response(asked, subject, classes === undefined ? outputs : classified(outputs, asked, classes))
 }
 
-export const WRITERS = { people: writePeople, v2: writeV2 }
+function writeGenerate({ asked, subject, outputs }: V2Answer): Written {
+  return { body: writeGenerateResponse(asked, subject, outputs), headerLength: undefined }
+}
+
+export const WRITERS = { people: writePeople, v2: writeV2, generate: writeGenerate }
 export type WriterName = keyof typeof WRITERS
 export type WritableBy<Name extends WriterName> = Parameters<(typeof WRITERS)[Name]>[0]

@@ -1,7 +1,6 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { bearerOf } from '../../security/bearer.ts'
 import type { ApiKeys, KeyHolder, KeyScope } from '../../security/api-keys.ts'
-import type { Exchange } from './exchange.ts'
 import type { Params, RouteAccess } from './routes.ts'
 
 /** Checks the admin token. */
@@ -18,14 +17,23 @@ export interface AccessOptions {
   readonly adminGuard?: AdminGuard | undefined
 }
 
+/** A request that wants to come in, over any protocol. */
+export interface Entering {
+  /** Address of the client, or the word for a Unix socket. */
+  readonly from: string
+  header(name: string): string | undefined
+  letIn(caller: KeyHolder): void
+  administers(call: { readonly from: string }): void
+}
+
 /**
  * Lets a request in, before its body is read, and gives the exchange the holder of its key.
  * @throws SLW_UNAUTHENTICATED, SLW_FORBIDDEN
  */
-export function requireAccess(options: AccessOptions, exchange: Exchange, needed: RouteAccess, params: Params): void {
+export function requireAccess(options: AccessOptions, exchange: Entering, needed: RouteAccess, params: Params): void {
   if (needed === 'open') return
   if (needed === 'admin') {
-    exchange.administers({ from: exchange.request.socket.remoteAddress ?? 'Unix socket' })
+    exchange.administers({ from: exchange.from })
     if (options.adminGuard === undefined)
       throw new SlipwayError('SLW_FORBIDDEN', 'administration is off: set SLIPWAY_ADMIN_TOKEN or adminTokenFile (--admin-token-file)')
     options.adminGuard.check(exchange.header('authorization'))
@@ -39,7 +47,7 @@ export function requireAccess(options: AccessOptions, exchange: Exchange, needed
   if (model !== undefined) requireModel(caller, model)
 }
 
-function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Exchange): KeyHolder {
+function callerOf(keys: Pick<ApiKeys, 'caller'>, exchange: Entering): KeyHolder {
   const key = bearerOf(exchange.header('authorization')) ?? exchange.header('x-api-key')
   if (key === undefined)
     throw new SlipwayError('SLW_UNAUTHENTICATED', 'this server wants an API key: send Authorization: Bearer KEY, or X-API-Key: KEY')

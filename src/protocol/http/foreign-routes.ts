@@ -17,7 +17,6 @@ const FOREIGN: readonly ForeignRoute[] = [
   { path: /^\/predictions\/([^/]+)/, of: 'TorchServe', ours: 'POST /models/$1/predict' },
   { path: /^\/invocations$/, of: 'MLflow and SageMaker', ours: 'POST /predict' },
   { path: /^\/ping$/, of: 'TorchServe, MLflow and SageMaker', ours: 'GET /ready' },
-  { path: /^\/v2\/models\/([^/]+)\/generate(?:_stream)?$/, of: "Triton's generate extension", ours: 'POST /v2/models/$1/infer' },
 ]
 
 /** Names our route for one of another server. @returns undefined for any other path */

@@ -1,8 +1,8 @@
 import { UNREAD } from '../../contract/audience.ts'
-import { SlipwayError } from '../../core/errors.ts'
-import { priorityOf } from '../priority.ts'
-import { requireModel, requireScope } from './access.ts'
-import { cookieOf, fieldOf, fieldsOf, UNIT_MAX } from './facts.ts'
+import { answerHeaders } from '../answer-headers.ts'
+import { termsOf } from '../terms.ts'
+import { cookieOf, fieldOf, fieldsOf } from './facts.ts'
+import type { SlipwayError } from '../../core/errors.ts'
 import type { Facts } from '../../contract/audience.ts'
 import type { Answered, Caller, Prepared, Terms } from '../../serving/caller.ts'
 import type { Loaded } from '../../serving/variant.ts'
@@ -54,26 +54,8 @@ export class HttpCaller implements Caller<Buffer>, Facts {
   }
 
   terms(): Terms {
-    const exchange = this.#exchange
-    const { name, version } = this.#target()
-    const { caller, requestId, predictionId } = exchange
-    if (caller !== undefined) requireModel(caller, name)
-    const forced = exchange.header('slipway-variant')
-    const unit = exchange.header('slipway-unit')
-    if (unit !== undefined && unit.length > UNIT_MAX)
-      throw new SlipwayError('SLW_BAD_REQUEST', `header slipway-unit: ${unit.length} characters; a unit has up to ${UNIT_MAX}`)
-    // Where keys are asked for, only that of a tester chooses.
-    if (forced !== undefined && caller !== undefined) requireScope(caller, 'test')
-    return {
-      endpoint: name,
-      version,
-      unit: unit === '' ? undefined : unit,
-      forced,
-      givenId: requestId === predictionId ? undefined : requestId,
-      facts: this,
-      priority: priorityOf(exchange.header('slipway-priority'), 'header slipway-priority'),
-      timeoutMs: timeoutOf(exchange.header('slipway-timeout-ms')),
-    }
+    const { caller, requestId, predictionId } = this.#exchange
+    return termsOf(this, this.#target(), { caller, requestId, predictionId })
   }
 
   header(name: string): string | undefined {
@@ -111,7 +93,7 @@ export class HttpCaller implements Caller<Buffer>, Facts {
 
   #part(part: Answered): void {
     const stream = this.#conversation.stream!
-    this.#exchange.begin(200, stream.type, this.#headers(part))
+    this.#exchange.begin(200, stream.type, answerHeaders(part))
     this.#exchange.write(stream.part(part))
   }
 
@@ -126,35 +108,14 @@ export class HttpCaller implements Caller<Buffer>, Facts {
   }
 
   #send(answered: Answered, { type, body, headers }: Answer): number {
-    this.#exchange.send(200, type, body, this.#headers(answered, headers))
+    this.#exchange.send(200, type, body, answerHeaders(answered, headers))
     return this.#exchange.status
-  }
-
-  /** Every answer says which variant it is of, and has the receipt of its prediction; the dialect names model and version in its own way. */
-  #headers({ context: { decision }, subject, warnings, cache, receipt }: Answered, own?: Record<string, string>): Record<string, string> {
-    const headers: Record<string, string> = {
-      'slipway-variant': subject.variant,
-      'slipway-prediction-id': receipt(),
-    }
-    if (decision.assigned !== subject.variant) headers['slipway-assigned'] = decision.assigned
-    if (cache !== undefined) headers['slipway-cache'] = cache
-    if (warnings.length > 0)
-      headers['slipway-warnings'] = warnings
-        .slice(0, 3)
-        .join('; ')
-        .replaceAll(/[^\x20-\x7e]/g, '?')
-    return own === undefined ? headers : Object.assign(headers, own)
   }
 
   fail(error: SlipwayError): number {
-    this.#exchange.fail(error)
+    const words = this.#exchange.begun ? this.#conversation.stream?.error?.(error) : undefined
+    if (words === undefined) this.#exchange.fail(error)
+    else this.#exchange.endWith(error, words)
     return this.#exchange.status
   }
-}
-
-function timeoutOf(header: string | undefined): number | undefined {
-  if (header === undefined) return undefined
-  const ms = Number(header)
-  if (header !== '' && ms > 0) return ms
-  throw new SlipwayError('SLW_BAD_REQUEST', `header slipway-timeout-ms: expected milliseconds above 0, got "${header}"`)
 }

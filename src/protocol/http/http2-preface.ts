@@ -16,7 +16,7 @@ export function isHttp2(bytes: Uint8Array | undefined): boolean {
 /** Ends a connection of HTTP/2 in its own words: clients of gRPC show the text of a GOAWAY. */
 export function refuseHttp2(socket: Socket): void {
   const text = Buffer.from(
-    'this port speaks HTTP/1.1, and gRPC is not offered: ask POST /v2/models/NAME/infer (Open Inference Protocol) over HTTP',
+    'this port speaks HTTP/1.1; gRPC has a port of its own (--grpc-port, 8471 unless another is chosen), and over HTTP there is POST /v2/models/NAME/infer',
   )
   const payload = Buffer.alloc(8)
   payload.writeUInt32BE(HTTP_1_1_REQUIRED, 4)

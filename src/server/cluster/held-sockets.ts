@@ -3,7 +3,9 @@ import { lookup } from 'node:dns/promises'
 import * as net from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import { clearSocketPath, SOCKET_MODE } from '../../protocol/http/unix-socket.ts'
+import { goesWithout, tellWithout } from '../grpc.ts'
 import { addressKey, listenError } from '../listen.ts'
+import type { Logger } from '../../core/log.ts'
 import type { ServerConfig } from '../options.ts'
 
 /** A bound socket, as Node's own cluster hands it from process to process. */
@@ -33,7 +35,7 @@ export class HeldSockets implements Disposable {
   }
 
   /** @throws SLW_PORT_IN_USE, SLW_CONFIG_INVALID */
-  static async open(config: ServerConfig): Promise<HeldSockets> {
+  static async open(config: ServerConfig, log: Logger): Promise<HeldSockets> {
     const { host, socket } = config
     const bound = new Map<string, Bound>()
     try {
@@ -50,12 +52,13 @@ export class HeldSockets implements Disposable {
       const dialects = config.dialects.map((dialect) =>
         dialect.port === undefined ? dialect : { ...dialect, port: ports.get(dialect.port) },
       )
+      const grpc = config.grpc === undefined ? undefined : holdGrpc(config, hold, log)
       if (socket !== undefined) {
         await clearSocketPath(socket)
         bound.set(addressKey({ socket }), requireBound(bind(socket, -1, -1), { address: socket }))
         await chmod(socket, SOCKET_MODE)
       }
-      return new HeldSockets(bound, { ...config, port, adminPort, dialects })
+      return new HeldSockets(bound, { ...config, port, adminPort, dialects, grpc })
     } catch (error) {
       for (const one of bound.values()) one.close()
       throw listenError(error, config)
@@ -70,6 +73,18 @@ export class HeldSockets implements Disposable {
   [Symbol.dispose](): void {
     for (const one of this.#bound.values()) one.close()
     this.#bound.clear()
+  }
+}
+
+/** The port of gRPC; undefined where the server goes without. */
+function holdGrpc(config: ServerConfig, hold: (port: number) => number, log: Logger): ServerConfig['grpc'] {
+  const grpc = config.grpc!
+  try {
+    return { ...grpc, port: hold(grpc.port) }
+  } catch (error) {
+    if (!goesWithout(error, config)) throw error
+    tellWithout(config, log)
+    return undefined
   }
 }
 

@@ -27,6 +27,7 @@ export interface StartedAnswer {
   readonly port: number
   readonly url: string
   readonly urls: readonly string[]
+  readonly grpc: string | undefined
 }
 
 /** Call `feedback`: labels that are to be kept for the control plane. */

@@ -9,7 +9,7 @@ import { silentLogger } from '../../core/log.ts'
 import { Lanes, Turns } from '../../core/turns.ts'
 import { METRICS } from '../../serving/observe/catalog.ts'
 import { liveTogether } from '../../serving/live.ts'
-import { familiesOf, mergeCounts } from '../../serving/observe/merge.ts'
+import { mergeCounts } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
 import { administer } from '../administration.ts'
 import { followingFamilies } from '../serving-process.ts'
@@ -67,7 +67,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
   // Errors in keys and certificates are reported here, once.
   ;(await openSecurity(config, environment, log))[Symbol.dispose]()
   await using opened = new AsyncDisposableStack()
-  const sockets = opened.use(await HeldSockets.open(config))
+  const sockets = opened.use(await HeldSockets.open(config, log))
   const primary = opened.use(new Primary(sockets, log, environment))
   const repository = await openSource(sockets.config, log, environment, {
     change: (name, desired) => primary.change(name, desired),
@@ -76,7 +76,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
     watch: (changed) => primary.watch(changed),
     observed: async () => (await primary.counts()).observed,
   })
-  const { url, urls, port } = await primary.start(repository)
+  const { url, urls, port, grpc } = await primary.start(repository)
   opened.defer(() => repository.close())
   const failures = await repository.begin({ url, port, anyReady: () => primary.anyReady() })
   const held = opened.move()
@@ -84,6 +84,7 @@ export async function startCluster(options: StartServerOptions): Promise<Running
     url,
     urls,
     port,
+    grpc,
     config: sockets.config,
     cores: usableCores(),
     repository,
@@ -211,7 +212,7 @@ class Primary implements AsyncDisposable {
     channel.handle('admin.unload', ({ model }: { model: string }) => administration.unload(model))
     channel.handle('admin.logLevel', () => this.#log.level ?? 'info')
     channel.handle('admin.setLogLevel', ({ level }: { level: string }) => this.#setLogLevel(level))
-    channel.handle('metrics', () => this.families())
+    channel.handle('counts', () => this.counts())
     channel.handle('live', ({ endpoints }: LiveCall) => {
       member.live = endpoints
       this.#changed()
@@ -383,10 +384,6 @@ class Primary implements AsyncDisposable {
   async served(): Promise<readonly ServedModel[]> {
     const told = await this.#askNow<readonly ServedModel[]>('served')
     return [...told.values()].find((models) => models.length > 0) ?? []
-  }
-
-  async families(): Promise<Family[]> {
-    return familiesOf(await this.counts(), this.#config.metrics)
   }
 
   /** Counts of all processes, the primary among them. */

@@ -45,6 +45,8 @@ export interface WorkResult {
   readonly computeMs: number
   /** Undefined where the model has no cache. */
   readonly cache?: CacheResult
+  /** Time that the cache took. Default: 0. */
+  readonly cacheMs?: number
 }
 
 export interface QueueLimits {

@@ -7,6 +7,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { Serving } from '../../contract/serving-options.ts'
 import type { Cost } from '../../engine/cost.ts'
 import type { RunResult } from '../../engine/instance.ts'
+import type { BatchEvent } from '../observe/events.ts'
 import type { TypedTensorData } from '../../tensor/datatype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Lane, OnPart, QueuedWork, Settle, WorkResult } from './queue.ts'
@@ -45,7 +46,7 @@ export interface SchedulerOptions {
     | 'priorityAgingMs'
   >
   readonly clock: Clock
-  readonly onBatch: (batch: { rows: number; requests: number; computeMs: number; instance: 'inline' | 'pool'; failed: boolean }) => void
+  readonly onBatch: (batch: Omit<BatchEvent, 'subject'>) => void
 }
 
 export interface WorkRequest {
@@ -448,16 +449,20 @@ export class Scheduler {
       for (const work of works) this.#reject(work, toSlipwayError(error))
       return
     }
+    const inputMs = this.#options.clock.monotonicMs() - dispatchedMs
+    const requests = requestsOf(works)
     const expectedUs = this.#learned.atLeastUs(rows)
     if (instance === 'pool' && expectedUs !== undefined) this.#busyUntil.set(runner, dispatchedMs + expectedUs / 1000)
     ask(runner, inputs, works[0]!).then(
       (result) => {
         if (instance === 'pool') this.#busyUntil.delete(runner)
         // Inline runs count too: while other requests are refused they are the only runs, and a slow spell must be forgotten.
-        this.#learned.observe(rows, (this.#options.clock.monotonicMs() - dispatchedMs) * 1000)
+        const tookMs = this.#options.clock.monotonicMs() - dispatchedMs
+        this.#learned.observe(rows, tookMs * 1000)
         // Outputs that have other rows than the inputs cannot be divided among the works: each work runs alone.
         const odd = works.length > 1 ? result.outputs.find((output) => output.shape[0] !== rows) : undefined
-        this.#options.onBatch({ rows, requests: works.length, computeMs: result.computeUs / 1000, instance, failed: odd !== undefined })
+        const times = partsOf(result, inputMs, tookMs)
+        this.#options.onBatch({ rows, requests, ...times, instance, failed: odd !== undefined })
         if (odd === undefined) {
           this.#deliver(works, result, dispatchedMs)
           this.wake()
@@ -468,7 +473,7 @@ export class Scheduler {
       },
       async (error: unknown) => {
         this.#busyUntil.delete(runner)
-        this.#options.onBatch({ rows, requests: works.length, computeMs: 0, instance, failed: true })
+        this.#options.onBatch({ rows, requests, ...NO_TIME, instance, failed: true })
         await this.#fail(runner, works, error)
         this.wake()
       },
@@ -515,10 +520,17 @@ export class Scheduler {
   }
 
   async #runAlone(runner: Runner, work: QueuedWork): Promise<void> {
-    const dispatchedMs = this.#options.clock.monotonicMs()
+    const { clock, onBatch } = this.#options
+    const dispatchedMs = clock.monotonicMs()
+    const ran = { rows: work.rows, requests: work.requests, instance: 'pool' } as const
     try {
-      this.#deliver([work], await ask(runner, joinInputs([work]), work), dispatchedMs)
+      const inputs = joinInputs([work])
+      const inputMs = clock.monotonicMs() - dispatchedMs
+      const result = await ask(runner, inputs, work)
+      onBatch({ ...ran, ...partsOf(result, inputMs, clock.monotonicMs() - dispatchedMs), failed: false })
+      this.#deliver([work], result, dispatchedMs)
     } catch (error) {
+      onBatch({ ...ran, ...NO_TIME, failed: true })
       this.#reject(work, toSlipwayError(error))
     }
   }
@@ -572,6 +584,21 @@ export class Scheduler {
 
 /** Errors that may be the fault of one work of a batch, or of their number. */
 const DIVISIBLE: ReadonlySet<string> = new Set(['SLW_RUN_REJECTED', 'SLW_RUN_FAILED', 'SLW_OUTPUT_TOO_LARGE'])
+
+const NO_TIME = { inputMs: 0, computeMs: 0, outputMs: 0 } as const
+
+/** The parts of a run that took `tookMs` from its dispatch on. */
+function partsOf({ computeUs }: RunResult, inputMs: number, tookMs: number): Pick<BatchEvent, 'inputMs' | 'computeMs' | 'outputMs'> {
+  const computeMs = computeUs / 1000
+  return { inputMs, computeMs, outputMs: Math.max(0, tookMs - inputMs - computeMs) }
+}
+
+/** Requests of a batch: one that was split counts with its first part. */
+function requestsOf(works: readonly QueuedWork[]): number {
+  let requests = 0
+  for (const work of works) requests += work.requests
+  return requests
+}
 
 /** Runs a batch; `work` is one of its works, which all want the same outputs. */
 function ask(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {

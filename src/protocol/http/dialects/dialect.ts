@@ -3,8 +3,11 @@
  * a body and its answer stands `serving/inference`.
  */
 import type { Administration } from '../admin.ts'
+import type { SlipwayError } from '../../../core/errors.ts'
 import type { Answered, Prepared } from '../../../serving/caller.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
+import type { ProcessCounts } from '../../../serving/observe/merge.ts'
+import type { TracingConfig } from '../../../serving/observe/tracing/options.ts'
 import type { Loaded } from '../../../serving/variant.ts'
 import type { RequestLimits } from '../../limits.ts'
 import type { BodyThreads } from '../../bodies/body-threads.ts'
@@ -20,6 +23,12 @@ export interface DialectHost {
   /** Model of requests that name none. */
   readonly defaultModel: string | undefined
   readonly administration: Administration
+  /** What the whole server has counted, in all of its processes. */
+  readonly counts: () => Promise<ProcessCounts>
+  /** How the server was told to trace. */
+  readonly tracing: TracingConfig
+  /** File of the log; undefined: standard error. */
+  readonly logFile: string | undefined
 }
 
 export interface Dialect {
@@ -31,6 +40,8 @@ export interface Dialect {
   readonly byDefault?: boolean
   /** One line, for people who choose dialects. */
   readonly description: string
+  /** What clients of the original find otherwise here, a sentence each. Default: nothing that is known. */
+  readonly differences?: readonly string[]
   /** Beginning of its paths; errors at unknown paths below it have its form, too. Default: none of its own. */
   readonly prefix?: string
   readonly error: ErrorForm
@@ -79,4 +90,6 @@ export interface Streaming {
   part(part: Answered): string | Buffer
   /** Text after the last part. Default: none. */
   end?(answered: Answered): string
+  /** Text of an error after the first part, which then ends the answer. Default: the connection breaks off. */
+  error?(error: SlipwayError): string
 }

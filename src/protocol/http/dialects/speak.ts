@@ -32,15 +32,34 @@ export function speak(chosen: readonly { readonly name: string; readonly port: n
   return spoken
 }
 
+/** Where calls of administration go: nowhere, to a port of their own, or beside the other routes. */
+export type AdminPlace = 'off' | 'apart' | 'beside'
+
+export interface RoutesByPort {
+  readonly routes: readonly Route[]
+  readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[]
+  /** Those of dialects that go to the port of administration. */
+  readonly adminRoutes: readonly Route[]
+}
+
 /** The routes of each port: on that of the server beside `base`, on that of dialects alone beside `health`. */
 export function byPort(
   spoken: readonly SpokenDialect[],
-  { base, health }: { readonly base: readonly Route[]; readonly health: readonly Route[] },
-): { readonly routes: readonly Route[]; readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[] } {
+  { base, health, admin }: { readonly base: readonly Route[]; readonly health: readonly Route[]; readonly admin: AdminPlace },
+): RoutesByPort {
   const groups = Map.groupBy(spoken, ({ port }) => port)
-  const of = (port: number | undefined): Route[] => groups.get(port)?.flatMap(({ routes }) => routes) ?? []
+  const of = (port: number | undefined): Route[] =>
+    (groups.get(port)?.flatMap(({ routes }) => routes) ?? []).filter((route) => admin === 'beside' || !isOfAdmins(route))
   const ports = [...groups.keys()].filter((port) => port !== undefined)
-  return { routes: over(of(undefined), [...health, ...base]), apart: ports.map((port) => ({ port, routes: over(of(port), health) })) }
+  return {
+    routes: over(of(undefined), [...health, ...base]),
+    apart: ports.map((port) => ({ port, routes: over(of(port), health) })),
+    adminRoutes: admin === 'apart' ? spoken.flatMap(({ routes }) => routes.filter(isOfAdmins)) : [],
+  }
+}
+
+function isOfAdmins({ access }: Route): boolean {
+  return access === 'admin'
 }
 
 /** Routes of a listener: those of dialects go over those that every server has. */
@@ -56,8 +75,10 @@ function isSame(one: Route, other: Route): boolean {
 export function hintsOf(
   chosen: readonly { readonly name: string }[],
   host: DialectHost,
+  admin: AdminPlace,
 ): (method: string, path: string) => string | undefined {
   const names = chosen.map(({ name }) => name)
+  let forbidden: RouteTable | undefined
   let off: { readonly name: string; readonly of: string; readonly table: RouteTable }[] | undefined
   return (method, path) => {
     // Made by the first who asks: most servers never need it.
@@ -66,6 +87,13 @@ export function hintsOf(
       of: dialect.of ?? dialect.name,
       table: new RouteTable(routesOf(dialect, host)),
     }))
+    if (admin === 'off') {
+      forbidden ??= new RouteTable(
+        DIALECTS.filter(({ name }) => names.includes(name)).flatMap((dialect) => routesOf(dialect, host).filter(isOfAdmins)),
+      )
+      if (forbidden.find(method, path) !== null)
+        return 'administration is off: set SLIPWAY_ADMIN_TOKEN or adminTokenFile (--admin-token-file)'
+    }
     const meant = off.filter(({ table }) => table.find(method, path) !== null)
     if (meant.length === 0) return ourRouteFor(path)
     const ways = meant.map(({ name, of }) => `of ${of} (--dialects ${[...names, name].join(',')})`)
