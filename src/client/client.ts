@@ -1,18 +1,15 @@
 /** Client is for applications that call a server: in Node and in browsers, with nothing beside it, and made for the server's absence. */
-import { createBreaker, noBreaker } from './breaker.ts'
-import { createBudget } from './budget.ts'
 import { SlipwayClientError } from './client-error.ts'
-import { createLatencies } from './latencies.ts'
 import { writeExact } from './json.ts'
 import { createModel } from './model.ts'
 import { resolveOptions } from './options.ts'
 import { persist } from './persist.ts'
 import { isReady } from './ready.ts'
 import { jsonOf, send } from './send.ts'
+import { standings } from './standings.ts'
 import type { BreakerState } from './breaker.ts'
 import type { Model, ModelOptions } from './model.ts'
-import type { CallOptions, ClientOptions, Rules } from './options.ts'
-import type { Standing } from './persist.ts'
+import type { CallOptions, ClientOptions } from './options.ts'
 
 /** What was true of a prediction. */
 export interface Feedback {
@@ -75,25 +72,5 @@ export function connect(url: string, options: ClientOptions = {}): Client {
     },
     ready: (call) => isReady(rules, standing(''), { path: '/v2/health/ready', call }),
     breakerOf: (name) => standing(name).breaker.state(performance.now()),
-  }
-}
-
-/** What is shared by the calls of each model; those of none have the name ''. */
-function standings(rules: Rules): (name: string) => Standing {
-  const budget = createBudget(rules.budget, performance.now())
-  const known = new Map<string, Standing>()
-  return (name) => {
-    let standing = known.get(name)
-    if (standing === undefined) {
-      standing = {
-        rules,
-        budget,
-        breaker: rules.breaker === undefined ? noBreaker() : createBreaker(rules.breaker),
-        latencies: createLatencies(rules.hedge),
-        subject: name === '' ? rules.url : `${name} at ${rules.url}`,
-      }
-      known.set(name, standing)
-    }
-    return standing
   }
 }

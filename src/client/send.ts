@@ -43,14 +43,14 @@ export async function send(
     })
     body = new Uint8Array(await response.arrayBuffer())
   } catch (thrown) {
-    throw unreachable(url, thrown)
+    throw unreachable(url, thrown, (thrown as Error).cause as Error | undefined)
   }
   if (!response.ok) throw refusal(response, body, request)
   return { status: response.status, headers: response.headers, body }
 }
 
 /** @throws SLW_CONFIG_INVALID for what no header can hold: `fetch` would say so as if the server were away */
-function requireHeaders(headers: Readonly<Record<string, string>>): void {
+export function requireHeaders(headers: Readonly<Record<string, string>>): void {
   try {
     void new Headers(headers)
   } catch (error) {
@@ -61,8 +61,8 @@ function requireHeaders(headers: Readonly<Record<string, string>>): void {
 /** What Node says of certificates and of talking TLS to what does not speak it, or speaks another one. */
 const OF_TLS = /CERT|^ERR_(?:SSL|TLS)|^EPROTO$|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)/
 
-function unreachable(url: string, thrown: unknown): SlipwayClientError {
-  const cause = (thrown as Error).cause as (Error & { readonly code?: string }) | undefined
+/** @param cause what the platform says of it: browsers say nothing */
+export function unreachable(url: string, thrown: unknown, cause?: Error & { readonly code?: string }): SlipwayClientError {
   const code = cause?.code ?? ''
   const details = { cause: thrown, retryable: true }
   if (OF_TLS.test(code))
@@ -75,7 +75,6 @@ function unreachable(url: string, thrown: unknown): SlipwayClientError {
     return new SlipwayClientError('SLW_UNREACHABLE', `${url}: there is no host of that name`, { ...details, retryable: false })
   if (code === 'ECONNREFUSED')
     return new SlipwayClientError('SLW_UNREACHABLE', `${url}: nothing listens there; is the server running?`, details)
-  // Browsers do not say what it was.
   const why = cause === undefined ? (thrown as Error).message : `${cause.message}${code === '' ? '' : ` (${code})`}`
   return new SlipwayClientError('SLW_UNREACHABLE', `${url}: the connection broke before the answer: ${why}`, details)
 }

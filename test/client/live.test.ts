@@ -1,13 +1,15 @@
 /** Both clients against real servers: rows, tensors of every datatype, feedback, keys, TLS, overload. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Agent, request } from 'node:https'
+import { createServer } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { pythonEnv } from '../../scripts/python-env.ts'
-import { connect } from '../../src/client/index.ts'
+import { connect, connectGrpc } from '../../src/client/index.ts'
 import { startServer } from '../../src/server/start-server.ts'
 import { planeInProcess } from '../api/in-plane.ts'
 import { authority } from '../certificates.ts'
@@ -19,6 +21,7 @@ import { temporaryFolder } from '../temporary-folder.ts'
 import { scriptedServer } from './scripted-server.ts'
 import type { Client, Datatype, SlipwayClientError, Tensor } from '../../src/client/index.ts'
 import type { SlipwayServer } from '../../src/server/start-server.ts'
+import type { AddressInfo } from 'node:net'
 import type { Plane } from '../api/in-plane.ts'
 import type { FeedbackReport } from '../../src/contract/feedback.ts'
 
@@ -206,6 +209,86 @@ describe('clients of a server', () => {
     await assert.rejects(connect(server.url.replace('http:', 'https:')).model('churn').predict(CUSTOMER), /TLS failed/)
   })
 
+  describe('over gRPC', () => {
+    it('tensors of every datatype come back as they went, and say where they come from', async () => {
+      const grpc = stack.adopt(connectGrpc(`http://${server.grpc}`, { deadlineMs: 30_000 }), (one) => one.close())
+      for (const tensor of await tensors()) {
+        const model = grpc.model(`echo_${tensor.datatype.toLowerCase()}`)
+        const { answer, version, requestId, attempts } = await model.infer({ inputs: [tensor], outputs: ['y'] }, { requestId: 'order-2' })
+        assert.deepEqual(answer, { y: { ...tensor, name: 'y' } })
+        assert.deepEqual([version, requestId, attempts], ['1', 'order-2', 1])
+      }
+      const large = Float32Array.from({ length: 90_001 }, (_, index) => index / 7)
+      const input = { name: 'x', datatype: 'FP32', shape: [large.length], data: large } as const
+      assert.deepEqual((await grpc.model('echo_fp32', { version: '1' }).infer({ inputs: [input] })).answer['y']?.data, large)
+      const some = { ...input, shape: [1000], data: large.subarray(1, 1001) }
+      const all = await Promise.all(Array.from({ length: 20 }, () => grpc.model('echo_fp32').infer({ inputs: [some] })))
+      for (const { answer } of all) assert.deepEqual(answer['y']?.data, some.data)
+      assert.equal(await grpc.ready(), true)
+      assert.deepEqual([await grpc.model('churn').ready(), await grpc.model('nobody').ready()], [true, false])
+    })
+
+    it('errors are those of HTTP', async () => {
+      const grpc = stack.adopt(connectGrpc(`http://${server.grpc}`), (one) => one.close())
+      const input = { name: 'x', datatype: 'FP32', shape: [1], data: new Float32Array(1) } as const
+      await assert.rejects(grpc.model('nobody').infer({ inputs: [input] }), { code: 'SLW_MODEL_NOT_FOUND', status: 404, retryable: false })
+      await assert.rejects(grpc.model('echo_fp32').infer({ inputs: [{ ...input, shape: [1, 1] }] }), {
+        code: 'SLW_INPUT_INVALID',
+        status: 400,
+      })
+      await assert.rejects(grpc.model('echo_fp32').infer({ inputs: [input] }, { unit: 'a\nb' }), { code: 'SLW_CONFIG_INVALID' })
+      await assert.rejects(grpc.model('echo_fp32').infer({ inputs: [input] }, { signal: AbortSignal.abort() }), { code: 'SLW_CANCELLED' })
+    })
+
+    it('where the service is not there, it is tried again, a fallback answers, and the breaker opens', async () => {
+      const nowhere = `http://127.0.0.1:${await freePort()}`
+      const grpc = stack.adopt(connectGrpc(nowhere, { retry: { baseMs: 1 }, breaker: { minimumRequests: 4 } }), (one) => one.close())
+      await assert.rejects(grpc.model('m').infer({ inputs: [] }), {
+        code: 'SLW_UNREACHABLE',
+        retryable: true,
+        attempts: 3,
+        message: `${nowhere}: nothing listens there; is the server running?`,
+      })
+      const taken = await grpc.model('m').infer({ inputs: [] }, { fallback: {} })
+      assert.deepEqual([taken.fallback, taken.reason?.code, taken.attempts], [true, 'SLW_UNREACHABLE', 1])
+      assert.equal(grpc.breakerOf('m'), 'open')
+      await assert.rejects(grpc.model('m').infer({ inputs: [] }), { code: 'SLW_CIRCUIT_OPEN', attempts: 0 })
+      assert.equal(await grpc.ready(), false)
+    })
+
+    it('a server that does not answer is waited for until the deadline, and the connection is made anew after it ended', async () => {
+      const silent = createServer((socket) => socket.resume())
+      await once(silent.listen(0, '127.0.0.1'), 'listening')
+      const { port } = silent.address() as AddressInfo
+      const grpc = stack.adopt(connectGrpc(`http://127.0.0.1:${port}`, { deadlineMs: 300 }), (one) => one.close())
+      await assert.rejects(grpc.model('m').infer({ inputs: [] }), { code: 'SLW_DEADLINE_EXCEEDED', attempts: 1 })
+      silent.close()
+      const first = await serveExamples(['churn'], { serving: { instances: 1 }, environment: {} })
+      const address = first.grpc!
+      const again = stack.adopt(connectGrpc(`http://${address}`, { retry: false }), (one) => one.close())
+      assert.equal(await again.model('churn').ready(), true)
+      await first.close()
+      assert.equal(await again.model('churn').ready(), false)
+      stack.use(await serveExamples(['churn'], { grpcPort: Number(address.split(':').at(-1)), serving: { instances: 1 }, environment: {} }))
+      await until(() => again.model('churn').ready(), 'it is connected again')
+    })
+
+    it('TLS and keys are as over HTTP', async () => {
+      const input = { name: 'x', datatype: 'FP32', shape: [1], data: new Float32Array(1) } as const
+      const ask = async (apiKey: string | undefined, trusted: string | undefined): Promise<unknown> => {
+        const grpc = connectGrpc(`https://${secured.grpc}`, { apiKey, tls: { ca: trusted }, retry: { baseMs: 1 } })
+        return await grpc
+          .model('nobody')
+          .infer({ inputs: [input] })
+          .finally(() => grpc.close())
+      }
+      const authorities = await readFile(ca, 'utf8')
+      await assert.rejects(ask(KEY, undefined), { code: 'SLW_UNREACHABLE', retryable: false, attempts: 1 })
+      await assert.rejects(ask(undefined, authorities), { code: 'SLW_UNAUTHENTICATED', status: 401 })
+      await assert.rejects(ask(KEY, authorities), { code: 'SLW_MODEL_NOT_FOUND' })
+    })
+  })
+
   it('of Python does the same', { timeout: 90_000 }, async () => {
     const python = await pythonEnv('clients')
     const env = {
@@ -216,6 +299,9 @@ describe('clients of a server', () => {
       SLIPWAY_FOLLOWER: follower.url,
       SLIPWAY_SECURED: secured.url,
       SLIPWAY_CA: ca,
+      SLIPWAY_GRPC: `http://${server.grpc}`,
+      SLIPWAY_GRPC_SECURED: `https://${secured.grpc}`,
+      SLIPWAY_NOWHERE: `http://127.0.0.1:${await freePort()}`,
       SLIPWAY_KEY: KEY,
     }
     await runs(python, ['-m', 'unittest', 'discover', '-s', 'clients/python/tests', '-p', 'test_live.py'], env)

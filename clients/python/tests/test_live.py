@@ -2,13 +2,14 @@
 
 import json
 import os
+import socket
 import ssl
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from slipway_client import Feedback, SlipwayClientError, Tensor, connect
+from slipway_client import Breaker, Feedback, Hedge, Retry, SlipwayClientError, Tensor, connect, connect_grpc
 
 try:
     import numpy as np
@@ -112,6 +113,69 @@ class Live(unittest.TestCase):
     def test_no_thread_is_left(self):
         self.client.model("churn").predict(CUSTOMER)
         self.assertEqual([one.name for one in threading.enumerate() if one.name == "slipway-client"], [])
+
+
+class OverGrpc(unittest.TestCase):
+    def setUp(self):
+        self.client = connect_grpc(os.environ["SLIPWAY_GRPC"], deadline_ms=30_000)
+        self.addCleanup(self.client.close)
+
+    def test_tensors(self):
+        for case in CASES:
+            with self.subTest(case):
+                datatype, count = case["datatype"], len(case["values"])
+                tensor = Tensor("x", datatype, (count,), bytes.fromhex(case["hex"]))
+                result = self.client.model(f"echo_{datatype.lower()}", version="1").infer([tensor], outputs=["y"], request_id="order-2")
+                self.assertEqual(result.answer, {"y": Tensor("y", datatype, (count,), tensor.raw)})
+                self.assertEqual((result.version, result.request_id, result.attempts), ("1", "order-2", 1))
+        large = Tensor.of("x", list(range(90_001)), "FP32")
+        self.assertEqual(self.client.model("echo_fp32").infer([large]).answer["y"].raw, large.raw)
+        self.assertTrue(self.client.ready())
+        self.assertTrue(self.client.model("churn").ready())
+        self.assertFalse(self.client.model("nobody").ready())
+
+    def test_hedged(self):
+        with connect_grpc(os.environ["SLIPWAY_GRPC"], deadline_ms=30_000, hedge=Hedge(after_ms=0)) as client:
+            for _ in range(20):
+                result = client.model("echo_fp32").infer([Tensor.of("x", [1.5], "FP32")])
+                self.assertEqual(result.answer["y"].values(), [1.5])
+
+    def test_errors(self):
+        tensor = Tensor.of("x", [1.0], "FP32")
+        for name, shape, unit, code, status in (
+            ("nobody", (1,), None, "SLW_MODEL_NOT_FOUND", 404),
+            ("echo_fp32", (1, 1), None, "SLW_INPUT_INVALID", 400),
+            ("echo_fp32", (1,), "a\nb", "SLW_CONFIG_INVALID", None),
+        ):
+            with self.subTest(code), self.assertRaises(SlipwayClientError) as raised:
+                self.client.model(name).infer([Tensor("x", "FP32", shape, tensor.raw)], unit=unit)
+            self.assertEqual((raised.exception.code, raised.exception.status), (code, status))
+
+    def test_absent(self):
+        with connect_grpc(os.environ["SLIPWAY_NOWHERE"], retry=Retry(base_ms=1), breaker=Breaker(minimum_requests=4)) as client:
+            with self.assertRaisesRegex(SlipwayClientError, "nothing listens there") as raised:
+                client.model("m").infer([])
+            self.assertEqual((raised.exception.code, raised.exception.retryable, raised.exception.attempts), ("SLW_UNREACHABLE", True, 3))
+            taken = client.model("m").infer([], fallback={})
+            self.assertEqual((taken.fallback, taken.reason.code, taken.attempts), (True, "SLW_UNREACHABLE", 1))
+            self.assertEqual(client.breaker_of("m"), "open")
+            self.assertFalse(client.ready())
+
+    def test_silent(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            with connect_grpc(url, deadline_ms=300) as client, self.assertRaises(SlipwayClientError) as raised:
+                client.model("m").infer([])
+            self.assertEqual((raised.exception.code, raised.exception.attempts), ("SLW_DEADLINE_EXCEEDED", 1))
+
+    def test_tls_and_keys(self):
+        secured, key = os.environ["SLIPWAY_GRPC_SECURED"], os.environ["SLIPWAY_KEY"]
+        ca = Path(os.environ["SLIPWAY_CA"]).read_bytes()
+        for authorities, api_key, code in ((None, key, "SLW_UNREACHABLE"), (ca, None, "SLW_UNAUTHENTICATED"), (ca, key, "SLW_MODEL_NOT_FOUND")):
+            with self.subTest(code), connect_grpc(secured, api_key=api_key, ca=authorities) as client:
+                with self.assertRaises(SlipwayClientError) as raised:
+                    client.model("nobody").infer([])
+                self.assertEqual((raised.exception.code, raised.exception.attempts), (code, 1))
 
 
 if __name__ == "__main__":

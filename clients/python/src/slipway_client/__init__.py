@@ -8,6 +8,7 @@
 from ._breaker import BreakerState
 from ._client import Client, Feedback, FeedbackAnswer, Refused, connect
 from ._errors import Issue, SlipwayClientError
+from ._grpc import GrpcClient, GrpcModel, connect_grpc
 from ._model import Model, Predicted
 from ._options import Breaker, Hedge, Retry
 from ._tensors import Datatype, Tensor
@@ -19,6 +20,8 @@ __all__ = [
     "Datatype",
     "Feedback",
     "FeedbackAnswer",
+    "GrpcClient",
+    "GrpcModel",
     "Hedge",
     "Issue",
     "Model",
@@ -28,4 +31,5 @@ __all__ = [
     "SlipwayClientError",
     "Tensor",
     "connect",
+    "connect_grpc",
 ]

@@ -2,20 +2,18 @@ from __future__ import annotations
 
 import random as chance
 import ssl
-import threading
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Type, Union
 
-from ._breaker import BreakerState, Circuit
-from ._budget import Budget
+from ._breaker import BreakerState
 from ._connections import Connections, Limit
 from ._errors import SlipwayClientError, invalid
-from ._latencies import Latencies
 from ._model import Model
 from ._options import LONGEST_MS, Breaker, Hedge, Retry, within
-from ._persist import Course, Standing, now_ms, persist
+from ._persist import Course, now_ms, persist
 from ._send import json_of, send, write_json
+from ._standings import Standings
 
 LABELS_MAX = 10_000
 """Labels of one request."""
@@ -69,16 +67,7 @@ class Client:
         self._headers: Dict[str, str] = {**(headers or {})}
         if api_key is not None:
             self._headers["authorization"] = f"Bearer {api_key}"
-        self._retry = retry or Retry(attempts=1)
-        self._random = random
-        self._breaker = breaker
-        self._hedge = hedge
-        rules = self._retry
-        self._budget = Budget(
-            ratio=rules.budget_ratio, per_second=rules.budget_per_second, burst=rules.budget_burst, now_ms=now_ms()
-        )
-        self._standings: Dict[str, Standing] = {}
-        self._lock = threading.Lock()
+        self._standings = Standings(self._connections.url, retry or Retry(attempts=1), breaker, hedge, random)
 
     def model(self, name: str, *, version: Optional[str] = None, fallback: Any = None) -> Model[Any, Any]:
         """A model of the server. Nothing is sent.
@@ -86,7 +75,7 @@ class Client:
         ``fallback`` is the answer for each row where the service is not there (it cannot be reached, fails, is too busy or too late, or the
         breaker is open): a value, or a function of the error and the row. A request that is wrong fails all the same.
         """
-        return Model(self, name, version, fallback, self._standing(name))
+        return Model(self, name, version, fallback, self._standings.of(name))
 
     def feedback(
         self, labels: Union[Feedback, Sequence[Feedback]], *, deadline_ms: Optional[float] = None
@@ -106,7 +95,7 @@ class Client:
             return json_of(reply.body, reply, "/feedback")
 
         end = self._deadline_ms if deadline_ms is None else within("deadline_ms", deadline_ms, 1, LONGEST_MS)
-        found = persist(attempt, self._standing(""), end, Course())
+        found = persist(attempt, self._standings.of(""), end, Course())
         return FeedbackAnswer(found["accepted"], [Refused(one["index"], one["message"]) for one in found["refused"]])
 
     def ready(self, *, deadline_ms: Optional[float] = None) -> bool:
@@ -115,7 +104,7 @@ class Client:
 
     def breaker_of(self, name: str) -> BreakerState:
         """State of the breaker of a model."""
-        return self._standing(name).circuit.state(now_ms())
+        return self._standings.of(name).circuit.state(now_ms())
 
     def close(self) -> None:
         """Closes the connections that are idle; those in use once they are not."""
@@ -130,27 +119,13 @@ class Client:
         self.close()
 
     def _is_ready(self, path: str, deadline_ms: Optional[float]) -> bool:
-        once = Standing(Retry(attempts=1), self._random, self._budget, Circuit(None), Latencies(None), self._connections.url)
+        once = self._standings.once()
         end = self._deadline_ms if deadline_ms is None else within("deadline_ms", deadline_ms, 1, LONGEST_MS)
         try:
             persist(lambda limit: send(self._connections, "GET", path, self._headers, None, limit), once, end, Course())
         except SlipwayClientError:
             return False
         return True
-
-    def _standing(self, name: str) -> Standing:
-        url = self._connections.url
-        with self._lock:
-            if name not in self._standings:
-                self._standings[name] = Standing(
-                    self._retry,
-                    self._random,
-                    self._budget,
-                    Circuit(self._breaker),
-                    Latencies(self._hedge),
-                    url if name == "" else f"{name} at {url}",
-                )
-            return self._standings[name]
 
 
 def connect(

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Protocol, Tuple
 from urllib.parse import urlsplit
 
 from ._errors import invalid
@@ -30,13 +30,17 @@ class TlsFailed(Exception):
     """There is no secure connection to be had."""
 
 
+class Abortable(Protocol):
+    def abort(self) -> None: ...
+
+
 class Limit:
     """The end of a request: a time, or that somebody gives it up."""
 
     def __init__(self, end_s: float) -> None:
         self.end_s = end_s
         self._given_up = False
-        self._connection: Optional[Connection] = None
+        self._connection: Optional[Abortable] = None
         self._lock = threading.Lock()
 
     def left_s(self) -> float:
@@ -57,7 +61,7 @@ class Limit:
             if self._connection is not None:
                 self._connection.abort()
 
-    def waits_on(self, connection: Optional[Connection]) -> None:
+    def waits_on(self, connection: Optional[Abortable]) -> None:
         """From here on giving up breaks the connection; raises GivenUp where that has happened already."""
         with self._lock:
             self._connection = connection

@@ -82,8 +82,9 @@ class Model(Generic[Row, Answer]):
             found = json_of(reply.body, reply, path) if single else _predictions(reply, path, 1)[0]
             return cast(Answer, found), None, None
 
-        call = _Call(path, _JSON, write_json(row if single else {"inputs": [row]}), deadline_ms, unit, variant, priority, request_id, headers)
-        return self._answered(call, read, lambda error: _instead(self._fallback, error, row))
+        call = Call(path, _JSON, write_json(row if single else {"inputs": [row]}), deadline_ms, unit, variant, priority, request_id, headers)
+        fallback = self._fallback
+        return self._answered(call, read, None if fallback is None else lambda error: instead(fallback, error, row))
 
     def predict_many(
         self,
@@ -103,8 +104,10 @@ class Model(Generic[Row, Answer]):
         def read(reply: Reply) -> Tuple[List[Answer], None, None]:
             return _predictions(reply, path, len(asked)), None, None
 
-        call = _Call(path, _JSON, write_json(asked), deadline_ms, unit, variant, priority, request_id, headers)
-        return self._answered(call, read, lambda error: [_instead(self._fallback, error, row) for row in asked])
+        call = Call(path, _JSON, write_json(asked), deadline_ms, unit, variant, priority, request_id, headers)
+        fallback = self._fallback
+        many = lambda error: [instead(fallback, error, row) for row in asked]  # noqa: E731
+        return self._answered(call, read, None if fallback is None else many)
 
     def infer(
         self,
@@ -146,8 +149,8 @@ class Model(Generic[Row, Answer]):
         def read(reply: Reply) -> Tuple[Outputs, Optional[str], Optional[str]]:
             return _tensors_in(reply, path)
 
-        call = _Call(path, types, body, deadline_ms, unit, variant, priority, request_id, headers)
-        return self._answered(call, read, None if fallback is None else lambda error: _instead(fallback, error, inputs))
+        call = Call(path, types, body, deadline_ms, unit, variant, priority, request_id, headers)
+        return self._answered(call, read, None if fallback is None else lambda error: instead(fallback, error, inputs))
 
     def ready(self, *, deadline_ms: Optional[float] = None) -> bool:
         """Whether it can answer; False also where the server does not."""
@@ -155,51 +158,65 @@ class Model(Generic[Row, Answer]):
 
     def _answered(
         self,
-        call: _Call,
+        call: Call,
         read: Callable[[Reply], Tuple[T, Optional[str], Optional[str]]],
         fallback: Optional[Callable[[SlipwayClientError], T]],
     ) -> Predicted[T]:
         client = self._client
-        # One id for all requests of a call: where no unit is named it decides the variant, which a repeat should meet again.
-        request_id = call.request_id or secrets.token_hex(16)
-        headers = {**client._headers, **call.types, **call.own_headers(), "x-request-id": request_id}
-        deadline_ms = client._deadline_ms if call.deadline_ms is None else within("deadline_ms", call.deadline_ms, 1, LONGEST_MS)
-        course = Course()
 
-        def attempt(limit: Limit) -> Tuple[Reply, Tuple[T, Optional[str], Optional[str]]]:
-            reply = send(client._connections, "POST", call.path, headers, call.body, limit)
-            return reply, read(reply)
+        def ask(headers: Mapping[str, str], limit: Limit) -> Asked[T]:
+            reply = send(client._connections, "POST", call.path, {**client._headers, **call.types, **headers}, call.body, limit)
+            return reply.headers, read(reply)
 
-        try:
-            reply, (answer, model, version) = persist(attempt, self._standing, deadline_ms, course)
-        except SlipwayClientError as error:
-            none = self._fallback is None and call.types is _JSON
-            if fallback is None or none or not is_outage(error):
-                raise
-            return Predicted(fallback(error), True, error, request_id, attempts=error.attempts)
-        given = reply.headers.get
-        return Predicted(
-            answer,
-            False,
-            None,
-            given("x-request-id", request_id),
-            prediction_id=given("slipway-prediction-id"),
-            model=model or given("slipway-model"),
-            version=version or given("slipway-version"),
-            variant=given("slipway-variant"),
-            assigned=given("slipway-assigned"),
-            cache=given("slipway-cache"),
-            warnings=given("slipway-warnings"),
-            attempts=course.attempts,
-            hedged=course.hedged,
-        )
+        return answered(ask, call, self._standing, client._deadline_ms, fallback)
+
+
+Asked = Tuple[Mapping[str, str], Tuple[T, Optional[str], Optional[str]]]
+"""Headers of an answer; and the answer, its model and version, where these are not in the headers."""
+
+
+def answered(
+    ask: Callable[[Mapping[str, str], Limit], Asked[T]],
+    call: Call,
+    standing: Standing,
+    deadline_ms: float,
+    fallback: Optional[Callable[[SlipwayClientError], T]],
+) -> Predicted[T]:
+    """Makes a call, and has the fallback answer where the service does not. Raises SlipwayClientError."""
+    # One id for all requests of a call: where no unit is named it decides the variant, which a repeat should meet again.
+    request_id = call.request_id or secrets.token_hex(16)
+    headers = {**call.own_headers(), "x-request-id": request_id}
+    end_ms = deadline_ms if call.deadline_ms is None else within("deadline_ms", call.deadline_ms, 1, LONGEST_MS)
+    course = Course()
+    try:
+        found, (answer, model, version) = persist(lambda limit: ask(headers, limit), standing, end_ms, course)
+    except SlipwayClientError as error:
+        if fallback is None or not is_outage(error):
+            raise
+        return Predicted(fallback(error), True, error, request_id, attempts=error.attempts)
+    given = found.get
+    return Predicted(
+        answer,
+        False,
+        None,
+        given("x-request-id", request_id),
+        prediction_id=given("slipway-prediction-id"),
+        model=model or given("slipway-model"),
+        version=version or given("slipway-version"),
+        variant=given("slipway-variant"),
+        assigned=given("slipway-assigned"),
+        cache=given("slipway-cache"),
+        warnings=given("slipway-warnings"),
+        attempts=course.attempts,
+        hedged=course.hedged,
+    )
 
 
 _JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
     path: str
     types: Mapping[str, str]
     body: bytes
@@ -241,5 +258,5 @@ def _tensors_in(reply: Reply, path: str) -> Tuple[Outputs, Optional[str], Option
         raise invalid_answer(f"{path}: {error}", reply) from error
 
 
-def _instead(fallback: Any, error: SlipwayClientError, asked: Any) -> Any:
+def instead(fallback: Any, error: SlipwayClientError, asked: Any) -> Any:
     return fallback(error, asked) if callable(fallback) else fallback
