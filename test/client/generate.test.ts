@@ -171,12 +171,12 @@ describe('slipway client generate', () => {
     assert.match(await runs(process.execPath, ['use.ts', server.url]), /^churn 0\.\d+ \d 31\.5\n$/)
   })
 
-  it('its Python is typed, and predicts', async () => {
+  it('its Python is typed, as the client is, and predicts', async () => {
     const python = await pythonEnv('clients')
     await folder.write('use.py', USE_PY)
     await folder.write('wrong.py', WRONG_PY)
     const mypy = ['-m', 'mypy', '--strict', '--cache-dir', join(folder.path, 'mypy')]
-    await runs(python, [...mypy, 'use.py', 'digits.py'])
+    await runs(python, [...mypy, 'use.py', 'digits.py', join(ROOT, 'clients/python/src/slipway_client')])
     const complaints = await runs(python, [...mypy, 'wrong.py']).then(
       () => assert.fail('mypy finds nothing wrong'),
       (error: Error) => error.message,

@@ -67,9 +67,8 @@ describe('the client for Python', { timeout: 100_000 }, () => {
     assert.match(said, /Ran 9 tests[\s\S]*OK/)
   })
 
-  it('is typed', async () => {
+  it('says that it is typed, which generate.test.ts checks', async () => {
     assert.ok((await readdir(join(installed, 'slipway_client'))).includes('py.typed'))
-    await run(['-m', 'mypy', '--strict', '--cache-dir', join(folder.path, 'mypy'), join(installed, 'slipway_client')])
   })
 
   it('is written as Python 3.9 reads it', async () => {
