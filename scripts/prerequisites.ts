@@ -86,6 +86,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('grpc', "Triton's client of gRPC, health checks, reflection"),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
   python('trees', 'XGBoost, LightGBM and CatBoost, beside which models of trees are asked'),
+  python('clients', 'the client for Python'),
   python('records', 'DuckDB and pandas, which read records'),
   python('model-config', 'the reader of the text format of protobuf, which ours is held against'),
   python('model-signing', 'the reference tool of signatures of models'),

@@ -251,4 +251,12 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     meaning: 'A server that the command talks to does not answer.',
     cure: 'Check the address and that the server runs.',
   },
+  SLW_CIRCUIT_OPEN: {
+    meaning: 'The breaker of a client is open: the model failed too often a moment ago, and the request was not sent.',
+    cure: 'See why it fails; the client asks again by itself. A fallback answers meanwhile.',
+  },
+  SLW_ANSWER_INVALID: {
+    meaning: 'A client was answered with what it cannot read.',
+    cure: 'Check the address: something else listens there, or stands in between.',
+  },
 }

@@ -11,6 +11,7 @@ import type { SlipwayServer } from '../../src/server/start-server.ts'
 async function pages(): Promise<string[]> {
   // These have tests of their own: their commands need one another.
   const apart = new Set([
+    'clients.md',
     'clouds.md',
     'control-plane.md',
     'gates.md',
