@@ -8,6 +8,7 @@ import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
 import { ModelPackageDocument } from '../contract/model-package.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { FORMATS } from './formats/formats.ts'
+import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelColumns } from './formats/mlmodel.ts'
 import { PACKAGE_FILE } from './package-file.ts'
 import type { ModelFile, ModelFormat } from './formats/format.ts'
 
@@ -22,6 +23,8 @@ export interface ModelPackage {
   readonly document: ModelPackageDocument
   /** Description read from the model file. */
   readonly file: ModelFile
+  /** Names of the columns of its only input, in their order, where an `MLmodel` beside it has them. */
+  readonly columns?: readonly string[] | undefined
 }
 
 /** Location of a package, found by the layout or named on the command line. */
@@ -44,6 +47,8 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
   const format = isFile ? formatOfFile(location.path) : FORMATS.find((one) => one.recognises(candidate))!
   const modelPath = isFile ? location.path : await format.locate(candidate)
   const real = await realpath(modelPath)
+  // What lies beside a model file that is a link lies beside the link.
+  const file = await format.read(modelPath)
   return {
     name: document.name ?? location.name,
     version: document.version ?? location.version,
@@ -51,9 +56,18 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelPath: real,
     modelBytes: (await stat(real)).size,
     document,
-    // What lies beside a model file that is a link lies beside the link.
-    file: await format.read(modelPath),
+    file,
+    columns: candidate.names.includes(MLMODEL_FILE) ? await columnsIn(join(folder, MLMODEL_FILE), file) : undefined,
   }
+}
+
+/** Columns of an `MLmodel` file, where they are those of the only input of the model. */
+async function columnsIn(path: string, { inputs }: ModelFile): Promise<readonly string[] | undefined> {
+  const [only] = inputs
+  if (only === undefined || inputs.length !== 1 || only.shape.length !== 2) return undefined
+  if (((await stat(path).catch(() => undefined))?.size ?? Number.POSITIVE_INFINITY) > MLMODEL_BYTES_MAX) return undefined
+  const columns = readMlmodelColumns(await readFile(path, 'utf8'))
+  return only.shape[1] === -1 || only.shape[1] === columns?.length ? columns : undefined
 }
 
 /** Format by file extension; a file with another one gets its error from the last format, ONNX. */
