@@ -24,16 +24,34 @@ const LOCK_SECONDS = 300
  * @throws when it is missing and cannot be installed, naming the command that would
  */
 export async function debianBinary(name: string, packageName: string = name): Promise<string> {
-  const found = find(name)
+  return await installed(name, packageName, () => findProgram(name))
+}
+
+/**
+ * Makes sure that a shared library is there, where the dynamic linker looks.
+ * @returns its path. @throws as {@link debianBinary}
+ */
+export async function debianLibrary(file: string, packageName: string): Promise<string> {
+  const folders = ['/usr/local/lib', '/usr/lib', '/lib']
+  const all = folders.flatMap((folder) => [folder, join(folder, `${MACHINES[process.arch] ?? process.arch}-linux-gnu`)])
+  return await installed(file, packageName, () => all.map((folder) => join(folder, file)).find((path) => existsSync(path)))
+}
+
+/** Names of architectures in the folders of libraries. */
+const MACHINES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' }
+
+async function installed(name: string, packageName: string, find: () => string | undefined): Promise<string> {
+  const found = find()
   if (found !== undefined) return found
   const byHand = `apt-get install --no-install-recommends ${packageName}`
-  if (find('apt-get') === undefined) throw new Error(`${name} is not installed, and this is no Debian that could install it: ${byHand}`)
+  if (findProgram('apt-get') === undefined)
+    throw new Error(`${name} is not installed, and this is no Debian that could install it: ${byHand}`)
   if (process.getuid?.() !== 0) throw new Error(`${name} is not installed, and only root can: ${byHand}`)
   console.error(`debian-package: installing ${packageName}`)
   await install(packageName)
-  const installed = find(name)
-  if (installed === undefined) throw new Error(`the package ${packageName} was installed and brought no ${name}`)
-  return installed
+  const brought = find()
+  if (brought === undefined) throw new Error(`the package ${packageName} was installed and brought no ${name}`)
+  return brought
 }
 
 /** Installs without starting or enabling what the package brings as a service: the tools that would are covered meanwhile. */
@@ -57,7 +75,7 @@ async function install(packageName: string): Promise<void> {
   }
 }
 
-function find(name: string): string | undefined {
+function findProgram(name: string): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SYSTEM_FOLDERS, ...postgresFolders()]
   return folders
     .filter((folder) => folder !== '')

@@ -10,9 +10,10 @@ import { buildProgram } from '../src/cli/main.ts'
 import { HTTP_LIMIT_DEFAULTS } from '../src/protocol/http/options.ts'
 import { flagOf, settings, variableOf } from '../src/server/config.ts'
 import { ServerOptions } from '../src/server/options.ts'
-import { GUIDE_METRICS, METRICS } from '../src/serving/observe/catalog.ts'
+import { GUIDE_METRICS, METRICS, TRITON_METRICS } from '../src/serving/observe/catalog.ts'
 import { roomTable } from './layers.ts'
 import { CONTROL_PLANE_METRICS, metricPages } from './metric-pages.ts'
+import { protocolsPage } from './protocols-page.ts'
 import { ROOMS } from '../src/control-plane/rooms.ts'
 import type { ErrorCode } from '../src/core/errors.ts'
 import type { Command } from 'commander'
@@ -68,7 +69,7 @@ ${defaults.join('\n')}
 }
 
 function metrics(): string {
-  const rows = (table: typeof METRICS | typeof GUIDE_METRICS): string =>
+  const rows = (table: typeof METRICS | typeof GUIDE_METRICS | typeof TRITON_METRICS): string =>
     Object.entries(table)
       .map(([name, { type, labels, help }]) =>
         row(table === METRICS ? `[\`${name}\`](metrics/${name}.md)` : `\`${name}\``, type, labels.join(', '), help),
@@ -100,6 +101,14 @@ With \`metrics.guideNames: true\` (\`--guide-names\`) also:
 | Name | Type | Labels | Meaning |
 |---|---|---|---|
 ${rows(GUIDE_METRICS)}
+
+## Names of Triton
+
+With \`metrics.tritonNames: true\` (\`--triton-names\`) also:
+
+| Name | Type | Labels | Meaning |
+|---|---|---|---|
+${rows(TRITON_METRICS)}
 `
 }
 
@@ -215,6 +224,7 @@ async function references(): Promise<Map<string, string>> {
     ['commands.md', await commands()],
     ['registry-api.md', registryApi()],
     ['gates.md', gates()],
+    ['protocols.md', protocolsPage(GENERATED)],
     ['slipway.gates.schema.json', jsonSchema(GatesDocument, 'gates.yaml')],
     ['slipway.schema.json', jsonSchema(ModelPackageDocument, 'slipway.yaml')],
     ['slipway.server.schema.json', jsonSchema(ServerOptions, 'slipway.server.yaml')],

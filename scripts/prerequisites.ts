@@ -9,6 +9,7 @@
 import { availableParallelism } from 'node:os'
 import { debianBinary } from './debian-package.ts'
 import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
+import { perfAnalyzer } from './perf-analyzer.ts'
 import { otelCollector } from './otel-collector.ts'
 import { pythonEnv } from './python-env.ts'
 import { s3Server } from './s3-server.ts'
@@ -62,12 +63,23 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     make: victoriaMetrics,
   },
   { name: 'versitygw (Go module)', for: 'files on S3', command: 'scripts/node scripts/s3-server.ts', make: s3Server },
+  python('triton', 'Triton itself, which answers are compared with'),
+  {
+    name: 'perf_analyzer (Python environment perf-analyzer, Debian package libb64-0d)',
+    for: 'the load generator of Triton against our protocols',
+    command: 'scripts/node scripts/prerequisites.ts',
+    make: () => (installed = installed.catch(() => {}).then(perfAnalyzer)),
+  },
+  python('mlserver', 'MLServer, which answers are compared with'),
   python('mlflow-3', 'conformance to MLflow, sandboxed models, guides'),
   python('mlflow-scoring', "MLflow's own server of a model, with which ours is compared"),
   python('mlflow-2', 'conformance to clients of MLflow 2'),
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
+  python('kserve', 'client and server of KServe, CloudEvents'),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
+  python('trees', 'XGBoost, LightGBM and CatBoost, beside which models of trees are asked'),
   python('records', 'DuckDB and pandas, which read records'),
+  python('model-config', 'the reader of the text format of protobuf, which ours is held against'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),
   debian(...POSTGRES, 'everything on PostgreSQL'),

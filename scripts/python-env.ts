@@ -42,8 +42,11 @@ export async function pythonEnv(name: string): Promise<string> {
   const digest = createHash('sha256').update(text).digest('hex').slice(0, 12)
   const venv = join(cacheFolder(), `venv-${name}-${digest}`)
   return await obtain(venv, join('bin', 'python'), async (folder) => {
-    const python = await systemPython()
-    const uv = await uvTool(python)
+    const found = await systemPython()
+    const uv = await uvTool(found)
+    // A package that brings an interpreter of its own needs the libraries of that very release.
+    const python = /^# python: (\S+)$/m.exec(text.toString('utf8'))?.[1] ?? found
+    if (!existsSync(python)) throw new Error(`the environment "${name}" needs ${python} (on Debian: apt-get install python3)`)
     // Relocatable, because the folder is renamed once it is complete. Quiet, because what goes wrong is still said.
     await runTool(uv, ['venv', '--quiet', '--relocatable', '--no-python-downloads', '--python', python, folder])
     const into = ['--quiet', '--python', join(folder, 'bin', 'python')]

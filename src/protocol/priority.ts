@@ -1,6 +1,8 @@
 import { SlipwayError } from '../core/errors.ts'
 
-const PRIORITY_DEFAULT = 5
+/** Levels of priority: 1 is the most urgent. */
+export const PRIORITY_LEVELS = 9
+export const PRIORITY_DEFAULT = 5
 
 /**
  * The priority for the scheduler, whose default is 0, from a level of 1, the most urgent, to 9. Level 0 and no level mean
@@ -9,6 +11,10 @@ const PRIORITY_DEFAULT = 5
 export function priorityOf(value: unknown, where: string): number {
   if (value === undefined || value === 0) return 0
   const level = typeof value === 'string' && value !== '' ? Number(value) : value
-  if (typeof level === 'number' && Number.isInteger(level) && level >= 0 && level <= 9) return level === 0 ? 0 : level - PRIORITY_DEFAULT
-  throw new SlipwayError('SLW_BAD_REQUEST', `${where}: expected a whole number from 1 (most urgent) to 9, got ${JSON.stringify(value)}`)
+  if (typeof level === 'number' && Number.isInteger(level) && level >= 0 && level <= PRIORITY_LEVELS)
+    return level === 0 ? 0 : level - PRIORITY_DEFAULT
+  throw new SlipwayError(
+    'SLW_BAD_REQUEST',
+    `${where}: expected a whole number from 1 (most urgent) to ${PRIORITY_LEVELS}, got ${JSON.stringify(value)}`,
+  )
 }

@@ -44,7 +44,8 @@ export const ServerOptions = Type.Object(
     versions: Type.Optional(
       Type.String({
         pattern: '^(latest|all|\\d+(,\\d+)*)$',
-        description: 'Numbered versions to serve: latest, all, or a list such as 1,3. Default: latest.',
+        description:
+          'Numbered versions to serve: latest, all, or a list such as 1,3. Default: as a config.pbtxt of Triton says, else latest.',
       }),
     ),
     adminPort: Type.Optional(
@@ -149,6 +150,11 @@ export const ServerOptions = Type.Object(
                 'Also expose predictions_total, prediction_latency_seconds, request_count, request_latency_seconds. Default: false.',
             }),
           ),
+          tritonNames: Type.Optional(
+            Type.Boolean({
+              description: 'Also expose the metrics of Triton, such as nv_inference_request_success. Default: false.',
+            }),
+          ),
         },
         { additionalProperties: false },
       ),
@@ -193,7 +199,8 @@ export interface ServerConfig extends DoorsConfig {
   /** Undefined: files are served. */
   readonly controlPlane: ControlPlaneConfig | undefined
   readonly defaultModel: string | undefined
-  readonly versions: 'latest' | 'all' | readonly string[]
+  /** Undefined: as a config.pbtxt says, else the latest. */
+  readonly versions: 'latest' | 'all' | readonly string[] | undefined
   readonly adminPort: number | undefined
   readonly processes: number
   /** 0: the folders are never looked at again. */
@@ -208,7 +215,7 @@ export interface ServerConfig extends DoorsConfig {
   readonly dialects: readonly DialectChoice[]
   readonly vertex: VertexPaths
   readonly log: { readonly level: string; readonly file: string | undefined; readonly access: boolean; readonly slowMs: number }
-  readonly metrics: { readonly guideNames: boolean }
+  readonly metrics: { readonly guideNames: boolean; readonly tritonNames: boolean }
   readonly tracing: TracingConfig
   readonly shutdown: { readonly pauseMs: number; readonly graceMs: number }
 }
@@ -218,7 +225,7 @@ const WATCH_MS = 300
 
 /** @throws SLW_CONFIG_INVALID for errors that a schema cannot express */
 export function resolveServer(options: ServerOptions): ServerConfig {
-  const versions = options.versions ?? 'latest'
+  const { versions } = options
   return {
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 8470,
@@ -227,7 +234,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     models: options.models ?? [],
     controlPlane: resolveControlPlane(options.controlPlane),
     defaultModel: options.defaultModel,
-    versions: versions === 'latest' || versions === 'all' ? versions : versions.split(','),
+    versions: versions === undefined || versions === 'latest' || versions === 'all' ? versions : versions.split(','),
     adminPort: options.adminPort,
     processes: options.processes ?? 1,
     pollMs: options.pollMs ?? (options.watch === true ? WATCH_MS : 0),
@@ -241,7 +248,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     dialects: resolveDialects(options.dialects),
     vertex: { ...VERTEX_PATHS, ...options.vertex },
     log: { level: 'info', file: undefined, access: false, slowMs: 1000, ...options.log },
-    metrics: { guideNames: false, ...options.metrics },
+    metrics: { guideNames: false, tritonNames: false, ...options.metrics },
     tracing: resolveTracing(options.tracing),
     shutdown: { pauseMs: 2000, graceMs: 25_000, ...options.shutdown },
   }

@@ -3,6 +3,7 @@ import { systemClock } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { createIds } from '../core/ids.ts'
 import { DataPlane } from '../serving/data-plane.ts'
+import { withEnsembles } from '../serving/ensemble/open-ensemble.ts'
 import { METRICS } from '../serving/observe/catalog.ts'
 import { familiesOf } from '../serving/observe/merge.ts'
 import { Metrics } from '../serving/observe/metrics.ts'
@@ -58,8 +59,8 @@ export interface ServingProcessOptions {
   readonly held?: ReadonlyMap<string, unknown> | undefined
   /** Runs before the listeners open. Default: they open at once, so that health can be asked while models load. */
   readonly beforeListening?: (dataPlane: DataPlane) => Promise<unknown>
-  /** The metrics of the whole server. Default: those of this process. */
-  readonly families?: () => Promise<readonly Family[]>
+  /** Counts of the whole server. Default: those of this process. */
+  readonly allCounts?: () => Promise<ProcessCounts>
 }
 
 /** The parts of one process that answers predictions: data plane, observers, open listeners. Serves nothing yet. */
@@ -92,6 +93,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       log,
       observers: [metrics, observations, requestLog(log, config.log), ...traced],
       servingFor: () => config.serving,
+      backend: withEnsembles,
       memoryBudgetBytes,
       sandboxPython: config.sandboxPython,
       expectsChanges: config.pollMs > 0 || config.controlPlane !== undefined || security.adminToken !== undefined,
@@ -119,6 +121,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       },
     ],
   })
+  const { allCounts = () => Promise.resolve(counts()) } = options
   await options.beforeListening?.(dataPlane)
   const host: DialectHost = {
     dataPlane,
@@ -127,30 +130,13 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     bodies: opened.use(new BodyThreads(Math.max(1, Math.floor(cores) - 1))),
     defaultModel: config.defaultModel,
     administration,
+    counts: allCounts,
+    metrics: async () => familiesOf(await allCounts(), config.metrics),
+    tracing: config.tracing,
+    logFile: config.log.file,
     vertex: config.vertex,
   }
-  const spoken = speak(config.dialects, host)
-  refuseOpenManagement(config, security, spoken)
-  const health = healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source })
-  const http = opened.use(
-    await listen(config, security, {
-      clock,
-      nextId: createIds(),
-      audit: auditLog(log),
-      dialects: spoken.map(({ dialect }) => dialect),
-      hint: hintsOf(config.dialects, host),
-      ...byPort(spoken, {
-        health,
-        base: [
-          metricsRoute(options.families ?? (() => Promise.resolve(familiesOf(counts(), config.metrics)))),
-          feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-          ...docsRoutes(dataPlane),
-        ],
-      }),
-      held: options.held,
-      adminRoutes: security.adminToken === undefined ? [] : adminRoutes(administration),
-    }),
-  )
+  const http = opened.use(await openDoor(options, host))
   const held = opened.move()
   return {
     dataPlane,
@@ -164,6 +150,30 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** Opens the addresses of a process: those of its dialects, and those that every server has. */
+async function openDoor(options: ServingProcessOptions, host: DialectHost): Promise<HttpServer> {
+  const { config, security, log, administration } = options
+  const { dataPlane, counts } = host
+  const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
+  const spoken = speak(config.dialects, host)
+  refuseOpenManagement(config, security, spoken)
+  const placed = byPort(spoken, {
+    admin,
+    health: healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source }),
+    base: [metricsRoute(host.metrics), feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting), ...docsRoutes(dataPlane)],
+  })
+  return await listen(config, security, {
+    ...placed,
+    clock: systemClock,
+    nextId: createIds(),
+    audit: auditLog(log),
+    dialects: spoken.map(({ dialect }) => dialect),
+    hint: hintsOf(config.dialects, host, admin),
+    adminRoutes: [...placed.adminRoutes, ...(admin === 'off' ? [] : adminRoutes(administration))],
+    held: options.held,
+  })
 }
 
 /** Metrics of following: time since the control plane was last heard of, revisions that it declares, and records that it refused. */

@@ -167,6 +167,7 @@ export class Variant {
   async #open(how: LoadManner): Promise<LoadTimes> {
     const { spec, observer, clock, log, cores, spares, sandboxPython, background, servingOverrides, backend } = this.#options
     let scheduler: Scheduler | undefined
+    let isChecked = false
     await using opened = new AsyncDisposableStack()
     const model = opened.use(
       await backend.open({
@@ -197,7 +198,10 @@ export class Variant {
       cost: probe.cost,
       serving,
       clock,
-      onBatch: (batch) => observer.batch({ subject: this.subject, ...batch }),
+      onBatch: (batch) => {
+        // Runs of golden examples are nobody's requests.
+        if (isChecked) observer.batch({ subject: this.subject, ...batch })
+      },
     })
     const allOutputs = signature.outputs.map((output) => output.name)
     this.#allOutputs = allOutputs
@@ -211,6 +215,7 @@ export class Variant {
     }
     const checking = clock.monotonicMs()
     await this.#checkGolden(loaded)
+    isChecked = true
     await faultPoint('load.checked')
     if (this.#closing !== undefined) throw new SlipwayError('SLW_CLOSED', 'it was closed while it loaded')
     const held = opened.move()
@@ -261,7 +266,9 @@ export class Variant {
   get reason(): string | undefined {
     if (this.#phase === 'unloaded') return this.#failure?.message ?? 'unloaded to save memory: the next request loads it'
     if (this.#phase !== 'ready') return this.#failure?.message ?? `the model is ${this.#phase}`
-    return this.ready ? undefined : 'no instance is ready: each has ended and is backing off'
+    if (this.ready) return undefined
+    const own = this.#loaded?.slots.find(({ reason }) => reason !== undefined)?.reason
+    return own ?? 'no instance is ready: each has ended and is backing off'
   }
 
   /** Kept after an unload; undefined before the first load, and after a failed one. */

@@ -171,6 +171,7 @@ export class JsonReader {
     return this.#peek() === 0x6e
   }
 
+  /** Whether the next value is an array. */
   isArray(): boolean {
     return this.#peek() === OPEN_BRACKET
   }

@@ -12,10 +12,10 @@ import { temporaryFolder } from '../temporary-folder.ts'
 import { attack, python } from './schemathesis.ts'
 import type { TemporaryFolder } from '../temporary-folder.ts'
 
-const MAX_EXAMPLES = 15
-/** A run takes some 700 requests; half of them gone would mean that routes have vanished from the description. */
-const REQUESTS_MIN = 350
-const READ_EVERY_MS = 250
+const MAX_EXAMPLES = 8
+/** A run takes some 1100 requests; half of them gone would mean that routes have vanished from the description. */
+const REQUESTS_MIN = 550
+const READ_EVERY_MS = 500
 /** Of live memory, from one reading to the next, in which there are some tens of requests. */
 const SLOPE_MAX_MB = 0.3
 

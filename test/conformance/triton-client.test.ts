@@ -10,11 +10,13 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { pythonEnv } from '../../scripts/python-env.ts'
+import { LogOutput, openLogger } from '../../src/server/log-output.ts'
 import { startServer } from '../../src/server/start-server.ts'
 import type { TestContext } from 'node:test'
 
 const SCRIPT = join(import.meta.dirname, 'triton_client.py')
 const CHECKS_TIMEOUT_MS = 120_000
+const ADMIN_TOKEN = 'a-token-of-some-length'
 
 interface Checked {
   readonly fact: string
@@ -39,8 +41,10 @@ describe('tritonclient.http, unmodified', () => {
       models: files.map((file) => ({ path: join(folder, file) })),
       port: 0,
       serving: { instances: 1 },
+      environment: { SLIPWAY_ADMIN_TOKEN: ADMIN_TOKEN },
+      logger: openLogger(new LogOutput('/dev/null'), 'info'),
     })
-    await told(t, await run('check', new URL(server.url).host), 23)
+    await told(t, await run('check', new URL(server.url).host), 33)
   })
 
   it('and requests are told to come back when the queue is full', async (t) => {
@@ -56,6 +60,7 @@ describe('tritonclient.http, unmodified', () => {
 async function run(command: string, argument: string): Promise<string> {
   const { stdout } = await promisify(execFile)(python, [SCRIPT, command, argument], {
     timeout: CHECKS_TIMEOUT_MS,
+    env: { ...process.env, ADMIN_TOKEN },
   })
   return stdout
 }

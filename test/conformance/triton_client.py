@@ -7,6 +7,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 import traceback
@@ -22,11 +23,15 @@ SLOW_SIDE = 1024
 """Rows and columns of the slow model: 4 MiB of FP32, more than sockets buffer."""
 SLOW_LAYERS = 12
 CLIENTS = 8
+ADMIN = {"Authorization": f"Bearer {os.environ.get('ADMIN_TOKEN')}"}
 
 ECHOED = {
     "INT64": np.int64,
     "UINT64": np.uint64,
     "INT32": np.int32,
+    "UINT32": np.uint32,
+    "INT16": np.int16,
+    "UINT16": np.uint16,
     "INT8": np.int8,
     "UINT8": np.uint8,
     "FP64": np.float64,
@@ -64,6 +69,8 @@ def write_models(folder):
             [value("IN", kind, ["n"])],
             [value("OUT", kind, ["n"])],
         )
+    bfloat = TensorProto.BFLOAT16
+    write("brain", [helper.make_node("Identity", ["IN"], ["OUT"])], [value("IN", bfloat, ["n"])], [value("OUT", bfloat, ["n"])])
     write(
         "wide",
         [helper.make_node("Identity", ["IN"], ["OUT"])],
@@ -123,7 +130,10 @@ def server_metadata(client):
     """the metadata of the server has its name, version and extensions"""
     found = client.get_server_metadata()
     assert found["name"] == "slipway" and found["version"], found
-    assert "binary_tensor_data" in found["extensions"], found
+    offered = {"binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics", "logging", "generate"}
+    assert offered <= set(found["extensions"]), found
+    for missing in ("sequence", "system_shared_memory", "cuda_shared_memory", "trace"):
+        assert missing not in found["extensions"], found
 
 
 def model_metadata(client):
@@ -140,7 +150,7 @@ def model_metadata(client):
 def repository_index(client):
     """the repository index lists every model as ready"""
     found = client.get_model_repository_index()
-    names = {"arithmetic", "wide", *(f"echo_{datatype.lower()}" for datatype in ECHOED)}
+    names = {"arithmetic", "brain", "wide", *(f"echo_{datatype.lower()}" for datatype in ECHOED)}
     assert {entry["name"] for entry in found} == names, found
     assert all(entry["state"] == "READY" and entry["version"] == "1" for entry in found), found
 
@@ -229,6 +239,9 @@ def other_datatypes(client):
     """the other datatypes come back bit for bit, with their extremes"""
     arrays = {
         "INT32": np.array([-(2**31), 2**31 - 1], np.int32),
+        "UINT32": np.array([0, 2**32 - 1], np.uint32),
+        "INT16": np.array([-(2**15), 2**15 - 1], np.int16),
+        "UINT16": np.array([0, 2**16 - 1], np.uint16),
         "INT8": np.array([-128, 127], np.int8),
         "UINT8": np.array([0, 255], np.uint8),
         "FP64": np.array([5e-324, 1.7976931348623157e308, 0.1, -0.0], np.float64),
@@ -246,6 +259,18 @@ def halves(client):
     array = np.array([0.1, -0.0, 65504, 6e-8, np.inf, np.nan], np.float16)
     assert echo(client, "FP16", array, True, True).tobytes() == array.tobytes()
     np.testing.assert_array_equal(echo(client, "FP16", array, True, False), array)
+
+
+def brain_floats(client):
+    """BF16 comes back bit for bit as binary data, which is the only way that this client sends it"""
+    import ml_dtypes
+
+    array = np.array([0.5, -0.0, 3.3895313892515355e38, 1, np.inf], ml_dtypes.bfloat16)
+    given = triton.InferInput("IN", [5], "BF16")
+    given.set_data_from_numpy(array)
+    result = client.infer("brain", [given], outputs=[triton.InferRequestedOutput("OUT")])
+    assert result.get_output("OUT")["datatype"] == "BF16"
+    np.testing.assert_array_equal(result.as_numpy("OUT").astype(np.float32), array.astype(np.float32))
 
 
 def not_numbers(client):
@@ -315,26 +340,182 @@ def wrong_inputs(client):
     raised("400", ["PRODUCT", "SUM"], lambda: client.infer("arithmetic", inputs, outputs=[triton.InferRequestedOutput("PRODUCT")]))
 
 
-def not_offered(client):
-    """what the server does not offer raises with a status and a readable message"""
-    raised("404", ["/v2/models/arithmetic/config"], lambda: client.get_model_config("arithmetic"))
-    raised("404", ["/v2/repository/models/arithmetic/load"], lambda: client.load_model("arithmetic"))
+def statistics(client):
+    """statistics count requests, rows, runs and their parts, for all models, one, and one version of it"""
+
+    def of(found, name):
+        return next(model for model in found["model_stats"] if model["name"] == name)
+
+    before = of(client.get_inference_statistics(), "arithmetic")
+    began = int(time.time() * 1000)
+    a, b = pair(5)
+    for _ in range(3):
+        client.infer("arithmetic", [tensor("A", a), tensor("B", b)])
+    raised("400", ["B"], lambda: client.infer("arithmetic", [tensor("A", a)]))
+    found = client.get_inference_statistics("arithmetic")
+    assert found == client.get_inference_statistics("arithmetic", "1") and len(found["model_stats"]) == 1, found
+    after = found["model_stats"][0]
+    assert (after["name"], after["version"]) == ("arithmetic", "1"), after
+    assert began - 1000 <= after["last_inference"] <= time.time() * 1000 + 1000, after
+    assert after["inference_count"] - before["inference_count"] == 15, (before, after)
+    assert after["execution_count"] - before["execution_count"] == 3, (before, after)
+
+    def grown(part):
+        earlier, later = before["inference_stats"][part], after["inference_stats"][part]
+        return later["count"] - earlier["count"], later["ns"] - earlier["ns"]
+
+    assert grown("success")[0] == 3 and grown("fail")[0] == 1 and grown("queue")[0] == 3, (before, after)
+    parts = [grown(part) for part in ("compute_input", "compute_infer", "compute_output")]
+    assert [count for count, _ in parts] == [3, 3, 3], (before, after)
+    assert parts[1][1] > 0, after
+    assert sum(ns for _, ns in [grown("queue"), *parts]) <= grown("success")[1], (before, after)
+    five = {batch["batch_size"]: batch for batch in after["batch_stats"]}[5]
+    assert five["compute_infer"]["count"] >= 3 and five["compute_infer"]["ns"] > 0, after
+    assert sum(batch["compute_infer"]["count"] for batch in after["batch_stats"]) == after["execution_count"], after
+    assert grown("cache_hit") == (0, 0) and after["response_stats"] == {}, after
+    raised("404", ["unheard-of"], lambda: client.get_inference_statistics("unheard-of"))
+
+
+def model_config(client):
+    """the configuration of a model is what is in force: types, dimensions without the batch, instances, batching"""
+    found = client.get_model_config("arithmetic")
+    assert (found["name"], found["platform"], found["backend"]) == ("arithmetic", "onnxruntime_onnx", "onnxruntime"), found
+    assert found["max_batch_size"] == 32 and "dynamic_batching" in found, found
+    described = [(tensor["name"], tensor["data_type"], tensor["dims"]) for tensor in (*found["input"], *found["output"])]
+    assert described == [(name, "TYPE_FP32", [4]) for name in ("A", "B", "SUM", "DIFFERENCE")], found
+    assert found["instance_group"][0]["count"] == 1 and found["default_model_filename"] == "arithmetic.onnx", found
+    assert client.get_model_config("echo_bytes", "1")["input"][0]["data_type"] == "TYPE_STRING"
+    raised("404", ["unheard-of"], lambda: client.get_model_config("unheard-of"))
+
+
+def repository_control(client):
+    """an administrator unloads a model and loads it again; a configuration of its own is refused by name, and so is everybody else"""
+    inputs = [tensor("IN", np.ones((1, 2), np.float32))]
+    raised("401", [], lambda: client.unload_model("wide"))
+    client.unload_model("wide", headers=ADMIN)
+    raised("404", ["wide"], lambda: client.infer("wide", inputs))
+    gone = next(entry for entry in client.get_model_repository_index() if entry["name"] == "wide")
+    assert (gone["state"], gone["reason"]) == ("UNAVAILABLE", "unloaded"), gone
+    assert not client.is_model_ready("wide")
+    raised("501", ["config"], lambda: client.load_model("wide", headers=ADMIN, config="{}"))
+    raised("501", ["file:1/model.onnx"], lambda: client.load_model("wide", headers=ADMIN, config="{}", files={"file:1/model.onnx": b"x"}))
+    client.load_model("wide", headers=ADMIN)
+    client.infer("wide", inputs)
+    raised("404", ["unheard-of"], lambda: client.load_model("unheard-of", headers=ADMIN))
+    client.unload_model("wide", headers=ADMIN, unload_dependents=True)
+    client.load_model("wide", headers=ADMIN)
+
+
+def classification(client):
+    """an output that is asked for as classes has the largest values of each row with their places"""
+    a = np.array([[0.25, 4, -1, 0.5], [8, 8, -3, 0]], np.float32)
+    inputs = [tensor("A", a), tensor("B", np.zeros_like(a))]
+    expected = np.array([["4.000000:1", "0.500000:3"], ["8.000000:0", "8.000000:1"]])
+    for binary in (True, False):
+        outputs = [triton.InferRequestedOutput("SUM", binary_data=binary, class_count=2), triton.InferRequestedOutput("DIFFERENCE")]
+        result = client.infer("arithmetic", inputs, outputs=outputs)
+        found = result.as_numpy("SUM")
+        found = np.vectorize(lambda item: item.decode() if isinstance(item, bytes) else item)(found)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(result.as_numpy("DIFFERENCE"), a)
+    all_of_them = client.infer("arithmetic", inputs, outputs=[triton.InferRequestedOutput("SUM", class_count=99)])
+    assert all_of_them.as_numpy("SUM").shape == (2, 4)
+    texts = [tensor("IN", np.array(["a"], np.object_))]
+    raised("400", ["OUT", "BYTES"], lambda: client.infer("echo_bytes", texts, outputs=[triton.InferRequestedOutput("OUT", class_count=1)]))
+
+
+def parameters(client):
+    """priority and time-out are taken, parameters of the model pass, and sequences are refused by name"""
     inputs = [tensor(name, array) for name, array in zip("AB", pair())]
-    outputs = [triton.InferRequestedOutput("SUM", class_count=2)]
-    raised("501", ["classification"], lambda: client.infer("arithmetic", inputs, outputs=outputs))
+    client.infer("arithmetic", inputs, priority=1, timeout=5_000_000, parameters={"colour": "blue"})
+    raised("400", ["priority"], lambda: client.infer("arithmetic", inputs, priority=77))
+    raised("501", ["sequence_id"], lambda: client.infer("arithmetic", inputs, sequence_id=7, sequence_start=True))
+
+
+def shared_memory(client):
+    """no region of shared memory is there, none is registered, and tensors in one are refused by name"""
+    assert client.get_system_shared_memory_status() == [] and client.get_cuda_shared_memory_status() == []
+    raised("404", ["mine"], lambda: client.get_system_shared_memory_status("mine"))
+    raised("501", ["shared memory"], lambda: client.register_system_shared_memory("mine", "/mine", 64))
+    raised("501", ["shared memory"], lambda: client.register_cuda_shared_memory("mine", b"handle", 0, 64))
+    raised("501", ["shared memory"], lambda: client.unregister_system_shared_memory())
+    given = triton.InferInput("IN", [2], "FP32")
+    given.set_shared_memory("mine", 8)
+    raised("501", ["shared_memory_"], lambda: client.infer("echo_fp32", [given]))
+    wanted = triton.InferRequestedOutput("OUT")
+    wanted.set_shared_memory("mine", 8)
+    inputs = [tensor("IN", np.ones(2, np.float32))]
+    raised("501", ["shared_memory_"], lambda: client.infer("echo_fp32", inputs, outputs=[wanted]))
+
+
+def log_settings(client):
+    """the level of the log is told, and an administrator changes it; a combination that there is not is refused"""
+    found = client.get_log_settings()
+    assert found["log_info"] is True and found["log_verbose_level"] == 0, found
+    assert client.update_log_settings({"log_verbose_level": 1}, headers=ADMIN)["log_verbose_level"] == 1
+    found = client.update_log_settings({"log_verbose_level": 0, "log_info": False}, headers=ADMIN)
+    assert (found["log_info"], found["log_warning"], found["log_error"]) == (False, True, True), found
+    assert client.get_log_settings() == found
+    raised("400", ["log_warning", "log_error"], lambda: client.update_log_settings({"log_info": True, "log_error": False}, headers=ADMIN))
+    raised("501", ["log_file"], lambda: client.update_log_settings({"log_file": "/tmp/x"}, headers=ADMIN))
+    raised("401", [], lambda: client.update_log_settings({"log_info": True}))
+    assert client.update_log_settings({"log_info": True}, headers=ADMIN)["log_info"] is True
+
+
+def trace_settings(client):
+    """trace settings say that nothing is traced, and a change is refused by name"""
+    for name in (None, "arithmetic"):
+        assert client.get_trace_settings(name)["trace_level"] == ["OFF"]
+    raised("501", ["trace_rate"], lambda: client.update_trace_settings(settings={"trace_rate": "1"}))
+
+
+def generate_over_http(client):
+    """generate takes inputs as members and answers with outputs as members, at once or as events"""
+
+    def ask(path, body):
+        return requests.post(f"http://{client._parsed_url.netloc}/v2/models/{path}", json=body, timeout=30)
+
+    known = {"model_name": "echo_bytes", "model_version": "1"}
+    answer = ask("echo_bytes/generate", {"id": "42", "IN": "hello", "parameters": {"temperature": 0.5}})
+    assert answer.json() == {"id": "42", **known, "OUT": "hello"}, answer.text
+    assert ask("echo_bytes/versions/1/generate", {"parameters": {"IN": ["a", "ä"]}}).json() == {**known, "OUT": ["a", "ä"]}
+    rows = ask("arithmetic/generate", {"A": [1, 2, 3, 4], "B": [0.5, 0.5, 0.5, 0.5]}).json()
+    assert rows["SUM"] == [1.5, 2.5, 3.5, 4.5], rows
+    events = ask("echo_bytes/generate_stream", {"IN": "hello"})
+    assert events.headers["content-type"].startswith("text/event-stream"), events.headers
+    lines = [line for line in events.text.split("\n\n") if line]
+    assert [json.loads(line.removeprefix("data: ")) for line in lines] == [{**known, "OUT": "hello"}], events.text
+    for path in ("arithmetic/generate", "arithmetic/generate_stream"):
+        refused = ask(path, {"A": [1, 2, 3], "B": [1, 2, 3, 4]})
+        assert refused.status_code == 400 and "A" in refused.json()["error"], refused.text
+        assert refused.headers["content-type"] == "application/json", refused.headers
 
 
 def compression(client):
-    """a request compressed with gzip is understood, with deflate refused with status 415; a client that would take a compressed answer gets one it can read"""
-    a, b = pair()
+    """requests and answers are compressed with gzip and with deflate"""
+    a, b = pair(300)
     for binary in (True, False):
         inputs = [tensor("A", a, binary), tensor("B", b, binary)]
-        for algorithm in ("gzip", "deflate"):
-            result = client.infer("arithmetic", inputs, response_compression_algorithm=algorithm)
-            np.testing.assert_array_equal(result.as_numpy("SUM"), a + b)
-        result = client.infer("arithmetic", inputs, request_compression_algorithm="gzip")
-        np.testing.assert_array_equal(result.as_numpy("SUM"), a + b)
-        raised("415", ["deflate", "gzip"], lambda: client.infer("arithmetic", inputs, request_compression_algorithm="deflate"))
+        outputs = [triton.InferRequestedOutput("SUM", binary_data=binary)]
+        for asked in (None, "gzip", "deflate"):
+            for wanted in (None, "gzip", "deflate"):
+                compression = {"request_compression_algorithm": asked, "response_compression_algorithm": wanted}
+                result = client.infer("arithmetic", inputs, outputs=outputs, **compression)
+                np.testing.assert_array_equal(result.as_numpy("SUM"), a + b)
+
+
+def compression_headers(client):
+    """an answer says how it was compressed; a client that lists what it could read gets it as it is; other codings are refused"""
+    address = f"http://{client._parsed_url.netloc}/v2/models/wide/infer"
+    body = {"inputs": [{"name": "IN", "datatype": "FP32", "shape": [1, 1000], "data": [1] * 1000}]}
+    for wanted, coding in (("gzip", "gzip"), ("deflate", "deflate"), ("gzip, deflate", None), ("identity", None)):
+        answer = requests.post(address, json=body, headers={"accept-encoding": wanted}, timeout=30)
+        assert answer.headers.get("content-encoding") == coding, (wanted, answer.headers)
+        assert answer.json()["outputs"][0]["data"] == [1] * 1000
+    refused = requests.post(address, data=b"x", headers={"content-encoding": "br"}, timeout=30)
+    assert refused.status_code == 415 and refused.headers["accept-encoding"] == "gzip, deflate", refused.headers
+    broken = requests.post(address, data=b"x", headers={"content-encoding": "deflate"}, timeout=30)
+    assert broken.status_code == 400 and "deflate" in broken.json()["error"], broken.text
 
 
 CHECKS = [
@@ -352,6 +533,7 @@ CHECKS = [
     bytes_not_text,
     other_datatypes,
     halves,
+    brain_floats,
     not_numbers,
     no_rows,
     large,
@@ -359,8 +541,17 @@ CHECKS = [
     asyncio_client,
     unknown_model,
     wrong_inputs,
-    not_offered,
+    statistics,
+    model_config,
+    repository_control,
+    classification,
+    parameters,
+    shared_memory,
+    log_settings,
+    trace_settings,
+    generate_over_http,
     compression,
+    compression_headers,
 ]
 
 

@@ -34,6 +34,7 @@ const EVENT: RequestEvent = {
   computeMs: 1,
   rows: 1,
   cache: undefined,
+  cacheMs: 0,
   traceparent: undefined,
 }
 const SPANS = 5

@@ -27,7 +27,12 @@ describe('a real Prometheus', () => {
       ...silentLogger,
       info: (fields: object) => void ('durationMs' in fields && durations.push(Number(fields.durationMs) / 1000)),
     }
-    await using server = await serveExamples(['churn'], { serving: { instances: 1 }, log: { access: true }, logger })
+    await using server = await serveExamples(['churn'], {
+      serving: { instances: 1 },
+      log: { access: true },
+      metrics: { guideNames: false, tritonNames: true },
+      logger,
+    })
     const target = `127.0.0.1:${server.port}`
     // The series begins with one request that is not of the load: rates need a value from before.
     assert.equal((await post(`${server.url}/predict`, CUSTOMER)).status, 200)
@@ -40,6 +45,8 @@ describe('a real Prometheus', () => {
     for (let index = 0; index < REQUESTS; index++) await post(`${server.url}/predict`, CUSTOMER)
     const total = REQUESTS + 1
     await until(async () => (await nativeCount()) === total && (await classicCount()) === total, 'both have scraped the load')
+    for (const prometheus of [native, classic])
+      assert.equal(await number(prometheus, 'nv_inference_request_success{model="churn",version="1"}'), total, 'by the name of Triton')
 
     const sorted = durations.toSorted((a, b) => a - b)
     const [below, above] = [sorted[REQUESTS * 0.9 - 3], sorted[REQUESTS * 0.9 + 2]]

@@ -6,6 +6,7 @@ import { ask } from '../asking.ts'
 import { ADMIN, serveInChild } from '../child-server.ts'
 import { alive, childrenOf, post, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
+import type { ModelStatistics } from '../../src/protocol/v2/statistics.ts'
 import type { ChildServer } from '../child-server.ts'
 
 /** On a connection of its own, so that it may come to any of the processes. */
@@ -40,6 +41,11 @@ describe('a server of two processes', () => {
     assert.deepEqual(await addedByAll(server), new Set([1]))
     assert.equal(await metric(server, /^slipway_processes (\d+)$/), 2)
     assert.equal(await metric(server, ROWS), 12)
+    for (let asked = 0; asked < 4; asked++) {
+      const { text } = await ask(`${server.url}/v2/models/m/stats`)
+      const [{ inference_count: rows, inference_stats: stats }] = (JSON.parse(text) as { model_stats: [ModelStatistics] }).model_stats
+      assert.deepEqual([rows, stats.success.count], [12, 12], 'statistics are of the server, whichever process is asked')
+    }
     assert.equal(await metric(server, /^slipway_memory_budget_bytes (\d+)$/), 2000 * 1024 * 1024, 'each has its share')
 
     const spare = { model_path: join(folder.path, 'm/spare.onnx') }

@@ -33,6 +33,7 @@ function event(index: number): RequestEvent {
     computeMs: 250,
     rows: 1 + (index % 3),
     cache: undefined,
+    cacheMs: 0,
     traceparent: undefined,
   }
 }
@@ -108,7 +109,7 @@ it('a segment that requests still come under is told apart, also where it is an 
 it('a version that was forgotten before it was served counts from when it is', () => {
   let now = 0
   const observations = new Observations(() => now)
-  const examples = { subject, instance: 'pool', rows: 1, requests: 1, computeMs: 1, failed: false } as BatchEvent
+  const examples = { subject, instance: 'pool', rows: 1, requests: 1, inputMs: 0, computeMs: 1, outputMs: 0, failed: false } as BatchEvent
   observations.batch(examples)
   now += 11 * 60_000
   assert.deepEqual(observations.snapshot([]), [])
@@ -118,7 +119,16 @@ it('a version that was forgotten before it was served counts from when it is', (
 
 it('what ran before the first request came to its end is of no segment of its own', () => {
   const observations = new Observations()
-  observations.batch({ subject, instance: 'pool', rows: 1, requests: 1, computeMs: 1, failed: false } as BatchEvent)
+  observations.batch({
+    subject,
+    instance: 'pool',
+    rows: 1,
+    requests: 1,
+    inputMs: 0,
+    computeMs: 1,
+    outputMs: 0,
+    failed: false,
+  } as BatchEvent)
   observations.request({ ...event(1), decision: decided(5) })
   const [only, ...others] = observations.snapshot([subject])
   assert.deepEqual([only?.segment, others], [5, []])

@@ -13,16 +13,19 @@ import { silentLogger } from '../../src/core/log.ts'
 import { BodyThreads } from '../../src/protocol/bodies/body-threads.ts'
 import { NO_ADMINISTRATION } from '../no-administration.ts'
 import { routesOf } from '../../src/protocol/http/dialects/routes-of.ts'
+import { v2 } from '../../src/protocol/http/dialects/v2/v2.ts'
 import { HTTP_LIMIT_DEFAULTS } from '../../src/protocol/http/options.ts'
 import { HttpServer } from '../../src/protocol/http/server.ts'
 import { REQUEST_LIMIT_DEFAULTS } from '../../src/protocol/limits.ts'
 import { instances } from '../../src/serving/backend.ts'
 import { DataPlane } from '../../src/serving/data-plane.ts'
+import { NOTHING_COUNTED } from '../../src/serving/observe/merge.ts'
 import { Taps } from '../../src/serving/observe/taps.ts'
+import { resolveTracing } from '../../src/serving/observe/tracing/options.ts'
 import { addingModel, WIDTH } from '../adding-models.ts'
 import { until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
-import type { Dialect } from '../../src/protocol/http/dialects/dialect.ts'
+import type { Dialect, DialectHost } from '../../src/protocol/http/dialects/dialect.ts'
 import type { Backend } from '../../src/serving/backend.ts'
 import type { Prepared } from '../../src/serving/caller.ts'
 import type { RequestEvent } from '../../src/serving/observe/events.ts'
@@ -106,21 +109,26 @@ async function serve(backend: Backend) {
       routing: everythingTo('v1', 'm'),
     },
   ])
-  const routes = routesOf(counts, {
+  const host: DialectHost = {
     dataPlane,
     limits: { ...REQUEST_LIMIT_DEFAULTS, ...HTTP_LIMIT_DEFAULTS },
     bodies: opened.use(new BodyThreads(1)),
     defaultModel: undefined,
     administration: NO_ADMINISTRATION,
-  })
+    counts: () => Promise.resolve(NOTHING_COUNTED),
+    tracing: resolveTracing(),
+    logFile: undefined,
+    metrics: () => Promise.resolve([]),
+  }
+  const dialects = [counts, v2]
   const server = opened.use(
     await HttpServer.listen({
-      listeners: [{ address: { host: '127.0.0.1', port: 0 }, routes }],
+      listeners: [{ address: { host: '127.0.0.1', port: 0 }, routes: dialects.flatMap((dialect) => routesOf(dialect, host)) }],
       access: {},
       limits: HTTP_LIMIT_DEFAULTS,
       clock: systemClock,
       nextId: createIds(),
-      dialects: [counts],
+      dialects,
     }),
   )
   const held = opened.move()
@@ -159,6 +167,42 @@ describe('an answer in parts', () => {
       it.events.map((event) => [event.status, event.errorCode]),
       [[500, 'SLW_RUN_FAILED']],
     )
+  })
+})
+
+describe('an answer as events, as Triton generates it', () => {
+  const events = async (url: string, first: number): Promise<{ status: number; type: string | null; events: unknown[] }> => {
+    const response = await fetch(`${url}/v2/models/m/generate_stream`, { method: 'POST', body: `{"id":"7","x":[${first},0,0,0]}` })
+    const said = await response.text()
+    return {
+      status: response.status,
+      type: response.headers.get('content-type'),
+      events: said.split('\n\n').flatMap((event) => (event === '' ? [] : (JSON.parse(event.replace(/^data: /, '')) as unknown))),
+    }
+  }
+  const known = { id: '7', model_name: 'm', model_version: '1' }
+
+  it('has an event for each part', async () => {
+    await using it = await serve(counting)
+    assert.deepEqual(await events(it.url, 1), {
+      status: 200,
+      type: 'text/event-stream; charset=utf-8',
+      events: [1, 2, 3].map((y) => ({ ...known, y })),
+    })
+  })
+
+  it('ends with an event that says what failed, and counts as failed', async () => {
+    await using it = await serve(counting)
+    assert.deepEqual((await events(it.url, -1)).events, [{ ...known, y: 1 }, { error: 'it broke' }])
+    assert.deepEqual(
+      it.events.map((event) => [event.protocol, event.status, event.errorCode]),
+      [['v2', 500, 'SLW_RUN_FAILED']],
+    )
+  })
+
+  it('is one event where the model gives it at once', async () => {
+    await using it = await serve(instances)
+    assert.deepEqual((await events(it.url, 1)).events, [{ ...known, y: [2, 1, 1, 1] }])
   })
 })
 

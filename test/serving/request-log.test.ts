@@ -21,6 +21,7 @@ const event: RequestEvent = {
   computeMs: 0,
   rows: 1,
   cache: undefined,
+  cacheMs: 0,
   traceparent: undefined,
 }
 

@@ -101,7 +101,17 @@ describe('whoever shares a run', () => {
     assertAnswered(last!, works[2]!)
     assert.equal(poisoned!.error?.code, 'SLW_RUN_REJECTED')
     assert.deepEqual(runner.runs, [6, 2, 3, 1])
-    assert.deepEqual(batches[0], { rows: 6, requests: 3, computeMs: 0, instance: 'pool', failed: true })
+    const failed = { inputMs: 0, computeMs: 0, outputMs: 0, instance: 'pool', failed: true }
+    assert.deepEqual(batches[0], { rows: 6, requests: 3, ...failed })
+    // Each of them runs alone then, and counts.
+    assert.deepEqual(
+      batches.slice(1).map((batch) => [batch.rows, batch.requests, batch.failed]),
+      [
+        [2, 1, false],
+        [3, 1, true],
+        [1, 1, false],
+      ],
+    )
   })
 
   it('an instance that fails takes its batch with it, and the next batch runs', async () => {

@@ -29,10 +29,13 @@ export type Outcome =
 const READ_LARGE: Readonly<Record<ReaderName, number>> = {
   people: 256 * 1024,
   v2: 1024 * 1024,
+  generate: 1024 * 1024,
   batch: 512 * 1024,
   mlflow: 256 * 1024,
   container: 256 * 1024,
   azureml: 256 * 1024,
+  event: 512 * 1024,
+  torchserve: 256 * 1024,
 }
 /** Pictures are text that is taken as it is, or bytes, and are decoded elsewhere. */
 const READ_LARGE_PICTURES = 8 * 1024 * 1024

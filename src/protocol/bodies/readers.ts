@@ -2,15 +2,20 @@
 import { isForm, readForm } from '../../signature/form.ts'
 import { readRequest } from '../../signature/request.ts'
 import { checkTensors } from '../../signature/tensors.ts'
+import { readGenerateRequest } from '../v2/generate.ts'
 import { readV2Request } from '../v2/request.ts'
 import { readAzure } from './azureml.ts'
+import { readEventBody } from './cloud-event.ts'
 import { readContainer } from './container.ts'
 import { encodeWithin } from './encode-within.ts'
 import { readBatchBody } from './instances.ts'
 import { readMlflow } from './mlflow.ts'
 import { requireRowsMax } from './row-limits.ts'
+import { readTorchServe } from './torchserve.ts'
 import type { Encoded } from '../../signature/encode.ts'
-import type { BatchRead } from './instances.ts'
+import type { Signature } from '../../signature/signature.ts'
+import type { RequestLimits } from '../limits.ts'
+import type { BatchForm, BatchRead } from './instances.ts'
 import type { V2Request } from '../v2/request.ts'
 import type { Reading } from './types.ts'
 
@@ -32,26 +37,50 @@ async function readPeople({ body, header: type, signature, limits }: Reading): P
   return { ...(await encodeWithin(limits, signature, people)), many: people.many }
 }
 
+/** @throws as `readPeople` */
+async function readForTorchServe({ body, header: type, signature, limits }: Reading): Promise<PeopleRead> {
+  const people = await readTorchServe(body, type, signature, limits.rows)
+  return { ...(await encodeWithin(limits, signature, people)), many: people.many }
+}
+
 /** @throws SLW_BAD_REQUEST, SLW_INPUT_INVALID, SLW_LIMIT_EXCEEDED */
 function readV2({ body, header: headerLength, signature, limits }: Reading): V2Read {
-  const { inputs: given, ...asked } = readV2Request(body, headerLength, limits, signature.inputs)
+  return checked(readV2Request(body, headerLength, limits, signature.inputs), signature, limits)
+}
+
+function checked({ inputs: given, ...asked }: V2Request, signature: Signature, limits: RequestLimits): V2Read {
   const { inputs, rows, warnings } = checkTensors(signature, given)
   requireRowsMax(rows, limits)
   return { inputs, rows, warnings, asked }
 }
 
+/** @throws as {@link readV2} */
+function readGenerate({ body, signature, limits }: Reading): V2Read {
+  return checked(readGenerateRequest(body, signature, limits), signature, limits)
+}
+
+const INSTANCES: BatchForm = { keys: ['instances'], beside: [] }
+
 /** @throws as `readBatch` */
 function readRowsOrColumns({ body, signature, limits, form }: Reading): Promise<BatchRead> {
-  return readBatchBody(body, { signature, limits, form: form ?? { keys: ['instances'], beside: [] } })
+  return readBatchBody(body, { signature, limits, form: form ?? INSTANCES })
+}
+
+/** @throws as `readEventBody` */
+function readRowsOrEvent({ body, signature, limits, form }: Reading): Promise<BatchRead> {
+  return readEventBody(body, { signature, limits, form: form ?? INSTANCES })
 }
 
 export const READERS = {
   people: readPeople,
   v2: readV2,
+  generate: readGenerate,
   batch: readRowsOrColumns,
   mlflow: readMlflow,
   container: readContainer,
   azureml: readAzure,
+  event: readRowsOrEvent,
+  torchserve: readForTorchServe,
 }
 export type Readers = typeof READERS
 export type ReaderName = keyof Readers

@@ -5,6 +5,7 @@ import { roundMs } from '../../core/units.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import type { Static, TSchema } from 'typebox'
+import type { ServingOptions } from '../../contract/serving-options.ts'
 import type { AddModel, KnownModel, SwitchTo } from '../../serving/repository/repository.ts'
 import type { Switched } from '../../serving/repository/repository-model.ts'
 import type { Exchange } from './exchange.ts'
@@ -19,6 +20,8 @@ export interface Administration {
   add(model: AddModel): Promise<Switched>
   /** See `Repository.remove`. */
   remove(model: string): Promise<void>
+  /** See `Repository.setServing`. */
+  setServing(model: string, serving: ServingOptions): Promise<Switched>
   unload(model: string): Promise<void>
   logLevel(): Promise<string>
   setLogLevel(level: string): Promise<void>
@@ -67,17 +70,6 @@ export function adminRoutes(administration: Administration): Route[] {
       await administration.setLogLevel(level)
       exchange.json(200, toJson({ level }))
     }),
-    // The model repository extension of the Open Inference Protocol: an empty answer is success.
-    post('/v2/repository/models/:name/load', async (exchange, params) => {
-      await refuseParameters(exchange)
-      await administration.load(params['name'] ?? '')
-      exchange.json(200, '')
-    }),
-    post('/v2/repository/models/:name/unload', async (exchange, params) => {
-      await refuseParameters(exchange)
-      await administration.unload(params['name'] ?? '')
-      exchange.json(200, '')
-    }),
   ]
 }
 
@@ -86,18 +78,6 @@ async function readBody<T extends TSchema>(exchange: Exchange, schema: T): Promi
   if ('value' in checked) exchange.administers({ wish: checked.value })
   if ('issues' in checked) throw inputInvalid(checked.issues, 'SLW_BAD_REQUEST')
   return checked.value
-}
-
-/** Triton accepts a configuration or files of a model with a load. Both are refused here, and never ignored in silence. */
-async function refuseParameters(exchange: Exchange): Promise<void> {
-  const body = await exchange.readBody()
-  const value = body.length === 0 ? {} : parseJson(body, { nesting: 8 })
-  const parameters = value !== null && typeof value === 'object' && !Array.isArray(value) ? (value['parameters'] ?? {}) : undefined
-  if (parameters === undefined || parameters === null || typeof parameters !== 'object')
-    throw new SlipwayError('SLW_BAD_REQUEST', 'expected an empty body or {"parameters": {...}}')
-  const name = Object.keys(parameters).find((key) => key !== 'unload_dependents')
-  if (name !== undefined)
-    throw new SlipwayError('SLW_NOT_IMPLEMENTED', `parameter "${name}" is not offered: models are loaded from their folder as it is`)
 }
 
 function switchTarget({ model_path: path, version }: Static<typeof SwitchNamed>): SwitchTo {

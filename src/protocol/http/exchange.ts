@@ -1,11 +1,12 @@
 import { SlipwayError, toSlipwayError } from '../../core/errors.ts'
 import { Collected } from '../bodies/collected.ts'
+import { CODINGS, codingOf, decompress } from './content-coding.ts'
 import { ownError } from './error-form.ts'
 import { queryOf } from './facts.ts'
-import { decompress, isGzip } from './gzip.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import type { KeyHolder } from '../../security/api-keys.ts'
+import type { Coding } from './content-coding.ts'
 import type { Cors } from './cors.ts'
 import type { ErrorForm } from './error-form.ts'
 import type { HttpLimits } from './options.ts'
@@ -153,7 +154,7 @@ export class Exchange {
   /**
    * Takes the body in and calls back once.
    * @throws SLW_BODY_TOO_LARGE by Content-Length and SLW_UNSUPPORTED_MEDIA_TYPE by Content-Encoding, before anything is
-   * read; to the callback, as soon as too much has come, also out of gzip
+   * read; to the callback, as soon as too much has come, also out of what is compressed
    */
   collectBody(done: (error: SlipwayError | undefined, body: Buffer) => void): void {
     const { request } = this
@@ -161,7 +162,7 @@ export class Exchange {
     const announced = request.headers['content-length']
     if (announced !== undefined && Number(announced) > limit) throw this.#tooLarge(Number(announced))
     const encoding = request.headers['content-encoding']
-    const zipped = encoding !== undefined && this.#isZipped(encoding)
+    const coding = encoding === undefined ? 'identity' : this.#codingOf(encoding)
     if (this.#response.closed) {
       done(new SlipwayError('SLW_CANCELLED', 'the client went away before its request was read'), EMPTY)
       return
@@ -191,19 +192,19 @@ export class Exchange {
     request.on('end', () => {
       this.#abandonBody = undefined
       const body = collected.whole()
-      if (zipped) decompress(body, limit, done)
-      else done(undefined, body)
+      if (coding === 'identity') done(undefined, body)
+      else decompress(body, { coding, limit }, done)
     })
   }
 
-  /** @throws SLW_UNSUPPORTED_MEDIA_TYPE for what is neither gzip nor plain; the answer then says what is read (RFC 9110, section 12.5.3) */
-  #isZipped(encoding: string): boolean {
-    if (isGzip(encoding)) return true
-    if (encoding.trim().toLowerCase() === 'identity') return false
-    this.#response.setHeader('accept-encoding', 'gzip')
+  /** @throws SLW_UNSUPPORTED_MEDIA_TYPE for a coding that is not read; the answer then says what is (RFC 9110, section 12.5.3) */
+  #codingOf(encoding: string): Coding | 'identity' {
+    const coding = codingOf(encoding)
+    if (coding !== undefined) return coding
+    this.#response.setHeader('accept-encoding', CODINGS)
     throw new SlipwayError(
       'SLW_UNSUPPORTED_MEDIA_TYPE',
-      `Content-Encoding "${encoding}" is not read; send the body as gzip, or uncompressed`,
+      `Content-Encoding "${encoding}" is not read; send the body as gzip or deflate, or uncompressed`,
     )
   }
 
@@ -299,6 +300,16 @@ export class Exchange {
     })
     request.on('error', () => {})
     request.resume()
+  }
+
+  /** Ends an answer in parts with an error, in words that its clients read; the status was sent before. */
+  endWith(thrown: SlipwayError, words: string): void {
+    if (!this.#begun) return
+    this.#error = thrown
+    this.#status = thrown.kind.http
+    this.#begun = false
+    this.#response.end(words)
+    this.#finished()
   }
 
   /** Answers with an error, in the form of the dialect. An answer in parts breaks off, so that no client takes it for complete. */

@@ -147,7 +147,9 @@ export class HttpCaller implements Caller<Buffer>, Facts {
   }
 
   fail(error: SlipwayError): number {
-    this.#exchange.fail(error)
+    const words = this.#exchange.begun ? this.#conversation.stream?.error?.(error) : undefined
+    if (words === undefined) this.#exchange.fail(error)
+    else this.#exchange.endWith(error, words)
     return this.#exchange.status
   }
 }

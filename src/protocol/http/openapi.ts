@@ -19,6 +19,52 @@ type Json = Record<string, unknown>
 export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): Json {
   const paths: Json = {
     ...(dataPlane.endpoints.size === 1 && { '/predict': { post: anyPredict() } }),
+    ...pathsOfServer(),
+  }
+  for (const endpoint of dataPlane.endpoints.values()) {
+    const variant = endpoint.variants.find((candidate) => candidate.loaded !== undefined)
+    if (variant?.loaded === undefined || !permits(caller, endpoint.name)) continue
+    const { signature, package: source } = variant.loaded
+    const name = endpoint.name
+    paths[`/models/${name}/predict`] = { post: predictOperation(name, signature, source.document.description, url) }
+    paths[`/models/${name}/example`] = {
+      get: { ...plain(`A body that ${name} accepts`, '', name), responses: { 200: ok({ type: 'object' }), 503: errorResponse } },
+    }
+    paths[`/v2/models/${name}`] = {
+      get: { ...plain(`Metadata of ${name}`, '', name), responses: { 200: ok({ type: 'object' }), 503: errorResponse } },
+    }
+    for (const [path, summary] of [
+      ['config', `Configuration of ${name}`],
+      ['stats', `Statistics of ${name}`],
+    ] as const)
+      paths[`/v2/models/${name}/${path}`] = {
+        get: { ...plain(summary, 'In the names of Triton.', name), responses: { 200: ok({ type: 'object' }), 503: errorResponse } },
+      }
+    paths[`/v2/models/${name}/ready`] = { get: ready(`Readiness of ${name}`, name) }
+    paths[`/v2/models/${name}/infer`] = { post: inferOperation(name, signature) }
+    paths[`/v2/models/${name}/generate`] = { post: generateOperation(name, signature, false) }
+    paths[`/v2/models/${name}/generate_stream`] = { post: generateOperation(name, signature, true) }
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Slipway',
+      version: slipwayVersion(),
+      description: 'Predictions over the friendly dialect (rows in, answers out) and the Open Inference Protocol (tensors).',
+    },
+    servers: [{ url }],
+    paths,
+    components: {
+      schemas: { Error: errorSchema },
+      ...(caller !== undefined && { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } }),
+    },
+    ...(caller !== undefined && { security: [{ apiKey: [] }] }),
+  }
+}
+
+/** Paths that every server has, whatever its models. */
+function pathsOfServer(): Json {
+  return {
     '/health': { get: plain('Health', 'What is loaded and, where something is not, why.', 'health') },
     '/ready': { get: ready('Readiness', 'health') },
     '/feedback': {
@@ -41,6 +87,16 @@ export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): 
     '/v2': { get: plain('Server metadata', 'Name, version and extensions.', 'Open Inference Protocol') },
     '/v2/health/live': { get: plain('Liveness', 'The process answers.', 'Open Inference Protocol') },
     '/v2/health/ready': { get: ready('Readiness', 'Open Inference Protocol') },
+    '/v2/models/stats': { get: plain('Statistics of all models', 'As Triton counts them.', 'Open Inference Protocol') },
+    '/v2/logging': { get: plain('What is logged', 'In the names of Triton.', 'Open Inference Protocol') },
+    '/v2/trace/setting': {
+      get: plain('What is traced', 'In the names of Triton.', 'Open Inference Protocol'),
+      post: {
+        ...plain('What is traced', 'With settings, which do not change while the server runs: 501.', 'Open Inference Protocol'),
+        requestBody: { content: { 'application/json': { schema: { type: 'object' } } } },
+        responses: { 200: ok({ type: 'object' }), 501: errorResponse, default: errorResponse },
+      },
+    },
     '/v2/repository/index': {
       post: {
         tags: ['Open Inference Protocol'],
@@ -58,36 +114,6 @@ export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): 
         },
       },
     },
-  }
-  for (const endpoint of dataPlane.endpoints.values()) {
-    const variant = endpoint.variants.find((candidate) => candidate.loaded !== undefined)
-    if (variant?.loaded === undefined || !permits(caller, endpoint.name)) continue
-    const { signature, package: source } = variant.loaded
-    const name = endpoint.name
-    paths[`/models/${name}/predict`] = { post: predictOperation(name, signature, source.document.description, url) }
-    paths[`/models/${name}/example`] = {
-      get: { ...plain(`A body that ${name} accepts`, '', name), responses: { 200: ok({ type: 'object' }), 503: errorResponse } },
-    }
-    paths[`/v2/models/${name}`] = {
-      get: { ...plain(`Metadata of ${name}`, '', name), responses: { 200: ok({ type: 'object' }), 503: errorResponse } },
-    }
-    paths[`/v2/models/${name}/ready`] = { get: ready(`Readiness of ${name}`, name) }
-    paths[`/v2/models/${name}/infer`] = { post: inferOperation(name, signature) }
-  }
-  return {
-    openapi: '3.1.0',
-    info: {
-      title: 'Slipway',
-      version: slipwayVersion(),
-      description: 'Predictions over the friendly dialect (rows in, answers out) and the Open Inference Protocol (tensors).',
-    },
-    servers: [{ url }],
-    paths,
-    components: {
-      schemas: { Error: errorSchema },
-      ...(caller !== undefined && { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } }),
-    },
-    ...(caller !== undefined && { security: [{ apiKey: [] }] }),
   }
 }
 
@@ -347,5 +373,37 @@ function inferOperation(name: string, signature: Signature): Json {
       ...predictionErrors,
       501: errorResponse,
     },
+  }
+}
+
+function generateOperation(name: string, signature: Signature, isStream: boolean): Json {
+  const names = signature.outputs.map((spec) => spec.name).join(', ')
+  const event = { type: 'object', required: ['data'], properties: { data: { type: 'string', contentMediaType: 'application/json' } } }
+  const answer = {
+    type: 'object',
+    required: ['model_name', 'model_version'],
+    properties: { id: text, model_name: text, model_version: text },
+  }
+  return {
+    tags: [name],
+    summary: isStream ? `Generate with ${name}, as events` : `Generate with ${name}`,
+    description: `Inputs are members, of one row each: a value, or a list of the values of that row. Members of the answer: ${names}.`,
+    requestBody: {
+      required: true,
+      content: {
+        'application/json': {
+          schema: {
+            type: 'object',
+            required: signature.inputs.filter((spec) => !signature.defaults.has(spec.name)).map((spec) => spec.name),
+            properties: {
+              ...Object.fromEntries(signature.inputs.map((spec) => [spec.name, {}])),
+              id: text,
+              parameters: { type: 'object', description: 'Further inputs, and parameters of the request.' },
+            },
+          },
+        },
+      },
+    },
+    responses: { 200: isStream ? ok(event, 'text/event-stream') : ok(answer), ...predictionErrors, 501: errorResponse },
   }
 }

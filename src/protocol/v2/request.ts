@@ -3,24 +3,14 @@ import { decodeBinary } from '../../tensor/binary.ts'
 import { DATATYPES, isDatatype } from '../../tensor/datatype.ts'
 import { JsonReader } from '../../tensor/json-reader.ts'
 import { elementCount, formatShape } from '../../tensor/tensor.ts'
+import { classCountOf } from './classification.ts'
+import { refuseSharedMemory } from './shared-memory.ts'
 import type { Datatype } from '../../tensor/datatype.ts'
 import type { Tensor, TensorSpec } from '../../tensor/tensor.ts'
 import type { RequestLimits } from '../limits.ts'
+import type { Parameters, RequestedOutput, V2Request } from './types.ts'
 
-export type Parameters = Readonly<Record<string, string | number | boolean | bigint>>
-
-export interface RequestedOutput {
-  readonly name: string
-  readonly parameters: Parameters
-}
-
-/** An inference request of the Open Inference Protocol, its tensors read. */
-export interface V2Request {
-  readonly id: string | undefined
-  readonly parameters: Parameters
-  readonly inputs: readonly Tensor[]
-  readonly outputs: readonly RequestedOutput[] | undefined
-}
+export type { V2Request } from './types.ts'
 
 const NO_PARAMETERS: Parameters = Object.freeze({})
 
@@ -92,7 +82,8 @@ function parse(json: Buffer, binary: BinaryParts | undefined, limits: RequestLim
   return { id, parameters, inputs, outputs }
 }
 
-function readId(reader: JsonReader): string | undefined {
+/** @returns undefined for null */
+export function readId(reader: JsonReader): string | undefined {
   if (!reader.isNull()) return reader.readString()
   reader.skipValue()
   return undefined
@@ -152,6 +143,7 @@ function readInput(reader: JsonReader, binary: BinaryParts | undefined, limits: 
   if (name === undefined) throw reader.fail('"name" is missing')
   if (datatype === undefined) throw reader.fail('"datatype" is missing')
   if (shape === undefined) throw reader.fail('"shape" is missing')
+  refuseSharedMemory(parameters, path)
   const size = parameters['binary_data_size']
   if (size !== undefined) return { name, datatype, shape, data: readBinary(reader, binary, { name, datatype, shape, size }) }
   if (data === undefined) {
@@ -213,11 +205,8 @@ function readOutputs(reader: JsonReader): RequestedOutput[] {
       else reader.skipValue()
     }
     if (name === undefined) throw reader.fail('"name" is missing')
-    if (parameters['classification'] !== undefined)
-      throw new SlipwayError(
-        'SLW_NOT_IMPLEMENTED',
-        `${path}: the classification extension is not offered; POST /models/{name}/predict answers with labels`,
-      )
+    classCountOf(parameters, path)
+    refuseSharedMemory(parameters, path)
     outputs.push({ name, parameters })
   }
   return outputs

@@ -2,7 +2,7 @@ import { encodeBinary } from '../../tensor/binary.ts'
 import { tensorDataToJson } from '../../tensor/json-writer.ts'
 import type { Subject } from '../../serving/observe/events.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import type { V2Request } from './request.ts'
+import type { V2Request } from './types.ts'
 
 export interface V2Response {
   readonly body: string | Buffer

@@ -9,7 +9,7 @@ import { silentLogger } from '../../core/log.ts'
 import { Lanes, Turns } from '../../core/turns.ts'
 import { METRICS } from '../../serving/observe/catalog.ts'
 import { liveTogether } from '../../serving/live.ts'
-import { familiesOf, mergeCounts } from '../../serving/observe/merge.ts'
+import { mergeCounts } from '../../serving/observe/merge.ts'
 import { ProcessMetrics } from '../../serving/observe/process-metrics.ts'
 import { administer } from '../administration.ts'
 import { followingFamilies } from '../serving-process.ts'
@@ -21,6 +21,7 @@ import { fromWire } from './channel.ts'
 import { EndedCounts } from './ended-counts.ts'
 import { HeldSockets } from './held-sockets.ts'
 import { Member } from './member.ts'
+import type { ServingOptions } from '../../contract/serving-options.ts'
 import type { DesiredEndpoint } from '../../contract/desired-endpoint.ts'
 import type { Logger } from '../../core/log.ts'
 import type { LiveEndpoint } from '../../serving/live.ts'
@@ -207,11 +208,14 @@ class Primary implements AsyncDisposable {
     channel.handle('admin.switchTo', ({ model, target }: { model: string; target: never }) => administration.switchTo(model, target))
     channel.handle('admin.add', ({ model }: { model: AddModel }) => administration.add(model))
     channel.handle('admin.remove', ({ model }: { model: string }) => administration.remove(model))
+    channel.handle('admin.setServing', ({ model, serving }: { model: string; serving: ServingOptions }) =>
+      administration.setServing(model, serving),
+    )
     channel.handle('admin.load', ({ model }: { model: string }) => administration.load(model))
     channel.handle('admin.unload', ({ model }: { model: string }) => administration.unload(model))
     channel.handle('admin.logLevel', () => this.#log.level ?? 'info')
     channel.handle('admin.setLogLevel', ({ level }: { level: string }) => this.#setLogLevel(level))
-    channel.handle('metrics', () => this.families())
+    channel.handle('counts', () => this.counts())
     channel.handle('live', ({ endpoints }: LiveCall) => {
       member.live = endpoints
       this.#changed()
@@ -383,10 +387,6 @@ class Primary implements AsyncDisposable {
   async served(): Promise<readonly ServedModel[]> {
     const told = await this.#askNow<readonly ServedModel[]>('served')
     return [...told.values()].find((models) => models.length > 0) ?? []
-  }
-
-  async families(): Promise<Family[]> {
-    return familiesOf(await this.counts(), this.#config.metrics)
   }
 
   /** Counts of all processes, the primary among them. */

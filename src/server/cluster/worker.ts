@@ -1,5 +1,5 @@
 /** Entry of a serving process, one of several of a server: it serves what the primary says. */
-import { familiesOf, NOTHING_COUNTED } from '../../serving/observe/merge.ts'
+import { NOTHING_COUNTED } from '../../serving/observe/merge.ts'
 import { orLate, systemClock } from '../../core/clock.ts'
 import { endProcess } from '../../engine/end-process.ts'
 import { openServingProcess } from '../serving-process.ts'
@@ -13,8 +13,7 @@ import type { Logger } from '../../core/log.ts'
 import type { SourceState } from '../source.ts'
 import type { Administration } from '../../protocol/http/admin.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
-import type { MetricsOptions } from '../../serving/observe/metrics.ts'
-import type { Family } from '../../serving/observe/exposition.ts'
+import type { ProcessCounts } from '../../serving/observe/merge.ts'
 import type { Change, SwitchReport } from '../../serving/reconciler.ts'
 import type { ServingProcess } from '../serving-process.ts'
 import type {
@@ -47,7 +46,6 @@ process.on('disconnect', () => endProcess(0))
 let serving: ServingProcess | undefined
 /** Whether callers need an API key. */
 let keyed = false
-let metrics: MetricsOptions = { guideNames: false }
 /** Changes that are being prepared or are prepared, by endpoint; `commit` or `abort` ends one, also before it is prepared. */
 const prepared = new Map<string, Promise<Change>>()
 /** Sockets of the primary, by address; they come before the start. */
@@ -72,15 +70,16 @@ function remoteAdministration(): Administration {
     load: (model) => channel.call('admin.load', { model }),
     add: (model) => channel.call('admin.add', { model }),
     remove: (model) => channel.call('admin.remove', { model }),
+    setServing: (model, options) => channel.call('admin.setServing', { model, serving: options }),
     unload: (model) => channel.call('admin.unload', { model }),
     logLevel: () => channel.call('admin.logLevel'),
     setLogLevel: (level) => channel.call('admin.setLogLevel', { level }),
   }
 }
 
-/** The metrics of all processes; when the primary cannot answer, those of this one. */
-async function families(): Promise<readonly Family[]> {
-  return channel.call<readonly Family[]>('metrics').catch(() => familiesOf(running().counts(), metrics))
+/** The counts of all processes; when the primary cannot answer, those of this one. */
+async function allCounts(): Promise<ProcessCounts> {
+  return channel.call<ProcessCounts>('counts').catch(() => running().counts())
 }
 
 /** State of the source of models, which the primary has; undefined when the primary does not answer in time. */
@@ -96,7 +95,6 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
   log = openLogger(output, logLevel, { process: process.pid })
   const security = await openSecurity(config, environment, log)
   keyed = security.keys !== undefined
-  metrics = config.metrics
   serving = await openServingProcess({
     config,
     security,
@@ -104,7 +102,7 @@ channel.handle('start', async ({ config, logLevel, cores, environment, documents
     cores,
     memoryBudgetBytes: budgetBytes(config, config.processes),
     administration: remoteAdministration(),
-    families,
+    allCounts,
     sourceHealth: sourceState,
     ...(config.controlPlane !== undefined && { takeFeedback: (items) => channel.call('feedback', { items } satisfies FeedbackCall) }),
     logOutput: output,

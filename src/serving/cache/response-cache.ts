@@ -22,6 +22,8 @@ interface Waiter<R> {
   readonly request: R
   readonly settle: Settle
   readonly joinedMs: number
+  /** Time until it was known that there is no answer yet. */
+  readonly lookupMs: number
   /** Undefined for the leader of a flight: the scheduler watches its deadline. */
   cancelTimer: (() => void) | undefined
 }
@@ -41,6 +43,8 @@ interface Asked<R> {
   readonly settle: Settle
   readonly key: Buffer
   readonly digest: string
+  /** Monotonic milliseconds at which it was asked. */
+  readonly askedMs: number
 }
 
 /** Errors that concern only the leader of a flight, and say nothing of the answer. */
@@ -75,10 +79,11 @@ export class ResponseCache<R extends CacheableRequest> {
 
   /** @throws what `run` throws, where this request is the one to run and the store answers at once */
   submit(request: R, settle: Settle): Cancel {
+    const askedMs = this.#clock.monotonicMs()
     const key = keyOf(request)
     const digest = this.#digestOf(key)
     const found = this.#store.get(digest, key)
-    const asked = { request, settle, key, digest }
+    const asked = { request, settle, key, digest, askedMs }
     return found instanceof Promise ? this.#lookUp(asked, found) : this.#answer(asked, found)
   }
 
@@ -119,12 +124,14 @@ export class ResponseCache<R extends CacheableRequest> {
     return Number.isFinite(leftMs) ? this.#clock.after(leftMs, act) : undefined
   }
 
-  #answer({ request, settle, key, digest }: Asked<R>, found: CachedAnswer | undefined): Cancel {
+  #answer({ request, settle, key, digest, askedMs }: Asked<R>, found: CachedAnswer | undefined): Cancel {
+    const joinedMs = this.#clock.monotonicMs()
+    const lookupMs = joinedMs - askedMs
     if (found !== undefined) {
-      settle(undefined, { outputs: found.outputs, queueMs: 0, batchWaitMs: 0, computeMs: 0, cache: 'hit' })
+      settle(undefined, { outputs: found.outputs, queueMs: 0, batchWaitMs: 0, computeMs: 0, cache: 'hit', cacheMs: lookupMs })
       return () => {}
     }
-    const waiter: Waiter<R> = { request, settle, joinedMs: this.#clock.monotonicMs(), cancelTimer: undefined }
+    const waiter: Waiter<R> = { request, settle, joinedMs, lookupMs, cancelTimer: undefined }
     const flight = this.#flights.get(digest)
     if (flight === undefined) return this.#lead(digest, key, waiter)
     // Different requests with one digest: never seen so far, and no reason to give a wrong answer.
@@ -175,6 +182,7 @@ export class ResponseCache<R extends CacheableRequest> {
       return
     }
     if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
+    const cameMs = this.#clock.monotonicMs()
     // A view would keep the answers of a whole batch alive.
     const outputs = result.outputs.map(copyTensor)
     this.#store.set(digest, flight.key, { outputs }, tensorsBytes(outputs))
@@ -182,8 +190,17 @@ export class ResponseCache<R extends CacheableRequest> {
     for (const waiter of flight.waiters) {
       flight.waiters.delete(waiter)
       waiter.cancelTimer?.()
-      if (waiter === flight.leader) waiter.settle(undefined, { ...result, outputs, cache: 'miss' })
-      else waiter.settle(undefined, { outputs, queueMs: nowMs - waiter.joinedMs, batchWaitMs: 0, computeMs: 0, cache: 'shared' })
+      const { lookupMs } = waiter
+      if (waiter === flight.leader) waiter.settle(undefined, { ...result, outputs, cache: 'miss', cacheMs: lookupMs + nowMs - cameMs })
+      else
+        waiter.settle(undefined, {
+          outputs,
+          queueMs: nowMs - waiter.joinedMs,
+          batchWaitMs: 0,
+          computeMs: 0,
+          cache: 'shared',
+          cacheMs: lookupMs,
+        })
     }
   }
 

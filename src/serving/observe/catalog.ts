@@ -180,3 +180,49 @@ export const GUIDE_METRICS = {
   request_count: { type: 'counter', help: 'Requests by status code.', labels: ['code'] },
   request_latency_seconds: { type: 'histogram', help: 'Time from arrival of a request to its answer.', labels: [] },
 } as const satisfies Record<string, MetricInfo>
+
+const TRITON_MODEL = ['model', 'version'] as const
+
+/** The names of Triton (its docs/user_guide/metrics.md), behind the option `metrics.tritonNames`. Durations are microseconds. */
+export const TRITON_METRICS = {
+  nv_inference_request_success: { type: 'counter', help: 'Requests that were answered, from memory too.', labels: TRITON_MODEL },
+  nv_inference_request_failure: {
+    type: 'counter',
+    help: 'Requests that failed: `REJECTED` the queue was full or the answer would have been late, `CANCELED` by the client, `BACKEND` by the model or its instance, `OTHER`.',
+    labels: [...TRITON_MODEL, 'reason'],
+  },
+  nv_inference_count: { type: 'counter', help: 'Rows that were run.', labels: TRITON_MODEL },
+  nv_inference_exec_count: { type: 'counter', help: 'Runs.', labels: TRITON_MODEL },
+  nv_inference_pending_request_count: { type: 'gauge', help: 'Requests that wait for an instance.', labels: TRITON_MODEL },
+  nv_inference_request_duration_us: { type: 'counter', help: 'Time of requests that were answered.', labels: TRITON_MODEL },
+  nv_inference_queue_duration_us: { type: 'counter', help: 'Time of their waits for an instance.', labels: TRITON_MODEL },
+  nv_inference_compute_input_duration_us: {
+    type: 'counter',
+    help: 'Time of making one set of tensors of those of the requests in a run, counted once for each of them.',
+    labels: TRITON_MODEL,
+  },
+  nv_inference_compute_infer_duration_us: {
+    type: 'counter',
+    help: 'Time inside the runtime, counted once for each request in a run.',
+    labels: TRITON_MODEL,
+  },
+  nv_inference_compute_output_duration_us: {
+    type: 'counter',
+    help: 'Time of the rest of runs, the way to the instance and back, counted once for each request in a run.',
+    labels: TRITON_MODEL,
+  },
+  nv_cache_num_hits_per_model: {
+    type: 'counter',
+    help: 'Answers from memory, and requests that had the answer of an equal one that was running.',
+    labels: TRITON_MODEL,
+  },
+  nv_cache_num_misses_per_model: { type: 'counter', help: 'Requests whose answer was not in memory.', labels: TRITON_MODEL },
+  nv_cache_hit_duration_per_model: { type: 'counter', help: 'Time of finding answers in memory.', labels: TRITON_MODEL },
+  nv_cache_miss_duration_per_model: {
+    type: 'counter',
+    help: 'Time of looking for answers that were not in memory, and of keeping them.',
+    labels: TRITON_MODEL,
+  },
+  nv_cpu_memory_total_bytes: { type: 'gauge', help: 'Memory of the machine.', labels: [], merge: 'max' },
+  nv_cpu_memory_used_bytes: { type: 'gauge', help: 'Memory of the machine that is in use.', labels: [], merge: 'max' },
+} as const satisfies Record<string, MetricInfo>

@@ -56,6 +56,8 @@ export interface RequestEvent {
   readonly rows: number
   /** Result of the model's cache; undefined where the model has none, or the request never came to it. */
   readonly cache: CacheResult | undefined
+  /** Time that the cache took: to find the answer or the run to wait for, and to keep the answer of a run. 0 without a cache. */
+  readonly cacheMs: number
   /** W3C trace context of the caller, passed through. */
   readonly traceparent: string | undefined
   /** Name of the request's API key. */
@@ -67,7 +69,11 @@ export interface BatchEvent {
   readonly subject: Subject
   readonly rows: number
   readonly requests: number
+  /** Making one set of tensors of those of the requests. */
+  readonly inputMs: number
   readonly computeMs: number
+  /** The rest of the run: the way to the instance and back. */
+  readonly outputMs: number
   readonly instance: 'inline' | 'pool'
   readonly failed: boolean
 }

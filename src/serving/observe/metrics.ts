@@ -2,6 +2,7 @@ import { Histogram, LATENCY_EDGES, mergeHistograms } from '../../contract/statis
 import { increment } from '../../core/increment.ts'
 import { GUIDE_METRICS, METRICS } from './catalog.ts'
 import { acrossSegments, reasonOf } from './observations.ts'
+import { tritonFamilies, tritonGauges } from './triton-metrics.ts'
 import type { HistogramData } from '../../contract/statistics/histogram.ts'
 import type { Labels as SeriesLabels } from '../../contract/statistics/series.ts'
 import type { KnownStatistic } from '../../contract/statistics/statistics.ts'
@@ -14,6 +15,8 @@ import type { Observed } from './observations.ts'
 export interface MetricsOptions {
   /** Also expose the names that published guides use. */
   readonly guideNames: boolean
+  /** Also expose the names of Triton. */
+  readonly tritonNames: boolean
 }
 
 /** Counts events that are not in the statistics of versions, and reads the gauges of variants. `Observations` has those statistics. */
@@ -74,9 +77,12 @@ export class Metrics implements Observer {
       ),
       ...memoryGauges(dataPlane),
     ]
-    if (!this.#options.guideNames) return families
+    const { guideNames, tritonNames } = this.#options
+    return [...families, ...(guideNames ? this.#guideFamilies() : []), ...(tritonNames ? tritonGauges(dataPlane.variants()) : [])]
+  }
+
+  #guideFamilies(): Family[] {
     return [
-      ...families,
       {
         name: 'request_count',
         info: GUIDE_METRICS.request_count,
@@ -110,7 +116,7 @@ const OBSERVED = {
 } as const satisfies Record<string, keyof typeof METRICS>
 
 /** Statistics of versions as metrics: of each version as a whole, across its segments. */
-export function observedFamilies(observed: readonly Observed[], { guideNames }: MetricsOptions): Family[] {
+export function observedFamilies(observed: readonly Observed[], { guideNames, tritonNames }: MetricsOptions): Family[] {
   const versions = acrossSegments(observed)
   const families = Object.entries(OBSERVED).map(([name, metric]) =>
     family(
@@ -124,7 +130,7 @@ export function observedFamilies(observed: readonly Observed[], { guideNames }: 
       ),
     ),
   )
-  return guideNames ? [...families, ...guideFamilies(versions)] : families
+  return [...families, ...(guideNames ? guideFamilies(versions) : []), ...(tritonNames ? tritonFamilies(versions) : [])]
 }
 
 /** Predictions by model and status, and their latency by model, across versions and protocols. */

@@ -5,6 +5,7 @@
 import { Histogram, LATENCY_EDGES, ROWS_EDGES } from '../../contract/statistics/histogram.ts'
 import { Exposures, PANE } from './exposures.ts'
 import { isEvidence, outcomeOf } from './outcome.ts'
+import { RunTimes } from './run-times.ts'
 import { increment } from '../../core/increment.ts'
 import { mergeSeries } from '../../contract/statistics/series.ts'
 import type { KnownStatistic } from '../../contract/statistics/statistics.ts'
@@ -18,6 +19,8 @@ export interface Observed {
   /** Segment of the routing in force when the requests came. */
   readonly segment: number
   readonly series: readonly Series<KnownStatistic>[]
+  /** When the last request was answered or refused, UTC epoch milliseconds; undefined before the first. */
+  readonly lastRequestMs?: number | undefined
 }
 
 /** Segment number of statistics that are reported of a version as a whole, and of no segment. */
@@ -52,6 +55,11 @@ class Tally {
   readonly failures = new Map<string, number>()
   readonly cached = new Map<string, number>()
   readonly exposures = new Exposures()
+  readonly runTimes = new RunTimes()
+  /** Milliseconds that the cache took: to find an answer, and to look for one and keep it. */
+  cacheHitMs = 0
+  cacheMissMs = 0
+  lastRequestMs: number | undefined
   inlineRuns = 0
   poolRuns = 0
   rows = 0
@@ -98,6 +106,17 @@ class Tally {
       ...counted('rejected', 'reason', this.rejected),
       ...counted('instance_failures', 'reason', this.failures),
       ...counted('cache_requests', 'result', this.cached),
+      ...(this.cached.size === 0
+        ? []
+        : counted(
+            'cache_seconds',
+            'result',
+            new Map([
+              ['hit', this.cacheHitMs / 1000],
+              ['miss', this.cacheMissMs / 1000],
+            ]),
+          )),
+      ...this.runTimes.series(),
       ...this.exposures.series(),
     ]
   }
@@ -109,6 +128,7 @@ class Version {
   readonly earlier: Tally[] = []
   /** Series of segments that are no longer reported apart: they count for the version as a whole. */
   folded: readonly Series<KnownStatistic>[] = []
+  foldedRequestMs: number | undefined
   current: Tally
   /** When the version was last seen to be served, monotonic milliseconds. */
   servedMs: number
@@ -158,6 +178,7 @@ class Version {
       // Windows have taken those that were of one window.
       const series = tally.series().filter(({ labels }) => !(PANE in labels))
       this.folded = mergeSeries(this.folded, series)
+      this.foldedRequestMs = later(this.foldedRequestMs, tally.lastRequestMs)
       this.earlier.splice(this.earlier.indexOf(tally), 1)
     }
   }
@@ -196,13 +217,18 @@ export class Observations implements Observer {
     if (subject === undefined) return
     const segment = decision?.segment ?? FIRST_SEGMENT
     const tally = this.#tally(subject, segment)
+    tally.lastRequestMs = this.#epochMs()
     this.#expose(tally, event)
     tally.requestHistogram(event.protocol, event.status).observe(event.durationMs / 1000)
     if (event.errorCode !== undefined) {
       increment(tally.rejected, reasonOf(event.errorCode))
       return
     }
-    if (event.cache !== undefined) increment(tally.cached, event.cache)
+    if (event.cache !== undefined) {
+      increment(tally.cached, event.cache)
+      if (event.cache === 'miss') tally.cacheMissMs += event.cacheMs
+      else tally.cacheHitMs += event.cacheMs
+    }
     tally.queue.observe(event.queueMs / 1000)
     tally.batchWait.observe(event.batchWaitMs / 1000)
     tally.rows += event.rows
@@ -245,6 +271,7 @@ export class Observations implements Observer {
     if (event.failed) return
     current.compute.observe(event.computeMs / 1000)
     current.batchRows.observe(event.rows)
+    current.runTimes.observe(event)
   }
 
   instanceFailure(event: InstanceFailureEvent): void {
@@ -269,9 +296,12 @@ export class Observations implements Observer {
         continue
       }
       version.fold(now - KEEP_SEGMENT_MS)
-      const { subject, folded, earlier, current } = version
-      if (folded.length > 0) observed.push({ subject, segment: FOLDED_SEGMENT, series: folded })
-      for (const tally of [...earlier, current]) observed.push({ subject, segment: tally.segment, series: tally.series() })
+      const { subject, folded, foldedRequestMs, earlier, current } = version
+      if (folded.length > 0) observed.push({ subject, segment: FOLDED_SEGMENT, series: folded, lastRequestMs: foldedRequestMs })
+      for (const tally of [...earlier, current]) {
+        const { segment, lastRequestMs } = tally
+        observed.push({ subject, segment, series: tally.series(), lastRequestMs })
+      }
     }
     return observed
   }
@@ -301,7 +331,16 @@ function mergedBy(observed: readonly Observed[], keyOfOne: (one: Observed) => st
   for (const one of observed) {
     const key = keyOfOne(one)
     const other = merged.get(key)
-    merged.set(key, other === undefined ? one : { ...other, series: mergeSeries(other.series, one.series) })
+    merged.set(
+      key,
+      other === undefined
+        ? one
+        : { ...other, series: mergeSeries(other.series, one.series), lastRequestMs: later(other.lastRequestMs, one.lastRequestMs) },
+    )
   }
   return [...merged.values()]
+}
+
+function later(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.max(a, b)
 }

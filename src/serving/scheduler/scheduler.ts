@@ -7,6 +7,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { Serving } from '../../contract/serving-options.ts'
 import type { Cost } from '../../engine/cost.ts'
 import type { RunResult } from '../../engine/instance.ts'
+import type { BatchEvent } from '../observe/events.ts'
 import type { TypedTensorData } from '../../tensor/datatype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { Lane, OnPart, QueuedWork, Settle, WorkResult } from './queue.ts'
@@ -19,8 +20,19 @@ export interface Runner {
   /** Looks for a result that has come and was not delivered yet. */
   poll?(): void
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  /** As `run`, for one work whose priority, deadline and end concern what it consists of. Default: `run`. */
+  follow?(inputs: readonly Tensor[], outputs: readonly string[], terms: WorkTerms): Promise<RunResult>
   /** See `Instance.stream`. */
   stream?(inputs: readonly Tensor[], outputs: readonly string[], onPart: OnPart): Promise<RunResult>
+}
+
+/** What a work has to keep to while it runs. */
+export interface WorkTerms {
+  readonly priority: number
+  /** Monotonic milliseconds. */
+  readonly deadlineMs: number
+  /** Called when nobody waits for the result any more. */
+  readonly onGone: (cancel: () => void) => void
 }
 
 export interface SchedulerOptions {
@@ -42,10 +54,11 @@ export interface SchedulerOptions {
     | 'queueRows'
     | 'queueBytes'
     | 'latencyGoalMs'
+    | 'queueTimeoutUs'
     | 'priorityAgingMs'
   >
   readonly clock: Clock
-  readonly onBatch: (batch: { rows: number; requests: number; computeMs: number; instance: 'inline' | 'pool'; failed: boolean }) => void
+  readonly onBatch: (batch: Omit<BatchEvent, 'subject'>) => void
 }
 
 export interface WorkRequest {
@@ -249,6 +262,7 @@ export class Scheduler {
       unhindered: size.unhindered,
       settle,
       onPart,
+      gone: undefined,
       done: false,
       queued: false,
       lane: undefined,
@@ -369,7 +383,8 @@ export class Scheduler {
   /** Rejects works that would be answered too late, as nobody would read the answer. @returns the others */
   #inTime(works: readonly QueuedWork[]): readonly QueuedWork[] {
     const nowMs = this.#options.clock.monotonicMs()
-    const goalMs = this.#options.serving.latencyGoalMs ?? Number.POSITIVE_INFINITY
+    const { latencyGoalMs = Number.POSITIVE_INFINITY } = this.#options.serving
+    const goalMs = Math.min(latencyGoalMs, this.#queueTimeoutMs)
     let late = 0
     for (const work of works) {
       const runMs = work.unhindered ? 0 : (this.#learned.atLeastUs(work.rows) ?? 0) / 1000
@@ -380,6 +395,10 @@ export class Scheduler {
     return late === 0 ? works : works.filter((work) => !work.done)
   }
 
+  get #queueTimeoutMs(): number {
+    return (this.#options.serving.queueTimeoutUs ?? Number.POSITIVE_INFINITY) / 1000
+  }
+
   #lateError(work: QueuedWork, nowMs: number, runMs: number): SlipwayError {
     const waitedMs = Math.round(nowMs - work.sinceMs)
     if (nowMs + runMs >= work.deadlineMs) {
@@ -387,7 +406,8 @@ export class Scheduler {
       const rest = nowMs >= work.deadlineMs ? 'longer than its time-out' : `and a run takes ${Math.ceil(runMs)} ms more: past its time-out`
       return new SlipwayError('SLW_DEADLINE_EXCEEDED', `${message}, ${rest}`)
     }
-    const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than latencyGoalMs`
+    const limit = nowMs - work.sinceMs > this.#queueTimeoutMs ? 'queueTimeoutUs' : 'latencyGoalMs'
+    const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than ${limit}`
     return new SlipwayError('SLW_LATENCY_GOAL', message, { retryAfterMs: this.#retryAfterMs() })
   }
 
@@ -448,16 +468,20 @@ export class Scheduler {
       for (const work of works) this.#reject(work, toSlipwayError(error))
       return
     }
+    const inputMs = this.#options.clock.monotonicMs() - dispatchedMs
+    const requests = requestsOf(works)
     const expectedUs = this.#learned.atLeastUs(rows)
     if (instance === 'pool' && expectedUs !== undefined) this.#busyUntil.set(runner, dispatchedMs + expectedUs / 1000)
     ask(runner, inputs, works[0]!).then(
       (result) => {
         if (instance === 'pool') this.#busyUntil.delete(runner)
         // Inline runs count too: while other requests are refused they are the only runs, and a slow spell must be forgotten.
-        this.#learned.observe(rows, (this.#options.clock.monotonicMs() - dispatchedMs) * 1000)
+        const tookMs = this.#options.clock.monotonicMs() - dispatchedMs
+        this.#learned.observe(rows, tookMs * 1000)
         // Outputs that have other rows than the inputs cannot be divided among the works: each work runs alone.
         const odd = works.length > 1 ? result.outputs.find((output) => output.shape[0] !== rows) : undefined
-        this.#options.onBatch({ rows, requests: works.length, computeMs: result.computeUs / 1000, instance, failed: odd !== undefined })
+        const times = partsOf(result, inputMs, tookMs)
+        this.#options.onBatch({ rows, requests, ...times, instance, failed: odd !== undefined })
         if (odd === undefined) {
           this.#deliver(works, result, dispatchedMs)
           this.wake()
@@ -468,7 +492,7 @@ export class Scheduler {
       },
       async (error: unknown) => {
         this.#busyUntil.delete(runner)
-        this.#options.onBatch({ rows, requests: works.length, computeMs: 0, instance, failed: true })
+        this.#options.onBatch({ rows, requests, ...NO_TIME, instance, failed: true })
         await this.#fail(runner, works, error)
         this.wake()
       },
@@ -515,10 +539,17 @@ export class Scheduler {
   }
 
   async #runAlone(runner: Runner, work: QueuedWork): Promise<void> {
-    const dispatchedMs = this.#options.clock.monotonicMs()
+    const { clock, onBatch } = this.#options
+    const dispatchedMs = clock.monotonicMs()
+    const ran = { rows: work.rows, requests: work.requests, instance: 'pool' } as const
     try {
-      this.#deliver([work], await ask(runner, joinInputs([work]), work), dispatchedMs)
+      const inputs = joinInputs([work])
+      const inputMs = clock.monotonicMs() - dispatchedMs
+      const result = await ask(runner, inputs, work)
+      onBatch({ ...ran, ...partsOf(result, inputMs, clock.monotonicMs() - dispatchedMs), failed: false })
+      this.#deliver([work], result, dispatchedMs)
     } catch (error) {
+      onBatch({ ...ran, ...NO_TIME, failed: true })
       this.#reject(work, toSlipwayError(error))
     }
   }
@@ -527,6 +558,7 @@ export class Scheduler {
   #reject(work: QueuedWork, error: SlipwayError): void {
     if (work.done) return
     this.#queue.drop(work)
+    work.gone?.()
     this.#settled()
     work.settle(error, undefined)
   }
@@ -538,7 +570,7 @@ export class Scheduler {
       this.#cancelSweep = undefined
       const nowMs = this.#options.clock.monotonicMs()
       for (const work of this.#queue.waiting()) {
-        if (work.deadlineMs <= nowMs) this.#reject(work, this.#lateError(work, nowMs, 0))
+        if (work.deadlineMs <= nowMs || nowMs - work.sinceMs > this.#queueTimeoutMs) this.#reject(work, this.#lateError(work, nowMs, 0))
       }
       if (this.#queue.works > 0) this.#armSweep()
     })
@@ -573,9 +605,30 @@ export class Scheduler {
 /** Errors that may be the fault of one work of a batch, or of their number. */
 const DIVISIBLE: ReadonlySet<string> = new Set(['SLW_RUN_REJECTED', 'SLW_RUN_FAILED', 'SLW_OUTPUT_TOO_LARGE'])
 
+const NO_TIME = { inputMs: 0, computeMs: 0, outputMs: 0 } as const
+
+/** The parts of a run that took `tookMs` from its dispatch on. */
+function partsOf({ computeUs }: RunResult, inputMs: number, tookMs: number): Pick<BatchEvent, 'inputMs' | 'computeMs' | 'outputMs'> {
+  const computeMs = computeUs / 1000
+  return { inputMs, computeMs, outputMs: Math.max(0, tookMs - inputMs - computeMs) }
+}
+
+/** Requests of a batch: one that was split counts with its first part. */
+function requestsOf(works: readonly QueuedWork[]): number {
+  let requests = 0
+  for (const work of works) requests += work.requests
+  return requests
+}
+
 /** Runs a batch; `work` is one of its works, which all want the same outputs. */
 function ask(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
-  return work.onPart === undefined ? runner.run(inputs, work.outputs) : askForParts(runner, inputs, work)
+  return work.onPart === undefined ? askForAll(runner, inputs, work) : askForParts(runner, inputs, work)
+}
+
+function askForAll(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
+  if (runner.follow === undefined) return runner.run(inputs, work.outputs)
+  const { priority, deadlineMs, outputs } = work
+  return runner.follow(inputs, outputs, { priority, deadlineMs, onGone: (cancel) => (work.gone = cancel) })
 }
 
 /** Passes on the parts of an answer; one that does not come in parts is passed on whole. The result has none of the outputs. */
@@ -584,8 +637,9 @@ async function askForParts(runner: Runner, inputs: readonly Tensor[], work: Queu
     // A work that was given up has no listener.
     if (!work.done) work.onPart?.(part)
   }
-  if (runner.stream !== undefined) return { ...(await runner.stream(inputs, work.outputs, tell)), outputs: [] }
-  const result = await runner.run(inputs, work.outputs)
+  if (runner.stream !== undefined && runner.follow === undefined)
+    return { ...(await runner.stream(inputs, work.outputs, tell)), outputs: [] }
+  const result = await askForAll(runner, inputs, work)
   tell(result.outputs)
   return { ...result, outputs: [] }
 }

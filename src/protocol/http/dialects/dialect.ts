@@ -3,8 +3,12 @@
  * a body and its answer stands `serving/inference`.
  */
 import type { Administration } from '../admin.ts'
+import type { SlipwayError } from '../../../core/errors.ts'
 import type { Answered, Prepared } from '../../../serving/caller.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
+import type { ProcessCounts } from '../../../serving/observe/merge.ts'
+import type { TracingConfig } from '../../../serving/observe/tracing/options.ts'
+import type { Family } from '../../../serving/observe/exposition.ts'
 import type { Loaded } from '../../../serving/variant.ts'
 import type { RequestLimits } from '../../limits.ts'
 import type { BodyThreads } from '../../bodies/body-threads.ts'
@@ -21,8 +25,16 @@ export interface DialectHost {
   /** Model of requests that name none. */
   readonly defaultModel: string | undefined
   readonly administration: Administration
+  /** What the whole server has counted, in all of its processes. */
+  readonly counts: () => Promise<ProcessCounts>
+  /** How the server was told to trace. */
+  readonly tracing: TracingConfig
+  /** File of the log; undefined: standard error. */
+  readonly logFile: string | undefined
   /** Default: those that Vertex AI has where it says nothing. */
   readonly vertex?: { readonly healthRoute: string; readonly predictRoute: string } | undefined
+  /** The metrics of the server, for dialects with an address of their own for them. */
+  readonly metrics: () => Promise<readonly Family[]>
 }
 
 export interface Dialect {
@@ -34,6 +46,8 @@ export interface Dialect {
   readonly byDefault?: boolean
   /** One line, for people who choose dialects. */
   readonly description: string
+  /** What clients of the original find otherwise here, a sentence each. Default: nothing that is known. */
+  readonly differences?: readonly string[]
   /** Beginning of its paths; errors at unknown paths below it have its form, too. Default: none of its own. */
   readonly prefix?: string
   /** Whether the platform that starts the server manages its models without credentials: such a server listens on its own container alone. */
@@ -84,4 +98,6 @@ export interface Streaming {
   part(part: Answered): string | Buffer
   /** Text after the last part. Default: none. */
   end?(answered: Answered): string
+  /** Text of an error after the first part, which then ends the answer. Default: the connection breaks off. */
+  error?(error: SlipwayError): string
 }

@@ -1,6 +1,5 @@
 /** Which dialects a server speaks on which port, and what it says of those that it does not speak. */
 import { SlipwayError } from '../../../core/errors.ts'
-import { ourRouteFor } from '../foreign-routes.ts'
 import { RouteTable } from '../routes.ts'
 import { DIALECTS } from './dialects.ts'
 import { routesOf } from './routes-of.ts'
@@ -32,15 +31,34 @@ export function speak(chosen: readonly { readonly name: string; readonly port: n
   return spoken
 }
 
+/** Where calls of administration go: nowhere, to a port of their own, or beside the other routes. */
+export type AdminPlace = 'off' | 'apart' | 'beside'
+
+export interface RoutesByPort {
+  readonly routes: readonly Route[]
+  readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[]
+  /** Those of dialects that go to the port of administration. */
+  readonly adminRoutes: readonly Route[]
+}
+
 /** The routes of each port: on that of the server beside `base`, on that of dialects alone beside `health`. */
 export function byPort(
   spoken: readonly SpokenDialect[],
-  { base, health }: { readonly base: readonly Route[]; readonly health: readonly Route[] },
-): { readonly routes: readonly Route[]; readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[] } {
+  { base, health, admin }: { readonly base: readonly Route[]; readonly health: readonly Route[]; readonly admin: AdminPlace },
+): RoutesByPort {
   const groups = Map.groupBy(spoken, ({ port }) => port)
-  const of = (port: number | undefined): Route[] => groups.get(port)?.flatMap(({ routes }) => routes) ?? []
+  const of = (port: number | undefined): Route[] =>
+    (groups.get(port)?.flatMap(({ routes }) => routes) ?? []).filter((route) => admin === 'beside' || !isOfAdmins(route))
   const ports = [...groups.keys()].filter((port) => port !== undefined)
-  return { routes: over(of(undefined), [...health, ...base]), apart: ports.map((port) => ({ port, routes: over(of(port), health) })) }
+  return {
+    routes: over(of(undefined), [...health, ...base]),
+    apart: ports.map((port) => ({ port, routes: over(of(port), health) })),
+    adminRoutes: admin === 'apart' ? spoken.flatMap(({ routes }) => routes.filter(isOfAdmins)) : [],
+  }
+}
+
+function isOfAdmins({ access }: Route): boolean {
+  return access === 'admin'
 }
 
 /** Routes of a listener: those of dialects go over those that every server has. */
@@ -49,15 +67,22 @@ function over(routes: readonly Route[], base: readonly Route[]): Route[] {
 }
 
 function isSame(one: Route, other: Route): boolean {
-  return one.method === other.method && one.path.replaceAll(/:\w+/g, ':') === other.path.replaceAll(/:\w+/g, ':')
+  return one.method === other.method && withoutNames(one.path) === withoutNames(other.path)
+}
+
+/** A path whose parameters have no names and no patterns; two colons are one of the path itself. */
+function withoutNames(path: string): string {
+  return path.replaceAll(/(?<!:):\w+(?:\([^)]*\))?/g, ':')
 }
 
 /** What to tell a client at a path that no route takes: how the dialect is turned on that it may mean. */
 export function hintsOf(
   chosen: readonly { readonly name: string }[],
   host: DialectHost,
+  admin: AdminPlace,
 ): (method: string, path: string) => string | undefined {
   const names = chosen.map(({ name }) => name)
+  let forbidden: RouteTable | undefined
   let off: { readonly name: string; readonly of: string; readonly table: RouteTable }[] | undefined
   return (method, path) => {
     // The root is a health check to some, and to people a place to look.
@@ -68,8 +93,15 @@ export function hintsOf(
       of: dialect.of ?? dialect.name,
       table: new RouteTable(routesOf(dialect, host)),
     }))
+    if (admin === 'off') {
+      forbidden ??= new RouteTable(
+        DIALECTS.filter(({ name }) => names.includes(name)).flatMap((dialect) => routesOf(dialect, host).filter(isOfAdmins)),
+      )
+      if (forbidden.find(method, path) !== null)
+        return 'administration is off: set SLIPWAY_ADMIN_TOKEN or adminTokenFile (--admin-token-file)'
+    }
     const meant = off.filter(({ table }) => table.find(method, path) !== null)
-    if (meant.length === 0) return ourRouteFor(path)
+    if (meant.length === 0) return undefined
     const ways = meant.map(({ name, of }) => `of ${of} (--dialects ${[...names, name].join(',')})`)
     return `that route is ${ways.join(', or ')}, which this server was not told to speak`
   }
