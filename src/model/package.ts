@@ -8,6 +8,7 @@ import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
 import { ModelPackageDocument } from '../contract/model-package.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { FORMATS } from './formats/formats.ts'
+import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelColumns } from './formats/mlmodel.ts'
 import { PACKAGE_FILE } from './package-file.ts'
 import { documentWith, ensembleFile, fileWith } from './triton/apply-config.ts'
 import { readTritonConfig } from './triton/config.ts'
@@ -25,6 +26,8 @@ export interface ModelPackage {
   readonly document: ModelPackageDocument
   /** Description read from the model file. */
   readonly file: ModelFile
+  /** Names of the columns of its only input, in their order, where an `MLmodel` beside it has them. */
+  readonly columns?: readonly string[] | undefined
   /** What a config.pbtxt of Triton says of it; undefined where there is none. */
   readonly triton: TritonConfig | undefined
 }
@@ -67,7 +70,17 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     document,
     file: triton === undefined ? file : await fileWith(triton, file),
     triton,
+    columns: candidate.names.includes(MLMODEL_FILE) ? await columnsIn(join(folder, MLMODEL_FILE), file) : undefined,
   }
+}
+
+/** Columns of an `MLmodel` file, where they are those of the only input of the model. */
+async function columnsIn(path: string, { inputs }: ModelFile): Promise<readonly string[] | undefined> {
+  const [only] = inputs
+  if (only === undefined || inputs.length !== 1 || only.shape.length !== 2) return undefined
+  if (((await stat(path).catch(() => undefined))?.size ?? Number.POSITIVE_INFINITY) > MLMODEL_BYTES_MAX) return undefined
+  const columns = readMlmodelColumns(await readFile(path, 'utf8'))
+  return only.shape[1] === -1 || only.shape[1] === columns?.length ? columns : undefined
 }
 
 /** An ensemble: its configuration is all there is of it. */

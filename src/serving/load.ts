@@ -123,7 +123,13 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const confined = confinedByDefault(model)
   const resolved = resolveServing(cores, confined?.serving, model.document.serving, options.servingOverrides, spec.serving)
   const serving = python === undefined ? resolved : requireSandbox(model, resolved, options.sandboxPython)
-  const declared = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
+  const declared = buildSignature({
+    file: model.file,
+    document: model.document,
+    columns: model.columns,
+    source: spec.path,
+    nanPolicy: serving.nanPolicy,
+  })
   const opening = new Opening(options, { model, serving, signature: declared, sample: sampleOf(declared), fingerprint })
   await faultPoint('load.read')
   await opening.tryFirst()

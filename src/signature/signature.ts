@@ -55,6 +55,8 @@ export interface Signature {
   readonly outputs: readonly TensorSpec[]
   /** Undefined where rows are given per input tensor. */
   readonly features: readonly Feature[] | undefined
+  /** Names of the columns of the only input where there are no features: tables have them in any order. */
+  readonly columns?: readonly string[] | undefined
   readonly image: (ImageSpec & { readonly input: string }) | undefined
   readonly answer: AnswerPlan
   readonly ranges: ReadonlyMap<string, InputRange>
@@ -76,6 +78,8 @@ export type ModelFile = Pick<FileOfModel, 'platform' | 'inputs' | 'outputs' | 'c
 export interface SignatureOptions {
   readonly file: ModelFile
   readonly document: ModelPackageDocument
+  /** Names of the columns of the only input, in their order. Default: they have none. */
+  readonly columns?: readonly string[] | undefined
   /** Name of the package, for messages. */
   readonly source: string
   /** Policy for raw tensors, and for features without one of their own. */
@@ -121,6 +125,7 @@ export function buildSignature(options: SignatureOptions): Signature {
             inputs,
             source,
           ),
+    columns: document.features === undefined && image === undefined ? options.columns : undefined,
     image,
     answer: planAnswer(document.answer ?? {}, file, source),
     ranges,
