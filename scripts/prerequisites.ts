@@ -67,6 +67,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('conformance', 'ONNX backend tests, clients of Triton, Schemathesis'),
   python('s3', 'moto: a second S3, secrets, CloudWatch, SNS'),
   python('records', 'DuckDB and pandas, which read records'),
+  python('text', 'tokenizers, and the example that classifies texts'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),
   debian(...POSTGRES, 'everything on PostgreSQL'),
