@@ -9,7 +9,9 @@ import { ModelPackageDocument } from '../contract/model-package.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { FORMATS } from './formats/formats.ts'
 import { PACKAGE_FILE } from './package-file.ts'
+import { readTextFiles } from './text-files.ts'
 import type { ModelFile, ModelFormat } from './formats/format.ts'
+import type { TextFiles } from './text-files.ts'
 
 /** A model and everything known about it, read from a folder or a bare file. */
 export interface ModelPackage {
@@ -22,6 +24,8 @@ export interface ModelPackage {
   readonly document: ModelPackageDocument
   /** Description read from the model file. */
   readonly file: ModelFile
+  /** What lies beside a model of texts; undefined for any other. */
+  readonly text: TextFiles | undefined
 }
 
 /** Location of a package, found by the layout or named on the command line. */
@@ -44,6 +48,9 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
   const format = isFile ? formatOfFile(location.path) : FORMATS.find((one) => one.recognises(candidate))!
   const modelPath = isFile ? location.path : await format.locate(candidate)
   const real = await realpath(modelPath)
+  // What lies beside a model file that is a link lies beside the link.
+  const file = await format.read(modelPath)
+  const text = isFile ? undefined : await readTextFiles(folder, modelPath, file.inputs, document)
   return {
     name: document.name ?? location.name,
     version: document.version ?? location.version,
@@ -51,8 +58,8 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelPath: real,
     modelBytes: (await stat(real)).size,
     document,
-    // What lies beside a model file that is a link lies beside the link.
-    file: await format.read(modelPath),
+    file: text === undefined ? file : { ...file, describedBy: [...file.describedBy, ...text.paths] },
+    text,
   }
 }
 

@@ -232,7 +232,7 @@ class Inference<Body> {
     const caller = this.#caller
     const variant = this.#variant!
     const context = this.#context!
-    const { inputs, rows, outputs, warnings, parametersKey, timeoutMs, priority = context.priority } = prepared
+    const { inputs, rows, lengths, outputs, warnings, parametersKey, timeoutMs, priority = context.priority } = prepared
     const { startedMs, deadlineMs: latestMs } = context
     const lastMs = timeoutMs === undefined ? latestMs : Math.min(latestMs, startedMs + timeoutMs)
     // Another variant has the other half of the time.
@@ -258,6 +258,7 @@ class Inference<Body> {
         context,
         inputs,
         rows,
+        lengths,
         outputs,
         parametersKey,
         timeoutMs: deadlineMs - startedMs,
@@ -285,7 +286,7 @@ class Inference<Body> {
     }
     let cancel: Cancel = () => {}
     try {
-      cancel = variant.submit({ inputs, rows, outputs, priority, deadlineMs, parametersKey, onPart }, settle)
+      cancel = variant.submit({ inputs, rows, lengths, outputs, priority, deadlineMs, parametersKey, onPart }, settle)
     } catch (error) {
       settle(toSlipwayError(error), undefined)
     }

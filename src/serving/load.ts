@@ -10,6 +10,7 @@ import { openSandbox } from '../engine/sandbox.ts'
 import { InstanceSlot } from '../engine/slot.ts'
 import { openThread } from '../engine/thread.ts'
 import { tryFirst } from './first-load.ts'
+import { probePadding } from './padding-probe.ts'
 import { fingerprintOf } from '../model/fingerprint.ts'
 import { readPackage } from '../model/package.ts'
 import { ignoredTritonConfig } from '../model/triton-config.ts'
@@ -30,6 +31,8 @@ import type { ModelPackage } from '../model/package.ts'
 import type { Sample } from '../signature/example.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { Subject } from './observe/events.ts'
+import type { ProbedPadding } from './padding-probe.ts'
+import type { RowPadding } from './scheduler/ragged.ts'
 
 export interface LoadOptions {
   readonly subject: Subject
@@ -79,6 +82,8 @@ export interface OpenModel extends AsyncDisposable {
   readonly inline: Instance | undefined
   /** Whether a request's shapes beyond its rows are free, so that requests of one model may not fit into one batch. */
   readonly shapesVary: boolean
+  /** How texts of different lengths share runs. Undefined for models that take none. */
+  readonly padding: RowPadding | undefined
   /** Bytes that the instances took when they were opened. */
   readonly memoryBytes: number
   /** What people should know about the package, and could change in it. */
@@ -107,7 +112,13 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   const confined = confinedByDefault(model)
   const resolved = resolveServing(cores, confined?.serving, model.document.serving, options.servingOverrides, spec.serving)
   const serving = python === undefined ? resolved : requireSandbox(model, resolved, options.sandboxPython)
-  const declared = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
+  const declared = buildSignature({
+    file: model.file,
+    document: model.document,
+    source: spec.path,
+    nanPolicy: serving.nanPolicy,
+    text: model.text,
+  })
   const ignored = await ignoredTritonConfig(spec.path)
   const opening = new Opening(options, { model, serving, signature: declared, sample: sampleOf(declared), fingerprint })
   await faultPoint('load.read')
@@ -131,6 +142,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   })
   // A Python model that turned out not to answer row by row refuses every run: its answers would be wrong.
   if (python !== undefined && !found.batchable) await requireAnswers(slots[0]!, opening)
+  const filling = await probePadding(opening.resting(slots[0]!, options.gentle), declared, opening.outputs, found)
   opening.warmUpMs += clock.monotonicMs() - probing
   const { signature, mended } = fitAnswer(declared, seen, spec.path)
   for (const slot of slots) slot.serve()
@@ -147,11 +159,19 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     slots,
     inline,
     shapesVary,
+    padding: filling?.padding,
     memoryBytes: slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), inline?.memoryBytes() ?? 0),
-    remarks: [ignored, mended, serving.isolation === 'process' ? confined?.remark : undefined].filter((remark) => remark !== undefined),
+    remarks: [ignored, mended, declared.remark, remarkOn(filling), serving.isolation === 'process' ? confined?.remark : undefined].filter(
+      (remark) => remark !== undefined,
+    ),
     times: { loadMs: clock.monotonicMs() - started - warmUpMs, warmUpMs },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+function remarkOn(filling: ProbedPadding | undefined): string | undefined {
+  if (filling?.reason === undefined) return undefined
+  return `texts of different lengths share no run: ${filling.reason}`
 }
 
 /** Memory that a model whose runs values can draw out may take beyond its weights. */

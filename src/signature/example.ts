@@ -8,9 +8,13 @@ import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
 export function exampleRow(signature: Signature, index = 0): Record<string, unknown> {
   const { examples, features, inputs, hasRows } = signature
   if (examples.length > 0) return examples[index % examples.length]!
+  if (signature.text !== undefined) return { text: TEXTS[index % TEXTS.length] }
   if (features !== undefined) return Object.fromEntries(features.map((feature) => [feature.spec.name, exampleValue(feature, index)]))
   return Object.fromEntries(inputs.map((spec) => [spec.name, exampleTensor(spec, hasRows, signature.ranges.get(spec.name)?.minimum ?? 0)]))
 }
+
+/** Texts of the same number of words, and of different ones. */
+const TEXTS = ['The parcel came on time.', 'Nobody answers the phone.', 'A table for two, please.']
 
 function exampleValue({ spec, encode }: Feature, index: number): unknown {
   const one = (offset: number): unknown => {

@@ -37,10 +37,10 @@ async function readPeople({ body, header: type, signature, limits }: Reading): P
     type !== undefined && isForm(type) ? await readForm(body, type, signature) : readRequest(body, type, signature, limits.rows)
   const count = people.pictures?.length ?? people.rows.length
   if (count > limits.rows) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has ${count} rows, limits.rows is ${limits.rows}`)
-  const elements = count * elementsPerRow(signature)
+  const elements = signature.text === undefined ? count * elementsPerRow(signature) : count
   if (elements > limits.elements)
     throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${count} rows make ${elements} elements, limits.elements is ${limits.elements}`)
-  return { ...(await encodeRequest(signature, people)), many: people.many }
+  return { ...(await encodeRequest(signature, people, limits.elements)), many: people.many }
 }
 
 /** Elements of a row as a tensor, which can be far larger than the row as text: pictures, one-hot columns. */

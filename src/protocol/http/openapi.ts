@@ -280,6 +280,8 @@ function answerSchema(signature: Signature): Json {
           prediction: { type: 'array', items: { type: 'object', properties: { item: {}, score: { type: ['number', 'null'] } } } },
         },
       }
+    case 'embedding':
+      return { type: 'object', properties: { prediction: { type: 'array', items: {}, description: 'A vector, or one for each token.' } } }
     case 'tensors':
       return { type: 'object', properties: { prediction: {} } }
   }
