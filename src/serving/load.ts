@@ -17,6 +17,7 @@ import { ignoredTritonConfig } from '../model/triton-config.ts'
 import { fitAnswer } from '../signature/fit-answer.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { sampleOf } from '../signature/example.ts'
+import { isWide } from '../tensor/datatype.ts'
 import { generateSample } from '../tensor/sample.ts'
 import { copyTensor } from '../tensor/tensor.ts'
 import type { VariantSpec } from '../contract/desired-endpoint.ts'
@@ -360,7 +361,8 @@ class Opening {
     const runs = model.document.warmup?.runs ?? 3
     const from = model.document.warmup?.from
     const values = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
-    if (from === 'zeros') for (const tensor of values) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
+    if (from === 'zeros')
+      for (const tensor of values) if (!Array.isArray(tensor.data)) tensor.data.fill((isWide(tensor.datatype) ? 0n : 0) as never)
     for (let run = 0; run < runs; run++) {
       try {
         // A run takes ownership of its inputs.

@@ -33,7 +33,7 @@ export function encodeRows(signature: Signature, rows: readonly unknown[], path:
   const { text } = signature
   if (text !== undefined) {
     const texts = textRows(rows, signature.features!, { path, issues, warnings })
-    return { ...encodeTexts(text, signature.inputs, texts, issues, elementsMax), rows: rows.length, warnings }
+    return { ...encodeTexts({ text, inputs: signature.inputs }, texts, issues, elementsMax), rows: rows.length, warnings }
   }
   const inputs =
     signature.features === undefined

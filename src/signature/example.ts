@@ -45,8 +45,18 @@ export interface Sample {
   readonly trusted: boolean
 }
 
-/** Sample inputs: from `examples` of the package, from rows made of its features, or small integers. */
+/** Sample inputs: from `examples` of the package, from rows made of its features, from texts, or small integers. */
 export function sampleOf(signature: Signature): Sample {
+  if (signature.text !== undefined) {
+    const { examples } = signature
+    const distinct = examples.length > 0 ? examples.length : TEXTS.length
+    const { inputs } = encodeRows(
+      signature,
+      Array.from({ length: distinct }, (_, index) => exampleRow(signature, index)),
+      'examples',
+    )
+    return { rows: (count) => inputs.map((tensor) => cycle(tensor, distinct, count)), trusted: examples.length > 0 }
+  }
   if (signature.image === undefined && (signature.examples.length > 0 || signature.features !== undefined)) {
     const distinct = signature.examples.length > 0 ? signature.examples.length : 3
     const encoded = Array.from({ length: distinct }, (_, index) => encodeRows(signature, [exampleRow(signature, index)], 'examples').inputs)

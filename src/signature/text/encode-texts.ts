@@ -30,8 +30,7 @@ const ELEMENTS_MAX = 16 * 1024 * 1024
  * @throws SLW_LIMIT_EXCEEDED; what is wrong with rows is added to the issues
  */
 export function encodeTexts(
-  text: TextInputs,
-  specs: readonly TensorSpec[],
+  { text, inputs: specs }: { readonly text: TextInputs; readonly inputs: readonly TensorSpec[] },
   rows: readonly TextRow[],
   issues: Issues,
   elementsMax = ELEMENTS_MAX,
