@@ -1,11 +1,12 @@
 /** Encoders and classifiers of texts, served, beside what onnxruntime and the package `tokenizers` make of the same texts in Python. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { pythonEnv } from '../../scripts/python-env.ts'
+import { packageDigest, readPackage } from '../../src/model/package.ts'
 import { startServer } from '../../src/server/start-server.ts'
 import { post } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
@@ -155,6 +156,20 @@ describe('models of texts', () => {
     assert.equal(answer.status, 200, JSON.stringify(answer.body))
     const refused = await predict('mixed', { text: 'x' })
     assert.equal(refused.status, 400)
+  })
+
+  it('the tokenizer is part of what a version is', async () => {
+    const digest = async (): Promise<string> =>
+      packageDigest(await readPackage({ name: 'm', version: '1', path: join(folder.path, 'encoder') }))
+    const path = join(folder.path, 'encoder', 'tokenizer.json')
+    const [before, content] = [await digest(), await readFile(path, 'utf8')]
+    await writeFile(path, content.replace('"max_length":120', '"max_length":119').replace('"max_length": 120', '"max_length": 119'))
+    assert.notEqual(await digest(), before)
+    await writeFile(path, content)
+    assert.equal(await digest(), before)
+    // What is loaded is asked as it was.
+    const { body } = await predict('encoder', { text: told.texts[0] })
+    close(body['prediction'], told.encoder[0], 'encoder')
   })
 
   it('/docs describes the texts, and its example is one that is answered', async () => {

@@ -17,6 +17,7 @@ async function pages(): Promise<string[]> {
     'records.md',
     'registry.md',
     'rollouts.md',
+    'text.md',
     'traffic.md',
     'years.md',
   ])
