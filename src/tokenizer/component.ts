@@ -34,12 +34,17 @@ export function textAt(component: Component, key: string, otherwise?: string): s
 
 export function integerAt(component: Component, key: string, otherwise?: number): number {
   const value = component[key] ?? otherwise
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : broken(`${key}: expected an integer from 0`)
+  return isId(value) ? value : broken(`${key}: expected an integer from 0`)
 }
 
 export function flagAt(component: Component, key: string, otherwise = false): boolean {
   const value = component[key] ?? otherwise
   return typeof value === 'boolean' ? value : broken(`${key}: expected true or false`)
+}
+
+/** Whether a value is a token id, which inputs of 32 bits can hold. */
+export function isId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7f_ff_ff_ff
 }
 
 /** The type of a component; undefined where there is none. */

@@ -1,4 +1,4 @@
-import { broken, componentAt, integerAt, isComponent, listAt, textAt, typeOf, unsupported } from './component.ts'
+import { broken, componentAt, integerAt, isComponent, isId, listAt, textAt, typeOf, unsupported } from './component.ts'
 import type { Component } from './component.ts'
 
 /** Ids of a text or of two, with the tokens that mark their beginnings and ends. */
@@ -92,7 +92,7 @@ function placesOf(component: unknown): Template | undefined {
 function tokenAt(settings: Component, key: string): Place {
   const pair = settings[key]
   const id: unknown = Array.isArray(pair) ? pair[1] : undefined
-  return typeof id === 'number' ? { of: [id], typeId: 0 } : broken(`post_processor: ${key}: expected a token and its id`)
+  return isId(id) ? { of: [id], typeId: 0 } : broken(`post_processor: ${key}: expected a token and its id`)
 }
 
 function readPlaces(list: readonly unknown[], tokens: Component): Place[] {
@@ -105,7 +105,7 @@ function readPlaces(list: readonly unknown[], tokens: Component): Place[] {
     }
     const token = componentAt(place, 'SpecialToken')
     const ids = listAt(componentAt(tokens, textAt(token, 'id')), 'ids')
-    if (!ids.every((id) => typeof id === 'number')) broken('post_processor: ids: expected numbers')
-    return { of: ids as number[], typeId: integerAt(token, 'type_id', 0) }
+    if (!ids.every(isId)) broken('post_processor: ids: expected integers from 0')
+    return { of: ids, typeId: integerAt(token, 'type_id', 0) }
   })
 }

@@ -3,7 +3,7 @@
  * model, post-processor (https://huggingface.co/docs/tokenizers/pipeline). The ids are equal, character by character.
  */
 import { addedTokensOf } from './added-tokens.ts'
-import { broken, isComponent, unsupported } from './component.ts'
+import { broken, isComponent, isId, unsupported } from './component.ts'
 import { modelOf } from './models.ts'
 import { normalizerOf } from './normalizers.ts'
 import { postProcessorOf } from './post-processors.ts'
@@ -97,8 +97,7 @@ function parsed(json: string): Component {
 function truncationOf(value: unknown): Truncation | undefined {
   if (!isComponent(value)) return undefined
   const { max_length: maxLength, strategy = 'LongestFirst', direction = 'Right' } = value
-  if (typeof maxLength !== 'number' || !Number.isSafeInteger(maxLength) || maxLength < 1)
-    broken('truncation: max_length: expected an integer from 1')
+  if (!isId(maxLength) || maxLength < 1) broken('truncation: max_length: expected an integer from 1')
   const named = String(strategy)
     .replace(/(?<=[a-z])(?=[A-Z])/g, '_')
     .toLowerCase()
@@ -109,6 +108,6 @@ function truncationOf(value: unknown): Truncation | undefined {
 function paddingOf(value: unknown): Padding | undefined {
   if (!isComponent(value)) return undefined
   const { pad_id: id = 0, pad_type_id: typeId = 0, direction = 'Right' } = value
-  if (typeof id !== 'number' || typeof typeId !== 'number') broken('padding: pad_id: expected a number')
+  if (!isId(id) || !isId(typeId)) broken('padding: pad_id: expected an integer from 0')
   return { id, typeId, side: direction === 'Left' ? 'left' : 'right' }
 }

@@ -1,4 +1,4 @@
-import { broken, flagAt, listAt } from './component.ts'
+import { broken, flagAt, isId, listAt } from './component.ts'
 import { byteTokens } from './byte-pair.ts'
 import { Trie } from './trie.ts'
 import { withoutToken } from './vocabulary.ts'
@@ -20,7 +20,8 @@ export function unigramOf(settings: Component): Model {
   }
   const trie = new Trie()
   for (const [token, id] of ids) if (token !== '') trie.add(token, id)
-  const unknown = typeof settings['unk_id'] === 'number' ? settings['unk_id'] : undefined
+  const unknown = settings['unk_id'] ?? undefined
+  if (unknown !== undefined && !(isId(unknown) && unknown < scores.length)) broken('unk_id: expected the place of a token in vocab')
   const unknownScore = scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY) - UNKNOWN_PENALTY
   const bytes = flagAt(settings, 'byte_fallback') ? byteTokens(ids) : undefined
   const addToken = (token: string, into: number[]): void => {

@@ -1,5 +1,5 @@
 import { inputInvalid } from '../core/errors.ts'
-import { broken, componentAt } from './component.ts'
+import { broken, componentAt, isId } from './component.ts'
 import type { Component } from './component.ts'
 
 /** What makes token ids of the parts that a text was split into. */
@@ -14,7 +14,7 @@ export interface Model {
 export function vocabularyOf(settings: Component): ReadonlyMap<string, number> {
   const vocabulary = new Map<string, number>()
   for (const [token, id] of Object.entries(componentAt(settings, 'vocab'))) {
-    if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) broken(`vocab: the id of ${JSON.stringify(token)} is no number`)
+    if (!isId(id)) broken(`vocab: the id of ${JSON.stringify(token)} is no number`)
     vocabulary.set(token, id)
   }
   return vocabulary
