@@ -81,6 +81,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     imports: ['core', 'contract'],
     browser: true,
   },
+  client: {
+    door: 'client.ts',
+    does: "`slipway/client`: what applications call servers with, made for the server's absence; runs in a browser, and has types of core only",
+    imports: ['core'],
+    browser: true,
+  },
   checks: {
     door: 'checks.ts',
     does: 'asks monitoring of others about a version: Prometheus and what answers like it, CloudWatch; what is missing, stale or no number decides nothing',

@@ -9,6 +9,7 @@ export const NO_ADMINISTRATION: Administration = {
   load: none,
   add: none,
   remove: none,
+  setServing: none,
   unload: none,
   logLevel: none,
   setLogLevel: none,

@@ -15,6 +15,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   bench: { summary: 'measure a server or a model', load: () => import('./server/bench.ts') },
   tune: { summary: 'find the best instances, threads and batch size for this machine', load: () => import('./tune/tune.ts') },
   init: { summary: 'write a commented slipway.yaml for a model', load: () => import('./model/init.ts') },
+  client: { summary: 'typed clients of a model, for TypeScript and Python', load: () => import('./client/client.ts') },
   demo: { summary: 'serve an example and send it real requests', load: () => import('./demo/demo.ts') },
   doctor: { summary: 'check that this machine can serve', load: () => import('./doctor.ts') },
   model: { summary: 'push, find, approve, sign and compare models and versions', load: () => import('./model/model.ts') },

@@ -18,6 +18,11 @@ export const VariantSpec = Type.Object(
     checked: Type.Optional(
       Type.Boolean({ description: 'The fingerprint is that of files whose bytes were checked: no others are loaded. Default: false.' }),
     ),
+    parts: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: 'Endpoints of this server that it consists of: it is an ensemble. Default: it is a model.',
+      }),
+    ),
     serving: Type.Optional(ServingOptions),
   },
   { additionalProperties: false },

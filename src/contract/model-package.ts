@@ -152,8 +152,15 @@ export const ModelPackageDocument = Type.Object(
     ),
     version: Type.Optional(Type.String({ description: 'Default: the number of the version folder, else 1.' })),
     description: Type.Optional(Type.String({ description: 'For people, in /docs and the registry.' })),
-    model: Type.Optional(Type.String({ description: 'The model file. Default: the only .onnx file beside slipway.yaml.' })),
-    features: Type.Optional(Type.Array(FeatureSpec, { description: 'Columns in the order of the input tensor.' })),
+    model: Type.Optional(
+      Type.String({
+        description:
+          'The model file. Default: the only .onnx file beside slipway.yaml, or the only model of XGBoost, LightGBM or CatBoost.',
+      }),
+    ),
+    features: Type.Optional(
+      Type.Array(FeatureSpec, { description: 'Columns in the order of the input tensor. Default: those that the model file names.' }),
+    ),
     image: Type.Optional(ImageSpec),
     inputs: Type.Optional(Type.Array(TensorOverride, { description: 'Corrects or completes what the model file says of its inputs.' })),
     answer: Type.Optional(AnswerSpec),

@@ -39,6 +39,16 @@ export const ServingOptions = Type.Object(
     priorityAgingMs: positive(
       'How much waiting a level of priority is worth: a request one level less urgent runs at most this much later. Default: 1000.',
     ),
+    queueTimeoutUs: positive(
+      'How long a request may wait in the queue, in microseconds; one that would wait longer gets 503. Default: as long as it may take.',
+    ),
+    defaultPriority: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 9,
+        description: 'Priority of requests that say none or 5, from 1, the most urgent, to 9. Default: 5.',
+      }),
+    ),
     latencyGoalMs: positive(
       'Requests that would be answered later than this, by the measured cost of what waits before them, get 503 at once. Default: none.',
     ),
@@ -98,6 +108,8 @@ export interface Serving {
   readonly queueRows: number
   readonly queueBytes: number
   readonly priorityAgingMs: number
+  readonly queueTimeoutUs: number | undefined
+  readonly defaultPriority: number
   readonly latencyGoalMs: number | undefined
   readonly requestTimeoutMs: number
   readonly runTimeoutMs: number
@@ -125,6 +137,7 @@ export const SERVING_DEFAULTS = {
   queueRows: 100_000,
   queueBytes: 256 * 1024 * 1024,
   priorityAgingMs: 1000,
+  defaultPriority: 5,
   requestTimeoutMs: 30_000,
   runTimeoutMs: 30_000,
   maxOutputBytes: 256 * 1024 * 1024,
@@ -153,6 +166,7 @@ export function resolveServing(cores: number, ...sources: readonly (ServingOptio
     instances: Math.max(1, Math.floor(cores / threads)),
     memoryLimitMb: undefined,
     latencyGoalMs: undefined,
+    queueTimeoutUs: undefined,
     nanPolicy: undefined,
     ...given,
     preferredBatchSizes: (given.preferredBatchSizes ?? []).toSorted((a, b) => a - b),

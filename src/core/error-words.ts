@@ -134,7 +134,8 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     cure: 'Export it without the thing that the message names.',
   },
   SLW_PACKAGE_INVALID: {
-    meaning: 'slipway.yaml, or the folder around the model, is not a valid model package.',
+    meaning:
+      'slipway.yaml, a config.pbtxt, or the folder around the model, is not a valid model package, or asks for what is not supported.',
     cure: 'The message gives file, line and what was expected; `slipway init` writes a commented example.',
   },
   SLW_GOLDEN_FAILED: {
@@ -154,7 +155,8 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     cure: 'The message says what stands in the way.',
   },
   SLW_LATENCY_GOAL: {
-    meaning: 'The request would have been answered later than `latencyGoalMs`, by the measured cost of what waits before it.',
+    meaning:
+      'The request would have been answered later than `latencyGoalMs`, by the measured cost of what waits before it, or has waited longer than `queueTimeoutUs`.',
     cure: 'Retry after the time in Retry-After; add instances or replicas, or allow more time.',
   },
   SLW_LOAD_FAILED: {
@@ -248,5 +250,13 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
   SLW_UNREACHABLE: {
     meaning: 'A server that the command talks to does not answer.',
     cure: 'Check the address and that the server runs.',
+  },
+  SLW_CIRCUIT_OPEN: {
+    meaning: 'The breaker of a client is open: the model failed too often a moment ago, and the request was not sent.',
+    cure: 'See why it fails; the client asks again by itself. A fallback answers meanwhile.',
+  },
+  SLW_ANSWER_INVALID: {
+    meaning: 'A client was answered with what it cannot read.',
+    cure: 'Check the address: something else listens there, or stands in between.',
   },
 }

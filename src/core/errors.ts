@@ -78,6 +78,8 @@ export const ERRORS = {
   SLW_HOST_REFUSED: { http: 500, grpc: 'INTERNAL', retry: false, exit: 2 },
   SLW_DEPENDENCY_MISSING: { http: 500, grpc: 'FAILED_PRECONDITION', retry: false, exit: 2 },
   SLW_UNREACHABLE: { http: 502, grpc: 'UNAVAILABLE', retry: true, exit: 7 },
+  SLW_CIRCUIT_OPEN: { http: 503, grpc: 'UNAVAILABLE', retry: true, exit: 7 },
+  SLW_ANSWER_INVALID: { http: 502, grpc: 'INTERNAL', retry: false, exit: 7 },
 } as const satisfies Record<string, ErrorKind>
 
 export type ErrorCode = keyof typeof ERRORS

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { PACKAGE_FILE } from './package-file.ts'
+import { CONFIG_FILE } from './triton/config.ts'
 
 /**
  * Identifies the content of a package without reading it: by name, size, modification time and inode of every file. For a bare file, the
@@ -22,8 +23,11 @@ export async function fingerprintOf(path: string, { inodes = true }: { readonly 
       const child = join(path, name)
       if (await add(child)) for (const inner of await visible(child)) await add(join(child, inner))
     }
-    // The slipway.yaml of a numbered version may lie one folder up.
-    if (/^\d+$/.test(basename(path))) await add(join(dirname(path), PACKAGE_FILE))
+    // The slipway.yaml of a numbered version may lie one folder up, and a config.pbtxt, with the files that it names.
+    if (/^\d+$/.test(basename(path))) {
+      await add(join(dirname(path), PACKAGE_FILE))
+      for (const file of await filesBesideConfig(dirname(path))) await add(file)
+    }
   } else {
     for (const name of await visible(dirname(path)))
       if (
@@ -33,6 +37,14 @@ export async function fingerprintOf(path: string, { inodes = true }: { readonly 
         await add(join(dirname(path), name))
   }
   return hash.digest('hex').slice(0, 16)
+}
+
+/** The files of a folder that has a config.pbtxt, as labels, and of its folder `warmup`. Empty where there is none. */
+async function filesBesideConfig(folder: string): Promise<string[]> {
+  const names = await visible(folder)
+  if (!names.includes(CONFIG_FILE)) return []
+  const warmup = names.includes('warmup') ? (await visible(join(folder, 'warmup'))).map((name) => join('warmup', name)) : []
+  return [...names.filter((name) => !/^\d+$/.test(name) && name !== PACKAGE_FILE), ...warmup].map((name) => join(folder, name))
 }
 
 async function visible(folder: string): Promise<string[]> {

@@ -25,13 +25,12 @@ const TORCH =
   "convert it with torch.onnx.export(model, (example,), 'model.onnx', dynamo=True) in the program that has the model's class (pip install onnx onnxscript)"
 const KERAS = "convert it with model.export('model.onnx', format='onnx') in Keras 3 (pip install onnx tf2onnx)"
 
+/** What TorchServe serves: code of a handler beside a model. */
+export const TORCHSERVE_ARCHIVE: ForeignFormat = { what: 'an archive of TorchServe', cure: `the model in it: ${TORCH}` }
+
 /** In order: an archive of TorchServe may hold a checkpoint of PyTorch. */
 const FORMATS: readonly (ForeignFormat & { readonly recognises: (sample: Sample) => boolean })[] = [
-  {
-    what: 'an archive of TorchServe',
-    cure: `the model in it: ${TORCH}`,
-    recognises: (file) => lists(file, 'MAR-INF/MANIFEST.json'),
-  },
+  { ...TORCHSERVE_ARCHIVE, recognises: (file) => lists(file, 'MAR-INF/MANIFEST.json') },
   { what: 'a checkpoint of PyTorch', cure: TORCH, recognises: (file) => lists(file, '/data.pkl') },
   { what: 'a model of Keras', cure: KERAS, recognises: (file) => lists(file, 'model.weights.h5') && lists(file, 'config.json') },
   { what: 'an HDF5 file, as Keras writes it', cure: KERAS, recognises: ({ head }) => starts(head, '\u0089HDF\r\n\u001A\n') },
@@ -56,14 +55,14 @@ const FORMATS: readonly (ForeignFormat & { readonly recognises: (sample: Sample)
     recognises: ({ head }) => starts(head, 'ftrt') || starts(head, 'ptrt'),
   },
   {
-    what: 'a model of LightGBM',
-    cure: "convert it with onnxmltools.convert_lightgbm(booster, initial_types=[('x', FloatTensorType([None, columns]))]) (pip install onnxmltools)",
-    recognises: ({ head }) => /^tree\r?\nversion=v\d/.test(head.toString('latin1')),
+    what: 'a model of XGBoost in its old binary format',
+    cure: "load it with XGBoost before 3.1 and save it as UBJSON, which is served: Booster(model_file=FILE).save_model('model.ubj')",
+    recognises: ({ head }) => starts(head, 'binf'),
   },
   {
-    what: 'a model of XGBoost',
-    cure: "convert it with onnxmltools.convert_xgboost(model, initial_types=[('x', FloatTensorType([None, columns]))]) (pip install onnxmltools)",
-    recognises: ({ head }) => /^\{\s*"learner"\s*:|^\{L.{8}learner/s.test(head.toString('latin1')) || starts(head, 'binf'),
+    what: 'a model of CatBoost in its binary format',
+    cure: "save it as JSON, which is served: CatBoost().load_model(FILE).save_model('model.json', format='json')",
+    recognises: ({ head }) => starts(head, 'CBM1'),
   },
   // Python's pickles begin with their protocol; joblib packs them with zlib.
   {

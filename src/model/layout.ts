@@ -2,24 +2,30 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { SlipwayError } from '../core/errors.ts'
+import { archiveName, isArchive, unpackedArchive } from './archive.ts'
 import { foreignFile, foreignFolder } from './foreign-formats.ts'
-import { FORMATS } from './formats/formats.ts'
+import { FORMATS, isModelFile, nameWithoutExtension } from './formats/formats.ts'
 import { MLMODEL_FILE } from './formats/mlmodel.ts'
 import { PACKAGE_FILE } from './package-file.ts'
+import { CONFIG_FILE, glanceAtConfig } from './triton/config.ts'
 import type { ForeignFormat } from './foreign-formats.ts'
 import type { PackageLocation } from './package.ts'
+import type { ConfigVersions, TritonConfig } from './triton/config.ts'
 
-/** Selection of the numbered versions of a model that are served. */
-export type VersionPolicy = 'latest' | 'all' | readonly string[]
+/** Selection of the numbered versions of a model that are served: the newest, so many of the newest, all, or those that are listed. */
+export type VersionPolicy = 'latest' | ConfigVersions
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
+/** Libraries whose models are read as they are, with the files that they write. */
+const TREES = 'XGBoost (.json, .ubj), LightGBM (.txt) or CatBoost (.json)'
 const NO_NAME = 'cannot be the name of a model (letters, digits, ".", "_", "-")'
 
 export interface LayoutOptions {
   readonly path: string
   /** Overrides the name of the folder or file; only where the path holds one model. */
   readonly name?: string | undefined
-  readonly versions: VersionPolicy
+  /** Default: as a config.pbtxt says, else the latest. */
+  readonly versions?: VersionPolicy | undefined
 }
 
 /** What a path is: one model file, the folder of one model, a folder of its numbered versions, or a repository of such folders. */
@@ -43,7 +49,7 @@ export async function findPackages(options: LayoutOptions): Promise<readonly Pac
 }
 
 /**
- * Finds the models at a path: an .onnx file; a package folder (slipway.yaml, MLmodel, or exactly one .onnx); a folder of numbered
+ * Finds the models at a path: a model file; an archive of what follows; a package folder (slipway.yaml, MLmodel, or exactly one model file); a folder of numbered
  * versions; or a repository of those. A folder that holds folders of models is a repository, whatever lies beside them; what fits in no
  * model is skipped, by name. A model is called as its slipway.yaml says, else as its folder or file.
  * @param kind what the path was found to be before: one entry that comes later does not make it something else. Default: it is found out
@@ -53,16 +59,33 @@ export async function findLayout(options: LayoutOptions, kind?: LayoutKind): Pro
   const path = resolve(options.path)
   const found = await stat(path).catch(() => undefined)
   if (found === undefined) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${options.path}: no such file or folder`)
+  if (found.isFile() && isArchive(path)) {
+    const folder = await unpackedArchive(path)
+    return await findIn({ ...options, path: folder, shown: options.path, ownName: archiveName(path) }, kind)
+  }
   if (found.isFile()) {
-    if (!path.endsWith('.onnx')) {
+    if (!(await isModelFile(path))) {
       const foreign = await foreignFile(path)
-      const message = foreign === undefined ? 'not an .onnx file; a file to serve ends in .onnx' : notServed(foreign)
+      const message =
+        foreign === undefined ? `not an .onnx file, no model of ${TREES}, and no archive (.tar.gz, .tgz, .tar)` : notServed(foreign)
       throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: ${message}`)
     }
-    const name = checkName(options.name ?? basename(path, '.onnx'), options.path)
+    const name = checkName(options.name ?? nameWithoutExtension(path), options.path)
     return { kind: 'file', packages: [{ name, version: '1', path }], skipped: [] }
   }
-  const folder = await look(path)
+  return await findIn({ ...options, path, shown: options.path, ownName: basename(path) }, kind)
+}
+
+interface FolderOptions extends LayoutOptions {
+  /** The path that was given, for messages. */
+  readonly shown: string
+  /** Name of the model where nothing gives it another. */
+  readonly ownName: string
+}
+
+async function findIn(options: FolderOptions, kind: LayoutKind | undefined): Promise<Layout> {
+  const { shown } = options
+  const folder = await look(options.path)
   const is = kind === undefined || kind === 'file' ? kindOf(folder) : kind
   const layout = is === undefined ? undefined : layoutOf(folder, is, options)
   const nameless = layout?.packages.length === 0 ? layout.skipped.find(({ reason }) => reason.includes(NO_NAME)) : undefined
@@ -70,14 +93,14 @@ export async function findLayout(options: LayoutOptions, kind?: LayoutKind): Pro
   if (layout === undefined || layout.packages.length === 0) {
     const foreign = await foreignFolder(folder.path, folder.names)
     if (foreign !== undefined)
-      throw new SlipwayError('SLW_MODEL_INVALID', `${options.path}: no model here; ${foreign.name} is ${notServed(foreign)}`)
+      throw new SlipwayError('SLW_MODEL_INVALID', `${shown}: no model here; ${foreign.name} is ${notServed(foreign)}`)
     throw new SlipwayError(
       'SLW_MODEL_INVALID',
-      `${options.path}: no model here; ${describe(folder)}. Expected an .onnx file, a folder with ${PACKAGE_FILE} or exactly one .onnx, numbered versions (1/model.onnx), or a folder of such folders`,
+      `${shown}: no model here; ${describe(folder)}. Expected an .onnx file or a model of ${TREES}, a folder with ${PACKAGE_FILE} or exactly one of them, numbered versions (1/model.onnx), or a folder of such folders`,
     )
   }
   if (options.name !== undefined && new Set(layout.packages.map((model) => model.name)).size > 1)
-    throw new SlipwayError('SLW_CONFIG_INVALID', `${options.path} holds several models, so the name "${options.name}" fits none of them`)
+    throw new SlipwayError('SLW_CONFIG_INVALID', `${shown} holds several models, so the name "${options.name}" fits none of them`)
   return layout
 }
 
@@ -91,8 +114,10 @@ interface Folder {
   /** Whether a file says so that was written for it, and not only the one model file that lies in it. */
   readonly isDescribed: boolean
   readonly folders: ReadonlyMap<string, Folder>
-  /** Name that its slipway.yaml gives it. */
+  /** Name that its slipway.yaml or config.pbtxt gives it. */
   readonly ownName: string | undefined
+  /** What its config.pbtxt says, or why that cannot be read. Undefined: there is none. */
+  readonly config: TritonConfig | Error | undefined
 }
 
 /** Names in documents, by path and state of the file: folders are looked at several times a second. */
@@ -128,12 +153,28 @@ async function look(path: string, depth = 0): Promise<Folder> {
       const inside = await look(child, depth + 1).catch(() => undefined)
       if (inside !== undefined) folders.set(name, inside)
     }
+  const config = names.includes(CONFIG_FILE) ? await glanceAtConfig(join(path, CONFIG_FILE)) : undefined
+  const read = config instanceof Error ? undefined : config
+  if (read !== undefined)
+    for (const [name, inside] of folders) if (isNumber(name) && holdsFor(read, inside)) folders.set(name, { ...inside, holdsModel: true })
   const described = DESCRIPTIONS.filter((name) => names.includes(name))
   const sizes = await Promise.all(described.map((name) => stat(join(path, name)).catch(() => undefined)))
-  const holdsModel = names.includes(PACKAGE_FILE) || FORMATS.some((format) => format.holds(names))
-  const isDescribed = sizes.some((found) => (found?.size ?? 0) > 0)
+  const isOfConfig =
+    read !== undefined && (read.ensemble === undefined ? names.includes(read.modelFile) : ![...folders.keys()].some(isNumber))
+  const holdsModel = names.includes(PACKAGE_FILE) || isOfConfig || (await holdsAny(path, names))
+  const isDescribed = config !== undefined || sizes.some((found) => (found?.size ?? 0) > 0)
   const ownName = names.includes(PACKAGE_FILE) ? await nameIn(join(path, PACKAGE_FILE)) : undefined
-  return { path, names, holdsModel, isDescribed, folders, ownName }
+  return { path, names, holdsModel, isDescribed, folders, config, ownName: ownName ?? (read?.name === '' ? undefined : read?.name) }
+}
+
+/** Whether the folder of a version has the model that a configuration above it names; an ensemble has none. */
+function holdsFor({ ensemble, modelFile }: TritonConfig, { names }: Folder): boolean {
+  return ensemble !== undefined || names.includes(modelFile)
+}
+
+async function holdsAny(path: string, names: readonly string[]): Promise<boolean> {
+  for (const format of FORMATS) if (await format.holds(names, path)) return true
+  return false
 }
 
 /** Files that describe a package; an empty one describes nothing. */
@@ -150,15 +191,16 @@ function holdsModels(folder: Folder): boolean {
 }
 
 function kindOf(folder: Folder): LayoutKind | undefined {
-  if (folder.isDescribed) return versionsIn(folder).length > 0 ? 'versions' : 'package'
-  if ([...folder.folders].some(([name, child]) => !isNumber(name) && holdsModels(child))) return 'repository'
+  if (folder.isDescribed && (folder.config === undefined || holdsModels(folder)))
+    return versionsIn(folder).length > 0 ? 'versions' : 'package'
+  if ([...folder.folders].some(([name, child]) => !isNumber(name) && !name.endsWith('.onnx') && holdsModels(child))) return 'repository'
   if (versionsIn(folder).length > 0) return 'versions'
   return folder.holdsModel ? 'package' : undefined
 }
 
-function layoutOf(folder: Folder, kind: LayoutKind, { path, name, versions }: LayoutOptions): Layout {
+function layoutOf(folder: Folder, kind: LayoutKind, { shown, ownName, name, versions }: FolderOptions): Layout {
   if (kind !== 'repository') {
-    const own = checkName(name ?? folder.ownName ?? basename(folder.path), path)
+    const own = checkName(name ?? folder.ownName ?? ownName, shown)
     return { kind, packages: modelIn(folder, own, versions, kind), skipped: kind === 'versions' ? strangersIn(folder) : [] }
   }
   const packages: PackageLocation[] = []
@@ -183,10 +225,19 @@ function strangersIn({ path, names, folders }: Folder): SkippedEntry[] {
     .map((name) => ({ path: join(path, name), reason: 'this folder holds folders of models: a model needs a folder of its own here' }))
 }
 
-function modelIn(folder: Folder, name: string, policy: VersionPolicy, kind: LayoutKind): PackageLocation[] {
-  if (kind === 'package') return folder.holdsModel ? [{ name, version: '1', path: folder.path }] : []
-  const all = versionsIn(folder).map(([version, inside]) => ({ name, version, path: inside.path }))
-  return chooseVersions(all, policy, name)
+function modelIn(folder: Folder, name: string, policy: VersionPolicy | undefined, kind: LayoutKind): PackageLocation[] {
+  const config = folder.config instanceof Error ? undefined : folder.config
+  const parts = config?.ensemble === undefined ? {} : { parts: [...new Set(config.ensemble.steps.map(({ model }) => model))] }
+  if (kind === 'package') return folder.holdsModel ? [{ name, version: '1', path: folder.path, ...parts }] : []
+  const own = config?.versions
+  const all = versionsIn(folder).map(([version, inside]) => ({
+    name,
+    version,
+    path: inside.path,
+    ...(own !== undefined && { versions: own }),
+    ...parts,
+  }))
+  return chooseVersions(all, policy ?? own ?? 'latest', name)
 }
 
 /**
@@ -198,6 +249,7 @@ export function chooseVersions<T extends PackageLocation>(all: readonly T[], pol
   const sorted = all.toSorted((a, b) => Number(a.version) - Number(b.version))
   if (policy === 'all' || !sorted.some((location) => basename(location.path) === location.version)) return sorted
   if (policy === 'latest') return sorted.slice(-1)
+  if ('latest' in policy) return sorted.slice(-policy.latest)
   for (const wanted of policy) {
     if (!lenient && !sorted.some((location) => location.version === wanted))
       throw new SlipwayError(
@@ -217,7 +269,8 @@ function notServed({ what, cure }: ForeignFormat): string {
   return `${what}, which is not served here: ${cure}`
 }
 
-function describe({ names }: Folder): string {
+function describe({ names, config }: Folder): string {
+  if (config instanceof Error) return config.message
   if (names.length === 0) return 'the folder is empty'
   const models = names.filter((name) => name.endsWith('.onnx'))
   if (models.length > 1) return `found ${models.length} .onnx files (${models.slice(0, 5).join(', ')}): which one?`

@@ -8,8 +8,12 @@ import { formatFileIssues, readYaml } from '../contract/read-yaml.ts'
 import { ModelPackageDocument } from '../contract/model-package.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { FORMATS } from './formats/formats.ts'
+import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelColumns } from './formats/mlmodel.ts'
 import { PACKAGE_FILE } from './package-file.ts'
+import { documentWith, ensembleFile, fileWith } from './triton/apply-config.ts'
+import { readTritonConfig } from './triton/config.ts'
 import type { ModelFile, ModelFormat } from './formats/format.ts'
+import type { ConfigVersions, TritonConfig } from './triton/config.ts'
 
 /** A model and everything known about it, read from a folder or a bare file. */
 export interface ModelPackage {
@@ -22,14 +26,22 @@ export interface ModelPackage {
   readonly document: ModelPackageDocument
   /** Description read from the model file. */
   readonly file: ModelFile
+  /** Names of the columns of its only input, in their order, where an `MLmodel` beside it has them. */
+  readonly columns?: readonly string[] | undefined
+  /** What a config.pbtxt of Triton says of it; undefined where there is none. */
+  readonly triton: TritonConfig | undefined
 }
 
 /** Location of a package, found by the layout or named on the command line. */
 export interface PackageLocation {
   readonly name: string
   readonly version: string
-  /** An .onnx file, or a folder. */
+  /** A model file, or a folder. */
   readonly path: string
+  /** Versions of the model that its config.pbtxt wants served. Undefined: it says nothing of them. */
+  readonly versions?: ConfigVersions
+  /** Models that an ensemble consists of. Undefined: it is none. */
+  readonly parts?: readonly string[]
 }
 
 /**
@@ -39,11 +51,16 @@ export interface PackageLocation {
 export async function readPackage(location: PackageLocation): Promise<ModelPackage> {
   const isFile = (await stat(location.path)).isFile()
   const folder = isFile ? dirname(location.path) : location.path
-  const document = isFile ? {} : await readDocument(folder)
+  const own = isFile ? {} : await readDocument(folder)
+  const triton = isFile ? undefined : await readTritonConfig(folder)
+  const document = triton === undefined ? own : await documentWith(triton, own, folder)
+  if (triton?.ensemble !== undefined) return await ensembleOf(triton, { folder, document, ...location })
   const candidate = { folder, document, names: isFile ? [] : await readdir(folder) }
-  const format = isFile ? formatOfFile(location.path) : FORMATS.find((one) => one.recognises(candidate))!
+  const format = await firstFormat((one) => (isFile ? one.isFile(location.path) : one.recognises(candidate)))
   const modelPath = isFile ? location.path : await format.locate(candidate)
   const real = await realpath(modelPath)
+  // What lies beside a model file that is a link lies beside the link.
+  const file = await format.read(modelPath)
   return {
     name: document.name ?? location.name,
     version: document.version ?? location.version,
@@ -51,14 +68,43 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelPath: real,
     modelBytes: (await stat(real)).size,
     document,
-    // What lies beside a model file that is a link lies beside the link.
-    file: await format.read(modelPath),
+    file: triton === undefined ? file : await fileWith(triton, file),
+    triton,
+    columns: candidate.names.includes(MLMODEL_FILE) ? await columnsIn(join(folder, MLMODEL_FILE), file) : undefined,
   }
 }
 
-/** Format by file extension; a file with another one gets its error from the last format, ONNX. */
-function formatOfFile(path: string): ModelFormat {
-  return FORMATS.find(({ extensions }) => extensions.some((extension) => path.endsWith(extension))) ?? FORMATS.at(-1)!
+/** Columns of an `MLmodel` file, where they are those of the only input of the model. */
+async function columnsIn(path: string, { inputs }: ModelFile): Promise<readonly string[] | undefined> {
+  const [only] = inputs
+  if (only === undefined || inputs.length !== 1 || only.shape.length !== 2) return undefined
+  if (((await stat(path).catch(() => undefined))?.size ?? Number.POSITIVE_INFINITY) > MLMODEL_BYTES_MAX) return undefined
+  const columns = readMlmodelColumns(await readFile(path, 'utf8'))
+  return only.shape[1] === -1 || only.shape[1] === columns?.length ? columns : undefined
+}
+
+/** An ensemble: its configuration is all there is of it. */
+async function ensembleOf(
+  triton: TritonConfig,
+  { folder, document, name, version }: Pick<ModelPackage, 'folder' | 'document' | 'name' | 'version'>,
+): Promise<ModelPackage> {
+  const modelPath = await realpath(triton.path)
+  return {
+    name: document.name ?? name,
+    version: document.version ?? version,
+    folder,
+    modelPath,
+    modelBytes: (await stat(modelPath)).size,
+    document,
+    file: await ensembleFile(triton),
+    triton,
+  }
+}
+
+/** A file in no known format gets its error from the last one, ONNX. */
+async function firstFormat(fits: (format: ModelFormat) => boolean | Promise<boolean>): Promise<ModelFormat> {
+  for (const format of FORMATS) if (await fits(format)) return format
+  return FORMATS.at(-1)!
 }
 
 /** slipway.yaml of the folder, or of the folder above for a numbered version; empty where there is none. */

@@ -3,6 +3,7 @@ import { join, relative } from 'node:path'
 import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
 import { FairTurns } from '../core/fair-turns.ts'
 import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/formats/mlmodel.ts'
+import { beginsAsTrees, mayBeTrees, TREES_HEAD_BYTES } from '../model/formats/trees/trees.ts'
 import { PACKAGE_FILE } from '../model/package-file.ts'
 import { readPackage } from '../model/package.ts'
 import { describeSignature } from '../signature/describe-signature.ts'
@@ -69,7 +70,8 @@ export class Inspector {
 
   async #look(files: readonly TreeFile[], signal: AbortSignal): Promise<Inspection> {
     const inRoot = files.filter(({ path }) => !path.includes('/'))
-    if (!inRoot.some(({ path }) => path === PACKAGE_FILE || path.endsWith('.onnx'))) return await this.#lookWithoutModel(files)
+    if (!inRoot.some(({ path }) => path === PACKAGE_FILE || path.endsWith('.onnx')) && !(await this.#hasTrees(inRoot)))
+      return await this.#lookWithoutModel(files)
     const folder = await mkdtemp(join(this.#options.folder, 'version-'))
     try {
       await writeTree(this.#options.contents, files, folder)
@@ -80,6 +82,12 @@ export class Inspector {
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
+  }
+
+  /** Whether a model of trees is among the files, whose formats are known by their first bytes. */
+  async #hasTrees(inRoot: readonly TreeFile[]): Promise<boolean> {
+    for (const file of inRoot) if (mayBeTrees(file.path) && beginsAsTrees(await this.#headOf(file, TREES_HEAD_BYTES))) return true
+    return false
   }
 
   async #lookInto(files: readonly TreeFile[], folder: string, signal: AbortSignal): Promise<Inspection> {
@@ -112,7 +120,7 @@ export class Inspector {
     }
   }
 
-  /** Versions without an ONNX model in the root are kept for use elsewhere; the file that MLflow writes may hold their signature. */
+  /** Versions without a model in the root that a server reads are kept for use elsewhere; the file that MLflow writes may hold their signature. */
   async #lookWithoutModel(files: readonly TreeFile[]): Promise<Inspection> {
     const byName = judgeByNames(files.filter(({ path }) => !path.endsWith('.onnx')))
     const content = await contentCheck(files, (file) => this.#headOf(file))
@@ -138,9 +146,9 @@ export class Inspector {
     }
   }
 
-  async #headOf({ contentId, size }: TreeFile): Promise<Buffer> {
+  async #headOf({ contentId, size }: TreeFile, bytesMax = HEAD_BYTES): Promise<Buffer> {
     const pieces: Uint8Array[] = []
-    for await (const bytes of await this.#options.contents.open(contentId, { offset: 0, length: Math.min(size, HEAD_BYTES) }))
+    for await (const bytes of await this.#options.contents.open(contentId, { offset: 0, length: Math.min(size, bytesMax) }))
       pieces.push(bytes)
     return Buffer.concat(pieces)
   }

@@ -11,6 +11,7 @@ export function administer(source: Source, log: Pick<Logger, 'level'>): Administ
     load: (model) => source.load(model),
     add: (model) => source.add(model),
     remove: (model) => source.remove(model),
+    setServing: (model, serving) => source.setServing(model, serving),
     unload: (model) => source.unload(model),
     logLevel: () => Promise.resolve(log.level ?? 'info'),
     setLogLevel(level) {

@@ -102,6 +102,7 @@ export async function sourceOfControlPlane(options: FollowingOptions): Promise<S
     load: refused(config.url),
     add: refused(config.url),
     remove: refused(config.url),
+    setServing: refused(config.url),
     unload: refused(config.url),
     rescan: () => follower.refresh(),
     state: () => ({ following: status(), skipped: [] }),

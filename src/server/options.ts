@@ -54,7 +54,8 @@ export const ServerOptions = Type.Object(
     versions: Type.Optional(
       Type.String({
         pattern: '^(latest|all|\\d+(,\\d+)*)$',
-        description: 'Numbered versions to serve: latest, all, or a list such as 1,3. Default: latest.',
+        description:
+          'Numbered versions to serve: latest, all, or a list such as 1,3. Default: as a config.pbtxt of Triton says, else latest.',
       }),
     ),
     adminPort: Type.Optional(
@@ -215,7 +216,8 @@ export interface ServerConfig extends DoorsConfig {
   /** Undefined: files are served. */
   readonly controlPlane: ControlPlaneConfig | undefined
   readonly defaultModel: string | undefined
-  readonly versions: 'latest' | 'all' | readonly string[]
+  /** Undefined: as a config.pbtxt says, else the latest. */
+  readonly versions: 'latest' | 'all' | readonly string[] | undefined
   readonly adminPort: number | undefined
   readonly processes: number
   /** 0: the folders are never looked at again. */
@@ -243,7 +245,7 @@ const WATCH_MS = 300
 
 /** @throws SLW_CONFIG_INVALID for errors that a schema cannot express */
 export function resolveServer(options: ServerOptions): ServerConfig {
-  const versions = options.versions ?? 'latest'
+  const { versions } = options
   const chosen = resolveDialects(options.dialects)
   return {
     host: options.host ?? '127.0.0.1',
@@ -253,7 +255,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     models: options.models ?? [],
     controlPlane: resolveControlPlane(options.controlPlane),
     defaultModel: options.defaultModel,
-    versions: versions === 'latest' || versions === 'all' ? versions : versions.split(','),
+    versions: versions === undefined || versions === 'latest' || versions === 'all' ? versions : versions.split(','),
     adminPort: options.adminPort,
     processes: options.processes ?? 1,
     pollMs: options.pollMs ?? (options.watch === true ? WATCH_MS : 0),

@@ -127,10 +127,10 @@ function azure(environment: Environment): PlatformSettings | undefined {
   return { origins, warnings, models: [{ path }], missing: undefined }
 }
 
-const THIS_MACHINE: Surroundings = { exists: existsSync, memoryBytes: memoryLimit }
+const THIS_MACHINE: Surroundings = { exists: existsSync, memoryBytes: memoryOfThis }
 
 /** The limit of the cgroup, of version 2 or 1, where there is one below the memory of the machine. */
-function memoryLimit(): number {
+function memoryOfThis(): number {
   const limits = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'].map((path) => {
     try {
       return Number(readFileSync(path, 'utf8').trim())

@@ -3,12 +3,14 @@ import { systemClock } from '../core/clock.ts'
 import { SlipwayError } from '../core/errors.ts'
 import { createIds } from '../core/ids.ts'
 import { DataPlane } from '../serving/data-plane.ts'
+import { withEnsembles } from '../serving/ensemble/open-ensemble.ts'
 import { METRICS } from '../serving/observe/catalog.ts'
 import { familiesOf } from '../serving/observe/merge.ts'
 import { Metrics } from '../serving/observe/metrics.ts'
 import { Observations } from '../serving/observe/observations.ts'
 import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
+import { GRPC } from '../protocol/grpc/dialect.ts'
 import { adminRoutes } from '../protocol/http/admin.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
 import { byPort, hintsOf, speak } from '../protocol/http/dialects/speak.ts'
@@ -96,6 +98,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
       log,
       observers: [metrics, observations, requestLog(log, config.log), ...traced],
       servingFor: () => config.serving,
+      backend: withEnsembles,
       memoryBudgetBytes,
       sandboxPython: config.sandboxPython,
       expectsChanges: config.pollMs > 0 || config.controlPlane !== undefined || security.adminToken !== undefined,
@@ -133,6 +136,7 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
     defaultModel: config.defaultModel,
     administration,
     counts: allCounts,
+    metrics: async () => familiesOf(await allCounts(), config.metrics),
     tracing: config.tracing,
     logFile: config.log.file,
     vertex: config.vertex,
@@ -158,18 +162,14 @@ export async function openServingProcess(options: ServingProcessOptions): Promis
 /** Opens the addresses of a process: those of its dialects, and those that every server has. */
 async function openDoor(options: ServingProcessOptions, host: DialectHost): Promise<HttpServer> {
   const { config, security, log, administration } = options
-  const { dataPlane, counts } = host
+  const { dataPlane } = host
   const admin = security.adminToken === undefined ? 'off' : config.adminPort === undefined ? 'beside' : 'apart'
   const spoken = speak(config.dialects, host)
   refuseOpenManagement(config, security, spoken)
   const placed = byPort(spoken, {
     admin,
     health: healthRoutes(dataPlane, { strict: config.strictReadiness, source: options.sourceHealth ?? options.source }),
-    base: [
-      metricsRoute(async () => familiesOf(await counts(), config.metrics)),
-      feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting),
-      ...docsRoutes(dataPlane),
-    ],
+    base: [metricsRoute(host.metrics), feedbackRoute(dataPlane, options.takeFeedback, config.limits.jsonNesting), ...docsRoutes(dataPlane)],
   })
   return await listen(config, security, {
     ...placed,
@@ -177,7 +177,8 @@ async function openDoor(options: ServingProcessOptions, host: DialectHost): Prom
     nextId: createIds(),
     audit: auditLog(log),
     dialects: spoken.map(({ dialect }) => dialect),
-    hint: hintsOf(config.dialects, host, admin),
+    // Whoever follows the hint keeps what the server speaks.
+    hint: hintsOf(config.grpc === undefined ? config.dialects : [...config.dialects, GRPC], host, admin),
     adminRoutes: [...placed.adminRoutes, ...(admin === 'off' ? [] : adminRoutes(administration))],
     held: options.held,
   })

@@ -5,7 +5,10 @@ import type { SkippedEntry } from '../model/layout.ts'
 import type { Repository } from '../serving/repository/repository.ts'
 
 /** Source of the desired state of a server: files, or a control plane. */
-export interface Source extends Pick<Repository, 'models' | 'switchTo' | 'load' | 'add' | 'remove' | 'unload' | 'rescan' | 'close'> {
+export interface Source extends Pick<
+  Repository,
+  'models' | 'switchTo' | 'load' | 'add' | 'remove' | 'setServing' | 'unload' | 'rescan' | 'close'
+> {
   /**
    * Serves the present state, and from then on every change of it.
    * @returns errors of models that could not be loaded. @throws the first of them, where no model could
@@ -41,6 +44,7 @@ export function sourceOfFiles(repository: Repository, pollMs: number): Source {
     load: (name) => repository.load(name),
     add: (model) => repository.add(model),
     remove: (name) => repository.remove(name),
+    setServing: (name, serving) => repository.setServing(name, serving),
     unload: (name) => repository.unload(name),
     rescan: (anew) => repository.rescan(anew),
     close: () => repository.close(),

@@ -1,7 +1,7 @@
 import { openModel } from './load.ts'
 import type { LoadOptions, OpenModel } from './load.ts'
 
-/** Source of a variant's answers: instances of a model on this machine; later a graph of other variants, or a server elsewhere. */
+/** Source of a variant's answers: instances of a model on this machine, or an ensemble of other endpoints (`ensemble/`); later a server elsewhere. */
 export interface Backend {
   /**
    * Makes a variant able to run, and finds out its properties.

@@ -38,7 +38,7 @@ export interface DataPlaneOptions {
   /** Whether processes of models work at low priority. Default: false. */
   readonly background?: boolean | undefined
   /** Source of the variants' answers. Default: instances on this machine. */
-  readonly backend?: Backend
+  readonly backend?: Backend | ((dataPlane: DataPlane) => Backend)
   /** Random numbers in [0, 1), for requests without a unit. Default: Math.random. */
   readonly random?: () => number
 }
@@ -80,7 +80,7 @@ export class DataPlane {
       sandboxPython: options.sandboxPython,
       background: options.background,
       random: options.random,
-      backend: options.backend ?? instances,
+      backend: typeof options.backend === 'function' ? options.backend(this) : (options.backend ?? instances),
     })
   }
 
@@ -224,7 +224,15 @@ export class DataPlane {
   /** Resolves when every accepted request is answered. */
   async drain(): Promise<void> {
     this.#draining = true
-    await Promise.all([...this.variants()].map((variant) => variant.drain()))
+    // What an ensemble has accepted asks its models yet.
+    for (const [, variants] of [...Map.groupBy(this.variants(), (variant) => this.#depth(variant))].toSorted(([a], [b]) => b - a))
+      await Promise.all(variants.map((variant) => variant.drain()))
+  }
+
+  /** How many ensembles lie in one another; 0 for a model. */
+  #depth({ spec: { parts = [] } }: Variant): number {
+    const inside = parts.flatMap((part) => this.endpoints.get(part)?.variants ?? [])
+    return parts.length === 0 ? 0 : 1 + Math.max(0, ...inside.map((variant) => this.#depth(variant)))
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,7 @@
  * Steps of a prediction: find the endpoint, decide for a variant, wake it, hold a place in its queue, collect, make tensors, run, fall back
  * where that failed and another variant stands in, answer, report the event, copy to shadows. Everything that asks for predictions is a `Caller`, and repeats none of these steps.
  */
+import { SERVING_DEFAULTS } from '../contract/serving-options.ts'
 import { SlipwayError, toSlipwayError } from '../core/errors.ts'
 import { predictionsOf } from '../signature/predictions.ts'
 import { LOAD_WAIT_MS } from './data-plane.ts'
@@ -188,7 +189,9 @@ class Inference<Body> {
 
   #contextFor({ serving }: Loaded): RequestContext {
     const { protocol, requestId, predictionId, startedMs, traceparent } = this.#caller
-    const { priority, timeoutMs = serving.requestTimeoutMs, patient = false } = this.#terms!
+    const { priority: asked, timeoutMs = serving.requestTimeoutMs, patient = false } = this.#terms!
+    // The scheduler's own default is 0.
+    const priority = asked === 0 ? serving.defaultPriority - SERVING_DEFAULTS.defaultPriority : asked
     const limitMs = patient ? timeoutMs : Math.min(serving.requestTimeoutMs, timeoutMs)
     return {
       protocol,
@@ -232,7 +235,8 @@ class Inference<Body> {
     const caller = this.#caller
     const variant = this.#variant!
     const context = this.#context!
-    const { inputs, rows, outputs, warnings, parametersKey, timeoutMs, priority = context.priority } = prepared
+    const { inputs, rows, outputs, warnings, parametersKey, timeoutMs } = prepared
+    const priority = prepared.priority === undefined || prepared.priority === 0 ? context.priority : prepared.priority
     const { startedMs, deadlineMs: latestMs } = context
     const lastMs = timeoutMs === undefined ? latestMs : Math.min(latestMs, startedMs + timeoutMs)
     // Another variant has the other half of the time.

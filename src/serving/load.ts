@@ -10,12 +10,16 @@ import { openSandbox } from '../engine/sandbox.ts'
 import { InstanceSlot } from '../engine/slot.ts'
 import { openThread } from '../engine/thread.ts'
 import { tryFirst } from './first-load.ts'
+import { reshaping, withShapes } from './reshaping.ts'
 import { fingerprintOf } from '../model/fingerprint.ts'
 import { readPackage } from '../model/package.ts'
-import { ignoredTritonConfig } from '../model/triton-config.ts'
+import { unreadConfig } from '../model/triton/config.ts'
+import { lineError } from '../model/triton/text-format.ts'
+import { warmupTensors } from '../model/triton/warmup.ts'
 import { fitAnswer } from '../signature/fit-answer.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { sampleOf } from '../signature/example.ts'
+import { checkTensors } from '../signature/tensors.ts'
 import { generateSample } from '../tensor/sample.ts'
 import { copyTensor } from '../tensor/tensor.ts'
 import type { VariantSpec } from '../contract/desired-endpoint.ts'
@@ -27,9 +31,11 @@ import type { Probe } from '../engine/probe.ts'
 import type { SpareThreads } from '../engine/thread.ts'
 import type { PythonCall } from '../model/formats/format.ts'
 import type { ModelPackage } from '../model/package.ts'
+import type { WarmupSample } from '../model/triton/warmup.ts'
 import type { Sample } from '../signature/example.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { Subject } from './observe/events.ts'
+import type { Runner } from './scheduler/scheduler.ts'
 
 export interface LoadOptions {
   readonly subject: Subject
@@ -66,7 +72,10 @@ export interface LoadTimes {
 }
 
 /** A slot in which an instance runs: the part that the scheduler uses, and the status. */
-export type Slot = Pick<InstanceSlot, 'state' | 'available' | 'run' | 'stream' | 'poll' | 'status'>
+export interface Slot extends Pick<InstanceSlot, 'state' | 'available' | 'run' | 'stream' | 'poll' | 'status'>, Pick<Runner, 'follow'> {
+  /** Why it is not ready, where its own state does not say it. */
+  readonly reason?: string | undefined
+}
 
 /** A model that runs: its instances, and everything that was found out about it. Its opener closes it. */
 export interface OpenModel extends AsyncDisposable {
@@ -106,11 +115,21 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     )
   const model = await readPackage({ name: spec.model, version: spec.version, path: spec.path })
   const { python } = model.file
+  if (model.triton?.ensemble !== undefined)
+    throw new SlipwayError(
+      'SLW_PACKAGE_INVALID',
+      `${model.triton.path}: an ensemble is served from a repository, beside the models that it consists of`,
+    )
   const confined = confinedByDefault(model)
   const resolved = resolveServing(cores, confined?.serving, model.document.serving, options.servingOverrides, spec.serving)
   const serving = python === undefined ? resolved : requireSandbox(model, resolved, options.sandboxPython)
-  const declared = buildSignature({ file: model.file, document: model.document, source: spec.path, nanPolicy: serving.nanPolicy })
-  const ignored = await ignoredTritonConfig(spec.path)
+  const declared = buildSignature({
+    file: model.file,
+    document: model.document,
+    columns: model.columns,
+    source: spec.path,
+    nanPolicy: serving.nanPolicy,
+  })
   const opening = new Opening(options, { model, serving, signature: declared, sample: sampleOf(declared), fingerprint })
   await faultPoint('load.read')
   await opening.tryFirst()
@@ -150,7 +169,12 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     inline,
     shapesVary,
     memoryBytes: slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), inline?.memoryBytes() ?? 0),
-    remarks: [ignored, mended, serving.isolation === 'process' ? confined?.remark : undefined].filter((remark) => remark !== undefined),
+    remarks: [
+      model.triton?.remark,
+      await unreadConfig(spec.path),
+      mended,
+      serving.isolation === 'process' ? confined?.remark : undefined,
+    ].filter((remark) => remark !== undefined),
     times: { loadMs: clock.monotonicMs() - started - warmUpMs, warmUpMs },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
@@ -282,7 +306,11 @@ class Opening {
     })
   }
 
-  #open(spec: InstanceSpec, gentle: boolean): Promise<Instance> {
+  async #open(spec: InstanceSpec, gentle: boolean): Promise<Instance> {
+    return reshaping(await this.#openItself(spec, gentle), this.parts.model.file.reshapes)
+  }
+
+  #openItself(spec: InstanceSpec, gentle: boolean): Promise<Instance> {
     const { serving } = this.parts
     const { sandboxPython, spares, signal, background } = this.#options
     if (spec.python !== undefined)
@@ -321,7 +349,7 @@ class Opening {
     const paths = [model.modelPath, ...model.file.externalFiles.map(({ path }) => path)]
     const { outputs } = this
     const { signal } = this.#options
-    const inputs = sample.rows(1).map(copyTensor)
+    const inputs = withShapes(sample.rows(1).map(copyTensor), model.file.reshapes?.inputs ?? new Map())
     await tryFirst({ spec: this.#spec, paths, inputs, outputs, runTimeoutMs: serving.runTimeoutMs, signal })
   }
 
@@ -339,6 +367,11 @@ class Opening {
   /** Runs before the first request, so that no client pays for lazy initialisation. */
   async #warm(instance: Pick<Instance, 'run'>): Promise<void> {
     const { model, signature, sample } = this.parts
+    const samples = model.document.warmup === undefined ? (model.triton?.warmup ?? []) : []
+    if (samples.length > 0) {
+      for (const each of samples) await this.#warmBy(each, instance)
+      return
+    }
     const runs = model.document.warmup?.runs ?? 3
     const from = model.document.warmup?.from
     const values = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
@@ -357,6 +390,18 @@ class Opening {
         )
         return
       }
+    }
+  }
+
+  /** Runs what a config.pbtxt says that an instance is warmed by. @throws SLW_LOAD_FAILED, SLW_PACKAGE_INVALID */
+  async #warmBy(sample: WarmupSample, instance: Pick<Instance, 'run'>): Promise<void> {
+    const { model, signature } = this.parts
+    const given = await warmupTensors(sample, model.triton!.path)
+    try {
+      const { inputs } = checkTensors(signature, given)
+      for (let run = 0; run < sample.count; run++) await instance.run(inputs.map(copyTensor), this.outputs)
+    } catch (error) {
+      throw lineError(model.triton!.path, sample.line, `model_warmup "${sample.name}" failed: ${toSlipwayError(error).message}`)
     }
   }
 
@@ -389,6 +434,8 @@ class Opening {
     const sizesVary = shapesVary || signature.inputs.some((input) => input.datatype === 'BYTES')
     if (sizesVary || (signature.hasRows && !found.batchable)) return undefined
     if (this.parts.model.modelBytes > INLINE_MODEL_BYTES_MAX) return undefined
-    return predictUs(found.cost, 1) < serving.inlineMaxUs ? openInline(this.#spec) : undefined
+    return predictUs(found.cost, 1) < serving.inlineMaxUs
+      ? reshaping(await openInline(this.#spec), this.parts.model.file.reshapes)
+      : undefined
   }
 }

@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { mayBeModel } from '../model/formats/formats.ts'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { contentKey } from '../contract/desired-endpoint.ts'
 import { orLate } from '../core/clock.ts'
@@ -92,6 +93,13 @@ export class Residency {
     if (going !== undefined) return going
     const { promise, resolve, reject } = Promise.withResolvers<LoadTimes | 'no room'>()
     this.#loading.set(variant, promise)
+    if (isEnsemble(variant)) {
+      void variant
+        .load({ gentle: false, measured: false })
+        .then(resolve, reject)
+        .finally(() => this.#loading.delete(variant))
+      return promise
+    }
     const queue = how.ofChange ? this.#waiting.ofChanges : this.#waiting.ofRequests
     queue.push(async () => {
       try {
@@ -241,7 +249,7 @@ export class Residency {
 
   /** Whether a variant may be unloaded for a wanted one. Where that is loaded beside its endpoint's versions, to replace one, they stay. */
   #mayGiveWay(variant: Variant, wanted: Variant): boolean {
-    if (variant.loaded === undefined || variant.phase !== 'ready') return false
+    if (variant.loaded === undefined || variant.phase !== 'ready' || isEnsemble(variant)) return false
     return variant.subject.endpoint !== wanted.subject.endpoint || !this.#options.isBeside(wanted)
   }
 
@@ -258,17 +266,23 @@ export class Residency {
   }
 }
 
+/** Whether a variant has no memory of its own. It waits for its models, and takes no turn from them. */
+function isEnsemble({ spec }: Variant): boolean {
+  return spec.parts !== undefined
+}
+
 /** @throws SLW_MODEL_NOT_READY for a version that is no longer served */
 function requireWanted({ retired, subject: { endpoint, version } }: Variant): void {
   if (retired) throw new SlipwayError('SLW_MODEL_NOT_READY', `model "${endpoint}" version ${version} is served no more; ask again`)
 }
 
-/** Bytes of a package's ONNX files and of the data beside them: at least this much is needed. */
+/** Bytes of a package's model files and of the data beside them: at least about this much is needed. */
 async function weightsOnDisk(path: string): Promise<number> {
   const found = await stat(path).catch(() => undefined)
   if (found?.isDirectory() !== true) return found?.size ?? 0
   let sum = 0
   for (const name of await readdir(path).catch(() => []))
-    if (name.includes('.onnx') && !name.startsWith('.')) sum += (await stat(join(path, name)).catch(() => undefined))?.size ?? 0
+    if ((name.includes('.onnx') || mayBeModel(name)) && !name.startsWith('.'))
+      sum += (await stat(join(path, name)).catch(() => undefined))?.size ?? 0
   return sum
 }

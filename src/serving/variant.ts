@@ -266,7 +266,9 @@ export class Variant {
   get reason(): string | undefined {
     if (this.#phase === 'unloaded') return this.#failure?.message ?? 'unloaded to save memory: the next request loads it'
     if (this.#phase !== 'ready') return this.#failure?.message ?? `the model is ${this.#phase}`
-    return this.ready ? undefined : 'no instance is ready: each has ended and is backing off'
+    if (this.ready) return undefined
+    const own = this.#loaded?.slots.find(({ reason }) => reason !== undefined)?.reason
+    return own ?? 'no instance is ready: each has ended and is backing off'
   }
 
   /** Kept after an unload; undefined before the first load, and after a failed one. */

@@ -1,5 +1,5 @@
 import { parse } from 'csv-parse/sync'
-import { messageOf, SlipwayError } from '../core/errors.ts'
+import { inputInvalid, messageOf, SlipwayError } from '../core/errors.ts'
 import { toJson } from '../tensor/json-writer.ts'
 import type { Signature } from './signature.ts'
 
@@ -39,7 +39,9 @@ export function rowsFromCsv(text: string, signature: Signature, rowsMax: number 
   const only = signature.features === undefined && signature.inputs.length === 1 ? signature.inputs[0] : undefined
   // One input of several columns, and no names of features: the row is the cells in their order.
   if (only !== undefined && !header.includes(only.name)) {
-    return lines.map((cells) => cells.map((cell) => cellValue(cell, textual.has(only.name))) as unknown as Record<string, unknown>)
+    const order = columnOrder(header, signature)
+    const inOrder = (cells: readonly string[]): readonly string[] => order?.map((index) => cells[index]!) ?? cells
+    return lines.map((cells) => inOrder(cells).map((cell) => cellValue(cell, textual.has(only.name))) as unknown as Record<string, unknown>)
   }
   const seen = new Set<string>()
   const twice = header.find((name) => seen.size === seen.add(name).size)
@@ -92,6 +94,21 @@ function recordsOf(text: string, signature: Signature, to: number): string[][] {
   } catch (error) {
     throw new SlipwayError('SLW_BAD_REQUEST', `CSV: ${messageOf(error)}`)
   }
+}
+
+/** Path of issues about the columns of a table as a whole. */
+export const COLUMNS = 'columns'
+
+/**
+ * Places of the columns that a model takes among the names of a table; undefined where its columns have no names.
+ * @throws SLW_INPUT_INVALID for one that the table lacks, with {@link COLUMNS} as its path
+ */
+export function columnOrder(names: readonly string[], { columns }: Pick<Signature, 'columns'>): readonly number[] | undefined {
+  return columns?.map((column) => {
+    const index = names.indexOf(column)
+    if (index < 0) throw inputInvalid([{ path: COLUMNS, message: `there is no "${column}"; the model takes ${columns.join(', ')}` }])
+    return index
+  })
 }
 
 /** Columns of a table, and keys of a row, that are read at most: twice what the model takes, and ten thousand in any case. */

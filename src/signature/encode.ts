@@ -125,6 +125,12 @@ function encodeValue(feature: Feature, value: unknown, target: Destination, plac
   const { spec } = feature
   const { data, offset } = target
   if (spec.type === 'category') {
+    // An index that is missing is NaN, as a number is, where that is let through.
+    if (value === null && feature.encode === 'index' && spec.nan !== 'reject' && isFloat(target.spec.datatype)) {
+      if (spec.nan === 'warn') place.warnings.push(`${place.path}: null`)
+      setNumber(data, target.spec.datatype, offset, Number.NaN)
+      return
+    }
     const scalar = value !== null && typeof value !== 'object'
     const found = scalar ? spec.categories?.findIndex((category) => category === value || String(category) === String(value)) : undefined
     const index = found ?? -1

@@ -34,6 +34,12 @@ export function fitAnswer(signature: Signature, runs: readonly Outputs[], source
       source,
       `labels: there are ${labels.length}, and output "${name}" has ${classes} ${classes === 1 ? 'column, which is the probability of the second of two' : 'columns'}: write one label for each class, in the order of the columns`,
     )
+  const named = plan.declared ? undefined : signature.labels.get(name)
+  if (named !== undefined && classes !== undefined && named.length !== Math.max(classes, 2))
+    return {
+      signature: { ...signature, answer: plan.label === undefined ? { task: 'tensors' } : { ...plan, probabilities: undefined } },
+      mended: `the file of labels of output "${name}" has ${named.length}, and the output ${classes} ${classes === 1 ? 'column' : 'columns'}; answers are ${plan.label === undefined ? 'the tensors as they are' : 'the label alone'}`,
+    }
   if (plan.activation !== 'none') return { signature, mended: undefined }
   const [low, high] = extentOf(scores)
   if (low >= -ROUNDING && high <= 1 + ROUNDING) return { signature, mended: undefined }

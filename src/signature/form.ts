@@ -15,11 +15,17 @@ export function isForm(contentType: string | undefined): boolean {
   return contentType !== undefined && contentType.slice(0, TYPE.length).toLowerCase() === TYPE
 }
 
+/** Parts that are a whole request, with a reader of their own. */
+export interface WholeParts {
+  readonly names: readonly string[]
+  read(bytes: Buffer, contentType: string | undefined): PeopleRequest
+}
+
 /**
  * Reads a form: pictures as files, one file of CSV or JSON, or a row with a field for each feature. A field `inputs` holds JSON.
  * @throws SLW_BAD_REQUEST for what is no form, or has files and fields that do not go together; SLW_LIMIT_EXCEEDED
  */
-export async function readForm(body: Buffer, contentType: string, signature: Signature): Promise<PeopleRequest> {
+export async function readForm(body: Buffer, contentType: string, signature: Signature, whole?: WholeParts): Promise<PeopleRequest> {
   requireFewParts(body, contentType)
   const form = await parsed(body, contentType)
   const files: (readonly [name: string, file: File])[] = []
@@ -29,6 +35,11 @@ export async function readForm(body: Buffer, contentType: string, signature: Sig
     else files.push([name, value])
   }
   const [field] = fields
+  if (whole !== undefined && files.length + fields.length === 1) {
+    const [[name, file] = []] = files
+    if (file !== undefined && whole.names.includes(name!)) return whole.read(Buffer.from(await file.arrayBuffer()), typeOf(file))
+    if (field !== undefined && whole.names.includes(field[0])) return whole.read(Buffer.from(field[1]), undefined)
+  }
   if (files.length > 0 && field !== undefined) throw invalid(`there are files and the field "${field[0]}": send either files or fields`)
   if (files.length > 0) return await fromFiles(files, signature)
   if (field === undefined) throw invalid('it has no parts')

@@ -55,6 +55,8 @@ export interface Signature {
   readonly outputs: readonly TensorSpec[]
   /** Undefined where rows are given per input tensor. */
   readonly features: readonly Feature[] | undefined
+  /** Names of the columns of the only input where there are no features: tables have them in any order. */
+  readonly columns?: readonly string[] | undefined
   readonly image: (ImageSpec & { readonly input: string }) | undefined
   readonly answer: AnswerPlan
   readonly ranges: ReadonlyMap<string, InputRange>
@@ -62,6 +64,8 @@ export interface Signature {
   readonly maps: ReadonlyMap<string, readonly Label[]>
   /** Values for inputs that may be left out. */
   readonly defaults: ReadonlyMap<string, Tensor>
+  /** Names of the elements of a row of an output, by output, where a file beside the model has them. */
+  readonly labels: ReadonlyMap<string, readonly string[]>
   /** Whether dim 0 of every input is free: rows exist. */
   readonly hasRows: boolean
   readonly examples: readonly Record<string, unknown>[]
@@ -69,11 +73,13 @@ export interface Signature {
 }
 
 /** The parts of a model file that a signature needs, in any format. */
-export type ModelFile = Pick<FileOfModel, 'platform' | 'inputs' | 'outputs' | 'classLabels' | 'rewrite'>
+export type ModelFile = Pick<FileOfModel, 'platform' | 'inputs' | 'outputs' | 'classLabels' | 'features' | 'outputLabels' | 'rewrite'>
 
 export interface SignatureOptions {
   readonly file: ModelFile
   readonly document: ModelPackageDocument
+  /** Names of the columns of the only input, in their order. Default: they have none. */
+  readonly columns?: readonly string[] | undefined
   /** Name of the package, for messages. */
   readonly source: string
   /** Policy for raw tensors, and for features without one of their own. */
@@ -106,23 +112,26 @@ export function buildSignature(options: SignatureOptions): Signature {
       inputs.find((input) => input.name === image.input)!,
       source,
     )
+  const columns = document.features ?? file.features
   return {
     platform: file.platform,
     inputs,
     outputs: file.outputs,
     features:
-      document.features === undefined
+      columns === undefined
         ? undefined
         : placeFeatures(
-            document.features.map((feature) => ({ ...feature, nan: feature.nan ?? options.nanPolicy ?? 'reject' })),
+            columns.map((feature) => ({ ...feature, nan: feature.nan ?? options.nanPolicy ?? 'reject' })),
             inputs,
             source,
           ),
+    columns: document.features === undefined && image === undefined ? options.columns : undefined,
     image,
     answer: planAnswer(document.answer ?? {}, file, source),
     ranges,
     maps: file.rewrite.labels,
     defaults: file.rewrite.defaults,
+    labels: file.outputLabels ?? new Map(),
     hasRows: inputs.length > 0 && inputs.every((input) => input.anyRank === true || input.shape[0] === -1),
     examples: document.examples ?? [],
     nanPolicy: options.nanPolicy ?? 'off',
@@ -247,7 +256,13 @@ function planAnswer(spec: AnswerSpec, file: ModelFile, source: string): AnswerPl
 
 function guessTask(spec: AnswerSpec, file: ModelFile): AnswerPlan['task'] {
   if (spec.scores !== undefined) return 'ranking'
-  if (spec.labels !== undefined || spec.probabilities !== undefined || file.classLabels !== undefined || file.rewrite.labels.size > 0)
+  if (
+    spec.labels !== undefined ||
+    spec.probabilities !== undefined ||
+    file.classLabels !== undefined ||
+    file.rewrite.labels.size > 0 ||
+    labelledOutput(file) !== undefined
+  )
     return 'classification'
   const only = file.outputs.length === 1 ? file.outputs[0] : undefined
   if (spec.value !== undefined) return 'regression'
@@ -262,8 +277,15 @@ function guessTask(spec: AnswerSpec, file: ModelFile): AnswerPlan['task'] {
   return 'tensors'
 }
 
+/** The first output whose elements have names in a file of labels, where they are scores. */
+function labelledOutput({ outputs, outputLabels }: ModelFile): readonly [name: string, labels: readonly string[]] | undefined {
+  return [...(outputLabels ?? [])].find(
+    ([name, labels]) => labels.length > 0 && outputs.some((output) => output.name === name && isFloat(output.datatype)),
+  )
+}
+
 function planClassification(spec: AnswerSpec, file: ModelFile, source: string): AnswerPlan {
-  const zipped = [...file.rewrite.labels][0]
+  const zipped = labelledOutput(file) ?? [...file.rewrite.labels][0]
   const labels = spec.labels ?? zipped?.[1] ?? file.classLabels
   const probabilities = spec.probabilities ?? zipped?.[0] ?? file.outputs.find((output) => isFloat(output.datatype))?.name
   const label = file.outputs.find((output) => !isFloat(output.datatype) && output.shape.length <= 2)?.name

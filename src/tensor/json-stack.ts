@@ -34,10 +34,6 @@ export class JsonStack {
     this.#data = allocate(options.datatype, options.datatype === 'BYTES' ? 0 : FIRST_ELEMENTS)
   }
 
-  get name(): string {
-    return this.#options.name
-  }
-
   /** Shape of each value; undefined before the first. */
   get shape(): readonly number[] | undefined {
     return this.#shape
@@ -50,7 +46,10 @@ export class JsonStack {
     this.count++
   }
 
-  /** The values, one after the other in dim 0; or the only one, as it is. */
+  /**
+   * The values, one after the other in dim 0; or the only one, as it is.
+   * @param shape of each, where another one has as many elements
+   */
   tensor(stacked: boolean, shape: readonly number[] = this.#shape ?? []): Tensor {
     const { name, datatype } = this.#options
     const data = Array.isArray(this.#data) ? this.#data : this.#data.slice(0, this.#used)

@@ -21,6 +21,13 @@ const MODELS: Readonly<Record<string, Uint8Array>> = {
     node: [node('MatMul', ['x', 'w'], ['y'])],
     initializer: [floats('w', [3, 2], 1, 0.1, 2, -0.5, 0.25, 3)],
   }),
+  /** The same, with names for its columns in its MLmodel. */
+  table: buildModel({
+    input: [value('x', 'FP32', ['batch', 3])],
+    output: [value('y', 'FP32', ['batch', 2])],
+    node: [node('MatMul', ['x', 'w'], ['y'])],
+    initializer: [floats('w', [3, 2], 1, 0.1, 2, -0.5, 0.25, 3)],
+  }),
   /** Two inputs with a value each, two outputs. */
   pair: buildModel({
     input: [value('a', 'FP64', ['batch']), value('b', 'FP64', ['batch'])],
@@ -114,6 +121,37 @@ const CASES: readonly Case[] = [
   { name: 'no type that there is', model: 'linear', type: 'application/xml', body: '<a/>' },
   { name: 'another charset', model: 'linear', type: 'application/json; charset=latin1', body: { inputs: [row] } },
   { name: 'a parameter of the type', model: 'linear', type: 'application/json; format=pandas-split', body: { inputs: [row] } },
+  { name: 'columns in their order', model: 'table', body: { dataframe_split: { columns: ['p', 'q', 'r'], data: [row, [1, 2, 3]] } } },
+  { name: 'columns in another order', model: 'table', body: { dataframe_split: { columns: ['r', 'p', 'q'], data: [row, [1, 2, 3]] } } },
+  {
+    name: 'columns that it does not take',
+    model: 'table',
+    body: { dataframe_split: { columns: ['r', 'id', 'p', 'q'], data: [[1, 2, 3, 4]] } },
+  },
+  { name: 'columns that are missing', model: 'table', body: { dataframe_split: { columns: ['p', 'q', 's'], data: [row] } } },
+  {
+    name: 'records in another order',
+    model: 'table',
+    body: {
+      dataframe_records: [
+        { r: 0.5, q: 1.5, p: 2.5 },
+        { p: 1, q: 2, r: 3 },
+      ],
+    },
+  },
+  { name: 'CSV in another order', model: 'table', type: 'text/csv', body: 'q,r,p\n0.5,1.5,2.5\n' },
+  { name: 'CSV without a column', model: 'table', type: 'text/csv', body: 'q,r,s\n0.5,1.5,2.5\n' },
+  { name: 'inputs by column', model: 'table', body: { inputs: { r: [0.5, 1.5], p: [2.5, 3.5], q: [4.5, 5.5] } } },
+  {
+    name: 'instances by column',
+    model: 'table',
+    body: {
+      instances: [
+        { r: 0.5, p: 2.5, q: 4.5 },
+        { p: 0.25, q: 1.25, r: 2.25 },
+      ],
+    },
+  },
   {
     name: 'two columns',
     model: 'pair',

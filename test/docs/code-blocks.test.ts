@@ -47,6 +47,8 @@ async function block(page: string, language: string, index = 0): Promise<string>
 
 /** Pages whose commands need one another, and the tests that run them from the first to the last. */
 const GUIDES: Readonly<Record<string, string>> = {
+  'docs/guides/clouds.md': 'clouds-guide.test.ts',
+  'docs/guides/clients.md': 'clients-guide.test.ts',
   'docs/guides/control-plane.md': 'control-plane-guide.test.ts',
   'docs/guides/notifications.md': 'notifications-guide.test.ts',
   'docs/guides/gates.md': 'gates-guide.test.ts',
@@ -73,6 +75,8 @@ const BENCHMARKS: Readonly<Record<string, readonly string[]>> = {
 /** Kinds of block that are run, by page and language. */
 const RUN: readonly (readonly [page: RegExp, language: string, by: string])[] = [
   [/^README\.md$/, 'ts', 'here'],
+  [/^docs\/guides\/clients\.md$/, 'ts', 'clients-guide.test.ts'],
+  [/^docs\/guides\/clients\.md$/, 'python', 'clients-guide.test.ts'],
   [/^docs\/guides\/embedding\.md$/, 'ts', 'here'],
   [/^docs\/guides\/judging\.md$/, 'ts', 'here'],
   [/^docs\/guides\/model-package\.md$/, 'yaml', 'here'],

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { cp, readdir, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { example, ROOT, serveExamples } from '../fixtures.ts'
+import { example, freePort, ROOT, serveExamples } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { commands } from './commands-of.ts'
 import type { SlipwayServer } from '../../src/server/start-server.ts'
@@ -11,6 +11,8 @@ import type { SlipwayServer } from '../../src/server/start-server.ts'
 async function pages(): Promise<string[]> {
   // These have tests of their own: their commands need one another.
   const apart = new Set([
+    'clients.md',
+    'clouds.md',
     'control-plane.md',
     'gates.md',
     'notifications.md',
@@ -26,7 +28,11 @@ async function pages(): Promise<string[]> {
   return ['README.md', 'docs/start.md', ...guides, ...examples]
 }
 
+/** Dialects of other servers that have a port of their own, by the port that the pages give them. */
+const OTHERS: Readonly<Record<string, string>> = { 8080: 'torchserve', 8501: 'tfserving' }
+
 describe('what the pages tell people to type works', () => {
+  const ports = new Map<string, number>()
   let folder: Awaited<ReturnType<typeof temporaryFolder>>
   let server: SlipwayServer
   before(async () => {
@@ -35,7 +41,12 @@ describe('what the pages tell people to type works', () => {
     for (const name of ['examples', 'scripts', 'bin', 'src', 'node_modules', 'package.json'])
       await symlink(join(ROOT, name), join(folder.path, name))
     await symlink(join(ROOT, 'bin/slipway'), join(folder.path, 'slipway'))
-    server = await serveExamples(['churn', 'digits', 'recommend'], { defaultModel: 'churn', serving: { instances: 1 } })
+    for (const port of Object.keys(OTHERS)) ports.set(port, await freePort())
+    server = await serveExamples(['churn', 'digits', 'recommend'], {
+      defaultModel: 'churn',
+      serving: { instances: 1 },
+      dialects: ['v2,predict,kserve-v1', ...[...ports].map(([port, free]) => `${OTHERS[port]}@${free}`)].join(','),
+    })
   })
   after(async () => {
     await server.close()
@@ -50,8 +61,12 @@ describe('what the pages tell people to type works', () => {
         const line = command
           .replace(/(slipway serve(?!.*--dry-run).*)$/, '$1 --dry-run')
           .replace(/(slipway tune(?!.*--budget).*)$/, '$1 --budget 1s')
-          .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict/g, () => pageUrl(page, server.url))
+          .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict(?!ions)/g, () => pageUrl(page, server.url))
           .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+(?=\/v2\/)/g, () => server.url)
+          .replaceAll(/http:\/\/127\.0\.0\.1:8471(?=\/v1\/)/g, () => server.url)
+          .replaceAll(/http:\/\/127\.0\.0\.1:(\d+)/g, (url, port: string) =>
+            ports.has(port) ? `http://127.0.0.1:${ports.get(port)}` : url,
+          )
           .replace(/^(slipway inspect) http:\S+/, (_, inspect: string) => `${inspect} ${server.url}`)
         const { code, output } = await run(
           'sh',

@@ -1,14 +1,21 @@
 /** What the fuzzer feeds: every parser that reads what others send. */
 import { deserialize, serialize } from 'node:v8'
-import { duplexPair, PassThrough } from 'node:stream'
+import { duplexPair, PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SlipwayError } from '../../src/core/errors.ts'
+import { packTar } from 'modern-tar'
+import { isSlipwayError, SlipwayError } from '../../src/core/errors.ts'
 import { openFrames } from '../../src/engine/frames.ts'
 import { pythonFrames } from '../../src/engine/python-frames.ts'
+import { checkEnsemble } from '../../src/model/formats/trees/ensemble.ts'
+import { readCatboost } from '../../src/model/formats/trees/catboost.ts'
+import { readLightgbm } from '../../src/model/formats/trees/lightgbm.ts'
+import { readXgboost } from '../../src/model/formats/trees/xgboost.ts'
+import { toOnnx } from '../../src/model/formats/trees/to-onnx.ts'
 import { inspectOnnx } from '../../src/onnx/inspect.ts'
+import { writeOnnx } from '../../src/onnx/model.ts'
 import { READERS } from '../../src/protocol/bodies/readers.ts'
 import { MessageReader } from '../../src/protocol/grpc/message-reader.ts'
 import { INFERENCE } from '../../src/protocol/grpc/proto/inference.ts'
@@ -21,7 +28,9 @@ import { buildSignature } from '../../src/signature/signature.ts'
 import { parseJson } from '../../src/tensor/json-reader.ts'
 import { writeNpy } from '../../src/tensor/npy.ts'
 import { elementCount } from '../../src/tensor/tensor.ts'
+import { writeEntries } from '../../src/model/archive.ts'
 import { readPackage } from '../../src/model/package.ts'
+import { parseTritonConfig } from '../../src/model/triton/config.ts'
 import { countsToTen, hangsForLargeValues, nested } from '../attacks/hostile-graphs.ts'
 import { example } from '../fixtures.ts'
 import { framed as sealed } from '../grpc-client.ts'
@@ -86,6 +95,21 @@ const V2_WORDS = [
   '"id"',
 ]
 
+const TREE_WORDS =
+  'learner gradient_booster trees left_children right_children split_conditions split_indices default_left split_type categories categories_nodes categories_segments categories_sizes tree_info weight_drop base_score num_class num_target num_feature size_leaf_vector leaf_weights Tree=0 num_leaves= num_cat= split_feature= threshold= decision_type= left_child= right_child= leaf_value= cat_boundaries= cat_threshold= is_linear= average_output num_tree_per_iteration= max_feature_idx= objective= oblivious_trees splits border float_feature_index leaf_values scale_and_bias'.split(
+    ' ',
+  )
+
+/** What a reader makes of an input; undefined where it refuses it by name. */
+function taken<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (isSlipwayError(error) && error.code !== 'SLW_INTERNAL') return undefined
+    throw error
+  }
+}
+
 /** The signature of the example, which has numbers, categories and truth values. */
 async function churn(): Promise<Signature> {
   const { file, document } = await readPackage({ name: 'churn', version: '1', path: example('churn') })
@@ -138,6 +162,11 @@ async function connectionTakes(input: Buffer): Promise<void> {
 
 /** @param folder for files */
 export async function targetsOf(folder: string): Promise<Readonly<Record<string, Target>>> {
+  const trees = await Promise.all(
+    ['churn.json', 'churn.ubj', 'dart.json', 'churn.txt', 'churn-cat.json', 'price-cat.json'].map((name) =>
+      readFile(join(import.meta.dirname, '../model/trees/samples', name)),
+    ),
+  )
   const signature = await churn()
   const limits = { ...REQUEST_LIMIT_DEFAULTS, rows: 1000, elements: 100_000 }
   const raw: Signature = {
@@ -164,6 +193,7 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
   }
   const row = '{"tenure_months":3,"monthly_charges":70.5,"support_calls":4}'
   const form = (inner: string): string => `--b\r\ncontent-disposition: form-data; ${inner}\r\n--b--\r\n`
+  let unpacked = 0
   const inferRequest = (inputs: readonly ProtoMessage[], raw: readonly Buffer[] = []): Buffer =>
     encode(INFERENCE, 'ModelInferRequest', {
       model_name: 'm',
@@ -264,6 +294,23 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
         const text = input.toString('utf8').replace(/^\ufeff/, '')
         if (!/\d{16}|NaN|Infinity|e/i.test(text) && JSON.stringify(value) !== JSON.stringify(JSON.parse(text)))
           throw new Error(`${text} is read as ${JSON.stringify(value)}`)
+      },
+    },
+    trees: {
+      seeds: trees,
+      words: [
+        ...JSON_WORDS,
+        ...TREE_WORDS,
+        ...['[$d#L', '[$l#l', '[#L', '{L', ']', '}'].map((mark) => Buffer.concat([Buffer.from(mark), Buffer.alloc(7), Buffer.from([3])])),
+      ],
+      run: (input) => {
+        for (const read of [readXgboost, readLightgbm, readCatboost]) {
+          const ensemble = taken(() => read(input))
+          if (ensemble === undefined) continue
+          const isSound = taken(() => (checkEnsemble(ensemble), true))
+          // What has been checked becomes a graph, whatever it is.
+          if (isSound === true) writeOnnx(toOnnx(ensemble))
+        }
       },
     },
     people: {
@@ -418,6 +465,77 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
         const path = join(folder, 'model.onnx')
         await writeFile(path, input)
         await inspectOnnx(path)
+      },
+    },
+    'config.pbtxt': {
+      seeds: bytes(
+        'name: "m"\nplatform: "onnxruntime_onnx" # x\nmax_batch_size: 8\ninput [ { name: "x" data_type: TYPE_FP32 dims: [ 4, -1 ] reshape { shape: [ 2, 2, -1 ] } } ]\n',
+        'instance_group < count: 2 kind: KIND_CPU >; dynamic_batching { preferred_batch_size: [ 4 ] max_queue_delay_microseconds: 0x10 }',
+        'parameters { key: "a" "\\x41" value { string_value: \'b\' } } version_policy: { specific { versions: [1, 2] } }',
+        'platform: "ensemble" ensemble_scheduling { step [ { model_name: "a" model_version: -1 input_map { key: "x" value: "y" } } ] }',
+        'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 dims: 1 zero_data: true } } }',
+      ),
+      words: [
+        '{',
+        '}',
+        '<',
+        '>',
+        '[',
+        ']',
+        ':',
+        ',',
+        ';',
+        '"',
+        "'",
+        '\\',
+        '\\u',
+        '#',
+        '-',
+        '0x',
+        '017',
+        '1e9',
+        'inf',
+        'true',
+        'output',
+        'dims',
+        '9223372036854775808',
+      ],
+      run: (input) => void parseTritonConfig(input.toString('latin1'), 'config.pbtxt'),
+    },
+    tar: {
+      seeds: [
+        Buffer.from(await packTar([{ header: { name: 'a/model.onnx', size: 3, type: 'file' }, data: new Uint8Array(3) }])),
+        Buffer.from(await packTar([{ header: { name: `${'long/'.repeat(30)}a`, size: 1, type: 'file' }, data: new Uint8Array(1) }])),
+        Buffer.from(await packTar([{ header: { name: 'a', size: 0, type: 'symlink', linkname: '/etc' } }])),
+      ],
+      words: [
+        '../',
+        '/',
+        'ustar',
+        '\u0000',
+        'x',
+        'g',
+        'L',
+        '27 path=../../outside\n',
+        Buffer.from([128, 0, 0, 0]),
+        '00000000000',
+        '77777777777',
+      ],
+      async run(input) {
+        const into = join(folder, `tar-${unpacked++}`)
+        await mkdir(into)
+        try {
+          await writeEntries(Readable.from([input]), into, { path: 'm.tar', limits: { entries: 10, bytes: 100_000 } })
+        } catch (error) {
+          // What the reader of the format says is told as an archive that cannot be read.
+          if (!(error instanceof Error) || error instanceof RangeError) throw error
+          throw error instanceof SlipwayError ? error : new SlipwayError('SLW_MODEL_INVALID', error.message)
+        } finally {
+          await rm(into, { recursive: true, force: true })
+        }
+        // Nothing was written beside the folder.
+        const beside = (await readdir(folder)).filter((name) => name !== 'model.onnx')
+        if (beside.length > 0) throw new Error(`there is ${beside.join(', ')}`)
       },
     },
     frames: {

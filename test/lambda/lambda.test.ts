@@ -7,6 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { traceparentOf } from '../../src/server/lambda/serve-invocations.ts'
 import { requestOfEvent } from '../../src/server/lambda/events.ts'
 import { CUSTOMER, example, ROOT } from '../fixtures.ts'
+import { linearModel } from '../onnx/build-model.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 import { lambdaEmulator } from './emulator.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { Answered, Emulator } from './emulator.ts'
@@ -212,8 +214,10 @@ it('answers in parts are streamed: status and headers, eight zeros, the body; se
 
 it('a call is given up before Lambda gives it up', async () => {
   // It waits for company for so long that the deadline comes first.
-  await using running = await startFunction([example('churn'), '--max-delay-us', '20000000', '--batching', 'on', '--inline-max-us', '0'])
-  const answer = json(await running.lambda.invoke(ofHttpApi('/predict'), { deadlineMs: Date.now() + 4000 }))
+  await using folder = await temporaryFolder()
+  const path = await folder.write('linear.onnx', linearModel())
+  await using running = await startFunction([path, '--max-delay-us', '20000000', '--batching', 'on', '--inline-max-us', '0'])
+  const answer = json(await running.lambda.invoke(ofHttpApi('/predict', { body: '{"inputs":[[1,2]]}' }), { deadlineMs: Date.now() + 4000 }))
   assert.equal(answer.statusCode, 504, answer.body)
   assert.match(answer.body, /SLW_DEADLINE_EXCEEDED/)
 })

@@ -14,7 +14,7 @@ const safetensors = (header: string): Buffer => {
   return Buffer.concat([length, Buffer.from(header), Buffer.alloc(64)])
 }
 
-/** First bytes of files that the libraries have written: scikit-learn 1.9, joblib 1.6, LightGBM 4.7, XGBoost 3.2, h5py 3.16, and the formats' descriptions. */
+/** First bytes of files that the libraries have written: scikit-learn 1.9, joblib 1.6, XGBoost 2.1, CatBoost 1.2, h5py 3.16, and the formats' descriptions. */
 const FILES: readonly (readonly [name: string, content: Buffer, what: RegExp, cure: RegExp])[] = [
   ['model.pkl', bytes('\u0080\u0004\u0095\u0002\u0000'), /a pickle of Python/, /skl2onnx/],
   ['model.joblib', bytes('x\u009C\u008D\u0094'), /a pickle of Python/, /--sandbox-python/],
@@ -27,9 +27,8 @@ const FILES: readonly (readonly [name: string, content: Buffer, what: RegExp, cu
   ['model.tflite', bytes('\u001C\u0000\u0000\u0000TFL3'), /a model of TensorFlow Lite/, /tf2onnx\.convert --tflite/],
   ['model.safetensors', safetensors('{"w":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}'), /weights in safetensors/, /optimum-cli/],
   ['model.plan', bytes('ftrt\u0000\u0000'), /an engine of TensorRT/, /that it was built from/],
-  ['model.txt', bytes('tree\nversion=v4\nnum_class=1\n'), /a model of LightGBM/, /convert_lightgbm/],
-  ['model.json', bytes('{"learner":{"attributes":{}}}'), /a model of XGBoost/, /convert_xgboost/],
-  ['model.ubj', bytes('{L\u0000\u0000\u0000\u0000\u0000\u0000\u0000\u0007learner{'), /a model of XGBoost/, /convert_xgboost/],
+  ['model.bst', bytes('binf\u0000\u0000\u0000?'), /a model of XGBoost in its old binary format/, /save_model\('model\.ubj'\)/],
+  ['model.cbm', bytes('CBM1\u0010\u0000'), /a model of CatBoost in its binary format/, /format='json'/],
 ]
 
 it('formats that are not served are recognised by their content, with the command of the converter', async () => {

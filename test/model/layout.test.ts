@@ -60,6 +60,47 @@ describe('models at a path', () => {
     )
   })
 
+  it('a volume of KServe has the model, its versions, or a folder of models, also through links of a mount', async () => {
+    await using folder = await folderWith(
+      'one/models/model.onnx',
+      'one/models/model-settings.json',
+      'versions/models/1/model.onnx',
+      'versions/models/2/model.onnx',
+      'many/models/churn/config.pbtxt',
+      'many/models/churn/1/model.onnx',
+      'mounted/models/..2026/churn.onnx',
+    )
+    await symlink('..2026', join(folder.path, 'mounted/models/..data'))
+    await symlink('..data/churn.onnx', join(folder.path, 'mounted/models/churn.onnx'))
+    assert.deepEqual(await found(folder, 'one/models', { name: 'isvc' }), ['isvc 1 one/models'])
+    assert.deepEqual(await found(folder, 'versions/models', { name: 'isvc' }), ['isvc 2 versions/models/2'])
+    assert.deepEqual(await found(folder, 'many/models'), ['churn 1 many/models/churn/1'])
+    assert.deepEqual(await found(folder, 'mounted/models'), ['models 1 mounted/models'])
+  })
+
+  it('of a folder of Triton the file is served that its configuration names, and a version may have nothing', async () => {
+    await using folder = await folderWith(
+      'r/m/1/model.onnx',
+      'r/m/1/other.onnx',
+      'r/m/2/mine.onnx',
+      'r/m/2/model.onnx',
+      'r/e/1/.keep',
+      'r/d/model.onnx',
+      'r/d/x.onnx',
+    )
+    const models = async (): Promise<string[]> =>
+      (await findPackages({ path: join(folder.path, 'r') })).map(({ name, version, path, parts = [] }) =>
+        `${name} ${version} ${relative(folder.path, path)} ${parts.join()}`.trim(),
+      )
+    await folder.write('r/d/config.pbtxt', '')
+    assert.deepEqual(await models(), ['d 1 r/d'], 'nobody says which file it is')
+    await folder.write('r/m/config.pbtxt', 'version_policy { all { } }')
+    await folder.write('r/e/config.pbtxt', 'name: "ensemble" platform: "ensemble" ensemble_scheduling { step { model_name: "m" } }')
+    assert.deepEqual(await models(), ['d 1 r/d', 'ensemble 1 r/e/1 m', 'm 1 r/m/1', 'm 2 r/m/2'])
+    await folder.write('r/m/config.pbtxt', 'default_model_filename: "mine.onnx"')
+    assert.deepEqual(await models(), ['d 1 r/d', 'ensemble 1 r/e/1 m', 'm 2 r/m/2'])
+  })
+
   it('a repository is a folder of models; what holds none, hidden folders and dangling links are passed over', async () => {
     await using folder = await folderWith(
       'b/model.onnx',

@@ -70,6 +70,8 @@ describe('the package', () => {
     assert.ok(
       list.includes('package/dist/cli/main.js') &&
         list.includes('package/dist/engine/python/worker.py') &&
+        list.includes('package/dist/client/index.js') &&
+        list.includes('package/dist/client/index.d.ts') &&
         list.includes('package/bin/slipway') &&
         list.includes('package/examples/churn/model.onnx'),
     )

@@ -134,7 +134,7 @@ describe('a server on loopback', () => {
   const zipped = (body: Uint8Array, encoding = 'gzip', path = '/predict') =>
     ask(server.url + path, { headers: { ...JSON_TYPE, 'content-encoding': encoding }, body })
 
-  it('takes a gzip body as what is in it, in both dialects', async () => {
+  it('takes a compressed body as what is in it, in both dialects', async () => {
     const plain = await ask(`${server.url}/predict`, { headers: JSON_TYPE, body: row })
     for (const encoding of ['gzip', 'GZIP', 'x-gzip']) {
       const { status, text } = await zipped(gzipSync(row), encoding)
@@ -143,19 +143,23 @@ describe('a server on loopback', () => {
     }
     const tensors = { inputs: [{ name: 'customers', datatype: 'FP32', shape: [1, 10], data: [2, 95.5, 6, 1, 0, 0, 1, 0, 0, 1] }] }
     assert.equal((await zipped(gzipSync(JSON.stringify(tensors)), 'gzip', '/v2/models/churn/infer')).status, 200)
+    assert.equal((await zipped(deflateSync(row), 'deflate')).text, plain.text)
     assert.equal((await zipped(Buffer.from(row), 'identity')).status, 200)
   })
 
   it('answers 413 to a body that is small and would become too large, without making it so', async () => {
-    const bomb = gzipSync(Buffer.alloc(200_000_000))
+    const zeros = Buffer.alloc(200_000_000)
+    const bombs = { gzip: gzipSync(zeros), deflate: deflateSync(zeros) }
     await using roomy = await serveExamples(['churn'], { serving: { instances: 1 }, limits: { bodyBytes: 1_000_000 }, environment: {} })
     const before = process.memoryUsage().arrayBuffers
     let most = 0
     const watch = setInterval(() => (most = Math.max(most, process.memoryUsage().arrayBuffers)), 1)
-    const { status, text } = await ask(`${roomy.url}/predict`, { headers: { ...JSON_TYPE, 'content-encoding': 'gzip' }, body: bomb })
+    for (const [coding, body] of Object.entries(bombs)) {
+      const { status, text } = await ask(`${roomy.url}/predict`, { headers: { ...JSON_TYPE, 'content-encoding': coding }, body })
+      assert.equal(status, 413)
+      assert.match(text, /SLW_BODY_TOO_LARGE/)
+    }
     clearInterval(watch)
-    assert.equal(status, 413)
-    assert.match(text, /SLW_BODY_TOO_LARGE/)
     assert.ok(Math.max(most, process.memoryUsage().arrayBuffers) - before < 20_000_000)
   })
 
@@ -174,10 +178,10 @@ describe('a server on loopback', () => {
   })
 
   it('answers 415 to any other encoding, and says which it reads', async () => {
-    for (const encoding of ['deflate', 'br', 'zstd', 'gzip, gzip', 'nonsense']) {
+    for (const encoding of ['br', 'zstd', 'gzip, gzip', 'nonsense']) {
       const { status, headers, text } = await zipped(deflateSync(row), encoding)
       assert.equal(status, 415)
-      assert.equal(headers['accept-encoding'], 'gzip')
+      assert.equal(headers['accept-encoding'], 'gzip, deflate')
       assert.ok(text.includes(encoding))
     }
   })

@@ -151,20 +151,23 @@ describe('a client that misbehaves', () => {
     assert.equal((await post(`${server.url}/predict`, { ...CUSTOMER, plan: {} })).status, 400)
   })
 
-  it('that asks as another server is asked is told our route', async () => {
-    for (const [method, path, ours] of [
-      ['POST', '/v1/models/churn:predict', 'POST /models/churn/predict, with {"inputs": [...]}'],
-      ['POST', '/v1/models/churn/versions/3:predict', 'POST /models/churn/predict'],
-      ['GET', '/v1/models/churn', 'GET /v2/models/churn'],
-      ['POST', '/predictions/churn/1.0', 'POST /models/churn/predict'],
-      ['POST', '/invocations', 'POST /predict'],
-      ['GET', '/ping', 'GET /ready'],
-      ['POST', '/predictions/$1', 'POST /models/$1/predict'],
+  it('that asks in a dialect that is off is told how it is turned on', async () => {
+    const kserve = 'KServe v1 (--dialects v2,predict,grpc,kserve-v1)'
+    const tensorflow = 'TensorFlow Serving (--dialects v2,predict,grpc,tfserving)'
+    for (const [method, path, ways] of [
+      ['POST', '/v1/models/churn:predict', `${kserve}, or of ${tensorflow}`],
+      ['POST', '/v1/models/churn/versions/3:predict', tensorflow],
+      ['GET', '/v1/models', kserve],
+      ['POST', '/predictions/churn/1.0', 'TorchServe (--dialects v2,predict,grpc,torchserve)'],
+      ['POST', '/invocations', 'MLflow (--dialects v2,predict,grpc,mlflow), or of SageMaker (--dialects v2,predict,grpc,sagemaker)'],
     ] as const) {
       const response = await fetch(server.url + path, { method })
       assert.equal(response.status, 404, path)
-      assert.ok(JSON.stringify(await response.json()).includes(JSON.stringify(`here it is ${ours}`).slice(1, -1)), path)
+      const { error } = (await response.json()) as { readonly error: string }
+      assert.ok(error.includes(`that route is of ${ways}, which this server was not told to speak`), error)
     }
+    const root = (await (await fetch(server.url)).json()) as { readonly error: string }
+    assert.match(root.error, /no route GET \/; see \/docs/)
   })
 
   it('that pipelines requests gets its answers in order', async () => {

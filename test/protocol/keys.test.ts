@@ -129,11 +129,19 @@ describe('a server with API keys', () => {
       '/v2/models/nowhere/infer',
     ])
       assert.equal((await predict(bearer(NARROW), path)).status, 403, path)
-    for (const path of ['/models/churn/example', '/v2/models/churn', '/v2/models/churn/ready'])
+    for (const path of [
+      '/models/churn/example',
+      ...['', '/ready', '/config', '/stats', '/trace/setting'].map((of) => `/v2/models/churn${of}`),
+    ])
       assert.equal((await ask(server.url + path, { headers: bearer(NARROW) })).status, 403, path)
     const index = await ask(`${server.url}/v2/repository/index`, { headers: bearer(NARROW), body: '' })
     assert.deepEqual(
       (JSON.parse(index.text) as { name: string }[]).map(({ name }) => name),
+      ['recommend'],
+    )
+    const statistics = await ask(`${server.url}/v2/models/stats`, { headers: bearer(NARROW) })
+    assert.deepEqual(
+      (JSON.parse(statistics.text) as { model_stats: { name: string }[] }).model_stats.map(({ name }) => name),
       ['recommend'],
     )
     const openApi = await ask(`${server.url}/openapi.json`, { headers: bearer(NARROW) })

@@ -108,6 +108,24 @@ describe('a SageMaker container', () => {
     assert.match(wrong.text, /has shape \[3, 2\], expected \[-1, 3\]/)
   })
 
+  it('reads and writes large bodies as small ones', async () => {
+    const rows = 60_000
+    const cells = Array.from({ length: rows }, (_, index) => [index % 100, 0.5, index % 7])
+    const expected = (index: number): number[] => [(index % 100) + (index % 7), 0.5 + (index % 7)]
+    for (const [type, body] of [
+      ['text/csv', cells.map((row) => `${row.join(',')}\n`).join('')],
+      ['application/jsonlines', cells.map((row) => `${JSON.stringify(row)}\n`).join('')],
+      ['application/x-npy', writeNpy({ name: 'x', datatype: 'FP64', shape: [rows, 3], data: Float64Array.from(cells.flat()) })],
+    ] as const) {
+      const told = await invoke(tensors.url, body, type, { accept: 'application/jsonlines' })
+      assert.equal(told.status, 200, told.text.slice(0, 200))
+      const lines = told.text.trimEnd().split('\n')
+      assert.equal(lines.length, rows)
+      for (const index of [0, 1, 12_345, rows - 1])
+        assert.deepEqual((JSON.parse(lines[index]!) as Prediction).prediction, expected(index), type)
+    }
+  })
+
   it('refuses by name what it does not read', async () => {
     for (const [type, body, status, message] of [
       ['application/x-recordio-protobuf', 'x', 415, /RecordIO-protobuf is not read here; send CSV/],

@@ -7,6 +7,7 @@ import { CUSTOMER, post, serveExamples, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { startServer } from '../../src/server/start-server.ts'
 import type { Answer } from '../fixtures.ts'
+import type { ServingOptions } from '../../src/contract/serving-options.ts'
 import type { SlipwayServer } from '../../src/server/start-server.ts'
 
 interface SlowServer extends AsyncDisposable {
@@ -17,7 +18,7 @@ interface SlowServer extends AsyncDisposable {
 }
 
 /** One instance that runs one request after the other, and one of them slowly when a test wants it. */
-async function serveSlow(): Promise<SlowServer> {
+async function serveSlow(more: ServingOptions = {}): Promise<SlowServer> {
   await using opened = new AsyncDisposableStack()
   const folder = opened.use(await temporaryFolder())
   const trigger = join(folder.path, 'slow')
@@ -27,7 +28,7 @@ async function serveSlow(): Promise<SlowServer> {
   const server = await startServer({
     models: [{ path }],
     port: 0,
-    serving: { instances: 1, inlineMaxUs: 0, maxBatchSize: 1, priorityAgingMs: 60_000 },
+    serving: { instances: 1, inlineMaxUs: 0, maxBatchSize: 1, priorityAgingMs: 60_000, ...more },
   }).finally(() => delete process.env['SLIPWAY_FAIL_POINTS'])
   opened.use(server)
   const { scheduler } = server.dataPlane.endpoint('m').requireMain().requireReady()
@@ -93,22 +94,37 @@ describe('how long a request may take', () => {
   })
 })
 
-describe('how urgent a request is', () => {
-  it('is said by the header slipway-priority and, over it, the V2 parameter priority: 1 goes before 9, whoever came first', async () => {
-    await using slow = await serveSlow()
-    const { answer: blocking } = await slow.block()
-    const order: string[] = []
-    const { scheduler } = slow.server.dataPlane.endpoint('m').requireMain().requireReady()
-    const all: Promise<void>[] = []
-    const send = async (name: string, headers: Record<string, string>, more?: object): Promise<void> => {
+/** Requests that wait behind one that runs, one after the other. */
+async function lineUp(slow: SlowServer): Promise<{
+  readonly send: (name: string, headers: Record<string, string>, more?: object) => Promise<void>
+  /** The names, in the order of the answers. */
+  readonly order: () => Promise<string[]>
+}> {
+  const { answer: blocking } = await slow.block()
+  const answered: string[] = []
+  const { scheduler } = slow.server.dataPlane.endpoint('m').requireMain().requireReady()
+  const all: Promise<void>[] = []
+  return {
+    async send(name, headers, more) {
       all.push(
         slow.ask(headers, more).then(({ status }) => {
           assert.equal(status, 200)
-          order.push(name)
+          answered.push(name)
         }),
       )
       await until(() => scheduler.queued === all.length, `${name} waits`)
-    }
+    },
+    async order() {
+      await Promise.all([...all, blocking])
+      return answered
+    },
+  }
+}
+
+describe('how urgent a request is', () => {
+  it('is said by the header slipway-priority and, over it, the V2 parameter priority: 1 goes before 9, whoever came first', async () => {
+    await using slow = await serveSlow()
+    const { send, order } = await lineUp(slow)
     await send('9', { 'slipway-priority': '9' })
     await send('header 1, parameter 8', { 'slipway-priority': '1' }, { parameters: { priority: 8 } })
     await send('6', {}, { parameters: { priority: 6 } })
@@ -117,9 +133,17 @@ describe('how urgent a request is', () => {
     await send('5', { 'slipway-priority': '5' })
     await send('3', {}, { parameters: { priority: 3 } })
     await send('1', { 'slipway-priority': '1' })
-    await Promise.all(all)
-    await blocking
-    assert.deepEqual(order, ['1', '3', 'none', '0', '5', '6', 'header 1, parameter 8', '9'])
+    assert.deepEqual(await order(), ['1', '3', 'none', '0', '5', '6', 'header 1, parameter 8', '9'])
+  })
+
+  it('is what the model says for requests that say nothing', async () => {
+    await using slow = await serveSlow({ defaultPriority: 2 })
+    const { send, order } = await lineUp(slow)
+    await send('3', {}, { parameters: { priority: 3 } })
+    await send('none', {})
+    await send('0', {}, { parameters: { priority: 0 } })
+    await send('1', { 'slipway-priority': '1' })
+    assert.deepEqual(await order(), ['1', 'none', '0', '3'])
   })
 
   it('that is no level is refused with what was expected', async () => {

@@ -88,12 +88,22 @@ it('a model that has to fit beside the others is refused where it does not, and 
   assert.equal(await answerOf(server, refused[0]!), names.indexOf(refused[0]!))
 })
 
-it('several processes add and remove together', async () => {
+it('several processes add, remove and change how a model is served together', async () => {
   await using folder = await temporaryFolder()
   await using server = await startCluster({ ...(await options(folder)), processes: 2 })
   await server.repository.add({ name: 'other', path: join(folder.path, 'more/other') })
   const answers = async () => new Set(await Promise.all(Array.from({ length: 12 }, () => answerOf(server, 'other'))))
   assert.deepEqual(await answers(), new Set([7]))
+  await server.repository.setServing('other', { instances: 2 })
+  assert.deepEqual(await answers(), new Set([7]))
+  const health = (await (await fetch(`${server.url}/health`)).json()) as { models: { name: string; instances: unknown[] }[] }
+  assert.deepEqual(
+    health.models.map(({ name, instances }) => [name, instances.length]),
+    [
+      ['m', 1],
+      ['other', 2],
+    ],
+  )
   await server.repository.remove('other')
   assert.deepEqual(await answers(), new Set([404]))
 })

@@ -75,7 +75,7 @@ describe('POST /admin/switch_model', () => {
     assert.match(String(body['error']), /not an ONNX model/)
     assert.equal(await added(server), 2)
     const { models } = (await (await fetch(`${server.url}/admin/models`, { headers: ADMIN })).json()) as { models: object[] }
-    assert.deepEqual(models, [{ name: 'm', versions: ['1', '2'], unloaded: false }])
+    assert.deepEqual(models, [{ name: 'm', versions: ['1', '2'], path: join(folder.path, 'm'), unloaded: false }])
     assert.match(await (await fetch(`${server.url}/metrics`)).text(), /slipway_switches_total\{endpoint="m",result="failed"\} 1\n/)
   })
 

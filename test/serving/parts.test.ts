@@ -118,6 +118,7 @@ async function serve(backend: Backend) {
     counts: () => Promise.resolve(NOTHING_COUNTED),
     tracing: resolveTracing(),
     logFile: undefined,
+    metrics: () => Promise.resolve([]),
   }
   const dialects = [counts, v2]
   const server = opened.use(

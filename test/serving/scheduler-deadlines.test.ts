@@ -37,6 +37,23 @@ function takes(scheduler: Scheduler, rows = 1): boolean {
   }
 }
 
+describe('a limit of the wait in the queue', () => {
+  it('refuses what has waited longer, and nothing that only runs longer', async () => {
+    const { clock, runners } = timed(1, () => 100)
+    const { scheduler } = setUp({ clock, runners, serving: { maxBatchSize: 1, queueTimeoutUs: 30_500 } })
+    const [first, second, third] = [request(1), request(1), request(1)]
+    const outcomes = [submit(scheduler, first)]
+    await turns()
+    outcomes.push(submit(scheduler, second))
+    await pass(clock, 90)
+    assert.ok(refused('SLW_LATENCY_GOAL', /waited \d+ ms in the queue of "m\/v1", longer than queueTimeoutUs/)(outcomes[1]?.error))
+    outcomes.push(submit(scheduler, third))
+    await pass(clock, 120)
+    assertAnswered(outcomes[0]!, first)
+    assertAnswered(outcomes[2]!, third)
+  })
+})
+
 describe('a goal for the latency', () => {
   it('what would be answered too late is refused at once, and told when to come again', async () => {
     const { clock, runners } = timed(1, () => 10)

@@ -27,7 +27,7 @@ export function setUp({ clock = new ManualClock(), ...settings }: Settings) {
     clock,
     onBatch: (batch) => batches.push(batch),
     ...settings,
-    serving: { ...SERVING_DEFAULTS, latencyGoalMs: undefined, ...settings.serving },
+    serving: { ...SERVING_DEFAULTS, latencyGoalMs: undefined, queueTimeoutUs: undefined, ...settings.serving },
   })
   return { scheduler, clock, batches }
 }

@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { mayBeModel } from '../../model/formats/formats.ts'
 import { freeBytes } from '../../core/disk-space.ts'
 import { ERRORS, SlipwayError } from '../../core/errors.ts'
 import { formatBytes } from '../../core/units.ts'
@@ -49,7 +50,7 @@ export async function fetchVersion(name: string, options: FetchOptions): Promise
       note(`  fetched ${file.path} (${formatBytes(file.size)})`)
     }
     const [only] = files
-    const path = files.length === 1 && only !== undefined && only.path.endsWith('.onnx') ? join(folder, only.path) : folder
+    const path = files.length === 1 && only !== undefined && mayBeModel(only.path) ? join(folder, only.path) : folder
     await pushFiles(path, { ...options, name: model, parent: name }, restOf(version))
   })
 }

@@ -9,11 +9,12 @@ import { readPackage } from '../../model/package.ts'
 import { isFloat } from '../../tensor/datatype.ts'
 import { print } from '../output.ts'
 import type { Command } from 'commander'
+import type { FeatureSpec } from '../../contract/model-package.ts'
 import type { ModelFile } from '../../signature/signature.ts'
 
 export function define(command: Command): void {
   command
-    .argument('[model]', 'an .onnx file, or a folder with one. Default: the current folder', '.')
+    .argument('[model]', 'a model file, or a folder with one. Default: the current folder', '.')
     .option('--force', 'overwrite an existing slipway.yaml')
     .action(async (path: string, options: { force?: boolean }) => {
       const [location] = await findPackages({ path, versions: 'latest' })
@@ -67,7 +68,17 @@ function columnsOf({ inputs }: ModelFile): Column[] | undefined {
   })
 }
 
-const SAMPLES: Readonly<Record<Column['type'], string>> = { number: '0.5', integer: '1', boolean: 'true', string: 'text' }
+const SAMPLES: Readonly<Record<FeatureSpec['type'], string>> = {
+  number: '0.5',
+  integer: '1',
+  boolean: 'true',
+  string: 'text',
+  category: 'text',
+}
+
+function sampleOf({ type, categories }: FeatureSpec): string {
+  return categories?.[0] === undefined ? SAMPLES[type] : JSON.stringify(categories[0])
+}
 
 /** A name or text as YAML takes it in a flow mapping. */
 function plain(text: string): string {
@@ -81,15 +92,21 @@ function document(name: string, fileName: string, file: ModelFile): string {
     `#   ${spec.name}: ${spec.datatype} [${spec.shape.map((dim, index) => (dim === -1 ? (spec.dimensionNames[index] ?? 'any') : dim)).join(', ')}]`
   const labels = file.rewrite.labels.values().next().value ?? file.classLabels
   // Columns have names of their own in the file where each has an input: they need no person to name them.
-  const named = columns !== undefined && columns.length === file.inputs.length && file.inputs.length > 1
+  const named = file.features !== undefined || (columns !== undefined && columns.length === file.inputs.length && file.inputs.length > 1)
   const mark = named ? '' : '# '
-  const features = columns ?? [
-    { name: 'tenure', type: 'integer' as const },
-    { name: 'discount', type: 'number' as const },
-  ]
-  const feature = ({ name: column, type, input }: Column): string =>
-    `${mark}  - { name: ${plain(column)}, type: ${type}${input === undefined ? '' : `, input: ${plain(input)}`} }`
-  const row = `{ ${features.map((column) => `${plain(column.name)}: ${SAMPLES[column.type]}`).join(', ')} }`
+  const features: readonly FeatureSpec[] = file.features ??
+    columns ?? [
+      { name: 'tenure', type: 'integer' },
+      { name: 'discount', type: 'number' },
+    ]
+  const feature = ({ name: column, type, input, categories, ...rest }: FeatureSpec): string => {
+    const facts = Object.entries({ ...rest, ...(input !== undefined && { input }) }).map(
+      ([key, value]) => `, ${key}: ${plain(String(value))}`,
+    )
+    const listed = categories === undefined ? '' : `, categories: ${JSON.stringify(categories)}`
+    return `${mark}  - { name: ${plain(column)}, type: ${type}${listed}${facts.join('')} }`
+  }
+  const row = `{ ${features.map((column) => `${plain(column.name)}: ${sampleOf(column)}`).join(', ')} }`
   return `# yaml-language-server: $schema=${join(packageRoot(), 'docs/reference/slipway.schema.json')}
 apiVersion: slipway/v1
 kind: Model

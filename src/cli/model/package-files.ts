@@ -9,6 +9,7 @@ import { MLMODEL_FILE } from '../../model/formats/mlmodel.ts'
 import { PACKAGE_FILE } from '../../model/package-file.ts'
 import { readPackage } from '../../model/package.ts'
 import { ContentDigester } from '../../core/content-digest.ts'
+import type { TritonConfig } from '../../model/triton/config.ts'
 
 /** Name of the file with the signature, beside the signed files. */
 export const SIGNATURE_FILE = 'model.sig'
@@ -42,7 +43,12 @@ export async function localVersion(path: string, followLinks = false): Promise<L
     const folder = resolve(path)
     return { name: basename(folder), files: await filesIn(folder, followLinks), signature: await signatureIn(folder) }
   }
-  const { folder, file: model } = await readPackage(location)
+  const { folder, file: model, triton } = await readPackage(location)
+  if (triton?.ensemble !== undefined)
+    throw new SlipwayError(
+      'SLW_MODEL_UNSUPPORTED',
+      `${triton.path}: an ensemble is no version by itself; push the models that it consists of`,
+    )
   if ((await stat(location.path)).isFile()) {
     const root = dirname(location.path)
     // Whoever names a link means what it leads to.
@@ -57,7 +63,18 @@ export async function localVersion(path: string, followLinks = false): Promise<L
     const above = await fileAt(dirname(folder), PACKAGE_FILE).catch(() => undefined)
     if (above !== undefined) files.push(above)
   }
+  if (triton !== undefined && dirname(triton.path) !== folder) files.push(...(await filesOfConfig(triton, files)))
   return { name: location.name, files, signature: await signatureIn(folder) }
+}
+
+/** A config.pbtxt that lies one folder up, and the files that it names, which are not among the version's own. */
+async function filesOfConfig({ path, outputs, warmup }: TritonConfig, own: readonly PackageFile[]): Promise<PackageFile[]> {
+  const labels = outputs.flatMap(({ labelFile }) => labelFile ?? [])
+  const values = warmup.flatMap(({ inputs }) =>
+    inputs.flatMap(({ values: from }) => (typeof from === 'string' ? [] : `warmup/${from.file}`)),
+  )
+  const names = [...new Set([basename(path), ...labels, ...values])].filter((name) => !own.some((file) => file.path === name))
+  return await Promise.all(names.map((name) => fileAt(dirname(path), name, dirname(path))))
 }
 
 /** The one package at a path; undefined for a folder that only MLflow can read. */

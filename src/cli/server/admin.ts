@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { ERRORS, SlipwayError } from '../../core/errors.ts'
+import { mayBeModel } from '../../model/formats/formats.ts'
 import { requireKey, withCredentials } from '../credentials.ts'
 import { print, style, table } from '../output.ts'
 import { askServer, serverKey } from './server-client.ts'
@@ -93,7 +94,7 @@ async function models(options: AdminOptions): Promise<void> {
 
 async function switchTo(model: string, target: string, options: AdminOptions): Promise<void> {
   // A version is a word; whatever has a separator or an ending is a path on the machine of the server, which may be this one.
-  const isPath = /[\\/]|\.onnx$/i.test(target)
+  const isPath = /[\\/]/.test(target) || mayBeModel(target)
   const body = isPath ? { model_path: existsSync(target) ? resolve(target) : target } : { version: target }
   const answer = await ask<SwitchAnswer>(options, `/admin/models/${encodeURIComponent(model)}/switch`, body)
   if (options.json === true) return print(JSON.stringify(answer, undefined, 2))

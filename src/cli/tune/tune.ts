@@ -98,7 +98,7 @@ async function prepare(path: string, options: TuneOptions): Promise<Job> {
   const goalMs = options.latencyGoal === undefined ? undefined : duration(options.latencyGoal, '--latency-goal')
   const budgetMs = duration(options.budget, '--budget')
   const body = options.body === undefined ? undefined : readBody(options.body)
-  const config = readConfig({ flags: {}, environment: process.env, file: options.config })
+  const config = readConfig({ flags: {}, environment: process.env, file: options.config, modelsNamed: true })
   const found = await findPackages({ path, versions: 'latest' })
   const [location] = found
   if (location === undefined || found.length > 1)

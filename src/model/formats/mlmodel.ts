@@ -77,6 +77,21 @@ export function readMlmodelSignature(text: string): SignatureDocument | undefine
 }
 
 /**
+ * Names of the columns that an `MLmodel` file says its model takes, in their order.
+ * @returns undefined where it says nothing of the kind: it has tensors, or columns without names, or cannot be read
+ */
+export function readMlmodelColumns(text: string): readonly string[] | undefined {
+  try {
+    const columns = columnsOf(parseMlmodel(text).signature?.inputs)
+    const names = columns.filter((column) => column['tensor-spec'] === undefined).map(({ name }) => name)
+    const named = names.filter((name) => name !== undefined)
+    return named.length > 0 && named.length === columns.length ? named : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/**
  * The scikit-learn model that an `MLmodel` file describes; the model itself is not opened.
  * @throws SLW_MODEL_UNSUPPORTED for a model that the sandboxed worker cannot run, with the reason
  */

@@ -1,8 +1,9 @@
 import { readdir, stat } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { basename, join } from 'node:path'
 import { SlipwayError } from '../../core/errors.ts'
 import { inspectOnnx } from '../../onnx/inspect.ts'
 import { PACKAGE_FILE } from '../package-file.ts'
+import { locatedByDocument } from './located.ts'
 import type { OnnxModel } from '../../onnx/inspect.ts'
 import type { Candidate, ModelFile, ModelFormat } from './format.ts'
 
@@ -13,25 +14,20 @@ export const onnx: ModelFormat = {
   name: 'ONNX',
   extensions: ['.onnx'],
   holds: (names) => names.filter(isOnnx).length === 1,
+  isFile: async (path) => isOnnx(basename(path)),
   recognises: () => true,
   locate,
   read: async (path) => fileOf(await inspectOnnx(path)),
 }
 
 async function locate({ folder, document }: Candidate): Promise<string> {
-  if (document.model !== undefined) {
-    const path = join(folder, document.model)
-    if (relative(folder, path).startsWith('..'))
-      throw new SlipwayError('SLW_PACKAGE_INVALID', `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is outside the package`)
-    if ((await stat(path).catch(() => undefined))?.isFile() !== true)
-      throw new SlipwayError(
-        'SLW_PACKAGE_INVALID',
-        `${join(folder, PACKAGE_FILE)}: model: "${document.model}" is not a file of the package`,
-      )
-    return path
-  }
+  if (document.model !== undefined) return await locatedByDocument(folder, document.model)
   const found = (await readdir(folder)).filter(isOnnx)
-  if (found.length === 1 && found[0] !== undefined) return join(folder, found[0])
+  if (found.length === 1 && found[0] !== undefined) {
+    const path = join(folder, found[0])
+    // Triton's folders of models that lie in several files.
+    return (await stat(path)).isDirectory() ? join(path, 'model.onnx') : path
+  }
   throw new SlipwayError(
     'SLW_PACKAGE_INVALID',
     found.length === 0

@@ -9,6 +9,7 @@ import type { PythonModel } from './mlmodel.ts'
 export const sklearn: ModelFormat = {
   name: 'scikit-learn, as MLflow writes it',
   extensions: [],
+  isFile: async () => false,
   holds: (names) => names.includes(MLMODEL_FILE),
   recognises: ({ names, document }) =>
     names.includes(MLMODEL_FILE) && document.model?.endsWith('.onnx') !== true && !names.some((name) => name.endsWith('.onnx')),

@@ -2,7 +2,7 @@
 import { inputInvalid } from '../../core/errors.ts'
 import { requestOf, rowsRequest } from '../../signature/request.ts'
 import { encodeWithin } from './encode-within.ts'
-import { isObject, parseRows, rowsOfColumns, rowsOfRecords, rowsOfSplit } from './tables.ts'
+import { isObject, isTable, parseRows, rowsOfColumns, rowsOfRecords, rowsOfSplit } from './tables.ts'
 import type { Encoded } from '../../signature/encode.ts'
 import type { PeopleRequest } from '../../signature/request.ts'
 import type { Signature } from '../../signature/signature.ts'
@@ -39,6 +39,7 @@ function requestUnder(key: (typeof KEYS)[number], root: JsonObject, signature: S
   if (isObject(value)) {
     if (Array.isArray(value['data']) && !isNamed(signature, 'data'))
       return rowsRequest(rowsOfSplit(value, key, signature), `${key}.data`, signature)
+    if (isTable(value, signature)) return rowsRequest(rowsOfRecords(rowsOfColumns(value, key), key, signature), key, signature)
     return rowsRequest(signature.hasRows ? rowsOfColumns(value, key) : [value], key, signature)
   }
   if (!Array.isArray(value)) throw refused(key, 'expected a table with "columns" and "data", a list of rows, or an object of columns')

@@ -34,6 +34,8 @@ const READ_LARGE: Readonly<Record<ReaderName, number>> = {
   mlflow: 256 * 1024,
   container: 256 * 1024,
   azureml: 256 * 1024,
+  event: 512 * 1024,
+  torchserve: 256 * 1024,
   grpc: 1024 * 1024,
 }
 /** Pictures are text that is taken as it is, or bytes, and are decoded elsewhere. */

@@ -156,16 +156,25 @@ function listOf(value: JsonValue, path: string): readonly JsonValue[] {
   throw invalid(path, 'expected a list of rows')
 }
 
-/** Examples with what they share; bytes among their values are texts, unless they are pictures. */
-function examplesOf(rows: readonly JsonValue[], context: JsonValue, path: string, { image }: Signature): readonly unknown[] {
+/** Examples with what they share. A list of one is a value where one is taken, and bytes are texts where the model takes no pictures. */
+function examplesOf(rows: readonly JsonValue[], context: JsonValue, path: string, signature: Signature): readonly unknown[] {
   if (!isObject(context)) throw invalid('context', 'expected an object')
+  const { features, inputs, image } = signature
+  const single = new Set(
+    features?.filter(({ spec }) => spec.length === undefined).map(({ spec }) => spec.name) ??
+      inputs.filter(({ shape }) => shape.length === 1).map(({ name }) => name),
+  )
   return rows.map((row, index) => {
     if (!isObject(row)) throw invalid(`${path}[${index}]`, 'expected an object')
     const both = Object.keys(row).find((name) => Object.hasOwn(context, name))
     if (both !== undefined) throw invalid(`${path}[${index}].${both}`, 'is in the context, too')
-    const values = { ...context, ...row }
-    if (image !== undefined) return values
-    return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, base64Of(value)?.toString() ?? value]))
+    const values = Object.entries({ ...context, ...row })
+    return Object.fromEntries(
+      values.map(([name, value]) => {
+        const one = Array.isArray(value) && value.length === 1 && single.has(name) ? value[0] : value
+        return [name, image === undefined ? (base64Of(one)?.toString() ?? one) : one]
+      }),
+    )
   })
 }
 
@@ -219,14 +228,19 @@ function readColumns(reader: JsonReader, path: BatchKey, reading: BatchReading):
     return () => encoded(rows, path, reading)
   }
   const tensors: Tensor[] = []
+  let bare = true
   reader.enterObject()
   for (let key = reader.nextKey(true); key !== undefined; key = reader.nextKey(false)) {
     reader.path = `${path}.${key}`
-    const stack = stackOf(inputNamed(reader, key, signature), reading)
+    const spec = inputNamed(reader, key, signature)
+    const stack = stackOf(spec, reading)
     stack.add(reader)
-    tensors.push(stack.tensor(false))
+    const [rows, ...row] = stack.shape ?? []
+    const ones = rows === undefined ? undefined : onesOf(spec, row)
+    bare &&= ones !== undefined
+    tensors.push(stack.tensor(false, ones === undefined ? undefined : [rows!, ...ones]))
   }
-  return checked(tensors, reading)
+  return { ...checked(tensors, reading), bare }
 }
 
 /** Columns as rows. */
@@ -265,7 +279,7 @@ function stackRows(reader: JsonReader, path: BatchKey, reading: BatchReading): R
     if (named) readNamedRow(reader, place, signature, stackFor)
     else stackFor(onlyInput(reader, signature)).add(reader)
     reader.path = place
-    for (const { name, count } of stacks.values())
+    for (const [name, { count }] of stacks)
       if (count !== rows + 1)
         throw reader.fail(`"${name}" has ${count} values for ${rows + 1} rows: each row has the same inputs, each of them once`)
   }
@@ -274,14 +288,16 @@ function stackRows(reader: JsonReader, path: BatchKey, reading: BatchReading): R
     if (form.empty === false) throw reader.fail('there are no rows')
     return checked(emptyTensors(signature), reading)
   }
-  const bare = [...stacks.values()].every((stack) => isBare(stack, signature))
-  return {
-    ...checked(
-      [...stacks.values()].map((stack) => stack.tensor(true, shapeOf(stack, signature))),
-      reading,
-    ),
-    bare,
-  }
+  let bare = true
+  const tensors = [...stacks].map(([name, stack]) => {
+    const ones = onesOf(
+      signature.inputs.find((input) => input.name === name)!,
+      stack.shape ?? [],
+    )
+    bare &&= ones !== undefined
+    return stack.tensor(true, ones)
+  })
+  return { ...checked(tensors, reading), bare }
 }
 
 function readNamedRow(reader: JsonReader, place: string, signature: Signature, stackFor: (spec: TensorSpec) => JsonStack): void {
@@ -303,19 +319,11 @@ function isBase64(reader: JsonReader, { inputs }: Signature): boolean {
   )
 }
 
-/** Whether rows were given as values by themselves to an input that takes lists of one. */
-function isBare(stack: JsonStack, { inputs }: Signature): boolean {
-  const row = inputs.find(({ name }) => name === stack.name)?.shape.slice(1) ?? []
-  return stack.shape?.length === 0 && row.length > 0 && row.every((size) => size === 1 || size === -1)
-}
-
-/** The shape of each row: a value by itself fills a shape of ones. */
-function shapeOf(stack: JsonStack, signature: Signature): readonly number[] {
-  if (!isBare(stack, signature)) return stack.shape ?? []
-  return signature.inputs
-    .find(({ name }) => name === stack.name)!
-    .shape.slice(1)
-    .map(() => 1)
+/** Shape of a row that is a value by itself, where the input takes lists of one; undefined for any other. */
+function onesOf({ shape }: TensorSpec, row: readonly number[]): number[] | undefined {
+  const declared = shape.slice(1)
+  const takesOne = declared.length > 0 && declared.every((size) => size === 1 || size === -1)
+  return row.length === 0 && takesOne ? declared.map(() => 1) : undefined
 }
 
 function stackOf({ name, datatype }: TensorSpec, { limits, form }: BatchReading): JsonStack {

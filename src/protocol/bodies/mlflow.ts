@@ -3,7 +3,7 @@ import { inputInvalid, SlipwayError } from '../../core/errors.ts'
 import { csvText, rowsFromCsv } from '../../signature/csv.ts'
 import { rowsRequest } from '../../signature/request.ts'
 import { encodeWithin } from './encode-within.ts'
-import { isObject, parseRows, rowsOfColumns, rowsOfRecords, rowsOfSplit } from './tables.ts'
+import { isObject, isTable, parseRows, rowsOfColumns, rowsOfRecords, rowsOfSplit } from './tables.ts'
 import type { Encoded } from '../../signature/encode.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { JsonValue } from '../../tensor/json-reader.ts'
@@ -66,8 +66,11 @@ function rowsOfJson(root: JsonValue, signature: Signature): { rows: readonly unk
       return { rows: rowsOfRecords(value, form, signature), path: form, table: true }
     case 'instances':
       if (!Array.isArray(value)) throw refused(form, 'expected a list with an entry for each row')
+      if (isTable(value[0], signature)) return { rows: rowsOfRecords(value, form, signature), path: form, table: true }
       return { rows: value, path: form, table: false }
     case 'inputs':
+      if (isTable(value, signature) && isObject(value))
+        return { rows: rowsOfRecords(rowsOfColumns(value, form), form, signature), path: form, table: true }
       return { rows: rowsOfInputs(value, signature), path: form, table: false }
   }
 }

@@ -7,15 +7,17 @@ import { readInferRequest } from '../grpc/inference/infer-request.ts'
 import { readGenerateRequest } from '../v2/generate.ts'
 import { readV2Request } from '../v2/request.ts'
 import { readAzure } from './azureml.ts'
+import { readEventBody } from './cloud-event.ts'
 import { readContainer } from './container.ts'
 import { encodeWithin } from './encode-within.ts'
 import { readBatchBody } from './instances.ts'
 import { readMlflow } from './mlflow.ts'
 import { requireRowsMax } from './row-limits.ts'
+import { readTorchServe } from './torchserve.ts'
 import type { Encoded } from '../../signature/encode.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { RequestLimits } from '../limits.ts'
-import type { BatchRead } from './instances.ts'
+import type { BatchForm, BatchRead } from './instances.ts'
 import type { V2Request } from '../v2/request.ts'
 import type { Reading } from './types.ts'
 
@@ -34,6 +36,12 @@ export interface V2Read extends Encoded {
 async function readPeople({ body, header: type, signature, limits }: Reading): Promise<PeopleRead> {
   const people =
     type !== undefined && isForm(type) ? await readForm(body, type, signature) : readRequest(body, type, signature, limits.rows)
+  return { ...(await encodeWithin(limits, signature, people)), many: people.many }
+}
+
+/** @throws as `readPeople` */
+async function readForTorchServe({ body, header: type, signature, limits }: Reading): Promise<PeopleRead> {
+  const people = await readTorchServe(body, type, signature, limits.rows)
   return { ...(await encodeWithin(limits, signature, people)), many: people.many }
 }
 
@@ -58,9 +66,16 @@ function readGenerate({ body, signature, limits }: Reading): V2Read {
   return checked(readGenerateRequest(body, signature, limits), signature, limits)
 }
 
+const INSTANCES: BatchForm = { keys: ['instances'], beside: [] }
+
 /** @throws as `readBatch` */
 function readRowsOrColumns({ body, signature, limits, form }: Reading): Promise<BatchRead> {
-  return readBatchBody(body, { signature, limits, form: form ?? { keys: ['instances'], beside: [] } })
+  return readBatchBody(body, { signature, limits, form: form ?? INSTANCES })
+}
+
+/** @throws as `readEventBody` */
+function readRowsOrEvent({ body, signature, limits, form }: Reading): Promise<BatchRead> {
+  return readEventBody(body, { signature, limits, form: form ?? INSTANCES })
 }
 
 export const READERS = {
@@ -71,6 +86,8 @@ export const READERS = {
   mlflow: readMlflow,
   container: readContainer,
   azureml: readAzure,
+  event: readRowsOrEvent,
+  torchserve: readForTorchServe,
   grpc: readGrpc,
 }
 export type Readers = typeof READERS

@@ -1,7 +1,7 @@
 /** Tables of other servers, by columns or by rows, as the rows that signatures read. */
 import { inputInvalid, SlipwayError } from '../../core/errors.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
-import { keysMax } from '../../signature/csv.ts'
+import { columnOrder, keysMax } from '../../signature/csv.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { JsonValue } from '../../tensor/json-reader.ts'
 import type { RequestLimits } from '../limits.ts'
@@ -70,11 +70,21 @@ export function rowsOfRecords(records: JsonValue, path: string, signature: Signa
       `${path}[${wrong}]`,
       `has no "${names.find((name) => records[wrong]![name] === undefined)}", which other rows have; every row has the same columns`,
     )
-  return records.map((record) => names.map((name) => record[name]!))
+  const order = columnOrder(names, signature) ?? names.map((_, index) => index)
+  return records.map((record) => order.map((index) => record[names[index]!]!))
+}
+
+/** Whether a row, or columns, are named as the columns of the only input are: they are a table then. */
+export function isTable(value: JsonValue | undefined, { columns, inputs }: Signature): boolean {
+  if (columns === undefined || !isObject(value)) return false
+  return !inputs.some(({ name }) => Object.hasOwn(value, name)) && columns.some((name) => Object.hasOwn(value, name))
 }
 
 function tableRows(names: readonly string[], data: readonly JsonValue[][], signature: Signature): JsonValue[] {
-  if (isPlain(names, signature)) return [...data]
+  if (isPlain(names, signature)) {
+    const order = columnOrder(names, signature)
+    return order === undefined ? [...data] : data.map((cells) => order.map((index) => cells[index]!))
+  }
   return data.map((cells) =>
     known(
       rowOf(names, (index) => cells[index]!),

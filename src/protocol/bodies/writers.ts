@@ -7,12 +7,16 @@ import { writeGenerateResponse } from '../v2/generate.ts'
 import { writeV2Response } from '../v2/response.ts'
 import { writeContainer } from './container.ts'
 import { writeMlflow } from './mlflow-answer.ts'
+import { writeTensorFlow } from './tensorflow-answer.ts'
+import { writeTorchServe } from './torchserve.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { Subject } from '../../serving/observe/events.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { ClassNames } from '../v2/classification.ts'
 import type { V2Read } from './readers.ts'
 import type { Written } from './types.ts'
+import type { TensorFlowAnswer } from './tensorflow-answer.ts'
+import type { TorchServeAnswer } from './torchserve.ts'
 
 /** An answer for people, before it is written. */
 export interface PeopleAnswer {
@@ -67,6 +71,14 @@ function predictionsOf({ signature, outputs, asked, rows }: PredictionsAnswer): 
   return !signature.hasRows && Array.isArray(predictions[0]) ? predictions[0] : predictions
 }
 
+function tensorflow(answer: TensorFlowAnswer): Written {
+  return { body: writeTensorFlow(answer), headerLength: undefined }
+}
+
+function torchserve(answer: TorchServeAnswer): Written {
+  return { body: writeTorchServe(answer), headerLength: undefined }
+}
+
 export const WRITERS = {
   people: writePeople,
   v2: writeV2,
@@ -75,6 +87,8 @@ export const WRITERS = {
   list: writeList,
   mlflow: writeMlflow,
   container: writeContainer,
+  tensorflow,
+  torchserve,
 }
 export type WriterName = keyof typeof WRITERS
 export type WritableBy<Name extends WriterName = WriterName> = Parameters<(typeof WRITERS)[Name]>[0]

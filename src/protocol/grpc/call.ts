@@ -66,6 +66,8 @@ export class Call implements StreamTaker {
   readonly startedMs: number
   /** Address of the client. */
   readonly from: string
+  /** Calls are not told apart by their method: those of administration are asked for by name. */
+  readonly changes = true
   readonly path: string
   readonly #stream: Stream
   readonly #host: CallHost

@@ -5,6 +5,7 @@ import { roundMs } from '../../core/units.ts'
 import { parseJson } from '../../tensor/json-reader.ts'
 import { toJson } from '../../tensor/json-writer.ts'
 import type { Static, TSchema } from 'typebox'
+import type { ServingOptions } from '../../contract/serving-options.ts'
 import type { AddModel, KnownModel, SwitchTo } from '../../serving/repository/repository.ts'
 import type { Switched } from '../../serving/repository/repository-model.ts'
 import type { Exchange } from './exchange.ts'
@@ -19,6 +20,8 @@ export interface Administration {
   add(model: AddModel): Promise<Switched>
   /** See `Repository.remove`. */
   remove(model: string): Promise<void>
+  /** See `Repository.setServing`. */
+  setServing(model: string, serving: ServingOptions): Promise<Switched>
   unload(model: string): Promise<void>
   logLevel(): Promise<string>
   setLogLevel(level: string): Promise<void>

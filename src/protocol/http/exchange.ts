@@ -117,6 +117,10 @@ export class Exchange {
     return this.request.socket.remoteAddress ?? 'Unix socket'
   }
 
+  get changes(): boolean {
+    return this.request.method !== 'GET' && this.request.method !== 'HEAD'
+  }
+
   /** A parameter of the address; of two with one name, the first. */
   query(name: string): string | undefined {
     return queryOf(this.request.url, name)

@@ -3,10 +3,10 @@ import type { Family } from '../../serving/observe/exposition.ts'
 import type { Route } from './routes.ts'
 
 /** @param families current values, of all processes of the server */
-export function metricsRoute(families: () => Promise<readonly Family[]>): Route {
+export function metricsRoute(families: () => Promise<readonly Family[]>, path = '/metrics'): Route {
   return {
     method: 'GET',
-    path: '/metrics',
+    path,
     access: 'metrics',
     async handle(exchange) {
       const { contentType, expose } = chooseFormat(exchange.header('accept'))

@@ -1,13 +1,13 @@
 import { FeedbackAnswer, FeedbackBody } from '../../contract/feedback.ts'
 import { slipwayVersion } from '../../core/version.ts'
-import { DATATYPES, isFloat } from '../../tensor/datatype.ts'
+import { DATATYPES, isFloat, isWide } from '../../tensor/datatype.ts'
 import { sampleOf } from '../../signature/example.ts'
 import { elementAt } from '../../tensor/tensor.ts'
 import { permits } from './access.ts'
 import { exampleBody, isShown, pythonSnippet, curlLine, typescriptSnippet } from './examples.ts'
 import type { KeyHolder } from '../../security/api-keys.ts'
 import type { DataPlane } from '../../serving/data-plane.ts'
-import type { Feature, Signature } from '../../signature/signature.ts'
+import type { AnswerPlan, Feature, Label, Signature } from '../../signature/signature.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
 
 type Json = Record<string, unknown>
@@ -17,6 +17,7 @@ type Json = Record<string, unknown>
  * @param caller holder of the key, where keys are set: models that the key is not for are left out
  */
 export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): Json {
+  const schemas: Json = { Error: errorSchema }
   const paths: Json = {
     ...(dataPlane.endpoints.size === 1 && { '/predict': { post: anyPredict() } }),
     ...pathsOfServer(),
@@ -26,6 +27,8 @@ export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): 
     if (variant?.loaded === undefined || !permits(caller, endpoint.name)) continue
     const { signature, package: source } = variant.loaded
     const name = endpoint.name
+    schemas[schemaName(name, 'row')] = rowSchema(signature)
+    schemas[schemaName(name, 'answer')] = answerSchema(signature)
     paths[`/models/${name}/predict`] = { post: predictOperation(name, signature, source.document.description, url) }
     paths[`/models/${name}/example`] = {
       get: { ...plain(`A body that ${name} accepts`, '', name), responses: { 200: ok({ type: 'object' }), 503: errorResponse } },
@@ -55,7 +58,7 @@ export function openApi(dataPlane: DataPlane, url: string, caller?: KeyHolder): 
     servers: [{ url }],
     paths,
     components: {
-      schemas: { Error: errorSchema },
+      schemas,
       ...(caller !== undefined && { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } }),
     },
     ...(caller !== undefined && { security: [{ apiKey: [] }] }),
@@ -115,6 +118,15 @@ function pathsOfServer(): Json {
       },
     },
   }
+}
+
+/** Name of a schema of a model among the components. */
+export function schemaName(model: string, of: 'row' | 'answer'): string {
+  return `${model.replaceAll(/[^\w.-]/g, '_')}.${of}`
+}
+
+function componentOf(model: string, of: 'row' | 'answer'): Json {
+  return { $ref: `#/components/schemas/${schemaName(model, of)}` }
 }
 
 const text = { type: 'string' }
@@ -179,8 +191,8 @@ function anyPredict(): Json {
 }
 
 function predictOperation(name: string, signature: Signature, description: string | undefined, url: string): Json {
-  const row = rowSchema(signature)
-  const answer = answerSchema(signature)
+  const row = componentOf(name, 'row')
+  const answer = componentOf(name, 'answer')
   const example = exampleBody(signature)
   const samples = [
     { lang: 'Shell', label: 'curl', fence: 'sh', source: curlLine(url, name, signature) },
@@ -224,7 +236,8 @@ function predictOperation(name: string, signature: Signature, description: strin
   }
 }
 
-function rowSchema(signature: Signature): Json {
+/** A row of the friendly dialect. */
+export function rowSchema(signature: Signature): Json {
   if (signature.image !== undefined)
     return {
       type: 'object',
@@ -256,7 +269,7 @@ function featureSchema({ spec }: Feature): Json {
   else if (spec.type === 'string' || spec.type === 'boolean') one = { type: spec.type }
   else
     one = {
-      type: spec.type,
+      type: spec.nan === 'warn' || spec.nan === 'off' ? [spec.type, 'null'] : spec.type,
       ...(spec.minimum !== undefined && { minimum: spec.minimum }),
       ...(spec.maximum !== undefined && { maximum: spec.maximum }),
     }
@@ -268,7 +281,8 @@ function featureSchema({ spec }: Feature): Json {
 function elementSchema(datatype: TensorSpec['datatype']): Json {
   if (datatype === 'BYTES') return { type: 'string' }
   if (datatype === 'BOOL') return { type: 'boolean' }
-  return isFloat(datatype) ? { type: 'number' } : { type: 'integer' }
+  if (isFloat(datatype)) return { type: 'number' }
+  return isWide(datatype) ? { type: 'integer', format: datatype.toLowerCase() } : { type: 'integer' }
 }
 
 function valueSchema(spec: TensorSpec, hasRows: boolean): Json {
@@ -279,36 +293,88 @@ function valueSchema(spec: TensorSpec, hasRows: boolean): Json {
   return shape.length === 1 && shape[0] === 1 ? { anyOf: [elementSchema(spec.datatype), schema] } : schema
 }
 
-function answerSchema(signature: Signature): Json {
-  switch (signature.answer.task) {
+/** NaN and the infinities are null in answers. */
+const numberOrNull = { type: ['number', 'null'] }
+
+/** More of them would fill the page. */
+const LABELS_SHOWN_MAX = 100
+
+/** One of the labels, where they are known and few. */
+function labelSchema(labels: readonly Label[] | undefined): Json {
+  return labels === undefined || labels.length > LABELS_SHOWN_MAX ? {} : { enum: [...new Set(labels)] }
+}
+
+/** The answer for a row in the friendly dialect. */
+export function answerSchema(signature: Signature): Json {
+  const { answer, outputs, inputs, hasRows } = signature
+  const predicted = (prediction: Json): Json => ({ type: 'object', required: ['prediction'], properties: { prediction } })
+  switch (answer.task) {
     case 'classification':
-      return {
+      return classSchema(answer)
+    case 'regression': {
+      const value = outputs.find(({ name }) => name === answer.value)
+      return predicted(value === undefined ? {} : outputSchema(value, true))
+    }
+    case 'ranking': {
+      const asked = inputs.find(({ name }) => name === answer.items)
+      const item = answer.labels !== undefined ? labelSchema(answer.labels) : elementSchema(asked?.datatype ?? 'INT32')
+      return predicted({
+        type: 'array',
+        items: { type: 'object', required: ['item', 'score'], properties: { item, score: numberOrNull } },
+      })
+    }
+    case 'tensors': {
+      const [only, ...more] = outputs
+      if (only !== undefined && more.length === 0) return predicted(outputSchema(only, hasRows))
+      return predicted({
         type: 'object',
-        properties: {
-          prediction: {},
-          confidence: { type: ['number', 'null'], description: 'Probability of the prediction.' },
-          probabilities: { type: 'object', additionalProperties: { type: ['number', 'null'] } },
-          ...(signature.answer.topK !== undefined && {
-            top: {
-              type: 'array',
-              description: 'The likeliest classes, the likeliest first.',
-              items: { type: 'object', properties: { label: {}, probability: { type: ['number', 'null'] } } },
-            },
-          }),
-        },
-      }
-    case 'regression':
-      return { type: 'object', properties: { prediction: {} } }
-    case 'ranking':
-      return {
-        type: 'object',
-        properties: {
-          prediction: { type: 'array', items: { type: 'object', properties: { item: {}, score: { type: ['number', 'null'] } } } },
-        },
-      }
-    case 'tensors':
-      return { type: 'object', properties: { prediction: {} } }
+        required: outputs.map(({ name }) => name),
+        properties: Object.fromEntries(outputs.map((spec) => [spec.name, outputSchema(spec, hasRows)])),
+      })
+    }
   }
+}
+
+function classSchema({ labels, probabilities, topK }: Extract<AnswerPlan, { task: 'classification' }>): Json {
+  const prediction = labelSchema(labels)
+  if (probabilities === undefined) return { type: 'object', required: ['prediction'], properties: { prediction } }
+  const names = labels !== undefined && labels.length <= LABELS_SHOWN_MAX ? labels.map(String) : undefined
+  return {
+    type: 'object',
+    required: ['prediction', 'confidence', 'probabilities', ...(topK === undefined ? [] : ['top'])],
+    properties: {
+      prediction,
+      confidence: { ...numberOrNull, description: 'Probability of the prediction.' },
+      probabilities:
+        names === undefined
+          ? { type: 'object', additionalProperties: numberOrNull }
+          : {
+              type: 'object',
+              properties: Object.fromEntries(names.map((name) => [name, numberOrNull])),
+              ...(topK === undefined && { required: names }),
+            },
+      ...(topK !== undefined && {
+        top: {
+          type: 'array',
+          description: 'The likeliest classes, the likeliest first.',
+          items: { type: 'object', required: ['label', 'probability'], properties: { label: prediction, probability: numberOrNull } },
+        },
+      }),
+    },
+  }
+}
+
+/** The values of an output for one row; a lone one is no list. */
+function outputSchema(spec: TensorSpec, hasRows: boolean): Json {
+  if (spec.anyRank === true) return {}
+  const shape = hasRows ? spec.shape.slice(1) : spec.shape
+  const element = isFloat(spec.datatype) ? numberOrNull : elementSchema(spec.datatype)
+  if (shape.every((dim) => dim === 1) && hasRows) return element
+  // A free dimension may turn out to be 1.
+  const lists = shape
+    .toReversed()
+    .reduce<Json>((items, dim) => ({ type: 'array', items, ...(dim >= 0 && { minItems: dim, maxItems: dim }) }), element)
+  return hasRows && shape.every((dim) => dim === 1 || dim === -1) ? { anyOf: [element, lists] } : lists
 }
 
 /** Larger examples would make the page slow. */

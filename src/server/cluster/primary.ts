@@ -21,6 +21,7 @@ import { fromWire } from './channel.ts'
 import { EndedCounts } from './ended-counts.ts'
 import { HeldSockets } from './held-sockets.ts'
 import { Member } from './member.ts'
+import type { ServingOptions } from '../../contract/serving-options.ts'
 import type { DesiredEndpoint } from '../../contract/desired-endpoint.ts'
 import type { Logger } from '../../core/log.ts'
 import type { LiveEndpoint } from '../../serving/live.ts'
@@ -208,6 +209,9 @@ class Primary implements AsyncDisposable {
     channel.handle('admin.switchTo', ({ model, target }: { model: string; target: never }) => administration.switchTo(model, target))
     channel.handle('admin.add', ({ model }: { model: AddModel }) => administration.add(model))
     channel.handle('admin.remove', ({ model }: { model: string }) => administration.remove(model))
+    channel.handle('admin.setServing', ({ model, serving }: { model: string; serving: ServingOptions }) =>
+      administration.setServing(model, serving),
+    )
     channel.handle('admin.load', ({ model }: { model: string }) => administration.load(model))
     channel.handle('admin.unload', ({ model }: { model: string }) => administration.unload(model))
     channel.handle('admin.logLevel', () => this.#log.level ?? 'info')

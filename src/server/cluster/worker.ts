@@ -70,6 +70,7 @@ function remoteAdministration(): Administration {
     load: (model) => channel.call('admin.load', { model }),
     add: (model) => channel.call('admin.add', { model }),
     remove: (model) => channel.call('admin.remove', { model }),
+    setServing: (model, options) => channel.call('admin.setServing', { model, serving: options }),
     unload: (model) => channel.call('admin.unload', { model }),
     logLevel: () => channel.call('admin.logLevel'),
     setLogLevel: (level) => channel.call('admin.setLogLevel', { level }),

@@ -7,6 +7,7 @@ import { newReceiptKey } from '../../security/receipts.ts'
 import { together } from '../reconciler.ts'
 import { Attempts } from './attempts.ts'
 import type { DesiredEndpoint, VariantSpec } from '../../contract/desired-endpoint.ts'
+import type { ServingOptions } from '../../contract/serving-options.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/log.ts'
 import type { VersionPolicy } from '../../model/layout.ts'
@@ -14,7 +15,8 @@ import type { Applied, SwitchReport } from '../reconciler.ts'
 import type { FoundVersion } from './scan.ts'
 
 export interface RepositoryModelOptions {
-  readonly versions: VersionPolicy
+  /** Undefined: as the model's config.pbtxt says, else the latest. */
+  readonly versions: VersionPolicy | undefined
   /** Changes what is served; undefined takes the model out of service. */
   readonly change: (name: string, desired: DesiredEndpoint | undefined) => Promise<Applied>
   readonly clock: Clock
@@ -46,6 +48,8 @@ export class RepositoryModel {
   mustFit = false
   /** Whether the model was unloaded on request. */
   unloaded = false
+  /** How it is served, where somebody changed that while the server runs: over what its source says. */
+  serving: ServingOptions | undefined
   /** The desired state that was last applied. */
   #applied: DesiredEndpoint | undefined
   /** Actions that run or wait. */
@@ -74,7 +78,9 @@ export class RepositoryModel {
   /** The present desired state; undefined where it is not to be served. */
   document(): DesiredEndpoint | undefined {
     if (!this.known || this.unloaded) return undefined
-    const variants = this.#variants()
+    const variants = this.#variants().map((spec) =>
+      this.serving === undefined ? spec : { ...spec, serving: { ...spec.serving, ...this.serving } },
+    )
     // The version that requests go to comes last.
     const newest = variants.at(-1)
     if (newest === undefined) return undefined
@@ -91,24 +97,29 @@ export class RepositoryModel {
     }
   }
 
+  get #policy(): VersionPolicy {
+    return this.#options.versions ?? this.settled.at(-1)?.versions ?? 'latest'
+  }
+
   /** Variants in the order of versions; a pinned one comes last. */
   #variants(): VariantSpec[] {
     const { settled, attempts, pin, name } = this
     const usable = settled.map((version) => attempts.usable(version)).filter((version) => version !== undefined)
     // When none is usable, the first choice stays desired, so that requests get its error.
     const rest = usable.length > 0 ? [] : settled.map((version) => attempts.lastGood(version) ?? version)
-    const chosen = chooseVersions([...usable, ...rest], this.#options.versions, name, true)
+    const policy = this.#policy
+    const chosen = chooseVersions([...usable, ...rest], policy, name, true)
     const specs = chosen.map(specOf)
     if (pin === undefined) return specs
-    if (this.#options.versions === 'latest') return [pin]
+    if (policy === 'latest') return [pin]
     return [...specs.filter((spec) => spec.version !== pin.version), pin]
   }
 
   /** Versions that would be served if all could be loaded. */
   #wanted(): string[] {
-    const chosen = chooseVersions(this.settled, this.#options.versions, this.name, true).map(({ version }) => version)
+    const chosen = chooseVersions(this.settled, this.#policy, this.name, true).map(({ version }) => version)
     if (this.pin === undefined) return chosen
-    return this.#options.versions === 'latest' ? [this.pin.version] : [...chosen, this.pin.version]
+    return this.#policy === 'latest' ? [this.pin.version] : [...chosen, this.pin.version]
   }
 
   /** Puts the model into service again, and lets its failed versions be tried again. */
@@ -149,7 +160,7 @@ export class RepositoryModel {
    * @returns a function that waits until the replaced version has ended, which holds up no other change
    */
   async change(wish: () => void): Promise<() => Promise<Switched>> {
-    const { pin, unloaded } = this
+    const { pin, unloaded, serving } = this
     const before = this.#applied
     const wasServed = this.#servesAny(before)
     wish()
@@ -164,6 +175,11 @@ export class RepositoryModel {
     } catch (error) {
       this.pin = pin
       this.unloaded = unloaded
+      if (this.serving !== serving) {
+        this.serving = serving
+        // How it was to be served is to blame, and not what.
+        for (const { path } of this.settled) this.attempts.forgive(path)
+      }
       if (this.#isChanged()) await this.reconcile().catch((second: unknown) => this.#options.log.error({}, messageOf(second)))
       throw error
     }
@@ -199,13 +215,15 @@ export class RepositoryModel {
 }
 
 export function specOf(version: FoundVersion): VariantSpec {
-  const { serving } = version.source
+  const { source, parts } = version
+  const { serving } = source
   return {
     name: `v${version.version}`,
     model: version.name,
     version: version.version,
     path: version.path,
     fingerprint: version.fingerprint,
+    ...(parts !== undefined && { parts: [...parts] }),
     ...(serving !== undefined && { serving }),
   }
 }

@@ -1,10 +1,11 @@
 import { realpath } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, relative, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { closest } from '../../contract/schema.ts'
 import { orLate } from '../../core/clock.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { Turns } from '../../core/turns.ts'
 import { fingerprintOf } from '../../model/fingerprint.ts'
+import { mayBeModel, nameWithoutExtension } from '../../model/formats/formats.ts'
 import { chooseVersions, findPackages } from '../../model/layout.ts'
 import { together } from '../reconciler.ts'
 import { RepositoryModel, specOf } from './repository-model.ts'
@@ -102,7 +103,9 @@ export class Repository {
             `two models are named "${name}": ${other} and ${source.path}; name one with NAME=PATH`,
           )
         owner.set(name, source.path)
-        chooseVersions(all, versions, name)
+        const policy = versions ?? all.at(-1)?.versions ?? 'latest'
+        if (chooseVersions(all, policy, name, versions === undefined).length === 0)
+          this.#warn(all[0]!.path, `not served: the version_policy of "${name}" lists no version that is there`)
         this.#model(name).settled = all
       }
       for (const version of found) this.#previous.set(version.path, version.fingerprint)
@@ -159,6 +162,17 @@ export class Repository {
         model.attempts.forgive(pin.path)
       })
     })
+    return await ended()
+  }
+
+  /**
+   * Serves a model in another way until the server ends: what is given goes over what was said before. It is loaded anew beside the one
+   * that serves, which goes on where that cannot be done.
+   * @throws SLW_MODEL_NOT_FOUND, and errors of the load
+   */
+  async setServing(name: string, serving: ServingOptions): Promise<Switched> {
+    const model = this.#requireKnown(name)
+    const ended = await model.exclusive(() => model.change(() => (model.serving = { ...model.serving, ...serving })))
     return await ended()
   }
 
@@ -226,6 +240,7 @@ export class Repository {
       return await model.change(() => {
         model.settled = []
         model.pin = undefined
+        model.serving = undefined
         model.mustFit = false
       })
     })
@@ -259,7 +274,7 @@ export class Repository {
       throw new SlipwayError('SLW_MODEL_INVALID', `${given} holds ${found.length} models; name the folder or file of one`)
     const own = settled.find((version) => version.path === location.path)
     // A version of the model's own folder keeps its number; a bare file or another folder takes its own name as version.
-    const version = own?.version ?? basename(location.path, '.onnx')
+    const version = own?.version ?? nameWithoutExtension(location.path)
     const serving = settled[0]?.source.serving
     return {
       name: `v${version}`,
@@ -267,6 +282,7 @@ export class Repository {
       version,
       path: location.path,
       fingerprint: await fingerprintOf(location.path),
+      ...(location.parts !== undefined && { parts: [...location.parts] }),
       ...(serving !== undefined && { serving }),
     }
   }
@@ -280,20 +296,23 @@ export class Repository {
     )
   }
 
-  /** The real path of a file or folder inside a served folder or a model root, links followed. */
+  /**
+   * The real path of a file or folder inside a served folder or a model root, links followed. A relative one is looked for in the working
+   * directory, then in these.
+   */
   async #insideRoots(given: string): Promise<string> {
     const { modelRoots } = this.#options
-    const folders = this.#sources.map((source) => (source.path.endsWith('.onnx') ? dirname(source.path) : source.path))
+    const folders = this.#sources.map((source) => (mayBeModel(source.path) ? dirname(source.path) : source.path))
     const roots = [...folders, ...modelRoots]
-    const path = await realpath(resolve(given)).catch(() => undefined)
-    const tried = path ?? resolve(given)
-    for (const root of roots) {
-      const real = await realpath(root).catch(() => resolve(root))
-      if (within(real, tried)) {
-        if (path === undefined) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${given}: no such file or folder`)
-        return path
-      }
+    const real = await Promise.all(roots.map((root) => realpath(root).catch(() => resolve(root))))
+    let allowed = false
+    for (const candidate of isAbsolute(given) ? [given] : [given, ...roots.map((root) => join(root, given))]) {
+      const path = await realpath(resolve(candidate)).catch(() => undefined)
+      const inside = real.some((root) => within(root, path ?? resolve(candidate)))
+      if (inside && path !== undefined) return path
+      allowed ||= inside
     }
+    if (allowed) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${given}: no such file or folder`)
     throw new SlipwayError(
       'SLW_PATH_REFUSED',
       `${given} is outside the served folders (${roots.join(', ')}); start the server with --model-root to allow another`,

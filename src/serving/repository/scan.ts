@@ -2,6 +2,7 @@ import { fingerprintOf } from '../../model/fingerprint.ts'
 import { messageOf } from '../../core/errors.ts'
 import { findLayout } from '../../model/layout.ts'
 import type { LayoutKind, SkippedEntry } from '../../model/layout.ts'
+import type { ConfigVersions } from '../../model/triton/config.ts'
 import type { ServingOptions } from '../../contract/serving-options.ts'
 
 /** A path that models are served from. */
@@ -19,6 +20,10 @@ export interface FoundVersion {
   /** Changes with every change of its files. */
   readonly fingerprint: string
   readonly source: ModelSource
+  /** See `PackageLocation`. */
+  readonly versions?: ConfigVersions
+  /** See `PackageLocation`. */
+  readonly parts?: readonly string[]
 }
 
 /** What was found at a source. */

@@ -24,6 +24,8 @@ export interface QueuedWork {
   readonly settle: Settle
   /** Takes the parts of an answer as they come; the work then runs alone, and its result has no outputs. */
   readonly onPart: OnPart | undefined
+  /** Ends what the work consists of, while it runs. */
+  gone: (() => void) | undefined
   /** Settled or given up: skipped when its turn comes. */
   done: boolean
   /** Counted in the queue; not yet taken. */

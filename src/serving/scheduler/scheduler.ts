@@ -20,8 +20,19 @@ export interface Runner {
   /** Looks for a result that has come and was not delivered yet. */
   poll?(): void
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  /** As `run`, for one work whose priority, deadline and end concern what it consists of. Default: `run`. */
+  follow?(inputs: readonly Tensor[], outputs: readonly string[], terms: WorkTerms): Promise<RunResult>
   /** See `Instance.stream`. */
   stream?(inputs: readonly Tensor[], outputs: readonly string[], onPart: OnPart): Promise<RunResult>
+}
+
+/** What a work has to keep to while it runs. */
+export interface WorkTerms {
+  readonly priority: number
+  /** Monotonic milliseconds. */
+  readonly deadlineMs: number
+  /** Called when nobody waits for the result any more. */
+  readonly onGone: (cancel: () => void) => void
 }
 
 export interface SchedulerOptions {
@@ -43,6 +54,7 @@ export interface SchedulerOptions {
     | 'queueRows'
     | 'queueBytes'
     | 'latencyGoalMs'
+    | 'queueTimeoutUs'
     | 'priorityAgingMs'
   >
   readonly clock: Clock
@@ -250,6 +262,7 @@ export class Scheduler {
       unhindered: size.unhindered,
       settle,
       onPart,
+      gone: undefined,
       done: false,
       queued: false,
       lane: undefined,
@@ -370,7 +383,8 @@ export class Scheduler {
   /** Rejects works that would be answered too late, as nobody would read the answer. @returns the others */
   #inTime(works: readonly QueuedWork[]): readonly QueuedWork[] {
     const nowMs = this.#options.clock.monotonicMs()
-    const goalMs = this.#options.serving.latencyGoalMs ?? Number.POSITIVE_INFINITY
+    const { latencyGoalMs = Number.POSITIVE_INFINITY } = this.#options.serving
+    const goalMs = Math.min(latencyGoalMs, this.#queueTimeoutMs)
     let late = 0
     for (const work of works) {
       const runMs = work.unhindered ? 0 : (this.#learned.atLeastUs(work.rows) ?? 0) / 1000
@@ -381,6 +395,10 @@ export class Scheduler {
     return late === 0 ? works : works.filter((work) => !work.done)
   }
 
+  get #queueTimeoutMs(): number {
+    return (this.#options.serving.queueTimeoutUs ?? Number.POSITIVE_INFINITY) / 1000
+  }
+
   #lateError(work: QueuedWork, nowMs: number, runMs: number): SlipwayError {
     const waitedMs = Math.round(nowMs - work.sinceMs)
     if (nowMs + runMs >= work.deadlineMs) {
@@ -388,7 +406,8 @@ export class Scheduler {
       const rest = nowMs >= work.deadlineMs ? 'longer than its time-out' : `and a run takes ${Math.ceil(runMs)} ms more: past its time-out`
       return new SlipwayError('SLW_DEADLINE_EXCEEDED', `${message}, ${rest}`)
     }
-    const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than latencyGoalMs`
+    const limit = nowMs - work.sinceMs > this.#queueTimeoutMs ? 'queueTimeoutUs' : 'latencyGoalMs'
+    const message = `waited ${waitedMs} ms in the queue of "${this.#options.name}", longer than ${limit}`
     return new SlipwayError('SLW_LATENCY_GOAL', message, { retryAfterMs: this.#retryAfterMs() })
   }
 
@@ -539,6 +558,7 @@ export class Scheduler {
   #reject(work: QueuedWork, error: SlipwayError): void {
     if (work.done) return
     this.#queue.drop(work)
+    work.gone?.()
     this.#settled()
     work.settle(error, undefined)
   }
@@ -550,7 +570,7 @@ export class Scheduler {
       this.#cancelSweep = undefined
       const nowMs = this.#options.clock.monotonicMs()
       for (const work of this.#queue.waiting()) {
-        if (work.deadlineMs <= nowMs) this.#reject(work, this.#lateError(work, nowMs, 0))
+        if (work.deadlineMs <= nowMs || nowMs - work.sinceMs > this.#queueTimeoutMs) this.#reject(work, this.#lateError(work, nowMs, 0))
       }
       if (this.#queue.works > 0) this.#armSweep()
     })
@@ -602,7 +622,13 @@ function requestsOf(works: readonly QueuedWork[]): number {
 
 /** Runs a batch; `work` is one of its works, which all want the same outputs. */
 function ask(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
-  return work.onPart === undefined ? runner.run(inputs, work.outputs) : askForParts(runner, inputs, work)
+  return work.onPart === undefined ? askForAll(runner, inputs, work) : askForParts(runner, inputs, work)
+}
+
+function askForAll(runner: Runner, inputs: readonly Tensor[], work: QueuedWork): Promise<RunResult> {
+  if (runner.follow === undefined) return runner.run(inputs, work.outputs)
+  const { priority, deadlineMs, outputs } = work
+  return runner.follow(inputs, outputs, { priority, deadlineMs, onGone: (cancel) => (work.gone = cancel) })
 }
 
 /** Passes on the parts of an answer; one that does not come in parts is passed on whole. The result has none of the outputs. */
@@ -611,8 +637,9 @@ async function askForParts(runner: Runner, inputs: readonly Tensor[], work: Queu
     // A work that was given up has no listener.
     if (!work.done) work.onPart?.(part)
   }
-  if (runner.stream !== undefined) return { ...(await runner.stream(inputs, work.outputs, tell)), outputs: [] }
-  const result = await runner.run(inputs, work.outputs)
+  if (runner.stream !== undefined && runner.follow === undefined)
+    return { ...(await runner.stream(inputs, work.outputs, tell)), outputs: [] }
+  const result = await askForAll(runner, inputs, work)
   tell(result.outputs)
   return { ...result, outputs: [] }
 }

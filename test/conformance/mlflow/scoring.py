@@ -13,7 +13,9 @@ import mlflow.onnx
 import mlflow.pyfunc
 import onnx
 import uvicorn
+from mlflow.models import ModelSignature
 from mlflow.pyfunc.scoring_server import init
+from mlflow.types.schema import ColSpec, Schema
 
 folder = sys.argv[1]
 ports = {}
@@ -22,7 +24,10 @@ for file in sorted(os.listdir(folder)):
         continue
     name = file.removesuffix(".onnx")
     path = os.path.join(folder, "mlflow", name)
-    mlflow.onnx.save_model(onnx.load(os.path.join(folder, file)), path, pip_requirements=[])
+    # A model with columns has a signature, as whoever trains on a table logs it.
+    columns = {"table": ["p", "q", "r"]}.get(name)
+    signature = None if columns is None else ModelSignature(Schema([ColSpec("double", column) for column in columns]))
+    mlflow.onnx.save_model(onnx.load(os.path.join(folder, file)), path, pip_requirements=[], signature=signature)
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     ports[name] = sock.getsockname()[1]

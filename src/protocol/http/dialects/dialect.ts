@@ -8,6 +8,7 @@ import type { Answered, Prepared } from '../../../serving/caller.ts'
 import type { DataPlane } from '../../../serving/data-plane.ts'
 import type { ProcessCounts } from '../../../serving/observe/merge.ts'
 import type { TracingConfig } from '../../../serving/observe/tracing/options.ts'
+import type { Family } from '../../../serving/observe/exposition.ts'
 import type { Loaded } from '../../../serving/variant.ts'
 import type { RequestLimits } from '../../limits.ts'
 import type { BodyThreads } from '../../bodies/body-threads.ts'
@@ -32,6 +33,8 @@ export interface DialectHost {
   readonly logFile: string | undefined
   /** Default: those that Vertex AI has where it says nothing. */
   readonly vertex?: { readonly healthRoute: string; readonly predictRoute: string } | undefined
+  /** The metrics of the server, for dialects with an address of their own for them. */
+  readonly metrics: () => Promise<readonly Family[]>
 }
 
 export interface Dialect {

@@ -1,3 +1,4 @@
+import { COLUMNS } from '../../../signature/csv.ts'
 import { notReadyReason } from '../health.ts'
 import { soleEndpoint } from './sole-endpoint.ts'
 import type { SlipwayError } from '../../../core/errors.ts'
@@ -75,12 +76,17 @@ const CODES: Readonly<Record<number, string>> = {
   504: 'TEMPORARILY_UNAVAILABLE',
 }
 
+/** A table whose columns are not those of the model's signature has a code of its own there. */
+function codeOf({ kind, issues }: SlipwayError): string {
+  return issues?.[0]?.path === COLUMNS ? 'INVALID_PARAMETER_VALUE' : (CODES[kind.http] ?? 'INTERNAL_ERROR')
+}
+
 function errorOf(error: SlipwayError): ErrorAnswer {
   const status = error.kind.http
   if (error.code === 'SLW_UNSUPPORTED_MEDIA_TYPE') return { status, type: 'text/plain; charset=utf-8', body: error.message }
   return {
     status,
     type: 'application/json',
-    body: JSON.stringify({ error_code: CODES[status] ?? 'INTERNAL_ERROR', message: error.message }),
+    body: JSON.stringify({ error_code: codeOf(error), message: error.message }),
   }
 }

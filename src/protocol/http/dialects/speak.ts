@@ -1,6 +1,5 @@
 /** Which dialects a server speaks on which port, and what it says of those that it does not speak. */
 import { SlipwayError } from '../../../core/errors.ts'
-import { ourRouteFor } from '../foreign-routes.ts'
 import { RouteTable } from '../routes.ts'
 import { DIALECTS } from './dialects.ts'
 import { routesOf } from './routes-of.ts'
@@ -68,7 +67,12 @@ function over(routes: readonly Route[], base: readonly Route[]): Route[] {
 }
 
 function isSame(one: Route, other: Route): boolean {
-  return one.method === other.method && one.path.replaceAll(/:\w+/g, ':') === other.path.replaceAll(/:\w+/g, ':')
+  return one.method === other.method && withoutNames(one.path) === withoutNames(other.path)
+}
+
+/** A path whose parameters have no names and no patterns; two colons are one of the path itself. */
+function withoutNames(path: string): string {
+  return path.replaceAll(/(?<!:):\w+(?:\([^)]*\))?/g, ':')
 }
 
 /** What to tell a client at a path that no route takes: how the dialect is turned on that it may mean. */
@@ -97,7 +101,7 @@ export function hintsOf(
         return 'administration is off: set SLIPWAY_ADMIN_TOKEN or adminTokenFile (--admin-token-file)'
     }
     const meant = off.filter(({ table }) => table.find(method, path) !== null)
-    if (meant.length === 0) return ourRouteFor(path)
+    if (meant.length === 0) return undefined
     const ways = meant.map(({ name, of }) => `of ${of} (--dialects ${[...names, name].join(',')})`)
     return `that route is ${ways.join(', or ')}, which this server was not told to speak`
   }
