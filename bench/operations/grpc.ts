@@ -100,36 +100,12 @@ function describe(loads: readonly Measured[]): string {
   return `${median(loads.map(({ perSecond }) => perSecond)).toFixed(0)} req/s (${median(loads.map(({ cpuUs }) => cpuUs)).toFixed(1)} us of CPU each)`
 }
 
-/** Runs in a process of its own: asks the library for as long as is said, and prints how often a second it was answered. */
-const LIBRARY = `
-import { readFileSync } from 'node:fs'
-const [library, model, json, binary, seconds, callers] = process.argv.slice(1)
-const { loadModel } = await import(library)
-const { inputs: [{ name, datatype, shape }] } = JSON.parse(readFileSync(json, 'utf8'))
-const bytes = readFileSync(binary)
-await using loaded = await loadModel(model)
-const during = async (ms) => {
-  const began = performance.now()
-  const caller = async () => {
-    let done = 0
-    for (; performance.now() - began < ms; done++) await loaded.infer([{ name, datatype, shape, data: new Float32Array(Uint8Array.from(bytes).buffer) }])
-    return done
-  }
-  const done = await Promise.all(Array.from({ length: Number(callers) }, caller))
-  return done.reduce((sum, one) => sum + one, 0) / ((performance.now() - began) / 1000)
-}
-await during(1000)
-console.log('MEASURED', await during(Number(seconds) * 1000))
-`
-
 async function byLibrary(bench: OperationsBench, model: ModelName): Promise<number> {
   const built = join(bench.packed, 'dist/index.js')
   const library = existsSync(built) ? built : join(bench.packed, 'src/index.ts')
   const file = (extension: string): string => join(bench.models, model + extension)
   const printed = await run(process.execPath, [
-    '--input-type=module',
-    '--eval',
-    LIBRARY,
+    join(import.meta.dirname, 'library.ts'),
     library,
     file('.onnx'),
     file('.json'),

@@ -10,6 +10,7 @@ import { Metrics } from '../serving/observe/metrics.ts'
 import { Observations } from '../serving/observe/observations.ts'
 import { ProcessMetrics } from '../serving/observe/process-metrics.ts'
 import { requestLog } from '../serving/observe/request-log.ts'
+import { GRPC } from '../protocol/grpc/dialect.ts'
 import { adminRoutes } from '../protocol/http/admin.ts'
 import { docsRoutes } from '../protocol/http/docs.ts'
 import { byPort, hintsOf, speak } from '../protocol/http/dialects/speak.ts'
@@ -176,7 +177,8 @@ async function openDoor(options: ServingProcessOptions, host: DialectHost): Prom
     nextId: createIds(),
     audit: auditLog(log),
     dialects: spoken.map(({ dialect }) => dialect),
-    hint: hintsOf(config.dialects, host, admin),
+    // Whoever follows the hint keeps what the server speaks.
+    hint: hintsOf(config.grpc === undefined ? config.dialects : [...config.dialects, GRPC], host, admin),
     adminRoutes: [...placed.adminRoutes, ...(admin === 'off' ? [] : adminRoutes(administration))],
     held: options.held,
   })

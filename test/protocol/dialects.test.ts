@@ -31,7 +31,7 @@ describe('the dialects of a server', () => {
   })
 
   it('are named by name: what there is not, and what comes twice, is refused', () => {
-    assert.throws(() => resolveServer({ dialects: 'v2,telnet' }), /there is no dialect "telnet"; there are v2, predict, kserve-v1/)
+    assert.throws(() => resolveServer({ dialects: 'v2,soap' }), /there is no dialect "soap"; there are v2, predict, kserve-v1.*, grpc/)
     assert.throws(() => resolveServer({ dialects: 'v2,v2@9000' }), /"v2" is named twice/)
     assert.throws(() => resolveServer({ dialects: 'v2@70000' }), /70000 is no port/)
   })

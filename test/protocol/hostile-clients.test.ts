@@ -152,14 +152,14 @@ describe('a client that misbehaves', () => {
   })
 
   it('that asks in a dialect that is off is told how it is turned on', async () => {
-    const kserve = 'KServe v1 (--dialects v2,predict,kserve-v1)'
-    const tensorflow = 'TensorFlow Serving (--dialects v2,predict,tfserving)'
+    const kserve = 'KServe v1 (--dialects v2,predict,grpc,kserve-v1)'
+    const tensorflow = 'TensorFlow Serving (--dialects v2,predict,grpc,tfserving)'
     for (const [method, path, ways] of [
       ['POST', '/v1/models/churn:predict', `${kserve}, or of ${tensorflow}`],
       ['POST', '/v1/models/churn/versions/3:predict', tensorflow],
       ['GET', '/v1/models', kserve],
-      ['POST', '/predictions/churn/1.0', 'TorchServe (--dialects v2,predict,torchserve)'],
-      ['POST', '/invocations', 'MLflow (--dialects v2,predict,mlflow), or of SageMaker (--dialects v2,predict,sagemaker)'],
+      ['POST', '/predictions/churn/1.0', 'TorchServe (--dialects v2,predict,grpc,torchserve)'],
+      ['POST', '/invocations', 'MLflow (--dialects v2,predict,grpc,mlflow), or of SageMaker (--dialects v2,predict,grpc,sagemaker)'],
     ] as const) {
       const response = await fetch(server.url + path, { method })
       assert.equal(response.status, 404, path)
