@@ -2,7 +2,7 @@
  * The protocols under load of perf_analyzer, Triton's own generator: Slipway over HTTP and gRPC beside Triton (nvidia-pytriton, whose models
  * are functions of Python around ONNX Runtime) on the same files, in turns.
  *
- *     npm run bench:protocols -- --rounds 3 --seconds 2
+ *     npm run bench:protocols -- --rounds 3 --seconds 1
  */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -35,7 +35,7 @@ interface Measured {
   readonly cpuUs: number
 }
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '2' } } })
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '1' } } })
 const rounds = Number(values.rounds)
 const seconds = Number(values.seconds)
 
@@ -53,7 +53,7 @@ try {
     model: MODEL,
     body,
   })
-  await using triton = await startTriton({ [MODEL]: path })
+  await using triton = await startTriton({ [MODEL]: path }, 64)
   const targets: readonly Target[] = [
     { name: 'Slipway', protocol: 'http', address: new URL(ours.origin).host, pid: ours.pid },
     { name: 'Slipway', protocol: 'grpc', address: `127.0.0.1:${grpcPort}`, pid: ours.pid },
@@ -90,7 +90,7 @@ async function measure({ protocol, address, pid }: Target, connections: number):
   return { perSecond, p50Us: number(/p50 latency: (\d+)/), p99Us: number(/p99 latency: (\d+)/), cpuUs: (serverMs * 1000) / count }
 }
 
-/** One window is one measurement: what is spread between them is told by the rounds. */
+/** Three windows, which it wants to be alike: any are, as what is spread is told by the rounds. */
 function argumentsFor(protocol: Target['protocol'], address: string, connections: number): string[] {
   const settings = {
     '-m': MODEL,
@@ -100,7 +100,7 @@ function argumentsFor(protocol: Target['protocol'], address: string, connections
     '--input-data': 'zero',
     '--concurrency-range': String(connections),
     '--measurement-interval': String(seconds * 1000),
-    '--max-trials': '1',
+    '--max-trials': '10',
     '--stability-percentage': '999',
     '--percentile': '99',
   }

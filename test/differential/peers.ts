@@ -21,13 +21,13 @@ export type Models = Readonly<Record<string, string>>
 const START_MS = 120_000
 const END_MS = 10_000
 
-/** Triton with functions of Python around ONNX Runtime. */
-export async function startTriton(models: Models): Promise<Peer> {
+/** Triton with functions of Python around ONNX Runtime. @param rows of the batches that it forms; default: it forms none */
+export async function startTriton(models: Models, rows = 0): Promise<Peer> {
   const python = await pythonEnv('triton')
   const [http, grpc, metrics] = [await freePort(), await freePort(), await freePort()]
   const named = Object.entries(models).map(([name, path]) => `${name}=${path}`)
   const script = join(import.meta.dirname, 'triton_server.py')
-  const child = started(python, [script, String(http), String(grpc), String(metrics), ...named], {})
+  const child = started(python, [script, ...[http, grpc, metrics, rows].map(String), ...named], {})
   return await peer(child, { http, grpc, models })
 }
 

@@ -1,9 +1,13 @@
-"""Triton, as nvidia-pytriton carries it, with ONNX models run by ONNX Runtime. Arguments: HTTP port, gRPC port, metrics port, NAME=PATH..."""
+"""
+Triton, as nvidia-pytriton carries it, with ONNX models run by ONNX Runtime.
+Arguments: HTTP port, gRPC port, metrics port, rows of a batch (0: none are formed), NAME=PATH...
+"""
 import sys
 
 import numpy
 import onnxruntime
-from pytriton.model_config import ModelConfig, Tensor
+from pytriton.decorators import batch
+from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 TYPES = {
@@ -16,12 +20,13 @@ TYPES = {
 }
 
 
-def tensor(described):
+def tensor(described, batching):
     shape = tuple(dim if isinstance(dim, int) else -1 for dim in described.shape)
-    return Tensor(name=described.name, dtype=TYPES[described.type], shape=shape)
+    # Beside the rows of a batch Triton wants a dimension.
+    return Tensor(name=described.name, dtype=TYPES[described.type], shape=(shape[1:] or (1,)) if batching else shape)
 
 
-def bind(triton, name, path):
+def bind(triton, rows, name, path):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -30,21 +35,27 @@ def bind(triton, name, path):
     def infer(requests):
         return [dict(zip(outputs, session.run(outputs, dict(request.data)))) for request in requests]
 
+    @batch
+    def infer_batch(**inputs):
+        values = session.run(outputs, inputs)
+        return {name: value.reshape(len(value), -1) for name, value in zip(outputs, values)}
+
+    batched = ModelConfig(max_batch_size=rows, batcher=DynamicBatcher())
     triton.bind(
         model_name=name,
-        infer_func=infer,
-        inputs=[tensor(described) for described in session.get_inputs()],
-        outputs=[tensor(described) for described in session.get_outputs()],
-        config=ModelConfig(batching=False),
+        infer_func=infer_batch if rows > 0 else infer,
+        inputs=[tensor(described, rows > 0) for described in session.get_inputs()],
+        outputs=[tensor(described, rows > 0) for described in session.get_outputs()],
+        config=batched if rows > 0 else ModelConfig(batching=False),
     )
 
 
 def main():
-    http, grpc, metrics = (int(port) for port in sys.argv[1:4])
+    http, grpc, metrics, rows = (int(argument) for argument in sys.argv[1:5])
     loopback = {"http_address": "127.0.0.1", "grpc_address": "127.0.0.1", "metrics_address": "127.0.0.1"}
     with Triton(config=TritonConfig(http_port=http, grpc_port=grpc, metrics_port=metrics, **loopback)) as triton:
-        for model in sys.argv[4:]:
-            bind(triton, *model.split("=", 1))
+        for model in sys.argv[5:]:
+            bind(triton, rows, *model.split("=", 1))
         triton.serve()
 
 
