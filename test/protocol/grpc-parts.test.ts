@@ -66,7 +66,7 @@ it('a stream gets each part of an answer, and the parts of one request before th
     },
   ])
   const nextId = createIds()
-  const { tracing, vertex, limits } = resolveServer({})
+  const { tracing, limits } = resolveServer({})
   const server = opened.use(
     await GrpcServer.listen({
       address: { host: '127.0.0.1', port: 0 },
@@ -83,7 +83,6 @@ it('a stream gets each part of an answer, and the parts of one request before th
         administration: NO_ADMINISTRATION,
         counts: () => Promise.resolve(NOTHING_COUNTED),
         tracing,
-        vertex,
         logFile: undefined,
         access: {},
         nextId,
