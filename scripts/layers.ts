@@ -38,13 +38,18 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     imports: ['core', 'contract'],
   },
   tensor: { door: 'tensor.ts', does: 'datatypes, tensors, the JSON and binary codecs', imports: ['core', 'contract'] },
+  tokenizer: { door: 'tokenizer.ts', does: 'token ids of texts, as a tokenizer.json says', imports: ['core'] },
   onnx: { door: 'model.ts', does: 'reads, checks, rewrites ONNX files', imports: ['core', 'contract', 'tensor'] },
   model: {
     door: 'package.ts',
     does: 'model packages, the layouts they are found in, and the formats they are read from (`formats/`)',
     imports: ['core', 'contract', 'tensor', 'onnx'],
   },
-  signature: { door: 'signature.ts', does: "people's rows to tensors, tensors to answers, guards", imports: BELOW_SIGNATURE },
+  signature: {
+    door: 'signature.ts',
+    does: "people's rows to tensors, tensors to answers, guards",
+    imports: [...BELOW_SIGNATURE, 'tokenizer'],
+  },
   engine: {
     door: 'instance.ts',
     does: 'the Instance port and its kinds (inline, thread, process, and a sandbox for models of Python), probe, replacement of what ends',

@@ -89,6 +89,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('clients', 'the client for Python'),
   python('records', 'DuckDB and pandas, which read records'),
   python('model-config', 'the reader of the text format of protobuf, which ours is held against'),
+  python('text', 'tokenizers, and the example that classifies texts'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),
   debian(...POSTGRES, 'everything on PostgreSQL'),

@@ -73,12 +73,44 @@ export const ImageSpec = Type.Object(
 )
 export type ImageSpec = Static<typeof ImageSpec>
 
+/** Conversion of texts to token ids. */
+export const TextSpec = Type.Object(
+  {
+    tokenizer: Type.Optional(Type.String({ minLength: 1, description: 'The tokenizer of the model. Default: tokenizer.json beside it.' })),
+    maxLength: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          'Tokens of one row that the model takes, marks included; further ones are cut off. Default: what sentence_bert_config.json, tokenizer.json, tokenizer_config.json or config.json say, else 512.',
+      }),
+    ),
+    truncation: Type.Optional(
+      oneOf(['longest_first', 'only_first', 'only_second', 'refuse'], {
+        description:
+          'Which of two texts is cut where they are too long together; `refuse` cuts nothing, and refuses a text that is too long. Default: as tokenizer.json says, else longest_first.',
+      }),
+    ),
+    bytesMax: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: 'Bytes that one text may have, as UTF-8; a longer one is refused. Default: 1048576 (1 MiB).',
+      }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    description: 'Takes texts and makes token ids of them. Default: found by tokenizer.json beside a graph with the input `input_ids`.',
+  },
+)
+export type TextSpec = Static<typeof TextSpec>
+
 /** Conversion of tensors to an answer. */
 export const AnswerSpec = Type.Object(
   {
     task: Type.Optional(
-      oneOf(['classification', 'regression', 'ranking', 'tensors'], {
-        description: 'Default: classification where labels or probabilities are found, else regression for one number a row, else tensors.',
+      oneOf(['classification', 'regression', 'ranking', 'embedding', 'tensors'], {
+        description:
+          'Default: classification where labels or probabilities are found, else regression for one number a row, embedding for an encoder of texts, else tensors.',
       }),
     ),
     labels: Type.Optional(Type.Array(scalar, { minItems: 1, description: 'Class labels, in the order of the probabilities.' })),
@@ -99,6 +131,18 @@ export const AnswerSpec = Type.Object(
     scores: Type.Optional(Type.String({ description: 'Ranking: the output with one score per item.' })),
     items: Type.Optional(
       Type.String({ description: 'Ranking: the input that holds the item ids. Default: items are numbered from 0, or named by labels.' }),
+    ),
+    embedding: Type.Optional(
+      Type.String({ description: 'Embedding: the output with one vector per row, or per token. Default: the one that encoders have.' }),
+    ),
+    pooling: Type.Optional(
+      oneOf(['mean', 'cls', 'max', 'none'], {
+        description:
+          'Embedding: how the vectors of the tokens become one: their mean, the first, the greatest of each element; `none` answers one per token. Default: as 1_Pooling/config.json says, else mean.',
+      }),
+    ),
+    normalize: Type.Optional(
+      Type.Boolean({ description: 'Embedding: whether vectors are made one long. Default: whether modules.json has a module that does.' }),
     ),
     topK: Type.Optional(
       Type.Integer({
@@ -162,6 +206,7 @@ export const ModelPackageDocument = Type.Object(
       Type.Array(FeatureSpec, { description: 'Columns in the order of the input tensor. Default: those that the model file names.' }),
     ),
     image: Type.Optional(ImageSpec),
+    text: Type.Optional(TextSpec),
     inputs: Type.Optional(Type.Array(TensorOverride, { description: 'Corrects or completes what the model file says of its inputs.' })),
     answer: Type.Optional(AnswerSpec),
     examples: Type.Optional(Type.Array(Row, { description: 'Rows that show what to send; used by /docs, the probe and warm-up.' })),

@@ -21,7 +21,7 @@ export const SignatureDocument = Type.Object(
     outputs: Type.Array(TensorDocument),
     features: Type.Optional(Type.Array(FeatureSpec, { description: 'Columns that people fill in, where the package names them.' })),
     image: Type.Optional(Type.Boolean({ description: 'Takes pictures.' })),
-    task: Type.Optional(Type.String({ description: 'classification, regression, ranking or tensors.' })),
+    task: Type.Optional(Type.String({ description: 'classification, regression, ranking, embedding or tensors.' })),
     labels: Type.Optional(
       Type.Array(Type.Union([Type.String(), Type.Number(), Type.Boolean()]), { description: 'In the order of the probabilities.' }),
     ),

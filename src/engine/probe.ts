@@ -131,14 +131,15 @@ async function compareBatches(
       if (parts.some((part) => part.shape[0] !== 1)) return `output "${output.name}" has shape [${parts[0]?.shape.join(', ')}] for 1 row`
       if (parts.some((part) => part.shape.slice(1).join() !== output.shape.slice(1).join()))
         return `the row shape of output "${output.name}" changes with the number of rows`
-      if (!close(concatRows(parts), output))
+      if (!isClose(concatRows(parts), output))
         return `output "${output.name}" of ${rows} rows differs from single runs${rows === 1 ? ' (the model answers at random)' : ''}`
     }
   }
   return undefined
 }
 
-function close(a: Tensor, b: Tensor): boolean {
+/** Whether outputs of the same shape are equal up to the rounding of kernels. */
+export function isClose(a: Tensor, b: Tensor): boolean {
   if (!isFloat(a.datatype)) return (a.data as string[]).every((value, index) => value === b.data[index])
   const left = toNumbers(a)
   const right = toNumbers(b)

@@ -10,9 +10,11 @@ import { SlipwayError } from '../core/errors.ts'
 import { FORMATS } from './formats/formats.ts'
 import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelColumns } from './formats/mlmodel.ts'
 import { PACKAGE_FILE } from './package-file.ts'
+import { readTextFiles } from './text-files.ts'
 import { documentWith, ensembleFile, fileWith } from './triton/apply-config.ts'
 import { readTritonConfig } from './triton/config.ts'
 import type { ModelFile, ModelFormat } from './formats/format.ts'
+import type { TextFiles } from './text-files.ts'
 import type { ConfigVersions, TritonConfig } from './triton/config.ts'
 
 /** A model and everything known about it, read from a folder or a bare file. */
@@ -30,6 +32,8 @@ export interface ModelPackage {
   readonly columns?: readonly string[] | undefined
   /** What a config.pbtxt of Triton says of it; undefined where there is none. */
   readonly triton: TritonConfig | undefined
+  /** What lies beside a model of texts; undefined for any other. */
+  readonly text: TextFiles | undefined
 }
 
 /** Location of a package, found by the layout or named on the command line. */
@@ -61,6 +65,8 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
   const real = await realpath(modelPath)
   // What lies beside a model file that is a link lies beside the link.
   const file = await format.read(modelPath)
+  const text = isFile ? undefined : await readTextFiles(folder, modelPath, file.inputs, document)
+  const described = triton === undefined ? file : await fileWith(triton, file)
   return {
     name: document.name ?? location.name,
     version: document.version ?? location.version,
@@ -68,8 +74,9 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
     modelPath: real,
     modelBytes: (await stat(real)).size,
     document,
-    file: triton === undefined ? file : await fileWith(triton, file),
+    file: text === undefined ? described : { ...described, describedBy: [...described.describedBy, ...text.paths] },
     triton,
+    text,
     columns: candidate.names.includes(MLMODEL_FILE) ? await columnsIn(join(folder, MLMODEL_FILE), file) : undefined,
   }
 }
@@ -98,6 +105,7 @@ async function ensembleOf(
     document,
     file: await ensembleFile(triton),
     triton,
+    text: undefined,
   }
 }
 

@@ -94,7 +94,9 @@ export class Inspector {
     const scan: ScanCheck[] = [await contentCheck(files, ({ path }) => headOfFile(join(folder, path)))]
     try {
       const found = await readPackage({ name: 'model', version: '1', path: folder })
-      const signature = describeSignature(buildSignature({ file: found.file, document: found.document, source: PACKAGE_FILE }))
+      const signature = describeSignature(
+        buildSignature({ file: found.file, document: found.document, source: PACKAGE_FILE, text: found.text }),
+      )
       const { python, summary } = found.file
       if (python !== undefined) return { ...forSandbox({ file: relative(folder, found.modelPath), ...python }, scan), signature }
       scan.push({ check: 'model', passed: true, detail: summary })

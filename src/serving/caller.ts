@@ -21,6 +21,8 @@ export interface Terms extends Omit<Asked, 'point'> {
 export interface Prepared {
   readonly inputs: readonly Tensor[]
   readonly rows: number
+  /** Of texts: the tokens of each row. */
+  readonly lengths?: readonly number[] | undefined
   readonly outputs: readonly string[]
   readonly warnings: readonly string[]
   readonly timeoutMs?: number | undefined

@@ -235,7 +235,7 @@ class Inference<Body> {
     const caller = this.#caller
     const variant = this.#variant!
     const context = this.#context!
-    const { inputs, rows, outputs, warnings, parametersKey, timeoutMs } = prepared
+    const { inputs, rows, lengths, outputs, warnings, parametersKey, timeoutMs } = prepared
     const priority = prepared.priority === undefined || prepared.priority === 0 ? context.priority : prepared.priority
     const { startedMs, deadlineMs: latestMs } = context
     const lastMs = timeoutMs === undefined ? latestMs : Math.min(latestMs, startedMs + timeoutMs)
@@ -262,6 +262,7 @@ class Inference<Body> {
         context,
         inputs,
         rows,
+        lengths,
         outputs,
         parametersKey,
         timeoutMs: deadlineMs - startedMs,
@@ -289,7 +290,7 @@ class Inference<Body> {
     }
     let cancel: Cancel = () => {}
     try {
-      cancel = variant.submit({ inputs, rows, outputs, priority, deadlineMs, parametersKey, onPart }, settle)
+      cancel = variant.submit({ inputs, rows, lengths, outputs, priority, deadlineMs, parametersKey, onPart }, settle)
     } catch (error) {
       settle(toSlipwayError(error), undefined)
     }

@@ -11,6 +11,7 @@ import { InstanceSlot } from '../engine/slot.ts'
 import { openThread } from '../engine/thread.ts'
 import { tryFirst } from './first-load.ts'
 import { reshaping, withShapes } from './reshaping.ts'
+import { probePadding } from './padding-probe.ts'
 import { fingerprintOf } from '../model/fingerprint.ts'
 import { readPackage } from '../model/package.ts'
 import { unreadConfig } from '../model/triton/config.ts'
@@ -20,6 +21,7 @@ import { fitAnswer } from '../signature/fit-answer.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { sampleOf } from '../signature/example.ts'
 import { checkTensors } from '../signature/tensors.ts'
+import { isWide } from '../tensor/datatype.ts'
 import { generateSample } from '../tensor/sample.ts'
 import { copyTensor } from '../tensor/tensor.ts'
 import type { VariantSpec } from '../contract/desired-endpoint.ts'
@@ -36,6 +38,8 @@ import type { Sample } from '../signature/example.ts'
 import type { Signature } from '../signature/signature.ts'
 import type { Subject } from './observe/events.ts'
 import type { Runner } from './scheduler/scheduler.ts'
+import type { ProbedPadding } from './padding-probe.ts'
+import type { RowPadding } from './scheduler/ragged.ts'
 
 export interface LoadOptions {
   readonly subject: Subject
@@ -90,6 +94,8 @@ export interface OpenModel extends AsyncDisposable {
   readonly shapesVary: boolean
   /** Whether instances answer in several parts: see `Instance.stream`. Default: at once. */
   readonly inParts?: boolean
+  /** How texts of different lengths share runs. Undefined for models that take none. */
+  readonly padding: RowPadding | undefined
   /** Bytes that the instances took when they were opened. */
   readonly memoryBytes: number
   /** What people should know about the package, and could change in it. */
@@ -129,6 +135,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     columns: model.columns,
     source: spec.path,
     nanPolicy: serving.nanPolicy,
+    text: model.text,
   })
   const opening = new Opening(options, { model, serving, signature: declared, sample: sampleOf(declared), fingerprint })
   await faultPoint('load.read')
@@ -152,6 +159,7 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
   })
   // A Python model that turned out not to answer row by row refuses every run: its answers would be wrong.
   if (python !== undefined && !found.batchable) await requireAnswers(slots[0]!, opening)
+  const filling = await probePadding(opening.resting(slots[0]!, options.gentle), declared, opening.outputs, found)
   opening.warmUpMs += clock.monotonicMs() - probing
   const { signature, mended } = fitAnswer(declared, seen, spec.path)
   for (const slot of slots) slot.serve()
@@ -168,16 +176,24 @@ export async function openModel(options: LoadOptions): Promise<OpenModel> {
     slots,
     inline,
     shapesVary,
+    padding: filling?.padding,
     memoryBytes: slots.reduce((sum, slot) => sum + (slot.status().memoryBytes ?? 0), inline?.memoryBytes() ?? 0),
     remarks: [
       model.triton?.remark,
       await unreadConfig(spec.path),
       mended,
+      declared.remark,
+      remarkOn(filling),
       serving.isolation === 'process' ? confined?.remark : undefined,
     ].filter((remark) => remark !== undefined),
     times: { loadMs: clock.monotonicMs() - started - warmUpMs, warmUpMs },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+function remarkOn(filling: ProbedPadding | undefined): string | undefined {
+  if (filling?.reason === undefined) return undefined
+  return `texts of different lengths share no run: ${filling.reason}`
 }
 
 /** Memory that a model whose runs values can draw out may take beyond its weights. */
@@ -375,7 +391,8 @@ class Opening {
     const runs = model.document.warmup?.runs ?? 3
     const from = model.document.warmup?.from
     const values = from === 'random' ? generateSample(signature.inputs, 1, signature.ranges) : sample.rows(1)
-    if (from === 'zeros') for (const tensor of values) if (!Array.isArray(tensor.data)) tensor.data.fill(0 as never)
+    if (from === 'zeros')
+      for (const tensor of values) if (!Array.isArray(tensor.data)) tensor.data.fill((isWide(tensor.datatype) ? 0n : 0) as never)
     for (let run = 0; run < runs; run++) {
       try {
         // A run takes ownership of its inputs.

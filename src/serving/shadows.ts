@@ -27,6 +27,7 @@ export interface Shadowed {
   /** Lent, as to taps. */
   readonly inputs: readonly Tensor[]
   readonly rows: number
+  readonly lengths: readonly number[] | undefined
   readonly outputs: readonly string[]
   readonly parametersKey: string | undefined
   readonly timeoutMs: number
@@ -109,13 +110,13 @@ export class Shadows {
   }
 
   #ask(variant: Variant, shadowed: Shadowed, done: (outputs: readonly Tensor[] | undefined, gone: boolean) => void): void {
-    const { context, inputs, rows, outputs, parametersKey, timeoutMs } = shadowed
+    const { context, inputs, rows, lengths, outputs, parametersKey, timeoutMs } = shadowed
     const { taps } = this.#options
     // What is answered is kept beside what was, under the same id.
     const take = taps.any ? taps.open({ context, subject: variant.subject, inputs, rows, isShadow: true }) : undefined
     const deadlineMs = this.#options.monotonicMs() + timeoutMs
     try {
-      variant.submit({ inputs, rows, outputs, priority: LAST, deadlineMs, parametersKey }, (error, result) => {
+      variant.submit({ inputs, rows, lengths, outputs, priority: LAST, deadlineMs, parametersKey }, (error, result) => {
         if (result !== undefined) take?.(result.outputs)
         // What had no place or no time says nothing of the version: copies come last.
         done(result?.outputs, error !== undefined && outcomeOf(toSlipwayError(error).code) !== 'failed')

@@ -86,6 +86,8 @@ export interface InferRequest {
   /** In the order of the signature, checked. */
   readonly inputs: readonly Tensor[]
   readonly rows: number
+  /** Of texts: the tokens of each row. */
+  readonly lengths?: readonly number[] | undefined
   readonly outputs: readonly string[]
   readonly priority: number
   readonly deadlineMs: number
@@ -348,17 +350,20 @@ export class Variant {
   }
 
   #enqueue(loaded: Loaded, request: InferRequest, settle: Settle): Cancel {
-    const { inputs, outputs, rows, priority, deadlineMs, onPart } = request
+    const { inputs, outputs, rows, priority, deadlineMs, onPart, lengths } = request
     loaded.outputSizes.require(inputs, outputs)
-    return loaded.scheduler.enqueue({ inputs, outputs, rows, key: this.#batchKey(request, loaded), priority, deadlineMs, onPart }, settle)
+    const { padding } = loaded
+    const ragged = lengths === undefined || padding === undefined || onPart !== undefined ? undefined : { lengths, padding }
+    const key = this.#batchKey(request, loaded, ragged !== undefined)
+    return loaded.scheduler.enqueue({ inputs, outputs, rows, key, priority, deadlineMs, onPart, ragged }, settle)
   }
 
-  #batchKey(request: InferRequest, { shapesVary, signature }: Loaded): string {
+  #batchKey(request: InferRequest, { shapesVary, signature }: Loaded, isRagged: boolean): string {
     // An answer in parts goes to one request only.
     if (request.onPart !== undefined) return `parts ${this.#streams++}`
     let key = request.parametersKey ?? ''
     if (request.outputs !== this.#allOutputs) key += `|${request.outputs.join()}`
-    if (shapesVary)
+    if (shapesVary && !isRagged)
       for (const tensor of request.inputs) key += `|${signature.hasRows ? tensor.shape.slice(1).join('x') : tensor.shape.join('x')}`
     return key
   }

@@ -1,5 +1,6 @@
 import { SlipwayError } from '../core/errors.ts'
 import { requireRows } from './tensors.ts'
+import { vectorsOf } from './text/pool.ts'
 import { elementAt, elementCount, toNumbers } from '../tensor/tensor.ts'
 import type { AnswerPlan, Label, Signature } from './signature.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -17,12 +18,20 @@ export function answerOutputs(signature: Signature): readonly string[] {
       return [answer.value]
     case 'ranking':
       return [answer.scores]
+    case 'embedding':
+      return [answer.output]
     case 'tensors':
       return outputs.map(({ name }) => name)
   }
 }
 
-/** Tensors as one answer per row. `inputs` are needed for rankings, whose items the caller chose. */
+/** Name of the tensor with the tokens of each row of texts. */
+export const LENGTHS = 'tokens'
+
+/**
+ * Tensors as one answer per row. `inputs` are needed for rankings, whose items the caller chose, and for texts, of which it is the tensor
+ * `LENGTHS`.
+ */
 export function decodeAnswers(signature: Signature, outputs: readonly Tensor[], inputs: readonly Tensor[], rows: number): Answer[] {
   const byName = new Map(outputs.map((tensor) => [tensor.name, tensor]))
   const plan = signature.answer
@@ -40,6 +49,13 @@ export function decodeAnswers(signature: Signature, outputs: readonly Tensor[], 
         inputs.find((input) => input.name === plan.items),
         rows,
       )
+    case 'embedding': {
+      const vectors = output(byName, plan.output)
+      requireRows(vectors, rows)
+      const lengths = inputs.find(({ name }) => name === LENGTHS)?.data as Int32Array | undefined
+      const side = signature.text?.padding.side ?? 'right'
+      return vectorsOf({ plan, output: vectors, rows, lengths, side }).map((prediction) => ({ prediction }))
+    }
     case 'tensors':
       return Array.from({ length: rows }, (_, row) => tensorAnswer(outputs, row, rows, signature.hasRows))
   }

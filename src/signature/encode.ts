@@ -3,7 +3,9 @@ import { datatypeInfo, isFloat, isWide } from '../tensor/datatype.ts'
 import { allocate, copyTensor, elementCount, setNumber } from '../tensor/tensor.ts'
 import { Issues, show } from './issues.ts'
 import { guard } from './tensors.ts'
+import { encodeTexts } from './text/encode-texts.ts'
 import type { Feature, Signature } from './signature.ts'
+import type { TextRow } from './text/encode-texts.ts'
 import type { TensorData } from '../tensor/datatype.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
 
@@ -12,19 +14,27 @@ export interface Encoded {
   readonly inputs: readonly Tensor[]
   readonly rows: number
   readonly warnings: readonly string[]
+  /** Of texts: the tokens of each row. The tensors have as many as the longest. */
+  readonly lengths?: readonly number[] | undefined
 }
 
 /**
  * Turns rows into the input tensors of a model. A row is an object of features, a list of feature values in order, or,
  * where no features are declared, an object of one value per input tensor (a lone value for a model with one input).
  * @param path place of the rows in the request, e.g. `inputs`; row 3 is then `inputs[3]`
+ * @param elementsMax elements of one tensor that texts may make. Default: 16777216
  * @throws SLW_INPUT_INVALID with every issue; nothing is run when one row is wrong
  */
-export function encodeRows(signature: Signature, rows: readonly unknown[], path: string): Encoded {
+export function encodeRows(signature: Signature, rows: readonly unknown[], path: string, elementsMax?: number): Encoded {
   const issues = new Issues()
   const warnings: string[] = []
   if (!signature.hasRows && rows.length !== 1) issues.add(path, `this model takes one set of inputs at a time, found ${rows.length}`)
   issues.throwIfAny()
+  const { text } = signature
+  if (text !== undefined) {
+    const texts = textRows(rows, signature.features!, { path, issues, warnings })
+    return { ...encodeTexts({ text, inputs: signature.inputs }, texts, issues, elementsMax), rows: rows.length, warnings }
+  }
   const inputs =
     signature.features === undefined
       ? encodeTensors(signature, rows, path, issues)
@@ -38,6 +48,19 @@ export function encodeRows(signature: Signature, rows: readonly unknown[], path:
     rows.length,
   )
   return { inputs, rows: rows.length, warnings: [...warnings, ...guarded] }
+}
+
+/** A row of texts is an object of them, a list, or a lone text. */
+function textRows(rows: readonly unknown[], features: readonly Feature[], place: Place): TextRow[] {
+  const names = new Set(features.map(({ spec }) => spec.name))
+  const found: TextRow[] = []
+  for (const [index, row] of rows.entries()) {
+    const path = `${place.path}[${index}]`
+    const lone = Array.isArray(row) && row.length === 1 ? [row[0], undefined] : row
+    const values = typeof row === 'string' ? [row, undefined] : valuesOf(lone, features, names, { ...place, path })
+    if (values !== undefined) found.push({ text: values[0], pair: values[1], path })
+  }
+  return found
 }
 
 interface Place {

@@ -8,9 +8,13 @@ import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
 export function exampleRow(signature: Signature, index = 0): Record<string, unknown> {
   const { examples, features, inputs, hasRows } = signature
   if (examples.length > 0) return examples[index % examples.length]!
+  if (signature.text !== undefined) return { text: TEXTS[index % TEXTS.length] }
   if (features !== undefined) return Object.fromEntries(features.map((feature) => [feature.spec.name, exampleValue(feature, index)]))
   return Object.fromEntries(inputs.map((spec) => [spec.name, exampleTensor(spec, hasRows, signature.ranges.get(spec.name)?.minimum ?? 0)]))
 }
+
+/** Texts of the same number of words, and of different ones. */
+const TEXTS = ['The parcel came on time.', 'Nobody answers the phone.', 'A table for two, please.']
 
 function exampleValue({ spec, encode }: Feature, index: number): unknown {
   const one = (offset: number): unknown => {
@@ -41,8 +45,18 @@ export interface Sample {
   readonly trusted: boolean
 }
 
-/** Sample inputs: from `examples` of the package, from rows made of its features, or small integers. */
+/** Sample inputs: from `examples` of the package, from rows made of its features, from texts, or small integers. */
 export function sampleOf(signature: Signature): Sample {
+  if (signature.text !== undefined) {
+    const { examples } = signature
+    const distinct = examples.length > 0 ? examples.length : TEXTS.length
+    const { inputs } = encodeRows(
+      signature,
+      Array.from({ length: distinct }, (_, index) => exampleRow(signature, index)),
+      'examples',
+    )
+    return { rows: (count) => inputs.map((tensor) => cycle(tensor, distinct, count)), trusted: examples.length > 0 }
+  }
   if (signature.image === undefined && (signature.examples.length > 0 || signature.features !== undefined)) {
     const distinct = signature.examples.length > 0 ? signature.examples.length : 3
     const encoded = Array.from({ length: distinct }, (_, index) => encodeRows(signature, [exampleRow(signature, index)], 'examples').inputs)

@@ -1,10 +1,10 @@
-import { SlipwayError } from '../core/errors.ts'
+import { inputInvalid, SlipwayError } from '../core/errors.ts'
 import { parseJson } from '../tensor/json-reader.ts'
 import { csvText, keysMax, rowsFromCsv } from './csv.ts'
 import { encodeRows } from './encode.ts'
 import { encodeImages } from './image.ts'
 import { copyTensor } from '../tensor/tensor.ts'
-import { answerOutputs, decodeAnswers } from './answer.ts'
+import { answerOutputs, decodeAnswers, LENGTHS } from './answer.ts'
 import type { Answer } from './answer.ts'
 import type { Encoded } from './encode.ts'
 import type { Picture } from './image.ts'
@@ -66,7 +66,7 @@ export function requestOf(value: unknown, signature: Signature): PeopleRequest {
         issues: [{ path: unknown, message: 'unknown key' }],
       })
   } else if (isObject(value)) refuseForeign(value, signature)
-  const content: unknown = wrapped ? value['inputs'] : value
+  const content: unknown = textsOf(wrapped ? value['inputs'] : value, signature)
   const many = Array.isArray(content) && !isSingleRow(content, signature)
   const rows: readonly unknown[] = many ? (content as unknown[]) : [content]
   return { ...rowsRequest(rows, 'inputs', signature), many }
@@ -76,6 +76,19 @@ export function requestOf(value: unknown, signature: Signature): PeopleRequest {
 export function rowsRequest(rows: readonly unknown[], path: string, { image }: Signature): PeopleRequest {
   const pictures = image === undefined ? undefined : rows.map((row, index) => pictureOf(row, `${path}[${index}]`, image.input))
   return { rows, pictures, many: true, path }
+}
+
+/** Texts in lists, `{"text": ["...", "..."]}`, as rows of one each; anything else as it is. */
+function textsOf(content: unknown, signature: Signature): unknown {
+  if (signature.text === undefined || !isObject(content) || !Array.isArray(content['text'])) return content
+  const { text, text_pair: pairs, ...others } = content
+  const [other] = Object.keys(others)
+  const path = 'inputs'
+  const refuse = (place: string, message: string): SlipwayError => inputInvalid([{ path: place, message }])
+  if (other !== undefined) throw refuse(`${path}.${other}`, 'the model has no such feature; it has text, text_pair')
+  if (pairs !== undefined && (!Array.isArray(pairs) || pairs.length !== text.length))
+    throw refuse(`${path}.text_pair`, `expected a list of ${text.length} texts, one for each in text`)
+  return text.map((one: unknown, index: number) => ({ text: one, text_pair: pairs?.[index] }))
 }
 
 /** Keys in which other servers take the rows. */
@@ -104,6 +117,7 @@ function namesInput(signature: Signature, name: string): boolean {
 /** A flat list of values is one row where a row has several values; otherwise a list is a list of rows. */
 function isSingleRow(list: readonly unknown[], signature: Signature): boolean {
   if (!signature.hasRows) return true
+  if (signature.text !== undefined) return false
   if (list.length === 0 || signature.image !== undefined || list.some((element) => Array.isArray(element) || isObject(element)))
     return false
   if (signature.features !== undefined) return signature.features.length > 1
@@ -123,9 +137,9 @@ function pictureOf(row: unknown, path: string, input: string): Picture {
   return { bytes: Buffer.from(text, 'base64'), path: place }
 }
 
-/** The request as tensors. */
-export async function encodeRequest(signature: Signature, request: PeopleRequest): Promise<Encoded> {
-  if (request.pictures === undefined) return encodeRows(signature, request.rows, request.path)
+/** The request as tensors. @param elementsMax see `encodeRows` */
+export async function encodeRequest(signature: Signature, request: PeopleRequest, elementsMax?: number): Promise<Encoded> {
+  if (request.pictures === undefined) return encodeRows(signature, request.rows, request.path, elementsMax)
   return { inputs: await encodeImages(signature, request.pictures), rows: request.pictures.length, warnings: [] }
 }
 
@@ -143,10 +157,16 @@ export async function prepareQuestion(signature: Signature, request: PeopleReque
   return questionOf(signature, await encodeRequest(signature, request))
 }
 
+/** Tokens of each row, for answers that are made of those of single tokens. */
+function lengthsOf({ lengths }: Encoded): Tensor[] {
+  if (lengths === undefined) return []
+  return [{ name: LENGTHS, datatype: 'INT32', shape: [lengths.length], data: Int32Array.from(lengths) }]
+}
+
 /** A request whose tensors are made already. */
 export function questionOf(signature: Signature, encoded: Encoded): Question {
   // A ranking's answer needs the items that were asked about; the run may take the memory of its inputs away.
-  const asked = signature.answer.task === 'ranking' ? encoded.inputs.map(copyTensor) : []
+  const asked = signature.answer.task === 'ranking' ? encoded.inputs.map(copyTensor) : lengthsOf(encoded)
   return {
     ...encoded,
     asked,

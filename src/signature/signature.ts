@@ -2,9 +2,14 @@
 import { SlipwayError } from '../core/errors.ts'
 import { isFloat } from '../tensor/datatype.ts'
 import { elementCount } from '../tensor/tensor.ts'
+import { answerOfText, planEmbedding } from './text/answer-of-text.ts'
+import { textInputs } from './text/text.ts'
 import type { AnswerSpec, FeatureSpec, ImageSpec, ModelPackageDocument, TensorOverride } from '../contract/model-package.ts'
 import type { ModelFile as FileOfModel } from '../model/formats/format.ts'
+import type { TextFiles } from '../model/text-files.ts'
 import type { Tensor, TensorSpec } from '../tensor/tensor.ts'
+import type { EmbeddingPlan } from './text/answer-of-text.ts'
+import type { TextInputs } from './text/text.ts'
 
 export type Label = string | number | boolean
 
@@ -15,7 +20,7 @@ export interface Feature {
   readonly start: number
   readonly width: number
   /** Encoding of its value as elements. */
-  readonly encode: 'number' | 'onehot' | 'index' | 'text'
+  readonly encode: 'number' | 'onehot' | 'index' | 'text' | 'tokens'
 }
 
 /** Plan of an answer from output tensors; `undefined` parts do not apply to the task. */
@@ -39,6 +44,7 @@ export type AnswerPlan =
       readonly labels: readonly Label[] | undefined
       readonly topK: number
     }
+  | EmbeddingPlan
   | { readonly task: 'tensors' }
 
 /** Allowed values of one input tensor, from rows and from raw tensors. */
@@ -58,6 +64,10 @@ export interface Signature {
   /** Names of the columns of the only input where there are no features: tables have them in any order. */
   readonly columns?: readonly string[] | undefined
   readonly image: (ImageSpec & { readonly input: string }) | undefined
+  /** Undefined where no texts are taken. With it the features are the texts. */
+  readonly text: TextInputs | undefined
+  /** What people should know: why a model that has a tokenizer takes no texts. */
+  readonly remark: string | undefined
   readonly answer: AnswerPlan
   readonly ranges: ReadonlyMap<string, InputRange>
   /** Outputs that the file gives as maps from labels to numbers (ZipMap), and the labels: here they are tensors with a column for each. */
@@ -84,6 +94,8 @@ export interface SignatureOptions {
   readonly source: string
   /** Policy for raw tensors, and for features without one of their own. */
   readonly nanPolicy?: 'reject' | 'warn' | 'off' | undefined
+  /** What lies beside a model of texts. */
+  readonly text?: TextFiles | undefined
 }
 
 /**
@@ -113,21 +125,30 @@ export function buildSignature(options: SignatureOptions): Signature {
       source,
     )
   const columns = document.features ?? file.features
+  const { text, refused } = textInputs(options.text, inputs, document, source)
+  if (text !== undefined && (document.features !== undefined || image !== undefined))
+    throw invalid(source, `text: the package has ${image === undefined ? 'features' : 'image'} too; rows are one of them`)
+  const described = text === undefined ? {} : options.text!.described
+  const answerSpec = text === undefined ? (document.answer ?? {}) : answerOfText(document.answer ?? {}, file, described)
   return {
     platform: file.platform,
     inputs,
     outputs: file.outputs,
+    text,
+    remark: refused,
     features:
-      columns === undefined
-        ? undefined
-        : placeFeatures(
-            columns.map((feature) => ({ ...feature, nan: feature.nan ?? options.nanPolicy ?? 'reject' })),
-            inputs,
-            source,
-          ),
-    columns: document.features === undefined && image === undefined ? options.columns : undefined,
+      text !== undefined
+        ? TEXT_FEATURES
+        : columns === undefined
+          ? undefined
+          : placeFeatures(
+              columns.map((feature) => ({ ...feature, nan: feature.nan ?? options.nanPolicy ?? 'reject' })),
+              inputs,
+              source,
+            ),
+    columns: document.features === undefined && image === undefined && text === undefined ? options.columns : undefined,
     image,
-    answer: planAnswer(document.answer ?? {}, file, source),
+    answer: planAnswer(answerSpec, file, source, described),
     ranges,
     maps: file.rewrite.labels,
     defaults: file.rewrite.defaults,
@@ -227,7 +248,13 @@ function encodingOf(spec: FeatureSpec, text: boolean, source: string): Feature['
   return spec.encode ?? 'onehot'
 }
 
-function planAnswer(spec: AnswerSpec, file: ModelFile, source: string): AnswerPlan {
+/** A row of a model of texts: a text, and where the model compares two the other one. No columns of a tensor are theirs alone. */
+const TEXT_FEATURES: readonly Feature[] = [
+  { name: 'text', type: 'string' as const },
+  { name: 'text_pair', type: 'string' as const, default: null, description: 'The second of two texts that belong together.' },
+].map((spec) => ({ spec, input: -1, start: 0, width: 0, encode: 'tokens' }))
+
+function planAnswer(spec: AnswerSpec, file: ModelFile, source: string, described: TextFiles['described']): AnswerPlan {
   const outputs = new Map(file.outputs.map((output) => [output.name, output]))
   for (const name of [spec.probabilities, spec.value, spec.scores]) {
     if (name !== undefined && !outputs.has(name))
@@ -249,6 +276,8 @@ function planAnswer(spec: AnswerSpec, file: ModelFile, source: string): AnswerPl
         throw invalid(source, `answer: items: the model has no input "${spec.items}"`)
       return { task, scores, items: spec.items, labels: spec.labels, topK: spec.topK ?? 10 }
     }
+    case 'embedding':
+      return planEmbedding(spec, file.outputs, described, source)
     case 'tensors':
       return { task }
   }

@@ -55,6 +55,7 @@ const GUIDES: Readonly<Record<string, string>> = {
   'docs/guides/records.md': 'records-guide.test.ts',
   'docs/guides/registry.md': 'registry-guide.test.ts',
   'docs/guides/rollouts.md': 'rollouts-guide.test.ts',
+  'docs/guides/text.md': 'text-guide.test.ts',
   'docs/guides/traffic.md': 'traffic-guide.test.ts',
   'docs/guides/years.md': 'years-guide.test.ts',
 }
@@ -86,6 +87,7 @@ const RUN: readonly (readonly [page: RegExp, language: string, by: string])[] = 
   [/^docs\/guides\/observing\.md$/, 'promql', 'test/observe/prometheus.test.ts'],
   [/^docs\/guides\/registry\.md$/, 'python', 'registry-guide.test.ts'],
   [/^docs\/guides\/rollouts\.md$/, 'yaml', 'rollouts-guide.test.ts'],
+  [/^docs\/guides\/text\.md$/, 'yaml', 'text-guide.test.ts'],
   [/^docs\/reference\/contents\.md$/, 'python', 'here'],
 ]
 

@@ -19,6 +19,7 @@ async function pages(): Promise<string[]> {
     'records.md',
     'registry.md',
     'rollouts.md',
+    'text.md',
     'traffic.md',
     'years.md',
   ])

@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { it } from 'node:test'
 import { ERRORS } from '../../src/core/errors.ts'
 import { adminRoutes } from '../../src/protocol/http/admin.ts'
+import { kserveV1 } from '../../src/protocol/http/dialects/kserve-v1.ts'
+import { routesOf } from '../../src/protocol/http/dialects/routes-of.ts'
 import { hintsOf } from '../../src/protocol/http/dialects/speak.ts'
+import { tfserving } from '../../src/protocol/http/dialects/tfserving.ts'
+import { torchserveManagement } from '../../src/protocol/http/dialects/torchserve/management.ts'
+import { torchserve } from '../../src/protocol/http/dialects/torchserve/torchserve.ts'
 import { ROOT } from '../fixtures.ts'
 
 const page = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8')
@@ -20,6 +25,24 @@ it('the reference of HTTP has every route of administration, every status and ev
   const statuses = reference.slice(reference.indexOf('## Status codes'), reference.indexOf('## Headers'))
   for (const code of ['SLW_MODEL_INVALID', 'SLW_MEMORY_EXCEEDED', 'SLW_QUEUE_FULL', 'SLW_RUN_TIMEOUT', 'SLW_CANCELLED'] as const)
     assert.match(statuses, new RegExp(`\\b${ERRORS[code].http} `), code)
+})
+
+it('the reference of HTTP has every path of the dialects of other servers', async () => {
+  const reference = await page('docs/reference/http.md')
+  for (const [dialect, suffixes] of [
+    [kserveV1, []],
+    [tfserving, ['/versions/{version}', '/labels/{label}']],
+    [torchserve, ['/{version}']],
+    [torchserveManagement, ['/{version}']],
+  ] as const) {
+    const row = reference.split('\n').find((line) => line.startsWith(`| \`${dialect.name}\` |`))
+    assert.ok(row !== undefined, dialect.name)
+    for (const { path } of routesOf(dialect, {} as never)) {
+      const written = path.replaceAll(/(?<!:):(\w+)(?:\([^)]*\))?/g, '{$1}').replaceAll('::', ':')
+      const short = suffixes.reduce<string>((text, suffix) => text.replace(suffix, ''), written)
+      assert.ok(row.includes(written) || row.includes(short), `${dialect.name}: ${written}`)
+    }
+  }
 })
 
 it('whoever comes from another server finds their route in the guide, with ours beside it', async () => {

@@ -408,6 +408,42 @@ export async function targetsOf(folder: string): Promise<Readonly<Record<string,
       ],
       run: (input) => read('container', input, 'application/x-npy', { ...raw, inputs: raw.inputs.slice(0, 1) }),
     },
+    event: {
+      seeds: bytes(
+        '{"specversion":"1.0","id":"1","source":"s","type":"t","data":{"instances":[{"x":[1,2,3,4],"s":"a"}]}}',
+        '{"data_base64":"eyJpbnN0YW5jZXMiOltdfQ==","specversion":"1.0","id":"1","source":"s","type":"t"}',
+        '{"instances":[{"x":[1,2,3,4],"s":"a"}]}',
+      ),
+      words: [...BATCH_WORDS, '"specversion"', '"1.0"', '"id"', '"source"', '"type"', '"data"', '"data_base64"', '"datacontenttype"'],
+      run: async (input) => {
+        await READERS.event({ body: input, header: undefined, signature: raw, limits, form: batchForm })
+      },
+    },
+    torchserve: {
+      seeds: bytes(
+        `application/json\n${row}`,
+        `\n[${row},${row}]`,
+        `multipart/form-data; boundary=b\n${form(`name="data"\r\n\r\n${row}`)}`,
+        `multipart/form-data; boundary=b\n${form('name="body"; filename="a.csv"\r\ncontent-type: text/csv\r\n\r\na,b\n1,2')}`,
+      ),
+      words: [
+        ...JSON_WORDS,
+        'text/plain\n',
+        'text/csv\n',
+        '--b',
+        '--b--',
+        '\r\n\r\n',
+        'name="data"',
+        'name="body"',
+        'filename="',
+        '"tenure_months"',
+      ],
+      run: (input) => {
+        // What comes before the first line break is the type.
+        const at = Math.max(0, input.indexOf('\n'))
+        return read('torchserve', input.subarray(at + 1), input.subarray(0, at).toString('latin1'))
+      },
+    },
     v2: {
       seeds: bytes(
         '{"id":"1","inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]},{"name":"s","shape":[1],"datatype":"BYTES","data":["a"]}]}',

@@ -78,6 +78,18 @@ describe('kserve-v1', () => {
     assert.deepEqual([status, body], [200, { predictions: ['7', '7', '7'] }], JSON.stringify(body))
   })
 
+  it('reads and writes large bodies in another thread, and every number of them', async () => {
+    const rows = Array.from({ length: 60_000 }, (_, row) => [row, row + 0.5, -1 - row, 1e-7 * row, 0.125])
+    const body = JSON.stringify({ instances: rows })
+    assert.ok(body.length > 2 * 1024 * 1024, `${body.length} bytes are large`)
+    const { status, body: answer } = await predict('wide', body)
+    assert.equal(status, 200)
+    assert.deepEqual(
+      answer['predictions'],
+      rows.map((row) => row.map(Math.fround)),
+    )
+  })
+
   for (const [what, model, body, status, message] of [
     ['JSON that is none', 'wide', '{', 400, /JSON body/],
     ['no instances', 'wide', { x: 1 }, 400, /unknown key; expected "instances"/],

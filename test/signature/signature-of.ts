@@ -21,6 +21,7 @@ export interface ModelFacts {
   readonly zipped?: Readonly<Record<string, readonly (string | number)[]>>
   readonly defaults?: readonly Tensor[]
   readonly nanPolicy?: SignatureOptions['nanPolicy']
+  readonly text?: SignatureOptions['text']
 }
 
 /** The signature of a model of which only this is known. */
@@ -33,7 +34,7 @@ export function signatureOf(facts: ModelFacts, document: ModelPackageDocument = 
     defaults: new Map(defaults.map((tensor) => [tensor.name, tensor])),
   }
   const file = { platform: 'onnxruntime_onnx', inputs, outputs, classLabels, rewrite } as const
-  return buildSignature({ file, document, source: 'm', nanPolicy: facts.nanPolicy })
+  return buildSignature({ file, document, source: 'm', nanPolicy: facts.nanPolicy, text: facts.text })
 }
 
 export function fp32(name: string, shape: readonly number[], ...values: number[]): Tensor {

@@ -191,7 +191,7 @@ async function dryRun(server: ServerOptions): Promise<void> {
   for (const document of documents) {
     for (const variant of document.spec.variants) {
       const model = await readPackage({ name: variant.model, version: variant.version, path: variant.path })
-      buildSignature({ file: model.file, document: model.document, source: variant.path })
+      buildSignature({ file: model.file, document: model.document, source: variant.path, text: model.text })
       print(`ok  ${document.metadata.name} version ${variant.version}  ${variant.path}`)
     }
   }

@@ -40,6 +40,8 @@ const READ_LARGE: Readonly<Record<ReaderName, number>> = {
 }
 /** Pictures are text that is taken as it is, or bytes, and are decoded elsewhere. */
 const READ_LARGE_PICTURES = 8 * 1024 * 1024
+/** Texts are made into tokens, ten times as slowly as into rows. */
+const READ_LARGE_TEXTS = 32 * 1024
 /** Answers from this size on are written in a thread: about five milliseconds of writing. */
 const WRITE_LARGE_ROWS = 500
 const WRITE_LARGE_ELEMENTS = 32 * 1024
@@ -75,7 +77,7 @@ export class BodyThreads implements AsyncDisposable {
   read<Name extends ReaderName>(name: Name, reading: Reading): ReadBy<Name> | Promise<ReadBy<Name>> {
     const { body, ...rest } = reading
     const shared = body.buffer instanceof SharedArrayBuffer
-    const large = reading.signature.image === undefined ? READ_LARGE[name] : READ_LARGE_PICTURES
+    const large = largeFor(name, reading.signature)
     if (body.length < large * this.#reluctance) {
       // The memory of tensors goes on to the instances, which that of a shared body cannot.
       const own = shared ? { ...rest, body: Buffer.from(new Uint8Array(body).buffer) } : reading
@@ -133,6 +135,12 @@ export class BodyThreads implements AsyncDisposable {
     for (const { reject } of [...write.splice(0), ...read.splice(0)]) reject(closed())
     await Promise.all([...this.#threads].map((thread) => thread.end()))
   }
+}
+
+/** Bytes from which on a body is read in a thread. */
+function largeFor(name: ReaderName, { image, text }: Reading['signature']): number {
+  if (text !== undefined && name === 'people') return READ_LARGE_TEXTS
+  return image === undefined ? READ_LARGE[name] : READ_LARGE_PICTURES
 }
 
 /** The memory of a body: as it was collected where that is shared, else a copy, as the body may be read again for another version. */

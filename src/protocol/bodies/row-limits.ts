@@ -12,7 +12,8 @@ export function requireRowsMax(rows: number, limits: RequestLimits): void {
 /** Checks people's rows before tensors are made of them. @throws SLW_LIMIT_EXCEEDED */
 export function requirePeopleMax(rows: number, signature: Signature, limits: RequestLimits): void {
   requireRowsMax(rows, limits)
-  const elements = rows * elementsPerRow(signature)
+  // What a text is as tokens is known once it has been read.
+  const elements = signature.text === undefined ? rows * elementsPerRow(signature) : rows
   if (elements > limits.elements)
     throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${rows} rows make ${elements} elements, limits.elements is ${limits.elements}`)
 }

@@ -323,6 +323,8 @@ export function answerSchema(signature: Signature): Json {
         items: { type: 'object', required: ['item', 'score'], properties: { item, score: numberOrNull } },
       })
     }
+    case 'embedding':
+      return predicted({ type: 'array', items: {}, description: 'A vector, or one for each token.' })
     case 'tensors': {
       const [only, ...more] = outputs
       if (only !== undefined && more.length === 0) return predicted(outputSchema(only, hasRows))

@@ -98,6 +98,7 @@ async function openEnsemble(dataPlane: DataPlane, options: LoadOptions): Promise
     slots: [slot],
     inline: undefined,
     shapesVary: true,
+    padding: undefined,
     memoryBytes: 0,
     remarks: triton.remark === undefined ? [] : [triton.remark],
     times: { loadMs: clock.monotonicMs() - started, warmUpMs: 0 },

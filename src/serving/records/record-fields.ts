@@ -13,14 +13,14 @@ export interface Redactions {
   readonly key: Uint8Array
 }
 
-/** The inputs of a request as people know them: by feature where the model has features, else by tensor. */
+/** The inputs of a request as people know them: by feature where the model has features, else by tensor. Texts are kept as their tokens. */
 export function inputFields(
-  { features }: Pick<Signature, 'features'>,
+  { features, text }: Pick<Signature, 'features' | 'text'>,
   inputs: readonly Tensor[],
   rows: number,
   redactions: Redactions,
 ): Fields {
-  if (features === undefined) return tensorFields(inputs, redactions)
+  if (features === undefined || text !== undefined) return tensorFields(inputs, redactions)
   const fields: Fields = {}
   for (const feature of features)
     put(fields, feature.spec.name, redactions, () => {

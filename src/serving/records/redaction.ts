@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { toJson } from '../../tensor/json-writer.ts'
+import type { Signature } from '../../signature/signature.ts'
 import type { Loaded } from '../variant.ts'
 
 /** Treatment of a field of a record; a field without one is kept as it is. */
@@ -17,11 +18,11 @@ export function redactionsOf({ signature, serving, package: { document } }: Mark
   const add = (name: string, redaction: Redaction | undefined): void => {
     if (redaction !== undefined && found.get(name) !== 'drop') found.set(name, redaction)
   }
-  for (const { spec } of signature.features ?? []) add(spec.name, spec.sensitive)
+  for (const { spec } of recordedFeatures(signature) ?? []) add(spec.name, spec.sensitive)
   for (const input of document.inputs ?? []) {
     add(input.name, input.sensitive)
     // The mark of an input goes for every feature that is part of it.
-    for (const { spec, input: index } of signature.features ?? [])
+    for (const { spec, input: index } of recordedFeatures(signature) ?? [])
       if (signature.inputs[index]!.name === input.name) add(spec.name, input.sensitive)
   }
   for (const name of recordsHash) add(name, 'hash')
@@ -29,9 +30,14 @@ export function redactionsOf({ signature, serving, package: { document } }: Mark
   return found
 }
 
+/** Features that records have: those of texts are kept as the inputs that they were made into. */
+function recordedFeatures({ features, text }: Signature): Signature['features'] {
+  return text === undefined ? features : undefined
+}
+
 /** Names in `recordsDrop` and `recordsHash` that no field of the model has. */
 export function unknownFields({ signature, serving }: Pick<Marked, 'signature' | 'serving'>): string[] {
-  const inputs = signature.features?.map(({ spec }) => spec.name) ?? signature.inputs.map(({ name }) => name)
+  const inputs = recordedFeatures(signature)?.map(({ spec }) => spec.name) ?? signature.inputs.map(({ name }) => name)
   const known = new Set([...inputs, ...signature.outputs.map(({ name }) => name)])
   return [...serving.recordsDrop, ...serving.recordsHash].filter((name) => !known.has(name))
 }

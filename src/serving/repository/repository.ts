@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { closest } from '../../contract/schema.ts'
 import { orLate } from '../../core/clock.ts'
 import { messageOf, SlipwayError } from '../../core/errors.ts'

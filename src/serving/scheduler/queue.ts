@@ -1,6 +1,7 @@
 import type { SlipwayError } from '../../core/errors.ts'
 import type { CacheResult } from '../observe/events.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
+import type { RowPadding } from './ragged.ts'
 
 /** Rows to run, and the callback that waits for them. */
 export interface QueuedWork {
@@ -12,6 +13,8 @@ export interface QueuedWork {
   readonly requests: number
   /** Works with the same key may share a run: shapes, requested outputs, parameters. */
   readonly key: string
+  /** How its rows are filled up where others of the run are longer. Undefined: all are of one shape. */
+  readonly padding: RowPadding | undefined
   readonly priority: number
   /** Monotonic milliseconds. */
   readonly deadlineMs: number

@@ -1,8 +1,10 @@
 import { SlipwayError, isSlipwayError, toSlipwayError } from '../../core/errors.ts'
-import { concatRows, copyTensor, elementCount, sliceRows, tensorsBytes } from '../../tensor/tensor.ts'
+import { concatRows, copyTensor, elementCount, tensorsBytes } from '../../tensor/tensor.ts'
 import { formatBytes } from '../../core/units.ts'
 import { CostModel, predictUs } from '../../engine/cost.ts'
+import { divideEvenly, divideRagged } from './division.ts'
 import { SchedulerQueue } from './queue.ts'
+import { cutTokens, joinFilled } from './ragged.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Serving } from '../../contract/serving-options.ts'
 import type { Cost } from '../../engine/cost.ts'
@@ -10,6 +12,8 @@ import type { RunResult } from '../../engine/instance.ts'
 import type { BatchEvent } from '../observe/events.ts'
 import type { TypedTensorData } from '../../tensor/datatype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
+import type { Division } from './division.ts'
+import type { Ragged } from './ragged.ts'
 import type { Lane, OnPart, QueuedWork, Settle, WorkResult } from './queue.ts'
 
 export type { OnPart, Settle, WorkResult } from './queue.ts'
@@ -71,6 +75,8 @@ export interface WorkRequest {
   readonly deadlineMs: number
   /** Takes the answer in parts as they come. `key` is then unique, as the work runs alone. */
   readonly onPart?: OnPart | undefined
+  /** Of rows of different lengths, as texts are; `key` then says nothing of shapes. */
+  readonly ragged?: Ragged | undefined
 }
 
 /** Cancels a work whose caller has gone: it leaves the queue; a run in progress is not disturbed, its rows are thrown away. */
@@ -191,14 +197,23 @@ export class Scheduler {
     this.#refuseWhenFull(request.rows, bytes)
     const unhindered = this.#queue.works === 0 && this.#runners.some((runner) => runner.available)
     if (!unhindered) this.#refuseWhenLate(request)
-    const rowsMax = this.#options.serving.maxBatchSize
+    const division = this.#divide(request)
     const cancel =
-      this.#options.batchable && request.rows > rowsMax && request.onPart === undefined
-        ? this.#enqueueParts(request, { bytes, unhindered }, settle)
-        : this.#enqueueWhole(request, { bytes, requests: 1, unhindered }, settle)
+      division === undefined || division.counts.length === 1
+        ? this.#enqueueWhole(division?.part(0) ?? request, { bytes, requests: 1, unhindered }, settle)
+        : this.#enqueueParts(request, division, { bytes, unhindered }, settle)
     this.#schedulePump()
     this.#armSweep()
     return cancel
+  }
+
+  /** Parts that a request runs in; undefined where it runs whole. */
+  #divide(request: WorkRequest): Division<WorkRequest> | undefined {
+    const rowsMax = this.#options.serving.maxBatchSize
+    const { batchable } = this.#options
+    if (request.onPart !== undefined || request.rows === 0) return undefined
+    if (request.ragged !== undefined) return divideRagged(request, request.ragged, batchable ? rowsMax : 1)
+    return batchable && request.rows > rowsMax ? divideEvenly(request, rowsMax) : undefined
   }
 
   /**
@@ -245,7 +260,7 @@ export class Scheduler {
     size: { bytes: number; requests: number; unhindered: boolean; sinceMs?: number },
     settle: Settle,
   ): Cancel {
-    const { inputs, outputs, rows, key, priority, deadlineMs, onPart } = request
+    const { inputs, outputs, rows, key, priority, deadlineMs, onPart, ragged } = request
     const enqueuedMs = this.#options.clock.monotonicMs()
     this.#lastUsedMs = enqueuedMs
     const work: QueuedWork = {
@@ -255,6 +270,7 @@ export class Scheduler {
       bytes: size.bytes,
       requests: size.requests,
       key,
+      padding: ragged?.padding,
       priority,
       deadlineMs,
       enqueuedMs,
@@ -272,10 +288,16 @@ export class Scheduler {
     return () => this.#reject(work, new SlipwayError('SLW_CANCELLED', 'the caller went away'))
   }
 
-  #enqueueParts(request: WorkRequest, { bytes, unhindered }: { bytes: number; unhindered: boolean }, settle: Settle): Cancel {
-    const rowsMax = this.#options.serving.maxBatchSize
+  #enqueueParts(
+    request: WorkRequest,
+    { counts, part: partAt, join }: Division<WorkRequest>,
+    { bytes, unhindered }: { bytes: number; unhindered: boolean },
+    settle: Settle,
+  ): Cancel {
     const cancels = new Set<Cancel>()
-    const parts: (WorkResult | undefined)[] = Array.from({ length: Math.ceil(request.rows / rowsMax) })
+    const parts: (WorkResult | undefined)[] = Array.from({ length: counts.length })
+    /** Rows of the parts before the next one. */
+    let begun = 0
     // Whole bytes, so that what is counted comes out even.
     const bytesOf = (from: number, to: number): number =>
       Math.floor((bytes * to) / request.rows) - Math.floor((bytes * from) / request.rows)
@@ -286,15 +308,14 @@ export class Scheduler {
     let outputBytes = 0
     const end = (): void => {
       ended = true
-      const begun = Math.min(request.rows, next * rowsMax)
       this.#queue.hold(begun - request.rows, -bytesOf(begun, request.rows))
       for (const cancel of cancels) cancel()
     }
     const enqueueNext = (): void => {
       const index = next++
-      const start = index * rowsMax
-      const stop = Math.min(request.rows, start + rowsMax)
-      const part = { ...request, rows: stop - start, inputs: request.inputs.map((tensor) => sliceRows(tensor, start, stop)) }
+      const start = begun
+      const stop = (begun += counts[index]!)
+      const part = partAt(index)
       this.#queue.hold(-part.rows, -bytesOf(start, stop))
       const waitedMs = this.#options.clock.monotonicMs() - beganMs
       const settlePart: Settle = (failed, result) => {
@@ -308,7 +329,7 @@ export class Scheduler {
         if (error !== undefined) {
           end()
           settle(error, undefined)
-        } else if (missing === 0) settle(undefined, joinResults(parts as WorkResult[]))
+        } else if (missing === 0) settle(undefined, join(parts as WorkResult[]))
         else if (next < parts.length) enqueueNext()
       }
       const size = { bytes: bytesOf(start, stop), requests: index === 0 ? 1 : 0, unhindered, sinceMs: beganMs }
@@ -504,6 +525,7 @@ export class Scheduler {
     const computeMs = result.computeUs / 1000
     const alone = works.length === 1
     const widths = alone ? [] : outputs.map((tensor) => elementCount(tensor.shape) / tensor.shape[0]!)
+    const [{ padding }] = works as readonly [QueuedWork]
     const singleRowShapes = alone ? [] : outputs.map((tensor) => [1, ...tensor.shape.slice(1)])
     let row = 0
     for (const work of works) {
@@ -513,9 +535,15 @@ export class Scheduler {
       work.done = true
       const own = alone
         ? outputs
-        : outputs.map((tensor, index) =>
-            cutRows(tensor, { start, rows: work.rows, width: widths[index]!, shape: work.rows === 1 ? singleRowShapes[index] : undefined }),
-          )
+        : outputs.map((tensor, index) => {
+            const cut = cutRows(tensor, {
+              start,
+              rows: work.rows,
+              width: widths[index]!,
+              shape: work.rows === 1 ? singleRowShapes[index] : undefined,
+            })
+            return padding?.perToken.has(tensor.name) === true ? cutTokens(cut, work.inputs[0]!.shape[1]!, padding.side) : cut
+          })
       const batchWaitMs =
         this.#options.serving.maxDelayUs === 0 ? 0 : Math.max(0, dispatchedMs - Math.max(work.enqueuedMs, this.#freeSinceMs))
       this.#settled()
@@ -669,15 +697,11 @@ function joinInputs(works: readonly QueuedWork[]): Tensor[] {
   if (works.length === 1) {
     return first.inputs.map((tensor) => (Array.isArray(tensor.data) || ownsItsMemory(tensor.data) ? tensor : copyTensor(tensor)))
   }
+  const { padding } = first
+  if (padding !== undefined && works.some(({ inputs }) => inputs[0]!.shape[1] !== first.inputs[0]!.shape[1]))
+    return joinFilled(
+      works.map(({ inputs }) => inputs),
+      padding,
+    )
   return first.inputs.map((_, index) => concatRows(works.map((work) => work.inputs[index]!)))
-}
-
-function joinResults(parts: readonly WorkResult[]): WorkResult {
-  const first = parts[0]!
-  return {
-    outputs: first.outputs.map((_, index) => concatRows(parts.map((part) => part.outputs[index]!))),
-    queueMs: parts.reduce((most, part) => Math.max(most, part.queueMs), 0),
-    batchWaitMs: parts.reduce((most, part) => Math.max(most, part.batchWaitMs), 0),
-    computeMs: parts.reduce((sum, part) => sum + part.computeMs, 0),
-  }
 }

@@ -56,7 +56,13 @@ async function load(exchange: Exchange, { administration, limits }: DialectHost)
   if ('issues' in checked) throw inputInvalid(checked.issues, 'SLW_BAD_REQUEST')
   const { model_name: name, url } = checked.value
   exchange.administers({ wish: { load: name, url } })
-  await administration.add({ name, path: url.replace(/^file:\/\//, ''), mustFit: true })
+  const path = url.replace(/^file:\/\//, '')
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path))
+    throw inputInvalid(
+      [{ path: 'url', message: `"${url}" is no folder of this machine, and nothing is downloaded here` }],
+      'SLW_BAD_REQUEST',
+    )
+  await administration.add({ name, path, mustFit: true })
   exchange.json(200, JSON.stringify({ modelName: name, modelUrl: url }))
 }
 
