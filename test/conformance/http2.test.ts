@@ -133,6 +133,38 @@ describe('a client that takes more than its share', () => {
   })
 })
 
+it('a client that tells of each answer what it has read, and measures its line, as those of C++ do, may go on for ever', async () => {
+  const [host, port] = server.grpc!.split(':')
+  const socket = connect(Number(port), host)
+  let seen: Buffer = Buffer.alloc(0)
+  let answered = 0
+  let wake = (): void => {}
+  socket.on('data', (chunk: Buffer) => {
+    seen = Buffer.concat([seen, chunk])
+    for (; seen.length >= 9 && seen.length >= 9 + seen.readUIntBE(0, 3); seen = seen.subarray(9 + seen.readUIntBE(0, 3)))
+      if (seen[3] === FRAME.headers && (seen[4]! & FLAG.endStream) !== 0) answered++
+    wake()
+  })
+  socket.on('close', () => wake())
+  socket.write(Buffer.concat([Buffer.from(PREFACE), settingsFrame([])]))
+  const ping = frame(FRAME.ping, 0, 0, Buffer.alloc(8))
+  for (let begun = 0; begun < 20_000;) {
+    const calls = Array.from({ length: 200 }, () => {
+      const id = 2 * begun++ + 1
+      const read = [numberFrame(FRAME.windowUpdate, 0, 10), ping]
+      return Buffer.concat([
+        frame(FRAME.headers, FLAG.endHeaders, id, HEADERS),
+        frame(FRAME.data, FLAG.endStream, id, Buffer.alloc(5)),
+        ...read,
+      ])
+    })
+    socket.write(Buffer.concat(calls))
+    while (answered < begun && !socket.destroyed) await new Promise<void>((resolve) => (wake = resolve))
+    assert.ok(!socket.destroyed, `ended after ${answered} answers`)
+  }
+  socket.destroy()
+})
+
 async function collected(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = []
   socket.on('data', (chunk: Buffer) => chunks.push(chunk))

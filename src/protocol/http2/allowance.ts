@@ -1,4 +1,4 @@
-/** How often something may happen: a burst, and then a rate. */
+/** How often something may happen: a burst, and then a rate, and what is given for it. */
 export class Allowance {
   readonly #burst: number
   readonly #perSecond: number
@@ -21,5 +21,10 @@ export class Allowance {
     } else if (this.#left === this.#burst) this.#atMs = nowMs
     this.#left--
     return true
+  }
+
+  /** Lets it happen so many times more, up to a burst. */
+  give(times: number): void {
+    this.#left = Math.min(this.#burst, this.#left + times)
   }
 }

@@ -56,6 +56,12 @@ const READ_MARK = 1024 * 1024
 const IDLE_FRAMES = { burst: 10_000, perSecond: 2000 }
 /** Streams that a client may begin and take back: each has cost us the work of a request. */
 const RESETS = { burst: 1000, perSecond: 100 }
+/**
+ * Such frames that an answer allows for, and a frame of data of it: clients tell what they have read (WINDOW_UPDATE of the stream and of the
+ * connection), and measure their line by pings.
+ */
+const FRAMES_PER_ANSWER = 8
+const FRAMES_PER_DATA = 4
 /** Streams that we have ended, and of which some may still be on its way. */
 const ENDED_KEPT = 1000
 
@@ -607,6 +613,8 @@ export class Connection {
   }
 
   #localEnd(stream: Stream): void {
+    this.#idleFrames.give(FRAMES_PER_ANSWER)
+    this.#resets.give(1)
     // What the client still sends is not wanted (section 8.1).
     if (!stream.remoteEnded) this.#resetStream(stream.id, REASON.none)
     this.#forget(stream.id)
@@ -621,6 +629,7 @@ export class Connection {
         this.#blocked.add(stream)
         return
       }
+      this.#idleFrames.give(FRAMES_PER_DATA)
       const parts = stream.shift(room)
       let size = 0
       for (const part of parts) size += part.length
