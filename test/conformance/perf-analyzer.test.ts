@@ -37,6 +37,12 @@ describe('perf_analyzer, unmodified', () => {
     assert.ok(row!['Server Queue']! + row!['Server Compute Infer']! + row!['Server Compute Output']! < row!['Avg latency']!)
   })
 
+  it('measures calls over gRPC, of many at a time', async () => {
+    const [row] = await measure('grpc', ['-i', 'grpc', '--concurrency-range', '8'], server.grpc)
+    assert.ok(row!['Inferences/Second']! > 0)
+    assert.ok(row!['Server Compute Infer']! > 0, 'microseconds of a run')
+  })
+
   it('sends batches, as the configuration allows them', async () => {
     const before = statistics(await ask())
     const [row] = await measure('batches', ['--concurrency-range', '1', '-b', '8'])
@@ -57,10 +63,10 @@ function statistics(answer: unknown): { rows: number; requests: number } {
 }
 
 /** @returns a row for each load, by the names of its columns */
-async function measure(name: string, words: readonly string[]): Promise<Record<string, number>[]> {
+async function measure(name: string, words: readonly string[], address = new URL(server.url).host): Promise<Record<string, number>[]> {
   const { command, env } = await perfAnalyzer()
   const file = join(folder.path, `${name}.csv`)
-  const load = ['-m', 'adder', '-u', new URL(server.url).host, '--shape', `x:${WIDTH}`, ...words]
+  const load = ['-m', 'adder', '-u', address, '--shape', `x:${WIDTH}`, ...words]
   // Three windows in a row are to be as stable as one wants: here any are.
   const windows = ['--measurement-interval', String(WINDOW_MS), '--max-trials', '10', '--stability-percentage', '999']
   await promisify(execFile)(command, [...load, ...windows, '--verbose-csv', '-f', file], {
