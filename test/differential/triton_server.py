@@ -8,7 +8,7 @@ import numpy
 import onnxruntime
 from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
-from pytriton.triton import Triton, TritonConfig
+from pytriton.triton import Triton, TritonConfig, TritonSecurityConfig
 
 TYPES = {
     "tensor(float)": numpy.float32,
@@ -53,7 +53,9 @@ def bind(triton, rows, name, path):
 def main():
     http, grpc, metrics, rows = (int(argument) for argument in sys.argv[1:5])
     loopback = {"http_address": "127.0.0.1", "grpc_address": "127.0.0.1", "metrics_address": "127.0.0.1"}
-    with Triton(config=TritonConfig(http_port=http, grpc_port=grpc, metrics_port=metrics, **loopback)) as triton:
+    config = TritonConfig(http_port=http, grpc_port=grpc, metrics_port=metrics, **loopback)
+    # Statistics are for those who know it.
+    with Triton(config=config, security_config=TritonSecurityConfig(access_token="measured")) as triton:
         for model in sys.argv[5:]:
             bind(triton, rows, *model.split("=", 1))
         triton.serve()
