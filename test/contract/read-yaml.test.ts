@@ -135,6 +135,7 @@ describe('serving options', () => {
       maxBatchSize: 16,
       memoryLimitMb: undefined,
       latencyGoalMs: undefined,
+      queueTimeoutUs: undefined,
       nanPolicy: undefined,
     })
     assert.deepEqual([resolveServing(1, { threads: 4 }).instances, resolveServing(8, { instances: 3 }).instances], [1, 3])
