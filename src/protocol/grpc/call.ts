@@ -51,6 +51,8 @@ const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 const UNREAD_BYTES_MAX = 64 * 1024 * 1024
 /** How much a client may send ahead of what a call with several messages takes. */
 const AHEAD_BYTES = 65_535
+/** Bytes of answers beyond which a call takes no further message until they have gone out. */
+const BEHIND_BYTES = 256 * 1024
 
 const HEAD = encodeHeaders([
   [':status', '200'],
@@ -79,8 +81,12 @@ export class Call implements StreamTaker {
   #taker: MessageTaker | undefined
   /** Messages that are being decompressed, in their order. */
   #decompressing: Promise<void> | undefined
+  /** Whether the taker has said no, and what has come all the same. */
   #paused = false
+  readonly #held: Buffer[] = []
+  #delivering = false
   #halfClosed = false
+  #completed = false
   #cancels: Set<() => void> | undefined
   #caller: KeyHolder | undefined
   #adminCall: AdminCall | undefined
@@ -187,7 +193,13 @@ export class Call implements StreamTaker {
   }
 
   #allowAhead(): void {
-    if (!this.#paused && this.#stream.room < AHEAD_BYTES / 2) this.#stream.allow(AHEAD_BYTES - this.#stream.room)
+    if (this.#isBehind || this.#held.length > 0 || this.#decompressing !== undefined) return
+    if (this.#stream.room < AHEAD_BYTES / 2) this.#stream.allow(AHEAD_BYTES - this.#stream.room)
+  }
+
+  /** Whether messages wait: for the taker, or for a client that has not read its answers. */
+  get #isBehind(): boolean {
+    return this.#paused || this.#stream.waiting > BEHIND_BYTES
   }
 
   #take(message: Buffer, compressed: boolean): void {
@@ -215,7 +227,7 @@ export class Call implements StreamTaker {
     void mine.then(() => {
       if (this.#decompressing !== mine) return
       this.#decompressing = undefined
-      if (this.#halfClosed) this.#complete()
+      this.#goOn()
     })
   }
 
@@ -231,17 +243,47 @@ export class Call implements StreamTaker {
       if (this.#taker === undefined) {
         if (this.#message !== undefined) throw new SlipwayError('SLW_BAD_REQUEST', `${this.path} takes one message, a second one came`)
         this.#message = message
-      } else if (!this.#taker.message(message)) this.#paused = true
+        return
+      }
+      this.#held.push(message)
+      this.#takeHeld()
     } catch (error) {
       this.fail(error)
     }
   }
 
+  /** Gives the taker what it takes. */
+  #takeHeld(): void {
+    if (this.#delivering) return
+    this.#delivering = true
+    try {
+      while (this.#held.length > 0 && !this.#isBehind && !this.#ended) this.#paused = !this.#taker!.message(this.#held.shift()!)
+    } finally {
+      this.#delivering = false
+    }
+  }
+
+  #goOn(): void {
+    if (this.#ended || this.#delivering) return
+    try {
+      this.#takeHeld()
+    } catch (error) {
+      this.fail(error)
+    }
+    if (this.#held.length > 0) return
+    if (!this.#halfClosed) this.#allowAhead()
+    else if (this.#decompressing === undefined) this.#complete()
+  }
+
   /** Lets the client send more, after a message for which the taker had said no. */
   resume(): void {
-    if (!this.#paused || this.#ended) return
+    if (!this.#paused) return
     this.#paused = false
-    this.#allowAhead()
+    this.#goOn()
+  }
+
+  drained(): void {
+    if (this.#taker !== undefined) this.#goOn()
   }
 
   end(): void {
@@ -252,12 +294,13 @@ export class Call implements StreamTaker {
     }
     this.#incompleteMs = undefined
     this.#halfClosed = true
-    if (this.#decompressing === undefined) this.#complete()
+    if (this.#decompressing === undefined && this.#held.length === 0) this.#complete()
   }
 
   /** The whole request has come. */
   #complete(): void {
-    if (this.#ended) return
+    if (this.#ended || this.#completed) return
+    this.#completed = true
     try {
       if (this.#taker !== undefined) {
         this.#taker.end()
@@ -277,9 +320,7 @@ export class Call implements StreamTaker {
     if (this.#ended || this.#gone) return
     this.#gone = true
     this.#stopDeadline?.()
-    const cancels = this.#cancels
-    this.#cancels = undefined
-    if (cancels !== undefined) for (const cancel of cancels) cancel()
+    this.#cancel()
     // Nobody is told; for the record it has failed.
     if (this.#adminCall === undefined) return
     this.#error ??= new SlipwayError('SLW_CANCELLED', 'the client went away')
@@ -342,6 +383,7 @@ export class Call implements StreamTaker {
     if (this.#stream.waiting > UNREAD_BYTES_MAX) {
       this.#finish(new SlipwayError('SLW_CANCELLED', 'the client does not read its answers'))
       this.#stream.cancel(REASON.cancel)
+      this.#cancel()
       return
     }
     this.#stream.write(message)
@@ -369,10 +411,14 @@ export class Call implements StreamTaker {
     if (error.retryAfterMs !== undefined) trailers += encodeHeader('grpc-retry-pushback-ms', String(Math.ceil(error.retryAfterMs)))
     if (this.#begun) this.#stream.end(trailers)
     else this.#stream.endWithHead(COMPRESSIBLE_HEAD + encodeHeader('x-request-id', this.requestId) + trailers)
+    this.#cancel()
+    return error.kind.http
+  }
+
+  #cancel(): void {
     const cancels = this.#cancels
     this.#cancels = undefined
     if (cancels !== undefined) for (const cancel of cancels) cancel()
-    return error.kind.http
   }
 
   #finish(error: SlipwayError | undefined): void {

@@ -172,7 +172,7 @@ export class GrpcServer implements AsyncDisposable {
       const silentMs = nowMs - connection.heardMs
       const { pingedMs } = connection
       if (!connection.begun) {
-        if (silentMs > limits.bodyTimeoutMs) connection.abort()
+        if (nowMs - connection.openedMs > limits.bodyTimeoutMs) connection.abort()
       } else if (pingedMs !== undefined) {
         if (nowMs - pingedMs > limits.bodyTimeoutMs) connection.abort()
       } else if (silentMs > limits.keepAliveMs) connection.ping()

@@ -22,4 +22,9 @@ export class Allowance {
     this.#left--
     return true
   }
+
+  /** Lets it happen so many times more, up to a burst. */
+  give(times: number): void {
+    this.#left = Math.min(this.#burst, this.#left + times)
+  }
 }
