@@ -162,25 +162,25 @@ describe('a connection', () => {
   })
 
   const answering = (stream: Stream): void => stream.answer(HEAD, Buffer.alloc(60_000), TRAILERS)
-  const costs: Readonly<Record<string, { readonly first: Buffer; readonly then: Buffer }>> = {
-    'a window that is opened byte by byte': { first: settingsFrame([]), then: repeated(numberFrame(FRAME.windowUpdate, 0, 1), 4000) },
+  const costs: Readonly<Record<string, { readonly first: Buffer; readonly next: Buffer }>> = {
+    'a window that is opened byte by byte': { first: settingsFrame([]), next: repeated(numberFrame(FRAME.windowUpdate, 0, 1), 4000) },
     'a window of the connection, where that of the streams is shut': {
       first: settingsFrame([[SETTING.window, 0]]),
-      then: repeated(numberFrame(FRAME.windowUpdate, 0, 1), 4000),
+      next: repeated(numberFrame(FRAME.windowUpdate, 0, 1), 4000),
     },
     'settings that say the same thing again and again': {
       first: settingsFrame([[SETTING.window, 0]]),
-      then: repeated(settingsFrame(Array.from({ length: 2000 }, (_, index) => [SETTING.window, index % 2] as const)), 20),
+      next: repeated(settingsFrame(Array.from({ length: 2000 }, (_, index) => [SETTING.window, index % 2] as const)), 20),
     },
   }
-  for (const [what, { first, then }] of Object.entries(costs))
+  for (const [what, { first, next }] of Object.entries(costs))
     it(`takes ${what} without a look at each of many answers that wait`, async () => {
       const costOf = async (count: number): Promise<number> => {
         await using line = await lineTo(answering)
         line.send(first, requests(count))
         await line.taken()
         return await cpuOf(async () => {
-          line.send(then)
+          line.send(next)
           await line.taken()
         })
       }

@@ -11,6 +11,7 @@ import type { RouteAccess } from '../http/routes.ts'
 import type { KeyHolder } from '../../security/api-keys.ts'
 import type { Stream, StreamTaker } from '../http2/stream.ts'
 import type { Coding } from '../http/content-coding.ts'
+import type { MessageLimit } from './message-reader.ts'
 
 /** The parts of a server that calls use. */
 export interface CallHost {
@@ -36,6 +37,8 @@ export interface MessageTaker {
 export interface GrpcMethod {
   readonly name: string
   readonly access: RouteAccess
+  /** Largest message that a client may send. Default: `limits.bodyBytes`. */
+  readonly messageBytes?: number | undefined
   /** Answers a call with one message, which it answers or fails once. May throw. */
   readonly unary?: (call: Call, message: Buffer) => void | Promise<void>
   /** Takes a call with several messages. May throw. */
@@ -173,9 +176,7 @@ export class Call implements StreamTaker {
   data(bytes: Buffer): void {
     if (this.#ended) return
     try {
-      const reader = (this.#reader ??= new MessageReader(this.#host.limits.bodyBytes, (message, compressed) =>
-        this.#take(message, compressed),
-      ))
+      const reader = (this.#reader ??= new MessageReader(this.#limit, (message, compressed) => this.#take(message, compressed)))
       const before = reader.missing
       reader.push(bytes)
       const { missing } = reader
@@ -190,6 +191,14 @@ export class Call implements StreamTaker {
     } catch (error) {
       this.fail(error)
     }
+  }
+
+  get #limit(): MessageLimit {
+    const { bodyBytes } = this.#host.limits
+    const { messageBytes = bodyBytes } = this.#method!
+    return messageBytes < bodyBytes
+      ? { bytes: messageBytes, name: `the limit of ${this.path}` }
+      : { bytes: bodyBytes, name: 'limits.bodyBytes' }
   }
 
   #allowAhead(): void {
@@ -234,7 +243,7 @@ export class Call implements StreamTaker {
   #decompress(message: Buffer, done: (error: SlipwayError | undefined, plain: Buffer) => void): void {
     const coding = this.#coding
     if (coding === undefined) done(new SlipwayError('SLW_BAD_REQUEST', 'a message is compressed, and no grpc-encoding says how'), message)
-    else decompress(message, { coding, limit: this.#host.limits.bodyBytes, said: 'grpc-encoding' }, done)
+    else decompress(message, { coding, limit: this.#limit.bytes, said: 'grpc-encoding' }, done)
   }
 
   #deliver(message: Buffer): void {

@@ -532,7 +532,7 @@ export class Connection {
     this.#peerWindow = window
     for (const stream of this.#streams.values())
       if (!stream.widen(more)) throw new Violation(REASON.flowControl, 'a window beyond all bounds')
-    if (more > 0) for (const stream of [...this.#shut]) this.pump(stream)
+    if (more > 0) for (const stream of Array.from(this.#shut)) this.pump(stream)
   }
 
   #set(setting: number, value: number): void {
