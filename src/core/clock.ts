@@ -12,11 +12,19 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   epochMs: () => Date.now(),
   after(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs)
-    timer.unref()
+    let timer: NodeJS.Timeout
+    const wait = (leftMs: number): void => {
+      const ms = Math.min(leftMs, TIMER_MS_MAX)
+      timer = setTimeout(() => (leftMs > ms ? wait(leftMs - ms) : callback()), ms)
+      timer.unref()
+    }
+    wait(delayMs)
     return () => clearTimeout(timer)
   },
 }
+
+/** Longer timers of Node end at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1
 
 /** Result of `promise`, or `late` when it takes longer than `limitMs`; the promise goes on then. */
 export async function orLate<T>(clock: Clock, limitMs: number, promise: Promise<T>): Promise<T | 'late'> {

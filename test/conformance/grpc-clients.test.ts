@@ -106,7 +106,7 @@ describe('clients of gRPC, unmodified', () => {
     const { stdout } = await promisify(execFile)(python, ['-c', program.replace('127.0.0.1:9471', server.grpc!)], {
       timeout: CHECKS_TIMEOUT_MS,
     })
-    assert.match(stdout, /^\[\[0\.05\d+ 0\.94\d+ *\]\]/)
+    assert.match(stdout, /^\[\[0\.05\d+ +0\.94\d+ *\]\]/)
   })
 
   it('come in over TLS with a certificate, and see one that was renewed', async (t) => {

@@ -91,6 +91,8 @@ describe('a client that takes more than its share', () => {
     )
   const floods: Readonly<Record<string, Buffer>> = {
     'begins calls and takes them back at once': opened(5000, (id) => numberFrame(FRAME.reset, id, REASON.cancel)),
+    'begins calls and breaks them, so that they are ended': opened(5000, (id) => numberFrame(FRAME.windowUpdate, id, 0)),
+    'begins calls with priorities that are cut off': opened(5000, (id) => frame(FRAME.priority, 0, id, Buffer.alloc(4))),
     'sends pings': repeated(frame(FRAME.ping, 0, 0, Buffer.alloc(8)), 50_000),
     'sends settings': repeated(settingsFrame([[SETTING.streams, 1]]), 50_000),
     'sends empty data': Buffer.concat([

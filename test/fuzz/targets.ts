@@ -131,7 +131,7 @@ async function connectionTakes(input: Buffer): Promise<void> {
   const connection = new Connection(ours as Socket, {
     limits: { headerBytes: 4096, streams: 10 },
     begin(stream) {
-      const reader = new MessageReader(64 * 1024, () => {})
+      const reader = new MessageReader({ bytes: 64 * 1024, name: 'the limit' }, () => {})
       stream.taker = {
         data(bytes) {
           try {

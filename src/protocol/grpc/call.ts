@@ -11,6 +11,7 @@ import type { RouteAccess } from '../http/routes.ts'
 import type { KeyHolder } from '../../security/api-keys.ts'
 import type { Stream, StreamTaker } from '../http2/stream.ts'
 import type { Coding } from '../http/content-coding.ts'
+import type { MessageLimit } from './message-reader.ts'
 
 /** The parts of a server that calls use. */
 export interface CallHost {
@@ -36,6 +37,8 @@ export interface MessageTaker {
 export interface GrpcMethod {
   readonly name: string
   readonly access: RouteAccess
+  /** Largest message that a client may send. Default: `limits.bodyBytes`. */
+  readonly messageBytes?: number | undefined
   /** Answers a call with one message, which it answers or fails once. May throw. */
   readonly unary?: (call: Call, message: Buffer) => void | Promise<void>
   /** Takes a call with several messages. May throw. */
@@ -51,6 +54,8 @@ const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 const UNREAD_BYTES_MAX = 64 * 1024 * 1024
 /** How much a client may send ahead of what a call with several messages takes. */
 const AHEAD_BYTES = 65_535
+/** Bytes of answers beyond which a call takes no further message until they have gone out. */
+const BEHIND_BYTES = 256 * 1024
 
 const HEAD = encodeHeaders([
   [':status', '200'],
@@ -79,8 +84,12 @@ export class Call implements StreamTaker {
   #taker: MessageTaker | undefined
   /** Messages that are being decompressed, in their order. */
   #decompressing: Promise<void> | undefined
+  /** Whether the taker has said no, and what has come all the same. */
   #paused = false
+  readonly #held: Buffer[] = []
+  #delivering = false
   #halfClosed = false
+  #completed = false
   #cancels: Set<() => void> | undefined
   #caller: KeyHolder | undefined
   #adminCall: AdminCall | undefined
@@ -167,9 +176,7 @@ export class Call implements StreamTaker {
   data(bytes: Buffer): void {
     if (this.#ended) return
     try {
-      const reader = (this.#reader ??= new MessageReader(this.#host.limits.bodyBytes, (message, compressed) =>
-        this.#take(message, compressed),
-      ))
+      const reader = (this.#reader ??= new MessageReader(this.#limit, (message, compressed) => this.#take(message, compressed)))
       const before = reader.missing
       reader.push(bytes)
       const { missing } = reader
@@ -186,8 +193,22 @@ export class Call implements StreamTaker {
     }
   }
 
+  get #limit(): MessageLimit {
+    const { bodyBytes } = this.#host.limits
+    const { messageBytes = bodyBytes } = this.#method!
+    return messageBytes < bodyBytes
+      ? { bytes: messageBytes, name: `the limit of ${this.path}` }
+      : { bytes: bodyBytes, name: 'limits.bodyBytes' }
+  }
+
   #allowAhead(): void {
-    if (!this.#paused && this.#stream.room < AHEAD_BYTES / 2) this.#stream.allow(AHEAD_BYTES - this.#stream.room)
+    if (this.#isBehind || this.#held.length > 0 || this.#decompressing !== undefined) return
+    if (this.#stream.room < AHEAD_BYTES / 2) this.#stream.allow(AHEAD_BYTES - this.#stream.room)
+  }
+
+  /** Whether messages wait: for the taker, or for a client that has not read its answers. */
+  get #isBehind(): boolean {
+    return this.#paused || this.#stream.waiting > BEHIND_BYTES
   }
 
   #take(message: Buffer, compressed: boolean): void {
@@ -215,14 +236,14 @@ export class Call implements StreamTaker {
     void mine.then(() => {
       if (this.#decompressing !== mine) return
       this.#decompressing = undefined
-      if (this.#halfClosed) this.#complete()
+      this.#goOn()
     })
   }
 
   #decompress(message: Buffer, done: (error: SlipwayError | undefined, plain: Buffer) => void): void {
     const coding = this.#coding
     if (coding === undefined) done(new SlipwayError('SLW_BAD_REQUEST', 'a message is compressed, and no grpc-encoding says how'), message)
-    else decompress(message, { coding, limit: this.#host.limits.bodyBytes, said: 'grpc-encoding' }, done)
+    else decompress(message, { coding, limit: this.#limit.bytes, said: 'grpc-encoding' }, done)
   }
 
   #deliver(message: Buffer): void {
@@ -231,17 +252,47 @@ export class Call implements StreamTaker {
       if (this.#taker === undefined) {
         if (this.#message !== undefined) throw new SlipwayError('SLW_BAD_REQUEST', `${this.path} takes one message, a second one came`)
         this.#message = message
-      } else if (!this.#taker.message(message)) this.#paused = true
+        return
+      }
+      this.#held.push(message)
+      this.#takeHeld()
     } catch (error) {
       this.fail(error)
     }
   }
 
+  /** Gives the taker what it takes. */
+  #takeHeld(): void {
+    if (this.#delivering) return
+    this.#delivering = true
+    try {
+      while (this.#held.length > 0 && !this.#isBehind && !this.#ended) this.#paused = !this.#taker!.message(this.#held.shift()!)
+    } finally {
+      this.#delivering = false
+    }
+  }
+
+  #goOn(): void {
+    if (this.#ended || this.#delivering) return
+    try {
+      this.#takeHeld()
+    } catch (error) {
+      this.fail(error)
+    }
+    if (this.#held.length > 0) return
+    if (!this.#halfClosed) this.#allowAhead()
+    else if (this.#decompressing === undefined) this.#complete()
+  }
+
   /** Lets the client send more, after a message for which the taker had said no. */
   resume(): void {
-    if (!this.#paused || this.#ended) return
+    if (!this.#paused) return
     this.#paused = false
-    this.#allowAhead()
+    this.#goOn()
+  }
+
+  drained(): void {
+    if (this.#taker !== undefined) this.#goOn()
   }
 
   end(): void {
@@ -252,12 +303,13 @@ export class Call implements StreamTaker {
     }
     this.#incompleteMs = undefined
     this.#halfClosed = true
-    if (this.#decompressing === undefined) this.#complete()
+    if (this.#decompressing === undefined && this.#held.length === 0) this.#complete()
   }
 
   /** The whole request has come. */
   #complete(): void {
-    if (this.#ended) return
+    if (this.#ended || this.#completed) return
+    this.#completed = true
     try {
       if (this.#taker !== undefined) {
         this.#taker.end()
@@ -277,9 +329,7 @@ export class Call implements StreamTaker {
     if (this.#ended || this.#gone) return
     this.#gone = true
     this.#stopDeadline?.()
-    const cancels = this.#cancels
-    this.#cancels = undefined
-    if (cancels !== undefined) for (const cancel of cancels) cancel()
+    this.#cancel()
     // Nobody is told; for the record it has failed.
     if (this.#adminCall === undefined) return
     this.#error ??= new SlipwayError('SLW_CANCELLED', 'the client went away')
@@ -342,6 +392,7 @@ export class Call implements StreamTaker {
     if (this.#stream.waiting > UNREAD_BYTES_MAX) {
       this.#finish(new SlipwayError('SLW_CANCELLED', 'the client does not read its answers'))
       this.#stream.cancel(REASON.cancel)
+      this.#cancel()
       return
     }
     this.#stream.write(message)
@@ -369,10 +420,14 @@ export class Call implements StreamTaker {
     if (error.retryAfterMs !== undefined) trailers += encodeHeader('grpc-retry-pushback-ms', String(Math.ceil(error.retryAfterMs)))
     if (this.#begun) this.#stream.end(trailers)
     else this.#stream.endWithHead(COMPRESSIBLE_HEAD + encodeHeader('x-request-id', this.requestId) + trailers)
+    this.#cancel()
+    return error.kind.http
+  }
+
+  #cancel(): void {
     const cancels = this.#cancels
     this.#cancels = undefined
     if (cancels !== undefined) for (const cancel of cancels) cancel()
-    return error.kind.http
   }
 
   #finish(error: SlipwayError | undefined): void {

@@ -7,12 +7,17 @@ const BEGIN_BYTES = 64 * 1024
 /** What elements of tensors are aligned to. */
 const ALIGNED = 8
 
+export interface MessageLimit {
+  readonly bytes: number
+  readonly name: string
+}
+
 /**
  * Puts messages together from the data of a stream. A message that lies in one piece is a view of it; the end of any other is aligned to 8
  * bytes, so that a tensor at its end, where raw contents are, needs no copy.
  */
 export class MessageReader {
-  readonly #limit: number
+  readonly #limit: MessageLimit
   readonly #take: (message: Buffer, compressed: boolean) => void
   #prefix: Buffer | undefined
   #prefixed = 0
@@ -22,8 +27,11 @@ export class MessageReader {
   #offset = 0
   #received = 0
 
-  /** @param take called for each message, within `push` */
-  constructor(limit: number, take: (message: Buffer, compressed: boolean) => void) {
+  /**
+   * @param limit bytes of a message, and how that limit is called
+   * @param take called for each message, within `push`
+   */
+  constructor(limit: MessageLimit, take: (message: Buffer, compressed: boolean) => void) {
     this.#limit = limit
     this.#take = take
   }
@@ -70,8 +78,8 @@ export class MessageReader {
     if (flag > 1) throw new SlipwayError('SLW_BAD_REQUEST', `a message begins with the flag ${flag}; 0 is plain, 1 compressed`)
     this.#compressed = flag === 1
     this.#length = bytes.readUInt32BE(at + 1)
-    if (this.#length > this.#limit)
-      throw new SlipwayError('SLW_BODY_TOO_LARGE', `the message has ${this.#length} bytes, limits.bodyBytes is ${this.#limit}`)
+    const { bytes: most, name } = this.#limit
+    if (this.#length > most) throw new SlipwayError('SLW_BODY_TOO_LARGE', `the message has ${this.#length} bytes, ${name} is ${most}`)
   }
 
   #hold(least: number): void {

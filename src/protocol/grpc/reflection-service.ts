@@ -5,6 +5,7 @@ import { describeFile } from './proto/descriptors.ts'
 import { REFLECTION } from './proto/reflection.ts'
 import { decode, encode } from './proto/schema.ts'
 import { STATUS } from './status.ts'
+import { SMALL_MESSAGE_BYTES } from './unary.ts'
 import type { GrpcService } from './methods.ts'
 import type { Call, MessageTaker } from './call.ts'
 import type { ProtoMessage, Schema } from './proto/schema.ts'
@@ -17,7 +18,14 @@ export function reflectionServices(services: readonly GrpcService[]): GrpcServic
     const reflection: GrpcService = {
       schema,
       name: SERVICE,
-      methods: [{ name: 'ServerReflectionInfo', access: 'predict', stream: (call) => reflect(call, schema, () => all) }],
+      methods: [
+        {
+          name: 'ServerReflectionInfo',
+          access: 'predict',
+          messageBytes: SMALL_MESSAGE_BYTES,
+          stream: (call) => reflect(call, schema, () => all),
+        },
+      ],
     }
     return reflection
   })
@@ -50,7 +58,7 @@ function answerTo(request: ProtoMessage, services: readonly GrpcService[]): Prot
       : symbol !== undefined
         ? schemas.find((one) => has(one, String(symbol)))
         : undefined
-  if (found !== undefined) return { file_descriptor_response: { file_descriptor_proto: [describeFile(found)] } }
+  if (found !== undefined) return { file_descriptor_response: { file_descriptor_proto: [fileOf(found)] } }
   const asked = file ?? symbol
   return {
     error_response:
@@ -58,6 +66,15 @@ function answerTo(request: ProtoMessage, services: readonly GrpcService[]): Prot
         ? { error_code: STATUS['UNIMPLEMENTED'], error_message: 'there are no extensions' }
         : { error_code: STATUS['NOT_FOUND'], error_message: `nothing is known of ${String(asked)}` },
   }
+}
+
+/** Made once: a client asks as often as it likes. */
+const files = new Map<Schema, Buffer>()
+
+function fileOf(schema: Schema): Buffer {
+  let file = files.get(schema)
+  if (file === undefined) files.set(schema, (file = describeFile(schema)))
+  return file
 }
 
 /** Whether a schema declares a name: a service, a method, a message, a field or an enumeration, with its package. */

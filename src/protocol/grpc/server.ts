@@ -47,6 +47,9 @@ const NOT_GRPC = encodeHeaders([
   ['content-type', 'text/plain'],
 ])
 
+/** Messages of protobuf; other formats, and that of browsers, are another protocol. */
+const GRPC_TYPE = /^application\/grpc(?:\+proto)?[ \t]*(?:;|$)/i
+
 export class GrpcServer implements AsyncDisposable {
   readonly #options: GrpcServerOptions
   readonly #server: Server
@@ -146,7 +149,7 @@ export class GrpcServer implements AsyncDisposable {
     stream.taker = call
     try {
       const type = stream.header('content-type')
-      if (type === undefined || !type.startsWith('application/grpc') || stream.header(':method') !== 'POST') {
+      if (type === undefined || !GRPC_TYPE.test(type) || stream.header(':method') !== 'POST') {
         if (stream.headers !== undefined) {
           stream.endWithHead(NOT_GRPC)
           return
@@ -172,7 +175,7 @@ export class GrpcServer implements AsyncDisposable {
       const silentMs = nowMs - connection.heardMs
       const { pingedMs } = connection
       if (!connection.begun) {
-        if (silentMs > limits.bodyTimeoutMs) connection.abort()
+        if (nowMs - connection.openedMs > limits.bodyTimeoutMs) connection.abort()
       } else if (pingedMs !== undefined) {
         if (nowMs - pingedMs > limits.bodyTimeoutMs) connection.abort()
       } else if (silentMs > limits.keepAliveMs) connection.ping()

@@ -25,19 +25,28 @@ export function statusOf(error: SlipwayError): number {
   return STATUS[error.kind.grpc] ?? 2
 }
 
-/** Characters of a message beyond which it is cut: it goes into trailers, whose size clients limit (8 KiB by default, all together). */
-const MESSAGE_MAX = 2000
+/** Characters, as encoded, beyond which a message is cut: it goes into trailers, whose size clients limit (8 KiB by default, all together). */
+const MESSAGE_MAX = 4000
 
 /** A text as `grpc-message` has it: UTF-8, percent-encoded where it is not printable ASCII. */
 export function encodeStatusMessage(message: string): string {
-  const short = message.length > MESSAGE_MAX ? `${message.slice(0, MESSAGE_MAX).toWellFormed()}…` : message
-  if (!UNSAFE.test(short)) return short
+  if (message.length <= MESSAGE_MAX && !UNSAFE.test(message)) return message
   let text = ''
-  for (const byte of Buffer.from(short))
-    text +=
-      byte >= 0x20 && byte <= 0x7e && byte !== PERCENT ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+  for (const character of message.toWellFormed()) {
+    const encoded = encodeCharacter(character)
+    if (text.length + encoded.length > MESSAGE_MAX) return text + CUT
+    text += encoded
+  }
+  return text
+}
+
+function encodeCharacter(character: string): string {
+  if (!UNSAFE.test(character)) return character
+  let text = ''
+  for (const byte of Buffer.from(character)) text += `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
   return text
 }
 
 const UNSAFE = /[^\x20-\x7e]|%/
-const PERCENT = 0x25
+/** An ellipsis. */
+const CUT = '%E2%80%A6'

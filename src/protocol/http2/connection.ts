@@ -54,7 +54,9 @@ const WRITE_MARK = 256 * 1024
 const READ_MARK = 1024 * 1024
 /** What a client may send of frames that bring nothing forward. */
 const IDLE_FRAMES = { burst: 10_000, perSecond: 2000 }
-/** Streams that a client may begin and take back: each has cost us the work of a request. */
+/** What it may send more of them for each frame of an answer: grpc-go measures the line with a ping and a window for each. */
+const IDLE_FRAMES_AN_ANSWER = 4
+/** Streams that a client may begin and take back, or break so that we end them: each has cost us the work of a request. */
 const RESETS = { burst: 1000, perSecond: 100 }
 /**
  * Such frames that an answer allows for, and a frame of data of it: clients tell what they have read (WINDOW_UPDATE of the stream and of the
@@ -87,7 +89,9 @@ export class Connection {
   readonly #host: ConnectionHost
   readonly #decoder = new HeaderDecoder()
   readonly #streams = new Map<number, Stream>()
+  /** Streams whose answer waits for room of the connection or of the socket, and those that wait for room of their own. */
   readonly #blocked = new Set<Stream>()
+  readonly #shut = new Set<Stream>()
   readonly #ended = new Set<number>()
   readonly #idleFrames: Allowance
   readonly #resets: Allowance
@@ -100,7 +104,9 @@ export class Connection {
   #paddingLeft = 0
   #dataEnds = false
   #block: Block | undefined
+  /** The last stream that has begun, and the last that was taken. */
   #lastStream = 0
+  #lastTaken = 0
   #receiveWindow = WINDOW_BYTES
   #sendWindow = WINDOW_BYTES
   /** What the other side has said of its streams. */
@@ -110,7 +116,8 @@ export class Connection {
   #outBytes = 0
   #closing = false
   #closed = false
-  /** Monotonic milliseconds when bytes came last, and when a ping was sent that has not been answered. */
+  /** Monotonic milliseconds when it was opened, when bytes came last, and when a ping was sent that has not been answered. */
+  readonly openedMs: number
   #heardMs: number
   #pingedMs: number | undefined
 
@@ -118,6 +125,7 @@ export class Connection {
     this.socket = socket
     this.#host = host
     const nowMs = host.nowMs()
+    this.openedMs = nowMs
     this.#heardMs = nowMs
     this.#idleFrames = new Allowance(IDLE_FRAMES, nowMs)
     this.#resets = new Allowance(RESETS, nowMs)
@@ -166,7 +174,7 @@ export class Connection {
   close(): void {
     if (this.#closing || this.#closed) return
     this.#closing = true
-    if (this.#settled) this.#write(goAwayFrame(this.#lastStream, REASON.none, 'the server is shutting down'))
+    if (this.#settled) this.#write(goAwayFrame(this.#lastTaken, REASON.none, 'the server is shutting down'))
     this.#endIfIdle()
   }
 
@@ -176,7 +184,7 @@ export class Connection {
 
   /** Ends streams whose client has had no room for an answer for so long. */
   endStalled(nowMs: number, stallMs: number): void {
-    for (const stream of this.#blocked) if (stream.stalledMs(nowMs) > stallMs) this.#failStream(stream, REASON.cancel)
+    for (const stream of [...this.#blocked, ...this.#shut]) if (stream.stalledMs(nowMs) > stallMs) this.#failStream(stream, REASON.cancel)
   }
 
   #endIfIdle(): void {
@@ -200,6 +208,7 @@ export class Connection {
     const streams = [...this.#streams.values()]
     this.#streams.clear()
     this.#blocked.clear()
+    this.#shut.clear()
     for (const stream of streams) stream.taker.gone()
   }
 
@@ -229,7 +238,7 @@ export class Connection {
 
   #endFor(reason: Reason, text: string): void {
     if (this.#closed) return
-    this.#write(goAwayFrame(this.#lastStream, reason, text))
+    this.#write(goAwayFrame(this.#lastTaken, reason, text))
     this.#flush()
     const { socket } = this
     this.#gone()
@@ -313,15 +322,14 @@ export class Connection {
     let stream = this.#streams.get(id)
     if (stream === undefined || stream.remoteEnded) {
       if (id > this.#lastStream) throw new Violation(REASON.protocol, `data of the stream ${id}, which has not begun`)
-      if (stream !== undefined || !this.#ended.has(id)) {
+      if (stream !== undefined) this.#break(stream, REASON.streamClosed)
+      else if (!this.#ended.has(id)) {
         this.#idle()
         this.#resetStream(id, REASON.streamClosed)
-        stream?.taker.gone()
-        this.#forget(id)
-        stream = undefined
       }
+      stream = undefined
     } else if (!stream.received(length, length - payload)) {
-      this.#failStream(stream, REASON.flowControl)
+      this.#break(stream, REASON.flowControl)
       stream = undefined
     }
     this.#dataStream = stream
@@ -335,7 +343,11 @@ export class Connection {
     const size = Math.min(this.#dataLeft, bytes.length - at)
     if (size > 0) {
       this.#dataLeft -= size
-      this.#dataStream?.taker.data(bytes.subarray(at, at + size))
+      const stream = this.#dataStream
+      if (stream !== undefined) {
+        stream.arriving = this.#dataLeft
+        stream.taker.data(bytes.subarray(at, at + size))
+      }
     }
     const padding = Math.min(this.#paddingLeft, bytes.length - at - size)
     this.#paddingLeft -= padding
@@ -350,7 +362,7 @@ export class Connection {
   }
 
   #remoteEnd(stream: Stream): void {
-    if (!stream.endRemote()) this.#failStream(stream, REASON.protocol)
+    if (!stream.endRemote()) this.#break(stream, REASON.protocol)
   }
 
   #takeFrame(type: number, flags: number, id: number, payload: Buffer): void {
@@ -443,7 +455,7 @@ export class Connection {
     if (open !== undefined) {
       if (open.remoteEnded) throw new Violation(REASON.streamClosed, `headers of the stream ${id}, which has ended`)
       // Trailers: clients of gRPC have none, and nothing is read of them.
-      if (!ends || headers?.some(({ name, valid }) => !valid || name.startsWith(':')) === true) this.#failStream(open, REASON.protocol)
+      if (!ends || headers?.some(({ name, valid }) => !valid || name.startsWith(':')) === true) this.#break(open, REASON.protocol)
       else this.#remoteEnd(open)
       return
     }
@@ -451,12 +463,9 @@ export class Connection {
       if (this.#ended.has(id)) return
       throw new Violation(REASON.streamClosed, `headers of the stream ${id}, which has ended`)
     }
-    if (this.#closing) {
-      this.#resetStream(id, REASON.refused)
-      return
-    }
     this.#lastStream = id
-    if (this.#streams.size >= this.#host.limits.streams) {
+    // What has been sent before the client could know is refused, and harms nothing that is on its way.
+    if (this.#closing || this.#streams.size >= this.#host.limits.streams) {
       this.#idle()
       this.#resetStream(id, REASON.refused)
       return
@@ -465,6 +474,7 @@ export class Connection {
       this.#resetStream(id, REASON.protocol)
       return
     }
+    this.#lastTaken = id
     const stream = new Stream(id, headers, { window: this.#peerWindow, ended: ends, host: this })
     this.#streams.set(id, stream)
     this.#host.begin(stream, this)
@@ -484,17 +494,17 @@ export class Connection {
     }
     if (id > this.#lastStream) throw new Violation(REASON.protocol, `a window of the stream ${id}, which has not begun`)
     const stream = this.#streams.get(id)
-    if (stream === undefined || !this.#blocked.has(stream)) this.#idle()
+    if (stream === undefined || stream.waiting === 0) this.#idle()
     if (stream === undefined) return
-    if (more === 0) this.#failStream(stream, REASON.protocol)
-    else if (!stream.widen(more)) this.#failStream(stream, REASON.flowControl)
+    if (more === 0) this.#break(stream, REASON.protocol)
+    else if (!stream.widen(more)) this.#break(stream, REASON.flowControl)
     else this.pump(stream)
   }
 
   #takeReset(id: number, payload: Buffer): void {
     if (payload.length !== 4) throw new Violation(REASON.frameSize, 'an RST_STREAM that is not of 4 bytes')
     if (id === 0 || id > this.#lastStream) throw new Violation(REASON.protocol, 'the end of a stream that has not begun')
-    if (!this.#resets.take(this.#host.nowMs())) throw new Violation(REASON.calm, 'too many requests that are taken back')
+    this.#takeBack()
     const stream = this.#streams.get(id)
     this.#forget(id)
     stream?.taker.gone()
@@ -510,9 +520,25 @@ export class Connection {
     if (payload.length % 6 !== 0) throw new Violation(REASON.frameSize, 'settings that are cut off')
     if (this.#settled) this.#idle()
     this.#settled = true
-    for (let at = 0; at < payload.length; at += 6) this.#set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2))
+    let window = this.#peerWindow
+    for (let at = 0; at < payload.length; at += 6) {
+      const setting = payload.readUInt16BE(at)
+      const value = payload.readUInt32BE(at + 2)
+      this.#set(setting, value)
+      if (setting === SETTING.window) window = value
+    }
     this.#write(frame(FRAME.settings, FLAG.ack, 0, Buffer.alloc(0)))
-    this.#pumpBlocked()
+    this.#widenAll(window)
+  }
+
+  /** Once a frame, as it takes a look at every stream. */
+  #widenAll(window: number): void {
+    const more = window - this.#peerWindow
+    if (more === 0) return
+    this.#peerWindow = window
+    for (const stream of this.#streams.values())
+      if (!stream.widen(more)) throw new Violation(REASON.flowControl, 'a window beyond all bounds')
+    if (more > 0) for (const stream of Array.from(this.#shut)) this.pump(stream)
   }
 
   #set(setting: number, value: number): void {
@@ -521,13 +547,7 @@ export class Connection {
       if (value < FRAME_BYTES || value > FRAME_BYTES_MOST) throw new Violation(REASON.protocol, `MAX_FRAME_SIZE ${value}`)
       this.#peerFrameBytes = Math.min(value, WRITE_MARK)
     }
-    if (setting === SETTING.window) {
-      if (value > WINDOW_MOST) throw new Violation(REASON.flowControl, `INITIAL_WINDOW_SIZE ${value}`)
-      const more = value - this.#peerWindow
-      this.#peerWindow = value
-      for (const stream of this.#streams.values())
-        if (!stream.widen(more)) throw new Violation(REASON.flowControl, 'a window beyond all bounds')
-    }
+    if (setting === SETTING.window && value > WINDOW_MOST) throw new Violation(REASON.flowControl, `INITIAL_WINDOW_SIZE ${value}`)
   }
 
   #takePing(flags: number, id: number, payload: Buffer): void {
@@ -543,8 +563,18 @@ export class Connection {
 
   #badStream(id: number, reason: Reason): void {
     const stream = this.#streams.get(id)
-    if (stream !== undefined) this.#failStream(stream, reason)
+    if (stream !== undefined) this.#break(stream, reason)
     else this.#resetStream(id, reason)
+  }
+
+  /** Ends a stream that its client has broken: that is a way to take a request back, too. */
+  #break(stream: Stream, reason: Reason): void {
+    this.#takeBack()
+    this.#failStream(stream, reason)
+  }
+
+  #takeBack(): void {
+    if (!this.#resets.take(this.#host.nowMs())) throw new Violation(REASON.calm, 'too many requests that are taken back')
   }
 
   #failStream(stream: Stream, reason: Reason): void {
@@ -568,6 +598,7 @@ export class Connection {
     if (stream === undefined) return
     this.#streams.delete(id)
     this.#blocked.delete(stream)
+    this.#shut.delete(stream)
     this.#endIfIdle()
   }
 
@@ -591,6 +622,7 @@ export class Connection {
     if (!this.#streams.has(stream.id)) return true
     this.#sendWindow -= size
     stream.spend(size)
+    this.#idleFrames.give(IDLE_FRAMES_AN_ANSWER)
     const { id } = stream
     const bytes = Buffer.allocUnsafe(3 * HEAD_BYTES + head.length + size + trailers.length)
     let at = writeHead(bytes, 0, { length: head.length, type: FRAME.headers, flags: FLAG.endHeaders, stream: id })
@@ -626,7 +658,7 @@ export class Connection {
     while (stream.waiting > 0) {
       const room = Math.min(this.#sendWindow, stream.window, this.#peerFrameBytes)
       if (room <= 0 || this.#unwritten > WRITE_MARK) {
-        this.#blocked.add(stream)
+        this.#wait(stream)
         return
       }
       this.#idleFrames.give(FRAMES_PER_DATA)
@@ -634,22 +666,30 @@ export class Connection {
       let size = 0
       for (const part of parts) size += part.length
       this.#sendWindow -= size
+      this.#idleFrames.give(IDLE_FRAMES_AN_ANSWER)
       const head = Buffer.allocUnsafe(HEAD_BYTES)
       writeHead(head, 0, { length: size, type: FRAME.data, flags: 0, stream: stream.id })
       this.#write(head)
       for (const part of parts) this.#write(part)
     }
-    this.#blocked.delete(stream)
+    const waited = this.#blocked.delete(stream) || this.#shut.delete(stream)
     const trailers = stream.takeTrailers()
     if (trailers !== undefined) this.sendHeaders(stream, trailers, true)
+    else if (waited) stream.taker.drained?.()
   }
 
+  #wait(stream: Stream): void {
+    // Behind the others, so that the first does not take all of the window.
+    this.#blocked.delete(stream)
+    this.#shut.delete(stream)
+    ;(stream.window > 0 ? this.#blocked : this.#shut).add(stream)
+  }
+
+  /** Stops as soon as there is no room, as a client may widen it byte by byte. */
   #pumpBlocked(): void {
-    if (this.#blocked.size === 0) return
-    const blocked = Array.from(this.#blocked)
-    for (const stream of blocked) {
-      // Behind the others, so that the first does not take all of the window.
-      this.#blocked.delete(stream)
+    let left = this.#blocked.size
+    for (const stream of this.#blocked) {
+      if (left-- === 0 || this.#sendWindow <= 0 || this.#unwritten > WRITE_MARK) break
       this.pump(stream)
     }
   }

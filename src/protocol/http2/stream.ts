@@ -10,6 +10,8 @@ export interface StreamTaker {
   end(): void
   /** The client has taken it back, or is gone. */
   gone(): void
+  /** What had to wait for room has gone out. */
+  drained?(): void
 }
 
 /** The parts of a connection that its streams use. */
@@ -29,6 +31,8 @@ export class Stream {
   /** Undefined where they were larger than `headerBytes`. */
   readonly headers: readonly Header[] | undefined
   taker: StreamTaker = NOBODY
+  /** For the connection: bytes of a frame of data that are still to come. */
+  arriving = 0
   #remoteEnded: boolean
   readonly #host: StreamHost
   /** Bytes that the client has room for. */
@@ -101,7 +105,7 @@ export class Stream {
 
   /** Bytes that the client may send before it is allowed more. */
   get room(): number {
-    return this.#receiveWindow
+    return this.#receiveWindow + this.arriving
   }
 
   /** Lets the client send so many bytes more. */

@@ -62,6 +62,7 @@ export class GrpcCaller implements Caller<Buffer>, Facts {
   readonly #options: GrpcCallerOptions
   #signature: Signature | undefined
   #rows = 0
+  #cancel: (() => void) | undefined
   /** Whether the message has been taken in, as far as routing may know. */
   #collected = false
 
@@ -136,10 +137,18 @@ export class GrpcCaller implements Caller<Buffer>, Facts {
   }
 
   onGone(cancel: () => void): void {
+    this.#forgetCancel()
+    this.#cancel = cancel
     this.#options.call.onGone(cancel)
   }
 
+  /** A stream outlives its requests. */
+  #forgetCancel(): void {
+    if (this.#cancel !== undefined) this.#options.call.offGone(this.#cancel)
+  }
+
   answer(answered: Answered): number | Promise<number> {
+    this.#forgetCancel()
     if (this.part === undefined) checkRows(this.#signature!, answered.outputs, this.#rows)
     return this.#options.reply.answer(this.#answerOf(answered), answered, this.part !== undefined)
   }
@@ -158,6 +167,7 @@ export class GrpcCaller implements Caller<Buffer>, Facts {
   }
 
   fail(error: SlipwayError): number {
+    this.#forgetCancel()
     return this.#options.reply.fail(error)
   }
 }

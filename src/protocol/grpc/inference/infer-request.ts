@@ -33,10 +33,24 @@ const OUTPUT = { name: 1, parameters: 2 } as const
 const PARAMETER = { bool: 1, int64: 2, text: 3, double: 4, uint64: 5 } as const
 /** Tensors of one message: more are no request of any model. */
 const TENSORS_MAX = 10_000
+/** Fields of one message at every depth, but for values: reading tens of millions of them would take seconds. */
+const FIELDS_MAX = 200_000
+
+/** Counts the fields of a message. */
+class Fields {
+  #left = FIELDS_MAX
+
+  /** The next tag, as of `ProtoReader.tag`. @throws SLW_LIMIT_EXCEEDED */
+  next(reader: ProtoReader): number {
+    if (this.#left-- === 0) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the request has more than ${FIELDS_MAX} fields`)
+    return reader.tag()
+  }
+}
 
 /** @throws SLW_BAD_REQUEST, SLW_LIMIT_EXCEEDED */
 export function readInferRequest(message: Buffer): GivenRequest {
   const reader = new ProtoReader(message)
+  const fields = new Fields()
   let model = ''
   let version = ''
   let id = ''
@@ -44,7 +58,7 @@ export function readInferRequest(message: Buffer): GivenRequest {
   const inputs: GivenTensor[] = []
   let outputs: RequestedOutput[] | undefined
   const raw: Buffer[] = []
-  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+  for (let tag = fields.next(reader); tag !== 0; tag = fields.next(reader)) {
     const field = tag >>> 3
     if (field === 0 || field > REQUEST.raw) {
       reader.skip(tag)
@@ -62,13 +76,13 @@ export function readInferRequest(message: Buffer): GivenRequest {
         id = reader.text()
         break
       case REQUEST.parameters:
-        parameters = withParameter(parameters, reader.message())
+        parameters = withParameter(parameters, reader.message(), fields)
         break
       case REQUEST.inputs:
-        inputs.push(readInput(reader.message()))
+        inputs.push(readInput(reader.message(), fields))
         break
       case REQUEST.outputs:
-        ;(outputs ??= []).push(readOutput(reader.message()))
+        ;(outputs ??= []).push(readOutput(reader.message(), fields))
         break
       case REQUEST.raw:
         raw.push(reader.view())
@@ -80,20 +94,20 @@ export function readInferRequest(message: Buffer): GivenRequest {
   return { model, version: version === '' ? undefined : version, id: id === '' ? undefined : id, parameters, inputs, outputs, raw }
 }
 
-function readInput(reader: ProtoReader): GivenTensor {
+function readInput(reader: ProtoReader, fields: Fields): GivenTensor {
   let name = ''
   let datatype = ''
   const shape: number[] = []
   let parameters = NO_PARAMETERS
   let contents: Buffer | undefined
-  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+  for (let tag = fields.next(reader); tag !== 0; tag = fields.next(reader)) {
     const field = tag >>> 3
     if (field === INPUT.shape) {
       if ((tag & 7) === WIRE.varint) shape.push(readSize(reader))
       else {
         reader.require(tag, WIRE.bytes)
         const packed = reader.message()
-        while (packed.at < packed.end) shape.push(readSize(packed))
+        while (packed.at < packed.end && shape.length <= DIMENSIONS_MAX) shape.push(readSize(packed))
       }
       if (shape.length > DIMENSIONS_MAX)
         throw new SlipwayError('SLW_LIMIT_EXCEEDED', `input "${name}": a shape of more than ${DIMENSIONS_MAX} dimensions`)
@@ -106,7 +120,7 @@ function readInput(reader: ProtoReader): GivenTensor {
     reader.require(tag, WIRE.bytes)
     if (field === INPUT.name) name = reader.text()
     else if (field === INPUT.datatype) datatype = reader.text()
-    else if (field === INPUT.parameters) parameters = withParameter(parameters, reader.message())
+    else if (field === INPUT.parameters) parameters = withParameter(parameters, reader.message(), fields)
     else contents = contents === undefined ? reader.view() : Buffer.concat([contents, reader.view()])
   }
   return { name, datatype, shape, parameters, contents }
@@ -123,33 +137,33 @@ function readSize(reader: ProtoReader): number {
   return Number(reader.int64())
 }
 
-function readOutput(reader: ProtoReader): RequestedOutput {
+function readOutput(reader: ProtoReader, fields: Fields): RequestedOutput {
   let name = ''
   let parameters = NO_PARAMETERS
-  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+  for (let tag = fields.next(reader); tag !== 0; tag = fields.next(reader)) {
     if (tag >>> 3 > OUTPUT.parameters) {
       reader.skip(tag)
       continue
     }
     reader.require(tag, WIRE.bytes)
     if (tag >>> 3 === OUTPUT.name) name = reader.text()
-    else parameters = withParameter(parameters, reader.message())
+    else parameters = withParameter(parameters, reader.message(), fields)
   }
   return { name, parameters }
 }
 
 /** Parameters with one entry more of the map that they are. */
-function withParameter(parameters: Parameters, entry: ProtoReader): Parameters {
+function withParameter(parameters: Parameters, entry: ProtoReader, fields: Fields): Parameters {
   let key = ''
   let value: Parameters[string] | undefined
-  for (let tag = entry.tag(); tag !== 0; tag = entry.tag()) {
+  for (let tag = fields.next(entry); tag !== 0; tag = fields.next(entry)) {
     if (tag >>> 3 > 2) {
       entry.skip(tag)
       continue
     }
     entry.require(tag, WIRE.bytes)
     if (tag >>> 3 === 1) key = entry.text()
-    else value = readParameter(entry.message())
+    else value = readParameter(entry.message(), fields)
   }
   if (value === undefined) throw new SlipwayError('SLW_BAD_REQUEST', `parameter "${key}" has no value`)
   const all: Record<string, Parameters[string]> = parameters === NO_PARAMETERS ? {} : (parameters as Record<string, Parameters[string]>)
@@ -158,9 +172,9 @@ function withParameter(parameters: Parameters, entry: ProtoReader): Parameters {
   return all
 }
 
-function readParameter(reader: ProtoReader): Parameters[string] | undefined {
+function readParameter(reader: ProtoReader, fields: Fields): Parameters[string] | undefined {
   let value: Parameters[string] | undefined
-  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+  for (let tag = fields.next(reader); tag !== 0; tag = fields.next(reader)) {
     const field = tag >>> 3
     const type = field === PARAMETER.text ? WIRE.bytes : field === PARAMETER.double ? WIRE.fixed64 : WIRE.varint
     if (field > PARAMETER.uint64) {

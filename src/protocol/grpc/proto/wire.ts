@@ -3,6 +3,9 @@ import { SlipwayError } from '../../../core/errors.ts'
 /** Wire types of protobuf (encoding guide, "Message structure"). */
 export const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const
 
+/** Bytes of a number of 64 bits. */
+const NUMBER_BYTES_MAX = 10
+
 /** Reads the fields of one message. @throws SLW_BAD_REQUEST for bytes that are none */
 export class ProtoReader {
   readonly bytes: Buffer
@@ -98,7 +101,7 @@ export class ProtoReader {
   skip(tag: number): void {
     switch (tag & 7) {
       case WIRE.varint:
-        this.uint64()
+        this.#skipNumber()
         return
       case WIRE.fixed64:
         this.#take(8)
@@ -112,6 +115,14 @@ export class ProtoReader {
       default:
         throw this.#fail(`the wire type ${tag & 7} is not one of proto3`)
     }
+  }
+
+  #skipNumber(): void {
+    for (let size = 0; size < NUMBER_BYTES_MAX; size++) {
+      if (this.at >= this.end) throw this.#fail('a number is cut off')
+      if (this.bytes[this.at++]! < 0x80) return
+    }
+    throw this.#fail('a number is too long')
   }
 
   /** @throws for a known field that comes as another wire type */
