@@ -72,8 +72,7 @@ export class Inspector {
 
   async #look(files: readonly TreeFile[], signal: AbortSignal): Promise<Inspection> {
     const inRoot = files.filter(({ path }) => !path.includes('/'))
-    if (!isPackage(files, inRoot) && !(await this.#hasTrees(inRoot)))
-      return await this.#lookWithoutModel(files)
+    if (!isPackage(files, inRoot) && !(await this.#hasTrees(inRoot))) return await this.#lookWithoutModel(files)
     const folder = await mkdtemp(join(this.#options.folder, 'version-'))
     try {
       await writeTree(this.#options.contents, files, folder)
