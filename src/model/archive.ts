@@ -61,7 +61,8 @@ export async function unpackedArchive(path: string, root: string = cacheFolder('
   const digest = before?.state === state ? before.digest : await digestOf(path)
   digests.set(path, { state, digest })
   const folder = join(root, digest)
-  await mkdir(root, { recursive: true })
+  // What others may not read in the archive, they may not read here (XDG base directories ask for this mode, too).
+  await mkdir(root, { recursive: true, mode: 0o700 })
   if (!held.has(folder)) held.set(folder, await holdShared(folder))
   if ((await stat(folder).catch(() => undefined)) === undefined) {
     await removeUnused(root)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { gzipSync } from 'node:zlib'
@@ -72,6 +72,7 @@ describe('an archive', () => {
       assert.equal(await unpackedArchive(path, root), one)
       assert.ok((await readdir(one)).includes('mark'), 'it was not unpacked again')
     }
+    assert.equal((await stat(root)).mode & 0o777, 0o700, 'nobody else reads what is in it')
     assert.deepEqual(
       (await readdir(root)).filter((name) => name.endsWith('.partial')),
       [],
