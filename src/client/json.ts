@@ -6,7 +6,7 @@
 /** Begins texts that stand for a number; no text of JSON can hold it, as it is half of a character. */
 const MARK = '\uD800n:'
 
-const SPECIAL = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN|-?\d{16,}(?![\d.eE])/g
+const SPECIAL = /"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN|-?\d{16,}(?![\d.eE])/g
 
 export function parseExact(text: string): unknown {
   if (!/NaN|Infinity|\d{16}/.test(text)) return JSON.parse(text)
@@ -29,5 +29,5 @@ export function writeExact(value: unknown): string {
     return `${MARK}${member}`
   })
   // JSON writes half a character as an escape.
-  return any ? text.replaceAll(/"\\ud800n:([^"]*)"/g, '$1') : text
+  return any ? text.replaceAll(/"\\ud800n:(NaN|-?Infinity|-?\d+)"/g, '$1') : text
 }

@@ -61,7 +61,8 @@ export async function unpackedArchive(path: string, root: string = cacheFolder('
   const digest = before?.state === state ? before.digest : await digestOf(path)
   digests.set(path, { state, digest })
   const folder = join(root, digest)
-  await mkdir(root, { recursive: true })
+  // What others may not read in the archive, they may not read here (XDG base directories ask for this mode, too).
+  await mkdir(root, { recursive: true, mode: 0o700 })
   if (!held.has(folder)) held.set(folder, await holdShared(folder))
   if ((await stat(folder).catch(() => undefined)) === undefined) {
     await removeUnused(root)
@@ -184,11 +185,15 @@ export async function writeEntries(tar: Readable, folder: string, { path, limits
     if (++count > limits.entries) throw unsafe(`it has more than ${limits.entries} entries`)
     if (type !== 'file' && type !== 'directory' && type !== 'contiguous-file')
       throw unsafe(`${told} is a ${type}; only files and folders are unpacked: pack what it leads to, as tar --dereference does`)
+    const misfit = (error: NodeJS.ErrnoException): never => {
+      const why = MISFITS[error.code ?? '']
+      throw why === undefined ? error : unsafe(`${told} ${why}`)
+    }
     const parts = partsOf(name)
     if (parts === undefined) throw unsafe(`${told} leads out of the archive, or is no path`)
     if (type === 'directory') {
       await body.cancel()
-      if (parts.length > 0) await mkdir(join(folder, ...parts), { recursive: true })
+      if (parts.length > 0) await mkdir(join(folder, ...parts), { recursive: true }).catch(misfit)
       continue
     }
     bytes += size
@@ -200,12 +205,17 @@ export async function writeEntries(tar: Readable, folder: string, { path, limits
       )
     if (parts.length === 0) throw unsafe(`${told} is no path of a file`)
     const file = join(folder, ...parts)
-    await mkdir(dirname(file), { recursive: true })
+    await mkdir(dirname(file), { recursive: true }).catch(misfit)
     // A file that is there already came from this archive: two of one name are not told apart.
-    await pipeline(Readable.fromWeb(body as never), createWriteStream(file, { flags: 'wx' })).catch((error: NodeJS.ErrnoException) => {
-      throw error.code === 'EEXIST' ? unsafe(`${told} is in it twice`) : error
-    })
+    await pipeline(Readable.fromWeb(body as never), createWriteStream(file, { flags: 'wx' })).catch(misfit)
   }
+}
+
+/** What the names of an archive themselves make impossible. */
+const MISFITS: Readonly<Record<string, string>> = {
+  EEXIST: 'is in it twice, or is a file and a folder',
+  ENOTDIR: 'is below what is a file in it',
+  ENAMETOOLONG: 'has a name that is too long for this file system',
 }
 
 /** The names that a path consists of; undefined where it may not be written. Empty: the folder itself. */

@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { PACKAGE_FILE } from './package-file.ts'
+import { textFilesBeside } from './text-files.ts'
 import { CONFIG_FILE } from './triton/config.ts'
 
 /**
  * Identifies the content of a package without reading it: by name, size, modification time and inode of every file. For a bare file, the
- * files beside it whose names begin as its own does (external data: `model.onnx.data`, `model.onnx_data`, `model.bin`) count too.
+ * files beside it whose names begin as its own does (external data: `model.onnx.data`, `model.onnx_data`, `model.bin`) count too,
+ * and those that make it a model of texts.
  * @param options.inodes whether a file that was replaced by one of the same size and time counts as changed. Default: true
  */
 export async function fingerprintOf(path: string, { inodes = true }: { readonly inodes?: boolean } = {}): Promise<string> {
@@ -35,6 +37,7 @@ export async function fingerprintOf(path: string, { inodes = true }: { readonly 
         (name.startsWith(basename(path)) ? name !== basename(path) : extname(name) !== extname(path))
       )
         await add(join(dirname(path), name))
+    for (const file of textFilesBeside(path)) await add(file)
   }
   return hash.digest('hex').slice(0, 16)
 }

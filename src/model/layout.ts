@@ -6,6 +6,7 @@ import { archiveName, isArchive, unpackedArchive } from './archive.ts'
 import { foreignFile, foreignFolder } from './foreign-formats.ts'
 import { FORMATS, isModelFile, nameWithoutExtension } from './formats/formats.ts'
 import { MLMODEL_FILE } from './formats/mlmodel.ts'
+import { isHubFolder } from './formats/onnx.ts'
 import { PACKAGE_FILE } from './package-file.ts'
 import { CONFIG_FILE, glanceAtConfig } from './triton/config.ts'
 import type { ForeignFormat } from './foreign-formats.ts'
@@ -162,7 +163,7 @@ async function look(path: string, depth = 0): Promise<Folder> {
   const isOfConfig =
     read !== undefined && (read.ensemble === undefined ? names.includes(read.modelFile) : ![...folders.keys()].some(isNumber))
   const holdsModel = names.includes(PACKAGE_FILE) || isOfConfig || (await holdsAny(path, names))
-  const isDescribed = config !== undefined || sizes.some((found) => (found?.size ?? 0) > 0)
+  const isDescribed = config !== undefined || sizes.some((found) => (found?.size ?? 0) > 0) || (await isHubFolder(names, path))
   const ownName = names.includes(PACKAGE_FILE) ? await nameIn(join(path, PACKAGE_FILE)) : undefined
   return { path, names, holdsModel, isDescribed, folders, config, ownName: ownName ?? (read?.name === '' ? undefined : read?.name) }
 }

@@ -65,7 +65,7 @@ export async function readPackage(location: PackageLocation): Promise<ModelPacka
   const real = await realpath(modelPath)
   // What lies beside a model file that is a link lies beside the link.
   const file = await format.read(modelPath)
-  const text = isFile ? undefined : await readTextFiles(folder, modelPath, file.inputs, document)
+  const text = await readTextFiles(folder, modelPath, file.inputs, document)
   const described = triton === undefined ? file : await fileWith(triton, file)
   return {
     name: document.name ?? location.name,
@@ -133,13 +133,14 @@ async function readDocument(folder: string): Promise<ModelPackageDocument> {
 }
 
 /**
- * SHA-256 over the files that make up the model and the document without its `serving` part, so that serving options never change the
- * digest.
+ * SHA-256 over the files that make up the model, the document without its `serving` part, and what a config.pbtxt says of tensors, so that
+ * serving options never change the digest.
  */
 export async function packageDigest(model: ModelPackage): Promise<string> {
   const hash = createHash('sha256')
   const { serving: _serving, ...described } = model.document
   hash.update(JSON.stringify(described))
+  if (model.triton !== undefined) hash.update(JSON.stringify(saidByTriton(model.file)))
   const folder = dirname(model.modelPath)
   const files = [
     { name: basename(model.modelPath), path: model.modelPath },
@@ -152,6 +153,11 @@ export async function packageDigest(model: ModelPackage): Promise<string> {
     hash.update(`${name}\0`).update(part.digest())
   }
   return `sha256:${hash.digest('hex')}`
+}
+
+/** What a config.pbtxt, and the files that it names, say of a model. */
+function saidByTriton({ inputs, outputs, outputLabels = new Map(), reshapes }: ModelFile): readonly unknown[] {
+  return [inputs, outputs, [...outputLabels], [...(reshapes?.inputs ?? [])], [...(reshapes?.outputs ?? [])]]
 }
 
 function byName(a: { readonly name: string }, b: { readonly name: string }): number {

@@ -81,6 +81,11 @@ export async function readTextFiles(
   }
 }
 
+/** The files that would be read beside a model file, whether they are there or not. */
+export function textFilesBeside(modelPath: string): readonly string[] {
+  return [TOKENIZER_FILE, ...DESCRIBED].map((name) => join(dirname(modelPath), name))
+}
+
 async function readLimited(path: string, bytesMax: number): Promise<Buffer> {
   const { size } = await stat(path)
   if (size > bytesMax)

@@ -3,9 +3,11 @@ import { join, relative } from 'node:path'
 import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
 import { FairTurns } from '../core/fair-turns.ts'
 import { MLMODEL_BYTES_MAX, MLMODEL_FILE, readMlmodelSignature, readPythonModel } from '../model/formats/mlmodel.ts'
+import { describesHubModel, HUB_MODEL } from '../model/formats/onnx.ts'
 import { beginsAsTrees, mayBeTrees, TREES_HEAD_BYTES } from '../model/formats/trees/trees.ts'
 import { PACKAGE_FILE } from '../model/package-file.ts'
 import { readPackage } from '../model/package.ts'
+import { CONFIG_FILE } from '../model/triton/config.ts'
 import { describeSignature } from '../signature/describe-signature.ts'
 import { buildSignature } from '../signature/signature.ts'
 import { writeTree } from '../files/write-tree.ts'
@@ -70,8 +72,7 @@ export class Inspector {
 
   async #look(files: readonly TreeFile[], signal: AbortSignal): Promise<Inspection> {
     const inRoot = files.filter(({ path }) => !path.includes('/'))
-    if (!inRoot.some(({ path }) => path === PACKAGE_FILE || path.endsWith('.onnx')) && !(await this.#hasTrees(inRoot)))
-      return await this.#lookWithoutModel(files)
+    if (!isPackage(files, inRoot) && !(await this.#hasTrees(inRoot))) return await this.#lookWithoutModel(files)
     const folder = await mkdtemp(join(this.#options.folder, 'version-'))
     try {
       await writeTree(this.#options.contents, files, folder)
@@ -160,6 +161,13 @@ export class Inspector {
     for await (const bytes of await this.#options.contents.open(contentId)) pieces.push(bytes)
     return Buffer.concat(pieces).toString('utf8')
   }
+}
+
+/** Whether files are laid out as a server reads them; models of trees are known by their contents. */
+function isPackage(files: readonly TreeFile[], inRoot: readonly TreeFile[]): boolean {
+  if (inRoot.some(({ path }) => path === PACKAGE_FILE || path.endsWith('.onnx'))) return true
+  if (inRoot.some(({ path }) => path === CONFIG_FILE)) return files.some(({ path }) => path.endsWith('.onnx'))
+  return files.some(({ path }) => path === HUB_MODEL) && describesHubModel(inRoot.map(({ path }) => path))
 }
 
 /** @throws SLW_STORE_UNAVAILABLE */

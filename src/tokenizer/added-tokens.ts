@@ -9,6 +9,11 @@ export type Piece =
   | { readonly id: number; readonly text?: undefined }
   | { readonly text: string; readonly first: boolean; readonly id?: undefined }
 
+export interface AddedTokens {
+  readonly split: (text: string) => Piece[]
+  readonly idOf: (content: string) => number | undefined
+}
+
 interface AddedToken {
   readonly id: number
   readonly content: string
@@ -26,10 +31,7 @@ const whiteSpace = new RegExp(`^${WHITE_SPACE}$`, 'u')
  * Splits texts at the tokens that were added to a vocabulary, and normalises what lies between
  * (`extract_and_normalize` in tokenizers/src/tokenizer/added_vocabulary.rs): first those looked for in the text as it is, then the others.
  */
-export function addedTokensOf(
-  list: unknown,
-  normalize: Normalize,
-): { split: (text: string) => Piece[]; idOf: (content: string) => number | undefined } {
+export function addedTokensOf(list: unknown, normalize: Normalize): AddedTokens {
   const tokens = readTokens(list)
   const raw = finderOf(tokens.filter(({ normalized }) => !normalized).map((token) => [token.content, token]))
   const normalized = finderOf(tokens.filter((token) => token.normalized).map((token) => [normalize(token.content), token]))

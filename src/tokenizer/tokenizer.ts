@@ -9,6 +9,8 @@ import { normalizerOf } from './normalizers.ts'
 import { postProcessorOf } from './post-processors.ts'
 import { preTokenizerOf } from './pre-tokenizers.ts'
 import { truncate, TRUNCATION_STRATEGIES } from './truncation.ts'
+import { withinTime } from './within-time.ts'
+import type { AddedTokens } from './added-tokens.ts'
 import type { Component } from './component.ts'
 import type { Truncation, TruncationStrategy } from './truncation.ts'
 
@@ -30,6 +32,8 @@ export interface Tokenizer {
    */
   readonly encode: (text: string, pair?: string, truncation?: Truncation) => Encoding
   readonly idOf: (token: string) => number | undefined
+  /** Whether a text may take it out of all proportion: by regular expressions of its own, or tokens of no sensible length. */
+  readonly mayTakeLong: boolean
   /** What tokenizer.json says of longer texts. */
   readonly truncation: Truncation | undefined
   /** What tokenizer.json says of shorter texts of a batch. */
@@ -43,6 +47,9 @@ export interface Padding {
   readonly side: 'left' | 'right'
 }
 
+/** Time for the tokens that were added to a vocabulary: a few hundred short texts. */
+const READ_MS = 2000
+
 /**
  * Reads a tokenizer.json.
  * @throws SLW_PACKAGE_INVALID for one that is broken, SLW_MODEL_UNSUPPORTED naming a part that is not known
@@ -52,7 +59,11 @@ export function readTokenizer(json: string): Tokenizer {
   const normalize = normalizerOf(document['normalizer'])
   const preTokenize = preTokenizerOf(document['pre_tokenizer'])
   const model = modelOf(document['model'])
-  const added = addedTokensOf(document['added_tokens'], normalize)
+  const mayTakeLong = hasExpressions(document) || hasLongTokens(document)
+  const readAdded = (): AddedTokens => addedTokensOf(document['added_tokens'], normalize)
+  const added = mayTakeLong
+    ? withinTime(readAdded, READ_MS, () => broken(`its normalizer takes longer than ${READ_MS} ms for added_tokens`))
+    : readAdded()
   const { mark, added: addedBy } = postProcessorOf(document['post_processor'])
 
   /** Of one text; enough of them where the rest would be cut off. */
@@ -79,9 +90,26 @@ export function readTokenizer(json: string): Tokenizer {
       return { ...mark(kept, keptPair), truncated: kept !== ids || keptPair !== others }
     },
     idOf: (token) => added.idOf(token) ?? model.idOf(token),
+    mayTakeLong,
     truncation: truncationOf(document['truncation']),
     padding: paddingOf(document['padding']),
   }
+}
+
+function hasExpressions({ normalizer, pre_tokenizer: preTokenizer }: Component): boolean {
+  return /"Regex":/.test(JSON.stringify([normalizer, preTokenizer]))
+}
+
+/** Characters of a token, and of a word that is looked at as one, beyond which time is limited. */
+const LONG = 256
+
+/** Each place of a text is compared with the longest token, or each part of a word with all. */
+function hasLongTokens({ model, added_tokens: added }: Component): boolean {
+  const { vocab, max_input_chars_per_word: most } = isComponent(model) ? model : {}
+  if (typeof most === 'number' && most > LONG) return true
+  const tokens: readonly unknown[] = Array.isArray(vocab) ? vocab.map((entry: readonly unknown[]) => entry[0]) : Object.keys(vocab ?? {})
+  const contents = Array.isArray(added) ? added.map((token: Component) => token['content']) : []
+  return [tokens, contents].some((list) => list.some((token) => typeof token === 'string' && token.length > LONG))
 }
 
 function parsed(json: string): Component {

@@ -8,6 +8,7 @@ import { createBreaker } from '../../src/client/breaker.ts'
 import { createBudget } from '../../src/client/budget.ts'
 import { ARRAYS } from '../../src/client/datatypes.ts'
 import { connect, fromBf16, fromFp16, SlipwayClientError, toBf16, toFp16 } from '../../src/client/index.ts'
+import { parseExact, writeExact } from '../../src/client/json.ts'
 import { bytesOf, tensorOf } from '../../src/client/tensors.ts'
 import { freePort, ROOT, until } from '../fixtures.ts'
 import { scriptedServer } from './scripted-server.ts'
@@ -172,6 +173,22 @@ describe('tensors in binary', () => {
       if (!Number.isNaN(brain)) assert.deepEqual(toBf16([brain!]), half)
     }
     assert.deepEqual([...fromFp16(toFp16([Number.NaN])), ...fromBf16(toBf16([Number.NaN]))], [Number.NaN, Number.NaN])
+  })
+})
+
+describe('JSON', () => {
+  it('keeps numbers that JSON has no form for beside texts of any length', () => {
+    const text = 'x'.repeat(20_000_000)
+    assert.deepEqual(parseExact(`{"text": "${text}", "score": NaN, "id": 12345678901234567890, "quoted": "a \\" NaN"}`), {
+      text,
+      score: Number.NaN,
+      id: 12345678901234567890n,
+      quoted: 'a " NaN',
+    })
+  })
+
+  it('has no text become values of the row', () => {
+    assert.equal(writeExact(['\ud800n:1,999', 2n]), String.raw`["\ud800n:1,999",2]`)
   })
 })
 

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Agent, request } from 'node:https'
-import { createServer } from 'node:net'
+import { createConnection, createServer } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { pythonEnv } from '../../scripts/python-env.ts'
@@ -21,7 +21,7 @@ import { temporaryFolder } from '../temporary-folder.ts'
 import { scriptedServer } from './scripted-server.ts'
 import type { Client, Datatype, SlipwayClientError, Tensor } from '../../src/client/index.ts'
 import type { SlipwayServer } from '../../src/server/start-server.ts'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Plane } from '../api/in-plane.ts'
 import type { FeedbackReport } from '../../src/contract/feedback.ts'
 
@@ -271,6 +271,38 @@ describe('clients of a server', () => {
       assert.equal(await again.model('churn').ready(), false)
       stack.use(await serveExamples(['churn'], { grpcPort: Number(address.split(':').at(-1)), serving: { instances: 1 }, environment: {} }))
       await until(() => again.model('churn').ready(), 'it is connected again')
+    })
+
+    it('a connection that has gone silent is left, and the next call has one of its own', async () => {
+      const target = Number(new URL(`http://${server.grpc}`).port)
+      let silent = false
+      const sockets = new Set<Socket>()
+      await using relay = createServer((from) => {
+        const to = createConnection(target, '127.0.0.1')
+        sockets.add(from).add(to)
+        const own = { dead: false }
+        from.on('data', (bytes) => {
+          own.dead ||= silent
+          if (!own.dead) to.write(bytes)
+        })
+        to.pipe(from)
+        from.on('error', () => {})
+        to.on('error', () => {})
+      }).listen(0, '127.0.0.1')
+      await once(relay, 'listening')
+      const own = connectGrpc(`http://127.0.0.1:${(relay.address() as AddressInfo).port}`, { retry: false })
+      const [input] = await tensors()
+      const ask = (deadlineMs: number) => own.model('echo_bool').infer({ inputs: [input!] }, { deadlineMs })
+      try {
+        await ask(30_000)
+        silent = true
+        await assert.rejects(ask(300), { code: 'SLW_DEADLINE_EXCEEDED' })
+        silent = false
+        assert.deepEqual((await ask(30_000)).attempts, 1)
+      } finally {
+        own.close()
+        for (const socket of sockets) socket.destroy()
+      }
     })
 
     it('TLS and keys are as over HTTP', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { it } from 'node:test'
+import { parse } from 'csv-parse/sync'
 import { ModelPackageDocument } from '../../src/contract/model-package.ts'
 import { readYaml } from '../../src/contract/read-yaml.ts'
 import { freePort, ROOT } from '../fixtures.ts'
@@ -13,6 +14,12 @@ it('what the guide to texts writes into slipway.yaml is understood', async () =>
   const read = readYaml(yaml, ModelPackageDocument)
   assert.ok('value' in read, JSON.stringify(read))
   assert.deepEqual(Object.keys(read.value), ['text', 'answer'])
+})
+
+it('the messages that the example learns from are whole: a comma in one does not end it', async () => {
+  const rows = parse(await readFile(join(ROOT, 'examples/text/messages.csv'), 'utf8'), { columns: true }) as Record<string, string>[]
+  assert.equal(rows.length, 120)
+  for (const { text = '' } of rows) assert.match(text, /[.!?]$/)
 })
 
 it('the guide to texts: both classifiers are trained, served and asked as it says', { timeout: 240_000 }, async () => {

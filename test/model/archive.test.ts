@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { gzipSync } from 'node:zlib'
@@ -72,6 +72,7 @@ describe('an archive', () => {
       assert.equal(await unpackedArchive(path, root), one)
       assert.ok((await readdir(one)).includes('mark'), 'it was not unpacked again')
     }
+    assert.equal((await stat(root)).mode & 0o777, 0o700, 'nobody else reads what is in it')
     assert.deepEqual(
       (await readdir(root)).filter((name) => name.endsWith('.partial')),
       [],
@@ -90,6 +91,10 @@ describe('an archive', () => {
       ['device', [special('a', 'character-device')], /"a" is a character-device/],
       ['fifo', [special('a', 'fifo')], /"a" is a fifo/],
       ['twice', [file('a'), file('./a')], /"\.\/a" is in it twice/],
+      ['under a file', [file('a'), file('a/b')], /"a\/b" is in it twice, or is a file and a folder/],
+      ['a file and a folder', [file('a'), { header: { name: 'a/', size: 0, type: 'directory' } }], /"a\/" is in it twice, or is a file/],
+      ['far below a file', [file('a'), file('a/b/c')], /"a\/b\/c" is below what is a file in it/],
+      ['long', [file('n'.repeat(300))], /has a name that is too long for this file system/],
       ['deep', [file(`${'a/'.repeat(17)}b`)], /leads out of the archive/],
       ['many', Array.from({ length: 21 }, (_, index) => file(`f${index}`)), /more than 20 entries/],
       ['large', [file('a', 'x'.repeat(600)), file('b', 'x'.repeat(600))], /unpacks to more than/],

@@ -101,6 +101,24 @@ describe('models at a path', () => {
     assert.deepEqual(await models(), ['d 1 r/d', 'ensemble 1 r/e/1 m', 'm 2 r/m/2'])
   })
 
+  it('a model of the Hub of Hugging Face lies in the folder onnx, below the files that describe it', async () => {
+    await using folder = await folderWith(
+      'hub/onnx/model.onnx',
+      'hub/onnx/model_quantized.onnx',
+      'hub/tokenizer.json',
+      'hub/1_Pooling/config.json',
+      'many/encoder/onnx/model.onnx',
+      'many/encoder/config.json',
+      'many/versions/2/onnx/model.onnx',
+      'many/versions/2/config.json',
+      'repo/onnx/model.onnx',
+      'repo/other/model.onnx',
+    )
+    assert.deepEqual(await found(folder, 'hub'), ['hub 1 hub'])
+    assert.deepEqual(await found(folder, 'many'), ['encoder 1 many/encoder', 'versions 2 many/versions/2'])
+    assert.deepEqual(await found(folder, 'repo'), ['onnx 1 repo/onnx', 'other 1 repo/other'], 'a model may have this name')
+  })
+
   it('a repository is a folder of models; what holds none, hidden folders and dangling links are passed over', async () => {
     await using folder = await folderWith(
       'b/model.onnx',

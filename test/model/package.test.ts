@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { localVersion } from '../../src/cli/model/package-files.ts'
 import { isSlipwayError } from '../../src/core/errors.ts'
+import { fingerprintOf } from '../../src/model/fingerprint.ts'
 import { packageDigest, readPackage } from '../../src/model/package.ts'
-import { external, floats, linearModel } from '../onnx/build-model.ts'
+import { buildModel, external, floats, linearModel, node, value } from '../onnx/build-model.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { ModelPackage } from '../../src/model/package.ts'
 
@@ -27,6 +29,24 @@ async function digestOf(files: Readonly<Record<string, string | Uint8Array>>): P
 }
 
 describe('a model package', () => {
+  it('of texts is one too where the model file alone is named: what makes it that lies beside it', async () => {
+    await using folder = await temporaryFolder()
+    const ids = buildModel({
+      input: [value('input_ids', 'INT64', ['n', 'length'])],
+      output: [value('y', 'INT64', ['n', 'length'])],
+      node: [node('Identity', ['input_ids'], ['y'])],
+    })
+    const path = await folder.write('m/model.onnx', ids)
+    assert.equal((await at(path)).text, undefined)
+    const before = await fingerprintOf(path)
+    await folder.write('m/tokenizer.json', '{}')
+    await folder.write('m/config.json', '{}')
+    assert.deepEqual((await at(path)).text?.paths, ['tokenizer.json', 'config.json'])
+    assert.notEqual(await fingerprintOf(path), before)
+    const { files } = await localVersion(path)
+    assert.deepEqual(files.map((file) => file.path).toSorted(), ['config.json', 'model.onnx', 'tokenizer.json'])
+  })
+
   it('is a file with nothing declared, or a folder whose slipway.yaml has its say', async () => {
     await using folder = await temporaryFolder()
     const file = await folder.write('m/model.onnx', linearModel())
@@ -137,6 +157,15 @@ describe('the digest of a package', () => {
       digestOf({ 'model.onnx': outside, 'w.bin': weights(11), 'slipway.yaml': yaml }),
     ])
     assert.equal(new Set(digests).size, digests.length)
+  })
+
+  it('changes with what a config.pbtxt says of tensors and labels, and not with how it has the model served', async () => {
+    const config = 'max_batch_size: 8 output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] label_filename: "names.txt" }'
+    const files = { 'model.onnx': linearModel(), 'config.pbtxt': config, 'names.txt': 'a' }
+    const digest = await digestOf(files)
+    assert.equal(await digestOf({ ...files, 'config.pbtxt': `${config} dynamic_batching { }` }), digest)
+    assert.notEqual(await digestOf({ ...files, 'names.txt': 'b' }), digest)
+    assert.notEqual(await digestOf({ ...files, 'config.pbtxt': config.replace('[ 1 ]', '[ 1, 1 ] reshape { shape: [ 1 ] }') }), digest)
   })
 
   it('is that of the folder wherever it is moved', async () => {

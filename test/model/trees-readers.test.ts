@@ -6,6 +6,7 @@ import { loadModel } from '../../src/library/load-model.ts'
 import { readCatboost } from '../../src/model/formats/trees/catboost.ts'
 import { checkEnsemble } from '../../src/model/formats/trees/ensemble.ts'
 import { readJson } from '../../src/model/formats/trees/json.ts'
+import { layOut } from '../../src/model/formats/trees/lay-out.ts'
 import { readLightgbm } from '../../src/model/formats/trees/lightgbm.ts'
 import { readUbjson } from '../../src/model/formats/trees/ubjson.ts'
 import { readXgboost } from '../../src/model/formats/trees/xgboost.ts'
@@ -220,6 +221,20 @@ describe('files that ask for more than they are cost nothing', () => {
       `tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nmax_feature_idx=0\nfeature_names=Column_0\n\nTree=0\n${fields}\nis_linear=0\n\nend of trees\n`,
     )
   const list = (count: number, of: (index: number) => number): string => Array.from({ length: count }, (_, index) => of(index)).join(' ')
+
+  it('as many sums as trees: time grows as the file does', () => {
+    const timeOf = (sums: number): number => {
+      const trees = Array.from({ length: sums }, (_, index) => `Tree=${index}\nnum_leaves=1\nnum_cat=0\nleaf_value=${index}\n`).join('\n')
+      const head = `tree\nversion=v4\nnum_class=${sums}\nnum_tree_per_iteration=${sums}\nmax_feature_idx=0\nobjective=multiclass\n`
+      const model = readLightgbm(Buffer.from(`${head}\n${trees}\nend of trees\n`))
+      const begun = performance.now()
+      assert.equal(layOut(model).roots.length, sums)
+      return performance.now() - begun
+    }
+    timeOf(4000)
+    const [few, many] = [timeOf(4000), timeOf(64_000)]
+    assert.ok(many < 100 * few, `${few} ms, and ${many} ms for 16 times as many`)
+  })
 
   it('a tree so deep that loading it would end the process', () => {
     const chain = (splits: number): Buffer =>

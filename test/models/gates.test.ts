@@ -189,6 +189,42 @@ eachRegistry('files are looked at once, and again when that is asked for', async
 })
 
 eachRegistry(
+  'a model is looked at wherever a server finds it: in a folder of Triton, and of the Hub of Hugging Face',
+  async ({ ground }) => {
+    await using folder = await temporaryFolder()
+    await using objects = await openFileStore(join(folder.path, 'objects'))
+    const contents = new Contents({ ...ground, objects })
+    const tryOut = () => Promise.resolve({ detail: 'loads and runs', signature: { inputs: [], outputs: [] } })
+    const { inspect } = new Inspector({ contents, folder: folder.path, tryOut, clock: systemClock, ending: new AbortController().signal })
+    const model = await readFile(join(example('churn'), 'model.onnx'))
+    const look = async (files: Readonly<Record<string, Uint8Array | string>>) => {
+      const kept = Object.entries(files).map(async ([path, bytes]) => {
+        const { id } = await contents.receive(Readable.from([Buffer.from(bytes)]), async (write, digest) => {
+          const hold = { id: path, content_id: digest.id, expires_at: Number.MAX_SAFE_INTEGER }
+          await write
+            .insertInto('holds')
+            .values(hold)
+            .onConflict((conflict) => conflict.doNothing())
+            .execute()
+          return digest
+        })
+        return { path, contentId: id, size: bytes.length }
+      })
+      const { servable, reason } = await inspect(await Promise.all(kept), { actor: 'anna' })
+      return servable ? 'servable' : reason
+    }
+    assert.equal(await look({ 'config.pbtxt': 'max_batch_size: 8', 'model.onnx/model.onnx': model }), 'servable')
+    assert.equal(await look({ 'config.json': '{}', 'onnx/model.onnx': model }), 'servable')
+    assert.match(
+      (await look({ 'onnx/model.onnx': model, 'notes.txt': 'x' }))!,
+      /its model is onnx\/model\.onnx, and a server looks for one beside/,
+    )
+    assert.match((await look({ 'config.pbtxt': 'backend: "python"', 'model.py': 'pass' }))!, /it has no model\.onnx/)
+    assert.match((await look({ 'config.pbtxt': 'max_batch_size: oh', 'model.onnx': model }))!, /config\.pbtxt: line 1/)
+  },
+)
+
+eachRegistry(
   'files that change while they are looked at are looked at again, and no number is lost to that',
   async ({ ground }, database) => {
     let looks = 0

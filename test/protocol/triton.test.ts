@@ -191,7 +191,11 @@ describe('an output as classes', () => {
 
   it('has labels only where the model has them for that output', () => {
     const plan = { task: 'classification', declared: true, probabilities: 'p', label: 'l', labels: ['a', 'b'] } as const
-    const names = classNamesOf({ answer: { ...plan, activation: 'none', threshold: undefined, topK: undefined }, hasRows: true })
+    const names = classNamesOf({
+      answer: { ...plan, activation: 'none', threshold: undefined, topK: undefined },
+      hasRows: true,
+      labels: new Map(),
+    })
     assert.deepEqual(texts({ name: 'p', datatype: 'UINT8', shape: [1, 3], data: Uint8Array.of(3, 2, 1) }, 3, names), [
       '3:0:a',
       '2:1:b',

@@ -100,6 +100,12 @@ describe('an ensemble', () => {
         [tensor('y'), tensor('z'), tensor('middle'), tensor('hundred'), tensor('last')],
       ),
     )
+    await write(
+      folder,
+      'labelled',
+      ensemble([first], [tensor('x')], ['{ name: "middle" data_type: TYPE_FP32 dims: [ 4 ] label_filename: "names.txt" }']),
+    )
+    await folder.write('labelled/names.txt', 'a\nb\nc\nd\n')
     await write(folder, 'failing', ensemble([first, { model: 'indexed', from: { x: 'middle' }, to: { y: 'y' } }]))
     server = await startServer({ models: [{ path: folder.path }], port: 0, serving: { inlineMaxUs: 0 } })
   })
@@ -128,6 +134,14 @@ describe('an ensemble', () => {
       [metadata['platform'], metadata['inputs'], metadata['outputs']],
       ['ensemble', [{ name: 'x', datatype: 'FP32', shape: [-1, 4] }], [{ name: 'y', datatype: 'FP32', shape: [-1, 4] }]],
     )
+  })
+
+  it('names classes as the file of labels of its output does', async () => {
+    const { body } = await post(`${server.url}/v2/models/labelled/infer`, {
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: [1, 4, 2, 3] }],
+      outputs: [{ name: 'middle', parameters: { classification: 2 } }],
+    })
+    assert.deepEqual((body['outputs'] as { data: string[] }[])[0]?.data, ['5.000000:1:b', '4.000000:3:d'])
   })
 
   it('gives one tensor to several steps and to the caller, and none is changed by another', async () => {

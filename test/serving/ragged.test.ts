@@ -123,6 +123,17 @@ describe('texts of different lengths', () => {
     assert.deepEqual(rowsOf(work, outcome.result!.outputs), rowsOf(work, answer(copy)))
   })
 
+  it('are not filled up to more than an answer may have, however short most of them are', async () => {
+    const { runner } = model()
+    const filling = padding()
+    const { scheduler } = setUp({ runners: [runner], serving: { maxBatchSize: 64, maxOutputBytes: 200_000 } })
+    const short = Array.from({ length: 200 }, () => 1)
+    const [even, uneven] = [20, 1000].map((length) => submit(scheduler, texts([...short, length], filling)))
+    await turns(100)
+    assert.deepEqual([even!.error, even!.result?.outputs[0]?.shape], [undefined, [201, 20, 2]])
+    assert.equal(uneven!.error?.code, 'SLW_OUTPUT_TOO_LARGE')
+  })
+
   it('share no run where what fills them up changes answers, but equal lengths do', async () => {
     const { runner, shapes } = model()
     const { scheduler } = setUp({ runners: [runner] })

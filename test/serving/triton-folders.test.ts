@@ -40,7 +40,7 @@ async function repository(folder: TemporaryFolder): Promise<void> {
   const adder = `name: "adder"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 8\n${INSTANCE}input ${tensor('x', '4')}\noutput ${tensor('y', '4')}\n`
   await write(
     'adder',
-    `${adder}default_model_filename: "add.onnx"\nversion_policy { latest { num_versions: 2 } }\ndynamic_batching { max_queue_delay_microseconds: 100 default_queue_policy { default_timeout_microseconds: 900000 max_queue_size: 7 } }`,
+    `${adder}default_model_filename: "add.onnx"\nversion_policy { latest { num_versions: 2 } }\ndynamic_batching { max_queue_delay_microseconds: 100 priority_levels: 3 default_priority_level: 2 default_queue_policy { default_timeout_microseconds: 900000 max_queue_size: 7 } }`,
     '1/add.onnx',
     addingModel(1),
   )
@@ -116,6 +116,15 @@ describe('a repository of Triton', () => {
     assert.equal(await added(server, 'adder', '1'), '404: model "adder" has no version "1"; served: 2, 10')
     const { instances, maxBatchSize, maxDelayUs, queueTimeoutUs, queueRequests } = serving('adder')
     assert.deepEqual([instances, maxBatchSize, maxDelayUs, queueTimeoutUs, queueRequests], [1, 8, 100, 900_000, 7])
+    const config = (await (await fetch(`${server.url}/v2/models/adder/config`)).json()) as { dynamic_batching: Record<string, unknown> }
+    const { default_priority_level, default_queue_policy } = config.dynamic_batching
+    assert.equal(default_priority_level, 2)
+    assert.deepEqual(default_queue_policy, {
+      timeout_action: 'REJECT',
+      default_timeout_microseconds: 900_000,
+      allow_timeout_override: true,
+      max_queue_size: 7,
+    })
     assert.deepEqual((await metadata('adder'))['inputs'], [{ name: 'x', datatype: 'FP32', shape: [-1, 4] }])
     assert.equal(serving('over').maxBatchSize, 3, 'slipway.yaml goes over it')
   })

@@ -102,6 +102,25 @@ describe('texts as the inputs of a model', () => {
     )
   })
 
+  for (const [what, length, tokenizer] of [
+    [
+      'a regular expression that does not end',
+      60,
+      { pre_tokenizer: { type: 'Split', pattern: { Regex: '(a+)+b' }, behavior: 'Isolated', invert: false } },
+    ],
+    ['a token that is compared at each place', 200_000, { added_tokens: [{ id: 8, content: `${'a'.repeat(200_000)}b`, special: true }] }],
+  ] as const)
+    it(`are given up where ${what} makes them last, and the next are read`, () => {
+      const model = textModel({ tokenizer, document: { text: {} } })
+      const started = performance.now()
+      assert.throws(
+        () => encodeRows(model, [{ text: 'a'.repeat(length) }], 'inputs'),
+        refused('SLW_LIMIT_EXCEEDED', /the tokenizer takes longer than [24]\.0 s for these texts/),
+      )
+      assert.ok(performance.now() - started < 60_000)
+      assert.equal(encodeRows(model, [{ text: 'b' }], 'inputs').rows, 1)
+    })
+
   it('that are half a character are refused, and a NUL is as any other', () => {
     assert.throws(
       () => encodeRows(textModel(), ['a\ud83d'], 'inputs'),

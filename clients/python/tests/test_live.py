@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +82,28 @@ class Live(unittest.TestCase):
             answers = list(pool.map(lambda _: self.client.model("churn").predict(CUSTOMER).answer["prediction"], range(200)))
         self.assertEqual(set(answers), {"churn"})
         self.assertLessEqual(len(self.client._connections._idle), 8)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "there are no forks here")
+    def test_forks_have_connections_of_their_own(self):
+        # In a process of its own: this one has threads.
+        script = """
+import os, sys
+from slipway_client import Tensor, connect
+echo = connect(sys.argv[1], deadline_ms=30_000, retry=None).model("echo_int64")
+ask = lambda number: echo.infer([Tensor.of("x", [number] * 200, "INT64")]).answer["y"].values() == [number] * 200
+assert ask(-1)
+children = []
+for number in range(4):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if all(ask(number) for _ in range(5)) else 1)
+    children.append(child)
+assert ask(-2)
+sys.exit(max(os.waitpid(child, 0)[1] for child in children) >> 8)
+"""
+        done = subprocess.run([sys.executable, "-c", script, SERVER], capture_output=True, text=True, timeout=90)
+        self.assertEqual(done.stderr[-2000:], "")
+        self.assertEqual(done.returncode, 0)
 
     def test_readiness(self):
         self.assertTrue(self.client.ready())

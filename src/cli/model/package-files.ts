@@ -54,7 +54,8 @@ export async function localVersion(path: string, followLinks = false): Promise<L
     // Whoever names a link means what it leads to.
     const named = await fileAt(root, basename(location.path))
     const within = followLinks ? undefined : root
-    const files = [named, ...(await Promise.all(model.externalFiles.map((file) => fileAt(root, file.location, within))))]
+    const beside = [...model.externalFiles.map(({ location: at }) => at), ...model.describedBy]
+    const files = [named, ...(await Promise.all(beside.map((path) => fileAt(root, path, within))))]
     return { name: location.name, files, signature: await signatureIn(dirname(location.path)) }
   }
   const files = await filesIn(folder, followLinks)

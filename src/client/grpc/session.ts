@@ -66,6 +66,7 @@ export function grpcSession(url: string, tls: GrpcTls): GrpcSession {
     async call({ method, headers, message }, { signal, leftMs }) {
       requireHeaders(headers)
       const own = connected()
+      const heardBefore = heardOn(own)
       // A connection that nobody waits on keeps no program running.
       if (calls++ === 0) own.ref()
       try {
@@ -78,6 +79,15 @@ export function grpcSession(url: string, tls: GrpcTls): GrpcSession {
           'grpc-timeout': timeoutOf(leftMs),
         })
         return await answerOf(stream, message, { url, signal, method, session: own })
+      } catch (error) {
+        // Nobody may be left at the other end: who calls next is not to wait for it too.
+        if (signal.aborted && (signal.reason as SlipwayClientError).code === 'SLW_DEADLINE_EXCEEDED' && heardOn(own) === heardBefore) {
+          forget(own)
+          own.unref()
+          if (calls === 1) own.destroy()
+          else own.close()
+        }
+        throw error
       } finally {
         if (--calls === 0) session?.unref()
       }
@@ -85,6 +95,16 @@ export function grpcSession(url: string, tls: GrpcTls): GrpcSession {
     close() {
       session?.close()
     },
+  }
+}
+
+/** Bytes that have come over a connection. */
+function heardOn({ socket }: Session): number {
+  try {
+    return socket.bytesRead
+  } catch {
+    // It has ended.
+    return Number.NaN
   }
 }
 

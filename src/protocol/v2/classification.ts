@@ -16,11 +16,13 @@ export interface ClassNames {
 }
 
 /** What of a signature classifications are made with. */
-export function classNamesOf({ answer, hasRows }: Pick<Signature, 'answer' | 'hasRows'>): ClassNames {
+export function classNamesOf({ answer, hasRows, labels: fromFiles }: Pick<Signature, 'answer' | 'hasRows' | 'labels'>): ClassNames {
   const { task } = answer
   const output = task === 'classification' ? answer.probabilities : task === 'ranking' ? answer.scores : undefined
-  const labels = task === 'classification' || task === 'ranking' ? answer.labels : undefined
-  return { hasRows, labels: new Map(output === undefined || labels === undefined ? [] : [[output, labels]]) }
+  const own = task === 'classification' || task === 'ranking' ? answer.labels : undefined
+  const labels = new Map<string, readonly Label[]>(fromFiles)
+  if (output !== undefined && own !== undefined) labels.set(output, own)
+  return { hasRows, labels }
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What is in force for a model, as the object that Triton has for it: `ModelConfig` of its model_config.proto, in the names of that. */
 import { basename } from 'node:path'
-import { PRIORITY_DEFAULT, PRIORITY_LEVELS } from '../priority.ts'
+import { PRIORITY_LEVELS } from '../priority.ts'
 import type { Datatype } from '../../tensor/datatype.ts'
 import type { TensorSpec } from '../../tensor/tensor.ts'
 import type { Loaded, Variant } from '../../serving/variant.ts'
@@ -89,10 +89,10 @@ export function modelConfig(variant: Variant, loaded: Loaded, versions: readonly
         max_queue_delay_microseconds: serving.maxDelayUs,
         preserve_ordering: false,
         priority_levels: PRIORITY_LEVELS,
-        default_priority_level: PRIORITY_DEFAULT,
+        default_priority_level: serving.defaultPriority,
         default_queue_policy: {
           timeout_action: 'REJECT',
-          default_timeout_microseconds: serving.requestTimeoutMs * 1000,
+          default_timeout_microseconds: serving.queueTimeoutUs ?? serving.requestTimeoutMs * 1000,
           allow_timeout_override: true,
           max_queue_size: serving.queueRequests,
         },

@@ -1,5 +1,5 @@
 import { concatRows, sliceRows } from '../../tensor/tensor.ts'
-import { groupRows, joinRows, lengthKey, pickRows } from './ragged.ts'
+import { filledBytes, groupRows, joinRows, lengthKey, pickRows } from './ragged.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import type { WorkResult } from './queue.ts'
 import type { Ragged } from './ragged.ts'
@@ -11,6 +11,8 @@ export interface Division<Request> {
   /** Makes a part; called when its turn comes. */
   readonly part: (index: number) => Request
   readonly join: (parts: readonly WorkResult[]) => WorkResult
+  /** Bytes of the outputs that are joined beyond those of the parts. */
+  readonly filledBytes: (parts: readonly WorkResult[]) => number
 }
 
 /** The part of a request that is divided. */
@@ -33,6 +35,7 @@ export function divideEvenly<Request extends Divisible>(request: Request, rowsMa
       return { ...request, rows: stop - start, inputs: inputs.map((tensor) => sliceRows(tensor, start, stop)) }
     },
     join: (parts) => joined(parts, (outputs) => concatRows(outputs)),
+    filledBytes: () => 0,
   }
 }
 
@@ -58,6 +61,16 @@ export function divideRagged<Request extends Divisible>(request: Request, ragged
       }
     },
     join: (parts) => joined(parts, (outputs) => joinRows(outputs, groups, padding)),
+    filledBytes: (parts) =>
+      parts[0]!.outputs.reduce(
+        (sum, _, index) =>
+          sum +
+          filledBytes(
+            parts.map(({ outputs }) => outputs[index]!),
+            padding,
+          ),
+        0,
+      ),
   }
 }
 

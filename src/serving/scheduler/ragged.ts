@@ -2,6 +2,7 @@
  * Rows of different lengths, as texts are. Works whose rows are of about the same length share a run, in which the shorter are filled up;
  * what comes of a row is cut to its own length again, so that an answer does not show who was in the run with it.
  */
+import { datatypeInfo } from '../../tensor/datatype.ts'
 import { allocate, elementCount, setNumber } from '../../tensor/tensor.ts'
 import type { TypedTensorData } from '../../tensor/datatype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -123,12 +124,29 @@ export function joinRows(parts: readonly Tensor[], groups: readonly (readonly nu
   const first = parts[0]!
   const rows = groups.reduce((sum, group) => sum + group.length, 0)
   const perToken = padding.perToken.has(first.name)
-  const length = perToken ? Math.max(...parts.map(({ shape }) => shape[1] ?? 1)) : (first.shape[1] ?? 1)
+  const length = perToken ? longestOf(parts) : (first.shape[1] ?? 1)
   const shape = first.shape.length < 2 ? [rows] : [rows, length, ...first.shape.slice(2)]
   const data = allocate(first.datatype, elementCount(shape))
   for (const [index, part] of parts.entries()) copyTokens(part, { data, length }, groups[index]!, perToken ? padding.side : 'right')
   return { ...first, shape, data }
 }
+
+/** Bytes that `joinRows` fills up, beside those of the parts. */
+export function filledBytes(parts: readonly Tensor[], { perToken }: RowPadding): number {
+  const first = parts[0]!
+  if (!perToken.has(first.name)) return 0
+  const longest = longestOf(parts)
+  const tokens = parts.reduce((sum, { shape }) => sum + shape[0]! * (longest - (shape[1] ?? 1)), 0)
+  const { bytes } = datatypeInfo(first.datatype)
+  return tokens * elementCount(first.shape.slice(2)) * (bytes === 0 ? TEXT_BYTES : bytes)
+}
+
+function longestOf(parts: readonly Tensor[]): number {
+  return parts.reduce((most, { shape }) => Math.max(most, shape[1] ?? 1), 0)
+}
+
+/** What an empty text takes. */
+const TEXT_BYTES = 8
 
 /** Copies the rows of a tensor to their places in one of rows of another length. */
 function copyTokens(from: Tensor, to: { data: Tensor['data']; length: number }, places: readonly number[], side: RowPadding['side']): void {

@@ -290,7 +290,7 @@ export class Scheduler {
 
   #enqueueParts(
     request: WorkRequest,
-    { counts, part: partAt, join }: Division<WorkRequest>,
+    { counts, part: partAt, join, filledBytes }: Division<WorkRequest>,
     { bytes, unhindered }: { bytes: number; unhindered: boolean },
     settle: Settle,
   ): Cancel {
@@ -324,6 +324,7 @@ export class Scheduler {
         parts[index] = result === undefined ? undefined : { ...result, queueMs: result.queueMs + waitedMs }
         missing--
         outputBytes += tensorsBytes(result?.outputs ?? [])
+        if (missing === 0 && failed === undefined) outputBytes += filledBytes(parts as WorkResult[])
         const error = failed ?? this.#tooLarge(outputBytes) ?? (missing > 0 ? this.#ended : undefined)
         // The first part that fails decides; the others are not worth running any more.
         if (error !== undefined) {

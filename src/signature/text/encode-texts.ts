@@ -1,9 +1,10 @@
 import { SlipwayError } from '../../core/errors.ts'
-import { formatBytes } from '../../core/units.ts'
+import { formatBytes, formatMs } from '../../core/units.ts'
+import { withinTime } from '../../tokenizer/within-time.ts'
 import { show } from '../issues.ts'
 import { tensorsOf } from './padding.ts'
 import { tokenizerOf } from './tokenizers.ts'
-import type { Encoding } from '../../tokenizer/tokenizer.ts'
+import type { Encoding, Tokenizer } from '../../tokenizer/tokenizer.ts'
 import type { Tensor, TensorSpec } from '../../tensor/tensor.ts'
 import type { Issues } from '../issues.ts'
 import type { TextInputs } from './text.ts'
@@ -23,6 +24,9 @@ export interface EncodedTexts {
 
 /** Elements of a tensor that texts may make, where nobody says otherwise. */
 const ELEMENTS_MAX = 16 * 1024 * 1024
+/** Time for the texts of a request, where it is limited: this, and what the slowest of tokenizers needs for their length. */
+const LIMIT_MS = 2000
+const UNITS_PER_MS = 100
 
 /**
  * Makes token ids of rows of texts. Tokens beyond what the model takes are cut off as the package says.
@@ -35,10 +39,33 @@ export function encodeTexts(
   issues: Issues,
   elementsMax = ELEMENTS_MAX,
 ): EncodedTexts {
+  const tokenizer = tokenizerOf(text.tokenizer)
+  const encode = (): EncodedTexts => encodeAll({ text, tokenizer, inputs: specs }, rows, issues, elementsMax)
+  if (!tokenizer.mayTakeLong) return encode()
+  const limitMs = LIMIT_MS + rows.reduce((sum, row) => sum + lengthOf(row.text) + lengthOf(row.pair), 0) / UNITS_PER_MS
+  return withinTime(
+    encode,
+    limitMs,
+    () =>
+      new SlipwayError(
+        'SLW_LIMIT_EXCEEDED',
+        `the tokenizer takes longer than ${formatMs(limitMs)} for these texts: a regular expression of its tokenizer.json does not end on them, or a token is too long`,
+      ),
+  )
+}
+
+const lengthOf = (value: unknown): number => (typeof value === 'string' ? value.length : 0)
+
+function encodeAll(
+  { text, tokenizer, inputs: specs }: { readonly text: TextInputs; readonly tokenizer: Tokenizer; readonly inputs: readonly TensorSpec[] },
+  rows: readonly TextRow[],
+  issues: Issues,
+  elementsMax: number,
+): EncodedTexts {
   const encodings: Encoding[] = []
   let longest = text.fixedLength ?? 0
   for (const row of rows) {
-    const encoding = encodeRow(text, row, issues)
+    const encoding = encodeRow(text, tokenizer, row, issues)
     if (encoding === undefined) continue
     encodings.push(encoding)
     longest = Math.max(longest, encoding.ids.length)
@@ -54,13 +81,13 @@ export function encodeTexts(
   return { inputs: tensorsOf(text, specs, encodings, longest), lengths }
 }
 
-function encodeRow(text: TextInputs, { text: first, pair, path }: TextRow, issues: Issues): Encoding | undefined {
+function encodeRow(text: TextInputs, tokenizer: Tokenizer, { text: first, pair, path }: TextRow, issues: Issues): Encoding | undefined {
   const { maxLength, truncation, truncationSide } = text
   const second = pair ?? undefined
   if (!isText(text, first, `${path}.text`, issues)) return undefined
   if (second !== undefined && !isText(text, second, `${path}.text_pair`, issues)) return undefined
   const strategy = truncation === 'refuse' ? 'longest_first' : truncation
-  const encoding = tokenizerOf(text.tokenizer).encode(first, second, { maxLength, strategy, side: truncationSide })
+  const encoding = tokenizer.encode(first, second, { maxLength, strategy, side: truncationSide })
   if (truncation === 'refuse' && encoding.truncated) {
     issues.add(`${path}.text`, `has more than the ${maxLength} tokens that the model takes`)
     return undefined

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import select
 import socket
 import ssl
 import threading
 import time
+import weakref
 from typing import Any, List, Mapping, NamedTuple, Optional, Protocol, Tuple
 from urllib.parse import urlsplit
 
@@ -193,6 +195,7 @@ class Connections:
         self._idle: List[Connection] = []
         self._lock = threading.Lock()
         self._closed = False
+        _living.add(self)
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: Optional[bytes], limit: Limit) -> Reply:
         connection = self._take() or self._open(limit)
@@ -207,6 +210,13 @@ class Connections:
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def forget(self) -> None:
+        """In a process that was forked: the connections are those of the other one, which goes on with them."""
+        self._lock = threading.Lock()
+        idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
 
@@ -267,3 +277,15 @@ class Connections:
             raise
         except ssl.SSLError as error:
             raise TlsFailed(str(error)) from error
+
+
+_living: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for connections in list(_living):
+        connections.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

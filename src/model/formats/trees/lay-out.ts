@@ -31,15 +31,13 @@ export interface Forest {
  */
 export function layOut({ trees, base }: Ensemble): Forest {
   const forest = new ForestBuilder()
-  for (const [target, value] of base.entries()) if (value !== 0 || isAlone(trees, target)) forest.constant(target, value)
+  const added = new Set(trees.map(({ target }) => target))
+  // A sum to which no tree adds has to be there all the same.
+  const isAlone = (sum: number): boolean => !added.has(sum) && !added.has(undefined)
+  for (const [target, value] of base.entries()) if (value !== 0 || isAlone(target)) forest.constant(target, value)
   for (const tree of trees)
     for (const target of tree.target === undefined ? base.keys() : [tree.target]) forest.tree(tree, target, base.length)
   return forest.done()
-}
-
-/** Whether no tree adds to a sum. */
-function isAlone(trees: readonly Tree[], sum: number): boolean {
-  return !trees.some(({ target }) => target === undefined || target === sum)
 }
 
 /** A list of numbers that grows. */
