@@ -2,16 +2,16 @@ import { messageOf, isSlipwayError, SlipwayError } from '../core/errors.ts'
 import { Cors } from '../protocol/http/cors.ts'
 import { HttpServer } from '../protocol/http/server.ts'
 import { holderOf } from './port-holder.ts'
+import type { Placed } from '../protocol/http/dialects/speak.ts'
 import type { HttpServerOptions } from '../protocol/http/server.ts'
 import type { Route } from '../protocol/http/routes.ts'
 import type { ServerConfig } from './options.ts'
 import type { Security } from './security.ts'
 
 /** Routes of the listeners, and the parts of the server that an HTTP server calls. */
-export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'audit' | 'dialects' | 'hint'> {
-  readonly routes: readonly Route[]
-  /** Ports of dialects that have one of their own, and the routes there. */
-  readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[]
+export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'audit' | 'dialects' | 'hint'>, Placed {
+  /** Ports of dialects that have one of their own, and what is there. */
+  readonly apart: readonly (Placed & { readonly port: number })[]
   /** Served on a port of their own where the configuration names one, else beside the others. */
   readonly adminRoutes: readonly Route[]
   /** Sockets that the primary of several processes holds, by `addressKey`. Default: this process makes its own. */
@@ -26,7 +26,7 @@ export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'au
 export async function listen(
   config: ServerConfig,
   security: Security,
-  { routes: open, apart, adminRoutes, held, ...behind }: Behind,
+  { routes: open, error, apart, adminRoutes, held, ...behind }: Behind,
 ): Promise<HttpServer> {
   const { host, port, adminPort, socket, allowedHosts, cors, limits } = config
   const at = (tried: number) => ({ host, port: tried, held: held?.get(addressKey({ host, port: tried })) })
@@ -38,10 +38,10 @@ export async function listen(
       cors: cors === undefined ? undefined : new Cors(cors),
       access: { keys: security.keys, adminGuard: security.adminToken },
       listeners: [
-        { address: at(port), routes, tls: security.certificates, allowedHosts },
-        ...(socket === undefined ? [] : [{ address: { socket, held: held?.get(addressKey({ socket })) }, routes }]),
+        { address: at(port), routes, error, tls: security.certificates, allowedHosts },
+        ...(socket === undefined ? [] : [{ address: { socket, held: held?.get(addressKey({ socket })) }, routes, error }]),
         ...(adminPort === undefined ? [] : [{ address: at(adminPort), routes: adminRoutes, tls: security.certificates, allowedHosts }]),
-        ...apart.map((one) => ({ address: at(one.port), routes: one.routes, tls: security.certificates, allowedHosts })),
+        ...apart.map((one) => ({ address: at(one.port), routes: one.routes, error: one.error, tls: security.certificates, allowedHosts })),
       ],
     })
   } catch (error) {

@@ -6,7 +6,7 @@ import { SlipwayError } from '../core/errors.ts'
 import { ServingOptions } from '../contract/serving-options.ts'
 import { GRPC } from '../protocol/grpc/dialect.ts'
 import { DIALECTS } from '../protocol/http/dialects/dialects.ts'
-import { VERTEX_PATHS } from '../protocol/http/dialects/vertex.ts'
+import { isVertexPath, VERTEX_PATHS } from '../protocol/http/dialects/vertex.ts'
 import { HTTP_LIMIT_DEFAULTS, HTTP_LIMIT_SETTINGS } from '../protocol/http/options.ts'
 import { REQUEST_LIMIT_DEFAULTS, REQUEST_LIMIT_SETTINGS } from '../protocol/limits.ts'
 import { resolveTracing, TracingOptions } from '../serving/observe/tracing/options.ts'
@@ -75,7 +75,7 @@ export const ServerOptions = Type.Object(
     dialects: Type.Optional(
       Type.String({
         pattern: '^[a-z0-9-]+(@\\d+)?(\\s*,\\s*[a-z0-9-]+(@\\d+)?)*$',
-        description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. ${[...DIALECTS, GRPC].map(({ name, description }) => `${name}: ${description}`).join('; ')}. Default: ${BY_DEFAULT.join(',')}.`,
+        description: `How clients may talk to the server, separated by commas; NAME@PORT listens on a port of its own. There are ${[...DIALECTS, GRPC].map(({ name }) => name).join(', ')}; what each is stands in docs/reference/protocols.md. Default: ${BY_DEFAULT.join(',')}.`,
       }),
     ),
     vertex: Type.Optional(
@@ -268,7 +268,7 @@ export function resolveServer(options: ServerOptions): ServerConfig {
     limits: { ...HTTP_LIMIT_DEFAULTS, ...REQUEST_LIMIT_DEFAULTS, ...options.limits },
     dialects: chosen.filter(({ name }) => name !== GRPC.name),
     grpc: resolveGrpc(options, chosen),
-    vertex: { ...VERTEX_PATHS, ...options.vertex },
+    vertex: resolveVertex({ ...VERTEX_PATHS, ...options.vertex }),
     log: { level: 'info', file: undefined, access: false, slowMs: 1000, ...options.log },
     metrics: { guideNames: false, tritonNames: false, ...options.metrics },
     tracing: resolveTracing(options.tracing),
@@ -303,6 +303,17 @@ function resolveGrpc({ grpcPort, port, dialects }: ServerOptions, chosen: readon
     throw invalidDialects(`${GRPC.name}@${named.port}, and grpcPort is ${grpcPort}; gRPC has one port`)
   const asked = named.port ?? grpcPort
   return { port: asked ?? (port === 0 ? 0 : GRPC_PORT), asked: asked !== undefined || dialects !== undefined }
+}
+
+/** @throws SLW_CONFIG_INVALID for a path that addresses cannot have as it is */
+function resolveVertex(paths: VertexPaths): VertexPaths {
+  for (const [name, path] of Object.entries(paths))
+    if (!isVertexPath(path))
+      throw new SlipwayError(
+        'SLW_CONFIG_INVALID',
+        `vertex.${name}: "${path}" is no path that Vertex AI asks; expected letters, digits and "._~:@-" after each slash`,
+      )
+  return paths
 }
 
 function invalidDialects(message: string): SlipwayError {

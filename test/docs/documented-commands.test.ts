@@ -58,13 +58,15 @@ describe('what the pages tell people to type works', () => {
     let count = 0
     for (const page of await pages()) {
       for (const command of commands(await readFile(join(ROOT, page), 'utf8'))) {
+        // What is asked is rewritten below: it has to be what a server listens on that was told no port.
+        assert.doesNotMatch(command, /http:\S+:8471\b/, `${page}: that is the port of gRPC`)
         // A server would not end: it is checked without serving. The port of the page is that of the test's own server.
         const line = command
           .replace(/(slipway serve(?!.*--dry-run).*)$/, '$1 --dry-run')
           .replace(/(slipway tune(?!.*--budget).*)$/, '$1 --budget 1s')
           .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+\/predict(?!ions)/g, () => pageUrl(page, server.url))
           .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):\d+(?=\/v2\/)/g, () => server.url)
-          .replaceAll(/http:\/\/127\.0\.0\.1:8471(?=\/v1\/)/g, () => server.url)
+          .replaceAll(/http:\/\/127\.0\.0\.1:8470(?=\/v1\/)/g, () => server.url)
           .replaceAll(/http:\/\/127\.0\.0\.1:(\d+)/g, (url, port: string) =>
             ports.has(port) ? `http://127.0.0.1:${ports.get(port)}` : url,
           )

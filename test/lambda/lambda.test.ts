@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { traceparentOf } from '../../src/server/lambda/serve-invocations.ts'
 import { requestOfEvent } from '../../src/server/lambda/events.ts'
-import { CUSTOMER, example, ROOT } from '../fixtures.ts'
+import { CUSTOMER, example, ROOT, until } from '../fixtures.ts'
 import { linearModel } from '../onnx/build-model.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { lambdaEmulator } from './emulator.ts'
@@ -187,6 +187,16 @@ describe('a function of AWS Lambda', () => {
   it('ends when its environment does', async () => {
     running.child.kill('SIGTERM')
     assert.deepEqual(await once(running.child, 'exit'), [0, null], running.said())
+  })
+
+  it('answers the call that it has before it ends', async () => {
+    await using other = await startFunction([example('churn')])
+    const answering = other.lambda.invoke({ inputs: Array.from({ length: 20_000 }, () => CUSTOMER) })
+    await until(() => other.lambda.most === 1, 'the call is being answered')
+    other.child.kill('SIGTERM')
+    const exit = once(other.child, 'exit')
+    assert.equal((await answering).kind, 'response')
+    assert.deepEqual(await Promise.race([exit, delay(30_000, 'it goes on', { ref: false })]), [0, null], other.said())
   })
 })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -84,6 +85,29 @@ describe('a SageMaker container for many models', () => {
     assert.equal((await ask(`${guarded.url}/models`)).status, 401)
     const headers = { authorization: 'Bearer a-token-of-an-administrator-12345' }
     assert.equal((await ask(`${guarded.url}/models`, { headers })).status, 200)
+  })
+
+  it('opens to a key the models alone that it is for', async () => {
+    await using folder = await temporaryFolder()
+    const keys = await folder.write(
+      'keys.yaml',
+      'keys: [{ name: all, key: key-of-all-0123456789 }, { name: one, key: key-of-one-0123456789, models: [a] }]',
+    )
+    await chmod(keys, 0o600)
+    await using server = await container(folder, { apiKeysFile: keys, environment: {} })
+    const url = await modelAt(folder, 'm', 1)
+    const asks = (key: string, path: string, name?: string): Promise<Asked> =>
+      ask(`${server.url}${path}`, {
+        ...(name !== undefined && { body: JSON.stringify({ model_name: name, url }) }),
+        headers: { authorization: `Bearer key-of-${key}-0123456789` },
+      })
+    assert.equal((await asks('one', '/models', 'b')).status, 403)
+    assert.equal((await asks('one', '/models', 'a')).status, 200)
+    assert.equal((await asks('all', '/models', 'b')).status, 200)
+    const names = async (key: string): Promise<string[]> =>
+      (JSON.parse((await asks(key, '/models')).text) as { models: { modelName: string }[] }).models.map(({ modelName }) => modelName)
+    assert.deepEqual([await names('one'), await names('all')], [['a'], ['a', 'b']])
+    assert.equal((await asks('one', '/models/b')).status, 403)
   })
 
   it('lists models in pages', async () => {

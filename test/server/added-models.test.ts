@@ -3,10 +3,13 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { addingModel, QUESTION } from '../adding-models.ts'
-import { post } from '../fixtures.ts'
+import { post, until } from '../fixtures.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { startCluster } from '../../src/server/cluster/primary.ts'
 import { startServer } from '../../src/server/start-server.ts'
+import { Repository } from '../../src/serving/repository/repository.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { silentLogger } from '../../src/core/log.ts'
 import type { RunningServer } from '../../src/server/start-server.ts'
 import type { TemporaryFolder } from '../temporary-folder.ts'
 
@@ -51,6 +54,52 @@ it('a model is added, survives what happens to the folders, and is gone once it 
   assert.deepEqual([await answerOf(server, 'm'), known(server)], [404, ['m', 'other']])
   await server.repository.load('m')
   assert.equal(await answerOf(server, 'm'), 1)
+})
+
+it('a model of the configured folders that was removed is served again by its path, and no other by its name', async () => {
+  await using folder = await temporaryFolder()
+  await using server = await startServer(await options(folder))
+  await server.repository.remove('m')
+  await assert.rejects(server.repository.add({ name: 'm', path: join(folder.path, 'more/other') }), { code: 'SLW_ALREADY_EXISTS' })
+  assert.equal(await answerOf(server, 'm'), 404)
+  await server.repository.add({ name: 'm', path: join(folder.path, 'm'), serving: { maxBatchSize: 7 } })
+  assert.equal(await answerOf(server, 'm'), 1)
+  assert.equal(server.dataPlane.endpoint('m').requireMain().loaded?.serving.maxBatchSize, 7)
+  await server.repository.rescan(true)
+  assert.deepEqual([await answerOf(server, 'm'), known(server)], [1, ['m']])
+})
+
+it('a model that is removed twice at once ends once, and what takes its name meanwhile can be removed as any other', async () => {
+  await using folder = await temporaryFolder()
+  await folder.write('other/model.onnx', addingModel(7))
+  const ended = Promise.withResolvers<void>()
+  const ends: string[] = []
+  const repository = new Repository({
+    sources: [],
+    modelRoots: [folder.path],
+    versions: undefined,
+    clock: systemClock,
+    log: silentLogger,
+    change: async (name, desired) => {
+      if (desired === undefined) ends.push(name)
+      if (desired === undefined) await ended.promise
+      return { failures: [], switches: Promise.resolve([]) }
+    },
+  })
+  const add = (): Promise<unknown> => repository.add({ name: 'other', path: join(folder.path, 'other') })
+  const names = (): string[] => repository.models().map(({ name }) => name)
+  await add()
+  const removals = [repository.remove('other'), repository.remove('other')]
+  await until(() => ends.length === 1, 'the first of them ends it')
+  const again = add()
+  await until(() => names().length === 1, 'its name is taken while the second waits')
+  ended.resolve()
+  await Promise.all([...removals, again])
+  assert.deepEqual(names(), ['other'], 'who came later is left alone')
+  await repository.remove('other')
+  await repository.rescan(true)
+  assert.deepEqual(names(), [], 'nothing is left of it')
+  await repository.close()
 })
 
 it('what cannot be served, is not there, or lies elsewhere is refused and leaves nothing behind', async () => {

@@ -37,21 +37,16 @@ async function lambda(paths: readonly string[], options: Record<string, unknown>
   if (mode !== 'buffered' && mode !== 'stream')
     throw new SlipwayError('SLW_USAGE', `--response-mode ${String(mode)}: expected buffered or stream`)
   using api = openRuntimeApi(address)
-  let stopping = false
-  process.once('SIGTERM', () => {
-    stopping = true
-    api[Symbol.dispose]()
-  })
+  // Lambda ends an environment between two calls; others do at any time.
+  const ending = new AbortController()
+  process.once('SIGTERM', () => ending.abort())
   const log = openLogger(new LogOutput(undefined), 'info')
   await using server = await startServer({ ...readOptions(paths, options), logger: log }).catch(async (error: unknown) => {
     await api.failStart(functionErrorOf(error))
     throw error
   })
   const concurrency = Math.max(1, Number.parseInt(process.env['AWS_LAMBDA_MAX_CONCURRENCY'] ?? '1', 10) || 1)
-  await serveInvocations({ api, url: server.url, concurrency, stream: mode === 'stream', log }).catch((error: unknown) => {
-    // Lambda ends an environment between two calls.
-    if (!stopping) throw error
-  })
+  await serveInvocations({ api, url: server.url, concurrency, stream: mode === 'stream', log, signal: ending.signal })
 }
 
 /** The options of `slipway serve`, for a server that this process alone asks. */

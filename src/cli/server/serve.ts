@@ -208,13 +208,9 @@ async function banner(server: RunningServer): Promise<string> {
   }
   const { cores, url, grpc, config } = server
   lines.push(...followingLines(server))
-  const spoken = config.dialects.map(({ name }) => name)
-  const others = spoken.filter((name) => name !== 'predict' && name !== 'v2')
   lines.push(
     '',
-    ...(spoken.includes('predict') ? [`Predict  ${url}/predict`] : []),
-    ...(spoken.includes('v2') ? [`V2       ${url}/v2`] : []),
-    ...(others.length === 0 ? [] : [`Speaks   ${others.join(', ')}  at ${url}`]),
+    ...dialectLines(server),
     ...(grpc === undefined ? [] : [`gRPC     ${grpc}`]),
     `Docs     ${url}/docs`,
     `Health   ${url}/health   Metrics  ${url}/metrics`,
@@ -227,8 +223,27 @@ async function banner(server: RunningServer): Promise<string> {
     ),
   )
   const [first] = models
-  if (first !== undefined && spoken.includes('predict')) lines.push('', 'Try it:', style('cyan', first.curl))
+  const isAsked = config.dialects.some(({ name, port }) => name === 'predict' && port === undefined)
+  if (first !== undefined && isAsked) lines.push('', 'Try it:', style('cyan', first.curl))
   return lines.join('\n')
+}
+
+/** Where each dialect is spoken. */
+function dialectLines({ url, urls, config: { dialects } }: RunningServer): string[] {
+  // Ports of dialects come last among those that the server listens on.
+  const ports = [...new Set(dialects.flatMap(({ port }) => port ?? []))]
+  const at = (port: number | undefined): string => (port === undefined ? url : urls.at(ports.indexOf(port) - ports.length)!)
+  const own: Readonly<Record<string, string>> = { predict: 'Predict', v2: 'V2' }
+  const others = Map.groupBy(
+    dialects.filter(({ name }) => own[name] === undefined),
+    ({ port }) => at(port),
+  )
+  return [
+    ...['predict', 'v2'].flatMap((name) =>
+      dialects.filter((dialect) => dialect.name === name).map(({ port }) => `${own[name]!.padEnd(9)}${at(port)}/${name}`),
+    ),
+    ...[...others].map(([place, some]) => `Speaks   ${some.map(({ name }) => name).join(', ')}  at ${place}`),
+  ]
 }
 
 /** The followed control plane and endpoints, and the versions that failed with their reasons. */

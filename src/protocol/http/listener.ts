@@ -12,6 +12,7 @@ import { clearSocketPath, SOCKET_MODE } from './unix-socket.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
+import type { ErrorForm } from './error-form.ts'
 import type { HttpLimits } from './options.ts'
 import type { Route } from './routes.ts'
 
@@ -31,6 +32,8 @@ export interface ListenerOptions {
    */
   readonly address: ({ readonly host: string; readonly port: number } | { readonly socket: string }) & { readonly held?: unknown }
   readonly routes: readonly Route[]
+  /** Form of errors at paths that no route takes, and that are no dialect's. Default: that of Slipway's own dialects. */
+  readonly error?: ErrorForm | undefined
   readonly tls?: TlsSource | undefined
   /** Names that a listener on loopback answers to, beside those of this machine. */
   readonly allowedHosts?: readonly string[]
@@ -53,6 +56,7 @@ export class Listener {
   readonly #halfClosed = new HalfClosedClients()
   readonly #stallSweep: NodeJS.Timeout
   readonly routes: RouteTable
+  readonly error: ErrorForm | undefined
   /** Undefined where the Host header does not matter: beyond loopback, and on Unix sockets, which no browser reaches. */
   readonly hosts: HostCheck | undefined
 
@@ -60,6 +64,7 @@ export class Listener {
     const { address, tls } = options
     this.#options = options
     this.routes = new RouteTable(options.routes)
+    this.error = options.error
     this.hosts = 'host' in address && isLoopback(address.host) ? new HostCheck(options.allowedHosts ?? []) : undefined
     this.#server = createFor(tls, limits)
     this.#server.maxConnections = limits.connections

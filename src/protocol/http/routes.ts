@@ -38,6 +38,15 @@ export class RouteTable {
     return this.#router.find(method === 'HEAD' ? 'GET' : (method as 'GET'), path) as { store: Route; params: Params } | null
   }
 
+  /** Form of errors of the routes that a path has, whatever their method. */
+  formAt(path: string): ErrorForm | undefined {
+    for (const method of this.#methods) {
+      const form = this.find(method, path)?.store.error
+      if (form !== undefined) return form
+    }
+    return undefined
+  }
+
   /** The methods that a path takes. */
   methodsOf(path: string): string[] {
     return [...this.#methods].filter((method) => this.#router.find(method, path) !== null)

@@ -90,7 +90,7 @@ export class HttpServer {
     const path = query < 0 ? target : target.slice(0, query)
     try {
       const found = listener.routes.find(request.method ?? '', path)
-      exchange.speaks(found?.store.error ?? this.#formAt(path))
+      exchange.speaks(found === null ? this.#formOfNone(listener, path) : (found.store.error ?? this.#formAt(path) ?? ownError))
       listener.hosts?.require(request.headers.host)
       if (found === null) {
         this.#answerOther(listener, exchange, response, path)
@@ -106,8 +106,13 @@ export class HttpServer {
   }
 
   /** Form of errors where no route says it: that of the dialect whose prefix the path has. */
-  #formAt(path: string): ErrorForm {
-    return this.#options.dialects.find(({ prefix }) => prefix !== undefined && path.startsWith(prefix))?.error ?? ownError
+  #formAt(path: string): ErrorForm | undefined {
+    return this.#options.dialects.find(({ prefix }) => prefix !== undefined && path.startsWith(prefix))?.error
+  }
+
+  /** Form of errors that no route takes: that of a route with another method, of the path's dialect, of the port. */
+  #formOfNone({ routes, error }: Listener, path: string): ErrorForm {
+    return routes.formAt(path) ?? this.#formAt(path) ?? error ?? ownError
   }
 
   /** Answers a request that no route takes: a browser's preflight, another method, an unknown path. */

@@ -24,8 +24,8 @@ export interface FunctionError {
 }
 
 export interface RuntimeApi extends Disposable {
-  /** Waits for the next call, as long as it takes: the process may be frozen meanwhile. @throws SLW_UNREACHABLE */
-  next(): Promise<Invocation>
+  /** Waits for the next call, as long as it takes: the process may be frozen meanwhile. @throws SLW_UNREACHABLE, also when `signal` comes */
+  next(signal: AbortSignal): Promise<Invocation>
   /** Answers a call. @throws SLW_OUTPUT_TOO_LARGE where Lambda does not take so much; SLW_UNREACHABLE */
   respond(id: string, type: string, body: string | Buffer): Promise<void>
   /** Begins an answer that comes in parts. */
@@ -47,17 +47,17 @@ export interface ResponseStream {
 export function openRuntimeApi(address: string): RuntimeApi {
   const agent = new Agent({ keepAlive: true })
   const { hostname, port } = new URL(`http://${address}`)
-  const send = (method: string, path: string, headers: Record<string, string | number> = {}): ClientRequest =>
-    request({ agent, hostname, port, method, path: VERSION + path, headers })
+  const send = (method: string, path: string, headers: Record<string, string | number> = {}, signal?: AbortSignal): ClientRequest =>
+    request({ agent, hostname, port, method, path: VERSION + path, headers, ...(signal !== undefined && { signal }) })
   const post = async (path: string, body: string | Buffer, headers: Record<string, string>): Promise<void> => {
     const asked = send('POST', path, { ...headers, 'content-length': Buffer.byteLength(body) })
     asked.end(body)
     await requireAccepted(path, answerTo(asked, path))
   }
   return {
-    async next() {
+    async next(signal) {
       const path = '/invocation/next'
-      const asked = send('GET', path)
+      const asked = send('GET', path, {}, signal)
       asked.end()
       const { status, headers, body } = await answerTo(asked, path)
       const id = headerOf(headers, 'lambda-runtime-aws-request-id')

@@ -16,6 +16,8 @@ export interface InvocationOptions {
   /** Whether answers to HTTP and to direct calls are streamed: the function is then invoked in that mode. */
   readonly stream: boolean
   readonly log: Logger
+  /** Ends the waiting for calls; one that has come is answered. */
+  readonly signal: AbortSignal
 }
 
 /** Time before Lambda's deadline at which a call is given up, so that its caller learns why. */
@@ -25,7 +27,7 @@ const INTEGRATION_TYPE = 'application/vnd.awslambda.http-integration-response'
 const PRELUDE_END = Buffer.alloc(8)
 
 /**
- * Answers the calls of a function, until the runtime API is no more.
+ * Answers the calls of a function, until the signal comes or the runtime API is no more.
  * @throws SLW_UNREACHABLE when the next call cannot be asked for
  */
 export async function serveInvocations(options: InvocationOptions): Promise<void> {
@@ -33,9 +35,10 @@ export async function serveInvocations(options: InvocationOptions): Promise<void
 }
 
 async function serveOneByOne(options: InvocationOptions): Promise<void> {
-  const { api, log, concurrency } = options
-  for (;;) {
-    const invocation = await api.next()
+  const { api, log, concurrency, signal } = options
+  while (!signal.aborted) {
+    const invocation = await nextOf(api, signal)
+    if (invocation === undefined) return
     // Where calls overlap, a variable of the process cannot say whose trace it is.
     if (concurrency === 1 && invocation.trace !== undefined) process.env['_X_AMZN_TRACE_ID'] = invocation.trace
     try {
@@ -44,6 +47,16 @@ async function serveOneByOne(options: InvocationOptions): Promise<void> {
       log.error({ requestId: invocation.id, code: toSlipwayError(error).code }, `call not answered: ${messageOf(error)}`)
       await api.fail(invocation.id, functionErrorOf(error)).catch((second: unknown) => log.error({}, messageOf(second)))
     }
+  }
+}
+
+/** Undefined once nobody waits any more. */
+async function nextOf(api: RuntimeApi, signal: AbortSignal): Promise<Invocation | undefined> {
+  try {
+    return await api.next(signal)
+  } catch (error) {
+    if (signal.aborted) return undefined
+    throw error
   }
 }
 

@@ -196,10 +196,22 @@ export class Repository {
 
   /**
    * Serves a model that was not known, until it is removed or the server ends. A model that cannot be served is not known afterwards.
+   * One of the configured folders that was removed is served again, if that is the path.
    * @throws SLW_ALREADY_EXISTS, SLW_PATH_REFUSED, SLW_PATH_NOT_FOUND, SLW_MODEL_INVALID, SLW_CONFIG_INVALID, and errors of the model
    */
   async add({ name, path, serving, mustFit = false }: AddModel): Promise<Switched> {
     const source: ModelSource = { path: await this.#insideRoots(path), name, serving }
+    const unloaded = await this.#unloadedAt(name, source.path)
+    if (unloaded !== undefined) {
+      const served = await unloaded.exclusive(() =>
+        unloaded.change(() => {
+          unloaded.revive()
+          unloaded.mustFit = mustFit
+          if (serving !== undefined) unloaded.serving = { ...unloaded.serving, ...serving }
+        }),
+      )
+      return await served()
+    }
     await this.#scans.take(async () => {
       if (this.#models.get(name)?.known === true) throw new SlipwayError('SLW_ALREADY_EXISTS', `there is a model "${name}" already`)
       const found = await this.#scan(source).catch((error: unknown) => {
@@ -232,6 +244,8 @@ export class Repository {
     const source = this.#added.get(name)
     if (source === undefined) return await this.unload(name)
     const ended = await model.exclusive(async () => {
+      // Another call may have ended it while this one waited, and what has the name since then is not what was to end.
+      if (this.#added.get(name) !== source) return undefined
       await this.#scans.take(() => {
         this.#forget(source)
         this.#added.delete(name)
@@ -244,8 +258,16 @@ export class Repository {
         model.mustFit = false
       })
     })
-    await ended()
-    if (model.over) this.#models.delete(name)
+    await ended?.()
+    if (model.over && this.#models.get(name) === model) this.#models.delete(name)
+  }
+
+  /** A model that was unloaded on request and has all of its versions at a path. */
+  async #unloadedAt(name: string, path: string): Promise<RepositoryModel | undefined> {
+    const model = this.#models.get(name)
+    if (model === undefined || !model.unloaded || this.#added.has(name)) return undefined
+    const versions = await Promise.all(model.settled.map((version) => realpath(version.path).catch(() => version.path)))
+    return versions.every((version) => within(path, version)) ? model : undefined
   }
 
   #forget(source: ModelSource): void {

@@ -1,8 +1,8 @@
-/** Which dialects a server speaks on which port, and what it says of those that it does not speak. */
+/** Which dialects a server speaks on which port. */
 import { SlipwayError } from '../../../core/errors.ts'
-import { RouteTable } from '../routes.ts'
 import { DIALECTS } from './dialects.ts'
 import { routesOf } from './routes-of.ts'
+import type { ErrorForm } from '../error-form.ts'
 import type { Route } from '../routes.ts'
 import type { Dialect, DialectHost } from './dialect.ts'
 
@@ -21,11 +21,11 @@ export function speak(chosen: readonly { readonly name: string; readonly port: n
   })
   for (const [index, one] of spoken.entries())
     for (const other of spoken.slice(0, index)) {
-      const shared = one.port === other.port ? one.routes.find((route) => other.routes.some((its) => isSame(its, route))) : undefined
+      const shared = one.port === other.port ? sharedRoute(one.routes, other.routes) : undefined
       if (shared !== undefined)
         throw new SlipwayError(
           'SLW_CONFIG_INVALID',
-          `dialects: ${other.dialect.name} and ${one.dialect.name} both have ${shared.method} ${shared.path}; give one a port of its own, as in ${one.dialect.name}@8471`,
+          `dialects: ${other.dialect.name} and ${one.dialect.name} both have ${shared.method} ${shown(shared.path)}; give one a port of its own, as in ${one.dialect.name}@9000`,
         )
     }
   return spoken
@@ -34,9 +34,15 @@ export function speak(chosen: readonly { readonly name: string; readonly port: n
 /** Where calls of administration go: nowhere, to a port of their own, or beside the other routes. */
 export type AdminPlace = 'off' | 'apart' | 'beside'
 
-export interface RoutesByPort {
+/** What is served on a port. */
+export interface Placed {
   readonly routes: readonly Route[]
-  readonly apart: readonly { readonly port: number; readonly routes: readonly Route[] }[]
+  /** Form of errors at paths that no route takes, where one dialect has the port for itself. */
+  readonly error: ErrorForm | undefined
+}
+
+export interface RoutesByPort extends Placed {
+  readonly apart: readonly (Placed & { readonly port: number })[]
   /** Those of dialects that go to the port of administration. */
   readonly adminRoutes: readonly Route[]
 }
@@ -50,14 +56,19 @@ export function byPort(
   const of = (port: number | undefined): Route[] =>
     (groups.get(port)?.flatMap(({ routes }) => routes) ?? []).filter((route) => admin === 'beside' || !isOfAdmins(route))
   const ports = [...groups.keys()].filter((port) => port !== undefined)
+  const formOf = (port: number | undefined): ErrorForm | undefined => {
+    const [form, ...more] = new Set(groups.get(port)?.map(({ dialect }) => dialect.error))
+    return more.length === 0 ? form : undefined
+  }
   return {
     routes: over(of(undefined), [...health, ...base]),
-    apart: ports.map((port) => ({ port, routes: over(of(port), health) })),
+    error: formOf(undefined),
+    apart: ports.map((port) => ({ port, routes: over(of(port), health), error: formOf(port) })),
     adminRoutes: admin === 'apart' ? spoken.flatMap(({ routes }) => routes.filter(isOfAdmins)) : [],
   }
 }
 
-function isOfAdmins({ access }: Route): boolean {
+export function isOfAdmins({ access }: Route): boolean {
   return access === 'admin'
 }
 
@@ -66,43 +77,21 @@ function over(routes: readonly Route[], base: readonly Route[]): Route[] {
   return [...routes, ...base.filter((route) => !routes.some((other) => isSame(other, route)))]
 }
 
+/** The first route that two dialects both have, so that they cannot share a port. */
+export function sharedRoute(routes: readonly Route[], others: readonly Route[]): Route | undefined {
+  return routes.find((route) => others.some((other) => isSame(other, route)))
+}
+
 function isSame(one: Route, other: Route): boolean {
   return one.method === other.method && withoutNames(one.path) === withoutNames(other.path)
+}
+
+/** A path as people write it. */
+function shown(path: string): string {
+  return path.replaceAll(/(?<!:):(\w+)(?:\([^)]*\))?/g, '{$1}').replaceAll('::', ':')
 }
 
 /** A path whose parameters have no names and no patterns; two colons are one of the path itself. */
 function withoutNames(path: string): string {
   return path.replaceAll(/(?<!:):\w+(?:\([^)]*\))?/g, ':')
-}
-
-/** What to tell a client at a path that no route takes: how the dialect is turned on that it may mean. */
-export function hintsOf(
-  chosen: readonly { readonly name: string }[],
-  host: DialectHost,
-  admin: AdminPlace,
-): (method: string, path: string) => string | undefined {
-  const names = chosen.map(({ name }) => name)
-  let forbidden: RouteTable | undefined
-  let off: { readonly name: string; readonly of: string; readonly table: RouteTable }[] | undefined
-  return (method, path) => {
-    // The root is a health check to some, and to people a place to look.
-    if (path === '/') return undefined
-    // Made by the first who asks: most servers never need it.
-    off ??= DIALECTS.filter(({ name }) => !names.includes(name)).map((dialect) => ({
-      name: dialect.name,
-      of: dialect.of ?? dialect.name,
-      table: new RouteTable(routesOf(dialect, host)),
-    }))
-    if (admin === 'off') {
-      forbidden ??= new RouteTable(
-        DIALECTS.filter(({ name }) => names.includes(name)).flatMap((dialect) => routesOf(dialect, host).filter(isOfAdmins)),
-      )
-      if (forbidden.find(method, path) !== null)
-        return 'administration is off: set SLIPWAY_ADMIN_TOKEN or adminTokenFile (--admin-token-file)'
-    }
-    const meant = off.filter(({ table }) => table.find(method, path) !== null)
-    if (meant.length === 0) return undefined
-    const ways = meant.map(({ name, of }) => `of ${of} (--dialects ${[...names, name].join(',')})`)
-    return `that route is ${ways.join(', or ')}, which this server was not told to speak`
-  }
 }

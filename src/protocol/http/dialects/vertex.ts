@@ -16,6 +16,11 @@ export interface VertexPaths {
   readonly predictRoute: string
 }
 
+/** Whether a path has characters alone that stand for themselves in addresses. */
+export function isVertexPath(path: string): boolean {
+  return path === '/' || /^(?:\/[\w.~:@-]+)+\/?$/.test(path)
+}
+
 export const VERTEX_PATHS: VertexPaths = { healthRoute: '/health', predictRoute: '/predict' }
 
 /** A custom container of Vertex AI ("Custom container requirements for inference"). */
@@ -48,9 +53,9 @@ function routes(host: DialectHost): DialectRoute[] {
   ]
 }
 
-/** A path of the platform has colons, and no parameters. */
+/** A path of the platform has colons, and no parameters; with a slash at its end it is the same. */
 function literal(path: string): string {
-  return path.replaceAll(':', '::')
+  return path.replaceAll(':', '::').replace(/(?<=.)\/$/, '')
 }
 
 const FORM = { keys: ['instances'], beside: ['parameters'] } as const

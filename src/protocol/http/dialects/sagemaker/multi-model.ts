@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { check } from '../../../../contract/schema.ts'
 import { inputInvalid, SlipwayError } from '../../../../core/errors.ts'
 import { parseJson } from '../../../../tensor/json-reader.ts'
+import { permits, requireModel } from '../../access.ts'
 import { ownError } from '../../error-form.ts'
 import { invocation } from './invocation.ts'
 import type { KnownModel } from '../../../../serving/repository/repository.ts'
@@ -35,7 +36,10 @@ function routes(host: DialectHost): DialectRoute[] {
     // The platform asks whether the container lives; models come later.
     { method: 'GET', path: '/ping', access: 'open', handle: (exchange) => exchange.json(200, '') },
     route('POST', '/models', (exchange) => load(exchange, host)),
-    route('GET', '/models', async (exchange) => exchange.json(200, JSON.stringify(pageOf(await administration.models(), exchange)))),
+    route('GET', '/models', async (exchange) => {
+      const models = (await administration.models()).filter(({ name }) => permits(exchange.caller, name))
+      exchange.json(200, JSON.stringify(pageOf(models, exchange)))
+    }),
     route('GET', '/models/:name', async (exchange, params) => exchange.json(200, JSON.stringify(described(await known(host, params))))),
     route('DELETE', '/models/:name', async (exchange, params) => {
       const model = await known(host, params)
@@ -56,6 +60,7 @@ async function load(exchange: Exchange, { administration, limits }: DialectHost)
   if ('issues' in checked) throw inputInvalid(checked.issues, 'SLW_BAD_REQUEST')
   const { model_name: name, url } = checked.value
   exchange.administers({ wish: { load: name, url } })
+  requireModel(exchange.caller, name)
   const path = url.replace(/^file:\/\//, '')
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path))
     throw inputInvalid(
