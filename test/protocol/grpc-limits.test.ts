@@ -1,6 +1,7 @@
 /** What a client of gRPC may take, and how long. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
@@ -13,7 +14,9 @@ import { REFLECTION } from '../../src/protocol/grpc/proto/reflection.ts'
 import { decode, encode } from '../../src/protocol/grpc/proto/schema.ts'
 import { GrpcServer } from '../../src/protocol/grpc/server.ts'
 import { encodeStatusMessage } from '../../src/protocol/grpc/status.ts'
+import { decompress } from '../../src/protocol/http/content-coding.ts'
 import { HTTP_LIMIT_DEFAULTS } from '../../src/protocol/http/options.ts'
+import { PREFACE, SETTING, settingsFrame } from '../../src/protocol/http2/frames.ts'
 import { startServer } from '../../src/server/start-server.ts'
 import { addingModel } from '../adding-models.ts'
 import { listeningLogger } from '../asking.ts'
@@ -68,6 +71,26 @@ describe('time', () => {
   })
 })
 
+it('a connection that begins byte by byte is ended', async () => {
+  await using hasty = await startServer({
+    models: [{ path: `${folder.path}/one.onnx` }],
+    port: 0,
+    serving: { instances: 1 },
+    limits: { bodyTimeoutMs: 300 },
+    logger: listeningLogger(),
+    environment: {},
+  })
+  const [host, port] = hasty.grpc!.split(':')
+  const socket = connect(Number(port), host)
+  socket.on('error', () => {})
+  const bytes = Buffer.concat([Buffer.from(PREFACE), settingsFrame(Array.from({ length: 100 }, () => [SETTING.push, 0] as const))])
+  let sent = 0
+  const timer = setInterval(() => socket.write(bytes.subarray(sent, ++sent)), 50)
+  await once(socket, 'close')
+  clearInterval(timer)
+  assert.ok(sent < bytes.length)
+})
+
 describe('memory', () => {
   it('of a stream of inferences does not grow with the requests that it has had', async () => {
     const message = framed(
@@ -115,6 +138,28 @@ describe('memory', () => {
       `${stream.writableLength} bytes of ${count * bomb.length} wait with the client`,
     )
     stream.close()
+  })
+
+  it('is taken for a few compressed bodies at a time, however many come', async () => {
+    const mebibytes = 4
+    const bomb = gzipSync(Buffer.alloc(mebibytes * 1024 * 1024))
+    const { external } = process.memoryUsage()
+    let most = 0
+    const sizes = await Promise.all(
+      Array.from(
+        { length: 100 },
+        () =>
+          new Promise<number>((resolve, reject) => {
+            decompress(bomb, { coding: 'gzip', limit: 2 ** 26 }, (error, { length }) => {
+              most = Math.max(most, process.memoryUsage().external - external)
+              if (error === undefined) resolve(length)
+              else reject(error)
+            })
+          }),
+      ),
+    )
+    assert.deepEqual(new Set(sizes), new Set([mebibytes * 1024 * 1024]))
+    assert.ok(most < 150 * 1024 * 1024, `${(most / 1024 / 1024).toFixed()} MiB for 100 bodies of ${mebibytes} MiB`)
   })
 
   it('is not taken for answers that their client does not read: it is heard later', async () => {

@@ -146,6 +146,19 @@ describe('a connection', () => {
     assert.equal(line.frames.filter(({ type }) => type === FRAME.data).length, 20_000)
   })
 
+  it('goes on where half of what is asked is taken back, as by clients that hedge', async () => {
+    await using line = await lineTo((stream) => {
+      if (stream.id % 4 === 1) stream.answer(HEAD, Buffer.from('hello'), TRAILERS)
+    })
+    for (let sent = 0; sent < 6000; sent += 300) {
+      const pair = (id: number): Buffer => Buffer.concat([request(id), request(id + 2), numberFrame(FRAME.reset, id + 2, REASON.cancel)])
+      line.send(...Array.from({ length: 300 }, (_, index) => pair(4 * (sent + index) + 1)))
+      await line.taken()
+    }
+    assert.ok(!line.frames.some(({ type }) => type === FRAME.goAway))
+    assert.equal(line.frames.filter(({ type }) => type === FRAME.data).length, 6000)
+  })
+
   it('answers many in turn through a window that is opened bit by bit', async () => {
     await using line = await lineTo((stream) => stream.answer(HEAD, Buffer.alloc(100, stream.id), TRAILERS))
     line.send(settingsFrame([[SETTING.window, 10]]), requests(50))

@@ -17,6 +17,11 @@ export function codingOf(encoding: string): Coding | 'identity' | undefined {
   return name === 'deflate' || name === 'identity' ? name : undefined
 }
 
+/** Bodies that are decompressed at a time: Node has four threads for it, and a few kilobytes become `limits.bodyBytes`. */
+const AT_ONCE_MAX = 8
+let running = 0
+const waiting: (() => void)[] = []
+
 /**
  * Decompresses a body, beside the main thread. It stops as soon as more than `limit` bytes come out: a few kilobytes can
  * hold gigabytes.
@@ -29,7 +34,14 @@ export function decompress(
   done: (error: SlipwayError | undefined, body: Buffer) => void,
 ): void {
   const read = coding === 'gzip' ? gunzip : inflate
+  if (running === AT_ONCE_MAX) {
+    waiting.push(() => decompress(body, { coding, limit, said }, done))
+    return
+  }
+  running++
   read(body, { maxOutputLength: limit, chunkSize: STEP_BYTES }, (error, result) => {
+    running--
+    waiting.shift()?.()
     if (error === null) done(undefined, result)
     else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
       done(new SlipwayError('SLW_BODY_TOO_LARGE', `decompressed, the body has more than ${limit} bytes, which is limits.bodyBytes`), body)

@@ -649,6 +649,8 @@ export class Connection {
     this.#resets.give(1)
     // What the client still sends is not wanted (section 8.1).
     if (!stream.remoteEnded) this.#resetStream(stream.id, REASON.none)
+    // Who hedges takes many back, beside those that are answered.
+    this.#resets.give(1)
     this.#forget(stream.id)
   }
 
