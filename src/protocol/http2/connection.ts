@@ -54,13 +54,11 @@ const WRITE_MARK = 256 * 1024
 const READ_MARK = 1024 * 1024
 /** What a client may send of frames that bring nothing forward. */
 const IDLE_FRAMES = { burst: 10_000, perSecond: 2000 }
-/** What it may send more of them for each frame of an answer: grpc-go measures the line with a ping and a window for each. */
-const IDLE_FRAMES_AN_ANSWER = 4
 /** Streams that a client may begin and take back, or break so that we end them: each has cost us the work of a request. */
 const RESETS = { burst: 1000, perSecond: 100 }
 /**
  * Such frames that an answer allows for, and a frame of data of it: clients tell what they have read (WINDOW_UPDATE of the stream and of the
- * connection), and measure their line by pings.
+ * connection), and measure their line by pings, as grpc-go and the C core do.
  */
 const FRAMES_PER_ANSWER = 8
 const FRAMES_PER_DATA = 4
@@ -622,7 +620,6 @@ export class Connection {
     if (!this.#streams.has(stream.id)) return true
     this.#sendWindow -= size
     stream.spend(size)
-    this.#idleFrames.give(IDLE_FRAMES_AN_ANSWER)
     const { id } = stream
     const bytes = Buffer.allocUnsafe(3 * HEAD_BYTES + head.length + size + trailers.length)
     let at = writeHead(bytes, 0, { length: head.length, type: FRAME.headers, flags: FLAG.endHeaders, stream: id })
@@ -668,7 +665,6 @@ export class Connection {
       let size = 0
       for (const part of parts) size += part.length
       this.#sendWindow -= size
-      this.#idleFrames.give(IDLE_FRAMES_AN_ANSWER)
       const head = Buffer.allocUnsafe(HEAD_BYTES)
       writeHead(head, 0, { length: size, type: FRAME.data, flags: 0, stream: stream.id })
       this.#write(head)
