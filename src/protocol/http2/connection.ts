@@ -643,7 +643,6 @@ export class Connection {
 
   #localEnd(stream: Stream): void {
     this.#idleFrames.give(FRAMES_PER_ANSWER)
-    this.#resets.give(1)
     // What the client still sends is not wanted (section 8.1).
     if (!stream.remoteEnded) this.#resetStream(stream.id, REASON.none)
     // Who hedges takes many back, beside those that are answered.
