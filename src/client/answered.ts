@@ -1,5 +1,5 @@
 import { isOutage, SlipwayClientError } from './client-error.ts'
-import { within } from './options.ts'
+import { deadlineOf } from './options.ts'
 import { persist } from './persist.ts'
 import type { CallOptions } from './options.ts'
 import type { Attempt, Done, Standing } from './persist.ts'
@@ -77,7 +77,7 @@ export async function answered<T>(
   // One id for all requests of a call: where no unit is named it decides the variant, which a repeat should meet again.
   const requestId = options.requestId ?? idOf()
   const headers = { ...headersOf(options), 'x-request-id': requestId }
-  const deadlineMs = within('deadlineMs', options.deadlineMs ?? byDefault, 1, 2_147_483_647)
+  const deadlineMs = deadlineOf({ deadlineMs: byDefault }, options.deadlineMs)
   try {
     const done = await persist((limit) => ask(headers, limit), standing, { deadlineMs, signal: options.signal })
     const { answer, headers: given, model, version } = done.value

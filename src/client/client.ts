@@ -2,7 +2,7 @@
 import { SlipwayClientError } from './client-error.ts'
 import { writeExact } from './json.ts'
 import { createModel } from './model.ts'
-import { resolveOptions } from './options.ts'
+import { deadlineOf, resolveOptions } from './options.ts'
 import { persist } from './persist.ts'
 import { isReady } from './ready.ts'
 import { jsonOf, send } from './send.ts'
@@ -66,7 +66,7 @@ export function connect(url: string, options: ClientOptions = {}): Client {
           return jsonOf(await send(rules, request, limit), path) as FeedbackAnswer
         },
         standing(''),
-        { deadlineMs: deadlineMs ?? rules.deadlineMs, signal },
+        { deadlineMs: deadlineOf(rules, deadlineMs), signal },
       )
       return value
     },

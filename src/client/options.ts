@@ -152,6 +152,11 @@ export function within(name: string, value: number, minimum: number, maximum: nu
   throw new SlipwayClientError('SLW_CONFIG_INVALID', `${name}: expected a number from ${minimum} to ${maximum}, found ${value}`)
 }
 
+/** Time for a call. @throws SLW_CONFIG_INVALID */
+export function deadlineOf(rules: Pick<Rules, 'deadlineMs'>, own: number | undefined): number {
+  return within('deadlineMs', own ?? rules.deadlineMs, 1, LONGEST_MS)
+}
+
 function addressOf(url: string): string {
   if (!/^https?:\/\/[^/?#]/.test(url))
     throw new SlipwayClientError('SLW_CONFIG_INVALID', `address of the server: expected http://HOST:PORT or https://HOST, found "${url}"`)

@@ -1,5 +1,6 @@
 import { noBreaker } from './breaker.ts'
 import { SlipwayClientError } from './client-error.ts'
+import { deadlineOf } from './options.ts'
 import { persist } from './persist.ts'
 import { send } from './send.ts'
 import type { CallOptions, Rules } from './options.ts'
@@ -12,7 +13,8 @@ export async function isReady(
   { path, call = {} }: { readonly path: string; readonly call?: CallOptions | undefined },
 ): Promise<boolean> {
   const once: Standing = { ...standing, breaker: noBreaker(), rules: { ...rules, retry: { ...rules.retry, attempts: 1 } } }
-  const { deadlineMs = rules.deadlineMs, signal, headers = {} } = call
+  const { signal, headers = {} } = call
+  const deadlineMs = deadlineOf(rules, call.deadlineMs)
   try {
     await persist((limit) => send(rules, { method: 'GET', path, headers }, limit), once, { deadlineMs, signal })
     return true

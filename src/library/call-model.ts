@@ -50,7 +50,7 @@ class LibraryCaller implements Caller<undefined> {
 
   terms(): Terms {
     // An application may wait longer than the model's own limit.
-    return { endpoint: this.#call.endpoint, priority: 0, timeoutMs: this.#call.timeoutMs, patient: true }
+    return { endpoint: this.#call.endpoint, priority: undefined, timeoutMs: this.#call.timeoutMs, patient: true }
   }
 
   collect(done: (error: undefined, body: undefined) => void): void {

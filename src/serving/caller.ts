@@ -9,8 +9,8 @@ import type { Loaded } from './variant.ts'
 /** Target of a request, and its priority and time limit. */
 export interface Terms extends Omit<Asked, 'point'> {
   readonly endpoint: string
-  /** Smaller is more urgent; 0 is the default. */
-  readonly priority: number
+  /** Smaller is more urgent; 0 is the middle. Undefined: that of the model. */
+  readonly priority: number | undefined
   /** Milliseconds from arrival. Default: `requestTimeoutMs` of the model. */
   readonly timeoutMs?: number | undefined
   /** Whether `timeoutMs` may be more than the model's `requestTimeoutMs`. */

@@ -190,8 +190,8 @@ class Inference<Body> {
   #contextFor({ serving }: Loaded): RequestContext {
     const { protocol, requestId, predictionId, startedMs, traceparent } = this.#caller
     const { priority: asked, timeoutMs = serving.requestTimeoutMs, patient = false } = this.#terms!
-    // The scheduler's own default is 0.
-    const priority = asked === 0 ? serving.defaultPriority - SERVING_DEFAULTS.defaultPriority : asked
+    // The scheduler's own middle is 0.
+    const priority = asked ?? serving.defaultPriority - SERVING_DEFAULTS.defaultPriority
     const limitMs = patient ? timeoutMs : Math.min(serving.requestTimeoutMs, timeoutMs)
     return {
       protocol,
@@ -236,7 +236,7 @@ class Inference<Body> {
     const variant = this.#variant!
     const context = this.#context!
     const { inputs, rows, lengths, outputs, warnings, parametersKey, timeoutMs } = prepared
-    const priority = prepared.priority === undefined || prepared.priority === 0 ? context.priority : prepared.priority
+    const priority = prepared.priority ?? context.priority
     const { startedMs, deadlineMs: latestMs } = context
     const lastMs = timeoutMs === undefined ? latestMs : Math.min(latestMs, startedMs + timeoutMs)
     // Another variant has the other half of the time.

@@ -142,6 +142,9 @@ describe('clients of a server', () => {
     await assert.rejects(client.model('churn').predict(CUSTOMER, { unit: 'a\nb' }), { code: 'SLW_CONFIG_INVALID', attempts: 1 })
     assert.throws(() => connect('127.0.0.1:8470'), { code: 'SLW_CONFIG_INVALID' })
     assert.throws(() => connect(server.url, { deadlineMs: 0 }), /deadlineMs: expected a number from 1/)
+    const late = { deadlineMs: Number.NaN }
+    for (const call of [client.feedback({ id: 'a', label: 1 }, late), client.ready(late), client.model('churn').ready(late)])
+      await assert.rejects(call, { code: 'SLW_CONFIG_INVALID', message: /deadlineMs: expected a number from 1/ })
   })
 
   it('a call is cancelled by its signal, before it is sent and while it is answered', async () => {

@@ -266,7 +266,7 @@ describe('a request to generate', () => {
 describe('parameters of a request', () => {
   it('that clients send where they mean nothing are taken', () => {
     const nothing = { sequence_id: 0, sequence_start: false, sequence_end: false, priority: 0, timeout: 0, binary_data_output: true }
-    assert.deepEqual(runParameters(nothing), { timeoutMs: undefined, priority: 0, parametersKey: undefined })
+    assert.deepEqual(runParameters(nothing), { timeoutMs: undefined, priority: undefined, parametersKey: undefined })
     assert.deepEqual(runParameters({ sequence_id: '', timeout: 1500n, priority: 1n }), {
       timeoutMs: 1.5,
       priority: -4,

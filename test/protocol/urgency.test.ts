@@ -139,11 +139,13 @@ describe('how urgent a request is', () => {
   it('is what the model says for requests that say nothing', async () => {
     await using slow = await serveSlow({ defaultPriority: 2 })
     const { send, order } = await lineUp(slow)
+    await send('header 5', { 'slipway-priority': '5' })
+    await send('parameter 5', {}, { parameters: { priority: 5 } })
     await send('3', {}, { parameters: { priority: 3 } })
     await send('none', {})
     await send('0', {}, { parameters: { priority: 0 } })
     await send('1', { 'slipway-priority': '1' })
-    assert.deepEqual(await order(), ['1', 'none', '0', '3'])
+    assert.deepEqual(await order(), ['1', 'none', '0', '3', 'header 5', 'parameter 5'])
   })
 
   it('that is no level is refused with what was expected', async () => {

@@ -144,6 +144,17 @@ describe('texts of different lengths', () => {
     assert.deepEqual(shapes.toSorted(), ['1x11', '2x10', '2x9'])
   })
 
+  it('are answered whole where no run could show which outputs are for each token', async () => {
+    const { scheduler } = setUp({ runners: [model().runner] })
+    for (const side of ['left', 'right'] as const) {
+      const work = texts([3, 5, 3, 9], padding({ pads: false, perToken: new Set(), side }))
+      const copy = copyOf(work)
+      const outcome = submit(scheduler, work)
+      await turns(60)
+      assert.deepEqual(rowsOf(work, outcome.result!.outputs), rowsOf(work, answer(copy)))
+    }
+  })
+
   it('run one by one where rows of a run are not independent', async () => {
     const { runner, shapes } = model()
     const { scheduler } = setUp({ runners: [runner], batchable: false })

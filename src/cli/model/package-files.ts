@@ -55,7 +55,7 @@ export async function localVersion(path: string, followLinks = false): Promise<L
     const named = await fileAt(root, basename(location.path))
     const within = followLinks ? undefined : root
     const beside = [...model.externalFiles.map(({ location: at }) => at), ...model.describedBy]
-    const files = [named, ...(await Promise.all(beside.map((path) => fileAt(root, path, within))))]
+    const files = [named, ...(await Promise.all(beside.map((name) => fileAt(root, name, within))))]
     return { name: location.name, files, signature: await signatureIn(dirname(location.path)) }
   }
   const files = await filesIn(folder, followLinks)

@@ -1,7 +1,7 @@
 import { answered, instead } from '../answered.ts'
 import { noBreaker } from '../breaker.ts'
 import { SlipwayClientError } from '../client-error.ts'
-import { resolveOptions } from '../options.ts'
+import { deadlineOf, resolveOptions } from '../options.ts'
 import { persist } from '../persist.ts'
 import { standings } from '../standings.ts'
 import { readInferResponse, readReady, writeInferRequest, writeModelReady } from './messages.ts'
@@ -107,7 +107,8 @@ interface Question {
 async function isReady({ rules, standing, session }: GrpcHost, { method, message, call = {} }: Question): Promise<boolean> {
   const once: Standing = { ...standing, breaker: noBreaker(), rules: { ...rules, retry: { ...rules.retry, attempts: 1 } } }
   const headers = { ...rules.headers, ...call.headers }
-  const { deadlineMs = rules.deadlineMs, signal } = call
+  const { signal } = call
+  const deadlineMs = deadlineOf(rules, call.deadlineMs)
   try {
     const { value } = await persist((limit) => session.call({ method, headers, message }, limit), once, { deadlineMs, signal })
     return readReady(value.message)

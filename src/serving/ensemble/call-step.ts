@@ -61,7 +61,8 @@ class StepCaller implements Caller<undefined> {
   terms(): Terms {
     const { endpoint, version, priority, deadlineMs } = this.#call
     const timeoutMs = Number.isFinite(deadlineMs) ? Math.max(0, deadlineMs - this.startedMs) : undefined
-    return { endpoint, priority, timeoutMs, ...(version !== undefined && { version }) }
+    // The middle is what nobody asked for, and then the model's own default counts.
+    return { endpoint, priority: priority === 0 ? undefined : priority, timeoutMs, ...(version !== undefined && { version }) }
   }
 
   collect(done: (error: undefined, body: undefined) => void): void {

@@ -123,7 +123,7 @@ export function cutTokens(tensor: Tensor, length: number, side: RowPadding['side
 export function joinRows(parts: readonly Tensor[], groups: readonly (readonly number[])[], padding: RowPadding): Tensor {
   const first = parts[0]!
   const rows = groups.reduce((sum, group) => sum + group.length, 0)
-  const perToken = padding.perToken.has(first.name)
+  const perToken = isPerToken(parts, padding)
   const length = perToken ? longestOf(parts) : (first.shape[1] ?? 1)
   const shape = first.shape.length < 2 ? [rows] : [rows, length, ...first.shape.slice(2)]
   const data = allocate(first.datatype, elementCount(shape))
@@ -132,13 +132,19 @@ export function joinRows(parts: readonly Tensor[], groups: readonly (readonly nu
 }
 
 /** Bytes that `joinRows` fills up, beside those of the parts. */
-export function filledBytes(parts: readonly Tensor[], { perToken }: RowPadding): number {
+export function filledBytes(parts: readonly Tensor[], padding: RowPadding): number {
   const first = parts[0]!
-  if (!perToken.has(first.name)) return 0
+  if (!isPerToken(parts, padding)) return 0
   const longest = longestOf(parts)
   const tokens = parts.reduce((sum, { shape }) => sum + shape[0]! * (longest - (shape[1] ?? 1)), 0)
   const { bytes } = datatypeInfo(first.datatype)
   return tokens * elementCount(first.shape.slice(2)) * (bytes === 0 ? TEXT_BYTES : bytes)
+}
+
+/** An output whose parts are of different lengths is for each token, also where no run has shown that. */
+function isPerToken(parts: readonly Tensor[], { perToken }: RowPadding): boolean {
+  const first = parts[0]!
+  return perToken.has(first.name) || parts.some(({ shape }) => shape[1] !== first.shape[1])
 }
 
 function longestOf(parts: readonly Tensor[]): number {

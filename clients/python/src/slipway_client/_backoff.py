@@ -19,8 +19,8 @@ def pause_ms(attempt: int, random: float, retry: Retry, retry_after_ms: Optional
 def retry_after_of(header: Optional[str], epoch_ms: float) -> Optional[float]:
     """The header Retry-After (RFC 9110, section 10.2.3), in milliseconds; None where it says nothing."""
     text = (header or "").strip()
-    if text.isdigit():
-        return int(text) * 1000
+    if text.isascii() and text.isdigit():
+        return float(text) * 1000
     if not text.endswith(" GMT"):
         return None
     try:
