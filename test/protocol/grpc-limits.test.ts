@@ -1,6 +1,7 @@
 /** What a client of gRPC may take, and how long. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import http2 from 'node:http2'
 import { connect } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -23,6 +24,7 @@ import { listeningLogger } from '../asking.ts'
 import { until } from '../fixtures.ts'
 import { adding, answerOf, framed, grpcClient, numbersOf } from '../grpc-client.ts'
 import { liveMemory } from '../live-memory.ts'
+import { buildModel, node, value, weights } from '../onnx/build-model.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import type { ClientHttp2Stream } from 'node:http2'
 import type { SlipwayServer } from '../../src/server/start-server.ts'
@@ -37,8 +39,10 @@ let client: GrpcClient
 before(async () => {
   folder = await temporaryFolder()
   await folder.write('one.onnx', addingModel(1))
+  await folder.write('slow.onnx', slowModel())
+  await folder.write('echo.onnx', echoModel())
   server = await startServer({
-    models: [{ path: `${folder.path}/one.onnx` }],
+    models: ['one', 'slow', 'echo'].map((name) => ({ path: `${folder.path}/${name}.onnx` })),
     port: 0,
     serving: { instances: 1 },
     limits: { bodyBytes: 4 * 1024 * 1024 },
@@ -179,7 +183,55 @@ describe('memory', () => {
   })
 })
 
+/** Takes a second or two: the answers to what comes after it on a stream wait for it. */
+function slowModel(): Uint8Array {
+  const names = ['x', ...Array.from({ length: LAYERS - 1 }, (_, index) => `layer_${index}`), 'y']
+  return buildModel({
+    input: [value('x', 'FP32', [SIDE, SIDE])],
+    output: [value('y', 'FP32', [SIDE, SIDE])],
+    node: names.slice(1).map((name, index) => node('MatMul', [names[index]!, 'weight'], [name])),
+    initializer: [weights('weight', 'FP32', [SIDE, SIDE], new Float32Array(SIDE * SIDE).fill(1 / SIDE))],
+  })
+}
+const SIDE = 960
+const LAYERS = 24
+
+function echoModel(): Uint8Array {
+  return buildModel({
+    input: [value('x', 'FP32', ['rows', SIDE])],
+    output: [value('y', 'FP32', ['rows', SIDE])],
+    node: [node('Identity', ['x'], ['y'])],
+  })
+}
+
 describe('a stream', () => {
+  it('may have large answers that wait for the first, and go out as fast as they are read', async () => {
+    const square = (model: string): Buffer =>
+      framed(
+        encode(INFERENCE, 'ModelInferRequest', {
+          model_name: model,
+          inputs: [{ name: 'x', datatype: 'FP32', shape: [SIDE, SIDE] }],
+          raw_input_contents: [Buffer.alloc(4 * SIDE * SIDE)],
+        }),
+      )
+    const session = http2.connect(`http://${server.grpc}`, { maxSessionMemory: 1000 })
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/inference.GRPCInferenceService/ModelStreamInfer',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    })
+    const answers = answerOf(stream, streamed)
+    stream.write(square('slow'))
+    const count = 24
+    const echo = square('echo')
+    for (let index = 0; index < count; index++) stream.write(echo)
+    stream.end()
+    const { status, messages } = await answers
+    session.close()
+    assert.deepEqual([status, messages.length], [0, count + 1])
+  })
+
   it('of compressed and plain messages is answered in their order, also where it ends at once', async () => {
     const stream = client.open('ModelStreamInfer', { 'grpc-encoding': 'gzip' })
     const count = 400

@@ -50,7 +50,7 @@ export type Metadata = Readonly<Record<string, string>>
 
 /** Characters that a request id from outside may have; another id is replaced. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
-/** Bytes of answers in parts that wait for the client. */
+/** Bytes of an answer in parts that wait for the client. */
 const UNREAD_BYTES_MAX = 64 * 1024 * 1024
 /** How much a client may send ahead of what a call with several messages takes. */
 const AHEAD_BYTES = 65_535
@@ -382,18 +382,24 @@ export class Call implements StreamTaker {
     return head
   }
 
-  /** Sends one message of an answer with several, sealed. A client that does not read is disconnected. */
+  /** Sends one of messages that nobody has asked for one by one, sealed. A call whose client does not read them is broken off. */
+  sendPart(message: Buffer): void {
+    if (this.#ended || this.#gone) return
+    if (this.#stream.waiting <= UNREAD_BYTES_MAX) {
+      this.send(message)
+      return
+    }
+    this.#finish(new SlipwayError('SLW_CANCELLED', 'the client does not read its answers'))
+    this.#stream.cancel(REASON.cancel)
+    this.#cancel()
+  }
+
+  /** Sends one message of an answer with several, sealed. */
   send(message: Buffer): void {
     if (this.#ended || this.#gone) return
     if (!this.#begun) {
       this.#begun = true
       this.#stream.head(this.#head(undefined))
-    }
-    if (this.#stream.waiting > UNREAD_BYTES_MAX) {
-      this.#finish(new SlipwayError('SLW_CANCELLED', 'the client does not read its answers'))
-      this.#stream.cancel(REASON.cancel)
-      this.#cancel()
-      return
     }
     this.#stream.write(message)
   }

@@ -18,6 +18,7 @@ const REQUEST_ID = /^[\x21-\x7e]{1,128}$/
 /** The answers to one request, until it is its turn. */
 interface Turn {
   readonly waiting: Buffer[]
+  inParts: boolean
   done: boolean
 }
 
@@ -34,7 +35,10 @@ export function streamInfer(host: InferenceHost, call: Call): MessageTaker {
   const flush = (): void => {
     const before = turns.length
     for (let first = turns[0]; first !== undefined; first = turns[0]) {
-      for (const message of first.waiting.splice(0)) call.send(message)
+      for (const message of first.waiting.splice(0)) {
+        if (first.inParts) call.sendPart(message)
+        else call.send(message)
+      }
       if (!first.done) break
       turns.shift()
     }
@@ -44,7 +48,7 @@ export function streamInfer(host: InferenceHost, call: Call): MessageTaker {
   }
   return {
     message(message) {
-      const turn: Turn = { waiting: [], done: false }
+      const turn: Turn = { waiting: [], inParts: false, done: false }
       turns.push(turn)
       let request = NO_REQUEST
       const tell = (answer: InferAnswer, error: string | undefined, done: boolean): void => {
@@ -87,7 +91,10 @@ export function streamInfer(host: InferenceHost, call: Call): MessageTaker {
               }
               return 200
             },
-            part: (answer, answered) => tell({ ...answer, parameters: told(answered, false) }, undefined, false),
+            part(answer, answered) {
+              turn.inParts = true
+              tell({ ...answer, parameters: told(answered, false) }, undefined, false)
+            },
             fail,
           },
         })
