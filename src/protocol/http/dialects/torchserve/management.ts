@@ -17,6 +17,13 @@ export const torchserveManagement: Dialect = {
   name: 'torchserve-management',
   of: "TorchServe's management",
   description: "TorchServe's management API: register, scale, describe and unregister models, with the admin token",
+  differences: [
+    'It wants the admin token of the server, which clients send as a bearer, and is off without one.',
+    'A `url` is a file or folder inside the served folders and `--model-root`: nothing is downloaded, and `.mar` archives and handlers are refused.',
+    'Registering and scaling end before they are answered, whether `synchronous` says so or not.',
+    '`initial_workers=0` loads the model all the same, and `min_worker=0` is 501.',
+    'The versions of a model are scaled and unregistered together.',
+  ],
   error: torchServeError,
   routes,
 }
