@@ -1,6 +1,7 @@
 import { basename, extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { usableCores } from '../../../../core/cores.ts'
-import { SlipwayError } from '../../../../core/errors.ts'
+import { messageOf, SlipwayError } from '../../../../core/errors.ts'
 import { TORCHSERVE_ARCHIVE } from '../../../../model/foreign-formats.ts'
 import { addressOf } from './address.ts'
 import { describeModel } from './describe.ts'
@@ -112,8 +113,17 @@ function pathOf(parameters: Parameters): string {
     throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `${url} is ${TORCHSERVE_ARCHIVE.what}; convert ${TORCHSERVE_ARCHIVE.cure}`)
   const [scheme] = /^[a-z][\w+.-]*(?=:\/\/)/i.exec(url) ?? []
   if (scheme === undefined) return url
-  if (scheme.toLowerCase() === 'file') return decodeURIComponent(new URL(url).pathname)
+  if (scheme.toLowerCase() === 'file') return pathOfFile(url)
   throw new SlipwayError('SLW_NOT_IMPLEMENTED', `url ${url}: models are taken from the served folders and --model-root, not over ${scheme}`)
+}
+
+/** @throws SLW_BAD_REQUEST */
+function pathOfFile(url: string): string {
+  try {
+    return fileURLToPath(url)
+  } catch (error) {
+    throw new SlipwayError('SLW_BAD_REQUEST', `parameter url: "${url}" names no file of this machine: ${messageOf(error)}`)
+  }
 }
 
 function servingOf(parameters: Parameters): ServingOptions {
