@@ -1,8 +1,13 @@
 /** The page that puts the protocols side by side, made of the dialects themselves and of the differences that a test holds. */
 import { readFileSync } from 'node:fs'
 import { ERRORS, SlipwayError } from '../src/core/errors.ts'
+import { GRPC } from '../src/protocol/grpc/dialect.ts'
+import { serviceName } from '../src/protocol/grpc/methods.ts'
+import { grpcServices } from '../src/protocol/grpc/services.ts'
 import { DIALECTS } from '../src/protocol/http/dialects/dialects.ts'
 import type { ErrorCode } from '../src/core/errors.ts'
+import type { HealthHost } from '../src/protocol/grpc/health-service.ts'
+import type { InferenceHost } from '../src/protocol/grpc/inference/inference-host.ts'
 import type { Dialect, DialectHost } from '../src/protocol/http/dialects/dialect.ts'
 
 const DIFFERENCES = new URL('../docs/reference/protocols/differences.json', import.meta.url)
@@ -58,16 +63,33 @@ function routesOf(dialect: Dialect): string {
     .join(', ')
 }
 
+function known(differences: readonly string[]): string {
+  return differences.length === 0 ? '' : `\n\nOtherwise than there:\n\n${differences.map((text) => `- ${text}`).join('\n')}`
+}
+
 function sectionOf(dialect: Dialect): string {
   const { name, of, byDefault = false, description, differences = [] } = dialect
-  const known = differences.length === 0 ? '' : `\n\nOtherwise than there:\n\n${differences.map((text) => `- ${text}`).join('\n')}`
   return `## \`${name}\`${of === undefined ? '' : `: ${of}`}
 
 ${description[0]!.toUpperCase()}${description.slice(1)}. ${byDefault ? 'On by default.' : `Off by default: \`--dialects ${name}\`, or \`${name}@PORT\` for a port of its own.`}
 
 Routes: ${routesOf(dialect)}.
 
-An error: \`${exampleOf(dialect)}\`${known}
+An error: \`${exampleOf(dialect)}\`${known(differences)}
+`
+}
+
+function sectionOfGrpc(): string {
+  // Methods are closures over the host, which nobody asks here.
+  const services = grpcServices({ tracing: {} } as InferenceHost & HealthHost)
+  const methods = services.map((service) => `\`${serviceName(service)}\`: ${service.methods.map(({ name }) => `\`${name}\``).join(', ')}`)
+  return `## \`${GRPC.name}\`: ${GRPC.of}
+
+${GRPC.description}. On by default; \`--grpc-port\` or \`${GRPC.name}@PORT\` says where.
+
+${methods.map((text) => `- ${text}`).join('\n')}
+
+An error: the code of the table above, with the message that HTTP has, too.${known(GRPC.differences)}
 `
 }
 
@@ -91,7 +113,7 @@ What is answered when something goes wrong, as the clients of each dialect expec
 
 ${table(['Situation', ...DIALECTS.map(({ name }) => `\`${name}\``), 'gRPC'], situations)}
 
-${DIALECTS.map(sectionOf).join('\n')}
+${[...DIALECTS.map(sectionOf), sectionOfGrpc()].join('\n')}
 ## The same requests to Triton and MLServer
 
 520 requests of 52 kinds, right and wrong, are sent to Triton (nvidia-pytriton), to MLServer and to Slipway with the same model by a test (\`test/differential\`). Where nothing stands here all three answer with the same status, and the same numbers.

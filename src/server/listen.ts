@@ -26,7 +26,7 @@ export interface Behind extends Pick<HttpServerOptions, 'clock' | 'nextId' | 'au
 export async function listen(
   config: ServerConfig,
   security: Security,
-  { routes: open, error, apart, adminRoutes, held, ...behind }: Behind,
+  { routes: open, error: form, apart, adminRoutes, held, ...behind }: Behind,
 ): Promise<HttpServer> {
   const { host, port, adminPort, socket, allowedHosts, cors, limits } = config
   const at = (tried: number) => ({ host, port: tried, held: held?.get(addressKey({ host, port: tried })) })
@@ -38,8 +38,8 @@ export async function listen(
       cors: cors === undefined ? undefined : new Cors(cors),
       access: { keys: security.keys, adminGuard: security.adminToken },
       listeners: [
-        { address: at(port), routes, error, tls: security.certificates, allowedHosts },
-        ...(socket === undefined ? [] : [{ address: { socket, held: held?.get(addressKey({ socket })) }, routes, error }]),
+        { address: at(port), routes, error: form, tls: security.certificates, allowedHosts },
+        ...(socket === undefined ? [] : [{ address: { socket, held: held?.get(addressKey({ socket })) }, routes, error: form }]),
         ...(adminPort === undefined ? [] : [{ address: at(adminPort), routes: adminRoutes, tls: security.certificates, allowedHosts }]),
         ...apart.map((one) => ({ address: at(one.port), routes: one.routes, error: one.error, tls: security.certificates, allowedHosts })),
       ],

@@ -2,7 +2,7 @@
 import { messageOf, SlipwayError } from '../core/errors.ts'
 import { cellValue, textColumns } from './csv.ts'
 import { readRequest, requestOf } from './request.ts'
-import type { PeopleRequest } from './request.ts'
+import type { PeopleRequest, ReadLimits } from './request.ts'
 import type { Signature } from './signature.ts'
 
 const TYPE = 'multipart/form-data'
@@ -25,7 +25,12 @@ export interface WholeParts {
  * Reads a form: pictures as files, one file of CSV or JSON, or a row with a field for each feature. A field `inputs` holds JSON.
  * @throws SLW_BAD_REQUEST for what is no form, or has files and fields that do not go together; SLW_LIMIT_EXCEEDED
  */
-export async function readForm(body: Buffer, contentType: string, signature: Signature, whole?: WholeParts): Promise<PeopleRequest> {
+export async function readForm(
+  body: Buffer,
+  contentType: string,
+  signature: Signature,
+  { limits = {}, whole }: { readonly limits?: ReadLimits; readonly whole?: WholeParts } = {},
+): Promise<PeopleRequest> {
   requireFewParts(body, contentType)
   const form = await parsed(body, contentType)
   const files: (readonly [name: string, file: File])[] = []
@@ -41,10 +46,10 @@ export async function readForm(body: Buffer, contentType: string, signature: Sig
     if (field !== undefined && whole.names.includes(field[0])) return whole.read(Buffer.from(field[1]), undefined)
   }
   if (files.length > 0 && field !== undefined) throw invalid(`there are files and the field "${field[0]}": send either files or fields`)
-  if (files.length > 0) return await fromFiles(files, signature)
+  if (files.length > 0) return await fromFiles(files, signature, limits)
   if (field === undefined) throw invalid('it has no parts')
   if (fields.length === 1 && field[0] === 'inputs')
-    return requestOf({ inputs: readRequest(Buffer.from(field[1]), undefined, signature).rows }, signature)
+    return requestOf({ inputs: readRequest(Buffer.from(field[1]), undefined, signature, limits).rows }, signature)
   if (signature.image !== undefined) throw invalid('the model takes pictures: send one as a file, as curl -F file=@photo.jpg does')
   const textual = textColumns(signature)
   const row: Record<string, unknown> = Object.create(null)
@@ -73,14 +78,18 @@ async function parsed(body: Buffer, contentType: string): Promise<FormData> {
   }
 }
 
-async function fromFiles(files: readonly (readonly [name: string, file: File])[], signature: Signature): Promise<PeopleRequest> {
+async function fromFiles(
+  files: readonly (readonly [name: string, file: File])[],
+  signature: Signature,
+  limits: ReadLimits,
+): Promise<PeopleRequest> {
   if (signature.image !== undefined) {
     const pictures = await Promise.all(files.map(async ([path, file]) => ({ bytes: Buffer.from(await file.arrayBuffer()), path })))
     return { rows: [], pictures, many: pictures.length > 1, path: 'files' }
   }
   const [[, file] = [], ...more] = files
   if (file === undefined || more.length > 0) throw invalid(`there are ${files.length} files: send one of CSV or JSON`)
-  return readRequest(Buffer.from(await file.arrayBuffer()), typeOf(file), signature)
+  return readRequest(Buffer.from(await file.arrayBuffer()), typeOf(file), signature, limits)
 }
 
 /** The content type of a file: what was sent with it, unless that says nothing; then what its name says. */

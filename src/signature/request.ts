@@ -23,16 +23,28 @@ export interface PeopleRequest {
 
 const REQUEST_TYPES = ['application/json', 'text/csv', 'image/png', 'image/jpeg', 'application/octet-stream', 'multipart/form-data']
 
+/** What a request may have at most. */
+export interface ReadLimits {
+  /** Rows; of CSV no more are read. Default: any number. */
+  readonly rows?: number
+  /** How deep JSON may nest. Default: 64. */
+  readonly jsonNesting?: number
+}
+
 /**
  * Reads a request body in the friendly dialect:
  * JSON (a row, a list of rows, or either under `inputs`), CSV with a header line, or a picture as the raw body.
- * @param rowsMax rows that a request may have: of CSV no more are read. Default: any number
  * @throws SLW_UNSUPPORTED_MEDIA_TYPE, SLW_BAD_REQUEST, SLW_LIMIT_EXCEEDED
  */
-export function readRequest(body: Buffer, contentType: string | undefined, signature: Signature, rowsMax?: number): PeopleRequest {
+export function readRequest(
+  body: Buffer,
+  contentType: string | undefined,
+  signature: Signature,
+  { rows, jsonNesting = 64 }: ReadLimits = {},
+): PeopleRequest {
   const type = (contentType ?? 'application/json').split(';')[0]!.trim().toLowerCase()
   if (type === 'text/csv')
-    return { rows: rowsFromCsv(csvText(body, charsetOf(contentType)), signature, rowsMax), pictures: undefined, many: true, path: 'rows' }
+    return { rows: rowsFromCsv(csvText(body, charsetOf(contentType)), signature, rows), pictures: undefined, many: true, path: 'rows' }
   if (type.startsWith('image/') || (type === 'application/octet-stream' && signature.image !== undefined)) {
     return pictureRequest(body, 'body')
   }
@@ -41,8 +53,8 @@ export function readRequest(body: Buffer, contentType: string | undefined, signa
     throw new SlipwayError('SLW_UNSUPPORTED_MEDIA_TYPE', `Content-Type "${type}" is not one of ${REQUEST_TYPES.join(', ')}`)
   }
   if (body.length === 0) throw new SlipwayError('SLW_BAD_REQUEST', 'the body is empty; expected JSON, e.g. {"inputs": [...]}')
-  const objects = Math.max(1_000_000, 2 * (rowsMax ?? 0))
-  return requestOf(parseJson(body, { nesting: 64, keys: keysMax(signature), objects }), signature)
+  const objects = Math.max(1_000_000, 2 * (rows ?? 0))
+  return requestOf(parseJson(body, { nesting: jsonNesting, keys: keysMax(signature), objects }), signature)
 }
 
 /** The charset of a content type; undefined where it names none. */

@@ -101,6 +101,54 @@ describe('the dialects of a server', () => {
       )
   })
 
+  it('all keep to the limits of rows and of nesting, forms too', async () => {
+    const names = ['tfserving', 'torchserve', 'mlflow', 'sagemaker', 'sagemaker-multi-model', 'vertex', 'azureml'] as const
+    const ports = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await freePort()] as const)))
+    await using server = await serveExamples(['churn'], {
+      dialects: `v2,predict,kserve-v1,${names.map((name) => `${name}@${ports[name]}`).join(',')}`,
+      limits: { rows: 3, jsonNesting: 5 },
+    })
+    const at = (name: (typeof names)[number], path: string): string => `http://127.0.0.1:${ports[name]}${path}`
+    const row = Object.values(CUSTOMER)
+    const form = (text: string): FormData => {
+      const data = new FormData()
+      data.set('inputs', text)
+      return data
+    }
+    const json = (text: string): string => text
+    for (const [url, bodyOf] of [
+      [`${server.url}/predict`, json],
+      [`${server.url}/predict`, form],
+      [`${server.url}/v1/models/churn:predict`, (text: string) => `{"instances":${text}}`],
+      [at('tfserving', '/v1/models/churn:predict'), (text: string) => `{"instances":${text}}`],
+      [at('torchserve', '/predictions/churn'), json],
+      [at('mlflow', '/invocations'), (text: string) => `{"inputs":${text}}`],
+      [at('sagemaker', '/invocations'), json],
+      [at('sagemaker-multi-model', '/models/churn/invoke'), json],
+      [at('vertex', '/predict'), (text: string) => `{"instances":${text}}`],
+      [at('azureml', '/score'), (text: string) => `{"data":${text}}`],
+    ] as const) {
+      const send = async (text: string): Promise<[status: number, text: string]> => {
+        const body = bodyOf(text)
+        const response = await fetch(url, {
+          method: 'POST',
+          body,
+          ...(typeof body === 'string' && { headers: { 'content-type': 'application/json' } }),
+        })
+        return [response.status, await response.text()]
+      }
+      assert.equal((await send(JSON.stringify([row, row, row])))[0], 200, url)
+      for (const [text, said] of [
+        [JSON.stringify([row, row, row, row]), /limits\.rows/],
+        [`${'['.repeat(30)}${']'.repeat(30)}`, /nested deeper than 5 levels/],
+      ] as const) {
+        const [status, told] = await send(text)
+        assert.equal(status, 400, url)
+        assert.match(told, said, url)
+      }
+    }
+  })
+
   it('are named by name: what there is not, and what comes twice, is refused', () => {
     assert.throws(() => resolveServer({ dialects: 'v2,soap' }), /there is no dialect "soap"; there are v2, predict, kserve-v1.*, grpc/)
     assert.throws(() => resolveServer({ dialects: 'v2,v2@9000' }), /"v2" is named twice/)

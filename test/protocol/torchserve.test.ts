@@ -315,6 +315,8 @@ describe('torchserve-management', () => {
     ['another machine', 'POST', '?url=https://127.0.0.1/more.onnx', 501, 'NotImplementedException', /not over https/],
     ['a file that is not there', 'POST', '?url=none.onnx', 404, 'ModelNotFoundException', /none\.onnx/],
     ['a file outside', 'POST', '?url=../elsewhere/other.onnx', 404, 'ModelNotFoundException', /outside the served folders/],
+    ['an address of no file', 'POST', '?url=file://%25', 400, 'BadRequestException', /names no file of this machine/],
+    ['an address with a broken escape', 'POST', '?url=file:///a%25zz', 400, 'BadRequestException', /names no file of this machine/],
     ['a file that is no model', 'POST', '?url=broken.onnx', 400, 'InvalidModelException', /not an ONNX model/],
     ['a name that is none', 'POST', '?url=more.onnx&model_name=a/b', 400, 'BadRequestException', /a\/b/],
     ['a number that is none', 'POST', '?url=more.onnx&batch_size=x', 400, 'BadRequestException', /batch_size: expected a whole number/],

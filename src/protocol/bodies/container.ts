@@ -50,7 +50,7 @@ function peopleOf(type: string, parameters: readonly string[], { body, header, s
     case 'text/csv':
       // Those who do send a header line say so, as RFC 4180 has it.
       return parameters.includes('header=present')
-        ? readRequest(body, header, signature, limits.rows)
+        ? readRequest(body, header, signature, limits)
         : rowsRequest(cellsFromCsv(csvText(body), signature, limits.rows), 'rows', signature)
     case 'application/x-image':
       return pictureRequest(body, 'body')

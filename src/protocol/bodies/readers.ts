@@ -35,13 +35,13 @@ export interface V2Read extends Encoded {
 /** @throws SLW_UNSUPPORTED_MEDIA_TYPE, SLW_BAD_REQUEST, SLW_INPUT_INVALID, SLW_LIMIT_EXCEEDED */
 async function readPeople({ body, header: type, signature, limits }: Reading): Promise<PeopleRead> {
   const people =
-    type !== undefined && isForm(type) ? await readForm(body, type, signature) : readRequest(body, type, signature, limits.rows)
+    type !== undefined && isForm(type) ? await readForm(body, type, signature, { limits }) : readRequest(body, type, signature, limits)
   return { ...(await encodeWithin(limits, signature, people)), many: people.many }
 }
 
 /** @throws as `readPeople` */
 async function readForTorchServe({ body, header: type, signature, limits }: Reading): Promise<PeopleRead> {
-  const people = await readTorchServe(body, type, signature, limits.rows)
+  const people = await readTorchServe(body, type, signature, limits)
   return { ...(await encodeWithin(limits, signature, people)), many: people.many }
 }
 

@@ -5,7 +5,7 @@ import { isForm, readForm } from '../../signature/form.ts'
 import { isPicture } from '../../signature/image.ts'
 import { pictureRequest, readRequest, requestOf } from '../../signature/request.ts'
 import { toJson } from '../../tensor/json-writer.ts'
-import type { PeopleRequest } from '../../signature/request.ts'
+import type { PeopleRequest, ReadLimits } from '../../signature/request.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 
@@ -19,20 +19,22 @@ export async function readTorchServe(
   body: Buffer,
   type: string | undefined,
   signature: Signature,
-  rowsMax: number,
+  limits: ReadLimits,
 ): Promise<PeopleRequest> {
-  const whole = (bytes: Buffer, its: string | undefined): PeopleRequest => wholeRequest(bytes, its, signature, rowsMax)
-  return type !== undefined && isForm(type) ? await readForm(body, type, signature, { names: PARTS, read: whole }) : whole(body, type)
+  const whole = (bytes: Buffer, its: string | undefined): PeopleRequest => wholeRequest(bytes, its, signature, limits)
+  return type !== undefined && isForm(type)
+    ? await readForm(body, type, signature, { limits, whole: { names: PARTS, read: whole } })
+    : whole(body, type)
 }
 
-function wholeRequest(bytes: Buffer, contentType: string | undefined, signature: Signature, rowsMax: number): PeopleRequest {
+function wholeRequest(bytes: Buffer, contentType: string | undefined, signature: Signature, limits: ReadLimits): PeopleRequest {
   const type = contentType?.split(';')[0]!.trim().toLowerCase()
   const isText = type === 'text/plain'
-  if (!isText && !ANY_TYPE.has(type)) return readRequest(bytes, contentType, signature, rowsMax)
+  if (!isText && !ANY_TYPE.has(type)) return readRequest(bytes, contentType, signature, limits)
   if (signature.image !== undefined && isPicture(bytes)) return pictureRequest(bytes, 'body')
   const name = soleText(signature)
   if (name !== undefined && (isText || !looksLikeJson(bytes))) return requestOf({ [name]: textOf(bytes) }, signature)
-  return readRequest(bytes, 'application/json', signature, rowsMax)
+  return readRequest(bytes, 'application/json', signature, limits)
 }
 
 /** The name under which a model takes a text and nothing else. */

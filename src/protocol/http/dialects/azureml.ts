@@ -13,6 +13,11 @@ export const azureml: Dialect = {
   name: 'azureml',
   of: 'Azure Machine Learning',
   description: 'a container of Azure Machine Learning: /score with input_data, data or rows as JSON, / for health',
+  differences: [
+    'There is no scoring script: `input_data` and `data` are tables, lists of rows or objects of columns, and other members are refused by name.',
+    'Rows without such a key are answered as `POST /predict` answers them.',
+    'There is no `swagger.json` and no scoring by GET.',
+  ],
   error: errorOf,
   routes,
 }

@@ -18,6 +18,14 @@ export const mlflow: Dialect = {
   name: 'mlflow',
   of: 'MLflow',
   description: "MLflow's scoring server: /invocations with dataframe_split, dataframe_records, instances, inputs or CSV",
+  differences: [
+    '`params` are refused by name where a model takes none; there they are ignored.',
+    'Whole numbers are numbers for an input of floats; there they are refused.',
+    'Cells that are missing at the end of a row are refused; there they are NaN.',
+    'An array for a model of several inputs is 400; there it is 500.',
+    'Columns that a model with features has not are refused; there they are left out.',
+    'Bodies for language models (`messages`, `prompt`, `input`) are refused by name.',
+  ],
   error: errorOf,
   routes,
 }

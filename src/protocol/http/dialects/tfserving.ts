@@ -17,6 +17,12 @@ export const tfserving: Dialect = {
   name: 'tfserving',
   of: 'TensorFlow Serving',
   description: "TensorFlow Serving's REST API: predict, classify, regress, status and metadata of versions",
+  differences: [
+    'A model has the one signature `serving_default`; another name is refused.',
+    'Labels of versions are names of variants, such as `v1`, `stable` or `canary`.',
+    '`:classify` wants a classification with probabilities, `:regress` a regression.',
+    'The metrics are those of this server; there is no gRPC of `PredictionService`.',
+  ],
   prefix: '/v1/',
   error: (error) => ({ status: error.kind.http, type: 'application/json', body: JSON.stringify({ error: error.message }) }),
   routes,

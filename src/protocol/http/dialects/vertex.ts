@@ -28,6 +28,11 @@ export const vertex: Dialect = {
   name: 'vertex',
   of: 'Vertex AI',
   description: 'a container of Vertex AI: {"instances", "parameters"} at the routes that AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE name',
+  differences: [
+    'A model that comes from `AIP_STORAGE_URI` in a bucket is not downloaded: it is in the image.',
+    '`parameters` are refused by name where they are not empty.',
+    'Predictions are labels, numbers or outputs; what else a model says is not among them.',
+  ],
   error: errorOf,
   routes,
 }

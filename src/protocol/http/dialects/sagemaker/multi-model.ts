@@ -18,6 +18,12 @@ export const multiModel: Dialect = {
   name: 'sagemaker-multi-model',
   of: 'SageMaker with many models',
   description: 'a SageMaker container for many models, loaded and unloaded by calls: /models, /models/NAME/invoke, /ping',
+  differences: [
+    'A `url` is a folder inside the served folders and `--model-root`; nothing is downloaded.',
+    'Names of models have letters, digits, ".", "_" and "-".',
+    'A model that does not fit is refused with 507, and none is unloaded for it.',
+    'API keys and the admin token are asked for where they are set, though the platform sends none.',
+  ],
   managedByPlatform: true,
   error: ownError,
   routes,

@@ -9,6 +9,11 @@ export const sagemaker: Dialect = {
   name: 'sagemaker',
   of: 'SageMaker',
   description: 'a SageMaker container: /ping, /invocations with CSV, JSON, JSON Lines or NPY, /execution-parameters',
+  differences: [
+    'RecordIO-protobuf, which algorithms of SageMaker read, is refused by name.',
+    'CSV has no header line, unless its type says `header=present`.',
+    'JSON answers as `POST /predict` does: a row with an object, rows with `{"predictions": [...]}`.',
+  ],
   error: ownError,
   routes,
 }

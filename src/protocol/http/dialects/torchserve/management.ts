@@ -1,6 +1,7 @@
 import { basename, extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { usableCores } from '../../../../core/cores.ts'
-import { SlipwayError } from '../../../../core/errors.ts'
+import { messageOf, SlipwayError } from '../../../../core/errors.ts'
 import { TORCHSERVE_ARCHIVE } from '../../../../model/foreign-formats.ts'
 import { addressOf } from './address.ts'
 import { describeModel } from './describe.ts'
@@ -17,6 +18,13 @@ export const torchserveManagement: Dialect = {
   name: 'torchserve-management',
   of: "TorchServe's management",
   description: "TorchServe's management API: register, scale, describe and unregister models, with the admin token",
+  differences: [
+    'It wants the admin token of the server, which clients send as a bearer, and is off without one.',
+    'A `url` is a file or folder inside the served folders and `--model-root`: nothing is downloaded, and `.mar` archives and handlers are refused.',
+    'Registering and scaling end before they are answered, whether `synchronous` says so or not.',
+    '`initial_workers=0` loads the model all the same, and `min_worker=0` is 501.',
+    'The versions of a model are scaled and unregistered together.',
+  ],
   error: torchServeError,
   routes,
 }
@@ -105,8 +113,17 @@ function pathOf(parameters: Parameters): string {
     throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `${url} is ${TORCHSERVE_ARCHIVE.what}; convert ${TORCHSERVE_ARCHIVE.cure}`)
   const [scheme] = /^[a-z][\w+.-]*(?=:\/\/)/i.exec(url) ?? []
   if (scheme === undefined) return url
-  if (scheme.toLowerCase() === 'file') return decodeURIComponent(new URL(url).pathname)
+  if (scheme.toLowerCase() === 'file') return pathOfFile(url)
   throw new SlipwayError('SLW_NOT_IMPLEMENTED', `url ${url}: models are taken from the served folders and --model-root, not over ${scheme}`)
+}
+
+/** @throws SLW_BAD_REQUEST */
+function pathOfFile(url: string): string {
+  try {
+    return fileURLToPath(url)
+  } catch (error) {
+    throw new SlipwayError('SLW_BAD_REQUEST', `parameter url: "${url}" names no file of this machine: ${messageOf(error)}`)
+  }
 }
 
 function servingOf(parameters: Parameters): ServingOptions {

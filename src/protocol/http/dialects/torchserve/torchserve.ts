@@ -13,6 +13,11 @@ export const torchserve: Dialect = {
   name: 'torchserve',
   of: 'TorchServe',
   description: "TorchServe's inference API: /predictions with JSON, pictures, texts or forms, and /ping",
+  differences: [
+    'Rows come as a list or under `inputs`; the envelope `{"instances": [...]}` is refused.',
+    'A row that is wrong is 400 with its place, and no row is run; there the handler of the model decides.',
+    'Explanations are 501, workflows 404; there is no gRPC, and no port of metrics.',
+  ],
   prefix: '/predictions',
   error: torchServeError,
   routes,

@@ -17,6 +17,12 @@ export const v2: Dialect = {
   byDefault: true,
   description:
     'Open Inference Protocol (KServe V2) with the extensions of Triton: tensors as JSON or binary, generate, metadata, statistics, repository',
+  differences: [
+    'A request that names no version goes to the one that routing chooses, which need not be the highest.',
+    'Loading and unloading want the admin token.',
+    'Of the log settings the level can be changed; what is traced is shown, and not changed.',
+    'Shared memory and sequences are refused by name.',
+  ],
   prefix: '/v2',
   error: (error) => ({ status: error.kind.http, type: 'application/json', body: JSON.stringify({ error: error.message }) }),
   routes,
