@@ -68,7 +68,7 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   {
     name: 'perf_analyzer (Python environment perf-analyzer, Debian package libb64-0d)',
     for: 'the load generator of Triton against our protocols',
-    command: 'scripts/node scripts/prerequisites.ts',
+    command: 'apt-get install --no-install-recommends libb64-0d && scripts/node scripts/python-env.ts perf-analyzer',
     make: () => (installed = installed.catch(() => {}).then(perfAnalyzer)),
   },
   python('mlserver', 'MLServer, which answers are compared with'),

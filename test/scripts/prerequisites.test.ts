@@ -25,7 +25,7 @@ it('every environment of Python that tests use is among them', () => {
   const environments = readdirSync(join(import.meta.dirname, '../../scripts/python')).map((file) => parse(file).name)
   const named = new Set(PREREQUISITES.map(({ command }) => command.split(' ').at(-1)))
   // Benchmarks and the makers of examples have theirs made when they are run.
-  const others = new Set(['bench', 'train'])
+  const others = new Set(['bench', 'bench-trees', 'train'])
   for (const environment of environments) assert.ok(others.has(environment) || named.has(environment), environment)
 })
 

@@ -247,6 +247,8 @@ describe('the repository', () => {
     world.broken = new Error('a process has gone')
     await assert.rejects(repository.switchTo('m', { version: '1' }), /a process has gone/)
     await assert.rejects(repository.unload('m'), /a process has gone/)
-    assert.deepEqual(repository.models(), [{ name: 'm', versions: ['1', '2'], pinned: undefined, unloaded: false }])
+    assert.deepEqual(repository.models(), [
+      { name: 'm', path: join(folder.path, 'm'), versions: ['1', '2'], pinned: undefined, unloaded: false },
+    ])
   })
 })
