@@ -82,7 +82,7 @@ for (const isolation of ['thread', 'process'] as const)
           await new Promise((resolve) => setTimeout(resolve, 100))
         }
       }
-      await until(async () => (await answered(server.url)) === '3', 'what was written into it is served')
+      await until(() => seen.has('3'), 'what was written into it is served')
       over.abort()
       await load
       assert.deepEqual([...seen].toSorted(), ['1', '2', '3'])
