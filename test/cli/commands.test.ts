@@ -19,6 +19,12 @@ describe('the command line', () => {
     assert.match((await slipway(['serve', '--help'])).stdout, /--max-batch-size <n>/)
   })
 
+  it('a setting that cannot be is refused in two lines, exit code 2', async () => {
+    const { code, stderr } = await slipway(['serve', 'examples/churn', '--port', '0', '--dialects', 'telnet'])
+    assert.equal(code, 2, stderr)
+    assert.match(stderr, /^error: dialects: there is no dialect "telnet"; there are v2, .*\nSLW_CONFIG_INVALID: .*\n$/)
+  })
+
   it('a misspelt command or flag is refused with the nearest, exit code 2', async () => {
     const command = await slipway(['serv'])
     assert.equal(command.code, 2)

@@ -124,6 +124,7 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
     await dryRun(server)
     return
   }
+  const { graceMs } = resolveServer(server).shutdown
   tuneV8({ memoryBudget: server.memoryBudgetMb !== undefined })
   // At a terminal only warnings are logged, except with --watch.
   const level = server.log?.level ?? (process.stderr.isTTY && server.watch !== true ? 'warn' : 'info')
@@ -137,7 +138,7 @@ async function serve(paths: readonly string[], options: Record<string, unknown>)
   })
   const stopped = listenForStop()
   const starting = server.processes !== undefined && server.processes > 1 ? startSeveral(start) : startServer(start)
-  const running = await startedOrStopped(starting, stopped, { graceMs: resolveServer(server).shutdown.graceMs, logger })
+  const running = await startedOrStopped(starting, stopped, { graceMs, logger })
   hasStarted(running)
   logger.info(
     { url: running.url, version: slipwayVersion(), node: process.version, pid: process.pid, failures: running.failures.length },
