@@ -12,6 +12,20 @@ const folder = stack.use(await temporaryFolder())
 /** y = x W + b, with W = [1, 10] and b = 0.5. */
 const path = await folder.write('linear.onnx', linearModel())
 
+it('where several models are served and none is the default, a route of one model says what to do', async () => {
+  for (const [dialect, route] of [
+    ['vertex', '/predict'],
+    ['azureml', '/score'],
+    ['mlflow', '/invocations'],
+    ['sagemaker', '/invocations'],
+  ] as const) {
+    await using server = await startServer({ models: ['a', 'b'].map((name) => ({ path, name })), port: 0, dialects: dialect })
+    const { status, body } = await post(server.url + route, { instances: [[1, 2]] })
+    assert.equal(status, 400, dialect)
+    assert.match(JSON.stringify(body), /2 models are served \(a, b\), and this route is of one: start the server with --default-model NAME/)
+  }
+})
+
 describe('a container of Vertex AI', () => {
   it('answers instances with predictions, at the routes that it was told', async () => {
     const vertex = { healthRoute: '/v1/endpoints/7/deployedModels/8', predictRoute: '/v1/endpoints/7/deployedModels/8:predict' }

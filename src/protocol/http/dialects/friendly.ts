@@ -22,7 +22,7 @@ function routes(host: DialectHost): DialectRoute[] {
   const predict = (path: string): PredictRoute => ({
     method: 'POST',
     path,
-    target: ({ name, version }) => ({ name: name ?? soleEndpoint(host), version }),
+    target: ({ name, version }) => ({ name: name ?? soleEndpoint(host, 'POST /models/NAME/predict'), version }),
     converse: (request) => predictConversation(request, host),
   })
   return [
