@@ -107,8 +107,10 @@ const LONG = 256
 function hasLongTokens({ model, added_tokens: added }: Component): boolean {
   const { vocab, max_input_chars_per_word: most } = isComponent(model) ? model : {}
   if (typeof most === 'number' && most > LONG) return true
-  const tokens: readonly unknown[] = Array.isArray(vocab) ? vocab.map((entry: readonly unknown[]) => entry[0]) : Object.keys(vocab ?? {})
-  const contents = Array.isArray(added) ? added.map((token: Component) => token['content']) : []
+  const tokens: readonly unknown[] = Array.isArray(vocab)
+    ? vocab.map((entry: readonly unknown[] | null) => entry?.[0])
+    : Object.keys(vocab ?? {})
+  const contents = Array.isArray(added) ? added.map((token: Component | null) => token?.['content']) : []
   return [tokens, contents].some((list) => list.some((token) => typeof token === 'string' && token.length > LONG))
 }
 
