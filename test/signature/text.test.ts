@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { READERS } from '../../src/protocol/bodies/readers.ts'
+import { REQUEST_LIMIT_DEFAULTS } from '../../src/protocol/limits.ts'
 import { encodeRows } from '../../src/signature/encode.ts'
 import { requestOf } from '../../src/signature/request.ts'
 import { vectorsOf } from '../../src/signature/text/pool.ts'
@@ -100,6 +102,16 @@ describe('texts as the inputs of a model', () => {
       () => encodeRows(textModel(), rows, 'inputs', 14),
       refused('SLW_LIMIT_EXCEEDED', /3 texts of up to 5 tokens make 15 elements/),
     )
+  })
+
+  it('may not have more of them in the dialects of other servers, either', async () => {
+    const limits = { ...REQUEST_LIMIT_DEFAULTS, elements: 14 }
+    for (const reader of ['batch', 'event', 'mlflow', 'container', 'azureml', 'people', 'torchserve'] as const) {
+      const key = reader === 'people' || reader === 'torchserve' ? 'inputs' : reader === 'azureml' ? 'data' : 'instances'
+      const body = Buffer.from(JSON.stringify({ [key]: ['a', 'b c d', 'a'].map((text) => ({ text })) }))
+      const read = async () => await READERS[reader]({ body, header: 'application/json', signature: textModel(), limits })
+      await assert.rejects(read, refused('SLW_LIMIT_EXCEEDED', /3 texts of up to 5 tokens make 15 elements/), reader)
+    }
   })
 
   for (const [what, length, tokenizer] of [

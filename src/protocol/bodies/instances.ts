@@ -5,13 +5,13 @@
  */
 import { SlipwayError } from '../../core/errors.ts'
 import { keysMax } from '../../signature/csv.ts'
-import { encodeRows } from '../../signature/encode.ts'
-import { encodeRequest, requestOf } from '../../signature/request.ts'
+import { requestOf, rowsRequest } from '../../signature/request.ts'
 import { checkTensors } from '../../signature/tensors.ts'
 import { JsonReader } from '../../tensor/json-reader.ts'
 import { base64Of, JsonStack } from '../../tensor/json-stack.ts'
 import { allocate } from '../../tensor/tensor.ts'
-import { requirePeopleMax, requireRowsMax } from './row-limits.ts'
+import { encodeWithin } from './encode-within.ts'
+import { requireRowsMax } from './row-limits.ts'
 import type { Encoded } from '../../signature/encode.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { JsonValue } from '../../tensor/json-reader.ts'
@@ -362,9 +362,8 @@ function checked(tensors: readonly Tensor[], { signature, limits }: BatchReading
 /** People's rows and pictures as tensors. */
 async function encoded(rows: readonly unknown[], path: BatchKey, { signature, limits, form }: BatchReading): Promise<Read> {
   if (rows.length === 0 && form.empty === false) throw invalid(path, 'there are no rows')
-  requirePeopleMax(rows.length, signature, limits)
-  if (signature.image === undefined) return { ...encodeRows(signature, rows, path), bare: false }
-  return { ...(await encodeRequest(signature, requestOf({ inputs: rows.map(pictureOf) }, signature))), bare: false }
+  const people = signature.image === undefined ? rowsRequest(rows, path, signature) : requestOf({ inputs: rows.map(pictureOf) }, signature)
+  return { ...(await encodeWithin(limits, signature, people)), bare: false }
 }
 
 /** A picture as this server has it: where it is `{"b64": TEXT}`, alone or under one name, the text. */
