@@ -12,13 +12,13 @@ import { grpcurl } from '../../scripts/grpc-tools.ts'
 import { pythonEnv } from '../../scripts/python-env.ts'
 import { silentLogger } from '../../src/core/log.ts'
 import { startServer } from '../../src/server/start-server.ts'
+import { told } from './told.ts'
 import { DATATYPES } from '../../src/tensor/datatype.ts'
 import { authority } from '../certificates.ts'
 import { grpcClient } from '../grpc-client.ts'
 import { ROOT, serveExamples, until } from '../fixtures.ts'
 import { buildModel, node, value, weights } from '../onnx/build-model.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
-import type { TestContext } from 'node:test'
 import type { TemporaryFolder } from '../temporary-folder.ts'
 
 const SCRIPT = join(import.meta.dirname, 'grpc_clients.py')
@@ -26,12 +26,6 @@ const CHECKS_TIMEOUT_MS = 120_000
 const TOKEN = 'admin-token-0123456789'
 const SIDE = 512
 const LAYERS = 24
-
-interface Checked {
-  readonly fact: string
-  readonly note: string | null
-  readonly error: string | null
-}
 
 let python: string
 let folder: TemporaryFolder
@@ -142,19 +136,4 @@ describe('clients of gRPC, unmodified', () => {
 async function run(...args: readonly string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(python, [SCRIPT, ...args], { timeout: CHECKS_TIMEOUT_MS })
   return stdout
-}
-
-/** One test for each line of the script; `count` guards against a script that ended early. */
-async function told(t: TestContext, lines: string, count: number): Promise<void> {
-  const checks = lines
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Checked)
-  for (const { fact, note, error } of checks) {
-    await t.test(fact, (inner) => {
-      if (note !== null) inner.diagnostic(note)
-      assert.equal(error, null)
-    })
-  }
-  assert.equal(checks.length, count)
 }

@@ -2,7 +2,6 @@
  * KServe's own client and model server, and CloudEvents, as they come from PyPI, against this server. What they check stands in
  * kserve_client.py; each fact there is a test here.
  */
-import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -10,16 +9,12 @@ import { it } from 'node:test'
 import { promisify } from 'node:util'
 import { pythonEnv } from '../../scripts/python-env.ts'
 import { startServer } from '../../src/server/start-server.ts'
+import { told } from './told.ts'
 import { freePort, until } from '../fixtures.ts'
 import { servedModels } from '../protocol/served-models.ts'
 
 const SCRIPT = join(import.meta.dirname, 'kserve_client.py')
 const FACTS = 39
-
-interface Checked {
-  readonly fact: string
-  readonly error: string | null
-}
 
 it("KServe's clients find the server to be as KServe's is", { timeout: 100_000 }, async (t) => {
   const python = await pythonEnv('kserve')
@@ -45,10 +40,5 @@ it("KServe's clients find the server to be as KServe's is", { timeout: 100_000 }
   await folder.write('broken/1/model.onnx', 'no model')
   const server = opened.use(await startServer({ models: [{ path: folder.path }], port: 0, dialects: 'v2,kserve-v1' }))
   const { stdout } = await promisify(execFile)(python, [SCRIPT, 'check', server.url, theirs], { timeout: 90_000 })
-  const checks = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Checked)
-  for (const { fact, error } of checks) await t.test(fact, () => assert.equal(error, null))
-  assert.equal(checks.length, FACTS)
+  await told(t, stdout, FACTS)
 })

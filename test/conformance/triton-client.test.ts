@@ -12,17 +12,11 @@ import { promisify } from 'node:util'
 import { pythonEnv } from '../../scripts/python-env.ts'
 import { LogOutput, openLogger } from '../../src/server/log-output.ts'
 import { startServer } from '../../src/server/start-server.ts'
-import type { TestContext } from 'node:test'
+import { told } from './told.ts'
 
 const SCRIPT = join(import.meta.dirname, 'triton_client.py')
 const CHECKS_TIMEOUT_MS = 120_000
 const ADMIN_TOKEN = 'a-token-of-some-length'
-
-interface Checked {
-  readonly fact: string
-  readonly note: string | null
-  readonly error: string | null
-}
 
 let python: string
 let folder: string
@@ -63,19 +57,4 @@ async function run(command: string, argument: string): Promise<string> {
     env: { ...process.env, ADMIN_TOKEN },
   })
   return stdout
-}
-
-/** One test for each line of the script; `count` guards against a script that ended early. */
-async function told(t: TestContext, lines: string, count: number): Promise<void> {
-  const checks = lines
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Checked)
-  for (const { fact, note, error } of checks) {
-    await t.test(fact, (inner) => {
-      if (note !== null) inner.diagnostic(note)
-      assert.equal(error, null)
-    })
-  }
-  assert.equal(checks.length, count)
 }
