@@ -2,7 +2,6 @@
  * NVIDIA's own client for Triton, and requests, as they come from PyPI, against this server. What they check stands in
  * triton_client.py; each fact there is a test here.
  */
-import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -12,6 +12,7 @@ import { base64Of, JsonStack } from '../../tensor/json-stack.ts'
 import { allocate } from '../../tensor/tensor.ts'
 import { encodeWithin } from './encode-within.ts'
 import { requireRowsMax } from './row-limits.ts'
+import { isObject } from './tables.ts'
 import type { Encoded } from '../../signature/encode.ts'
 import type { Signature } from '../../signature/signature.ts'
 import type { JsonValue } from '../../tensor/json-reader.ts'
@@ -371,10 +372,6 @@ function pictureOf(row: unknown): unknown {
   const [only, ...more] = isObject(row) ? Object.values(row) : []
   if (base64Of(row) !== undefined) return only
   return more.length === 0 && base64Of(only) !== undefined ? { image: (only as { readonly b64: string }).b64 } : row
-}
-
-function isObject(value: unknown): value is Record<string, JsonValue> {
-  return value !== null && typeof value === 'object' && !Array.isArray(value)
 }
 
 function invalid(path: string, message: string): SlipwayError {

@@ -8,7 +8,7 @@ import type { RequestLimits } from '../limits.ts'
 
 export type JsonObject = { [key: string]: JsonValue }
 
-export function isObject(value: JsonValue | undefined): value is JsonObject {
+export function isObject(value: unknown): value is JsonObject {
   return value !== null && typeof value === 'object' && !Array.isArray(value)
 }
 
