@@ -116,6 +116,7 @@ export async function lambdaEmulator(): Promise<Emulator> {
     initError: init.promise,
     invoke(event, { deadlineMs = Date.now() + 60_000, trace } = {}) {
       const answered = Promise.withResolvers<Answered>()
+      answered.promise.catch(() => {})
       waiting.push({
         id: randomUUID(),
         event: Buffer.from(typeof event === 'string' ? event : JSON.stringify(event)),
@@ -128,6 +129,7 @@ export async function lambdaEmulator(): Promise<Emulator> {
     },
     abort: () => server.closeAllConnections(),
     async [Symbol.asyncDispose]() {
+      for (const call of [...waiting, ...out.values()]) call.answered.reject(new Error(`call ${call.id} was not answered`))
       server.closeAllConnections()
       server.close()
       await once(server, 'close')

@@ -90,13 +90,14 @@ async function allRequests(server: { url: string }, wanted: number): Promise<voi
 }
 
 describe('a control plane that is killed', () => {
-  /** How often each step is come to on the way. */
+  /** How often each step is come to on the way, at least. */
   const times = { 'rollout.begun': 1, 'rollout.routed': 3, 'rollout.back': 1, 'rollout.forced': 1, 'rollout.noted': 5 } as const
   for (const step of ROLLOUT_STEPS)
     it(`at ${step}: the rollout goes on where it was, and ends`, { timeout: 120_000 }, async () => {
       const undo = step === 'rollout.back'
       const { kills, rollout } = await walkAt(step, undo)
-      assert.equal(kills, times[step])
+      // At least: a step that was taken but not yet seen here may be come to again.
+      assert.ok(kills >= times[step], `${kills} kills`)
       assert.equal(rollout.state, undo ? 'aborted' : 'promoted')
       assert.deepEqual(
         rollout.transitions?.map(({ state }) => state),

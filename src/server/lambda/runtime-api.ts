@@ -24,7 +24,11 @@ export interface FunctionError {
 }
 
 export interface RuntimeApi extends Disposable {
-  /** Waits for the next call, as long as it takes: the process may be frozen meanwhile. @throws SLW_UNREACHABLE, also when `signal` comes */
+  /**
+   * Waits for the next call, as long as it takes: the process may be frozen meanwhile.
+   * `signal` ends the waiting; a call of which a part has come is read to its end, as nobody else will be given it.
+   * @throws SLW_UNREACHABLE, also when `signal` comes
+   */
   next(signal: AbortSignal): Promise<Invocation>
   /** Answers a call. @throws SLW_OUTPUT_TOO_LARGE where Lambda does not take so much; SLW_UNREACHABLE */
   respond(id: string, type: string, body: string | Buffer): Promise<void>
@@ -47,8 +51,8 @@ export interface ResponseStream {
 export function openRuntimeApi(address: string): RuntimeApi {
   const agent = new Agent({ keepAlive: true })
   const { hostname, port } = new URL(`http://${address}`)
-  const send = (method: string, path: string, headers: Record<string, string | number> = {}, signal?: AbortSignal): ClientRequest =>
-    request({ agent, hostname, port, method, path: VERSION + path, headers, ...(signal !== undefined && { signal }) })
+  const send = (method: string, path: string, headers: Record<string, string | number> = {}): ClientRequest =>
+    request({ agent, hostname, port, method, path: VERSION + path, headers })
   const post = async (path: string, body: string | Buffer, headers: Record<string, string>): Promise<void> => {
     const asked = send('POST', path, { ...headers, 'content-length': Buffer.byteLength(body) })
     asked.end(body)
@@ -57,9 +61,9 @@ export function openRuntimeApi(address: string): RuntimeApi {
   return {
     async next(signal) {
       const path = '/invocation/next'
-      const asked = send('GET', path, {}, signal)
+      const asked = send('GET', path)
       asked.end()
-      const { status, headers, body } = await answerTo(asked, path)
+      const { status, headers, body } = await whileWaiting(asked, signal, answerTo(asked, path))
       const id = headerOf(headers, 'lambda-runtime-aws-request-id')
       if (status !== 200 || id === undefined)
         throw new SlipwayError('SLW_UNREACHABLE', `${address}${path} answers ${status}: ${body.toString().slice(0, 500)}`)
@@ -121,6 +125,21 @@ function errorBody({ errorType, errorMessage }: FunctionError): string {
 
 function errorHeaders({ errorType }: FunctionError): Record<string, string> {
   return { 'content-type': 'application/vnd.aws.lambda.error+json', [ERROR_TYPE]: errorType }
+}
+
+/** Gives a request up when the signal comes, unless its answer has begun. */
+async function whileWaiting<T>(asked: ClientRequest, signal: AbortSignal, answer: Promise<T>): Promise<T> {
+  let begun = false
+  asked.once('response', () => (begun = true))
+  // What has arrived is read first: an answer may lie in the socket when the signal comes.
+  const giveUp = (): void => void setImmediate(() => setImmediate(() => begun || asked.destroy()))
+  if (signal.aborted) giveUp()
+  signal.addEventListener('abort', giveUp, { once: true })
+  try {
+    return await answer
+  } finally {
+    signal.removeEventListener('abort', giveUp)
+  }
 }
 
 interface ApiAnswer {
