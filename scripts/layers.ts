@@ -154,6 +154,22 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     does: 'records of predictions at rest: how they arrive, become hours in Parquet, are read, exported, forgotten and swept',
     imports: [...LEDGER, 'ledger'],
   },
+  kubernetes: {
+    door: 'object.ts',
+    does: 'what an endpoint is on Kubernetes: objects (`objects/`), charts and applications of them (`packaging/`), and what is wrong with manifests (`lint/`); asks no cluster, runs in a browser',
+    imports: ['core', 'contract'],
+    browser: true,
+  },
+  cluster: {
+    door: 'cluster.ts',
+    does: 'a cluster of Kubernetes: what is there, what would change, applying and undoing it, weights of a mesh, and the metrics by which it scales',
+    imports: ['core', 'contract', 'kubernetes'],
+  },
+  images: {
+    door: 'oci.ts',
+    does: 'OCI images without Docker: built (`build/`), in registries (`registry/`), looked into and scanned (`inspect/`), described and signed (`attest/`)',
+    imports: ['core', 'contract', 'security', 'model'],
+  },
   access: { door: 'keys.ts', does: 'who may do what: keys, people, roles, sessions, refused calls', imports: [...LEDGER, 'ledger'] },
   api: {
     door: 'api-server.ts',

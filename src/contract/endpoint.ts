@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import type { Issue } from '../core/errors.ts'
 import { Audience, Place } from './audience.ts'
+import { KubernetesOptions } from './kubernetes.ts'
 import { contradictionsInRollout, Rollout } from './rollout.ts'
 import { API_VERSION, oneOf } from './schema.ts'
 import { mergeServing, ServingOptions } from './serving-options.ts'
@@ -111,6 +112,7 @@ export const EndpointSpec = Type.Object(
     rollout: Type.Optional(Rollout),
     target: Type.Optional(oneOf(TARGETS, { description: 'Where it runs. Default: local, servers that people start and that follow.' })),
     ...Scale,
+    kubernetes: Type.Optional(KubernetesOptions),
     overlays: Type.Optional(
       Type.Partial(
         Type.Object(
