@@ -21,6 +21,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   model: { summary: 'push, find, approve, sign and compare models and versions', load: () => import('./model/model.ts') },
   alias: { summary: 'point movable names to versions', load: () => import('./model/alias.ts') },
   apply: { summary: 'make endpoints what files declare', load: () => import('./endpoint/apply.ts') },
+  render: { summary: 'endpoints as objects of the platform that they run on', load: () => import('./kubernetes/render.ts') },
   deploy: { summary: 'serve a version, or whatever an alias points to', load: () => import('./endpoint/deploy.ts') },
   rollout: { summary: 'walk an endpoint to another version, and back where it is worse', load: () => import('./rollout/rollout.ts') },
   traffic: {
