@@ -2,6 +2,7 @@
 
 /** Field manager of what we apply, and the value of app.kubernetes.io/managed-by. */
 export const MANAGER = 'slipway'
+export const ENDPOINT_LABEL = 'slipway.dev/endpoint'
 export const VARIANT_LABEL = 'slipway.dev/variant'
 
 /** Ports of the pods, by the names that Services and monitors use. */

@@ -4,8 +4,8 @@ import type { ResolvedKubernetes } from '../resolve.ts'
 const LATENCY_MS = 1000
 /** Shares of failed requests, as a service with 99.9 percent allows them: a month's budget gone in two days, or in a week. */
 const BURN_RATES = [
-  { name: 'fast', rate: 14.4, long: '1h', short: '5m', for: '2m', severity: 'critical' },
-  { name: 'slow', rate: 3, long: '1d', short: '2h', for: '1h', severity: 'warning' },
+  { name: 'Fast', rate: 14.4, long: '1h', short: '5m', for: '2m', severity: 'critical' },
+  { name: 'Slow', rate: 3, long: '1d', short: '2h', for: '1h', severity: 'warning' },
 ] as const
 const ERROR_BUDGET = 0.001
 
@@ -35,7 +35,7 @@ export function monitors(resolved: ResolvedKubernetes): KubernetesObject[] {
 }
 
 function rulesOf({ name, namespace, workloads }: ResolvedKubernetes, latencyMs: number): object[] {
-  const pods = `namespace="${namespace}",pod=~"${workloads.map((workload) => workload.name).join('|')}-[a-z0-9]+-[a-z0-9]+"`
+  const pods = `namespace="${namespace}",pod=~"(${workloads.map((workload) => workload.name).join('|')})-[a-z0-9]+-[a-z0-9]+"`
   const failing = (range: string): string =>
     `sum(rate(slipway_request_duration_seconds_count{${pods},code=~"5.."}[${range}])) / sum(rate(slipway_request_duration_seconds_count{${pods}}[${range}]))`
   const alert = (title: string, severity: string, [expr, wait]: readonly [expr: string, wait: string], summary: string): object => ({
@@ -48,9 +48,9 @@ function rulesOf({ name, namespace, workloads }: ResolvedKubernetes, latencyMs: 
   return [
     ...BURN_RATES.map(({ name: kind, rate, long, short, for: wait, severity }) =>
       alert(
-        `SlipwayErrorBudget${kind === 'fast' ? 'Fast' : 'Slow'}`,
+        `SlipwayErrorBudget${kind}`,
         severity,
-        [`${failing(long)} > ${rate * ERROR_BUDGET} and ${failing(short)} > ${rate * ERROR_BUDGET}`, wait],
+        [`${failing(long)} > ${rate} * ${ERROR_BUDGET} and ${failing(short)} > ${rate} * ${ERROR_BUDGET}`, wait],
         `endpoint ${name} fails more requests than 99.9 percent allow, by ${rate} times`,
       ),
     ),
