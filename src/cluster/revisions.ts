@@ -31,7 +31,9 @@ export interface Revision {
   readonly state: 'applying' | 'applied'
 }
 
-interface KeptRevision extends Revision {
+/** A revision and the ConfigMap that holds it. */
+interface KeptRevision {
+  readonly revision: Revision
   readonly object: LiveObject
 }
 
@@ -60,18 +62,20 @@ function sorted(_: string, value: unknown): unknown {
 export async function revisions(cluster: Cluster, set: EndpointSet): Promise<KeptRevision[]> {
   const selector = `${ENDPOINT_LABEL}=${set.endpoint},${REVISION}`
   const found = await cluster.list({ apiVersion: 'v1', kind: 'ConfigMap', namespace: set.namespace, selector })
-  return found.map(revisionOf).toSorted((a, b) => b.number - a.number)
+  return found.map(revisionOf).toSorted((a, b) => b.revision.number - a.revision.number)
 }
 
 function revisionOf(object: LiveObject): KeptRevision {
   const { labels = {}, annotations = {} } = object.metadata
   return {
-    number: Number(labels[REVISION]),
-    digest: annotations[DIGEST] ?? '',
-    who: annotations[WHO] ?? '',
-    when: annotations[WHEN] ?? '',
-    why: annotations[WHY] ?? '',
-    state: annotations[STATE] === 'applied' ? 'applied' : 'applying',
+    revision: {
+      number: Number(labels[REVISION]),
+      digest: annotations[DIGEST] ?? '',
+      who: annotations[WHO] ?? '',
+      when: annotations[WHEN] ?? '',
+      why: annotations[WHY] ?? '',
+      state: annotations[STATE] === 'applied' ? 'applied' : 'applying',
+    },
     object,
   }
 }
@@ -88,10 +92,10 @@ export async function keepRevision(
 ): Promise<{ readonly revision: Revision; readonly applied: () => Promise<void> }> {
   const kept = await revisions(cluster, set)
   const digest = digestOf(objects)
-  const [newest] = kept
+  const newest = kept[0]?.revision
   const revision: Revision =
     newest?.digest === digest
-      ? { number: newest.number, digest, who: newest.who, when: newest.when, why: newest.why, state: newest.state }
+      ? newest
       : { number: (newest?.number ?? 0) + 1, digest, who, when: new Date().toISOString(), why, state: 'applying' }
   const write = async (state: Revision['state']): Promise<void> => {
     await cluster.apply(configMapOf(set, { ...revision, state }, objects), { manager: MANAGER, force: true })
@@ -101,7 +105,7 @@ export async function keepRevision(
     revision,
     async applied() {
       if (revision.state !== 'applied') await write('applied')
-      const others = kept.filter(({ number }) => number !== revision.number)
+      const others = kept.filter((one) => one.revision.number !== revision.number)
       for (const { object } of others.slice(KEPT - 1)) await cluster.remove(object)
     },
   }
@@ -127,7 +131,7 @@ function configMapOf(
 }
 
 /** @throws SLW_STORE_CORRUPT where somebody has changed it */
-export function objectsOf({ object, number, digest }: KeptRevision): KubernetesObject[] {
+export function objectsOf({ object, revision: { number, digest } }: KeptRevision): KubernetesObject[] {
   const { objects } = (object['binaryData'] ?? {}) as { readonly objects?: string }
   try {
     const text = gunzipSync(Buffer.from(objects ?? '', 'base64'), { maxOutputLength: UNPACKED_MAX }).toString('utf8')
@@ -147,16 +151,19 @@ export function objectsOf({ object, number, digest }: KeptRevision): KubernetesO
  */
 export async function revisionToUndo(cluster: Cluster, set: EndpointSet, to?: number): Promise<KeptRevision> {
   const kept = await revisions(cluster, set)
-  const found = to === undefined ? kept.slice(1).find(({ state }) => state === 'applied') : kept.find(({ number }) => number === to)
+  const found =
+    to === undefined
+      ? kept.slice(1).find(({ revision }) => revision.state === 'applied')
+      : kept.find(({ revision }) => revision.number === to)
   if (found !== undefined) return found
   const where = `"${set.endpoint}" in namespace ${set.namespace}`
-  const numbers = kept.map(({ number }) => number).join(', ')
+  const numbers = kept.map(({ revision }) => revision.number).join(', ')
   throw new SlipwayError(
     'SLW_NOT_FOUND',
     kept.length === 0
       ? `${where} was never applied`
       : to === undefined
-        ? `${where} has no revision before ${kept[0]?.number ?? 0}`
+        ? `${where} has no revision before ${kept[0]?.revision.number ?? 0}`
         : `${where} has no revision ${to}; kept are ${numbers}`,
   )
 }

@@ -58,11 +58,10 @@ export async function statusOf(cluster: Cluster, set: EndpointSet): Promise<Endp
   const variants = await Promise.all(deployments.map((one) => variantStatus(cluster, one, scalers)))
   const routes = (await Promise.all(ROUTE_KINDS.map((kind) => routesOf(cluster, kind, member)))).flat()
   const drift = newest === undefined ? [] : (await differences(cluster, set, objectsOf(newest))).flatMap(drifted)
-  const { object: _, ...revision } = newest ?? { object: undefined }
   return {
     endpoint: set.endpoint,
     namespace: set.namespace,
-    revision: newest === undefined ? undefined : (revision as Revision),
+    revision: newest?.revision,
     variants: variants.toSorted((a, b) => (a.variant < b.variant ? -1 : 1)),
     routes,
     drift,

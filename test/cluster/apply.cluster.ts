@@ -101,12 +101,12 @@ describe('applying to a cluster', () => {
     await roll(set, endpoint('churn', 'registry.test/churn:2'))
     assert.match(await imagesOf('churn'), /churn:2/)
     assert.deepEqual(
-      (await revisions(cluster, set)).map(({ number, state, who }) => ({ number, state, who })),
+      (await revisions(cluster, set)).map(({ revision: { number, state, who } }) => ({ number, state, who })),
       [2, 1].map((number) => ({ number, state: 'applied', who: 'a test' })),
     )
 
     const back = await revisionToUndo(cluster, set)
-    assert.equal(back.number, 1)
+    assert.equal(back.revision.number, 1)
     const { revision, live } = await applySet(cluster, set, objectsOf(back), { ...WHO, why: 'undo' })
     assert.equal(revision?.number, 3)
     await untilRolledOut(cluster, live, { timeoutMs: 120_000 })
