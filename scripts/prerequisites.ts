@@ -94,6 +94,8 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('openbao', 'secrets in a vault'),
   debian(...POSTGRES, 'everything on PostgreSQL'),
   debian('prometheus', 'prometheus', 'metrics, alert rules, checks of monitoring outside'),
+  debian('etcd', 'etcd-server', 'a Kubernetes of the tests'),
+  debian('kubectl', 'kubernetes-client', 'a Kubernetes of the tests, beside its own client'),
 ]
 
 /** What could not be made, one text each that names it, its command and what went wrong. */
