@@ -55,10 +55,18 @@ export function trafficOf(rollups: readonly Rollup[], lengthMs: number): Traffic
     const at = (q: number): number | undefined => (answered === undefined ? undefined : quantile(answered, q) * 1000)
     const seconds = lengthMs / 1000
     return {
-      ...{ endpoint, variant, model, version },
-      ...{ requests, ratePerSecond: requests / seconds, errors, refused },
-      ...{ inFlight: inSeconds / seconds, queued: waitedSeconds / seconds },
-      ...{ p50Ms: at(0.5), p99Ms: at(0.99) },
+      endpoint,
+      variant,
+      model,
+      version,
+      requests,
+      ratePerSecond: requests / seconds,
+      errors,
+      refused,
+      inFlight: inSeconds / seconds,
+      queued: waitedSeconds / seconds,
+      p50Ms: at(0.5),
+      p99Ms: at(0.99),
     }
   })
   return traffic

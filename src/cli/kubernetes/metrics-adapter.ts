@@ -71,6 +71,7 @@ export function define(command: Command): void {
 }
 
 async function adapt(options: AdapterOptions): Promise<void> {
+  requireSources(options)
   const log = openLogger(new LogOutput(undefined), process.stderr.isTTY ? 'warn' : 'info')
   await trust(options.ca)
   const { promise: stopped, resolve: stop } = Promise.withResolvers<NodeJS.Signals>()
@@ -95,6 +96,14 @@ async function adapt(options: AdapterOptions): Promise<void> {
   log.info({ signal: await stopped }, 'the metrics adapter stops')
 }
 
+/** @throws SLW_USAGE */
+function requireSources({ pods, controlPlane }: AdapterOptions): void {
+  if (!pods && controlPlane === undefined)
+    throw new SlipwayError('SLW_USAGE', 'nothing is left to serve: without pods, --control-plane says where numbers come from')
+  if (controlPlane !== undefined && !URL.canParse(controlPlane))
+    throw new SlipwayError('SLW_USAGE', `--control-plane ${controlPlane}: expected an address such as https://slipway.example.com`)
+}
+
 function servedGroups({ custom, external }: MetricSources): string {
   const served = { 'custom.metrics.k8s.io': custom, 'external.metrics.k8s.io': external }
   return Object.entries(METRIC_GROUPS)
@@ -109,10 +118,6 @@ async function openSources(
 ): Promise<MetricSources> {
   const { controlPlane, environment, keyFile, namespace, selector, podsKeyFile } = options
   const { kubernetes, opened, log } = given
-  if (!options.pods && controlPlane === undefined)
-    throw new SlipwayError('SLW_USAGE', 'nothing is left to serve: without pods, --control-plane says where numbers come from')
-  if (controlPlane !== undefined && !URL.canParse(controlPlane))
-    throw new SlipwayError('SLW_USAGE', `--control-plane ${controlPlane}: expected an address such as https://slipway.example.com`)
   const intervalMs = within('--interval', options.interval, 500, 60_000)
   const windowMs = within('--window', options.window, Math.max(2 * intervalMs, 1000), 600_000)
   const often = { intervalMs, clock: systemClock, log }

@@ -1,6 +1,6 @@
 import { apiAddress } from '../../contract/api-address.ts'
 import { errorOf } from '../../contract/problem.ts'
-import { messageOf } from '../../core/errors.ts'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
 import { every } from './every.ts'
 import type { ServerAnswer, TrafficAnswer } from '../../contract/delivery-api.ts'
 import type { Clock } from '../../core/clock.ts'
@@ -97,6 +97,11 @@ async function look(options: EndpointNumbersOptions, signal: AbortSignal): Promi
       redirect: 'error',
       headers: key === undefined ? {} : { authorization: `Bearer ${key}` },
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+    }).catch((error: unknown) => {
+      const { code } = ((error as Error).cause ?? error) as NodeJS.ErrnoException
+      throw new SlipwayError('SLW_UNREACHABLE', `the control plane ${options.url} does not answer (${code ?? messageOf(error)})`, {
+        cause: error,
+      })
     })
     const text = await response.text()
     if (!response.ok) throw errorOf(options.url, { status: response.status, text, retryAfter: response.headers.get('retry-after') })

@@ -4,7 +4,7 @@ type Labels = Readonly<Record<string, string>>
 
 /** Which labels are asked for. */
 export interface Selector {
-  takes(labels: Labels): boolean
+  readonly takes: (labels: Labels) => boolean
   /** As objects have it (metav1.LabelSelector); null for one that takes everything. */
   readonly object: object | null
 }
