@@ -239,7 +239,11 @@ function answerOf(
   body: { readonly type: string; readonly text: string } | undefined,
 ): Promise<ApiAnswer> {
   return new Promise((resolve, reject) => {
-    const headers = { authorization: `Bearer ${ADMINISTRATOR}`, ...(body !== undefined && { 'content-type': body.type }) }
+    const headers = {
+      authorization: `Bearer ${ADMINISTRATOR}`,
+      // Node itself frames the body of a DELETE in no way.
+      ...(body !== undefined && { 'content-type': body.type, 'content-length': Buffer.byteLength(body.text) }),
+    }
     const asked = ask(url, { method, agent, headers, timeout: 30_000 }, (response) => {
       const parts: Buffer[] = []
       response.on('data', (part: Buffer) => parts.push(part))
