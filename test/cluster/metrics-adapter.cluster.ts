@@ -39,7 +39,7 @@ function endpoint(environment: string): KubernetesObject {
             {
               name: 'slipway',
               image: IMAGE,
-              args: ['serve', 'churn=/models', '--host', '0.0.0.0', '--insecure', '--shutdown-pause', '0s'],
+              args: ['serve', 'churn=/models', '--host', '0.0.0.0', '--insecure', '--drain-pause', '0s'],
               env: [{ name: 'EXAMPLE', value: environment }],
               ports: [{ name: 'http', containerPort: 8470 }],
               startupProbe: { ...probe, failureThreshold: 60 },
@@ -199,7 +199,7 @@ describe('scaling in a cluster', () => {
     const selector = encodeURIComponent('app.kubernetes.io/instance=churn')
     const [item] = (await raw(`/apis/custom.metrics.k8s.io/v1beta1/namespaces/prod/pods/*/${RPS}?labelSelector=${selector}`)).items
     assert.deepEqual([item.metricName, item.describedObject.kind, item.value], [RPS, 'Pod', '0'])
-    assert.match(await cluster.kubectl(['api-resources', '--api-group=custom.metrics.k8s.io']), new RegExp(`pods/${RPS}`))
+    assert.match(await cluster.kubectl(['api-versions']), /^custom\.metrics\.k8s\.io\/v1beta2$/m)
 
     const kubeconfig = await cluster.kubeconfigOf(VIEWER.token)
     const asViewer = ['--kubeconfig', kubeconfig, 'get', '--raw', `${CUSTOM}/namespaces/prod/pods/*/${RPS}`]
