@@ -21,6 +21,13 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   model: { summary: 'push, find, approve, sign and compare models and versions', load: () => import('./model/model.ts') },
   alias: { summary: 'point movable names to versions', load: () => import('./model/alias.ts') },
   apply: { summary: 'make endpoints what files declare', load: () => import('./endpoint/apply.ts') },
+  diff: { summary: 'what applying would change on a cluster, and what others have set there', load: () => import('./kubernetes/diff.ts') },
+  status: { summary: 'how endpoints are on a cluster', load: () => import('./kubernetes/status.ts') },
+  undo: { summary: 'bring back what an endpoint was on a cluster', load: () => import('./kubernetes/undo.ts') },
+  'mesh-weights': {
+    summary: 'let the weights of a mesh follow the routing of an endpoint',
+    load: () => import('./kubernetes/mesh-weights.ts'),
+  },
   deploy: { summary: 'serve a version, or whatever an alias points to', load: () => import('./endpoint/deploy.ts') },
   rollout: { summary: 'walk an endpoint to another version, and back where it is worse', load: () => import('./rollout/rollout.ts') },
   traffic: {

@@ -2,7 +2,7 @@
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { setTimeout as pause } from 'node:timers/promises'
-import { messageOf, SlipwayError } from '../core/errors.ts'
+import { isSlipwayError, messageOf, SlipwayError } from '../core/errors.ts'
 import { MANAGER } from '../kubernetes/labels.ts'
 import { apiPath, kindMissing } from './kinds.ts'
 import { refusal } from './refusals.ts'
@@ -100,6 +100,17 @@ export async function connect(address: ClusterAddress = {}): Promise<Cluster> {
       const inside = listed.namespace === undefined ? '' : `/namespaces/${encodeURIComponent(listed.namespace)}`
       return await pages(ask, `${apiPath(listed.apiVersion)}${inside}/${plural}`, listed, name)
     },
+    async versionOf(group, kind) {
+      const apiVersion = group === '' ? 'v1' : await preferredVersion(ask, group, name)
+      if (apiVersion === undefined) return undefined
+      return await resourceOf({ apiVersion, kind }).then(
+        () => apiVersion,
+        (error: unknown) => {
+          if (isSlipwayError(error) && error.code === 'SLW_KIND_MISSING') return undefined
+          throw error
+        },
+      )
+    },
     async apply(object, { dryRun = false, force = false, manager = MANAGER }: HowApplied = {}) {
       const answer = await ask({
         method: 'PATCH',
@@ -165,6 +176,15 @@ async function resources(ask: (asked: Asked) => Promise<Answer>, apiVersion: str
   }
   const own = all.filter((one) => !one.name.includes('/'))
   return new Map(own.map((one) => [one.kind, { plural: one.name, namespaced: one.namespaced }]))
+}
+
+async function preferredVersion(ask: (asked: Asked) => Promise<Answer>, group: string, name: string): Promise<string | undefined> {
+  const answer = await ask({ method: 'GET', path: `/apis/${group}` })
+  if (answer.status === 404) return undefined
+  const { preferredVersion: preferred } = checked(answer, `versions of ${group}`, name) as {
+    readonly preferredVersion: { readonly groupVersion: string }
+  }
+  return preferred.groupVersion
 }
 
 async function pages(ask: (asked: Asked) => Promise<Answer>, path: string, listed: Listed, name: string): Promise<LiveObject[]> {

@@ -58,6 +58,8 @@ export interface Cluster extends AsyncDisposable {
   /** Undefined where there is none. */
   read(object: KubernetesObject): Promise<LiveObject | undefined>
   list(kind: Listed): Promise<LiveObject[]>
+  /** The API version that the cluster prefers for a kind; undefined where it does not know it. */
+  versionOf(group: string, kind: string): Promise<string | undefined>
   /**
    * Server-side apply, with fields checked strictly.
    * @throws SLW_FIELD_CONFLICT naming who else has a field, unless `force`; SLW_CLUSTER_REFUSED naming the field
