@@ -43,6 +43,10 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   records: { summary: 'what predictions were asked and answered: show, export, forget', load: () => import('./records/records.ts') },
   top: { summary: 'what is asked of each version now, over all servers', load: () => import('./server/top.ts') },
   server: { summary: 'the servers that follow a control plane', load: () => import('./server/server.ts') },
+  'metrics-adapter': {
+    summary: 'answer the metrics API of Kubernetes, by which endpoints scale',
+    load: () => import('./kubernetes/metrics-adapter.ts'),
+  },
   admin: { summary: 'switch, load and unload models of a running server', load: () => import('./server/admin.ts') },
   gate: { summary: 'whether a version may get traffic: evaluate it before it does', load: () => import('./gate/gate.ts') },
   promote: { summary: 'bring a version into another environment', load: () => import('./model/promote.ts') },
