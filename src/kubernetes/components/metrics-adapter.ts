@@ -1,4 +1,4 @@
-import { MANAGER } from '../labels.ts'
+import { MANAGER, METRICS_ADAPTER } from '../labels.ts'
 import type { KubernetesObject, ObjectMeta } from '../object.ts'
 
 /** How the metrics adapter runs in a cluster. */
@@ -26,7 +26,7 @@ export interface MetricsAdapterObjects {
   readonly certificate?: 'self-signed' | 'cert-manager' | { readonly secret: string; readonly caBundle: string } | undefined
 }
 
-const NAME = 'slipway-metrics-adapter'
+const NAME = METRICS_ADAPTER
 const PORT = 6443
 const SELECTOR = { 'app.kubernetes.io/name': NAME }
 const LABELS = { ...SELECTOR, 'app.kubernetes.io/managed-by': MANAGER }
