@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { runPod } from './pod-process.ts'
 import { nodeFor } from './schedule.ts'
@@ -12,7 +13,7 @@ interface FakeNodesOptions {
   /** By reference. What is not here cannot be pulled. */
   readonly images: Readonly<Record<string, FakeImage>>
   /**
-   * What pods say is their address. `pod`: one of 10.64.0.0/16, of which real EndpointSlices are made, and {@link FakeNodes.reach} says where
+   * What pods say is their address. `pod`: one of 10.64.0.0/11, of which real EndpointSlices are made, and {@link FakeNodes.reach} says where
    * it is. `loopback`: where they are, of which no EndpointSlice may be made. Default: pod.
    */
   readonly addresses?: 'pod' | 'loopback'
@@ -52,10 +53,12 @@ export async function startNodes(cluster: KubernetesCluster, options: FakeNodesO
   const running = new Map<string, Running>()
   const byName = new Map<string, PodProcess>()
   const closed = new AbortController()
+  // Clusters of two runs at once do not take each other's ports.
+  const block = randomInt(64, 96)
   let next = 1
 
   const start = (pod: Pod): void => {
-    const rest = `64.${Math.floor(next / 250)}.${(next++ % 250) + 1}`
+    const rest = `${block}.${Math.floor(next / 250)}.${(next++ % 250) + 1}`
     const address = `127.${rest}`
     const podIp = addresses === 'pod' ? `10.${rest}` : address
     const process = runPod({ cluster, pod, images, address, podIp, changed: () => {} })
