@@ -32,7 +32,7 @@ function tensors(...inputs: readonly TensorSpec[]): Signature {
   }
 }
 
-const ANY: BatchForm = { keys: ['instances', 'inputs', 'dataframe_split', 'dataframe_records'], beside: ['parameters'] }
+const ANY: BatchForm = { keys: ['instances', 'inputs'], beside: ['parameters'] }
 
 function read(body: string | object, signature: Signature, form: BatchForm = ANY, limits = REQUEST_LIMIT_DEFAULTS): Promise<BatchRead> {
   const json = typeof body === 'string' ? body : JSON.stringify(body)
@@ -78,16 +78,6 @@ describe('rows and columns of tensors', () => {
           ],
         },
       },
-      {
-        dataframe_split: {
-          columns: ['first', 'second'],
-          data: [
-            [1, 2],
-            [3, 4],
-          ],
-        },
-      },
-      { dataframe_records: [{ x: [1, 2] }, { x: [3, 4] }] },
     ])
       assert.deepEqual(await told(body, X), expected, JSON.stringify(body))
   })
@@ -247,7 +237,7 @@ describe('rows and columns of tensors', () => {
 describe('rows of a model with features', () => {
   const columns = [2, 95.5, 6, 1, 0, 0, 1, 0, 0, 1]
 
-  it('are objects, lists in the order of the features, columns, frames; or its tensor', async () => {
+  it('are objects, lists in the order of the features, columns; or its tensor', async () => {
     const expected = [[[1, 10], [...Float32Array.from(columns)]]]
     for (const body of [
       { instances: [CUSTOMER] },
@@ -257,8 +247,6 @@ describe('rows of a model with features', () => {
       { inputs: [CUSTOMER] },
       { inputs: { customers: [columns] } },
       { inputs: Object.fromEntries(Object.entries(CUSTOMER).map(([name, value]) => [name, [value]])) },
-      { dataframe_split: { columns: Object.keys(CUSTOMER), data: [Object.values(CUSTOMER)], index: [0] } },
-      { dataframe_records: [CUSTOMER] },
     ])
       assert.deepEqual(await told(body, churn), expected, JSON.stringify(body))
   })
@@ -279,10 +267,6 @@ describe('rows of a model with features', () => {
       return true
     })
     await assert.rejects(read({ inputs: { plan: ['basic'], contract: [] } }, churn), /inputs\.contract: has 0 rows, "plan" has 1/)
-    await assert.rejects(
-      read({ dataframe_split: { columns: ['plan'], data: [[]] } }, churn),
-      /dataframe_split\.data\[0\]: expected a list of 1 values/,
-    )
   })
 })
 

@@ -1,5 +1,5 @@
 /**
- * Bodies of rows or columns, as the servers have them that grew out of TensorFlow Serving: KServe's first protocol, Vertex AI, MLflow. A
+ * Bodies of rows or columns, as the servers have them that grew out of TensorFlow Serving: KServe's first protocol, Vertex AI. A
  * body is an object with the rows under one of a few keys. Rows of models with features are people's; those of others are tensors, which
  * are read straight into typed memory.
  */
@@ -49,11 +49,10 @@ export interface BatchReading {
 }
 
 /**
- * `instances`: rows, each an object, a list or a value. `inputs`: a tensor, or one for each name, with all rows in it. `dataframe_split`:
- * `{"columns": [NAME], "data": [[VALUE]]}`, as pandas writes frames. `dataframe_records`: rows as objects. `examples`: rows as objects,
- * to which the values of `context` beside them are added.
+ * `instances`: rows, each an object, a list or a value. `inputs`: a tensor, or one for each name, with all rows in it. `examples`: rows as
+ * objects, to which the values of `context` beside them are added.
  */
-export type BatchKey = 'instances' | 'inputs' | 'dataframe_split' | 'dataframe_records' | 'examples'
+export type BatchKey = 'instances' | 'inputs' | 'examples'
 
 type Read = Encoded & { readonly bare: boolean }
 type Beside = Readonly<Record<string, JsonValue>>
@@ -63,14 +62,6 @@ type ReadValue = (reader: JsonReader, path: BatchKey, reading: BatchReading) => 
 const READ: Readonly<Record<BatchKey, ReadValue>> = {
   instances: readRows,
   inputs: readColumns,
-  dataframe_split(reader, path, reading) {
-    const rows = rowsOf(splitOf(reader.readValue(), path), reading.signature)
-    return () => encoded(rows, path, reading)
-  },
-  dataframe_records(reader, path, reading) {
-    const rows = listOf(reader.readValue(), path)
-    return () => encoded(rows, path, reading)
-  },
   examples(reader, path, reading) {
     const rows = listOf(reader.readValue(), path)
     return ({ context = {} }) => encoded(examplesOf(rows, context, path, reading.signature), path, reading)
@@ -121,35 +112,8 @@ function namesOf(keys: readonly string[]): string {
   return keys.map((key) => `"${key}"`).join(' or ')
 }
 
-/** Rows under names of columns, as people's rows. */
-export interface Frame {
-  readonly columns: readonly string[]
-  readonly data: readonly (readonly unknown[])[]
-}
-
-/**
- * The rows of a frame: objects by the names of features or inputs; lists where a model has neither such features nor several inputs, whose
- * columns have names of their own then.
- */
-export function rowsOf({ columns, data }: Frame, { features, inputs }: Signature): readonly unknown[] {
-  const known = features?.map(({ spec }) => spec.name) ?? inputs.map(({ name }) => name)
-  if (features === undefined && inputs.length === 1 && !columns.some((column) => known.includes(column))) return data
-  return rowsFrom(columns, data)
-}
-
 function rowsFrom(columns: readonly string[], data: readonly (readonly unknown[])[]): readonly unknown[] {
   return data.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])))
-}
-
-function splitOf(value: JsonValue, path: string): Frame {
-  const { columns, data } = (isObject(value) ? value : {}) as { readonly columns?: JsonValue; readonly data?: JsonValue }
-  if (!Array.isArray(columns) || !columns.every((column) => typeof column === 'string'))
-    throw invalid(`${path}.columns`, 'expected a list of names')
-  if (!Array.isArray(data)) throw invalid(`${path}.data`, 'expected a list of rows')
-  for (const [index, row] of data.entries())
-    if (!Array.isArray(row) || row.length !== columns.length)
-      throw invalid(`${path}.data[${index}]`, `expected a list of ${columns.length} values, one for each column`)
-  return { columns, data: data as JsonValue[][] }
 }
 
 function listOf(value: JsonValue, path: string): readonly JsonValue[] {
