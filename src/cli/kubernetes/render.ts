@@ -1,10 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { SlipwayError } from '../../core/errors.ts'
 import { manifestFiles, manifestOf } from '../../kubernetes/manifest.ts'
+import { keyOf } from '../../kubernetes/object.ts'
 import { renderEndpoint } from '../../kubernetes/render.ts'
 import { note, print } from '../output.ts'
 import { asksTarget, endpointsOf } from './target.ts'
 import type { Command } from 'commander'
+import type { KubernetesObject } from '../../kubernetes/object.ts'
 
 interface RenderOptions {
   readonly target: string
@@ -25,6 +28,7 @@ export function define(command: Command): void {
 
 async function render(files: string[], { target, output, json }: RenderOptions): Promise<void> {
   const objects = (await endpointsOf(files, target)).flatMap((document) => renderEndpoint(document))
+  refuseTwice(objects)
   if (output === undefined) {
     process.stdout.write(
       json === true ? `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }, null, 2)}\n` : manifestOf(objects),
@@ -36,4 +40,15 @@ async function render(files: string[], { target, output, json }: RenderOptions):
   for (const [name, text] of written) await writeFile(join(output, name), text)
   if (json === true) print(JSON.stringify([...written.keys()]))
   else note(`${written.size} objects in ${output}; apply them with: kubectl apply --server-side -f ${output}`)
+}
+
+/** The variant `next` of `churn` and an endpoint `churn-next` would have one Service. */
+function refuseTwice(objects: readonly KubernetesObject[]): void {
+  const keys = new Set<string>()
+  for (const object of objects) {
+    const key = keyOf(object)
+    if (keys.has(key))
+      throw new SlipwayError('SLW_CONFIG_INVALID', `two endpoints have ${object.kind} ${object.metadata.name}: one needs another name`)
+    keys.add(key)
+  }
 }
