@@ -5,7 +5,7 @@ import type { KubernetesObject, ObjectMeta } from '../object.ts'
 export interface MetricsAdapterObjects {
   /** Default: slipway. */
   readonly namespace?: string | undefined
-  /** With `slipway` as a command, best by digest. */
+  /** Whose entry point is `slipway`, best by digest. */
   readonly image: string
   readonly imagePullSecret?: string | undefined
   /** Whether it serves custom.metrics.k8s.io, from the pods. Default: true. */
@@ -150,7 +150,6 @@ function deployment(metadata: ObjectMeta, options: MetricsAdapterObjects): Kuber
             {
               name: 'metrics-adapter',
               image,
-              command: ['slipway'],
               args: argumentsOf(options, secret !== undefined),
               ports: [{ name: 'https', containerPort: PORT, protocol: 'TCP' }],
               livenessProbe: { ...probe('/livez'), failureThreshold: 3 },
