@@ -137,7 +137,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   delivery: {
     door: 'delivery.ts',
     does: 'endpoints, their revisions and routing, what they resolve to; the documents that servers follow, and what servers say',
-    imports: [...KEPT, 'models', 'model', 'signature'],
+    imports: [...KEPT, 'models', 'model', 'signature', 'kubernetes'],
   },
   monitoring: {
     door: 'windows.ts',

@@ -21,6 +21,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   model: { summary: 'push, find, approve, sign and compare models and versions', load: () => import('./model/model.ts') },
   alias: { summary: 'point movable names to versions', load: () => import('./model/alias.ts') },
   apply: { summary: 'make endpoints what files declare', load: () => import('./endpoint/apply.ts') },
+  render: { summary: 'endpoints as objects of the platform that they run on', load: () => import('./kubernetes/render.ts') },
   diff: { summary: 'what applying would change on a cluster, and what others have set there', load: () => import('./kubernetes/diff.ts') },
   status: { summary: 'how endpoints are on a cluster', load: () => import('./kubernetes/status.ts') },
   undo: { summary: 'bring back what an endpoint was on a cluster', load: () => import('./kubernetes/undo.ts') },

@@ -192,11 +192,12 @@ async function programOf(
   }
   places.sort(([a], [b]) => b.length - a.length)
   // Pods share the loopback interface: each listens on an address of its own, so that ports stay what they are.
+  const all = places.map(([path]) => RegExp.escape(path)).join('|')
+  const paths = new RegExp(String.raw`(?<![\w./-])(?:${all})(?![\w.-])`, 'g')
   const local = (text: string): string => {
-    let result = text.replaceAll('0.0.0.0', address)
-    for (const [path, at] of places)
-      result = result.replaceAll(new RegExp(String.raw`(?<![\w./-])${RegExp.escape(path)}(?![\w.-])`, 'g'), at)
-    return result
+    const here = text.replaceAll('0.0.0.0', address)
+    // In one pass: folders of this machine may begin as those of the image do.
+    return all === '' ? here : here.replaceAll(paths, (path) => places.find(([one]) => one === path)?.[1] ?? path)
   }
   for (const { path, text } of files) {
     await mkdir(dirname(path), { recursive: true })
