@@ -6,9 +6,6 @@ export const MANAGER = 'slipway'
 export const ENDPOINT_LABEL = 'slipway.dev/endpoint'
 export const VARIANT_LABEL = 'slipway.dev/variant'
 
-/** Value of app.kubernetes.io/name of the metrics adapter, which asks pods what they have to do. */
-export const METRICS_ADAPTER = 'slipway-metrics-adapter'
-
 /** Ports of the pods, by the names that Services and monitors use. */
 export const PORTS = { http: 8470, grpc: 8471 } as const
 
@@ -20,6 +17,9 @@ export function selectorOf(endpoint: string, variant?: string): Readonly<Record<
     ...(variant !== undefined && { [VARIANT_LABEL]: variant }),
   }
 }
+
+/** Name of the metrics adapter, and of its pods, and the namespace that it has unless another is given. */
+export const METRICS_ADAPTER = { name: 'slipway-metrics-adapter', namespace: 'slipway' } as const
 
 /** Metrics of pods that are scaled by, in custom.metrics.k8s.io: each an average over the pods that it is asked for. */
 export const SCALING_METRICS = {

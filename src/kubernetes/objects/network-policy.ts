@@ -28,7 +28,7 @@ export function networkPolicies(resolved: ResolvedKubernetes): KubernetesObject[
         ingress: [
           { ...(from !== undefined && { from: [...new Set(from)].map(namespacePeer) }), ports: http },
           // Metrics are read from the port of the predictions.
-          { from: [namespacePeer(policy.monitoring ?? MONITORING), ...adapterOf(resolved)], ports: http.slice(0, 1) },
+          { from: [namespacePeer(policy.monitoring ?? MONITORING), ...metricsAdapter(resolved)], ports: http.slice(0, 1) },
         ],
         egress: [
           {
@@ -52,10 +52,10 @@ function isOpen({ options: { service } }: ResolvedKubernetes): boolean {
   return service === 'LoadBalancer' || service === 'NodePort'
 }
 
-/** The metrics adapter, wherever it runs, where an HPA scales by what it tells. */
-function adapterOf({ scaler, spec }: ResolvedKubernetes): object[] {
+/** Who reads the numbers by which the pods are scaled, where they are. */
+function metricsAdapter({ scaler, spec }: ResolvedKubernetes): object[] {
   if (scaler !== 'hpa' || (spec.autoscaling?.metric ?? 'cpu') === 'cpu') return []
-  return [{ namespaceSelector: {}, podSelector: { matchLabels: { 'app.kubernetes.io/name': METRICS_ADAPTER } } }]
+  return [{ ...namespacePeer(METRICS_ADAPTER.namespace), podSelector: { matchLabels: { 'app.kubernetes.io/name': METRICS_ADAPTER.name } } }]
 }
 
 /** A proxy beside the server asks those of its mesh for certificates and routes, without which it lets nothing through. */
