@@ -22,7 +22,7 @@ type Rule = Readonly<Record<string, unknown>>
 /** @returns undefined where the object is no route */
 export function withWeights(
   object: KubernetesObject,
-  weight: (target: Target, at: { readonly rule: number; readonly target: number }) => number | undefined,
+  weight: (target: Target, at: { readonly rule: number; readonly target: number; readonly targets: number }) => number | undefined,
 ): KubernetesObject | undefined {
   const [list, targets] = ROUTES[object.kind] ?? []
   const spec = object['spec']
@@ -31,7 +31,7 @@ export function withWeights(
     const refs = rule[targets]
     if (!Array.isArray(refs)) return rule
     const weighed = (refs as readonly Target[]).map((target, index) => {
-      const set = weight(target, { rule: ruleIndex, target: index })
+      const set = weight(target, { rule: ruleIndex, target: index, targets: refs.length })
       return set === undefined ? target : { ...target, weight: set }
     })
     return { ...rule, [targets]: weighed }

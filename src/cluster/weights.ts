@@ -63,7 +63,9 @@ function nextOf(
 ): { readonly next?: KubernetesObject; readonly problem?: string; readonly text?: string } {
   const seen = new Map<string, { readonly before: number; readonly after: number }>()
   let differs = false
-  const weighed = withWeights(route, (target) => {
+  const weighed = withWeights(route, (target, { targets: count }) => {
+    // A rule with one target is an audience's, which gets its variant whatever the shares are: without weight it would get nothing.
+    if (count === 1) return undefined
     const variant = variantOf(target, targets)
     const share = variant === undefined ? undefined : shares[variant]
     if (variant === undefined || share === undefined) return undefined

@@ -1,9 +1,11 @@
 /** Labels of our objects, and how they are named. Selectors hold what never changes: endpoint and variant, no version. */
+import { labelValue } from './names.ts'
 
 /** Field manager of what we apply, and the value of app.kubernetes.io/managed-by. */
 export const MANAGER = 'slipway'
 export const ENDPOINT_LABEL = 'slipway.dev/endpoint'
 export const VARIANT_LABEL = 'slipway.dev/variant'
+
 
 /** Ports of the pods, by the names that Services and monitors use. */
 export const PORTS = { http: 8470, grpc: 8471 } as const
@@ -12,7 +14,7 @@ export const PORTS = { http: 8470, grpc: 8471 } as const
 export function selectorOf(endpoint: string, variant?: string): Readonly<Record<string, string>> {
   return {
     'app.kubernetes.io/name': 'slipway',
-    'app.kubernetes.io/instance': endpoint,
+    'app.kubernetes.io/instance': labelValue(endpoint),
     ...(variant !== undefined && { [VARIANT_LABEL]: variant }),
   }
 }
