@@ -142,10 +142,10 @@ interface KubeConfig {
   loadFromDefault(): void
   loadFromFile(path: string): void
   getContexts(): readonly { readonly name: string; readonly namespace?: string }[]
-  getContextObject(name: string): { readonly namespace?: string } | null
+  getContextObject(name: string): { readonly name: string; readonly namespace?: string } | null
   getCurrentContext(): string
   setCurrentContext(name: string): void
-  getCurrentCluster(): { readonly name: string; readonly server: string } | null
+  getCurrentCluster(): { readonly server: string } | null
   applyToHTTPSOptions(options: RequestOptions): Promise<void>
 }
 const PACKAGE: string = '@kubernetes/client-node'
