@@ -1,4 +1,5 @@
 /** Labels of our objects, and how they are named. Selectors hold what never changes: endpoint and variant, no version. */
+import { objectName } from './names.ts'
 
 /** Field manager of what we apply, and the value of app.kubernetes.io/managed-by. */
 export const MANAGER = 'slipway'
@@ -8,11 +9,16 @@ export const VARIANT_LABEL = 'slipway.dev/variant'
 /** Ports of the pods, by the names that Services and monitors use. */
 export const PORTS = { http: 8470, grpc: 8471 } as const
 
+/** An endpoint as the value of a label, which is shorter and plainer than names of endpoints may be. */
+export function labelValue(endpoint: string): string {
+  return /^[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/.test(endpoint) ? endpoint : objectName(endpoint)
+}
+
 /** By which pods of an endpoint are selected, or of one of its variants. */
 export function selectorOf(endpoint: string, variant?: string): Readonly<Record<string, string>> {
   return {
     'app.kubernetes.io/name': 'slipway',
-    'app.kubernetes.io/instance': endpoint,
+    'app.kubernetes.io/instance': labelValue(endpoint),
     ...(variant !== undefined && { [VARIANT_LABEL]: variant }),
   }
 }
