@@ -6,7 +6,6 @@ export const MANAGER = 'slipway'
 export const ENDPOINT_LABEL = 'slipway.dev/endpoint'
 export const VARIANT_LABEL = 'slipway.dev/variant'
 
-
 /** Ports of the pods, by the names that Services and monitors use. */
 export const PORTS = { http: 8470, grpc: 8471 } as const
 
