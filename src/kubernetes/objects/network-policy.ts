@@ -47,15 +47,15 @@ export function networkPolicies(resolved: ResolvedKubernetes): KubernetesObject[
   ]
 }
 
-/** Whether clients outside of the cluster reach the pods themselves: their addresses are in no namespace. */
-function isOpen({ options: { service } }: ResolvedKubernetes): boolean {
-  return service === 'LoadBalancer' || service === 'NodePort'
-}
-
 /** Who reads the numbers by which the pods are scaled, where they are. */
 function metricsAdapter({ scaler, spec }: ResolvedKubernetes): object[] {
   if (scaler !== 'hpa' || (spec.autoscaling?.metric ?? 'cpu') === 'cpu') return []
   return [{ ...namespacePeer(METRICS_ADAPTER.namespace), podSelector: { matchLabels: { 'app.kubernetes.io/name': METRICS_ADAPTER.name } } }]
+}
+
+/** Whether clients outside of the cluster reach the pods themselves: their addresses are in no namespace. */
+function isOpen({ options: { service } }: ResolvedKubernetes): boolean {
+  return service === 'LoadBalancer' || service === 'NodePort'
 }
 
 /** A proxy beside the server asks those of its mesh for certificates and routes, without which it lets nothing through. */
