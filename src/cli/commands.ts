@@ -44,6 +44,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   events: { summary: 'what is changed in the registry', load: () => import('./control-plane/events.ts') },
   webhook: { summary: 'tell others of changes', load: () => import('./control-plane/webhook.ts') },
   signer: { summary: 'whose signatures of models are believed', load: () => import('./model/signer.ts') },
+  image: { summary: 'images of OCI: look into them, scan them, list what is in them', load: () => import('./image/image.ts') },
   registry: { summary: 'bring over what another registry has', load: () => import('./control-plane/registry-import.ts') },
   work: { summary: 'what is done in the background', load: () => import('./control-plane/work.ts') },
   context: { summary: 'remember control planes and the keys for them', load: () => import('./control-plane/context.ts') },

@@ -50,7 +50,9 @@ export function compareImages(image: ReadImage, other: ReadImage): Comparison {
     with: other.image.descriptor.digest,
     sharedLayers: shared.length,
     sharedBytes: sum(shared),
-    pullBytes: isSame ? 0 : sum([...fresh, ...(manifest.config.digest === other.image.manifest.config.digest ? [] : [manifest.config]), descriptor]),
+    pullBytes: isSame
+      ? 0
+      : sum([...fresh, ...(manifest.config.digest === other.image.manifest.config.digest ? [] : [manifest.config]), descriptor]),
     added,
     changed,
     removed: [...before].map(([path, { size }]) => ({ path, bytes: size, what: [] })),

@@ -30,7 +30,10 @@ export async function findImage(source: BlobSource, root: Descriptor, wanted?: P
       const { os, architecture, variant } = read
       const platform = { os, architecture, ...(variant !== undefined && { variant }) }
       if (wanted !== undefined && forPlatform([{ ...descriptor, platform }], wanted).length === 0)
-        throw new SlipwayError('SLW_NOT_FOUND', `${descriptor.digest} is an image for ${platformText(platform)}, not ${platformText(wanted)}`)
+        throw new SlipwayError(
+          'SLW_NOT_FOUND',
+          `${descriptor.digest} is an image for ${platformText(platform)}, not ${platformText(wanted)}`,
+        )
       return { descriptor, manifest: { config, layers }, config: read, platform }
     }
     if (depth >= DEPTH_MAX) throw invalid(descriptor, `indexes in indexes, deeper than ${DEPTH_MAX}`)
@@ -45,7 +48,10 @@ function choose(manifests: readonly Descriptor[], { digest }: Descriptor, wanted
   const found = forPlatform(images, wanted ?? ownPlatform())[0] ?? images.find(({ platform }) => platform === undefined)
   if (found !== undefined) return found
   const there = images.map(({ platform }) => (platform === undefined ? 'one without a platform' : platformText(platform))).join(', ')
-  throw new SlipwayError('SLW_NOT_FOUND', `${digest} has no image for ${platformText(wanted ?? ownPlatform())}. There are: ${there || 'none'}`)
+  throw new SlipwayError(
+    'SLW_NOT_FOUND',
+    `${digest} has no image for ${platformText(wanted ?? ownPlatform())}. There are: ${there || 'none'}`,
+  )
 }
 
 /** The platform of containers on this machine. */

@@ -76,14 +76,26 @@ export function fileTree(limits: InspectLimits, onGone: (content: Content, isRep
     release(node, false)
     return true
   }
+  const takeAway = (names: readonly string[], name: string, layer: number): void => {
+    const parent = descend(root, names, (here, each) => here.children.get(each))
+    // What is not there need not go.
+    if (parent === undefined) return
+    if (name === OPAQUE) {
+      clear({ layer, folder: parent }, layer)
+      return
+    }
+    const hidden = name.slice(WHITEOUT.length)
+    const node = parent.children.get(hidden)
+    if (node !== undefined && clear(node, layer)) parent.children.delete(hidden)
+  }
   const put = (parent: Folder, name: string, node: TreeNode): void => {
     const old = parent.children.get(name)
     if (old !== undefined) release(old, true)
     parent.children.set(name, node)
   }
   /** The folder that a path leads to, which is made where nothing is. A layer has named what lies on the way to what it has. */
-  const folderAt = (names: readonly string[], layer: number, path: string): Folder =>
-    descend(root, names, path, (here, name) => {
+  const folderAt = (names: readonly string[], layer: number, path: string): Folder => {
+    const found = descend(root, names, (here, name) => {
       let child = here.children.get(name)
       if (child === undefined) {
         counted()
@@ -93,6 +105,9 @@ export function fileTree(limits: InspectLimits, onGone: (content: Content, isRep
       if (child.folder !== undefined) child.layer = layer
       return child
     })
+    if (found === undefined) throw corrupt(`${told(path)} is below what is no folder`)
+    return found
+  }
   const namesIn = (path: string): string[] => {
     left -= path.length
     if (left < 0) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the paths of the image have more than ${limits.allPathsBytes} bytes`)
@@ -101,8 +116,8 @@ export function fileTree(limits: InspectLimits, onGone: (content: Content, isRep
   const linked = ({ path, target }: FoundEntry): Content => {
     const names = namesIn(target)
     const name = names.pop()
-    const parent = descend(root, names, target, (here, each) => here.children.get(each))
-    const found = name === undefined ? undefined : parent.children.get(name)
+    const parent = descend(root, names, (here, each) => here.children.get(each))
+    const found = name === undefined ? undefined : parent?.children.get(name)
     if (found?.content === undefined)
       throw corrupt(`${told(path)} is a hard link to ${told(target)}, ${found === undefined ? 'which is not there' : 'which is a folder'}`)
     return found.content
@@ -118,17 +133,11 @@ export function fileTree(limits: InspectLimits, onGone: (content: Content, isRep
         Object.assign(root, { mode: entry.mode, uid: entry.uid, gid: entry.gid })
         return undefined
       }
-      const parent = folderAt(names, layer, entry.path)
-      if (name === OPAQUE) {
-        clear({ layer, folder: parent }, layer)
-        return undefined
-      }
       if (name.startsWith(WHITEOUT)) {
-        const hidden = name.slice(WHITEOUT.length)
-        const node = parent.children.get(hidden)
-        if (node !== undefined && clear(node, layer)) parent.children.delete(hidden)
+        takeAway(names, name, layer)
         return undefined
       }
+      const parent = folderAt(names, layer, entry.path)
       const { mode, uid, gid } = entry
       if (entry.type === 'directory') {
         const old = parent.children.get(name)
@@ -140,7 +149,11 @@ export function fileTree(limits: InspectLimits, onGone: (content: Content, isRep
         return undefined
       }
       if (entry.type === 'link') {
+        // What lies there gives way first, so that nothing is a link to itself.
+        const old = parent.children.get(name)
+        parent.children.delete(name)
         const content = linked(entry)
+        if (old !== undefined) release(old, true)
         content.links++
         put(parent, name, { layer, content })
         return undefined
@@ -155,14 +168,10 @@ export function fileTree(limits: InspectLimits, onGone: (content: Content, isRep
 
 /**
  * Goes from folder to folder, through symbolic links, and never out of the root.
- * @param step what lies in a folder under a name. @throws SLW_STORE_CORRUPT where that is no folder
+ * @param step what lies in a folder under a name
+ * @returns undefined where something on the way is no folder. @throws SLW_STORE_CORRUPT where links lead on and on
  */
-function descend(
-  root: Folder,
-  names: readonly string[],
-  path: string,
-  step: (here: Folder, name: string) => TreeNode | undefined,
-): Folder {
+function descend(root: Folder, names: readonly string[], step: (here: Folder, name: string) => TreeNode | undefined): Folder | undefined {
   const above: Folder[] = []
   const waiting = names.toReversed()
   let links = 0
@@ -174,10 +183,10 @@ function descend(
     const child = step(above.at(-1) ?? root, name)
     if (child?.content?.type === 'symlink') {
       const { target } = child.content
-      if (++links > LINKS_MAX) throw corrupt(`${told(path)} goes through more than ${LINKS_MAX} symbolic links`)
+      if (++links > LINKS_MAX) throw corrupt(`${told(names.join('/'))} goes through more than ${LINKS_MAX} symbolic links`)
       if (target.startsWith('/')) above.length = 0
       waiting.push(...target.split('/').filter(isName).toReversed())
-    } else if (child?.folder === undefined) throw corrupt(`${told(path)} is below what is no folder`)
+    } else if (child?.folder === undefined) return undefined
     else above.push(child.folder)
   }
   return above.at(-1) ?? root
@@ -192,7 +201,10 @@ export function plainPath(path: string): string {
 
 function namesOf(path: string, { pathBytes }: InspectLimits): string[] {
   if (Buffer.byteLength(path) > pathBytes)
-    throw new SlipwayError('SLW_LIMIT_EXCEEDED', `a path of ${Buffer.byteLength(path)} bytes, which begins ${told(path)}; ${pathBytes} are possible`)
+    throw new SlipwayError(
+      'SLW_LIMIT_EXCEEDED',
+      `a path of ${Buffer.byteLength(path)} bytes, which begins ${told(path)}; ${pathBytes} are possible`,
+    )
   const names = path.split('/').filter(isName)
   if (names.includes('..')) throw corrupt(`${told(path)} leads out of the image`)
   if (path.includes('\0')) throw corrupt(`${told(path)} is no path`)

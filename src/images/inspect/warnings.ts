@@ -1,18 +1,11 @@
-import type { ImageConfig } from '../oci.ts'
 import { eachFile } from './tree.ts'
+import type { ImageConfig } from '../oci.ts'
 import type { ReadImage } from './read-image.ts'
 import type { Folder } from './tree.ts'
 
 /** What is better otherwise in an image that runs where others do. */
 export interface ImageWarning {
-  readonly code:
-    | 'root-user'
-    | 'secret-in-environment'
-    | 'setuid'
-    | 'file-capabilities'
-    | 'world-writable'
-    | 'latest-tag'
-    | 'device'
+  readonly code: 'root-user' | 'secret-in-environment' | 'setuid' | 'file-capabilities' | 'world-writable' | 'latest-tag' | 'device'
   readonly message: string
   /** What it is about, at most ten of them. */
   readonly paths?: readonly string[]
@@ -59,7 +52,11 @@ export function warningsOf({ image, tree }: Pick<ReadImage, 'image' | 'tree'>, t
   const add = (code: ImageWarning['code'], paths: readonly string[], what: string): void => {
     if (paths.length > 0) found.push({ code, message: `${paths.length} ${what}`, paths: paths.slice(0, SHOWN) })
   }
-  add('setuid', lists.setuid, 'files run as their owner or group, whoever starts them; take the bits away (chmod a-s) where nobody needs them')
+  add(
+    'setuid',
+    lists.setuid,
+    'files run as their owner or group, whoever starts them; take the bits away (chmod a-s) where nobody needs them',
+  )
   add('file-capabilities', lists.capabilities, 'files get rights of root when they are started')
   add('world-writable', lists.writable, 'files or folders can be written by everybody in the container')
   add('device', lists.devices, 'devices; a container gets its own')

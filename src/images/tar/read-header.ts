@@ -51,7 +51,9 @@ export function readHeader(block: Buffer, records: PaxRecords): TarHeader {
   const type = TYPES[flag]
   if (type === undefined || Object.keys(records).some((key) => key.startsWith('GNU.sparse.')))
     throw corrupt(
-      flag === 'S' || type !== undefined ? 'it has a sparse file, which is not read' : `an entry is of the unknown kind ${JSON.stringify(flag)}`,
+      flag === 'S' || type !== undefined
+        ? 'it has a sparse file, which is not read'
+        : `an entry is of the unknown kind ${JSON.stringify(flag)}`,
     )
   const isPosix = block.toString('latin1', 257, 263) === 'ustar\0'
   const prefix = isPosix ? text(block, 345, 155) : ''
