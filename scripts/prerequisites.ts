@@ -9,6 +9,7 @@
 import { availableParallelism } from 'node:os'
 import { debianBinary } from './debian-package.ts'
 import { grpcurl, h2spec } from './grpc-tools.ts'
+import { cosign, crane, referrersRegistry } from './image-tools.ts'
 import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
 import { perfAnalyzer } from './perf-analyzer.ts'
 import { otelCollector } from './otel-collector.ts'
@@ -71,6 +72,16 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     command: 'apt-get install --no-install-recommends libb64-0d && scripts/node scripts/python-env.ts perf-analyzer',
     make: () => (installed = installed.catch(() => {}).then(perfAnalyzer)),
   },
+  {
+    name: 'crane, cosign and a registry with referrers (Go modules)',
+    for: 'images in registries',
+    command: 'scripts/node scripts/image-tools.ts',
+    make: async () => {
+      await crane()
+      await referrersRegistry()
+      await cosign()
+    },
+  },
   python('mlserver', 'MLServer, which answers are compared with'),
   {
     name: 'grpcurl and h2spec (Go modules)',
@@ -92,6 +103,8 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('text', 'tokenizers, and the example that classifies texts'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),
+  debian('docker-registry', 'docker-registry', 'images in registries'),
+  debian('skopeo', 'skopeo', 'images in registries'),
   debian(...POSTGRES, 'everything on PostgreSQL'),
   debian('prometheus', 'prometheus', 'metrics, alert rules, checks of monitoring outside'),
 ]

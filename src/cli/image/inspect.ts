@@ -2,7 +2,7 @@ import { formatBytes } from '../../core/units.ts'
 import { imageReport } from '../../images/inspect/inspect.ts'
 import { readImage } from '../../images/inspect/read-image.ts'
 import { print, style, table, wrapped } from '../output.ts'
-import { openImage } from './open-image.ts'
+import { looksInto, openImage } from './open-image.ts'
 import type { Command } from 'commander'
 import type { ChangedFile } from '../../images/inspect/compare.ts'
 import type { ImageReport, Shown } from '../../images/inspect/inspect.ts'
@@ -15,9 +15,7 @@ interface InspectOptions extends OpenOptions {
 }
 
 export function defineInspect(command: Command): void {
-  command
-    .argument('<image>', 'FOLDER or ARCHIVE.tar, with :TAG where several are in it, or the name of one in a registry')
-    .option('--platform <os/architecture>', 'of an image for several, such as linux/arm64. Default: that of this machine')
+  looksInto(command)
     .option('--compare <image>', 'what is there already: shows layers that both have, bytes of a pull, and files that differ')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nReads every layer, and unpacks nothing to the disk.')
