@@ -1,5 +1,7 @@
 import { defineCopy } from './copy.ts'
 import { defineInspect } from './inspect.ts'
+import { defineSbom } from './sbom.ts'
+import { defineScan } from './scan.ts'
 import { defineSign } from './sign.ts'
 import { defineTags } from './tags.ts'
 import { defineVerify } from './verify.ts'
@@ -9,6 +11,8 @@ export function define(command: Command): void {
   defineInspect(
     command.command('inspect').description('size by layer and file, wasted bytes, configuration, and what differs from another image'),
   )
+  defineScan(command.command('scan').description('known vulnerabilities of what is in an image; exit 3 where they are severe'))
+  defineSbom(command.command('sbom').description('a bill of materials of an image: SPDX or CycloneDX'))
   defineCopy(command.command('copy').description('copy an image from one registry into another, with what hangs on it'))
   defineTags(command.command('tags').description('list the tags of a repository'))
   defineSign(command.command('sign').description('sign an image in its registry, so that cosign and slipway believe it'))

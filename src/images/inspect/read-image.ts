@@ -5,7 +5,7 @@ import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { isSlipwayError, messageOf, SlipwayError } from '../../core/errors.ts'
 import { tarReader } from '../tar/reader.ts'
 import { checkGrowth, INSPECT_LIMITS } from './limits.ts'
-import { eachFile, fileTree, plainPath } from './tree.ts'
+import { eachFile, fileTree } from './tree.ts'
 import type { Hash } from 'node:crypto'
 import type { BlobSource, Descriptor } from '../oci.ts'
 import type { InspectLimits } from './limits.ts'
@@ -45,6 +45,8 @@ export interface ReadOptions {
   readonly limits?: InspectLimits
   /** Whether the bytes of a file are wanted, by its path in a layer. Default: none. */
   readonly wants?: (path: string) => boolean
+  /** Who sees the bytes of a file as they come, by its path in a layer. Default: nobody. */
+  readonly watches?: (path: string) => ((part: Uint8Array) => void) | undefined
   readonly signal?: AbortSignal
 }
 
@@ -55,7 +57,7 @@ export interface ReadOptions {
 export async function readImage(
   source: BlobSource,
   image: FoundImage,
-  { limits = INSPECT_LIMITS, wants = () => false, signal }: ReadOptions = {},
+  { limits = INSPECT_LIMITS, wants = () => false, watches = () => undefined, signal }: ReadOptions = {},
 ): Promise<ReadImage> {
   const { manifest, config } = image
   if (manifest.layers.length > limits.layers)
@@ -75,7 +77,14 @@ export async function readImage(
   for (const [at, descriptor] of manifest.layers.entries()) {
     let [entries, fileBytes] = [0, 0]
     const files: Content[] = []
-    let now: { readonly content: Content; readonly hash: Hash; readonly parts: Buffer[] | undefined } | undefined
+    let now:
+      | {
+          readonly content: Content
+          readonly hash: Hash
+          readonly parts: Buffer[] | undefined
+          readonly watch: ((part: Uint8Array) => void) | undefined
+        }
+      | undefined
     const reader = tarReader({
       entry(entry) {
         entries++
@@ -84,14 +93,15 @@ export async function readImage(
         if (content?.type !== 'file') return
         files.push(content)
         fileBytes += content.size
-        const isWanted = wants(plainPath(entry.path)) && content.size <= limits.keptFileBytes
+        const isWanted = wants(content.path) && content.size <= limits.keptFileBytes
         if (isWanted && (keptBytes += content.size) > limits.keptBytes)
           throw new SlipwayError('SLW_LIMIT_EXCEEDED', `files that are read in full have more than ${limits.keptBytes} bytes`)
-        now = { content, hash: createHash('sha256'), parts: isWanted ? [] : undefined }
+        now = { content, hash: createHash('sha256'), parts: isWanted ? [] : undefined, watch: watches(content.path) }
       },
       bytes(part) {
         now?.hash.update(part)
         now?.parts?.push(Buffer.from(part))
+        now?.watch?.(part)
       },
       end() {
         if (now === undefined) return

@@ -195,7 +195,7 @@ function descend(root: Folder, names: readonly string[], step: (here: Folder, na
 const isName = (name: string): boolean => name !== '' && name !== '.'
 
 /** The path that an entry has in its layer: without what leads to the root before it. */
-export function plainPath(path: string): string {
+function plainPath(path: string): string {
   return path.split('/').filter(isName).join('/')
 }
 
