@@ -24,7 +24,10 @@ export function defineInspect(command: Command): void {
 
 async function inspect(name: string, options: InspectOptions): Promise<void> {
   const { read, tag } = await readNamed(name, options)
-  const other = options.compare === undefined ? undefined : (await readNamed(options.compare, options)).read
+  const other =
+    options.compare === undefined
+      ? undefined
+      : (await readNamed(options.compare, { platform: options.platform, plainHttp: options.plainHttp === true })).read
   const report = imageReport(read, { tag, other })
   print(options.json === true ? JSON.stringify({ apiVersion: 'slipway/v1', kind: 'ImageReport', ...report }) : text(report))
 }
@@ -100,7 +103,7 @@ function text(report: ImageReport): string {
       [
         style('bold', `beside ${comparison.with}`),
         `${sharedLayers} of ${layers.length} layers are there already (${formatBytes(sharedBytes)}); a pull moves ${formatBytes(pullBytes)}`,
-        `${added.count} files added, ${changed.count} changed, ${removed.count} removed`,
+        `files: ${added.count} added, ${changed.count} changed, ${removed.count} removed`,
         ...(lines.length > 0 ? [table(lines)] : []),
       ].join('\n'),
     )

@@ -23,7 +23,7 @@ export interface OpenImage extends AsyncDisposable {
 }
 
 export interface OpenOptions extends ImageRegistryOptions {
-  readonly platform?: string
+  readonly platform?: string | undefined
 }
 
 /** Adds what every command takes that looks into an image. */

@@ -1,6 +1,6 @@
 import { compareImages } from './compare.ts'
 import { platformText } from './find-image.ts'
-import { warningsOf } from './warnings.ts'
+import { isSecretName, warningsOf } from './warnings.ts'
 import { duplicates, efficiency, largestFiles, largestFolders, wastedFiles } from './waste.ts'
 import type { ImageConfig } from '../oci.ts'
 import type { ChangedFile, Comparison } from './compare.ts'
@@ -44,6 +44,7 @@ export interface ImageReport {
   readonly wastedBytes: number
   readonly wasted: Shown<WastedFile>
   readonly duplicates: Shown<Duplicate>
+  /** As in the image; values of variables that look like secrets are left out. */
   readonly config: NonNullable<ImageConfig['config']>
   readonly warnings: readonly ImageWarning[]
   readonly comparison?: Omit<Comparison, 'added' | 'changed' | 'removed'> & {
@@ -90,7 +91,7 @@ export function imageReport(read: ReadImage, { tag, other, items = 10 }: ReportO
     wastedBytes: sum((layer) => layer.wastedBytes),
     wasted: shown(wastedFiles(read)),
     duplicates: shown(duplicates(read)),
-    config: config.config ?? {},
+    config: withoutSecrets(config.config ?? {}),
     warnings: warningsOf(read, tag),
     ...(comparison !== undefined && {
       comparison: {
@@ -101,4 +102,11 @@ export function imageReport(read: ReadImage, { tag, other, items = 10 }: ReportO
       },
     }),
   }
+}
+
+/** A report is read by more people than an image. */
+function withoutSecrets(config: NonNullable<ImageConfig['config']>): NonNullable<ImageConfig['config']> {
+  if (config.Env === undefined) return config
+  const nameOf = (pair: string): string => pair.slice(0, Math.max(0, pair.indexOf('=')))
+  return { ...config, Env: config.Env.map((pair) => (isSecretName(nameOf(pair)) ? `${nameOf(pair)}=(hidden)` : pair)) }
 }

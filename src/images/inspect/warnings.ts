@@ -32,7 +32,7 @@ export function warningsOf({ image, tree }: Pick<ReadImage, 'image' | 'tree'>, t
     })
   for (const variable of config.config?.Env ?? []) {
     const [name = '', ...value] = variable.split('=')
-    if (SECRET_NAME.test(name) && !PLACE_NAME.test(name) && value.join('=') !== '')
+    if (isSecretName(name) && value.join('=') !== '')
       found.push({
         code: 'secret-in-environment',
         message: `the variable ${name} has a value in the configuration, which everybody can read who may pull the image; give it to the container instead`,
@@ -50,19 +50,24 @@ export function warningsOf({ image, tree }: Pick<ReadImage, 'image' | 'tree'>, t
     if ((mode & OTHERS_WRITE) !== 0 && (mode & STICKY) === 0) lists.writable.push(`${path}/`)
   })
   const add = (code: ImageWarning['code'], paths: readonly string[], what: string): void => {
-    if (paths.length > 0) found.push({ code, message: `${paths.length} ${what}`, paths: paths.slice(0, SHOWN) })
+    if (paths.length > 0) found.push({ code, message: `${what} (${paths.length})`, paths: paths.slice(0, SHOWN) })
   }
   add(
     'setuid',
     lists.setuid,
-    'files run as their owner or group, whoever starts them; take the bits away (chmod a-s) where nobody needs them',
+    'setuid and setgid: files that run as their owner or group, whoever starts them; take the bits away (chmod a-s) where nobody needs them',
   )
-  add('file-capabilities', lists.capabilities, 'files get rights of root when they are started')
-  add('world-writable', lists.writable, 'files or folders can be written by everybody in the container')
-  add('device', lists.devices, 'devices; a container gets its own')
+  add('file-capabilities', lists.capabilities, 'files that get rights of root when they are started')
+  add('world-writable', lists.writable, 'files and folders that everybody in the container can write')
+  add('device', lists.devices, 'devices, of which a container gets its own')
   if (tag === 'latest')
     found.push({ code: 'latest-tag', message: 'the tag "latest" is another image tomorrow; deploy by a version, or by the digest' })
   return found
+}
+
+/** Whether a variable of that name holds what nobody else may know. */
+export function isSecretName(name: string): boolean {
+  return SECRET_NAME.test(name) && !PLACE_NAME.test(name)
 }
 
 /** Whether the user is root, by number or name. */
