@@ -17,6 +17,9 @@ export function selectorOf(endpoint: string, variant?: string): Readonly<Record<
   }
 }
 
+/** Name of the metrics adapter, and of its pods, and the namespace that it has unless another is given. */
+export const METRICS_ADAPTER = { name: 'slipway-metrics-adapter', namespace: 'slipway' } as const
+
 /** Metrics of pods that are scaled by, in custom.metrics.k8s.io: each an average over the pods that it is asked for. */
 export const SCALING_METRICS = {
   rps: 'slipway_requests_per_second',

@@ -65,6 +65,7 @@ const CONTROLLERS = [
   'garbage-collector-controller',
   'namespace-controller',
   'serviceaccount-controller',
+  'clusterrole-aggregation-controller',
 ]
 
 const ADMINISTRATOR = 'a-token-of-the-administrator'

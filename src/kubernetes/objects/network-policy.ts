@@ -1,4 +1,4 @@
-import { PORTS } from '../labels.ts'
+import { METRICS_ADAPTER, PORTS } from '../labels.ts'
 import type { KubernetesObject } from '../object.ts'
 import type { ResolvedKubernetes } from '../resolve.ts'
 
@@ -28,7 +28,7 @@ export function networkPolicies(resolved: ResolvedKubernetes): KubernetesObject[
         ingress: [
           { from: [...new Set(from)].map(namespacePeer), ports: http },
           // Metrics are read from the port of the predictions.
-          { from: [namespacePeer(policy.monitoring ?? MONITORING)], ports: http.slice(0, 1) },
+          { from: [namespacePeer(policy.monitoring ?? MONITORING), ...metricsAdapter(resolved)], ports: http.slice(0, 1) },
         ],
         egress: [
           {
@@ -44,6 +44,12 @@ export function networkPolicies(resolved: ResolvedKubernetes): KubernetesObject[
       },
     },
   ]
+}
+
+/** Who reads the numbers by which the pods are scaled, where they are. */
+function metricsAdapter({ scaler, spec }: ResolvedKubernetes): object[] {
+  if (scaler !== 'hpa' || (spec.autoscaling?.metric ?? 'cpu') === 'cpu') return []
+  return [{ ...namespacePeer(METRICS_ADAPTER.namespace), podSelector: { matchLabels: { 'app.kubernetes.io/name': METRICS_ADAPTER.name } } }]
 }
 
 function namespacePeer(namespace: string): object {
