@@ -1,4 +1,5 @@
 /** Labels of our objects, and how they are named. Selectors hold what never changes: endpoint and variant, no version. */
+import { labelValue } from './names.ts'
 
 /** Field manager of what we apply, and the value of app.kubernetes.io/managed-by. */
 export const MANAGER = 'slipway'
@@ -12,7 +13,7 @@ export const PORTS = { http: 8470, grpc: 8471 } as const
 export function selectorOf(endpoint: string, variant?: string): Readonly<Record<string, string>> {
   return {
     'app.kubernetes.io/name': 'slipway',
-    'app.kubernetes.io/instance': endpoint,
+    'app.kubernetes.io/instance': labelValue(endpoint),
     ...(variant !== undefined && { [VARIANT_LABEL]: variant }),
   }
 }
