@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { stringify, parse } from 'yaml'
+import { argoConditions } from '../../../scripts/argo-conditions.ts'
 import { debianBinary } from '../../../scripts/debian-package.ts'
 import { packageEndpoint } from '../../../src/kubernetes/packaging/packaging.ts'
 import { METRICS } from '../../../src/serving/observe/catalog.ts'
@@ -137,6 +138,47 @@ describe('queries about new pods', () => {
       'slower requests': '0',
       'another endpoint': '0',
     })
+  })
+
+  it("decide nothing by Argo's own reading of conditions where there is no answer, no number, or no verdict yet", async () => {
+    const made = packageEndpoint(DOCUMENT, 'argo-rollouts', { ...PROMETHEUS, controlPlane: 'http://slipway', rollout: 'ro-1' })
+    assert.ok('objects' in made)
+    const metrics = made.objects.flatMap(({ kind, spec }) =>
+      kind === 'AnalysisTemplate'
+        ? (spec as { metrics: { name: string; successCondition: string; failureCondition: string }[] }).metrics
+        : [],
+    )
+    const cases = {
+      verdict: [
+        [{ verdict: 'pass' }, 'Successful'],
+        [{ verdict: 'fail' }, 'Failed'],
+        [{ verdict: 'no_data' }, 'Inconclusive'],
+        [{ verdict: 'inconclusive' }, 'Inconclusive'],
+      ],
+      errors: [
+        [[], 'Inconclusive'],
+        [['NaN'], 'Inconclusive'],
+        [[0], 'Successful'],
+        [[0.01], 'Successful'],
+        [[0.02], 'Failed'],
+      ],
+      latency: [
+        [[], 'Inconclusive'],
+        [['NaN'], 'Inconclusive'],
+        [[1.5], 'Successful'],
+        [[1.6], 'Failed'],
+      ],
+    } as const
+    const asked = metrics.flatMap(({ name, successCondition: success, failureCondition: failure }) =>
+      cases[name as keyof typeof cases].map(([result, phase]) => ({ success, failure, result, phase })),
+    )
+    assert.equal(asked.length, 2 * 4 + 5 + 4)
+    const child = promisify(execFile)(await argoConditions())
+    child.child.stdin!.end(JSON.stringify(asked))
+    assert.deepEqual(
+      JSON.parse((await child).stdout),
+      asked.map(({ phase }) => phase),
+    )
   })
 
   it('of the adapter ask for metrics that servers have', () => {
