@@ -9,7 +9,10 @@
 import { availableParallelism } from 'node:os'
 import { debianBinary } from './debian-package.ts'
 import { grpcurl, h2spec } from './grpc-tools.ts'
+import { kubernetesCrds } from './kubernetes-crds.ts'
+import { cosign, crane, referrersRegistry } from './image-tools.ts'
 import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
+import { helm, kustomize } from './manifest-tools.ts'
 import { perfAnalyzer } from './perf-analyzer.ts'
 import { otelCollector } from './otel-collector.ts'
 import { pythonEnv } from './python-env.ts'
@@ -63,6 +66,18 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     command: 'scripts/node scripts/victoria-metrics.ts',
     make: victoriaMetrics,
   },
+  {
+    name: 'Helm and kustomize (Go modules)',
+    for: 'charts and overlays of endpoints',
+    command: 'scripts/node scripts/manifest-tools.ts',
+    make: () => Promise.all([helm(), kustomize()]),
+  },
+  {
+    name: 'CustomResourceDefinitions (Go modules)',
+    for: 'objects of others that endpoints are rendered to',
+    command: 'scripts/node scripts/kubernetes-crds.ts',
+    make: kubernetesCrds,
+  },
   { name: 'versitygw (Go module)', for: 'files on S3', command: 'scripts/node scripts/s3-server.ts', make: s3Server },
   python('triton', 'Triton itself, which answers are compared with'),
   {
@@ -70,6 +85,16 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     for: 'the load generator of Triton against our protocols',
     command: 'apt-get install --no-install-recommends libb64-0d && scripts/node scripts/python-env.ts perf-analyzer',
     make: () => (installed = installed.catch(() => {}).then(perfAnalyzer)),
+  },
+  {
+    name: 'crane, cosign and a registry with referrers (Go modules)',
+    for: 'images in registries',
+    command: 'scripts/node scripts/image-tools.ts',
+    make: async () => {
+      await crane()
+      await referrersRegistry()
+      await cosign()
+    },
   },
   python('mlserver', 'MLServer, which answers are compared with'),
   {
@@ -92,8 +117,12 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('text', 'tokenizers, and the example that classifies texts'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),
+  debian('docker-registry', 'docker-registry', 'images in registries'),
+  debian('skopeo', 'skopeo', 'images in registries'),
   debian(...POSTGRES, 'everything on PostgreSQL'),
   debian('prometheus', 'prometheus', 'metrics, alert rules, checks of monitoring outside'),
+  debian('etcd', 'etcd-server', 'a Kubernetes of the tests'),
+  debian('kubectl', 'kubernetes-client', 'a Kubernetes of the tests, beside its own client'),
 ]
 
 /** What could not be made, one text each that names it, its command and what went wrong. */

@@ -21,6 +21,14 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   model: { summary: 'push, find, approve, sign and compare models and versions', load: () => import('./model/model.ts') },
   alias: { summary: 'point movable names to versions', load: () => import('./model/alias.ts') },
   apply: { summary: 'make endpoints what files declare', load: () => import('./endpoint/apply.ts') },
+  render: { summary: 'endpoints as objects of the platform that they run on', load: () => import('./kubernetes/render.ts') },
+  diff: { summary: 'what applying would change on a cluster, and what others have set there', load: () => import('./kubernetes/diff.ts') },
+  status: { summary: 'how endpoints are on a cluster', load: () => import('./kubernetes/status.ts') },
+  undo: { summary: 'bring back what an endpoint was on a cluster', load: () => import('./kubernetes/undo.ts') },
+  'mesh-weights': {
+    summary: 'let the weights of a mesh follow the routing of an endpoint',
+    load: () => import('./kubernetes/mesh-weights.ts'),
+  },
   deploy: { summary: 'serve a version, or whatever an alias points to', load: () => import('./endpoint/deploy.ts') },
   rollout: { summary: 'walk an endpoint to another version, and back where it is worse', load: () => import('./rollout/rollout.ts') },
   traffic: {
@@ -35,6 +43,10 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   records: { summary: 'what predictions were asked and answered: show, export, forget', load: () => import('./records/records.ts') },
   top: { summary: 'what is asked of each version now, over all servers', load: () => import('./server/top.ts') },
   server: { summary: 'the servers that follow a control plane', load: () => import('./server/server.ts') },
+  'metrics-adapter': {
+    summary: 'answer the metrics API of Kubernetes, by which endpoints scale',
+    load: () => import('./kubernetes/metrics-adapter.ts'),
+  },
   admin: { summary: 'switch, load and unload models of a running server', load: () => import('./server/admin.ts') },
   lint: { summary: 'what is wrong with manifests, and why', load: () => import('./lint/lint.ts') },
   gate: { summary: 'whether a version may get traffic: evaluate it before it does', load: () => import('./gate/gate.ts') },
@@ -45,6 +57,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   events: { summary: 'what is changed in the registry', load: () => import('./control-plane/events.ts') },
   webhook: { summary: 'tell others of changes', load: () => import('./control-plane/webhook.ts') },
   signer: { summary: 'whose signatures of models are believed', load: () => import('./model/signer.ts') },
+  image: { summary: 'images of OCI in registries: copy, sign and verify them', load: () => import('./image/image.ts') },
   registry: { summary: 'bring over what another registry has', load: () => import('./control-plane/registry-import.ts') },
   work: { summary: 'what is done in the background', load: () => import('./control-plane/work.ts') },
   context: { summary: 'remember control planes and the keys for them', load: () => import('./control-plane/context.ts') },

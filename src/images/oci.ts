@@ -3,6 +3,7 @@
  * image-spec 1.1.1 and distribution-spec 1.1.1 of the Open Container Initiative.
  */
 import { createHash } from 'node:crypto'
+import { SlipwayError } from '../core/errors.ts'
 
 /** `sha256:` and 64 digits. */
 export type Digest = `sha256:${string}`
@@ -97,6 +98,16 @@ export interface BlobSource {
   open(descriptor: Descriptor): AsyncIterable<Uint8Array>
 }
 
+/** A place whose images are found by name. */
+export interface ImageSource extends BlobSource {
+  /**
+   * The manifest or index of a tag.
+   * @param tag default: that of its only image, or `latest`
+   * @throws SLW_NOT_FOUND naming the tags that are there
+   */
+  resolve(tag?: string): Promise<Descriptor>
+}
+
 /** Where an image is written to. Writing what is there is no error, and costs no transfer. */
 export interface BlobSink {
   has(digest: Digest): Promise<boolean>
@@ -107,4 +118,11 @@ export interface BlobSink {
 
 export function digestOf(bytes: Uint8Array): Digest {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+}
+
+/** @throws SLW_STORE_CORRUPT for what is no digest that Slipway can check */
+export function hexOf(digest: string): string {
+  const [, hex] = /^sha256:([0-9a-f]{64})$/.exec(digest) ?? []
+  if (hex === undefined) throw new SlipwayError('SLW_STORE_CORRUPT', `"${digest}" is no digest; expected sha256: and 64 digits of it`)
+  return hex
 }

@@ -5,8 +5,10 @@ import type { Hash, Hmac } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 
 export interface AwsRequest {
-  /** As it is signed, which is also the first part of the name of its host: `monitoring`, `sns`. */
+  /** As it is signed, which is also what the name of its host begins with: `monitoring`, `sns`. */
   readonly service: string
+  /** Where the name of its host begins otherwise: `api.ecr`. */
+  readonly host?: string
   /** What AWS_ENDPOINT_URL_... is called for it: `CLOUDWATCH`, `SNS`. */
   readonly setting: string
   readonly region: string
@@ -45,11 +47,11 @@ export async function askAws(request: AwsRequest): Promise<IncomingMessage> {
 }
 
 /** https://docs.aws.amazon.com/general/latest/gr/rande.html */
-function addressOf({ service, setting, region, environment = process.env }: AwsRequest): URL {
+function addressOf({ service, host = service, setting, region, environment = process.env }: AwsRequest): URL {
   if (!REGION.test(region))
     throw new SlipwayError('SLW_INPUT_INVALID', `${JSON.stringify(region)} is no region of AWS; expected one such as eu-central-1`)
   const given = environment[`AWS_ENDPOINT_URL_${setting}`] ?? environment['AWS_ENDPOINT_URL']
-  return new URL(given ?? `https://${service}.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`)
+  return new URL(given ?? `https://${host}.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`)
 }
 
 type Credentials = ReturnType<typeof import('@aws-sdk/credential-provider-node').defaultProvider>
@@ -76,7 +78,7 @@ async function identity(credentials: Credentials): ReturnType<Credentials> {
   return await credentials().catch((error: unknown) => {
     throw new SlipwayError(
       'SLW_SECRET_UNAVAILABLE',
-      `the control plane has no credentials of AWS (${messageOf(error)}); give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role of the machine`,
+      `there are no credentials of AWS (${messageOf(error)}); give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role of the machine`,
       { cause: error },
     )
   })

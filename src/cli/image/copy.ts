@@ -1,0 +1,57 @@
+import { copyImage } from '../../images/copy.ts'
+import { parsePlatform } from '../../images/manifest.ts'
+import { parseReference, referenceText } from '../../images/registry/reference.ts'
+import { verifyImage } from '../../images/attest/signature.ts'
+import { openRegistry } from '../../images/registry/registry.ts'
+import { print } from '../output.ts'
+import { asksImages, namedOptions, progressNotes } from './registry-options.ts'
+import { verifyingKeys } from './verify.ts'
+import type { Command } from 'commander'
+import type { Digest } from '../../images/oci.ts'
+import type { Registry } from '../../images/registry/registry.ts'
+import type { ImageRegistryOptions } from './registry-options.ts'
+
+interface CopyOptions extends ImageRegistryOptions {
+  readonly platform?: string
+  readonly key?: readonly string[]
+  readonly referrers: boolean
+  readonly json?: boolean
+}
+
+export function defineCopy(command: Command): void {
+  asksImages(
+    command
+      .argument('<from>', 'HOST/NAME:TAG or HOST/NAME@sha256:DIGEST')
+      .argument('<to>', 'HOST/NAME:TAG; --username and --password-stdin are for this one'),
+    { sends: true },
+  )
+    .option('--platform <os/architecture>', 'only the image for it, such as linux/amd64')
+    .option('--key <file...>', 'copy nothing that is not signed by one of these public keys')
+    .option('--no-referrers', 'leave out what hangs on the image: signatures, bills of materials, provenance')
+    .option('--json', 'print JSON')
+    .action(copy)
+}
+
+async function copy(from: string, to: string, options: CopyOptions): Promise<void> {
+  const [near, far] = [parseReference(from), parseReference(to)]
+  const isSame = near.host === far.host
+  const known = await namedOptions(options)
+  const sink = openRegistry(far, { ...known, onProgress: progressNotes('sent'), mountFrom: isSame ? [near.repository] : [] })
+  // Credentials are for the target: another registry does not get them.
+  const source = openRegistry(near, isSame ? known : { plainHttp: options.plainHttp === true })
+  const { descriptor } = await source.resolve()
+  if (options.key !== undefined) await verifyImage(source, descriptor.digest, [...(await verifyingKeys(options.key)).values()])
+  const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
+  const copied = await copyImage(source, sink, descriptor, { tag: far.tag ?? near.tag, platform })
+  const hanging = options.referrers ? await copyReferrers(source, sink, copied.digest) : 0
+  const image = referenceText({ ...far, digest: copied.digest })
+  if (options.json === true)
+    print(JSON.stringify({ apiVersion: 'slipway/v1', kind: 'CopiedImage', image, digest: copied.digest, referrers: hanging }))
+  else print(`copied ${image}${hanging === 0 ? '' : `, and ${hanging} that hang on it`}`)
+}
+
+async function copyReferrers(source: Registry, sink: Registry, subject: Digest): Promise<number> {
+  const found = await source.referrers(subject)
+  for (const referrer of found) await copyImage(source, sink, referrer)
+  return found.length
+}
