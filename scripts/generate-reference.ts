@@ -13,6 +13,7 @@ import { RULE_THEMES, RULES } from '../src/kubernetes/lint/rules.ts'
 import { flagOf, settings, variableOf } from '../src/server/config.ts'
 import { ServerOptions } from '../src/server/options.ts'
 import { GUIDE_METRICS, METRICS, TRITON_METRICS } from '../src/serving/observe/catalog.ts'
+import { snippetsPage } from './kubernetes-snippets.ts'
 import { roomTable } from './layers.ts'
 import { CONTROL_PLANE_METRICS, metricPages } from './metric-pages.ts'
 import { protocolsPage } from './protocols-page.ts'
@@ -245,6 +246,7 @@ async function references(): Promise<Map<string, string>> {
     ['registry-api.md', registryApi()],
     ['gates.md', gates()],
     ['kubernetes-lint.md', kubernetesLint()],
+    ['../guides/kubernetes-snippets.md', snippetsPage(GENERATED)],
     ['protocols.md', protocolsPage(GENERATED)],
     ['slipway.gates.schema.json', jsonSchema(GatesDocument, 'gates.yaml')],
     ['slipway.schema.json', jsonSchema(ModelPackageDocument, 'slipway.yaml')],

@@ -74,13 +74,13 @@ export const MESH_RULES: readonly Rule[] = [
   {
     id: 'weights-sum',
     severity: 'warning',
-    what: 'Weights of a VirtualService add up to 100.',
+    what: 'Weights of a VirtualService add up to 100, or to 1000 or 10000 where shares are finer.',
     why: 'They are shares of their sum: 90 and 20 are 82 and 18 percent. Argo Rollouts and people take them for percents.',
     readMore: VIRTUAL_SERVICE_DOC,
     *check(manifests) {
       for (const { object, path, weights } of sharesOf(manifests)) {
         const sum = weights.reduce((all, weight) => all + weight, 0)
-        if (object.kind === 'VirtualService' && weights.length > 1 && sum !== 100 && sum !== 0)
+        if (object.kind === 'VirtualService' && weights.length > 1 && ![0, 100, 1000, 10_000].includes(sum))
           yield {
             object,
             path,

@@ -249,6 +249,22 @@ export const NETWORK_RULES: readonly Rule[] = [
     },
   },
   {
+    id: 'policy-none',
+    severity: 'advice',
+    what: 'A network policy says who may reach pods.',
+    why: 'Without one every pod of the cluster may ask the model, and the model may ask every address: whoever gets into one pod is past all others.',
+    readMore: POLICY_DOC,
+    *check(manifests) {
+      for (const pod of manifests.pods.filter(({ isServing }) => isServing))
+        if (policiesOf(pod, 'Ingress', manifests).length === 0)
+          yield {
+            object: pod.object,
+            path: [...pod.path, 'spec'],
+            message: 'no NetworkPolicy among the manifests selects its pods: every pod of the cluster may reach them',
+          }
+    },
+  },
+  {
     id: 'policy-dns',
     severity: 'warning',
     what: 'Pods whose connections outward are limited may ask DNS.',
