@@ -7,7 +7,6 @@ import { MANAGER } from '../kubernetes/labels.ts'
 import { apiPath, kindMissing } from './kinds.ts'
 import { refusal } from './refusals.ts'
 import type { RequestOptions } from 'node:https'
-import type { KubeConfig } from '@kubernetes/client-node'
 import type { KubernetesObject } from '../kubernetes/object.ts'
 import type { Cluster, HowApplied, Listed, LiveObject } from './cluster.ts'
 import type { Resource } from './kinds.ts'
@@ -138,14 +137,25 @@ export async function connect(address: ClusterAddress = {}): Promise<Cluster> {
   }
 }
 
+/** What is used of the package, whose own types are half a million lines to check. */
+interface KubeConfig {
+  loadFromDefault(): void
+  loadFromFile(path: string): void
+  getContexts(): readonly { readonly name: string; readonly namespace?: string }[]
+  getContextObject(name: string): { readonly name: string; readonly namespace?: string } | null
+  getCurrentContext(): string
+  setCurrentContext(name: string): void
+  getCurrentCluster(): { readonly server: string } | null
+  applyToHTTPSOptions(options: RequestOptions): Promise<void>
+}
+const PACKAGE: string = '@kubernetes/client-node'
+
 async function readKubeconfig({ kubeconfig, context }: ClusterAddress): Promise<KubeConfig> {
-  const { KubeConfig: Config } = await import('@kubernetes/client-node').catch((error: unknown) => {
-    throw new SlipwayError(
-      'SLW_DEPENDENCY_MISSING',
-      'talking to a cluster needs @kubernetes/client-node; install it with: npm install @kubernetes/client-node',
-      { cause: error },
-    )
-  })
+  const { KubeConfig: Config } = (await import(PACKAGE).catch((error: unknown) => {
+    throw new SlipwayError('SLW_DEPENDENCY_MISSING', `talking to a cluster needs ${PACKAGE}; install it with: npm install ${PACKAGE}`, {
+      cause: error,
+    })
+  })) as { readonly KubeConfig: new () => KubeConfig }
   const config = new Config()
   try {
     if (kubeconfig === undefined) config.loadFromDefault()

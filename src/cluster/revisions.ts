@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { SlipwayError } from '../core/errors.ts'
 import { ENDPOINT_LABEL } from '../kubernetes/labels.ts'
+import { labelValue } from '../kubernetes/names.ts'
 import type { KubernetesObject } from '../kubernetes/object.ts'
 import type { ApplySet } from './apply-set.ts'
 import type { Cluster, LiveObject } from './cluster.ts'
@@ -60,7 +61,7 @@ function sorted(_: string, value: unknown): unknown {
 
 /** The newest first. */
 export async function revisions(cluster: Cluster, set: EndpointSet): Promise<KeptRevision[]> {
-  const selector = `${ENDPOINT_LABEL}=${set.endpoint},${REVISION}`
+  const selector = `${ENDPOINT_LABEL}=${labelValue(set.endpoint)},${REVISION}`
   const found = await cluster.list({ apiVersion: 'v1', kind: 'ConfigMap', namespace: set.namespace, selector })
   return found.map(revisionOf).toSorted((a, b) => b.revision.number - a.revision.number)
 }
@@ -123,7 +124,7 @@ function configMapOf(
     metadata: {
       name: `${name}-revision-${number}`,
       namespace,
-      labels: { [ENDPOINT_LABEL]: endpoint, [REVISION]: String(number), 'app.kubernetes.io/managed-by': 'slipway' },
+      labels: { [ENDPOINT_LABEL]: labelValue(endpoint), [REVISION]: String(number), 'app.kubernetes.io/managed-by': 'slipway' },
       annotations: { [DIGEST]: digest, [WHO]: who, [WHEN]: when, [WHY]: why, [STATE]: state },
     },
     binaryData: { objects: gzipSync(JSON.stringify(objects)).toString('base64') },

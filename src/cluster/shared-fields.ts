@@ -16,13 +16,23 @@ const ROUTES: Readonly<Record<string, readonly [list: string, targets: string]>>
   VirtualService: ['http', 'route'],
 }
 
+/** Groups and kinds of routes whose weights rollouts move. */
+export const WEIGHED_KINDS = [
+  ['gateway.networking.k8s.io', 'HTTPRoute'],
+  ['policy.linkerd.io', 'HTTPRoute'],
+  ['networking.istio.io', 'VirtualService'],
+] as const
+
 type Target = Readonly<Record<string, unknown>> & { readonly weight?: number }
 type Rule = Readonly<Record<string, unknown>>
 
-/** @returns undefined where the object is no route */
+/**
+ * A route with other weights. @param weight of a target, one `of` so many in its rule; undefined leaves it
+ * @returns undefined where the object is no route
+ */
 export function withWeights(
   object: KubernetesObject,
-  weight: (target: Target, at: { readonly rule: number; readonly target: number }) => number | undefined,
+  weight: (target: Target, at: { readonly rule: number; readonly of: number }) => number | undefined,
 ): KubernetesObject | undefined {
   const [list, targets] = ROUTES[object.kind] ?? []
   const spec = object['spec']
@@ -30,8 +40,8 @@ export function withWeights(
   const rules = (spec[list] as readonly Rule[]).map((rule, ruleIndex) => {
     const refs = rule[targets]
     if (!Array.isArray(refs)) return rule
-    const weighed = (refs as readonly Target[]).map((target, index) => {
-      const set = weight(target, { rule: ruleIndex, target: index })
+    const weighed = (refs as readonly Target[]).map((target) => {
+      const set = weight(target, { rule: ruleIndex, of: refs.length })
       return set === undefined ? target : { ...target, weight: set }
     })
     return { ...rule, [targets]: weighed }

@@ -3,7 +3,7 @@ import { applySetId, PART_OF } from './apply-set.ts'
 import { differences } from './difference.ts'
 import { objectsOf, revisions } from './revisions.ts'
 import { deploymentState, podsOf, podState } from './rollout.ts'
-import { weightsAreMoved, withWeights } from './shared-fields.ts'
+import { WEIGHED_KINDS, weightsAreMoved, withWeights } from './shared-fields.ts'
 import type { Cluster, LiveObject } from './cluster.ts'
 import type { ObjectDifference } from './difference.ts'
 import type { EndpointSet, Revision } from './revisions.ts'
@@ -56,7 +56,7 @@ export async function statusOf(cluster: Cluster, set: EndpointSet): Promise<Endp
   const deployments = await cluster.list({ apiVersion: 'apps/v1', kind: 'Deployment', ...member })
   const scalers = await cluster.list({ apiVersion: 'autoscaling/v2', kind: 'HorizontalPodAutoscaler', namespace: set.namespace })
   const variants = await Promise.all(deployments.map((one) => variantStatus(cluster, one, scalers)))
-  const routes = (await Promise.all(ROUTE_KINDS.map((kind) => routesOf(cluster, kind, member)))).flat()
+  const routes = (await Promise.all(WEIGHED_KINDS.map((kind) => routesOf(cluster, kind, member)))).flat()
   const drift = newest === undefined ? [] : (await differences(cluster, set, objectsOf(newest))).flatMap(drifted)
   return {
     endpoint: set.endpoint,
@@ -146,14 +146,9 @@ function amountText({ averageUtilization, averageValue, value }: Amount): string
   return averageUtilization === undefined ? (averageValue ?? value ?? 'unknown') : `${averageUtilization}%`
 }
 
-const ROUTE_KINDS = [
-  ['gateway.networking.k8s.io', 'HTTPRoute'],
-  ['networking.istio.io', 'VirtualService'],
-] as const
-
 async function routesOf(
   cluster: Cluster,
-  [group, kind]: (typeof ROUTE_KINDS)[number],
+  [group, kind]: (typeof WEIGHED_KINDS)[number],
   member: { readonly namespace: string; readonly selector: string },
 ): Promise<RouteStatus[]> {
   const apiVersion = await cluster.versionOf(group, kind)

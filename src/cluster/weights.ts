@@ -3,16 +3,11 @@ import { messageOf } from '../core/errors.ts'
 import { VARIANT_LABEL } from '../kubernetes/labels.ts'
 import { applySetId, PART_OF } from './apply-set.ts'
 import { deploymentState } from './rollout.ts'
-import { WEIGHTS_MANAGER, withWeights } from './shared-fields.ts'
+import { WEIGHED_KINDS, WEIGHTS_MANAGER, withWeights } from './shared-fields.ts'
 import type { KubernetesObject } from '../kubernetes/object.ts'
 import type { Cluster, LiveObject } from './cluster.ts'
 import type { EndpointSet } from './revisions.ts'
 import type { Destination } from './status.ts'
-
-const KINDS = [
-  ['gateway.networking.k8s.io', 'HTTPRoute'],
-  ['networking.istio.io', 'VirtualService'],
-] as const
 
 /** Weights of routes are whole numbers, and shares may be fractions of a percent: then all of them count in thousandths. */
 const FRACTION = 1000
@@ -32,7 +27,7 @@ export async function weigh(cluster: Cluster, set: EndpointSet, shares: Readonly
   const factor = Object.values(shares).every(Number.isInteger) ? 1 : FRACTION
   let moved = false
   const lines: string[] = []
-  for (const [group, kind] of KINDS) {
+  for (const [group, kind] of WEIGHED_KINDS) {
     const apiVersion = await cluster.versionOf(group, kind)
     if (apiVersion === undefined) continue
     for (const route of await cluster.list({ apiVersion, kind, ...member })) {
@@ -63,7 +58,9 @@ function nextOf(
 ): { readonly next?: KubernetesObject; readonly problem?: string; readonly text?: string } {
   const seen = new Map<string, { readonly before: number; readonly after: number }>()
   let differs = false
-  const weighed = withWeights(route, (target) => {
+  const weighed = withWeights(route, (target, { of }) => {
+    // A rule with one target, such as that of an audience, shares nothing out.
+    if (of < 2) return undefined
     const variant = variantOf(target, targets)
     const share = variant === undefined ? undefined : shares[variant]
     if (variant === undefined || share === undefined) return undefined

@@ -65,6 +65,7 @@ const CONTROLLERS = [
   'garbage-collector-controller',
   'namespace-controller',
   'serviceaccount-controller',
+  'clusterrole-aggregation-controller',
 ]
 
 const ADMINISTRATOR = 'a-token-of-the-administrator'
@@ -183,7 +184,7 @@ export async function startKubernetes(options: ClusterOptions = {}): Promise<Kub
       if (status !== 201) throw new Error(`the namespace ${name} was not made: ${JSON.stringify(body)}`)
     },
     async install(definitions) {
-      for (const file of definitions) await run(['apply', '--server-side', '-f', file])
+      await run(['apply', '--server-side', ...definitions.flatMap((file) => ['-f', file])])
       await run(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s'])
     },
     said: () => readFileSync(log, 'utf8'),

@@ -52,7 +52,7 @@ function endpoint(environment: string): KubernetesObject {
   }
 }
 
-/** Ten requests per second for each pod, and no patience. */
+/** Two requests per second for each pod, and no patience: a machine that is busy sends fewer than it should. */
 const SCALER: KubernetesObject = {
   apiVersion: 'autoscaling/v2',
   kind: 'HorizontalPodAutoscaler',
@@ -61,7 +61,7 @@ const SCALER: KubernetesObject = {
     scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'churn-main' },
     minReplicas: 1,
     maxReplicas: 3,
-    metrics: [{ type: 'Pods', pods: { metric: { name: RPS }, target: { type: 'AverageValue', averageValue: '10' } } }],
+    metrics: [{ type: 'Pods', pods: { metric: { name: RPS }, target: { type: 'AverageValue', averageValue: '2' } } }],
     behavior: {
       scaleUp: { stabilizationWindowSeconds: 0 },
       scaleDown: { stabilizationWindowSeconds: 0, policies: [{ type: 'Percent', value: 100, periodSeconds: 1 }] },

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { metricsAdapterObjects } from '../../src/kubernetes/components/metrics-adapter.ts'
+import { renderEndpoint } from '../../src/kubernetes/render.ts'
+import { slipway } from '../cli/slipway.ts'
 import { keyOf } from '../../src/kubernetes/object.ts'
+import type { EndpointDocument } from '../../src/contract/endpoint.ts'
 import type { KubernetesObject } from '../../src/kubernetes/object.ts'
 
 const IMAGE = 'registry.example/slipway@sha256:0000000000000000000000000000000000000000000000000000000000000000'
@@ -46,5 +49,39 @@ describe('The objects of the metrics adapter', () => {
   it('are each named once', () => {
     const keys = metricsAdapterObjects({ image: IMAGE, controlPlane: PLANE, certificate: 'cert-manager' }).map(keyOf)
     assert.equal(new Set(keys).size, keys.length)
+  })
+
+  it('are rendered by their command, which says what it lacks', async () => {
+    const render = ['render', '--target', 'kubernetes', '--component', 'metrics-adapter']
+    const { code, stdout, stderr } = await slipway([...render, '--image', IMAGE, '--namespace', 'metrics', '--json'])
+    assert.equal(code, 0, stderr)
+    assert.deepEqual(JSON.parse(stdout).items, JSON.parse(JSON.stringify(metricsAdapterObjects({ image: IMAGE, namespace: 'metrics' }))))
+    const wrong: readonly [string[], RegExp][] = [
+      [render, /--component needs --image/],
+      [[...render, '--image', IMAGE, '--no-pods'], /nothing is left to serve/],
+      [[...render, '--image', IMAGE, '--tls-secret', 'mine'], /--tls-secret and --tls-ca belong together/],
+      [[...render, '--image', IMAGE, '--cert-manager', '--tls-secret', 'mine'], /comes from one of them/],
+      [[...render.slice(0, 3), '--component', 'other'], /--component other: there is metrics-adapter/],
+      [render.slice(0, 3), /name files of endpoint documents, or a component/],
+    ]
+    for (const [args, message] of wrong) {
+      const refused = await slipway(args)
+      assert.equal(refused.code, 2, refused.stderr)
+      assert.match(refused.stderr, message)
+    }
+  })
+
+  it('may reach the pods that scale by it, and no others', () => {
+    const policyOf = (autoscaling: object): string => {
+      const document = {
+        apiVersion: 'slipway/v1',
+        kind: 'Endpoint',
+        metadata: { name: 'churn' },
+        spec: { target: 'kubernetes', variants: [{ model: 'churn/1' }], autoscaling, kubernetes: { image: IMAGE } },
+      }
+      return JSON.stringify(of(renderEndpoint(document as EndpointDocument), 'NetworkPolicy')[0].spec.ingress)
+    }
+    assert.match(policyOf({ minReplicas: 1, maxReplicas: 3, metric: 'rps', targetValue: 5 }), /slipway-metrics-adapter/)
+    assert.doesNotMatch(policyOf({ minReplicas: 1, maxReplicas: 3, metric: 'cpu' }), /slipway-metrics-adapter/)
   })
 })

@@ -192,7 +192,7 @@ describe('what is rendered', () => {
     )
     const mirror = only(rendered('a shadow by a gateway'), 'HTTPRoute').spec.rules[0].filters[0].requestMirror
     assert.deepEqual(mirror.fraction, { numerator: 1250, denominator: 10_000 })
-    assert.equal(only(rendered('a shadow by Istio'), 'VirtualService').spec.http[0].mirrorPercentage.value, 12.5)
+    assert.equal(only(rendered('a shadow by Istio'), 'VirtualService').spec.http[0].mirrors[0].percentage.value, 12.5)
   })
 
   it('the HPA asks for the metric of our adapter; KEDA asks what it is told to', () => {

@@ -7,9 +7,9 @@ import type { EndpointDocument } from '../../contract/endpoint.ts'
 const RENDERED = ['kubernetes'] as const
 
 /** Adds what commands for a target have in common: its name, and the files. */
-export function asksTarget(command: Command): Command {
+export function asksTarget(command: Command, { files = 'needed' }: { readonly files?: 'needed' | 'optional' } = {}): Command {
   return command
-    .argument('<files...>', 'files of endpoint documents; - reads standard input')
+    .argument(files === 'needed' ? '<files...>' : '[files...]', 'files of endpoint documents; - reads standard input')
     .requiredOption('--target <name>', 'where the endpoints run: kubernetes')
 }
 

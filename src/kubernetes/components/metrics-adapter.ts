@@ -1,11 +1,11 @@
-import { MANAGER } from '../labels.ts'
+import { MANAGER, METRICS_ADAPTER } from '../labels.ts'
 import type { KubernetesObject, ObjectMeta } from '../object.ts'
 
 /** How the metrics adapter runs in a cluster. */
 export interface MetricsAdapterObjects {
   /** Default: slipway. */
   readonly namespace?: string | undefined
-  /** With `slipway` as a command, best by digest. */
+  /** Whose entry point is `slipway`, best by digest. */
   readonly image: string
   readonly imagePullSecret?: string | undefined
   /** Whether it serves custom.metrics.k8s.io, from the pods. Default: true. */
@@ -26,7 +26,7 @@ export interface MetricsAdapterObjects {
   readonly certificate?: 'self-signed' | 'cert-manager' | { readonly secret: string; readonly caBundle: string } | undefined
 }
 
-const NAME = 'slipway-metrics-adapter'
+const NAME = METRICS_ADAPTER.name
 const PORT = 6443
 const SELECTOR = { 'app.kubernetes.io/name': NAME }
 const LABELS = { ...SELECTOR, 'app.kubernetes.io/managed-by': MANAGER }
@@ -42,7 +42,7 @@ const KEYS = '/etc/slipway/control-plane'
  * @throws RangeError where nothing is left to serve
  */
 export function metricsAdapterObjects(options: MetricsAdapterObjects): KubernetesObject[] {
-  const { namespace = 'slipway', pods = true, controlPlane, certificate = 'self-signed' } = options
+  const { namespace = METRICS_ADAPTER.namespace, pods = true, controlPlane, certificate = 'self-signed' } = options
   if (!pods && controlPlane === undefined) throw new RangeError('nothing is left to serve: without pods, the adapter needs a control plane')
   const meta: ObjectMeta = { name: NAME, namespace, labels: LABELS }
   const everywhere: ObjectMeta = { name: NAME, labels: LABELS }
@@ -150,7 +150,6 @@ function deployment(metadata: ObjectMeta, options: MetricsAdapterObjects): Kuber
             {
               name: 'metrics-adapter',
               image,
-              command: ['slipway'],
               args: argumentsOf(options, secret !== undefined),
               ports: [{ name: 'https', containerPort: PORT, protocol: 'TCP' }],
               livenessProbe: { ...probe('/livez'), failureThreshold: 3 },
@@ -167,7 +166,10 @@ function deployment(metadata: ObjectMeta, options: MetricsAdapterObjects): Kuber
   }
 }
 
-function argumentsOf({ namespace = 'slipway', pods = true, controlPlane }: MetricsAdapterObjects, certificateFiles: boolean): string[] {
+function argumentsOf(
+  { namespace = METRICS_ADAPTER.namespace, pods = true, controlPlane }: MetricsAdapterObjects,
+  certificateFiles: boolean,
+): string[] {
   return [
     'metrics-adapter',
     '--port',

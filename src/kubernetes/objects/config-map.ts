@@ -1,6 +1,7 @@
 import { stringify } from 'yaml'
 import { murmur3 } from '../../contract/murmur3.ts'
 import { PORTS } from '../labels.ts'
+import { coresOf } from '../quantity.ts'
 import { labelsOf } from '../resolve.ts'
 import type { KubernetesObject } from '../object.ts'
 import type { ResolvedKubernetes, Workload } from '../resolve.ts'
@@ -53,6 +54,5 @@ function serverFile({ model, drainSeconds, requestSeconds, resources, spec }: Re
 
 /** Copies of the model for the cores of a pod, at least one. */
 function instancesFor(cpu: string, threads: number): number {
-  const cores = cpu.endsWith('m') ? Number(cpu.slice(0, -1)) / 1000 : Number(cpu)
-  return Math.max(1, Math.floor(cores / threads))
+  return Math.max(1, Math.floor(coresOf(cpu) / threads))
 }

@@ -34,7 +34,7 @@ function falcoFile({ name, namespace, workloads }: ResolvedKubernetes): string {
   })
   return stringify(
     [
-      { macro, condition: `(container and k8s.ns.name = "${namespace}" and (${pod}))` },
+      { macro, condition: `(container.id != host and k8s.ns.name = "${namespace}" and (${pod}))` },
       rule('Slipway shell', 'WARNING', {
         desc: 'A serving pod has no shell and needs none.',
         condition: 'evt.type in (execve, execveat) and evt.dir = < and proc.name in (sh, bash, dash, zsh, ash, busybox)',

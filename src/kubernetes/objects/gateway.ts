@@ -7,6 +7,8 @@ export function httpRoutes(resolved: ResolvedKubernetes): KubernetesObject[] {
   const { name, namespace, labels, options, traffic, requestSeconds } = resolved
   const outside = options.expose?.by === 'gateway' ? options.expose : undefined
   if (outside === undefined && traffic !== 'gateway') return []
+  // A Gateway knows nothing of the routes of a mesh behind it: it has the same shares itself.
+  const shared = traffic !== 'service'
   const gateway = outside?.gateway
   const parent =
     gateway === undefined
@@ -26,7 +28,7 @@ export function httpRoutes(resolved: ResolvedKubernetes): KubernetesObject[] {
         parentRefs: [parent],
         ...(outside !== undefined && { hostnames: [outside.host] }),
         rules: [
-          ...(traffic === 'gateway'
+          ...(shared
             ? matchesOf(resolved).map(({ workload, headers }) => ({
                 matches: [
                   {
@@ -44,10 +46,9 @@ export function httpRoutes(resolved: ResolvedKubernetes): KubernetesObject[] {
           {
             matches: [{ path: { type: 'PathPrefix', value: '/' } }],
             ...filtersOf(resolved),
-            backendRefs:
-              traffic === 'gateway'
-                ? sharesOf(resolved).map(({ workload, weight }) => backend(workload, weight))
-                : [{ group: '', kind: 'Service', name, port: 80, weight: 1 }],
+            backendRefs: shared
+              ? sharesOf(resolved).map(({ workload, weight }) => backend(workload, weight))
+              : [{ group: '', kind: 'Service', name, port: 80, weight: 1 }],
             timeouts: { request: `${requestSeconds + 5}s` },
           },
         ],
@@ -61,7 +62,7 @@ function backend({ name }: Workload, weight: number): object {
 }
 
 function filtersOf(resolved: ResolvedKubernetes): object {
-  const shadows = resolved.traffic === 'gateway' ? shadowsOf(resolved) : []
+  const shadows = resolved.traffic === 'service' ? [] : shadowsOf(resolved)
   if (shadows.length === 0) return {}
   return {
     filters: shadows.map(({ workload, percent }) => ({

@@ -4,7 +4,7 @@ import type { ResolvedKubernetes } from '../resolve.ts'
 const CLASS = 'nginx'
 
 /** The way in through an ingress controller, with a limit for each client address where one is given (annotations of ingress-nginx). */
-export function ingresses({ name, namespace, labels, options, requestSeconds }: ResolvedKubernetes): KubernetesObject[] {
+export function ingresses({ name, namespace, labels, options, traffic, requestSeconds }: ResolvedKubernetes): KubernetesObject[] {
   const { expose } = options
   if (expose?.by !== 'ingress') return []
   const { host, tlsSecret, requestsPerSecond } = expose
@@ -22,6 +22,11 @@ export function ingresses({ name, namespace, labels, options, requestSeconds }: 
           'nginx.ingress.kubernetes.io/proxy-body-size': '64m',
           // A prediction that was begun is not begun again elsewhere.
           'nginx.ingress.kubernetes.io/proxy-next-upstream': 'error timeout',
+          // To the address of the Service instead of to pods: shares are made by the proxy of the mesh beside the controller.
+          ...(traffic !== 'service' && {
+            'nginx.ingress.kubernetes.io/service-upstream': 'true',
+            'nginx.ingress.kubernetes.io/upstream-vhost': `${name}.${namespace}.svc.cluster.local`,
+          }),
           ...(requestsPerSecond !== undefined && {
             'nginx.ingress.kubernetes.io/limit-rps': String(requestsPerSecond),
             'nginx.ingress.kubernetes.io/limit-burst-multiplier': '2',

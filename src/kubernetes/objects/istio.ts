@@ -9,8 +9,12 @@ export function istioObjects(resolved: ResolvedKubernetes): KubernetesObject[] {
   if (traffic !== 'istio') return []
   const host = `${name}.${namespace}.svc.cluster.local`
   const subset = (variant: string | undefined): object => ({ host, ...(variant !== undefined && { subset: variant }) })
-  const [shadow] = shadowsOf(resolved)
-  const timeout = `${requestSeconds + 5}s`
+  const shadows = shadowsOf(resolved).map(({ workload, percent }) => ({
+    destination: subset(workload.variant?.name),
+    percentage: { value: percent },
+  }))
+  // Whoever asks decides about asking again: a prediction may have been counted.
+  const once = { retries: { attempts: 0 }, timeout: `${requestSeconds + 5}s` }
   return [
     {
       apiVersion: 'networking.istio.io/v1',
@@ -45,17 +49,12 @@ export function istioObjects(resolved: ResolvedKubernetes): KubernetesObject[] {
               },
             ],
             route: [{ destination: subset(workload.variant?.name) }],
-            timeout,
+            ...once,
           })),
           {
             route: sharesOf(resolved).map(({ workload, weight }) => ({ destination: subset(workload.variant?.name), weight })),
-            ...(shadow !== undefined && {
-              mirror: subset(shadow.workload.variant?.name),
-              mirrorPercentage: { value: shadow.percent },
-            }),
-            // Whoever asks decides about asking again: a prediction may have been counted.
-            retries: { attempts: 0 },
-            timeout,
+            ...(shadows.length > 0 && { mirrors: shadows }),
+            ...once,
           },
         ],
       },

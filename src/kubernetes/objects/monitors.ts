@@ -14,6 +14,7 @@ export function monitors(resolved: ResolvedKubernetes): KubernetesObject[] {
   const { name, namespace, labels, selector, options } = resolved
   const { monitoring } = options
   if (monitoring === undefined || monitoring === false) return []
+  const { keySecret } = monitoring
   const found = { ...labels, ...monitoring.labels }
   return [
     {
@@ -22,7 +23,15 @@ export function monitors(resolved: ResolvedKubernetes): KubernetesObject[] {
       metadata: { name, namespace, labels: found },
       spec: {
         selector: { matchLabels: selector },
-        podMetricsEndpoints: [{ port: 'http', path: '/metrics', interval: '15s', scrapeTimeout: '10s' }],
+        podMetricsEndpoints: [
+          {
+            port: 'http',
+            path: '/metrics',
+            interval: '15s',
+            scrapeTimeout: '10s',
+            ...(keySecret !== undefined && { authorization: { type: 'Bearer', credentials: { name: keySecret, key: 'key' } } }),
+          },
+        ],
       },
     },
     {

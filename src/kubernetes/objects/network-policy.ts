@@ -1,4 +1,4 @@
-import { PORTS } from '../labels.ts'
+import { METRICS_ADAPTER, PORTS } from '../labels.ts'
 import type { KubernetesObject } from '../object.ts'
 import type { ResolvedKubernetes } from '../resolve.ts'
 
@@ -12,7 +12,7 @@ export function networkPolicies(resolved: ResolvedKubernetes): KubernetesObject[
   const { name, namespace, labels, selector, options, model } = resolved
   const policy = options.networkPolicy ?? {}
   if (policy === false) return []
-  const from = policy.from ?? [namespace, ...gatewaysOf(resolved)]
+  const from = policy.from ?? (isOpen(resolved) ? undefined : [namespace, ...gatewaysOf(resolved)])
   const http = [
     { protocol: 'TCP', port: PORTS.http },
     { protocol: 'TCP', port: PORTS.grpc },
@@ -26,9 +26,9 @@ export function networkPolicies(resolved: ResolvedKubernetes): KubernetesObject[
         podSelector: { matchLabels: selector },
         policyTypes: ['Ingress', 'Egress'],
         ingress: [
-          { from: [...new Set(from)].map(namespacePeer), ports: http },
+          { ...(from !== undefined && { from: [...new Set(from)].map(namespacePeer) }), ports: http },
           // Metrics are read from the port of the predictions.
-          { from: [namespacePeer(policy.monitoring ?? MONITORING)], ports: http.slice(0, 1) },
+          { from: [namespacePeer(policy.monitoring ?? MONITORING), ...metricsAdapter(resolved)], ports: http.slice(0, 1) },
         ],
         egress: [
           {
@@ -38,12 +38,29 @@ export function networkPolicies(resolved: ResolvedKubernetes): KubernetesObject[
               { protocol: 'TCP', port: 53 },
             ],
           },
+          ...meshEgress(resolved),
           ...(model.from === 'control-plane' ? [controlPlane(model.address, namespace)] : []),
           ...(policy.egress === undefined ? [] : [{ to: policy.egress.map((cidr) => ({ ipBlock: { cidr } })) }]),
         ],
       },
     },
   ]
+}
+
+/** Who reads the numbers by which the pods are scaled, where they are. */
+function metricsAdapter({ scaler, spec }: ResolvedKubernetes): object[] {
+  if (scaler !== 'hpa' || (spec.autoscaling?.metric ?? 'cpu') === 'cpu') return []
+  return [{ ...namespacePeer(METRICS_ADAPTER.namespace), podSelector: { matchLabels: { 'app.kubernetes.io/name': METRICS_ADAPTER.name } } }]
+}
+
+/** Whether clients outside of the cluster reach the pods themselves: their addresses are in no namespace. */
+function isOpen({ options: { service } }: ResolvedKubernetes): boolean {
+  return service === 'LoadBalancer' || service === 'NodePort'
+}
+
+/** A proxy beside the server asks those of its mesh for certificates and routes, without which it lets nothing through. */
+function meshEgress({ traffic }: ResolvedKubernetes): object[] {
+  return traffic === 'istio' || traffic === 'linkerd' ? [{ to: [namespacePeer(GATEWAYS[traffic])] }] : []
 }
 
 function namespacePeer(namespace: string): object {
