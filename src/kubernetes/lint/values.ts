@@ -100,8 +100,3 @@ export function isBeside(one: KubernetesObject, other: KubernetesObject): boolea
 export function groupOf({ apiVersion }: KubernetesObject): string {
   return apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : ''
 }
-
-/** `a, b and c`. */
-export function wordsOf(words: readonly string[]): string {
-  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
-}
