@@ -14,11 +14,13 @@ import { parseReference, referenceText } from '../../images/registry/reference.t
 import { openRegistry } from '../../images/registry/registry.ts'
 import { withCredentials } from '../credentials.ts'
 import { note, print, style, table } from '../output.ts'
+import { attachAttestations } from './attest.ts'
 import { imageModel } from './models.ts'
 import { asksImages, openNamed, progressNotes } from './registry-options.ts'
 import type { Command } from 'commander'
 import type { BaseChoice } from '../../images/build/base.ts'
 import type { Built, BuiltImage, ImageModel } from '../../images/build/build.ts'
+import type { Digest } from '../../images/oci.ts'
 import type { LayoutFolder } from '../../images/layout/folder.ts'
 import type { ContextOptions } from '../control-plane/contexts.ts'
 import type { ImageRegistryOptions } from './registry-options.ts'
@@ -32,6 +34,7 @@ interface BuildCommandOptions extends ContextOptions, ImageRegistryOptions {
   readonly compression: string
   readonly node?: readonly string[]
   readonly gpu?: boolean
+  readonly attest: boolean
   readonly json?: boolean
 }
 
@@ -42,6 +45,7 @@ export function define(command: Command): void {
     .option('--output <path>', 'folder in the layout of OCI, or x.tar for docker load and podman load. Default: NAME.oci')
     .option('--push <reference>', 'send it to a registry, HOST/NAME:TAG, without keeping it here')
     .option('--base <base>', '"debian", an OCI layout, a tarball of an image, or a reference', 'debian')
+    .option('--no-attest', 'push without bills of materials (SPDX, CycloneDX) and provenance, which hang on the image otherwise')
     .option('--platform <list>', 'linux/amd64, linux/arm64, or both with a comma. Default: that of this machine')
     .option('--compression <gzip|zstd>', 'of layers; some older runtimes do not know zstd', 'gzip')
     .option('--node <file...>', 'the program of Node for another platform than this one')
@@ -59,6 +63,7 @@ export function define(command: Command): void {
 
 async function build(names: readonly string[], options: BuildCommandOptions): Promise<void> {
   const began = performance.now()
+  const startedMs = Date.now()
   const { compression } = options
   if (compression !== 'gzip' && compression !== 'zstd')
     throw new SlipwayError('SLW_USAGE', `--compression ${compression}: expected gzip or zstd`)
@@ -91,6 +96,21 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
     if (pushed !== undefined) {
       const registry = await openNamed(pushed, options, { onProgress: progressNotes('sent') })
       await copyImage(layout, registry, built.descriptor, { tag: pushed.tag ?? tag })
+      if (options.attest)
+        await attachAttestations(registry, layout, {
+          name: `${pushed.host}/${pushed.repository}`,
+          built,
+          models,
+          base: await baseOf(base.choice),
+          parameters: {
+            models: names,
+            base: options.base,
+            platforms: platforms.map(({ architecture }) => architecture),
+            compression,
+            gpu: options.gpu === true,
+          },
+          startedMs,
+        })
     }
     const places = [
       ...(path === undefined ? [] : [isTarball ? path : `${path}:${tag}`]),
@@ -139,6 +159,12 @@ async function openBaseChoice(name: string, { plainHttp }: ImageRegistryOptions)
   const registry = openRegistry(name, { plainHttp: plainHttp === true })
   const source = { ...registry, resolve: async (at?: string) => (await registry.resolve(at)).descriptor }
   return { choice: { name, source }, [Symbol.asyncDispose]: () => Promise.resolve() }
+}
+
+async function baseOf(choice: BaseChoice): Promise<{ readonly name: string; readonly digest: Digest } | undefined> {
+  if (choice === 'debian') return undefined
+  const { digest } = await choice.source.resolve(choice.tag)
+  return { name: choice.name, digest }
 }
 
 /** @throws SLW_USAGE */

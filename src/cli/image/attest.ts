@@ -1,0 +1,67 @@
+import { hostname } from 'node:os'
+import { slipwayVersion } from '../../core/version.ts'
+import { provenanceOf } from '../../images/attest/provenance.ts'
+import { cycloneDxOf } from '../../images/attest/sbom-cyclonedx.ts'
+import { spdxOf } from '../../images/attest/sbom-spdx.ts'
+import { findImage } from '../../images/inspect/find-image.ts'
+import { packageReading, packagesOf } from '../../images/inspect/packages.ts'
+import { readImage } from '../../images/inspect/read-image.ts'
+import { attachReferrer } from '../../images/registry/referrers.ts'
+import { managerOf } from '../endpoint/documents.ts'
+import type { Bill } from '../../images/attest/bill.ts'
+import type { Built, ImageModel } from '../../images/build/build.ts'
+import type { BlobSink, BlobSource, Digest } from '../../images/oci.ts'
+
+/** What is told of a build. */
+export interface BuildTold {
+  /** Of the image, without tag and digest. */
+  readonly name: string
+  readonly built: Built
+  readonly models: readonly ImageModel[]
+  /** What the image stands on; undefined where it is assembled. */
+  readonly base: { readonly name: string; readonly digest: Digest } | undefined
+  /** Arguments that decide what is built. */
+  readonly parameters: Readonly<Record<string, unknown>>
+  /** Milliseconds since 1970. */
+  readonly startedMs: number
+}
+
+/** Media type of in-toto's statements, as attestations of images have it. */
+const STATEMENT = 'application/vnd.in-toto+json'
+
+/** Hangs on each image what is in it, as SPDX and as CycloneDX, and how it came to be. @param source where its layers are read from */
+export async function attachAttestations(sink: BlobSink, source: BlobSource, told: BuildTold): Promise<void> {
+  for (const { manifest, platform } of told.built.images) {
+    const image = await findImage(source, manifest, platform)
+    const { options, nodeVersions } = packageReading()
+    const packages = packagesOf(await readImage(source, image, options), nodeVersions)
+    const bill: Bill = { name: told.name, image, packages, tool: slipwayVersion() }
+    const attach = async (artifactType: string, document: object, annotations?: Readonly<Record<string, string>>): Promise<void> => {
+      await attachReferrer(sink, manifest, {
+        artifactType,
+        bytes: Buffer.from(JSON.stringify(document)),
+        ...(annotations !== undefined && { annotations }),
+      })
+    }
+    await attach('application/spdx+json', spdxOf(bill))
+    await attach('application/vnd.cyclonedx+json', cycloneDxOf(bill))
+    const manager = managerOf(undefined)
+    const statement = provenanceOf({
+      name: told.name,
+      image: manifest,
+      platform,
+      builder: manager.kind === 'ci' ? manager.name : `urn:slipway:machine:${hostname()}`,
+      versions: { slipway: slipwayVersion(), node: process.version },
+      parameters: told.parameters,
+      base: told.base,
+      models: told.models.map(({ name, version, digest }) => ({
+        name,
+        version: version === undefined ? undefined : String(version),
+        digest,
+      })),
+      startedMs: told.startedMs,
+      finishedMs: Date.now(),
+    })
+    await attach(STATEMENT, statement, { 'in-toto.io/predicate-type': statement.predicateType })
+  }
+}
