@@ -48,6 +48,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
     load: () => import('./kubernetes/metrics-adapter.ts'),
   },
   admin: { summary: 'switch, load and unload models of a running server', load: () => import('./server/admin.ts') },
+  lint: { summary: 'what is wrong with manifests, and why', load: () => import('./lint/lint.ts') },
   gate: { summary: 'whether a version may get traffic: evaluate it before it does', load: () => import('./gate/gate.ts') },
   promote: { summary: 'bring a version into another environment', load: () => import('./model/promote.ts') },
   experiment: { summary: 'find experiments', load: () => import('./run/experiment.ts') },

@@ -82,6 +82,7 @@ const RUN: readonly (readonly [page: RegExp, language: string, by: string])[] = 
   [/^docs\/guides\/embedding\.md$/, 'ts', 'here'],
   [/^docs\/guides\/judging\.md$/, 'ts', 'here'],
   [/^docs\/guides\/kubernetes\.md$/, 'yaml', 'kubernetes-guide.test.ts'],
+  [/^docs\/guides\/kubernetes-snippets\.md$/, 'yaml', 'test/kubernetes/lint/snippets.test.ts'],
   [/^docs\/guides\/model-package\.md$/, 'yaml', 'here'],
   [/^docs\/guides\/serving\.md$/, 'python', 'test/conformance/grpc-clients.test.ts'],
   [/^docs\/guides\/serving\.md$/, 'yaml', 'here'],
