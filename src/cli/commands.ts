@@ -50,6 +50,7 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   admin: { summary: 'switch, load and unload models of a running server', load: () => import('./server/admin.ts') },
   lint: { summary: 'what is wrong with manifests, and why', load: () => import('./lint/lint.ts') },
   gate: { summary: 'whether a version may get traffic: evaluate it before it does', load: () => import('./gate/gate.ts') },
+  build: { summary: 'build an image of a model and its server, without Docker', load: () => import('./image/build.ts') },
   promote: { summary: 'bring a version into another environment', load: () => import('./model/promote.ts') },
   experiment: { summary: 'find experiments', load: () => import('./run/experiment.ts') },
   run: { summary: 'find training runs', load: () => import('./run/run.ts') },

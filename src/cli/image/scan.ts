@@ -107,7 +107,7 @@ async function scanByOther(
   { source, image }: OpenImage,
 ): Promise<ScanResult> {
   await using folder = await openScratchFolder(cacheFolder('scans'))
-  await copyImage(source, image.descriptor, await createLayoutFolder(folder.path), { tag: 'scanned' })
+  await copyImage(source, await createLayoutFolder(folder.path), image.descriptor, { tag: 'scanned' })
   return await runScanner(name, program, folder.path)
 }
 
