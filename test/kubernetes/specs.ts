@@ -165,7 +165,7 @@ const SPECS: Readonly<Record<string, EndpointSpec>> = {
   'scaled by the queue, behind a load balancer': one({ service: 'LoadBalancer' }, scaled(2, 'queue', 5)),
   'a variant with a long name': {
     target: 'kubernetes',
-    variants: [{ name: 'v'.repeat(63), model: 'churn/1' }],
+    variants: [{ name: 'v'.repeat(22), model: 'churn/1' }],
     replicas: 2,
     kubernetes: { image: IMAGE, labels: { 'example.com/team': '' } },
   },

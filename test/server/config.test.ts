@@ -26,6 +26,17 @@ it('a flag wins over the environment, which wins over the file, and each value s
   })
 })
 
+it('a variable names the file where no flag does, as in a container', async () => {
+  await using folder = await temporaryFolder()
+  const [one, other] = [await folder.write('one.yaml', 'port: 1\n'), await folder.write('other.yaml', 'port: 2\n')]
+  const portOf = (file: string | undefined, named: string): number | undefined =>
+    readConfig({ file, environment: { SLIPWAY_CONFIG: named }, flags: {} }).options.port
+  assert.equal(portOf(undefined, one), 1)
+  assert.equal(portOf(other, one), 2)
+  assert.equal(portOf(undefined, ''), undefined)
+  assert.throws(() => portOf(undefined, join(folder.path, 'none.yaml')), /environment SLIPWAY_CONFIG \S+none\.yaml: no such file/)
+})
+
 it('what the file says of one model is over what it says of all, and under flags', async () => {
   await using folder = await temporaryFolder()
   const file = join(folder.path, 'server.yaml')

@@ -2,6 +2,7 @@
 import { stringify } from 'yaml'
 import { CONFIG_FILE } from '../objects/config-map.ts'
 import { shortNameOf } from '../manifest.ts'
+import { labelValue } from '../names.ts'
 import { renderEndpoint } from '../render.ts'
 import { resolveKubernetes } from '../resolve.ts'
 import { markEndpoint } from './chart-marks.ts'
@@ -104,7 +105,7 @@ function helpers({ name, endpoint }: ResolvedKubernetes, weights: readonly numbe
 
 {{/* What tells the pods of two releases in one namespace apart. */}}
 {{- define "${name}.instance" -}}
-{{- default "${endpoint}" .Values.fullnameOverride -}}
+{{- default "${labelValue(endpoint)}" .Values.fullnameOverride -}}
 {{- end -}}
 ${weights === undefined ? '' : checkWeights(name, weights)}`
 }
