@@ -62,11 +62,17 @@ export async function referrersRegistry(): Promise<string> {
   })
 }
 
+/** @returns the path of the binary of dive, which measures what layers repeat */
+export async function dive(): Promise<string> {
+  return await goProgram({ name: 'dive', version: '0.13.1', program: 'github.com/wagoodman/dive', what: 'dive' })
+}
+
 if (import.meta.main) {
   try {
     console.log(await crane())
     console.log(await referrersRegistry())
     console.log(await cosign())
+    console.log(await dive())
   } catch (error) {
     console.error(`image-tools: ${error instanceof Error ? error.message : String(error)}`)
     process.exitCode = 1

@@ -7,6 +7,7 @@
  *     scripts/node scripts/prerequisites.ts --list   # and how each is had by hand
  */
 import { availableParallelism } from 'node:os'
+import { argoConditions } from './argo-conditions.ts'
 import { debianBinary } from './debian-package.ts'
 import { grpcurl, h2spec } from './grpc-tools.ts'
 import { kubernetesCrds } from './kubernetes-crds.ts'
@@ -71,6 +72,12 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     for: 'charts and overlays of endpoints',
     command: 'scripts/node scripts/manifest-tools.ts',
     make: () => Promise.all([helm(), kustomize()]),
+  },
+  {
+    name: 'Conditions of Argo Rollouts (Go module)',
+    for: 'analyses that decide nothing where nothing was shown',
+    command: 'scripts/node scripts/argo-conditions.ts',
+    make: argoConditions,
   },
   {
     name: 'CustomResourceDefinitions (Go modules)',

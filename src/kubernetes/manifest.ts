@@ -16,9 +16,13 @@ export function yamlOf(object: object): string {
 export function manifestFiles(objects: readonly KubernetesObject[]): ReadonlyMap<string, string> {
   const digits = Math.max(2, String(objects.length).length)
   const files = new Map<string, string>()
-  for (const [index, object] of objects.entries()) {
-    const [, kind = '', , name = ''] = keyOf(object).toLowerCase().split('/')
-    files.set(`${String(index + 1).padStart(digits, '0')}-${kind}-${name}.yaml`, yamlOf(object))
-  }
+  for (const [index, object] of objects.entries())
+    files.set(`${String(index + 1).padStart(digits, '0')}-${shortNameOf(object)}.yaml`, yamlOf(object))
   return files
+}
+
+/** Such as `service-churn`. */
+export function shortNameOf(object: KubernetesObject): string {
+  const [, kind = '', , name = ''] = keyOf(object).toLowerCase().split('/')
+  return `${kind}-${name}`
 }

@@ -278,15 +278,15 @@ export const ROLLOUT_ROUTES: readonly V1Route<RolloutServices & WatchServices>[]
     path: '/rollouts/:rollout/verdict',
     operation: 'rolloutVerdictHook',
     summary:
-      "The verdict on a rollout as Flagger's webhooks read it: 200 while nothing fails, or with `?needs=pass` once it passes; 409 otherwise",
+      "The verdict on a rollout as Flagger's webhooks read it: 200 while nothing fails, with `?needs=pass` once it passes, with `?needs=fail` once it fails; 409 otherwise",
     tag,
     action: 'read',
     models: modelsOfRollout,
     query: Type.Object(
       {
         needs: Type.Optional(
-          Type.Union([Type.Literal('pass'), Type.Literal('not failing')], {
-            description: 'For confirm-promotion: pass. Default: not failing.',
+          Type.Union([Type.Literal('pass'), Type.Literal('not failing'), Type.Literal('fail')], {
+            description: 'For confirm-promotion: pass; for rollback, which goes back on an answer of 200: fail. Default: not failing.',
           }),
         ),
       },
@@ -306,8 +306,8 @@ export const ROLLOUT_ROUTES: readonly V1Route<RolloutServices & WatchServices>[]
     handle: async ({ services: { rollouts }, scope, params, query }) => {
       const answer = verdictAnswer(await rollouts.byId(scope, params['rollout']!))
       const { verdict, reasons } = answer.data
-      const isGood = query.needs === 'pass' ? verdict === 'pass' : verdict !== 'fail'
-      if (!isGood)
+      const holds = query.needs === 'pass' || query.needs === 'fail' ? verdict === query.needs : verdict !== 'fail'
+      if (!holds)
         throw new SlipwayError(
           'SLW_CONFLICT',
           `the verdict is ${verdict.replace('_', ' ')}: ${reasons.join('; ') || 'nothing is shown yet'}`,

@@ -27,7 +27,10 @@ export function asksComponent(command: Command): Command {
     .option('--image-pull-secret <name>', 'Secret for a registry that asks for one; default: none')
     .option('--namespace <name>', 'of the component; default: slipway')
     .option('--no-pods', 'metrics-adapter: leave custom.metrics.k8s.io to another adapter')
-    .option('--control-plane <url>', 'metrics-adapter: serve external.metrics.k8s.io from its windows')
+    .option(
+      '--control-plane <url>',
+      'metrics-adapter: serve external.metrics.k8s.io from its windows. argo-rollouts, flagger: see --rollout',
+    )
     .option('--environment <name>', 'metrics-adapter: which environment of the control plane; default: its first')
     .option('--key-secret <name>', 'metrics-adapter: Secret whose key `key` has an API key for the control plane')
     .option('--tls-secret <name>', 'metrics-adapter: Secret (kubernetes.io/tls) with its certificate; default: it signs its own')

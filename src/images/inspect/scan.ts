@@ -1,0 +1,153 @@
+import { isAtLeast, SEVERITIES } from './cvss.ts'
+import { advisorySeverity, fixedIn, isAffected } from './osv.ts'
+import { packageReading, packagesOf } from './packages.ts'
+import { readAdvisories } from './advisories.ts'
+import { readImage } from './read-image.ts'
+import type { BlobSource } from '../oci.ts'
+import type { Severity } from './cvss.ts'
+import type { FoundImage } from './find-image.ts'
+import type { Ignored } from './ignored.ts'
+import type { Packages } from './packages.ts'
+
+/** A known vulnerability of a package in an image. */
+export interface Finding {
+  readonly id: string
+  readonly aliases: readonly string[]
+  readonly severity: Severity
+  readonly package: string
+  readonly version: string
+  /** `npm`, `deb`, or what the scanner calls it. */
+  readonly type: string
+  /** The lowest version in which it is gone; undefined where there is none. */
+  readonly fixed: string | undefined
+  readonly summary: string
+  /** Where the package lies in the image. */
+  readonly path: string | undefined
+}
+
+/** What was found, by whom, and with which database. */
+export interface ScanResult {
+  readonly scanner: { readonly name: 'trivy' | 'grype' | 'slipway'; readonly version: string | undefined }
+  readonly database: { readonly path: string | undefined; readonly built: string | undefined; readonly count: number | undefined }
+  /** How many packages were looked up; undefined where the scanner does not say. */
+  readonly packages: number | undefined
+  readonly findings: readonly Finding[]
+}
+
+interface Wanted {
+  readonly ecosystem: 'npm' | 'Debian'
+  /** As the database names it. */
+  readonly keys: readonly string[]
+  readonly lookup: string
+  readonly type: string
+  readonly name: string
+  readonly version: string
+  readonly path: string
+}
+
+/**
+ * Looks up what is in an image in a database of advisories. Packages of npm are known by their name, those of Debian by what they were built
+ * from, in its release.
+ * @throws as `readImage` and `readAdvisories`
+ */
+export async function scanImage(source: BlobSource, image: FoundImage, database: string): Promise<ScanResult> {
+  const { options, nodeVersions } = packageReading()
+  const wanted = wantedOf(packagesOf(await readImage(source, image, options), nodeVersions))
+  const keys = new Set(wanted.flatMap((one) => one.keys))
+  const { path, count, newest, about } = await readAdvisories(database, (key) => keys.has(key))
+  const findings = wanted.flatMap((one) => {
+    const seen = new Set<string>()
+    const found: Finding[] = []
+    for (const { advisory, affected } of one.keys.flatMap((key) => about.get(key) ?? [])) {
+      const { id, aliases = [], summary, details = '' } = advisory
+      if ([id, ...aliases].some((name) => seen.has(name)) || !isAffected(affected, one.ecosystem, one.lookup)) continue
+      for (const name of [id, ...aliases]) seen.add(name)
+      found.push({
+        id,
+        aliases,
+        severity: advisorySeverity(advisory, affected),
+        package: one.name,
+        version: one.version,
+        type: one.type,
+        fixed: fixedIn(affected, one.ecosystem, one.lookup),
+        summary: summary ?? details.split('\n')[0]?.slice(0, 200) ?? '',
+        path: one.path,
+      })
+    }
+    return found
+  })
+  return {
+    scanner: { name: 'slipway', version: undefined },
+    database: { path, built: newest, count },
+    packages: wanted.length,
+    findings: worstFirst(findings),
+  }
+}
+
+function wantedOf({ npm, debian, debianRelease }: Packages): Wanted[] {
+  // Advisories of Debian are of a release; those without one are for all.
+  const releases = debianRelease === undefined ? ['Debian'] : [`Debian:${debianRelease}`, 'Debian']
+  return [
+    ...npm.map(({ name, version, path }): Wanted => ({
+      ecosystem: 'npm',
+      keys: [`npm ${name}`],
+      lookup: version,
+      type: 'npm',
+      name,
+      version,
+      path,
+    })),
+    ...debian.map(({ name, version, source, sourceVersion, path }): Wanted => ({
+      ecosystem: 'Debian',
+      keys: releases.map((release) => `${release} ${source}`),
+      lookup: sourceVersion,
+      type: 'deb',
+      name,
+      version,
+      path,
+    })),
+  ]
+}
+
+export function worstFirst(findings: readonly Finding[]): Finding[] {
+  const rank = ({ severity }: Finding): number => SEVERITIES.indexOf(severity)
+  return findings.toSorted((a, b) => rank(b) - rank(a) || (a.package < b.package ? -1 : a.package > b.package ? 1 : a.id < b.id ? -1 : 1))
+}
+
+/** What is found of a result after what somebody has decided to live with. */
+export interface Judged {
+  readonly findings: readonly Finding[]
+  /** With the reason why it does not count. */
+  readonly ignored: readonly (Finding & { readonly reason: string })[]
+  /** Those that do not count any longer, or name nothing that was found. */
+  readonly stale: readonly Ignored[]
+  /** Findings that are at least as bad as what fails. */
+  readonly failing: number
+}
+
+/** @param failOn `never`: nothing fails. @param today as `2027-01-31`; what expires on that day still counts */
+export function judgeScan(
+  { findings }: Pick<ScanResult, 'findings'>,
+  { ignored, failOn, today }: { readonly ignored: readonly Ignored[]; readonly failOn: Severity | 'never'; readonly today: string },
+): Judged {
+  const valid = ignored.filter(({ expires }) => expires >= today)
+  const used = new Set<Ignored>()
+  const kept: Finding[] = []
+  const gone: (Finding & { readonly reason: string })[] = []
+  for (const finding of findings) {
+    const why = valid.find(
+      (one) => [finding.id, ...finding.aliases].includes(one.id) && (one.package === undefined || one.package === finding.package),
+    )
+    if (why === undefined) kept.push(finding)
+    else {
+      used.add(why)
+      gone.push({ ...finding, reason: why.reason })
+    }
+  }
+  return {
+    findings: kept,
+    ignored: gone,
+    stale: ignored.filter((one) => !used.has(one)),
+    failing: failOn === 'never' ? 0 : kept.filter(({ severity }) => isAtLeast(severity, failOn)).length,
+  }
+}
