@@ -94,7 +94,14 @@ export function snippetsPage(generated: string): string {
   return `${generated}# Usual manifests, and what is wrong with them
 
 Ten manifests in the manner of tutorials for models on Kubernetes. Under each stands what \`slipway lint k8s\` says of it, by its line, and the endpoint that means the same. Why a rule is, and where to read more,
-stands in [the rules](../reference/kubernetes-lint.md), or \`slipway lint k8s --explain RULE\` says it.
+stands in [the rules](../reference/kubernetes-lint.md), or the command says it:
+
+\`\`\`sh
+slipway lint k8s --explain liveness-readiness
+\`\`\`
+
+\`slipway lint k8s deploy/\` checks all files of a folder together, \`helm template CHART | slipway lint k8s -\` what a chart makes. It exits with 1 where there are errors; \`--strict\` counts warnings, too. An object sets a rule aside, with its reason, by the annotation
+\`slipway.dev/lint-ignore: "single-pod: a demo"\`. What stands in other files that were not named is not known: rules between objects say nothing of it.
 
 Nearly all of them let containers run as root, keep capabilities, have no seccomp profile and mount a token of the API (${[...EVERYWHERE].map((rule) => `\`${rule}\``).join(', ')}): that is left out below. What Slipway renders does none of it.
 

@@ -1,9 +1,10 @@
 /** What is wrong with manifests, ours and those of others, and why. Asks no cluster. */
+import { manifestsOf } from './manifests.ts'
 import { podTemplateOf } from './pod-templates.ts'
 import { RULES } from './rules.ts'
 import { textAt } from './values.ts'
 import type { KubernetesObject } from '../object.ts'
-import type { Manifests, Rule, Severity } from './rule.ts'
+import type { Rule, Severity } from './rule.ts'
 import type { Path } from './values.ts'
 
 /** Annotation of an object, or of its pods: `RULE, RULE: why they do not hold here`. */
@@ -69,7 +70,7 @@ export const LINT_RULES: readonly Rule[] = [...RULES, IGNORING_RULE]
  * @param ignore ids of rules that are left out. Default: none
  */
 export function lint(objects: readonly KubernetesObject[], ignore: readonly string[] = []): LintResult {
-  const manifests: Manifests = { objects, pods: objects.flatMap((object) => podTemplateOf(object) ?? []) }
+  const manifests = manifestsOf(objects)
   const found: Finding[] = []
   for (const rule of LINT_RULES)
     if (!ignore.includes(rule.id)) for (const one of rule.check(manifests)) found.push({ rule: rule.id, severity: rule.severity, ...one })

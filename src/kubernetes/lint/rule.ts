@@ -1,17 +1,10 @@
 import type { KubernetesObject } from '../object.ts'
-import type { PodTemplate } from './pod-templates.ts'
+import type { Manifests } from './manifests.ts'
 import type { Path } from './values.ts'
 
 /** How bad it is: `error` cannot work, `warning` works until something happens, `advice` may be meant. */
 export const SEVERITIES = ['error', 'warning', 'advice'] as const
 export type Severity = (typeof SEVERITIES)[number]
-
-/** What is linted together. What a rule says of one object may hang on the others. */
-export interface Manifests {
-  readonly objects: readonly KubernetesObject[]
-  /** Pods, and the templates of pods of objects that make some. */
-  readonly pods: readonly PodTemplate[]
-}
 
 /** A place at which a rule is broken. */
 export interface Break {

@@ -1,7 +1,8 @@
 import { scalersOf, targetOf } from '../scalers.ts'
 import { at, groupOf, isBeside, listAt, mapAt, numberAt, textAt } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
-import type { Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Rule } from '../rule.ts'
 import type { Path } from '../values.ts'
 
 const ANALYSIS_DOC = 'https://argo-rollouts.readthedocs.io/en/stable/features/analysis/'

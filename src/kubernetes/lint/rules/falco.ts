@@ -1,6 +1,7 @@
 import { parse } from 'yaml'
 import { at, listAt, mapAt, textAt } from '../values.ts'
-import type { Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Rule } from '../rule.ts'
 import type { KubernetesObject } from '../../object.ts'
 
 /** https://falco.org/docs/concepts/rules/basic-elements/ */

@@ -1,7 +1,8 @@
 import { containersOf } from '../pod-templates.ts'
 import { textAt } from '../values.ts'
 import type { Container } from '../pod-templates.ts'
-import type { Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Rule } from '../rule.ts'
 
 interface Image {
   readonly of: Container

@@ -1,14 +1,13 @@
 import { at, hasLabels, isBeside, listAt, mapAt, numberAt, textAt } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
-import type { Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Rule } from '../rule.ts'
 import type { Path } from '../values.ts'
 
 const VIRTUAL_SERVICE_DOC = 'https://istio.io/latest/docs/reference/config/networking/virtual-service/'
 const PROFILE_DOC = 'https://linkerd.io/2/reference/service-profiles/'
 /** Name of a Service that a ServiceProfile stands for, as a mesh sees it. */
 const SERVICE_FQDN = /^[a-z0-9-]+\.[a-z0-9-]+\.svc\.[a-z0-9.-]+$/
-
-const ofKind = ({ objects }: Manifests, kind: string): KubernetesObject[] => objects.filter((one) => one.kind === kind)
 
 interface Weighted {
   readonly object: KubernetesObject
@@ -18,7 +17,7 @@ interface Weighted {
 
 /** Lists of destinations between which requests are shared. */
 function* sharesOf(manifests: Manifests): Generator<Weighted> {
-  for (const object of ofKind(manifests, 'VirtualService'))
+  for (const object of manifests.ofKind('VirtualService'))
     for (const kind of ['http', 'tcp', 'tls'])
       for (const [index, rule] of listAt(object, 'spec', kind).entries())
         yield {
@@ -55,7 +54,7 @@ interface Destination {
 }
 
 function* destinationsOf(manifests: Manifests): Generator<Destination> {
-  for (const object of ofKind(manifests, 'VirtualService'))
+  for (const object of manifests.ofKind('VirtualService'))
     for (const kind of ['http', 'tcp', 'tls'])
       for (const [index, rule] of listAt(object, 'spec', kind).entries()) {
         const places: (readonly [value: unknown, path: Path])[] = listAt(rule, 'route').map((one, place) => [
@@ -112,7 +111,7 @@ export const MESH_RULES: readonly Rule[] = [
     *check(manifests) {
       for (const { object, path, host, subset } of destinationsOf(manifests)) {
         if (subset === undefined) continue
-        const rules = ofKind(manifests, 'DestinationRule').filter((one) => isSameHost(textAt(one, 'spec', 'host') ?? '', host))
+        const rules = manifests.ofKind('DestinationRule').filter((one) => isSameHost(textAt(one, 'spec', 'host') ?? '', host))
         const names = rules.flatMap((rule) => listAt(rule, 'spec', 'subsets').map((one) => textAt(one, 'name')))
         if (!names.includes(subset))
           yield {
@@ -133,9 +132,9 @@ export const MESH_RULES: readonly Rule[] = [
     why: 'A subset is a Service and labels: where no pod has both, its share of the requests gets 503.',
     readMore: 'https://istio.io/latest/docs/reference/config/networking/destination-rule/#Subset',
     *check(manifests) {
-      for (const object of ofKind(manifests, 'DestinationRule')) {
+      for (const object of manifests.ofKind('DestinationRule')) {
         const host = textAt(object, 'spec', 'host') ?? ''
-        const service = ofKind(manifests, 'Service').find((one) => isBeside(one, object) && isSameHost(one.metadata.name, host))
+        const service = manifests.ofKind('Service').find((one) => isBeside(one, object) && isSameHost(one.metadata.name, host))
         const selector = mapAt(service, 'spec', 'selector')
         const pods = manifests.pods.filter(({ object: owner, labels }) => isBeside(owner, object) && hasLabels(labels, selector))
         if (service === undefined || Object.keys(selector).length === 0 || pods.length === 0) continue
@@ -156,9 +155,9 @@ export const MESH_RULES: readonly Rule[] = [
     why: 'Without `gateways` it holds for calls inside of the mesh alone, and there by the name of the Service: for any other host it is accepted, and never used.',
     readMore: VIRTUAL_SERVICE_DOC,
     *check(manifests) {
-      for (const object of ofKind(manifests, 'VirtualService')) {
+      for (const object of manifests.ofKind('VirtualService')) {
         const gateways = listAt(object, 'spec', 'gateways').filter((name) => name !== 'mesh')
-        const services = ofKind(manifests, 'Service').filter((one) => isBeside(one, object))
+        const services = manifests.ofKind('Service').filter((one) => isBeside(one, object))
         if (gateways.length > 0 || services.length === 0) continue
         for (const [index, host] of listAt(object, 'spec', 'hosts').entries()) {
           const isKnown =
@@ -181,7 +180,7 @@ export const MESH_RULES: readonly Rule[] = [
     readMore: VIRTUAL_SERVICE_DOC,
     *check(manifests) {
       for (const { object, path, host } of destinationsOf(manifests)) {
-        const services = ofKind(manifests, 'Service').filter((one) => isBeside(one, object))
+        const services = manifests.ofKind('Service').filter((one) => isBeside(one, object))
         if (services.length > 0 && serviceIn(host) !== undefined && !services.some(({ metadata }) => isSameHost(metadata.name, host)))
           yield {
             object,
@@ -201,7 +200,7 @@ export const MESH_RULES: readonly Rule[] = [
     why: 'Linkerd finds a profile by that name alone: under any other it is accepted, and nobody reads it.',
     readMore: PROFILE_DOC,
     *check(manifests) {
-      for (const object of ofKind(manifests, 'ServiceProfile')) {
+      for (const object of manifests.ofKind('ServiceProfile')) {
         const { name, namespace = 'NAMESPACE' } = object.metadata
         if (!SERVICE_FQDN.test(name) && /^[a-z0-9-]+$/.test(name))
           yield { object, path: ['metadata', 'name'], message: `nobody looks for ${name}: name it ${name}.${namespace}.svc.cluster.local` }
@@ -217,7 +216,7 @@ export const MESH_RULES: readonly Rule[] = [
     why: 'Routes of a profile have timeouts and retries, no destinations: without `dstOverrides` with weights all requests go on to the same pods, and a canary gets none.',
     readMore: PROFILE_DOC,
     *check(manifests) {
-      for (const object of ofKind(manifests, 'ServiceProfile')) {
+      for (const object of manifests.ofKind('ServiceProfile')) {
         for (const [index, one] of listAt(object, 'spec', 'dstOverrides').entries()) {
           const missing = ['authority', 'weight'].filter((field) => at(one, field) === undefined)
           if (missing.length > 0)

@@ -1,8 +1,10 @@
 import { containersOf } from '../pod-templates.ts'
-import { at, hasLabels, isBeside, listAt, mapAt, numberAt, selects, textAt } from '../values.ts'
+import { serviceSelector } from '../manifests.ts'
+import { at, isBeside, listAt, mapAt, numberAt, selects, textAt } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { PodTemplate } from '../pod-templates.ts'
-import type { Break, Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Break, Rule } from '../rule.ts'
 import type { Path } from '../values.ts'
 
 const SERVICE_DOC = 'https://kubernetes.io/docs/concepts/services-networking/service/'
@@ -24,19 +26,16 @@ const NGINX_LIMITS = [
   'global-rate-limit',
 ]
 
-const ofKind = ({ objects }: Manifests, kind: string): KubernetesObject[] => objects.filter((one) => one.kind === kind)
-
-function podsOfService(service: KubernetesObject, { pods }: Manifests): PodTemplate[] {
-  const selector = mapAt(service, 'spec', 'selector')
-  if (Object.keys(selector).length === 0) return []
-  return pods.filter((pod) => isBeside(pod.object, service) && hasLabels(pod.labels, selector))
+function podsOfService(service: KubernetesObject, { podsOf }: Manifests): readonly PodTemplate[] {
+  const selector = serviceSelector(service)
+  return selector === undefined ? [] : podsOf(service, selector)
 }
 
 const portsOf = (pod: PodTemplate): unknown[] => containersOf(pod).flatMap(({ container }) => [...listAt(container, 'ports')])
 
 /** Ports of Services that none of the pods behind them has. */
 function* unansweredPorts(manifests: Manifests, type: 'string' | 'number'): Generator<Break> {
-  for (const object of ofKind(manifests, 'Service')) {
+  for (const object of manifests.ofKind('Service')) {
     const ports = podsOfService(object, manifests).flatMap(portsOf)
     if (ports.length === 0) continue
     for (const [index, port] of listAt(object, 'spec', 'ports').entries()) {
@@ -88,9 +87,7 @@ function* backendsOf({ objects }: Manifests): Generator<Backend> {
 
 /** Policies that hold for a pod in one direction. */
 function policiesOf(pod: PodTemplate, direction: 'Ingress' | 'Egress', manifests: Manifests): KubernetesObject[] {
-  return ofKind(manifests, 'NetworkPolicy').filter(
-    (policy) => isBeside(policy, pod.object) && selects(at(policy, 'spec', 'podSelector'), pod.labels) && holdsFor(policy, direction),
-  )
+  return manifests.policiesOf(pod).filter((policy) => holdsFor(policy, direction))
 }
 
 /** Where no types are named a policy is one of ingress, and of egress where it has rules for it. */
@@ -124,7 +121,7 @@ function metricsPortOf(pod: PodTemplate, manifests: Manifests): { readonly port:
     const port = portsOf(pod).find((one) => textAt(one, 'name') === name)
     return name === undefined || port === undefined ? undefined : { port: numberAt(port, 'containerPort') ?? 0, name }
   }
-  for (const monitor of ofKind(manifests, 'PodMonitor'))
+  for (const monitor of manifests.ofKind('PodMonitor'))
     if (isBeside(monitor, pod.object) && selects(at(monitor, 'spec', 'selector'), pod.labels))
       return named(textAt(monitor, 'spec', 'podMetricsEndpoints', 0, 'port'))
   return undefined
@@ -160,7 +157,7 @@ export const NETWORK_RULES: readonly Rule[] = [
     readMore: 'https://gateway-api.sigs.k8s.io/api-types/httproute/',
     *check(manifests) {
       for (const { object, path, name } of backendsOf(manifests)) {
-        const services = ofKind(manifests, 'Service').filter((one) => isBeside(one, object))
+        const services = manifests.ofKind('Service').filter((one) => isBeside(one, object))
         if (services.length > 0 && !services.some(({ metadata }) => metadata.name === name))
           yield {
             object,
@@ -181,7 +178,7 @@ export const NETWORK_RULES: readonly Rule[] = [
     readMore: INGRESS_DOC,
     *check(manifests) {
       for (const { object, path, name, port } of backendsOf(manifests)) {
-        const service = ofKind(manifests, 'Service').find((one) => one.metadata.name === name && isBeside(one, object))
+        const service = manifests.ofKind('Service').find((one) => one.metadata.name === name && isBeside(one, object))
         const ports = listAt(service, 'spec', 'ports')
         if (service === undefined || port === undefined || ports.length === 0) continue
         if (!ports.some((one) => at(one, 'port') === port || at(one, 'name') === port))
@@ -200,7 +197,7 @@ export const NETWORK_RULES: readonly Rule[] = [
     why: 'Keys of the API and what people send go over the network as they are, unless something in front of it ends TLS.',
     readMore: `${INGRESS_DOC}#tls`,
     *check(manifests) {
-      for (const object of ofKind(manifests, 'Ingress'))
+      for (const object of manifests.ofKind('Ingress'))
         if (listAt(object, 'spec', 'tls').length === 0)
           yield { object, path: ['spec'], message: 'it has no tls: whoever is in between reads what clients send' }
     },
@@ -212,7 +209,7 @@ export const NETWORK_RULES: readonly Rule[] = [
     why: 'Annotations are free text: one that nobody reads, such as rate-limit, limits nothing and says nothing.',
     readMore: 'https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/annotations/#rate-limiting',
     *check(manifests) {
-      for (const object of ofKind(manifests, 'Ingress'))
+      for (const object of manifests.ofKind('Ingress'))
         for (const key of Object.keys(mapAt(object, 'metadata', 'annotations'))) {
           const name = key.startsWith(NGINX) ? key.slice(NGINX.length) : ''
           if (/^(rate-?limit|limit-|requests?-per|global-rate)/.test(name) && !NGINX_LIMITS.some((known) => name.startsWith(known)))
@@ -231,7 +228,7 @@ export const NETWORK_RULES: readonly Rule[] = [
     why: 'Type LoadBalancer gets a public address in most clouds, and a model server behind it answers whoever finds it.',
     readMore: `${SERVICE_DOC}#loadbalancer`,
     *check(manifests) {
-      for (const object of ofKind(manifests, 'Service')) {
+      for (const object of manifests.ofKind('Service')) {
         const isInternal = Object.entries(mapAt(object, 'metadata', 'annotations')).some(([key, value]) =>
           /internal/i.test(`${key} ${String(value)}`),
         )

@@ -1,7 +1,8 @@
 import { containersOf } from '../pod-templates.ts'
 import { at, listAt, mapAt, numberAt, textAt } from '../values.ts'
 import type { Container, PodTemplate } from '../pod-templates.ts'
-import type { Break, Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Break, Rule } from '../rule.ts'
 import type { Path } from '../values.ts'
 
 /** The Pod Security Standards as the admission of Kubernetes 1.34 enforces them. */

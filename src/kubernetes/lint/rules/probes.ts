@@ -1,7 +1,8 @@
 import { runningContainersOf } from '../pod-templates.ts'
 import { at, listAt, mapAt, numberAt, textAt } from '../values.ts'
 import type { Container } from '../pod-templates.ts'
-import type { Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Rule } from '../rule.ts'
 
 const READ_MORE = 'https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/'
 const PERIOD_SECONDS = 10

@@ -1,7 +1,8 @@
 import { devicesOf, resourceOf, runningContainersOf } from '../pod-templates.ts'
 import { at, quantityAt } from '../values.ts'
 import type { Container } from '../pod-templates.ts'
-import type { Break, Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Break, Rule } from '../rule.ts'
 
 const READ_MORE = 'https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/'
 

@@ -1,9 +1,10 @@
 import { devicesOf, runningContainersOf, sleepSecondsOf } from '../pod-templates.ts'
-import { scalersOf, targetOf } from '../scalers.ts'
-import { at, hasLabels, isBeside, listAt, mapAt, numberAt, podsAt, selects, textAt } from '../values.ts'
+import { scalerOf } from '../scalers.ts'
+import { at, listAt, mapAt, numberAt, podsAt, textAt } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { PodTemplate } from '../pod-templates.ts'
-import type { Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Rule } from '../rule.ts'
 
 const GRACE_SECONDS = 30
 /** What finishing requests and closing takes, at least. */
@@ -15,7 +16,7 @@ const DISRUPTION_DOC = 'https://kubernetes.io/docs/tasks/run-application/configu
 
 /** Pods that there are at least, by what is declared. */
 function leastPods(object: KubernetesObject, manifests: Manifests): number {
-  const scaler = scalersOf(manifests).find((one) => targetOf(one, manifests) === object)
+  const scaler = scalerOf(object, manifests)
   const field = scaler?.kind === 'ScaledObject' ? 'minReplicaCount' : 'minReplicas'
   if (scaler !== undefined) return numberAt(scaler, 'spec', field) ?? (scaler.kind === 'ScaledObject' ? 0 : 1)
   return numberAt(object, 'spec', 'replicas') ?? 1
@@ -35,17 +36,6 @@ function roomOf(
 
 const isRecreate = (object: KubernetesObject): boolean => textAt(object, 'spec', 'strategy', 'type') === 'Recreate'
 const hasDevices = (pod: PodTemplate): boolean => runningContainersOf(pod).some((one) => devicesOf(one).length > 0)
-
-/** Whether a Service sends requests to a pod. */
-function isReached(pod: PodTemplate, { objects }: Manifests): boolean {
-  return objects.some(
-    (one) =>
-      one.kind === 'Service' &&
-      isBeside(one, pod.object) &&
-      Object.keys(mapAt(one, 'spec', 'selector')).length > 0 &&
-      hasLabels(pod.labels, mapAt(one, 'spec', 'selector')),
-  )
-}
 
 export const ROLLOUT_RULES: readonly Rule[] = [
   {
@@ -94,7 +84,7 @@ export const ROLLOUT_RULES: readonly Rule[] = [
     why: 'Taking a pod out of a Service reaches proxies and gateways later than the signal reaches the process: requests that come in between are refused.',
     readMore: PODS_DOC,
     *check(manifests) {
-      for (const pod of manifests.pods.filter((one) => one.isServing && isReached(one, manifests)))
+      for (const pod of manifests.pods.filter((one) => one.isServing && manifests.isReached(one)))
         for (const { container, path, name, role } of runningContainersOf(pod))
           if (role === 'main' && listAt(container, 'ports').length > 0 && at(container, 'lifecycle', 'preStop') === undefined)
             yield {
@@ -177,15 +167,15 @@ export const ROLLOUT_RULES: readonly Rule[] = [
     why: 'Where all pods must stay, draining a node waits for ever: upgrades of nodes and the autoscaler of nodes stand still.',
     readMore: DISRUPTION_DOC,
     *check(manifests) {
-      for (const object of manifests.objects.filter(({ kind }) => kind === 'PodDisruptionBudget')) {
+      for (const object of manifests.ofKind('PodDisruptionBudget')) {
         const { maxUnavailable, minAvailable } = mapAt(object, 'spec')
         if ([0, '0', '0%'].includes(maxUnavailable as string)) {
           yield { object, path: ['spec', 'maxUnavailable'], message: 'maxUnavailable 0: no node with these pods can be drained' }
           continue
         }
         if (minAvailable === undefined) continue
-        const least = manifests.pods
-          .filter((pod) => isBeside(pod.object, object) && selects(at(object, 'spec', 'selector'), pod.labels))
+        const least = manifests
+          .podsOf(object, at(object, 'spec', 'selector'))
           .reduce((sum, { object: owner }) => sum + leastPods(owner, manifests), 0)
         const needed = minAvailable === '100%' ? Math.max(1, least) : podsAt({ minAvailable }, least, 'up', 'minAvailable')
         if (needed !== undefined && needed > 0 && (minAvailable === '100%' || (least > 0 && needed >= least)))

@@ -1,9 +1,10 @@
 import { SCALING_METRICS } from '../../labels.ts'
 import { containersOf, resourceOf, runningContainersOf } from '../pod-templates.ts'
-import { aimOf, scalersOf, targetOf } from '../scalers.ts'
+import { aimOf, scalerOf, scalersOf, targetOf } from '../scalers.ts'
 import { at, isBeside, listAt, numberAt, textAt } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
-import type { Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Rule } from '../rule.ts'
 
 const HPA_DOC = 'https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/'
 const KEDA_DOC = 'https://keda.sh/docs/latest/reference/scaledobject-spec/'
@@ -13,8 +14,8 @@ const kedasOf = (manifests: Manifests): KubernetesObject[] => scalersOf(manifest
 const isOwnMetric = (name: string): boolean => Object.values<string>(SCALING_METRICS).includes(name)
 
 /** Whether a metric is named in what serves metrics, such as the rules of an adapter. */
-function isServed(name: string, { objects }: Manifests): boolean {
-  return objects.some((one) => one.kind === 'ConfigMap' && JSON.stringify(one['data'] ?? {}).includes(name))
+function isServed(name: string, { configText }: Manifests): boolean {
+  return configText().includes(name)
 }
 
 /** Kinds that scale what they make themselves are not asked. */
@@ -28,10 +29,12 @@ export const SCALING_RULES: readonly Rule[] = [
     why: 'KEDA makes an HPA of its own for a ScaledObject; with a second one each sets back what the other has set, and the number of pods swings.',
     readMore: KEDA_DOC,
     *check(manifests) {
-      const scalers = scalersOf(manifests)
-      for (const [index, object] of scalers.entries()) {
+      const seen = new Map<string, KubernetesObject[]>()
+      for (const object of scalersOf(manifests)) {
         const { kind, name } = aimOf(object)
-        const earlier = scalers.slice(0, index).find((one) => aimOf(one).kind === kind && aimOf(one).name === name && isBeside(one, object))
+        const before = seen.get(`${kind}/${name}`) ?? []
+        seen.set(`${kind}/${name}`, [...before, object])
+        const earlier = before.find((one) => isBeside(one, object))
         if (earlier !== undefined)
           yield {
             object,
@@ -50,8 +53,9 @@ export const SCALING_RULES: readonly Rule[] = [
     *check(manifests) {
       for (const object of scalersOf(manifests)) {
         const { kind, name } = aimOf(object)
+        if (!SCALED_KINDS.has(kind) || targetOf(object, manifests) !== undefined) continue
         const others = manifests.objects.filter((one) => SCALED_KINDS.has(one.kind) && isBeside(one, object))
-        if (others.length > 0 && SCALED_KINDS.has(kind) && targetOf(object, manifests) === undefined)
+        if (others.length > 0)
           yield {
             object,
             path: ['spec', 'scaleTargetRef', 'name'],
@@ -88,10 +92,9 @@ export const SCALING_RULES: readonly Rule[] = [
     why: 'Utilization is use divided by request. Where one container of the pod has no request the HPA has no value, and never scales.',
     readMore: HPA_DOC,
     *check(manifests) {
-      for (const scaler of scalersOf(manifests)) {
-        const target = targetOf(scaler, manifests)
-        const pod = manifests.pods.find(({ object }) => object === target)
-        if (pod === undefined) continue
+      for (const pod of manifests.pods) {
+        const scaler = scalerOf(pod.object, manifests)
+        if (scaler === undefined) continue
         const names =
           scaler.kind === 'ScaledObject'
             ? listAt(scaler, 'spec', 'triggers')

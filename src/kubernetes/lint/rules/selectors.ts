@@ -1,9 +1,11 @@
 import { SERVING_KINDS } from '../pod-templates.ts'
-import { at, hasLabels, isBeside, mapAt, selects, textAt } from '../values.ts'
+import { at, isBeside, mapAt } from '../values.ts'
+import { serviceSelector } from '../manifests.ts'
 import { keyOf } from '../../object.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { PodTemplate } from '../pod-templates.ts'
-import type { Manifests, Rule } from '../rule.ts'
+import type { Manifests } from '../manifests.ts'
+import type { Rule } from '../rule.ts'
 
 const LABELS_DOC = 'https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/'
 /** Labels that change with a release. */
@@ -66,14 +68,11 @@ export const SELECTOR_RULES: readonly Rule[] = [
     why: 'Each counts the pods of the other as its own: Services mix them, disruption budgets and `kubectl` show the wrong ones, and StatefulSets and ReplicaSets delete them.',
     readMore: 'https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#selector',
     *check(manifests) {
-      const all = owners(manifests)
-      for (const [index, { object }] of all.entries()) {
+      for (const { object } of owners(manifests)) {
         const selector = at(object, 'spec', 'selector')
         if (Object.keys(mapAt(object, ...selectorPath(object))).length === 0 || object.kind === 'ReplicationController') continue
-        const other = all.find(
-          (one, place) =>
-            place !== index && isBeside(one.object, object) && keyOf(one.object) !== keyOf(object) && selects(selector, one.labels),
-        )
+        const beside = manifests.podsOf(object, selector)
+        const other = beside.find((one) => SERVING_KINDS.has(one.object.kind) && keyOf(one.object) !== keyOf(object))
         if (other !== undefined)
           yield {
             object,
@@ -91,14 +90,16 @@ export const SELECTOR_RULES: readonly Rule[] = [
     readMore: LABELS_DOC,
     *check(manifests) {
       for (const object of manifests.objects) {
-        const pods = manifests.pods.filter((pod) => isBeside(pod.object, object))
-        if (pods.length === 0) continue
         const path = SELECTING[object.kind]
         const selector = path === undefined ? undefined : at(object, ...path)
-        if (path === undefined || selector === undefined || selector === null || textAt(object, 'spec', 'type') === 'ExternalName') continue
+        if (path === undefined || selector === undefined || selector === null) continue
         const isPlain = object.kind === 'Service'
-        if (isPlain && Object.keys(mapAt(selector)).length === 0) continue
-        if (!pods.some(({ labels }) => (isPlain ? hasLabels(labels, mapAt(selector)) : selects(selector, labels))))
+        const asked = isPlain ? serviceSelector(object) : selector
+        if (
+          asked !== undefined &&
+          manifests.podsOf(object, asked).length === 0 &&
+          manifests.pods.some((pod) => isBeside(pod.object, object))
+        )
           yield {
             object,
             path,
