@@ -1,6 +1,6 @@
 /** An endpoint under names that occur nowhere else, so that every place that a name of a release comes to is found. */
 import { SlipwayError } from '../../core/errors.ts'
-import { objectName } from '../names.ts'
+import { labelValue, objectName } from '../names.ts'
 import { renderEndpoint } from '../render.ts'
 import { resolveKubernetes } from '../resolve.ts'
 import type { EndpointDocument } from '../../contract/endpoint.ts'
@@ -8,8 +8,8 @@ import type { KubernetesObject } from '../object.ts'
 import type { ResolvedKubernetes } from '../resolve.ts'
 import type { Token } from './template.ts'
 
-/** No label of DNS, so that the endpoint is told from the objects that are named after it. */
-const ENDPOINT = 'Zq_'
+/** A value of a label and no label of DNS, so that the endpoint is told from the objects that are named after it. */
+const ENDPOINT = 'Zq_x'
 const NAME = objectName(ENDPOINT)
 const NAMESPACE = 'zq-namespace'
 const HOST = 'zq-host.invalid'
@@ -41,7 +41,7 @@ export function markEndpoint(document: EndpointDocument, chart: string): Marked 
   const objects = renderEndpoint(marked)
   const { endpoint, name, namespace } = resolveKubernetes(document)
   const places: [mark: string, real: string, action: string][] = [
-    [`"${INSTANCE_LABEL}":"${ENDPOINT}"`, `"${INSTANCE_LABEL}":"${endpoint}"`, ''],
+    [`"${INSTANCE_LABEL}":"${ENDPOINT}"`, `"${INSTANCE_LABEL}":"${labelValue(endpoint)}"`, ''],
     [NAME, name, `{{ include "${chart}.fullname" . }}`],
     [NAME.replaceAll('-', '_'), name.replaceAll('-', '_'), `{{ include "${chart}.fullname" . | replace "-" "_" }}`],
     [ENDPOINT, endpoint, endpoint],

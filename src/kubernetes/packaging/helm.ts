@@ -1,6 +1,7 @@
 /** A chart of Helm with the objects of an endpoint: without changed values it gives these objects and nothing else. */
 import { stringify } from 'yaml'
 import { CONFIG_FILE } from '../objects/config-map.ts'
+import { labelValue } from '../names.ts'
 import { shortNameOf } from '../manifest.ts'
 import { renderEndpoint } from '../render.ts'
 import { resolveKubernetes } from '../resolve.ts'
@@ -104,7 +105,7 @@ function helpers({ name, endpoint }: ResolvedKubernetes, weights: readonly numbe
 
 {{/* What tells the pods of two releases in one namespace apart. */}}
 {{- define "${name}.instance" -}}
-{{- default "${endpoint}" .Values.fullnameOverride -}}
+{{- default "${labelValue(endpoint)}" .Values.fullnameOverride -}}
 {{- end -}}
 ${weights === undefined ? '' : checkWeights(name, weights)}`
 }
