@@ -10,13 +10,17 @@ import { ERROR_WORDS } from '../src/core/error-words.ts'
 import { ERRORS } from '../src/core/errors.ts'
 import { buildProgram } from '../src/cli/main.ts'
 import { HTTP_LIMIT_DEFAULTS } from '../src/protocol/http/options.ts'
+import { LINT_RULES } from '../src/kubernetes/lint/lint.ts'
+import { RULE_THEMES, RULES } from '../src/kubernetes/lint/rules.ts'
 import { flagOf, settings, variableOf } from '../src/server/config.ts'
 import { ServerOptions } from '../src/server/options.ts'
 import { GUIDE_METRICS, METRICS, TRITON_METRICS } from '../src/serving/observe/catalog.ts'
+import { snippetsPage } from './kubernetes-snippets.ts'
 import { roomTable } from './layers.ts'
 import { CONTROL_PLANE_METRICS, metricPages } from './metric-pages.ts'
 import { protocolsPage } from './protocols-page.ts'
 import { ROOMS } from '../src/control-plane/rooms.ts'
+import type { Rule } from '../src/kubernetes/lint/rule.ts'
 import type { ErrorCode } from '../src/core/errors.ts'
 import type { Command } from 'commander'
 
@@ -238,6 +242,23 @@ ${keyRows(GatesDocument as unknown as SchemaNode).join('\n')}
 `
 }
 
+function kubernetesLint(): string {
+  const section = (theme: string, rules: readonly Rule[]): string => `## ${theme}
+
+| Rule | Severity | What holds where it is kept | What happens where it is broken |
+|---|---|---|---|
+${rules.map(({ id, severity, what, why, readMore }) => row(`[\`${id}\`](${readMore})`, severity, what, why)).join('\n')}
+`
+  const themed = new Set(RULES)
+  const rest = LINT_RULES.filter((rule) => !themed.has(rule))
+  return `${GENERATED}# Rules for manifests of Kubernetes
+
+\`slipway lint k8s\` checks manifests by these, ours and those of others. An **error** cannot work or gives something away, a **warning** works until something happens, **advice** may be meant
+otherwise. Each links to where more is said. [What the rules find in usual manifests](../guides/kubernetes-snippets.md) shows them at work.
+
+${[...RULE_THEMES, ['Setting rules aside', rest] as const].map(([theme, rules]) => section(theme, rules)).join('\n')}`
+}
+
 /** Editors read JSON Schema draft 7 at most. */
 function jsonSchema(document: object, title: string): string {
   return `${JSON.stringify({ $schema: 'http://json-schema.org/draft-07/schema#', title, ...document }, null, 2)}\n`
@@ -253,6 +274,8 @@ async function references(): Promise<Map<string, string>> {
     ['commands.md', await commands()],
     ['registry-api.md', registryApi()],
     ['gates.md', gates()],
+    ['kubernetes-lint.md', kubernetesLint()],
+    ['../guides/kubernetes-snippets.md', snippetsPage(GENERATED)],
     ['kubernetes.md', kubernetes()],
     ['protocols.md', protocolsPage(GENERATED)],
     ['slipway.endpoint.schema.json', jsonSchema(EndpointDocument, 'endpoint.yaml')],

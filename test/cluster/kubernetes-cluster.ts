@@ -127,6 +127,8 @@ export async function startKubernetes(options: ClusterOptions = {}): Promise<Kub
     // Pods of the tests have no token of a service account to mount.
     'disable-admission-plugins': 'ServiceAccount',
     'feature-gates': 'ImageVolume=true',
+    // Who may be privileged is what pod security says, as in clusters.
+    'allow-privileged': 'true',
     'requestheader-client-ca-file': proxies.cert,
     'requestheader-allowed-names': 'front-proxy',
     'requestheader-username-headers': 'X-Remote-User',

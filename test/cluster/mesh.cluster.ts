@@ -18,7 +18,7 @@ import type { KubernetesCluster } from './kubernetes-cluster.ts'
 const IMAGE = { folders: { '/models': example('churn') }, args: ['serve', 'churn=/models'] }
 const VARIANTS = [
   { name: 'main', model: 'churn/1', weight: 90 },
-  { name: 'next', model: 'churn/2', weight: 10 },
+  { name: 'next', model: 'churn/2', weight: 10, match: [{ header: 'x-tester', is: 'yes' }] },
 ]
 type Kind = 'gateway' | 'istio'
 const ROUTES: Readonly<Record<Kind, string>> = {
@@ -72,6 +72,14 @@ describe('weights of a mesh', () => {
     return targets.map(({ weight }) => weight)
   }
 
+  /** Of the rule of an audience; undefined where it says none, which is all. */
+  const weightOfTesters = async (kind: Kind, name: string): Promise<number | undefined> => {
+    const { spec } = (await kubernetes.request('GET', `${ROUTES[kind]}/${name}`)).body as {
+      spec: { rules?: { backendRefs: { weight?: number }[] }[]; http?: { route: { weight?: number }[] }[] }
+    }
+    return (spec.rules?.[0]?.backendRefs ?? spec.http?.[0]?.route)?.[0]?.weight
+  }
+
   for (const kind of ['gateway', 'istio'] as const)
     test(`follow the routing to variants that are ready, and stay while nobody says more: ${kind}`, async () => {
       const name = `by-${kind}`
@@ -106,6 +114,11 @@ describe('weights of a mesh', () => {
         assert.match(JSON.stringify((await kubernetes.request('GET', `${ROUTES[kind]}/${name}`)).body), /"12s"/)
         await share(name, { main: 99.5, next: 0.5 })
         await until(async () => (await weightsOf(kind, name)).join() === '99500,500', 'fractions of a percent are weights, too')
+        await share(name, { main: 100, next: 0 })
+        await until(async () => (await weightsOf(kind, name)).join() === '100,0', 'all requests go to one')
+        assert.equal(await weightOfTesters(kind, name), kind === 'gateway' ? 1 : undefined, 'testers keep their variant')
+        await share(name, { main: 99.5, next: 0.5 })
+        await until(async () => (await weightsOf(kind, name)).join() === '99500,500', 'and back')
         assert.match(await run('status', name, '--namespace', 'prod'), /main.* 99500, .*next 500 \(moved by rollouts\)/)
       } finally {
         child.kill('SIGTERM')

@@ -204,7 +204,14 @@ async function programOf(
     await writeFile(path, local(text))
   }
 
-  const environment: Record<string, string> = { PATH: process.env['PATH'] ?? '', HOME: folder, SLIPWAY_HOST: address, ...image.environment }
+  // Where a server file says on what to listen, that is what is tried.
+  const hasFile = container.env?.some(({ name }) => name === 'SLIPWAY_CONFIG') === true
+  const environment: Record<string, string> = {
+    PATH: process.env['PATH'] ?? '',
+    HOME: folder,
+    ...(!hasFile && { SLIPWAY_HOST: address }),
+    ...image.environment,
+  }
   for (const { configMapRef, secretRef } of container.envFrom ?? []) {
     if (configMapRef !== undefined) Object.assign(environment, await needed('configmaps', configMapRef.name))
     if (secretRef !== undefined) Object.assign(environment, await needed('secrets', secretRef.name))

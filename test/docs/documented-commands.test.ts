@@ -15,6 +15,7 @@ async function pages(): Promise<string[]> {
     'clouds.md',
     'control-plane.md',
     'gates.md',
+    'kubernetes.md',
     'notifications.md',
     'records.md',
     'registry.md',

@@ -106,7 +106,7 @@ describe('images in a folder and in a tarball', () => {
     const root = await from.resolve('both')
     for (const name of ['first.tar', 'second.tar']) {
       await using sink = await createLayoutTarball(at(name), { names: ['both:1'] })
-      await copyImage(from, sink, root, { tag: 'both' })
+      await copyImage(from, sink, root, { tag: 'both', concurrency: 1 })
       await sink.finish()
     }
     assert.ok((await readFile(at('first.tar'))).equals(await readFile(at('second.tar'))))

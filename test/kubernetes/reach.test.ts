@@ -54,10 +54,10 @@ describe('the network policy lets in', () => {
     }
   })
 
-  it('the metrics adapter where an HPA needs what it tells, wherever it runs', () => {
+  it('the metrics adapter where an HPA needs what it tells', () => {
     const autoscaling = { minReplicas: 1, maxReplicas: 5 }
     const adapter = {
-      namespaceSelector: {},
+      ...namespace('slipway'),
       podSelector: { matchLabels: { 'app.kubernetes.io/name': 'slipway-metrics-adapter' } },
     }
     assert.deepEqual(ingress({}, { autoscaling: { ...autoscaling, metric: 'queue', targetValue: 4 } })[1].from, [

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { isSlipwayError } from '../../src/core/errors.ts'
 import { renderEndpoint } from '../../src/kubernetes/render.ts'
+import { slipway } from '../cli/slipway.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 import { IMAGE } from './specs.ts'
 import type { EndpointSpec } from '../../src/contract/endpoint.ts'
 import type { KubernetesOptions } from '../../src/contract/kubernetes.ts'
@@ -124,4 +126,17 @@ it('routes that a gateway would understand otherwise, or not take', () => {
   assert.deepEqual(paths({ traffic: 'gateway', expose: { by: 'ingress', host: 'churn.example' } }, { variants: variants(one) }), [
     'spec.kubernetes.expose.by',
   ])
+})
+
+it('two endpoints that would have one object are refused together', async () => {
+  await using folder = await temporaryFolder()
+  const document = (name: string, variants: string): string =>
+    `apiVersion: slipway/v1\nkind: Endpoint\nmetadata: { name: ${name} }\nspec:\n  variants: ${variants}\n  kubernetes: { traffic: gateway, image: ${IMAGE} }\n`
+  const [one, other] = [
+    await folder.write('one.yaml', document('churn', '[{ name: next, model: churn/1 }]')),
+    await folder.write('other.yaml', document('churn-next', '[{ model: churn/1 }]')),
+  ]
+  const { code, stderr } = await slipway(['render', '--target', 'kubernetes', one, other])
+  assert.equal(code, 2)
+  assert.match(stderr, /two endpoints have Service churn-next/)
 })

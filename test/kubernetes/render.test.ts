@@ -29,7 +29,7 @@ interface Pod {
       readonly ports: readonly { readonly name: string; readonly containerPort: number }[]
       readonly resources: { readonly requests: Record<string, string>; readonly limits: Record<string, string> }
       readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[]
-      readonly lifecycle: { readonly preStop: { readonly sleep: { readonly seconds: number } } }
+      readonly lifecycle?: { readonly preStop: { readonly sleep: { readonly seconds: number } } }
       readonly startupProbe: {
         readonly periodSeconds: number
         readonly failureThreshold: number
@@ -105,7 +105,7 @@ describe('objects that belong together', () => {
       for (const pod of pods) {
         const [server] = pod.spec.containers
         assert.deepEqual(server!.volumeMounts.map(({ name }) => name).toSorted(), pod.spec.volumes.map(({ name }) => name).toSorted())
-        assert.ok(pod.spec.terminationGracePeriodSeconds > server!.lifecycle.preStop.sleep.seconds)
+        assert.ok(pod.spec.terminationGracePeriodSeconds > (server!.lifecycle?.preStop.sleep.seconds ?? 0))
         assert.notEqual(server!.livenessProbe.httpGet.path, server!.readinessProbe.httpGet.path)
         assert.equal(server!.resources.requests['memory'], server!.resources.limits['memory'])
         assert.ok(holds({ 'app.kubernetes.io/managed-by': 'slipway' }, pod.metadata.labels))

@@ -147,6 +147,28 @@ const SPECS: Readonly<Record<string, EndpointSpec>> = {
     annotations: { 'example.com/owner': 'retention' },
     environment: { SLIPWAY_LOG_ACCESS: 'true' },
   }),
+  'no pause before the end': one({ drain: '0s' }),
+  'monitors with a key': one({
+    monitoring: { keySecret: 'churn-scrape' },
+    secrets: [{ variable: 'SLIPWAY_API_KEYS', secret: 'churn', key: 'keys' }],
+  }),
+  'two shadows by Istio': {
+    target: 'kubernetes',
+    variants: [...shadowed, { name: 'last', model: 'churn/3', shadow: 0.5 }],
+    kubernetes: { traffic: 'istio', images: { ...IMAGES, last: SERVER } },
+  },
+  'shares by Istio behind a gateway': two({
+    traffic: 'istio',
+    expose: { by: 'gateway', host: 'churn.example', gateway: { name: 'public' } },
+  }),
+  'shares by Linkerd behind an ingress': two({ traffic: 'linkerd', expose: { by: 'ingress', host: 'churn.example' } }),
+  'scaled by the queue, behind a load balancer': one({ service: 'LoadBalancer' }, scaled(2, 'queue', 5)),
+  'a variant with a long name': {
+    target: 'kubernetes',
+    variants: [{ name: 'v'.repeat(63), model: 'churn/1' }],
+    replicas: 2,
+    kubernetes: { image: IMAGE, labels: { 'example.com/team': '' } },
+  },
 }
 
 /** Names of endpoints that are none of objects, beside plain ones. */
@@ -154,6 +176,7 @@ const NAMES: Readonly<Record<string, string>> = {
   'one pod': 'Churn_Model.v2',
   'three pods': '2-fast',
   'shares by Istio': `long-${'x'.repeat(100)}`,
+  'a variant with a long name': `Long.${'y'.repeat(200)}.`,
 }
 
 /** By what is special about each. */

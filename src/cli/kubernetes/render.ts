@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SlipwayError } from '../../core/errors.ts'
 import { manifestFiles, manifestOf } from '../../kubernetes/manifest.ts'
+import { keyOf } from '../../kubernetes/object.ts'
 import { renderEndpoint } from '../../kubernetes/render.ts'
 import { note, print } from '../output.ts'
 import { asksComponent, componentObjects } from './component.ts'
@@ -31,6 +32,7 @@ export function define(command: Command): void {
 async function render(files: string[], options: RenderOptions): Promise<void> {
   const { output, json } = options
   const { objects, texts } = await made(files, options)
+  refuseTwice(objects)
   if (output === undefined) {
     if (texts !== undefined)
       throw new SlipwayError('SLW_USAGE', `--as ${options.as} makes a folder of files: say where, with --output FOLDER`)
@@ -59,4 +61,15 @@ async function made(files: readonly string[], options: RenderOptions): Promise<M
   const documents = await endpointsOf(files, target)
   if (component !== undefined) return { objects: await componentObjects(options) }
   return as === undefined ? { objects: documents.flatMap((document) => renderEndpoint(document)) } : madeOf(documents, { ...options, as })
+}
+
+/** The variant `next` of `churn` and an endpoint `churn-next` would have one Service. */
+function refuseTwice(objects: readonly KubernetesObject[]): void {
+  const keys = new Set<string>()
+  for (const object of objects) {
+    const key = keyOf(object)
+    if (keys.has(key))
+      throw new SlipwayError('SLW_CONFIG_INVALID', `two endpoints have ${object.kind} ${object.metadata.name}: one needs another name`)
+    keys.add(key)
+  }
 }

@@ -1,0 +1,212 @@
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { API_VERSION } from '../../contract/schema.ts'
+import { packageRoot } from '../../core/entry.ts'
+import { SlipwayError } from '../../core/errors.ts'
+import { formatBytes, formatMs } from '../../core/units.ts'
+import { buildImage, readPlatforms } from '../../images/build/build.ts'
+import { copyImage } from '../../images/copy.ts'
+import { createLayoutFolder } from '../../images/layout/folder.ts'
+import { openLayout } from '../../images/layout/layout.ts'
+import { createLayoutTarball } from '../../images/layout/write-tarball.ts'
+import { parseReference, referenceText } from '../../images/registry/reference.ts'
+import { openRegistry } from '../../images/registry/registry.ts'
+import { withCredentials } from '../credentials.ts'
+import { note, print, style, table } from '../output.ts'
+import { imageModel } from './models.ts'
+import { asksImages, openNamed, progressNotes } from './registry-options.ts'
+import type { Command } from 'commander'
+import type { BaseChoice } from '../../images/build/base.ts'
+import type { Built, BuiltImage, ImageModel } from '../../images/build/build.ts'
+import type { LayoutFolder } from '../../images/layout/folder.ts'
+import type { ContextOptions } from '../control-plane/contexts.ts'
+import type { ImageRegistryOptions } from './registry-options.ts'
+
+interface BuildCommandOptions extends ContextOptions, ImageRegistryOptions {
+  readonly tag?: string
+  readonly output?: string
+  readonly push?: string
+  readonly base: string
+  readonly platform?: string
+  readonly compression: string
+  readonly node?: readonly string[]
+  readonly gpu?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  withCredentials(asksImages(command, { sends: true }), 'file with an API key of the control plane; or SLIPWAY_API_KEY')
+    .argument('<models...>', 'model files or folders, or versions of the control plane: MODEL@ALIAS, MODEL/NUMBER')
+    .option('--tag <name:tag>', 'name of the image. Default: that of the model, and its version or "latest"')
+    .option('--output <path>', 'folder in the layout of OCI, or x.tar for docker load and podman load. Default: NAME.oci')
+    .option('--push <reference>', 'send it to a registry, HOST/NAME:TAG, without keeping it here')
+    .option('--base <base>', '"debian", an OCI layout, a tarball of an image, or a reference', 'debian')
+    .option('--platform <list>', 'linux/amd64, linux/arm64, or both with a comma. Default: that of this machine')
+    .option('--compression <gzip|zstd>', 'of layers; some older runtimes do not know zstd', 'gzip')
+    .option('--node <file...>', 'the program of Node for another platform than this one')
+    .option('--gpu', 'keep the libraries of ONNX Runtime for CUDA; the base has to bring CUDA')
+    .option('--url <url>', 'the control plane; default: that of the context, else http://127.0.0.1:8480')
+    .option('--context <name>', 'which control plane, as `slipway context` knows them')
+    .option('--environment <name>', 'which environment of it; default: its first')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  slipway build models/churn --output churn.tar\n  slipway build churn@champion --push registry.example/churn:3\n\nThe same input makes the same bytes; SOURCE_DATE_EPOCH (seconds since 1970) is the time of every file. Default: 0.',
+    )
+    .action(build)
+}
+
+async function build(names: readonly string[], options: BuildCommandOptions): Promise<void> {
+  const began = performance.now()
+  const { compression } = options
+  if (compression !== 'gzip' && compression !== 'zstd')
+    throw new SlipwayError('SLW_USAGE', `--compression ${compression}: expected gzip or zstd`)
+  const pushed = options.push === undefined ? undefined : parseReference(options.push)
+  const platforms = readPlatforms(options.platform ?? `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`)
+  const mtime = sourceDateEpoch(process.env['SOURCE_DATE_EPOCH'])
+  const folder = await mkdtemp(join(tmpdir(), 'slipway-build-'))
+  await using base = await openBaseChoice(options.base, options)
+  try {
+    const models: ImageModel[] = []
+    for (const name of names) models.push(await imageModel(name, folder, options))
+    const { name, tag } = imageName(options.tag, models)
+    const path = options.output ?? (pushed === undefined ? `${models[0]!.name}.oci` : undefined)
+    const isTarball = path?.endsWith('.tar') === true
+    const layout = await createLayoutFolder(path === undefined || isTarball ? join(folder, 'image') : path)
+    const built = await buildImage({
+      models,
+      base: base.choice,
+      platforms,
+      compression,
+      mtime,
+      gpu: options.gpu === true,
+      node: options.node ?? [],
+      root: packageRoot(),
+      scratch: join(folder, 'scratch'),
+      sink: layout,
+      tag,
+    })
+    if (isTarball) await writeTarball(path, { layout, built, name: `${name}:${tag}`, tag, mtime })
+    if (pushed !== undefined) {
+      const registry = await openNamed(pushed, options, { onProgress: progressNotes('sent') })
+      await copyImage(layout, registry, built.descriptor, { tag: pushed.tag ?? tag })
+    }
+    const places = [
+      ...(path === undefined ? [] : [isTarball ? path : `${path}:${tag}`]),
+      ...(pushed === undefined ? [] : [referenceText({ ...pushed, tag: pushed.tag ?? tag })]),
+    ]
+    report({ built, places, ms: performance.now() - began, options })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+interface Tarball {
+  readonly layout: LayoutFolder
+  readonly built: Built
+  readonly name: string
+  readonly tag: string
+  readonly mtime: number
+}
+
+async function writeTarball(path: string, { layout, built, name, tag, mtime }: Tarball): Promise<void> {
+  await using sink = await createLayoutTarball(path, { names: [name], mtime })
+  // One after the other, so that their order in the archive is the same each time.
+  await copyImage(layout, sink, built.descriptor, { tag, concurrency: 1 })
+  await sink.finish()
+}
+
+interface OpenBase extends AsyncDisposable {
+  readonly choice: BaseChoice
+}
+
+/** `debian`, a path, a path with the tag of an image, or a reference. */
+async function openBaseChoice(name: string, { plainHttp }: ImageRegistryOptions): Promise<OpenBase> {
+  if (name === 'debian') return { choice: 'debian', [Symbol.asyncDispose]: () => Promise.resolve() }
+  const isThere = (path: string): Promise<boolean> =>
+    stat(path).then(
+      () => true,
+      () => false,
+    )
+  const [, path, tag] = (await isThere(name)) ? [undefined, name] : (/^(.+):([^:/]+)$/.exec(name) ?? [])
+  if (path !== undefined && (await isThere(path))) {
+    const source = await openLayout(path)
+    return { choice: { name, source, tag }, [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() }
+  }
+  if (/^[./]/.test(name)) throw new SlipwayError('SLW_PATH_NOT_FOUND', `--base ${name}: no such file or folder`)
+  // Credentials of flags are for the registry that is pushed to; another has those that Docker, Podman or AWS know.
+  const registry = openRegistry(name, { plainHttp: plainHttp === true })
+  const source = { ...registry, resolve: async (at?: string) => (await registry.resolve(at)).descriptor }
+  return { choice: { name, source }, [Symbol.asyncDispose]: () => Promise.resolve() }
+}
+
+/** @throws SLW_USAGE */
+function imageName(given: string | undefined, models: readonly ImageModel[]): { readonly name: string; readonly tag: string } {
+  const [first] = models
+  const [, name, tag] = /^([a-z0-9][a-z0-9._/-]*)(?::([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?$/.exec(given ?? first!.name.toLowerCase()) ?? []
+  if (name === undefined)
+    throw new SlipwayError('SLW_USAGE', `--tag ${given ?? first!.name}: expected NAME or NAME:TAG, in small letters, such as churn:3`)
+  return { name, tag: tag ?? (models.length === 1 && first?.version !== undefined ? String(first.version) : 'latest') }
+}
+
+/** Seconds since 1970 (reproducible-builds.org, "SOURCE_DATE_EPOCH specification"). @throws SLW_USAGE */
+function sourceDateEpoch(text: string | undefined): number {
+  if (text === undefined || text === '') return 0
+  if (/^\d{1,11}$/.test(text)) return Number(text)
+  throw new SlipwayError('SLW_USAGE', `SOURCE_DATE_EPOCH is "${text}"; expected whole seconds since 1970`)
+}
+
+interface Report {
+  readonly built: Built
+  readonly places: readonly string[]
+  readonly ms: number
+  readonly options: BuildCommandOptions
+}
+
+const sizeOf = ({ layers }: BuiltImage): number => layers.reduce((sum, { size }) => sum + size, 0)
+
+function report({ built, places, ms, options }: Report): void {
+  const { descriptor, images } = built
+  for (const { platform, missing } of images)
+    if (missing.length > 0) note(`linux/${platform.architecture}: not installed on this machine, and left out: ${missing.join(', ')}`)
+  if (options.gpu === true) note('the libraries for CUDA are in it; this release of slipway serve runs models on the CPU only')
+  if (options.json === true) {
+    print(
+      JSON.stringify(
+        {
+          apiVersion: API_VERSION,
+          kind: 'BuiltImage',
+          digest: descriptor.digest,
+          mediaType: descriptor.mediaType,
+          places,
+          images: images.map((image) => ({
+            platform: image.platform,
+            digest: image.manifest.digest,
+            size: sizeOf(image),
+            layers: image.layers,
+            missing: image.missing,
+          })),
+          ms: Math.round(ms),
+        },
+        undefined,
+        2,
+      ),
+    )
+    return
+  }
+  for (const image of images) {
+    const { layers, platform } = image
+    if (images.length > 1) print(style('bold', `linux/${platform.architecture}`))
+    const rows = layers.map(({ name, what, size, unpacked, digest }) => [
+      name,
+      formatBytes(size),
+      unpacked === undefined ? '' : formatBytes(unpacked),
+      digest.slice(7, 19),
+      what,
+    ])
+    print(table([...rows, ['total', formatBytes(sizeOf(image)), '', '', '']], ['layer', 'compressed', 'unpacked', 'digest', 'what']))
+  }
+  print(`${descriptor.digest} in ${formatMs(ms)}`)
+  for (const place of places) print(place)
+}
