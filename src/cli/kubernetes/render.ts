@@ -9,6 +9,7 @@ import { asksComponent, componentObjects } from './component.ts'
 import { asksForm, madeOf } from './form.ts'
 import { asksTarget, endpointsOf } from './target.ts'
 import type { Command } from 'commander'
+import type { KubernetesObject } from '../../kubernetes/object.ts'
 import type { ComponentOptions } from './component.ts'
 import type { FormOptions, Made } from './form.ts'
 
