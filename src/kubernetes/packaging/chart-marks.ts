@@ -8,8 +8,8 @@ import type { KubernetesObject } from '../object.ts'
 import type { ResolvedKubernetes } from '../resolve.ts'
 import type { Token } from './template.ts'
 
-/** No label of DNS, so that the endpoint is told from the objects that are named after it. */
-const ENDPOINT = 'Zq_q'
+/** A value of a label and no label of DNS, so that the endpoint is told from the objects that are named after it. */
+const ENDPOINT = 'Zq_x'
 const NAME = objectName(ENDPOINT)
 const NAMESPACE = 'zq-namespace'
 const HOST = 'zq-host.invalid'
