@@ -40,7 +40,9 @@ export interface Container extends AsyncDisposable {
 }
 
 /** Unpacks an image. @returns what starts it, as often as wanted */
-export async function unpackedImage(options: ContainerOptions): Promise<{ readonly root: string; readonly start: () => Promise<Container> }> {
+export async function unpackedImage(
+  options: ContainerOptions,
+): Promise<{ readonly root: string; readonly start: () => Promise<Container> }> {
   const { layout, tag, folder, environment, memoryBytes } = options
   const [umoci, runc] = [await debianBinary('umoci'), await debianBinary('runc')]
   const bundle = join(folder, 'bundle')

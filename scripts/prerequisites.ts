@@ -105,6 +105,9 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('openbao', 'secrets in a vault'),
   debian('docker-registry', 'docker-registry', 'images in registries'),
   debian('skopeo', 'skopeo', 'images in registries'),
+  debian('umoci', 'umoci', 'images that run'),
+  debian('runc', 'runc', 'images that run'),
+  debian('podman', 'podman', 'images that run, and the Dockerfile'),
   debian(...POSTGRES, 'everything on PostgreSQL'),
   debian('prometheus', 'prometheus', 'metrics, alert rules, checks of monitoring outside'),
 ]

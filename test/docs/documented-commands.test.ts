@@ -15,6 +15,7 @@ async function pages(): Promise<string[]> {
     'clouds.md',
     'control-plane.md',
     'gates.md',
+    'images.md',
     'notifications.md',
     'records.md',
     'registry.md',
