@@ -2,10 +2,12 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { API_VERSION } from '../../contract/schema.ts'
+import { cacheFolder } from '../../core/cache-folder.ts'
 import { packageRoot } from '../../core/entry.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { formatBytes, formatMs } from '../../core/units.ts'
 import { buildImage, readPlatforms } from '../../images/build/build.ts'
+import { writeDockerfile } from '../../images/build/dockerfile.ts'
 import { copyImage } from '../../images/copy.ts'
 import { createLayoutFolder } from '../../images/layout/folder.ts'
 import { openLayout } from '../../images/layout/layout.ts'
@@ -35,6 +37,8 @@ interface BuildCommandOptions extends ContextOptions, ImageRegistryOptions {
   readonly node?: readonly string[]
   readonly gpu?: boolean
   readonly attest: boolean
+  readonly dockerfile?: string
+  readonly cache: boolean
   readonly json?: boolean
 }
 
@@ -50,6 +54,8 @@ export function define(command: Command): void {
     .option('--compression <gzip|zstd>', 'of layers; some older runtimes do not know zstd', 'gzip')
     .option('--node <file...>', 'the program of Node for another platform than this one')
     .option('--gpu', 'keep the libraries of ONNX Runtime for CUDA; the base has to bring CUDA')
+    .option('--dockerfile <folder>', 'write a Dockerfile and what it copies, for builders of others; build nothing')
+    .option('--no-cache', 'compress every layer again. Default: those that an earlier build made are taken')
     .option('--url <url>', 'the control plane; default: that of the context, else http://127.0.0.1:8480')
     .option('--context <name>', 'which control plane, as `slipway context` knows them')
     .option('--environment <name>', 'which environment of it; default: its first')
@@ -75,6 +81,11 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
   try {
     const models: ImageModel[] = []
     for (const name of names) models.push(await imageModel(name, folder, options))
+    if (options.dockerfile !== undefined) {
+      await writeDockerfile(options.dockerfile, { models, platform: platforms[0]!, root: packageRoot() })
+      print(join(options.dockerfile, 'Dockerfile'))
+      return
+    }
     const { name, tag } = imageName(options.tag, models)
     const path = options.output ?? (pushed === undefined ? `${models[0]!.name}.oci` : undefined)
     const isTarball = path?.endsWith('.tar') === true
@@ -88,6 +99,7 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
       gpu: options.gpu === true,
       node: options.node ?? [],
       root: packageRoot(),
+      cache: options.cache ? cacheFolder('layers') : undefined,
       scratch: join(folder, 'scratch'),
       sink: layout,
       tag,

@@ -5,6 +5,7 @@ import { openScratchFolder } from '../../core/scratch-folder.ts'
 import { digestOf, MEDIA_TYPES } from '../oci.ts'
 import { openBase } from './base.ts'
 import { NODE_CPUS, productionDependencies } from './dependencies.ts'
+import { keptLayers } from './kept-layers.ts'
 import { writeLayer } from './layer.ts'
 import { nodeFiles } from './node.ts'
 import { imageSettings, MODELS_FOLDER, SLIPWAY_FOLDER } from './settings.ts'
@@ -38,6 +39,8 @@ export interface BuildOptions {
   readonly node: readonly string[]
   /** Folder of Slipway's package.json. */
   readonly root: string
+  /** Folder in which compressed layers are kept for later builds. Undefined: none are kept. */
+  readonly cache: string | undefined
   /** Folder of temporary files. */
   readonly scratch: string
   readonly sink: BlobSink
@@ -88,8 +91,9 @@ export async function buildImage(options: BuildOptions): Promise<Built> {
       '--gpu needs the libraries of CUDA and cuDNN, which Debian does not have: name an image that has them by --base',
     )
   await using folder = await openScratchFolder(scratch)
+  const kept = options.cache === undefined ? undefined : keptLayers(options.cache)
   const layerOf = (files: readonly ImageFile[], level: number = LEVEL[compression]): Promise<Layer> =>
-    writeLayer(files, sink, { compression, level, mtime, scratch: folder.path })
+    writeLayer(files, sink, { compression, level, mtime, scratch: folder.path, kept })
   // These two are of no platform.
   const [slipway, model] = await Promise.all([layerOf(await slipwayFiles(root, SLIPWAY_FOLDER)), layerOf(modelFiles(models), MODEL_LEVEL)])
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
@@ -215,7 +219,7 @@ function labelsOf({ models, mtime, version }: Described, base: Base | undefined)
 const titleOf = ({ name, version }: ImageModel): string => (version === undefined ? name : `${name}/${version}`)
 
 /** A version lies in a folder of its number, so that the server answers with it. */
-function modelFiles(models: readonly ImageModel[]): ImageFile[] {
+export function modelFiles(models: readonly ImageModel[]): ImageFile[] {
   return models.flatMap(({ name, version, files }) =>
     files.map(({ path, file, size }) => ({
       path: [MODELS_FOLDER, name, ...(version === undefined ? [] : [String(version)]), path].join('/'),
@@ -224,7 +228,7 @@ function modelFiles(models: readonly ImageModel[]): ImageFile[] {
   )
 }
 
-function modelPath(models: readonly ImageModel[]): string {
+export function modelPath(models: readonly ImageModel[]): string {
   return models.length === 1 ? `${MODELS_FOLDER}/${models[0]!.name}` : MODELS_FOLDER
 }
 

@@ -10,6 +10,7 @@ import { MEDIA_TYPES } from '../oci.ts'
 import { END_OF_TAR, padding, tarHeader } from '../tar/header.ts'
 import type { BlobSink, Descriptor, Digest } from '../oci.ts'
 import type { ImageFile } from './files.ts'
+import type { KeptLayers } from './kept-layers.ts'
 
 export type Compression = 'gzip' | 'zstd'
 
@@ -30,6 +31,8 @@ export interface LayerOptions {
   readonly mtime: number
   /** Where the layer lies until it is written. */
   readonly scratch: string
+  /** Layers of earlier builds. Undefined: none are kept. */
+  readonly kept: KeptLayers | undefined
 }
 
 const OPEN = { gzip: createGzip, zstd: createZstdCompress } as const
@@ -40,7 +43,13 @@ const OPEN = { gzip: createGzip, zstd: createZstdCompress } as const
  * @throws SLW_USAGE where two files have one path, or one lies in another
  */
 export async function writeLayer(files: readonly ImageFile[], sink: BlobSink, options: LayerOptions): Promise<Layer> {
-  const { compression, level, mtime, scratch } = options
+  const { compression, level, mtime, scratch, kept } = options
+  const mediaType = compression === 'gzip' ? MEDIA_TYPES.layerGzip : MEDIA_TYPES.layerZstd
+  if (kept !== undefined) {
+    const plain = await digested(tarOf(files, mtime))
+    const descriptor = await kept.write({ ...plain, compression, level, mediaType }, sink)
+    if (descriptor !== undefined) return { descriptor, ...plain }
+  }
   const file = join(scratch, `${randomUUID()}.layer`)
   const [plain, packed] = [counter(), counter()]
   const compress = compression === 'gzip' ? OPEN.gzip({ level }) : OPEN.zstd({ params: { [constants.ZSTD_c_compressionLevel]: level } })
@@ -52,16 +61,24 @@ export async function writeLayer(files: readonly ImageFile[], sink: BlobSink, op
       packed.through,
       createWriteStream(file),
     )
-    const descriptor: Descriptor = {
-      mediaType: compression === 'gzip' ? MEDIA_TYPES.layerGzip : MEDIA_TYPES.layerZstd,
-      digest: packed.digest(),
-      size: packed.size(),
-    }
-    if (!(await sink.has(descriptor.digest))) await sink.write(descriptor, () => createReadStream(file, { highWaterMark: 1024 * 1024 }))
-    return { descriptor, diffId: plain.digest(), size: plain.size() }
+    const descriptor: Descriptor = { mediaType, digest: packed.digest(), size: packed.size() }
+    await sink.write(descriptor, () => createReadStream(file, { highWaterMark: 1024 * 1024 }))
+    const diffId = plain.digest()
+    await kept?.keep({ diffId, compression, level, mediaType }, descriptor, file)
+    return { descriptor, diffId, size: plain.size() }
   } finally {
     await rm(file, { force: true })
   }
+}
+
+async function digested(bytes: AsyncIterable<Uint8Array>): Promise<{ readonly diffId: Digest; readonly size: number }> {
+  const hash = createHash('sha256')
+  let size = 0
+  for await (const part of bytes) {
+    hash.update(part)
+    size += part.length
+  }
+  return { diffId: `sha256:${hash.digest('hex')}`, size }
 }
 
 /** The entries of a layer as a tar archive. */
