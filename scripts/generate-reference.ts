@@ -1,7 +1,9 @@
 /** Writes docs/reference from the objects that the program itself uses. `npm run docs` writes; `npm run check` compares. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { EndpointDocument } from '../src/contract/endpoint.ts'
 import { GatesDocument } from '../src/contract/gates.ts'
+import { KubernetesOptions } from '../src/contract/kubernetes.ts'
 import { ModelPackageDocument } from '../src/contract/model-package.ts'
 import { SERVING_DEFAULTS } from '../src/contract/serving-options.ts'
 import { ERROR_WORDS } from '../src/core/error-words.ts'
@@ -50,7 +52,7 @@ function configuration(): string {
   ]
   return `${GENERATED}# Configuration
 
-One setting has one key. It may be given, strongest first, as a flag, as an environment variable, in the server file (\`slipway.server.yaml\`, or \`--config FILE\`),
+One setting has one key. It may be given, strongest first, as a flag, as an environment variable, in the server file (\`slipway.server.yaml\`, or \`--config FILE\`, or \`SLIPWAY_CONFIG\`),
 and, for the keys under \`serving\`, in the package (\`serving:\` in \`slipway.yaml\`). \`slipway config view --show-origin\` shows where each value comes from.
 The variables \`PORT\`, \`HOST\` and \`MODEL_PATH\` of published container images are understood too, and below the server file those of OpenTelemetry
 ([Observing](../guides/observing.md)). Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 a check said no,
@@ -181,9 +183,36 @@ function keyRows(schema: SchemaNode, path = ''): string[] {
     const needed = schema.required?.includes(name) === true ? ' (required)' : ''
     const entries = Object.values(node.patternProperties ?? {})[0]
     const own = row(`\`${key}\`${needed}`, valuesOf(node), node.description ?? node.items?.description ?? '')
-    const below = node.items?.properties === undefined ? keyRows(node, key) : keyRows(node.items, `${key}[]`)
+    const below = node.items?.properties === undefined ? keyRows(oneOfAll(node), key) : keyRows(node.items, `${key}[]`)
     return [own, ...below, ...(entries === undefined ? [] : keyRows(entries, `${key}.NAME`))]
   })
+}
+
+/** The mappings among the alternatives of a schema as one that has the keys of all: those that all ask for are required. */
+function oneOfAll(schema: SchemaNode): SchemaNode {
+  const mappings = (schema.anyOf ?? []).filter(({ properties }) => properties !== undefined)
+  if (mappings.length === 0) return schema
+  const names = [...new Set(mappings.flatMap(({ properties }) => Object.keys(properties ?? {})))]
+  const properties = names.map((name): [string, SchemaNode] => {
+    const [first, ...others] = mappings.flatMap(({ properties: own }) => own?.[name] ?? [])
+    return [name, others.length === 0 ? first! : { anyOf: [first!, ...others] }]
+  })
+  return {
+    properties: Object.fromEntries(properties),
+    required: names.filter((name) => mappings.every(({ required = [] }) => required.includes(name))),
+  }
+}
+
+function kubernetes(): string {
+  return `${GENERATED}# spec.kubernetes
+
+What an endpoint with \`target: kubernetes\` may say of its pods; [Kubernetes](../guides/kubernetes.md) shows how it is used. Every key may be left out but those marked as required within their list or mapping. Editors find the schema of
+[a whole endpoint](slipway.endpoint.schema.json) by \`# yaml-language-server: $schema=...\`. \`[]\` stands for each entry of a list.
+
+| Key | Value | Meaning |
+|---|---|---|
+${keyRows(KubernetesOptions as unknown as SchemaNode).join('\n')}
+`
 }
 
 function modelPackage(): string {
@@ -224,7 +253,9 @@ async function references(): Promise<Map<string, string>> {
     ['commands.md', await commands()],
     ['registry-api.md', registryApi()],
     ['gates.md', gates()],
+    ['kubernetes.md', kubernetes()],
     ['protocols.md', protocolsPage(GENERATED)],
+    ['slipway.endpoint.schema.json', jsonSchema(EndpointDocument, 'endpoint.yaml')],
     ['slipway.gates.schema.json', jsonSchema(GatesDocument, 'gates.yaml')],
     ['slipway.schema.json', jsonSchema(ModelPackageDocument, 'slipway.yaml')],
     ['slipway.server.schema.json', jsonSchema(ServerOptions, 'slipway.server.yaml')],

@@ -137,7 +137,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   delivery: {
     door: 'delivery.ts',
     does: 'endpoints, their revisions and routing, what they resolve to; the documents that servers follow, and what servers say',
-    imports: [...KEPT, 'models', 'model', 'signature'],
+    imports: [...KEPT, 'models', 'model', 'signature', 'kubernetes'],
   },
   monitoring: {
     door: 'windows.ts',
@@ -162,8 +162,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   cluster: {
     door: 'cluster.ts',
-    does: 'a cluster of Kubernetes: what is there, what would change, applying and undoing it, weights of a mesh, and the metrics by which it scales',
-    imports: ['core', 'contract', 'kubernetes'],
+    does: 'a cluster of Kubernetes: what is there, what would change, applying and undoing it, weights of a mesh, and the metrics by which it scales (`metrics/`)',
+    imports: ['core', 'contract', 'security', 'kubernetes'],
   },
   images: {
     door: 'oci.ts',

@@ -9,8 +9,10 @@
 import { availableParallelism } from 'node:os'
 import { debianBinary } from './debian-package.ts'
 import { grpcurl, h2spec } from './grpc-tools.ts'
+import { kubernetesCrds } from './kubernetes-crds.ts'
 import { cosign, crane, referrersRegistry } from './image-tools.ts'
 import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
+import { helm, kustomize } from './manifest-tools.ts'
 import { perfAnalyzer } from './perf-analyzer.ts'
 import { otelCollector } from './otel-collector.ts'
 import { pythonEnv } from './python-env.ts'
@@ -64,6 +66,18 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     command: 'scripts/node scripts/victoria-metrics.ts',
     make: victoriaMetrics,
   },
+  {
+    name: 'Helm and kustomize (Go modules)',
+    for: 'charts and overlays of endpoints',
+    command: 'scripts/node scripts/manifest-tools.ts',
+    make: () => Promise.all([helm(), kustomize()]),
+  },
+  {
+    name: 'CustomResourceDefinitions (Go modules)',
+    for: 'objects of others that endpoints are rendered to',
+    command: 'scripts/node scripts/kubernetes-crds.ts',
+    make: kubernetesCrds,
+  },
   { name: 'versitygw (Go module)', for: 'files on S3', command: 'scripts/node scripts/s3-server.ts', make: s3Server },
   python('triton', 'Triton itself, which answers are compared with'),
   {
@@ -107,6 +121,8 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   debian('skopeo', 'skopeo', 'images in registries'),
   debian(...POSTGRES, 'everything on PostgreSQL'),
   debian('prometheus', 'prometheus', 'metrics, alert rules, checks of monitoring outside'),
+  debian('etcd', 'etcd-server', 'a Kubernetes of the tests'),
+  debian('kubectl', 'kubernetes-client', 'a Kubernetes of the tests, beside its own client'),
 ]
 
 /** What could not be made, one text each that names it, its command and what went wrong. */

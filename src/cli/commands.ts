@@ -21,6 +21,14 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   model: { summary: 'push, find, approve, sign and compare models and versions', load: () => import('./model/model.ts') },
   alias: { summary: 'point movable names to versions', load: () => import('./model/alias.ts') },
   apply: { summary: 'make endpoints what files declare', load: () => import('./endpoint/apply.ts') },
+  render: { summary: 'endpoints as objects of the platform that they run on', load: () => import('./kubernetes/render.ts') },
+  diff: { summary: 'what applying would change on a cluster, and what others have set there', load: () => import('./kubernetes/diff.ts') },
+  status: { summary: 'how endpoints are on a cluster', load: () => import('./kubernetes/status.ts') },
+  undo: { summary: 'bring back what an endpoint was on a cluster', load: () => import('./kubernetes/undo.ts') },
+  'mesh-weights': {
+    summary: 'let the weights of a mesh follow the routing of an endpoint',
+    load: () => import('./kubernetes/mesh-weights.ts'),
+  },
   deploy: { summary: 'serve a version, or whatever an alias points to', load: () => import('./endpoint/deploy.ts') },
   rollout: { summary: 'walk an endpoint to another version, and back where it is worse', load: () => import('./rollout/rollout.ts') },
   traffic: {
@@ -35,6 +43,10 @@ export const COMMANDS: Readonly<Record<string, { summary: string; load: () => Pr
   records: { summary: 'what predictions were asked and answered: show, export, forget', load: () => import('./records/records.ts') },
   top: { summary: 'what is asked of each version now, over all servers', load: () => import('./server/top.ts') },
   server: { summary: 'the servers that follow a control plane', load: () => import('./server/server.ts') },
+  'metrics-adapter': {
+    summary: 'answer the metrics API of Kubernetes, by which endpoints scale',
+    load: () => import('./kubernetes/metrics-adapter.ts'),
+  },
   admin: { summary: 'switch, load and unload models of a running server', load: () => import('./server/admin.ts') },
   gate: { summary: 'whether a version may get traffic: evaluate it before it does', load: () => import('./gate/gate.ts') },
   promote: { summary: 'bring a version into another environment', load: () => import('./model/promote.ts') },

@@ -202,6 +202,8 @@ export const TrafficAnswer = Type.Object({
   ratePerSecond: Type.Number(),
   errors: Type.Integer({ description: 'Answers with a status of 500 or more.' }),
   refused: Type.Integer({ description: 'Answers with a status of 400 to 499.' }),
+  inFlight: Optional(Type.Number({ description: 'Requests at a time, on average over the span.' })),
+  queued: Optional(Type.Number({ description: 'Those of them that waited in a queue, on average over the span.' })),
   p50Ms: Optional(Type.Number()),
   p99Ms: Optional(Type.Number()),
 })

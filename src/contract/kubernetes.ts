@@ -5,10 +5,13 @@ import { DURATION, oneOf } from './schema.ts'
 const closed = { additionalProperties: false } as const
 
 /** Quantities as Kubernetes writes them: 500m, 2, 1.5Gi. */
-const Quantity = (description: string) => Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(m|[kMGTPE]i?)?$', description })
+const Quantity = (description: string) =>
+  Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(m|k|[MGTPE]|[KMGTPE]i)?$', maxLength: 30, description })
+const CpuQuantity = (description: string) => Type.String({ pattern: '^([0-9]+m|[0-9]+(\\.[0-9]{1,3})?)$', maxLength: 12, description })
 const Duration = (description: string) => Type.String({ pattern: DURATION, description })
 const Name = (description: string) => Type.String({ pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$', maxLength: 253, description })
 const Text = (description: string) => Type.String({ minLength: 1, maxLength: 2000, description })
+const CronLine = (description: string) => Type.String({ pattern: '^\\S+( +\\S+){4}$', maxLength: 200, description })
 const Words = (description: string) =>
   Type.Record(Type.String({ maxLength: 317 }), Type.String({ maxLength: 4096 }), { description, maxProperties: 100 })
 
@@ -90,8 +93,8 @@ const Expose = Type.Object(
 
 const ScheduledScale = Type.Object(
   {
-    start: Text('Cron line at which the window begins, such as `0 8 * * 1-5`.'),
-    end: Text('Cron line at which it ends.'),
+    start: CronLine('Cron line at which the window begins, such as `0 8 * * 1-5`.'),
+    end: CronLine('Cron line at which it ends.'),
     timeZone: Type.Optional(Text('IANA name. Default: UTC.')),
     replicas: Type.Integer({ minimum: 0, maximum: 10_000, description: 'Pods of each variant in the window, at least.' }),
   },
@@ -170,10 +173,10 @@ export const KubernetesOptions = Type.Object(
     resources: Type.Optional(
       Type.Object(
         {
-          cpu: Type.Optional(Quantity('Cores that a pod asks for. Default: 1.')),
+          cpu: Type.Optional(CpuQuantity('Cores that a pod asks for. Default: 1.')),
           memory: Type.Optional(Quantity('Memory that a pod asks for and is limited to. Default: 1Gi.')),
           cpuLimit: Type.Optional(
-            Quantity('Cores that a pod may have at most. Default: no limit, as throttled threads make slow answers.'),
+            CpuQuantity('Cores that a pod may have at most. Default: no limit, as throttled threads make slow answers.'),
           ),
         },
         closed,
@@ -223,7 +226,8 @@ export const KubernetesOptions = Type.Object(
               from: Type.Optional(
                 Type.Array(Name('Namespace.'), {
                   maxItems: 50,
-                  description: 'Namespaces whose pods may ask. Default: the own, and that of the gateway.',
+                  description:
+                    'Namespaces whose pods may ask. Default: the own, and that of the gateway; anybody where the Service is a LoadBalancer or NodePort.',
                 }),
               ),
               monitoring: Type.Optional(Name('Namespace whose pods may read metrics. Default: monitoring.')),
@@ -248,6 +252,9 @@ export const KubernetesOptions = Type.Object(
             {
               labels: Type.Optional(Words('Labels by which the operator finds the monitors. Default: none.')),
               latencyMs: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'p99 beyond which is alerted. Default: 1000.' })),
+              keySecret: Type.Optional(
+                Name('Secret whose key `key` has an API key of the scope metrics, for servers with keys. Default: none.'),
+              ),
             },
             closed,
           ),

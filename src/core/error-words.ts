@@ -259,4 +259,24 @@ export const ERROR_WORDS: Readonly<Record<ErrorCode, ErrorWords>> = {
     meaning: 'A client was answered with what it cannot read.',
     cure: 'Check the address: something else listens there, or stands in between.',
   },
+  SLW_CLUSTER_FORBIDDEN: {
+    meaning: 'The cluster does not let this user do what is asked.',
+    cure: 'Give the user or service account the verb on the resource that the message names, with a Role and a RoleBinding.',
+  },
+  SLW_CLUSTER_REFUSED: {
+    meaning: 'The API server of the cluster refuses an object: a field it does not know, a value out of range, a policy of admission.',
+    cure: 'Correct the field that the message names, or what the document says that it is made of.',
+  },
+  SLW_KIND_MISSING: {
+    meaning: 'The cluster does not know a kind of object.',
+    cure: 'Install the project that the message names, or leave out the option that needs it.',
+  },
+  SLW_FIELD_CONFLICT: {
+    meaning: 'Fields that are to be changed belong to another manager.',
+    cure: 'Let that manager give the fields up, leave them out of the document, or take them over with --force.',
+  },
+  SLW_NOT_ROLLED_OUT: {
+    meaning: 'What was applied is not ready on the cluster.',
+    cure: 'Correct what the message names and apply again, or go back with `slipway undo`.',
+  },
 }

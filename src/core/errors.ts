@@ -80,6 +80,11 @@ export const ERRORS = {
   SLW_UNREACHABLE: { http: 502, grpc: 'UNAVAILABLE', retry: true, exit: 7 },
   SLW_CIRCUIT_OPEN: { http: 503, grpc: 'UNAVAILABLE', retry: true, exit: 7 },
   SLW_ANSWER_INVALID: { http: 502, grpc: 'INTERNAL', retry: false, exit: 7 },
+  SLW_CLUSTER_FORBIDDEN: { http: 403, grpc: 'PERMISSION_DENIED', retry: false, exit: 5 },
+  SLW_CLUSTER_REFUSED: { http: 422, grpc: 'FAILED_PRECONDITION', retry: false, exit: 2 },
+  SLW_KIND_MISSING: { http: 404, grpc: 'FAILED_PRECONDITION', retry: false, exit: 4 },
+  SLW_FIELD_CONFLICT: { http: 409, grpc: 'FAILED_PRECONDITION', retry: false, exit: 6 },
+  SLW_NOT_ROLLED_OUT: { http: 504, grpc: 'DEADLINE_EXCEEDED', retry: false, exit: 3 },
 } as const satisfies Record<string, ErrorKind>
 
 export type ErrorCode = keyof typeof ERRORS

@@ -1,12 +1,13 @@
 /** The targets that this release can run endpoints on. A new one is a file and a line here. */
 import { resolveSpec } from '../contract/endpoint.ts'
+import { kubernetesTarget } from './kubernetes-target.ts'
 import { localTarget } from './local-target.ts'
 import type { EndpointSpec, ResolvedSpec, Target } from '../contract/endpoint.ts'
 import type { Issue } from '../core/errors.ts'
 import type { DeclaredEndpoint } from './read-endpoints.ts'
 import type { TargetPort } from './target-port.ts'
 
-const TARGETS: ReadonlyMap<string, TargetPort> = new Map([localTarget].map((target) => [target.target, target]))
+const TARGETS: ReadonlyMap<string, TargetPort> = new Map([localTarget, kubernetesTarget].map((target) => [target.target, target]))
 
 export function targetOf(name: string): TargetPort | undefined {
   return TARGETS.get(name)

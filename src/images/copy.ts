@@ -49,7 +49,9 @@ export async function copyImage(source: BlobSource, sink: BlobSink, root: Descri
     await sink.writeManifest(one, bytes, tag)
   }
 
-  await copyManifest(descriptor, 0, options.tag)
+  // In an index of a layout stands what has no platform of its own: what has one is found in another index.
+  const { platform: _, ...alone } = descriptor
+  await copyManifest(options.tag === undefined ? alone : descriptor, 0, options.tag)
   return descriptor
 }
 

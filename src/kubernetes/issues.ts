@@ -1,10 +1,20 @@
+import { podIssues, secretIssues } from './pod-issues.ts'
 import { scalerOf } from './scaler.ts'
 import type { EndpointSpec, ResolvedSpec } from '../contract/endpoint.ts'
 import type { Issue } from '../core/errors.ts'
 
+/** Rules of an HTTPRoute, and targets of a rule. */
+const ROUTE_RULES_MAX = 16
 /** Parts of an endpoint that Kubernetes cannot have as they are written, or that it misses. Paths begin with `spec.`. */
 export function kubernetesIssues(spec: EndpointSpec, resolved: ResolvedSpec): Issue[] {
-  return [...imageIssues(spec, resolved), ...trafficIssues(spec, resolved), ...scalingIssues(spec, resolved), ...exposureIssues(spec)]
+  return [
+    ...imageIssues(spec, resolved),
+    ...trafficIssues(spec, resolved),
+    ...scalingIssues(spec, resolved),
+    ...exposureIssues(spec),
+    ...podIssues(spec),
+    ...secretIssues(spec),
+  ]
 }
 
 function imageIssues({ kubernetes = {} }: EndpointSpec, { variants }: ResolvedSpec): Issue[] {
@@ -74,6 +84,35 @@ function trafficIssues({ kubernetes = {} }: EndpointSpec, { variants, units }: R
     if (Math.abs(weight * 100 - Math.round(weight * 100)) > 1e-6)
       note(`variants[${index}].weight`, `${weight}: shares have steps of 0.01 percent`)
   }
+  if (traffic === 'gateway' || kubernetes.expose?.by === 'gateway') issues.push(...routeIssues(variants))
+  return issues
+}
+
+/** Limits of one HTTPRoute, and its own order of rules (Gateway API v1, HTTPRouteRule): the one with the most headers comes first. */
+function routeIssues(variants: ResolvedSpec['variants']): Issue[] {
+  const issues: Issue[] = []
+  const rules = variants.flatMap(({ name, match = [] }, index) =>
+    match.map((audience, at) => ({
+      name,
+      headers: 'all' in audience ? audience.all.length : 1,
+      path: `spec.variants[${index}].match[${at}]`,
+    })),
+  )
+  if (rules.length >= ROUTE_RULES_MAX)
+    issues.push({
+      path: 'spec.variants',
+      message: `${rules.length} audiences: an HTTPRoute has ${ROUTE_RULES_MAX} rules, one of which is for all others; servers that follow a control plane have no such limit`,
+    })
+  if (variants.length > ROUTE_RULES_MAX)
+    issues.push({ path: 'spec.variants', message: `${variants.length}: an HTTPRoute shares requests between ${ROUTE_RULES_MAX} at most` })
+  for (const [index, { name, headers, path }] of rules.entries()) {
+    const before = rules.slice(0, index).find((earlier) => earlier.name !== name && earlier.headers < headers)
+    if (before !== undefined)
+      issues.push({
+        path,
+        message: `an HTTPRoute takes the rule with the most headers first, and "${before.name}" has one with fewer before it: put this variant first`,
+      })
+  }
   return issues
 }
 
@@ -112,7 +151,7 @@ function scalingIssues({ kubernetes = {}, autoscaling, replicas }: EndpointSpec,
   return issues
 }
 
-function exposureIssues({ kubernetes: { expose, gpu } = {} }: EndpointSpec): Issue[] {
+function exposureIssues({ kubernetes: { expose, gpu, traffic } = {} }: EndpointSpec): Issue[] {
   const issues: Issue[] = []
   const note = (path: string, message: string): void => void issues.push({ path: `spec.kubernetes.${path}`, message })
   if (expose?.by === 'gateway') {
@@ -120,7 +159,11 @@ function exposureIssues({ kubernetes: { expose, gpu } = {} }: EndpointSpec): Iss
     for (const key of ['class', 'tlsSecret', 'requestsPerSecond'] as const)
       if (expose[key] !== undefined) note(`expose.${key}`, 'belongs to an Ingress; with the Gateway API the Gateway has it')
   }
+  if (expose?.by === 'ingress' && traffic === 'gateway')
+    note('expose.by', 'an Ingress goes around the HTTPRoute that shares requests out: say `gateway`')
   if (expose?.by === 'ingress' && expose.gateway !== undefined) note('expose.gateway', 'belongs to the Gateway API: say `by: gateway`')
+  if (gpu?.timeSlicing !== undefined && (gpu.count ?? 1) > 1)
+    note('gpu.count', `${gpu.count}: of devices that are shared by turns the plugin gives a pod one`)
   if (gpu?.mig !== undefined && gpu.timeSlicing !== undefined)
     note('gpu.timeSlicing', 'parts of a device (`mig`) are not shared by turns here: give one of them')
   return issues

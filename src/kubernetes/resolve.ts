@@ -5,6 +5,7 @@ import { parseDurationMs } from '../core/units.ts'
 import { kubernetesIssues } from './issues.ts'
 import { selectorOf, VARIANT_LABEL } from './labels.ts'
 import { objectName } from './names.ts'
+import { labelIssues } from './pod-issues.ts'
 import { scalerOf } from './scaler.ts'
 import type { EndpointDocument, ResolvedSpec } from '../contract/endpoint.ts'
 import type { KubernetesOptions } from '../contract/kubernetes.ts'
@@ -56,8 +57,8 @@ const DEFAULTS = { namespace: 'default', startTimeout: '5m', drain: '10s', cpu: 
 export function resolveKubernetes(document: EndpointDocument): ResolvedKubernetes {
   const spec = resolveSpec({ ...document.spec, target: 'kubernetes' })
   const options = document.spec.kubernetes ?? {}
-  const issues = kubernetesIssues(document.spec, spec)
   const { name: endpoint, labels = {} } = document.metadata
+  const issues = [...kubernetesIssues(document.spec, spec), ...labelIssues('metadata.labels', labels)]
   if (issues.length > 0)
     throw new SlipwayError(
       'SLW_INPUT_INVALID',

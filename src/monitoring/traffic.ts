@@ -15,6 +15,9 @@ export interface Traffic {
   readonly errors: number
   /** Answers with a status of 400 to 499. */
   readonly refused: number
+  /** Requests at a time, and those of them that waited, on average: seconds of what was answered, by those that passed (Little's law). */
+  readonly inFlight: number
+  readonly queued: number
   /** Undefined if no request succeeded. */
   readonly p50Ms: number | undefined
   readonly p99Ms: number | undefined
@@ -35,10 +38,14 @@ export function trafficOf(rollups: readonly Rollup[], lengthMs: number): Traffic
   const traffic = [...groups.values()].map((some): Traffic => {
     const [{ endpoint, variant, model, version }] = some as [Rollup]
     let [requests, errors, refused] = [0, 0, 0]
+    let [inSeconds, waitedSeconds] = [0, 0]
     let answered: HistogramData | undefined
     for (const { series } of some)
       for (const { name, labels, statistic } of series) {
-        if (statistic.kind !== 'histogram' || name !== 'request_seconds') continue
+        if (statistic.kind !== 'histogram') continue
+        if (name === 'queue_seconds') waitedSeconds += statistic.sum
+        if (name !== 'request_seconds') continue
+        inSeconds += statistic.sum
         const code = Number(labels['code'] ?? 0)
         requests += statistic.count
         if (code >= 500) errors += statistic.count
@@ -46,8 +53,21 @@ export function trafficOf(rollups: readonly Rollup[], lengthMs: number): Traffic
         else answered = answered === undefined ? statistic : mergeHistograms(answered, statistic)
       }
     const at = (q: number): number | undefined => (answered === undefined ? undefined : quantile(answered, q) * 1000)
-    const ratePerSecond = requests / (lengthMs / 1000)
-    return { endpoint, variant, model, version, requests, ratePerSecond, errors, refused, p50Ms: at(0.5), p99Ms: at(0.99) }
+    const seconds = lengthMs / 1000
+    return {
+      endpoint,
+      variant,
+      model,
+      version,
+      requests,
+      ratePerSecond: requests / seconds,
+      errors,
+      refused,
+      inFlight: inSeconds / seconds,
+      queued: waitedSeconds / seconds,
+      p50Ms: at(0.5),
+      p99Ms: at(0.99),
+    }
   })
   return traffic
     .filter(({ requests }) => requests > 0)

@@ -26,7 +26,7 @@ export interface ConfigSources {
   /** By dotted key, e.g. `serving.instances`; strings are converted as the schema asks. */
   readonly flags: Readonly<Record<string, unknown>>
   readonly environment: Readonly<Record<string, string | undefined>>
-  /** Server file; undefined: slipway.server.yaml in the current folder, if there is one. */
+  /** Server file; undefined: that of the variable SLIPWAY_CONFIG, else slipway.server.yaml in the current folder, if there is one. */
   readonly file: string | undefined
   /** Whether the command line names models. Default: it does not. */
   readonly modelsNamed?: boolean
@@ -34,6 +34,8 @@ export interface ConfigSources {
   readonly surroundings?: Surroundings
 }
 
+/** The variable that names the server file, as in a container whose command line is that of its image. */
+const FILE_VARIABLE = 'SLIPWAY_CONFIG'
 /** Variables that published container guides set. */
 const GUIDE_VARIABLES: Readonly<Record<string, string>> = { PORT: 'port', HOST: 'host' }
 /** Variables of Slipway that are no settings. */
@@ -44,7 +46,7 @@ const OTHER_VARIABLES = new Set([
   'SLIPWAY_FAIL_POINTS',
   'SLIPWAY_CACHE',
   'SLIPWAY_HOME',
-  'SLIPWAY_CONFIG',
+  FILE_VARIABLE,
   // Variables of the commands for a control plane, which may be used in the same shell.
   'SLIPWAY_URL',
   'SLIPWAY_CONTEXT',
@@ -81,7 +83,7 @@ export function variableOf(key: string): string {
  */
 export function readConfig(sources: ConfigSources): ReadConfig {
   const standard = readOtelEnvironment(sources.environment)
-  const fromFile = readFile(sources.file)
+  const fromFile = readFile(sources)
   const nothingNamed =
     sources.modelsNamed !== true && (sources.environment['MODEL_PATH'] ?? '') === '' && (fromFile?.options.models ?? []).length === 0
   const platform = readPlatform(sources.environment, nothingNamed, sources.surroundings)
@@ -140,11 +142,16 @@ export function flagOf(key: string): string {
   return prefix.replaceAll(/([a-z])([A-Z])/g, '$1-$2').toLowerCase()
 }
 
-function readFile(given: string | undefined): { path: string; options: ServerOptions } | undefined {
+function readFile({ file, environment }: ConfigSources): { path: string; options: ServerOptions } | undefined {
+  const named = environment[FILE_VARIABLE]
+  const given = file ?? (named === '' ? undefined : named)
   const path = given ?? SERVER_FILE
   if (!existsSync(path)) {
     if (given === undefined) return undefined
-    throw new SlipwayError('SLW_CONFIG_INVALID', `--config ${path}: no such file`)
+    throw new SlipwayError(
+      'SLW_CONFIG_INVALID',
+      `${file === undefined ? `environment ${FILE_VARIABLE}` : '--config'} ${path}: no such file`,
+    )
   }
   const read = readYaml(readFileSync(path, 'utf8'), ServerOptions)
   if ('issues' in read) throw new SlipwayError('SLW_CONFIG_INVALID', formatFileIssues(path, read.issues), { issues: read.issues })

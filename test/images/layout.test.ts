@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { isSlipwayError } from '../../src/core/errors.ts'
-import { copyImage } from '../../src/images/layout/copy.ts'
+import { copyImage } from '../../src/images/copy.ts'
 import { createLayoutFolder, openLayoutFolder } from '../../src/images/layout/folder.ts'
 import { openLayout } from '../../src/images/layout/layout.ts'
 import { createLayoutTarball } from '../../src/images/layout/write-tarball.ts'
@@ -106,13 +106,13 @@ describe('images in a folder and in a tarball', () => {
     const root = await from.resolve('both')
     for (const name of ['first.tar', 'second.tar']) {
       await using sink = await createLayoutTarball(at(name), { names: ['both:1'] })
-      await copyImage(from, root, sink, { tag: 'both' })
+      await copyImage(from, sink, root, { tag: 'both' })
       await sink.finish()
     }
     assert.ok((await readFile(at('first.tar'))).equals(await readFile(at('second.tar'))))
     await using tarball = await openLayout(at('first.tar'))
     const again = await createLayoutFolder(at('again'))
-    await copyImage(tarball, await tarball.resolve(), again, { tag: 'both' })
+    await copyImage(tarball, again, await tarball.resolve(), { tag: 'both' })
     assert.equal((await again.resolve('both')).digest, root.digest)
     assert.deepEqual((await readdir(at('again/blobs/sha256'))).length, 7)
     assert.equal(JSON.parse(await said('inspect', `oci-archive:${at('first.tar')}:both`)).Os, 'linux')
@@ -125,7 +125,7 @@ describe('images in a folder and in a tarball', () => {
     await using tarball = await openLayout(saved)
     const root = await tarball.resolve('one')
     const sink = await createLayoutFolder(at('from-saved'))
-    await copyImage(tarball, root, sink, { tag: 'one' })
+    await copyImage(tarball, sink, root, { tag: 'one' })
     const read = JSON.parse(await said('inspect', '--config', `oci:${at('from-saved')}:one`)) as ImageConfig
     const before = JSON.parse(await said('inspect', '--config', `oci:${at('layout')}:one`)) as ImageConfig
     assert.deepEqual(read.rootfs, before.rootfs)

@@ -55,3 +55,11 @@ it('every metric that is exposed is in the catalog, and OpenMetrics ends as it m
   for (const [name, type] of names)
     assert.ok(Object.hasOwn(METRICS, name ?? '') || Object.hasOwn(METRICS, `${name}_total`), `${name} (${type})`)
 })
+
+it('only those metrics are exposed that are asked for by name', async () => {
+  await using server = await serveExamples(['churn'], { serving: { instances: 1 } })
+  const asked = 'name[]=slipway_queue_requests&name[]=process_start_time_seconds&name[]=nothing'
+  const text = await (await fetch(`${server.url}/metrics?${asked}`)).text()
+  const names = [...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name)
+  assert.deepEqual(new Set(names), new Set(['process_start_time_seconds', 'slipway_queue_requests']))
+})

@@ -1,14 +1,13 @@
+import { verifyImage } from '../../images/attest/signature.ts'
 import { copyImage } from '../../images/copy.ts'
 import { parsePlatform } from '../../images/manifest.ts'
 import { parseReference, referenceText } from '../../images/registry/reference.ts'
-import { verifyImage } from '../../images/attest/signature.ts'
 import { openRegistry } from '../../images/registry/registry.ts'
 import { print } from '../output.ts'
+import { copyHanging } from './hanging.ts'
 import { asksImages, namedOptions, progressNotes } from './registry-options.ts'
 import { verifyingKeys } from './verify.ts'
 import type { Command } from 'commander'
-import type { Digest } from '../../images/oci.ts'
-import type { Registry } from '../../images/registry/registry.ts'
 import type { ImageRegistryOptions } from './registry-options.ts'
 
 interface CopyOptions extends ImageRegistryOptions {
@@ -19,12 +18,10 @@ interface CopyOptions extends ImageRegistryOptions {
 }
 
 export function defineCopy(command: Command): void {
-  asksImages(
-    command
-      .argument('<from>', 'HOST/NAME:TAG or HOST/NAME@sha256:DIGEST')
-      .argument('<to>', 'HOST/NAME:TAG; --username and --password-stdin are for this one'),
-    { sends: true },
-  )
+  command
+    .argument('<from>', 'HOST/NAME:TAG or HOST/NAME@sha256:DIGEST')
+    .argument('<to>', 'HOST/NAME:TAG; --username and --password-stdin are for this one')
+  asksImages(command, { sends: true })
     .option('--platform <os/architecture>', 'only the image for it, such as linux/amd64')
     .option('--key <file...>', 'copy nothing that is not signed by one of these public keys')
     .option('--no-referrers', 'leave out what hangs on the image: signatures, bills of materials, provenance')
@@ -39,19 +36,12 @@ async function copy(from: string, to: string, options: CopyOptions): Promise<voi
   const sink = openRegistry(far, { ...known, onProgress: progressNotes('sent'), mountFrom: isSame ? [near.repository] : [] })
   // Credentials are for the target: another registry does not get them.
   const source = openRegistry(near, isSame ? known : { plainHttp: options.plainHttp === true })
-  const { descriptor } = await source.resolve()
-  if (options.key !== undefined) await verifyImage(source, descriptor.digest, [...(await verifyingKeys(options.key)).values()])
+  const { descriptor: root } = await source.resolve()
+  if (options.key !== undefined) await verifyImage(source, root.digest, [...(await verifyingKeys(options.key)).values()])
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
-  const copied = await copyImage(source, sink, descriptor, { tag: far.tag ?? near.tag, platform })
-  const hanging = options.referrers ? await copyReferrers(source, sink, copied.digest) : 0
-  const image = referenceText({ ...far, digest: copied.digest })
-  if (options.json === true)
-    print(JSON.stringify({ apiVersion: 'slipway/v1', kind: 'CopiedImage', image, digest: copied.digest, referrers: hanging }))
-  else print(`copied ${image}${hanging === 0 ? '' : `, and ${hanging} that hang on it`}`)
-}
-
-async function copyReferrers(source: Registry, sink: Registry, subject: Digest): Promise<number> {
-  const found = await source.referrers(subject)
-  for (const referrer of found) await copyImage(source, sink, referrer)
-  return found.length
+  const { digest } = await copyImage(source, sink, root, { tag: far.tag ?? near.tag, platform })
+  const referrers = options.referrers ? await copyHanging(source, digest, sink) : 0
+  const image = referenceText({ ...far, digest })
+  if (options.json === true) print(JSON.stringify({ apiVersion: 'slipway/v1', kind: 'CopiedImage', image, digest, referrers }))
+  else print(`copied ${image}${referrers === 0 ? '' : `, and ${referrers} that hang on it`}`)
 }

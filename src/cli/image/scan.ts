@@ -1,11 +1,11 @@
 import { SlipwayError } from '../../core/errors.ts'
 import { cacheFolder } from '../../core/cache-folder.ts'
 import { openScratchFolder } from '../../core/scratch-folder.ts'
+import { copyImage } from '../../images/copy.ts'
 import { SEVERITIES } from '../../images/inspect/cvss.ts'
 import { readIgnored } from '../../images/inspect/ignored.ts'
 import { findScanner, OTHER_SCANNERS, runScanner } from '../../images/inspect/other-scanners.ts'
 import { judgeScan, scanImage } from '../../images/inspect/scan.ts'
-import { copyImage } from '../../images/layout/copy.ts'
 import { createLayoutFolder } from '../../images/layout/folder.ts'
 import { note, print, style, table } from '../output.ts'
 import { looksInto, openImage } from './open-image.ts'
@@ -107,7 +107,7 @@ async function scanByOther(
   { source, image }: OpenImage,
 ): Promise<ScanResult> {
   await using folder = await openScratchFolder(cacheFolder('scans'))
-  await copyImage(source, image.descriptor, await createLayoutFolder(folder.path), { tag: 'scanned' })
+  await copyImage(source, await createLayoutFolder(folder.path), image.descriptor, { tag: 'scanned' })
   return await runScanner(name, program, folder.path)
 }
 

@@ -216,7 +216,8 @@ async function findSignatures(registry: Registry, digest: Digest, keys: readonly
   return { valid, others }
 }
 
-function signatureTag(digest: Digest): string {
+/** Where cosign looks for signatures in the older form. */
+export function signatureTag(digest: Digest): string {
   return `${digest.replace(':', '-')}.sig`
 }
 

@@ -90,9 +90,15 @@ export function openTransport({ reference, find, plainHttp, timeoutMs, pauseMs, 
     const silence = new AbortController()
     const late = (): void => silence.abort(new Error(`nothing came for ${timeoutMs / 1000} s`))
     let timer = setTimeout(late, timeoutMs)
+    let isOver = false
     const moved = (): void => {
       clearTimeout(timer)
-      timer = setTimeout(late, timeoutMs)
+      // What is sent may be read on for a moment after the request has failed.
+      if (!isOver) timer = setTimeout(late, timeoutMs)
+    }
+    const end = (): void => {
+      isOver = true
+      clearTimeout(timer)
     }
     const { method, headers, body } = request
     try {
@@ -107,9 +113,9 @@ export function openTransport({ reference, find, plainHttp, timeoutMs, pauseMs, 
         }),
       } as RequestInit)
       moved()
-      return answerOf(answer, { url, host, moved, end: () => clearTimeout(timer) })
+      return answerOf(answer, { url, host, moved, end })
     } catch (error) {
-      clearTimeout(timer)
+      end()
       signal?.throwIfAborted()
       throw broken(host, error)
     }

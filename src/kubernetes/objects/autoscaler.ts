@@ -111,12 +111,10 @@ function triggersOf(resolved: ResolvedKubernetes, workload: Workload): object[] 
   const { spec, options } = resolved
   const { metric = 'cpu', targetValue, minReplicas } = spec.autoscaling!
   const { schedule = [], kafka, prometheus } = options.scaling ?? {}
-  const triggers: object[] = [
-    ...schedule.map(({ start, end, timeZone = 'UTC', replicas }) => ({
-      type: 'cron',
-      metadata: { timezone: timeZone, start, end, desiredReplicas: String(replicas) },
-    })),
-  ]
+  const triggers: object[] = schedule.map(({ start, end, timeZone = 'UTC', replicas }) => ({
+    type: 'cron',
+    metadata: { timezone: timeZone, start, end, desiredReplicas: String(replicas) },
+  }))
   if (kafka !== undefined)
     triggers.push({
       type: 'kafka',

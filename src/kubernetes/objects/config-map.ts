@@ -1,6 +1,7 @@
 import { stringify } from 'yaml'
 import { murmur3 } from '../../contract/murmur3.ts'
 import { PORTS } from '../labels.ts'
+import { coresOf } from '../quantity.ts'
 import { labelsOf } from '../resolve.ts'
 import type { KubernetesObject } from '../object.ts'
 import type { ResolvedKubernetes, Workload } from '../resolve.ts'
@@ -29,7 +30,7 @@ export function configDigest(map: KubernetesObject): string {
   return [0, 1].map((seed) => murmur3(text, seed).toString(16).padStart(8, '0')).join('')
 }
 
-function serverFile({ model, endpoint, drainSeconds, requestSeconds, resources, spec }: ResolvedKubernetes, { variant }: Workload): string {
+function serverFile({ model, drainSeconds, requestSeconds, resources, spec }: ResolvedKubernetes, { variant }: Workload): string {
   const serving = variant?.serving ?? (spec.variants.length === 1 ? spec.variants[0]!.serving : {})
   const instances = instancesFor(resources.cpuLimit ?? resources.cpu, serving.threads ?? 1)
   return stringify({
@@ -38,15 +39,13 @@ function serverFile({ model, endpoint, drainSeconds, requestSeconds, resources, 
     port: PORTS.http,
     grpcPort: PORTS.grpc,
     insecure: true,
-    ...(model.from === 'control-plane'
-      ? {
-          controlPlane: {
-            url: model.address,
-            ...(model.environment !== undefined && { environment: model.environment }),
-            store: '/var/lib/slipway',
-          },
-        }
-      : { defaultModel: endpoint }),
+    ...(model.from === 'control-plane' && {
+      controlPlane: {
+        url: model.address,
+        ...(model.environment !== undefined && { environment: model.environment }),
+        store: '/var/lib/slipway',
+      },
+    }),
     // A node has more cores than a pod asks for, and threads for all of them would get in each other's way.
     serving: { instances, ...serving },
     shutdown: { pauseMs: drainSeconds * 1000, graceMs: requestSeconds * 1000 },
@@ -55,6 +54,5 @@ function serverFile({ model, endpoint, drainSeconds, requestSeconds, resources, 
 
 /** Copies of the model for the cores of a pod, at least one. */
 function instancesFor(cpu: string, threads: number): number {
-  const cores = cpu.endsWith('m') ? Number(cpu.slice(0, -1)) / 1000 : Number(cpu)
-  return Math.max(1, Math.floor(cores / threads))
+  return Math.max(1, Math.floor(coresOf(cpu) / threads))
 }

@@ -14,7 +14,7 @@ export function deviceOf(gpu: KubernetesOptions['gpu']): Readonly<Record<string,
  * Configuration of NVIDIA's device plugin, which shares each device by turns under the name nvidia.com/gpu.shared. The plugin reads it
  * where it is named in its own chart (`config.name`), or where nodes have the label nvidia.com/device-plugin.config.
  */
-export function timeSlicing({ name, namespace, labels, options: { gpu } }: ResolvedKubernetes): KubernetesObject[] {
+export function deviceSharing({ name, namespace, labels, options: { gpu } }: ResolvedKubernetes): KubernetesObject[] {
   if (gpu?.timeSlicing === undefined) return []
   const config = `version: v1
 sharing:

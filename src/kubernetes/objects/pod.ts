@@ -1,3 +1,4 @@
+import { modelReference } from '../../contract/endpoint.ts'
 import { PORTS } from '../labels.ts'
 import { labelsOf } from '../resolve.ts'
 import { CONFIG_FILE, CONFIG_FOLDER, configMapName } from './config-map.ts'
@@ -7,10 +8,11 @@ import type { ResolvedKubernetes, Workload } from '../resolve.ts'
 
 /** Of the user in images of ours, and of every restricted pod: anybody but root. */
 const USER = 65532
-/** Where a mounted model lies. */
-const MODELS_FOLDER = '/models'
+/** Where the image of a model is mounted, which has it as `models/NAME`. */
+const MODEL_FOLDER = '/mnt/model'
 const STORE_FOLDER = '/var/lib/slipway'
 const STARTUP_PERIOD_SECONDS = 2
+const PRE_STOP_SECONDS = 5
 /** What is left when everything has been answered: logs, windows, the end of processes. */
 const MARGIN_SECONDS = 10
 
@@ -65,13 +67,14 @@ function container(resolved: ResolvedKubernetes, workload: Workload): object {
       { name: 'http', containerPort: PORTS.http },
       { name: 'grpc', containerPort: PORTS.grpc },
     ],
-    env: environmentOf(resolved),
+    env: environmentOf(resolved, workload),
     resources: {
       requests: { cpu: resources.cpu, memory: resources.memory, ...device },
       limits: { ...(resources.cpuLimit !== undefined && { cpu: resources.cpuLimit }), memory: resources.memory, ...device },
     },
     ...probes(resolved),
-    lifecycle: { preStop: { sleep: { seconds: Math.min(5, drainSeconds) } } },
+    // Until every route has learned that the pod goes; an API server before 1.34 refuses a sleep of 0.
+    ...(drainSeconds > 0 && { lifecycle: { preStop: { sleep: { seconds: Math.min(PRE_STOP_SECONDS, drainSeconds) } } } }),
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
@@ -82,7 +85,7 @@ function container(resolved: ResolvedKubernetes, workload: Workload): object {
       { name: 'config', mountPath: CONFIG_FOLDER, readOnly: true },
       { name: 'tmp', mountPath: '/tmp' },
       ...(model.from === 'control-plane' ? [{ name: 'store', mountPath: STORE_FOLDER }] : []),
-      ...(workload.modelImage === undefined ? [] : [{ name: 'model', mountPath: MODELS_FOLDER, readOnly: true }]),
+      ...(workload.modelImage === undefined ? [] : [{ name: 'model', mountPath: MODEL_FOLDER, readOnly: true }]),
     ],
   }
 }
@@ -102,10 +105,11 @@ function probes({ startSeconds }: ResolvedKubernetes): object {
   }
 }
 
-function environmentOf({ model, options, workloads }: ResolvedKubernetes): object[] {
+function environmentOf({ model, options }: ResolvedKubernetes, { variant, modelImage }: Workload): object[] {
   const fixed: Record<string, string> = {
     SLIPWAY_CONFIG: `${CONFIG_FOLDER}/${CONFIG_FILE}`,
-    ...(workloads.some(({ modelImage }) => modelImage !== undefined) && { MODEL_PATH: MODELS_FOLDER }),
+    ...(modelImage !== undefined &&
+      variant !== undefined && { MODEL_PATH: `${MODEL_FOLDER}/models/${modelReference(variant.model).model}` }),
     ...options.environment,
   }
   const fromPod = (name: string, fieldPath: string): object => ({ name, valueFrom: { fieldRef: { fieldPath } } })
