@@ -41,13 +41,23 @@ export async function runScanner(name: OtherScanner, program: string, layout: st
 
 async function runTrivy(program: string, layout: string): Promise<ScanResult> {
   const offline = ['--skip-db-update', '--skip-java-db-update', '--skip-version-check', '--offline-scan']
-  const text = await told('trivy', program, ['image', '--input', layout, '--format', 'json', '--quiet', '--scanners', 'vuln', ...offline])
+  const text = await told('trivy', program, [
+    'image',
+    '--input',
+    layout,
+    '--format',
+    'json',
+    '--no-progress',
+    '--scanners',
+    'vuln',
+    ...offline,
+  ])
   const about = await told('trivy', program, ['version', '--format', 'json'])
   return trivyResult(text, about)
 }
 
 async function runGrype(program: string, layout: string): Promise<ScanResult> {
-  return grypeResult(await told('grype', program, [`oci-dir:${layout}`, '--output', 'json', '--quiet']))
+  return grypeResult(await told('grype', program, [`oci-dir:${layout}`, '--output', 'json']))
 }
 
 /** Settings by which Grype asks nobody outside. */

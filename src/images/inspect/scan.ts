@@ -7,6 +7,7 @@ import type { BlobSource } from '../oci.ts'
 import type { Severity } from './cvss.ts'
 import type { FoundImage } from './find-image.ts'
 import type { Ignored } from './ignored.ts'
+import type { Advisory, Affected } from './osv.ts'
 import type { Packages } from './packages.ts'
 
 /** A known vulnerability of a package in an image. */
@@ -56,25 +57,11 @@ export async function scanImage(source: BlobSource, image: FoundImage, database:
   const keys = new Set(wanted.flatMap((one) => one.keys))
   const { path, count, newest, about } = await readAdvisories(database, (key) => keys.has(key))
   const findings = wanted.flatMap((one) => {
-    const seen = new Set<string>()
-    const found: Finding[] = []
-    for (const { advisory, affected } of one.keys.flatMap((key) => about.get(key) ?? [])) {
-      const { id, aliases = [], summary, details = '' } = advisory
-      if ([id, ...aliases].some((name) => seen.has(name)) || !isAffected(affected, one.ecosystem, one.lookup)) continue
-      for (const name of [id, ...aliases]) seen.add(name)
-      found.push({
-        id,
-        aliases,
-        severity: advisorySeverity(advisory, affected),
-        package: one.name,
-        version: one.version,
-        type: one.type,
-        fixed: fixedIn(affected, one.ecosystem, one.lookup),
-        summary: summary ?? details.split('\n')[0]?.slice(0, 200) ?? '',
-        path: one.path,
-      })
-    }
-    return found
+    const found = one.keys
+      .flatMap((key) => about.get(key) ?? [])
+      .filter(({ affected }) => isAffected(affected, one.ecosystem, one.lookup))
+      .map(({ advisory, affected }) => findingOf(one, advisory, affected))
+    return withoutTwins(worstFirst(found))
   })
   return {
     scanner: { name: 'slipway', version: undefined },
@@ -82,6 +69,31 @@ export async function scanImage(source: BlobSource, image: FoundImage, database:
     packages: wanted.length,
     findings: worstFirst(findings),
   }
+}
+
+function findingOf({ name, version, type, path, ecosystem, lookup }: Wanted, advisory: Advisory, affected: Affected): Finding {
+  const { id, aliases = [], summary, details = '' } = advisory
+  return {
+    id,
+    aliases,
+    severity: advisorySeverity(advisory, affected),
+    package: name,
+    version,
+    type,
+    fixed: fixedIn(affected, ecosystem, lookup),
+    summary: summary ?? details.split('\n')[0]?.slice(0, 200) ?? '',
+    path,
+  }
+}
+
+/** Of advisories that are the same by another name the first, which is the worst: one of them may not know how bad it is. */
+function withoutTwins(findings: readonly Finding[]): Finding[] {
+  const seen = new Set<string>()
+  return findings.filter(({ id, aliases }) => {
+    const isNew = ![id, ...aliases].some((name) => seen.has(name))
+    for (const name of [id, ...aliases]) seen.add(name)
+    return isNew
+  })
 }
 
 function wantedOf({ npm, debian, debianRelease }: Packages): Wanted[] {

@@ -57,7 +57,7 @@ const LINKS_MAX = 40
  * links within the image, files give way to folders and folders to files, and what a whiteout names is gone, but not what its own layer has.
  * @param onGone told of each content that no path leads to any more, and whether another one is at its path instead
  */
-export function fileTree(limits: InspectLimits, onGone: (content: Content, isReplaced: boolean) => void): FileTree {
+export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
   const root: Folder = { children: new Map(), mode: 0o755, uid: 0, gid: 0 }
   let count = 0
   let left = limits.allPathsBytes
@@ -65,28 +65,18 @@ export function fileTree(limits: InspectLimits, onGone: (content: Content, isRep
     if (++count > limits.entries)
       throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the image has more than ${limits.entries} files, folders and links`)
   }
-  const release = (node: TreeNode, isReplaced: boolean): void => {
-    if (node.content !== undefined && --node.content.links === 0) onGone(node.content, isReplaced)
-    for (const child of node.folder?.children.values() ?? []) release(child, false)
-  }
-  /** Takes away what layers below have there. @returns whether nothing is left */
-  const clear = (node: TreeNode, layer: number): boolean => {
-    for (const [name, child] of node.folder?.children ?? []) if (clear(child, layer)) node.folder?.children.delete(name)
-    if (node.layer === layer || (node.folder !== undefined && node.folder.children.size > 0)) return false
-    release(node, false)
-    return true
-  }
+  const release = (node: TreeNode, isReplaced: boolean): void => released(node, isReplaced, onGone)
   const takeAway = (names: readonly string[], name: string, layer: number): void => {
     const parent = descend(root, names, (here, each) => here.children.get(each))
     // What is not there need not go.
     if (parent === undefined) return
     if (name === OPAQUE) {
-      clear({ layer, folder: parent }, layer)
+      cleared({ layer, folder: parent }, layer, onGone)
       return
     }
     const hidden = name.slice(WHITEOUT.length)
     const node = parent.children.get(hidden)
-    if (node !== undefined && clear(node, layer)) parent.children.delete(hidden)
+    if (node !== undefined && cleared(node, layer, onGone)) parent.children.delete(hidden)
   }
   const put = (parent: Folder, name: string, node: TreeNode): void => {
     const old = parent.children.get(name)
@@ -113,15 +103,7 @@ export function fileTree(limits: InspectLimits, onGone: (content: Content, isRep
     if (left < 0) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the paths of the image have more than ${limits.allPathsBytes} bytes`)
     return namesOf(path, limits)
   }
-  const linked = ({ path, target }: FoundEntry): Content => {
-    const names = namesIn(target)
-    const name = names.pop()
-    const parent = descend(root, names, (here, each) => here.children.get(each))
-    const found = name === undefined ? undefined : parent?.children.get(name)
-    if (found?.content === undefined)
-      throw corrupt(`${told(path)} is a hard link to ${told(target)}, ${found === undefined ? 'which is not there' : 'which is a folder'}`)
-    return found.content
-  }
+  const linked = (entry: FoundEntry): Content => linkedContent(root, namesIn(entry.target), entry)
   return {
     root,
     add(entry, layer) {
@@ -164,6 +146,31 @@ export function fileTree(limits: InspectLimits, onGone: (content: Content, isRep
       return content
     },
   }
+}
+
+type OnGone = (content: Content, isReplaced: boolean) => void
+
+function released(node: TreeNode, isReplaced: boolean, onGone: OnGone): void {
+  if (node.content !== undefined && --node.content.links === 0) onGone(node.content, isReplaced)
+  for (const child of node.folder?.children.values() ?? []) released(child, false, onGone)
+}
+
+/** Takes away what layers below have there. @returns whether nothing is left */
+function cleared(node: TreeNode, layer: number, onGone: OnGone): boolean {
+  for (const [name, child] of node.folder?.children ?? []) if (cleared(child, layer, onGone)) node.folder?.children.delete(name)
+  if (node.layer === layer || (node.folder !== undefined && node.folder.children.size > 0)) return false
+  released(node, false, onGone)
+  return true
+}
+
+/** What a hard link leads to. */
+function linkedContent(root: Folder, names: string[], { path, target }: FoundEntry): Content {
+  const name = names.pop()
+  const parent = descend(root, names, (here, each) => here.children.get(each))
+  const found = name === undefined ? undefined : parent?.children.get(name)
+  if (found?.content === undefined)
+    throw corrupt(`${told(path)} is a hard link to ${told(target)}, ${found === undefined ? 'which is not there' : 'which is a folder'}`)
+  return found.content
 }
 
 /**

@@ -1,7 +1,6 @@
 import { open } from 'node:fs/promises'
-import { promisify } from 'node:util'
-import { inflateRaw } from 'node:zlib'
-import { SlipwayError } from '../../core/errors.ts'
+import { inflateRawSync } from 'node:zlib'
+import { messageOf, SlipwayError } from '../../core/errors.ts'
 import type { FileHandle } from 'node:fs/promises'
 
 const END = 0x06054b50
@@ -15,7 +14,8 @@ const LIST_BYTES_MAX = 1024 ** 3
 const FILE_BYTES_MAX = 64 * 1024 ** 2
 const STORED = 0
 const DEFLATED = 8
-const inflate = promisify(inflateRaw)
+/** Read at once: most files are small, and follow one another. */
+const WINDOW_BYTES = 4 * 1024 ** 2
 
 interface Place {
   readonly name: string
@@ -33,35 +33,41 @@ export async function* zipFiles(
   path: string,
   wants: (name: string) => boolean,
 ): AsyncGenerator<{ readonly name: string; readonly bytes: Buffer }> {
-  await using file = await open(path)
-  for (const place of await list(file, path)) {
+  await using handle = await open(path)
+  const file: Archive = { handle, path, size: (await handle.stat()).size, window: Buffer.alloc(0), from: 0 }
+  for (const place of await list(file)) {
     if (!wants(place.name)) continue
     if (place.size > FILE_BYTES_MAX || place.compressed > FILE_BYTES_MAX)
       throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${path}: ${place.name} has ${place.size} bytes; ${FILE_BYTES_MAX} are read`)
-    yield { name: place.name, bytes: await bytesOf(file, place, path) }
+    yield { name: place.name, bytes: await bytesOf(file, place) }
   }
 }
 
-async function bytesOf(file: FileHandle, { name, method, compressed, size, offset }: Place, path: string): Promise<Buffer> {
-  const header = await read(file, offset, 30, path)
+async function bytesOf(file: Archive, { name, method, compressed, size, offset }: Place): Promise<Buffer> {
+  const { path } = file
+  const header = await read(file, offset, 30)
   if (header.readUInt32LE(0) !== LOCAL) throw corrupt(path, `${name} is not where the list says`)
-  const bytes = await read(file, offset + 30 + header.readUInt16LE(26) + header.readUInt16LE(28), compressed, path)
+  const bytes = await read(file, offset + 30 + header.readUInt16LE(26) + header.readUInt16LE(28), compressed)
   if (method !== STORED && method !== DEFLATED) throw corrupt(path, `${name} is packed in the way ${method}, which is not read`)
-  const found =
-    method === STORED
-      ? bytes
-      : await inflate(bytes, { maxOutputLength: Math.max(1, size) }).catch(() => {
-          throw corrupt(path, `${name} cannot be unpacked`)
-        })
+  const found = method === STORED ? bytes : inflated(bytes, size, `${path}: ${name}`)
   if (found.length !== size) throw corrupt(path, `${name} has ${found.length} bytes, not ${size}`)
   return found
 }
 
-async function list(file: FileHandle, path: string): Promise<Place[]> {
-  const { count, offset, length } = await end(file, path)
+function inflated(bytes: Buffer, size: number, place: string): Buffer {
+  try {
+    return inflateRawSync(bytes, { maxOutputLength: Math.max(1, size) })
+  } catch (error) {
+    throw corrupt(place, messageOf(error))
+  }
+}
+
+async function list(file: Archive): Promise<Place[]> {
+  const { path } = file
+  const { count, offset, length } = await end(file)
   if (count > ENTRIES_MAX || length > LIST_BYTES_MAX)
     throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${path}: ${count} files, whose list has ${length} bytes; ${ENTRIES_MAX} are read`)
-  const bytes = await read(file, offset, length, path)
+  const bytes = await read(file, offset, length)
   const places: Place[] = []
   for (let at = 0; at < bytes.length;) {
     if (at + 46 > bytes.length || bytes.readUInt32LE(at) !== CENTRAL) throw corrupt(path, 'its list of files is broken')
@@ -94,15 +100,15 @@ function extended<T extends { size: number; compressed: number; offset: number }
   return found
 }
 
-async function end(file: FileHandle, path: string): Promise<{ readonly count: number; readonly offset: number; readonly length: number }> {
-  const { size } = await file.stat()
+async function end(file: Archive): Promise<{ readonly count: number; readonly offset: number; readonly length: number }> {
+  const { size, path } = file
   const from = Math.max(0, size - COMMENT_MAX - 22)
-  const tail = await read(file, from, size - from, path)
+  const tail = await read(file, from, size - from)
   for (let at = tail.length - 22; at >= 0; at--) {
     if (tail.readUInt32LE(at) !== END) continue
     const short = { count: tail.readUInt16LE(at + 10), length: tail.readUInt32LE(at + 12), offset: tail.readUInt32LE(at + 16) }
     if (at < 20 || tail.readUInt32LE(at - 20) !== END_64_PLACE) return short
-    const long = await read(file, Number(tail.readBigUInt64LE(at - 12)), 56, path)
+    const long = await read(file, Number(tail.readBigUInt64LE(at - 12)), 56)
     if (long.readUInt32LE(0) !== END_64) throw corrupt(path, 'its end is not where it says')
     return {
       count: Number(long.readBigUInt64LE(32)),
@@ -113,12 +119,27 @@ async function end(file: FileHandle, path: string): Promise<{ readonly count: nu
   throw corrupt(path, 'it has no end of a ZIP archive: it is none, or was not fetched whole')
 }
 
-async function read(file: FileHandle, offset: number, length: number, path: string): Promise<Buffer> {
-  const { size } = await file.stat()
+interface Archive {
+  readonly handle: FileHandle
+  readonly path: string
+  /** Bytes. */
+  readonly size: number
+  /** What was read last, and where it begins. */
+  window: Buffer
+  from: number
+}
+
+async function read(file: Archive, offset: number, length: number): Promise<Buffer> {
+  const { handle, path, size } = file
   if (!(offset >= 0 && length >= 0 && offset + length <= size)) throw corrupt(path, 'it ends early')
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset)
-  if (bytesRead !== length) throw corrupt(path, 'it ends early')
-  return buffer
+  if (offset < file.from || offset + length > file.from + file.window.length) {
+    const wanted = Math.min(size - offset, Math.max(length, WINDOW_BYTES))
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(wanted), 0, wanted, offset)
+    if (bytesRead < length) throw corrupt(path, 'it ends early')
+    file.window = buffer.subarray(0, bytesRead)
+    file.from = offset
+  }
+  return file.window.subarray(offset - file.from, offset - file.from + length)
 }
 
 const corrupt = (path: string, what: string): SlipwayError => new SlipwayError('SLW_STORE_CORRUPT', `${path} cannot be read: ${what}`)

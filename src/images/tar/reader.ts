@@ -77,7 +77,8 @@ export function tarReader(visitor: TarVisitor): TarReader {
   }
   return {
     write(part) {
-      for (let at = 0; at < part.length && !isOver;) {
+      for (let at = 0; at < part.length;) {
+        if (isOver) return
         const rest = part.length - at
         if (left > 0) {
           const count = Math.min(left, rest)
