@@ -1,5 +1,5 @@
 import { podTemplateOf } from './pod-templates.ts'
-import { at, hasLabels, isBeside, mapAt, selects, textAt } from './values.ts'
+import { at, hasLabels, isBeside, mapAt, selects, textAt, wordOf } from './values.ts'
 import type { KubernetesObject } from '../object.ts'
 import type { PodTemplate } from './pod-templates.ts'
 
@@ -40,7 +40,7 @@ export function manifestsOf(objects: readonly KubernetesObject[]): Manifests {
   const labelled = new Map<string, PodTemplate[]>()
   for (const pod of pods)
     for (const [key, value] of Object.entries(pod.labels)) {
-      const pair = `${key}=${String(value)}`
+      const pair = `${key}=${wordOf(value)}`
       const others = labelled.get(pair)
       if (others === undefined) labelled.set(pair, [pod])
       else others.push(pod)
@@ -49,7 +49,7 @@ export function manifestsOf(objects: readonly KubernetesObject[]): Manifests {
     const labels = mapAt(selector, 'matchLabels')
     // The rarest of the labels leaves the fewest to look at.
     const candidates = Object.entries(labels)
-      .map(([key, value]) => labelled.get(`${key}=${String(value)}`) ?? [])
+      .map(([key, value]) => labelled.get(`${key}=${wordOf(value)}`) ?? [])
       .reduce<readonly PodTemplate[]>((fewest, some) => (some.length < fewest.length ? some : fewest), pods)
     return candidates.filter((pod) => isBeside(pod.object, object) && hasLabels(pod.labels, labels) && selects(selector, pod.labels))
   }

@@ -1,4 +1,4 @@
-import { at, listAt, mapAt, textAt } from './values.ts'
+import { at, listAt, mapAt, textAt, wordOf } from './values.ts'
 import type { KubernetesObject } from '../object.ts'
 import type { Path } from './values.ts'
 
@@ -63,7 +63,7 @@ export function containersOf(pod: PodTemplate): Container[] {
       pod,
       container,
       path: [...pod.path, 'spec', field, index],
-      name: textAt(container, 'name') ?? String(index),
+      name: textAt(container, 'name') ?? wordOf(index),
       role: role === 'init' && textAt(container, 'restartPolicy') === 'Always' ? 'sidecar' : role,
     })),
   )

@@ -136,7 +136,7 @@ function withName(object: KubernetesObject): KubernetesObject {
   const isRight = typeof name === 'string' && (namespace === undefined || typeof namespace === 'string')
   if (isRight) return object
   const { namespace: _, ...metadata } = object.metadata
-  return { ...object, metadata: { ...metadata, name: String(at(metadata, 'generateName') ?? name) } }
+  return { ...object, metadata: { ...metadata, name: textAt(metadata, 'name') ?? textAt(metadata, 'generateName') ?? '' } }
 }
 
 /** Where a template of Helm shows: broken YAML with braces, braces that YAML reads as a map for a key, or the values of a chart. */

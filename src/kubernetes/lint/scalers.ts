@@ -1,4 +1,4 @@
-import { groupOf, isBeside, mapAt } from './values.ts'
+import { groupOf, isBeside, mapAt, wordOf } from './values.ts'
 import type { KubernetesObject } from '../object.ts'
 import type { Manifests } from './manifests.ts'
 
@@ -13,7 +13,7 @@ export function scalersOf({ ofKind }: Manifests): KubernetesObject[] {
 /** Kind and name of what is scaled. */
 export function aimOf(scaler: KubernetesObject): { readonly kind: string; readonly name: string } {
   const { kind = 'Deployment', name = '' } = mapAt(scaler, 'spec', 'scaleTargetRef')
-  return { kind: String(kind), name: String(name) }
+  return { kind: wordOf(kind), name: wordOf(name) }
 }
 
 /** What is scaled, where it is among the manifests. */

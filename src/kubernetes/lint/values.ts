@@ -23,6 +23,11 @@ export function listAt(value: unknown, ...path: Path): readonly unknown[] {
   return Array.isArray(found) ? found : []
 }
 
+/** Any value in a sentence. Maps may have a `toString` of their own, which is none. */
+export function wordOf(value: unknown): string {
+  return value !== null && typeof value === 'object' ? (JSON.stringify(value) ?? '').slice(0, 200) : String(value)
+}
+
 /** A text that is not empty. */
 export function textAt(value: unknown, ...path: Path): string | undefined {
   const found = at(value, ...path)

@@ -1,5 +1,5 @@
 import { scalersOf, targetOf } from '../scalers.ts'
-import { at, groupOf, isBeside, listAt, mapAt, numberAt, textAt } from '../values.ts'
+import { at, groupOf, isBeside, listAt, mapAt, numberAt, textAt, wordOf } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { Manifests } from '../manifests.ts'
 import type { Rule } from '../rule.ts'
@@ -28,7 +28,7 @@ function* metricsOf({ objects }: Manifests): Generator<Metric> {
       yield {
         object,
         path: ['spec', 'metrics', index],
-        name: textAt(metric, 'name') ?? String(index),
+        name: textAt(metric, 'name') ?? wordOf(index),
         passes: textAt(metric, 'successCondition'),
         fails: textAt(metric, 'failureCondition'),
         query,

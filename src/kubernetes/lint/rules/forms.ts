@@ -1,7 +1,7 @@
 import { keyOf } from '../../object.ts'
 import { FIELD_TYPES, KIND_TYPES } from '../field-types.ts'
 import { nearest } from '../nearest.ts'
-import { at, isBeside } from '../values.ts'
+import { at, isBeside, wordOf } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { Break, Rule } from '../rule.ts'
 import type { Path } from '../values.ts'
@@ -112,7 +112,7 @@ const WORDS: Readonly<Record<string, string>> = {
 function spoken(value: unknown): string {
   if (Array.isArray(value)) return 'a list'
   if (value !== null && typeof value === 'object') return 'a map'
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : String(value)
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : wordOf(value)
 }
 
 function hint(value: unknown, type: string): string {

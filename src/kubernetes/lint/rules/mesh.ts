@@ -1,4 +1,4 @@
-import { at, hasLabels, isBeside, listAt, mapAt, numberAt, textAt } from '../values.ts'
+import { at, hasLabels, isBeside, listAt, mapAt, numberAt, textAt, wordOf } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { Manifests } from '../manifests.ts'
 import type { Rule } from '../rule.ts'
@@ -143,7 +143,7 @@ export const MESH_RULES: readonly Rule[] = [
             yield {
               object,
               path: ['spec', 'subsets', index],
-              message: `no pod behind Service ${service.metadata.name} has the labels of subset ${textAt(subset, 'name') ?? String(index)}`,
+              message: `no pod behind Service ${service.metadata.name} has the labels of subset ${textAt(subset, 'name') ?? wordOf(index)}`,
             }
       }
     },
@@ -166,7 +166,7 @@ export const MESH_RULES: readonly Rule[] = [
             yield {
               object,
               path: ['spec', 'hosts', index],
-              message: `${String(host)} is no Service among the manifests, and the VirtualService hangs on no Gateway: nobody asks for that host`,
+              message: `${wordOf(host)} is no Service among the manifests, and the VirtualService hangs on no Gateway: nobody asks for that host`,
             }
         }
       }

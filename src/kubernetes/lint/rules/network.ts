@@ -1,6 +1,6 @@
 import { containersOf } from '../pod-templates.ts'
 import { serviceSelector } from '../manifests.ts'
-import { at, isBeside, listAt, mapAt, numberAt, selects, textAt } from '../values.ts'
+import { at, isBeside, listAt, mapAt, numberAt, selects, textAt, wordOf } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { PodTemplate } from '../pod-templates.ts'
 import type { Manifests } from '../manifests.ts'
@@ -43,11 +43,11 @@ function* unansweredPorts(manifests: Manifests, type: 'string' | 'number'): Gene
       if (typeof target !== type) continue
       const field = type === 'string' ? 'name' : 'containerPort'
       if (ports.some((one) => at(one, field) === target)) continue
-      const known = [...new Set(ports.map((one) => `${textAt(one, 'name') ?? '-'} (${String(at(one, 'containerPort'))})`))].join(', ')
+      const known = [...new Set(ports.map((one) => `${textAt(one, 'name') ?? '-'} (${wordOf(at(one, 'containerPort'))})`))].join(', ')
       yield {
         object,
         path: ['spec', 'ports', index, at(port, 'targetPort') === undefined ? 'port' : 'targetPort'],
-        message: `no pod behind it has a port ${String(target)}; they have ${known}`,
+        message: `no pod behind it has a port ${wordOf(target)}; they have ${known}`,
       }
     }
   }
@@ -113,7 +113,7 @@ function allowsPort(rule: unknown, port: number, name?: string): boolean {
 
 /** The port at which Prometheus reads a pod, where somebody tells it to. */
 function metricsPortOf(pod: PodTemplate, manifests: Manifests): { readonly port: number; readonly name?: string } | undefined {
-  if (String(pod.annotations['prometheus.io/scrape']) === 'true') {
+  if (wordOf(pod.annotations['prometheus.io/scrape']) === 'true') {
     const port = Number(pod.annotations['prometheus.io/port'] ?? at(portsOf(pod)[0], 'containerPort'))
     return Number.isInteger(port) ? { port } : undefined
   }
@@ -185,7 +185,7 @@ export const NETWORK_RULES: readonly Rule[] = [
           yield {
             object,
             path,
-            message: `Service ${name} has no port ${String(port)}; it has ${ports.map((one) => String(at(one, 'port'))).join(', ')}`,
+            message: `Service ${name} has no port ${wordOf(port)}; it has ${ports.map((one) => wordOf(at(one, 'port'))).join(', ')}`,
           }
       }
     },
@@ -230,7 +230,7 @@ export const NETWORK_RULES: readonly Rule[] = [
     *check(manifests) {
       for (const object of manifests.ofKind('Service')) {
         const isInternal = Object.entries(mapAt(object, 'metadata', 'annotations')).some(([key, value]) =>
-          /internal/i.test(`${key} ${String(value)}`),
+          /internal/i.test(`${key} ${wordOf(value)}`),
         )
         if (
           textAt(object, 'spec', 'type') === 'LoadBalancer' &&

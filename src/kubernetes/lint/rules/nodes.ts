@@ -1,6 +1,6 @@
 import { parse } from 'yaml'
 import { containersOf, devicesOf, resourceOf } from '../pod-templates.ts'
-import { at, listAt, mapAt, numberAt, quantityAt, textAt } from '../values.ts'
+import { at, listAt, mapAt, numberAt, quantityAt, textAt, wordOf } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { Manifests } from '../manifests.ts'
 import type { Rule } from '../rule.ts'
@@ -100,7 +100,7 @@ export const NODE_RULES: readonly Rule[] = [
               yield {
                 object,
                 path,
-                message: `${textAt(resource, 'name') ?? 'a resource'} is shared between ${String(at(resource, 'replicas') ?? 'nobody')}: replicas is 2 or more`,
+                message: `${textAt(resource, 'name') ?? 'a resource'} is shared between ${wordOf(at(resource, 'replicas') ?? 'nobody')}: replicas is 2 or more`,
               }
         }
       }

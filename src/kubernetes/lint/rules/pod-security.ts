@@ -1,5 +1,5 @@
 import { containersOf } from '../pod-templates.ts'
-import { at, listAt, mapAt, numberAt, textAt } from '../values.ts'
+import { at, listAt, mapAt, numberAt, textAt, wordOf } from '../values.ts'
 import type { Container, PodTemplate } from '../pod-templates.ts'
 import type { Manifests } from '../manifests.ts'
 import type { Break, Rule } from '../rule.ts'
@@ -119,7 +119,7 @@ const BASELINE_RULES: readonly Rule[] = [
             yield inContainer(
               of,
               ['ports', index, 'hostPort'],
-              `container ${of.name} takes port ${String(at(port, 'hostPort'))} of the node: use a Service`,
+              `container ${of.name} takes port ${wordOf(at(port, 'hostPort'))} of the node: use a Service`,
             )
     },
   },
@@ -162,7 +162,7 @@ const BASELINE_RULES: readonly Rule[] = [
         for (const [key, value] of Object.entries(annotations))
           if (
             key.startsWith('container.apparmor.security.beta.kubernetes.io/') &&
-            !/^(runtime\/default|localhost\/.*)?$/.test(String(value))
+            !/^(runtime\/default|localhost\/.*)?$/.test(wordOf(value))
           )
             yield {
               object,
@@ -233,11 +233,11 @@ const RESTRICTED_RULES: readonly Rule[] = [
               `container ${of.name} keeps capabilities: set capabilities.drop to [ALL]`,
             )
           for (const [index, name] of listAt(security(of, 'capabilities'), 'add').entries())
-            if (name !== 'NET_BIND_SERVICE' && !(isWindows(pod) && BASELINE_CAPABILITIES.has(String(name))))
+            if (name !== 'NET_BIND_SERVICE' && !(isWindows(pod) && BASELINE_CAPABILITIES.has(wordOf(name))))
               yield inContainer(
                 of,
                 ['securityContext', 'capabilities', 'add', index],
-                `container ${of.name} adds the capability ${String(name)}`,
+                `container ${of.name} adds the capability ${wordOf(name)}`,
               )
         }
     },

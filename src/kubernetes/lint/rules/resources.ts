@@ -1,5 +1,5 @@
 import { devicesOf, resourceOf, runningContainersOf } from '../pod-templates.ts'
-import { at, quantityAt } from '../values.ts'
+import { at, quantityAt, wordOf } from '../values.ts'
 import type { Container } from '../pod-templates.ts'
 import type { Manifests } from '../manifests.ts'
 import type { Break, Rule } from '../rule.ts'
@@ -30,7 +30,7 @@ export const RESOURCE_RULES: readonly Rule[] = [
         else if (asked !== undefined && quantityAt(asked) !== quantityAt(limit))
           yield breakOf(
             of,
-            `container ${of.name} asks for ${String(asked)} of memory and may have ${String(limit)}: make both the same`,
+            `container ${of.name} asks for ${wordOf(asked)} of memory and may have ${wordOf(limit)}: make both the same`,
             'requests',
             'memory',
           )
@@ -81,12 +81,12 @@ export const RESOURCE_RULES: readonly Rule[] = [
           const side = limit === undefined || (asked !== undefined && quantityAt(asked) !== quantityAt(limit)) ? 'requests' : 'limits'
           const wrong =
             limit === undefined
-              ? `asks for ${String(asked)} ${name} without a limit: set limits.${name}`
+              ? `asks for ${wordOf(asked)} ${name} without a limit: set limits.${name}`
               : side === 'requests'
-                ? `asks for ${String(asked)} ${name} and is limited to ${String(limit)}: make both the same`
+                ? `asks for ${wordOf(asked)} ${name} and is limited to ${wordOf(limit)}: make both the same`
                 : Number.isInteger(quantityAt(limit))
                   ? undefined
-                  : `is limited to ${String(limit)} ${name}: devices are whole; to share one use time slicing, MPS or MIG`
+                  : `is limited to ${wordOf(limit)} ${name}: devices are whole; to share one use time slicing, MPS or MIG`
           if (wrong !== undefined) yield breakOf(of, `container ${of.name} ${wrong}`, side, name)
         }
     },

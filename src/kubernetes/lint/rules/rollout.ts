@@ -1,6 +1,6 @@
 import { devicesOf, runningContainersOf, sleepSecondsOf } from '../pod-templates.ts'
 import { scalerOf } from '../scalers.ts'
-import { at, listAt, mapAt, numberAt, podsAt, textAt } from '../values.ts'
+import { at, listAt, mapAt, numberAt, podsAt, textAt, wordOf } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { PodTemplate } from '../pod-templates.ts'
 import type { Manifests } from '../manifests.ts'
@@ -182,7 +182,7 @@ export const ROLLOUT_RULES: readonly Rule[] = [
           yield {
             object,
             path: ['spec', 'minAvailable'],
-            message: `minAvailable ${String(minAvailable)} of ${least === 0 ? 'all' : least} ${least === 1 ? 'pod' : 'pods'}: no node with these pods can be drained; set maxUnavailable 1, or no budget for a single pod`,
+            message: `minAvailable ${wordOf(minAvailable)} of ${least === 0 ? 'all' : least} ${least === 1 ? 'pod' : 'pods'}: no node with these pods can be drained; set maxUnavailable 1, or no budget for a single pod`,
           }
       }
     },

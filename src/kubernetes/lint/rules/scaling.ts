@@ -1,7 +1,7 @@
 import { SCALING_METRICS } from '../../labels.ts'
 import { containersOf, resourceOf, runningContainersOf } from '../pod-templates.ts'
 import { aimOf, scalerOf, scalersOf, targetOf } from '../scalers.ts'
-import { at, isBeside, listAt, numberAt, textAt } from '../values.ts'
+import { at, isBeside, listAt, numberAt, textAt, wordOf } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { Manifests } from '../manifests.ts'
 import type { Rule } from '../rule.ts'
@@ -200,7 +200,7 @@ export const SCALING_RULES: readonly Rule[] = [
     *check(manifests) {
       for (const object of kedasOf(manifests))
         for (const [index, trigger] of listAt(object, 'spec', 'triggers').entries())
-          if (textAt(trigger, 'type') === 'prometheus' && String(at(trigger, 'metadata', 'ignoreNullValues')) !== 'false')
+          if (textAt(trigger, 'type') === 'prometheus' && wordOf(at(trigger, 'metadata', 'ignoreNullValues')) !== 'false')
             yield {
               object,
               path: ['spec', 'triggers', index],

@@ -1,5 +1,5 @@
 import { SERVING_KINDS } from '../pod-templates.ts'
-import { at, isBeside, mapAt } from '../values.ts'
+import { at, isBeside, mapAt, wordOf } from '../values.ts'
 import { serviceSelector } from '../manifests.ts'
 import { keyOf } from '../../object.ts'
 import type { KubernetesObject } from '../../object.ts'
@@ -39,7 +39,7 @@ export const SELECTOR_RULES: readonly Rule[] = [
           yield {
             object,
             path: [...selectorPath(object), missing[0]![0]],
-            message: `the selector wants ${missing.map(([key, value]) => `${key}: ${String(value)}`).join(', ')}, which the labels of the pods do not have`,
+            message: `the selector wants ${missing.map(([key, value]) => `${key}: ${wordOf(value)}`).join(', ')}, which the labels of the pods do not have`,
           }
       }
     },
