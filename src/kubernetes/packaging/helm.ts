@@ -1,7 +1,6 @@
 /** A chart of Helm with the objects of an endpoint: without changed values it gives these objects and nothing else. */
 import { stringify } from 'yaml'
 import { CONFIG_FILE } from '../objects/config-map.ts'
-import { labelValue } from '../names.ts'
 import { shortNameOf } from '../manifest.ts'
 import { labelValue } from '../names.ts'
 import { renderEndpoint } from '../render.ts'
