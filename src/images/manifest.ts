@@ -90,12 +90,12 @@ export function forPlatform(manifests: readonly Descriptor[], wanted: Platform):
   )
 }
 
-/** Reads `linux/amd64` or `linux/arm64/v8`. @throws SLW_INPUT_INVALID */
+/** Reads `linux/amd64` or `linux/arm64/v8`. @throws SLW_USAGE */
 export function parsePlatform(text: string): Platform {
   const [, os, architecture, variant] = /^([a-z0-9]+)\/([a-z0-9]+)(?:\/([a-z0-9]+))?$/.exec(text) ?? []
   if (os === undefined || architecture === undefined)
     throw new SlipwayError(
-      'SLW_INPUT_INVALID',
+      'SLW_USAGE',
       `${JSON.stringify(text.slice(0, 100))} is no platform; expected one such as linux/amd64 or linux/arm64/v8`,
     )
   return { os, architecture, ...(variant !== undefined && { variant }) }

@@ -18,7 +18,7 @@ import type { KubernetesObject } from './object.ts'
 
 /**
  * The objects of an endpoint, in the order in which they are applied.
- * @throws SLW_INPUT_INVALID with every part that Kubernetes cannot have, or that is missing
+ * @throws SLW_CONFIG_INVALID with every part that Kubernetes cannot have, or that is missing
  */
 export function renderEndpoint(document: EndpointDocument): KubernetesObject[] {
   const resolved = resolveKubernetes(document)

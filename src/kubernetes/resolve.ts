@@ -53,7 +53,7 @@ export interface ResolvedKubernetes {
 const MAIN_REQUEST_SECONDS = 30
 const DEFAULTS = { namespace: 'default', startTimeout: '5m', drain: '10s', cpu: '1', memory: '1Gi' } as const
 
-/** @throws SLW_INPUT_INVALID with every part that Kubernetes cannot have, or that is missing */
+/** @throws SLW_CONFIG_INVALID with every part that Kubernetes cannot have, or that is missing */
 export function resolveKubernetes(document: EndpointDocument): ResolvedKubernetes {
   const spec = resolveSpec({ ...document.spec, target: 'kubernetes' })
   const options = document.spec.kubernetes ?? {}
@@ -61,7 +61,7 @@ export function resolveKubernetes(document: EndpointDocument): ResolvedKubernete
   const issues = [...kubernetesIssues(document.spec, spec), ...labelIssues('metadata.labels', labels)]
   if (issues.length > 0)
     throw new SlipwayError(
-      'SLW_INPUT_INVALID',
+      'SLW_CONFIG_INVALID',
       `endpoint "${endpoint}" cannot run on Kubernetes as it is written:\n${issues.map(({ path, message }) => `  ${path}: ${message}`).join('\n')}`,
       { issues },
     )

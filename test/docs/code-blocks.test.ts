@@ -51,6 +51,7 @@ const GUIDES: Readonly<Record<string, string>> = {
   'docs/guides/clients.md': 'clients-guide.test.ts',
   'docs/guides/control-plane.md': 'control-plane-guide.test.ts',
   'docs/guides/kubernetes.md': 'kubernetes-guide.test.ts',
+  'docs/guides/kubernetes-tools.md': 'kubernetes-tools-guide.test.ts',
   'docs/guides/images.md': 'images-guide.test.ts',
   'docs/guides/notifications.md': 'notifications-guide.test.ts',
   'docs/guides/gates.md': 'gates-guide.test.ts',

@@ -16,6 +16,7 @@ async function pages(): Promise<string[]> {
     'control-plane.md',
     'gates.md',
     'kubernetes.md',
+    'kubernetes-tools.md',
     'images.md',
     'notifications.md',
     'records.md',

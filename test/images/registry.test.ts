@@ -470,5 +470,5 @@ it('names of images are read as Docker reads them', () => {
     'x'.repeat(300),
     '-a.b/c',
   ])
-    assert.throws(() => parseReference(text), { code: 'SLW_INPUT_INVALID' }, text)
+    assert.throws(() => parseReference(text), { code: 'SLW_USAGE' }, text)
 })

@@ -21,7 +21,7 @@ function issuesOf(kubernetes: KubernetesOptions, spec: Partial<EndpointSpec> = {
       spec: { ...spec, variants, kubernetes: { ...(variants.length === 1 ? { image: IMAGE } : { images: IMAGES }), ...kubernetes } },
     })
   } catch (error) {
-    assert.ok(isSlipwayError(error) && error.code === 'SLW_INPUT_INVALID', String(error))
+    assert.ok(isSlipwayError(error) && error.code === 'SLW_CONFIG_INVALID', String(error))
     const { issues = [] } = error
     for (const { path, message } of issues) assert.ok(error.message.includes(`${path}: ${message}`))
     return issues

@@ -260,7 +260,7 @@ describe('what Kubernetes cannot have is refused with its place', () => {
     assert.throws(
       () => renderEndpoint(endpoint(spec)),
       (error: unknown) => {
-        assert.ok(isSlipwayError(error) && error.code === 'SLW_INPUT_INVALID', String(error))
+        assert.ok(isSlipwayError(error) && error.code === 'SLW_CONFIG_INVALID', String(error))
         for (const pattern of expected) assert.match(error.message, pattern)
         return true
       },

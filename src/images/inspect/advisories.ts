@@ -24,7 +24,7 @@ const FILES_MAX = 4_000_000
  * Reads a database of advisories in the OSV format: a folder of JSON files, a ZIP archive of them (as OSV publishes for each ecosystem), a
  * file of one JSON document a line, or a list of them.
  * @param isWanted by ecosystem and name; all others are read and let go
- * @throws SLW_PATH_NOT_FOUND; SLW_INPUT_INVALID for what is none, or has not one advisory
+ * @throws SLW_PATH_NOT_FOUND; SLW_CONFIG_INVALID for what is none, or has not one advisory
  */
 export async function readAdvisories(path: string, isWanted: (key: string) => boolean): Promise<Advisories> {
   const about = new Map<string, { advisory: Advisory; affected: Affected }[]>()
@@ -46,7 +46,7 @@ export async function readAdvisories(path: string, isWanted: (key: string) => bo
   }
   if (count === 0)
     throw new SlipwayError(
-      'SLW_INPUT_INVALID',
+      'SLW_CONFIG_INVALID',
       `${path} has not one advisory: expected JSON files in the OSV format, a ZIP archive of them, or one a line`,
     )
   return { path, count, newest, about }
@@ -87,12 +87,12 @@ function parsed(text: string, name: string): Advisory[] {
   try {
     value = JSON.parse(text)
   } catch {
-    throw new SlipwayError('SLW_INPUT_INVALID', `${name} is no JSON; expected an advisory in the OSV format`)
+    throw new SlipwayError('SLW_CONFIG_INVALID', `${name} is no JSON; expected an advisory in the OSV format`)
   }
   return (Array.isArray(value) ? value : [value]).map((each: unknown) => {
     const { id, affected } = (each ?? {}) as Partial<Advisory>
     if (typeof id !== 'string' || (affected !== undefined && !Array.isArray(affected)))
-      throw new SlipwayError('SLW_INPUT_INVALID', `${name} is no advisory in the OSV format: it has no id, or "affected" is no list`)
+      throw new SlipwayError('SLW_CONFIG_INVALID', `${name} is no advisory in the OSV format: it has no id, or "affected" is no list`)
     return each as Advisory
   })
 }

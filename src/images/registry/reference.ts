@@ -28,12 +28,12 @@ const REFERENCE_MAX = 1024
 /**
  * Reads `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, by the grammar of https://github.com/distribution/reference (reference.go). The first part is
  * a host if it has a dot or a colon, or is `localhost`; without one it is Docker Hub, whose names of one part begin with `library/`.
- * @throws SLW_INPUT_INVALID
+ * @throws SLW_USAGE
  */
 export function parseReference(text: string): Reference {
   const refuse = (why: string): never => {
     throw new SlipwayError(
-      'SLW_INPUT_INVALID',
+      'SLW_USAGE',
       `${JSON.stringify(text.slice(0, 200))} is no name of an image: ${why}; expected HOST[:PORT]/NAME[:TAG][@sha256:DIGEST], in small letters`,
     )
   }

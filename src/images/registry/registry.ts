@@ -47,7 +47,7 @@ export interface Registry extends BlobSource, BlobSink {
 const TIMEOUT_MS = 120_000
 const PAUSE_MS = 500
 
-/** Opens a repository; nothing is asked yet. @throws SLW_INPUT_INVALID for what is no reference */
+/** Opens a repository; nothing is asked yet. @throws SLW_USAGE for what is no reference */
 export function openRegistry(name: string | Reference, options: RegistryOptions = {}): Registry {
   const reference = typeof name === 'string' ? parseReference(name) : name
   const { mountFrom = [], chunkBytes } = options

@@ -29,7 +29,7 @@ interface Walk {
 
 /**
  * A Rollout whose steps are those of `spec.rollout`, Services and routes for the two versions, and AnalysisTemplates.
- * @throws SLW_INPUT_INVALID for what Argo Rollouts cannot do
+ * @throws SLW_CONFIG_INVALID for what Argo Rollouts cannot do
  */
 export function argoRollouts(document: EndpointDocument, options: DeliveryOptions): Package {
   const resolved = resolveKubernetes(document)

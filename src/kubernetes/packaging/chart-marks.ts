@@ -23,7 +23,7 @@ export interface Marked {
   readonly tokens: readonly Token[]
 }
 
-/** @throws SLW_INPUT_INVALID where names are so long that they are cut */
+/** @throws SLW_CONFIG_INVALID where names are so long that they are cut */
 export function markEndpoint(document: EndpointDocument, chart: string): Marked {
   const { kubernetes = {} } = document.spec
   const marked: EndpointDocument = {
@@ -51,7 +51,7 @@ export function markEndpoint(document: EndpointDocument, chart: string): Marked 
   const named = places.reduce((text, [mark, real]) => text.replaceAll(mark, real), comparable(objects))
   if (named !== comparable(renderEndpoint(document)))
     throw new SlipwayError(
-      'SLW_INPUT_INVALID',
+      'SLW_CONFIG_INVALID',
       `no chart can be made of endpoint "${endpoint}": names of objects are cut at 63 characters, and would be cut elsewhere under another name. Give its variants shorter names`,
     )
   return {

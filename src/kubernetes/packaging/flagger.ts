@@ -28,7 +28,7 @@ const SCALED = new Set(['HorizontalPodAutoscaler', 'ScaledObject'])
 /**
  * A Canary, its MetricTemplates and alerts; the Deployment gets the label by which Flagger finds pods, and Services and routes are left to
  * Flagger.
- * @throws SLW_INPUT_INVALID for what Flagger cannot do
+ * @throws SLW_CONFIG_INVALID for what Flagger cannot do
  */
 export function flagger(document: EndpointDocument, options: DeliveryOptions): Package {
   const resolved = resolveKubernetes(document)

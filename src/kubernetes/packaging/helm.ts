@@ -20,7 +20,7 @@ const KUBERNETES = '>=1.30.0-0'
 
 /**
  * Charts of Helm 3 and 4 (chart format v2): Chart.yaml, values.yaml with its schema, templates, notes, and a test that asks the endpoint.
- * @throws SLW_INPUT_INVALID as `renderEndpoint`, and for names that cannot be exchanged
+ * @throws SLW_CONFIG_INVALID as `renderEndpoint`, and for names that cannot be exchanged
  */
 export function helmChart(document: EndpointDocument): Package {
   const resolved = resolveKubernetes(document)

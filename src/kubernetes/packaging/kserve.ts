@@ -25,20 +25,20 @@ const SCALE_METRICS: Readonly<Record<string, string>> = { cpu: 'cpu', concurrenc
 /**
  * KServe 0.17 (serving.kserve.io): names of at most 40 characters, as Knative adds to them. Two variants or more get an InferenceGraph
  * that shares requests out.
- * @throws SLW_INPUT_INVALID for what KServe cannot do
+ * @throws SLW_CONFIG_INVALID for what KServe cannot do
  */
 export function kserve(document: EndpointDocument, options: KServeOptions): Package {
   const resolved = resolveKubernetes(document)
   const { workloads, model, endpoint, name } = resolved
   if (model.from === 'control-plane')
     throw new SlipwayError(
-      'SLW_INPUT_INVALID',
+      'SLW_CONFIG_INVALID',
       `endpoint "${endpoint}": its servers follow a control plane, and KServe gives pods their model: let the image have it, or a volume (\`spec.kubernetes.model\`)`,
     )
   const long = workloads.find((workload) => workload.name.length > 40)
   if (long !== undefined)
     throw new SlipwayError(
-      'SLW_INPUT_INVALID',
+      'SLW_CONFIG_INVALID',
       `"${long.name}" has more than 40 characters: KServe and Knative add to names. Shorten those of the endpoint or the variant`,
     )
   const objects = renderEndpoint(document)
@@ -172,7 +172,7 @@ function inferenceService(document: EndpointDocument, { resolved, workload, obje
 function graphOf({ namespace, labels, workloads }: ResolvedKubernetes, name: string): KubernetesObject {
   const whole = workloads.map(({ variant }) => Math.round(variant!.weight))
   if (whole.some((weight, index) => weight !== workloads[index]!.variant!.weight))
-    throw new SlipwayError('SLW_INPUT_INVALID', 'an InferenceGraph of KServe shares by whole percents: round the weights of the variants')
+    throw new SlipwayError('SLW_CONFIG_INVALID', 'an InferenceGraph of KServe shares by whole percents: round the weights of the variants')
   return {
     apiVersion: 'serving.kserve.io/v1alpha1',
     kind: 'InferenceGraph',

@@ -29,7 +29,7 @@ export type Form = keyof typeof FORMS
 
 export const FORM_NAMES = Object.keys(FORMS) as readonly Form[]
 
-/** @throws SLW_INPUT_INVALID for what Kubernetes or the tool cannot have; SLW_USAGE for options that are missing */
+/** @throws SLW_CONFIG_INVALID for what Kubernetes or the tool cannot have; SLW_USAGE for options that are missing */
 export function packageEndpoint(document: EndpointDocument, form: Form, options: PackagingOptions = {}): Package {
   return FORMS[form](document, options)
 }
