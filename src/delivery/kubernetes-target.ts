@@ -6,7 +6,11 @@ import type { TargetPort } from './target-port.ts'
 /** Pods, which `slipway apply --target kubernetes` or a pipeline of others applies: the control plane holds no key to a cluster. */
 export const kubernetesTarget: TargetPort = {
   target: 'kubernetes',
-  issues: kubernetesIssues,
+
+  issues(spec, resolved) {
+    // An overlay that is kept for later needs no image yet.
+    return spec.kubernetes === undefined && spec.target !== 'kubernetes' ? [] : kubernetesIssues(spec, resolved)
+  },
 
   plan(before, after) {
     const steps = localTarget.plan(before, after)

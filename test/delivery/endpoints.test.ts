@@ -329,7 +329,7 @@ test('what this release cannot do is refused by name', () => {
       { model: 'a/1', weight: 90 },
       { name: 'b', model: 'a/2', weight: 10 },
     ],
-    target: 'kubernetes',
+    target: 'lambda',
     replicas: 3,
   }
   const paths = (given: EndpointSpec): string[] => unsupported(given, resolveSpec(given)).map(({ path }) => path)
@@ -339,6 +339,8 @@ test('what this release cannot do is refused by name', () => {
   // What another target would have is kept, and does not count here.
   assert.deepEqual(paths({ variants: [{ model: 'a/1' }], overlays: { kubernetes: { replicas: 5 } } }), [])
   assert.deepEqual(paths({ variants: [{ model: 'a/1' }], autoscaling: { minReplicas: 1, maxReplicas: 2 } }), ['spec.autoscaling'])
+  assert.deepEqual(paths({ variants: [{ model: 'a/1' }], target: 'kubernetes' }), ['spec.kubernetes.images.main'])
+  assert.deepEqual(paths({ variants: [{ model: 'a/1' }], target: 'kubernetes', kubernetes: { image: 'a:1' }, replicas: 3 }), [])
 })
 
 eachDelivery(
