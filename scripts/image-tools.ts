@@ -73,6 +73,7 @@ if (import.meta.main) {
     console.log(await referrersRegistry())
     console.log(await cosign())
     console.log(await dive())
+    console.log(await dive())
   } catch (error) {
     console.error(`image-tools: ${error instanceof Error ? error.message : String(error)}`)
     process.exitCode = 1

@@ -11,7 +11,7 @@ import { argoConditions } from './argo-conditions.ts'
 import { debianBinary } from './debian-package.ts'
 import { grpcurl, h2spec } from './grpc-tools.ts'
 import { kubernetesCrds } from './kubernetes-crds.ts'
-import { cosign, crane, referrersRegistry } from './image-tools.ts'
+import { cosign, crane, dive, referrersRegistry } from './image-tools.ts'
 import { MACHINE_TOOLS, missingTools } from './machine-tools.ts'
 import { helm, kustomize } from './manifest-tools.ts'
 import { perfAnalyzer } from './perf-analyzer.ts'
@@ -94,13 +94,14 @@ export const PREREQUISITES: readonly Prerequisite[] = [
     make: () => (installed = installed.catch(() => {}).then(perfAnalyzer)),
   },
   {
-    name: 'crane, cosign and a registry with referrers (Go modules)',
-    for: 'images in registries',
+    name: 'crane, cosign, dive and a registry with referrers (Go modules)',
+    for: 'images in registries, and what is wasted in them',
     command: 'scripts/node scripts/image-tools.ts',
     make: async () => {
       await crane()
       await referrersRegistry()
       await cosign()
+      await dive()
     },
   },
   python('mlserver', 'MLServer, which answers are compared with'),
@@ -124,9 +125,10 @@ export const PREREQUISITES: readonly Prerequisite[] = [
   python('text', 'tokenizers, and the example that classifies texts'),
   python('model-signing', 'the reference tool of signatures of models'),
   python('openbao', 'secrets in a vault'),
+  python('images', 'bills of materials, severities and archives of advisories'),
   debian('docker-registry', 'docker-registry', 'images in registries'),
   debian('skopeo', 'skopeo', 'images in registries'),
-  debian('umoci', 'umoci', 'images that run'),
+  debian('umoci', 'umoci', 'images that run, and what layers add up to'),
   debian('runc', 'runc', 'images that run'),
   debian('podman', 'podman', 'images that run, and the Dockerfile'),
   debian(...POSTGRES, 'everything on PostgreSQL'),

@@ -1,6 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
-
-const BLOCK_BYTES = 512
+import { BLOCK_BYTES } from './header.ts'
 
 /** What an entry is, as layers of images have them. */
 export type TarType = 'file' | 'link' | 'symlink' | 'character device' | 'block device' | 'directory' | 'fifo'

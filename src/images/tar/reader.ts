@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../core/errors.ts'
+import { BLOCK_BYTES } from './header.ts'
 import { readHeader, readPax, text } from './read-header.ts'
 import type { PaxRecords, TarHeader, TarType } from './read-header.ts'
 
@@ -23,7 +24,6 @@ export interface TarReader {
   end(): void
 }
 
-const BLOCK_BYTES = 512
 /** Bytes of a header about another entry. Paths have 4096, attributes up to 64 KiB each. */
 const EXTENDED_BYTES_MAX = 1024 * 1024
 const XATTR = 'SCHILY.xattr.'
