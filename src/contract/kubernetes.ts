@@ -250,6 +250,11 @@ export const KubernetesOptions = Type.Object(
           Type.Literal(false),
           Type.Object(
             {
+              by: Type.Optional(
+                oneOf(['pods', 'service'], {
+                  description: 'A PodMonitor, which also measures pods that take no requests, or a ServiceMonitor. Default: pods.',
+                }),
+              ),
               labels: Type.Optional(Words('Labels by which the operator finds the monitors. Default: none.')),
               latencyMs: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'p99 beyond which is alerted. Default: 1000.' })),
               keySecret: Type.Optional(
@@ -260,7 +265,8 @@ export const KubernetesOptions = Type.Object(
           ),
         ],
         {
-          description: 'PodMonitor and PrometheusRule of the Prometheus operator. Default: none; an empty object has the defaults.',
+          description:
+            'PodMonitor (or ServiceMonitor) and PrometheusRule of the Prometheus operator. Default: none; an empty object has the defaults.',
         },
       ),
     ),

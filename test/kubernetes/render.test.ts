@@ -210,6 +210,23 @@ describe('what is rendered', () => {
     assert.equal(only(rendered('three pods'), 'PodDisruptionBudget').spec.maxUnavailable, 1)
   })
 
+  it('a ServiceMonitor finds each pod once', () => {
+    for (const [what, count] of [
+      ['monitors of the Service', 1],
+      ['monitors of the Services of variants', 2],
+    ] as const) {
+      const objects = rendered(what)
+      const { matchLabels, matchExpressions } = only(objects, 'ServiceMonitor').spec.selector
+      const [{ key, operator }] = matchExpressions
+      const found = ofKind(objects, 'Service').filter(
+        ({ metadata: { labels } }) => holds(matchLabels, labels) && key in labels === (operator === 'Exists'),
+      )
+      assert.equal(found.length, count)
+      for (const deployment of ofKind(objects, 'Deployment'))
+        assert.equal(found.filter(({ spec }) => holds(spec.selector, podOf(deployment).metadata.labels)).length, 1)
+    }
+  })
+
   it('values of secrets stand nowhere', () => {
     const objects = rendered('secrets of Vault')
     const env = podOf(only(objects, 'Deployment')).spec.containers[0]!.env

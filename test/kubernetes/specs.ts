@@ -135,6 +135,8 @@ const SPECS: Readonly<Record<string, EndpointSpec>> = {
   'a network of its own': one({ networkPolicy: { from: ['shop'], monitoring: 'observability', egress: ['10.0.0.0/8'] } }),
   'no policy of the network': one({ networkPolicy: false }),
   'monitors and alarms': one({ monitoring: { labels: { release: 'prometheus' }, latencyMs: 250 } }),
+  'monitors of the Service': one({ monitoring: { by: 'service' } }),
+  'monitors of the Services of variants': two({ traffic: 'istio', monitoring: { by: 'service' } }),
   'secrets of Vault': one({
     secrets: [
       { variable: 'SLIPWAY_API_KEYS', secret: 'churn', key: 'keys', external: { store: 'vault', key: 'prod/churn', property: 'keys' } },

@@ -1,38 +1,35 @@
+import { VARIANT_LABEL } from '../labels.ts'
 import type { KubernetesObject } from '../object.ts'
 import type { ResolvedKubernetes } from '../resolve.ts'
 
 const LATENCY_MS = 1000
-/** Shares of failed requests, as a service with 99.9 percent allows them: a month's budget gone in two days, or in a week. */
+/** Shares of failed requests, as a service with 99.9 percent allows them: a month's budget gone in two days, or in ten. */
 const BURN_RATES = [
   { name: 'Fast', rate: 14.4, long: '1h', short: '5m', for: '2m', severity: 'critical' },
   { name: 'Slow', rate: 3, long: '1d', short: '2h', for: '1h', severity: 'warning' },
 ] as const
 const ERROR_BUDGET = 0.001
 
-/** What the Prometheus operator scrapes, and what is alerted of. Pods, not Services: a pod that takes no requests is measured too. */
+/** What the Prometheus operator scrapes, and what is alerted of. */
 export function monitors(resolved: ResolvedKubernetes): KubernetesObject[] {
-  const { name, namespace, labels, selector, options } = resolved
+  const { name, namespace, labels, options } = resolved
   const { monitoring } = options
   if (monitoring === undefined || monitoring === false) return []
-  const { keySecret } = monitoring
+  const { keySecret, by = 'pods' } = monitoring
   const found = { ...labels, ...monitoring.labels }
+  const endpoint = {
+    port: 'http',
+    path: '/metrics',
+    interval: '15s',
+    scrapeTimeout: '10s',
+    ...(keySecret !== undefined && { authorization: { type: 'Bearer', credentials: { name: keySecret, key: 'key' } } }),
+  }
   return [
     {
       apiVersion: 'monitoring.coreos.com/v1',
-      kind: 'PodMonitor',
+      kind: by === 'pods' ? 'PodMonitor' : 'ServiceMonitor',
       metadata: { name, namespace, labels: found },
-      spec: {
-        selector: { matchLabels: selector },
-        podMetricsEndpoints: [
-          {
-            port: 'http',
-            path: '/metrics',
-            interval: '15s',
-            scrapeTimeout: '10s',
-            ...(keySecret !== undefined && { authorization: { type: 'Bearer', credentials: { name: keySecret, key: 'key' } } }),
-          },
-        ],
-      },
+      spec: { selector: selectorFor(by, resolved), [by === 'pods' ? 'podMetricsEndpoints' : 'endpoints']: [endpoint] },
     },
     {
       apiVersion: 'monitoring.coreos.com/v1',
@@ -41,6 +38,15 @@ export function monitors(resolved: ResolvedKubernetes): KubernetesObject[] {
       spec: { groups: [{ name: `slipway-${name}`, rules: rulesOf(resolved, monitoring.latencyMs ?? LATENCY_MS) }] },
     },
   ]
+}
+
+/** Each pod once: with a Service for each variant beside that of the endpoint, those of the variants alone. */
+function selectorFor(by: 'pods' | 'service', { selector, traffic }: ResolvedKubernetes): object {
+  if (by === 'pods') return { matchLabels: selector }
+  return {
+    matchLabels: selector,
+    matchExpressions: [{ key: VARIANT_LABEL, operator: traffic === 'service' ? 'DoesNotExist' : 'Exists' }],
+  }
 }
 
 function rulesOf({ name, namespace, workloads }: ResolvedKubernetes, latencyMs: number): object[] {
