@@ -1,12 +1,14 @@
-import { isSlipwayError } from '../core/errors.ts'
-import { bothOf, contentsFor, contentsOf, keepParent, memberOf, membersOf } from './apply-set.ts'
+import { isSlipwayError, SlipwayError } from '../core/errors.ts'
+import { bothOf, contentsFor, contentsOf, keepParent, memberOf, membersOf, PART_OF } from './apply-set.ts'
 import { inOrder } from './order.ts'
 import { keepRevision } from './revisions.ts'
 import {
   besideOthers,
   differ,
   handOverReplicas,
+  keepWeights,
   replicasToHandOver,
+  SCALING_MANAGER,
   WEIGHTS_MANAGER,
   weightsAreMoved,
   withReplicas,
@@ -98,8 +100,13 @@ export async function leftOver(
   const wanted = new Set(objects.map(nameOf(set)))
   const members = await membersOf(cluster, set, contents)
   return inOrder(
-    members.filter((member) => !wanted.has(nameOf(set)(member)) && member.metadata.deletionTimestamp === undefined),
+    members.filter((member) => !wanted.has(nameOf(set)(member)) && member.metadata.deletionTimestamp === undefined && !isMade(member)),
   ).toReversed()
+}
+
+/** Controllers copy the labels of what they make others from: KEDA has its ScaledObject's on the HPA that it makes. */
+function isMade({ metadata: { ownerReferences = [] } }: LiveObject): boolean {
+  return ownerReferences.length > 0
 }
 
 /** What an object is known by, whatever version of the API it was read with. */
@@ -108,6 +115,9 @@ function nameOf(set: EndpointSet): (object: KubernetesObject) => string {
     [apiVersion.split('/').slice(0, -1).join(), kind, metadata.namespace ?? set.namespace, metadata.name].join('/')
 }
 
+/** Managers of our own, which are no other party: the rest of what they have is ours to change. */
+const OURS: ReadonlySet<string> = new Set([WEIGHTS_MANAGER, SCALING_MANAGER].map((manager) => `belongs to "${manager}"`))
+
 /** The object as it is applied beside others, and what comes of it. */
 export async function applyOne(
   cluster: Cluster,
@@ -115,14 +125,21 @@ export async function applyOne(
   { dryRun = false, force }: { readonly dryRun?: boolean; readonly force: boolean },
 ): Promise<{ readonly applied: Applied; readonly before: LiveObject | undefined; readonly live: LiveObject }> {
   const before = await cluster.read(object)
+  const [present, wanted] = [before?.metadata.labels?.[PART_OF], object.metadata.labels?.[PART_OF]]
+  if (!force && present !== undefined && wanted !== undefined && present !== wanted)
+    throw new SlipwayError(
+      'SLW_CONFLICT',
+      `${object.kind} ${object.metadata.name} is of another apply set, ${present}: another endpoint has it, and one needs another name; --force takes it over`,
+    )
   const replicas = replicasToHandOver(object, before)
   if (replicas !== undefined && !dryRun) await handOverReplicas(cluster, object, replicas)
   const beside = besideOthers(object, before)
   const own = replicas !== undefined && dryRun ? withReplicas(beside, replicas) : beside
+  if (force && !dryRun && before !== undefined && weightsAreMoved(before)) await keepWeights(cluster, own)
   const live = await cluster.apply(own, { dryRun, force }).catch(async (error: unknown) => {
-    // Our own weights are no other party: the rest of the route is ours to change.
-    const ours = before !== undefined && weightsAreMoved(before) && isSlipwayError(error) && error.code === 'SLW_FIELD_CONFLICT'
-    if (!ours || error.issues?.some(({ message }) => message !== `belongs to "${WEIGHTS_MANAGER}"`) !== false) throw error
+    const ours = isSlipwayError(error) && error.code === 'SLW_FIELD_CONFLICT'
+    if (!ours || error.issues?.every(({ message }) => OURS.has(message)) !== true) throw error
+    if (!dryRun && before !== undefined && weightsAreMoved(before)) await keepWeights(cluster, own)
     return await cluster.apply(own, { dryRun, force: true })
   })
   const change = before === undefined ? 'created' : differ(before, live) ? 'changed' : 'unchanged'

@@ -161,7 +161,7 @@ async function readKubeconfig({ kubeconfig, context }: ClusterAddress): Promise<
     if (kubeconfig === undefined) config.loadFromDefault()
     else config.loadFromFile(kubeconfig)
   } catch (error) {
-    throw new SlipwayError('SLW_CONFIG_INVALID', `${kubeconfig ?? 'the kubeconfig'} cannot be read: ${messageOf(error)}`, { cause: error })
+    throw new SlipwayError('SLW_CONFIG_INVALID', `${kubeconfig ?? 'the kubeconfig'} cannot be read: ${firstLine(error)}`)
   }
   if (context !== undefined) {
     const names = config.getContexts().map((one) => one.name)
@@ -175,6 +175,11 @@ async function readKubeconfig({ kubeconfig, context }: ClusterAddress): Promise<
       'no cluster is chosen: name a context with --context, or choose one with: kubectl config use-context NAME',
     )
   return config
+}
+
+/** What reads YAML quotes the lines around what is wrong, and those of a kubeconfig are secrets. */
+function firstLine(error: unknown): string {
+  return messageOf(error).split('\n', 1)[0] ?? ''
 }
 
 /** The kinds of an API version. */

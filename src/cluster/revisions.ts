@@ -33,7 +33,7 @@ export interface Revision {
 }
 
 /** A revision and the ConfigMap that holds it. */
-interface KeptRevision {
+export interface KeptRevision {
   readonly revision: Revision
   readonly object: LiveObject
 }
@@ -145,6 +145,12 @@ export function objectsOf({ object, revision: { number, digest } }: KeptRevision
   throw new SlipwayError('SLW_STORE_CORRUPT', `ConfigMap ${namespace}/${name} does not hold what was kept as revision ${number}`)
 }
 
+/** An undo that was ended is finished by the next: what it went away from is no place to go back to. */
+function endedUndo([newest, ...older]: readonly KeptRevision[]): KeptRevision | undefined {
+  const isUndo = newest?.revision.state === 'applying' && newest.revision.why.startsWith('undo to revision ')
+  return isUndo && older.some(({ revision }) => revision.digest === newest.revision.digest) ? newest : undefined
+}
+
 /**
  * The revision to go back to.
  * @param to its number. Default: the newest before the present one that was applied as a whole
@@ -154,7 +160,7 @@ export async function revisionToUndo(cluster: Cluster, set: EndpointSet, to?: nu
   const kept = await revisions(cluster, set)
   const found =
     to === undefined
-      ? kept.slice(1).find(({ revision }) => revision.state === 'applied')
+      ? (endedUndo(kept) ?? kept.slice(1).find(({ revision }) => revision.state === 'applied'))
       : kept.find(({ revision }) => revision.number === to)
   if (found !== undefined) return found
   const where = `"${set.endpoint}" in namespace ${set.namespace}`

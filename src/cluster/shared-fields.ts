@@ -7,7 +7,7 @@ import type { Cluster, LiveObject } from './cluster.ts'
 /** Manager of the weights of a mesh. */
 export const WEIGHTS_MANAGER = 'slipway-weights'
 /** Whoever keeps replicas that we have set before, until somebody scales. */
-const SCALING_MANAGER = 'slipway-scaling'
+export const SCALING_MANAGER = 'slipway-scaling'
 
 /** Where routes have their weights: one list, which Kubernetes lets one manager set as a whole. */
 const ROUTES: Readonly<Record<string, readonly [list: string, targets: string]>> = {
@@ -32,7 +32,7 @@ type Rule = Readonly<Record<string, unknown>>
  */
 export function withWeights(
   object: KubernetesObject,
-  weight: (target: Target, at: { readonly rule: number; readonly of: number }) => number | undefined,
+  weight: (target: Target, at: { readonly rule: number; readonly of: number; readonly sum: number }) => number | undefined,
 ): KubernetesObject | undefined {
   const [list, targets] = ROUTES[object.kind] ?? []
   const spec = object['spec']
@@ -40,8 +40,9 @@ export function withWeights(
   const rules = (spec[list] as readonly Rule[]).map((rule, ruleIndex) => {
     const refs = rule[targets]
     if (!Array.isArray(refs)) return rule
+    const sum = (refs as readonly Target[]).reduce((all, { weight: one = 1 }) => all + one, 0)
     const weighed = (refs as readonly Target[]).map((target) => {
-      const set = weight(target, { rule: ruleIndex, of: refs.length })
+      const set = weight(target, { rule: ruleIndex, of: refs.length, sum })
       return set === undefined ? target : { ...target, weight: set }
     })
     return { ...rule, [targets]: weighed }
@@ -61,6 +62,20 @@ export function besideOthers(object: KubernetesObject, live: LiveObject | undefi
     return undefined
   })
   return withWeights(object, (target, { rule }) => present.get(identityOf(target, rule))) ?? object
+}
+
+/** Gives the list with the weights to their manager, as it is in an object: who applies that object then has it beside them, not instead. */
+export async function keepWeights(cluster: Cluster, object: KubernetesObject): Promise<void> {
+  const { apiVersion, kind, metadata } = object
+  const { name, namespace } = metadata
+  const [list = ''] = ROUTES[kind] ?? []
+  const spec = object['spec'] as Readonly<Record<string, unknown>>
+  const hosts = kind === 'VirtualService' ? { hosts: spec['hosts'] } : {}
+  const own = { name, ...(namespace !== undefined && { namespace }) }
+  await cluster.apply(
+    { apiVersion, kind, metadata: own, spec: { ...hosts, [list]: spec[list] } },
+    { manager: WEIGHTS_MANAGER, force: true },
+  )
 }
 
 /** Whether a rollout moves the weights of a route. */

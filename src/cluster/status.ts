@@ -1,3 +1,4 @@
+import { isSlipwayError } from '../core/errors.ts'
 import { VARIANT_LABEL } from '../kubernetes/labels.ts'
 import { applySetId, PART_OF } from './apply-set.ts'
 import { differences } from './difference.ts'
@@ -6,7 +7,7 @@ import { deploymentState, podsOf, podState } from './rollout.ts'
 import { WEIGHED_KINDS, weightsAreMoved, withWeights } from './shared-fields.ts'
 import type { Cluster, LiveObject } from './cluster.ts'
 import type { ObjectDifference } from './difference.ts'
-import type { EndpointSet, Revision } from './revisions.ts'
+import type { EndpointSet, KeptRevision, Revision } from './revisions.ts'
 import type { DeploymentState, PodState } from './rollout.ts'
 
 export interface Scaling {
@@ -45,8 +46,8 @@ export interface EndpointStatus {
   readonly revision: Revision | undefined
   readonly variants: readonly VariantStatus[]
   readonly routes: readonly RouteStatus[]
-  /** What others have changed since it was applied. */
-  readonly drift: readonly ObjectDifference[]
+  /** What others have changed since it was applied; undefined where whoever asks may not ask for it, as it takes the right to patch. */
+  readonly drift: readonly ObjectDifference[] | undefined
 }
 
 /** How an endpoint is on a cluster. */
@@ -57,7 +58,7 @@ export async function statusOf(cluster: Cluster, set: EndpointSet): Promise<Endp
   const scalers = await cluster.list({ apiVersion: 'autoscaling/v2', kind: 'HorizontalPodAutoscaler', namespace: set.namespace })
   const variants = await Promise.all(deployments.map((one) => variantStatus(cluster, one, scalers)))
   const routes = (await Promise.all(WEIGHED_KINDS.map((kind) => routesOf(cluster, kind, member)))).flat()
-  const drift = newest === undefined ? [] : (await differences(cluster, set, objectsOf(newest))).flatMap(drifted)
+  const drift = newest === undefined ? [] : await driftOf(cluster, set, newest)
   return {
     endpoint: set.endpoint,
     namespace: set.namespace,
@@ -68,10 +69,18 @@ export async function statusOf(cluster: Cluster, set: EndpointSet): Promise<Endp
   }
 }
 
+async function driftOf(cluster: Cluster, set: EndpointSet, newest: KeptRevision): Promise<ObjectDifference[] | undefined> {
+  const found = await differences(cluster, set, objectsOf(newest)).catch((error: unknown) => {
+    if (isSlipwayError(error) && error.code === 'SLW_CLUSTER_FORBIDDEN') return undefined
+    throw error
+  })
+  return found?.flatMap((one) => drifted(one, newest.revision.state === 'applied'))
+}
+
 /** What somebody else has set, or removed. */
-function drifted(difference: ObjectDifference): ObjectDifference[] {
+function drifted(difference: ObjectDifference, wasApplied: boolean): ObjectDifference[] {
   if (difference.change !== 'changed') return [difference]
-  const fields = difference.fields.filter(({ owners }) => owners.length > 0)
+  const fields = difference.fields.filter(({ owners, before }) => owners.length > 0 || (wasApplied && before === undefined))
   return fields.length === 0 ? [] : [{ ...difference, fields }]
 }
 

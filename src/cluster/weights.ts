@@ -56,33 +56,37 @@ function nextOf(
   route: LiveObject,
   { shares, targets, ready, factor }: Pass,
 ): { readonly next?: KubernetesObject; readonly problem?: string; readonly text?: string } {
+  // Parts of their rule: weights of before may count in percent, and those of after in thousandths.
   const seen = new Map<string, { readonly before: number; readonly after: number }>()
   let differs = false
-  const weighed = withWeights(route, (target, { of }) => {
+  const weighed = withWeights(route, (target, { of, sum }) => {
     // A rule with one target, such as that of an audience, shares nothing out.
     if (of < 2) return undefined
     const variant = variantOf(target, targets)
-    const share = variant === undefined ? undefined : shares[variant]
-    if (variant === undefined || share === undefined) return undefined
+    if (variant === undefined) return undefined
+    // What the routing does not name gets nothing.
+    const share = shares[variant] ?? 0
     const { weight = 1 } = target
     const after = Math.round(share * factor)
     differs ||= weight !== after
-    seen.set(variant, { before: weight, after })
+    const part = sum === 0 ? 0 : weight / sum
+    seen.set(variant, { before: Math.min(part, seen.get(variant)?.before ?? 1), after: share / 100 })
     return after
   })
   const lost = Object.entries(shares).filter(([variant, share]) => share > 0 && !seen.has(variant))
-  if (weighed === undefined || seen.size === 0) return {}
+  if (weighed === undefined || seen.size === 0 || Object.keys(shares).length === 0) return {}
   if (lost.length > 0) return { problem: `no target is of variant ${lost.map(([variant]) => variant).join(', ')}; its weights stay` }
   if (!differs) return {}
-  const unready = [...seen].filter(([variant, { before, after }]) => after > 0 && after > before && !ready.has(variant))
+  const unready = [...seen].filter(([variant, { before, after }]) => after > 0 && after > before + 1e-5 && !ready.has(variant))
   if (unready.length > 0)
     return { problem: `waits for pods of ${unready.map(([variant]) => variant).join(', ')}, of which none is available` }
   const { name, namespace } = route.metadata
   const { apiVersion, kind } = route
   const [list] = kind === 'VirtualService' ? ['http'] : ['rules']
   const spec = weighed['spec'] as Readonly<Record<string, unknown>>
-  const text = [...seen].map(([variant, { after }]) => `${variant} ${after / factor}%`).join(', ')
-  const metadata = { name, ...(namespace !== undefined && { namespace }) }
+  const text = [...seen].map(([variant, { after }]) => `${variant} ${Math.round(after * 100 * factor) / factor}%`).join(', ')
+  // Of the route that was read: one that was applied meanwhile is looked at again.
+  const metadata = { name, ...(namespace !== undefined && { namespace }), resourceVersion: route.metadata.resourceVersion }
   // A VirtualService without hosts is refused, and they are a list that the renderer sets too, to the same.
   const hosts = kind === 'VirtualService' ? { hosts: spec['hosts'] } : {}
   return { next: { apiVersion, kind, metadata, spec: { ...hosts, [list ?? 'rules']: spec[list ?? 'rules'] } }, text }

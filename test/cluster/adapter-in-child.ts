@@ -20,7 +20,12 @@ export async function adapterInChild(args: readonly string[], port = 0): Promise
   let said = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()))
   const exit = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-  await until(() => said.includes('the metrics API is at') || child.exitCode !== null, 'the metrics adapter starts', 60_000)
+  await until(() => said.includes('the metrics API is at') || child.exitCode !== null, 'the metrics adapter starts', 60_000).catch(
+    (error: unknown) => {
+      child.kill('SIGKILL')
+      throw error
+    },
+  )
   const url = /the metrics API is at (https:\/\/[\w.]+:(\d+)):/.exec(said)
   if (url === null) throw new Error(`the metrics adapter did not start: ${said}`)
   const end = async (signal: NodeJS.Signals): Promise<void> => {

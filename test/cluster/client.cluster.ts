@@ -18,14 +18,12 @@ const SERVICE: KubernetesObject = {
 describe('the client of a cluster', () => {
   let kubernetes: KubernetesCluster
   let cluster: Cluster
+  const opened = new AsyncDisposableStack()
   before(async () => {
-    kubernetes = await startKubernetes({ controllers: false, users: [{ token: 'reader', name: 'reader' }] })
-    cluster = await connect({ kubeconfig: kubernetes.kubeconfig })
+    kubernetes = opened.use(await startKubernetes({ controllers: false, users: [{ token: 'reader', name: 'reader' }] }))
+    cluster = opened.use(await connect({ kubeconfig: kubernetes.kubeconfig }))
   })
-  after(async () => {
-    await cluster[Symbol.asyncDispose]()
-    await kubernetes[Symbol.asyncDispose]()
-  })
+  after(() => opened.disposeAsync())
 
   test('applies, reads, lists and removes', async () => {
     const applied = await cluster.apply(SERVICE)

@@ -18,15 +18,13 @@ const TARGET = ['--target', 'kubernetes'] as const
 describe('the commands for a cluster', () => {
   let kubernetes: KubernetesCluster
   let nodes: FakeNodes
+  const opened = new AsyncDisposableStack()
   before(async () => {
-    kubernetes = await startKubernetes()
+    kubernetes = opened.use(await startKubernetes())
     await kubernetes.namespace('prod', { restricted: true })
-    nodes = await startNodes(kubernetes, { images: { 'registry.test/churn:1': IMAGE, 'registry.test/churn:2': IMAGE } })
+    nodes = opened.use(await startNodes(kubernetes, { images: { 'registry.test/churn:1': IMAGE, 'registry.test/churn:2': IMAGE } }))
   })
-  after(async () => {
-    await nodes[Symbol.asyncDispose]()
-    await kubernetes[Symbol.asyncDispose]()
-  })
+  after(() => opened.disposeAsync())
   const run = (args: readonly string[], line?: (text: string, kill: () => void) => void): Promise<Ended> =>
     slipway([...args.slice(0, 1), ...TARGET, ...args.slice(1)], { KUBECONFIG: kubernetes.kubeconfig }, line)
   const kubectl = (...args: readonly string[]): Promise<string> => kubernetes.kubectl([...args, '--namespace', 'prod'])

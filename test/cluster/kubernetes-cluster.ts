@@ -215,7 +215,8 @@ function flags(all: Readonly<Record<string, string>>): string[] {
 /** Runs until it is disposed of: SIGTERM, and SIGKILL where that is not enough. */
 function startProgram(command: string, args: readonly string[], log: string): AsyncDisposable & { ended(): boolean } {
   const file = openSync(log, 'a')
-  const child = spawn(command, args, { stdio: ['ignore', file, file] })
+  // A test run that is killed disposes of nothing.
+  const child = spawn('setpriv', ['--pdeathsig', 'SIGKILL', command, ...args], { stdio: ['ignore', file, file] })
   const exit = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())

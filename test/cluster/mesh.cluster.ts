@@ -30,20 +30,17 @@ describe('weights of a mesh', () => {
   let kubernetes: KubernetesCluster
   let nodes: FakeNodes
   let plane: Plane
+  const opened = new AsyncDisposableStack()
   before(async () => {
-    kubernetes = await startKubernetes()
+    kubernetes = opened.use(await startKubernetes())
     await kubernetes.namespace('prod', { restricted: true })
     await kubernetes.install((await kubernetesCrds()).filter((file) => /httproutes|customresourcedefinitions/.test(file)))
-    nodes = await startNodes(kubernetes, { images: { 'registry.test/main:1': IMAGE } })
-    plane = await planeInProcess()
+    nodes = opened.use(await startNodes(kubernetes, { images: { 'registry.test/main:1': IMAGE } }))
+    plane = opened.use(await planeInProcess())
     assert.equal((await plane.ask('POST', '/models', { name: 'churn' })).status, 201)
     for (const added of [1, 2]) await push(plane, 'churn', { 'model.onnx': addingModel(added) })
   })
-  after(async () => {
-    await plane[Symbol.asyncDispose]()
-    await nodes[Symbol.asyncDispose]()
-    await kubernetes[Symbol.asyncDispose]()
-  })
+  after(() => opened.disposeAsync())
   const run = async (...args: readonly string[]): Promise<string> => {
     const { code, out, error } = await slipway([args[0]!, '--target', 'kubernetes', ...args.slice(1)], {
       KUBECONFIG: kubernetes.kubeconfig,

@@ -43,15 +43,13 @@ function deployment(name: string, container: object, pod: object = {}): object {
 describe('nodes of the tests', () => {
   let cluster: KubernetesCluster
   let nodes: FakeNodes
+  const opened = new AsyncDisposableStack()
   before(async () => {
-    cluster = await startKubernetes()
+    cluster = opened.use(await startKubernetes())
     const images = { [IMAGE]: { folders: { '/models': example('churn') }, args: ['serve', 'churn=/models'] } }
-    nodes = await startNodes(cluster, { images })
+    nodes = opened.use(await startNodes(cluster, { images }))
   })
-  after(async () => {
-    await nodes[Symbol.asyncDispose]()
-    await cluster[Symbol.asyncDispose]()
-  })
+  after(() => opened.disposeAsync())
   const make = (object: object): Promise<string> => cluster.kubectl(['apply', '-f', '-'], JSON.stringify(object))
 
   test('a pod is a server that a Service reaches, and ends as its server does', async () => {

@@ -77,7 +77,7 @@ export function runPod(options: PodProcessOptions): PodProcess {
     folder ??= await mkdtemp(join(options.cluster.folder, 'pod-'))
     const { words, environment } = await programOf(options, container, folder)
     if (over.signal.aborted) return
-    const running = spawn(process.execPath, [join(ROOT, 'bin/slipway'), ...words], {
+    const running = spawn('setpriv', ['--pdeathsig', 'SIGKILL', process.execPath, join(ROOT, 'bin/slipway'), ...words], {
       env: environment,
       cwd: folder,
       stdio: ['ignore', 'pipe', 'pipe'],

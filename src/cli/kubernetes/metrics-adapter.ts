@@ -97,9 +97,11 @@ async function adapt(options: AdapterOptions): Promise<void> {
 }
 
 /** @throws SLW_USAGE */
-function requireSources({ pods, controlPlane }: AdapterOptions): void {
+function requireSources({ pods, controlPlane, podsKeyFile, namespace }: AdapterOptions): void {
   if (!pods && controlPlane === undefined)
     throw new SlipwayError('SLW_USAGE', 'nothing is left to serve: without pods, --control-plane says where numbers come from')
+  if (podsKeyFile !== undefined && namespace === undefined)
+    throw new SlipwayError('SLW_USAGE', '--pods-key-file needs --namespace: whoever may make a pod in any other would be told the key')
   if (controlPlane !== undefined && !URL.canParse(controlPlane))
     throw new SlipwayError('SLW_USAGE', `--control-plane ${controlPlane}: expected an address such as https://slipway.example.com`)
 }

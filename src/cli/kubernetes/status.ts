@@ -73,6 +73,13 @@ interface Branch {
   readonly below?: readonly Branch[]
 }
 
+function driftText(drift: EndpointStatus['drift']): string {
+  if (drift === undefined) return 'drift unknown: it takes the right to patch the objects'
+  const fields = drift.reduce((sum, { fields: changed }) => sum + Math.max(changed.length, 1), 0)
+  if (fields === 0) return 'no drift'
+  return `${style('yellow', `drift in ${fields === 1 ? 'one place' : `${fields} places`}`)}\n${differencesText(drift)}`
+}
+
 function statusText({ endpoint, namespace, revision, variants, routes, drift }: EndpointStatus): string {
   const applied =
     revision === undefined
@@ -84,12 +91,7 @@ function statusText({ endpoint, namespace, revision, variants, routes, drift }: 
   })
   const head = `${style('bold', endpoint)}  ${namespace}  ${applied}`
   const tree = drawn([...variants.map(variantBranch), ...shares])
-  const fields = drift.reduce((sum, { fields: changed }) => sum + Math.max(changed.length, 1), 0)
-  const drifted =
-    fields === 0
-      ? 'no drift'
-      : `${style('yellow', `drift in ${fields === 1 ? 'one place' : `${fields} places`}`)}\n${differencesText(drift)}`
-  return [head, ...tree, drifted].join('\n')
+  return [head, ...tree, driftText(drift)].join('\n')
 }
 
 function variantBranch({ variant, image, deployment, pods, scaling }: VariantStatus): Branch {

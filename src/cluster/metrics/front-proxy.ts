@@ -16,13 +16,15 @@ export interface FrontProxy {
 }
 
 const CONFIG = '/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication'
+/** Without an authority, TLS would trust those of everybody. */
+const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
 const USER_HEADER = 'X-Remote-User'
 
 /** As the cluster says. @throws SLW_CONFIG_INVALID where it has no front proxy; what the reader throws */
 export async function frontProxyOf(kubernetes: KubernetesReader, signal: AbortSignal): Promise<FrontProxy> {
   const { data = {} } = (await kubernetes.get(CONFIG, signal)) as { data?: Record<string, string> }
   const ca = data['requestheader-client-ca-file']
-  if (ca === undefined)
+  if (ca === undefined || !ca.includes(CERTIFICATE))
     throw new SlipwayError(
       'SLW_CONFIG_INVALID',
       'the cluster has no requestheader-client-ca-file in kube-system/extension-apiserver-authentication: its API server aggregates no others',
@@ -33,11 +35,11 @@ export async function frontProxyOf(kubernetes: KubernetesReader, signal: AbortSi
 
 /** As a file says. @throws SLW_CONFIG_INVALID */
 export async function frontProxyFrom(file: string, names: readonly string[]): Promise<FrontProxy> {
-  try {
-    return { ca: await readFile(file, 'utf8'), names, userHeaders: [USER_HEADER] }
-  } catch (error) {
+  const ca = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new SlipwayError('SLW_CONFIG_INVALID', `--front-proxy-ca ${file} cannot be read: ${messageOf(error)}`, { cause: error })
-  }
+  })
+  if (!ca.includes(CERTIFICATE)) throw new SlipwayError('SLW_CONFIG_INVALID', `--front-proxy-ca ${file} has no certificate (PEM)`)
+  return { ca, names, userHeaders: [USER_HEADER] }
 }
 
 function namesIn(text: string | undefined): string[] {

@@ -33,7 +33,7 @@ export async function openReader(options: ReaderOptions, environment: NodeJS.Pro
   return {
     async get(path, signal) {
       if (performance.now() - token.readAt > TOKEN_LIFE_MS) token = { text: await read(tokenFile), readAt: performance.now() }
-      const { status, text } = await ask(new URL(path, base), { agent, token: token.text.trim(), signal })
+      const { status, text } = await ask(new URL(`${base.replace(/\/$/, '')}${path}`), { agent, token: token.text.trim(), signal })
       if (status === 200) return parsed(text, path)
       const said = `${base}${path} answers ${status}: ${messageIn(text)}`
       throw new SlipwayError(

@@ -90,7 +90,7 @@ export function openPodNumbers(options: PodNumbersOptions): PodNumbers {
       return listed ? undefined : trouble
     },
     values({ namespace, metric, pod: name, labels, served }) {
-      const oldestMs = clock.monotonicMs() - STALE_LOOKS * intervalMs
+      const oldestMs = clock.monotonicMs() - STALE_LOOKS * Math.max(intervalMs, TIMEOUT_MS)
       return [...watched.values()].flatMap(({ pod, looks, seenAt }): PodValue[] => {
         if (pod.namespace !== namespace || (name === undefined ? !labels(pod.labels) : pod.name !== name)) return []
         if ((looks.at(-1)?.atMs ?? 0) < oldestMs) return []
