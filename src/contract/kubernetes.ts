@@ -7,6 +7,9 @@ const closed = { additionalProperties: false } as const
 /** Quantities as Kubernetes writes them: 500m, 2, 1.5Gi. */
 const Quantity = (description: string) =>
   Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(m|k|[MGTPE]|[KMGTPE]i)?$', maxLength: 30, description })
+/** Without thousandths: 512m of memory is half a byte. */
+const MemoryQuantity = (description: string) =>
+  Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(k|[MGTPE]|[KMGTPE]i)?$', maxLength: 30, description })
 const CpuQuantity = (description: string) => Type.String({ pattern: '^([0-9]+m|[0-9]+(\\.[0-9]{1,3})?)$', maxLength: 12, description })
 const Duration = (description: string) => Type.String({ pattern: DURATION, description })
 const Name = (description: string) => Type.String({ pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$', maxLength: 253, description })
@@ -174,7 +177,7 @@ export const KubernetesOptions = Type.Object(
       Type.Object(
         {
           cpu: Type.Optional(CpuQuantity('Cores that a pod asks for. Default: 1.')),
-          memory: Type.Optional(Quantity('Memory that a pod asks for and is limited to. Default: 1Gi.')),
+          memory: Type.Optional(MemoryQuantity('Memory that a pod asks for and is limited to. Default: 1Gi.')),
           cpuLimit: Type.Optional(
             CpuQuantity('Cores that a pod may have at most. Default: no limit, as throttled threads make slow answers.'),
           ),
@@ -227,7 +230,7 @@ export const KubernetesOptions = Type.Object(
                 Type.Array(Name('Namespace.'), {
                   maxItems: 50,
                   description:
-                    'Namespaces whose pods may ask. Default: the own, and that of the gateway; anybody where the Service is a LoadBalancer or NodePort.',
+                    'Namespaces whose pods may ask, beside that of the gateway. Default: the own; anybody where the Service is a LoadBalancer or NodePort.',
                 }),
               ),
               monitoring: Type.Optional(Name('Namespace whose pods may read metrics. Default: monitoring.')),

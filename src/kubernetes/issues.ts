@@ -130,7 +130,7 @@ function scalingIssues({ kubernetes = {}, autoscaling, replicas }: EndpointSpec,
     note('replicas', 'whoever scales owns the number of pods: leave it out beside `autoscaling`')
   const { metric = 'cpu', targetValue, minReplicas } = scale
   if (metric !== 'cpu' && targetValue === undefined) note('autoscaling.targetValue', `missing: what each pod is to have of ${metric}`)
-  if (metric === 'cpu' && targetValue !== undefined && targetValue > 100)
+  if (metric === 'cpu' && targetValue !== undefined && (targetValue > 100 || targetValue < 1))
     note('autoscaling.targetValue', `${targetValue}: of cpu it is percent of what pods ask for`)
   if (scaling.by === 'hpa')
     for (const key of ['schedule', 'kafka', 'prometheus'] as const)

@@ -2,6 +2,8 @@ import { murmur3 } from '../contract/murmur3.ts'
 
 /** Longest name of ours: others add to it, such as KServe and the names of pods. */
 const NAME_MAX = 40
+/** Longest name of a Deployment whose pods begin with it, a dash, a hash of ten and a dash: the API cuts what comes before the last five at 58. */
+const WORKLOAD_MAX = 46
 /** Longest label of DNS (RFC 1035), and longest value of a label of Kubernetes. */
 const LABEL_MAX = 63
 const LABEL_VALUE = /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/
@@ -18,7 +20,7 @@ export function objectName(endpoint: string, suffix?: string): string {
   const name = plain === endpoint && endpoint.length <= NAME_MAX ? plain : withDigest(plain, endpoint, NAME_MAX)
   if (suffix === undefined) return name
   const whole = `${name}-${suffix}`
-  return whole.length <= LABEL_MAX ? whole : withDigest(whole, whole, LABEL_MAX)
+  return whole.length <= WORKLOAD_MAX ? whole : withDigest(whole, whole, WORKLOAD_MAX)
 }
 
 function withDigest(text: string, of: string, lengthMax: number): string {

@@ -42,7 +42,7 @@ export function podIssues({ kubernetes = {} }: EndpointSpec): Issue[] {
     if (!VARIABLE.test(name)) note(`environment.${name}`, 'expected a name of a variable: letters, digits and _')
     if (OWN_VARIABLES.has(name)) note(`environment.${name}`, 'is what Slipway sets itself: leave it out')
   }
-  const { maxSurge, maxUnavailable } = rollingUpdate
+  const { maxSurge = gpu === undefined ? 1 : 0, maxUnavailable = gpu === undefined ? 0 : 1 } = rollingUpdate
   if (isNone(maxSurge) && isNone(maxUnavailable)) note('rollingUpdate', 'with neither a pod more nor a pod less nothing can be exchanged')
   const { cpu = '1', cpuLimit } = resources
   if (cpuLimit !== undefined && coresOf(cpuLimit) < coresOf(cpu))

@@ -77,7 +77,8 @@ describe('the network policy lets out', () => {
     assert.deepEqual(egress({ traffic: 'linkerd' }, { variants: TWO }).at(-1), { to: [namespace('linkerd')] })
     const follows = (address: string): Any => egress({ model: { from: 'control-plane', address, joinToken: 'join' } }).at(-1)
     assert.deepEqual(follows('https://slipway.example'), { ports: [{ protocol: 'TCP', port: 443 }] })
-    assert.deepEqual(follows('http://slipway:8480'), { to: [namespace('default')], ports: [{ protocol: 'TCP', port: 8480 }] })
+    assert.deepEqual(follows('http://slipway:8480'), { to: [namespace('default')] })
+    assert.deepEqual(follows('http://[fd00::1]:8480'), { ports: [{ protocol: 'TCP', port: 8480 }] })
   })
 })
 

@@ -242,7 +242,6 @@ describe('what is rendered', () => {
     const egress = only(objects, 'NetworkPolicy').spec.egress.at(-1)
     assert.deepEqual(egress, {
       to: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'slipway' } } }],
-      ports: [{ protocol: 'TCP', port: 8480 }],
     })
   })
 

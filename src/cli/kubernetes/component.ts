@@ -14,6 +14,7 @@ export interface ComponentOptions {
   readonly controlPlane?: string
   readonly environment?: string
   readonly keySecret?: string
+  readonly podsKeySecret?: string
   readonly tlsSecret?: string
   readonly tlsCa?: string
   readonly certManager?: true
@@ -33,6 +34,10 @@ export function asksComponent(command: Command): Command {
     )
     .option('--environment <name>', 'metrics-adapter: which environment of the control plane; default: its first')
     .option('--key-secret <name>', 'metrics-adapter: Secret whose key `key` has an API key for the control plane')
+    .option(
+      '--pods-key-secret <name>',
+      'metrics-adapter: Secret whose key `key` has an API key (scope metrics) for servers that ask for one',
+    )
     .option('--tls-secret <name>', 'metrics-adapter: Secret (kubernetes.io/tls) with its certificate; default: it signs its own')
     .option('--tls-ca <file>', 'metrics-adapter: authority (PEM) of that certificate')
     .option('--cert-manager', 'metrics-adapter: its certificate is made by cert-manager')
@@ -40,7 +45,7 @@ export function asksComponent(command: Command): Command {
 
 /** @throws SLW_USAGE */
 export async function componentObjects(options: ComponentOptions): Promise<KubernetesObject[]> {
-  const { component, image, namespace, imagePullSecret, pods, controlPlane, environment, keySecret } = options
+  const { component, image, namespace, imagePullSecret, pods, podsKeySecret, controlPlane, environment, keySecret } = options
   if (component !== 'metrics-adapter') throw new SlipwayError('SLW_USAGE', `--component ${component}: there is metrics-adapter`)
   if (image === undefined) throw new SlipwayError('SLW_USAGE', '--component needs --image, an image whose entry point is slipway')
   if (!pods && controlPlane === undefined)
@@ -50,6 +55,7 @@ export async function componentObjects(options: ComponentOptions): Promise<Kuber
     namespace,
     imagePullSecret,
     pods,
+    podsKeySecret,
     certificate: await certificateOf(options),
     controlPlane: controlPlane === undefined ? undefined : { url: controlPlane, environment, keySecret },
   })

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SlipwayError } from '../../core/errors.ts'
 import { manifestFiles, manifestOf } from '../../kubernetes/manifest.ts'
@@ -43,6 +43,10 @@ async function render(files: string[], options: RenderOptions): Promise<void> {
     return
   }
   const written = texts ?? manifestFiles(objects)
+  // Those of an earlier rendering have other numbers, and would be applied after these.
+  const before = await readdir(output).catch(() => [])
+  for (const name of before)
+    if (texts === undefined && /^\d{2,}-[a-z]+-.+\.yaml$/.test(name) && !written.has(name)) await rm(join(output, name))
   for (const [name, text] of written) {
     const path = join(output, name)
     await mkdir(dirname(path), { recursive: true })

@@ -10,6 +10,8 @@ export interface MetricsAdapterObjects {
   readonly imagePullSecret?: string | undefined
   /** Whether it serves custom.metrics.k8s.io, from the pods. Default: true. */
   readonly pods?: boolean | undefined
+  /** Secret whose key `key` has an API key of the scope metrics, for servers that ask for one. */
+  readonly podsKeySecret?: string | undefined
   /** Whose windows it serves external.metrics.k8s.io from. Default: the group is not served. */
   readonly controlPlane?:
     | {
@@ -34,6 +36,7 @@ const LABELS = { ...SELECTOR, 'app.kubernetes.io/managed-by': MANAGER }
 const USER = 65_532
 const CERTIFICATES = '/etc/slipway/tls'
 const KEYS = '/etc/slipway/control-plane'
+const PODS_KEYS = '/etc/slipway/pods'
 
 /**
  * What the metrics adapter needs in a cluster: account and rights, Deployment, Service, NetworkPolicy, and the APIServices by which the API
@@ -110,12 +113,13 @@ function metricReader(options: MetricsAdapterObjects): KubernetesObject {
 }
 
 function deployment(metadata: ObjectMeta, options: MetricsAdapterObjects): KubernetesObject {
-  const { image, imagePullSecret, controlPlane, certificate = 'self-signed' } = options
+  const { image, imagePullSecret, controlPlane, podsKeySecret, certificate = 'self-signed' } = options
   const secret = certificate === 'self-signed' ? undefined : certificate === 'cert-manager' ? NAME : certificate.secret
   const keySecret = controlPlane?.keySecret
   const mounts = [
     ...(secret === undefined ? [] : [{ name: 'tls', mountPath: CERTIFICATES, secret }]),
     ...(keySecret === undefined ? [] : [{ name: 'control-plane', mountPath: KEYS, secret: keySecret }]),
+    ...(podsKeySecret === undefined ? [] : [{ name: 'pods', mountPath: PODS_KEYS, secret: podsKeySecret }]),
   ]
   const probe = (path: string): object => ({ httpGet: { path, port: 'https', scheme: 'HTTPS' }, periodSeconds: 10, timeoutSeconds: 5 })
   return {
@@ -167,7 +171,7 @@ function deployment(metadata: ObjectMeta, options: MetricsAdapterObjects): Kuber
 }
 
 function argumentsOf(
-  { namespace = METRICS_ADAPTER.namespace, pods = true, controlPlane }: MetricsAdapterObjects,
+  { namespace = METRICS_ADAPTER.namespace, pods = true, podsKeySecret, controlPlane }: MetricsAdapterObjects,
   certificateFiles: boolean,
 ): string[] {
   return [
@@ -175,6 +179,7 @@ function argumentsOf(
     '--port',
     String(PORT),
     ...(pods ? [] : ['--no-pods']),
+    ...(podsKeySecret === undefined ? [] : ['--pods-key-file', `${PODS_KEYS}/key`]),
     ...(certificateFiles
       ? ['--tls-cert', `${CERTIFICATES}/tls.crt`, '--tls-key', `${CERTIFICATES}/tls.key`]
       : ['--service-name', `${NAME}.${namespace}.svc`]),

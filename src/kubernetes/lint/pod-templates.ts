@@ -75,8 +75,9 @@ export function runningContainersOf(pod: PodTemplate): Container[] {
 }
 
 /** Value of a resource, such as `limits` of `memory`. */
-export function resourceOf({ container }: Container, side: 'requests' | 'limits', name: string): unknown {
-  return at(container, 'resources', side, name)
+export function resourceOf({ container, pod }: Container, side: 'requests' | 'limits', name: string): unknown {
+  // Cores and memory may be those of the whole pod (Kubernetes 1.34).
+  return at(container, 'resources', side, name) ?? at(pod.spec, 'resources', side, name)
 }
 
 /** Names of the devices that a container asks for or is limited to. */

@@ -41,6 +41,7 @@ export function httpRoutes(resolved: ResolvedKubernetes): KubernetesObject[] {
                   },
                 ],
                 backendRefs: [backend(workload, 1)],
+                timeouts: { request: `${requestSeconds + 5}s` },
               }))
             : []),
           {

@@ -12,11 +12,14 @@ export function networkPolicies(resolved: ResolvedKubernetes): KubernetesObject[
   const { name, namespace, labels, selector, options, model } = resolved
   const policy = options.networkPolicy ?? {}
   if (policy === false) return []
-  const from = policy.from ?? (isOpen(resolved) ? undefined : [namespace, ...gatewaysOf(resolved)])
+  // Who is let in by name comes beside the way in that the endpoint asks for itself.
+  const within = policy.from ?? (isOpen(resolved) ? undefined : [namespace])
+  const from = within === undefined ? undefined : [...within, ...gatewaysOf(resolved)]
   const http = [
     { protocol: 'TCP', port: PORTS.http },
     { protocol: 'TCP', port: PORTS.grpc },
   ]
+  const mesh = meshPorts(resolved)
   return [
     {
       apiVersion: 'networking.k8s.io/v1',
@@ -26,9 +29,9 @@ export function networkPolicies(resolved: ResolvedKubernetes): KubernetesObject[
         podSelector: { matchLabels: selector },
         policyTypes: ['Ingress', 'Egress'],
         ingress: [
-          { ...(from !== undefined && { from: [...new Set(from)].map(namespacePeer) }), ports: http },
+          { ...(from !== undefined && { from: [...new Set(from)].map(namespacePeer) }), ports: [...http, ...mesh] },
           // Metrics are read from the port of the predictions.
-          { from: [namespacePeer(policy.monitoring ?? MONITORING), ...metricsAdapter(resolved)], ports: http.slice(0, 1) },
+          { from: [namespacePeer(policy.monitoring ?? MONITORING), ...metricsAdapter(resolved)], ports: [...http.slice(0, 1), ...mesh] },
         ],
         egress: [
           {
@@ -58,6 +61,13 @@ function isOpen({ options: { service } }: ResolvedKubernetes): boolean {
   return service === 'LoadBalancer' || service === 'NodePort'
 }
 
+/** Where proxies of a mesh reach each other, whatever the port of the server is: Linkerd since 2.18, Istio without sidecars. */
+const MESH_PORTS = { istio: 15_008, linkerd: 4143 } as const
+
+function meshPorts({ traffic }: ResolvedKubernetes): object[] {
+  return traffic === 'istio' || traffic === 'linkerd' ? [{ protocol: 'TCP', port: MESH_PORTS[traffic] }] : []
+}
+
 /** A proxy beside the server asks those of its mesh for certificates and routes, without which it lets nothing through. */
 function meshEgress({ traffic }: ResolvedKubernetes): object[] {
   return traffic === 'istio' || traffic === 'linkerd' ? [{ to: [namespacePeer(GATEWAYS[traffic])] }] : []
@@ -76,7 +86,8 @@ function gatewaysOf({ options: { expose }, traffic }: ResolvedKubernetes): strin
 function controlPlane(address: string, own: string): object {
   const { hostname, port, protocol } = new URL(address)
   const ports = [{ protocol: 'TCP', port: Number(port === '' ? (protocol === 'https:' ? 443 : 80) : port) }]
+  // Policies see the port of the pod, which is not that of the Service: inside of the cluster any.
   const [, namespace, kind] = hostname.split('.')
-  if (namespace === undefined) return { to: [namespacePeer(own)], ports }
-  return kind === 'svc' ? { to: [namespacePeer(namespace)], ports } : { ports }
+  if (namespace === undefined && !hostname.startsWith('[')) return { to: [namespacePeer(own)] }
+  return namespace !== undefined && kind === 'svc' ? { to: [namespacePeer(namespace)] } : { ports }
 }

@@ -43,9 +43,14 @@ export function argoRollouts(document: EndpointDocument, options: DeliveryOption
 }
 
 /** What a stage says that has no word there. */
-function issuesOf({ strategy, stages, audience }: ResolvedRollout, { traffic }: ResolvedKubernetes): Issue[] {
+function issuesOf({ strategy, stages, audience }: ResolvedRollout, { traffic, options }: ResolvedKubernetes): Issue[] {
   const issues: Issue[] = []
   const note = (path: string, message: string): void => void issues.push({ path: `spec.rollout.${path}`, message })
+  if (options.expose?.by === 'gateway' && (traffic === 'istio' || traffic === 'linkerd'))
+    issues.push({
+      path: 'spec.kubernetes.expose',
+      message: `the routes of a Gateway know nothing of the shares that Argo Rollouts moves in ${traffic}: let the Gateway have them (traffic: gateway)`,
+    })
   if (audience.length > 0) note('audience', 'a Rollout of Argo shares by weights: leave the audience out')
   for (const { weight } of stages) if (!Number.isInteger(weight)) note('steps', `${weight}: a Rollout of Argo has whole percents`)
   if (strategy === 'shadow-then-canary' && traffic !== 'istio' && traffic !== 'gateway')
@@ -71,7 +76,7 @@ const SCALED = new Set(['HorizontalPodAutoscaler', 'ScaledObject'])
 
 function walked(object: KubernetesObject, walk: Walk): KubernetesObject[] {
   const { resolved, workload, strategy } = walk
-  const { traffic, name } = resolved
+  const { traffic } = resolved
   if (object.kind === 'Deployment') return [rolloutOf(object, walk)]
   if (SCALED.has(object.kind))
     return [
@@ -81,7 +86,7 @@ function walked(object: KubernetesObject, walk: Walk): KubernetesObject[] {
         name: workload.name,
       })) as KubernetesObject,
     ]
-  const active = traffic === 'service' ? name : workload.name
+  const active = activeOf(resolved, workload)
   if (object.kind === 'Service' && object.metadata.name === active) {
     if (strategy.strategy === 'blue-green') return [object, renamed(object, `${active}-preview`)]
     return usesServices(traffic) ? [object, renamed(object, `${active}-canary`)] : [object]
@@ -90,6 +95,11 @@ function walked(object: KubernetesObject, walk: Walk): KubernetesObject[] {
   if (object.kind === 'HTTPRoute' && usesServices(traffic)) return [sharedRoute(object, walk)]
   if (object.kind === 'DestinationRule') return [subsets(object)]
   return [object.kind === 'VirtualService' ? sharedHost(object) : object]
+}
+
+/** The Service that clients and routes come to: Istio's subsets are among the pods of the endpoint's own. */
+function activeOf({ traffic, name }: ResolvedKubernetes, workload: Workload): string {
+  return usesServices(traffic) ? workload.name : name
 }
 
 /** Istio tells versions apart by subsets, the Gateway API by Services. */
@@ -125,7 +135,7 @@ function rolloutOf(deployment: KubernetesObject, walk: Walk): KubernetesObject {
 const seconds = (ms: number): number => Math.ceil(ms / 1000)
 
 function blueGreen({ resolved, workload, strategy, analysis }: Walk): object {
-  const active = resolved.traffic === 'service' ? resolved.name : workload.name
+  const active = activeOf(resolved, workload)
   return {
     activeService: active,
     previewService: `${active}-preview`,

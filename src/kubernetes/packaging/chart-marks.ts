@@ -52,7 +52,7 @@ export function markEndpoint(document: EndpointDocument, chart: string): Marked 
   if (named !== comparable(renderEndpoint(document)))
     throw new SlipwayError(
       'SLW_CONFIG_INVALID',
-      `no chart can be made of endpoint "${endpoint}": names of objects are cut at 63 characters, and would be cut elsewhere under another name. Give its variants shorter names`,
+      `no chart can be made of endpoint "${endpoint}": names of objects have a limit, and would be cut elsewhere under another name. Give its variants shorter names`,
     )
   return {
     objects,

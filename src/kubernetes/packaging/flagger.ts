@@ -38,7 +38,9 @@ export function flagger(document: EndpointDocument, options: DeliveryOptions): P
   if (issues.length > 0) throw inputInvalid(issues)
   const all = renderEndpoint(document)
   const objects = all.flatMap((object) =>
-    FLAGGERS.has(object.kind) ? [] : [object.kind === 'Deployment' ? labelled(object, workload.name) : object],
+    FLAGGERS.has(object.kind) && !(object.kind === 'HTTPRoute' && resolved.traffic === 'service')
+      ? []
+      : [object.kind === 'Deployment' ? labelled(object, workload.name) : withPrimary(object, workload.name)],
   )
   const templates = options.prometheus === undefined ? [] : metricTemplates(resolved, strategy, options.prometheus)
   return {
@@ -61,6 +63,13 @@ function issuesOf({ stages, audience }: ResolvedRollout, { traffic, options }: R
   for (const { weight } of stages) if (!Number.isInteger(weight)) note('rollout.steps', `${weight}: a Canary of Flagger has whole percents`)
   if (traffic === 'service' && stages.length > 0)
     note('kubernetes.traffic', 'a Service knows no shares: say who has them (gateway, istio or linkerd), or make the strategy blue-green')
+  if (options.expose?.by === 'gateway' && (traffic === 'istio' || traffic === 'linkerd'))
+    note(
+      'kubernetes.expose',
+      `the routes of a Gateway know nothing of the shares that Flagger moves in ${traffic}: let the Gateway have them (traffic: gateway)`,
+    )
+  if (options.monitoring !== undefined && options.monitoring !== false && options.monitoring.by === 'service')
+    note('kubernetes.monitoring.by', 'Flagger makes the Services, without labels of ours: say pods')
   if (options.expose?.by === 'ingress')
     note('kubernetes.expose', 'an Ingress points to the Service that Flagger makes: use the Gateway API')
   return issues
@@ -87,12 +96,18 @@ function notesOf({ stages, freeze }: ResolvedRollout, options: DeliveryOptions):
 
 /** Pods of one endpoint alone: the labels that all pods of ours have would select those of others. */
 function labelled(deployment: KubernetesObject, value: string): KubernetesObject {
-  const add = (labels: unknown): object => ({ [APP_LABEL]: value, ...(labels as object) })
+  const add = (labels: unknown): object => ({ ...(labels as object), [APP_LABEL]: value })
   return changed(
     changed(deployment, ['spec', 'selector', 'matchLabels'], add),
     ['spec', 'template', 'metadata', 'labels'],
     add,
   ) as KubernetesObject
+}
+
+/** Alerts hold for the pods that answer, too: between rollouts those are the primary's alone. */
+function withPrimary(object: KubernetesObject, name: string): KubernetesObject {
+  if (object.kind !== 'PrometheusRule') return object
+  return JSON.parse(JSON.stringify(object).replaceAll(`pod=~\\"(${name})-`, `pod=~\\"(${name}|${name}-primary)-`)) as KubernetesObject
 }
 
 /** Flagger's count of pods: `NAME-HASH-SUFFIX` are the new ones, `NAME-primary-HASH-SUFFIX` those before. */

@@ -4,7 +4,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import { PORTS } from '../labels.ts'
 import { renderEndpoint } from '../render.ts'
 import { labelsOf, resolveKubernetes } from '../resolve.ts'
-import { valueAt } from './places.ts'
+import { changed, valueAt } from './places.ts'
 import type { EndpointDocument } from '../../contract/endpoint.ts'
 import type { KubernetesObject } from '../object.ts'
 import type { ResolvedKubernetes, Workload } from '../resolve.ts'
@@ -45,7 +45,7 @@ export function kserve(document: EndpointDocument, options: KServeOptions): Pack
   const services = workloads.map((workload) => inferenceService(document, { resolved, workload, objects, options }))
   const runtimes = workloads
     .filter((workload) => uriOf(workload, options) !== undefined)
-    .map((workload) => servingRuntime(resolved, workload, objects))
+    .map((workload) => servingRuntime(resolved, workload, { objects, serverless: options.serverless ?? false }))
   const configs = objects.filter(
     ({ kind, metadata }) => kind === 'ConfigMap' && workloads.some((one) => metadata.name === `${one.name}-config`),
   )
@@ -79,20 +79,39 @@ interface Source {
 function podOf(
   { name }: Workload,
   objects: readonly KubernetesObject[],
+  serverless: boolean,
 ): Record<string, unknown> & { readonly containers: readonly object[] } {
   const deployment = objects.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === name)
   const { topologySpreadConstraints: _, ...pod } = valueAt(deployment, ['spec', 'template', 'spec']) as Record<string, unknown>
-  const [container] = pod['containers'] as readonly object[]
+  const [first] = pod['containers'] as readonly object[]
+  // By its number: the port has the name that KServe looks for.
+  const container = PROBES.reduce<object>((one, probe) => changed(one, [probe, 'httpGet', 'port'], () => PORTS.http) as object, first!)
+  if (serverless) {
+    // Knative has the end of a pod, and who it is, in words of its own.
+    const { lifecycle: _end, securityContext, ...plain } = container as Record<string, unknown>
+    const { terminationGracePeriodSeconds: _grace, securityContext: ofPod, ...rest } = pod
+    const { fsGroup: _group, ...user } = ofPod as Record<string, unknown>
+    return {
+      ...rest,
+      containers: [{ ...plain, securityContext: { ...user, ...(securityContext as object) }, name: 'kserve-container', ports: PORT }],
+    }
+  }
   return {
     ...pod,
-    containers: [{ ...container, name: 'kserve-container', ports: [{ name: 'http1', containerPort: PORTS.http, protocol: 'TCP' }] }],
+    containers: [{ ...container, name: 'kserve-container', ports: PORT }],
   }
 }
 
+const PORT = [{ name: 'http1', containerPort: PORTS.http, protocol: 'TCP' }] as const
+const PROBES = ['startupProbe', 'readinessProbe', 'livenessProbe'] as const
 const POD_FIELDS = ['containers', 'volumes', 'nodeSelector', 'affinity', 'tolerations', 'imagePullSecrets'] as const
 
-function servingRuntime(resolved: ResolvedKubernetes, workload: Workload, objects: readonly KubernetesObject[]): KubernetesObject {
-  const pod = podOf(workload, objects)
+function servingRuntime(
+  resolved: ResolvedKubernetes,
+  workload: Workload,
+  { objects, serverless }: { readonly objects: readonly KubernetesObject[]; readonly serverless: boolean },
+): KubernetesObject {
+  const pod = podOf(workload, objects, serverless)
   const {
     env = [],
     volumeMounts = [],
@@ -138,7 +157,7 @@ function inferenceService(document: EndpointDocument, { resolved, workload, obje
   const metric = SCALE_METRICS[scale?.metric ?? 'cpu']
   const [first] = resolveRollout(document.spec.rollout ?? {}).stages
   const shares = serverless && resolved.workloads.length === 1 && document.spec.rollout !== undefined && first !== undefined
-  const { containers, ...pod } = podOf(workload, objects)
+  const { containers, ...pod } = podOf(workload, objects, serverless)
   return {
     apiVersion: 'serving.kserve.io/v1beta1',
     kind: 'InferenceService',

@@ -68,6 +68,11 @@ describe('a chart of an endpoint', () => {
     const work = async (): Promise<void> => {
       for (let next = all.shift(); next !== undefined; next = all.shift()) {
         const [name, document] = next
+        if (name === 'a variant with a long name') {
+          // Its objects have cut names, which a chart under another name would cut elsewhere.
+          await assert.rejects(written(document, 'cut'), { code: 'SLW_CONFIG_INVALID', message: /shorter names/ })
+          continue
+        }
         const chart = await written(document, `all/${all.length}`)
         folders.push(chart)
         const got = await template(chart, { namespace: namespaceOf(document) })

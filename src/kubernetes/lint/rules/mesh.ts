@@ -61,6 +61,8 @@ function* destinationsOf(manifests: Manifests): Generator<Destination> {
           at(one, 'destination'),
           ['spec', kind, index, 'route', place, 'destination'],
         ])
+        for (const [place, one] of listAt(rule, 'mirrors').entries())
+          places.push([at(one, 'destination'), ['spec', kind, index, 'mirrors', place, 'destination']])
         if (at(rule, 'mirror') !== undefined) places.push([at(rule, 'mirror'), ['spec', kind, index, 'mirror']])
         for (const [value, path] of places) {
           const host = textAt(value, 'host')
@@ -113,7 +115,8 @@ export const MESH_RULES: readonly Rule[] = [
         if (subset === undefined) continue
         const rules = manifests.ofKind('DestinationRule').filter((one) => isSameHost(textAt(one, 'spec', 'host') ?? '', host))
         const names = rules.flatMap((rule) => listAt(rule, 'spec', 'subsets').map((one) => textAt(one, 'name')))
-        if (!names.includes(subset))
+        // What stands in other files is not known.
+        if (manifests.ofKind('DestinationRule').length > 0 && !names.includes(subset))
           yield {
             object,
             path: [...path, 'subset'],

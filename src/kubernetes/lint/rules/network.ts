@@ -97,11 +97,12 @@ function holdsFor(policy: KubernetesObject, direction: 'Ingress' | 'Egress'): bo
   return direction === 'Ingress' || at(policy, 'spec', 'egress') !== undefined
 }
 
-function allowsPort(rule: unknown, port: number, name?: string): boolean {
+function allowsPort(rule: unknown, port: number, name?: string, protocol = 'TCP'): boolean {
   const ports = listAt(rule, 'ports')
   return (
     ports.length === 0 ||
     ports.some((one) => {
+      if ((textAt(one, 'protocol') ?? 'TCP') !== protocol) return false
       const from = at(one, 'port')
       const to = numberAt(one, 'endPort')
       return (
@@ -271,7 +272,7 @@ export const NETWORK_RULES: readonly Rule[] = [
       const seen = new Set<KubernetesObject>()
       for (const pod of manifests.pods) {
         const policies = policiesOf(pod, 'Egress', manifests)
-        const allows = policies.some((policy) => listAt(policy, 'spec', 'egress').some((rule) => allowsPort(rule, DNS_PORT, 'dns')))
+        const allows = policies.some((policy) => listAt(policy, 'spec', 'egress').some((rule) => allowsPort(rule, DNS_PORT, 'dns', 'UDP')))
         const object = policies.find((one) => listAt(one, 'spec', 'egress').length > 0) ?? policies[0]
         if (object === undefined || allows || seen.has(object)) continue
         seen.add(object)

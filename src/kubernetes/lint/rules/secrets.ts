@@ -1,5 +1,5 @@
 import { containersOf } from '../pod-templates.ts'
-import { at, listAt, mapAt, textAt } from '../values.ts'
+import { at, listAt, mapAt, textAt, wordOf } from '../values.ts'
 import type { Rule } from '../rule.ts'
 
 const SECRETS_DOC = 'https://kubernetes.io/docs/concepts/configuration/secret/'
@@ -9,7 +9,7 @@ const SECRET_NAME =
   /(pass(word|wd|phrase)|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|credential|client[-_.]?secret|auth[-_.]?key|connection[-_.]?string)s?$/i
 /** Names that end like a secret and are none. */
 const NO_SECRET =
-  /(max|min|num|count|limit|total|budget|pad|special|bos|eos|unk|vocab|secret[-_.]?name|token[-_.]?(url|ttl|endpoint|file|path))/i
+  /(?<![a-z])(max|min|num|count|limit|total|budget|pad|special|bos|eos|unk|vocab)(?![a-z])|secret[-_.]?name|token[-_.]?(url|ttl|endpoint|file|path)/i
 /** Values that name something, or stand in the place of a value. */
 const NO_VALUE = /^(true|false|null|none|\d{1,12}|\$\(.+\)|\$\{.+\}|<.+>|\{\{.+\}\}|\/[\w./-]*|\.{3,}|x+|\*+)?$/i
 
@@ -74,7 +74,10 @@ export const SECRET_RULES: readonly Rule[] = [
         }
         for (const field of ['command', 'args'])
           for (const [index, word] of listAt(container, field).entries()) {
-            const [, flag = '', value = word] = typeof word === 'string' ? (/^--?([\w.-]+)=(.+)$/s.exec(word) ?? []) : []
+            // `--password=VALUE`, or `--password` and the value as the next word.
+            const before = wordOf(listAt(container, field)[index - 1] ?? '')
+            const named = wordOf(word).startsWith('-') ? undefined : /^--?([\w.-]+)$/.exec(before)?.[1]
+            const [, flag = named ?? '', value = word] = typeof word === 'string' ? (/^--?([\w.-]+)=(.+)$/s.exec(word) ?? []) : []
             const what = secretIn(flag, value)
             if (what !== undefined)
               yield {
