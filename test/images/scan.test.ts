@@ -220,7 +220,7 @@ describe('scanning an image', () => {
     assert.deepEqual([code, stdout], [2, ''])
     assert.match(stderr, /the image was not scanned: neither trivy nor grype is installed\. .* --database/)
     const empty = await scan('--database', await folder.write('empty.ndjson', '\n'))
-    assert.deepEqual([empty.code, empty.stdout], [1, ''])
+    assert.deepEqual([empty.code, empty.stdout], [2, ''])
     assert.match(empty.stderr, /has not one advisory/)
     const broken = await scan('--database', await folder.write('broken.zip', 'no archive at all, that is certain'))
     assert.match(broken.stderr, /it has no end of a ZIP archive/)

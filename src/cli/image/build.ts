@@ -1,10 +1,10 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { API_VERSION } from '../../contract/schema.ts'
 import { cacheFolder } from '../../core/cache-folder.ts'
 import { packageRoot } from '../../core/entry.ts'
 import { SlipwayError } from '../../core/errors.ts'
+import { openScratchFolder } from '../../core/scratch-folder.ts'
 import { formatBytes, formatMs } from '../../core/units.ts'
 import { buildImage, readPlatforms } from '../../images/build/build.ts'
 import { writeDockerfile } from '../../images/build/dockerfile.ts'
@@ -76,9 +76,10 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
   const pushed = options.push === undefined ? undefined : parseReference(options.push)
   const platforms = readPlatforms(options.platform ?? `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`)
   const mtime = sourceDateEpoch(process.env['SOURCE_DATE_EPOCH'])
-  const folder = await mkdtemp(join(tmpdir(), 'slipway-build-'))
-  await using base = await openBaseChoice(options.base, options)
-  try {
+  // Not below /tmp, which is memory on many machines; what an interrupted build left goes with the next one.
+  await using scratch = await openScratchFolder(cacheFolder('builds'))
+  const folder = scratch.path
+  await using base = await openBaseChoice(options.base, options.plainHttp === true, pushed?.host)
     const models: ImageModel[] = []
     for (const name of names) models.push(await imageModel(name, folder, options))
     if (options.dockerfile !== undefined) {
@@ -129,9 +130,6 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
       ...(pushed === undefined ? [] : [referenceText({ ...pushed, tag: pushed.tag ?? tag })]),
     ]
     report({ built, places, ms: performance.now() - began, options })
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
 }
 
 interface Tarball {
@@ -154,7 +152,7 @@ interface OpenBase extends AsyncDisposable {
 }
 
 /** `debian`, a path, a path with the tag of an image, or a reference. */
-async function openBaseChoice(name: string, { plainHttp }: ImageRegistryOptions): Promise<OpenBase> {
+async function openBaseChoice(name: string, isPlain: boolean, pushedTo: string | undefined): Promise<OpenBase> {
   if (name === 'debian') return { choice: 'debian', [Symbol.asyncDispose]: () => Promise.resolve() }
   const isThere = (path: string): Promise<boolean> =>
     stat(path).then(
@@ -168,7 +166,7 @@ async function openBaseChoice(name: string, { plainHttp }: ImageRegistryOptions)
   }
   if (/^[./]/.test(name)) throw new SlipwayError('SLW_PATH_NOT_FOUND', `--base ${name}: no such file or folder`)
   // Credentials of flags are for the registry that is pushed to; another has those that Docker, Podman or AWS know.
-  const registry = openRegistry(name, { plainHttp: plainHttp === true })
+  const registry = openRegistry(name, { plainHttp: isPlain && (pushedTo === undefined || parseReference(name).host === pushedTo) })
   const source = { ...registry, resolve: async (at?: string) => (await registry.resolve(at)).descriptor }
   return { choice: { name, source }, [Symbol.asyncDispose]: () => Promise.resolve() }
 }

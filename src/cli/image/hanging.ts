@@ -1,12 +1,16 @@
 import { isSlipwayError } from '../../core/errors.ts'
 import { signatureTag } from '../../images/attest/signature.ts'
 import { copyImage } from '../../images/copy.ts'
+import { parseManifest } from '../../images/manifest.ts'
 import type { BlobSink, Descriptor, Digest, Manifest } from '../../images/oci.ts'
 import type { Layout } from '../../images/layout/layout.ts'
 import type { Registry } from '../../images/registry/registry.ts'
 
 /** Copies what hangs on an image in a registry, and its signatures in cosign's older form. @returns how many */
 export async function copyHanging(from: Registry, subject: Digest, to: BlobSink): Promise<number> {
+  const { descriptor, bytes } = await from.resolve(subject)
+  let count = 0
+  for (const { digest } of parseManifest(bytes, descriptor.mediaType, subject).manifests ?? []) count += await copyHanging(from, digest, to)
   const found = await from.referrers(subject)
   for (const referrer of found) await copyImage(from, to, referrer)
   const tag = signatureTag(subject)
@@ -15,12 +19,14 @@ export async function copyHanging(from: Registry, subject: Digest, to: BlobSink)
     throw error
   })
   if (signatures !== undefined) await copyImage(from, to, signatures.descriptor, { tag })
-  return found.length + (signatures === undefined ? 0 : 1)
+  return count + found.length + (signatures === undefined ? 0 : 1)
 }
 
 /** The same of an image in a folder or a tar archive, whose index lists what hangs on it. */
-export async function pushHanging(from: Layout, subject: Digest, to: BlobSink): Promise<number> {
+export async function pushHanging(from: Layout, root: Descriptor, to: BlobSink): Promise<number> {
   let count = 0
+  const { digest: subject, mediaType } = root
+  for (const child of parseManifest(await from.readJson(root), mediaType, subject).manifests ?? []) count += await pushHanging(from, child, to)
   for (const one of (await from.index()).manifests) {
     const tag = signatureTag(subject)
     const isSignature = Object.values(one.annotations ?? {}).includes(tag)

@@ -1,6 +1,7 @@
 import { formatBytes } from '../../core/units.ts'
 import { imageReport } from '../../images/inspect/inspect.ts'
 import { readImage } from '../../images/inspect/read-image.ts'
+import { parseReference } from '../../images/registry/reference.ts'
 import { print, style, table, wrapped } from '../output.ts'
 import { looksInto, openImage } from './open-image.ts'
 import type { Command } from 'commander'
@@ -27,9 +28,21 @@ async function inspect(name: string, options: InspectOptions): Promise<void> {
   const other =
     options.compare === undefined
       ? undefined
-      : (await readNamed(options.compare, { platform: options.platform, plainHttp: options.plainHttp === true })).read
+      : (await readNamed(options.compare, {
+          platform: options.platform,
+          plainHttp: options.plainHttp === true,
+          isForeign: hostIn(name) !== hostIn(options.compare),
+        })).read
   const report = imageReport(read, { tag, other })
   print(options.json === true ? JSON.stringify({ apiVersion: 'slipway/v1', kind: 'ImageReport', ...report }) : text(report))
+}
+
+function hostIn(name: string): string | undefined {
+  try {
+    return parseReference(name).host
+  } catch {
+    return undefined
+  }
 }
 
 async function readNamed(name: string, options: OpenOptions): Promise<{ readonly read: ReadImage; readonly tag: string | undefined }> {

@@ -4,6 +4,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import { openLayout } from '../../images/layout/layout.ts'
 import { findImage } from '../../images/inspect/find-image.ts'
 import { parsePlatform } from '../../images/manifest.ts'
+import { openRegistry } from '../../images/registry/registry.ts'
 import { asksImages, openNamed } from './registry-options.ts'
 import type { Command } from 'commander'
 import type { BlobSource, Platform } from '../../images/oci.ts'
@@ -24,6 +25,8 @@ export interface OpenImage extends AsyncDisposable {
 
 export interface OpenOptions extends ImageRegistryOptions {
   readonly platform?: string | undefined
+  /** Whether the credentials of options and variables are for another registry. */
+  readonly isForeign?: boolean
 }
 
 /** Adds what every command takes that looks into an image. */
@@ -62,7 +65,8 @@ export async function openImage(name: string, options: OpenOptions): Promise<Ope
 /** An image of a registry. What looks like a path and is none is said to be one. */
 async function openFar(name: string, options: OpenOptions, platform: Platform | undefined): Promise<OpenImage> {
   if (/^[./]|\.tar(:|$)/.test(name)) throw new SlipwayError('SLW_PATH_NOT_FOUND', `${name}: no such folder or archive of an image`)
-  const registry = await openNamed(name, options)
+  const registry =
+    options.isForeign === true ? openRegistry(name, { plainHttp: options.plainHttp === true }) : await openNamed(name, options)
   const { tag, digest } = registry.reference
   const image = await findImage(registry, (await registry.resolve()).descriptor, platform)
   return {

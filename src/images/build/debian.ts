@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdir, readdir } from 'node:fs/promises'
+import { mkdir, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { createTarDecoder } from 'modern-tar'
@@ -14,6 +14,8 @@ const PACKAGES = ['base-files', 'ca-certificates', 'libc6', 'libgcc-s1', 'libstd
 /** The user that images run as; of distroless, which policies know. */
 export const NONROOT = 65_532
 const APT_MS = 300_000
+/** Lists of packages of another architecture are fetched again after this time. */
+const LISTS_MS = 12 * 60 * 60 * 1000
 /** Folders that Debian's layout has as links into /usr (UsrMerge). */
 const MERGED = ['bin', 'lib', 'lib32', 'lib64', 'libx32', 'sbin'] as const
 const UNUSED =
@@ -92,7 +94,10 @@ async function otherLists(architecture: string): Promise<string[]> {
     'Dir::State::status=/dev/null',
     'APT::Sandbox::User=root',
   ].flatMap((setting) => ['-o', setting])
-  if ((await readdir(join(root, 'lists'))).filter((name) => name.endsWith('Packages') || name.includes('_Packages')).length === 0)
+  // Nobody else brings these up to date.
+  const lists = join(root, 'lists')
+  const [names, { mtimeMs }] = await Promise.all([readdir(lists), stat(lists)])
+  if (!names.some((name) => name.includes('Packages')) || Date.now() - mtimeMs > LISTS_MS)
     await told('apt-get', [...settings, '--quiet', 'update'])
   return settings
 }

@@ -46,6 +46,11 @@ async function place(folder: string, { path, content, mode }: ImageFile): Promis
   if (content.kind === 'file' || content.kind === 'bytes') await chmod(target, mode ?? 0o644)
 }
 
+function quoted(pair: string): string {
+  const [name = '', ...value] = pair.split('=')
+  return `${name}=${JSON.stringify(value.join('=')).replaceAll('$', '\\$')}`
+}
+
 function dockerfile(models: readonly ImageModel[]): string {
   const settings = imageSettings({ base: { environment: [] }, modelPath: modelPath(models), labels: {}, environment: [] })
   const { Healthcheck: health, Env = [], ExposedPorts = {}, Entrypoint = [], Cmd = [] } = settings
@@ -66,7 +71,7 @@ COPY ${FILES}/${SLIPWAY_FOLDER}/package.json ${FILES}/${SLIPWAY_FOLDER}/LICENSE 
 COPY ${FILES}/${SLIPWAY_FOLDER}/bin /${SLIPWAY_FOLDER}/bin
 COPY ${FILES}/${SLIPWAY_FOLDER}/dist /${SLIPWAY_FOLDER}/dist
 COPY ${FILES}/models /models
-ENV ${variables.join(' \\\n    ')}
+ENV ${variables.map(quoted).join(' \\\n    ')}
 USER ${settings.User ?? ''}
 WORKDIR /tmp
 # A model that cannot be served ends the build, not the first start.

@@ -49,6 +49,8 @@ export function keptLayers(folder: string): KeptLayers {
       return descriptor
     },
     async keep(key, descriptor, file) {
+      // It would only push out all others.
+      if (descriptor.size > BYTES_MAX / 2) return
       await mkdir(folder, { recursive: true })
       const partial = join(folder, `${randomUUID()}.partial`)
       await copyFile(file, partial)

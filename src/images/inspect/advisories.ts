@@ -59,6 +59,7 @@ async function* documents(path: string): AsyncGenerator<{ readonly name: string;
   if (found.isDirectory()) {
     let count = 0
     for await (const entry of await opendir(path, { recursive: true })) {
+      if (entry.isFile() && /\.(?:zip|ndjson|jsonl)$/.test(entry.name)) yield* documents(join(entry.parentPath, entry.name))
       if (!entry.isFile() || !entry.name.endsWith('.json')) continue
       if (++count > FILES_MAX) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${path} has more than ${FILES_MAX} files`)
       const name = join(entry.parentPath, entry.name)

@@ -36,6 +36,8 @@ export interface ModelInImage {
 export interface Packages {
   readonly npm: readonly NpmPackage[]
   readonly debian: readonly DebianPackage[]
+  /** What its os-release calls it: `debian`, `ubuntu`, `alpine`. */
+  readonly system: string | undefined
   /** Number of the release of Debian: `13`. */
   readonly debianRelease: string | undefined
   /** Version of Node, as its program says, and where that lies. */
@@ -86,6 +88,7 @@ export function packagesOf({ image, tree, kept }: ReadImage, nodeVersions: Reado
   const debian: DebianPackage[] = []
   const node: { version: string; path: string; sha256: string | undefined }[] = []
   let debianRelease: string | undefined
+  let system: string | undefined
   const models = modelsOf(image)
   const files: { path: string; bytes: number; sha256: string }[] = []
   const modelFolder = (image.config.config?.Env ?? [])
@@ -98,8 +101,10 @@ export function packagesOf({ image, tree, kept }: ReadImage, nodeVersions: Reado
     if (bytes !== undefined && path.endsWith('package.json')) {
       const found = npmPackage(bytes, path, sha256)
       if (found !== undefined) npm.push(found)
-    } else if (bytes !== undefined && OS_RELEASE.test(path)) debianRelease ??= releaseOf(bytes)
-    else if (bytes !== undefined && !path.endsWith('.md5sums')) debian.push(...debianPackages(bytes, path))
+    } else if (bytes !== undefined && OS_RELEASE.test(path)) {
+      system ??= fieldOf(bytes, 'ID')
+      debianRelease ??= releaseOf(bytes)
+    }    else if (bytes !== undefined && !path.endsWith('.md5sums')) debian.push(...debianPackages(bytes, path))
     const version = NODE_PROGRAM.test(path) ? nodeVersions.get(own) : undefined
     if (version !== undefined) node.push({ version, path, sha256 })
     if (
@@ -117,6 +122,7 @@ export function packagesOf({ image, tree, kept }: ReadImage, nodeVersions: Reado
   return {
     npm: npm.toSorted((a, b) => by(a.name, b.name) || by(a.version, b.version) || by(a.path, b.path)),
     debian: debian.toSorted((a, b) => by(a.name, b.name) || by(a.version, b.version)),
+    system,
     debianRelease,
     node,
     models: named.map((model) => ({
@@ -159,8 +165,11 @@ function debianPackages(bytes: Buffer, path: string): DebianPackage[] {
 
 /** Number of the release of Debian; undefined for other systems. */
 function releaseOf(bytes: Buffer): string | undefined {
-  const field = (name: string): string | undefined => new RegExp(`^${name}="?([^"\n]*)"?$`, 'm').exec(bytes.toString('utf8'))?.[1]
-  return field('ID') === 'debian' ? field('VERSION_ID') : undefined
+  return fieldOf(bytes, 'ID') === 'debian' ? fieldOf(bytes, 'VERSION_ID') : undefined
+}
+
+function fieldOf(bytes: Buffer, name: string): string | undefined {
+  return new RegExp(`^${name}=["']?([^"'\n]*)["']?$`, 'm').exec(bytes.toString('utf8'))?.[1]
 }
 
 /** What the labels of `slipway build` say. */

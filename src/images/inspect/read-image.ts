@@ -6,6 +6,7 @@ import { isSlipwayError, messageOf, SlipwayError } from '../../core/errors.ts'
 import { tarReader } from '../tar/reader.ts'
 import { checkGrowth, INSPECT_LIMITS } from './limits.ts'
 import { eachFile, fileTree } from './tree.ts'
+import { framesApart } from './zstd-frames.ts'
 import type { Hash } from 'node:crypto'
 import type { BlobSource, Descriptor } from '../oci.ts'
 import type { InspectLimits } from './limits.ts'
@@ -93,7 +94,9 @@ export async function readImage(
         if (content?.type !== 'file') return
         files.push(content)
         fileBytes += content.size
-        const isWanted = wants(content.path) && content.size <= limits.keptFileBytes
+        const isWanted = wants(content.path)
+        if (isWanted && content.size > limits.keptFileBytes)
+          throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${content.path} has ${content.size} bytes; files that are read in full have at most ${limits.keptFileBytes}`)
         if (isWanted && (keptBytes += content.size) > limits.keptBytes)
           throw new SlipwayError('SLW_LIMIT_EXCEEDED', `files that are read in full have more than ${limits.keptBytes} bytes`)
         now = { content, hash: createHash('sha256'), parts: isWanted ? [] : undefined, watch: watches(content.path) }
@@ -128,6 +131,18 @@ export async function readImage(
     const createdBy = made.length === manifest.layers.length ? made[at]?.created_by : undefined
     layers.push({ descriptor, unpackedBytes: bytes, fileBytes, entries, createdBy, files, wastedBytes: 0 })
   }
+  // A hard link is known after the bytes that it leads to went by, as in stores of pnpm: they are read once more.
+  const missed = new Set<string>()
+  eachFile(tree.root, (path, content) => {
+    if (content.type === 'file' && wants(path) && !held.has(content)) missed.add(content.path)
+  })
+  if (missed.size > 0)
+    return await readImage(source, image, {
+      limits,
+      wants: (path) => wants(path) || missed.has(path),
+      watches,
+      ...(signal !== undefined && { signal }),
+    })
   for (const content of gone) {
     const layer = layers[content.layer]
     if (layer !== undefined && content.type === 'file') layer.wastedBytes += content.size
@@ -165,19 +180,14 @@ async function* unpacked(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
     if (!isOver) yield* { [Symbol.asyncIterator]: () => parts }
   })()
   const beginning = Buffer.concat(first).subarray(0, 4)
-  const decoder =
-    beginning.length < 4
-      ? undefined
-      : beginning.readUInt16BE() === 0x1f8b
-        ? createGunzip()
-        : beginning.readUInt32BE() === 0x28b52ffd
-          ? createZstdDecompress()
-          : undefined
+  const isGzip = beginning.length === 4 && beginning.readUInt16BE() === 0x1f8b
+  const isZstd = beginning.length === 4 && (beginning.readUInt32LE() === 0xfd2fb528 || (beginning.readUInt32LE() & 0xfffffff0) === 0x184d2a50)
+  const decoder = isGzip ? createGunzip() : isZstd ? createZstdDecompress() : undefined
   if (decoder === undefined) {
     yield* all
     return
   }
-  const done = pipeline(Readable.from(all, { objectMode: false }), decoder)
+  const done = pipeline(Readable.from(isZstd ? framesApart(all) : all, { objectMode: false }), decoder)
   done.catch(() => {})
   try {
     for await (const part of decoder) yield part as Buffer

@@ -1,3 +1,4 @@
+import { SlipwayError } from '../../core/errors.ts'
 import { isAtLeast, SEVERITIES } from './cvss.ts'
 import { advisorySeverity, fixedIn, isAffected } from './osv.ts'
 import { packageReading, packagesOf } from './packages.ts'
@@ -53,7 +54,14 @@ interface Wanted {
  */
 export async function scanImage(source: BlobSource, image: FoundImage, database: string): Promise<ScanResult> {
   const { options, nodeVersions } = packageReading()
-  const wanted = wantedOf(packagesOf(await readImage(source, image, options), nodeVersions))
+  const packages = packagesOf(await readImage(source, image, options), nodeVersions)
+  const { system, debianRelease, debian } = packages
+  if (system === undefined ? debian.length > 0 : debianRelease === undefined)
+    throw new SlipwayError(
+      'SLW_NOT_IMPLEMENTED',
+      `the image stands on ${system ?? 'a system without a name'}${system === 'debian' ? ' without a number of its release' : ''}, whose packages our own check does not know: it would find nothing in them. Use --scanner trivy or --scanner grype`,
+    )
+  const wanted = wantedOf(packages)
   const keys = new Set(wanted.flatMap((one) => one.keys))
   const { path, count, newest, about } = await readAdvisories(database, (key) => keys.has(key))
   const findings = wanted.flatMap((one) => {

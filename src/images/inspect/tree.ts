@@ -51,6 +51,8 @@ const WHITEOUT = '.wh.'
 const OPAQUE = '.wh..wh..opq'
 /** Links that lead to links, as Linux follows them. */
 const LINKS_MAX = 40
+/** Folders in folders: no path of 4096 bytes has more. */
+const DEPTH_MAX = 2048
 
 /**
  * An empty tree, to which the entries of layers are added from the lowest on, as a runtime would unpack them: paths go through symbolic
@@ -66,8 +68,13 @@ export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
       throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the image has more than ${limits.entries} files, folders and links`)
   }
   const release = (node: TreeNode, isReplaced: boolean): void => released(node, isReplaced, onGone)
+  /** Following links costs time: an image of a few bytes must not take hours. */
+  const follow = (target: string): void => {
+    left -= target.length
+    if (left < 0) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `links of the image lead through more than ${limits.allPathsBytes} bytes of paths`)
+  }
   const takeAway = (names: readonly string[], name: string, layer: number): void => {
-    const parent = descend(root, names, (here, each) => here.children.get(each))
+    const parent = descend(root, names, (here, each) => here.children.get(each), follow)
     // What is not there need not go.
     if (parent === undefined) return
     if (name === OPAQUE) {
@@ -94,7 +101,7 @@ export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
       }
       if (child.folder !== undefined) child.layer = layer
       return child
-    })
+    }, follow)
     if (found === undefined) throw corrupt(`${told(path)} is below what is no folder`)
     return found
   }
@@ -103,7 +110,7 @@ export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
     if (left < 0) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `the paths of the image have more than ${limits.allPathsBytes} bytes`)
     return namesOf(path, limits)
   }
-  const linked = (entry: FoundEntry): Content => linkedContent(root, namesIn(entry.target), entry)
+  const linked = (entry: FoundEntry): Content => linkedContent(root, namesIn(entry.target), entry, follow)
   return {
     root,
     add(entry, layer) {
@@ -141,6 +148,8 @@ export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
         return undefined
       }
       const { type, size, target, attributes, path } = entry
+      if (Buffer.byteLength(target) > limits.pathBytes)
+        throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${told(path)} is a link to a path of more than ${limits.pathBytes} bytes`)
       const content: Content = { type, size, sha256: undefined, mode, uid, gid, target, attributes, links: 1, layer, path: plainPath(path) }
       put(parent, name, { layer, content })
       return content
@@ -164,9 +173,9 @@ function cleared(node: TreeNode, layer: number, onGone: OnGone): boolean {
 }
 
 /** What a hard link leads to. */
-function linkedContent(root: Folder, names: string[], { path, target }: FoundEntry): Content {
+function linkedContent(root: Folder, names: string[], { path, target }: FoundEntry, follow: (target: string) => void): Content {
   const name = names.pop()
-  const parent = descend(root, names, (here, each) => here.children.get(each))
+  const parent = descend(root, names, (here, each) => here.children.get(each), follow)
   const found = name === undefined ? undefined : parent?.children.get(name)
   if (found?.content === undefined)
     throw corrupt(`${told(path)} is a hard link to ${told(target)}, ${found === undefined ? 'which is not there' : 'which is a folder'}`)
@@ -178,7 +187,12 @@ function linkedContent(root: Folder, names: string[], { path, target }: FoundEnt
  * @param step what lies in a folder under a name
  * @returns undefined where something on the way is no folder. @throws SLW_STORE_CORRUPT where links lead on and on
  */
-function descend(root: Folder, names: readonly string[], step: (here: Folder, name: string) => TreeNode | undefined): Folder | undefined {
+function descend(
+  root: Folder,
+  names: readonly string[],
+  step: (here: Folder, name: string) => TreeNode | undefined,
+  follow: (target: string) => void,
+): Folder | undefined {
   const above: Folder[] = []
   const waiting = names.toReversed()
   let links = 0
@@ -191,10 +205,11 @@ function descend(root: Folder, names: readonly string[], step: (here: Folder, na
     if (child?.content?.type === 'symlink') {
       const { target } = child.content
       if (++links > LINKS_MAX) throw corrupt(`${told(names.join('/'))} goes through more than ${LINKS_MAX} symbolic links`)
+      follow(target)
       if (target.startsWith('/')) above.length = 0
       waiting.push(...target.split('/').filter(isName).toReversed())
     } else if (child?.folder === undefined) return undefined
-    else above.push(child.folder)
+    else if (above.push(child.folder) > DEPTH_MAX) throw corrupt(`${told(names.join('/'))} lies in more than ${DEPTH_MAX} folders`)
   }
   return above.at(-1) ?? root
 }

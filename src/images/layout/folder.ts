@@ -51,6 +51,15 @@ function layoutFolder(path: string): LayoutFolder {
   const index = async (): Promise<Index> => parseIndex(await readFile(join(path, INDEX_FILE), 'utf8'), path)
   const open = (descriptor: Descriptor): AsyncIterable<Uint8Array> =>
     checked(blobOf(fileOf(descriptor), descriptor, path), descriptor, path)
+  // What lies there may be broken, and whoever fetches it again wants it whole.
+  const isWhole = async (descriptor: Descriptor): Promise<boolean> => {
+    try {
+      for await (const _ of open(descriptor));
+      return true
+    } catch {
+      return false
+    }
+  }
   return {
     index,
     open,
@@ -64,7 +73,7 @@ function layoutFolder(path: string): LayoutFolder {
     async write(descriptor, bytes) {
       const file = fileOf(descriptor)
       const found = await stat(file).catch(() => undefined)
-      if (found?.size === descriptor.size) return
+      if (found?.size === descriptor.size && (await isWhole(descriptor))) return
       await placed(file, (partial) => pipeline(checked(bytes(), descriptor, path), createWriteStream(partial)))
     },
     async writeManifest(descriptor, bytes, tag) {

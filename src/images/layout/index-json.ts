@@ -26,13 +26,18 @@ export function parseIndex(text: string, place: string): Index {
 /** @throws SLW_NOT_FOUND naming what is there; SLW_USAGE where several are, and none is named */
 export function resolveTag({ manifests }: Index, tag: string | undefined, place: string): Descriptor {
   const nameOf = ({ annotations }: Descriptor): string | undefined => annotations?.[REF_NAME]
-  // Those with `subject` of ours, such as an SBOM, have no name: they are found by what they are about.
-  const named = manifests.filter((one) => nameOf(one) !== undefined)
-  const found = manifests.findLast((one) => (tag === undefined ? nameOf(one) === 'latest' : nameOf(one) === tag || one.digest === tag))
-  if (found !== undefined) return found
-  if (tag === undefined) {
-    const [only] = named.length === 0 ? manifests.filter(({ artifactType }) => artifactType === undefined) : named
-    if (only !== undefined && (named.length === 1 || manifests.length === 1)) return only
+  // What hangs on an image is none: documents with a subject have no name, and signatures of cosign the digest of their image.
+  const images = manifests.filter((one) => !/^sha256-[0-9a-f]{64}(?:\.[a-z]+)?$/.test(nameOf(one) ?? ''))
+  const named = images.filter((one) => nameOf(one) !== undefined)
+  const isWanted = (one: Descriptor): boolean => (tag === undefined ? nameOf(one) === 'latest' : nameOf(one) === tag || one.digest === tag)
+  const found = manifests.findLast(isWanted)
+  // Of docker save: busybox:latest and alpine:latest.
+  const isTwice = found !== undefined && manifests.some((one) => isWanted(one) && one.digest !== found.digest && one.platform?.architecture === found.platform?.architecture)
+  if (found !== undefined && !isTwice) return found
+  if (tag === undefined && !isTwice) {
+    const unnamed = images.filter(({ artifactType }) => artifactType === undefined)
+    const [only, ...others] = manifests.length === 1 ? manifests : named.length === 0 ? unnamed : named
+    if (only !== undefined && others.length === 0) return only
   }
   const there = named.map(nameOf).join(', ')
   const what = there === '' ? `${manifests.length} images without a name, which are found by their digests` : `these: ${there}`

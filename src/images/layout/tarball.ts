@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { posix } from 'node:path'
 import { SlipwayError } from '../../core/errors.ts'
@@ -126,13 +127,16 @@ async function savedIndex({ file, path, entries, text, made, places }: Saved): P
     const diffIds = config?.rootfs?.diff_ids
     if (place === undefined || configBytes === undefined || diffIds === undefined || diffIds.length !== Layers.length)
       throw corrupt(`its image ${RepoTags?.join(', ') ?? ''} has no configuration "${configName}" with as many layers as it lists`)
-    const layers = Layers.map((name, at): Descriptor => {
+    const layers: Descriptor[] = []
+    for (const [at, name] of Layers.entries()) {
       const layer = followed(entries, name)
       if (layer === undefined) throw corrupt(`the layer ${name} is missing`)
-      const digest = diffIds[at] as Digest
+      // crane, kaniko and Jib write them packed: their digests are others than those in the configuration then.
+      const isPacked = (await file.read(Buffer.alloc(2), 0, 2, layer.offset)).buffer.readUInt16BE() === 0x1f8b
+      const digest = isPacked ? await digestOfAll(partsOf(file, layer)) : (diffIds[at] as Digest)
       places.set(digest, layer)
-      return { mediaType: MEDIA_TYPES.layer, digest, size: layer.size }
-    })
+      layers.push({ mediaType: isPacked ? MEDIA_TYPES.layerGzip : MEDIA_TYPES.layer, digest, size: layer.size })
+    }
     const digest = digestOf(configBytes)
     places.set(digest, place)
     const manifest: Manifest = {
@@ -177,6 +181,12 @@ async function* partsOf(file: FileHandle, { offset, size }: Blob): AsyncGenerato
     at += bytesRead
     yield buffer.subarray(0, bytesRead)
   }
+}
+
+async function digestOfAll(bytes: AsyncIterable<Uint8Array>): Promise<Digest> {
+  const hash = createHash('sha256')
+  for await (const part of bytes) hash.update(part)
+  return `sha256:${hash.digest('hex')}`
 }
 
 async function* oneOf(bytes: Buffer): AsyncGenerator<Uint8Array> {

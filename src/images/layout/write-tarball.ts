@@ -1,6 +1,6 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { Turns } from '../../core/turns.ts'
-import { MEDIA_TYPES } from '../oci.ts'
+import { isIndexType } from '../manifest.ts'
 import { END_OF_TAR, padding, tarHeader } from '../tar/header.ts'
 import { checked } from './checked.ts'
 import { blobPath, INDEX_FILE, LAYOUT_FILE, LAYOUT_VERSION, NO_INDEX, withImage } from './index-json.ts'
@@ -53,7 +53,7 @@ export async function createLayoutTarball(path: string, { names = [], mtime = 0 
     write: (descriptor, bytes) => addBlob(descriptor.digest, descriptor.size, () => checked(bytes(), descriptor, path)),
     async writeManifest(descriptor, bytes, tag) {
       await addBlob(descriptor.digest, bytes.length, () => [bytes])
-      if (descriptor.mediaType === MEDIA_TYPES.manifest && descriptor.artifactType === undefined)
+      if (!isIndexType(descriptor.mediaType) && descriptor.artifactType === undefined)
         first ??= JSON.parse(bytes.toString('utf8')) as Manifest
       // A manifest of an index is found there.
       if (tag !== undefined || descriptor.platform === undefined) index = withImage(index, descriptor, tag)

@@ -33,11 +33,12 @@ export async function listReferrers(repository: Repository, subject: Digest): Pr
     const answer: Answer = await transport.ask({
       method: 'GET',
       at,
-      expect: [200, 404],
+      expect: [200, 400, 404, 405, 406],
       what: `list what hangs on ${subject}`,
       scope: read,
     })
-    if (answer.status === 404) {
+    // Some know no referrers, and say so in another way, or with a page for people.
+    if (answer.status !== 200 || !/^application\/(?:vnd\.oci\.image\.index\.v1\+)?json\b/.test(answer.headers.get('content-type') ?? '')) {
       await answer.discard()
       found.push(...(await indexOfFallback(repository, subject)).manifests)
       break
@@ -72,7 +73,8 @@ async function indexOfFallback(repository: Repository, subject: Digest): Promise
     if (isSlipwayError(error) && error.code === 'SLW_NOT_FOUND') return undefined
     throw error
   })
-  return found === undefined ? EMPTY_INDEX : indexOf(found.bytes)
+  // GitLab takes the tag for the digest, and gives the subject itself.
+  return found === undefined || found.descriptor.digest === subject ? EMPTY_INDEX : indexOf(found.bytes)
 }
 
 /** Tag under which registries without the API of referrers have them. */
