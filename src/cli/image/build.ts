@@ -80,56 +80,56 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
   await using scratch = await openScratchFolder(cacheFolder('builds'))
   const folder = scratch.path
   await using base = await openBaseChoice(options.base, options.plainHttp === true, pushed?.host)
-    const models: ImageModel[] = []
-    for (const name of names) models.push(await imageModel(name, folder, options))
-    if (options.dockerfile !== undefined) {
-      await writeDockerfile(options.dockerfile, { models, platform: platforms[0]!, root: packageRoot() })
-      print(join(options.dockerfile, 'Dockerfile'))
-      return
-    }
-    const { name, tag } = imageName(options.tag, models)
-    const path = options.output ?? (pushed === undefined ? `${models[0]!.name}.oci` : undefined)
-    const isTarball = path?.endsWith('.tar') === true
-    const layout = await createLayoutFolder(path === undefined || isTarball ? join(folder, 'image') : path)
-    const built = await buildImage({
-      models,
-      base: base.choice,
-      platforms,
-      compression,
-      mtime,
-      gpu: options.gpu === true,
-      node: options.node ?? [],
-      root: packageRoot(),
-      cache: options.cache ? cacheFolder('layers') : undefined,
-      scratch: join(folder, 'scratch'),
-      sink: layout,
-      tag,
-    })
-    if (isTarball) await writeTarball(path, { layout, built, name: `${name}:${tag}`, tag, mtime })
-    if (pushed !== undefined) {
-      const registry = await openNamed(pushed, options, { onProgress: progressNotes('sent') })
-      await copyImage(layout, registry, built.descriptor, { tag: pushed.tag ?? tag })
-      if (options.attest)
-        await attachAttestations(registry, layout, {
-          name: `${pushed.host}/${pushed.repository}`,
-          built,
-          models,
-          base: await baseOf(base.choice),
-          parameters: {
-            models: names,
-            base: options.base,
-            platforms: platforms.map(({ architecture }) => architecture),
-            compression,
-            gpu: options.gpu === true,
-          },
-          startedMs,
-        })
-    }
-    const places = [
-      ...(path === undefined ? [] : [isTarball ? path : `${path}:${tag}`]),
-      ...(pushed === undefined ? [] : [referenceText({ ...pushed, tag: pushed.tag ?? tag })]),
-    ]
-    report({ built, places, ms: performance.now() - began, options })
+  const models: ImageModel[] = []
+  for (const name of names) models.push(await imageModel(name, folder, options))
+  if (options.dockerfile !== undefined) {
+    await writeDockerfile(options.dockerfile, { models, platform: platforms[0]!, root: packageRoot() })
+    print(join(options.dockerfile, 'Dockerfile'))
+    return
+  }
+  const { name, tag } = imageName(options.tag, models)
+  const path = options.output ?? (pushed === undefined ? `${models[0]!.name}.oci` : undefined)
+  const isTarball = path?.endsWith('.tar') === true
+  const layout = await createLayoutFolder(path === undefined || isTarball ? join(folder, 'image') : path)
+  const built = await buildImage({
+    models,
+    base: base.choice,
+    platforms,
+    compression,
+    mtime,
+    gpu: options.gpu === true,
+    node: options.node ?? [],
+    root: packageRoot(),
+    cache: options.cache ? cacheFolder('layers') : undefined,
+    scratch: join(folder, 'scratch'),
+    sink: layout,
+    tag,
+  })
+  if (isTarball) await writeTarball(path, { layout, built, name: `${name}:${tag}`, tag, mtime })
+  if (pushed !== undefined) {
+    const registry = await openNamed(pushed, options, { onProgress: progressNotes('sent') })
+    await copyImage(layout, registry, built.descriptor, { tag: pushed.tag ?? tag })
+    if (options.attest)
+      await attachAttestations(registry, layout, {
+        name: `${pushed.host}/${pushed.repository}`,
+        built,
+        models,
+        base: await baseOf(base.choice),
+        parameters: {
+          models: names,
+          base: options.base,
+          platforms: platforms.map(({ architecture }) => architecture),
+          compression,
+          gpu: options.gpu === true,
+        },
+        startedMs,
+      })
+  }
+  const places = [
+    ...(path === undefined ? [] : [isTarball ? path : `${path}:${tag}`]),
+    ...(pushed === undefined ? [] : [referenceText({ ...pushed, tag: pushed.tag ?? tag })]),
+  ]
+  report({ built, places, ms: performance.now() - began, options })
 }
 
 interface Tarball {

@@ -26,7 +26,8 @@ export async function copyHanging(from: Registry, subject: Digest, to: BlobSink)
 export async function pushHanging(from: Layout, root: Descriptor, to: BlobSink): Promise<number> {
   let count = 0
   const { digest: subject, mediaType } = root
-  for (const child of parseManifest(await from.readJson(root), mediaType, subject).manifests ?? []) count += await pushHanging(from, child, to)
+  for (const child of parseManifest(await from.readJson(root), mediaType, subject).manifests ?? [])
+    count += await pushHanging(from, child, to)
   for (const one of (await from.index()).manifests) {
     const tag = signatureTag(subject)
     const isSignature = Object.values(one.annotations ?? {}).includes(tag)

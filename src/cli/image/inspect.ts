@@ -28,11 +28,13 @@ async function inspect(name: string, options: InspectOptions): Promise<void> {
   const other =
     options.compare === undefined
       ? undefined
-      : (await readNamed(options.compare, {
-          platform: options.platform,
-          plainHttp: options.plainHttp === true,
-          isForeign: hostIn(name) !== hostIn(options.compare),
-        })).read
+      : (
+          await readNamed(options.compare, {
+            platform: options.platform,
+            plainHttp: options.plainHttp === true,
+            isForeign: hostIn(name) !== hostIn(options.compare),
+          })
+        ).read
   const report = imageReport(read, { tag, other })
   print(options.json === true ? JSON.stringify({ apiVersion: 'slipway/v1', kind: 'ImageReport', ...report }) : text(report))
 }

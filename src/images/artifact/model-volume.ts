@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
+import { SlipwayError } from '../../core/errors.ts'
 import { MEDIA_TYPES } from '../oci.ts'
 import { writeManifest } from '../registry/referrers.ts'
 import { END_OF_TAR, padding, tarHeader } from '../tar/header.ts'
@@ -48,7 +49,12 @@ async function* archiveOf(model: ModelContents): AsyncGenerator<Uint8Array> {
   for (const path of [...folders].toSorted()) yield tarHeader({ path, type: 'directory', mtime: 0 })
   for (const { path, file, size } of files) {
     yield tarHeader({ path: `${root}/${path}`, type: 'file', size, mtime: 0 })
-    yield* createReadStream(file, { highWaterMark: 256 * 1024 })
+    let count = 0
+    for await (const bytes of createReadStream(file, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>) {
+      count += bytes.length
+      yield bytes
+    }
+    if (count !== size) throw new SlipwayError('SLW_CONFLICT', `${file} was changed while it was read: ${count} bytes instead of ${size}`)
     yield padding(size)
   }
   yield END_OF_TAR

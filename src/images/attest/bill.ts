@@ -22,8 +22,12 @@ export function billTime({ at, image }: Bill): string {
 }
 
 /** A UUID that is another for another image or format, and the same for the same: version 8 of RFC 9562, of a SHA-256. */
-export function billId({ image }: Bill, format: string): string {
-  const bytes = createHash('sha256').update(`${format} ${image.descriptor.digest}`).digest().subarray(0, 16)
+export function billId(bill: Bill, format: string): string {
+  const { image, name, tool } = bill
+  const bytes = createHash('sha256')
+    .update(`${format} ${image.descriptor.digest} ${name} ${tool} ${billTime(bill)}`)
+    .digest()
+    .subarray(0, 16)
   bytes[6] = (bytes[6]! & 0x0f) | 0x80
   bytes[8] = (bytes[8]! & 0x3f) | 0x80
   const hex = bytes.toString('hex')

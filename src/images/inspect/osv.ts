@@ -9,6 +9,8 @@ export interface Advisory {
   readonly modified?: string
   readonly withdrawn?: string
   readonly aliases?: readonly string[]
+  /** What it is made of, such as the CVEs of an advisory of a distribution. */
+  readonly upstream?: readonly string[]
   readonly summary?: string
   readonly details?: string
   readonly severity?: readonly OsvSeverity[]

@@ -104,7 +104,7 @@ export function packagesOf({ image, tree, kept }: ReadImage, nodeVersions: Reado
     } else if (bytes !== undefined && OS_RELEASE.test(path)) {
       system ??= fieldOf(bytes, 'ID')
       debianRelease ??= releaseOf(bytes)
-    }    else if (bytes !== undefined && !path.endsWith('.md5sums')) debian.push(...debianPackages(bytes, path))
+    } else if (bytes !== undefined && !path.endsWith('.md5sums')) debian.push(...debianPackages(bytes, path))
     const version = NODE_PROGRAM.test(path) ? nodeVersions.get(own) : undefined
     if (version !== undefined) node.push({ version, path, sha256 })
     if (

@@ -96,7 +96,10 @@ export async function readImage(
         fileBytes += content.size
         const isWanted = wants(content.path)
         if (isWanted && content.size > limits.keptFileBytes)
-          throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${content.path} has ${content.size} bytes; files that are read in full have at most ${limits.keptFileBytes}`)
+          throw new SlipwayError(
+            'SLW_LIMIT_EXCEEDED',
+            `${content.path} has ${content.size} bytes; files that are read in full have at most ${limits.keptFileBytes}`,
+          )
         if (isWanted && (keptBytes += content.size) > limits.keptBytes)
           throw new SlipwayError('SLW_LIMIT_EXCEEDED', `files that are read in full have more than ${limits.keptBytes} bytes`)
         now = { content, hash: createHash('sha256'), parts: isWanted ? [] : undefined, watch: watches(content.path) }
@@ -181,7 +184,8 @@ async function* unpacked(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
   })()
   const beginning = Buffer.concat(first).subarray(0, 4)
   const isGzip = beginning.length === 4 && beginning.readUInt16BE() === 0x1f8b
-  const isZstd = beginning.length === 4 && (beginning.readUInt32LE() === 0xfd2fb528 || (beginning.readUInt32LE() & 0xfffffff0) === 0x184d2a50)
+  const isZstd =
+    beginning.length === 4 && (beginning.readUInt32LE() === 0xfd2fb528 || (beginning.readUInt32LE() & 0xfffffff0) === 0x184d2a50)
   const decoder = isGzip ? createGunzip() : isZstd ? createZstdDecompress() : undefined
   if (decoder === undefined) {
     yield* all

@@ -15,6 +15,8 @@ import type { Packages } from './packages.ts'
 export interface Finding {
   readonly id: string
   readonly aliases: readonly string[]
+  /** What it is made of, by which it can be ignored, too: the CVEs of an advisory of Debian. */
+  readonly upstream?: readonly string[]
   readonly severity: Severity
   readonly package: string
   readonly version: string
@@ -80,10 +82,11 @@ export async function scanImage(source: BlobSource, image: FoundImage, database:
 }
 
 function findingOf({ name, version, type, path, ecosystem, lookup }: Wanted, advisory: Advisory, affected: Affected): Finding {
-  const { id, aliases = [], summary, details = '' } = advisory
+  const { id, aliases = [], upstream, summary, details = '' } = advisory
   return {
     id,
     aliases,
+    ...(upstream !== undefined && { upstream }),
     severity: advisorySeverity(advisory, affected),
     package: name,
     version,
@@ -156,7 +159,9 @@ export function judgeScan(
   const gone: (Finding & { readonly reason: string })[] = []
   for (const finding of findings) {
     const why = valid.find(
-      (one) => [finding.id, ...finding.aliases].includes(one.id) && (one.package === undefined || one.package === finding.package),
+      (one) =>
+        [finding.id, ...finding.aliases, ...(finding.upstream ?? [])].includes(one.id) &&
+        (one.package === undefined || one.package === finding.package),
     )
     if (why === undefined) kept.push(finding)
     else {

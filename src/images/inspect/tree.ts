@@ -71,7 +71,8 @@ export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
   /** Following links costs time: an image of a few bytes must not take hours. */
   const follow = (target: string): void => {
     left -= target.length
-    if (left < 0) throw new SlipwayError('SLW_LIMIT_EXCEEDED', `links of the image lead through more than ${limits.allPathsBytes} bytes of paths`)
+    if (left < 0)
+      throw new SlipwayError('SLW_LIMIT_EXCEEDED', `links of the image lead through more than ${limits.allPathsBytes} bytes of paths`)
   }
   const takeAway = (names: readonly string[], name: string, layer: number): void => {
     const parent = descend(root, names, (here, each) => here.children.get(each), follow)
@@ -92,16 +93,21 @@ export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
   }
   /** The folder that a path leads to, which is made where nothing is. A layer has named what lies on the way to what it has. */
   const folderAt = (names: readonly string[], layer: number, path: string): Folder => {
-    const found = descend(root, names, (here, name) => {
-      let child = here.children.get(name)
-      if (child === undefined) {
-        counted()
-        child = { layer, folder: { children: new Map(), mode: 0o755, uid: 0, gid: 0 } }
-        here.children.set(name, child)
-      }
-      if (child.folder !== undefined) child.layer = layer
-      return child
-    }, follow)
+    const found = descend(
+      root,
+      names,
+      (here, name) => {
+        let child = here.children.get(name)
+        if (child === undefined) {
+          counted()
+          child = { layer, folder: { children: new Map(), mode: 0o755, uid: 0, gid: 0 } }
+          here.children.set(name, child)
+        }
+        if (child.folder !== undefined) child.layer = layer
+        return child
+      },
+      follow,
+    )
     if (found === undefined) throw corrupt(`${told(path)} is below what is no folder`)
     return found
   }

@@ -32,7 +32,9 @@ export function resolveTag({ manifests }: Index, tag: string | undefined, place:
   const isWanted = (one: Descriptor): boolean => (tag === undefined ? nameOf(one) === 'latest' : nameOf(one) === tag || one.digest === tag)
   const found = manifests.findLast(isWanted)
   // Of docker save: busybox:latest and alpine:latest.
-  const isTwice = found !== undefined && manifests.some((one) => isWanted(one) && one.digest !== found.digest && one.platform?.architecture === found.platform?.architecture)
+  const isTwice =
+    found !== undefined &&
+    manifests.some((one) => isWanted(one) && one.digest !== found.digest && one.platform?.architecture === found.platform?.architecture)
   if (found !== undefined && !isTwice) return found
   if (tag === undefined && !isTwice) {
     const unnamed = images.filter(({ artifactType }) => artifactType === undefined)
