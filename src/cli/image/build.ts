@@ -1,6 +1,6 @@
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { API_VERSION } from '../../contract/schema.ts'
 import { cacheFolder } from '../../core/cache-folder.ts'
 import { packageRoot } from '../../core/entry.ts'
@@ -18,12 +18,13 @@ import { withCredentials } from '../credentials.ts'
 import { note, print, style, table } from '../output.ts'
 import { attachAttestations } from './attest.ts'
 import { imageModel } from './models.ts'
-import { asksImages, openNamed, progressNotes } from './registry-options.ts'
+import { asksImages, namedOptions, progressNotes } from './registry-options.ts'
 import type { Command } from 'commander'
 import type { BaseChoice } from '../../images/build/base.ts'
 import type { Built, BuiltImage, ImageModel } from '../../images/build/build.ts'
-import type { Digest } from '../../images/oci.ts'
 import type { LayoutFolder } from '../../images/layout/folder.ts'
+import type { Reference } from '../../images/registry/reference.ts'
+import type { RegistryOptions } from '../../images/registry/registry.ts'
 import type { ContextOptions } from '../control-plane/contexts.ts'
 import type { ImageRegistryOptions } from './registry-options.ts'
 
@@ -74,13 +75,16 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
   if (compression !== 'gzip' && compression !== 'zstd')
     throw new SlipwayError('SLW_USAGE', `--compression ${compression}: expected gzip or zstd`)
   const pushed = options.push === undefined ? undefined : parseReference(options.push)
+  if (pushed?.digest !== undefined)
+    throw new SlipwayError('SLW_USAGE', `--push ${options.push}: what is built now has another digest; give a tag`)
   const platforms = readPlatforms(options.platform ?? `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`)
   const mtime = sourceDateEpoch(process.env['SOURCE_DATE_EPOCH'])
+  const known = await namedOptions(options)
   const folder = await mkdtemp(join(tmpdir(), 'slipway-build-'))
-  await using base = await openBaseChoice(options.base, options)
   try {
+    await using base = await openBaseChoice(options.base, known, pushed)
     const models: ImageModel[] = []
-    for (const name of names) models.push(await imageModel(name, folder, options))
+    for (const name of names) models.push(await imageModel(name, { folder: join(folder, 'models'), context: options, isServed: true }))
     if (options.dockerfile !== undefined) {
       await writeDockerfile(options.dockerfile, { models, platform: platforms[0]!, root: packageRoot() })
       print(join(options.dockerfile, 'Dockerfile'))
@@ -106,14 +110,15 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
     })
     if (isTarball) await writeTarball(path, { layout, built, name: `${name}:${tag}`, tag, mtime })
     if (pushed !== undefined) {
-      const registry = await openNamed(pushed, options, { onProgress: progressNotes('sent') })
+      const isSame = base.reference?.host === pushed.host
+      const mountFrom = isSame && base.reference !== undefined ? [base.reference.repository] : []
+      const registry = openRegistry(pushed, { ...known, onProgress: progressNotes('sent'), mountFrom })
       await copyImage(layout, registry, built.descriptor, { tag: pushed.tag ?? tag })
       if (options.attest)
         await attachAttestations(registry, layout, {
           name: `${pushed.host}/${pushed.repository}`,
           built,
           models,
-          base: await baseOf(base.choice),
           parameters: {
             models: names,
             base: options.base,
@@ -151,10 +156,16 @@ async function writeTarball(path: string, { layout, built, name, tag, mtime }: T
 
 interface OpenBase extends AsyncDisposable {
   readonly choice: BaseChoice
+  /** Where it lies in a registry. */
+  readonly reference?: Reference
 }
 
-/** `debian`, a path, a path with the tag of an image, or a reference. */
-async function openBaseChoice(name: string, { plainHttp }: ImageRegistryOptions): Promise<OpenBase> {
+/**
+ * `debian`, a path, a path with the tag of an image, or a reference.
+ * @param known of the registry that the options are for
+ * @param pushed where the image goes
+ */
+async function openBaseChoice(name: string, known: RegistryOptions, pushed: Reference | undefined): Promise<OpenBase> {
   if (name === 'debian') return { choice: 'debian', [Symbol.asyncDispose]: () => Promise.resolve() }
   const isThere = (path: string): Promise<boolean> =>
     stat(path).then(
@@ -164,19 +175,19 @@ async function openBaseChoice(name: string, { plainHttp }: ImageRegistryOptions)
   const [, path, tag] = (await isThere(name)) ? [undefined, name] : (/^(.+):([^:/]+)$/.exec(name) ?? [])
   if (path !== undefined && (await isThere(path))) {
     const source = await openLayout(path)
-    return { choice: { name, source, tag }, [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() }
+    // Images name nobody's folders, and are the same bytes wherever their base lies.
+    return {
+      choice: { name: `${basename(resolve(path))}${tag === undefined ? '' : `:${tag}`}`, source, tag },
+      [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+    }
   }
   if (/^[./]/.test(name)) throw new SlipwayError('SLW_PATH_NOT_FOUND', `--base ${name}: no such file or folder`)
-  // Credentials of flags are for the registry that is pushed to; another has those that Docker, Podman or AWS know.
-  const registry = openRegistry(name, { plainHttp: plainHttp === true })
+  const reference = parseReference(name)
+  // Credentials of options are for the registry that is pushed to; another has those that Docker, Podman or AWS know.
+  const isSame = pushed === undefined || pushed.host === reference.host
+  const registry = openRegistry(reference, isSame ? known : { plainHttp: known.plainHttp === true })
   const source = { ...registry, resolve: async (at?: string) => (await registry.resolve(at)).descriptor }
-  return { choice: { name, source }, [Symbol.asyncDispose]: () => Promise.resolve() }
-}
-
-async function baseOf(choice: BaseChoice): Promise<{ readonly name: string; readonly digest: Digest } | undefined> {
-  if (choice === 'debian') return undefined
-  const { digest } = await choice.source.resolve(choice.tag)
-  return { name: choice.name, digest }
+  return { choice: { name, source }, reference, [Symbol.asyncDispose]: () => Promise.resolve() }
 }
 
 /** @throws SLW_USAGE */

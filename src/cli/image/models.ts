@@ -14,11 +14,20 @@ import type { ContextOptions } from '../control-plane/contexts.ts'
 /** Names of the registry; a path that looks like one is written with ./ before it. */
 const VERSION = /^([A-Za-z0-9][A-Za-z0-9._-]*)(?:@([A-Za-z0-9._-]+)|\/(\d+))$/
 
+export interface ImageModelOptions {
+  /** Where fetched files are put. */
+  readonly folder: string
+  /** Which control plane. */
+  readonly context: ContextOptions
+  /** Whether the image also has the server: one of the control plane that Slipway cannot serve is refused then. */
+  readonly isServed: boolean
+}
+
 /**
  * A model for an image: `MODEL@ALIAS` or `MODEL/NUMBER` of the control plane, whose files are fetched, or a path.
- * @param folder where fetched files are put
+ * @throws SLW_NOT_FOUND, SLW_USAGE where the control plane has none of its files, SLW_MODEL_UNSUPPORTED
  */
-export async function imageModel(name: string, folder: string, context: ContextOptions): Promise<ImageModel> {
+export async function imageModel(name: string, { folder, context, isServed }: ImageModelOptions): Promise<ImageModel> {
   const [, model, alias, number] = VERSION.exec(name) ?? []
   if (model === undefined) return await localModel(name)
   const client = new RegistryClient(await chosenContext(context), undefined)
@@ -31,7 +40,7 @@ export async function imageModel(name: string, folder: string, context: ContextO
       'SLW_USAGE',
       `the files of ${model}/${version} lie at ${location ?? 'another place'}; bring them into the registry first: slipway model fetch ${model}/${version}`,
     )
-  if (servable === 'no')
+  if (isServed && servable === 'no')
     throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `${model}/${version} cannot be served: ${servableReason ?? 'no reason is known'}`)
   const target = join(folder, model, String(version))
   await mkdir(target, { recursive: true })

@@ -39,7 +39,7 @@ async function push(from: string, to: string, options: PushOptions): Promise<voi
     throw new SlipwayError('SLW_USAGE', `${from} is ${root.digest}, and not ${far.digest}; leave the digest out of ${to}`)
   const sink = await openNamed(far, options, { onProgress: progressNotes('sent') })
   const { digest } = await copyImage(layout, sink, root, { tag: far.tag ?? (far.digest === undefined ? 'latest' : undefined) })
-  const referrers = await pushHanging(layout, digest, sink)
+  const referrers = await pushHanging(layout, root, sink)
   const signatures =
     key === undefined ? [] : await signImage({ registry: sink, subject: root, key, forms: ['bundle', 'tag'], atMs: Date.now() })
   const image = referenceText({ ...far, digest })
