@@ -5,7 +5,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
-import { createLayoutFolder } from '../../src/images/layout/folder.ts'
+import { createLayoutFolder, openLayoutFolder } from '../../src/images/layout/folder.ts'
 import { digestOf, MEDIA_TYPES } from '../../src/images/oci.ts'
 import { openRegistry } from '../../src/images/registry/registry.ts'
 import { planeInProcess, push } from '../api/in-plane.ts'
@@ -278,25 +278,14 @@ describe('slipway build', () => {
   })
 
   it('a base in a folder is called by the name of the folder alone, so that the image is the same wherever it lies', async () => {
-    const digests: string[] = []
-    for (const place of ['here', 'there']) {
-      await makeImage(await createLayoutFolder(at(`${place}/base.oci`)), '1', {
-        layers: [[{ path: 'etc/os-release', text: 'ID=debian\n' }]],
-      })
-      const output = at(`${place}/image.oci`)
-      const { code, stdout, stderr } = await command([
-        'build',
-        'churn/1',
-        '--base',
-        `${at(place)}/base.oci:1`,
-        '--output',
-        output,
-        '--json',
-      ])
-      assert.equal(code, 0, stderr)
-      digests.push((JSON.parse(stdout) as { digest: string }).digest)
-    }
-    assert.equal(digests[0], digests[1])
+    await makeImage(await createLayoutFolder(at('here/base.oci')), '1', { layers: [[{ path: 'etc/os-release', text: 'ID=debian\n' }]] })
+    const args = ['build', 'churn/1', '--base', `${at('here/base.oci')}:1`, '--output', at('image.oci')]
+    const { code, stderr } = await command(args)
+    assert.equal(code, 0, stderr)
+    const layout = await openLayoutFolder(at('image.oci'))
+    const { annotations } = JSON.parse((await layout.readJson(await layout.resolve('1'))).toString()) as Manifest
+    assert.equal(annotations?.['org.opencontainers.image.base.name'], 'base.oci:1')
+    assert.ok(!JSON.stringify(annotations).includes(folder.path))
   })
 
   it('names that are wrong and places that do not answer end with a sentence and an exit code', async () => {
@@ -329,7 +318,7 @@ describe('slipway build', () => {
       refused(4, /--base \.\/nothing: no such file or folder/, ['build', 'churn/1', '--base', './nothing', ...to]),
       refused(4, /bases\/none/, ['build', 'churn/1', '--base', named('bases/none:1'), ...to]),
       refused(4, /bases\/small:arm is for linux\/arm64/, ['build', 'churn/1', '--base', named('bases/small:arm'), ...to]),
-      refused(5, /UNAUTHORIZED/, ['build', 'churn/1', ...base, ...to], { SLIPWAY_REGISTRY_PASSWORD: 'wrong word' }),
+      refused(5, /HTTP 401.*who asks/, ['build', 'churn/1', ...base, ...to], { SLIPWAY_REGISTRY_PASSWORD: 'wrong word' }),
       refused(7, new RegExp(nowhere), ['build', 'churn/1', '--base', `${nowhere}/bases/small:1`, ...to]),
       refused(7, new RegExp(nowhere), ['build', 'churn/1', '--base', at('here/base.oci'), '--push', `${nowhere}/team/none:1`]),
       refused(7, new RegExp(nowhere), ['build', 'churn/1', ...base, ...to, '--url', `http://${nowhere}`]),

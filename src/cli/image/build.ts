@@ -12,6 +12,7 @@ import { copyImage } from '../../images/copy.ts'
 import { createLayoutFolder } from '../../images/layout/folder.ts'
 import { openLayout } from '../../images/layout/layout.ts'
 import { createLayoutTarball } from '../../images/layout/write-tarball.ts'
+import { digestOf } from '../../images/oci.ts'
 import { parseReference, referenceText } from '../../images/registry/reference.ts'
 import { openRegistry } from '../../images/registry/registry.ts'
 import { withCredentials } from '../credentials.ts'
@@ -24,7 +25,7 @@ import type { BaseChoice } from '../../images/build/base.ts'
 import type { Built, BuiltImage, ImageModel } from '../../images/build/build.ts'
 import type { LayoutFolder } from '../../images/layout/folder.ts'
 import type { Reference } from '../../images/registry/reference.ts'
-import type { RegistryOptions } from '../../images/registry/registry.ts'
+import type { Registry, RegistryOptions } from '../../images/registry/registry.ts'
 import type { ContextOptions } from '../control-plane/contexts.ts'
 import type { ImageRegistryOptions } from './registry-options.ts'
 
@@ -83,6 +84,9 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
   const folder = await mkdtemp(join(tmpdir(), 'slipway-build-'))
   try {
     await using base = await openBaseChoice(options.base, known, pushed)
+    const registry = pushed === undefined ? undefined : openTarget(pushed, known, base.reference)
+    // A registry that does not answer, or not to us, is known before a minute of work.
+    await registry?.has(digestOf(Buffer.from('{}')))
     const models: ImageModel[] = []
     for (const name of names) models.push(await imageModel(name, { folder: join(folder, 'models'), context: options, isServed: true }))
     if (options.dockerfile !== undefined) {
@@ -109,10 +113,7 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
       tag,
     })
     if (isTarball) await writeTarball(path, { layout, built, name: `${name}:${tag}`, tag, mtime })
-    if (pushed !== undefined) {
-      const isSame = base.reference?.host === pushed.host
-      const mountFrom = isSame && base.reference !== undefined ? [base.reference.repository] : []
-      const registry = openRegistry(pushed, { ...known, onProgress: progressNotes('sent'), mountFrom })
+    if (pushed !== undefined && registry !== undefined) {
       await copyImage(layout, registry, built.descriptor, { tag: pushed.tag ?? tag })
       if (options.attest)
         await attachAttestations(registry, layout, {
@@ -152,6 +153,12 @@ async function writeTarball(path: string, { layout, built, name, tag, mtime }: T
   // One after the other, so that their order in the archive is the same each time.
   await copyImage(layout, sink, built.descriptor, { tag, concurrency: 1 })
   await sink.finish()
+}
+
+/** Layers of a base that lies there need not be sent. */
+function openTarget(pushed: Reference, known: RegistryOptions, base: Reference | undefined): Registry {
+  const mountFrom = base !== undefined && base.host === pushed.host ? [base.repository] : []
+  return openRegistry(pushed, { ...known, onProgress: progressNotes('sent'), mountFrom })
 }
 
 interface OpenBase extends AsyncDisposable {
