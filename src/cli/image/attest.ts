@@ -10,7 +10,7 @@ import { attachReferrer } from '../../images/registry/referrers.ts'
 import { managerOf } from '../endpoint/documents.ts'
 import type { Bill } from '../../images/attest/bill.ts'
 import type { Built, ImageModel } from '../../images/build/build.ts'
-import type { BlobSink, BlobSource, Digest } from '../../images/oci.ts'
+import type { BlobSink, BlobSource } from '../../images/oci.ts'
 
 /** What is told of a build. */
 export interface BuildTold {
@@ -18,8 +18,6 @@ export interface BuildTold {
   readonly name: string
   readonly built: Built
   readonly models: readonly ImageModel[]
-  /** What the image stands on; undefined where it is assembled. */
-  readonly base: { readonly name: string; readonly digest: Digest } | undefined
   /** Arguments that decide what is built. */
   readonly parameters: Readonly<Record<string, unknown>>
   /** Milliseconds since 1970. */
@@ -28,10 +26,13 @@ export interface BuildTold {
 
 /** Media type of in-toto's statements, as attestations of images have it. */
 const STATEMENT = 'application/vnd.in-toto+json'
+/** What digests of models are of: a list of files, and no bytes that SHA-256 alone could be checked with. */
+const TREE_DIGEST = 'slipway-tree-v1'
 
 /** Hangs on each image what is in it, as SPDX and as CycloneDX, and how it came to be. @param source where its layers are read from */
 export async function attachAttestations(sink: BlobSink, source: BlobSource, told: BuildTold): Promise<void> {
-  for (const { manifest, platform } of told.built.images) {
+  const { builder, invocation } = builderOf(process.env)
+  for (const { manifest, platform, base } of told.built.images) {
     const image = await findImage(source, manifest, platform)
     const { options, nodeVersions } = packageReading()
     const packages = packagesOf(await readImage(source, image, options), nodeVersions)
@@ -45,23 +46,33 @@ export async function attachAttestations(sink: BlobSink, source: BlobSource, tol
     }
     await attach('application/spdx+json', spdxOf(bill))
     await attach('application/vnd.cyclonedx+json', cycloneDxOf(bill))
-    const manager = managerOf(undefined)
     const statement = provenanceOf({
       name: told.name,
       image: manifest,
       platform,
-      builder: manager.kind === 'ci' ? manager.name : `urn:slipway:machine:${hostname()}`,
-      versions: { slipway: slipwayVersion(), node: process.version },
+      builder,
+      invocation,
+      versions: { slipway: slipwayVersion(), node: process.versions.node },
       parameters: told.parameters,
-      base: told.base,
+      base,
       models: told.models.map(({ name, version, digest }) => ({
         name,
         version: version === undefined ? undefined : String(version),
-        digest,
+        digest: `${TREE_DIGEST}:${digest}`,
       })),
       startedMs: told.startedMs,
       finishedMs: Date.now(),
     })
     await attach(STATEMENT, statement, { 'in-toto.io/predicate-type': statement.predicateType })
   }
+}
+
+/** Who builds, as a URI, and the run of it: of a pipeline its workflow, or where it runs; else this machine. */
+function builderOf(environment: NodeJS.ProcessEnv): { readonly builder: string; readonly invocation?: string } {
+  const { kind, name } = managerOf(undefined, environment)
+  if (kind !== 'ci') return { builder: `urn:slipway:machine:${encodeURIComponent(hostname())}` }
+  if (!URL.canParse(name)) return { builder: 'urn:slipway:ci' }
+  const { GITHUB_SERVER_URL: server, GITHUB_WORKFLOW_REF: workflow } = environment
+  const isGithub = server !== undefined && workflow !== undefined && name.startsWith(`${server}/`)
+  return { builder: isGithub ? `${server}/${workflow}` : new URL(name).origin, invocation: name }
 }

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { API_VERSION } from '../../contract/schema.ts'
 import { cacheFolder } from '../../core/cache-folder.ts'
 import { packageRoot } from '../../core/entry.ts'
@@ -12,18 +12,20 @@ import { copyImage } from '../../images/copy.ts'
 import { createLayoutFolder } from '../../images/layout/folder.ts'
 import { openLayout } from '../../images/layout/layout.ts'
 import { createLayoutTarball } from '../../images/layout/write-tarball.ts'
+import { digestOf } from '../../images/oci.ts'
 import { parseReference, referenceText } from '../../images/registry/reference.ts'
 import { openRegistry } from '../../images/registry/registry.ts'
 import { withCredentials } from '../credentials.ts'
 import { note, print, style, table } from '../output.ts'
 import { attachAttestations } from './attest.ts'
-import { imageModel } from './models.ts'
-import { asksImages, openNamed, progressNotes } from './registry-options.ts'
+import { FOLLOW_LINKS, imageModel } from './models.ts'
+import { asksImages, namedOptions, progressNotes } from './registry-options.ts'
 import type { Command } from 'commander'
 import type { BaseChoice } from '../../images/build/base.ts'
 import type { Built, BuiltImage, ImageModel } from '../../images/build/build.ts'
-import type { Digest } from '../../images/oci.ts'
 import type { LayoutFolder } from '../../images/layout/folder.ts'
+import type { Reference } from '../../images/registry/reference.ts'
+import type { Registry, RegistryOptions } from '../../images/registry/registry.ts'
 import type { ContextOptions } from '../control-plane/contexts.ts'
 import type { ImageRegistryOptions } from './registry-options.ts'
 
@@ -36,6 +38,7 @@ interface BuildCommandOptions extends ContextOptions, ImageRegistryOptions {
   readonly compression: string
   readonly node?: readonly string[]
   readonly gpu?: boolean
+  readonly followLinks?: boolean
   readonly attest: boolean
   readonly dockerfile?: string
   readonly cache: boolean
@@ -53,6 +56,7 @@ export function define(command: Command): void {
     .option('--platform <list>', 'linux/amd64, linux/arm64, or both with a comma. Default: that of this machine')
     .option('--compression <gzip|zstd>', 'of layers; some older runtimes do not know zstd', 'gzip')
     .option('--node <file...>', 'the program of Node for another platform than this one')
+    .option('--follow-links', FOLLOW_LINKS)
     .option('--gpu', 'keep the libraries of ONNX Runtime for CUDA; the base has to bring CUDA')
     .option('--dockerfile <folder>', 'write a Dockerfile and what it copies, for builders of others; build nothing')
     .option('--no-cache', 'compress every layer again. Default: those that an earlier build made are taken')
@@ -74,14 +78,31 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
   if (compression !== 'gzip' && compression !== 'zstd')
     throw new SlipwayError('SLW_USAGE', `--compression ${compression}: expected gzip or zstd`)
   const pushed = options.push === undefined ? undefined : parseReference(options.push)
+  if (pushed?.digest !== undefined)
+    throw new SlipwayError('SLW_USAGE', `--push ${options.push}: what is built now has another digest; give a tag`)
+  if (options.output !== undefined && /\.(tgz|gz|zst)$/.test(options.output))
+    throw new SlipwayError(
+      'SLW_USAGE',
+      `--output ${options.output}: archives of images are not compressed, as their layers are; name it x.tar`,
+    )
+  const aside = ['push', 'output', 'gpu'].filter((name) => options[name as 'push'] !== undefined)
+  if (options.dockerfile !== undefined && aside.length > 0)
+    throw new SlipwayError('SLW_USAGE', `--dockerfile writes a folder for another builder, and takes no --${aside.join(', --')}`)
   const platforms = readPlatforms(options.platform ?? `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`)
   const mtime = sourceDateEpoch(process.env['SOURCE_DATE_EPOCH'])
+  const known = await namedOptions(options)
   // Not below /tmp, which is memory on many machines; what an interrupted build left goes with the next one.
-  await using scratch = await openScratchFolder(cacheFolder('builds'))
-  const folder = scratch.path
-  await using base = await openBaseChoice(options.base, options.plainHttp === true, pushed?.host)
+  await using work = await openScratchFolder(cacheFolder('builds'))
+  const folder = work.path
+  await using base = await openBaseChoice(options.base, known, pushed)
+  const registry = pushed === undefined ? undefined : openTarget(pushed, known, base.reference)
+  // A registry that does not answer, or not to us, is known before a minute of work.
+  await registry?.has(digestOf(Buffer.from('{}')))
   const models: ImageModel[] = []
-  for (const name of names) models.push(await imageModel(name, folder, options))
+  for (const name of names)
+    models.push(
+      await imageModel(name, { folder: join(folder, 'models'), context: options, isServed: true, followLinks: options.followLinks }),
+    )
   if (options.dockerfile !== undefined) {
     await writeDockerfile(options.dockerfile, { models, platform: platforms[0]!, root: packageRoot() })
     print(join(options.dockerfile, 'Dockerfile'))
@@ -106,15 +127,13 @@ async function build(names: readonly string[], options: BuildCommandOptions): Pr
     tag,
   })
   if (isTarball) await writeTarball(path, { layout, built, name: `${name}:${tag}`, tag, mtime })
-  if (pushed !== undefined) {
-    const registry = await openNamed(pushed, options, { onProgress: progressNotes('sent') })
+  if (pushed !== undefined && registry !== undefined) {
     await copyImage(layout, registry, built.descriptor, { tag: pushed.tag ?? tag })
     if (options.attest)
       await attachAttestations(registry, layout, {
         name: `${pushed.host}/${pushed.repository}`,
         built,
         models,
-        base: await baseOf(base.choice),
         parameters: {
           models: names,
           base: options.base,
@@ -147,12 +166,24 @@ async function writeTarball(path: string, { layout, built, name, tag, mtime }: T
   await sink.finish()
 }
 
-interface OpenBase extends AsyncDisposable {
-  readonly choice: BaseChoice
+/** Layers of a base that lies there need not be sent. */
+function openTarget(pushed: Reference, known: RegistryOptions, base: Reference | undefined): Registry {
+  const mountFrom = base !== undefined && base.host === pushed.host ? [base.repository] : []
+  return openRegistry(pushed, { ...known, onProgress: progressNotes('sent'), mountFrom })
 }
 
-/** `debian`, a path, a path with the tag of an image, or a reference. */
-async function openBaseChoice(name: string, isPlain: boolean, pushedTo: string | undefined): Promise<OpenBase> {
+interface OpenBase extends AsyncDisposable {
+  readonly choice: BaseChoice
+  /** Where it lies in a registry. */
+  readonly reference?: Reference
+}
+
+/**
+ * `debian`, a path, a path with the tag of an image, or a reference.
+ * @param known of the registry that the options are for
+ * @param pushed where the image goes
+ */
+async function openBaseChoice(name: string, known: RegistryOptions, pushed: Reference | undefined): Promise<OpenBase> {
   if (name === 'debian') return { choice: 'debian', [Symbol.asyncDispose]: () => Promise.resolve() }
   const isThere = (path: string): Promise<boolean> =>
     stat(path).then(
@@ -162,19 +193,19 @@ async function openBaseChoice(name: string, isPlain: boolean, pushedTo: string |
   const [, path, tag] = (await isThere(name)) ? [undefined, name] : (/^(.+):([^:/]+)$/.exec(name) ?? [])
   if (path !== undefined && (await isThere(path))) {
     const source = await openLayout(path)
-    return { choice: { name, source, tag }, [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() }
+    // Images name nobody's folders, and are the same bytes wherever their base lies.
+    return {
+      choice: { name: `${basename(resolve(path))}${tag === undefined ? '' : `:${tag}`}`, source, tag },
+      [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+    }
   }
   if (/^[./]/.test(name)) throw new SlipwayError('SLW_PATH_NOT_FOUND', `--base ${name}: no such file or folder`)
-  // Credentials of flags are for the registry that is pushed to; another has those that Docker, Podman or AWS know.
-  const registry = openRegistry(name, { plainHttp: isPlain && (pushedTo === undefined || parseReference(name).host === pushedTo) })
+  const reference = parseReference(name)
+  // Credentials and --plain-http of options are for the registry that is pushed to; another has those that Docker, Podman or AWS know.
+  const isSame = pushed === undefined || pushed.host === reference.host
+  const registry = openRegistry(reference, isSame ? known : {})
   const source = { ...registry, resolve: async (at?: string) => (await registry.resolve(at)).descriptor }
-  return { choice: { name, source }, [Symbol.asyncDispose]: () => Promise.resolve() }
-}
-
-async function baseOf(choice: BaseChoice): Promise<{ readonly name: string; readonly digest: Digest } | undefined> {
-  if (choice === 'debian') return undefined
-  const { digest } = await choice.source.resolve(choice.tag)
-  return { name: choice.name, digest }
+  return { choice: { name, source }, reference, [Symbol.asyncDispose]: () => Promise.resolve() }
 }
 
 /** @throws SLW_USAGE */

@@ -39,8 +39,9 @@ async function copy(from: string, to: string, options: CopyOptions): Promise<voi
   const { descriptor: root } = await source.resolve()
   if (options.key !== undefined) await verifyImage(source, root.digest, [...(await verifyingKeys(options.key)).values()])
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform)
-  const { digest } = await copyImage(source, sink, root, { tag: far.tag ?? near.tag, platform })
-  const referrers = options.referrers ? await copyHanging(source, digest, sink) : 0
+  const copied = await copyImage(source, sink, root, { tag: far.tag ?? near.tag, platform })
+  const referrers = options.referrers ? await copyHanging(source, copied, sink) : 0
+  const { digest } = copied
   const image = referenceText({ ...far, digest })
   if (options.json === true) print(JSON.stringify({ apiVersion: 'slipway/v1', kind: 'CopiedImage', image, digest, referrers }))
   else print(`copied ${image}${referrers === 0 ? '' : `, and ${referrers} that hang on it`}`)

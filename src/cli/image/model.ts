@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import { SlipwayError } from '../../core/errors.ts'
@@ -6,17 +6,14 @@ import { writeModelPack } from '../../images/artifact/model-pack.ts'
 import { writeModelVolume } from '../../images/artifact/model-volume.ts'
 import { parseReference, referenceText } from '../../images/registry/reference.ts'
 import { isModelFile } from '../../model/formats/formats.ts'
-import { RegistryClient } from '../control-plane/client.ts'
-import { chosenContext } from '../control-plane/contexts.ts'
-import { part } from '../control-plane/registry-command.ts'
 import { withCredentials } from '../credentials.ts'
-import { downloadVersion } from '../model/download.ts'
-import { localVersion } from '../model/package-files.ts'
 import { print } from '../output.ts'
+import { FOLLOW_LINKS, imageModel } from './models.ts'
 import { asksImages, openNamed, progressNotes } from './registry-options.ts'
 import { writeOutput } from './target.ts'
 import type { Command } from 'commander'
 import type { ModelContents } from '../../images/artifact/model-files.ts'
+import type { ImageModel } from '../../images/build/build.ts'
 import type { BlobSink, Descriptor } from '../../images/oci.ts'
 import type { ContextOptions } from '../control-plane/contexts.ts'
 import type { ImageRegistryOptions } from './registry-options.ts'
@@ -25,11 +22,9 @@ interface ModelOptions extends ContextOptions, ImageRegistryOptions {
   readonly form: string
   readonly push?: string
   readonly output?: string
+  readonly followLinks?: boolean
   readonly json?: boolean
 }
-
-/** Names of the control plane; a path that looks like one is written with ./ before it. */
-const VERSION = /^([A-Za-z0-9][A-Za-z0-9._-]*)(?:@([A-Za-z0-9._-]+)|\/(\d+))$/
 
 export function defineModel(command: Command): void {
   command.argument('<model>', 'a model file or folder, or a version of the control plane: MODEL@ALIAS or MODEL/NUMBER')
@@ -40,6 +35,7 @@ export function defineModel(command: Command): void {
     )
     .option('--push <reference>', 'send it to a registry, HOST/NAME:TAG')
     .option('--output <path>', 'write it here: a folder in the layout of OCI, or a name that ends in .tar')
+    .option('--follow-links', FOLLOW_LINKS)
     .option('--url <url>', 'the control plane; default: that of the context, else http://127.0.0.1:8480')
     .option('--context <name>', 'which control plane, as `slipway context` knows them')
     .option('--environment <name>', 'which environment of it; default: its first')
@@ -56,7 +52,9 @@ async function model(name: string, options: ModelOptions): Promise<void> {
   if (target?.digest !== undefined) throw new SlipwayError('SLW_USAGE', `${push}: what is made now has another digest; give a tag`)
   const folder = await mkdtemp(join(tmpdir(), 'slipway-image-'))
   try {
-    const contents = await contentsOf(name, folder, options)
+    const contents = await withFormat(
+      await imageModel(name, { folder, context: options, isServed: false, followLinks: options.followLinks }),
+    )
     const tag = target?.tag ?? contents.version ?? 'latest'
     const write = async (sink: BlobSink): Promise<Descriptor> =>
       form === 'volume' ? await writeModelVolume(sink, contents, tag) : await writeModelPack(sink, contents, await mainFile(contents), tag)
@@ -73,27 +71,18 @@ async function model(name: string, options: ModelOptions): Promise<void> {
   }
 }
 
-async function contentsOf(name: string, folder: string, options: ContextOptions): Promise<ModelContents> {
-  const [, known, alias, number] = VERSION.exec(name) ?? []
-  if (known === undefined) {
-    const { name: own, files } = await localVersion(name, true)
-    return await withFormat({ name: own, files })
-  }
-  const client = new RegistryClient(await chosenContext(options), undefined)
-  const version = number ?? String((await client.ask<{ version: number }>(`/models/${part(known)}/aliases/${part(alias ?? '')}`)).version)
-  const target = join(folder, 'files')
-  await mkdir(target)
-  const files = await downloadVersion(client, `/models/${part(known)}/versions/${version}`, target)
-  return await withFormat({ name: known, version, files: files.map(({ path, size }) => ({ path, file: join(target, path), size })) })
-}
-
 /** The file at the top that holds the model. */
 async function mainFile({ files }: Pick<ModelContents, 'files'>): Promise<string | undefined> {
   for (const { path, file } of files) if (!path.includes('/') && (await isModelFile(file))) return path
   return undefined
 }
 
-async function withFormat(contents: ModelContents): Promise<ModelContents> {
-  const main = await mainFile(contents)
-  return { ...contents, ...(main !== undefined && extname(main) === '.onnx' && { format: 'onnx' }) }
+async function withFormat({ name, version, files }: ImageModel): Promise<ModelContents> {
+  const main = await mainFile({ files })
+  return {
+    name,
+    ...(version !== undefined && { version: String(version) }),
+    files,
+    ...(main !== undefined && extname(main) === '.onnx' && { format: 'onnx' }),
+  }
 }

@@ -14,13 +14,28 @@ import type { ContextOptions } from '../control-plane/contexts.ts'
 /** Names of the registry; a path that looks like one is written with ./ before it. */
 const VERSION = /^([A-Za-z0-9][A-Za-z0-9._-]*)(?:@([A-Za-z0-9._-]+)|\/(\d+))$/
 
+export interface ImageModelOptions {
+  /** Where fetched files are put. */
+  readonly folder: string
+  /** Which control plane. */
+  readonly context: ContextOptions
+  /** Whether the image also has the server: one of the control plane that Slipway cannot serve is refused then. */
+  readonly isServed: boolean
+  /** Whether links of a folder may lead out of it. Default: they are refused. */
+  readonly followLinks?: boolean | undefined
+}
+
+/** What the option says. */
+export const FOLLOW_LINKS =
+  'take also what links out of the folder of a model lead to, as in a cache made of links; default: they are refused'
+
 /**
  * A model for an image: `MODEL@ALIAS` or `MODEL/NUMBER` of the control plane, whose files are fetched, or a path.
- * @param folder where fetched files are put
+ * @throws SLW_NOT_FOUND, SLW_USAGE where the control plane has none of its files, SLW_MODEL_UNSUPPORTED
  */
-export async function imageModel(name: string, folder: string, context: ContextOptions): Promise<ImageModel> {
+export async function imageModel(name: string, { folder, context, isServed, followLinks }: ImageModelOptions): Promise<ImageModel> {
   const [, model, alias, number] = VERSION.exec(name) ?? []
-  if (model === undefined) return await localModel(name)
+  if (model === undefined) return await localModel(name, followLinks === true)
   const client = new RegistryClient(await chosenContext(context), undefined)
   const version =
     alias === undefined ? Number(number) : (await client.ask<{ version: number }>(`/models/${part(model)}/aliases/${part(alias)}`)).version
@@ -31,7 +46,7 @@ export async function imageModel(name: string, folder: string, context: ContextO
       'SLW_USAGE',
       `the files of ${model}/${version} lie at ${location ?? 'another place'}; bring them into the registry first: slipway model fetch ${model}/${version}`,
     )
-  if (servable === 'no')
+  if (isServed && servable === 'no')
     throw new SlipwayError('SLW_MODEL_UNSUPPORTED', `${model}/${version} cannot be served: ${servableReason ?? 'no reason is known'}`)
   const target = join(folder, model, String(version))
   await mkdir(target, { recursive: true })
@@ -44,8 +59,8 @@ export async function imageModel(name: string, folder: string, context: ContextO
   }
 }
 
-async function localModel(path: string): Promise<ImageModel> {
-  const { name, files } = await localVersion(path, true)
+async function localModel(path: string, followLinks: boolean): Promise<ImageModel> {
+  const { name, files } = await localVersion(path, followLinks)
   const digested = await Promise.all(files.map(async (file) => ({ path: file.path, contentId: await contentIdOf(file) })))
   return { name, digest: treeDigest(digested), files }
 }

@@ -41,7 +41,7 @@ async function pull(name: string, options: PullOptions): Promise<void> {
   const { digest, referrers } = await writeOutput(options.output, known, async (sink) => {
     const copied = await copyImage(source, sink, root, { tag, platform })
     const isFolder = !options.output.endsWith('.tar')
-    return { digest: copied.digest, referrers: isFolder && options.referrers ? await copyHanging(source, copied.digest, sink) : 0 }
+    return { digest: copied.digest, referrers: isFolder && options.referrers ? await copyHanging(source, copied, sink) : 0 }
   })
   const image = referenceText({ ...reference, digest })
   if (options.json === true)

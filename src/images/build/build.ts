@@ -63,6 +63,8 @@ export interface BuiltLayer {
 export interface BuiltImage {
   readonly platform: Platform
   readonly manifest: Descriptor
+  /** The manifest that it stands on; undefined where the base is assembled. */
+  readonly base: { readonly name: string; readonly digest: Digest } | undefined
   readonly layers: readonly BuiltLayer[]
   /** Optional packages that its platform would have, and that are not installed on this machine. */
   readonly missing: readonly string[]
@@ -178,7 +180,8 @@ async function imageFor(platform: Platform, described: Described): Promise<{ rea
   }
   const bytes = Buffer.from(JSON.stringify(manifest))
   const descriptor: Descriptor = { mediaType: MEDIA_TYPES.manifest, digest: digestOf(bytes), size: bytes.length, platform }
-  return { image: { platform, manifest: descriptor, layers, missing }, bytes }
+  const standsOn = base.digest === undefined ? undefined : { name: base.name, digest: base.digest }
+  return { image: { platform, manifest: descriptor, base: standsOn, layers, missing }, bytes }
 }
 
 /** Layers of a base are taken as they are. */

@@ -35,6 +35,9 @@ export interface LayerOptions {
   readonly kept: KeptLayers | undefined
 }
 
+/** Bytes that are read at once, at most. */
+const READ_BYTES = 1024 * 1024
+
 const OPEN = { gzip: createGzip, zstd: createZstdCompress } as const
 
 /**
@@ -62,7 +65,7 @@ export async function writeLayer(files: readonly ImageFile[], sink: BlobSink, op
       createWriteStream(file),
     )
     const descriptor: Descriptor = { mediaType, digest: packed.digest(), size: packed.size() }
-    await sink.write(descriptor, () => createReadStream(file, { highWaterMark: 1024 * 1024 }))
+    await sink.write(descriptor, () => createReadStream(file, { highWaterMark: READ_BYTES }))
     const diffId = plain.digest()
     await kept?.keep({ diffId, compression, level, mediaType }, descriptor, file)
     return { descriptor, diffId, size: plain.size() }
@@ -99,7 +102,9 @@ async function* tarOf(files: readonly ImageFile[], mtime: number): AsyncGenerato
     if (kind === 'bytes') yield content.bytes
     if (kind === 'file') {
       let count = 0
-      for await (const bytes of createReadStream(content.file, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>) {
+      // Most files are small, and there are thousands: a large buffer for each is what a build would wait for most.
+      const highWaterMark = Math.min(Math.max(size, 1), READ_BYTES)
+      for await (const bytes of createReadStream(content.file, { highWaterMark }) as AsyncIterable<Buffer>) {
         count += bytes.length
         yield bytes
       }
