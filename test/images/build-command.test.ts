@@ -305,7 +305,7 @@ describe('slipway build', () => {
     const base = ['--base', named('bases/small:1')]
     const to = ['--push', named('team/none:1')]
     await Promise.all([
-      refused(1, /"Upper\/Case:1" is no name of an image/, ['build', 'churn/1', ...base, '--push', 'Upper/Case:1']),
+      refused(2, /"Upper\/Case:1" is no name of an image/, ['build', 'churn/1', ...base, '--push', 'Upper/Case:1']),
       refused(2, /has another digest; give a tag/, ['build', 'churn/1', ...base, '--push', `${named('a')}@sha256:${'a'.repeat(64)}`]),
       refused(2, /--tag Upper: expected NAME or NAME:TAG/, ['build', 'churn/1', ...base, ...to, '--tag', 'Upper']),
       refused(2, /--compression lz4: expected gzip or zstd/, ['build', 'churn/1', ...base, ...to, '--compression', 'lz4']),
