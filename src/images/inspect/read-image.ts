@@ -134,11 +134,7 @@ export async function readImage(
     const createdBy = made.length === manifest.layers.length ? made[at]?.created_by : undefined
     layers.push({ descriptor, unpackedBytes: bytes, fileBytes, entries, createdBy, files, wastedBytes: 0 })
   }
-  // A hard link is known after the bytes that it leads to went by, as in stores of pnpm: they are read once more.
-  const missed = new Set<string>()
-  eachFile(tree.root, (path, content) => {
-    if (content.type === 'file' && wants(path) && !held.has(content)) missed.add(content.path)
-  })
+  const missed = missedIn(tree, wants, held)
   if (missed.size > 0)
     return await readImage(source, image, {
       limits,
@@ -146,17 +142,35 @@ export async function readImage(
       watches,
       ...(signal !== undefined && { signal }),
     })
+  countWaste(layers, gone)
+  return { image, layers, tree, gone, removed, kept: keptIn(tree, held) }
+}
+
+function countWaste(layers: readonly ReadLayer[], gone: readonly Content[]): void {
   for (const content of gone) {
     const layer = layers[content.layer]
     if (layer !== undefined && content.type === 'file') layer.wastedBytes += content.size
   }
+}
+
+/** A hard link is known after the bytes that it leads to went by, as in stores of pnpm: they are read once more. */
+function missedIn(tree: FileTree, wants: (path: string) => boolean, held: ReadonlyMap<Content, Buffer>): Set<string> {
+  const missed = new Set<string>()
+  eachFile(tree.root, (path, content) => {
+    if (content.type === 'file' && wants(path) && !held.has(content)) missed.add(content.path)
+  })
+  return missed
+}
+
+/** Bytes by path. */
+function keptIn(tree: FileTree, held: ReadonlyMap<Content, Buffer>): Map<string, Buffer> {
   const kept = new Map<string, Buffer>()
-  if (held.size > 0)
-    eachFile(tree.root, (path, content) => {
-      const found = held.get(content)
-      if (found !== undefined) kept.set(path, found)
-    })
-  return { image, layers, tree, gone, removed, kept }
+  if (held.size === 0) return kept
+  eachFile(tree.root, (path, content) => {
+    const found = held.get(content)
+    if (found !== undefined) kept.set(path, found)
+  })
+  return kept
 }
 
 function checkDiffId(found: string, told: string | undefined): void {

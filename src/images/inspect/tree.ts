@@ -54,6 +54,24 @@ const LINKS_MAX = 40
 /** Folders in folders: no path of 4096 bytes has more. */
 const DEPTH_MAX = 2048
 
+/** @returns whether there is a folder, which has the mode and owner of the entry now */
+function changedFolder(node: TreeNode | undefined, { mode, uid, gid }: FoundEntry, layer: number): boolean {
+  if (node?.folder === undefined) return false
+  Object.assign(node.folder, { mode, uid, gid })
+  node.layer = layer
+  return true
+}
+
+function changedRoot(root: Folder, { type, path, mode, uid, gid }: FoundEntry): undefined {
+  if (type !== 'directory') throw corrupt(`${told(path)} is the root, and no folder`)
+  Object.assign(root, { mode, uid, gid })
+}
+
+function checkTarget({ path, target }: FoundEntry, limits: InspectLimits): void {
+  if (Buffer.byteLength(target) > limits.pathBytes)
+    throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${told(path)} is a link to a path of more than ${limits.pathBytes} bytes`)
+}
+
 /**
  * An empty tree, to which the entries of layers are added from the lowest on, as a runtime would unpack them: paths go through symbolic
  * links within the image, files give way to folders and folders to files, and what a whiteout names is gone, but not what its own layer has.
@@ -123,11 +141,7 @@ export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
       counted()
       const names = namesIn(entry.path)
       const name = names.pop()
-      if (name === undefined) {
-        if (entry.type !== 'directory') throw corrupt(`${told(entry.path)} is the root, and no folder`)
-        Object.assign(root, { mode: entry.mode, uid: entry.uid, gid: entry.gid })
-        return undefined
-      }
+      if (name === undefined) return changedRoot(root, entry)
       if (name.startsWith(WHITEOUT)) {
         takeAway(names, name, layer)
         return undefined
@@ -135,12 +149,9 @@ export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
       const parent = folderAt(names, layer, entry.path)
       const { mode, uid, gid } = entry
       if (entry.type === 'directory') {
-        const old = parent.children.get(name)
-        if (old?.folder === undefined) put(parent, name, { layer, folder: { children: new Map(), mode, uid, gid } })
-        else {
-          Object.assign(old.folder, { mode, uid, gid })
-          old.layer = layer
-        }
+        // A folder that is there keeps what is in it.
+        if (!changedFolder(parent.children.get(name), entry, layer))
+          put(parent, name, { layer, folder: { children: new Map(), mode, uid, gid } })
         return undefined
       }
       if (entry.type === 'link') {
@@ -154,8 +165,7 @@ export function fileTree(limits: InspectLimits, onGone: OnGone): FileTree {
         return undefined
       }
       const { type, size, target, attributes, path } = entry
-      if (Buffer.byteLength(target) > limits.pathBytes)
-        throw new SlipwayError('SLW_LIMIT_EXCEEDED', `${told(path)} is a link to a path of more than ${limits.pathBytes} bytes`)
+      checkTarget(entry, limits)
       const content: Content = { type, size, sha256: undefined, mode, uid, gid, target, attributes, links: 1, layer, path: plainPath(path) }
       put(parent, name, { layer, content })
       return content
