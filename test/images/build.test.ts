@@ -81,7 +81,7 @@ describe('an image of a model and its server', () => {
     assert.match(config.Labels['dev.slipway.model.digest'] ?? '', /^[0-9a-f]{64}$/)
     assert.equal(created, '1970-01-01T00:00:00Z')
     assert.equal(history?.length, rootfs.diff_ids.length)
-    assert.match(history.at(-1)?.comment ?? '', /^model: churn/)
+    assert.match(history.at(-1)?.created_by ?? '', /^slipway build: model, churn/)
     const { stdout } = await run(skopeo, ['inspect', `oci:${at('churn.oci')}:latest`])
     assert.equal((JSON.parse(stdout) as { Layers: string[] }).Layers.length, 5)
   })

@@ -39,7 +39,7 @@ export async function openBase(choice: BaseChoice, platform: Platform): Promise<
       source: undefined,
       files,
       environment: [],
-      history: [{ created_by: 'slipway build', comment }],
+      history: [{ created_by: `slipway build: base, ${comment}` }],
     }
   }
   const { name, source, tag } = choice

@@ -168,7 +168,7 @@ async function imageFor(platform: Platform, described: Described): Promise<{ rea
       environment: gpu ? ['NVIDIA_VISIBLE_DEVICES=all', 'NVIDIA_DRIVER_CAPABILITIES=compute,utility'] : [],
     }),
     rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
-    history: [...base.history, ...own.map(({ name, what }) => ({ created, created_by: 'slipway build', comment: `${name}: ${what}` }))],
+    history: [...base.history, ...own.map(({ name, what }) => ({ created, created_by: `slipway build: ${name}, ${what}` }))],
   }
   const place = await writeJson(sink, config, MEDIA_TYPES.config)
   const manifest: Manifest = {
