@@ -6,6 +6,7 @@
  */
 import { createHash, createPrivateKey, createPublicKey, sign, verify, X509Certificate } from 'node:crypto'
 import { SlipwayError } from '../core/errors.ts'
+import { BUNDLE_TYPE, PAYLOAD_TYPE, preAuthenticated, STATEMENT_TYPE } from './dsse.ts'
 import type { KeyObject } from 'node:crypto'
 
 /** A file of a model: its path from the folder of the model, with `/`, and the SHA-256 of its bytes in hexadecimal. */
@@ -29,9 +30,6 @@ export interface SignedModel {
   readonly ignored: readonly string[]
 }
 
-const BUNDLE_TYPE = 'application/vnd.dev.sigstore.bundle.v0.3+json'
-const PAYLOAD_TYPE = 'application/vnd.in-toto+json'
-const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1'
 const PREDICATE_TYPE = 'https://model_signing/signature/v1.0'
 
 /** The digest that goes with each curve. */
@@ -231,11 +229,6 @@ function digestOfDigests(resources: readonly { readonly digest: string }[]): str
   const hash = createHash('sha256')
   for (const { digest } of resources) hash.update(Buffer.from(digest, 'hex'))
   return hash.digest('hex')
-}
-
-/** "PAE" of DSSE: the bytes that are signed, which include the type, so that it cannot be taken for another. */
-function preAuthenticated(payload: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${payload.length} `), payload])
 }
 
 function keyOf({ pem }: TrustedSigner, hint: string | undefined): KeyObject | undefined {

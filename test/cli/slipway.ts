@@ -11,7 +11,7 @@ export interface Run {
 /** Runs the command line to its end, in a process of its own. */
 export function slipway(args: readonly string[], input?: string, environment: Readonly<Record<string, string>> = {}): Promise<Run> {
   return new Promise((resolve) => {
-    const options = { env: { ...withoutSettings(process.env), ...environment } }
+    const options = { env: { ...process.env, ...environment } }
     const child = execFile(join(ROOT, 'bin/slipway'), args, options, (error, stdout, stderr) =>
       resolve({
         code: typeof error?.code === 'number' ? error.code : error?.signal === undefined || error.signal === null ? 0 : 137,
@@ -21,9 +21,4 @@ export function slipway(args: readonly string[], input?: string, environment: Re
     )
     child.stdin?.end(input ?? '')
   })
-}
-
-/** The environment without what the tests tell each other, which a person has not. */
-function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('SLIPWAY_TEST_')))
 }

@@ -4,7 +4,7 @@ import { openPlace } from './open-place.ts'
 import type { PostgresDatabases } from './postgres-server.ts'
 
 /** The variable with the folder of the socket of a server that all files of a run share. */
-export const POSTGRES_FOLDER = 'SLIPWAY_TEST_POSTGRES'
+export const POSTGRES_FOLDER = 'TEST_POSTGRES_FOLDER'
 /** A database that is up to date, to be copied. */
 export const TEMPLATE = 'slipway_template'
 

@@ -8,6 +8,7 @@ import { packageReading, packagesOf } from '../../images/inspect/packages.ts'
 import { readImage } from '../../images/inspect/read-image.ts'
 import { attachReferrer } from '../../images/registry/referrers.ts'
 import { managerOf } from '../endpoint/documents.ts'
+import { PAYLOAD_TYPE } from '../../security/dsse.ts'
 import type { Bill } from '../../images/attest/bill.ts'
 import type { Built, ImageModel } from '../../images/build/build.ts'
 import type { BlobSink, BlobSource } from '../../images/oci.ts'
@@ -24,8 +25,6 @@ export interface BuildTold {
   readonly startedMs: number
 }
 
-/** Media type of in-toto's statements, as attestations of images have it. */
-const STATEMENT = 'application/vnd.in-toto+json'
 /** What digests of models are of: a list of files, and no bytes that SHA-256 alone could be checked with. */
 const TREE_DIGEST = 'slipway-tree-v1'
 
@@ -63,7 +62,7 @@ export async function attachAttestations(sink: BlobSink, source: BlobSource, tol
       startedMs: told.startedMs,
       finishedMs: Date.now(),
     })
-    await attach(STATEMENT, statement, { 'in-toto.io/predicate-type': statement.predicateType })
+    await attach(PAYLOAD_TYPE, statement, { 'in-toto.io/predicate-type': statement.predicateType })
   }
 }
 

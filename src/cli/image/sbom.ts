@@ -6,6 +6,7 @@ import { packageReading, packagesOf } from '../../images/inspect/packages.ts'
 import { readImage } from '../../images/inspect/read-image.ts'
 import { print } from '../output.ts'
 import { looksInto, openImage } from './open-image.ts'
+import { sourceDate } from './source-date.ts'
 import type { Command } from 'commander'
 import type { Bill } from '../../images/attest/bill.ts'
 import type { OpenOptions } from './open-image.ts'
@@ -29,16 +30,9 @@ export function defineSbom(command: Command): void {
 async function sbom(name: string, options: SbomOptions): Promise<void> {
   const make = FORMATS[options.format]
   if (make === undefined) throw new SlipwayError('SLW_USAGE', `--format ${options.format}: expected ${Object.keys(FORMATS).join(' or ')}`)
-  const at = sourceDate(process.env['SOURCE_DATE_EPOCH'])
+  const at = sourceDate()
   await using open = await openImage(name, options)
   const { options: reading, nodeVersions } = packageReading()
   const packages = packagesOf(await readImage(open.source, open.image, reading), nodeVersions)
   print(JSON.stringify(make({ name: open.name, image: open.image, packages, tool: slipwayVersion(), at }), undefined, 2))
-}
-
-/** Seconds since 1970 (https://reproducible-builds.org/specs/source-date-epoch/). @throws SLW_CONFIG_INVALID */
-function sourceDate(text: string | undefined): number | undefined {
-  if (text === undefined || text === '') return undefined
-  if (/^\d{1,11}$/.test(text)) return Number(text)
-  throw new SlipwayError('SLW_CONFIG_INVALID', `SOURCE_DATE_EPOCH is ${JSON.stringify(text)}; expected seconds since 1970`)
 }

@@ -3,7 +3,8 @@ import { untilRolledOut } from '../../cluster/rollout.ts'
 import { parseDurationMs } from '../../core/units.ts'
 import { managerOf } from '../endpoint/documents.ts'
 import { note, print, style } from '../output.ts'
-import { checkTarget, clusterOf, renderedOf } from './endpoints.ts'
+import { clusterOf, renderedOf } from './endpoints.ts'
+import { checkTarget } from './target.ts'
 import type { Applied, ApplyResult } from '../../cluster/apply.ts'
 import type { Cause, EndpointSet } from '../../cluster/revisions.ts'
 import type { Cluster } from '../../cluster/cluster.ts'
@@ -24,7 +25,7 @@ const TIMEOUT = '10m'
 
 /** Applies documents to a cluster, and waits until their pods are ready. */
 export async function applyToCluster(files: readonly string[], options: ApplyOptions): Promise<void> {
-  checkTarget(options)
+  checkTarget(options.target)
   await using cluster = await clusterOf(options)
   const endpoints = await renderedOf(files, options, cluster)
   const results: { readonly set: EndpointSet; readonly result: ApplyResult }[] = []

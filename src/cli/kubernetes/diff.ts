@@ -1,6 +1,7 @@
 import { differences } from '../../cluster/difference.ts'
 import { print, style } from '../output.ts'
-import { asksCluster, checkTarget, clusterOf, renderedOf } from './endpoints.ts'
+import { asksCluster, clusterOf, renderedOf } from './endpoints.ts'
+import { checkTarget } from './target.ts'
 import type { Command } from 'commander'
 import type { FieldDifference, ObjectDifference } from '../../cluster/difference.ts'
 import type { ClusterOptions } from './endpoints.ts'
@@ -20,7 +21,7 @@ export function define(command: Command): void {
 }
 
 async function diff(files: readonly string[], options: DiffOptions): Promise<void> {
-  checkTarget(options)
+  checkTarget(options.target)
   await using cluster = await clusterOf(options)
   for (const { set, objects } of await renderedOf(files, options, cluster)) {
     const found = await differences(cluster, set, objects)

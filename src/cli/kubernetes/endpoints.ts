@@ -4,6 +4,7 @@ import { SlipwayError } from '../../core/errors.ts'
 import { objectName } from '../../kubernetes/names.ts'
 import { renderEndpoint } from '../../kubernetes/render.ts'
 import { readDocuments } from '../endpoint/documents.ts'
+import { asksTarget } from './target.ts'
 import type { Command } from 'commander'
 import type { Cluster } from '../../cluster/cluster.ts'
 import type { EndpointSet } from '../../cluster/revisions.ts'
@@ -19,16 +20,10 @@ export interface ClusterOptions {
 
 /** Adds the options that say which cluster. */
 export function asksCluster(command: Command): Command {
-  return command
-    .requiredOption('--target <target>', 'where the endpoint runs: kubernetes')
+  return asksTarget(command)
     .option('--context <name>', 'context of the kubeconfig; default: the current one')
     .option('--kubeconfig <file>', 'default: KUBECONFIG, else ~/.kube/config, else the service account of the pod')
     .option('--namespace <name>', 'default: that of the document, else of the context')
-}
-
-/** @throws SLW_USAGE */
-export function checkTarget({ target }: ClusterOptions): void {
-  if (target !== 'kubernetes') throw new SlipwayError('SLW_USAGE', `--target ${target ?? ''}: expected kubernetes`)
 }
 
 export async function clusterOf({ kubeconfig, context, namespace }: ClusterOptions): Promise<Cluster> {

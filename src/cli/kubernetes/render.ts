@@ -20,7 +20,7 @@ interface RenderOptions extends ComponentOptions, FormOptions {
 }
 
 export function define(command: Command): void {
-  asksForm(asksComponent(asksTarget(command, { files: 'optional' })))
+  asksForm(asksComponent(asksTarget(command.argument('[files...]', 'files of endpoint documents; - reads standard input'))))
     .option('-o, --output <folder>', 'write files there, one for each object, instead of all to standard output')
     .option('--json', 'print the objects as JSON')
     .addHelpText(

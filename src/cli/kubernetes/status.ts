@@ -3,7 +3,8 @@ import { revisions } from '../../cluster/revisions.ts'
 import { statusOf } from '../../cluster/status.ts'
 import { print, style, table } from '../output.ts'
 import { differencesText } from './diff.ts'
-import { asksCluster, checkTarget, clusterOf, setsOf } from './endpoints.ts'
+import { asksCluster, clusterOf, setsOf } from './endpoints.ts'
+import { checkTarget } from './target.ts'
 import type { Command } from 'commander'
 import type { Cluster } from '../../cluster/cluster.ts'
 import type { EndpointSet } from '../../cluster/revisions.ts'
@@ -32,7 +33,7 @@ export function define(command: Command): void {
 }
 
 async function showStatus(words: readonly string[], options: StatusOptions): Promise<void> {
-  checkTarget(options)
+  checkTarget(options.target)
   await using cluster = await clusterOf(options)
   const sets = await setsOf(words, options, cluster)
   const texts = async (): Promise<string> =>

@@ -6,17 +6,20 @@ import type { EndpointDocument } from '../../contract/endpoint.ts'
 /** Targets that are rendered and applied from a machine, by their names in `spec.target`. */
 const RENDERED = ['kubernetes'] as const
 
-/** Adds what commands for a target have in common: its name, and the files. */
-export function asksTarget(command: Command, { files = 'needed' }: { readonly files?: 'needed' | 'optional' } = {}): Command {
-  return command
-    .argument(files === 'needed' ? '<files...>' : '[files...]', 'files of endpoint documents; - reads standard input')
-    .requiredOption('--target <name>', 'where the endpoints run: kubernetes')
+/** Adds the option that names it. */
+export function asksTarget(command: Command): Command {
+  return command.requiredOption('--target <name>', 'where the endpoints run: kubernetes')
+}
+
+/** @throws SLW_USAGE for a target that is not rendered */
+export function checkTarget(target: string | undefined): void {
+  if (!RENDERED.includes(target as (typeof RENDERED)[number]))
+    throw new SlipwayError('SLW_USAGE', `--target ${target ?? ''}: expected ${RENDERED.join(' or ')}`)
 }
 
 /** The endpoints of all files. @throws SLW_USAGE for a target that is not rendered; SLW_CONFIG_INVALID with the place of what is wrong */
 export async function endpointsOf(files: readonly string[], target: string): Promise<EndpointDocument[]> {
-  if (!RENDERED.includes(target as (typeof RENDERED)[number]))
-    throw new SlipwayError('SLW_USAGE', `--target: "${target}" is not rendered; there is ${RENDERED.join(', ')}`)
+  checkTarget(target)
   const read = await Promise.all(files.map(readDocuments))
   const documents = read.flat()
   const seen = new Set<string>()

@@ -1,7 +1,8 @@
 import { objectsOf, revisionToUndo } from '../../cluster/revisions.ts'
 import { SlipwayError } from '../../core/errors.ts'
 import { applyAndWait, causeOf } from './apply.ts'
-import { asksCluster, checkTarget, clusterOf, setsOf } from './endpoints.ts'
+import { asksCluster, clusterOf, setsOf } from './endpoints.ts'
+import { checkTarget } from './target.ts'
 import type { Command } from 'commander'
 import type { ApplyOptions } from './apply.ts'
 
@@ -21,7 +22,7 @@ export function define(command: Command): void {
 }
 
 async function undo(word: string, options: ApplyOptions & { readonly to?: string }): Promise<void> {
-  checkTarget(options)
+  checkTarget(options.target)
   const to = numberOf(options.to)
   await using cluster = await clusterOf(options)
   for (const set of await setsOf([word], options, cluster)) {

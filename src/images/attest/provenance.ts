@@ -1,8 +1,9 @@
+import { STATEMENT_TYPE } from '../../security/dsse.ts'
 import type { Descriptor, Digest, Platform } from '../oci.ts'
 
 /** What in-toto says about something by its digest: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md */
 export interface Statement<T> {
-  readonly _type: 'https://in-toto.io/Statement/v1'
+  readonly _type: typeof STATEMENT_TYPE
   readonly subject: readonly { readonly name: string; readonly digest: { readonly sha256: string } }[]
   readonly predicateType: string
   readonly predicate: T
@@ -91,7 +92,7 @@ export function statementOf<T>(
   predicateType: string,
   predicate: T,
 ): Statement<T> {
-  return { _type: 'https://in-toto.io/Statement/v1', subject: [{ name, digest: { sha256: hex(image.digest) } }], predicateType, predicate }
+  return { _type: STATEMENT_TYPE, subject: [{ name, digest: { sha256: hex(image.digest) } }], predicateType, predicate }
 }
 
 const hex = (digest: string): string => digest.slice(digest.indexOf(':') + 1)

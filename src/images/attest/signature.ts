@@ -7,6 +7,7 @@
  */
 import { createHash, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
 import { isSlipwayError, SlipwayError } from '../../core/errors.ts'
+import { BUNDLE_TYPE, PAYLOAD_TYPE, preAuthenticated, STATEMENT_TYPE } from '../../security/dsse.ts'
 import { parseManifest } from '../manifest.ts'
 import { digestOf, MEDIA_TYPES } from '../oci.ts'
 import { referenceText } from '../registry/reference.ts'
@@ -16,11 +17,8 @@ import type { KeyObject } from 'node:crypto'
 import type { Descriptor, Digest, ImageConfig } from '../oci.ts'
 import type { Registry } from '../registry/registry.ts'
 
-export const BUNDLE_TYPE = 'application/vnd.dev.sigstore.bundle.v0.3+json'
 const SIMPLE_TYPE = 'application/vnd.dev.cosign.simplesigning.v1+json'
 const SIGNATURE_ANNOTATION = 'dev.cosignproject.cosign/signature'
-const PAYLOAD_TYPE = 'application/vnd.in-toto+json'
-const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1'
 const PREDICATE_TYPE = 'https://sigstore.dev/cosign/sign/v1'
 const SIGNATURE_KIND = 'cosign container image signature'
 const CURVE = 'prime256v1'
@@ -302,9 +300,4 @@ function jsonOf<T>(bytes: Buffer): T | undefined {
   } catch {
     return undefined
   }
-}
-
-/** "PAE" of DSSE: the bytes that are signed, with their type. */
-function preAuthenticated(payload: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${payload.length} `), payload])
 }

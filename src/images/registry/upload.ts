@@ -129,15 +129,18 @@ async function send(upload: Upload, session: Session): Promise<void> {
   await (await transport.ask(done)).discard()
 }
 
-/** All that is missing in one request, as it comes. */
-async function sendRest({ transport, descriptor: { size, digest }, bytes, scope, onSent }: Upload, session: Session): Promise<void> {
-  const { offset } = session
-  if (offset === size) return
+/** Sends what is from the session's place up to `end`, in one attempt: what a registry has of a request that broke, only it can say. */
+async function sendPart(
+  { transport, descriptor: { digest }, scope }: Upload,
+  session: Session,
+  { end, body, ranged }: { readonly end: number; readonly body: ReturnType<typeof pieces>; readonly ranged: boolean },
+): Promise<void> {
+  const { offset, location } = session
   const answer = await transport.ask({
     method: 'PATCH',
-    at: session.location,
-    headers: { ...OCTETS, 'content-length': String(size - offset), ...(offset > 0 && { 'content-range': `${offset}-${size - 1}` }) },
-    body: counted(skipped(bytes(), offset), offset, onSent),
+    at: location,
+    headers: { ...OCTETS, 'content-length': String(end - offset), ...(ranged && { 'content-range': `${offset}-${end - 1}` }) },
+    body,
     once: true,
     expect: [202, 204],
     what: `take the blob ${digest}`,
@@ -145,33 +148,26 @@ async function sendRest({ transport, descriptor: { size, digest }, bytes, scope,
   })
   await answer.discard()
   session.location = locationOf(transport, answer)
-  session.offset = size
+  session.offset = end
+}
+
+/** All that is missing in one request, as it comes. */
+async function sendRest(upload: Upload, session: Session): Promise<void> {
+  const { bytes, onSent, descriptor } = upload
+  const { offset } = session
+  if (offset === descriptor.size) return
+  const body = counted(skipped(bytes(), offset), offset, onSent)
+  await sendPart(upload, session, { end: descriptor.size, body, ranged: offset > 0 })
 }
 
 /** In pieces that are kept in memory, each until the registry has it. */
-async function sendChunks(
-  { transport, descriptor: { size, digest }, bytes, scope, onSent }: Upload,
-  session: Session,
-  chunkBytes: number,
-): Promise<void> {
+async function sendChunks(upload: Upload, session: Session, chunkBytes: number): Promise<void> {
+  const { bytes, onSent, descriptor } = upload
   for await (const chunk of chunksOf(skipped(bytes(), session.offset), chunkBytes)) {
-    const { offset } = session
-    const end = offset + chunk.length
-    if (end > size) throw new SlipwayError('SLW_STORE_CORRUPT', `the blob ${digest} has more than its ${size} bytes`)
-    const answer = await transport.ask({
-      method: 'PATCH',
-      at: session.location,
-      headers: { ...OCTETS, 'content-length': String(chunk.length), 'content-range': `${offset}-${end - 1}` },
-      // One attempt: what a registry has of a chunk whose request broke, only it can say.
-      body: pieces(chunk),
-      once: true,
-      expect: [202, 204],
-      what: `take the blob ${digest}`,
-      scope,
-    })
-    await answer.discard()
-    session.location = locationOf(transport, answer)
-    session.offset = end
+    const end = session.offset + chunk.length
+    if (end > descriptor.size)
+      throw new SlipwayError('SLW_STORE_CORRUPT', `the blob ${descriptor.digest} has more than its ${descriptor.size} bytes`)
+    await sendPart(upload, session, { end, body: pieces(chunk), ranged: true })
     onSent(end)
   }
 }

@@ -1,4 +1,5 @@
 import { MANAGER, METRICS_ADAPTER } from '../labels.ts'
+import { RESTRICTED_CONTAINER, RESTRICTED_POD } from '../objects/security-context.ts'
 import type { KubernetesObject, ObjectMeta } from '../object.ts'
 
 /** How the metrics adapter runs in a cluster. */
@@ -32,8 +33,6 @@ const NAME = METRICS_ADAPTER.name
 const PORT = 6443
 const SELECTOR = { 'app.kubernetes.io/name': NAME }
 const LABELS = { ...SELECTOR, 'app.kubernetes.io/managed-by': MANAGER }
-/** Nobody, as images have it. */
-const USER = 65_532
 const CERTIFICATES = '/etc/slipway/tls'
 const KEYS = '/etc/slipway/control-plane'
 const PODS_KEYS = '/etc/slipway/pods'
@@ -135,13 +134,7 @@ function deployment(metadata: ObjectMeta, options: MetricsAdapterObjects): Kuber
           serviceAccountName: NAME,
           automountServiceAccountToken: true,
           ...(imagePullSecret !== undefined && { imagePullSecrets: [{ name: imagePullSecret }] }),
-          securityContext: {
-            runAsNonRoot: true,
-            runAsUser: USER,
-            runAsGroup: USER,
-            fsGroup: USER,
-            seccompProfile: { type: 'RuntimeDefault' },
-          },
+          securityContext: RESTRICTED_POD,
           topologySpreadConstraints: [
             {
               maxSkew: 1,
@@ -159,7 +152,7 @@ function deployment(metadata: ObjectMeta, options: MetricsAdapterObjects): Kuber
               livenessProbe: { ...probe('/livez'), failureThreshold: 3 },
               readinessProbe: { ...probe('/readyz'), failureThreshold: 3 },
               resources: { requests: { cpu: '50m', memory: '128Mi' }, limits: { memory: '256Mi' } },
-              securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
+              securityContext: RESTRICTED_CONTAINER,
               ...(mounts.length > 0 && { volumeMounts: mounts.map(({ name, mountPath }) => ({ name, mountPath, readOnly: true })) }),
             },
           ],

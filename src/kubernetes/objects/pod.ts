@@ -3,11 +3,10 @@ import { PORTS } from '../labels.ts'
 import { labelsOf } from '../resolve.ts'
 import { CONFIG_FILE, CONFIG_FOLDER, configMapName } from './config-map.ts'
 import { deviceOf } from './gpu.ts'
+import { RESTRICTED_CONTAINER, RESTRICTED_POD } from './security-context.ts'
 import { spotPlace } from './spot.ts'
 import type { ResolvedKubernetes, Workload } from '../resolve.ts'
 
-/** Of the user in images of ours, and of every restricted pod: anybody but root. */
-const USER = 65532
 /** Where the image of a model is mounted, which has it as `models/NAME`. */
 const MODEL_FOLDER = '/mnt/model'
 const STORE_FOLDER = '/var/lib/slipway'
@@ -34,13 +33,7 @@ export function podTemplate(resolved: ResolvedKubernetes, workload: Workload, co
       ...(options.imagePullSecret !== undefined && { imagePullSecrets: [{ name: options.imagePullSecret }] }),
       // Asked to end, it waits for the routes to learn of it, goes on answering, and then finishes what it has.
       terminationGracePeriodSeconds: drainSeconds + requestSeconds + MARGIN_SECONDS,
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: USER,
-        runAsGroup: USER,
-        fsGroup: USER,
-        seccompProfile: { type: 'RuntimeDefault' },
-      },
+      securityContext: RESTRICTED_POD,
       ...place,
       topologySpreadConstraints: ['topology.kubernetes.io/zone', 'kubernetes.io/hostname'].map((topologyKey) => ({
         maxSkew: 1,
@@ -75,12 +68,7 @@ function container(resolved: ResolvedKubernetes, workload: Workload): object {
     ...probes(resolved),
     // Until every route has learned that the pod goes; an API server before 1.34 refuses a sleep of 0.
     ...(drainSeconds > 0 && { lifecycle: { preStop: { sleep: { seconds: Math.min(PRE_STOP_SECONDS, drainSeconds) } } } }),
-    securityContext: {
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      runAsNonRoot: true,
-      capabilities: { drop: ['ALL'] },
-    },
+    securityContext: RESTRICTED_CONTAINER,
     volumeMounts: [
       { name: 'config', mountPath: CONFIG_FOLDER, readOnly: true },
       { name: 'tmp', mountPath: '/tmp' },
