@@ -105,3 +105,11 @@ export function isBeside(one: KubernetesObject, other: KubernetesObject): boolea
 export function groupOf({ apiVersion }: KubernetesObject): string {
   return apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : ''
 }
+
+/** That an object is missing among the manifests, and which of its kind there are. */
+export function noneAmong(kind: string, name: string, there: readonly KubernetesObject[]): string {
+  return `there is no ${kind} ${name} among the manifests, but ${there
+    .slice(0, 4)
+    .map(({ metadata }) => metadata.name)
+    .join(', ')}`
+}

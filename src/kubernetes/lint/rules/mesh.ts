@@ -1,4 +1,4 @@
-import { at, hasLabels, isBeside, listAt, mapAt, numberAt, textAt, wordOf } from '../values.ts'
+import { at, hasLabels, isBeside, listAt, mapAt, noneAmong, numberAt, textAt, wordOf } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { Manifests } from '../manifests.ts'
 import type { Rule } from '../rule.ts'
@@ -188,10 +188,7 @@ export const MESH_RULES: readonly Rule[] = [
           yield {
             object,
             path: [...path, 'host'],
-            message: `there is no Service ${host} among the manifests, but ${services
-              .map(({ metadata }) => metadata.name)
-              .slice(0, 4)
-              .join(', ')}`,
+            message: noneAmong('Service', host, services),
           }
       }
     },

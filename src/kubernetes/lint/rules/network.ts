@@ -1,6 +1,6 @@
 import { containersOf } from '../pod-templates.ts'
 import { serviceSelector } from '../manifests.ts'
-import { at, isBeside, listAt, mapAt, numberAt, selects, textAt, wordOf } from '../values.ts'
+import { at, isBeside, listAt, mapAt, noneAmong, numberAt, selects, textAt, wordOf } from '../values.ts'
 import type { KubernetesObject } from '../../object.ts'
 import type { PodTemplate } from '../pod-templates.ts'
 import type { Manifests } from '../manifests.ts'
@@ -163,10 +163,7 @@ export const NETWORK_RULES: readonly Rule[] = [
           yield {
             object,
             path,
-            message: `there is no Service ${name} among the manifests, but ${services
-              .map(({ metadata }) => metadata.name)
-              .slice(0, 4)
-              .join(', ')}`,
+            message: noneAmong('Service', name, services),
           }
       }
     },
